@@ -1,0 +1,116 @@
+"""The errors of the ledger: one tree, one clear line each, an exit code for every branch.
+
+::
+
+    TruetonneError
+    ├── ProblemFound      exit 1   the question was understood, and the answer is bad
+    │   ├── RowsRejected           some rows of a file were not taken; the good ones were
+    │   ├── BooksDiffer            reconciliation found differences
+    │   └── Refused                a rule of the ledger or of a contract forbids it
+    ├── BadInput          exit 2   a file, an argument or a setting is wrong
+    │   ├── NotFound               the named thing does not exist
+    │   └── WrongChain             the node serves another chain than the books are kept for
+    └── DependencyDown    exit 3   a database or a node does not answer
+        └── MirrorStopped          the mirror met something it must not skip
+
+A message says what is wrong, where it stands, and how to mend it, in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class TruetonneError(Exception):
+    """Base of every error that the ledger raises on purpose.
+
+    Parameters
+    ----------
+    message
+        One line: what, where, how to mend it.
+    code
+        A stable identifier in kebab case for machines; the class has a default.
+    details
+        Values that a machine may want (file, line, column, expected, found).
+    """
+
+    exit_code = 1
+    default_code = "error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(" ".join(message.split()))
+        self.code = code or self.default_code
+        self.details: dict[str, Any] = dict(details or {})
+
+    @property
+    def message(self) -> str:
+        """The one line for a person."""
+        return str(self.args[0])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that ``--json`` prints under ``error``."""
+        return {"code": self.code, "message": self.message, **self.details}
+
+
+class ProblemFound(TruetonneError):
+    """A check was carried out and failed."""
+
+    exit_code = 1
+    default_code = "problem-found"
+
+
+class RowsRejected(ProblemFound):
+    """Rows of a file were rejected; the good ones were kept."""
+
+    default_code = "rows-rejected"
+
+
+class BooksDiffer(ProblemFound):
+    """The books and the chain do not say the same."""
+
+    default_code = "books-differ"
+
+
+class Refused(ProblemFound):
+    """A rule of the ledger, or of a contract, forbids what was asked."""
+
+    default_code = "refused"
+
+
+class BadInput(TruetonneError):
+    """A file, an argument or a setting cannot be used as it is."""
+
+    exit_code = 2
+    default_code = "bad-input"
+
+
+class NotFound(BadInput):
+    """The named thing does not exist."""
+
+    default_code = "not-found"
+
+
+class WrongChain(BadInput):
+    """The node serves another chain than the one the books are kept for."""
+
+    default_code = "wrong-chain"
+
+
+class DependencyDown(TruetonneError):
+    """A database or a node does not answer."""
+
+    exit_code = 3
+    default_code = "dependency-down"
+
+
+class MirrorStopped(DependencyDown):
+    """The mirror met something that it must not skip, and stopped with the reason."""
+
+    default_code = "mirror-stopped"

@@ -1,0 +1,198 @@
+"""The settings of the ledger: the only place that reads the environment.
+
+``load_settings`` returns a frozen value that is passed down; nothing reads a variable at import
+time. The order is: the environment, then the file named by ``--config``, then the default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ledger.errors import BadInput
+
+ENV_PREFIX = "TRUETONNE_"
+LOCAL_CHAIN_ID = 31337
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its name in the file, its variable, its default, and what it is for."""
+
+    name: str
+    default: str
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of the setting."""
+        return ENV_PREFIX + self.name.upper()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("home", ".truetonne", "folder for the embedded database, the local chain and logs"),
+    Setting("database_url", "", "SQLAlchemy URL; default: an SQLite file in the home folder"),
+    Setting("rpc_url", "", "JSON-RPC address of a node; default: a local Anvil that `up` and `demo` start"),
+    Setting("network", "", "name of the network; default: local, or the name in the deployment file"),
+    Setting("deployment", "", "deployment file; default: the local chain's, or deployments/<network>.json"),
+    Setting("finality", "finalized", "when a block is final: `finalized`, or a number of blocks"),
+    Setting("keystore", "", "folder of keystore files (version 3), one for each sending account"),
+    Setting("keystore_password_file", "", "file (mode 0600) with the password of the keystore files"),
+    Setting("api_host", "127.0.0.1", "address on which the API listens"),
+    Setting("api_port", "8600", "port on which the API listens"),
+    Setting("max_fee_gwei", "200", "highest fee per gas, in gwei, that a transaction may offer"),
+    Setting("anvil", "", "path of the anvil program for the local chain; default: found in node_modules or PATH"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, checked. Field names are those of the configuration file."""
+
+    home: Path
+    database_url: str
+    rpc_url: str
+    network: str
+    deployment: Path
+    finality: str
+    keystore: Path | None
+    keystore_password_file: Path | None
+    api_host: str
+    api_port: int
+    max_fee_gwei: int
+    anvil: Path | None
+    local_chain: bool
+    """Whether the node is a local Anvil that the product starts itself."""
+    chain_folder: Path
+    """Where the state of the local chain is kept; one folder for each database."""
+
+
+def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Read, complete and check the settings.
+
+    Parameters
+    ----------
+    config
+        A TOML file whose top-level keys are the names in ``SETTINGS``, or None.
+    environ
+        The environment; only variables that begin with ``TRUETONNE_`` are read.
+
+    Raises
+    ------
+    BadInput
+        A file that cannot be read, an unknown key, or a value that cannot be used.
+    """
+    given = _from_file(config) if config else {}
+    for setting in SETTINGS:
+        if environ.get(setting.variable):
+            given[setting.name] = environ[setting.variable]
+    value = {setting.name: given.get(setting.name) or setting.default for setting in SETTINGS}
+
+    home = Path(value["home"])
+    database_url = value["database_url"] or f"sqlite:///{(home / 'truetonne.db').as_posix()}"
+    _check_database_url(database_url)
+    local_chain = not value["rpc_url"]
+    if value["rpc_url"] and not value["rpc_url"].startswith(("http://", "https://")):
+        raise BadInput(f"rpc_url must begin with http:// or https://, found {value['rpc_url']!r}")
+    chain_folder = home / f"chain-{hashlib.sha256(_identity(database_url).encode()).hexdigest()[:8]}"
+    network = value["network"] or ("local" if local_chain else _network_of(value["deployment"]))
+    deployment = value["deployment"] or (
+        str(chain_folder / "deployment.json") if local_chain else f"deployments/{network}.json"
+    )
+    return Settings(
+        home=home,
+        database_url=database_url,
+        rpc_url=value["rpc_url"],
+        network=network,
+        deployment=Path(deployment),
+        finality=_finality(value["finality"]),
+        keystore=_path(value["keystore"]),
+        keystore_password_file=_path(value["keystore_password_file"]),
+        api_host=value["api_host"],
+        api_port=_port("api_port", value["api_port"]),
+        max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
+        anvil=_path(value["anvil"]),
+        local_chain=local_chain,
+        chain_folder=chain_folder,
+    )
+
+
+def redacted(url: str) -> str:
+    """Return a URL without its password, for messages and logs."""
+    scheme, separator, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    if not separator or not at or ":" not in credentials:
+        return url
+    return f"{scheme}://{credentials.partition(':')[0]}:***@{place}"
+
+
+def described(settings: Settings) -> dict[str, str]:
+    """Return every setting as text, secrets removed, in the order of ``SETTINGS``."""
+    shown = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return {
+        setting.name: redacted(str(shown[setting.name])) if shown[setting.name] is not None else ""
+        for setting in SETTINGS
+    }
+
+
+def _from_file(config: Path) -> dict[str, str]:
+    try:
+        text = config.read_text(encoding="utf-8-sig")
+        table: dict[str, Any] = tomllib.loads(text)
+    except OSError as error:
+        raise BadInput(f"{config}: cannot be read ({error.strerror}); name an existing TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{config}: not valid TOML: {error}") from error
+    known = {setting.name for setting in SETTINGS}
+    for key, item in table.items():
+        if key not in known:
+            raise BadInput(f"{config}: unknown setting {key!r}; known are {', '.join(sorted(known))}")
+        if isinstance(item, (dict, list)):
+            raise BadInput(f"{config}: {key} must be a text or a number")
+    return {key: str(item) for key, item in table.items()}
+
+
+def _check_database_url(url: str) -> None:
+    if not url.startswith(("sqlite:///", "mysql+pymysql://", "mariadb+pymysql://")):
+        scheme = url.partition("://")[0]
+        raise BadInput(
+            f"database_url: {scheme!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
+        )
+
+
+def _identity(url: str) -> str:
+    """Return what tells one database from another: the URL without its credentials."""
+    if url.startswith("sqlite:///"):
+        return "sqlite:" + str(Path(url.removeprefix("sqlite:///")).resolve())
+    return url.partition("://")[2].rpartition("@")[2].lower()
+
+
+def _network_of(deployment: str) -> str:
+    return Path(deployment).stem if deployment else "custom"
+
+
+def _finality(value: str) -> str:
+    if value == "finalized" or (value.isascii() and value.isdigit()):
+        return value
+    raise BadInput(f"finality must be `finalized` or a number of blocks, found {value!r}")
+
+
+def _path(value: str) -> Path | None:
+    return Path(value) if value else None
+
+
+def _port(name: str, value: str) -> int:
+    number = _positive(name, value)
+    if number > 65535:
+        raise BadInput(f"{name} must be a port from 1 to 65535, found {value!r}")
+    return number
+
+
+def _positive(name: str, value: str) -> int:
+    if value.isascii() and value.isdigit() and int(value) > 0:
+        return int(value)
+    raise BadInput(f"{name} must be a whole number above zero, found {value!r}")

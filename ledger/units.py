@@ -1,0 +1,103 @@
+"""Every conversion of a unit, with its rounding in the name.
+
+Inside, quantities are integers of the smallest unit; at the edges they are exact ``Decimal`` or
+decimal text. No function here accepts or returns a float.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact
+from fractions import Fraction
+
+KG_PER_TONNE = 1000
+CENTS_PER_CURRENCY = 100
+QUANTITY_SCALE = 1000
+"""Trade quantities are multiples of 0.001."""
+PRICE_SCALE = 10_000
+"""Trade prices are multiples of 0.0001."""
+
+# Wide enough for every DECIMAL of the schema; a result that does not fit raises instead of rounding.
+_EXACT = Context(prec=80, traps=[Inexact])
+
+
+def tonnes_of_kg(kg: int) -> Decimal:
+    """Return kilograms as tonnes with three decimals, exactly."""
+    return _EXACT.divide(Decimal(kg), Decimal(KG_PER_TONNE)).quantize(Decimal("0.001"))
+
+
+def kg_of_tonnes(tonnes: Decimal) -> int:
+    """Return tonnes as kilograms.
+
+    Raises
+    ------
+    ValueError
+        If the tonnes are not a whole number of kilograms.
+    """
+    kg = _EXACT.multiply(tonnes, Decimal(KG_PER_TONNE))
+    if kg != kg.to_integral_value():
+        raise ValueError(f"{tonnes} t is not a whole number of kilograms")
+    return int(kg)
+
+
+def text_of_fraction_floor(value: Fraction, decimals: int) -> str:
+    """Return a fraction as decimal text, cut toward minus infinity.
+
+    Parameters
+    ----------
+    value
+        Any exact number.
+    decimals
+        How many digits to keep after the point.
+    """
+    scaled = (value.numerator * 10**decimals) // value.denominator
+    sign, digits = ("-", -scaled) if scaled < 0 else ("", scaled)
+    whole, part = divmod(digits, 10**decimals)
+    return f"{sign}{whole}.{part:0{decimals}d}" if decimals else f"{sign}{whole}"
+
+
+def scaled_exact(value: Decimal, scale: int) -> int:
+    """Return ``value * scale`` as an integer.
+
+    Raises
+    ------
+    ValueError
+        If the value has more digits than the scale holds, or is not finite.
+    """
+    if not value.is_finite():
+        raise ValueError(f"{value} is not a number")
+    scaled = _EXACT.multiply(value, Decimal(scale))
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{value} has more digits than 1/{scale}")
+    return int(scaled)
+
+
+def trade_cents_half_away(quantity_milli: int, price_e4: int) -> int:
+    """Return the value of a trade in cents, rounded half away from zero.
+
+    The contract recomputes the same number and refuses a batch that differs (SPEC: VppSettlement).
+
+    Parameters
+    ----------
+    quantity_milli
+        Quantity in units of 0.001.
+    price_e4
+        Signed price in units of 0.0001 of the currency.
+    """
+    # 0.001 x 0.0001 currency = 1e-7 currency = 1e-5 cents.
+    product = quantity_milli * price_e4
+    cents = (abs(product) + 50_000) // 100_000
+    return -cents if product < 0 else cents
+
+
+def currency_of_cents(cents: int) -> Decimal:
+    """Return cents as currency with two decimals, exactly."""
+    return _EXACT.divide(Decimal(cents), Decimal(CENTS_PER_CURRENCY)).quantize(Decimal("0.01"))
+
+
+def decimal_half_up(value: Fraction, decimals: int) -> Decimal:
+    """Return a fraction as a Decimal, rounded half away from zero (statistics only, never credits)."""
+    scale = 10**decimals
+    magnitude = abs(value) * scale
+    scaled = (2 * magnitude.numerator + magnitude.denominator) // (2 * magnitude.denominator)
+    sign = -1 if value < 0 else 1
+    return Decimal(sign * scaled).scaleb(-decimals, Context(prec=80, rounding=ROUND_HALF_UP))
