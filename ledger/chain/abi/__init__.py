@@ -1,0 +1,39 @@
+"""The contracts' ABI and bytecode, generated from the compiler's output by ``scripts/export_abi.py``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What the compiler made of one contract; byte codes are hexadecimal text with ``0x``."""
+
+    name: str
+    abi: list[dict[str, Any]]
+    bytecode: str
+    deployed_bytecode: str
+    source_hash: str
+
+
+@cache
+def artifact(name: str) -> Artifact:
+    """Return the artifact of a contract by its name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no contract of that name was exported.
+    """
+    raw = json.loads((files(__name__) / f"{name}.json").read_text(encoding="utf-8"))
+    return Artifact(
+        name=raw["contractName"],
+        abi=raw["abi"],
+        bytecode=raw["bytecode"],
+        deployed_bytecode=raw["deployedBytecode"],
+        source_hash=raw["sourceHash"],
+    )

@@ -1,0 +1,144 @@
+"""The address book of one network: what was deployed, where, how, and who holds which role.
+
+The deploy script writes the file; everything else reads it. Its path is a setting.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ledger.chain.client import ChainClient
+from ledger.errors import BadInput, WrongChain
+
+ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
+"""The names of the accounts that a deployment file gives."""
+
+
+@dataclass(frozen=True)
+class DeployedContract:
+    """One contract of a deployment. Hashes, addresses and codes are lower-case text."""
+
+    name: str
+    address: str
+    constructor: dict[str, Any]
+    salt: str
+    init_code_hash: str
+    code_hash: str
+    block: int
+    tx_hash: str | None
+    source_hash: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The deployment file of one network."""
+
+    network: str
+    chain_id: int
+    genesis_hash: str
+    deployed_block: int
+    contracts: dict[str, DeployedContract]
+    accounts: dict[str, str]
+    class_id: int
+    class_code: str
+
+    @classmethod
+    def load(cls, path: Path) -> Deployment:
+        """Read a deployment file.
+
+        Raises
+        ------
+        BadInput
+            If the file is missing or is not a deployment file.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise BadInput(
+                f"{path}: no deployment file; run `truetonne up` for a local chain, or deploy and set deployment",
+                code="not-deployed",
+            ) from error
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path}: not a deployment file: {error}") from error
+        try:
+            return cls(
+                network=raw["network"],
+                chain_id=int(raw["chain_id"]),
+                genesis_hash=raw["genesis_hash"].lower(),
+                deployed_block=int(raw["deployed_block"]),
+                contracts={
+                    name: _contract(name, item) for name, item in raw["contracts"].items()
+                },
+                accounts={name: item.lower() for name, item in raw["accounts"].items()},
+                class_id=int(raw["class"]["id"]),
+                class_code=raw["class"]["code"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInput(f"{path}: not a deployment file: {error!r}") from error
+
+    @property
+    def credit(self) -> DeployedContract:
+        """The credit contract."""
+        return self.contracts["CarbonCredit"]
+
+    @property
+    def settlement(self) -> DeployedContract:
+        """The settlement contract."""
+        return self.contracts["VppSettlement"]
+
+    @property
+    def mirrored(self) -> tuple[DeployedContract, ...]:
+        """The contracts that the mirror follows."""
+        return (self.credit, self.settlement)
+
+    def account(self, role: str) -> str:
+        """Return the address that holds a role.
+
+        Raises
+        ------
+        BadInput
+            If the deployment file names no account for the role.
+        """
+        if role not in self.accounts:
+            raise BadInput(f"the deployment of {self.network!r} names no account for {role!r}")
+        return self.accounts[role]
+
+    def check(self, client: ChainClient) -> None:
+        """Check that the node serves the chain of this deployment.
+
+        Raises
+        ------
+        WrongChain
+            If chain id or genesis block differ.
+        """
+        chain_id = client.chain_id()
+        if chain_id != self.chain_id:
+            raise WrongChain(
+                f"the node at {client.rpc_url} serves chain id {chain_id}, but the deployment of "
+                f"{self.network!r} is on {self.chain_id}; set rpc_url or deployment",
+                details={"expected": self.chain_id, "found": chain_id},
+            )
+        genesis = client.block(0)
+        if genesis is not None and genesis.hash != self.genesis_hash:
+            raise WrongChain(
+                f"the node at {client.rpc_url} serves another chain with id {chain_id}: its first block is "
+                f"{genesis.hash[:10]}..., the deployment's {self.genesis_hash[:10]}...; set rpc_url or deployment",
+                details={"expected": self.genesis_hash, "found": genesis.hash},
+            )
+
+
+def _contract(name: str, raw: dict[str, Any]) -> DeployedContract:
+    return DeployedContract(
+        name=name,
+        address=raw["address"].lower(),
+        constructor=raw["constructor"],
+        salt=raw["salt"],
+        init_code_hash=raw["init_code_hash"],
+        code_hash=raw["code_hash"],
+        block=int(raw["block"]),
+        tx_hash=raw.get("tx_hash"),
+        source_hash=raw["source_hash"],
+    )

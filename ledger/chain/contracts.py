@@ -1,0 +1,323 @@
+"""One typed wrapper for each contract: encoders of calls, decoders of views and of errors.
+
+No caller sees an ABI tuple. Views are pinned to a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from eth_abi.abi import decode as abi_decode
+from eth_abi.abi import encode as abi_encode
+from eth_utils.crypto import keccak
+
+from ledger.chain.abi import artifact
+from ledger.chain.client import ChainClient
+from ledger.chain.events import CREDIT, SETTLEMENT, Claim, RetirementDetails
+from ledger.chain.layout import canonical_type, json_value
+
+MAX_UINT64 = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Totals of a credit batch in kg, and its period in epoch seconds."""
+
+    issued: int
+    retired: int
+    cancelled: int
+    period_start: int
+    period_end: int
+
+
+@dataclass(frozen=True)
+class DecodedCall:
+    """A transaction's input, readable; parameters as JSON can hold them, large integers as text."""
+
+    function: str
+    parameters: dict[str, Any]
+
+
+@cache
+def _functions(contract: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for item in artifact(contract).abi:
+        if item["type"] == "function":
+            types = ",".join(canonical_type(part) for part in item["inputs"])
+            found["0x" + keccak(text=f"{item['name']}({types})")[:4].hex()] = item
+    return found
+
+
+@cache
+def _errors(contract: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for item in artifact(contract).abi:
+        if item["type"] == "error":
+            types = ",".join(canonical_type(part) for part in item["inputs"])
+            found["0x" + keccak(text=f"{item['name']}({types})")[:4].hex()] = item
+    return found
+
+
+def selector_names(contract: str) -> dict[str, str]:
+    """Return the functions of a contract by selector."""
+    return {selector: item["name"] for selector, item in _functions(contract).items()}
+
+
+def encode_call(contract: str, function: str, arguments: Sequence[Any]) -> str:
+    """Return the call data of a function.
+
+    Raises
+    ------
+    KeyError
+        If the contract has no such function with that number of arguments.
+    """
+    for selector, item in _functions(contract).items():
+        if item["name"] == function and len(item["inputs"]) == len(arguments):
+            types = [canonical_type(part) for part in item["inputs"]]
+            return selector + abi_encode(types, list(arguments)).hex()
+    raise KeyError(f"{contract} has no function {function} of {len(arguments)} arguments")
+
+
+def decode_call(contract: str, data: str) -> DecodedCall | None:
+    """Return function and parameters of a transaction's input; None when no function fits."""
+    item = _functions(contract).get(data[:10].lower())
+    if item is None:
+        return None
+    types = [canonical_type(part) for part in item["inputs"]]
+    try:
+        values = abi_decode(types, bytes.fromhex(data[10:]))
+    except Exception:  # any malformed input: the transaction is mirrored all the same, undecoded
+        return None
+    parameters = {
+        part["name"] or f"argument{position}": json_value(part, value)
+        for position, (part, value) in enumerate(zip(item["inputs"], values, strict=True))
+    }
+    return DecodedCall(item["name"], parameters)
+
+
+def decode_error(contract: str, data: str | None) -> str | None:
+    """Return a revert as ``Name(argument=value, ...)``; None when there is nothing to decode."""
+    if not data or len(data) < 10:
+        return None
+    if data.startswith("0x08c379a0"):
+        return f"Error({abi_decode(['string'], bytes.fromhex(data[10:]))[0]})"
+    if data.startswith("0x4e487b71"):
+        return f"Panic({abi_decode(['uint256'], bytes.fromhex(data[10:]))[0]:#x})"
+    item = _errors(contract).get(data[:10].lower())
+    if item is None:
+        return f"unknown error {data[:10]}"
+    types = [canonical_type(part) for part in item["inputs"]]
+    values = abi_decode(types, bytes.fromhex(data[10:]))
+    named = ", ".join(
+        f"{part['name']}={json_value(part, value)}"
+        for part, value in zip(item["inputs"], values, strict=True)
+    )
+    return f"{item['name']}({named})"
+
+
+class _Contract:
+    name: str
+
+    def __init__(self, client: ChainClient, address: str) -> None:
+        self.client = client
+        self.address = address.lower()
+
+    def _view(self, function: str, arguments: Sequence[Any], block: int | str) -> tuple[Any, ...]:
+        output = self.client.call(self.address, encode_call(self.name, function, arguments), block)
+        return self._outputs(function, len(arguments), output)
+
+    def _views(
+        self, function: str, argument_lists: Sequence[Sequence[Any]], block: int | str
+    ) -> list[tuple[Any, ...]]:
+        messages = [
+            (self.address, encode_call(self.name, function, arguments))
+            for arguments in argument_lists
+        ]
+        outputs = self.client.calls(messages, block)
+        return [
+            self._outputs(function, len(arguments), output)
+            for arguments, output in zip(argument_lists, outputs, strict=True)
+        ]
+
+    def _outputs(self, function: str, count: int, output: str) -> tuple[Any, ...]:
+        item = next(
+            item
+            for item in _functions(self.name).values()
+            if item["name"] == function and len(item["inputs"]) == count
+        )
+        types = [canonical_type(part) for part in item["outputs"]]
+        return tuple(abi_decode(types, bytes.fromhex(output[2:])))
+
+
+class CarbonCredit(_Contract):
+    """The credit contract at one address."""
+
+    name = CREDIT
+
+    def batch_of(self, batch_id: int, block: int | str = "latest") -> Batch:
+        """Return totals and period of a batch."""
+        return Batch(*self._view("batchOf", [batch_id], block)[0])
+
+    def batches_of(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[Batch]:
+        """Return totals and periods of several batches."""
+        found = self._views("batchOf", [[batch_id] for batch_id in batch_ids], block)
+        return [Batch(*values[0]) for values in found]
+
+    def statuses_of(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[int]:
+        """Return the contract's status numbers of several batches."""
+        found = self._views("statusOf", [[batch_id] for batch_id in batch_ids], block)
+        return [int(values[0]) for values in found]
+
+    def evidence_roots_of(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[str]:
+        """Return the evidence roots of several batches."""
+        found = self._views("evidenceRootOf", [[batch_id] for batch_id in batch_ids], block)
+        return ["0x" + values[0].hex() for values in found]
+
+    def balances_of(
+        self, holders: Sequence[tuple[str, int]], block: int | str = "latest"
+    ) -> list[int]:
+        """Return the units in kg of pairs of holder and batch."""
+        found = self._views("balanceOf", [list(pair) for pair in holders], block)
+        return [int(values[0]) for values in found]
+
+    def batch_of_key(self, key: str, block: int | str = "latest") -> int:
+        """Return the batch issued under a key; 0 when there is none."""
+        return int(self._view("batchOfKey", [bytes.fromhex(key[2:])], block)[0])
+
+    def minted_until(self, site_id: int, block: int | str = "latest") -> int:
+        """Return the end of the last issued period of a site, in epoch seconds."""
+        return int(self._view("mintedUntil", [site_id], block)[0])
+
+    def log_head(self, block: int | str = "latest") -> tuple[int, str]:
+        """Return number and hash of the last entry of the credit log."""
+        seq, head = self._view("logHead", [], block)
+        return int(seq), "0x" + head.hex()
+
+    def hash_claim(self, claim: Claim, block: int | str = "latest") -> str:
+        """Return the EIP-712 digest of a claim as the contract computes it."""
+        return "0x" + self._view("hashClaim", [claim_tuple(claim)], block)[0].hex()
+
+
+class VppSettlement(_Contract):
+    """The settlement contract at one address."""
+
+    name = SETTLEMENT
+
+    def balances_of(self, accounts: Sequence[str], block: int | str = "latest") -> list[int]:
+        """Return the escrow balances of accounts in units of the currency token."""
+        found = self._views("balanceOf", [[account] for account in accounts], block)
+        return [int(values[0]) for values in found]
+
+    def totals(self, block: int | str = "latest") -> tuple[int, int]:
+        """Return the sum of all balances and what live proposals lock, in token units."""
+        (balance,) = self._view("totalBalance", [], block)
+        (locked,) = self._view("totalLocked", [], block)
+        return int(balance), int(locked)
+
+    def are_settled(self, seqs: Sequence[int], block: int | str = "latest") -> list[bool]:
+        """Return whether each trade's number is taken by a live or final batch."""
+        found = self._views("isSettled", [[seq] for seq in seqs], block)
+        return [bool(values[0]) for values in found]
+
+    def batch_of_key(self, key: str, block: int | str = "latest") -> int:
+        """Return the batch proposed under a key; 0 when there is none."""
+        return int(self._view("batchOfKey", [bytes.fromhex(key[2:])], block)[0])
+
+    def batch_statuses(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[int]:
+        """Return the contract's status numbers of several batches."""
+        found = self._views("batchStatus", [[batch_id] for batch_id in batch_ids], block)
+        return [int(values[0]) for values in found]
+
+    def trades_root_of(self, batch_id: int, block: int | str = "latest") -> str:
+        """Return the Merkle root of a batch's trades."""
+        return "0x" + self._view("tradesRootOf", [batch_id], block)[0].hex()
+
+    def currency(self, block: int | str = "latest") -> str:
+        """Return the address of the currency token."""
+        return str(self._view("currency", [], block)[0]).lower()
+
+    def units_per_cent(self, block: int | str = "latest") -> int:
+        """Return how many token units make a cent."""
+        return int(self._view("unitsPerCent", [], block)[0])
+
+    def window_s(self, block: int | str = "latest") -> int:
+        """Return how many seconds a proposal waits before it can be finalised."""
+        return int(self._view("window", [], block)[0])
+
+    def custody(self, block: int | str = "latest") -> int:
+        """Return the contract's own balance of the currency token, in token units."""
+        data = encode_call("TestCurrency", "balanceOf", [self.address])
+        return int(self.client.call(self.currency(block), data, block), 16)
+
+
+def claim_tuple(claim: Claim) -> tuple[Any, ...]:
+    """Return a claim in the order of the contract's struct."""
+    return (
+        bytes.fromhex(claim.key[2:]),
+        claim.class_id,
+        claim.project_id,
+        claim.site_id,
+        claim.amount,
+        claim.period_start,
+        claim.period_end,
+        bytes.fromhex(claim.evidence_root[2:]),
+        claim.evidence_total,
+        bytes.fromhex(claim.manifest_hash[2:]),
+        bytes.fromhex(claim.methodology_hash[2:]),
+        claim.recipient,
+        claim.deadline,
+    )
+
+
+def retirement_tuple(details: RetirementDetails) -> tuple[Any, ...]:
+    """Return a retirement's details in the order of the contract's struct."""
+    return (
+        details.beneficiary,
+        details.reason,
+        details.country.encode("ascii").ljust(2, b"\0"),
+        details.consumption_start,
+        details.consumption_end,
+        bytes.fromhex(details.document_hash[2:]),
+    )
+
+
+def claim_typed_data(claim: Claim, chain_id: int, contract: str) -> Mapping[str, Any]:
+    """Return the EIP-712 message that a verifier signs for a claim."""
+    fields = [
+        ("key", "bytes32"),
+        ("classId", "uint32"),
+        ("projectId", "uint32"),
+        ("siteId", "uint32"),
+        ("amount", "uint64"),
+        ("periodStart", "uint32"),
+        ("periodEnd", "uint32"),
+        ("evidenceRoot", "bytes32"),
+        ("evidenceTotal", "uint64"),
+        ("manifestHash", "bytes32"),
+        ("methodologyHash", "bytes32"),
+        ("recipient", "address"),
+        ("deadline", "uint64"),
+    ]
+    domain = [
+        ("name", "string"),
+        ("version", "string"),
+        ("chainId", "uint256"),
+        ("verifyingContract", "address"),
+    ]
+    return {
+        "types": {
+            "EIP712Domain": [{"name": name, "type": kind} for name, kind in domain],
+            "Claim": [{"name": name, "type": kind} for name, kind in fields],
+        },
+        "primaryType": "Claim",
+        "domain": {
+            "name": "Truetonne CarbonCredit",
+            "version": "1",
+            "chainId": chain_id,
+            "verifyingContract": contract,
+        },
+        "message": dict(zip((name for name, _ in fields), claim_tuple(claim), strict=True)),
+    }

@@ -1,0 +1,423 @@
+"""Logs of our contracts as frozen dataclasses.
+
+``decode`` takes a log and gives a ``DecodedEvent`` whose ``args`` is one of the dataclasses below,
+or a ``PlainEvent`` for the events that we inherit and only record (roles, pauses, approvals).
+Names are those of the contracts in snake case; hashes and addresses are lower-case text; amounts of
+credits are kilograms of CO2e, cents are cents of the currency, ``*_start``/``*_end`` and times are
+seconds since 1970 (UTC).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from eth_abi.abi import decode as abi_decode
+from eth_abi.abi import encode as abi_encode
+from eth_utils.crypto import keccak
+
+from ledger.chain.abi import artifact
+from ledger.chain.client import LogRecord
+from ledger.chain.layout import canonical_type
+from ledger.errors import MirrorStopped
+
+CREDIT = "CarbonCredit"
+SETTLEMENT = "VppSettlement"
+ZERO_ADDRESS = "0x" + "00" * 20
+ZERO_HASH = "0x" + "00" * 32
+
+
+# ------------------------------------------------------------------ CarbonCredit
+
+
+@dataclass(frozen=True)
+class ClassRegistered:
+    """A credit class: what is credited, by which methodology, up to which cap in kg."""
+
+    class_id: int
+    code: str
+    methodology_hash: str
+    cap: int
+    seq: int
+    head: str
+
+
+@dataclass(frozen=True)
+class ClassCapChanged:
+    """The cap of a class, in kg, before and after."""
+
+    class_id: int
+    old_cap: int
+    new_cap: int
+    seq: int
+    head: str
+
+
+@dataclass(frozen=True)
+class ProjectRegistered:
+    """A project of a class, and its owner."""
+
+    project_id: int
+    class_id: int
+    owner: str
+    code: str
+    seq: int
+    head: str
+
+
+@dataclass(frozen=True)
+class SiteRegistered:
+    """A metered site of a project; its code begins every serial."""
+
+    site_id: int
+    project_id: int
+    code: str
+    seq: int
+    head: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the verifier signed: amount and evidence total in kg, period in epoch seconds."""
+
+    key: str
+    class_id: int
+    project_id: int
+    site_id: int
+    amount: int
+    period_start: int
+    period_end: int
+    evidence_root: str
+    evidence_total: int
+    manifest_hash: str
+    methodology_hash: str
+    recipient: str
+    deadline: int
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A batch came into being: all of its units went to the recipient."""
+
+    key: str
+    batch_id: int
+    recipient: str
+    claim: Claim
+    issuer: str
+    verifier: str
+    seq: int
+    head: str
+
+
+@dataclass(frozen=True)
+class RetirementDetails:
+    """For whom and why; consumption period in epoch seconds."""
+
+    beneficiary: str
+    reason: str
+    country: str
+    consumption_start: int
+    consumption_end: int
+    document_hash: str
+
+
+@dataclass(frozen=True)
+class Retired:
+    """Serials ``first_serial`` to ``first_serial + amount - 1`` were used up, for ever."""
+
+    key: str
+    batch_id: int
+    holder: str
+    retirement_id: int
+    first_serial: int
+    amount: int
+    retired_total: int
+    details: RetirementDetails
+    seq: int
+    head: str
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Serials ``first_serial`` to ``first_serial + amount - 1`` were withdrawn by their holder."""
+
+    key: str
+    batch_id: int
+    holder: str
+    first_serial: int
+    amount: int
+    cancelled_total: int
+    reason: str
+    seq: int
+    head: str
+
+
+@dataclass(frozen=True)
+class StatusChanged:
+    """The status of a batch, as the contract numbers them, before and after."""
+
+    batch_id: int
+    old_status: int
+    new_status: int
+    seq: int
+    head: str
+
+
+@dataclass(frozen=True)
+class TransferSingle:
+    """ERC-1155: units of one batch moved."""
+
+    operator: str
+    from_: str
+    to: str
+    id: int
+    value: int
+
+
+@dataclass(frozen=True)
+class TransferBatch:
+    """ERC-1155: units of several batches moved."""
+
+    operator: str
+    from_: str
+    to: str
+    ids: tuple[int, ...]
+    values: tuple[int, ...]
+
+
+# ----------------------------------------------------------------- VppSettlement
+
+
+@dataclass(frozen=True)
+class Deposited:
+    """Money came into the escrow; amounts in units of the currency token."""
+
+    account: str
+    payer: str
+    amount: int
+    balance: int
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """Money left the escrow; amounts in units of the currency token."""
+
+    account: str
+    to: str
+    amount: int
+    balance: int
+
+
+@dataclass(frozen=True)
+class BatchProposed:
+    """Trades were netted and their debtors debited; nets in cents, words as the contract packs them."""
+
+    key: str
+    batch_id: int
+    trades_root: str
+    finalizable_at: int
+    accounts: tuple[str, ...]
+    nets: tuple[int, ...]
+    words: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BatchFinalized:
+    """The creditors of a batch were credited: its trades are settled."""
+
+    key: str
+    batch_id: int
+    trades_root: str
+
+
+@dataclass(frozen=True)
+class BatchCancelled:
+    """A proposed batch was undone, and its debtors restored."""
+
+    key: str
+    batch_id: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class PlainEvent:
+    """An inherited event that is recorded and changes no row of ours."""
+
+    values: Mapping[str, Any]
+
+
+_TYPES: dict[str, dict[str, type[Any]]] = {
+    CREDIT: {
+        cls.__name__: cls
+        for cls in (
+            ClassRegistered,
+            ClassCapChanged,
+            ProjectRegistered,
+            SiteRegistered,
+            Issued,
+            Retired,
+            Cancelled,
+            StatusChanged,
+            TransferSingle,
+            TransferBatch,
+        )
+    },
+    SETTLEMENT: {
+        cls.__name__: cls
+        for cls in (Deposited, Withdrawn, BatchProposed, BatchFinalized, BatchCancelled)
+    },
+}
+_STRUCTS: dict[str, type[Any]] = {"Claim": Claim, "Retirement": RetirementDetails}
+
+
+@dataclass(frozen=True)
+class DecodedEvent:
+    """A log of a known contract, decoded.
+
+    ``values`` are the arguments by snake-case name as JSON can hold them (integers above 2^53 and
+    all amounts stay Python integers); ``args`` is the dataclass.
+    """
+
+    contract: str
+    name: str
+    args: Any
+    values: dict[str, Any]
+    log: LogRecord
+    record: str | None
+    """Hash of everything before ``seq``; None for events outside the credit log."""
+
+
+@dataclass(frozen=True)
+class EventSchema:
+    """How one event of one contract is laid out."""
+
+    contract: str
+    name: str
+    topic: str
+    inputs: tuple[dict[str, Any], ...]
+
+    @property
+    def in_credit_log(self) -> bool:
+        """Whether the event is an entry of the credit contract's numbered log."""
+        return [item["name"] for item in self.inputs[-2:]] == ["seq", "head"]
+
+
+@cache
+def schemas(contract: str) -> dict[str, EventSchema]:
+    """Return the events of a contract by their first topic."""
+    found = {}
+    for item in artifact(contract).abi:
+        if item["type"] != "event" or item.get("anonymous"):
+            continue
+        signature = f"{item['name']}({','.join(canonical_type(part) for part in item['inputs'])})"
+        topic = "0x" + keccak(text=signature).hex()
+        found[topic] = EventSchema(contract, item["name"], topic, tuple(item["inputs"]))
+    return found
+
+
+def decode(contract: str, log: LogRecord) -> DecodedEvent:
+    """Decode a log of one of our contracts.
+
+    Raises
+    ------
+    MirrorStopped
+        If the log is of no event that the contract's ABI knows, or does not fit its layout:
+        skipping it would leave a silent hole.
+    """
+    schema = schemas(contract).get(log.topics[0]) if log.topics else None
+    if schema is None:
+        raise MirrorStopped(_undecodable(contract, log, "unknown topic"))
+    try:
+        raws = _raw_values(schema, log)
+    except Exception as error:
+        raise MirrorStopped(_undecodable(contract, log, repr(error))) from error
+    values = {
+        _snake(item["name"]): _plain(item, raw)
+        for item, raw in zip(schema.inputs, raws, strict=True)
+    }
+    record = None
+    if schema.in_credit_log:
+        types = ["bytes32"] + [canonical_type(item) for item in schema.inputs[:-2]]
+        encoded = abi_encode(types, [bytes.fromhex(schema.topic[2:]), *raws[:-2]])
+        record = "0x" + keccak(encoded).hex()
+    return DecodedEvent(contract, schema.name, _typed(schema, values), values, log, record)
+
+
+def next_head(head: str, seq: int, record: str) -> str:
+    """Return the log head after an entry: keccak(abi.encode(head, seq, record))."""
+    return (
+        "0x"
+        + keccak(
+            abi_encode(
+                ["bytes32", "uint64", "bytes32"],
+                [bytes.fromhex(head[2:]), seq, bytes.fromhex(record[2:])],
+            )
+        ).hex()
+    )
+
+
+def _undecodable(contract: str, log: LogRecord, why: str) -> str:
+    topic = log.topics[0] if log.topics else "no topic"
+    return (
+        f"a log of {contract} cannot be decoded ({why}): block {log.block_number}, transaction {log.tx_hash}, "
+        f"log {log.log_index}, topic {topic}; the deployed contract is not the one this version knows"
+    )
+
+
+def _raw_values(schema: EventSchema, log: LogRecord) -> list[Any]:
+    indexed = [item for item in schema.inputs if item["indexed"]]
+    plain = [item for item in schema.inputs if not item["indexed"]]
+    if len(indexed) != len(log.topics) - 1:
+        raise ValueError(f"{len(log.topics) - 1} indexed values instead of {len(indexed)}")
+    from_topics = [
+        abi_decode([canonical_type(item)], bytes.fromhex(topic[2:]))[0]
+        for item, topic in zip(indexed, log.topics[1:], strict=True)
+    ]
+    from_data = abi_decode([canonical_type(item) for item in plain], bytes.fromhex(log.data[2:]))
+    topics, data = iter(from_topics), iter(from_data)
+    return [next(topics if item["indexed"] else data) for item in schema.inputs]
+
+
+def _plain(item: Mapping[str, Any], raw: Any) -> Any:
+    kind = str(item["type"])
+    if kind.endswith("]"):
+        inner = {**item, "type": kind[: kind.rindex("[")]}
+        return [_plain(inner, part) for part in raw]
+    if kind == "tuple":
+        return {
+            _snake(part["name"]): _plain(part, value)
+            for part, value in zip(item["components"], raw, strict=True)
+        }
+    if isinstance(raw, bytes):
+        return _country(raw) if kind == "bytes2" else "0x" + raw.hex()
+    return raw.lower() if kind == "address" else raw
+
+
+def _country(raw: bytes) -> str:
+    """Return an ISO 3166 code as text; empty when none was given; hexadecimal when it is no text."""
+    text = raw.rstrip(b"\0")
+    return text.decode() if text.isascii() and text.decode().isalnum() or not text else "0x" + raw.hex()
+
+
+def _typed(schema: EventSchema, values: dict[str, Any]) -> Any:
+    cls = _TYPES[schema.contract].get(schema.name)
+    if cls is None:
+        return PlainEvent(values)
+    arguments = {}
+    for item in schema.inputs:
+        name = _snake(item["name"])
+        value = values[name]
+        if item["type"] == "tuple":
+            struct = _STRUCTS[item["internalType"].rpartition(".")[2]]
+            value = struct(**value)
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            value = tuple(value)
+        arguments["from_" if name == "from" else name] = value
+    return cls(**arguments)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)
