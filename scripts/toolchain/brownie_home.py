@@ -1,0 +1,43 @@
+"""Where Brownie keeps its state, when it is imported outside ``./dev brownie``.
+
+Brownie reads ``HOME`` once, when it is imported, and keeps accounts, networks and a database under it. These helpers
+point it at ``build/brownie-home`` for the time of the import and put ``HOME`` back.
+"""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NETWORKS = Path(__file__).with_name("networks.yaml")
+
+
+@contextmanager
+def brownie_home(home: Path | None = None) -> Iterator[Path]:
+    """Set ``HOME`` to the project's Brownie home around the first ``import brownie``."""
+    # One home for each worker of pytest-xdist: Brownie's database does not share.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    home = home or ROOT / "build" / f"brownie-home{'-' + worker if worker else ''}"
+    state = home / ".brownie"
+    state.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(NETWORKS, state / "network-config.yaml")
+    before = os.environ.get("HOME")
+    os.environ["HOME"] = str(home)
+    try:
+        yield home
+    finally:
+        if before is None:
+            del os.environ["HOME"]
+        else:
+            os.environ["HOME"] = before
+
+
+def free_port() -> int:
+    """Return a TCP port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,0 +1,127 @@
+"""Brownie for plain ``pytest`` and for ``./dev brownie test`` alike.
+
+Every test starts from the state its module's fixtures left: a snapshot is taken before it and reverted after it, and
+the chain is reset before each module. So deploy in module fixtures, not in session fixtures.
+"""
+
+import fcntl
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import hypothesis
+import pytest
+
+from scripts.toolchain.brownie_home import ROOT, brownie_home, free_port
+from scripts.toolchain.pytest_plugin import is_brownie_test
+
+ATTEMPTS = 5  # to start a node; each on another port
+
+
+def _import_brownie() -> Any:
+    """Import Brownie without its marks: HOME, sys.path and hypothesis's profile stay as they were."""
+    profile = hypothesis.settings.get_current_profile_name()
+    with brownie_home():
+        import brownie
+    if not is_brownie_test():
+        hypothesis.settings.load_profile(profile)
+        from brownie._config import CONFIG
+        from brownie.test.managers.runner import RevertContextManager
+
+        brownie.reverts = RevertContextManager  # what Brownie's own plugin does
+        CONFIG.argv["cli"] = "test"
+    return brownie
+
+
+brownie = _import_brownie()
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let one process compile: workers share the artifacts under build/."""
+    lock = ROOT / "build" / "brownie.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _load_project() -> Any:
+    (ROOT / "build" / "brownie").mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time():
+        project = brownie.project.load(ROOT, "Truetonne")
+    profile = hypothesis.settings.get_current_profile_name()
+    project.load_config()
+    hypothesis.settings.load_profile(profile)
+    return project
+
+
+def _start_node() -> None:
+    """Start an Anvil of this session's own; another process may take the port before it does."""
+    from brownie._config import CONFIG
+    from brownie.exceptions import RPCConnectionError, RPCProcessError
+
+    for attempt in range(1, ATTEMPTS + 1):
+        CONFIG.networks["development"]["cmd_settings"]["port"] = free_port()
+        try:
+            brownie.network.connect("development")
+        except (RPCProcessError, RPCConnectionError):
+            if attempt == ATTEMPTS:
+                raise
+            continue
+        if brownie.rpc.is_child():
+            return
+        brownie.network.disconnect(kill_rpc=False)
+    raise RuntimeError(f"no free port for Anvil in {ATTEMPTS} attempts")
+
+
+@pytest.fixture(scope="session")
+def brownie_project() -> Iterator[Any]:
+    """The compiled project, with a node connected: ``brownie_project.CarbonCredit`` and so on."""
+    if is_brownie_test():  # its plugin has loaded and connected
+        project = brownie.project.get_loaded_projects()[0]
+        _freeze()
+        yield project
+        return
+    path = list(sys.path)
+    project = _load_project()
+    _start_node()
+    _freeze()
+    yield project
+    project.close(raises=False)
+    brownie.network.disconnect()
+    sys.path[:] = path
+
+
+def _freeze() -> None:
+    """Take what exists now out of the collector's sight: each chain.revert() collects garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def chain(brownie_project: Any) -> Any:
+    """Brownie's Chain: mine, sleep, snapshot, revert."""
+    return brownie.chain
+
+
+@pytest.fixture(scope="session")
+def accounts(brownie_project: Any) -> Any:
+    """The ten funded accounts of the local node."""
+    return brownie.accounts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def module_isolation(brownie_project: Any) -> None:
+    """Start each module on an empty chain."""
+    brownie.chain.reset()
+
+
+@pytest.fixture(autouse=True)
+def fn_isolation(module_isolation: None) -> Iterator[None]:
+    """Give each test the state its module's fixtures left. ``chain.revert()`` in a test returns there too."""
+    brownie.chain.snapshot()
+    yield
+    brownie.chain.revert()
