@@ -1,7 +1,8 @@
 """Where Brownie keeps its state, when it is imported outside ``./dev brownie``.
 
-Brownie reads ``HOME`` once, when it is imported, and keeps accounts, networks and a database under it. These helpers
-point it at ``build/brownie-home`` for the time of the import and put ``HOME`` back.
+Brownie reads ``HOME`` once, when it is imported, and keeps accounts, networks and a database under
+it. These helpers point it at ``build/brownie-home`` for the time of the import and put ``HOME``
+back.
 """
 
 import os

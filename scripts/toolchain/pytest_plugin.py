@@ -1,8 +1,9 @@
 """Keeps Brownie's pytest plugin out of ordinary sessions.
 
-Brownie registers a pytest plugin that compiles the project at the start of *every* session, starts a node on port 8545,
-and takes over and resets a chain that already listens there. Only ``brownie test`` wants that; there the node gets a
-free port instead. The plain sessions load Brownie in ``tests/contracts/conftest.py``, when its tests are collected.
+Brownie registers a pytest plugin that compiles the project at the start of *every* session, starts
+a node on port 8545, and takes over and resets a chain that already listens there. Only ``brownie
+test`` wants that; there the node gets a free port instead. The plain sessions load Brownie in
+``tests/contracts/conftest.py``, when its tests are collected.
 
 Loaded by ``addopts = "-p scripts.toolchain.pytest_plugin"``, before the installed plugins are.
 """
@@ -36,6 +37,7 @@ def pytest_plugin_registered(manager: pytest.PytestPluginManager) -> None:
 def pytest_configure() -> None:
     """Give ``brownie test`` a node of its own: it would reset whatever listens on 8545."""
     if is_brownie_test():
+        import hypothesis.extra.pytestplugin  # Brownie's plugin expects it to be imported  # noqa: F401
         from brownie._config import CONFIG
 
         CONFIG.networks["development"]["cmd_settings"]["port"] = free_port()

@@ -1,7 +1,8 @@
 """Brownie for plain ``pytest`` and for ``./dev brownie test`` alike.
 
-Every test starts from the state its module's fixtures left: a snapshot is taken before it and reverted after it, and
-the chain is reset before each module. So deploy in module fixtures, not in session fixtures.
+Every test starts from the state its module's fixtures left: a snapshot is taken before it and
+reverted after it, and the chain is reset before each module. So deploy in module fixtures, not in
+session fixtures.
 """
 
 import fcntl
@@ -21,7 +22,7 @@ ATTEMPTS = 5  # to start a node; each on another port
 
 
 def _import_brownie() -> Any:
-    """Import Brownie without its marks: HOME, sys.path and hypothesis's profile stay as they were."""
+    """Import Brownie without its marks: HOME and hypothesis's profile stay as they were."""
     profile = hypothesis.settings.get_current_profile_name()
     with brownie_home():
         import brownie
@@ -121,7 +122,7 @@ def module_isolation(brownie_project: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def fn_isolation(module_isolation: None) -> Iterator[None]:
-    """Give each test the state its module's fixtures left. ``chain.revert()`` in a test returns there too."""
+    """Give each test the state its module's fixtures left; ``chain.revert()`` returns there too."""
     brownie.chain.snapshot()
     yield
     brownie.chain.revert()

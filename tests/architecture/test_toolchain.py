@@ -1,0 +1,116 @@
+"""The toolchain keeps its promises: hashed locks without addresses, a shell any machine has."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON_LOCKS = [
+    "requirements.lock",
+    "scripts/toolchain/uv.lock",
+    "scripts/toolchain/node.lock",
+]
+ADDRESS = re.compile(r"https?://|--index-url|--extra-index-url|--find-links|file:|/(home|root|tmp)/")
+
+
+def requirements(lock: str) -> list[str]:
+    """Return the logical lines of a requirements lock, without comments."""
+    lines = [line for line in lock.splitlines() if not line.lstrip().startswith("#")]
+    return "\n".join(lines).replace("\\\n", " ").split("\n")
+
+
+@pytest.mark.parametrize("name", PYTHON_LOCKS)
+def test_python_lock_carries_no_address(name: str) -> None:
+    found = ADDRESS.findall((ROOT / name).read_text())
+    assert found == []
+
+
+@pytest.mark.parametrize("name", PYTHON_LOCKS)
+def test_every_python_requirement_is_pinned_and_hashed(name: str) -> None:
+    lines = [line for line in requirements((ROOT / name).read_text()) if line.strip()]
+    assert lines
+    for line in lines:
+        assert re.match(r"[a-z0-9._-]+(\[[a-z,0-9-]+\])?==\S+", line), line
+        assert "--hash=sha256:" in line, line
+
+
+def test_npm_lock_carries_hashes_and_no_address() -> None:
+    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    packages.pop("")
+    assert packages
+    for name, package in packages.items():
+        assert "resolved" not in package, name
+        assert package["integrity"].startswith("sha512-"), name
+
+
+def test_npm_lock_answers_to_package_json() -> None:
+    wanted = json.loads((ROOT / "package.json").read_text())
+    locked = json.loads((ROOT / "package-lock.json").read_text())["packages"][""]
+    for group in ("dependencies", "devDependencies"):
+        assert locked.get(group, {}) == wanted.get(group, {})
+
+
+def test_python_lock_has_every_dependency_of_the_project() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = [g for n, g in project["dependency-groups"].items() if not n.startswith("bootstrap")]
+    wanted = [*project["project"]["dependencies"], *(item for group in groups for item in group)]
+    names = {re.split(r"[\[<>=!~; ]", item)[0].lower().replace("_", "-") for item in wanted}
+    locked = {
+        re.split(r"[\[=]", line)[0]
+        for line in requirements((ROOT / "requirements.lock").read_text())
+        if line.strip()
+    }
+    assert names - locked == set(), "run ./dev lock"
+
+
+@pytest.mark.parametrize("shell", ["dash", "sh", "bash"])
+@pytest.mark.parametrize("script", ["dev", "scripts/toolchain/solc/solc-v0.8.37"])
+def test_shell_scripts_parse(shell: str, script: str) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} on this machine")
+    subprocess.run([shell, "-n", str(ROOT / script)], check=True)
+
+
+def test_one_compiler_and_one_evm_version_everywhere() -> None:
+    import tomllib
+
+    import yaml
+
+    brownie = yaml.safe_load((ROOT / "brownie-config.yaml").read_text())["compiler"]
+    forge = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
+    networks = yaml.safe_load((ROOT / "scripts/toolchain/networks.yaml").read_text())
+    anvil = networks["development"][0]["cmd_settings"]
+    npm = json.loads((ROOT / "package.json").read_text())["devDependencies"]["solc"]
+    assert brownie["solc"]["version"] == npm == Path(forge["solc"]).name.removeprefix("solc-v")
+    assert brownie["evm_version"] == forge["evm_version"] == anvil["evm_version"]
+    assert brownie["solc"]["optimizer"] == {
+        "enabled": forge["optimizer"],
+        "runs": forge["optimizer_runs"],
+    }
+    assert (ROOT / forge["solc"]).is_file()
+
+
+def test_brownies_plugin_is_blocked_in_ordinary_sessions(tmp_path: Path) -> None:
+    probe = tmp_path / "test_probe.py"
+    probe.write_text(
+        "import sys\n"
+        "def test_probe(pytestconfig):\n"
+        "    assert not pytestconfig.pluginmanager.has_plugin('pytest-brownie')\n"
+        "    assert 'brownie' not in sys.modules\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", f"--rootdir={ROOT}", "-c", "pyproject.toml"]
+    run = subprocess.run(
+        [*command, "-p", "no:cacheprovider", str(probe)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr

@@ -1,0 +1,21 @@
+"""The wheel holds the product's four packages and nothing of the workshop."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_wheel_holds_the_four_packages_only(tmp_path: Path) -> None:
+    # Hatchling is in the environment: built with it, offline.
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, text=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    tops = {name.split("/", 1)[0] for name in names}
+    assert tops == {"ledger", "indexer", "api", "cli", "truetonne-0.1.0.dist-info"}
+    assert "truetonne-0.1.0.dist-info/licenses/LICENSE" in names
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
