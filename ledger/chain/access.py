@@ -1,0 +1,63 @@
+"""A chain as the ledger uses it: node, address book, keys and books, opened and checked together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
+from ledger.chain.contracts import CarbonCredit, VppSettlement
+from ledger.chain.sender import Sender
+from ledger.chain.signers import Keyring, load_keyring
+from ledger.db import Database
+from ledger.settings import Settings
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Everything that reading from and writing to one chain needs."""
+
+    db: Database
+    client: ChainClient
+    deployment: Deployment
+    keyring: Keyring
+    sender: Sender
+
+    @classmethod
+    def open(cls, settings: Settings, db: Database, rpc_url: str | None = None) -> Chain:
+        """Open a chain and check that node and deployment belong together.
+
+        Parameters
+        ----------
+        rpc_url
+            Overrides the setting: the address of a local node that was just started.
+
+        Raises
+        ------
+        BadInput
+            If there is no deployment file, or the keystore cannot be used.
+        WrongChain
+            If the node serves another chain than the deployment's.
+        DependencyDown
+            If the node does not answer.
+        """
+        deployment = Deployment.load(settings.deployment)
+        client = ChainClient(rpc_url or settings.rpc_url)
+        deployment.check(client)
+        keyring = load_keyring(settings, deployment.chain_id)
+        sender = Sender(db, client, keyring, deployment.chain_id, settings.max_fee_gwei)
+        return cls(db, client, deployment, keyring, sender)
+
+    @property
+    def credit(self) -> CarbonCredit:
+        """The credit contract."""
+        return CarbonCredit(self.client, self.deployment.credit.address)
+
+    @property
+    def settlement(self) -> VppSettlement:
+        """The settlement contract."""
+        return VppSettlement(self.client, self.deployment.settlement.address)
+
+    def close(self) -> None:
+        """Close the connection to the node."""
+        self.client.close()

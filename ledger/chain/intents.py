@@ -1,0 +1,238 @@
+"""What is to be sent, stored before it is sent: the only writer of intents, lanes and attempts.
+
+An intent is made with its key and its frozen call data (*planned*). Signing allocates a nonce and
+stores the raw transaction in the same commit (*submitted*). Only the mirror, having read the
+transaction in a final block, makes it *confirmed* or *failed*; a transaction that the node refuses
+before it has a nonce is *failed* at once, with the reason.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from ledger.chain import transactions
+from ledger.chain.contracts import decode_call, encode_call
+from ledger.errors import NotFound, TruetonneError
+from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
+from ledger.models.mirror import IntentState
+
+
+@dataclass(frozen=True)
+class NewIntent:
+    """A call to one of our contracts that shall happen once.
+
+    ``arguments`` are in the order and types of the contract's function.
+    """
+
+    key: str
+    kind: str
+    contract: str
+    address: str
+    function: str
+    arguments: Sequence[Any]
+    sender: str
+
+
+@dataclass(frozen=True)
+class SignedAttempt:
+    """A signed transaction of an intent; fees in wei per gas."""
+
+    tx_hash: str
+    raw: str
+    nonce: int
+    max_fee_wei: int
+    priority_fee_wei: int
+
+
+def new_key() -> str:
+    """Return a fresh key: 32 random bytes as hexadecimal text with ``0x``."""
+    return "0x" + secrets.token_hex(32)
+
+
+def plan(session: Session, chain_id: int, intent: NewIntent) -> str:
+    """Store an intent with its call data, and return its key."""
+    data = encode_call(intent.contract, intent.function, intent.arguments)
+    decoded = decode_call(intent.contract, data)
+    if decoded is None:  # our own encoder and decoder disagree: a programming error
+        raise TruetonneError(f"{intent.contract}.{intent.function} does not decode to itself")
+    session.add(
+        ChainIntent(
+            key=intent.key,
+            chain_id=chain_id,
+            kind=intent.kind,
+            contract_address=intent.address.lower(),
+            function_name=intent.function,
+            parameters=decoded.parameters,
+            call_data=data,
+            sender_address=intent.sender.lower(),
+            state=IntentState.PLANNED,
+            created_at=datetime.now(UTC),
+        )
+    )
+    session.flush()
+    return intent.key
+
+
+def get(session: Session, key: str) -> ChainIntent:
+    """Return an intent by its key.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    found = session.get(ChainIntent, key)
+    if found is None:
+        raise NotFound(f"no intent has the key {key}")
+    return found
+
+
+def take_nonce(session: Session, chain_id: int, address: str, on_chain: int) -> int:
+    """Allocate the next nonce of an account's lane.
+
+    Parameters
+    ----------
+    on_chain
+        The account's next nonce as the node sees it; a lane never goes below it.
+    """
+    lane = session.get(ChainNonceLane, (chain_id, address), with_for_update=True)
+    if lane is None:
+        lane = ChainNonceLane(chain_id=chain_id, address=address, next_nonce=on_chain)
+        session.add(lane)
+    nonce = max(lane.next_nonce, on_chain)
+    lane.next_nonce = nonce + 1
+    session.flush()
+    return nonce
+
+
+def store_attempt(session: Session, intent: ChainIntent, attempt: SignedAttempt) -> None:
+    """Store a signed transaction and mark its intent as submitted, before anything is sent."""
+    now = datetime.now(UTC)
+    intent.nonce = attempt.nonce
+    intent.tx_hash = attempt.tx_hash
+    intent.state = IntentState.SUBMITTED
+    intent.submitted_at = now
+    session.flush()
+    ordinal = len(attempts_of(session, intent.key)) + 1
+    session.add(
+        ChainAttempt(
+            tx_hash=attempt.tx_hash,
+            intent_key=intent.key,
+            ordinal=ordinal,
+            raw_transaction=attempt.raw,
+            max_fee_wei=attempt.max_fee_wei,
+            priority_fee_wei=attempt.priority_fee_wei,
+            created_at=now,
+        )
+    )
+    transactions.record_pending(
+        session,
+        tx_hash=attempt.tx_hash,
+        contract_address=intent.contract_address,
+        function_name=intent.function_name,
+        parameters=intent.parameters,
+        created_at=now,
+    )
+    session.flush()
+
+
+def attempts_of(session: Session, key: str) -> Sequence[ChainAttempt]:
+    """Return the attempts of an intent, oldest first."""
+    query = (
+        select(ChainAttempt).where(ChainAttempt.intent_key == key).order_by(ChainAttempt.ordinal)
+    )
+    return session.scalars(query).all()
+
+
+def open_attempts(session: Session, chain_id: int) -> Sequence[ChainAttempt]:
+    """Return the signed transactions whose fate is not known, in nonce order."""
+    query = (
+        select(ChainAttempt)
+        .join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
+        .where(ChainIntent.chain_id == chain_id, ChainIntent.state == IntentState.SUBMITTED)
+        .order_by(ChainIntent.sender_address, ChainIntent.nonce, ChainAttempt.ordinal)
+    )
+    return session.scalars(query).all()
+
+
+def mark_broadcast(session: Session, tx_hash: str) -> None:
+    """Note that a node has taken an attempt."""
+    session.execute(
+        update(ChainAttempt)
+        .where(ChainAttempt.tx_hash == tx_hash, ChainAttempt.broadcast_at.is_(None))
+        .values(broadcast_at=datetime.now(UTC))
+    )
+
+
+def refuse(session: Session, key: str, error: str) -> None:
+    """Mark an intent as failed that the node refused before it had a nonce."""
+    intent = get(session, key)
+    if intent.state == IntentState.PLANNED:
+        intent.state = IntentState.FAILED
+        intent.error = error
+        session.flush()
+
+
+def key_of_transaction(session: Session, tx_hash: str) -> str | None:
+    """Return the key of the intent that a transaction is an attempt of; None when it is not ours."""
+    return session.scalar(
+        select(ChainAttempt.intent_key).where(ChainAttempt.tx_hash == tx_hash)
+    )
+
+
+def confirm(
+    session: Session, key: str, tx_hash: str, block_number: int, at: datetime
+) -> ChainIntent:
+    """Mark an intent as done: its transaction succeeded in a final block. For the mirror alone."""
+    intent = get(session, key)
+    intent.state = IntentState.CONFIRMED
+    intent.tx_hash = tx_hash
+    intent.block_number = block_number
+    intent.confirmed_at = at
+    intent.error = None
+    session.flush()
+    return intent
+
+
+def fail(
+    session: Session, key: str, tx_hash: str, block_number: int, at: datetime, error: str
+) -> ChainIntent:
+    """Mark an intent as failed: its transaction failed in a final block. For the mirror alone."""
+    intent = confirm(session, key, tx_hash, block_number, at)
+    intent.state = IntentState.FAILED
+    intent.error = error
+    session.flush()
+    return intent
+
+
+def rewind(session: Session, above_block: int) -> None:
+    """Take back every outcome above a block. For the mirror alone."""
+    session.execute(
+        update(ChainIntent)
+        .where(ChainIntent.block_number > above_block)
+        .values(
+            state=IntentState.SUBMITTED, block_number=None, confirmed_at=None, error=None
+        )
+    )
+
+
+def as_row(intent: ChainIntent) -> Mapping[str, Any]:
+    """Return an intent as plain values for a person or a machine."""
+    return {
+        "key": intent.key,
+        "kind": intent.kind,
+        "state": intent.state.value,
+        "function": intent.function_name,
+        "sender": intent.sender_address,
+        "nonce": intent.nonce,
+        "transaction": intent.tx_hash,
+        "block": intent.block_number,
+        "error": intent.error,
+    }

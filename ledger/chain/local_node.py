@@ -1,0 +1,217 @@
+"""A local Anvil of our own: started on a free port, never attached to, ended with its parent.
+
+The node keeps its state in a file, so that a later run goes on where this one ended. ``finalized``
+lags two blocks behind the head; ``mine`` makes things final.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from ledger.chain.client import ChainClient
+from ledger.errors import BadInput, DependencyDown
+from ledger.settings import LOCAL_CHAIN_ID
+
+FINALITY_LAG_BLOCKS = 2
+_START_SECONDS_MAX = 20.0
+_STOP_SECONDS_MAX = 20.0
+
+
+class LocalNode:
+    """One Anvil process.
+
+    Parameters
+    ----------
+    program
+        The native ``anvil`` program. (npm's wrapper orphans it when it is killed.)
+    state
+        File that the chain is loaded from and saved to when the node ends; None keeps nothing.
+    port
+        Port to listen on; None takes a free one.
+    options
+        Further command-line options.
+
+    Raises
+    ------
+    BadInput
+        From ``start``, if the port is in use.
+    DependencyDown
+        From ``start``, if the program does not start.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        state: Path | None = None,
+        port: int | None = None,
+        log: Path | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
+        self.program = program
+        self.state = state
+        self.port = port if port is not None else free_port()
+        self._log = log
+        self._options = list(options)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def rpc_url(self) -> str:
+        """Address of the node."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> LocalNode:
+        """Start the node and wait until it answers."""
+        if not port_is_free(self.port):
+            raise BadInput(f"port {self.port} is in use; name another, or end what listens there")
+        command = [
+            str(self.program),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--chain-id",
+            str(LOCAL_CHAIN_ID),
+            "--hardfork",
+            "prague",
+            "--slots-in-an-epoch",
+            "1",
+            *self._options,
+        ]
+        home = None
+        if self.state is not None:
+            self.state.parent.mkdir(parents=True, exist_ok=True)
+            command += ["--state", str(self.state), "--preserve-historical-states"]
+            home = self.state.parent
+        output = self._log.open("ab") if self._log is not None else subprocess.DEVNULL
+        environment = dict(os.environ)
+        if home is not None:  # Anvil writes scratch files below HOME
+            environment["HOME"] = str(home.resolve())
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if self._log is not None else subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches us; we end the node in order
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            )
+        except OSError as error:
+            raise DependencyDown(
+                f"{self.program} does not start ({error.strerror}); run ./dev sync, or set anvil"
+            ) from error
+        finally:
+            if self._log is not None:
+                output.close()  # type: ignore[union-attr]
+        self._wait()
+        return self
+
+    def _wait(self) -> None:
+        client = ChainClient(self.rpc_url, timeout_s=2.0)
+        until = time.monotonic() + _START_SECONDS_MAX
+        while time.monotonic() < until:
+            if not self.running:
+                break
+            try:
+                client.chain_id()
+            except DependencyDown:
+                time.sleep(0.02)
+                continue
+            finally:
+                client.close()
+            return
+        self.stop()
+        where = f"; see {self._log}" if self._log is not None else ""
+        raise DependencyDown(f"{self.program} did not answer on port {self.port}{where}")
+
+    def stop(self) -> None:
+        """End the node in order, so that it saves its state; harmless when it has ended."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> LocalNode:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def mine(self, blocks: int = FINALITY_LAG_BLOCKS) -> None:
+        """Mine empty blocks; two make everything before them final."""
+        client = ChainClient(self.rpc_url)
+        try:
+            client.request("anvil_mine", [hex(blocks)])
+        finally:
+            client.close()
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this process when its parent dies, however it dies: no orphan stays."""
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def find_anvil(configured: Path | None) -> Path:
+    """Return the native ``anvil`` program.
+
+    Raises
+    ------
+    DependencyDown
+        If there is none.
+    """
+    if configured is not None:
+        if configured.is_file():
+            return configured
+        raise DependencyDown(f"anvil: {configured} does not exist; correct the setting")
+    for folder in sorted(Path("node_modules/@foundry-rs").glob("anvil-*/bin/anvil")):
+        return folder.resolve()
+    found = shutil.which("anvil")
+    if found is None:
+        raise DependencyDown(
+            "no anvil found; run ./dev sync, install Foundry, or set rpc_url to a running node"
+        )
+    return Path(found)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(port: int) -> bool:
+    """Return whether nothing listens on a loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

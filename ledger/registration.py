@@ -1,0 +1,100 @@
+"""A project of ours on chain: the registrar registers it and its metered site, once.
+
+The project's code is the code of both the chain's project and its site, and begins every serial.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eth_utils.crypto import keccak
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.events import CREDIT
+from ledger.chain.intents import NewIntent, new_key
+from ledger.errors import NotFound
+from ledger.models import CreditProject, CreditSite, Project
+
+
+@dataclass(frozen=True)
+class ChainSite:
+    """The numbers of a project on chain."""
+
+    class_id: int
+    project_id: int
+    site_id: int
+
+
+def site_on_chain(session: Session, project_code: str) -> ChainSite | None:
+    """Return a project's numbers as the mirror has them; None while it is not registered."""
+    query = (
+        select(CreditProject.class_id, CreditProject.project_id, CreditSite.site_id)
+        .join(CreditSite, CreditSite.project_id == CreditProject.project_id)
+        .where(CreditProject.code == project_code, CreditSite.code == project_code)
+    )
+    row = session.execute(query).one_or_none()
+    return ChainSite(*row) if row else None
+
+
+def register_project(chain: Chain, project_code: str) -> str | None:
+    """Send the registration of a project; return the intent's key, None when it is registered.
+
+    Raises
+    ------
+    NotFound
+        If the books know no such project.
+    Refused
+        If the contract refuses.
+    """
+    with chain.db.read() as session:
+        if session.scalars(select(Project).where(Project.code == project_code)).first() is None:
+            raise NotFound(f"no project {project_code!r}; add it to the site file and apply that")
+        query = select(CreditProject).where(CreditProject.code == project_code)
+        if session.scalars(query).first() is not None:
+            return None
+    deployment = chain.deployment
+    arguments = [deployment.class_id, deployment.account("owner"), project_code]
+    return _send(chain, "register_project", "registerProject", arguments)
+
+
+def register_site(chain: Chain, project_code: str) -> str | None:
+    """Send the registration of a project's site; return the intent's key, None when it is done.
+
+    Raises
+    ------
+    NotFound
+        If the mirror does not know the project yet.
+    Refused
+        If the contract refuses.
+    """
+    with chain.db.read() as session:
+        query = select(CreditProject.project_id).where(CreditProject.code == project_code)
+        project_id = session.scalars(query).first()
+        if project_id is None:
+            raise NotFound(f"project {project_code!r} is not registered on chain yet; register it first")
+        if site_on_chain(session, project_code) is not None:
+            return None
+    return _send(chain, "register_site", "registerSite", [project_id, project_code])
+
+
+def methodology_hash(methodology: str, version: str) -> str:
+    """Return the hash under which a methodology and its version stand in class and claim."""
+    return "0x" + keccak(text=f"{methodology}/{version}").hex()
+
+
+def _send(chain: Chain, kind: str, function: str, arguments: list[object]) -> str:
+    intent = NewIntent(
+        key=new_key(),
+        kind=kind,
+        contract=CREDIT,
+        address=chain.deployment.credit.address,
+        function=function,
+        arguments=arguments,
+        sender=chain.deployment.account("registrar"),
+    )
+    key = chain.db.run(lambda session: intents.plan(session, chain.deployment.chain_id, intent))
+    chain.sender.submit(key, CREDIT)
+    return key

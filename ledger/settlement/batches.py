@@ -1,0 +1,249 @@
+"""Plan and submit settlement batches: pending trades are netted by market and proposed on chain.
+
+Planning freezes a batch: its key, its trades and its call data are stored in one commit, and a trade
+stands in one live batch at most. Submitting sends the proposal; after the contract's window anyone
+finalises it. Nothing here says that a trade is settled: see ``confirm``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.events import SETTLEMENT
+from ledger.chain.intents import NewIntent, new_key
+from ledger.errors import Refused
+from ledger.models import (
+    ChainIntent,
+    VppSettlementAccount,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
+from ledger.models.mirror import IntentState
+from ledger.models.settlement import BatchState
+from ledger.models.trading import TradeStatus, TradeType
+from ledger.settlement.tree import trades_root
+from ledger.settlement.words import PackedBatch, Trade, hex_words, pack
+from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
+
+TRADES_PER_BATCH_MAX = 500
+"""Keeps a proposal well under the 16,777,216 gas that one transaction may use (EIP-7825)."""
+
+
+@dataclass(frozen=True)
+class PlannedBatch:
+    """A batch that is stored and not yet on chain; nets in cents by account."""
+
+    key: str
+    market: str
+    trades: int
+    nets: dict[str, int]
+
+
+def plan_batches(chain: Chain) -> list[PlannedBatch]:
+    """Store batches for all pending trades that stand in none; return them.
+
+    Raises
+    ------
+    Refused
+        If a trade does not fit the contract's fields.
+    """
+    return chain.db.run(lambda session: _plan(session, chain))
+
+
+def submit_planned(chain: Chain) -> list[str]:
+    """Propose every planned batch on chain; return the hashes of the transactions.
+
+    A batch that the contract refuses is failed with the reason, and its trades are free again.
+    """
+    with chain.db.read() as session:
+        query = select(VppSettlementBatch.batch_key).where(
+            VppSettlementBatch.state == BatchState.PLANNED
+        )
+        keys = session.scalars(query.order_by(VppSettlementBatch.id)).all()
+    sent = []
+    for key in keys:
+        try:
+            sent.append(chain.sender.submit(key, SETTLEMENT))
+        except Refused as refusal:
+            reason = refusal.message
+            chain.db.run(lambda session, key=key, reason=reason: release(session, key, reason))  # type: ignore[misc]
+    return sent
+
+
+def finalize_due(chain: Chain) -> list[str]:
+    """Finalise every proposed batch whose window has passed; return the transactions' hashes.
+
+    The contract finalises in order, so the first refusal ends the round; the next one tries again.
+    """
+    head = chain.client.block("latest")
+    now = datetime.fromtimestamp(head.timestamp if head else 0, UTC)
+    sent = []
+    for key in chain.db.run(lambda session: _plan_finalization(session, chain, now)):
+        try:
+            sent.append(chain.sender.submit(key, SETTLEMENT))
+        except Refused as refusal:
+            chain.db.run(lambda session, key=key: _drop_finalization(session, key))  # type: ignore[misc]
+            if "WindowOpen" in refusal.message or "OutOfOrder" in refusal.message:
+                break
+            raise
+    return sent
+
+
+def release(session: Session, key: str, reason: str) -> None:
+    """Fail a batch that will never be on chain, and free its trades for another one."""
+    batch = _batch(session, key)
+    batch.state = BatchState.FAILED
+    batch.error = reason
+    batch.updated_at = datetime.now(UTC)
+    session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
+
+
+def _batch(session: Session, key: str) -> VppSettlementBatch:
+    query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
+    return session.scalars(query).one()
+
+
+def _plan(session: Session, chain: Chain) -> list[PlannedBatch]:
+    vpp_account, market_account = _accounts(session)
+    by_market: dict[str, list[VppTradingRecord]] = defaultdict(list)
+    for record in _free_trades(session):
+        by_market[record.market].append(record)
+    planned = []
+    for market, records in sorted(by_market.items()):
+        for start in range(0, len(records), TRADES_PER_BATCH_MAX):
+            part = records[start : start + TRADES_PER_BATCH_MAX]
+            trades = [_trade(record, vpp_account, market_account) for record in part]
+            planned.append(_store(session, chain, market, trades))
+    return planned
+
+
+def _free_trades(session: Session) -> Sequence[VppTradingRecord]:
+    taken = select(VppSettlementItem.trade_id)
+    query = (
+        select(VppTradingRecord)
+        .where(VppTradingRecord.status == TradeStatus.PENDING, VppTradingRecord.id.not_in(taken))
+        .order_by(VppTradingRecord.id)
+        .with_for_update(skip_locked=True)
+    )
+    return session.scalars(query).all()
+
+
+def _accounts(session: Session) -> tuple[dict[int, str], dict[str, str]]:
+    accounts = session.scalars(select(VppSettlementAccount)).all()
+    return (
+        {item.vpp_id: item.address for item in accounts if item.vpp_id is not None},
+        {item.market: item.address for item in accounts if item.market is not None},
+    )
+
+
+def _trade(
+    record: VppTradingRecord, vpp_account: dict[int, str], market_account: dict[str, str]
+) -> Trade:
+    try:
+        plant, market = vpp_account[record.vpp_id], market_account[record.market]
+    except KeyError as error:
+        raise Refused(
+            f"trade {record.id} has no settlement account for {error}; add it to the site file and apply that"
+        ) from error
+    plant_buys = record.trade_type is TradeType.BUY
+    return Trade(
+        seq=record.id,
+        buyer=plant if plant_buys else market,
+        seller=market if plant_buys else plant,
+        quantity_milli=scaled_exact(Decimal(record.quantity), QUANTITY_SCALE),
+        price_e4=scaled_exact(Decimal(record.price), PRICE_SCALE),
+    )
+
+
+def _store(session: Session, chain: Chain, market: str, trades: Sequence[Trade]) -> PlannedBatch:
+    try:
+        packed = pack(trades)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    key, now = new_key(), datetime.now(UTC)
+    batch = VppSettlementBatch(
+        batch_key=key,
+        market=market,
+        state=BatchState.PLANNED,
+        trade_count=len(trades),
+        accounts=list(packed.accounts),
+        nets=[str(net) for net in packed.nets],
+        trades_root=trades_root(packed.accounts, packed.words),
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(batch)
+    session.flush()
+    numbers = sorted(trade.seq for trade in trades)
+    session.add_all(
+        VppSettlementItem(batch_id=batch.id, trade_id=number, word=word)
+        for number, word in zip(numbers, hex_words(packed.words), strict=True)
+    )
+    intents.plan(session, chain.deployment.chain_id, _proposal(chain, key, packed))
+    return PlannedBatch(
+        key, market, len(trades), dict(zip(packed.accounts, packed.nets, strict=True))
+    )
+
+
+def _proposal(chain: Chain, key: str, packed: PackedBatch) -> NewIntent:
+    return NewIntent(
+        key=key,
+        kind="propose_batch",
+        contract=SETTLEMENT,
+        address=chain.deployment.settlement.address,
+        function="proposeBatch",
+        arguments=[bytes.fromhex(key[2:]), list(packed.accounts), list(packed.words)],
+        sender=chain.deployment.account("operator"),
+    )
+
+
+def _plan_finalization(session: Session, chain: Chain, now: datetime) -> list[str]:
+    query = (
+        select(VppSettlementBatch)
+        .where(
+            VppSettlementBatch.state == BatchState.PROPOSED,
+            VppSettlementBatch.finalizable_at <= now,
+        )
+        .order_by(VppSettlementBatch.chain_batch_id)
+        .with_for_update(skip_locked=True)
+    )
+    keys = []
+    for batch in session.scalars(query):
+        earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
+        if earlier is not None and earlier.state is not IntentState.FAILED:
+            if earlier.state is IntentState.PLANNED:
+                keys.append(earlier.key)
+            continue
+        batch.finalize_key = new_key()
+        arguments = [batch.chain_batch_id, batch.accounts, [int(net) for net in batch.nets]]
+        intents.plan(
+            session,
+            chain.deployment.chain_id,
+            NewIntent(
+                key=batch.finalize_key,
+                kind="finalize_batch",
+                contract=SETTLEMENT,
+                address=chain.deployment.settlement.address,
+                function="finalizeBatch",
+                arguments=arguments,
+                sender=chain.deployment.account("operator"),
+            ),
+        )
+        keys.append(batch.finalize_key)
+    return keys
+
+
+def _drop_finalization(session: Session, key: str) -> None:
+    query = select(VppSettlementBatch).where(VppSettlementBatch.finalize_key == key)
+    for batch in session.scalars(query):
+        batch.finalize_key = None

@@ -1,0 +1,90 @@
+"""Money into and out of the settlement contract, as planned intents.
+
+Amounts are cents of the settlement currency; the contract keeps units of the currency token.
+"""
+
+from __future__ import annotations
+
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.events import SETTLEMENT
+from ledger.chain.intents import NewIntent, new_key
+from ledger.errors import BadInput
+from ledger.settings import LOCAL_CHAIN_ID
+
+_TOKEN = "TestCurrency"
+"""Any ERC-20 answers to ``approve`` as the test currency does; only ``mint`` is its own."""
+
+
+def deposit(chain: Chain, payer: str, account: str, cents: int) -> list[str]:
+    """Pay into an account's escrow; return the keys of the approval and of the deposit.
+
+    Parameters
+    ----------
+    payer
+        Who pays: its key must be at hand.
+    account
+        Whose balance grows.
+    cents
+        How much, in cents.
+
+    Raises
+    ------
+    BadInput
+        If the amount is not above zero.
+    Refused
+        If token or contract refuse, for instance because the payer has too little.
+    """
+    amount = _units(chain, cents)
+    spender = chain.deployment.settlement.address
+    approval = _plan(chain, "approve", _TOKEN, "approve", [spender, amount], payer)
+    chain.sender.submit(approval, _TOKEN)
+    payment = _plan(chain, "deposit", SETTLEMENT, "deposit", [account, amount], payer)
+    chain.sender.submit(payment, SETTLEMENT)
+    return [approval, payment]
+
+
+def withdraw(chain: Chain, account: str, to: str, cents: int) -> str:
+    """Pay out of an account's escrow; return the intent's key.
+
+    Raises
+    ------
+    BadInput
+        If the amount is not above zero.
+    Refused
+        If the balance is too small.
+    """
+    key = _plan(chain, "withdraw", SETTLEMENT, "withdraw", [to, _units(chain, cents)], account)
+    chain.sender.submit(key, SETTLEMENT)
+    return key
+
+
+def mint_test_currency(chain: Chain, account: str, cents: int) -> str:
+    """Make test money on a local chain; return the intent's key.
+
+    Raises
+    ------
+    BadInput
+        On any other chain: there money is not ours to make.
+    """
+    if chain.deployment.chain_id != LOCAL_CHAIN_ID:
+        raise BadInput("test currency exists on a local chain alone")
+    key = _plan(chain, "mint_test_currency", _TOKEN, "mint", [account, _units(chain, cents)], account)
+    chain.sender.submit(key, _TOKEN)
+    return key
+
+
+def _units(chain: Chain, cents: int) -> int:
+    if cents <= 0:
+        raise BadInput(f"the amount must be above zero, found {cents} cents")
+    return cents * chain.settlement.units_per_cent()
+
+
+def _plan(
+    chain: Chain, kind: str, contract: str, function: str, arguments: list[object], sender: str
+) -> str:
+    address = (
+        chain.settlement.currency() if contract == _TOKEN else chain.deployment.settlement.address
+    )
+    intent = NewIntent(new_key(), kind, contract, address, function, arguments, sender)
+    return chain.db.run(lambda session: intents.plan(session, chain.deployment.chain_id, intent))

@@ -1,0 +1,119 @@
+"""A trade as the 32-byte word that the settlement contract reads.
+
+From the most significant bits down: ``seq`` u64, ``buyer`` u16, ``seller`` u16, ``quantity`` u48
+(0.001), ``price`` i48 (0.0001), ``cents`` i64. Buyer and seller are positions in the batch's sorted
+list of accounts. ``seq`` is the id of the row in ``vpp_trading_records``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ledger.units import trade_cents_half_away
+
+QUANTITY_MAX = 2**48 - 1
+PRICE_MAX = 2**47 - 1
+CENTS_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Trade:
+    """One trade between two accounts: quantity in 0.001, signed price in 0.0001 of the currency."""
+
+    seq: int
+    buyer: str
+    seller: str
+    quantity_milli: int
+    price_e4: int
+
+    @property
+    def cents(self) -> int:
+        """What the buyer owes the seller, in cents; negative when the price is."""
+        return trade_cents_half_away(self.quantity_milli, self.price_e4)
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Trades as the contract takes them: sorted accounts, words in order of seq, nets in cents."""
+
+    accounts: tuple[str, ...]
+    words: tuple[int, ...]
+    nets: tuple[int, ...]
+
+
+def pack(trades: Iterable[Trade]) -> PackedBatch:
+    """Pack trades for the contract.
+
+    Raises
+    ------
+    ValueError
+        If a trade does not fit its fields, or names one account twice.
+    """
+    ordered = sorted(trades, key=lambda trade: trade.seq)
+    accounts = tuple(sorted({side for trade in ordered for side in (trade.buyer, trade.seller)}))
+    position = {account: index for index, account in enumerate(accounts)}
+    nets = [0] * len(accounts)
+    words = []
+    for trade in ordered:
+        buyer, seller = position[trade.buyer], position[trade.seller]
+        words.append(word(trade, buyer, seller))
+        nets[buyer] -= trade.cents
+        nets[seller] += trade.cents
+    return PackedBatch(accounts, tuple(words), tuple(nets))
+
+
+def word(trade: Trade, buyer: int, seller: int) -> int:
+    """Return the word of a trade.
+
+    Raises
+    ------
+    ValueError
+        If a value does not fit its field, or buyer and seller are one.
+    """
+    if buyer == seller:
+        raise ValueError(f"trade {trade.seq}: buyer and seller are the same account")
+    if not 0 < trade.seq < 2**64:
+        raise ValueError(f"trade {trade.seq}: its number does not fit 64 bits")
+    if not 0 <= trade.quantity_milli <= QUANTITY_MAX:
+        raise ValueError(f"trade {trade.seq}: the quantity does not fit 48 bits")
+    if abs(trade.price_e4) > PRICE_MAX or abs(trade.cents) > CENTS_MAX:
+        raise ValueError(f"trade {trade.seq}: price or total do not fit their fields")
+    return (
+        trade.seq << 192
+        | buyer << 176
+        | seller << 160
+        | trade.quantity_milli << 112
+        | (trade.price_e4 % 2**48) << 64
+        | trade.cents % 2**64
+    )
+
+
+@dataclass(frozen=True)
+class UnpackedTrade:
+    """The fields of a word; ``buyer`` and ``seller`` are positions in the batch's accounts."""
+
+    seq: int
+    buyer: int
+    seller: int
+    quantity_milli: int
+    price_e4: int
+    cents: int
+
+
+def unpack(value: int) -> UnpackedTrade:
+    """Return the fields of a word."""
+    price, cents = value >> 64 & (2**48 - 1), value & (2**64 - 1)
+    return UnpackedTrade(
+        seq=value >> 192,
+        buyer=value >> 176 & 0xFFFF,
+        seller=value >> 160 & 0xFFFF,
+        quantity_milli=value >> 112 & (2**48 - 1),
+        price_e4=price - 2**48 if price >= 2**47 else price,
+        cents=cents - 2**64 if cents >= 2**63 else cents,
+    )
+
+
+def hex_words(words: Sequence[int]) -> list[str]:
+    """Return words as hexadecimal text of 32 bytes each."""
+    return [f"0x{value:064x}" for value in words]
