@@ -15,7 +15,9 @@ PYTHON_LOCKS = [
     "scripts/toolchain/uv.lock",
     "scripts/toolchain/node.lock",
 ]
-ADDRESS = re.compile(r"https?://|--index-url|--extra-index-url|--find-links|file:|/(home|root|tmp)/")
+ADDRESS = re.compile(
+    r"https?://|--index-url|--extra-index-url|--find-links|file:|/(home|root|tmp)/"
+)
 
 
 def requirements(lock: str) -> list[str]:
@@ -107,7 +109,7 @@ def test_brownies_plugin_is_blocked_in_ordinary_sessions(tmp_path: Path) -> None
     )
     command = [sys.executable, "-m", "pytest", "-q", f"--rootdir={ROOT}", "-c", "pyproject.toml"]
     run = subprocess.run(
-        [*command, "-p", "no:cacheprovider", str(probe)],
+        [*command, "-o", f"cache_dir={tmp_path}/cache", str(probe)],
         cwd=ROOT,
         capture_output=True,
         text=True,
