@@ -122,19 +122,17 @@ class LocalNode:
         return self
 
     def _wait(self) -> None:
-        client = ChainClient(self.rpc_url, timeout_s=2.0)
         until = time.monotonic() + _START_SECONDS_MAX
-        while time.monotonic() < until:
-            if not self.running:
-                break
-            try:
-                client.chain_id()
-            except DependencyDown:
-                time.sleep(0.02)
-                continue
-            finally:
-                client.close()
-            return
+        client = ChainClient(self.rpc_url, timeout_s=2.0)
+        try:
+            while self.running and time.monotonic() < until:
+                try:
+                    client.chain_id()
+                    return
+                except DependencyDown:
+                    time.sleep(0.02)
+        finally:
+            client.close()
         self.stop()
         where = f"; see {self._log}" if self._log is not None else ""
         raise DependencyDown(f"{self.program} did not answer on port {self.port}{where}")

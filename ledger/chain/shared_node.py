@@ -1,0 +1,108 @@
+"""The local chain of one database: whoever needs it first starts its node, the others share it.
+
+``truetonne up`` keeps the node running; a single command starts it, works, and ends it in order, so
+that the chain goes on where it ended. A lock keeps two commands from starting two nodes on one
+state, and a small file tells the others where the running one listens.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ledger.chain.client import ChainClient
+from ledger.chain.local_node import LocalNode, find_anvil
+from ledger.errors import DependencyDown
+from ledger.settings import Settings
+
+_WAIT_SECONDS_MAX = 30.0
+
+
+@contextmanager
+def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
+    """Give the address of a node for the settings, and end the node if it was started here.
+
+    Parameters
+    ----------
+    port
+        Port of the local node, when it is started here; None takes a free one.
+
+    Yields
+    ------
+    str
+        The JSON-RPC address.
+
+    Raises
+    ------
+    BadInput
+        If the port is in use.
+    DependencyDown
+        If the local node cannot be started.
+    """
+    if not settings.local_chain:
+        yield settings.rpc_url
+        return
+    folder = settings.chain_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock:
+        if not _lock_or_find(lock.fileno(), folder):
+            yield _address(folder)
+            return
+        node = LocalNode(
+            find_anvil(settings.anvil),
+            state=folder / "state.json",
+            port=port,
+            log=folder / "anvil.log",
+        )
+        try:
+            node.start()
+            (folder / "node.json").write_text(
+                json.dumps({"rpc_url": node.rpc_url, "pid": os.getpid()}), encoding="utf-8"
+            )
+            yield node.rpc_url
+        finally:
+            (folder / "node.json").unlink(missing_ok=True)
+            node.stop()
+
+
+def mine_to_finality(client: ChainClient, settings: Settings, blocks: int = 2) -> None:
+    """Mine empty blocks on a local chain so that what is in its head becomes final."""
+    if settings.local_chain:
+        client.request("anvil_mine", [hex(blocks)])
+
+
+def _lock_or_find(descriptor: int, folder: Path) -> bool:
+    """Return True when this process holds the lock, False when another one's node answers."""
+    until = time.monotonic() + _WAIT_SECONDS_MAX
+    while time.monotonic() < until:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if _address(folder):
+                return False
+            time.sleep(0.05)
+    raise DependencyDown(
+        f"another process holds {folder / 'lock'} but its node does not answer; end that process"
+    )
+
+
+def _address(folder: Path) -> str:
+    """Return where the running node listens; empty while none answers."""
+    try:
+        rpc_url = str(json.loads((folder / "node.json").read_text(encoding="utf-8"))["rpc_url"])
+    except (OSError, ValueError, KeyError):
+        return ""
+    client = ChainClient(rpc_url, timeout_s=2.0)
+    try:
+        client.chain_id()
+    except DependencyDown:
+        return ""
+    finally:
+        client.close()
+    return rpc_url
