@@ -76,6 +76,11 @@ def mine_to_finality(client: ChainClient, settings: Settings, blocks: int = 2) -
         client.request("anvil_mine", [hex(blocks)])
 
 
+def published_url(settings: Settings) -> str:
+    """Return the address of a node that answers now, without starting one; empty when none does."""
+    return _address(settings.chain_folder) if settings.local_chain else settings.rpc_url
+
+
 def _lock_or_find(descriptor: int, folder: Path) -> bool:
     """Return True when this process holds the lock, False when another one's node answers."""
     until = time.monotonic() + _WAIT_SECONDS_MAX
