@@ -70,11 +70,6 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
             node.stop()
 
 
-def running_node(settings: Settings) -> str | None:
-    """Return where the local chain's node listens now; None while nobody runs it."""
-    return _address(settings.chain_folder) or None
-
-
 def mine_to_finality(client: ChainClient, settings: Settings, blocks: int = 2) -> None:
     """Mine empty blocks on a local chain so that what is in its head becomes final."""
     if settings.local_chain:
