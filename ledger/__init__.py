@@ -1,0 +1,1 @@
+"""The kernel of Truetonne: readings, reductions, issuance, settlement, and the books of all of it."""

@@ -1,0 +1,321 @@
+"""The database: engines, transactions, read-only sessions. The only place that commits.
+
+::
+
+    db = Database(settings.database_url)
+    db.upgrade()
+    with db.read() as session: ...        # one consistent snapshot, nothing can be written
+    with db.write() as session: ...       # one unit of work: committed at the end, or not at all
+    count = db.run(lambda session: ...)   # the same, tried again when another writer was in the way
+
+The unit of work begins when the block is entered. On SQLite that takes the write lock at once
+(``BEGIN IMMEDIATE``): with the driver's own late ``BEGIN``, a read followed by a write loses
+updates without an error. On MariaDB, rows that are read to be changed are read ``FOR UPDATE``.
+
+``rowcount`` of an UPDATE counts the rows found, changed or not, on both: PyMySQL is run with the
+client flag FOUND_ROWS, which SQLAlchemy sets. Guarded updates rely on it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Column, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from ledger import engines
+from ledger.errors import BadInput, DependencyDown
+from ledger.migrations import runner
+from ledger.sqltext import for_driver
+
+T = TypeVar("T")
+Row = Sequence[Any] | Mapping[str, Any]
+EXECUTEMANY_ROWS = 5_000
+"""Rows that are handed to the driver at once."""
+
+
+class DatabaseBusy(DependencyDown):
+    """Another writer was in the way for too long; the same work may succeed when tried again."""
+
+    default_code = "database-busy"
+
+
+class SchemaMissing(DependencyDown):
+    """The database answers, but a table is not there."""
+
+    default_code = "schema-missing"
+
+
+class UnitOfWork(Session):
+    """A session that cannot be committed by those who use it."""
+
+    def commit(self) -> None:
+        """Refuse: the unit of work is committed where it was begun."""
+        raise RuntimeError(
+            "ledger.db commits at the end of `with db.write()`; use flush() to send rows earlier"
+        )
+
+
+class Database:
+    """One database, SQLite or MariaDB.
+
+    Parameters
+    ----------
+    url
+        ``sqlite:///FILE`` or ``mysql+pymysql://USER:PASSWORD@HOST/NAME``. Further parameters of
+        PyMySQL may stand in the query, such as ``ssl_ca`` and ``ssl_verify_identity``.
+    lock_timeout_s
+        How long a statement waits for another writer, in seconds.
+
+    Raises
+    ------
+    BadInput
+        The URL cannot be used.
+    """
+
+    def __init__(self, url: str, *, lock_timeout_s: int = 30) -> None:
+        self.url: URL = _checked(url)
+        self.lock_timeout_s = lock_timeout_s
+        engine = engines.create(self.url, lock_timeout_s=lock_timeout_s)
+        self._engine: Engine = engine
+        self._reader = engine.execution_options(**{engines.MODE: engines.READ})
+        self._writer = engine.execution_options(**{engines.MODE: engines.WRITE})
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``mysql`` (MariaDB and MySQL)."""
+        return self._engine.dialect.name
+
+    @property
+    def place(self) -> str:
+        """Where the database is, for people: the URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a session that sees one snapshot and can write nothing.
+
+        Raises
+        ------
+        DependencyDown
+            The server does not answer, or the file cannot be opened.
+        """
+        with self._session(self._reader) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open one unit of work: committed when the block ends, rolled back when it raises.
+
+        Raises
+        ------
+        DatabaseBusy
+            Another writer was in the way (lock, deadlock, a row changed since the snapshot).
+        DependencyDown
+            The server does not answer, or the file cannot be opened.
+        """
+        with self._session(self._writer) as session:
+            yield session
+
+    def run(self, work: Callable[[Session], T], *, attempts: int = 6) -> T:
+        """Do one unit of work, again from its start when another writer was in the way.
+
+        Parameters
+        ----------
+        work
+            Called with the session, possibly several times; its effects outside of the database
+            must bear that.
+        attempts
+            How often at most.
+
+        Raises
+        ------
+        DatabaseBusy
+            It was in the way every time.
+        """
+        for attempt in range(attempts - 1):
+            try:
+                with self.write() as session:
+                    return work(session)
+            except DatabaseBusy:
+                time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)
+        with self.write() as session:
+            return work(session)
+
+    def executemany(self, session: Session, sql: str, rows: Iterable[Row]) -> int:
+        """Execute one statement for many rows at the driver's own speed.
+
+        Values go to the driver as they are; ``encoder`` makes them fit the column types.
+
+        Parameters
+        ----------
+        session
+            The unit of work.
+        sql
+            The statement with ``?`` for the values of a sequence, or ``:name`` for those of a
+            mapping, on both databases.
+        rows
+            Sequences, or mappings; read once, in pieces.
+
+        Returns
+        -------
+        int
+            How many rows were handed over.
+        """
+        session.flush()
+        connection = session.connection()
+        text = for_driver(sql, self.dialect)
+        source = iter(rows)
+        count = 0
+        while piece := list(islice(source, EXECUTEMANY_ROWS)):
+            connection.exec_driver_sql(text, piece)  # type: ignore[arg-type]
+            count += len(piece)
+        return count
+
+    def encoder(
+        self, *columns: Column[Any] | InstrumentedAttribute[Any]
+    ) -> Callable[[Iterable[Any]], tuple[Any, ...]]:
+        """Return a function from the values of these columns to what the driver takes.
+
+        It applies the columns' types, with all that they refuse, to a row for ``executemany``.
+        """
+        dialect = self._engine.dialect
+        steps = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns]
+
+        def encode(values: Iterable[Any]) -> tuple[Any, ...]:
+            return tuple(
+                step(value) if step else value for step, value in zip(steps, values, strict=True)
+            )
+
+        return encode
+
+    def ping(self) -> None:
+        """Ask the database for an answer.
+
+        Raises
+        ------
+        DependencyDown
+            It does not answer.
+        """
+        with self.read():
+            pass
+
+    def upgrade(self, revision: str = "head") -> list[str]:
+        """Bring the schema to a revision; nothing happens when it is there already.
+
+        An SQLite file that holds a schema is copied first, beside itself.
+
+        Returns
+        -------
+        list of str
+            The revisions that were applied, oldest first.
+
+        Raises
+        ------
+        ProblemFound
+            Rows would be left without the row that they refer to; nothing was changed.
+        DependencyDown
+            The database does not answer, or another process migrates it.
+        """
+        if self.dialect == "sqlite":
+            _folder_of(self.url)
+        with self._translated():
+            return runner.upgrade(self.url, revision, lock_timeout_s=self.lock_timeout_s)
+
+    def current(self) -> str | None:
+        """Return the revision of the schema; None when there is none."""
+        if self.dialect == "sqlite" and not Path(self.url.database or "").exists():
+            return None
+        with self.read() as session:
+            return runner.current(session.connection())
+
+    @staticmethod
+    def head() -> str:
+        """Return the revision that this version of the product wants."""
+        return runner.head()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def connect(self) -> Connection:
+        """Return a connection in autocommit, for what cannot run in a transaction (partitions).
+
+        Raises
+        ------
+        DependencyDown
+            The server does not answer.
+        """
+        with self._translated():
+            return self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+
+    @contextmanager
+    def _session(self, engine: Engine) -> Iterator[Session]:
+        if self.dialect == "sqlite":
+            _folder_of(self.url)
+        with (
+            self._translated(),
+            UnitOfWork(engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            session.connection()
+            yield session
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the driver's complaints about the server into errors of ours, with a way out."""
+        try:
+            yield
+        except DBAPIError as error:
+            kind, advice = engines.diagnose(error)
+            if not kind:
+                raise
+            said = " ".join(str(argument) for argument in getattr(error.orig, "args", ()))
+            message = f"database {self.place}: {said}; {advice}"
+            details = {"database": self.place}
+            if kind == engines.BUSY:
+                raise DatabaseBusy(message, details=details) from error
+            if kind == engines.NO_TABLE:
+                raise SchemaMissing(message, details=details) from error
+            raise DependencyDown(message, code="database-down", details=details) from error
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise BadInput(
+            f"database URL {url!r} cannot be read; write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
+        ) from error
+    if parsed.drivername in ("mysql+pymysql", "mariadb+pymysql", "mysql", "mariadb"):
+        if not parsed.database:
+            raise BadInput(
+                f"database URL {parsed.render_as_string()} names no database; end it with /NAME"
+            )
+        # One dialect for both servers: SQLAlchemy finds out which it is.
+        return parsed.set(drivername="mysql+pymysql")
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        if parsed.database in (None, "", ":memory:"):
+            raise BadInput("SQLite in memory is not supported; name a file: sqlite:///FILE")
+        return parsed
+    raise BadInput(
+        f"database {parsed.drivername!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
+    )
+
+
+def _folder_of(url: URL) -> None:
+    """Make the folder of an SQLite file."""
+    folder = Path(url.database or "").parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DependencyDown(
+            f"{folder}: cannot be made ({error.strerror}); name a folder that can be written"
+        ) from error

@@ -1,0 +1,113 @@
+"""Run the migrations: a connection of their own, a copy first, a check of references last.
+
+On SQLite all revisions run in one transaction. MariaDB commits after every change of a table, so
+there each step can be repeated, and one process migrates at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection
+
+from ledger import engines
+from ledger.errors import DependencyDown, ProblemFound
+
+MIGRATION_LOCK = "truetonne-migration"
+LOCK_WAIT_S = 60
+
+
+def upgrade(url: URL, revision: str, *, lock_timeout_s: int) -> list[str]:
+    """Bring a database to a revision and return the revisions applied, oldest first.
+
+    Raises
+    ------
+    ProblemFound
+        A row refers to one that is not there (SQLite; nothing was changed).
+    DependencyDown
+        Another process is migrating the database.
+    """
+    engine = engines.create(url, lock_timeout_s=lock_timeout_s, migration=True)
+    try:
+        with engine.connect() as connection:
+            if engine.dialect.name == "sqlite":
+                return _upgrade_sqlite(connection, Path(url.database or ""), revision)
+            return _upgrade_mysql(connection, revision)
+    finally:
+        engine.dispose()
+
+
+def current(connection: Connection) -> str | None:
+    """Return the revision that a database is at."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str:
+    """Return the newest revision of the chain."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "ledger:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade_sqlite(connection: Connection, file: Path, revision: str) -> list[str]:
+    with connection.begin():  # takes the write lock: a second process waits here
+        before = current(connection)
+        pending = _pending(before, revision)
+        if not pending:
+            return []
+        if before is not None:
+            _copy(file, before)
+        command.upgrade(_config(connection), revision)
+        orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+        if orphans:
+            table, row, parent, _ = orphans[0]
+            raise ProblemFound(
+                f"{file}: {len(orphans)} rows refer to rows that are not there, the first is row {row} of "
+                f"{table} (to {parent}); mend them and upgrade again, nothing was changed",
+                code="orphaned-rows",
+            )
+    return pending
+
+
+def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
+    got = connection.exec_driver_sql(
+        f"SELECT GET_LOCK('{MIGRATION_LOCK}', {LOCK_WAIT_S})"
+    ).scalar_one()
+    if got != 1:
+        raise DependencyDown("another process is migrating the database; wait for it and try again")
+    try:
+        connection.commit()
+        pending = _pending(current(connection), revision)
+        if pending:
+            command.upgrade(_config(connection), revision)
+        connection.commit()
+        return pending
+    finally:
+        connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{MIGRATION_LOCK}')")
+
+
+def _pending(before: str | None, revision: str) -> list[str]:
+    script = ScriptDirectory.from_config(_config())
+    steps = script.iterate_revisions(revision, before or "base")
+    return [step.revision for step in reversed(list(steps))]
+
+
+def _copy(file: Path, revision: str) -> None:
+    """Copy the file beside itself, with what still stands in its write-ahead log."""
+    copy = file.with_name(f"{file.name}.before-{revision}")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)

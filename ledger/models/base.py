@@ -1,0 +1,87 @@
+"""What every table has in common: names of constraints, options, and the usual first columns."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Date, Integer, MetaData
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from ledger.models.types import BigInt, UtcDateTime
+
+CUSTOMER = "customer's design"
+COMPLETES = "completes the 41"
+BEYOND = "beyond the 41"
+NO_WRITER = "none yet"
+"""The writer of a table of the customer's that no room of the house fills yet."""
+
+
+class Base(DeclarativeBase):
+    """Base of all tables. Constraints are named, so that a migration can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "ix": "idx_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+    type_annotation_map = {int: Integer(), bool: Boolean(), datetime: UtcDateTime(), date: Date()}
+
+
+def options(comment: str, *, writer: str, origin: str, **more: Any) -> dict[str, Any]:
+    """Return the options of a table: the last item of its ``__table_args__``.
+
+    Parameters
+    ----------
+    comment
+        What a row is, in one sentence.
+    writer
+        The only module that writes the table.
+    origin
+        ``CUSTOMER``, ``COMPLETES`` or ``BEYOND``.
+    more
+        Further options of the table, such as ``sqlite_autoincrement``.
+    """
+    return {
+        "comment": comment,
+        "info": {"writer": writer, "origin": origin},
+        "mysql_engine": "InnoDB",
+        "mysql_charset": "utf8mb4",
+        # Codes and names compare byte by byte, as on SQLite.
+        "mysql_collate": "utf8mb4_bin",
+        **more,
+    }
+
+
+def now() -> datetime:
+    """Return the time of day, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def int_id(comment: str = "Row number.") -> Mapped[int]:
+    """Return an INT primary key that the database numbers."""
+    return mapped_column(Integer, primary_key=True, comment=comment)
+
+
+def big_id(comment: str = "Row number.") -> Mapped[int]:
+    """Return a BIGINT primary key that the database numbers."""
+    return mapped_column(BigInt, primary_key=True, comment=comment)
+
+
+def big_key(comment: str) -> Mapped[int]:
+    """Return a BIGINT (part of a) primary key whose number comes from elsewhere."""
+    return mapped_column(BigInteger, primary_key=True, autoincrement=False, comment=comment)
+
+
+def created_at(comment: str = "When the row was made, UTC.") -> Mapped[datetime]:
+    """Return the time of creation."""
+    return mapped_column(UtcDateTime(), default=now, comment=comment)
+
+
+def updated_at(comment: str = "When the row last changed, UTC.") -> Mapped[datetime]:
+    """Return the time of the last change, kept by the mapper."""
+    return mapped_column(UtcDateTime(), default=now, onupdate=now, comment=comment)

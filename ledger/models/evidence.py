@@ -1,0 +1,405 @@
+"""From meters to issued credits: sites, factors, projects, readings, issuances. Ours, beyond the 41."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from sqlalchemy import (
+    CHAR,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from ledger.models.base import (
+    BEYOND,
+    Base,
+    big_id,
+    big_key,
+    created_at,
+    int_id,
+    options,
+    updated_at,
+)
+from ledger.models.devices import Device
+from ledger.models.types import BigInt, ExactDecimal, Hash, MediumText, Sha256, Varchar, choice
+
+SITE = "Row number of the site."
+
+
+class FactorPurpose(StrEnum):
+    """What an emission factor is for."""
+
+    INVENTORY_LOCATION = "inventory_location"
+    INVENTORY_MARKET = "inventory_market"
+    CREDITING_CM = "crediting_cm"
+    FUEL = "fuel"
+
+
+class MeterRole(StrEnum):
+    """What a meter measures, as the methodology sees it."""
+
+    GENERATION = "generation"
+    IMPORT = "import"
+    EXPORT = "export"
+    LOAD = "load"
+    FUEL = "fuel"
+
+
+class SourceKind(StrEnum):
+    """What a source's values are."""
+
+    POWER = "power"
+    ENERGY = "energy"
+    COUNTER = "counter"
+
+
+class SourceLabel(StrEnum):
+    """Which end of the interval the file's time names."""
+
+    START = "start"
+    END = "end"
+
+
+class ReadingKind(StrEnum):
+    """What a reading's value is: mean power in kW, or energy in kWh."""
+
+    POWER = "power"
+    ENERGY = "energy"
+
+
+class ReadingQuality(StrEnum):
+    """Whether a reading counts, and why not."""
+
+    USED = "used"
+    MISSING = "missing"
+    OUTLIER = "outlier"
+    SUPERSEDED = "superseded"
+    LATE = "late"
+
+
+class IssuanceState(StrEnum):
+    """How far an issuance has come. Only the mirror says ``issued``."""
+
+    PLANNED = "planned"
+    ISSUED = "issued"
+    VOID = "void"
+
+
+class Site(Base):
+    """A park."""
+
+    __tablename__ = "sites"
+
+    id: Mapped[int] = int_id()
+    code: Mapped[str] = mapped_column(Varchar(50), unique=True, comment="Code of the site.")
+    name: Mapped[str] = mapped_column(Varchar(200), comment="Name for people.")
+    time_zone: Mapped[str] = mapped_column(
+        Varchar(64), comment="IANA name; legal days and years of the site are counted in it."
+    )
+    country: Mapped[str] = mapped_column(CHAR(2), comment="ISO 3166-1 alpha-2 code.")
+    inventory_factor_id: Mapped[int | None] = mapped_column(
+        ForeignKey("emission_factors.id"),
+        comment="Row number of the factor for the site's inventory.",
+    )
+    created_at: Mapped[datetime] = created_at()
+    updated_at: Mapped[datetime] = updated_at()
+
+    __table_args__ = (options("A park.", writer="ledger.sites", origin=BEYOND),)
+
+
+class EmissionFactor(Base):
+    """A published emission factor. Append-only: another value is another version."""
+
+    __tablename__ = "emission_factors"
+
+    id: Mapped[int] = int_id()
+    code: Mapped[str] = mapped_column(Varchar(100), comment="Code of the factor.")
+    version: Mapped[str] = mapped_column(Varchar(50), comment="Version of its publication.")
+    purpose: Mapped[FactorPurpose] = mapped_column(
+        choice(FactorPurpose, "purpose"), comment="What it may be used for."
+    )
+    value: Mapped[str] = mapped_column(
+        Varchar(40), comment="Value as published, a decimal text, in the row's unit."
+    )
+    unit: Mapped[str] = mapped_column(Varchar(20), comment="Unit of the value, such as t/MWh.")
+    source: Mapped[str] = mapped_column(Text, comment="Where it is published.")
+    data_year: Mapped[int | None] = mapped_column(comment="Year of the data behind it.")
+    verified: Mapped[bool] = mapped_column(comment="Whether somebody compared it with the source.")
+    content_sha256: Mapped[str] = mapped_column(Sha256, comment="SHA-256 of the row's content.")
+    created_at: Mapped[datetime] = created_at()
+
+    __table_args__ = (
+        UniqueConstraint("code", "version"),
+        options("A published emission factor; append-only.", writer="ledger.sites", origin=BEYOND),
+    )
+
+
+class Project(Base):
+    """An activity that is credited under one methodology."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[int] = int_id()
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.id"), comment=SITE)
+    code: Mapped[str] = mapped_column(Varchar(50), unique=True, comment="Code of the project.")
+    methodology: Mapped[str] = mapped_column(Varchar(50), comment="Code of the methodology.")
+    methodology_version: Mapped[str] = mapped_column(Varchar(20), comment="Its version.")
+    factor_id: Mapped[int] = mapped_column(
+        ForeignKey("emission_factors.id"), comment="Row number of the baseline's factor."
+    )
+    program: Mapped[str] = mapped_column(
+        Varchar(50), comment="Programme that it is credited under."
+    )
+    completeness_min: Mapped[Decimal] = mapped_column(
+        ExactDecimal(5, 4),
+        comment="Share of the expected slots, from 0 to 1, under which a period is refused.",
+    )
+    created_at: Mapped[datetime] = created_at()
+    updated_at: Mapped[datetime] = updated_at()
+
+    site: Mapped[Site] = relationship(lazy="raise")
+    factor: Mapped[EmissionFactor] = relationship(lazy="raise")
+
+    __table_args__ = (
+        Index("idx_projects_site_id", "site_id"),
+        options("An activity that is credited.", writer="ledger.sites", origin=BEYOND),
+    )
+
+
+class Meter(Base):
+    """The meter of a device and what the methodology may rely on."""
+
+    __tablename__ = "meters"
+
+    id: Mapped[int] = int_id()
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.id"), comment=SITE)
+    project_id: Mapped[int | None] = mapped_column(
+        ForeignKey("projects.id"), comment="Row number of the project that it counts for."
+    )
+    device_id: Mapped[int] = mapped_column(
+        ForeignKey("devices.id"), unique=True, comment="Row number of the device (not its code)."
+    )
+    serial: Mapped[str] = mapped_column(Varchar(100), comment="Serial number on the meter.")
+    role: Mapped[MeterRole] = mapped_column(choice(MeterRole, "role"), comment="What it measures.")
+    rated_kw: Mapped[Decimal | None] = mapped_column(
+        ExactDecimal(15, 6), comment="Rated power of the device in kW."
+    )
+    accuracy_class: Mapped[str | None] = mapped_column(Varchar(10), comment="Accuracy class.")
+    calibrated_from: Mapped[date | None] = mapped_column(
+        comment="First legal day of the calibration."
+    )
+    calibrated_to: Mapped[date | None] = mapped_column(comment="Last legal day of the calibration.")
+    calibrated: Mapped[bool] = mapped_column(
+        comment="False: the maximum permissible error is deducted."
+    )
+    created_at: Mapped[datetime] = created_at()
+
+    device: Mapped[Device] = relationship(lazy="raise")
+
+    __table_args__ = (
+        Index("idx_meters_site_id", "site_id"),
+        Index("idx_meters_project_id", "project_id"),
+        options("The meter of a device.", writer="ledger.sites", origin=BEYOND),
+    )
+
+
+class MeterSource(Base):
+    """How to read the files of one origin."""
+
+    __tablename__ = "meter_sources"
+
+    id: Mapped[int] = int_id()
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.id"), comment=SITE)
+    name: Mapped[str] = mapped_column(Varchar(100), comment="Name of the source within the site.")
+    kind: Mapped[SourceKind] = mapped_column(
+        choice(SourceKind, "kind"), comment="What the values are."
+    )
+    unit: Mapped[str] = mapped_column(Varchar(20), comment="Unit of the values in the file.")
+    interval_minutes: Mapped[int] = mapped_column(comment="Length of an interval in minutes.")
+    label: Mapped[SourceLabel] = mapped_column(
+        choice(SourceLabel, "label"), comment="End of the interval that the time names."
+    )
+    device_code: Mapped[str | None] = mapped_column(
+        Varchar(100), comment="Code of the device when a file is of one device."
+    )
+    device_column: Mapped[str | None] = mapped_column(
+        Varchar(100), comment="Column with the code of the device otherwise."
+    )
+    time_column: Mapped[str] = mapped_column(Varchar(100), comment="Column with the time.")
+    value_column: Mapped[str] = mapped_column(Varchar(100), comment="Column with the value.")
+    time_zone: Mapped[str] = mapped_column(
+        Varchar(64), comment="`offset` when the text carries it, else an IANA name."
+    )
+    created_at: Mapped[datetime] = created_at()
+    updated_at: Mapped[datetime] = updated_at()
+
+    __table_args__ = (
+        UniqueConstraint("site_id", "name"),
+        options("How to read the files of one origin.", writer="ledger.sites", origin=BEYOND),
+    )
+
+
+class ImportFile(Base):
+    """One import of one file, with its counts."""
+
+    __tablename__ = "import_files"
+
+    id: Mapped[int] = big_id()
+    source_id: Mapped[int] = mapped_column(
+        ForeignKey("meter_sources.id"), comment="Row number of the source."
+    )
+    file_name: Mapped[str] = mapped_column(Varchar(255), comment="Name without its folder.")
+    file_sha256: Mapped[str] = mapped_column(Sha256, comment="SHA-256 of its bytes.")
+    rows_read: Mapped[int] = mapped_column(comment="Rows in the file.")
+    rows_new: Mapped[int] = mapped_column(comment="Rows that brought a reading.")
+    rows_unchanged: Mapped[int] = mapped_column(comment="Rows that were there already.")
+    rows_conflict: Mapped[int] = mapped_column(comment="Rows that contradict another.")
+    rows_rejected: Mapped[int] = mapped_column(comment="Rows that cannot be used.")
+    imported_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
+
+    __table_args__ = (
+        Index("idx_import_files_source_id", "source_id"),
+        Index("idx_import_files_file_sha256", "file_sha256"),
+        options("One import of one file.", writer="ledger.readings", origin=BEYOND),
+    )
+
+
+class MeterReading(Base):
+    """One value of one meter for one interval, with the text that it came as.
+
+    Several rows of one meter and start are a conflict: one of them counts, all are kept.
+    """
+
+    __tablename__ = "meter_readings"
+
+    id: Mapped[int] = big_id()
+    meter_id: Mapped[int] = mapped_column(
+        ForeignKey("meters.id"), comment="Row number of the meter."
+    )
+    start_s: Mapped[int] = mapped_column(
+        BigInteger, comment="Start of the interval, seconds since 1970 UTC."
+    )
+    duration_s: Mapped[int] = mapped_column(comment="Length of the interval in seconds.")
+    kind: Mapped[ReadingKind] = mapped_column(
+        choice(ReadingKind, "kind"), comment="What the value is."
+    )
+    text: Mapped[str] = mapped_column(Varchar(64), comment="The value as received; empty: none.")
+    unit: Mapped[str] = mapped_column(Varchar(20), comment="Unit of the text.")
+    value_digits: Mapped[int | None] = mapped_column(
+        BigInteger,
+        comment="Value times 10^value_scale, in kW for power and kWh for energy; null: none.",
+    )
+    value_scale: Mapped[int | None] = mapped_column(
+        SmallInteger, comment="Decimals of the value in kW or kWh; null: none."
+    )
+    quality: Mapped[ReadingQuality] = mapped_column(
+        choice(ReadingQuality, "quality"), comment="Whether it counts."
+    )
+    conflict: Mapped[bool] = mapped_column(comment="Whether another value stands for the interval.")
+    reason: Mapped[str | None] = mapped_column(Varchar(200), comment="Why it does not count.")
+    file_id: Mapped[int] = mapped_column(
+        BigInt, ForeignKey("import_files.id"), comment="Row number of the import that brought it."
+    )
+    line: Mapped[int] = mapped_column(comment="Line in that file, the header is 1.")
+
+    __table_args__ = (
+        UniqueConstraint("meter_id", "start_s", "text"),
+        CheckConstraint("(value_digits IS NULL) = (value_scale IS NULL)", name="value"),
+        Index("idx_meter_readings_file_id", "file_id"),
+        options("A value of a meter for an interval.", writer="ledger.readings", origin=BEYOND),
+    )
+
+
+class Issuance(Base):
+    """Reductions of a project over a period within one year, and the batch that they become."""
+
+    __tablename__ = "issuances"
+
+    id: Mapped[int] = big_id()
+    project_id: Mapped[int] = mapped_column(
+        ForeignKey("projects.id"), comment="Row number of the project."
+    )
+    vintage: Mapped[int] = mapped_column(comment="Legal year of the period.")
+    from_date: Mapped[date] = mapped_column(comment="First legal day of the period.")
+    to_date: Mapped[date] = mapped_column(comment="Legal day after the last of the period.")
+    from_s: Mapped[int] = mapped_column(BigInteger, comment="Start, seconds since 1970 UTC.")
+    to_s: Mapped[int] = mapped_column(
+        BigInteger, comment="End (exclusive), seconds since 1970 UTC."
+    )
+    factor_id: Mapped[int] = mapped_column(
+        ForeignKey("emission_factors.id"), comment="Row number of the factor."
+    )
+    readings_expected: Mapped[int] = mapped_column(comment="Slots in the period.")
+    readings_used: Mapped[int] = mapped_column(comment="Slots that count.")
+    readings_missing: Mapped[int] = mapped_column(comment="Slots without a value.")
+    readings_outlier: Mapped[int] = mapped_column(comment="Slots whose value is impossible.")
+    readings_conflict: Mapped[int] = mapped_column(comment="Slots with several values.")
+    export_kwh: Mapped[Decimal] = mapped_column(
+        ExactDecimal(24, 9), comment="Energy delivered, kWh."
+    )
+    import_kwh: Mapped[Decimal] = mapped_column(ExactDecimal(24, 9), comment="Energy drawn, kWh.")
+    net_kwh: Mapped[Decimal] = mapped_column(
+        ExactDecimal(24, 9), comment="Delivered less drawn, kWh."
+    )
+    baseline_t: Mapped[Decimal] = mapped_column(ExactDecimal(24, 9), comment="Baseline, t CO2e.")
+    project_t: Mapped[Decimal] = mapped_column(
+        ExactDecimal(24, 9), comment="Project emissions, t CO2e."
+    )
+    leakage_t: Mapped[Decimal] = mapped_column(ExactDecimal(24, 9), comment="Leakage, t CO2e.")
+    reductions_kg: Mapped[Decimal] = mapped_column(
+        ExactDecimal(24, 9), comment="Reductions, kg CO2e."
+    )
+    carry_in_kg: Mapped[str] = mapped_column(
+        Varchar(120), comment="Brought from the period before, kg CO2e, an exact fraction n/d."
+    )
+    carry_out_kg: Mapped[str] = mapped_column(
+        Varchar(120), comment="Left for the period after, kg CO2e, an exact fraction n/d."
+    )
+    issued_kg: Mapped[int] = mapped_column(BigInteger, comment="Credits, kg CO2e.")
+    evidence_root: Mapped[str] = mapped_column(Hash, comment="Merkle root of the readings.")
+    leaves: Mapped[int] = mapped_column(comment="Leaves under the root.")
+    manifest: Mapped[str] = mapped_column(MediumText, comment="Canonical JSON of the calculation.")
+    manifest_hash: Mapped[str] = mapped_column(Hash, comment="keccak-256 of the manifest.")
+    key: Mapped[str] = mapped_column(
+        Hash, unique=True, comment="Key of the intent, the claim's nonce and the batch."
+    )
+    state: Mapped[IssuanceState] = mapped_column(
+        choice(IssuanceState, "state"), comment="How far it has come."
+    )
+    created_at: Mapped[datetime] = created_at()
+
+    __table_args__ = (
+        CheckConstraint("from_s < to_s", name="period"),
+        Index("idx_issuances_project_id_from_s", "project_id", "from_s"),
+        options("Reductions of a period and their batch.", writer="ledger.issuance", origin=BEYOND),
+    )
+
+
+class ReadingClaim(Base):
+    """An interval of a meter that an issuance has used up. It cannot be used twice."""
+
+    __tablename__ = "reading_claims"
+
+    meter_id: Mapped[int] = mapped_column(
+        ForeignKey("meters.id"),
+        primary_key=True,
+        autoincrement=False,
+        comment="Row number of the meter.",
+    )
+    start_s: Mapped[int] = big_key("Start of the interval, seconds since 1970 UTC.")
+    issuance_id: Mapped[int] = mapped_column(
+        BigInt, ForeignKey("issuances.id"), comment="Row number of the issuance."
+    )
+
+    __table_args__ = (
+        Index("idx_reading_claims_issuance_id", "issuance_id"),
+        options("An interval that an issuance used up.", writer="ledger.issuance", origin=BEYOND),
+    )
