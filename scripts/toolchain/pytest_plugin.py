@@ -9,7 +9,9 @@ Loaded by ``addopts = "-p scripts.toolchain.pytest_plugin"``, before the install
 """
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,12 @@ def pytest_plugin_registered(manager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
-    """Give ``brownie test`` a node of its own: it would reset whatever listens on 8545."""
+    """Let a terminated session stop its nodes; give ``brownie test`` a node of its own.
+
+    It would reset whatever listens on 8545.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     if is_brownie_test():
         import hypothesis.extra.pytestplugin  # Brownie's plugin expects it to be imported  # noqa: F401
         from brownie._config import CONFIG

@@ -1,13 +1,16 @@
 """The toolchain keeps its promises: hashed locks without addresses, a shell any machine has."""
 
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_LOCKS = [
@@ -58,8 +61,6 @@ def test_npm_lock_answers_to_package_json() -> None:
 
 
 def test_python_lock_has_every_dependency_of_the_project() -> None:
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = [g for n, g in project["dependency-groups"].items() if not n.startswith("bootstrap")]
     wanted = [*project["project"]["dependencies"], *(item for group in groups for item in group)]
@@ -81,10 +82,6 @@ def test_shell_scripts_parse(shell: str, script: str) -> None:
 
 
 def test_one_compiler_and_one_evm_version_everywhere() -> None:
-    import tomllib
-
-    import yaml
-
     brownie = yaml.safe_load((ROOT / "brownie-config.yaml").read_text())["compiler"]
     forge = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
     networks = yaml.safe_load((ROOT / "scripts/toolchain/networks.yaml").read_text())
@@ -97,6 +94,12 @@ def test_one_compiler_and_one_evm_version_everywhere() -> None:
         "runs": forge["optimizer_runs"],
     }
     assert (ROOT / forge["solc"]).is_file()
+
+
+def test_brownie_is_built_as_plain_python() -> None:
+    spec = importlib.util.find_spec("brownie")  # finds it, does not import it
+    assert spec and spec.origin
+    assert list(Path(spec.origin).parent.rglob("*.so")) == []
 
 
 def test_brownies_plugin_is_blocked_in_ordinary_sessions(tmp_path: Path) -> None:
