@@ -1,0 +1,33 @@
+"""Pure arithmetic from readings and factors to kilograms, the evidence tree, and the manifest."""
+
+from ledger.reductions.arithmetic import compute
+from ledger.reductions.manifest import report
+from ledger.reductions.records import (
+    Calibration,
+    Counts,
+    Factor,
+    Kind,
+    Meter,
+    Purpose,
+    Quality,
+    Reading,
+    Reduction,
+    ReductionInputs,
+    Role,
+)
+
+__all__ = [
+    "Calibration",
+    "Counts",
+    "Factor",
+    "Kind",
+    "Meter",
+    "Purpose",
+    "Quality",
+    "Reading",
+    "Reduction",
+    "ReductionInputs",
+    "Role",
+    "compute",
+    "report",
+]

@@ -1,0 +1,151 @@
+"""The evidence tree: one root over every reading of a period, and a proof for each of them.
+
+A leaf is ``keccak(keccak(abi.encode(...)))`` over eight words of fixed width, so that an inner node
+(the hash of 64 bytes) never passes as a reading::
+
+    bytes32 meter      keccak of the meter's serial, UTF-8
+    uint64  start      first second of the interval, UTC since 1970
+    uint64  end        first second after it
+    int256  digits     value = digits / 10^scale, in kW or kWh; 0 when missing
+    uint8   scale
+    uint8   kind       1 power in kW, 2 energy in kWh
+    uint16  quality    what became of it and why, see ``records.Quality``
+    bytes32 text       keccak of the number's text as received, empty when missing
+
+The tree is OpenZeppelin's ``StandardMerkleTree``: leaves sorted by hash, a complete binary tree in
+an array with the root first, each inner node the hash of its two children in ascending order. A
+contract verifies its proofs with ``MerkleProof.verify``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import sha3  # type: ignore[import-untyped]
+
+from ledger.errors import BadInput, Refused
+from ledger.reductions.records import Meter, Reading
+
+
+def keccak256(data: bytes) -> bytes:
+    """Return the keccak-256 of some bytes, as Ethereum defines it."""
+    return bytes(sha3.keccak_256(data).digest())
+
+
+def meter_hash(serial: str) -> bytes:
+    """Return what names a meter in the evidence: the hash of its serial."""
+    return keccak256(serial.encode("utf-8"))
+
+
+def leaf_data(meter: bytes, reading: Reading) -> bytes:
+    """Return the 256 bytes of a reading.
+
+    ``abi.encode(bytes32,uint64,uint64,int256,uint8,uint8,uint16,bytes32)``, as the module says.
+    """
+    return b"".join(
+        (
+            meter,
+            reading.start_s.to_bytes(32, "big"),
+            reading.end_s.to_bytes(32, "big"),
+            reading.digits.to_bytes(32, "big", signed=True),
+            reading.scale.to_bytes(32, "big"),
+            reading.kind.to_bytes(32, "big"),
+            reading.quality.to_bytes(32, "big"),
+            keccak256(reading.text.encode("utf-8")),
+        )
+    )
+
+
+def leaf_hash(meter: bytes, reading: Reading) -> bytes:
+    """Return the leaf of a reading: its data, hashed twice."""
+    return keccak256(keccak256(leaf_data(meter, reading)))
+
+
+def leaves_of(meters: Iterable[Meter]) -> list[bytes]:
+    """Return the leaves of every reading, in the order of the meters and their readings."""
+    leaves: list[bytes] = []
+    for meter in meters:
+        name = meter_hash(meter.serial)
+        leaves += [leaf_hash(name, reading) for reading in meter.readings]
+    return leaves
+
+
+def evidence_root(meters: Iterable[Meter]) -> tuple[str, int]:
+    """Return the root over every reading as ``0x`` and 64 digits, and the number of leaves.
+
+    Raises
+    ------
+    BadInput
+        There is no reading.
+    Refused
+        A reading stands twice.
+    """
+    leaves = leaves_of(meters)
+    return "0x" + merkle_root(leaves).hex(), len(leaves)
+
+
+def hash_pair(left: bytes, right: bytes) -> bytes:
+    """Return the parent of two nodes; their order does not matter."""
+    return keccak256(left + right if left < right else right + left)
+
+
+def merkle_tree(leaves: Sequence[bytes]) -> list[bytes]:
+    """Return the whole tree: the root first, the children of node i at 2i+1 and 2i+2.
+
+    Parameters
+    ----------
+    leaves
+        Leaf hashes of 32 bytes, in any order.
+
+    Raises
+    ------
+    BadInput
+        There is no leaf: an empty tree proves nothing.
+    Refused
+        A leaf stands twice.
+    """
+    if not leaves:
+        raise BadInput("an evidence tree needs at least one reading", code="empty-evidence")
+    ordered = sorted(leaves, reverse=True)
+    for one, other in pairwise(ordered):
+        if one == other:
+            raise Refused(f"the reading with leaf 0x{one.hex()} stands twice", code="reading-twice")
+    inner = len(ordered) - 1
+    tree = [b""] * inner + ordered
+    for place in range(inner - 1, -1, -1):
+        left, right = tree[2 * place + 1], tree[2 * place + 2]
+        tree[place] = sha3.keccak_256(left + right if left < right else right + left).digest()
+    return tree
+
+
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
+    """Return the root over leaf hashes in any order."""
+    return merkle_tree(leaves)[0]
+
+
+def proof_of(tree: Sequence[bytes], leaf: bytes) -> list[bytes]:
+    """Return the siblings from a leaf up to the root.
+
+    Raises
+    ------
+    BadInput
+        The leaf does not stand in the tree.
+    """
+    try:
+        place = tree.index(leaf, len(tree) // 2)
+    except ValueError:
+        raise BadInput(f"0x{leaf.hex()} is no leaf of this tree", code="no-such-leaf") from None
+    proof = []
+    while place > 0:
+        proof.append(tree[place - 1 if place % 2 == 0 else place + 1])
+        place = (place - 1) // 2
+    return proof
+
+
+def verify(root: bytes, leaf: bytes, proof: Iterable[bytes]) -> bool:
+    """Return whether a proof leads from a leaf to the root."""
+    node = leaf
+    for sibling in proof:
+        node = hash_pair(node, sibling)
+    return node == root

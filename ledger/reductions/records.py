@@ -1,0 +1,233 @@
+"""What goes into a reduction and what comes out: immutable records without database or chain.
+
+Energy is kilowatt-hours, carbon is kilograms or tonnes of CO2 equivalent, each as an exact
+``Fraction``; times are whole seconds of UTC since 1970.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import IntEnum, StrEnum
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class Kind(IntEnum):
+    """What a reading measures. The number stands in the evidence leaf."""
+
+    POWER = 1
+    """Mean power over the interval, kW."""
+    ENERGY = 2
+    """Energy over the interval, kWh."""
+
+
+class Quality(IntEnum):
+    """What became of a reading, and why. The number stands in the evidence leaf.
+
+    The hundreds are the quality, the rest is the reason; a new reason takes a new number, and a
+    number never changes its meaning.
+    """
+
+    USED = 100
+    USED_IN_CONFLICT = 101
+    """Several different values of one instant: this is the one that claims least."""
+    MISSING = 200
+    """The file has the instant, without a value."""
+    OUTLIER_ABOVE = 301
+    """Above 1.2 times the rated power."""
+    OUTLIER_BELOW = 302
+    """Below -0.2 times the rated power."""
+    SUPERSEDED_IN_CONFLICT = 401
+    """Another value of the same instant claims less."""
+    SUPERSEDED_SAME_VALUE = 402
+    """The same value of the same instant, written in another way."""
+    SUPERSEDED_EMPTY = 403
+    """Empty, where another row has a value for the same instant."""
+    LATE = 500
+    """Arrived after its period was issued; stands in no evidence root."""
+
+
+USED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT})
+OUTLIER = frozenset({Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW})
+
+
+class Reading(NamedTuple):
+    """One row of a meter file: ``digits`` times 10^-``scale``, in kW or kWh."""
+
+    start_s: int
+    end_s: int
+    kind: int
+    quality: int
+    digits: int
+    """0 when the value is missing."""
+    scale: int
+    text: str
+    """The number as received, empty when missing."""
+
+
+class Role(StrEnum):
+    """What a meter counts."""
+
+    GENERATION = "generation"
+    IMPORT = "import"
+    EXPORT = "export"
+    LOAD = "load"
+    FUEL = "fuel"
+
+    @property
+    def supplies(self) -> bool:
+        """Whether positive values are supplied to the grid, and negative ones drawn from it."""
+        return self in (Role.GENERATION, Role.EXPORT)
+
+
+class Purpose(StrEnum):
+    """What a factor may be used for: inventory and reductions are two books and never mix."""
+
+    INVENTORY_LOCATION = "inventory_location"
+    INVENTORY_MARKET = "inventory_market"
+    CREDITING = "crediting_cm"
+    FUEL = "fuel"
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """An emission factor as published."""
+
+    code: str
+    version: str
+    purpose: Purpose
+    value: str
+    """Decimal text, as published."""
+    unit: str
+    """One of ``arithmetic.FACTOR_UNITS``."""
+    source: str
+    verified: bool
+    sha256: str
+    """SHA-256 of the factor's content, so that a silent edit shows."""
+    data_year: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """When a meter's error is known to be within its class.
+
+    Attributes
+    ----------
+    accuracy_class
+        Text such as ``"0.5"`` or ``"0.5S"``: percent of the reading; None when nothing is declared.
+    calibrated
+        False: the maximum permissible error of the class is deducted throughout.
+    from_s, to_s
+        The calibrated interval, ``to_s`` exclusive; None where it is open.
+    """
+
+    accuracy_class: str | None = None
+    calibrated: bool = True
+    from_s: int | None = None
+    to_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One meter of a project with every reading of the period."""
+
+    serial: str
+    device_code: str
+    role: Role
+    kind: Kind
+    unit: str
+    """Unit of the text, as the source declares it."""
+    interval_s: int
+    rated_kw: str | None
+    calibration: Calibration
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReductionInputs:
+    """Everything that a reduction depends on: equal inputs give equal results, bit for bit."""
+
+    program: str
+    project: str
+    site: str
+    methodology: str
+    methodology_version: str
+    vintage: int
+    zone: str
+    tzdata: str
+    from_date: date
+    to_date: date
+    """Exclusive."""
+    from_s: int
+    to_s: int
+    factor: Factor
+    completeness_min: str
+    """Share of the expected slots, decimal text."""
+    meters: tuple[Meter, ...]
+    carry_in_kg: Fraction = Fraction(0)
+    enforce: bool = True
+    """False looks at a period that will not be issued: neither empty nor incomplete is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Slots of the period, over all meters of the project.
+
+    ``expected = used + missing + outlier``; ``conflict`` counts slots with different values, which
+    are used or outliers all the same.
+    """
+
+    expected: int = 0
+    used: int = 0
+    missing: int = 0
+    outlier: int = 0
+    conflict: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.expected + other.expected,
+            self.used + other.used,
+            self.missing + other.missing,
+            self.outlier + other.outlier,
+            self.conflict + other.conflict,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """The reductions of one project in one period of one vintage."""
+
+    inputs: ReductionInputs
+    counts: Counts
+    export_kwh: Fraction
+    import_kwh: Fraction
+    baseline_t: Fraction
+    project_t: Fraction
+    leakage_t: Fraction
+    issued_kg: int
+    carry_out_kg: Fraction
+    evidence_root: str
+    """``0x`` and 64 digits; empty when the period has no reading at all."""
+    leaves: int
+
+    @property
+    def net_kwh(self) -> Fraction:
+        """Energy supplied less energy drawn, kWh."""
+        return self.export_kwh - self.import_kwh
+
+    @property
+    def reductions_kg(self) -> Fraction:
+        """Baseline less project less leakage, kg CO2e, before any carry."""
+        return (self.baseline_t - self.project_t - self.leakage_t) * 1000
+
+    @property
+    def available_kg(self) -> Fraction:
+        """Reductions and carry together, kg CO2e; what ``issued_kg`` is cut from."""
+        return self.reductions_kg + self.inputs.carry_in_kg
+
+    @property
+    def evidence_total_kg(self) -> int:
+        """What the evidence can bear at most, kg: rounded up, for a positive carry is under 1 kg."""
+        reductions = self.reductions_kg
+        return max(0, -((-reductions.numerator) // reductions.denominator))
