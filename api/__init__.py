@@ -1,0 +1,1 @@
+"""The HTTP interface: reads only, from the mirror."""

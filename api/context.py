@@ -1,0 +1,55 @@
+"""What a handler is given: the database to read, the settings, and small helpers for answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session
+
+from api.errors import Problem
+from api.finality import ChainView, chain_view
+from ledger.db import Database
+from ledger.settings import Settings
+
+
+@dataclass(frozen=True)
+class Context:
+    """The application's settings and its database."""
+
+    settings: Settings
+    database: Database
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[Session, ChainView]]:
+        """Yield a read-only session, and how far the mirror has come in it."""
+        with self.database.read() as session:
+            yield session, chain_view(session, self.settings.network, self.settings.finality)
+
+
+def _context(request: Request) -> Context:
+    found: Context = request.app.state.context
+    return found
+
+
+def no_query(request: Request) -> None:
+    """Refuse every query parameter, on a route that takes none.
+
+    Raises
+    ------
+    Problem
+        If there is one.
+    """
+    names = sorted(set(request.query_params))
+    if names:
+        errors = [
+            {"place": "query", "name": name, "message": "unknown parameter"} for name in names
+        ]
+        detail = "; ".join(f"{name}: unknown parameter" for name in names)
+        raise Problem(422, "bad-request", detail, errors=errors)
+
+
+ReadContext = Annotated[Context, Depends(_context)]

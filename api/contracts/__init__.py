@@ -1,0 +1,1 @@
+"""Our contracts, and where they are."""

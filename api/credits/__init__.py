@@ -1,0 +1,1 @@
+"""Credits: runs of serials of one batch that share one status."""

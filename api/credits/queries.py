@@ -1,0 +1,236 @@
+"""What the books say of credits. Reads only; the command line uses it too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from api.credits.schemas import (
+    Batch,
+    Credit,
+    CreditAnswer,
+    CreditPage,
+    CreditParameters,
+    CreditPart,
+    Retirement,
+)
+from api.finality import ChainView
+from api.pagination import page_of, paged
+from ledger.errors import NotFound
+from ledger.models.blockchain import CarbonCredit
+from ledger.models.mirror import (
+    CreditBatch,
+    CreditCancellation,
+    CreditRetirement,
+    CreditSerial,
+    CreditSite,
+)
+from ledger.units import kg_of_tonnes
+
+PARTS_MAX = 500
+"""Most runs of one batch that a single answer lists."""
+_KEY = re.compile(r"0x[0-9a-fA-F]{64}")
+_ROW_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+_SERIALS = re.compile(
+    r"(?P<batch>.{1,90}-[0-9]{4}-[0-9]{1,10})-(?P<first>[0-9]{1,19})-(?P<last>[0-9]{1,19})"
+)
+_SERIAL_MAX = 2**63 - 1
+
+
+def list_credits(session: Session, view: ChainView, parameters: CreditParameters) -> CreditPage:
+    """Return one page of credits.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used.
+    """
+    query = _credits()
+    if parameters.status is not None:
+        query = query.where(CarbonCredit.status == parameters.status)
+    if parameters.site is not None:
+        query = query.where(CreditSite.code == parameters.site)
+    if parameters.vintage is not None:
+        query = query.where(CreditBatch.vintage == parameters.vintage)
+    if parameters.key is not None:
+        query = query.where(CreditBatch.key == parameters.key)
+    if parameters.batch_id is not None:
+        query = query.where(CreditBatch.batch_id == parameters.batch_id)
+    found = session.execute(paged(query, parameters, CarbonCredit.id)).all()
+    page = page_of(parameters, found, [row.CarbonCredit.id for row in found])
+    return CreditPage(
+        items=_items(session, view, page.rows), next_cursor=page.next_cursor, **view.fields()
+    )
+
+
+def show_credit(session: Session, view: ChainView, name: str) -> CreditAnswer:
+    """Return one credit, with its batch.
+
+    Parameters
+    ----------
+    name
+        A serial as ``credit_id`` states it, or any run of serials inside one credit; a row number;
+        or the key of an issuance, for the credit that holds the first kilogram of its batch.
+
+    Raises
+    ------
+    NotFound
+        If there is no such credit, or the serials have been parted over several.
+    """
+    row = session.execute(_named(session, name)).first()
+    if row is None:
+        raise NotFound(f"there is no credit {name!r}; the list of credits has all of them")
+    (credit,) = _items(session, view, [row])
+    return CreditAnswer(
+        **dict(credit),
+        **view.fields(),
+        batch=_batch(session, row.CreditBatch),
+        retirement=_retirement(session, credit.retirement_id),
+    )
+
+
+def _credits() -> Select[CarbonCredit, CreditSerial, CreditBatch, str]:
+    return (
+        select(CarbonCredit, CreditSerial, CreditBatch, CreditSite.code)
+        .join(CreditSerial, CreditSerial.credit_id == CarbonCredit.credit_id)
+        .join(CreditBatch, CreditBatch.batch_id == CreditSerial.batch_id)
+        .outerjoin(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+    )
+
+
+def _named(session: Session, name: str) -> Select[CarbonCredit, CreditSerial, CreditBatch, str]:
+    query = _credits()
+    if _KEY.fullmatch(name):
+        return query.where(CreditBatch.key == name).order_by(CreditSerial.first_serial).limit(1)
+    if _ROW_NUMBER.fullmatch(name):
+        return query.where(CarbonCredit.id == int(name))
+    serials = _SERIALS.fullmatch(name)
+    if serials is None:
+        return query.where(CarbonCredit.credit_id == name)
+    first, last = int(serials["first"]), int(serials["last"])
+    if not 1 <= first <= last <= _SERIAL_MAX:
+        return query.where(CarbonCredit.credit_id == name)
+    runs = _runs(session, serials["batch"], first, last)
+    if len(runs) > 1:
+        raise NotFound(
+            f"the serials of {name!r} have been parted since they were issued; they are in "
+            + ", ".join(runs[:3])
+            + (f" and {len(runs) - 3} more" if len(runs) > 3 else ""),
+            code="credit-parted",
+            details={"credits": runs},
+        )
+    return query.where(CarbonCredit.credit_id == (runs[0] if runs else name))
+
+
+def _runs(session: Session, batch: str, first: int, last: int) -> Sequence[str]:
+    """Return the ids of the credits that hold serials of a run, if the batch holds all of them."""
+    site, vintage, ordinal = batch.rsplit("-", 2)
+    found = session.execute(
+        select(CreditSerial.credit_id, CreditBatch.issued_kg)
+        .join(CreditBatch, CreditBatch.batch_id == CreditSerial.batch_id)
+        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+        .where(
+            CreditSite.code == site,
+            CreditBatch.vintage == int(vintage),
+            CreditBatch.ordinal == int(ordinal),
+            CreditSerial.first_serial <= last,
+            CreditSerial.last_serial >= first,
+        )
+        .order_by(CreditSerial.first_serial)
+        .limit(PARTS_MAX)
+    ).all()
+    return [row.credit_id for row in found if row.issued_kg >= last]
+
+
+def _items(session: Session, view: ChainView, rows: Iterable[Any]) -> list[Credit]:
+    rows = list(rows)
+    last_block = _last_blocks(session, {row.CreditBatch.batch_id: row.CreditBatch for row in rows})
+    return [
+        Credit(
+            id=row.CarbonCredit.id,
+            credit_id=row.CarbonCredit.credit_id,
+            amount=row.CarbonCredit.amount,
+            amount_kg=kg_of_tonnes(row.CarbonCredit.amount),
+            unit=row.CarbonCredit.unit,
+            status=row.CarbonCredit.status,
+            issuer=row.CarbonCredit.issuer,
+            site=row.code,
+            vintage=row.CreditBatch.vintage,
+            batch_id=row.CreditBatch.batch_id,
+            batch_status=row.CreditBatch.status,
+            first_serial=row.CreditSerial.first_serial,
+            last_serial=row.CreditSerial.last_serial,
+            key=row.CreditBatch.key,
+            retirement_id=row.CreditSerial.retirement_id,
+            blockchain_tx=row.CarbonCredit.blockchain_tx,
+            issued_at=row.CarbonCredit.issued_at,
+            expires_at=row.CarbonCredit.expires_at,
+            final=view.is_final(last_block[row.CreditBatch.batch_id]),
+        )
+        for row in rows
+    ]
+
+
+def _last_blocks(session: Session, batches: dict[int, CreditBatch]) -> dict[int, int]:
+    """Return, for each batch, the last block that changed which credits there are."""
+    last = {batch_id: batch.block_number for batch_id, batch in batches.items()}
+    for table in (CreditRetirement, CreditCancellation):
+        changes = session.execute(
+            select(table.batch_id, func.max(table.block_number))
+            .where(table.batch_id.in_(list(batches)))
+            .group_by(table.batch_id)
+        )
+        for batch_id, block in changes:
+            last[batch_id] = max(last[batch_id], block)
+    return last
+
+
+def _batch(session: Session, batch: CreditBatch) -> Batch:
+    parts = session.execute(
+        select(CarbonCredit.credit_id, CarbonCredit.amount, CarbonCredit.status)
+        .join(CreditSerial, CreditSerial.credit_id == CarbonCredit.credit_id)
+        .where(CreditSerial.batch_id == batch.batch_id)
+        .order_by(CreditSerial.first_serial)
+        .limit(PARTS_MAX)
+    )
+    return Batch(
+        issued_kg=batch.issued_kg,
+        retired_kg=batch.retired_kg,
+        cancelled_kg=batch.cancelled_kg,
+        period_start=datetime.fromtimestamp(batch.period_start_s, UTC),
+        period_end=datetime.fromtimestamp(batch.period_end_s, UTC),
+        recipient=batch.recipient,
+        verifier=batch.verifier,
+        evidence_root=batch.evidence_root,
+        evidence_total_kg=int(batch.evidence_total_kg),
+        manifest_hash=batch.manifest_hash,
+        methodology_hash=batch.methodology_hash,
+        block_number=batch.block_number,
+        credits=[
+            CreditPart(
+                credit_id=part.credit_id, amount_kg=kg_of_tonnes(part.amount), status=part.status
+            )
+            for part in parts
+        ],
+    )
+
+
+def _retirement(session: Session, retirement_id: int | None) -> Retirement | None:
+    found = session.get(CreditRetirement, retirement_id) if retirement_id is not None else None
+    if found is None:
+        return None
+    return Retirement(
+        key=found.key,
+        holder=found.holder,
+        beneficiary=found.beneficiary,
+        reason=found.reason,
+        country=found.country,
+        tx_hash=found.tx_hash,
+        block_number=found.block_number,
+        retired_at=found.retired_at,
+    )

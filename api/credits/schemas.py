@@ -1,0 +1,105 @@
+"""Parameters and answers of the credits."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from api.finality import ChainAnswer, ChainPage
+from api.pagination import PageParameters
+from api.texts import CodeText, DecimalText, Document, HashText, IntegerText, Time
+from ledger.models.blockchain import CreditStatus
+from ledger.models.mirror import BatchStatus
+
+
+class CreditParameters(PageParameters):
+    """Filters of the list of credits."""
+
+    status: CreditStatus | None = Field(None, description="Only credits with this status.")
+    site: CodeText | None = Field(
+        None, description="Only credits of the site with this code on chain."
+    )
+    vintage: int | None = Field(None, ge=1970, le=9999, description="Only credits of this year.")
+    key: HashText | None = Field(None, description="Only credits of the issuance with this key.")
+    batch_id: int | None = Field(None, ge=1, lt=2**63, description="Only credits of this batch.")
+
+
+class Credit(Document):
+    """A run of serials of one batch that share one status."""
+
+    id: int = Field(description="Row number.")
+    credit_id: str = Field(description="Serial: site, vintage, batch, first and last kilogram.")
+    amount: DecimalText = Field(description="Amount in tonnes of CO2 equivalent.")
+    amount_kg: IntegerText = Field(description="The same amount in kilograms.")
+    unit: str = Field(description="Unit of `amount`: tCO2e.")
+    status: CreditStatus = Field(description="What became of it.")
+    issuer: str = Field(description="Address of the issuer.")
+    site: str | None = Field(description="Code of the site on chain.")
+    vintage: int = Field(description="Year of the reductions.")
+    batch_id: IntegerText = Field(description="ERC-1155 id of the batch.")
+    batch_status: BatchStatus = Field(description="Status of the whole batch on chain.")
+    first_serial: IntegerText = Field(description="First kilogram of the run, in the batch.")
+    last_serial: IntegerText = Field(description="Last kilogram of the run, in the batch.")
+    key: str = Field(description="Key of the issuance, in books and on chain.")
+    retirement_id: IntegerText | None = Field(description="Retirement that it belongs to, if any.")
+    blockchain_tx: str | None = Field(description="Transaction that issued it.")
+    issued_at: Time = Field(description="Time of the block that issued it.")
+    expires_at: Time | None = Field(description="When it ends; null: never.")
+    final: bool = Field(
+        description="Whether all that happened to its batch stands in final blocks."
+    )
+
+
+class CreditPart(Document):
+    """One of the runs that together make up a batch."""
+
+    credit_id: str = Field(description="Serial of the run.")
+    amount_kg: IntegerText = Field(description="Amount in kilograms.")
+    status: CreditStatus = Field(description="What became of it.")
+
+
+class Batch(Document):
+    """The batch of a credit: one issuance, of one site, for one monitoring period."""
+
+    issued_kg: IntegerText = Field(description="Kilograms issued.")
+    retired_kg: IntegerText = Field(description="Kilograms retired.")
+    cancelled_kg: IntegerText = Field(description="Kilograms cancelled.")
+    period_start: Time = Field(description="Start of the monitoring period.")
+    period_end: Time = Field(description="End of the monitoring period, not included.")
+    recipient: str = Field(description="Address that received the credits.")
+    verifier: str = Field(description="Address of the verifier who signed.")
+    evidence_root: str = Field(description="Merkle root of the readings behind it.")
+    evidence_total_kg: IntegerText = Field(description="Kilograms that the evidence adds up to.")
+    manifest_hash: str = Field(
+        description="Hash of the manifest: everything needed to recompute it."
+    )
+    methodology_hash: str = Field(description="Hash of methodology and version.")
+    block_number: int = Field(description="Block that issued it.")
+    credits: list[CreditPart] = Field(description="All runs of the batch, in the order of serials.")
+
+
+class Retirement(Document):
+    """The retirement that a credit belongs to."""
+
+    key: str = Field(description="Key of the retirement.")
+    holder: str = Field(description="Address that retired it.")
+    beneficiary: str = Field(description="Who benefits.")
+    reason: str = Field(description="Why.")
+    country: str | None = Field(
+        description="Country of the beneficiary, ISO 3166-1; null: not stated."
+    )
+    tx_hash: str = Field(description="Transaction that retired it.")
+    block_number: int = Field(description="Block that retired it.")
+    retired_at: Time = Field(description="Time of that block.")
+
+
+class CreditAnswer(Credit, ChainAnswer):
+    """One credit, with its batch and its retirement."""
+
+    batch: Batch = Field(description="Its batch.")
+    retirement: Retirement | None = Field(description="Its retirement, if it is retired.")
+
+
+class CreditPage(ChainPage):
+    """One page of credits."""
+
+    items: list[Credit] = Field(description="The credits of the page.")

@@ -1,0 +1,206 @@
+"""Every error as one problem document (RFC 9457), with the id of the request that met it.
+
+A handler raises ``Problem``, or an error of the ledger; the framework's own errors (no such path,
+wrong method, bad parameters, a defect) take the same form here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ledger.errors import BadInput, DependencyDown, NotFound, TruetonneError
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:problem-type:truetonne:"
+RETRY_AFTER_SECONDS = 5
+
+_UNAVAILABLE = {
+    "database-down": "the database does not answer",
+    "database-busy": "the database is busy",
+    "schema-missing": "the database has no tables yet",
+    "node-down": "the node does not answer",
+    "wrong-chain": "the node serves another chain than the books are kept for",
+}
+
+_log = logging.getLogger("truetonne.api")
+
+
+class ParameterError(BaseModel):
+    """What is wrong with one parameter."""
+
+    place: str = Field(description="Where the parameter is: query, path or header.")
+    name: str = Field(description="Name of the parameter.")
+    message: str = Field(description="What is wrong with it.")
+
+
+class ProblemDocument(BaseModel):
+    """A problem document of RFC 9457."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Identifier of the kind of problem.")
+    title: str = Field(description="The kind of problem, in a few words.")
+    status: int = Field(description="HTTP status code.")
+    detail: str = Field(description="What went wrong this time, and how to mend it.")
+    instance: str = Field(description="Path of the request.")
+    code: str = Field(description="Last part of the type, for programs.")
+    request_id: str = Field(description="Id of the request, also in the X-Request-Id header.")
+    errors: list[ParameterError] | None = Field(
+        default=None, description="One entry for each wrong parameter (status 422)."
+    )
+
+
+class Problem(Exception):
+    """An error that a handler answers with.
+
+    Parameters
+    ----------
+    status
+        HTTP status code.
+    code
+        Stable identifier in kebab case.
+    detail
+        What went wrong, and how to mend it.
+    extensions
+        Further members of the document.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **extensions: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.extensions = extensions
+
+
+def respond(request: Request, problem: Problem) -> Response:
+    """Return the response that tells of a problem."""
+    document = {
+        "type": TYPE_PREFIX + problem.code,
+        "title": _title(problem),
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.url.path,
+        "code": problem.code,
+        "request_id": str(request.scope.get("state", {}).get("request_id", "")),
+        **problem.extensions,
+    }
+    return Response(
+        json.dumps(document, ensure_ascii=True),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **problem.headers},
+    )
+
+
+def problem_of(
+    error: Exception,
+) -> Problem:
+    """Return the problem that an exception amounts to."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _of_validation(error.errors())
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    if isinstance(error, DependencyDown):
+        return _unavailable(error)
+    if isinstance(error, BadInput):
+        status = 404 if isinstance(error, NotFound) else 422
+        return Problem(status, error.code, error.message, **error.details)
+    if isinstance(error, TruetonneError):
+        _log.error("an error of the ledger reached the edge: %s", error.message)
+    return Problem(
+        500, "internal-error", "a defect of this service; quote the request id when you report it"
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make the application answer every exception with a problem."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        return respond(request, problem_of(error))
+
+    for kind in (
+        Problem,
+        RequestValidationError,
+        HTTPException,
+        TruetonneError,
+    ):
+        app.add_exception_handler(kind, handle)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI says of the problems that a route answers with."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+        }
+        for status in statuses
+    }
+
+
+def _title(problem: Problem) -> str:
+    return problem.code.replace("-", " ").capitalize()
+
+
+def _unavailable(error: DependencyDown) -> Problem:
+    # The message names hosts, and an address may carry a key: it is for the log, not for the world.
+    _log.warning("%s: %s", error.code, error.message)
+    detail = _UNAVAILABLE.get(error.code, "something that this service needs does not answer")
+    return Problem(
+        503,
+        error.code,
+        f"{detail}; try again later",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
+
+
+def _of_http(error: HTTPException) -> Problem:
+    headers = dict(error.headers or {})
+    if error.status_code == 404:
+        return Problem(
+            404, "not-found", "there is nothing at this path; /openapi.json lists all paths"
+        )
+    if error.status_code == 405:
+        allowed = sorted(
+            {"GET", "HEAD"} | set(headers.get("Allow", headers.get("allow", "")).split(", "))
+        )
+        headers = {"Allow": ", ".join(word for word in allowed if word)}
+        return Problem(
+            405, "method-not-allowed", f"this path answers {headers['Allow']}", headers=headers
+        )
+    phrase = HTTPStatus(error.status_code).phrase
+    code = phrase.lower().replace(" ", "-")
+    return Problem(error.status_code, code, str(error.detail), headers=headers)
+
+
+def _of_validation(found: Sequence[Any]) -> Problem:
+    errors = []
+    for item in found:
+        place, *names = [str(part) for part in item["loc"]]
+        name = ".".join(names) or place
+        message = "unknown parameter" if item["type"] == "extra_forbidden" else str(item["msg"])
+        errors.append({"place": place, "name": name, "message": message})
+    detail = "; ".join(f"{error['name']}: {error['message']}" for error in errors)
+    return Problem(422, "bad-request", detail, errors=errors)

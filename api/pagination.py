@@ -1,0 +1,143 @@
+"""Pages by keyset: an opaque cursor says where the last page ended, and ``Link`` where to go on.
+
+A cursor is bound to the filters and the order that it was made with, so that a page never answers
+another question than the first one did. New rows never shift a page.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from ledger.errors import BadInput
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 200
+_CURSOR_LENGTH_MAX = 200
+_ID_MAX = 2**63 - 1
+
+Row = TypeVar("Row")
+Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
+
+
+class Order(StrEnum):
+    """Direction of a list: by the order in which the rows were written."""
+
+    DESC = "desc"
+    ASC = "asc"
+
+
+class PageParameters(BaseModel):
+    """What every list takes, besides its own filters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="Rows of one page.")
+    order: Order = Field(Order.DESC, description="desc: newest first; asc: oldest first.")
+    cursor: str | None = Field(
+        None,
+        max_length=_CURSOR_LENGTH_MAX,
+        description="Where to go on: `next_cursor` of the page before.",
+    )
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters as they were given, as JSON can hold them."""
+        return self.model_dump(mode="json", exclude_none=True, exclude={"limit", "order", "cursor"})
+
+    def after_id(self) -> int | None:
+        """Return the id of the last row seen, or None at the beginning.
+
+        Raises
+        ------
+        BadInput
+            If the cursor is not one of ours, or was made for other filters.
+        """
+        if self.cursor is None:
+            return None
+        try:
+            padded = self.cursor + "=" * (-len(self.cursor) % 4)
+            mark, last_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        except (binascii.Error, ValueError, TypeError, RecursionError):
+            raise _bad_cursor("is not a cursor of this service") from None
+        if mark != self._mark():
+            raise _bad_cursor("was made for other filters or another order; start without it")
+        if type(last_id) is not int or not 0 <= last_id <= _ID_MAX:
+            raise _bad_cursor("is not a cursor of this service")
+        return last_id
+
+    def cursor_after(self, last_id: int) -> str:
+        """Return the cursor of the page after the row with this id."""
+        text = json.dumps([self._mark(), last_id], separators=(",", ":"))
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    def _mark(self) -> str:
+        asked = json.dumps([type(self).__name__, self.order.value, self.filters()], sort_keys=True)
+        return hashlib.sha256(asked.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Page(Generic[Row]):
+    """One page of rows, and the cursor of the next one (None: this is the last)."""
+
+    rows: Sequence[Row]
+    next_cursor: str | None
+
+
+def paged(query: Query, parameters: PageParameters, row_id: InstrumentedAttribute[int]) -> Query:
+    """Return the query of one page, which asks for one row more than the page holds.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used.
+    """
+    after = parameters.after_id()
+    newest_first = parameters.order is Order.DESC
+    if after is not None:
+        query = query.where(row_id < after if newest_first else row_id > after)
+    return query.order_by(row_id.desc() if newest_first else row_id.asc()).limit(
+        parameters.limit + 1
+    )
+
+
+def page_of(parameters: PageParameters, found: Sequence[Row], ids: Sequence[int]) -> Page[Row]:
+    """Return the page from what a query found: up to ``limit + 1`` rows and their ids, in order."""
+    limit = parameters.limit
+    more = len(found) > limit
+    return Page(found[:limit], parameters.cursor_after(ids[limit - 1]) if more else None)
+
+
+def link_header(path: str, parameters: PageParameters, next_cursor: str | None) -> str:
+    """Return the ``Link`` header (RFC 8288): the first page, and the next where there is one."""
+    query: dict[str, Any] = {
+        **_words(parameters.filters()),
+        "limit": parameters.limit,
+        "order": parameters.order.value,
+    }
+    links = [f'<{path}?{urlencode(query)}>; rel="first"']
+    if next_cursor is not None:
+        links.append(f'<{path}?{urlencode({**query, "cursor": next_cursor})}>; rel="next"')
+    return ", ".join(links)
+
+
+def _words(filters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: ("true" if value else "false") if isinstance(value, bool) else value
+        for name, value in filters.items()
+    }
+
+
+def _bad_cursor(message: str) -> BadInput:
+    errors = [{"place": "query", "name": "cursor", "message": message}]
+    return BadInput(f"cursor: {message}", code="bad-cursor", details={"errors": errors})

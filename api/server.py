@@ -1,0 +1,94 @@
+"""The API as a server of this process: bound first, so that a port in use is one clear error."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import uvicorn
+from fastapi import FastAPI
+
+from ledger.errors import BadInput, DependencyDown
+
+CONCURRENCY_MAX = 200
+KEEP_ALIVE_SECONDS = 15
+STOP_SECONDS_MAX = 5
+_START_SECONDS_MAX = 20.0
+
+
+class ApiServer:
+    """One HTTP server.
+
+    Parameters
+    ----------
+    app
+        The application.
+    host, port
+        Where to listen.
+
+    Raises
+    ------
+    BadInput
+        If the address cannot be bound, as when the port is in use.
+    """
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        self._socket = _bound(host, port)
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONCURRENCY_MAX,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=STOP_SECONDS_MAX,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Serve until the process is asked to end (SIGINT or SIGTERM)."""
+        self._server.run(sockets=[self._socket])
+
+    def start(self) -> None:
+        """Serve in a thread of its own, and return when requests are answered.
+
+        Raises
+        ------
+        DependencyDown
+            If the application does not start.
+        """
+        self._thread = threading.Thread(target=self.run, name="api", daemon=True)
+        self._thread.start()
+        waiting = threading.Event()
+        for _ in range(int(_START_SECONDS_MAX / 0.02)):
+            if self._server.started:
+                return
+            if not self._thread.is_alive():
+                break
+            waiting.wait(0.02)
+        raise DependencyDown(f"the API at {self.url} did not start; see the log", code="api-down")
+
+    def stop(self) -> None:
+        """End a server that ``start`` began, and wait for its last answers."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(2 * STOP_SECONDS_MAX)
+        self._socket.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise BadInput(
+            f"cannot listen on {host} port {port} ({error.strerror}); set api_host or api_port",
+            code="port-in-use",
+        ) from error
+    listener.set_inheritable(True)
+    return listener

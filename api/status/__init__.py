@@ -1,0 +1,1 @@
+"""How the books stand, and whether the service is alive and ready."""

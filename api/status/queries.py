@@ -1,0 +1,114 @@
+"""How the books stand, and what the service needs to do its work. The command line uses it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from importlib import metadata
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from api.finality import ChainView
+from api.status.schemas import CreditTotals, Status
+from ledger.chain.client import ChainClient
+from ledger.chain.shared_node import published_url
+from ledger.db import Database
+from ledger.errors import DependencyDown, TruetonneError
+from ledger.models.blockchain import BlockchainTransaction, SmartContract, TransactionStatus
+from ledger.models.mirror import ChainCursor, CreditBatch
+from ledger.models.trading import TradeStatus, VppTradingRecord
+from ledger.settings import Settings
+from ledger.units import tonnes_of_kg
+
+NODE_SECONDS_MAX = 3.0
+
+
+def status(session: Session, view: ChainView) -> Status:
+    """Return how the books stand."""
+    cursor = session.execute(
+        select(ChainCursor.chain_id, ChainCursor.updated_at).where(
+            ChainCursor.network == view.network
+        )
+    ).one_or_none()
+    chain_id, updated_at = cursor if cursor else (None, None)
+    contracts = session.execute(
+        select(SmartContract.contract_name, SmartContract.contract_address).where(
+            SmartContract.network == view.network
+        )
+    )
+    return Status(
+        version=metadata.version("truetonne"),
+        network=view.network,
+        chain_id=chain_id,
+        mirror_updated_at=updated_at,
+        contracts={name: address for name, address in contracts},
+        credits=_credits(session),
+        transactions=_counted(session, BlockchainTransaction.status, TransactionStatus),
+        trades=_counted(session, VppTradingRecord.status, TradeStatus),
+        **view.fields(),
+    )
+
+
+def readiness(database: Database, settings: Settings) -> Mapping[str, str]:
+    """Check what the service needs, and return what was found.
+
+    Raises
+    ------
+    DependencyDown
+        If the database or the node does not answer, or they do not belong together.
+    """
+    with database.read() as session:
+        chain_id = session.scalar(
+            select(ChainCursor.chain_id).where(ChainCursor.network == settings.network)
+        )
+    url = published_url(settings)
+    if not url:
+        raise DependencyDown(
+            "the local chain is not running; `truetonne up` starts it", code="node-down"
+        )
+    client = ChainClient(url, timeout_s=NODE_SECONDS_MAX)
+    try:
+        found = client.chain_id()
+    except DependencyDown:
+        raise
+    except TruetonneError as error:
+        raise DependencyDown(error.message, code="node-down") from error
+    finally:
+        client.close()
+    if chain_id is not None and chain_id != found:
+        raise DependencyDown(
+            f"the node serves chain id {found}, but the books are kept for {chain_id}; set rpc_url",
+            code="wrong-chain",
+        )
+    return {"database": "answers", "node": f"answers for chain id {found}"}
+
+
+def _credits(session: Session) -> CreditTotals:
+    batches, issued, retired, cancelled = session.execute(
+        select(
+            func.count(),
+            func.coalesce(func.sum(CreditBatch.issued_kg), 0),
+            func.coalesce(func.sum(CreditBatch.retired_kg), 0),
+            func.coalesce(func.sum(CreditBatch.cancelled_kg), 0),
+        )
+    ).one()
+    # MariaDB sums BIGINT as DECIMAL.
+    issued_kg, retired_kg, cancelled_kg = int(issued), int(retired), int(cancelled)
+    return CreditTotals(
+        batches=batches,
+        issued_t=tonnes_of_kg(issued_kg),
+        active_t=tonnes_of_kg(issued_kg - retired_kg - cancelled_kg),
+        retired_t=tonnes_of_kg(retired_kg),
+        cancelled_t=tonnes_of_kg(cancelled_kg),
+    )
+
+
+def _counted(
+    session: Session, column: InstrumentedAttribute[Any], values: type[StrEnum]
+) -> dict[str, int]:
+    found: dict[Any, int] = dict(
+        session.execute(select(column, func.count()).group_by(column)).tuples().all()
+    )
+    return {value.value: found.get(value, 0) for value in values}

@@ -1,0 +1,46 @@
+"""Answers about the service itself."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from api.finality import ChainAnswer
+from api.texts import DecimalText, Document, Time
+
+
+class CreditTotals(Document):
+    """All credits, in tonnes of CO2 equivalent. Active, retired and cancelled add up to issued."""
+
+    batches: int = Field(description="How many issuances there are.")
+    issued_t: DecimalText = Field(description="Issued.")
+    active_t: DecimalText = Field(description="Neither retired nor cancelled.")
+    retired_t: DecimalText = Field(description="Retired.")
+    cancelled_t: DecimalText = Field(description="Cancelled.")
+
+
+class Status(ChainAnswer):
+    """How the books stand."""
+
+    version: str = Field(description="Version of the service.")
+    network: str = Field(description="Name of the network.")
+    chain_id: int | None = Field(description="Chain that the mirror reads; null before it began.")
+    mirror_updated_at: Time | None = Field(description="When the mirror last moved.")
+    contracts: dict[str, str] = Field(
+        description="Address of each contract of the network, by name."
+    )
+    credits: CreditTotals = Field(description="All credits.")
+    transactions: dict[str, int] = Field(description="How many transactions there are, by status.")
+    trades: dict[str, int] = Field(description="How many trades there are, by status.")
+
+
+class Alive(Document):
+    """The process answers."""
+
+    status: str = Field(description="`alive`.")
+
+
+class Ready(Document):
+    """The service can do its work."""
+
+    status: str = Field(description="`ready`.")
+    checks: dict[str, str] = Field(description="What was checked, and what was found.")

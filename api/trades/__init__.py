@@ -1,0 +1,1 @@
+"""Trades of virtual power plants, and how far their settlement has come."""

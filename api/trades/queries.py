@@ -1,0 +1,93 @@
+"""What the books say of trades. Reads only; the command line uses it too."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.finality import ChainView
+from api.pagination import Query, page_of, paged
+from api.trades.schemas import Settlement, Trade, TradePage, TradeParameters
+from ledger.models.settlement import VppSettlementBatch, VppSettlementItem
+from ledger.models.trading import VppTradingRecord, VppTradingStrategy
+from ledger.models.vpp import VppDefinition
+
+
+def list_trades(session: Session, view: ChainView, parameters: TradeParameters) -> TradePage:
+    """Return one page of trades.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used.
+    """
+    query = _filtered(
+        select(
+            VppTradingRecord,
+            VppDefinition.vpp_id,
+            VppTradingStrategy.strategy_name,
+            VppSettlementBatch,
+        )
+        .join(VppDefinition, VppDefinition.id == VppTradingRecord.vpp_id)
+        .outerjoin(VppTradingStrategy, VppTradingStrategy.id == VppTradingRecord.strategy_id)
+        .outerjoin(VppSettlementItem, VppSettlementItem.trade_id == VppTradingRecord.id)
+        .outerjoin(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id),
+        parameters,
+    )
+    found = session.execute(paged(query, parameters, VppTradingRecord.id)).all()
+    page = page_of(parameters, found, [item.VppTradingRecord.id for item in found])
+    items = [_item(view, *item.tuple()) for item in page.rows]
+    return TradePage(items=items, next_cursor=page.next_cursor, **view.fields())
+
+
+def _filtered(query: Query, parameters: TradeParameters) -> Query:
+    row = VppTradingRecord
+    if parameters.vpp_code is not None:
+        query = query.where(VppDefinition.vpp_id == parameters.vpp_code)
+    if parameters.market is not None:
+        query = query.where(row.market == parameters.market)
+    if parameters.trade_type is not None:
+        query = query.where(row.trade_type == parameters.trade_type)
+    if parameters.status is not None:
+        query = query.where(row.status == parameters.status)
+    if parameters.traded_from is not None:
+        query = query.where(row.trade_time >= parameters.traded_from)
+    if parameters.traded_before is not None:
+        query = query.where(row.trade_time < parameters.traded_before)
+    if parameters.batch_key is not None:
+        query = query.where(VppSettlementBatch.batch_key == parameters.batch_key)
+    return query
+
+
+def _item(
+    view: ChainView,
+    row: VppTradingRecord,
+    vpp_code: str,
+    strategy: str | None,
+    batch: VppSettlementBatch | None,
+) -> Trade:
+    settlement = None
+    if batch is not None:
+        settlement = Settlement(
+            batch_key=batch.batch_key,
+            state=batch.state,
+            chain_batch_id=batch.chain_batch_id,
+            proposed_block=batch.proposed_block,
+            finalized_block=batch.finalized_block,
+            error=batch.error,
+        )
+    return Trade(
+        id=row.id,
+        vpp_code=vpp_code,
+        strategy=strategy,
+        trade_type=row.trade_type,
+        quantity=row.quantity,
+        price=row.price,
+        total_value=row.total_value,
+        market=row.market,
+        status=row.status,
+        trade_time=row.trade_time,
+        settlement_time=row.settlement_time,
+        settlement=settlement,
+        final=view.is_final(batch.finalized_block if batch is not None else None),
+    )

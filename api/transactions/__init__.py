@@ -1,0 +1,1 @@
+"""Transactions to our contracts: pending, confirmed and failed ones."""

@@ -1,0 +1,88 @@
+"""What the books say of transactions. Reads only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from api.finality import ChainView
+from api.pagination import page_of, paged
+from api.transactions.schemas import Transaction, TransactionPage, TransactionParameters
+from ledger.models.blockchain import BlockchainTransaction, SmartContract
+from ledger.models.mirror import ChainAttempt, ChainInclusion
+
+
+def list_transactions(
+    session: Session, view: ChainView, parameters: TransactionParameters
+) -> TransactionPage:
+    """Return one page of transactions.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used.
+    """
+    row = BlockchainTransaction
+    # A pending transaction is in no block yet: its key stands with the sender's attempt.
+    key = func.coalesce(ChainInclusion.intent_key, ChainAttempt.intent_key)
+    query = (
+        select(row, ChainInclusion, SmartContract.contract_name, key.label("key"))
+        .outerjoin(ChainInclusion, ChainInclusion.tx_hash == row.tx_hash)
+        .outerjoin(ChainAttempt, ChainAttempt.tx_hash == row.tx_hash)
+        .outerjoin(
+            SmartContract,
+            and_(
+                SmartContract.contract_address == row.contract_address,
+                SmartContract.network == view.network,
+            ),
+        )
+    )
+    if parameters.status is not None:
+        query = query.where(row.status == parameters.status)
+    if parameters.contract_address is not None:
+        query = query.where(row.contract_address == parameters.contract_address)
+    if parameters.function_name is not None:
+        query = query.where(row.function_name == parameters.function_name)
+    if parameters.tx_hash is not None:
+        query = query.where(row.tx_hash == parameters.tx_hash)
+    if parameters.key is not None:
+        query = query.where(
+            or_(
+                ChainInclusion.intent_key == parameters.key,
+                ChainAttempt.intent_key == parameters.key,
+            )
+        )
+    found = session.execute(paged(query, parameters, row.id)).all()
+    page = page_of(parameters, found, [item.BlockchainTransaction.id for item in found])
+    items = [_item(view, *item.tuple()) for item in page.rows]
+    return TransactionPage(items=items, next_cursor=page.next_cursor, **view.fields())
+
+
+def _item(
+    view: ChainView,
+    row: BlockchainTransaction,
+    inclusion: ChainInclusion | None,
+    contract_name: str | None,
+    key: Any,
+) -> Transaction:
+    block = inclusion.block_number if inclusion is not None else None
+    return Transaction(
+        id=row.id,
+        tx_hash=row.tx_hash,
+        key=key,
+        contract_address=row.contract_address,
+        contract_name=contract_name,
+        function_name=row.function_name,
+        parameters=row.parameters,
+        status=row.status,
+        error=inclusion.error if inclusion is not None else None,
+        sender=inclusion.sender if inclusion is not None else None,
+        block_number=block,
+        gas_used=row.gas_used,
+        gas_price=row.gas_price,
+        created_at=row.created_at,
+        confirmed_at=row.confirmed_at,
+        final=view.is_final(block),
+    )

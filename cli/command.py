@@ -1,0 +1,117 @@
+"""What every command shares: the options of all, and the one object that it is given.
+
+A command is a function whose first parameter is an ``Invocation``::
+
+    group = command_group("Keep the database.")
+
+    @command(group, "upgrade")
+    def upgrade(run: Invocation, dry_run: DryRun = False) -> None: ...
+
+``command`` adds ``--json`` and ``--config`` to it, so that both work before and after the
+subcommand. A command returns nothing, or an exit code when it has printed a result that is bad
+news; everything else that goes wrong is raised as a ``TruetonneError``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from cli.output import Output
+from ledger.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    pass
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE.toml", help="Read settings from this file; the environment wins."
+    ),
+]
+Traceback = Annotated[
+    bool, typer.Option("--traceback", help="Print the traceback of an internal error on stderr.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check everything and say what would happen; write nothing."),
+]
+
+_Command = TypeVar("_Command", bound=Callable[..., int | None])
+
+
+@dataclass
+class Invocation:
+    """One run of a command: its output, its settings, and the doors to what it needs."""
+
+    output: Output
+    config: Path | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    traceback: bool = False
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, read when first asked for."""
+        return load_settings(self.config, self.environ)
+
+
+def command_group(help: str) -> typer.Typer:
+    """Return a group of commands, with the options that every command has."""
+    group = typer.Typer(help=help, add_completion=False, rich_markup_mode=None)
+
+    @group.callback()
+    def options(ctx: typer.Context, as_json: AsJson = False, config: Config = None) -> None:
+        _take(ctx, as_json, config)
+
+    return group
+
+
+def command(group: typer.Typer, name: str, **options: Any) -> Callable[[_Command], _Command]:
+    """Register a function as a command of the group, with the options that every command has."""
+
+    def register(function: _Command) -> _Command:
+        signature = inspect.signature(function, eval_str=True)
+        _, *own = signature.parameters.values()
+
+        def call(ctx: typer.Context, as_json: bool, config: Path | None, **arguments: Any) -> None:
+            code = function(_take(ctx, as_json, config), **arguments)
+            if code:
+                raise typer.Exit(code)
+
+        call.__doc__ = function.__doc__
+        call.__annotations__ = {}
+        shared = (("as_json", AsJson, False), ("config", Config, None))
+        call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+                *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
+                *(
+                    inspect.Parameter(
+                        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default
+                    )
+                    for name, annotation, default in shared
+                ),
+            ]
+        )
+        group.command(name, **options)(call)
+        return function
+
+    return register
+
+
+def _take(ctx: typer.Context, as_json: bool, config: Path | None) -> Invocation:
+    """Add what was said at this level of the command line to what was said before it."""
+    invocation: Invocation = ctx.obj
+    invocation.output.as_json = invocation.output.as_json or as_json
+    invocation.config = config or invocation.config
+    return invocation

@@ -1,0 +1,128 @@
+"""The command line: finds the command, and turns whatever goes wrong into one line and a code.
+
+Exit codes: 0 ok, 1 a problem was found, 2 usage or bad input, 3 a dependency is down.
+Each module of ``COMMANDS`` has ``register(root)``, which adds its command or group.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata
+from typing import Annotated
+
+import typer
+
+from cli.command import AsJson, Config, Invocation, Traceback
+from cli.output import Output
+from ledger.errors import BadInput, DependencyDown, TruetonneError
+
+COMMANDS = (
+    "cli.status",
+    "cli.doctor",
+    "cli.db",
+    "cli.serve",
+    "cli.openapi",
+)
+INTERRUPTED = 130
+
+
+def build() -> typer.Typer:
+    """Return the command line with all its commands."""
+    root = typer.Typer(
+        name="truetonne",
+        help="A carbon-credit ledger: from meter file to retired tonne.",
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    root.callback()(_options)
+    for name in COMMANDS:
+        import_module(name).register(root)
+    return root
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a name that the terminal cannot show ends nothing
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    words = list(arguments) or ["--help"]
+    options = words[: words.index("--")] if "--" in words else words
+    invocation = Invocation(Output(as_json="--json" in options))
+    try:
+        code = typer.main.get_command(build()).main(
+            args=words, prog_name="truetonne", standalone_mode=False, obj=invocation
+        )
+        sys.stdout.flush()
+        return int(code or 0)
+    except BrokenPipeError:  # `truetonne ... | head`: the reader has seen enough
+        sys.stdout = io.TextIOWrapper(io.BytesIO())
+        return 0
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except Exception as error:
+        found = _named(error)
+        invocation.output.error(found)
+        if invocation.traceback and not isinstance(error, TruetonneError):
+            import traceback
+
+            traceback.print_exception(error)
+        return found.exit_code
+
+
+def _options(
+    ctx: typer.Context,
+    as_json: AsJson = False,
+    config: Config = None,
+    traceback: Traceback = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    invocation: Invocation = ctx.obj
+    invocation.output.as_json = invocation.output.as_json or as_json
+    invocation.config = config
+    invocation.traceback = traceback
+    if version:
+        number = metadata.version("truetonne")
+        invocation.output.result({"version": number}, f"truetonne {number}")
+        raise typer.Exit
+
+
+def _named(error: Exception) -> TruetonneError:
+    """Return the error of our tree that says in one line what another one means."""
+    if isinstance(error, TruetonneError):
+        return error
+    if isinstance(error, typer.TyperException):
+        return _usage(error)
+    if type(error).__module__.startswith("sqlalchemy.") and type(error).__name__ in (
+        "OperationalError",
+        "InterfaceError",
+    ):
+        cause = str(getattr(error, "orig", error))
+        return DependencyDown(f"the database does not answer: {cause}", code="database-down")
+    if isinstance(error, OSError) and error.filename is not None:
+        return BadInput(f"{error.filename}: {error.strerror}", code="file-error")
+    return TruetonneError(
+        f"internal error: {type(error).__name__}: {error} (a defect of this program; "
+        "`truetonne --traceback ...` shows where)",
+        code="internal-error",
+    )
+
+
+def _usage(error: typer.TyperException) -> BadInput:
+    message = error.format_message().strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "truetonne"
+    return BadInput(f"{message[:1].lower()}{message[1:]}; see `{path} --help`", code="usage")
+
+
+if __name__ == "__main__":
+    main()

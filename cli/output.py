@@ -1,0 +1,173 @@
+"""What a command says: one JSON document, or text for a person; progress apart, on stderr.
+
+With ``--json`` stdout carries one document and nothing else. Progress and notes go to stderr,
+and only when that is a terminal, so that a pipe or a log file never sees them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ledger.errors import TruetonneError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Advance = Callable[[int, int | None], None]
+"""Tells a progress bar how much is done, and how much there is (None: unknown)."""
+
+_PIPE_WIDTH = 100_000
+"""Columns of output that is no terminal: lines are never wrapped or cut there."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows for a person. Columns named in ``right`` hold numbers and are aligned on the right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    title: str = ""
+    right: frozenset[str] = field(default_factory=frozenset)
+
+
+class Output:
+    """The two streams of one command.
+
+    Parameters
+    ----------
+    as_json
+        Whether stdout carries one JSON document instead of text.
+    stdout, stderr
+        The streams; the process's own by default.
+    """
+
+    def __init__(
+        self, as_json: bool, stdout: TextIO | None = None, stderr: TextIO | None = None
+    ) -> None:
+        self.as_json = as_json
+        self._stdout = stdout or sys.stdout
+        self._stderr = stderr or sys.stderr
+
+    def result(self, document: Mapping[str, Any], *shown: str | Table) -> None:
+        """Print the answer of a command: the document with ``--json``, else what is to be shown."""
+        if self.as_json:
+            self._write_json(document)
+            return
+        for item in shown:
+            if isinstance(item, Table):
+                self._print_table(item)
+            else:
+                print(item, file=self._stdout)
+
+    def error(self, error: TruetonneError) -> None:
+        """Print an error: one object with ``--json``, else one line on stderr."""
+        if self.as_json:
+            self._write_json({"error": error.as_json()})
+        else:
+            print(f"error: {printable(error.message)}", file=self._stderr)
+
+    def note(self, text: str) -> None:
+        """Tell a person at a terminal what is going on; say nothing to a pipe."""
+        if self._stderr.isatty():
+            print(printable(text), file=self._stderr)
+
+    @contextmanager
+    def progress(self, label: str, unit: str = "") -> Iterator[Advance]:
+        """Show a progress bar on stderr while the block runs; nothing where it is no terminal."""
+        if not self._stderr.isatty():
+            yield lambda done, total: None
+            return
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self._console(self._stderr)) as bar:
+            task = bar.add_task(label, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def _write_json(self, document: Mapping[str, Any]) -> None:
+        utf8 = (self._stdout.encoding or "").lower().replace("-", "") == "utf8"
+        text = json.dumps(
+            document, indent=2, ensure_ascii=not utf8, allow_nan=False, default=as_json
+        )
+        print(text, file=self._stdout)
+
+    def _console(self, stream: TextIO) -> Console:
+        from rich.console import Console
+
+        width = None if stream.isatty() else _PIPE_WIDTH
+        return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+    def _print_table(self, table: Table) -> None:
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        # An empty box keeps each row on one line, so that `grep` and `awk` work on it.
+        style = box.SIMPLE_HEAD if self._stdout.isatty() else None
+        drawn = RichTable(
+            title=table.title or None, title_justify="left", box=style, pad_edge=False
+        )
+        for name in table.columns:
+            drawn.add_column(
+                name, justify="right" if name in table.right else "left", overflow="fold"
+            )
+        for row in table.rows:
+            drawn.add_row(*(Text(_cell(item)) for item in row))
+        self._console(self._stdout).print(drawn)
+
+
+def printable(text: str) -> str:
+    """Return text in one line, control characters escaped: a hostile name moves no cursor."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
+
+
+def as_json(value: object) -> object:
+    """Return what JSON can hold of a value that it cannot; numbers become decimal text.
+
+    Raises
+    ------
+    TypeError
+        For a value without an exact JSON form.
+    """
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, date | Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def time_text(value: datetime) -> str:
+    """Return an aware time in UTC as ISO 8601 text that ends in ``Z``."""
+    if value.tzinfo is None:
+        raise TypeError("a time without a zone has no meaning outside this process")
+    return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+def _cell(item: object) -> str:
+    if item is None:
+        return ""
+    if isinstance(item, datetime | Decimal | date):
+        return str(as_json(item))
+    return printable(str(item))
