@@ -14,17 +14,26 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine
 
-from ledger import engines
 from ledger.errors import DependencyDown, ProblemFound
 
 MIGRATION_LOCK = "truetonne-migration"
 LOCK_WAIT_S = 60
 
 
-def upgrade(url: URL, revision: str, *, lock_timeout_s: int) -> list[str]:
+def upgrade(engine: Engine, revision: str) -> list[str]:
     """Bring a database to a revision and return the revisions applied, oldest first.
+
+    Parameters
+    ----------
+    engine
+        An engine made for migrations: its transactions take the write lock at once, and SQLite's
+        foreign keys are off.
+    revision
+        The revision, or ``head``.
 
     Raises
     ------
@@ -33,14 +42,10 @@ def upgrade(url: URL, revision: str, *, lock_timeout_s: int) -> list[str]:
     DependencyDown
         Another process is migrating the database.
     """
-    engine = engines.create(url, lock_timeout_s=lock_timeout_s, migration=True)
-    try:
-        with engine.connect() as connection:
-            if engine.dialect.name == "sqlite":
-                return _upgrade_sqlite(connection, Path(url.database or ""), revision)
-            return _upgrade_mysql(connection, revision)
-    finally:
-        engine.dispose()
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            return _upgrade_sqlite(connection, Path(engine.url.database or ""), revision)
+        return _upgrade_mysql(connection, revision)
 
 
 def current(connection: Connection) -> str | None:
@@ -76,8 +81,9 @@ def _upgrade_sqlite(connection: Connection, file: Path, revision: str) -> list[s
         if orphans:
             table, row, parent, _ = orphans[0]
             raise ProblemFound(
-                f"{file}: {len(orphans)} rows refer to rows that are not there, the first is row {row} of "
-                f"{table} (to {parent}); mend them and upgrade again, nothing was changed",
+                f"{file}: {len(orphans)} rows refer to rows that are not there, the first is "
+                f"row {row} of {table} (to {parent}); mend them and upgrade again, "
+                "nothing was changed",
                 code="orphaned-rows",
             )
     return pending
@@ -102,8 +108,15 @@ def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
 
 def _pending(before: str | None, revision: str) -> list[str]:
     script = ScriptDirectory.from_config(_config())
-    steps = script.iterate_revisions(revision, before or "base")
-    return [step.revision for step in reversed(list(steps))]
+    try:
+        steps = list(script.iterate_revisions(revision, before or "base"))
+    except (CommandError, RevisionError) as error:
+        raise ProblemFound(
+            f"the database is at revision {before}, which this version does not know; "
+            "install a newer version",
+            code="unknown-revision",
+        ) from error
+    return [step.revision for step in reversed(steps)]
 
 
 def _copy(file: Path, revision: str) -> None:

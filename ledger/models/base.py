@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Boolean, Date, Integer, MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -29,7 +29,12 @@ class Base(DeclarativeBase):
             "ix": "idx_%(table_name)s_%(column_0_N_name)s",
         }
     )
-    type_annotation_map = {int: Integer(), bool: Boolean(), datetime: UtcDateTime(), date: Date()}
+    type_annotation_map: ClassVar = {
+        int: Integer(),
+        bool: Boolean(),
+        datetime: UtcDateTime(),
+        date: Date(),
+    }
 
 
 def options(comment: str, *, writer: str, origin: str, **more: Any) -> dict[str, Any]:

@@ -112,9 +112,7 @@ class DeviceData(Base):
 
     __tablename__ = "device_data"
 
-    id: Mapped[int] = big_id(
-        "Row number; the server's primary key is (id, recorded_at) on MariaDB."
-    )
+    id: Mapped[int] = big_id("Row number; MariaDB's primary key is (id, recorded_at).")
     device_id: Mapped[int] = mapped_column(
         comment="Row number of the device (not its code); a foreign key on SQLite only."
     )

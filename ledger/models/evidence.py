@@ -1,4 +1,7 @@
-"""From meters to issued credits: sites, factors, projects, readings, issuances. Ours, beyond the 41."""
+"""From meters to issued credits: sites, factors, projects, readings, issuances.
+
+Ours, beyond the customer's 41.
+"""
 
 from __future__ import annotations
 

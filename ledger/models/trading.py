@@ -73,7 +73,7 @@ class VppTradingRecord(Base):
     __tablename__ = "vpp_trading_records"
 
     id: Mapped[int] = big_id(
-        "Row number, the trade's number on chain; the server's primary key is (id, trade_time) on MariaDB."
+        "Row number, also on chain; MariaDB's primary key is (id, trade_time)."
     )
     vpp_id: Mapped[int] = mapped_column(
         comment="Row number of the plant (not its code); a foreign key on SQLite only."
@@ -90,7 +90,7 @@ class VppTradingRecord(Base):
     )
     total_value: Mapped[Decimal] = mapped_column(
         ExactDecimal(15, 2),
-        comment="quantity x price in the settlement currency, half away from zero; may be negative.",
+        comment="quantity x price in the settlement currency, half away from zero; signed.",
     )
     market: Mapped[str] = mapped_column(Varchar(50), comment="Market, the other side of the trade.")
     status: Mapped[TradeStatus] = mapped_column(
@@ -108,6 +108,8 @@ class VppTradingRecord(Base):
         ),
         Index("idx_vpp_trading_records_vpp_id_trade_time", "vpp_id", "trade_time"),
         Index("idx_vpp_trading_records_status", "status"),
+        # A foreign key would have brought it; a partitioned table has none.
+        Index("idx_vpp_trading_records_strategy_id", "strategy_id"),
         # The number stands on chain for ever: it must not be given out again after a deletion.
         options(
             "A trade of a plant on a market.",

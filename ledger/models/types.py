@@ -4,6 +4,8 @@ Every type refuses what the column cannot hold exactly, before a driver sees it:
 a float for a decimal and any length for a VARCHAR, and both drivers drop a time zone silently.
 """
 
+# ruff: noqa: D102 - the public methods are those of SQLAlchemy's TypeDecorator
+
 from __future__ import annotations
 
 import re
@@ -29,7 +31,7 @@ from sqlalchemy import (
     TypeDecorator,
     case,
 )
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import DontWrapMixin
 from sqlalchemy.ext.mutable import MutableDict, MutableList
 from sqlalchemy.sql import operators
@@ -93,8 +95,8 @@ class ExactDecimal(TypeDecorator[Decimal]):
                 refused += self._ordering + self._adding
             if op in refused:
                 raise ValueRefused(
-                    f"{op.__name__} on a DECIMAL({kind.precision},{kind.scale}) differs between SQLite "
-                    "and MariaDB; read the rows and calculate with Decimal"
+                    f"{op.__name__} on a DECIMAL({kind.precision},{kind.scale}) differs between "
+                    "SQLite and MariaDB; read the rows and calculate with Decimal"
                 )
             return super().operate(op, *other, **kwargs)
 
@@ -117,7 +119,8 @@ class ExactDecimal(TypeDecorator[Decimal]):
         """
         if isinstance(value, bool) or not isinstance(value, (Decimal, int)):
             raise ValueRefused(
-                f"DECIMAL({self.precision},{self.scale}) takes Decimal or int, found {type(value).__name__} {value!r}"
+                f"DECIMAL({self.precision},{self.scale}) takes Decimal or int, "
+                f"found {type(value).__name__} {value!r}"
             )
         number = Decimal(value)
         try:
@@ -154,6 +157,13 @@ class ExactDecimal(TypeDecorator[Decimal]):
         return Decimal(value)
 
 
+class _IsoText(sqlite.DATETIME):
+    """SQLite's own format of a time, written by one call instead of a template: half the cost."""
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:
+        return lambda value: None if value is None else value.isoformat(" ", "microseconds")
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware UTC time to the microsecond. Naive times are refused, results are aware.
 
@@ -165,7 +175,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "sqlite":
-            return dialect.type_descriptor(DateTime())
+            return dialect.type_descriptor(_IsoText())  # type: ignore[no-untyped-call]
         return dialect.type_descriptor(mysql.DATETIME(fsp=6))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:

@@ -231,7 +231,7 @@ def _device_data() -> None:
             "id",
             t.BigInt,
             nullable=False,
-            comment="Row number; the server's primary key is (id, recorded_at) on MariaDB.",
+            comment="Row number; MariaDB's primary key is (id, recorded_at).",
         ),
         sa.Column(
             "device_id",

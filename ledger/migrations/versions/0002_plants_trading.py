@@ -300,7 +300,7 @@ def _vpp_trading_records() -> None:
             "id",
             t.BigInt,
             nullable=False,
-            comment="Row number, the trade's number on chain; the server's primary key is (id, trade_time) on MariaDB.",
+            comment="Row number, also on chain; MariaDB's primary key is (id, trade_time).",
         ),
         sa.Column(
             "vpp_id",
@@ -331,7 +331,7 @@ def _vpp_trading_records() -> None:
             "total_value",
             t.ExactDecimal(15, 2),
             nullable=False,
-            comment="quantity x price in the settlement currency, half away from zero; may be negative.",
+            comment="quantity x price in the settlement currency, half away from zero; signed.",
         ),
         sa.Column(
             "market", t.Varchar(50), nullable=False, comment="Market, the other side of the trade."
@@ -359,6 +359,7 @@ def _vpp_trading_records() -> None:
         comment="A trade of a plant on a market.",
         indexes=(
             ("status",),
+            ("strategy_id",),
             (
                 "vpp_id",
                 "trade_time",

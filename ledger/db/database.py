@@ -22,18 +22,20 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Column, Connection, Engine, make_url
+from sqlalchemy import URL, Column, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ledger import engines
+from ledger.db import engines
+from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.migrations import runner
-from ledger.sqltext import for_driver
+from ledger.models.partitions import PartitionReport, ensure_partitions
 
 T = TypeVar("T")
 Row = Sequence[Any] | Mapping[str, Any]
@@ -175,7 +177,7 @@ class Database:
         source = iter(rows)
         count = 0
         while piece := list(islice(source, EXECUTEMANY_ROWS)):
-            connection.exec_driver_sql(text, piece)  # type: ignore[arg-type]
+            connection.exec_driver_sql(text, piece)
             count += len(piece)
         return count
 
@@ -226,8 +228,12 @@ class Database:
         """
         if self.dialect == "sqlite":
             _folder_of(self.url)
-        with self._translated():
-            return runner.upgrade(self.url, revision, lock_timeout_s=self.lock_timeout_s)
+        engine = engines.create(self.url, lock_timeout_s=self.lock_timeout_s, migration=True)
+        try:
+            with self._translated():
+                return runner.upgrade(engine, revision)
+        finally:
+            engine.dispose()
 
     def current(self) -> str | None:
         """Return the revision of the schema; None when there is none."""
@@ -245,16 +251,25 @@ class Database:
         """Close all connections."""
         self._engine.dispose()
 
-    def connect(self) -> Connection:
-        """Return a connection in autocommit, for what cannot run in a transaction (partitions).
+    def ensure_partitions(self, today: date) -> list[PartitionReport]:
+        """Add the partitions that will be needed; nothing happens on SQLite, which has none.
 
-        Raises
-        ------
-        DependencyDown
-            The server does not answer.
+        Parameters
+        ----------
+        today
+            The day, in UTC.
+
+        Returns
+        -------
+        list of PartitionReport
+            What was found and done for each table; rows outside of all periods are an alarm.
         """
-        with self._translated():
-            return self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+        if self.dialect == "sqlite":
+            return []
+        # In a transaction the change would wait for the transaction's own locks.
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._translated(), engine.connect() as connection:
+            return ensure_partitions(connection, today)
 
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Session]:

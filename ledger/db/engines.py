@@ -23,13 +23,25 @@ _SQL_MODE = (
     "STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 )
-# MariaDB's numbers: lost the row's version, waited too long for a lock, deadlock.
-_MYSQL_BUSY = frozenset({1020, 1205, 1213})
-_MYSQL_DOWN = frozenset(
-    {1040, 1044, 1045, 1049, 1053, 1129, 1130, 1203, 2002, 2003, 2005, 2006, 2013, 2055}
+_AGAIN = "another process writes; try again"
+_START = "start the server or correct TRUETONNE_DATABASE_URL"
+_UPGRADE = "run `truetonne db upgrade`"
+# MariaDB's numbers. Busy: the row's version is gone, waited too long for a lock, deadlock.
+_MYSQL = (
+    ({1020, 1205, 1213}, BUSY, _AGAIN),
+    ({1146}, NO_TABLE, _UPGRADE),
+    ({1044, 1045, 1049}, DOWN, "check user, password and name in TRUETONNE_DATABASE_URL"),
+    ({1290, 1836}, DOWN, "the server is read-only; name the primary in TRUETONNE_DATABASE_URL"),
+    ({1040, 1053, 1129, 1130, 1203, 2002, 2003, 2005, 2006, 2013, 2055}, DOWN, _START),
 )
-_MYSQL_NO_TABLE = 1146
-_MYSQL_READ_ONLY_SERVER = frozenset({1290, 1836})
+# SQLite's names, extended ones included. Plain SQLITE_READONLY is a write in a read-only session.
+_SQLITE = (
+    (("SQLITE_BUSY", "SQLITE_LOCKED"), BUSY, _AGAIN),
+    (("SQLITE_CANTOPEN",), DOWN, "check that the folder exists and can be written"),
+    (("SQLITE_READONLY_",), DOWN, "make the file and its folder writable"),
+    (("SQLITE_NOTADB", "SQLITE_CORRUPT"), DOWN, "restore the file from a backup or name another"),
+    (("SQLITE_FULL", "SQLITE_IOERR"), DOWN, "check the disk"),
+)
 
 
 def create(url: URL, *, lock_timeout_s: int, migration: bool = False) -> Engine:
@@ -58,7 +70,9 @@ def create(url: URL, *, lock_timeout_s: int, migration: bool = False) -> Engine:
         common["poolclass"] = NullPool
     else:
         common |= {"pool_pre_ping": True, "pool_recycle": 1800, "pool_size": 10, "max_overflow": 20}
-    waits = f"innodb_lock_wait_timeout={lock_timeout_s}, lock_wait_timeout={2 if migration else lock_timeout_s}"
+    # A migration that waits for a table's lock makes everybody wait behind it.
+    table_wait_s = 2 if migration else lock_timeout_s
+    waits = f"innodb_lock_wait_timeout={lock_timeout_s}, lock_wait_timeout={table_wait_s}"
     engine = create_engine(
         url,
         connect_args={
@@ -86,37 +100,18 @@ def diagnose(error: DBAPIError) -> tuple[str, str]:
         return _diagnose_sqlite(original)
     arguments = getattr(original, "args", ())
     number = arguments[0] if arguments else None
-    if number in _MYSQL_BUSY:
-        return BUSY, "another process writes; try again"
-    if number == _MYSQL_NO_TABLE:
-        return NO_TABLE, "run `truetonne db upgrade`"
-    if number in (1044, 1045, 1049):
-        return DOWN, "check user, password and name in TRUETONNE_DATABASE_URL"
-    if number in _MYSQL_READ_ONLY_SERVER:
-        return DOWN, "name the primary in TRUETONNE_DATABASE_URL, this server is read-only"
-    if number in _MYSQL_DOWN or error.connection_invalidated:
-        return DOWN, "start the server or correct TRUETONNE_DATABASE_URL"
-    return "", ""
+    for numbers, kind, advice in _MYSQL:
+        if number in numbers:
+            return kind, advice
+    return (DOWN, _START) if error.connection_invalidated else ("", "")
 
 
 def _diagnose_sqlite(error: sqlite3.Error) -> tuple[str, str]:
     name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return BUSY, "another process writes; try again"
-    if name.startswith("SQLITE_CANTOPEN"):
-        return DOWN, "check that the folder exists and can be written"
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return (
-            DOWN,
-            "the file is damaged or not a database; restore it from a backup or name another",
-        )
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return DOWN, "check the disk"
-    if name == "SQLITE_READONLY" and "attempt to write" not in str(error):
-        return DOWN, "make the file and its folder writable"
-    if "no such table" in str(error):
-        return NO_TABLE, "run `truetonne db upgrade`"
-    return "", ""
+    for names, kind, advice in _SQLITE:
+        if name.startswith(names):
+            return kind, advice
+    return (NO_TABLE, _UPGRADE) if "no such table" in str(error) else ("", "")
 
 
 def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: bool) -> None:
