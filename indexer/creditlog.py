@@ -1,0 +1,64 @@
+"""The numbered, hash-chained log of the credit contract, computed again as it is read.
+
+Every ledger event ends in a number and a head that follows from all events before it. A log that the node
+left out, put in twice, or changed shows at the next one: no other check knows that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from indexer.window import Doubt
+from ledger.chain.events import ZERO_HASH, DecodedEvent, next_head
+from ledger.models import ChainEvent
+
+
+@dataclass(frozen=True)
+class CreditLog:
+    """The last entry of the log: its number, from 1, and the head after it."""
+
+    seq: int = 0
+    head: str = ZERO_HASH
+
+    @classmethod
+    def load(cls, session: Session) -> CreditLog:
+        """Return the log's end as it is mirrored."""
+        query = (
+            select(ChainEvent.seq, ChainEvent.head)
+            .where(ChainEvent.seq.is_not(None))
+            .order_by(ChainEvent.seq.desc())
+            .limit(1)
+        )
+        row = session.execute(query).one_or_none()
+        return cls() if row is None else cls(row.seq, row.head)
+
+    def check(self, events: Iterable[DecodedEvent]) -> CreditLog:
+        """Follow the log through events in the order of the chain; return its new end.
+
+        Raises
+        ------
+        Doubt
+            If an entry is missing, out of order, or not what its head says.
+        """
+        log = self
+        for event in events:
+            if event.record is None:
+                continue
+            seq, head = event.values["seq"], event.values["head"]
+            where = (
+                f"{event.name} in block {event.log.block_number}, transaction {event.log.tx_hash}"
+            )
+            if seq != log.seq + 1:
+                raise Doubt(
+                    f"entry {log.seq + 1} of the credit log is missing before entry {seq} ({where})"
+                )
+            if head != next_head(log.head, seq, event.record):
+                raise Doubt(
+                    f"entry {seq} of the credit log does not follow from the ones before it ({where})"
+                )
+            log = CreditLog(seq, head)
+        return log

@@ -1,0 +1,118 @@
+"""How far the mirror has come: one row for each network, moved only by a guarded UPDATE.
+
+The old position stands in the WHERE. Two mirrors may run at once: the second one finds no row that is
+still where it left off, rolls its whole range back, and nothing is written twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from ledger.chain.client import BlockHeader
+from ledger.models import ChainCursor
+
+
+class Overtaken(Exception):
+    """Somebody else moved the cursor; whoever meets this writes nothing and looks again."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The position of the mirror of one network."""
+
+    network: str
+    chain_id: int
+    genesis_hash: str
+    block_number: int
+    """The last block that is mirrored."""
+    block_hash: str
+    final_number: int
+    """The last block whose transactions are confirmed."""
+
+
+def load(session: Session, network: str) -> Cursor | None:
+    """Return the cursor of a network; None when nothing was mirrored yet."""
+    row = session.scalars(
+        select(ChainCursor)
+        .where(ChainCursor.network == network)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Cursor(
+        row.network,
+        row.chain_id,
+        row.genesis_hash,
+        row.block_number,
+        row.block_hash,
+        row.final_number,
+    )
+
+
+def create(session: Session, cursor: Cursor) -> None:
+    """Store the cursor of a network that has none."""
+    session.add(
+        ChainCursor(
+            network=cursor.network,
+            chain_id=cursor.chain_id,
+            genesis_hash=cursor.genesis_hash,
+            block_number=cursor.block_number,
+            block_hash=cursor.block_hash,
+            final_number=cursor.final_number,
+            updated_at=datetime.now(UTC),
+        )
+    )
+    session.flush()
+
+
+def move(session: Session, cursor: Cursor, to: BlockHeader) -> Cursor:
+    """Move the cursor to a block, forward or back; what was final above it is not any more.
+
+    Raises
+    ------
+    Overtaken
+        If the cursor is not where it was.
+    """
+    final = min(cursor.final_number, to.number)
+    return _guarded(
+        session,
+        cursor,
+        replace(cursor, block_number=to.number, block_hash=to.hash, final_number=final),
+    )
+
+
+def finalize(session: Session, cursor: Cursor, final_number: int) -> Cursor:
+    """Note that all blocks up to one are final.
+
+    Raises
+    ------
+    Overtaken
+        If the cursor is not where it was.
+    """
+    return _guarded(session, cursor, replace(cursor, final_number=final_number))
+
+
+def _guarded(session: Session, old: Cursor, new: Cursor) -> Cursor:
+    outcome = session.execute(
+        update(ChainCursor)
+        .where(
+            ChainCursor.network == old.network,
+            ChainCursor.block_number == old.block_number,
+            ChainCursor.block_hash == old.block_hash,
+            ChainCursor.final_number == old.final_number,
+        )
+        .values(
+            block_number=new.block_number,
+            block_hash=new.block_hash,
+            final_number=new.final_number,
+            updated_at=datetime.now(UTC),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    if outcome.rowcount != 1:  # type: ignore[attr-defined]
+        raise Overtaken
+    return new

@@ -1,0 +1,236 @@
+"""Numbers that follow from journals: serials of a batch, holdings, balances.
+
+Each can be computed again from the rows it follows from (``ledger.reconcile`` does). A holding or a
+balance of nothing has no row, so that the tables do not depend on the way that led to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import delete, insert, select, tuple_
+from sqlalchemy.orm import Session
+
+from ledger.errors import MirrorStopped
+from ledger.models import (
+    CarbonCredit,
+    CreditBatch,
+    CreditHolding,
+    CreditSerial,
+    CreditSite,
+    SettlementBalance,
+)
+from ledger.models.blockchain import CreditStatus
+from ledger.serials import Run, RunStatus, active_run, credit_id
+from ledger.units import tonnes_of_kg
+
+UNIT = "tCO2e"
+_T = TypeVar("_T")
+_KEYS_PER_QUERY = 400
+
+
+@dataclass(frozen=True)
+class BatchFacts:
+    """What every row of ``carbon_credits`` of a batch says alike."""
+
+    site_code: str
+    vintage: int
+    ordinal: int
+    issuer: str
+    tx_hash: str
+    issued_at: datetime
+
+
+def facts_of(session: Session, batch_ids: Iterable[int]) -> dict[int, BatchFacts]:
+    """Return the facts of stored batches."""
+    found = {}
+    for part in _parts(sorted(batch_ids)):
+        query = (
+            select(CreditBatch, CreditSite.code)
+            .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+            .where(CreditBatch.batch_id.in_(part))
+        )
+        for batch, code in session.execute(query):
+            found[batch.batch_id] = BatchFacts(
+                code, batch.vintage, batch.ordinal, batch.issuer, batch.tx_hash, batch.issued_at
+            )
+    return found
+
+
+# ------------------------------------------------------------------------ serials
+
+
+def split_serials(
+    session: Session,
+    batch_ids: Collection[int],
+    taken: Sequence[tuple[int, Run]],
+    facts: Mapping[int, BatchFacts],
+) -> None:
+    """Give the taken serials their rows and redraw the active run of every batch.
+
+    Parameters
+    ----------
+    batch_ids
+        The batches whose active run changed; their totals are already written.
+    taken
+        Retired and cancelled runs, by batch.
+    facts
+        What is known of the batches; the rest is looked up.
+    """
+    if not batch_ids:
+        return
+    known = dict(facts)
+    known.update(facts_of(session, [item for item in batch_ids if item not in known]))
+    delete_active(session, batch_ids)
+    runs = list(taken) + _active_runs(session, batch_ids)
+    _insert_runs(session, runs, known)
+
+
+def delete_active(session: Session, batch_ids: Collection[int]) -> None:
+    """Delete the active run of every batch."""
+    for part in _parts(sorted(batch_ids)):
+        query = (
+            select(CreditSerial.credit_id)
+            .join(CarbonCredit, CarbonCredit.credit_id == CreditSerial.credit_id)
+            .where(CreditSerial.batch_id.in_(part), CarbonCredit.status == CreditStatus.ACTIVE)
+        )
+        delete_credits(session, session.scalars(query).all())
+
+
+def delete_credits(session: Session, credit_ids: Sequence[str]) -> None:
+    """Delete rows of ``carbon_credits`` and their serials."""
+    for part in _parts(credit_ids):
+        session.execute(_silent(delete(CreditSerial).where(CreditSerial.credit_id.in_(part))))
+        session.execute(_silent(delete(CarbonCredit).where(CarbonCredit.credit_id.in_(part))))
+
+
+def _active_runs(session: Session, batch_ids: Collection[int]) -> list[tuple[int, Run]]:
+    runs = []
+    for part in _parts(sorted(batch_ids)):
+        query = select(
+            CreditBatch.batch_id,
+            CreditBatch.issued_kg,
+            CreditBatch.retired_kg,
+            CreditBatch.cancelled_kg,
+        ).where(CreditBatch.batch_id.in_(part))
+        for batch_id, issued, retired, cancelled in session.execute(
+            query.order_by(CreditBatch.batch_id)
+        ):
+            run = active_run(issued, retired, cancelled)
+            if run is not None:
+                runs.append((batch_id, run))
+    return runs
+
+
+def _insert_runs(
+    session: Session, runs: Sequence[tuple[int, Run]], facts: Mapping[int, BatchFacts]
+) -> None:
+    credits: list[dict[str, Any]] = []
+    serials: list[dict[str, Any]] = []
+    for batch_id, run in runs:
+        fact = facts[batch_id]
+        name = credit_id(fact.site_code, fact.vintage, fact.ordinal, run.first, run.last)
+        credits.append(
+            {
+                "credit_id": name,
+                "amount": tonnes_of_kg(run.amount_kg),
+                "unit": UNIT,
+                "issuer": fact.issuer,
+                "status": _STATUS[run.status],
+                "blockchain_tx": fact.tx_hash,
+                "issued_at": fact.issued_at,
+                "expires_at": None,
+            }
+        )
+        serials.append(
+            {
+                "credit_id": name,
+                "batch_id": batch_id,
+                "first_serial": run.first,
+                "last_serial": run.last,
+                "retirement_id": run.retirement_id,
+            }
+        )
+    if credits:
+        connection = session.connection()
+        connection.execute(insert(CarbonCredit), credits)
+        connection.execute(insert(CreditSerial), serials)
+
+
+_STATUS = {
+    RunStatus.ACTIVE: CreditStatus.ACTIVE,
+    RunStatus.RETIRED: CreditStatus.RETIRED,
+    RunStatus.CANCELLED: CreditStatus.CANCELLED,
+}
+
+# ------------------------------------------------------------- holdings, balances
+
+
+def add_holdings(session: Session, changes: Mapping[tuple[int, str], int]) -> None:
+    """Change holdings by kilograms, keyed by batch and holder.
+
+    Raises
+    ------
+    MirrorStopped
+        If somebody would hold less than nothing: a transfer was missed.
+    """
+    keys = sorted(key for key, kg in changes.items() if kg)
+    for part in _parts(keys):
+        columns = CreditHolding.batch_id, CreditHolding.holder
+        here = tuple_(*columns).in_(part)
+        query = select(*columns, CreditHolding.amount_kg).where(here)
+        before = {(batch_id, holder): kg for batch_id, holder, kg in session.execute(query)}
+        after = {key: before.get(key, 0) + changes[key] for key in part}
+        for (batch_id, holder), kg in after.items():
+            if kg < 0:
+                raise MirrorStopped(
+                    f"{holder} would hold {kg} kg of batch {batch_id}; a transfer was missed"
+                )
+        if before:
+            session.execute(_silent(delete(CreditHolding).where(here)))
+        rows = [
+            {"batch_id": batch_id, "holder": holder, "amount_kg": kg}
+            for (batch_id, holder), kg in after.items()
+            if kg
+        ]
+        if rows:
+            session.connection().execute(insert(CreditHolding), rows)
+
+
+def add_balances(session: Session, changes: Mapping[str, int]) -> None:
+    """Change escrow balances by token units, keyed by account.
+
+    Raises
+    ------
+    MirrorStopped
+        If a balance would fall below zero: a movement was missed.
+    """
+    for part in _parts(sorted(account for account, units in changes.items() if units)):
+        here = SettlementBalance.account.in_(part)
+        query = select(SettlementBalance.account, SettlementBalance.balance).where(here)
+        before = {account: int(balance) for account, balance in session.execute(query)}
+        after = {account: before.get(account, 0) + changes[account] for account in part}
+        for account, units in after.items():
+            if units < 0:
+                raise MirrorStopped(
+                    f"{account} would have {units} units in escrow; a movement was missed"
+                )
+        if before:
+            session.execute(_silent(delete(SettlementBalance).where(here)))
+        rows = [{"account": account, "balance": units} for account, units in after.items() if units]
+        if rows:
+            session.connection().execute(insert(SettlementBalance), rows)
+
+
+def _silent(statement: Any) -> Any:
+    """Skip the mapper's bookkeeping: the session is emptied after every bulk change."""
+    return statement.execution_options(synchronize_session=False)
+
+
+def _parts(items: Sequence[_T]) -> list[Sequence[_T]]:
+    return [
+        items[start : start + _KEYS_PER_QUERY] for start in range(0, len(items), _KEYS_PER_QUERY)
+    ]

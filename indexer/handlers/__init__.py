@@ -1,0 +1,15 @@
+"""One small module for each contract, and the registry that they fill."""
+
+from indexer.handlers import credit, records, settlement
+from indexer.handlers.registry import HANDLERS, apply, handles, missing, require_complete
+
+__all__ = [
+    "HANDLERS",
+    "apply",
+    "credit",
+    "handles",
+    "missing",
+    "records",
+    "require_complete",
+    "settlement",
+]

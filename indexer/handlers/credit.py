@@ -1,0 +1,211 @@
+"""What the events of the credit contract change. Totals come from the events, never from a view."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sqlalchemy import select
+
+from indexer.derived import BatchFacts
+from indexer.handlers.registry import handles
+from indexer.rows import Rows
+from ledger.chain.events import (
+    CREDIT,
+    Cancelled,
+    ClassCapChanged,
+    ClassRegistered,
+    DecodedEvent,
+    Issued,
+    ProjectRegistered,
+    Retired,
+    SiteRegistered,
+    StatusChanged,
+    TransferBatch,
+    TransferSingle,
+)
+from ledger.models import (
+    CreditBatch,
+    CreditCancellation,
+    CreditClass,
+    CreditProject,
+    CreditRetirement,
+    CreditSite,
+    Issuance,
+)
+from ledger.models.mirror import BatchStatus
+from ledger.serials import Run, RunStatus, site_and_ordinal, vintage_of
+
+STATUS = {
+    1: BatchStatus.ACTIVE,
+    2: BatchStatus.SUSPENDED,
+    3: BatchStatus.DISPUTED,
+    4: BatchStatus.CANCELLED,
+}
+"""The contract's status numbers; 0 is a batch that does not exist."""
+
+
+@handles(CREDIT, "ClassRegistered")
+def class_registered(event: DecodedEvent, rows: Rows) -> None:
+    """Add a class."""
+    args = cast(ClassRegistered, event.args)
+    rows.add(
+        CreditClass,
+        class_id=args.class_id,
+        code=args.code,
+        methodology_hash=args.methodology_hash,
+        cap_kg=args.cap,
+        block_number=event.log.block_number,
+    )
+
+
+@handles(CREDIT, "ClassCapChanged")
+def class_cap_changed(event: DecodedEvent, rows: Rows) -> None:
+    """Change how much may be issued in a class."""
+    args = cast(ClassCapChanged, event.args)
+    rows.change(CreditClass, args.class_id, cap_kg=args.new_cap)
+
+
+@handles(CREDIT, "ProjectRegistered")
+def project_registered(event: DecodedEvent, rows: Rows) -> None:
+    """Add a project."""
+    args = cast(ProjectRegistered, event.args)
+    rows.add(
+        CreditProject,
+        project_id=args.project_id,
+        class_id=args.class_id,
+        owner=args.owner,
+        code=args.code,
+        block_number=event.log.block_number,
+    )
+
+
+@handles(CREDIT, "SiteRegistered")
+def site_registered(event: DecodedEvent, rows: Rows) -> None:
+    """Add a site."""
+    args = cast(SiteRegistered, event.args)
+    rows.add_site(args.site_id, args.code)
+    rows.add(
+        CreditSite,
+        site_id=args.site_id,
+        project_id=args.project_id,
+        code=args.code,
+        block_number=event.log.block_number,
+    )
+
+
+@handles(CREDIT, "Issued")
+def issued(event: DecodedEvent, rows: Rows) -> None:
+    """Add a batch: all of its serials are active."""
+    args = cast(Issued, event.args)
+    claim = args.claim
+    site_id, ordinal = site_and_ordinal(args.batch_id)
+    vintage = _legal_year(rows, args.key) or vintage_of(claim.period_start)
+    at = rows.time_of(event)
+    rows.add(
+        CreditBatch,
+        batch_id=args.batch_id,
+        key=args.key,
+        site_id=site_id,
+        ordinal=ordinal,
+        vintage=vintage,
+        recipient=args.recipient,
+        issued_kg=claim.amount,
+        retired_kg=0,
+        cancelled_kg=0,
+        period_start_s=claim.period_start,
+        period_end_s=claim.period_end,
+        evidence_root=claim.evidence_root,
+        evidence_total_kg=claim.evidence_total,
+        manifest_hash=claim.manifest_hash,
+        methodology_hash=claim.methodology_hash,
+        issuer=args.issuer,
+        verifier=args.verifier,
+        status=BatchStatus.ACTIVE,
+        block_number=event.log.block_number,
+        log_index=event.log.log_index,
+        tx_hash=event.log.tx_hash,
+        issued_at=at,
+    )
+    code = rows.site_code(event, site_id)
+    rows.add_batch(
+        args.batch_id, BatchFacts(code, vintage, ordinal, args.issuer, event.log.tx_hash, at)
+    )
+
+
+def _legal_year(rows: Rows, key: str) -> int | None:
+    """Return the year by the law of the site, which our own books know and the chain does not."""
+    return rows.session.scalar(select(Issuance.vintage).where(Issuance.key == key))
+
+
+@handles(CREDIT, "Retired")
+def retired(event: DecodedEvent, rows: Rows) -> None:
+    """Add a retirement: the next serials from the bottom are used up."""
+    args = cast(Retired, event.args)
+    details = args.details
+    rows.add(
+        CreditRetirement,
+        retirement_id=args.retirement_id,
+        key=args.key,
+        batch_id=args.batch_id,
+        holder=args.holder,
+        first_serial=args.first_serial,
+        amount_kg=args.amount,
+        beneficiary=details.beneficiary,
+        reason=details.reason,
+        country=details.country or None,
+        consumption_start_s=details.consumption_start,
+        consumption_end_s=details.consumption_end,
+        document_hash=details.document_hash,
+        block_number=event.log.block_number,
+        log_index=event.log.log_index,
+        tx_hash=event.log.tx_hash,
+        retired_at=rows.time_of(event),
+    )
+    rows.change(CreditBatch, args.batch_id, retired_kg=args.retired_total)
+    last = args.first_serial + args.amount - 1
+    run = Run(args.first_serial, last, RunStatus.RETIRED, args.retirement_id)
+    rows.take_serials(event, args.batch_id, run)
+
+
+@handles(CREDIT, "Cancelled")
+def cancelled(event: DecodedEvent, rows: Rows) -> None:
+    """Add a cancellation: the next serials from the top are withdrawn."""
+    args = cast(Cancelled, event.args)
+    rows.add(
+        CreditCancellation,
+        block_number=event.log.block_number,
+        log_index=event.log.log_index,
+        key=args.key,
+        batch_id=args.batch_id,
+        holder=args.holder,
+        first_serial=args.first_serial,
+        amount_kg=args.amount,
+        reason=args.reason,
+        tx_hash=event.log.tx_hash,
+        cancelled_at=rows.time_of(event),
+    )
+    rows.change(CreditBatch, args.batch_id, cancelled_kg=args.cancelled_total)
+    last = args.first_serial + args.amount - 1
+    rows.take_serials(event, args.batch_id, Run(args.first_serial, last, RunStatus.CANCELLED))
+
+
+@handles(CREDIT, "StatusChanged")
+def status_changed(event: DecodedEvent, rows: Rows) -> None:
+    """Change the status of a batch; its serials stay what they are."""
+    args = cast(StatusChanged, event.args)
+    rows.change(CreditBatch, args.batch_id, status=STATUS[args.new_status])
+
+
+@handles(CREDIT, "TransferSingle")
+def transfer_single(event: DecodedEvent, rows: Rows) -> None:
+    """Move units of one batch."""
+    args = cast(TransferSingle, event.args)
+    rows.move_credits(event, 0, args.id, (args.from_, args.to), args.value)
+
+
+@handles(CREDIT, "TransferBatch")
+def transfer_batch(event: DecodedEvent, rows: Rows) -> None:
+    """Move units of several batches."""
+    args = cast(TransferBatch, event.args)
+    for position, (batch_id, kg) in enumerate(zip(args.ids, args.values, strict=True)):
+        rows.move_credits(event, position, batch_id, (args.from_, args.to), kg)

@@ -1,0 +1,409 @@
+"""The one loop: look where the chain is, take back what it took back, read on, confirm what is final."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from indexer import cursor as cursors
+from indexer import finality as finalities
+from indexer import reorg
+from indexer.creditlog import CreditLog
+from indexer.cursor import Cursor, Overtaken
+from indexer.handlers import apply, require_complete
+from indexer.rows import Rows
+from indexer.watch import Watch
+from indexer.window import Doubt, Window, block_time, read_window
+from ledger.chain import deployment as contracts_book
+from ledger.chain import intents, transactions
+from ledger.chain.book import Deployment
+from ledger.chain.client import BlockHeader, ChainClient, RpcError
+from ledger.chain.contracts import VppSettlement
+from ledger.chain.events import SETTLEMENT, DecodedEvent
+from ledger.chain.layout import json_safe
+from ledger.db import Database, DatabaseBusy
+from ledger.errors import DependencyDown, MirrorStopped, WrongChain
+from ledger.models import ChainBlock, ChainEvent
+from ledger.models.types import ValueRefused
+
+_T = TypeVar("_T")
+_RANGE_BLOCKS_MAX = 512
+_RANGE_EVENTS_WANTED = 4_000
+"""A range that brought more is followed by a smaller one."""
+_READS_MAX = 5
+"""So often is a range read again before a doubt becomes a stop."""
+_DOUBT_PAUSE_S = 0.05
+_BACK_OFF_S_MAX = 15.0
+
+
+@dataclass(frozen=True)
+class TickReport:
+    """What one tick found and did."""
+
+    head: int
+    """The node's latest block."""
+    tip: int
+    """The last block that is mirrored now."""
+    final: int
+    """The last block whose transactions are confirmed now."""
+    blocks: int = 0
+    """Blocks read."""
+    events: int = 0
+    transactions: int = 0
+    rewound_to: int | None = None
+    """The block that survived a reorganisation; None when there was none."""
+    rewound_blocks: int = 0
+    overtaken: bool = False
+    """Whether another mirror moved the cursor meanwhile; nothing was written then."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing changed."""
+        return self.blocks == 0 and self.rewound_to is None and not self.overtaken
+
+
+class Indexer:
+    """The mirror of one deployment.
+
+    Parameters
+    ----------
+    db
+        The books.
+    client
+        A node of the deployment's chain.
+    deployment
+        Which contracts, on which chain, since which block.
+    finality
+        When a block is final: ``"finalized"`` as the node says, or a number of blocks.
+    poll_s
+        How long ``follow`` waits at the head, in seconds.
+
+    Raises
+    ------
+    MirrorStopped
+        If an event of a known contract has no handler.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        client: ChainClient,
+        deployment: Deployment,
+        finality: str | int = finalities.FINALIZED,
+        poll_s: float = 0.25,
+    ) -> None:
+        require_complete([item.name for item in deployment.mirrored])
+        self._db = db
+        self._client = client
+        self._deployment = deployment
+        self._finality = int(finality) if str(finality).isdigit() else finality
+        self._poll_s = poll_s
+        self._watch = Watch(deployment)
+        self._range_blocks = _RANGE_BLOCKS_MAX
+        self._units_per_cent: int | None = None
+
+    # -------------------------------------------------------------------- running
+
+    def run_until(
+        self,
+        target: int | Literal["head"] = "head",
+        on_tick: Callable[[TickReport], None] | None = None,
+    ) -> TickReport:
+        """Mirror up to a block, or up to the block that is the latest now; return the last report.
+
+        Raises
+        ------
+        DependencyDown
+            If the node does not answer, lags, or has no such block.
+        MirrorStopped
+            If something cannot be mirrored and must not be skipped.
+        WrongChain
+            If the node serves another chain.
+        """
+        goal: int | None = None if target == "head" else target
+        while True:
+            report = self.tick()
+            if on_tick is not None:
+                on_tick(report)
+            goal = report.head if goal is None else goal
+            if target == "head":
+                goal = min(goal, report.head)  # a head that moved back is the head
+            if report.tip >= goal and report.rewound_to is None and not report.overtaken:
+                return report
+            if report.idle and report.tip >= report.head:
+                raise DependencyDown(
+                    f"the chain ends at block {report.head}, before block {goal}",
+                    code="node-behind",
+                )
+
+    def follow(
+        self,
+        stop: threading.Event,
+        on_tick: Callable[[TickReport], None] | None = None,
+        on_trouble: Callable[[Exception, float], None] | None = None,
+    ) -> None:
+        """Mirror until told to stop. A node or a database that is down is waited for.
+
+        Parameters
+        ----------
+        stop
+            Set it to end the loop; a range that is being written is finished first.
+        on_tick
+            Called after every tick.
+        on_trouble
+            Called with the error and the seconds until the next attempt.
+
+        Raises
+        ------
+        MirrorStopped, WrongChain
+            As ``run_until``: waiting would not help.
+        """
+        failures = 0
+        while not stop.is_set():
+            try:
+                report = self.tick()
+            except MirrorStopped:
+                raise
+            except (DependencyDown, RpcError) as error:
+                failures += 1
+                pause = min(self._poll_s * 2**failures, _BACK_OFF_S_MAX) * random.uniform(0.5, 1.0)
+                if on_trouble is not None:
+                    on_trouble(error, pause)
+                stop.wait(pause)
+                continue
+            failures = 0
+            if on_tick is not None:
+                on_tick(report)
+            if report.idle:
+                stop.wait(self._poll_s)
+
+    def tick(self) -> TickReport:
+        """Do one step: a rewind if the chain went another way, else one range, then finality."""
+        cursor = self._cursor()
+        head, tip = self._client.blocks(["latest", cursor.block_number])
+        if head is None:
+            raise DependencyDown(f"the node at {self._client.rpc_url} has no latest block")
+        try:
+            if tip is None or tip.hash != cursor.block_hash:
+                return self._take_back(cursor, head)
+            report = TickReport(head.number, cursor.block_number, cursor.final_number)
+            if head.number > cursor.block_number:
+                window = self._read(cursor, head.number)
+                cursor = self._write(cursor, window)
+                report = replace(
+                    report,
+                    tip=cursor.block_number,
+                    blocks=len(window.headers),
+                    events=len(window.events),
+                    transactions=len(window.transactions),
+                )
+            return replace(report, final=self._confirm(cursor, head))
+        except Overtaken:
+            return TickReport(head.number, cursor.block_number, cursor.final_number, overtaken=True)
+
+    # ---------------------------------------------------------------------- steps
+
+    def _cursor(self) -> Cursor:
+        """Return the cursor, after making sure that the node serves the chain that it belongs to."""
+        self._deployment.check(self._client)
+        with self._db.read() as session:
+            cursor = cursors.load(session, self._deployment.network)
+        if cursor is None:
+            cursor = self._begin()
+        expected = (self._deployment.chain_id, self._deployment.genesis_hash)
+        if (cursor.chain_id, cursor.genesis_hash) != expected:
+            raise WrongChain(
+                f"the books mirror chain {cursor.chain_id} with the first block {cursor.genesis_hash[:10]}..., "
+                f"the deployment of {self._deployment.network!r} is on another; use another database, or the "
+                "deployment file that belongs to it"
+            )
+        return cursor
+
+    def _begin(self) -> Cursor:
+        """Start a mirror at the block before the deployment."""
+        before = max(self._deployment.deployed_block - 1, 0)
+        header = self._client.block(before)
+        if header is None:
+            raise DependencyDown(
+                f"the node has no block {before}, where the mirror begins; wait until it has caught up",
+                code="node-behind",
+            )
+        cursor = Cursor(
+            self._deployment.network,
+            self._deployment.chain_id,
+            self._deployment.genesis_hash,
+            header.number,
+            header.hash,
+            0,
+        )
+
+        def begin(session: Session) -> None:
+            cursors.create(session, cursor)
+            session.connection().execute(insert(ChainBlock), [_block_row(header)])
+
+        with suppress(IntegrityError):  # another mirror began at the same moment
+            self._db.run(begin)
+        contracts_book.record(self._db, self._client, self._deployment)
+        with self._db.read() as session:
+            return cursors.load(session, self._deployment.network) or cursor
+
+    def _take_back(self, cursor: Cursor, head: BlockHeader) -> TickReport:
+        """Rewind to the last block that the node still has."""
+        ancestor = reorg.common_ancestor(self._db, self._client, cursor.block_number)
+        if ancestor is None:
+            raise MirrorStopped(
+                "the node has none of the blocks that are mirrored, though its first block is the same; "
+                "the chain was replaced: deploy again and use a fresh database"
+            )
+        if ancestor.number == head.number < cursor.final_number:
+            # The head is a block of ours and final blocks are missing above it: a node that is
+            # catching up looks like this, and a fork does not.
+            raise DependencyDown(
+                f"the node's head is block {head.number}, but block {cursor.final_number} was final already; "
+                "it is still catching up, or was restored from an older state",
+                code="node-behind",
+            )
+
+        def take_back(session: Session) -> Cursor:
+            moved = cursors.move(session, cursor, ancestor)
+            reorg.rewind(session, ancestor.number)
+            return moved
+
+        moved = self._guarded(take_back)
+        return TickReport(
+            head.number,
+            moved.block_number,
+            moved.final_number,
+            rewound_to=ancestor.number,
+            rewound_blocks=cursor.block_number - ancestor.number,
+        )
+
+    def _read(self, cursor: Cursor, head: int) -> Window:
+        """Read the next range; shorter when the node refuses it, again when its answers disagree."""
+        with self._db.read() as session:
+            log = CreditLog.load(session)
+            open_hashes = {item.tx_hash for item in intents.open_attempts(session, cursor.chain_id)}
+        doubts = 0
+        while True:
+            first = cursor.block_number + 1
+            last = min(head, cursor.block_number + self._range_blocks)
+            try:
+                window = read_window(
+                    self._client, self._watch, cursor.block_hash, first, last, open_hashes
+                )
+                log.check(window.events)
+            except RpcError:
+                if self._range_blocks == 1:
+                    raise
+                self._range_blocks = max(1, self._range_blocks // 2)
+                continue
+            except Doubt as doubt:
+                doubts += 1
+                if doubts < _READS_MAX:
+                    time.sleep(_DOUBT_PAUSE_S * doubts)
+                    continue
+                self._stop_or_wait(cursor, first, last, doubt)
+            self._adapt(len(window.events))
+            return window
+
+    def _stop_or_wait(self, cursor: Cursor, first: int, last: int, doubt: Doubt) -> None:
+        """End a tick whose range stays doubtful."""
+        tip = self._client.block(cursor.block_number)
+        if tip is None or tip.hash != cursor.block_hash:
+            raise DependencyDown(
+                "the chain moved while it was read; trying again", code="node-moving"
+            )
+        raise MirrorStopped(
+            f"blocks {first} to {last} were read {_READS_MAX} times and do not fit together: {doubt}"
+        )
+
+    def _adapt(self, events: int) -> None:
+        if events > _RANGE_EVENTS_WANTED:
+            self._range_blocks = max(1, self._range_blocks // 2)
+        elif events * 2 < _RANGE_EVENTS_WANTED:
+            self._range_blocks = min(_RANGE_BLOCKS_MAX, self._range_blocks * 2)
+
+    def _write(self, cursor: Cursor, window: Window) -> Cursor:
+        """Write a range and move the cursor, in one transaction."""
+        if any(event.contract == SETTLEMENT for event in window.events):
+            self._units()
+
+        def write(session: Session) -> Cursor:
+            moved = cursors.move(session, cursor, window.last)
+            connection = session.connection()
+            connection.execute(
+                insert(ChainBlock),
+                [_block_row(header) for header in window.headers],
+            )
+            transactions.record_included(session, window.transactions)
+            if window.events:
+                connection.execute(
+                    insert(ChainEvent),
+                    [_event_row(event) for event in window.events],
+                )
+            times = {header.number: block_time(header) for header in window.headers}
+            rows = Rows(session, times, self._units_per_cent or 0)
+            for event in window.events:
+                apply(event, rows)
+            rows.write()
+            return moved
+
+        try:
+            return self._guarded(write)
+        except ValueRefused as error:
+            raise MirrorStopped(
+                f"blocks {window.headers[0].number} to {window.last.number} hold a value that the books cannot: {error}"
+            ) from error
+
+    def _confirm(self, cursor: Cursor, head: BlockHeader) -> int:
+        final = min(finalities.final_block(self._client, head, self._finality), cursor.block_number)
+        if final <= cursor.final_number:
+            return cursor.final_number
+        return self._guarded(
+            lambda session: finalities.advance(session, cursor, final)
+        ).final_number
+
+    def _guarded(self, work: Callable[[Session], _T]) -> _T:
+        """Do one unit of work; if another mirror stood in the way, the tick is theirs."""
+        try:
+            with self._db.write() as session:
+                return work(session)
+        except DatabaseBusy as busy:
+            raise Overtaken from busy
+
+    def _units(self) -> int:
+        if self._units_per_cent is None:
+            address = self._deployment.settlement.address
+            self._units_per_cent = VppSettlement(self._client, address).units_per_cent()
+        return self._units_per_cent
+
+
+def _block_row(header: BlockHeader) -> dict[str, object]:
+    return {
+        "number": header.number,
+        "hash": header.hash,
+        "parent_hash": header.parent_hash,
+        "block_time": block_time(header),
+    }
+
+
+def _event_row(event: DecodedEvent) -> dict[str, object]:
+    return {
+        "block_number": event.log.block_number,
+        "log_index": event.log.log_index,
+        "tx_hash": event.log.tx_hash,
+        "contract_address": event.log.address,
+        "event_name": event.name,
+        "args": json_safe(event.values),
+        "seq": event.values.get("seq") if event.record is not None else None,
+        "head": event.values.get("head") if event.record is not None else None,
+    }

@@ -1,0 +1,63 @@
+"""What the mirror watches: which addresses, which transactions, under which contract's name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ledger.chain.book import DeployedContract, Deployment
+from ledger.chain.client import TransactionInfo
+from ledger.chain.contracts import decode_call, selector_names
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a transaction calls, as far as it can be read; parameters as JSON can hold them."""
+
+    contract_address: str | None
+    contract: str | None
+    """Name of the contract when it is one of the deployment's."""
+    function: str | None
+    parameters: dict[str, object] | None
+
+
+class Watch:
+    """The addresses and transactions of one deployment.
+
+    Logs are read from the mirrored contracts. Transactions are read when they call a contract of the
+    deployment, created one, left a log of a mirrored one, or are an open attempt of our own sender.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.log_contracts = {item.address: item.name for item in deployment.mirrored}
+        self._names = {item.address: item.name for item in deployment.contracts.values()}
+        self._created: dict[str, DeployedContract] = {
+            item.tx_hash.lower(): item for item in deployment.contracts.values() if item.tx_hash
+        }
+
+    @property
+    def log_addresses(self) -> list[str]:
+        """Addresses whose logs are mirrored."""
+        return list(self.log_contracts)
+
+    def wants(self, transaction: TransactionInfo, also: Collection[str]) -> bool:
+        """Return whether a transaction is to be mirrored; ``also`` are hashes wanted anyway."""
+        return (
+            transaction.to in self._names
+            or transaction.hash in also
+            or transaction.hash in self._created
+        )
+
+    def call_of(self, transaction: TransactionInfo) -> Call:
+        """Return what a transaction calls."""
+        created = self._created.get(transaction.hash)
+        if created is not None:
+            return Call(created.address, created.name, "constructor", dict(created.constructor))
+        name = self._names.get(transaction.to or "")
+        if name is None:
+            return Call(transaction.to, None, None, None)
+        decoded = decode_call(name, transaction.input)
+        if decoded is not None:
+            return Call(transaction.to, name, decoded.function, decoded.parameters)
+        function = selector_names(name).get(transaction.input[:10].lower())
+        return Call(transaction.to, name, function, None)

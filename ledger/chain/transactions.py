@@ -1,0 +1,270 @@
+"""The only writer of ``blockchain_transactions`` and ``chain_inclusions``.
+
+The sender records a transaction as *pending* before it is broadcast. The mirror notes in which block
+it stands, what it cost and why it failed (``record_included``), says *confirmed* or *failed* once that
+block is final (``confirm``), and takes all of it back when a reorganisation removes the block
+(``rewind``): ours are pending again, anybody else's are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from ledger.models import BlockchainTransaction, ChainAttempt, ChainBlock, ChainInclusion
+from ledger.models.blockchain import TransactionStatus
+
+_ERROR_LENGTH_MAX = 500
+_HASHES_PER_QUERY = 500
+"""SQLite and MariaDB take thousands of parameters; long lists are slow to plan on both."""
+
+
+@dataclass(frozen=True)
+class Included:
+    """A transaction in a block, as a node reports it. Hashes and addresses are lower-case text."""
+
+    tx_hash: str
+    contract_address: str | None
+    """The contract that was called, or that came into being."""
+    function_name: str | None
+    parameters: Mapping[str, Any] | None
+    gas_used: int
+    gas_price_wei: int
+    """Effective price of a unit of gas."""
+    block_number: int
+    block_hash: str
+    block_time: datetime
+    tx_index: int
+    sender: str
+    nonce: int
+    error: str | None
+    """Why it failed; None when it succeeded."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a transaction of our own sender, in a final block."""
+
+    intent_key: str
+    tx_hash: str
+    block_number: int
+    block_time: datetime
+    error: str | None
+
+
+def record_pending(
+    session: Session,
+    *,
+    tx_hash: str,
+    contract_address: str,
+    function_name: str,
+    parameters: Mapping[str, Any],
+    created_at: datetime,
+) -> None:
+    """Record a signed transaction that has not been seen in a block. For the sender alone."""
+    session.add(
+        BlockchainTransaction(
+            tx_hash=tx_hash,
+            contract_address=contract_address,
+            function_name=function_name,
+            parameters=dict(parameters),
+            status=TransactionStatus.PENDING,
+            created_at=created_at,
+        )
+    )
+
+
+def record_included(session: Session, items: Sequence[Included]) -> None:
+    """Record transactions with the blocks they stand in; they stay pending. For the mirror alone."""
+    if not items:
+        return
+    hashes = [item.tx_hash for item in items]
+    known = _known(session, hashes)
+    keys = _intent_keys(session, hashes)
+    connection = session.connection()
+    fresh = [_fresh_row(item) for item in items if item.tx_hash not in known]
+    if fresh:
+        connection.execute(insert(BlockchainTransaction), fresh)
+    ours = [item for item in items if item.tx_hash in known]
+    if ours:
+        connection.execute(
+            update(BlockchainTransaction)
+            .where(BlockchainTransaction.tx_hash == bindparam("b_hash"))
+            .values(gas_used=bindparam("b_used"), gas_price=bindparam("b_price")),
+            [
+                {"b_hash": item.tx_hash, "b_used": item.gas_used, "b_price": item.gas_price_wei}
+                for item in ours
+            ],
+        )
+    connection.execute(
+        insert(ChainInclusion),
+        [
+            {
+                "tx_hash": item.tx_hash,
+                "block_number": item.block_number,
+                "block_hash": item.block_hash,
+                "tx_index": item.tx_index,
+                "sender": item.sender,
+                "nonce": item.nonce,
+                "intent_key": keys.get(item.tx_hash),
+                "error": item.error[:_ERROR_LENGTH_MAX] if item.error is not None else None,
+            }
+            for item in items
+        ],
+    )
+    session.expire_all()
+
+
+def confirm(session: Session, above_block: int, up_to_block: int) -> list[Outcome]:
+    """Give their last status to the transactions of blocks that became final. For the mirror alone.
+
+    Other attempts of the same intent can no longer come true: they failed.
+
+    Parameters
+    ----------
+    above_block
+        The last block that was final before.
+    up_to_block
+        The last block that is final now.
+
+    Returns
+    -------
+    list[Outcome]
+        The transactions of our own sender, in the order of the chain.
+    """
+    query = (
+        select(
+            ChainInclusion.tx_hash,
+            ChainInclusion.intent_key,
+            ChainInclusion.block_number,
+            ChainInclusion.error,
+            ChainBlock.block_time,
+        )
+        .join(ChainBlock, ChainBlock.number == ChainInclusion.block_number)
+        .where(
+            ChainInclusion.block_number > above_block, ChainInclusion.block_number <= up_to_block
+        )
+        .order_by(ChainInclusion.block_number, ChainInclusion.tx_index)
+    )
+    found = session.execute(query).all()
+    if found:
+        _set_status(
+            session,
+            [
+                (
+                    row.tx_hash,
+                    TransactionStatus.CONFIRMED if row.error is None else TransactionStatus.FAILED,
+                    row.block_time,
+                )
+                for row in found
+            ],
+        )
+    outcomes = [
+        Outcome(row.intent_key, row.tx_hash, row.block_number, row.block_time, row.error)
+        for row in found
+        if row.intent_key is not None
+    ]
+    _fail_replaced(session, outcomes)
+    return outcomes
+
+
+def rewind(session: Session, above_block: int) -> None:
+    """Forget the blocks above one; attempts of ours are pending again. For the mirror alone."""
+    rows = session.execute(
+        select(ChainInclusion.tx_hash, ChainInclusion.intent_key).where(
+            ChainInclusion.block_number > above_block
+        )
+    ).all()
+    if not rows:
+        return
+    keys = [row.intent_key for row in rows if row.intent_key is not None]
+    foreign = [row.tx_hash for row in rows if row.intent_key is None]
+    session.execute(delete(ChainInclusion).where(ChainInclusion.block_number > above_block))
+    for part in _parts(foreign):
+        session.execute(
+            delete(BlockchainTransaction).where(BlockchainTransaction.tx_hash.in_(part))
+        )
+    for part in _parts(keys):
+        session.execute(
+            update(BlockchainTransaction)
+            .where(
+                BlockchainTransaction.tx_hash.in_(
+                    select(ChainAttempt.tx_hash).where(ChainAttempt.intent_key.in_(part))
+                )
+            )
+            .values(
+                status=TransactionStatus.PENDING, gas_used=None, gas_price=None, confirmed_at=None
+            )
+            .execution_options(synchronize_session=False)
+        )
+    session.expire_all()
+
+
+def _fresh_row(item: Included) -> dict[str, Any]:
+    return {
+        "tx_hash": item.tx_hash,
+        "contract_address": item.contract_address,
+        "function_name": item.function_name,
+        "parameters": dict(item.parameters) if item.parameters is not None else None,
+        "status": TransactionStatus.PENDING,
+        "gas_used": item.gas_used,
+        "gas_price": item.gas_price_wei,
+        "created_at": item.block_time,
+    }
+
+
+def _set_status(session: Session, items: Sequence[tuple[str, TransactionStatus, datetime]]) -> None:
+    session.connection().execute(
+        update(BlockchainTransaction)
+        .where(BlockchainTransaction.tx_hash == bindparam("b_hash"))
+        .values(status=bindparam("b_status"), confirmed_at=bindparam("b_at")),
+        [{"b_hash": tx_hash, "b_status": status, "b_at": at} for tx_hash, status, at in items],
+    )
+    session.expire_all()
+
+
+def _fail_replaced(session: Session, outcomes: Sequence[Outcome]) -> None:
+    times = {outcome.intent_key: outcome.block_time for outcome in outcomes}
+    taken = {outcome.tx_hash for outcome in outcomes}
+    replaced = []
+    for part in _parts(list(times)):
+        query = select(ChainAttempt.tx_hash, ChainAttempt.intent_key).where(
+            ChainAttempt.intent_key.in_(part)
+        )
+        replaced += [
+            (row.tx_hash, TransactionStatus.FAILED, times[row.intent_key])
+            for row in session.execute(query)
+            if row.tx_hash not in taken
+        ]
+    if replaced:
+        _set_status(session, replaced)
+
+
+def _known(session: Session, hashes: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for part in _parts(hashes):
+        query = select(BlockchainTransaction.tx_hash).where(BlockchainTransaction.tx_hash.in_(part))
+        found.update(session.scalars(query))
+    return found
+
+
+def _intent_keys(session: Session, hashes: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for part in _parts(hashes):
+        query = select(ChainAttempt.tx_hash, ChainAttempt.intent_key).where(
+            ChainAttempt.tx_hash.in_(part)
+        )
+        found.update((row.tx_hash, row.intent_key) for row in session.execute(query))
+    return found
+
+
+def _parts(items: Sequence[str]) -> list[Sequence[str]]:
+    return [
+        items[start : start + _HASHES_PER_QUERY]
+        for start in range(0, len(items), _HASHES_PER_QUERY)
+    ]

@@ -1,0 +1,141 @@
+"""Serials of a credit batch: which kilogram became what. Pure arithmetic.
+
+A batch of ``issued`` kilograms has the serials 1 to ``issued``. Retirements take consecutive serials
+from the bottom, cancellations from the top; what is between them is active. Every serial is in exactly
+one run, so the runs of a batch always sum to what was issued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+SITE_SHIFT = 32
+"""``batch_id`` is the site's number shifted by so many bits, and the ordinal of the batch."""
+
+
+class RunStatus(StrEnum):
+    """What became of a run of serials; the values are those of ``carbon_credits.status``."""
+
+    ACTIVE = "active"
+    RETIRED = "retired"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Serials that one retirement or one cancellation took, as the chain's event names them.
+
+    Parameters
+    ----------
+    first
+        The first serial.
+    amount_kg
+        How many serials.
+    retirement_id
+        The retirement's number on chain; None for a cancellation.
+    """
+
+    first: int
+    amount_kg: int
+    retirement_id: int | None = None
+
+    @property
+    def last(self) -> int:
+        """The last serial."""
+        return self.first + self.amount_kg - 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive serials of one batch that share one fate; ``first`` and ``last`` both belong to it."""
+
+    first: int
+    last: int
+    status: RunStatus
+    retirement_id: int | None = None
+
+    @property
+    def amount_kg(self) -> int:
+        """Kilograms of the run."""
+        return self.last - self.first + 1
+
+
+def active_run(issued_kg: int, retired_kg: int, cancelled_kg: int) -> Run | None:
+    """Return what is left between the retired and the cancelled serials; None when nothing is.
+
+    Raises
+    ------
+    ValueError
+        If more was taken than was issued.
+    """
+    first, last = retired_kg + 1, issued_kg - cancelled_kg
+    if first > last + 1 or min(issued_kg, retired_kg, cancelled_kg) < 0:
+        raise ValueError(
+            f"{retired_kg} kg retired and {cancelled_kg} kg cancelled of {issued_kg} kg issued"
+        )
+    return Run(first, last, RunStatus.ACTIVE) if first <= last else None
+
+
+def partition(
+    issued_kg: int, retirements: Sequence[Taken], cancellations: Sequence[Taken]
+) -> tuple[Run, ...]:
+    """Split the serials 1 to ``issued_kg`` into runs, in the order of the serials.
+
+    Parameters
+    ----------
+    issued_kg
+        Kilograms issued, at least 1.
+    retirements, cancellations
+        In any order.
+
+    Raises
+    ------
+    ValueError
+        If the pieces do not fit: a gap, an overlap, an empty piece, or more than was issued.
+    """
+    retired = sorted(retirements, key=lambda piece: piece.first)
+    cancelled = sorted(cancellations, key=lambda piece: piece.first)
+    if any(piece.amount_kg <= 0 for piece in (*retired, *cancelled)):
+        raise ValueError("a retirement or a cancellation of nothing")
+    runs = [Run(item.first, item.last, RunStatus.RETIRED, item.retirement_id) for item in retired]
+    active = active_run(
+        issued_kg,
+        sum(piece.amount_kg for piece in retired),
+        sum(piece.amount_kg for piece in cancelled),
+    )
+    if active is not None:
+        runs.append(active)
+    runs += [Run(item.first, item.last, RunStatus.CANCELLED) for item in cancelled]
+    expected = 1
+    for run in runs:
+        if run.first != expected:
+            raise ValueError(f"serial {expected} should come next, found {run.first}")
+        expected = run.last + 1
+    return tuple(runs)
+
+
+def credit_id(site_code: str, vintage: int, ordinal: int, first: int, last: int) -> str:
+    """Return the name of a run, ``<site>-<vintage>-<ordinal>-<first>-<last>``; last - first + 1 = kg."""
+    return f"{site_code}-{vintage}-{ordinal}-{first}-{last}"
+
+
+def site_and_ordinal(batch_id: int) -> tuple[int, int]:
+    """Return the site's number on chain, and which of the site's batches it is, from 1."""
+    return batch_id >> SITE_SHIFT, batch_id & (2**SITE_SHIFT - 1)
+
+
+def vintage_of(period_start_s: int) -> int:
+    """Return the year of a period that began at local midnight, when the time zone is not known.
+
+    Half a day is added: local midnight of 1 January is 31 December in UTC east of Greenwich. Where our
+    own books know the legal year (``issuances``), that one counts.
+
+    Parameters
+    ----------
+    period_start_s
+        First second of the period, since 1970 in UTC.
+    """
+    return (datetime.fromtimestamp(period_start_s, UTC) + timedelta(hours=12)).year
