@@ -340,7 +340,7 @@ def decode(contract: str, log: LogRecord) -> DecodedEvent:
     }
     record = None
     if schema.in_credit_log:
-        types = ["bytes32"] + [canonical_type(item) for item in schema.inputs[:-2]]
+        types = ["bytes32"] + [_wire_type(item) for item in schema.inputs[:-2]]
         encoded = abi_encode(types, [bytes.fromhex(schema.topic[2:]), *raws[:-2]])
         record = "0x" + keccak(encoded).hex()
     return DecodedEvent(contract, schema.name, _typed(schema, values), values, log, record)
@@ -373,12 +373,21 @@ def _raw_values(schema: EventSchema, log: LogRecord) -> list[Any]:
     if len(indexed) != len(log.topics) - 1:
         raise ValueError(f"{len(log.topics) - 1} indexed values instead of {len(indexed)}")
     from_topics = [
-        abi_decode([canonical_type(item)], bytes.fromhex(topic[2:]))[0]
+        abi_decode([_wire_type(item)], bytes.fromhex(topic[2:]))[0]
         for item, topic in zip(indexed, log.topics[1:], strict=True)
     ]
-    from_data = abi_decode([canonical_type(item) for item in plain], bytes.fromhex(log.data[2:]))
+    from_data = abi_decode([_wire_type(item) for item in plain], bytes.fromhex(log.data[2:]))
     topics, data = iter(from_topics), iter(from_data)
     return [next(topics if item["indexed"] else data) for item in schema.inputs]
+
+
+def _wire_type(item: Mapping[str, Any]) -> str:
+    """Return the type that an argument is decoded as: text as its bytes, which are laid out alike.
+
+    A contract bounds the length of a text and not its content; bytes that are no UTF-8 must neither
+    stop the mirror nor change the hash of the record.
+    """
+    return canonical_type(item).replace("string", "bytes")
 
 
 def _plain(item: Mapping[str, Any], raw: Any) -> Any:
@@ -392,6 +401,8 @@ def _plain(item: Mapping[str, Any], raw: Any) -> Any:
             for part, value in zip(item["components"], raw, strict=True)
         }
     if isinstance(raw, bytes):
+        if kind == "string":
+            return raw.decode("utf-8", errors="backslashreplace")
         return _country(raw) if kind == "bytes2" else "0x" + raw.hex()
     return raw.lower() if kind == "address" else raw
 

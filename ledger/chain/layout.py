@@ -36,6 +36,15 @@ def json_value(item: Mapping[str, Any], value: Any) -> Any:
         return "0x" + value.hex()
     if kind == "address":
         return str(value).lower()
+    return json_safe(value)
+
+
+def json_safe(value: Any) -> Any:
+    """Return plain values with every integer that JSON readers would spoil as decimal text."""
+    if isinstance(value, dict):
+        return {name: json_safe(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_safe(part) for part in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _JSON_SAFE_INTEGER:
         return str(value)
     return value
