@@ -39,7 +39,9 @@ def find_batch(session: Session, text: str) -> int:
     if by_serial is not None:
         return by_serial.batch_id
     if text.startswith("0x"):
-        found = session.scalars(select(CreditBatch.batch_id).where(CreditBatch.key == text.lower())).first()
+        found = session.scalars(
+            select(CreditBatch.batch_id).where(CreditBatch.key == text.lower())
+        ).first()
         if found is not None:
             return found
     if text.isascii() and text.isdigit():
@@ -70,7 +72,9 @@ def find_batch(session: Session, text: str) -> int:
     raise NotFound(f"no credit {text!r}; `truetonne credits list` shows those that exist")
 
 
-def holding_of(session: Session, chain: Chain, text: str, amount_kg: int, holder: str | None) -> Holding:
+def holding_of(
+    session: Session, chain: Chain, text: str, amount_kg: int, holder: str | None
+) -> Holding:
     """Return who shall act on a credit: the named holder, or the only one whose key is at hand.
 
     Raises
@@ -83,7 +87,9 @@ def holding_of(session: Session, chain: Chain, text: str, amount_kg: int, holder
         If no holder has that much.
     """
     if amount_kg <= 0:
-        raise BadInput(f"the amount must be a whole number of kilograms above zero, found {amount_kg}")
+        raise BadInput(
+            f"the amount must be a whole number of kilograms above zero, found {amount_kg}"
+        )
     batch_id = find_batch(session, text)
     query = select(CreditHolding).where(CreditHolding.batch_id == batch_id)
     holdings = {item.holder: item.amount_kg for item in session.scalars(query)}
@@ -94,10 +100,14 @@ def holding_of(session: Session, chain: Chain, text: str, amount_kg: int, holder
             if amount >= amount_kg and address in chain.keyring.addresses
         ]
         if len(ours) > 1:
-            raise BadInput(f"{len(ours)} of our accounts hold {amount_kg} kg of {text}; name one with --holder")
+            raise BadInput(
+                f"{len(ours)} of our accounts hold {amount_kg} kg of {text}; name one with --holder"
+            )
         if not ours:
             most = max(holdings.values(), default=0)
-            raise Refused(f"no account of ours holds {amount_kg} kg of {text}; the largest holding is {most} kg")
+            raise Refused(
+                f"no account of ours holds {amount_kg} kg of {text}; the largest holding is {most} kg"
+            )
         holder = ours[0]
     held = holdings.get(holder, 0)
     if held < amount_kg:
@@ -108,7 +118,9 @@ def holding_of(session: Session, chain: Chain, text: str, amount_kg: int, holder
 def plan_transfer(session: Session, chain: Chain, holding: Holding, to: str) -> str:
     """Plan a transfer to another account and return its key."""
     arguments = [holding.holder, to, holding.batch_id, holding.amount_kg, b""]
-    return _plan(session, chain, "transfer", "safeTransferFrom", arguments, holding.holder, new_key())
+    return _plan(
+        session, chain, "transfer", "safeTransferFrom", arguments, holding.holder, new_key()
+    )
 
 
 def plan_retirement(

@@ -74,7 +74,9 @@ def register_site(chain: Chain, project_code: str) -> str | None:
         query = select(CreditProject.project_id).where(CreditProject.code == project_code)
         project_id = session.scalars(query).first()
         if project_id is None:
-            raise NotFound(f"project {project_code!r} is not registered on chain yet; register it first")
+            raise NotFound(
+                f"project {project_code!r} is not registered on chain yet; register it first"
+            )
         if site_on_chain(session, project_code) is not None:
             return None
     return _send(chain, "register_site", "registerSite", [project_id, project_code])

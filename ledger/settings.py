@@ -36,16 +36,32 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("home", ".truetonne", "folder for the embedded database, the local chain and logs"),
     Setting("database_url", "", "SQLAlchemy URL; default: an SQLite file in the home folder"),
-    Setting("rpc_url", "", "JSON-RPC address of a node; default: a local Anvil that `up` and `demo` start"),
-    Setting("network", "", "name of the network; default: local, or the name in the deployment file"),
-    Setting("deployment", "", "deployment file; default: the local chain's, or deployments/<network>.json"),
+    Setting(
+        "rpc_url",
+        "",
+        "JSON-RPC address of a node; default: a local Anvil that `up` and `demo` start",
+    ),
+    Setting(
+        "network", "", "name of the network; default: local, or the name in the deployment file"
+    ),
+    Setting(
+        "deployment",
+        "",
+        "deployment file; default: the local chain's, or deployments/<network>.json",
+    ),
     Setting("finality", "finalized", "when a block is final: `finalized`, or a number of blocks"),
     Setting("keystore", "", "folder of keystore files (version 3), one for each sending account"),
-    Setting("keystore_password_file", "", "file (mode 0600) with the password of the keystore files"),
+    Setting(
+        "keystore_password_file", "", "file (mode 0600) with the password of the keystore files"
+    ),
     Setting("api_host", "127.0.0.1", "address on which the API listens"),
     Setting("api_port", "8600", "port on which the API listens"),
     Setting("max_fee_gwei", "200", "highest fee per gas, in gwei, that a transaction may offer"),
-    Setting("anvil", "", "path of the anvil program for the local chain; default: found in node_modules or PATH"),
+    Setting(
+        "anvil",
+        "",
+        "path of the anvil program for the local chain; default: found in node_modules or PATH",
+    ),
 )
 
 
@@ -98,7 +114,9 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     local_chain = not value["rpc_url"]
     if value["rpc_url"] and not value["rpc_url"].startswith(("http://", "https://")):
         raise BadInput(f"rpc_url must begin with http:// or https://, found {value['rpc_url']!r}")
-    chain_folder = home / f"chain-{hashlib.sha256(_identity(database_url).encode()).hexdigest()[:8]}"
+    chain_folder = (
+        home / f"chain-{hashlib.sha256(_identity(database_url).encode()).hexdigest()[:8]}"
+    )
     network = value["network"] or ("local" if local_chain else _network_of(value["deployment"]))
     deployment = value["deployment"] or (
         str(chain_folder / "deployment.json") if local_chain else f"deployments/{network}.json"
@@ -144,13 +162,17 @@ def _from_file(config: Path) -> dict[str, str]:
         text = config.read_text(encoding="utf-8-sig")
         table: dict[str, Any] = tomllib.loads(text)
     except OSError as error:
-        raise BadInput(f"{config}: cannot be read ({error.strerror}); name an existing TOML file") from error
+        raise BadInput(
+            f"{config}: cannot be read ({error.strerror}); name an existing TOML file"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{config}: not valid TOML: {error}") from error
     known = {setting.name for setting in SETTINGS}
     for key, item in table.items():
         if key not in known:
-            raise BadInput(f"{config}: unknown setting {key!r}; known are {', '.join(sorted(known))}")
+            raise BadInput(
+                f"{config}: unknown setting {key!r}; known are {', '.join(sorted(known))}"
+            )
         if isinstance(item, (dict, list)):
             raise BadInput(f"{config}: {key} must be a text or a number")
     return {key: str(item) for key, item in table.items()}

@@ -55,6 +55,11 @@ def text_of_fraction_floor(value: Fraction, decimals: int) -> str:
     return f"{sign}{whole}.{part:0{decimals}d}" if decimals else f"{sign}{whole}"
 
 
+def decimal_floor(value: Fraction, decimals: int) -> Decimal:
+    """Return a fraction as a Decimal, cut toward minus infinity."""
+    return Decimal(text_of_fraction_floor(value, decimals))
+
+
 def scaled_exact(value: Decimal, scale: int) -> int:
     """Return ``value * scale`` as an integer.
 

@@ -69,9 +69,7 @@ class Deployment:
                 chain_id=int(raw["chain_id"]),
                 genesis_hash=raw["genesis_hash"].lower(),
                 deployed_block=int(raw["deployed_block"]),
-                contracts={
-                    name: _contract(name, item) for name, item in raw["contracts"].items()
-                },
+                contracts={name: _contract(name, item) for name, item in raw["contracts"].items()},
                 accounts={name: item.lower() for name, item in raw["accounts"].items()},
                 class_id=int(raw["class"]["id"]),
                 class_code=raw["class"]["code"],

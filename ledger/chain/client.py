@@ -215,9 +215,7 @@ class ChainClient:
             for raw in raws
         ]
 
-    def logs(
-        self, addresses: Sequence[str], from_block: int, to_block: int
-    ) -> list[LogRecord]:
+    def logs(self, addresses: Sequence[str], from_block: int, to_block: int) -> list[LogRecord]:
         """Return the logs of the addresses in blocks ``from_block`` to ``to_block``, both included."""
         query = {
             "address": list(addresses),
@@ -259,9 +257,7 @@ class ChainClient:
             message["from"] = sender
         return str(self.request("eth_call", [message, _tag(block)]))
 
-    def calls(
-        self, messages: Iterable[tuple[str, str]], block: int | str = "latest"
-    ) -> list[str]:
+    def calls(self, messages: Iterable[tuple[str, str]], block: int | str = "latest") -> list[str]:
         """Run several calls at one block; ``messages`` are pairs of address and call data."""
         tag = _tag(block)
         batch = [("eth_call", [{"to": to, "data": data}, tag]) for to, data in messages]

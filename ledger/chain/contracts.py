@@ -174,7 +174,7 @@ class CarbonCredit(_Contract):
     def evidence_roots_of(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[str]:
         """Return the evidence roots of several batches."""
         found = self._views("evidenceRootOf", [[batch_id] for batch_id in batch_ids], block)
-        return ["0x" + values[0].hex() for values in found]
+        return [_hex(values[0]) for values in found]
 
     def balances_of(
         self, holders: Sequence[tuple[str, int]], block: int | str = "latest"
@@ -194,11 +194,11 @@ class CarbonCredit(_Contract):
     def log_head(self, block: int | str = "latest") -> tuple[int, str]:
         """Return number and hash of the last entry of the credit log."""
         seq, head = self._view("logHead", [], block)
-        return int(seq), "0x" + head.hex()
+        return int(seq), _hex(head)
 
     def hash_claim(self, claim: Claim, block: int | str = "latest") -> str:
         """Return the EIP-712 digest of a claim as the contract computes it."""
-        return "0x" + self._view("hashClaim", [claim_tuple(claim)], block)[0].hex()
+        return _hex(self._view("hashClaim", [claim_tuple(claim)], block)[0])
 
 
 class VppSettlement(_Contract):
@@ -233,7 +233,7 @@ class VppSettlement(_Contract):
 
     def trades_root_of(self, batch_id: int, block: int | str = "latest") -> str:
         """Return the Merkle root of a batch's trades."""
-        return "0x" + self._view("tradesRootOf", [batch_id], block)[0].hex()
+        return _hex(self._view("tradesRootOf", [batch_id], block)[0])
 
     def currency(self, block: int | str = "latest") -> str:
         """Return the address of the currency token."""
@@ -251,6 +251,10 @@ class VppSettlement(_Contract):
         """Return the contract's own balance of the currency token, in token units."""
         data = encode_call("TestCurrency", "balanceOf", [self.address])
         return int(self.client.call(self.currency(block), data, block), 16)
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()
 
 
 def claim_tuple(claim: Claim) -> tuple[Any, ...]:

@@ -182,9 +182,7 @@ def refuse(session: Session, key: str, error: str) -> None:
 
 def key_of_transaction(session: Session, tx_hash: str) -> str | None:
     """Return the key of the intent that a transaction is an attempt of; None when it is not ours."""
-    return session.scalar(
-        select(ChainAttempt.intent_key).where(ChainAttempt.tx_hash == tx_hash)
-    )
+    return session.scalar(select(ChainAttempt.intent_key).where(ChainAttempt.tx_hash == tx_hash))
 
 
 def confirm(
@@ -217,9 +215,7 @@ def rewind(session: Session, above_block: int) -> None:
     session.execute(
         update(ChainIntent)
         .where(ChainIntent.block_number > above_block)
-        .values(
-            state=IntentState.SUBMITTED, block_number=None, confirmed_at=None, error=None
-        )
+        .values(state=IntentState.SUBMITTED, block_number=None, confirmed_at=None, error=None)
     )
 
 

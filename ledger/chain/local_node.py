@@ -109,7 +109,10 @@ class LocalNode:
                 stderr=subprocess.STDOUT if self._log is not None else subprocess.DEVNULL,
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches us; we end the node in order
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+                # Safe with threads: it calls one function of libc, and takes no lock.
+                preexec_fn=_end_with_parent  # noqa: PLW1509
+                if sys.platform == "linux"
+                else None,
             )
         except OSError as error:
             raise DependencyDown(

@@ -133,7 +133,9 @@ class Sender:
             reason = decode_error(contract, error.data) or error.rpc_message
             self._db.run(lambda session: intents.refuse(session, key, reason))
             raise Refused(
-                f"{contract} refuses {function}: {reason}", code="contract-refused", details={"key": key}
+                f"{contract} refuses {function}: {reason}",
+                code="contract-refused",
+                details={"key": key},
             ) from error
         return min(estimate * (100 + _GAS_MARGIN_PERCENT) // 100, _TRANSACTION_GAS_MAX)
 

@@ -193,7 +193,9 @@ def _password(file: Path | None) -> str:
         mode = file.stat().st_mode
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"keystore_password_file: {file} cannot be read ({error.strerror})") from error
+        raise BadInput(
+            f"keystore_password_file: {file} cannot be read ({error.strerror})"
+        ) from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise BadInput(f"keystore_password_file: {file} is open to others; chmod 600 {file}")
     return text.rstrip("\r\n")

@@ -178,7 +178,7 @@ def _store(session: Session, chain: Chain, market: str, trades: Sequence[Trade])
         trade_count=len(trades),
         accounts=list(packed.accounts),
         nets=[str(net) for net in packed.nets],
-        trades_root=trades_root(packed.accounts, packed.words),
+        trades_root=trades_root(key, packed.accounts, packed.words),
         created_at=now,
         updated_at=now,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from ledger.chain.events import BatchCancelled, BatchFinalized, BatchProposed
@@ -79,9 +79,7 @@ def settle_final(session: Session, final_number: int) -> int:
         trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch_id)
         outcome = session.execute(
             update(VppTradingRecord)
-            .where(
-                VppTradingRecord.id.in_(trades), VppTradingRecord.status == TradeStatus.PENDING
-            )
+            .where(VppTradingRecord.id.in_(trades), VppTradingRecord.status == TradeStatus.PENDING)
             .values(status=outcomes[state], settlement_time=block_time)
             .execution_options(synchronize_session=False)
         )
@@ -114,9 +112,7 @@ def rewind(session: Session, above_block: int) -> None:
     session.execute(
         update(VppSettlementBatch)
         .where(VppSettlementBatch.finalized_block > above_block)
-        .values(
-            state=BatchState.PROPOSED, finalized_block=None, error=None, updated_at=now
-        )
+        .values(state=BatchState.PROPOSED, finalized_block=None, error=None, updated_at=now)
         .execution_options(synchronize_session=False)
     )
     session.execute(
@@ -135,7 +131,7 @@ def rewind(session: Session, above_block: int) -> None:
     session.expire_all()
 
 
-def _with_pending_trades() -> object:
+def _with_pending_trades() -> Select[int]:
     return (
         select(VppSettlementItem.batch_id)
         .join(VppTradingRecord, VppTradingRecord.id == VppSettlementItem.trade_id)

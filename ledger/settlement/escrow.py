@@ -69,7 +69,9 @@ def mint_test_currency(chain: Chain, account: str, cents: int) -> str:
     """
     if chain.deployment.chain_id != LOCAL_CHAIN_ID:
         raise BadInput("test currency exists on a local chain alone")
-    key = _plan(chain, "mint_test_currency", _TOKEN, "mint", [account, _units(chain, cents)], account)
+    key = _plan(
+        chain, "mint_test_currency", _TOKEN, "mint", [account, _units(chain, cents)], account
+    )
     chain.sender.submit(key, _TOKEN)
     return key
 

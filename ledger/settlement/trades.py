@@ -132,7 +132,9 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         header = [name.strip() for name in next(reader)]
     except StopIteration:
-        raise BadInput(f"{path}: empty; the first line must name the columns {', '.join(COLUMNS)}") from None
+        raise BadInput(
+            f"{path}: empty; the first line must name the columns {', '.join(COLUMNS)}"
+        ) from None
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise BadInput(
@@ -196,21 +198,29 @@ def _record(row: Mapping[str, str], names: _Names) -> VppTradingRecord:
     if vpp_id is None:
         raise _Bad("vpp", f"unknown VPP {cell['vpp']!r}; add it to the site file and apply that")
     if vpp_id not in names.funded:
-        raise _Bad("vpp", f"VPP {cell['vpp']!r} has no settlement account; give it one in the site file")
+        raise _Bad(
+            "vpp", f"VPP {cell['vpp']!r} has no settlement account; give it one in the site file"
+        )
     if cell["market"] not in names.markets:
-        raise _Bad("market", f"unknown market {cell['market']!r}; add it to the site file and apply that")
+        raise _Bad(
+            "market", f"unknown market {cell['market']!r}; add it to the site file and apply that"
+        )
     if cell["trade_type"] not in {item.value for item in TradeType}:
         raise _Bad("trade_type", f"{cell['trade_type']!r} is neither buy nor sell")
     quantity = _number(cell, "quantity", QUANTITY_SCALE, _QUANTITY_MAX)
     if quantity <= 0:
-        raise _Bad("quantity", f"{cell['quantity']!r} is not above zero; the direction stands in trade_type")
+        raise _Bad(
+            "quantity",
+            f"{cell['quantity']!r} is not above zero; the direction stands in trade_type",
+        )
     price = _number(cell, "price", PRICE_SCALE, _PRICE_MAX)
     total = _number(cell, "total_value", 100, _TOTAL_MAX)
     expected = trade_cents_half_away(quantity, price)
     if total != expected:
         raise _Bad(
             "total_value",
-            f"{cell['total_value']} is not quantity x price = {currency_of_cents(expected)} (rounded half away from zero)",
+            f"{cell['total_value']} is not quantity x price = {currency_of_cents(expected)} "
+            "(rounded half away from zero)",
         )
     return VppTradingRecord(
         vpp_id=vpp_id,

@@ -1,0 +1,86 @@
+"""Contracts onto a local chain, by the Brownie script of the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
+from ledger.errors import BadInput, DependencyDown, WrongChain
+from ledger.settings import Settings
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+"""The folder of the sources; an installed wheel has no contracts to deploy."""
+
+
+def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
+    """Deploy the contracts unless they are; return whether this call deployed them.
+
+    Raises
+    ------
+    DependencyDown
+        If the script fails; its last line of output says why.
+    BadInput
+        If this is no checkout.
+    """
+    if settings.deployment.exists():
+        client = ChainClient(rpc_url)
+        try:
+            Deployment.load(settings.deployment).check(client)
+            return False
+        except WrongChain:
+            settings.deployment.unlink()  # the chain it speaks of is gone
+        finally:
+            client.close()
+    deploy(settings, rpc_url, network="local")
+    return True
+
+
+def deploy(settings: Settings, rpc_url: str, network: str) -> None:
+    """Run the deploy script against a node; it writes the deployment file.
+
+    Raises
+    ------
+    DependencyDown
+        If the script fails; its last line of output says why.
+    BadInput
+        If this is no checkout.
+    """
+    script = CHECKOUT / "scripts" / "deploy.py"
+    if not script.is_file():
+        raise BadInput("deploying needs the sources: clone the repository and use its ./dev")
+    settings.deployment.parent.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ,
+        "TRUETONNE_RPC_URL": rpc_url,
+        "TRUETONNE_NETWORK": network,
+        "TRUETONNE_DEPLOYMENT": str(settings.deployment.resolve()),
+        "TRUETONNE_DATABASE_URL": _absolute(settings.database_url),
+    }
+    ended = subprocess.run(
+        ["sh", str(CHECKOUT / "dev"), "brownie", "run", "deploy"],
+        cwd=CHECKOUT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # Brownie exits 0 after an error in a script: what counts is the file.
+    if ended.returncode != 0 or not settings.deployment.exists():
+        lines = [
+            line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()
+        ]
+        raise DependencyDown(
+            f"the deploy script failed: {lines[-1] if lines else 'no output'}", code="deploy-failed"
+        )
+
+
+def _absolute(database_url: str) -> str:
+    """Return an SQLite URL that means the same file from another folder."""
+    prefix = "sqlite:///"
+    if not database_url.startswith(prefix):
+        return database_url
+    return prefix + Path(database_url.removeprefix(prefix)).resolve().as_posix()

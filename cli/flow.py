@@ -1,0 +1,118 @@
+"""What the writing commands share: books, node, contracts and mirror, opened together.
+
+A command plans and submits; then ``confirm`` lets the mirror read until what was sent stands in a
+final block, or says why it does not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from indexer import Indexer
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.shared_node import mine_to_finality, node_for
+from ledger.db import Database
+from ledger.errors import DependencyDown, Refused
+from ledger.models.mirror import IntentState
+from ledger.settings import Settings
+
+CONFIRM_SECONDS_MAX = 180.0
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Books, chain and mirror of one run."""
+
+    settings: Settings
+    chain: Chain
+    indexer: Indexer
+
+    @property
+    def db(self) -> Database:
+        """The books."""
+        return self.chain.db
+
+    def mirror(self) -> None:
+        """Read the chain up to its head."""
+        self.indexer.run_until("head")
+
+    def mirror_final(self) -> None:
+        """Read the chain up to its head, with what stands in it made final where that is ours to do."""
+        mine_to_finality(self.chain.client, self.settings)
+        self.mirror()
+
+    def confirm(self, keys: Sequence[str], seconds: float = CONFIRM_SECONDS_MAX) -> None:
+        """Wait until every intent is confirmed.
+
+        Raises
+        ------
+        Refused
+            If one failed on chain.
+        DependencyDown
+            If they are not final in time; they stay submitted, and the mirror confirms them later.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            self.mirror_final()
+            waiting = self._waiting(keys)
+            if not waiting:
+                return
+            if time.monotonic() > until:
+                raise DependencyDown(
+                    f"{len(waiting)} of {len(keys)} transactions are not final after {seconds:.0f} s; they are stored "
+                    "and sent; `truetonne index run` confirms them when they are",
+                    code="not-final-yet",
+                    details={"keys": waiting},
+                )
+            self.chain.sender.rebroadcast()
+            time.sleep(_POLL_SECONDS)
+
+    def _waiting(self, keys: Sequence[str]) -> list[str]:
+        waiting = []
+        with self.db.read() as session:
+            for key in keys:
+                intent = intents.get(session, key)
+                if intent.state is IntentState.FAILED:
+                    raise Refused(
+                        f"{intent.function_name} failed on chain: {intent.error} (transaction {intent.tx_hash})",
+                        code="failed-on-chain",
+                        details={"key": key, "transaction": intent.tx_hash},
+                    )
+                if intent.state is not IntentState.CONFIRMED:
+                    waiting.append(key)
+        return waiting
+
+
+@contextmanager
+def open_flow(settings: Settings) -> Iterator[Flow]:
+    """Open books, node, contracts and mirror for one command.
+
+    Raises
+    ------
+    BadInput
+        If nothing is deployed, or the database has no tables yet.
+    DependencyDown
+        If database or node do not answer.
+    """
+    with node_for(settings) as rpc_url, flow_on(settings, rpc_url) as flow:
+        yield flow
+
+
+@contextmanager
+def flow_on(settings: Settings, rpc_url: str) -> Iterator[Flow]:
+    """Open books, contracts and mirror on a node that runs."""
+    db = Database(settings.database_url)
+    try:
+        chain = Chain.open(settings, db, rpc_url)
+        try:
+            indexer = Indexer(db, chain.client, chain.deployment, settings.finality)
+            yield Flow(settings, chain, indexer)
+        finally:
+            chain.close()
+    finally:
+        db.close()

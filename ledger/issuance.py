@@ -1,0 +1,302 @@
+"""Reductions to credits: plan, submit, confirm one issuance for each vintage of a period.
+
+Planning computes the reductions, claims every slot of every meter of the period, has the claim signed
+by the verifier, and stores all of it with the intent in one commit. A slot is claimed once, for ever:
+the primary key of ``reading_claims`` refuses it in the books, the site's time and the evidence root
+refuse it on chain. Only the mirror makes an issuance *issued*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from fractions import Fraction
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.contracts import claim_tuple, claim_typed_data
+from ledger.chain.events import CREDIT, Claim
+from ledger.chain.intents import NewIntent, new_key
+from ledger.errors import BadInput, NotFound, Refused
+from ledger.models import ChainIntent, EmissionFactor, Issuance, Project, ReadingClaim
+from ledger.models.evidence import IssuanceState
+from ledger.models.mirror import IntentState
+from ledger.readings.period import load_period, meter_ids, split_by_vintage
+from ledger.reductions.arithmetic import compute
+from ledger.reductions.manifest import build, canonical_text, manifest_hash
+from ledger.reductions.records import Meter, Purpose, Reduction
+from ledger.registration import ChainSite, methodology_hash, site_on_chain
+from ledger.units import decimal_floor
+
+_DEADLINE_SECONDS = 7 * 24 * 3600
+"""How long a verifier's signature is good: time to send again after an outage, and no more."""
+_LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
+
+
+@dataclass(frozen=True)
+class PlannedIssuance:
+    """An issuance that is stored and not yet on chain."""
+
+    key: str
+    vintage: int
+    from_date: date
+    to_date: date
+    reduction: Reduction
+
+
+def plan_issuance(chain: Chain, project_code: str, start: date, end: date) -> list[PlannedIssuance]:
+    """Store the issuances of a period, one for each vintage, and return them.
+
+    Parameters
+    ----------
+    start, end
+        Legal dates of the site; ``end`` is exclusive.
+
+    Raises
+    ------
+    NotFound
+        If there is no such project.
+    BadInput
+        If the project is not registered on chain, or the period is empty.
+    Refused
+        If a slot is claimed already, a gap hides a deficit, or there is nothing to issue.
+    """
+    head = chain.client.block("latest")
+    deadline = (head.timestamp if head else 0) + _DEADLINE_SECONDS
+    return chain.db.run(lambda session: _plan(session, chain, project_code, (start, end), deadline))
+
+
+def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
+    """Send every planned issuance that is not yet sent; return the transactions' hashes.
+
+    Raises
+    ------
+    Refused
+        If the contract refuses one; it is void then, and its readings are free again.
+    """
+    with chain.db.read() as session:
+        query = (
+            select(Issuance.key)
+            .join(ChainIntent, ChainIntent.key == Issuance.key)
+            .where(
+                Issuance.state == IssuanceState.PLANNED, ChainIntent.state == IntentState.PLANNED
+            )
+            .order_by(Issuance.id)
+        )
+        if project_code is not None:
+            query = query.join(Project, Project.id == Issuance.project_id)
+            query = query.where(Project.code == project_code)
+        keys = session.scalars(query).all()
+    hashes = []
+    for key in keys:
+        try:
+            hashes.append(chain.sender.submit(key, CREDIT))
+        except Refused as refusal:
+            reason = refusal.message
+            chain.db.run(lambda session, key=key, reason=reason: fail(session, key, reason))  # type: ignore[misc]
+            raise
+    return hashes
+
+
+def confirm(session: Session, key: str) -> None:
+    """Mark an issuance as issued. For the mirror alone, when its event stands in a final block."""
+    for issuance in session.scalars(select(Issuance).where(Issuance.key == key)):
+        issuance.state = IssuanceState.ISSUED
+
+
+def fail(session: Session, key: str, error: str) -> None:
+    """Void an issuance that will never be on chain, and free its readings for another one."""
+    for issuance in session.scalars(select(Issuance).where(Issuance.key == key)):
+        issuance.state = IssuanceState.VOID
+        session.execute(delete(ReadingClaim).where(ReadingClaim.issuance_id == issuance.id))
+
+
+def rewind(session: Session, above_block: int) -> None:
+    """Take back what was learnt above a block: such issuances are planned again. For the mirror alone."""
+    keys = select(ChainIntent.key).where(ChainIntent.block_number > above_block)
+    query = select(Issuance).where(Issuance.key.in_(keys), Issuance.state == IssuanceState.ISSUED)
+    for issuance in session.scalars(query):
+        issuance.state = IssuanceState.PLANNED
+
+
+def _plan(
+    session: Session, chain: Chain, project_code: str, period: tuple[date, date], deadline: int
+) -> list[PlannedIssuance]:
+    project = session.scalars(select(Project).where(Project.code == project_code)).first()
+    if project is None:
+        raise NotFound(f"no project {project_code!r}; add it to the site file and apply that")
+    site = site_on_chain(session, project_code)
+    if site is None:
+        raise BadInput(
+            f"project {project_code!r} is not registered on chain; "
+            f"run truetonne chain register --project {project_code}",
+            code="not-registered",
+        )
+    planned = []
+    for start, end in split_by_vintage(*period):
+        inputs = load_period(session, project_code, start, end, lock=True)
+        _check_free(session, project.id, inputs.from_s, inputs.to_s)
+        _check_gap(session, project, start)
+        reduction = compute(inputs)
+        if reduction.issued_kg == 0:
+            raise Refused(
+                f"{project_code} from {start} to {end}: {decimal_floor(reduction.available_kg, 9)} kg are less than "
+                "one kilogram: nothing to issue; extend the period",
+                code="nothing-to-issue",
+            )
+        planned.append(_store(session, chain, project, site, reduction, deadline))
+    return planned
+
+
+def _check_free(session: Session, project_id: int, from_s: int, to_s: int) -> None:
+    query = select(Issuance).where(
+        Issuance.project_id == project_id,
+        Issuance.state.in_(_LIVE),
+        Issuance.from_s < to_s,
+        Issuance.to_s > from_s,
+    )
+    taken = session.scalars(query).first()
+    if taken is not None:
+        raise Refused(
+            f"the period overlaps an issuance from {taken.from_date} to {taken.to_date} ({taken.state.value}); "
+            "a reading counts once",
+            code="period-already-issued",
+        )
+
+
+def _check_gap(session: Session, project: Project, start: date) -> None:
+    """Refuse a period that leaves out one before it whose reductions are negative: a deficit is paid."""
+    query = (
+        select(Issuance)
+        .where(
+            Issuance.project_id == project.id, Issuance.state.in_(_LIVE), Issuance.from_date < start
+        )
+        .order_by(Issuance.to_date.desc())
+    )
+    last = session.scalars(query).first()
+    if last is None or last.to_date >= start:
+        return
+    for gap_start, gap_end in split_by_vintage(last.to_date, start):
+        skipped = compute(load_period(session, project.code, gap_start, gap_end, enforce=False))
+        if skipped.reductions_kg < 0:
+            raise Refused(
+                f"the period from {gap_start} to {gap_end} was left out and has a deficit of "
+                f"{decimal_floor(-skipped.reductions_kg, 9)} kg; begin at {last.to_date}",
+                code="deficit-left-out",
+            )
+
+
+def _store(
+    session: Session,
+    chain: Chain,
+    project: Project,
+    site: ChainSite,
+    reduction: Reduction,
+    deadline: int,
+) -> PlannedIssuance:
+    inputs = reduction.inputs
+    manifest = build(reduction)
+    text = canonical_text(manifest)
+    claim = Claim(
+        key=new_key(),
+        class_id=site.class_id,
+        project_id=site.project_id,
+        site_id=site.site_id,
+        amount=reduction.issued_kg,
+        period_start=inputs.from_s,
+        period_end=inputs.to_s,
+        evidence_root=reduction.evidence_root,
+        evidence_total=reduction.evidence_total_kg,
+        manifest_hash=manifest_hash(text),
+        methodology_hash=methodology_hash(inputs.methodology, inputs.methodology_version),
+        recipient=chain.deployment.account("owner"),
+        deadline=deadline,
+    )
+    # The intent first: the issuance refers to it.
+    intents.plan(session, chain.deployment.chain_id, _intent(chain, claim))
+    issuance = _row(session, project, reduction, text, claim)
+    session.add(issuance)
+    session.flush()
+    _claim_slots(session, chain, issuance.id, inputs.meters)
+    return PlannedIssuance(claim.key, inputs.vintage, inputs.from_date, inputs.to_date, reduction)
+
+
+def _intent(chain: Chain, claim: Claim) -> NewIntent:
+    address = chain.deployment.credit.address
+    verifier = chain.deployment.account("verifier")
+    message = claim_typed_data(claim, chain.deployment.chain_id, address)
+    signature = chain.keyring.signer(verifier, "sign as verifier").sign_typed_data(message)
+    return NewIntent(
+        key=claim.key,
+        kind="issue",
+        contract=CREDIT,
+        address=address,
+        function="issue",
+        arguments=[claim_tuple(claim), verifier, signature],
+        sender=chain.deployment.account("issuer"),
+    )
+
+
+def _row(
+    session: Session, project: Project, reduction: Reduction, manifest: str, claim: Claim
+) -> Issuance:
+    inputs, counts = reduction.inputs, reduction.counts
+    factor = session.get(EmissionFactor, project.factor_id)
+    if factor is None or factor.purpose.value != Purpose.CREDITING:
+        raise Refused(
+            f"the factor of {project.code!r} is not a crediting factor", code="wrong-purpose"
+        )
+    return Issuance(
+        project_id=project.id,
+        vintage=inputs.vintage,
+        from_date=inputs.from_date,
+        to_date=inputs.to_date,
+        from_s=inputs.from_s,
+        to_s=inputs.to_s,
+        factor_id=factor.id,
+        readings_expected=counts.expected,
+        readings_used=counts.used,
+        readings_missing=counts.missing,
+        readings_outlier=counts.outlier,
+        readings_conflict=counts.conflict,
+        export_kwh=decimal_floor(reduction.export_kwh, 9),
+        import_kwh=decimal_floor(reduction.import_kwh, 9),
+        net_kwh=decimal_floor(reduction.net_kwh, 9),
+        baseline_t=decimal_floor(reduction.baseline_t, 9),
+        project_t=decimal_floor(reduction.project_t, 9),
+        leakage_t=decimal_floor(reduction.leakage_t, 9),
+        reductions_kg=decimal_floor(reduction.reductions_kg, 9),
+        carry_in_kg=_fraction_text(inputs.carry_in_kg),
+        carry_out_kg=_fraction_text(reduction.carry_out_kg),
+        issued_kg=reduction.issued_kg,
+        evidence_root=reduction.evidence_root,
+        leaves=reduction.leaves,
+        manifest=manifest,
+        manifest_hash=claim.manifest_hash,
+        key=claim.key,
+        state=IssuanceState.PLANNED,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _claim_slots(session: Session, chain: Chain, issuance_id: int, meters: Sequence[Meter]) -> None:
+    """Claim every slot of which the issuance used a reading or excluded one: none counts twice."""
+    ids = meter_ids(session, [meter.serial for meter in meters])
+    rows = [
+        (ids[meter.serial], start_s, issuance_id)
+        for meter in meters
+        for start_s in sorted({reading.start_s for reading in meter.readings})
+    ]
+    chain.db.executemany(
+        session,
+        "INSERT INTO reading_claims (meter_id, start_s, issuance_id) VALUES (?, ?, ?)",
+        rows,
+    )
+
+
+def _fraction_text(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}"
