@@ -1,0 +1,98 @@
+"""Write the slim artifacts that the package carries: ABI, byte code and metadata hash.
+
+``python -m scripts.export_abi`` compiles what changed and writes ``ledger/chain/abi/*.json``;
+``--check`` writes nothing and fails when a file differs from what the compiler makes of the
+sources.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from scripts.toolchain.brownie_home import ROOT, brownie_home
+
+CONTRACTS = ("CarbonCredit", "VppSettlement", "TestCurrency")
+FOLDER = ROOT / "ledger" / "chain" / "abi"
+
+
+def compiled() -> dict[str, dict[str, Any]]:
+    """Compile the contracts where they changed, and return Brownie's artifacts by name."""
+    with brownie_home():
+        from brownie import project as projects
+    loaded = [each for each in projects.get_loaded_projects() if Path(each._path) == ROOT]
+    project = loaded[0] if loaded else projects.load(ROOT, "Truetonne")
+    return {name: project[name]._build for name in CONTRACTS}
+
+
+def metadata_hash(deployed_bytecode: str) -> str:
+    """Return the hash that the compiler put at the end of the code, as ``0x`` and 64 digits.
+
+    It is the SHA-256 of the metadata's IPFS block, which commits to the compiler, its settings and
+    the text of every source. The code ends in ``a264 "ipfs" 5822 1220 <32 bytes> 64 "solc" 43
+    <3 bytes> 0033``.
+
+    Raises
+    ------
+    ValueError
+        If the code does not end that way.
+    """
+    code = bytes.fromhex(deployed_bytecode.removeprefix("0x"))
+    tail = code[-53:]
+    if not tail.startswith(b"\xa2\x64ipfs\x58\x22\x12\x20") or tail[-2:] != b"\x00\x33":
+        raise ValueError("the code does not end in the compiler's metadata hash")
+    return "0x" + tail[10:42].hex()
+
+
+def slim(artifact: dict[str, Any]) -> dict[str, Any]:
+    """Return what the package needs of a Brownie artifact."""
+    return {
+        "contractName": artifact["contractName"],
+        "sourceHash": metadata_hash(artifact["deployedBytecode"]),
+        "abi": [_entry(item) for item in artifact["abi"]],
+        "bytecode": "0x" + artifact["bytecode"],
+        "deployedBytecode": "0x" + artifact["deployedBytecode"],
+    }
+
+
+def _entry(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry as the compiler wrote it: Brownie gives the constructor a name."""
+    if item["type"] == "constructor":
+        return {key: value for key, value in item.items() if key != "name"}
+    return item
+
+
+def text_of(artifact: dict[str, Any]) -> str:
+    """Return the text of an artifact's file: an entry of the ABI on a line, so that diffs read."""
+    abi = ",\n".join(f"  {json.dumps(entry)}" for entry in artifact["abi"])
+    parts = [
+        f'"{key}": [\n{abi}\n ]' if key == "abi" else f"{json.dumps(key)}: {json.dumps(value)}"
+        for key, value in artifact.items()
+    ]
+    return "{\n " + ",\n ".join(parts) + "\n}\n"
+
+
+def export(check: bool = False) -> list[str]:
+    """Write the artifacts, or only compare them; return the names of those that differ."""
+    different = []
+    for name, artifact in compiled().items():
+        path = FOLDER / f"{name}.json"
+        text = text_of(slim(artifact))
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            different.append(name)
+            if not check:
+                path.write_text(text, encoding="utf-8")
+    return different
+
+
+def main() -> None:
+    check = "--check" in sys.argv[1:]
+    different = export(check)
+    for name in different:
+        print(f"{name}: {'differs from the sources' if check else 'written'}")
+    if check and different:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
