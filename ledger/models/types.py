@@ -123,15 +123,17 @@ class ExactDecimal(TypeDecorator[Decimal]):
                 f"found {type(value).__name__} {value!r}"
             )
         number = Decimal(value)
+        # Only comparisons below: abs() and + would round to the 28 digits of the usual context.
         try:
             fixed = number.quantize(self._unit, context=self._context)
+            fits = -self._limit < fixed < self._limit
         except (Inexact, InvalidOperation):
-            fixed = None
-        if fixed is None or not abs(fixed) < self._limit:
+            fits = False
+        if not fits:
             raise ValueRefused(
                 f"{value} does not fit DECIMAL({self.precision},{self.scale}) exactly"
             )
-        return fixed + 0 if fixed == 0 else fixed  # no negative zero
+        return fixed if fixed else fixed.copy_abs()  # no negative zero
 
     def process_bind_param(self, value: Decimal | int | None, dialect: Dialect) -> Any:
         if value is None:

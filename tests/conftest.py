@@ -1,0 +1,102 @@
+"""Databases for every test: SQLite at once, a real MariaDB where it is installed.
+
+``db`` runs a test on both. Each has the schema as the migrations build it, and no rows.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from ledger.db import Database
+from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with the schema; made once, copied for every test."""
+    file = tmp_path_factory.mktemp("schema") / "template.db"
+    database = Database(f"sqlite:///{file}")
+    database.upgrade()
+    database.close()
+    return file
+
+
+@pytest.fixture
+def sqlite_db(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+    """An SQLite database of the test's own."""
+    file = tmp_path / "truetonne.db"
+    shutil.copyfile(sqlite_template, file)
+    database = Database(f"sqlite:///{file}")
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDbServer]:
+    """A MariaDB server of the session's own; skips where none is installed, fails under CI."""
+    with tempfile.TemporaryDirectory(prefix="mariadb-") as folder:
+        try:
+            server = MariaDbServer(Path(folder))
+            server.start()
+        except ServerUnavailable as reason:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"CI must run the tests on MariaDB: {reason}")
+            pytest.skip(str(reason))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def mariadb_schema(mariadb_server: MariaDbServer) -> Iterator[Database]:
+    """One migrated database of the server, shared by the tests of the session."""
+    mariadb_server.execute("CREATE DATABASE truetonne")
+    database = Database(mariadb_server.url("truetonne"), lock_timeout_s=10)
+    database.upgrade()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def mariadb_db(mariadb_server: MariaDbServer, mariadb_schema: Database) -> Iterator[Database]:
+    """The MariaDB database, without rows."""
+    yield mariadb_schema
+    mariadb_schema.close()
+    empty(mariadb_server, "truetonne")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def db(request: pytest.FixtureRequest) -> Database:
+    """The same test on SQLite and on MariaDB."""
+    database = request.getfixturevalue(f"{request.param}_db")
+    assert isinstance(database, Database)
+    return database
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of a database that nobody has migrated yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new.db'}"
+    url: Callable[[], str] = request.getfixturevalue("new_mariadb_url")
+    return url()
+
+
+@pytest.fixture
+def new_mariadb_url(mariadb_server: MariaDbServer) -> Callable[[], str]:
+    """Return a function that makes an empty MariaDB database and returns its address."""
+
+    def make() -> str:
+        name = f"new_{next(_numbers)}"
+        mariadb_server.execute(f"CREATE DATABASE {name}")
+        return mariadb_server.url(name)
+
+    return make
