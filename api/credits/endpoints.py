@@ -37,7 +37,6 @@ def show_credit(
     credit_id: Annotated[
         str,
         Path(
-            max_length=200,
             description="A run of serials, a row number, or the key of an issuance.",
         ),
     ],

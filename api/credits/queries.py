@@ -34,6 +34,7 @@ from ledger.units import kg_of_tonnes
 
 PARTS_MAX = 500
 """Most runs of one batch that a single answer lists."""
+_NAME_LENGTH_MAX = 100
 _KEY = re.compile(r"0x[0-9a-fA-F]{64}")
 _ROW_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _SERIALS = re.compile(
@@ -82,9 +83,12 @@ def show_credit(session: Session, view: ChainView, name: str) -> CreditAnswer:
     NotFound
         If there is no such credit, or the serials have been parted over several.
     """
-    row = session.execute(_named(session, name)).first()
+    known = len(name) <= _NAME_LENGTH_MAX
+    row = session.execute(_named(session, name)).first() if known else None
     if row is None:
-        raise NotFound(f"there is no credit {name!r}; the list of credits has all of them")
+        raise NotFound(
+            f"there is no credit {name[:_NAME_LENGTH_MAX]!r}; the list of credits has all of them"
+        )
     (credit,) = _items(session, view, [row])
     return CreditAnswer(
         **dict(credit),

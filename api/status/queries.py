@@ -108,7 +108,6 @@ def _credits(session: Session) -> CreditTotals:
 def _counted(
     session: Session, column: InstrumentedAttribute[Any], values: type[StrEnum]
 ) -> dict[str, int]:
-    found: dict[Any, int] = dict(
-        session.execute(select(column, func.count()).group_by(column)).tuples().all()
-    )
+    rows = session.execute(select(column, func.count()).group_by(column))
+    found: dict[Any, int] = {value: count for value, count in rows}
     return {value.value: found.get(value, 0) for value in values}

@@ -36,7 +36,7 @@ def list_trades(session: Session, view: ChainView, parameters: TradeParameters) 
     )
     found = session.execute(paged(query, parameters, VppTradingRecord.id)).all()
     page = page_of(parameters, found, [item.VppTradingRecord.id for item in found])
-    items = [_item(view, *item.tuple()) for item in page.rows]
+    items = [_item(view, *parts) for parts in page.rows]
     return TradePage(items=items, next_cursor=page.next_cursor, **view.fields())
 
 

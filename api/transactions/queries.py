@@ -56,7 +56,7 @@ def list_transactions(
         )
     found = session.execute(paged(query, parameters, row.id)).all()
     page = page_of(parameters, found, [item.BlockchainTransaction.id for item in found])
-    items = [_item(view, *item.tuple()) for item in page.rows]
+    items = [_item(view, *parts) for parts in page.rows]
     return TransactionPage(items=items, next_cursor=page.next_cursor, **view.fields())
 
 

@@ -1,0 +1,240 @@
+"""What an answer says: exact numbers as text, finality, the batch behind a credit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.api.conftest import CREDIT_CONTRACT, ISSUER, SETTLEMENT_CONTRACT, h66, key_of
+
+
+def test_a_credit_is_shown_whole(client: TestClient) -> None:
+    answer = client.get("/v1/credits/park-a-2015-1-1-400")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "id": 1,
+        "credit_id": "park-a-2015-1-1-400",
+        "amount": "0.400",
+        "amount_kg": "400",
+        "unit": "tCO2e",
+        "status": "retired",
+        "issuer": ISSUER,
+        "site": "park-a",
+        "vintage": 2015,
+        "batch_id": "4294967297",
+        "batch_status": "active",
+        "first_serial": "1",
+        "last_serial": "400",
+        "key": key_of(1),
+        "retirement_id": "1",
+        "blockchain_tx": h66(0x77, 1),
+        "issued_at": "2024-01-01T00:00:01Z",
+        "expires_at": None,
+        "final": False,  # its retirement stands in block 95, and 90 is final
+        "as_of_block": 98,
+        "finality": {"rule": "8", "final_block": 90},
+        "batch": {
+            "issued_kg": "1001",
+            "retired_kg": "400",
+            "cancelled_kg": "100",
+            "period_start": "2013-12-31T23:00:00Z",
+            "period_end": "2014-01-31T23:00:00Z",
+            "recipient": ISSUER,
+            "verifier": "0x" + "bb" * 20,
+            "evidence_root": h66(0xE1, 1),
+            "evidence_total_kg": "18446744073709551615",
+            "manifest_hash": h66(0xE2, 1),
+            "methodology_hash": h66(0xE3, 1),
+            "block_number": 1,
+            "credits": [
+                {"credit_id": "park-a-2015-1-1-400", "amount_kg": "400", "status": "retired"},
+                {"credit_id": "park-a-2015-1-401-901", "amount_kg": "501", "status": "active"},
+                {"credit_id": "park-a-2015-1-902-1001", "amount_kg": "100", "status": "cancelled"},
+            ],
+        },
+        "retirement": {
+            "key": h66(0xDE, 1),
+            "holder": ISSUER,
+            "beneficiary": "Mühle Übel & Söhne",
+            "reason": "train journeys of 2024",
+            "country": "DE",
+            "tx_hash": h66(0x77, 95),
+            "block_number": 95,
+            "retired_at": "2024-01-01T00:01:35Z",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "credit_id"),
+    [
+        ("park-a-2015-1-401-901", "park-a-2015-1-401-901"),
+        ("2", "park-a-2015-1-401-901"),
+        ("park-a-2015-1-500-500", "park-a-2015-1-401-901"),
+        ("park-a-2015-1-902-903", "park-a-2015-1-902-1001"),
+        (key_of(1), "park-a-2015-1-1-400"),
+        (key_of(2), "park-b-2014-2-1-1002"),
+        (key_of(2).replace("ab", "AB", 1), "park-b-2014-2-1-1002"),
+    ],
+)
+def test_a_credit_has_several_names(client: TestClient, name: str, credit_id: str) -> None:
+    answer = client.get(f"/v1/credits/{name}")
+    assert answer.status_code == 200
+    assert answer.json()["credit_id"] == credit_id
+
+
+def test_serials_that_were_parted_say_where_they_are_now(client: TestClient) -> None:
+    answer = client.get("/v1/credits/park-a-2015-1-1-1001")
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "credit-parted"
+    assert answer.json()["credits"] == [
+        "park-a-2015-1-1-400",
+        "park-a-2015-1-401-901",
+        "park-a-2015-1-902-1001",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "park-a-2015-1-1-1002",  # one kilogram more than was issued
+        "park-a-2015-1-0-5",
+        "park-a-2015-1-9-5",
+        "park-a-2014-1-1-400",
+        "park-a-2015-1-1-99999999999999999999",
+        "park-a-2015-1-1-9223372036854775808",
+        "park-a-2015-99999999999-1-400",
+        "park-a-2015-9999999999-1-400",
+        "PARK-A-2015-1-1-400",
+        "132",
+        "0",
+        "-1",
+        "1.0",
+        "01",
+        "9223372036854775808",
+        "9" * 200,
+        "٣",
+        "0x",
+        key_of(999),
+        "' OR 1=1 --",
+        "%00",
+        "%0a",
+        "a%2Fb",
+        "%F0%9F%8C%B3",
+        "%ED%A0%80",
+        "..%2f..%2fetc",
+        "park-a-2015-1-1-400%20",
+    ],
+)
+def test_a_name_that_is_none_is_not_found(client: TestClient, name: str) -> None:
+    answer = client.get(f"/v1/credits/{name}")
+    assert answer.status_code == 404, answer.text
+    assert answer.json()["code"] == "not-found"
+
+
+def test_a_row_is_final_when_all_of_its_batch_is(client: TestClient) -> None:
+    assert client.get("/v1/credits/park-b-2014-90-1-1090").json()["final"] is True
+    assert client.get("/v1/credits/park-a-2015-91-1-1091").json()["final"] is False
+    # Parted in block 50, long final.
+    assert client.get("/v1/credits/park-a-2015-3-291-1003").json()["final"] is True
+
+
+def test_numbers_stay_exact(client: TestClient) -> None:
+    (transaction,) = client.get("/v1/transactions", params={"tx_hash": h66(0x77, 101)}).json()[
+        "items"
+    ]
+    assert transaction["gas_price"] == "12345678901234567890"
+    assert transaction["gas_used"] == "210101"
+    (trade,) = client.get(
+        "/v1/trades",
+        params={"traded_from": "2024-01-01T07:00:00Z", "traded_before": "2024-01-01T08:00:00Z"},
+    ).json()["items"]
+    assert (trade["quantity"], trade["price"], trade["total_value"]) == (
+        "1234.567",
+        "-0.0421",
+        "-51.98",
+    )
+
+
+def test_no_float_is_ever_answered(client: TestClient) -> None:
+    def refuse(text: str) -> float:
+        raise AssertionError(f"{text} is a float")
+
+    for path in ("/v1/credits", "/v1/transactions", "/v1/trades", "/v1/contracts", "/v1/status"):
+        json.loads(client.get(path).text, parse_float=refuse)
+
+
+def test_transactions_say_what_became_of_them(client: TestClient) -> None:
+    def one(number: int) -> dict[str, object]:
+        (found,) = client.get("/v1/transactions", params={"tx_hash": h66(0x77, number)}).json()[
+            "items"
+        ]
+        return dict(found)
+
+    confirmed, failed, pending = one(42), one(110), one(122)
+    assert (confirmed["status"], confirmed["key"], confirmed["final"]) == (
+        "confirmed",
+        key_of(42),
+        True,
+    )
+    assert confirmed["contract_name"] == "CarbonCredit"
+    assert confirmed["parameters"] == {"amount": "1042"}
+    assert (failed["status"], failed["error"]) == ("failed", "NotActive(1, Suspended)")
+    assert failed["key"] is None
+    assert (pending["status"], pending["key"], pending["block_number"]) == (
+        "pending",
+        key_of(122),
+        None,
+    )
+    assert pending["final"] is False
+
+
+def test_trades_say_how_they_were_settled(client: TestClient) -> None:
+    trades = client.get("/v1/trades", params={"order": "asc", "limit": 31}).json()["items"]
+    assert trades[0]["settlement"] == {
+        "batch_key": h66(0x5B, 1),
+        "state": "finalized",
+        "chain_batch_id": "1",
+        "proposed_block": 59,
+        "finalized_block": 60,
+        "error": None,
+    }
+    assert (trades[0]["vpp_code"], trades[0]["strategy"]) == ("vpp-north", "sell at noon")
+    assert (trades[1]["vpp_code"], trades[1]["strategy"]) == ("vpp-south", None)
+    assert (trades[0]["final"], trades[24]["final"], trades[30]["settlement"]) == (
+        True,
+        False,
+        None,
+    )
+
+
+def test_contracts_show_their_interface_when_asked(client: TestClient) -> None:
+    short = client.get("/v1/contracts").json()["items"]
+    assert [item["contract_name"] for item in short] == ["VppSettlement", "CarbonCredit"]
+    assert all(item["abi"] is None for item in short)
+    (full,) = client.get(
+        "/v1/contracts", params={"contract_address": CREDIT_CONTRACT, "with_abi": "true"}
+    ).json()["items"]
+    assert full["abi"] == [{"type": "function", "name": "pause", "inputs": []}]
+    # echo -n '[{"type": "function", "name": "pause", "inputs": []}]' | sha256sum
+    assert full["abi_sha256"] == "edadbfce5bb9755d366b7782488de841a1fe1c5e77bd8dca0721bc6921bc78ec"
+
+
+def test_status_adds_up(client: TestClient) -> None:
+    status = client.get("/v1/status").json()
+    assert status["credits"] == {
+        "batches": 100,
+        "issued_t": "105.050",  # 100 x 1000 kg + (1 + ... + 100) kg
+        "active_t": "104.260",
+        "retired_t": "0.690",
+        "cancelled_t": "0.100",
+    }
+    assert status["transactions"] == {"pending": 15, "confirmed": 90, "failed": 20}
+    assert status["trades"] == {"pending": 106, "executed": 24, "cancelled": 0, "failed": 0}
+    assert (status["network"], status["chain_id"], status["as_of_block"]) == ("local", 31337, 98)
+    assert status["contracts"] == {
+        "CarbonCredit": CREDIT_CONTRACT,
+        "VppSettlement": SETTLEMENT_CONTRACT,
+    }
