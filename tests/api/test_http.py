@@ -1,0 +1,205 @@
+"""What surrounds an answer: tags, HEAD, request ids, limits, and one form for every error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+from api import etag
+from api.app import create_app
+from ledger.db import Database
+from ledger.settings import Settings, load_settings
+
+
+def problem(answer: Response, status: int, code: str) -> dict[str, object]:
+    """Check the form of a problem and return it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    document = dict(answer.json())
+    assert document["code"] == code
+    assert document["type"] == f"urn:problem-type:truetonne:{code}"
+    assert document["status"] == status
+    assert document["request_id"] == answer.headers["X-Request-Id"]
+    assert document["title"]
+    assert document["detail"]
+    assert "Traceback" not in answer.text
+    return document
+
+
+def settings_for(folder: Path, **more: str) -> Settings:
+    """Return settings whose home is the folder."""
+    environ = {"TRUETONNE_HOME": str(folder)}
+    environ |= {f"TRUETONNE_{name.upper()}": value for name, value in more.items()}
+    return load_settings(None, environ)
+
+
+def test_no_such_path(client: TestClient) -> None:
+    document = problem(client.get("/v1/nothing"), 404, "not-found")
+    assert document["instance"] == "/v1/nothing"
+    problem(client.get("/v1/credits/"), 404, "not-found")
+    problem(client.get("/docs"), 404, "not-found")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
+def test_a_method_that_is_not_answered(client: TestClient, method: str) -> None:
+    answer = client.request(method, "/v1/credits")
+    problem(answer, 405, "method-not-allowed")
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("/v1/credits?colour=green", "colour"),
+        ("/v1/credits?limit=0", "limit"),
+        ("/v1/credits?limit=201", "limit"),
+        ("/v1/credits?limit=1e2", "limit"),
+        ("/v1/credits?limit=", "limit"),
+        ("/v1/credits?order=newest", "order"),
+        ("/v1/credits?status=ACTIVE", "status"),
+        ("/v1/credits?vintage=20145", "vintage"),
+        ("/v1/credits?batch_id=9223372036854775808", "batch_id"),
+        ("/v1/credits?key=0x12", "key"),
+        ("/v1/credits?key=" + "0x" + "g" * 64, "key"),
+        ("/v1/credits?site=", "site"),
+        ("/v1/credits?site=" + "a" * 101, "site"),
+        ("/v1/transactions?contract_address=0x1", "contract_address"),
+        ("/v1/trades?traded_from=2024-01-01T00:00:00", "traded_from"),
+        ("/v1/trades?traded_from=0001-01-01T00:00:00%2B14:00", "traded_from"),
+        ("/v1/trades?traded_before=9999-12-31T23:59:59-14:00", "traded_before"),
+        ("/v1/trades?trade_type=swap", "trade_type"),
+        ("/v1/credits/1?full=true", "full"),
+        ("/v1/status?x=", "x"),
+        ("/livez?probe=1", "probe"),
+        ("/readyz?probe=1", "probe"),
+    ],
+)
+def test_a_parameter_that_cannot_be_used(client: TestClient, url: str, name: str) -> None:
+    document = problem(client.get(url), 422, "bad-request")
+    assert document["errors"] == [
+        {"place": "query", "name": name, "message": document["errors"][0]["message"]}  # type: ignore[index]
+    ]
+
+
+def test_two_wrong_parameters_are_both_named(client: TestClient) -> None:
+    document = problem(client.get("/v1/credits?limit=0&colour=green"), 422, "bad-request")
+    assert sorted(item["name"] for item in document["errors"]) == ["colour", "limit"]  # type: ignore[attr-defined]
+
+
+def test_what_is_too_long_is_refused(client: TestClient) -> None:
+    problem(client.get("/v1/credits?site=" + "a" * 5000), 414, "query-too-long")
+    body = b"x" * (etag.BODY_BYTES_MAX + 1)
+    problem(client.request("GET", "/v1/credits", content=body), 413, "body-too-large")
+
+
+def test_a_defect_is_a_problem_without_its_insides(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret insides")
+
+    monkeypatch.setattr("api.credits.queries.list_credits", fail)
+    answer = client.get("/v1/credits")
+    problem(answer, 500, "internal-error")
+    assert "secret" not in answer.text
+
+
+def test_a_database_that_is_down(tmp_path: Path) -> None:
+    # Port 1 of the loopback: nothing listens there.
+    settings = settings_for(tmp_path, database_url="mysql+pymysql://me:secret@127.0.0.1:1/books")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        for path in ("/v1/credits", "/v1/credits/1", "/v1/status", "/readyz"):
+            answer = client.get(path)
+            problem(answer, 503, "database-down")
+            assert answer.headers["Retry-After"] == "5"
+            assert "secret" not in answer.text
+            assert "127.0.0.1" not in answer.text
+        assert client.get("/livez").json() == {"status": "alive"}
+
+
+def test_a_database_without_tables(tmp_path: Path) -> None:
+    with TestClient(create_app(settings_for(tmp_path))) as client:
+        problem(client.get("/v1/credits"), 503, "schema-missing")
+        problem(client.get("/readyz"), 503, "schema-missing")
+
+
+def test_a_mirror_that_has_not_begun(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    database = Database(settings.database_url)
+    database.upgrade()
+    database.close()
+    with TestClient(create_app(settings)) as client:
+        assert client.get("/v1/credits").json() == {
+            "items": [],
+            "next_cursor": None,
+            "as_of_block": None,
+            "finality": {"rule": "finalized", "final_block": None},
+        }
+        problem(client.get("/readyz"), 503, "node-down")
+
+
+def test_a_node_that_is_down(books: Path) -> None:
+    settings = settings_for(
+        books.parent, database_url=f"sqlite:///{books}", rpc_url="http://127.0.0.1:1/secret-key"
+    )
+    with TestClient(create_app(settings)) as client:
+        answer = client.get("/readyz")
+        problem(answer, 503, "node-down")
+        assert "secret-key" not in answer.text
+        assert client.get("/v1/credits").status_code == 200  # the books answer without a node
+
+
+@pytest.mark.parametrize("path", ["/v1/credits", "/v1/credits/1", "/v1/status", "/openapi.json"])
+def test_an_unchanged_answer_is_not_sent_again(client: TestClient, path: str) -> None:
+    first = client.get(path)
+    tag = first.headers["ETag"]
+    assert tag.startswith('"')
+    assert first.headers["Cache-Control"] == "no-cache"
+    for given in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+        again = client.get(path, headers={"If-None-Match": given})
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+        assert "Content-Type" not in again.headers
+    changed = client.get(path, headers={"If-None-Match": '"other"'})
+    assert changed.content == first.content
+
+
+def test_tags_tell_answers_apart(client: TestClient) -> None:
+    tags = {client.get(f"/v1/credits?limit={limit}").headers["ETag"] for limit in (1, 2, 3)}
+    assert len(tags) == 3
+    assert "ETag" not in client.get("/v1/credits/none").headers
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/credits", "/v1/credits/1", "/livez", "/v1/nothing", "/v1/status?x=1"]
+)
+def test_head_is_get_without_the_body(client: TestClient, path: str) -> None:
+    get, head = client.get(path), client.head(path)
+    assert head.content == b""
+    assert head.status_code == get.status_code
+    for name in ("Content-Length", "Content-Type", "ETag", "Link", "Allow"):
+        if name == "Content-Length" and get.status_code >= 400:
+            continue  # the request id differs in nothing but its digits
+        assert head.headers.get(name) == get.headers.get(name)
+
+
+def test_a_request_id_is_kept_when_it_is_one(client: TestClient) -> None:
+    kept = client.get("/livez", headers={"X-Request-Id": "job-7.abc"})
+    assert kept.headers["X-Request-Id"] == "job-7.abc"
+    for bad in ("a b", "x" * 65, "<script>", ""):
+        made = client.get("/livez", headers={"X-Request-Id": bad})
+        assert made.headers["X-Request-Id"] != bad
+        assert len(made.headers["X-Request-Id"]) == 32
+
+
+def test_no_other_site_may_read(client: TestClient) -> None:
+    answer = client.get("/v1/credits", headers={"Origin": "https://elsewhere.example"})
+    assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_links_do_not_follow_a_forged_host(client: TestClient) -> None:
+    answer = client.get("/v1/credits?limit=1", headers={"Host": "evil.example"})
+    assert "evil" not in answer.headers["Link"]

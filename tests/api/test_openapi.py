@@ -1,0 +1,92 @@
+"""The description of the API is true: answers and problems fit it, and no route is left out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.api.conftest import key_of
+from tests.api.schemas import mismatches
+
+ANSWERED = (
+    "/v1/credits",
+    "/v1/credits/1",
+    "/v1/credits/" + key_of(50),
+    "/v1/transactions",
+    "/v1/contracts?with_abi=true",
+    "/v1/trades",
+    "/v1/status",
+    "/livez",
+)
+REFUSED = (
+    "/v1/credits?unknown=1",
+    "/v1/credits/none",
+    "/v1/credits/1?x=1",
+    "/v1/transactions?limit=0",
+    "/v1/contracts?cursor=x",
+    "/v1/trades?traded_from=noon",
+    "/v1/status?x=1",
+    "/livez?x=1",
+    "/readyz?x=1",
+    "/readyz",
+)
+
+
+@pytest.fixture(scope="module")
+def document(client: TestClient) -> dict[str, Any]:
+    """The description, as served."""
+    return dict(client.get("/openapi.json").json())
+
+
+def described(document: dict[str, Any], url: str, status: int, media_type: str) -> Any:
+    path = url.partition("?")[0]
+    if path.startswith("/v1/credits/"):
+        path = "/v1/credits/{credit_id}"
+    return document["paths"][path]["get"]["responses"][str(status)]["content"][media_type]["schema"]
+
+
+@pytest.mark.parametrize("url", ANSWERED)
+def test_an_answer_fits_its_description(
+    client: TestClient, document: dict[str, Any], url: str
+) -> None:
+    answer = client.get(url)
+    assert answer.status_code == 200
+    schema = described(document, url, 200, "application/json")
+    assert mismatches(answer.json(), schema, document) == []
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_a_problem_fits_its_description(
+    client: TestClient, document: dict[str, Any], url: str
+) -> None:
+    answer = client.get(url)
+    assert answer.status_code in (404, 422, 503)
+    schema = described(document, url, answer.status_code, "application/problem+json")
+    assert mismatches(answer.json(), schema, document) == []
+
+
+def test_every_route_has_an_answer_above(document: dict[str, Any]) -> None:
+    asked = {url.partition("?")[0] for url in ANSWERED + REFUSED}
+    for path in document["paths"]:
+        assert path in asked or path.replace("{credit_id}", "1") in asked
+
+
+def test_the_framework_has_no_errors_of_its_own(document: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in json.dumps(document)
+    for path, methods in document["paths"].items():
+        assert set(methods) == {"get"}, path
+        for status, response in methods["get"]["responses"].items():
+            media_type = "application/json" if status == "200" else "application/problem+json"
+            assert set(response["content"]) == {media_type}, (path, status)
+
+
+def test_every_parameter_and_field_is_described(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for parameter in methods["get"].get("parameters", []):
+            assert parameter.get("description"), (path, parameter["name"])
+    for name, schema in document["components"]["schemas"].items():
+        for field, item in schema.get("properties", {}).items():
+            assert item.get("description") or "$ref" in item, (name, field)
