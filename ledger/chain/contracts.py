@@ -171,10 +171,13 @@ class CarbonCredit(_Contract):
         found = self._views("statusOf", [[batch_id] for batch_id in batch_ids], block)
         return [int(values[0]) for values in found]
 
-    def evidence_roots_of(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[str]:
-        """Return the evidence roots of several batches."""
-        found = self._views("evidenceRootOf", [[batch_id] for batch_id in batch_ids], block)
-        return [_hex(values[0]) for values in found]
+    def batches_of_evidence_roots(
+        self, roots: Sequence[str], block: int | str = "latest"
+    ) -> list[int]:
+        """Return the batches that were issued on evidence roots; 0 where there is none."""
+        arguments = [[bytes.fromhex(root[2:])] for root in roots]
+        found = self._views("batchOfEvidenceRoot", arguments, block)
+        return [int(values[0]) for values in found]
 
     def balances_of(
         self, holders: Sequence[tuple[str, int]], block: int | str = "latest"

@@ -1,0 +1,253 @@
+"""``truetonne credits issue | transfer | retire | cancel``: planned, sent, and confirmed by the mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import DryRun, Invocation, command
+from cli.output import Table
+from ledger.errors import BadInput
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from cli.flow import Flow
+    from ledger.holdings import Holding
+
+Project = Annotated[str, typer.Option("--project", help="Code of the project.")]
+From = Annotated[
+    datetime,
+    typer.Option("--from", formats=["%Y-%m-%d"], metavar="DATE", help="First legal day of the period."),
+]
+To = Annotated[
+    datetime,
+    typer.Option("--to", formats=["%Y-%m-%d"], metavar="DATE", help="The day after its last."),
+]
+Credit = Annotated[
+    str, typer.Argument(metavar="ID", help="A serial, a batch SITE-VINTAGE-NUMBER, or an issuance key.")
+]
+Amount = Annotated[int, typer.Option("--amount", metavar="KG", help="How much, in whole kilograms.")]
+Holder = Annotated[
+    str | None,
+    typer.Option(
+        "--holder", metavar="ACCOUNT", help="Whose units; not needed when one account of ours holds enough."
+    ),
+]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Return when it is sent; `truetonne index run` confirms it later.")
+]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands to the group ``credits``."""
+    command(group, "issue")(issue)
+    command(group, "transfer")(transfer)
+    command(group, "retire")(retire)
+    command(group, "cancel")(cancel)
+
+
+def issue(
+    run: Invocation,
+    project: Project,
+    start: From,
+    end: To,
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
+) -> None:
+    """Issue the reductions of a period as credits: one batch for each vintage in it."""
+    from cli.flow import open_flow
+    from ledger import issuance
+    from ledger.chain import intents
+    from ledger.readings.period import reductions_for
+    from ledger.reductions.manifest import report
+
+    period = (start.date(), end.date())
+    with open_flow(run.settings) as flow:
+        flow.mirror()
+        if dry_run:
+            with flow.db.read() as session:
+                reports = [report(item) for item in reductions_for(session, project, *period)]
+            run.output.result(
+                {"dry_run": True, "issuances": reports},
+                *(f"would issue {item['issued_kg']} kg, vintage {item['vintage']}" for item in reports),
+            )
+            return
+        planned = issuance.plan_issuance(flow.chain, project, *period)
+        issuance.submit_planned(flow.chain, project)
+        keys = [item.key for item in planned]
+        if not no_wait:
+            flow.confirm(keys)
+        with flow.db.read() as session:
+            rows = [
+                {
+                    **report(item.reduction),
+                    "key": item.key,
+                    "serials": _serials(session, item.key),
+                    "transaction": intents.get(session, item.key).tx_hash,
+                    "state": intents.get(session, item.key).state.value,
+                }
+                for item in planned
+            ]
+    run.output.result(
+        {"project": project, "issuances": rows},
+        Table(
+            ("vintage", "issued kg", "serials", "transaction", "state"),
+            [
+                (row["vintage"], row["issued_kg"], row["serials"], row["transaction"], row["state"])
+                for row in rows
+            ],
+            right=frozenset({"issued kg"}),
+        ),
+    )
+
+
+def transfer(
+    run: Invocation,
+    credit: Credit,
+    amount: Amount,
+    to: Annotated[str, typer.Option("--to", metavar="ACCOUNT", help="The receiving account.")],
+    holder: Holder = None,
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
+) -> None:
+    """Transfer credits to another account."""
+    from ledger.holdings import plan_transfer
+
+    def plan(session: Session, flow: Flow, holding: Holding) -> str:
+        return plan_transfer(session, flow.chain, holding, _account(flow, to))
+
+    _act(run, "transfer", credit, amount, holder, plan, dry_run, no_wait)
+
+
+def retire(
+    run: Invocation,
+    credit: Credit,
+    amount: Amount,
+    beneficiary: Annotated[str, typer.Option("--beneficiary", help="For whom the credits are used up.")],
+    reason: Annotated[str, typer.Option("--reason", help="What they compensate.")],
+    country: Annotated[
+        str, typer.Option("--country", help="The beneficiary's country, two letters (ISO 3166-1).")
+    ] = "",
+    holder: Holder = None,
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
+) -> None:
+    """Retire credits, for ever, on behalf of a beneficiary."""
+    from ledger.holdings import details_of, plan_retirement
+
+    details = details_of(beneficiary, reason, country)
+
+    def plan(session: Session, flow: Flow, holding: Holding) -> str:
+        return plan_retirement(session, flow.chain, holding, details)
+
+    _act(run, "retire", credit, amount, holder, plan, dry_run, no_wait)
+
+
+def cancel(
+    run: Invocation,
+    credit: Credit,
+    amount: Amount,
+    reason: Annotated[str, typer.Option("--reason", help="Why the credits are withdrawn.")],
+    holder: Holder = None,
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
+) -> None:
+    """Cancel credits: their holder withdraws them without using them."""
+    from ledger.holdings import plan_cancellation
+
+    if not reason.strip():
+        raise BadInput("a cancellation names its reason")
+
+    def plan(session: Session, flow: Flow, holding: Holding) -> str:
+        return plan_cancellation(session, flow.chain, holding, reason)
+
+    _act(run, "cancel", credit, amount, holder, plan, dry_run, no_wait)
+
+
+def _act(
+    run: Invocation,
+    verb: str,
+    credit: str,
+    amount_kg: int,
+    holder: str | None,
+    plan: Callable[[Session, Flow, Holding], str],
+    dry_run: bool,
+    no_wait: bool,
+) -> None:
+    from cli.flow import open_flow
+    from ledger.chain import intents
+    from ledger.chain.events import CREDIT
+    from ledger.holdings import holding_of
+
+    with open_flow(run.settings) as flow:
+        flow.mirror()
+        named = _account(flow, holder) if holder is not None else None
+        with flow.db.read() as session:
+            holding = holding_of(session, flow.chain, credit, amount_kg, named)
+        document: dict[str, Any] = {
+            "action": verb,
+            "batch": str(holding.batch_id),
+            "holder": holding.holder,
+            "amount_kg": str(amount_kg),
+        }
+        if dry_run:
+            shown = f"would {verb} {amount_kg} kg of {credit}, held by {holding.holder}"
+            run.output.result({**document, "dry_run": True}, shown)
+            return
+        key = flow.db.run(lambda session: plan(session, flow, holding))
+        flow.chain.sender.submit(key, CREDIT)
+        if not no_wait:
+            flow.confirm([key])
+        with flow.db.read() as session:
+            document |= intents.as_row(intents.get(session, key))
+            if verb == "retire":
+                document["retirement"] = _retirement(session, key)
+    line = f"{verb}: {amount_kg} kg of {credit}, {document['state']} in {document['transaction']}"
+    details = document.get("retirement")
+    if details:
+        line += f", retirement {details['retirement_id']}, serials {details['serials']}"
+    run.output.result(document, line)
+
+
+def _account(flow: Flow, text: str) -> str:
+    from ledger.chain.signers import resolve_account
+
+    return resolve_account(text, flow.chain.deployment.chain_id)
+
+
+def _serials(session: Session, key: str) -> str | None:
+    from sqlalchemy import select
+
+    from ledger.models import CreditBatch, CreditSite
+
+    query = (
+        select(CreditBatch, CreditSite.code)
+        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+        .where(CreditBatch.key == key)
+    )
+    row = session.execute(query).one_or_none()
+    if row is None:
+        return None
+    batch, code = row
+    return f"{code}-{batch.vintage}-{batch.ordinal}-1-{batch.issued_kg}"
+
+
+def _retirement(session: Session, key: str) -> dict[str, str] | None:
+    from sqlalchemy import select
+
+    from ledger.models import CreditRetirement
+
+    found = session.scalars(select(CreditRetirement).where(CreditRetirement.key == key)).first()
+    if found is None:
+        return None
+    last = found.first_serial + found.amount_kg - 1
+    return {
+        "retirement_id": str(found.retirement_id),
+        "serials": f"{found.first_serial}-{last}",
+        "beneficiary": found.beneficiary,
+        "reason": found.reason,
+    }

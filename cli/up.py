@@ -1,0 +1,150 @@
+"""``truetonne up``: node if local, mirror, jobs and API in one process, until Ctrl-C ends all of it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.command import Invocation, command
+from ledger.errors import TruetonneError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from cli.flow import Flow
+
+NodePort = Annotated[
+    int, typer.Option("--node-port", help="Port of the local node; 0 takes a free one.", min=0, max=65535)
+]
+_JOIN_SECONDS_MAX = 30.0
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands."""
+    command(root, "up")(up)
+    jobs = _jobs_group()
+    root.add_typer(jobs, name="jobs")
+
+
+def _jobs_group() -> typer.Typer:
+    from cli.command import command_group
+
+    group = command_group("Run the periodic jobs.")
+    command(group, "run")(run_jobs)
+    return group
+
+
+def up(run: Invocation, node_port: NodePort = 0) -> int:
+    """Start the local node, the mirror, the jobs and the API, and stay until Ctrl-C."""
+    from api.app import create_app
+    from api.server import ApiServer
+    from cli.deploying import ensure_deployed
+    from cli.flow import flow_on
+    from ledger.chain.shared_node import node_for
+    from ledger.db import Database
+    from ledger.jobs import scheduler
+
+    _log_to_stderr()
+    settings = run.settings
+    settings.home.mkdir(parents=True, exist_ok=True)
+    stop = _stop_on_signal()
+    # The port first: when it is taken, nothing else has been started yet.
+    server = ApiServer(create_app(settings), settings.api_host, settings.api_port)
+    try:
+        db = Database(settings.database_url)
+        try:
+            db.upgrade()
+        finally:
+            db.close()
+        with node_for(settings, node_port or None) as rpc_url:
+            if settings.local_chain:
+                run.output.note("deploying the contracts, if they are not")
+                ensure_deployed(settings, rpc_url)
+            with flow_on(settings, rpc_url) as flow:
+                mirror = _Mirror(flow, stop)
+                jobs = scheduler(settings, flow.chain)
+                mirror.start()
+                jobs.start()
+                server.start()
+                run.output.result(
+                    {"api": server.url, "node": rpc_url, "database": _shown(run)},
+                    f"API    {server.url}/openapi.json",
+                    f"node   {rpc_url}",
+                    f"books  {_shown(run)}",
+                    "Ctrl-C ends all of it.",
+                )
+                sys.stdout.flush()
+                stop.wait()
+                run.output.note("ending")
+                jobs.shutdown(wait=True)
+                mirror.join(_JOIN_SECONDS_MAX)
+        if mirror.trouble is not None:
+            raise mirror.trouble
+    finally:
+        server.stop()
+    return 0
+
+
+def run_jobs(run: Invocation) -> int:
+    """Run the periodic jobs in a process of their own, until Ctrl-C."""
+    from cli.flow import open_flow
+    from ledger.jobs import scheduler
+
+    _log_to_stderr()
+    stop = _stop_on_signal()
+    with open_flow(run.settings) as flow:
+        jobs = scheduler(run.settings, flow.chain)
+        jobs.start()
+        names = [str(job.trigger) for job in jobs.get_jobs()]
+        run.output.result({"jobs": names}, f"{len(names)} jobs run; Ctrl-C ends them.")
+        sys.stdout.flush()
+        stop.wait()
+        jobs.shutdown(wait=True)
+    return 0
+
+
+class _Mirror(threading.Thread):
+    """The mirror in a thread; what stops it stops everything, with its reason."""
+
+    def __init__(self, flow: Flow, stop: threading.Event) -> None:
+        super().__init__(name="mirror", daemon=True)
+        self._flow = flow
+        self._stop_event = stop
+        self.trouble: TruetonneError | None = None
+
+    def run(self) -> None:
+        try:
+            self._flow.indexer.follow(self._stop_event)
+        except TruetonneError as error:
+            self.trouble = error
+            self._stop_event.set()
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ask)
+    return stop
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+def _shown(run: Invocation) -> str:
+    from ledger.settings import redacted
+
+    return redacted(run.settings.database_url)
