@@ -60,7 +60,7 @@ def deploy(settings: Settings, rpc_url: str, network: str) -> None:
         "TRUETONNE_DATABASE_URL": _absolute(settings.database_url),
     }
     ended = subprocess.run(
-        ["sh", str(CHECKOUT / "dev"), "brownie", "run", "deploy"],
+        ["sh", str(CHECKOUT / "dev"), "brownie", "run", "deploy", "--network", "local"],
         cwd=CHECKOUT,
         env=environment,
         stdin=subprocess.DEVNULL,

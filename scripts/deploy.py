@@ -1,0 +1,315 @@
+"""Deploy the contracts, grant the roles, register the class, write the deployment file.
+
+``./dev brownie run deploy --network local`` with ``TRUETONNE_RPC_URL`` set works on a node that
+runs already and never resets it; ``--network sepolia`` and the others of ``networks.yaml`` are live
+networks. Every step looks first whether it is done, so a second run changes nothing and a run that
+was cut off is finished by the next.
+
+On chain 31337, without a keystore, Anvil's well-known accounts hold the roles. Elsewhere
+``TRUETONNE_KEYSTORE`` and ``TRUETONNE_KEYSTORE_PASSWORD_FILE`` give the keys, and these variables
+the rest; an account is an address:
+
+- ``TRUETONNE_DEPLOY_ADMIN``: who deploys, and administers from then on; needed when the keystore
+  holds several keys. ``scripts/grant_roles.py`` hands over to a timelock later.
+- ``TRUETONNE_DEPLOY_ISSUER``, ``_VERIFIER``, ``_OWNER``: three different parties.
+- ``TRUETONNE_DEPLOY_REGISTRAR``, ``_OPERATOR``, ``_PAUSER``: the admin, if not given. The
+  registrar's key must be at hand.
+- ``TRUETONNE_DEPLOY_CURRENCY``: the ERC-20 of settlement; on chain 31337 a test currency.
+- ``TRUETONNE_DEPLOY_WINDOW``: seconds before a settlement may be finalized (1 local, 3600 else).
+- ``TRUETONNE_DEPLOY_ADMIN_DELAY``: seconds that a change of admin waits (0 local, 172800 else).
+- ``TRUETONNE_DEPLOY_CLASS``, ``_METHODOLOGY``, ``_CLASS_CAP_KG``: the class that is registered.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eth_utils.address import is_address, to_checksum_address
+from eth_utils.crypto import keccak
+
+from ledger.errors import BadInput, DependencyDown, TruetonneError
+from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
+from scripts import create2
+from scripts.export_abi import slim
+
+ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to stand on a network. Accounts are Brownie's where a key is at hand."""
+
+    network: str
+    holders: Mapping[str, str]
+    """Address by role."""
+    keys: Mapping[str, Any]
+    """Brownie account by lower-case address."""
+    currency: str | None
+    """The ERC-20 of settlement; None deploys the test currency."""
+    window_s: int
+    admin_delay_s: int
+    class_code: str
+    methodology: str
+    class_cap_kg: int
+
+    def key(self, role: str) -> Any:
+        """Return the account that sends for a role.
+
+        Raises
+        ------
+        BadInput
+            If its key is not at hand.
+        """
+        address = self.holders[role]
+        if address.lower() not in self.keys:
+            raise BadInput(f"no key of the {role} {address}: put its file into the keystore folder")
+        return self.keys[address.lower()]
+
+
+def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: list[Any]) -> Plan:
+    """Read the plan from the environment.
+
+    Raises
+    ------
+    BadInput
+        If a role, a number or the currency is missing or wrong.
+    """
+    local = chain_id == LOCAL_CHAIN_ID
+    given = {
+        name.removeprefix("TRUETONNE_DEPLOY_").lower(): text
+        for name, text in environ.items()
+        if name.startswith("TRUETONNE_DEPLOY_") and text
+    }
+    for name in set(given) & {*ROLES, "currency"}:
+        if not is_address(given[name]):
+            raise BadInput(f"TRUETONNE_DEPLOY_{name.upper()} is not an address: {given[name]!r}")
+    if not local and "currency" not in given:
+        raise BadInput("set TRUETONNE_DEPLOY_CURRENCY to the ERC-20 of settlement on this network")
+    return Plan(
+        network=network,
+        holders=_holders(given, local, [each.address for each in keys]),
+        keys={each.address.lower(): each for each in keys},
+        currency=to_checksum_address(given["currency"]) if "currency" in given else None,
+        window_s=_number(given, "window", 1 if local else 3600),
+        admin_delay_s=_number(given, "admin_delay", 0 if local else 172_800),
+        class_code=given.get("class", "internal-CCER-01-002-V01"),
+        methodology=given.get("methodology", "CCER-01-002/V01"),
+        class_cap_kg=_number(given, "class_cap_kg", 10**12),
+    )
+
+
+def _holders(given: Mapping[str, str], local: bool, keys: list[str]) -> dict[str, str]:
+    if local and len(keys) > 8:  # Anvil's own accounts
+        anvil = dict(zip(("admin", "registrar", "issuer", "verifier", "owner"), keys, strict=False))
+        defaults = {**anvil, "operator": keys[7], "pauser": keys[8]}
+    else:
+        admin = given.get("admin") or (keys[0] if len(keys) == 1 else None)
+        if admin is None:
+            raise BadInput("set TRUETONNE_DEPLOY_ADMIN to the account of the keystore that deploys")
+        defaults = dict.fromkeys(("admin", "registrar", "operator", "pauser"), admin)
+    holders = {**defaults, **{role: given[role] for role in ROLES if role in given}}
+    missing = [f"TRUETONNE_DEPLOY_{role.upper()}" for role in ROLES if role not in holders]
+    if missing:
+        raise BadInput(f"set {', '.join(missing)}: issuer, verifier and owner are three parties")
+    three = {holders[role].lower() for role in ("issuer", "verifier", "owner")}
+    if len(three) < 3:
+        raise BadInput("issuer, verifier and owner must be three different accounts")
+    return {role: to_checksum_address(holders[role]) for role in ROLES}
+
+
+def _number(given: Mapping[str, str], name: str, default: int) -> int:
+    text = given.get(name, str(default))
+    if not text.isascii() or not text.isdigit():
+        raise BadInput(f"TRUETONNE_DEPLOY_{name.upper()} must be a whole number, found {text!r}")
+    return int(text)
+
+
+class Deployer:
+    """Brings a network to what a plan says, step by step, skipping what is done."""
+
+    def __init__(self, project: Any, web3: Any, plan: Plan, earlier: dict[str, Any]) -> None:
+        self.project = project
+        self.web3 = web3
+        self.plan = plan
+        self.earlier = earlier
+        """The contracts of the deployment file that is there, by name."""
+        self.salt = create2.salt()
+        self.contracts: dict[str, dict[str, Any]] = {}
+
+    def run(self) -> dict[str, Any]:
+        """Do all steps and return the deployment file's content."""
+        if not self.web3.eth.get_code(create2.FACTORY):
+            raise DependencyDown(
+                f"this chain lacks the CREATE2 factory {create2.FACTORY}: send its published "
+                "deployment transaction first (github.com/Arachnid/deterministic-deployment-proxy)"
+            )
+        plan, admin = self.plan, self.plan.holders["admin"]
+        credit = self.contract("CarbonCredit", [admin, plan.admin_delay_s])
+        currency = plan.currency or self.contract("TestCurrency", []).address
+        arguments = [admin, plan.admin_delay_s, currency, plan.window_s]
+        settlement = self.contract("VppSettlement", arguments)
+
+        self.grant(credit, credit.REGISTRAR_ROLE(), "registrar")
+        class_id = self.register_class(credit)
+        self.grant(credit, credit.issuerRole(class_id), "issuer")
+        self.grant(credit, credit.verifierRole(class_id), "verifier")
+        self.grant(credit, credit.PAUSER_ROLE(), "pauser")
+        self.grant(credit, credit.SUSPENDER_ROLE(), "pauser")
+        self.grant(settlement, settlement.OPERATOR_ROLE(), "operator")
+        self.grant(settlement, settlement.PAUSER_ROLE(), "pauser")
+
+        return {
+            "network": plan.network,
+            "chain_id": self.web3.eth.chain_id,
+            "genesis_hash": _hex(self.web3.eth.get_block(0)["hash"]),
+            "deployed_block": min(each["block"] for each in self.contracts.values()),
+            "contracts": self.contracts,
+            "accounts": {role: holder.lower() for role, holder in plan.holders.items()},
+            "class": {"id": class_id, "code": plan.class_code},
+        }
+
+    def contract(self, name: str, arguments: list[Any]) -> Any:
+        """Deploy a contract, or find it where this code and these arguments put it."""
+        build = self.project[name]._build
+        init_code = create2.init_code(build, arguments)
+        address = create2.address_of(self.salt, init_code)
+        if self.web3.eth.get_code(address):
+            block, tx_hash = self._birth(name, address)
+        else:
+            data = "0x" + (self.salt + init_code).hex()
+            sent = self.plan.key("admin").transfer(create2.FACTORY, 0, data=data)
+            block, tx_hash = sent.block_number, _hex(sent.txid)
+        code = bytes(self.web3.eth.get_code(address))
+        if code != create2.constructed(self._request, address, init_code):
+            raise DependencyDown(f"the code of {name} at {address} is not what was deployed")
+        self.contracts[name] = {
+            "address": address.lower(),
+            "constructor": create2.named_arguments(build, arguments),
+            "salt": _hex(self.salt),
+            "init_code_hash": _hex(keccak(init_code)),
+            "code_hash": _hex(keccak(code)),
+            "block": block,
+            "tx_hash": tx_hash,
+            "source_hash": slim(build)["sourceHash"],
+        }
+        return self.project[name].at(address)
+
+    def grant(self, contract: Any, role: Any, holder: str) -> None:
+        """Grant a role unless it is held."""
+        account = self.plan.holders[holder]
+        if not contract.hasRole(role, account):
+            contract.grantRole(role, account, {"from": self.plan.key("admin")})
+
+    def register_class(self, credit: Any) -> int:
+        """Register the class unless its code is taken, and return its id."""
+        plan = self.plan
+        if not credit.classOfCode(plan.class_code):
+            methodology_hash = keccak(text=plan.methodology)
+            terms = (plan.class_code, methodology_hash, plan.class_cap_kg)
+            credit.registerClass(*terms, {"from": plan.key("registrar")})
+        return int(credit.classOfCode(plan.class_code))
+
+    def _birth(self, name: str, address: str) -> tuple[int, str | None]:
+        """Return block and transaction in which a contract that is there already was deployed."""
+        known = self.earlier.get(name, {}).get("tx_hash")
+        receipt = known and self._request("eth_getTransactionReceipt", [known])
+        if receipt and self.earlier[name]["address"] == address.lower():
+            return int(receipt["blockNumber"], 16), known
+        # The constructors grant the admin's role: the first log is the deployment's.
+        query = {"address": address, "fromBlock": "0x0", "toBlock": "latest"}
+        logs = self._request("eth_getLogs", [query])
+        if logs:
+            return int(logs[0]["blockNumber"], 16), logs[0]["transactionHash"]
+        return self.web3.eth.block_number, None  # the test currency, which logs nothing
+
+    def _request(self, method: str, parameters: list[Any]) -> Any:
+        answer = self.web3.provider.make_request(method, parameters)
+        if "error" in answer:
+            raise DependencyDown(f"the node refused {method}: {answer['error'].get('message')}")
+        return answer["result"]
+
+
+def _hex(value: Any) -> str:
+    return value.lower() if isinstance(value, str) else "0x" + bytes(value).hex()
+
+
+def load_keys(accounts: Any, settings: Settings, chain_id: int) -> list[Any]:
+    """Return the accounts that can sign: the keystore's, or Anvil's well-known ones.
+
+    Raises
+    ------
+    BadInput
+        If the keystore or its password is missing or cannot be read.
+    """
+    if settings.keystore is None:
+        if chain_id != LOCAL_CHAIN_ID:
+            raise BadInput("set TRUETONNE_KEYSTORE and TRUETONNE_KEYSTORE_PASSWORD_FILE")
+        words = "test test test test test test test test test test test junk"
+        return list(accounts.from_mnemonic(words, count=10))
+    if settings.keystore_password_file is None or not settings.keystore_password_file.is_file():
+        raise BadInput("TRUETONNE_KEYSTORE_PASSWORD_FILE is not a file")
+    if not settings.keystore.is_dir():
+        raise BadInput(f"TRUETONNE_KEYSTORE is not a folder: {settings.keystore}")
+    password = settings.keystore_password_file.read_text(encoding="utf-8").rstrip("\r\n")
+    files = sorted(file for file in settings.keystore.iterdir() if not file.name.startswith("."))
+    try:
+        return [accounts.load(str(file.resolve()), password) for file in files]
+    except ValueError as error:
+        raise BadInput(f"a file of the keystore cannot be unlocked: {error}") from error
+
+
+def earlier_contracts(path: Path, genesis_hash: str) -> dict[str, Any]:
+    """Return the contracts of a deployment file on the same chain; none when there is no such."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return dict(raw["contracts"]) if raw.get("genesis_hash") == genesis_hash else {}
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write the deployment file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def record(settings: Settings, rpc_url: str) -> None:
+    """Store a row for each contract in ``smart_contracts``."""
+    from ledger.chain.book import Deployment
+    from ledger.chain.client import ChainClient
+    from ledger.chain.deployment import record as record_rows
+    from ledger.db import Database
+
+    database = Database(settings.database_url)
+    database.upgrade()
+    record_rows(database, ChainClient(rpc_url), Deployment.load(settings.deployment))
+
+
+def main() -> None:
+    from brownie import accounts, network, project, web3
+
+    rpc_url = web3.provider.endpoint_uri
+    active = network.show_active()
+    name = os.environ.get("TRUETONNE_NETWORK") or active
+    try:
+        if active == "development" and os.environ.get("TRUETONNE_RPC_URL"):
+            raise BadInput("TRUETONNE_RPC_URL is for a running node: add --network local")
+        choice = {"TRUETONNE_NETWORK": name, "TRUETONNE_RPC_URL": rpc_url}
+        settings = load_settings(None, {**os.environ, **choice})
+        chain_id = web3.eth.chain_id
+        keys = load_keys(accounts, settings, chain_id)
+        plan = make_plan(name, os.environ, chain_id, keys)
+        earlier = earlier_contracts(settings.deployment, _hex(web3.eth.get_block(0)["hash"]))
+        content = Deployer(project.get_loaded_projects()[0], web3, plan, earlier).run()
+        write(settings.deployment, content)
+        print(f"written: {settings.deployment}")
+        if active != "development" or os.environ.get("TRUETONNE_DATABASE_URL"):
+            record(settings, rpc_url)
+    except TruetonneError as error:
+        sys.exit(f"deploy: {error.message}")
