@@ -40,6 +40,7 @@ from ledger.models import (
     CreditSite,
     Issuance,
     Project,
+    Site,
     VppSettlementAccount,
     VppTradingRecord,
 )
@@ -117,7 +118,8 @@ def _prepare(settings: Settings, fresh: bool) -> None:
     state = settings.chain_folder / "state.json"
     try:
         if fresh:
-            db.drop_everything()
+            _check_only_ours(db)
+            db.drop_tables()
             state.unlink(missing_ok=True)
             settings.deployment.unlink(missing_ok=True)
         db.upgrade()
@@ -134,6 +136,21 @@ def _prepare(settings: Settings, fresh: bool) -> None:
             settings.deployment.unlink(missing_ok=True)
     finally:
         db.close()
+
+
+def _check_only_ours(db: Database) -> None:
+    """Refuse to drop a database that holds more than the demonstration."""
+    if db.current() is None:
+        return
+    with db.read() as session:
+        codes = set(session.scalars(select(Site.code)))
+    foreign = sorted(codes - {plant.site for plant in PLANTS})
+    if foreign:
+        raise BadInput(
+            f"the database holds more than the demonstration (site {foreign[0]!r}): it is not dropped; "
+            "name another database with database_url",
+            code="not-only-demo",
+        )
 
 
 def _import(run: Invocation, flow: Flow, story: Story) -> None:

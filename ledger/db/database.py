@@ -35,6 +35,7 @@ from ledger.db import engines
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.migrations import runner
+from ledger.models import Base
 from ledger.models.partitions import PartitionReport, ensure_partitions
 
 T = TypeVar("T")
@@ -250,6 +251,22 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def drop_tables(self) -> None:
+        """Drop every table of the schema with all its rows, for a new start of a demonstration.
+
+        Raises
+        ------
+        DependencyDown
+            The database does not answer.
+        """
+        engine = engines.create(self.url, lock_timeout_s=self.lock_timeout_s, migration=True)
+        try:
+            with self._translated(), engine.begin() as connection:
+                Base.metadata.drop_all(connection)
+                connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
+        finally:
+            engine.dispose()
 
     def ensure_partitions(self, today: date) -> list[PartitionReport]:
         """Add the partitions that will be needed; nothing happens on SQLite, which has none.
