@@ -1,0 +1,198 @@
+"""What the customer's tables show of the readings: energy by the hour, emissions by the day.
+
+Both are derived, and computed anew from ``meter_readings`` for every day that an import touched.
+Hours are of UTC, days are legal days of the site. Energy is rounded half away from zero to 0.001 kWh
+and emissions to 0.000001 t: these tables are for looking at, and nothing is credited from them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Column, Table, delete, insert
+from sqlalchemy.orm import Session
+
+from ledger.db import Database
+from ledger.models import (
+    CarbonEmission,
+    EmissionFactor,
+    EnergyConsumption,
+    EnergyProduction,
+    Site,
+)
+from ledger.readings.store import MeterState, fetch
+from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone
+from ledger.reductions.arithmetic import FACTOR_UNITS
+from ledger.units import decimal_half_up
+
+UNIT = "kWh"
+METHOD = "location_based"
+_DAY_S, _HOUR_S = 86400, 3600
+_RUN_DAYS = 31
+"""Days that are read at once, so that memory stays flat over years."""
+_SCALE = 36
+_KWH = _HOUR_S * 10**_SCALE
+"""Energy is summed in units of 1/_KWH kWh: a whole number for every reading that can be stored."""
+
+_SELECT = (
+    "SELECT start_s, duration_s, kind, value_digits, value_scale FROM meter_readings "
+    "WHERE meter_id = ? AND start_s >= ? AND start_s < ? AND quality = 'used' ORDER BY start_s"
+)
+Sums = dict[int, list[int]]
+"""Positive and negative energy by hour or day, in units of 1/_KWH kWh."""
+
+
+def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> None:
+    """Compute energy and emissions of a meter anew for the days that were touched."""
+    where = zone(site.time_zone)
+    factor = None
+    if site.inventory_factor_id is not None:
+        factor = session.get(EmissionFactor, site.inventory_factor_id)
+    for first, end in _runs(meter.touched_days):
+        from_s, to_s = first * _DAY_S, end * _DAY_S
+        days = _legal_days(from_s, to_s, where)
+        hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days)
+        _write_energy(db, session, meter, hours, from_s, to_s)
+        _write_emissions(session, meter, factor, days, by_day)
+    meter.touched_days.clear()
+
+
+def _runs(days: set[int]) -> Iterator[tuple[int, int]]:
+    """Yield runs of consecutive days of limited length, the end exclusive."""
+    first = last = None
+    for day in sorted(days):
+        if first is None or last is None:
+            first = day
+        elif day > last + 1 or day - first >= _RUN_DAYS:
+            yield first, last + 1
+            first = day
+        last = day
+    if first is not None and last is not None:
+        yield first, last + 1
+
+
+def _legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]]:
+    """Return the legal days that a range touches and one more, each with its first second."""
+    day, last = legal_day(from_s, where), legal_day(to_s - 1, where)
+    days = []
+    while day <= last + timedelta(days=1):
+        days.append((day, legal_day_start_s(day, where)))
+        day += timedelta(days=1)
+    return days
+
+
+def _summed(
+    db: Database,
+    session: Session,
+    meter_id: int,
+    hours_range: tuple[int, int],
+    days: list[tuple[date, int]],
+) -> tuple[Sums, Sums]:
+    starts = [start for _, start in days]
+    from_s, to_s = min(hours_range[0], starts[0]), max(hours_range[1], starts[-1])
+    hours: Sums = {}
+    by_day: Sums = {}
+    unit: dict[tuple[int, str, int], int] = {}
+    for start_s, duration_s, kind, digits, scale in fetch(
+        db, session, _SELECT, (meter_id, from_s, to_s)
+    ):
+        factor = unit.get((scale, kind, duration_s))
+        if factor is None:
+            seconds = duration_s if kind == "power" else _HOUR_S
+            factor = unit[scale, kind, duration_s] = 10 ** (_SCALE - scale) * seconds
+        energy = digits * factor
+        if hours_range[0] <= start_s < hours_range[1]:
+            hours.setdefault(start_s // _HOUR_S, [0, 0])[energy < 0] += abs(energy)
+        if starts[0] <= start_s < starts[-1]:
+            day = bisect_right(starts, start_s) - 1
+            by_day.setdefault(day, [0, 0])[energy < 0] += abs(energy)
+    return hours, by_day
+
+
+def _write_energy(
+    db: Database, session: Session, meter: MeterState, hours: Sums, from_s: int, to_s: int
+) -> None:
+    """Replace the hours of a range. A supplying meter consumes what it draws."""
+    tables: list[tuple[Any, Any, int, bool]] = [(EnergyConsumption, "consumption", 0, True)]
+    if meter.role.supplies:
+        tables = [
+            (EnergyProduction, "production", 0, True),
+            (EnergyConsumption, "consumption", 1, False),
+        ]
+    now = datetime.now(UTC)
+    for model, column, sign, zeros in tables:
+        _clear(session, model.__table__, meter.device_id, from_s, to_s)
+        rows = [
+            (meter.device_id, _kwh(sums[sign]), UNIT, utc_of(hour * _HOUR_S), now)
+            for hour, sums in hours.items()
+            if zeros or sums[sign]
+        ]
+        table = model.__table__
+        names = ("device_id", column, "unit", "recorded_at", "created_at")
+        encode = db.encoder(*(table.c[name] for name in names))
+        sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES (?,?,?,?,?)"
+        db.executemany(session, sql, (encode(row) for row in rows))
+
+
+def _write_emissions(
+    session: Session,
+    meter: MeterState,
+    factor: EmissionFactor | None,
+    days: list[tuple[date, int]],
+    by_day: Sums,
+) -> None:
+    """Replace the emissions of the energy that a device drew, by legal day."""
+    table = CarbonEmission.__table__
+    assert isinstance(table, Table)
+    _clear(session, table, meter.device_id, days[0][1], days[-1][1])
+    if factor is None:
+        return
+    kg_per_kwh = Fraction(factor.value) * FACTOR_UNITS[factor.unit]
+    sign = 1 if meter.role.supplies else 0
+    now = datetime.now(UTC)
+    rows = []
+    for place, sums in by_day.items():
+        if not sums[sign]:
+            continue
+        kwh = Fraction(sums[sign], _KWH)
+        rows.append(
+            {
+                "device_id": meter.device_id,
+                "emissions": decimal_half_up(kwh * kg_per_kwh / 1000, 6),
+                "calculation_method": METHOD,
+                "factors": {
+                    "factor": factor.code,
+                    "version": factor.version,
+                    "value": factor.value,
+                    "unit": factor.unit,
+                    "consumption_kwh": str(decimal_half_up(kwh, 9)),
+                },
+                "recorded_at": utc_of(days[place][1]),
+                "created_at": now,
+            }
+        )
+    if rows:
+        session.execute(insert(table), rows)
+
+
+def _clear(session: Session, table: Table, device_id: int, from_s: int, to_s: int) -> None:
+    recorded_at: Column[datetime] = table.c.recorded_at
+    session.execute(
+        delete(table).where(
+            table.c.device_id == device_id,
+            recorded_at >= utc_of(from_s),
+            recorded_at < utc_of(to_s),
+        )
+    )
+
+
+def _kwh(energy: int) -> Decimal:
+    """Return a sum as kWh with three decimals, rounded half away from zero; sums are never negative."""
+    unit = _KWH // 1000
+    return Decimal((2 * energy + unit) // (2 * unit)).scaleb(-3)

@@ -1,0 +1,319 @@
+"""One meter file into the database: one unit of work, so that nothing is ever half-written.
+
+Good rows are kept and bad ones are reported with line and column; a file that cannot be read as
+its source says is refused whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.db import Database
+from ledger.errors import BadInput, NotFound
+from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
+from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
+from ledger.readings.energy import refresh
+from ledger.readings.quality import Limits
+from ledger.readings.sources import RawReading, RowError, Source, read_rows
+from ledger.readings.store import MeterState, Tally, Writer, fetch
+from ledger.readings.tables import opened, sha256_of
+from ledger.readings.times import zone
+from ledger.reductions.records import Kind, Role
+
+PIECE_ROWS = 10_000
+ERRORS_MAX = 1_000
+"""Errors that a report names; the rest is counted."""
+
+Progress = Callable[[int, int | None], None]
+"""Called with the rows done so far, and their number in all where it is known."""
+
+
+@dataclass
+class ImportReport:
+    """What became of every row: ``read = new + unchanged + conflicts + rejected``."""
+
+    file_sha256: str
+    read: int = 0
+    new: int = 0
+    """Rows stored that contradict nothing."""
+    unchanged: int = 0
+    """Rows that were stored before, or stand in the file twice."""
+    conflicts: int = 0
+    """Rows stored that contradict another value of their time."""
+    rejected: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    """Of the rejected rows: line, column and message, at most ``ERRORS_MAX``."""
+    late: int = 0
+    """Of the stored rows: those whose period was issued before."""
+    missing: int = 0
+    """Of the stored rows: those without a value."""
+    outliers: int = 0
+    """Of the stored rows: those beyond what the device can do."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the ``import`` command prints."""
+        document: dict[str, Any] = {
+            "file_sha256": self.file_sha256,
+            "read": self.read,
+            "new": self.new,
+            "unchanged": self.unchanged,
+            "conflicts": self.conflicts,
+            "rejected": self.rejected,
+            "errors": self.errors,
+        }
+        if self.late:
+            document["late"] = self.late
+        return document
+
+
+def import_file(
+    db: Database,
+    site_code: str,
+    source_name: str,
+    path: Path,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Import a meter file.
+
+    Parameters
+    ----------
+    db
+        The database.
+    site_code, source_name
+        As the site file names them.
+    path
+        CSV in UTF-8, plain or gzipped.
+    dry_run
+        Do all of it and keep nothing.
+    progress
+        Called after every piece of the file.
+
+    Returns
+    -------
+    ImportReport
+        With the rows that were rejected, if any; for them nothing is raised.
+
+    Raises
+    ------
+    NotFound
+        There is no such site or source.
+    BadInput
+        The file as a whole cannot be used; nothing was imported.
+    """
+    path = Path(path)
+    digest = sha256_of(path)
+
+    def work(session: Session) -> ImportReport:
+        report = _import(db, session, site_code, source_name, path, digest, progress)
+        if dry_run:
+            session.rollback()
+        return report
+
+    return db.run(work)
+
+
+def _import(
+    db: Database,
+    session: Session,
+    site_code: str,
+    source_name: str,
+    path: Path,
+    digest: str,
+    progress: Progress | None,
+) -> ImportReport:
+    site, row = _site_and_source(session, site_code, source_name)
+    source = source_of(row)
+    meters = _meters(db, session, site, source)
+    log = _log(session, row.id, path, digest)
+    writer = Writer(db, session, source, log.id)
+    report, tally = ImportReport(digest), Tally()
+    unknown: dict[str, _Unknown] = {}
+    with opened(path) as table:
+        rows = read_rows(table, source, zone(site.time_zone), meters)
+        for piece in _pieces(rows):
+            by_meter: dict[str, list[RawReading]] = {}
+            for item in piece:
+                if isinstance(item, RowError):
+                    _reject(report, unknown, item)
+                else:
+                    by_meter.setdefault(item.device, []).append(item)
+            for code, readings in by_meter.items():
+                writer.write(meters[code], readings, tally)
+            report.read += len(piece)
+            if progress is not None:
+                progress(report.read, None)
+    for missed in unknown.values():
+        missed.finish()
+    for meter in meters.values():
+        refresh(db, session, site, meter)
+    _finish(report, tally, log)
+    session.flush()
+    return report
+
+
+def source_of(row: MeterSource) -> Source:
+    """Return a stored source as the reader wants it.
+
+    Raises
+    ------
+    BadInput
+        It is of a kind that this release does not read.
+    """
+    if row.kind is SourceKind.COUNTER:
+        raise BadInput(f"source {row.name}: cumulative counters are not read by this release")
+    return Source(
+        name=row.name,
+        kind=Kind.POWER if row.kind is SourceKind.POWER else Kind.ENERGY,
+        unit=row.unit,
+        interval_minutes=row.interval_minutes,
+        label_is_end=row.label is SourceLabel.END,
+        device_code=row.device_code,
+        device_column=row.device_column,
+        time_column=row.time_column,
+        value_column=row.value_column,
+        time_zone=row.time_zone,
+    )
+
+
+def _site_and_source(
+    session: Session, site_code: str, source_name: str
+) -> tuple[Site, MeterSource]:
+    site = session.scalars(select(Site).where(Site.code == site_code)).first()
+    if site is None:
+        raise NotFound(
+            f"no site {site_code!r}; apply its file first: truetonne site apply SITE.toml"
+        )
+    sources = session.scalars(select(MeterSource).where(MeterSource.site_id == site.id)).all()
+    for source in sources:
+        if source.name == source_name:
+            return site, source
+    known = ", ".join(sorted(source.name for source in sources)) or "none"
+    raise NotFound(f"site {site_code!r} has no source {source_name!r}; it has: {known}")
+
+
+def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[str, MeterState]:
+    """Return the site's meters by device code, locked against another import and an issuance."""
+    query = (
+        select(Meter, Device)
+        .join(Device, Device.id == Meter.device_id)
+        .where(Meter.site_id == site.id)
+        .order_by(Meter.id)
+        .with_for_update()
+    )
+    meters = {}
+    for meter, device in session.execute(query).all():
+        if source.device_code is not None and device.device_id != source.device_code:
+            continue
+        _check_alike(db, session, meter.id, device.device_id, source)
+        meters[device.device_id] = meter_state(session, meter, device, source)
+    return meters
+
+
+def meter_state(session: Session, meter: Meter, device: Device, source: Source) -> MeterState:
+    """Return what an import must know of a meter."""
+    rated = None if meter.rated_kw is None else Fraction(meter.rated_kw)
+    return MeterState(
+        id=meter.id,
+        device_id=device.id,
+        device_code=device.device_id,
+        role=Role(meter.role.value),
+        limits=Limits(rated, source.kind, source.interval_s),
+        issued=issued_periods(session, meter.project_id),
+    )
+
+
+def issued_periods(session: Session, project_id: int | None) -> list[tuple[int, int]]:
+    """Return the periods of a project's live issuances, in order."""
+    if project_id is None:
+        return []
+    query = select(Issuance.from_s, Issuance.to_s).where(
+        Issuance.project_id == project_id,
+        Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
+    )
+    return sorted((from_s, to_s) for from_s, to_s in session.execute(query).all())
+
+
+def _check_alike(db: Database, session: Session, meter_id: int, code: str, source: Source) -> None:
+    """Refuse to mix units, kinds or intervals on one meter: the same energy would count twice."""
+    sql = "SELECT kind, unit, duration_s FROM meter_readings WHERE meter_id = ? LIMIT 1"
+    for kind, unit, duration_s in fetch(db, session, sql, (meter_id,)):
+        mine = (source.kind.name.lower(), source.unit, source.interval_s)
+        if (kind, unit, duration_s) != mine:
+            raise BadInput(
+                f"source {source.name}: meter {code} has readings of {kind} in {unit} every "
+                f"{duration_s // 60} minutes, this file brings {mine[0]} in {mine[1]} every "
+                f"{mine[2] // 60}; one meter keeps one unit and interval: declare another device",
+                code="mixed-readings",
+            )
+
+
+def _log(session: Session, source_id: int, path: Path, digest: str) -> ImportFile:
+    log = ImportFile(
+        source_id=source_id,
+        file_name=path.name[:255],
+        file_sha256=digest,
+        rows_read=0,
+        rows_new=0,
+        rows_unchanged=0,
+        rows_conflict=0,
+        rows_rejected=0,
+        imported_at=datetime.now(UTC),
+    )
+    session.add(log)
+    session.flush()
+    return log
+
+
+def _pieces(rows: Iterable[RawReading | RowError]) -> Iterator[list[RawReading | RowError]]:
+    source = iter(rows)
+    while piece := list(islice(source, PIECE_ROWS)):
+        yield piece
+
+
+class _Unknown:
+    """Rows of a device that the site does not have: one error for all of them."""
+
+    def __init__(self, error: RowError, entry: dict[str, Any] | None) -> None:
+        self._error = error
+        self._entry = entry
+        self.count = 1
+
+    def finish(self) -> None:
+        """Write the number of rows into the message."""
+        if self._entry is not None:
+            rows = f" ({self.count} rows)" if self.count > 1 else ""
+            self._entry["message"] = (
+                f"{self._error.message}{rows}; add a [[device]] with this code, or leave it out"
+            )
+
+
+def _reject(report: ImportReport, unknown: dict[str, _Unknown], error: RowError) -> None:
+    report.rejected += 1
+    device = error.unknown_device
+    if device is not None and device in unknown:
+        unknown[device].count += 1
+        return
+    entry = None
+    if len(report.errors) < ERRORS_MAX:
+        entry = {"line": error.line, "column": error.column, "message": error.message}
+        report.errors.append(entry)
+    if device is not None and len(unknown) < ERRORS_MAX:
+        unknown[device] = _Unknown(error, entry)
+
+
+def _finish(report: ImportReport, tally: Tally, log: ImportFile) -> None:
+    report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
+    report.late, report.missing, report.outliers = tally.late, tally.missing, tally.outliers
+    log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
+    log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected

@@ -1,0 +1,92 @@
+"""The number in a meter file: from decimal text to an exact pair of integers.
+
+A value is ``digits / 10**scale`` in the base unit, kW for power and kWh for energy. Digits and scale
+follow the text: ``457.76`` in kW is (45776, 2); watts add 3 to the scale, megawatts take 3 away, and a
+scale below zero is multiplied out. Scientific notation is exact too: ``1.5e-3`` is (15, 4).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ledger.reductions.records import Kind
+
+UNITS: dict[Kind, dict[str, int]] = {
+    Kind.POWER: {"W": 3, "kW": 0, "MW": -3, "GW": -6},
+    Kind.ENERGY: {"Wh": 3, "kWh": 0, "MWh": -3, "GWh": -6},
+}
+"""What each unit adds to the scale: the power of ten from the base unit down to it."""
+
+TEXT_MAX = 64
+"""Characters of a number's text that are stored."""
+SCALE_MAX = 36
+"""Decimals that are kept: more than any number printed from a 64-bit float needs."""
+_DIGITS_END = 2**63
+_VALUE_END = 10**9
+_SCIENTIFIC = re.compile(r"([+-]?[0-9]*)\.?([0-9]*)[eE]([+-]?[0-9]{1,3})", re.ASCII)
+_NOT_PLAIN = re.compile(r"[^0-9.+-]", re.ASCII)
+
+
+def parse_value(text: str, unit_scale: int) -> tuple[int, int]:
+    """Return a number's digits and scale in the base unit.
+
+    Parameters
+    ----------
+    text
+        The number, without blanks around it.
+    unit_scale
+        From ``UNITS``.
+
+    Raises
+    ------
+    ValueError
+        With one line that says what is wrong: no number, not finite, too many digits, too large.
+    """
+    if len(text) > TEXT_MAX:
+        raise ValueError(f"a number of {len(text)} characters is longer than {TEXT_MAX}")
+    whole, _, part = text.partition(".")
+    scale = len(part) + unit_scale
+    try:
+        if _NOT_PLAIN.search(text):  # int() takes blanks, underscores and foreign digits
+            raise ValueError
+        digits = int(whole + part)
+    except ValueError:
+        digits, scale = _scientific(text)
+        scale += unit_scale
+    if scale < 0:
+        digits *= 10**-scale
+        scale = 0
+    if not -_DIGITS_END < digits < _DIGITS_END or scale > SCALE_MAX:
+        digits, scale = _shortened(text, digits, scale)
+    if not -_VALUE_END * 10**scale < digits < _VALUE_END * 10**scale:
+        raise ValueError(
+            f"{text!r} is beyond 1e9 kW or kWh: leave a value that does not exist empty"
+        )
+    return digits, scale
+
+
+def _scientific(text: str) -> tuple[int, int]:
+    match = _SCIENTIFIC.fullmatch(text)
+    if match is None or not (match[1].strip("+-") or match[2]):
+        raise ValueError(_complaint(text))
+    return int(match[1] + match[2]), len(match[2]) - int(match[3])
+
+
+def _shortened(text: str, digits: int, scale: int) -> tuple[int, int]:
+    """Drop zeros at the end of a value that does not fit otherwise."""
+    while scale > 0 and digits % 10 == 0:
+        digits //= 10
+        scale -= 1
+    if not -_DIGITS_END < digits < _DIGITS_END or scale > SCALE_MAX:
+        raise ValueError(
+            f"{text!r} has more digits than are kept exactly (18 digits, {SCALE_MAX} decimals)"
+        )
+    return digits, scale
+
+
+def _complaint(text: str) -> str:
+    if text.lower().strip("+-") in ("nan", "inf", "infinity", "null", "none", "na", "n/a"):
+        return f"{text!r} is not a number: leave a missing value empty"
+    if re.fullmatch(r"[+-]?[0-9.]*,[0-9]+", text):
+        return f"{text!r} has a comma: write the decimal point as a point"
+    return f"{text[:40]!r} is not a number"

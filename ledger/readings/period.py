@@ -1,0 +1,331 @@
+"""A project's readings and factor of one legal period, as the arithmetic wants them.
+
+A monitoring period is ``[from, to)`` in legal dates of the site, inside one calendar year: one
+vintage. A period over New Year is split. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger import models
+from ledger.errors import BadInput, NotFound, Refused
+from ledger.models.evidence import IssuanceState, ReadingQuality
+from ledger.readings.quality import loaded
+from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
+from ledger.reductions.arithmetic import compute
+from ledger.reductions.records import (
+    Calibration,
+    Factor,
+    Kind,
+    Meter,
+    Purpose,
+    Reading,
+    Reduction,
+    ReductionInputs,
+    Role,
+)
+
+
+def split_by_vintage(start: date, end: date) -> list[tuple[date, date]]:
+    """Return the parts of a period that lie in one calendar year each.
+
+    Raises
+    ------
+    BadInput
+        The period is empty.
+    """
+    if start >= end:
+        raise BadInput(
+            f"the period from {start} to {end} is empty: the end is exclusive and comes later"
+        )
+    parts = []
+    while start < end:
+        part_end = min(end, date(start.year + 1, 1, 1))
+        parts.append((start, part_end))
+        start = part_end
+    return parts
+
+
+def reductions_for(session: Session, project_code: str, start: date, end: date) -> list[Reduction]:
+    """Compute the reductions of a period, one for each vintage; write nothing.
+
+    The first carry comes from the issuances before the period. What one part leaves is carried
+    into the next only when it is a deficit: a positive carry ends with its vintage.
+
+    Raises
+    ------
+    NotFound
+        There is no such project.
+    BadInput
+        The period is empty.
+    Refused
+        A rule of the ledger forbids to issue for the period.
+    """
+    reductions: list[Reduction] = []
+    for part_start, part_end in split_by_vintage(start, end):
+        inputs = load_period(session, project_code, part_start, part_end)
+        if reductions:
+            inputs = replace(inputs, carry_in_kg=min(reductions[-1].carry_out_kg, Fraction(0)))
+        reductions.append(compute(inputs))
+    return reductions
+
+
+def load_period(
+    session: Session,
+    project_code: str,
+    start: date,
+    end: date,
+    *,
+    enforce: bool = True,
+    carry_in_kg: Fraction | None = None,
+    lock: bool = False,
+) -> ReductionInputs:
+    """Return all that a reduction depends on.
+
+    Parameters
+    ----------
+    start, end
+        Legal dates of the site within one calendar year; ``end`` is exclusive.
+    enforce
+        False for a look at a period that will not be issued, however empty it is.
+    carry_in_kg
+        None: what the issuances before the period left.
+    lock
+        Lock the project's meters until the unit of work ends, against an import.
+
+    Raises
+    ------
+    NotFound
+        There is no such project.
+    BadInput
+        The period is empty or runs over New Year.
+    Refused
+        The project has no meter, or a meter that no source feeds.
+    """
+    if split_by_vintage(start, end) != [(start, end)]:
+        raise BadInput(
+            f"the period from {start} to {end} runs over New Year: one period, one vintage"
+        )
+    project, site, factor = _project(session, project_code)
+    where = zone(site.time_zone)
+    from_s, to_s = legal_day_start_s(start, where), legal_day_start_s(end, where)
+    if carry_in_kg is None:
+        carry_in_kg = _carry(session, project, start, from_s)
+    return ReductionInputs(
+        program=project.program,
+        project=project.code,
+        site=site.code,
+        methodology=project.methodology,
+        methodology_version=project.methodology_version,
+        vintage=start.year,
+        zone=site.time_zone,
+        tzdata=TZDATA_VERSION,
+        from_date=start,
+        to_date=end,
+        from_s=from_s,
+        to_s=to_s,
+        factor=_factor(factor),
+        completeness_min=_plain(project.completeness_min),
+        meters=tuple(_meters(session, project, where, from_s, to_s, lock=lock)),
+        carry_in_kg=carry_in_kg,
+        enforce=enforce,
+    )
+
+
+def meter_ids(session: Session, serials: Iterable[str]) -> dict[str, int]:
+    """Return the row numbers of meters by serial."""
+    query = select(models.Meter.serial, models.Meter.id).where(
+        models.Meter.serial.in_(list(serials))
+    )
+    return {serial: id_ for serial, id_ in session.execute(query).all()}
+
+
+def _project(
+    session: Session, code: str
+) -> tuple[models.Project, models.Site, models.EmissionFactor]:
+    query = (
+        select(models.Project, models.Site, models.EmissionFactor)
+        .join(models.Site, models.Site.id == models.Project.site_id)
+        .join(models.EmissionFactor, models.EmissionFactor.id == models.Project.factor_id)
+        .where(models.Project.code == code)
+    )
+    found = session.execute(query).first()
+    if found is None:
+        known = ", ".join(session.scalars(select(models.Project.code)).all()) or "none"
+        raise NotFound(f"no project {code!r}; there is: {known}. Projects come from site files")
+    return found[0], found[1], found[2]
+
+
+def _factor(row: models.EmissionFactor) -> Factor:
+    return Factor(
+        code=row.code,
+        version=row.version,
+        purpose=Purpose(row.purpose.value),
+        value=row.value,
+        unit=row.unit,
+        source=row.source,
+        verified=row.verified,
+        sha256=row.content_sha256,
+        data_year=row.data_year,
+    )
+
+
+def _carry(session: Session, project: models.Project, start: date, from_s: int) -> Fraction:
+    """Return what the last issuance before the period left.
+
+    A deficit is carried until it is paid; a positive carry only within one vintage, one factor
+    version and one methodology version.
+    """
+    query = (
+        select(models.Issuance)
+        .where(
+            models.Issuance.project_id == project.id,
+            models.Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
+            models.Issuance.to_s <= from_s,
+        )
+        .order_by(models.Issuance.to_s.desc())
+        .limit(1)
+    )
+    last = session.scalars(query).first()
+    if last is None:
+        return Fraction(0)
+    carry = Fraction(last.carry_out_kg)
+    methodology = json.loads(last.manifest)["methodology"]
+    same = (
+        last.vintage == start.year
+        and last.factor_id == project.factor_id
+        and methodology == {"id": project.methodology, "version": project.methodology_version}
+    )
+    return carry if same else min(carry, Fraction(0))
+
+
+def _meters(
+    session: Session,
+    project: models.Project,
+    where: ZoneInfo,
+    from_s: int,
+    to_s: int,
+    *,
+    lock: bool,
+) -> Iterable[Meter]:
+    query = (
+        select(models.Meter, models.Device.device_id)
+        .join(models.Device, models.Device.id == models.Meter.device_id)
+        .where(models.Meter.project_id == project.id)
+        .order_by(models.Meter.serial)
+    )
+    rows = session.execute(query.with_for_update() if lock else query).all()
+    if not rows:
+        raise Refused(
+            f"project {project.code} has no meter; declare a [[device]] with role generation, "
+            "import or export in its site file",
+            code="no-meter",
+        )
+    sources = session.scalars(
+        select(models.MeterSource).where(models.MeterSource.site_id == project.site_id)
+    ).all()
+    for row, device_code in rows:
+        readings = _readings(session, row.id, from_s, to_s)
+        kind, unit, interval_s = _shape(session, row, device_code, sources)
+        yield Meter(
+            serial=row.serial,
+            device_code=device_code,
+            role=Role(row.role.value),
+            kind=kind,
+            unit=unit,
+            interval_s=interval_s,
+            rated_kw=None if row.rated_kw is None else _plain(row.rated_kw),
+            calibration=_calibration(row, where),
+            readings=readings,
+        )
+
+
+def _readings(session: Session, meter_id: int, from_s: int, to_s: int) -> tuple[Reading, ...]:
+    table = models.MeterReading
+    query = (
+        select(
+            table.start_s,
+            table.duration_s,
+            table.kind,
+            table.text,
+            table.value_digits,
+            table.value_scale,
+            table.quality,
+            table.reason,
+        )
+        .where(
+            table.meter_id == meter_id,
+            table.start_s >= from_s,
+            table.start_s < to_s,
+            # What came late belongs to a correction, never into a root.
+            table.quality != ReadingQuality.LATE,
+        )
+        .order_by(table.start_s, table.text)
+    )
+    return tuple(
+        Reading(
+            start_s,
+            start_s + duration_s,
+            int(Kind[kind.name]),
+            int(loaded(quality.value, reason)),
+            digits or 0,
+            scale or 0,
+            text,
+        )
+        for start_s, duration_s, kind, text, digits, scale, quality, reason in session.execute(
+            query
+        )
+    )
+
+
+def _shape(
+    session: Session,
+    meter: models.Meter,
+    device_code: str,
+    sources: Iterable[models.MeterSource],
+) -> tuple[Kind, str, int]:
+    """Return kind, unit and interval of a meter: of its readings, else of the source that feeds it."""
+    table = models.MeterReading
+    query = (
+        select(table.kind, table.unit, table.duration_s).where(table.meter_id == meter.id).limit(1)
+    )
+    found = session.execute(query).first()
+    if found is not None:
+        return Kind[found[0].name], found[1], found[2]
+    for source in sources:
+        if source.device_code in (None, device_code):
+            return Kind[source.kind.name], source.unit, source.interval_minutes * 60
+    raise Refused(
+        f"meter {meter.serial} has no reading and no [[source]] that feeds it; declare one or take "
+        f"device {device_code} out of the project",
+        code="no-source",
+    )
+
+
+def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:
+    """Return a meter's calibration; the file's days are legal days, the last one included."""
+    end = None if row.calibrated_to is None else row.calibrated_to + timedelta(days=1)
+    return Calibration(
+        accuracy_class=row.accuracy_class,
+        calibrated=row.calibrated,
+        from_s=None
+        if row.calibrated_from is None
+        else legal_day_start_s(row.calibrated_from, where),
+        to_s=None if end is None else legal_day_start_s(end, where),
+    )
+
+
+def _plain(value: Decimal) -> str:
+    """Return a decimal without zeros at its end, never in scientific notation."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

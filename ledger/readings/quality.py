@@ -1,0 +1,146 @@
+"""What becomes of a reading: used, missing, outlier, superseded or late, each with its reason.
+
+The answer is a function of all rows of a slot (one meter, one start) and of the meter, and not of
+the order in which they arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from ledger.models.evidence import ReadingQuality
+from ledger.reductions.records import Kind, Quality, Role
+
+SECONDS_PER_HOUR = 3600
+OUTLIER_ABOVE = Fraction(12, 10)
+OUTLIER_BELOW = Fraction(-2, 10)
+"""Shares of the rated power beyond which a reading claims nothing; the limits themselves pass."""
+
+REASONS: dict[Quality, str | None] = {
+    Quality.USED: None,
+    Quality.USED_IN_CONFLICT: "claims least of several values",
+    Quality.MISSING: "no value in the file",
+    Quality.OUTLIER_ABOVE: "above 1.2 x rated power",
+    Quality.OUTLIER_BELOW: "below -0.2 x rated power",
+    Quality.SUPERSEDED_IN_CONFLICT: "another value of the same time claims less",
+    Quality.SUPERSEDED_SAME_VALUE: "same value, written in another way",
+    Quality.SUPERSEDED_EMPTY: "another row has a value for the same time",
+    Quality.LATE: "arrived after the period was issued",
+}
+"""The reason as stored, one for each quality; with the stored quality it gives the number back."""
+
+_STORED: dict[int, ReadingQuality] = {
+    1: ReadingQuality.USED,
+    2: ReadingQuality.MISSING,
+    3: ReadingQuality.OUTLIER,
+    4: ReadingQuality.SUPERSEDED,
+    5: ReadingQuality.LATE,
+}
+
+Value = tuple[int, int] | None
+"""Digits and scale, or None when the text is empty."""
+
+
+def stored(quality: Quality) -> tuple[str, str | None]:
+    """Return a quality as the columns ``quality`` and ``reason``."""
+    return _STORED[quality // 100].value, REASONS[quality]
+
+
+_LOADED: dict[tuple[str, str | None], Quality] = {stored(quality): quality for quality in Quality}
+
+
+def loaded(quality: str, reason: str | None) -> Quality:
+    """Return a quality from its two columns.
+
+    Raises
+    ------
+    KeyError
+        The columns were not written by this version.
+    """
+    return _LOADED[quality, reason]
+
+
+@dataclass
+class Limits:
+    """The limits of a meter beyond which a reading is an outlier; without a rated power, none.
+
+    Parameters
+    ----------
+    rated_kw
+        Rated power, kW.
+    kind
+        What the readings are: an energy is compared with the rated power over its interval.
+    interval_s
+        Length of an interval in seconds.
+    """
+
+    rated_kw: Fraction | None
+    kind: Kind
+    interval_s: int
+    _by_scale: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def judge(self, digits: int, scale: int) -> Quality:
+        """Return ``USED``, or which kind of outlier a value is."""
+        if self.rated_kw is None:
+            return Quality.USED
+        limits = self._by_scale.get(scale)
+        if limits is None:
+            limits = self._by_scale[scale] = self._at(scale)
+        if digits < limits[0]:
+            return Quality.OUTLIER_BELOW
+        return Quality.OUTLIER_ABOVE if digits > limits[1] else Quality.USED
+
+    def _at(self, scale: int) -> tuple[int, int]:
+        """Return the lowest and the highest digits of a scale that pass."""
+        assert self.rated_kw is not None
+        full = self.rated_kw * 10**scale
+        if self.kind is Kind.ENERGY:
+            full = full * self.interval_s / SECONDS_PER_HOUR
+        low, high = full * OUTLIER_BELOW, full * OUTLIER_ABOVE
+        return -(-low.numerator // low.denominator), high.numerator // high.denominator
+
+
+def judge_one(value: Value, limits: Limits) -> Quality:
+    """Return the quality of the only row of a slot."""
+    return Quality.MISSING if value is None else limits.judge(*value)
+
+
+def judge_slot(
+    rows: Sequence[tuple[str, Value]], role: Role, limits: Limits
+) -> tuple[list[Quality], bool]:
+    """Return the quality of each row of a slot, in their order, and whether they are in conflict.
+
+    The lowest value is taken for supply, the highest for consumption; whether that one is an
+    outlier is asked afterwards, so that a second value never rescues a slot.
+
+    Parameters
+    ----------
+    rows
+        Text and value of each row; no text stands twice.
+    role, limits
+        Of the meter.
+    """
+    valued = [(text, value) for text, value in rows if value is not None]
+    if not valued:
+        return [Quality.MISSING] * len(rows), False
+    top = max(scale for _, (_, scale) in valued)
+    size = {text: digits * 10 ** (top - scale) for text, (digits, scale) in valued}
+    least = min(size.values()) if role.supplies else max(size.values())
+    conflict = min(size.values()) != max(size.values())
+    # Of several spellings of the same value the shortest stands, whichever came first.
+    chosen = min((text for text in size if size[text] == least), key=lambda text: (len(text), text))
+    qualities = []
+    for text, value in rows:
+        if value is None:
+            qualities.append(Quality.SUPERSEDED_EMPTY)
+        elif text == chosen:
+            judged = limits.judge(*value)
+            in_conflict = conflict and judged is Quality.USED
+            qualities.append(Quality.USED_IN_CONFLICT if in_conflict else judged)
+        elif size[text] == least:
+            qualities.append(Quality.SUPERSEDED_SAME_VALUE)
+        else:
+            qualities.append(Quality.SUPERSEDED_IN_CONFLICT)
+    return qualities, conflict
