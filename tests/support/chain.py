@@ -1,0 +1,315 @@
+"""A deployed pair of contracts on a real Anvil, and the acts of its parties, for tests.
+
+Transactions are sent from Anvil's unlocked accounts and mined at once. ``PARTIES`` says who is who.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from eth_abi.abi import encode as abi_encode
+from eth_utils.crypto import keccak
+
+from ledger.chain.abi import artifact
+from ledger.chain.book import DeployedContract, Deployment
+from ledger.chain.client import ChainClient, Receipt
+from ledger.chain.contracts import (
+    claim_tuple,
+    claim_typed_data,
+    encode_call,
+    retirement_tuple,
+)
+from ledger.chain.events import (
+    CREDIT,
+    SETTLEMENT,
+    ZERO_HASH,
+    Claim,
+    RetirementDetails,
+    decode,
+)
+from ledger.chain.layout import canonical_type
+from ledger.chain.signers import ANVIL_ROLES, anvil_address, anvil_signer
+from ledger.settlement.words import PackedBatch, Trade, pack
+
+PARTIES = {name: anvil_address(number) for name, number in ANVIL_ROLES.items()}
+CURRENCY = "TestCurrency"
+CLASS_CODE = "internal-CCER-01-002-V01"
+METHODOLOGY = "CCER-01-002/V01"
+SITE_CODE = "lhb-wind"
+CAP_KG = 10**12
+WINDOW_S = 1
+GAS_DEPLOY = 12_000_000
+GAS_CALL = 5_000_000
+FIRST_PERIOD_S = 1_388_530_800  # 2014-01-01 in Europe/Paris
+PERIOD_S = 86_400
+
+OPERATOR_ROLE = keccak(text="OPERATOR_ROLE")
+PAUSER_ROLE = keccak(text="PAUSER_ROLE")
+REGISTRAR_ROLE = keccak(text="REGISTRAR_ROLE")
+SUSPENDER_ROLE = keccak(text="SUSPENDER_ROLE")
+
+
+def class_role(name: str, class_id: int) -> bytes:
+    """Return the role of an issuer or a verifier of a class."""
+    return keccak(abi_encode(["string", "uint32"], [name, class_id]))
+
+
+def send(
+    client: ChainClient, sender: str, to: str | None, data: str, gas: int = GAS_CALL
+) -> Receipt:
+    """Send a transaction from an unlocked account, mined at once; failed ones are not refused."""
+    message = {"from": sender, "data": data, "gas": hex(gas)}
+    if to is not None:
+        message["to"] = to
+    tx_hash = client.request("eth_sendTransaction", [message])
+    until = time.monotonic() + 10
+    while (receipt := client.receipt(tx_hash)) is None:  # Anvil answers before it has mined
+        assert time.monotonic() < until, tx_hash
+        time.sleep(0.001)
+    return receipt
+
+
+def deploy_contracts(client: ChainClient, network: str = "local") -> Deployment:
+    """Deploy currency, credit and settlement contract, grant the roles, register class and site."""
+    genesis = client.block(0)
+    assert genesis is not None
+    first = client.block_number() + 1
+    admin = PARTIES["admin"]
+    currency = _create(client, CURRENCY, {})
+    credit = _create(client, CREDIT, {"admin": admin, "adminDelay": 0})
+    settlement = _create(
+        client,
+        SETTLEMENT,
+        {"admin": admin, "adminDelay": 0, "currency_": currency.address, "window_": WINDOW_S},
+    )
+    deployment = Deployment(
+        network=network,
+        chain_id=client.chain_id(),
+        genesis_hash=genesis.hash,
+        deployed_block=first,
+        contracts={item.name: item for item in (currency, credit, settlement)},
+        accounts=dict(PARTIES),
+        class_id=1,
+        class_code=CLASS_CODE,
+    )
+    chain = TestChain(client, deployment)
+    chain.set_up()
+    return deployment
+
+
+def _create(client: ChainClient, name: str, arguments: dict[str, Any]) -> DeployedContract:
+    compiled = artifact(name)
+    constructor = next((item for item in compiled.abi if item["type"] == "constructor"), None)
+    inputs = constructor["inputs"] if constructor else []
+    types = [canonical_type(item) for item in inputs]
+    values = [arguments[item["name"]] for item in inputs]
+    data = compiled.bytecode + abi_encode(types, values).hex()
+    receipt = send(client, PARTIES["admin"], None, data, GAS_DEPLOY)
+    assert receipt.status == 1 and receipt.contract_address is not None, name
+    code = client.code(receipt.contract_address)
+    return DeployedContract(
+        name=name,
+        address=receipt.contract_address,
+        constructor=arguments,
+        salt=ZERO_HASH,
+        init_code_hash="0x" + keccak(bytes.fromhex(data[2:])).hex(),
+        code_hash="0x" + keccak(bytes.fromhex(code[2:])).hex(),
+        block=receipt.block_number,
+        tx_hash=receipt.tx_hash,
+        source_hash=compiled.source_hash,
+    )
+
+
+@dataclass
+class TestChain:
+    """The acts of the parties. Every act is one transaction in a block of its own."""
+
+    __test__ = False
+
+    client: ChainClient
+    deployment: Deployment
+    keys: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def act(
+        self, sender: str, contract: str, function: str, arguments: Sequence[Any], must: bool = True
+    ) -> Receipt:
+        """Call a function; ``must=False`` lets it fail, and mines the failure."""
+        address = self.deployment.contracts[contract].address
+        data = encode_call(contract, function, arguments)
+        receipt = send(self.client, PARTIES.get(sender, sender), address, data)
+        assert not must or receipt.status == 1, (contract, function, arguments)
+        return receipt
+
+    def new_key(self) -> str:
+        """Return a key that no earlier one of this chain equals."""
+        return "0x" + keccak(text=f"key {next(self.keys)}").hex()
+
+    def mine(self, blocks: int = 2) -> None:
+        """Mine empty blocks; two make everything before them final."""
+        self.client.request("anvil_mine", [hex(blocks)])
+
+    def head_hash(self) -> str:
+        """Return the hash of the latest block."""
+        head = self.client.block("latest")
+        assert head is not None
+        return head.hash
+
+    def reorganise(self, depth: int, transactions: Sequence[tuple[dict[str, str], int]] = ()) -> None:
+        """Replace the last blocks by others of the same height, and assert that it happened.
+
+        ``transactions`` are unsigned ones with the offset of the block that shall hold them.
+        """
+        before = self.client.block("latest")
+        pairs = [[transaction, offset] for transaction, offset in transactions]
+        self.client.request("anvil_reorg", [depth, pairs])
+        after = self.client.block("latest")
+        assert before is not None and after is not None
+        assert after.number == before.number and after.hash != before.hash
+
+    def roll_back(self, depth: int) -> None:
+        """Take the last blocks away, and assert that it happened."""
+        before = self.client.block_number()
+        self.client.request("anvil_rollback", [depth])  # hexadecimal text would do nothing
+        assert self.client.block_number() == before - depth
+
+    def transaction(
+        self, sender: str, contract: str, function: str, arguments: Sequence[Any]
+    ) -> dict[str, str]:
+        """Return a transaction that is not sent yet, for ``reorganise``."""
+        return {
+            "from": PARTIES[sender],
+            "to": self.deployment.contracts[contract].address,
+            "data": encode_call(contract, function, arguments),
+            "gas": hex(GAS_CALL),
+        }
+
+    # ------------------------------------------------------------------ set-up
+
+    def set_up(self) -> None:
+        """Grant the roles; register class 1, project 1 and site 1."""
+        for contract, role, party in (
+            (CREDIT, REGISTRAR_ROLE, "registrar"),
+            (CREDIT, class_role("ISSUER_ROLE", 1), "issuer"),
+            (CREDIT, class_role("VERIFIER_ROLE", 1), "verifier"),
+            (CREDIT, PAUSER_ROLE, "pauser"),
+            (CREDIT, SUSPENDER_ROLE, "pauser"),
+            (SETTLEMENT, OPERATOR_ROLE, "operator"),
+            (SETTLEMENT, PAUSER_ROLE, "pauser"),
+        ):
+            self.act("admin", contract, "grantRole", [role, PARTIES[party]])
+        self.act("registrar", CREDIT, "registerClass", [CLASS_CODE, keccak(text=METHODOLOGY), CAP_KG])
+        self.act("registrar", CREDIT, "registerProject", [1, PARTIES["owner"], SITE_CODE])
+        self.act("registrar", CREDIT, "registerSite", [1, SITE_CODE])
+
+    # ----------------------------------------------------------------- credits
+
+    def claim(self, kg: int, day: int, **changes: Any) -> Claim:
+        """Return a claim for one day of site 1, counted from the first."""
+        key = self.new_key()
+        claim = Claim(
+            key=key,
+            class_id=1,
+            project_id=1,
+            site_id=1,
+            amount=kg,
+            period_start=FIRST_PERIOD_S + day * PERIOD_S,
+            period_end=FIRST_PERIOD_S + (day + 1) * PERIOD_S,
+            evidence_root="0x" + keccak(text=f"root {key}").hex(),
+            evidence_total=kg,
+            manifest_hash="0x" + keccak(text=f"manifest {key}").hex(),
+            methodology_hash="0x" + keccak(text=METHODOLOGY).hex(),
+            recipient=PARTIES["owner"],
+            deadline=2**40,
+        )
+        return replace(claim, **changes)
+
+    def issue_arguments(self, claim: Claim) -> list[Any]:
+        """Return the arguments of ``issue``, signed by the verifier."""
+        address = self.deployment.credit.address
+        message = claim_typed_data(claim, self.deployment.chain_id, address)
+        signature = anvil_signer(ANVIL_ROLES["verifier"]).sign_typed_data(message)
+        return [claim_tuple(claim), PARTIES["verifier"], signature]
+
+    def issue(self, kg: int, day: int, **changes: Any) -> int:
+        """Issue a batch to the owner; return its number."""
+        arguments = self.issue_arguments(self.claim(kg, day, **changes))
+        receipt = self.act("issuer", CREDIT, "issue", arguments)
+        events = [decode(CREDIT, log) for log in receipt.logs]
+        return int(next(event for event in events if event.name == "Issued").args.batch_id)
+
+    def transfer(self, giver: str, taker: str, batch_id: int, kg: int, must: bool = True) -> Receipt:
+        """Move units of a batch."""
+        arguments = [PARTIES[giver], PARTIES[taker], batch_id, kg, b""]
+        return self.act(giver, CREDIT, "safeTransferFrom", arguments, must)
+
+    def transfer_batch(self, giver: str, taker: str, units: Sequence[tuple[int, int]]) -> Receipt:
+        """Move units of several batches in one event."""
+        ids, amounts = [item[0] for item in units], [item[1] for item in units]
+        arguments = [PARTIES[giver], PARTIES[taker], ids, amounts, b""]
+        return self.act(giver, CREDIT, "safeBatchTransferFrom", arguments)
+
+    def retire_arguments(self, batch_id: int, kg: int, **changes: Any) -> list[Any]:
+        """Return the arguments of ``retire``."""
+        details = RetirementDetails(
+            "Kindergarten Süd 绿", "year 2015", "DE", FIRST_PERIOD_S, FIRST_PERIOD_S + 9, ZERO_HASH
+        )
+        details = replace(details, **changes)
+        return [bytes.fromhex(self.new_key()[2:]), batch_id, kg, retirement_tuple(details)]
+
+    def retire(
+        self, holder: str, batch_id: int, kg: int, must: bool = True, **changes: Any
+    ) -> Receipt:
+        """Retire units of a batch."""
+        return self.act(holder, CREDIT, "retire", self.retire_arguments(batch_id, kg, **changes), must)
+
+    def cancel(self, holder: str, batch_id: int, kg: int, must: bool = True) -> Receipt:
+        """Cancel units of a batch."""
+        arguments = [bytes.fromhex(self.new_key()[2:]), batch_id, kg, "meter replaced"]
+        return self.act(holder, CREDIT, "cancel", arguments, must)
+
+    # -------------------------------------------------------------- settlement
+
+    def deposit(self, account: str, cents: int) -> Receipt:
+        """Give test money to an account and pay it into the escrow."""
+        units = cents  # the test currency has two decimals
+        spender = self.deployment.settlement.address
+        self.act(account, CURRENCY, "mint", [PARTIES[account], units])
+        self.act(account, CURRENCY, "approve", [spender, units])
+        return self.act(account, SETTLEMENT, "deposit", [PARTIES[account], units])
+
+    def withdraw(self, account: str, cents: int, must: bool = True) -> Receipt:
+        """Take money out of the escrow."""
+        return self.act(account, SETTLEMENT, "withdraw", [PARTIES[account], cents], must)
+
+    def propose(self, trades: Sequence[Trade], must: bool = True) -> tuple[PackedBatch, Receipt]:
+        """Propose a settlement batch."""
+        packed = pack(trades)
+        key = bytes.fromhex(self.new_key()[2:])
+        arguments = [key, list(packed.accounts), list(packed.words)]
+        return packed, self.act("operator", SETTLEMENT, "proposeBatch", arguments, must)
+
+    def finalize(self, batch_id: int, packed: PackedBatch, must: bool = True) -> Receipt:
+        """Finalise a proposal after its window."""
+        self.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
+        arguments = [batch_id, list(packed.accounts), list(packed.nets)]
+        return self.act("operator", SETTLEMENT, "finalizeBatch", arguments, must)
+
+    def cancel_batch(self, batch_id: int, packed: PackedBatch, must: bool = True) -> Receipt:
+        """Cancel a proposal."""
+        arguments = [
+            batch_id,
+            list(packed.accounts),
+            list(packed.nets),
+            list(packed.words),
+            "wrong day",
+        ]
+        return self.act("operator", SETTLEMENT, "cancelBatch", arguments, must)
+
+
+def trade(seq: int, buyer: str, seller: str, quantity_milli: int, price_e4: int) -> Trade:
+    """Return a trade between two parties."""
+    return Trade(seq, PARTIES[buyer], PARTIES[seller], quantity_milli, price_e4)
