@@ -53,8 +53,8 @@ library TradeMarks {
         uint256 marked = self.bitmap[index];
         if (marking) {
             uint256 twice = marked & bits;
-            uint256 lowest = twice & (~twice + 1);
             if (twice != 0) {
+                uint256 lowest = twice & (~twice + 1);
                 revert IVppSettlement.AlreadySettled(uint64(index << 8 | Math.log2(lowest)));
             }
             self.bitmap[index] = marked | bits;
