@@ -57,7 +57,7 @@ class SchemaMissing(DependencyDown):
 
 
 class UnitOfWork(Session):
-    """A session that cannot be committed by those who use it."""
+    """A session that cannot be committed by those who use it; ``info["database"]`` is its database."""
 
     def commit(self) -> None:
         """Refuse: the unit of work is committed where it was begun."""
@@ -294,7 +294,7 @@ class Database:
             _folder_of(self.url)
         with (
             self._translated(),
-            UnitOfWork(engine, expire_on_commit=False) as session,
+            UnitOfWork(engine, expire_on_commit=False, info={"database": self}) as session,
             session.begin(),
         ):
             session.connection()

@@ -105,7 +105,7 @@ class VppResource(Base):
         Index("idx_vpp_resources_type", "type"),
         Index("idx_vpp_resources_status", "status"),
         options(
-            "Something that produces, stores or shifts energy.", writer=NO_WRITER, origin=CUSTOMER
+            "Something that produces, stores or shifts energy.", writer="ledger.sites", origin=CUSTOMER
         ),
     )
 
@@ -194,7 +194,7 @@ class VppResourceAssociation(Base):
     updated_at: Mapped[datetime] = updated_at()
 
     __table_args__ = (
-        options("The share of a resource in a plant.", writer=NO_WRITER, origin=CUSTOMER),
+        options("The share of a resource in a plant.", writer="ledger.sites", origin=CUSTOMER),
     )
 
 

@@ -216,11 +216,15 @@ def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[
         if source.device_code is not None and device.device_id != source.device_code:
             continue
         _check_alike(db, session, meter.id, device.device_id, source)
-        meters[device.device_id] = meter_state(session, meter, device, source)
+        meters[device.device_id] = meter_state(
+            session, meter, device, source.kind, source.interval_s
+        )
     return meters
 
 
-def meter_state(session: Session, meter: Meter, device: Device, source: Source) -> MeterState:
+def meter_state(
+    session: Session, meter: Meter, device: Device, kind: Kind, interval_s: int
+) -> MeterState:
     """Return what an import must know of a meter."""
     rated = None if meter.rated_kw is None else Fraction(meter.rated_kw)
     return MeterState(
@@ -228,7 +232,7 @@ def meter_state(session: Session, meter: Meter, device: Device, source: Source) 
         device_id=device.id,
         device_code=device.device_id,
         role=Role(meter.role.value),
-        limits=Limits(rated, source.kind, source.interval_s),
+        limits=Limits(rated, kind, interval_s),
         issued=issued_periods(session, meter.project_id),
     )
 

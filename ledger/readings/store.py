@@ -35,7 +35,7 @@ _INSERT = (
     "INSERT INTO meter_readings (meter_id, start_s, duration_s, kind, text, unit, value_digits, "
     "value_scale, quality, conflict, reason, file_id, line) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
-_UPDATE = "UPDATE meter_readings SET quality = ?, conflict = ?, reason = ? WHERE id = ?"
+UPDATE = "UPDATE meter_readings SET quality = ?, conflict = ?, reason = ? WHERE id = ?"
 _INSERT_DATA = (
     "INSERT INTO device_data (device_id, metric_name, value, unit, recorded_at, created_at) "
     "VALUES (?,?,?,?,?,?)"
@@ -139,7 +139,7 @@ class Writer:
                 tally.missing += quality is Quality.MISSING
                 tally.outliers += quality // 100 == 3
         self._db.executemany(self._session, _INSERT, inserts)
-        self._db.executemany(self._session, _UPDATE, updates)
+        self._db.executemany(self._session, UPDATE, updates)
         self._write_data(meter, [row for slot in slots.values() for row in slot.new])
 
     def _compared(

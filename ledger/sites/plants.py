@@ -1,0 +1,99 @@
+"""Virtual power plants, their strategies and the markets of a site file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from ledger.models import (
+    Device,
+    VppDefinition,
+    VppResource,
+    VppResourceAssociation,
+    VppSettlementAccount,
+    VppTradingStrategy,
+)
+from ledger.models.trading import StrategyType
+from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType, VppStatus
+from ledger.sites.site_file import DeviceSpec, SiteFile, VppSpec
+
+Put = Callable[..., Any]
+"""``put(model, key, values, label, initial)`` of an application."""
+_KINDS = (
+    ("wind", ResourceType.WIND),
+    ("pv", ResourceType.SOLAR),
+    ("solar", ResourceType.SOLAR),
+    ("battery", ResourceType.BATTERY),
+    ("storage", ResourceType.BATTERY),
+)
+
+
+def apply_plants(
+    put: Put,
+    file: SiteFile,
+    devices: Mapping[str, Device],
+    resolve_account: Callable[[str], str],
+) -> None:
+    """Make or change the plants, strategies and accounts of a file."""
+    plants = {spec.code: _plant(put, spec, resolve_account) for spec in file.vpps}
+    specs = {spec.code: spec for spec in file.devices}
+    for vpp in file.vpps:
+        for code in vpp.devices:
+            _resource(put, plants[vpp.code], vpp, devices[code], specs[code])
+    for strategy in file.strategies:
+        key = {"vpp_id": plants[strategy.vpp].id, "strategy_name": strategy.name}
+        values = {"strategy_type": StrategyType(strategy.type), "status": VppStatus.ACTIVE}
+        put(VppTradingStrategy, key, values, f"strategy {strategy.vpp}/{strategy.name}")
+    for market in file.markets:
+        address = resolve_account(market.account)
+        put(
+            VppSettlementAccount,
+            {"market": market.name},
+            {"address": address},
+            f"market {market.name}",
+        )
+
+
+def _plant(put: Put, spec: VppSpec, resolve_account: Callable[[str], str]) -> VppDefinition:
+    values = {
+        "name": spec.name,
+        "total_capacity": spec.total_capacity,
+        "status": VppStatus.ACTIVE,
+    }
+    plant: VppDefinition = put(VppDefinition, {"vpp_id": spec.code}, values, f"vpp {spec.code}")
+    account = {"address": resolve_account(spec.account)}
+    put(VppSettlementAccount, {"vpp_id": plant.id}, account, f"account of vpp {spec.code}")
+    return plant
+
+
+def _resource(
+    put: Put, plant: VppDefinition, vpp: VppSpec, device: Device, spec: DeviceSpec
+) -> None:
+    assert spec.rated_kw is not None  # checked with the file
+    resource: VppResource = put(
+        VppResource,
+        {"resource_id": spec.code},
+        {
+            "name": device.name,
+            "type": _kind_of(spec),
+            "capacity": spec.rated_kw.quantize(Decimal("0.001")),
+            "unit": "kW",
+            "location": device.location,
+            "status": ResourceStatus.ACTIVE,
+        },
+        f"resource {spec.code}",
+    )
+    key = {"vpp_id": plant.id, "resource_id": resource.id}
+    share = {"allocation_ratio": Decimal(1), "role": AssociationRole.PRIMARY}
+    joined = {"associated_at": datetime.now(UTC)}
+    put(VppResourceAssociation, key, share, f"share of {spec.code} in {vpp.code}", joined)
+
+
+def _kind_of(spec: DeviceSpec) -> ResourceType:
+    name = spec.type.lower()
+    for word, kind in _KINDS:
+        if word in name:
+            return kind
+    return ResourceType.LOAD if spec.role in ("load", "import") else ResourceType.GENERATOR

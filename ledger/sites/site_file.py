@@ -1,0 +1,387 @@
+"""What a site file says, checked key by key: one frozen record for each table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from ledger.errors import BadInput
+from ledger.readings.numbers import UNITS
+from ledger.readings.sources import INTERVALS, unit_scale
+from ledger.readings.times import OFFSET, zone
+from ledger.reductions.arithmetic import FACTOR_UNITS
+from ledger.reductions.records import Kind, Purpose, Role
+from ledger.sites.document import Document, Table
+
+TABLES = {
+    "site": False,
+    "factor": True,
+    "project": False,
+    "device": True,
+    "source": True,
+    "vpp": True,
+    "strategy": True,
+    "market": True,
+}
+"""Known tables, and whether each may stand several times."""
+
+STRATEGIES = ("arbitrage", "peak_shaving", "load_following", "frequency_regulation")
+COUNTER = "counter"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSpec:
+    """``[site]``."""
+
+    code: str
+    name: str
+    time_zone: str
+    country: str
+    inventory_factor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FactorSpec:
+    """``[[factor]]``."""
+
+    code: str
+    version: str
+    purpose: str
+    value: str
+    unit: str
+    source: str
+    data_year: int | None
+    verified: bool
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the content, 64 digits: another content is another version."""
+        content = {name: getattr(self, name) for name in self.__slots__}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSpec:
+    """``[project]``."""
+
+    code: str
+    methodology: str
+    methodology_version: str
+    factor: str
+    factor_version: str | None
+    program: str
+    completeness_min: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """``[[device]]``."""
+
+    code: str
+    name: str
+    type: str
+    location: str | None
+    rated_kw: Decimal | None
+    meter_serial: str
+    role: str
+    accuracy_class: str | None
+    calibrated: bool
+    calibrated_from: date | None
+    calibrated_to: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """``[[source]]``."""
+
+    name: str
+    kind: str
+    unit: str
+    interval_minutes: int
+    label: str
+    device: str | None
+    device_column: str | None
+    time_column: str
+    value_column: str
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class VppSpec:
+    """``[[vpp]]``; capacity in kW."""
+
+    code: str
+    name: str
+    total_capacity: Decimal
+    account: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StrategySpec:
+    """``[[strategy]]``."""
+
+    vpp: str
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSpec:
+    """``[[market]]``."""
+
+    name: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFile:
+    """A whole site file."""
+
+    name: str
+    site: SiteSpec
+    factors: tuple[FactorSpec, ...]
+    project: ProjectSpec | None
+    devices: tuple[DeviceSpec, ...]
+    sources: tuple[SourceSpec, ...]
+    vpps: tuple[VppSpec, ...]
+    strategies: tuple[StrategySpec, ...]
+    markets: tuple[MarketSpec, ...]
+
+
+def read_site_file(text: str, name: str) -> SiteFile:
+    """Read and check a site file.
+
+    Parameters
+    ----------
+    text
+        TOML.
+    name
+        Name of the file, for messages.
+
+    Raises
+    ------
+    BadInput
+        One line with file, line, table, key and what to write.
+    """
+    document = Document(text, name, TABLES)
+    site = document.one("site")
+    if site is None:
+        raise BadInput(f"{name}: the table [site] is missing", code="missing-key")
+    project = document.one("project")
+    file = SiteFile(
+        name=name,
+        site=_site(site),
+        factors=tuple(_factor(table) for table in document.many("factor")),
+        project=None if project is None else _project(project),
+        devices=tuple(_device(table) for table in document.many("device")),
+        sources=tuple(_source(table) for table in document.many("source")),
+        vpps=tuple(_vpp(table) for table in document.many("vpp")),
+        strategies=tuple(_strategy(table) for table in document.many("strategy")),
+        markets=tuple(_market(table) for table in document.many("market")),
+    )
+    _check_unique(document, file)
+    _check_references(document, file)
+    return file
+
+
+def _site(table: Table) -> SiteSpec:
+    table.require_known(_keys(SiteSpec))
+    time_zone = table.text("time_zone", 64, "write an IANA name such as Europe/Paris")
+    try:
+        zone(time_zone)
+    except BadInput as error:
+        raise table.wrong("time_zone", error.message) from error
+    country = table.text("country", 2)
+    if not re.fullmatch(r"[A-Z]{2}", country):
+        raise table.wrong("country", f"country must be two capital letters, found {country!r}")
+    return SiteSpec(
+        code=table.code("code"),
+        name=table.text("name", 200),
+        time_zone=time_zone,
+        country=country,
+        inventory_factor=table.optional("inventory_factor", 100),
+    )
+
+
+def _factor(table: Table) -> FactorSpec:
+    table.require_known(_keys(FactorSpec))
+    return FactorSpec(
+        code=table.text("code", 100),
+        version=table.text("version", 50),
+        purpose=table.one_of("purpose", tuple(item.value for item in Purpose)),
+        value=table.decimal("value"),
+        unit=table.one_of("unit", tuple(FACTOR_UNITS)),
+        source=table.text("source", 1000, "say where the factor is published"),
+        data_year=table.whole("data_year") if table.has("data_year") else None,
+        verified=table.flag("verified", False),
+    )
+
+
+def _project(table: Table) -> ProjectSpec:
+    table.require_known(_keys(ProjectSpec))
+    completeness = Decimal(0)
+    if table.has("completeness_min"):
+        completeness = table.amount("completeness_min", 4, 2)
+        if completeness > 1:
+            raise table.wrong("completeness_min", "completeness_min is a share, from 0 to 1")
+    return ProjectSpec(
+        code=table.code("code"),
+        methodology=table.text("methodology", 50),
+        methodology_version=table.text("methodology_version", 20),
+        factor=table.text("factor", 100),
+        factor_version=table.optional("factor_version", 50),
+        program=table.text("program", 50),
+        completeness_min=completeness,
+    )
+
+
+def _device(table: Table) -> DeviceSpec:
+    table.require_known(_keys(DeviceSpec))
+    code = table.text("code", 100)
+    first, last = table.day("calibrated_from"), table.day("calibrated_to")
+    if first is not None and last is not None and first > last:
+        raise table.wrong("calibrated_to", "calibrated_to comes before calibrated_from")
+    accuracy = table.optional("accuracy_class", 10)
+    if accuracy is not None and not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?S?", accuracy):
+        raise table.wrong(
+            "accuracy_class", f"accuracy_class is such as 0.5 or 0.5S, found {accuracy!r}"
+        )
+    calibrated = table.flag("calibrated", True)
+    if accuracy is None and not (calibrated and first is None and last is None):
+        raise table.wrong(
+            None,
+            "accuracy_class is missing: outside a calibration its permissible error is deducted",
+        )
+    return DeviceSpec(
+        code=code,
+        name=table.optional("name", 200) or code,
+        type=table.text("type", 100),
+        location=table.optional("location", 200),
+        rated_kw=table.amount("rated_kw", 6, 10**9) if table.has("rated_kw") else None,
+        meter_serial=table.text("meter_serial", 100),
+        role=table.one_of("role", tuple(item.value for item in Role)),
+        accuracy_class=accuracy,
+        calibrated=calibrated,
+        calibrated_from=first,
+        calibrated_to=last,
+    )
+
+
+def _source(table: Table) -> SourceSpec:
+    table.require_known(_keys(SourceSpec))
+    kind = table.one_of("kind", (*(item.name.lower() for item in Kind), COUNTER))
+    if kind == COUNTER:
+        raise table.wrong(
+            "kind",
+            "cumulative counters are not read by this release; export interval energy or power "
+            "from the meter, and write kind energy or power",
+            "not-supported",
+        )
+    known = UNITS[Kind[kind.upper()]]
+    unit = table.text("unit", 20, f"a unit has no default: write one of {', '.join(known)}")
+    try:
+        unit_scale(Kind[kind.upper()], unit, "unit")
+    except BadInput as error:
+        raise table.wrong("unit", error.message.removeprefix("unit: "), "unknown-unit") from error
+    if table.has("device") == table.has("device_column"):
+        raise table.wrong(
+            None, "write either device (the file is of one meter) or device_column, one of them"
+        )
+    time_zone = table.text(
+        "time_zone", 64, 'write "offset" when the times carry it, else an IANA name'
+    )
+    if time_zone != OFFSET:
+        try:
+            zone(time_zone)
+        except BadInput as error:
+            raise table.wrong("time_zone", f'{error.message}, or "offset"') from error
+    return SourceSpec(
+        name=table.text("name", 100),
+        kind=kind,
+        unit=unit,
+        interval_minutes=table.whole("interval_minutes", INTERVALS),
+        label=table.one_of("label", ("start", "end")),
+        device=table.optional("device", 100),
+        device_column=table.optional("device_column", 100),
+        time_column=table.text("time_column", 100),
+        value_column=table.text("value_column", 100),
+        time_zone=time_zone,
+    )
+
+
+def _vpp(table: Table) -> VppSpec:
+    table.require_known(_keys(VppSpec))
+    return VppSpec(
+        code=table.text("code", 100),
+        name=table.text("name", 200),
+        total_capacity=table.amount("total_capacity", 3, 10**12),
+        account=table.text("account", 100),
+        devices=table.texts("devices"),
+    )
+
+
+def _strategy(table: Table) -> StrategySpec:
+    table.require_known(_keys(StrategySpec))
+    return StrategySpec(
+        vpp=table.text("vpp", 100),
+        name=table.text("name", 200),
+        type=table.one_of("type", STRATEGIES),
+    )
+
+
+def _market(table: Table) -> MarketSpec:
+    table.require_known(_keys(MarketSpec))
+    return MarketSpec(name=table.text("name", 50), account=table.text("account", 100))
+
+
+def _keys(record: type) -> frozenset[str]:
+    """Return the keys of a table: the fields of its record."""
+    return frozenset(record.__dataclass_fields__)  # type: ignore[attr-defined]
+
+
+def _check_unique(document: Document, file: SiteFile) -> None:
+    keys: dict[str, list[object]] = {
+        "factor": [(item.code, item.version) for item in file.factors],
+        "device": [item.code for item in file.devices],
+        "source": [item.name for item in file.sources],
+        "vpp": [item.code for item in file.vpps],
+        "strategy": [(item.vpp, item.name) for item in file.strategies],
+        "market": [item.name for item in file.markets],
+    }
+    for table, items in keys.items():
+        for place, item in enumerate(items):
+            if item in items[:place]:
+                raise document.wrong(table, place, None, f"{item!r} stands twice")
+    serials = [item.meter_serial for item in file.devices]
+    for place, serial in enumerate(serials):
+        if serial in serials[:place]:
+            raise document.wrong(
+                "device",
+                place,
+                "meter_serial",
+                f"meter {serial!r} stands twice: its readings would count twice",
+            )
+
+
+def _check_references(document: Document, file: SiteFile) -> None:
+    devices = {item.code: item for item in file.devices}
+    for place, source in enumerate(file.sources):
+        if source.device is not None and source.device not in devices:
+            raise document.wrong(
+                "source", place, "device", f"no [[device]] has code {source.device!r}"
+            )
+    plants = {item.code for item in file.vpps}
+    for place, vpp in enumerate(file.vpps):
+        for code in vpp.devices:
+            if code not in devices:
+                raise document.wrong("vpp", place, "devices", f"no [[device]] has code {code!r}")
+            if devices[code].rated_kw is None:
+                raise document.wrong("vpp", place, "devices", f"device {code!r} needs rated_kw")
+    for place, strategy in enumerate(file.strategies):
+        if strategy.vpp not in plants:
+            raise document.wrong("strategy", place, "vpp", f"no [[vpp]] has code {strategy.vpp!r}")
