@@ -19,10 +19,17 @@ from cli.output import Output
 from ledger.errors import BadInput, DependencyDown, TruetonneError
 
 COMMANDS = (
+    "cli.demo",
+    "cli.up",
+    "cli.serve",
     "cli.status",
     "cli.doctor",
+    "cli.readings",
+    "cli.credits",
+    "cli.trades",
+    "cli.mirror",
+    "cli.chain",
     "cli.db",
-    "cli.serve",
     "cli.openapi",
 )
 INTERRUPTED = 130
@@ -79,21 +86,29 @@ def run(arguments: Sequence[str]) -> int:
         return found.exit_code
 
 
+def _version(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        number = metadata.version("truetonne")
+        ctx.obj.output.result({"version": number}, f"truetonne {number}")
+        raise typer.Exit
+
+
 def _options(
     ctx: typer.Context,
     as_json: AsJson = False,
     config: Config = None,
     traceback: Traceback = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_version, help="Print the version and end."
+        ),
+    ] = False,
 ) -> None:
     invocation: Invocation = ctx.obj
     invocation.output.as_json = invocation.output.as_json or as_json
     invocation.config = config
     invocation.traceback = traceback
-    if version:
-        number = metadata.version("truetonne")
-        invocation.output.result({"version": number}, f"truetonne {number}")
-        raise typer.Exit
 
 
 def _named(error: Exception) -> TruetonneError:
@@ -119,6 +134,7 @@ def _named(error: Exception) -> TruetonneError:
 
 def _usage(error: typer.TyperException) -> BadInput:
     message = error.format_message().strip().rstrip(".")
+    message = message.replace("Value error, ", "").replace("'%Y-%m-%d'", "YYYY-MM-DD")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "truetonne"
     return BadInput(f"{message[:1].lower()}{message[1:]}; see `{path} --help`", code="usage")

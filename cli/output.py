@@ -133,7 +133,14 @@ class Output:
             )
         for row in table.rows:
             drawn.add_row(*(Text(_cell(item)) for item in row))
-        self._console(self._stdout).print(drawn)
+        if self._stdout.isatty():
+            self._console(self._stdout).print(drawn)
+            return
+        console = self._console(self._stdout)
+        with console.capture() as captured:
+            console.print(drawn)
+        for line in captured.get().splitlines():
+            print(line.rstrip(), file=self._stdout)
 
 
 def printable(text: str) -> str:

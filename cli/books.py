@@ -1,0 +1,64 @@
+"""The books as a command opens them: the database, with the schema that this version wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session
+
+from api.finality import ChainView, chain_view
+from ledger.db import Database, SchemaMissing
+from ledger.settings import Settings
+
+
+@contextmanager
+def open_books(settings: Settings) -> Iterator[Database]:
+    """Yield the database, and close it.
+
+    Raises
+    ------
+    DependencyDown
+        If it does not answer, or its schema is not the one that this version wants.
+    """
+    database = Database(settings.database_url)
+    try:
+        check_schema(database)
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[tuple[Session, ChainView]]:
+    """Yield a read-only session of the books, and how far the mirror has come in it.
+
+    Raises
+    ------
+    DependencyDown
+        If the database does not answer, or its schema is not the one that this version wants.
+    """
+    with open_books(settings) as database, database.read() as session:
+        yield session, chain_view(session, settings.network, settings.finality)
+
+
+def check_schema(database: Database) -> str:
+    """Return the revision of the schema.
+
+    Raises
+    ------
+    SchemaMissing
+        If there is none, or another than this version wants.
+    """
+    revision = database.current()
+    if revision is None:
+        raise SchemaMissing(
+            f"database {database.place} has no tables yet; run `truetonne db upgrade`"
+        )
+    if revision != database.head():
+        raise SchemaMissing(
+            f"database {database.place} is at revision {revision}, this version wants "
+            f"{database.head()}; run `truetonne db upgrade`",
+            code="schema-old",
+        )
+    return revision

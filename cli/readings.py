@@ -1,0 +1,156 @@
+"""``truetonne site apply``, ``import`` and ``reductions``: from a park and its meters to kilograms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import DryRun, Invocation, command, command_group
+from cli.credits_write import From, Project, To
+from cli.output import Table
+from ledger.errors import RowsRejected
+from ledger.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ledger.sites import SiteChanges
+
+ERRORS_SHOWN = 20
+
+SiteFile = Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site file.")]
+MeterFile = Annotated[Path, typer.Argument(metavar="FILE", help="CSV in UTF-8, plain or gzipped.")]
+Site = Annotated[str, typer.Option("--site", help="Code of the site.")]
+Source = Annotated[str, typer.Option("--source", help="Name of the source in the site file.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands."""
+    group = command_group("Describe parks: devices, meters, sources, factors, plants.")
+    command(group, "apply")(apply_site)
+    root.add_typer(group, name="site")
+    command(root, "import")(import_readings)
+    command(root, "reductions")(reductions)
+
+
+def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None:
+    """Bring the books to what a site file says, and print what changed; nothing is deleted."""
+    from cli.books import open_books
+    from ledger.sites import apply_site as apply
+
+    resolve = _account_reader(run.settings)
+
+    def work(session: Session) -> SiteChanges:
+        changes = apply(session, file, resolve_account=resolve)
+        if dry_run:
+            session.rollback()
+        return changes
+
+    with open_books(run.settings) as db:
+        changes = db.run(work)
+    document: dict[str, Any] = changes.as_json()
+    if dry_run:
+        document["dry_run"] = True
+    lines = [f"{word} {name}" for word in ("created", "updated") for name in document[word]]
+    run.output.result(
+        document,
+        *lines,
+        *(f"warning: {text}" for text in document["warnings"]),
+        f"{file}: {len(document['created'])} created, {len(document['updated'])} updated, "
+        f"{len(document['unchanged'])} unchanged{' (nothing written)' if dry_run else ''}",
+    )
+
+
+def import_readings(
+    run: Invocation, file: MeterFile, site: Site, source: Source, dry_run: DryRun = False
+) -> int:
+    """Import a meter file; good rows are kept, and exit 1 says that some were rejected."""
+    from cli.books import open_books
+    from ledger.readings import import_file
+
+    with (
+        open_books(run.settings) as db,
+        run.output.progress(f"importing {file.name}", "rows") as advance,
+    ):
+        report = import_file(db, site, source, file, dry_run=dry_run, progress=advance)
+    document = report.as_json()
+    if dry_run:
+        document["dry_run"] = True
+    counts = ("read", "new", "unchanged", "conflicts", "rejected")
+    said = ", ".join(f"{document[name]} {name}" for name in counts)
+    run.output.result(
+        document,
+        f"{file}: {said}{' (nothing written)' if dry_run else ''}",
+        *rejected(file, document),
+    )
+    return RowsRejected.exit_code if report.rejected else 0
+
+
+def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
+    """Compute the reductions of a period; write nothing."""
+    from cli.books import open_books
+    from ledger.readings.period import reductions_for
+    from ledger.reductions.manifest import report
+
+    with open_books(run.settings) as db, db.read() as session:
+        found = [
+            report(item) for item in reductions_for(session, project, start.date(), end.date())
+        ]
+    # A period over New Year makes two issuances, and so two answers.
+    document = found[0] if len(found) == 1 else {"project": project, "vintages": found}
+    run.output.result(document, *(_shown(item) for item in found))
+
+
+def rejected(file: Path, document: dict[str, Any]) -> list[str]:
+    """Return a line for each of the first rejected rows: file, line, column, and what to do."""
+    errors = document["errors"]
+    lines = [
+        f"  {file}:{error['line']}: {error['column']}: {error['message']}"
+        for error in errors[:ERRORS_SHOWN]
+    ]
+    more = document["rejected"] - len(lines)
+    return [*lines, f"  and {more} more; `--json` names them"] if more > 0 else lines
+
+
+def _shown(item: dict[str, Any]) -> Table:
+    period, counts = item["period"], item["readings"]
+    rows = [(name.replace("_", " "), item[name]) for name in item if name.endswith(("_kwh", "_t"))]
+    rows += [(f"readings {name}", count) for name, count in counts.items()]
+    rows += [
+        (name.replace("_", " "), item[name])
+        for name in ("reductions_kg", "carry_in_kg", "issued_kg", "carry_out_kg")
+    ]
+    rows += [("leaves", item["leaves"]), ("evidence root", item["evidence_root"])]
+    return Table(
+        ("what", "value"),
+        rows,
+        title=f"{item['project']}, vintage {item['vintage']}: {period['from']} to {period['to']}",
+        right=frozenset({"value"}),
+    )
+
+
+def _account_reader(settings: Settings) -> Callable[[str], str]:
+    """Return what turns an account as a site file writes it into an address.
+
+    ``anvil:N`` is read on the local chain alone; elsewhere the deployment says which chain it is.
+    """
+    from ledger.settings import LOCAL_CHAIN_ID
+
+    if settings.local_chain:
+        chain_id = LOCAL_CHAIN_ID
+    else:
+        from ledger.chain.book import Deployment
+
+        chain_id = (
+            Deployment.load(settings.deployment).chain_id if settings.deployment.exists() else 0
+        )
+
+    def resolve(text: str) -> str:
+        from ledger.chain.signers import resolve_account
+
+        return resolve_account(text, chain_id)
+
+    return resolve
