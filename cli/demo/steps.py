@@ -3,74 +3,37 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
-from ledger.sites import apply_site
 from sqlalchemy import func, select
 
 from cli.command import Invocation
-from cli.demo.plants import (
-    BENEFICIARY,
-    COUNTRY,
-    FUNDS_CENTS,
-    LA_HAUTE_BORNE,
-    PLANTS,
-    REASON,
-    RETIRE_KG,
-    TRANSFER_KG,
-    Period,
-    Plant,
-)
-from cli.demo.sales import write_trades
+from cli.demo import market
+from cli.demo.plants import PLANTS, Period, Plant
+from cli.demo.story import Story
 from cli.deploying import ensure_deployed
 from cli.flow import Flow, flow_on
-from ledger import holdings, issuance, registration
+from ledger import issuance, registration
 from ledger.chain import intents
-from ledger.chain.events import CREDIT
 from ledger.chain.shared_node import node_for
-from ledger.chain.signers import ANVIL_ROLES, anvil_address, resolve_account
+from ledger.chain.signers import resolve_account
 from ledger.db import Database
-from ledger.errors import BadInput, TruetonneError
+from ledger.errors import BadInput
 from ledger.models import (
     ChainCursor,
     CreditBatch,
-    CreditRetirement,
     CreditSite,
     Issuance,
+    Meter,
+    MeterReading,
     Project,
     Site,
-    VppSettlementAccount,
-    VppTradingRecord,
 )
-from ledger.models.evidence import IssuanceState
-from ledger.models.trading import TradeStatus
+from ledger.models.evidence import IssuanceState, ReadingQuality
 from ledger.readings import import_file
 from ledger.reconcile import reconcile
 from ledger.settings import LOCAL_CHAIN_ID, Settings
-from ledger.settlement import batches, escrow
-from ledger.settlement.trades import as_json, import_trades
-
-
-@dataclass
-class Story:
-    """What the demonstration did, for the summary."""
-
-    started: float = field(default_factory=time.monotonic)
-    imports: list[dict[str, Any]] = field(default_factory=list)
-    registered: list[str] = field(default_factory=list)
-    credits: list[dict[str, Any]] = field(default_factory=list)
-    trades: dict[str, Any] = field(default_factory=dict)
-    settlement: dict[str, Any] = field(default_factory=dict)
-    retirement: dict[str, Any] = field(default_factory=dict)
-    reconciliation: dict[str, Any] = field(default_factory=dict)
-    books_agree: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def lap(self, name: str, since: float) -> None:
-        """Note how long a step took, in seconds."""
-        self.seconds[name] = round(time.monotonic() - since, 2)
+from ledger.sites import apply_site
 
 
 def run_demo(run: Invocation, fresh: bool) -> Story:
@@ -100,8 +63,8 @@ def run_demo(run: Invocation, fresh: bool) -> Story:
                 ("import", _import),
                 ("register", _register),
                 ("issue", _issue),
-                ("trade", _trade),
-                ("retire", _retire),
+                ("trade", market.trade),
+                ("retire", market.retire),
                 ("reconcile", _reconcile),
             ):
                 begun = time.monotonic()
@@ -175,6 +138,35 @@ def _import(run: Invocation, flow: Flow, story: Story) -> None:
                 "seconds": round(time.monotonic() - begun, 2),
             }
         )
+        story.excluded += _excluded(flow, plant)
+
+
+def _excluded(flow: Flow, plant: Plant) -> list[dict[str, Any]]:
+    """Return what of a plant's readings does not count, by reason; a slot without a row is no reading."""
+    with flow.db.read() as session:
+        query = (
+            select(
+                MeterReading.quality,
+                MeterReading.reason,
+                func.count(MeterReading.id),
+                func.min(MeterReading.line),
+            )
+            .join(Meter, Meter.id == MeterReading.meter_id)
+            .join(Site, Site.id == Meter.site_id)
+            .where(Site.code == plant.site, MeterReading.quality != ReadingQuality.USED)
+            .group_by(MeterReading.quality, MeterReading.reason)
+            .order_by(MeterReading.quality, MeterReading.reason)
+        )
+        return [
+            {
+                "site": plant.site,
+                "quality": quality.value,
+                "reason": reason or "the file has the instant, without a value",
+                "readings": count,
+                "first_line": line,
+            }
+            for quality, reason, count, line in session.execute(query)
+        ]
 
 
 def _register(run: Invocation, flow: Flow, story: Story) -> None:
@@ -249,124 +241,6 @@ def _credits(flow: Flow, plant: Plant) -> list[dict[str, Any]]:
         ]
 
 
-def _trade(run: Invocation, flow: Flow, story: Story) -> None:
-    run.output.note("selling the hourly generation of a month, and settling it")
-    path = flow.settings.home / "demo" / "trades.csv"
-    with flow.db.read() as session:
-        write_trades(session, LA_HAUTE_BORNE, path)
-    report = flow.db.run(lambda session: import_trades(session, path))
-    story.trades = {"file": str(path), **as_json(report)}
-    if report.new:
-        _fund(flow)
-    planned = batches.plan_batches(flow.chain)
-    sent = batches.submit_planned(flow.chain)
-    flow.confirm([item.key for item in planned])
-    _finalize(flow)
-    with flow.db.read() as session:
-        executed = select(
-            func.count(VppTradingRecord.id), func.sum(VppTradingRecord.total_value)
-        ).where(VppTradingRecord.status == TradeStatus.EXECUTED)
-        count, total = session.execute(executed).one()
-        pending = session.scalar(
-            select(func.count(VppTradingRecord.id)).where(
-                VppTradingRecord.status == TradeStatus.PENDING
-            )
-        )
-        accounts = {
-            item.market or f"vpp {item.vpp_id}": item.address
-            for item in session.scalars(select(VppSettlementAccount))
-        }
-    balances = flow.chain.settlement.balances_of(list(accounts.values()))
-    per_cent = flow.chain.settlement.units_per_cent()
-    story.settlement = {
-        "batches": len(planned),
-        "proposals": sent,
-        "trades_executed": count,
-        "trades_pending": pending,
-        "money_moved": str(total),
-        "balances": {
-            name: f"{amount // per_cent // 100}.{amount // per_cent % 100:02d}"
-            for name, amount in zip(accounts, balances, strict=True)
-        },
-    }
-
-
-def _fund(flow: Flow) -> None:
-    """Pay example money into the escrow of whoever may owe."""
-    with flow.db.read() as session:
-        accounts = sorted({item.address for item in session.scalars(select(VppSettlementAccount))})
-    for account in accounts:
-        flow.confirm([escrow.mint_test_currency(flow.chain, account, FUNDS_CENTS)])
-        flow.confirm(escrow.deposit(flow.chain, account, account, FUNDS_CENTS))
-
-
-def _finalize(flow: Flow) -> None:
-    """Wait for the contract's window, then finalise what was proposed."""
-    time.sleep(flow.chain.settlement.window_s() + 1)
-    flow.mirror_final()  # a block whose time lies after the window
-    batches.finalize_due(flow.chain)
-    flow.mirror_final()
-    flow.mirror_final()
-
-
-def _retire(run: Invocation, flow: Flow, story: Story) -> None:
-    run.output.note("transferring credits, and retiring a part on behalf of somebody")
-    with flow.db.read() as session:
-        done = session.scalars(
-            select(CreditRetirement).where(CreditRetirement.beneficiary == BENEFICIARY)
-        ).first()
-        first = story.credits[0]["serials"].rsplit("-", 2)[0]
-    if done is None:
-        buyer = anvil_address(ANVIL_ROLES["buyer"])
-        _act(
-            flow,
-            first,
-            TRANSFER_KG,
-            None,
-            lambda session, held: holdings.plan_transfer(session, flow.chain, held, buyer),
-        )
-        details = holdings.details_of(
-            BENEFICIARY, REASON, COUNTRY, _seconds(LA_HAUTE_BORNE.periods[0])
-        )
-        _act(
-            flow,
-            first,
-            RETIRE_KG,
-            buyer,
-            lambda session, held: holdings.plan_retirement(session, flow.chain, held, details),
-        )
-    with flow.db.read() as session:
-        item = session.scalars(
-            select(CreditRetirement).where(CreditRetirement.beneficiary == BENEFICIARY)
-        ).one()
-        last = item.first_serial + item.amount_kg - 1
-        story.retirement = {
-            "retirement_id": str(item.retirement_id),
-            "serials": f"{first}-{item.first_serial}-{last}",
-            "amount_kg": str(item.amount_kg),
-            "beneficiary": item.beneficiary,
-            "reason": item.reason,
-            "holder": item.holder,
-            "transaction": item.tx_hash,
-        }
-
-
-def _seconds(period: Period) -> tuple[int, int]:
-    """Return a period of UTC dates in epoch seconds."""
-    epoch = date(1970, 1, 1)
-    return (period[0] - epoch).days * 86_400, (period[1] - epoch).days * 86_400
-
-
-def _act(flow: Flow, batch: str, amount_kg: int, holder: str | None, plan: Any) -> None:
-    def work(session: Any) -> str:
-        held = holdings.holding_of(session, flow.chain, batch, amount_kg, holder)
-        return str(plan(session, held))
-
-    key = flow.db.run(work)
-    flow.chain.sender.submit(key, CREDIT)
-    flow.confirm([key])
-
-
 def _reconcile(run: Invocation, flow: Flow, story: Story) -> None:
     run.output.note("comparing the books with the chain")
     flow.mirror_final()
@@ -381,5 +255,3 @@ def _reconcile(run: Invocation, flow: Flow, story: Story) -> None:
         and not open_intents
         and not story.settlement["trades_pending"]
     )
-    if not story.credits:
-        raise TruetonneError("the demonstration issued nothing")

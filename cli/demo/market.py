@@ -1,0 +1,177 @@
+"""The second half of the demonstration: trades settled, credits transferred and retired."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cli.command import Invocation
+from cli.demo.plants import (
+    BENEFICIARY,
+    COUNTRY,
+    FUNDS_CENTS,
+    LA_HAUTE_BORNE,
+    REASON,
+    RETIRE_KG,
+    TRANSFER_KG,
+    Period,
+)
+from cli.demo.sales import write_trades
+from cli.demo.story import Story
+from cli.flow import Flow
+from ledger import holdings
+from ledger.chain.events import CREDIT
+from ledger.chain.signers import ANVIL_ROLES, anvil_address
+from ledger.holdings import Holding
+from ledger.models import (
+    CreditRetirement,
+    VppDefinition,
+    VppSettlementAccount,
+    VppSettlementBatch,
+    VppTradingRecord,
+)
+from ledger.models.settlement import BatchState
+from ledger.models.trading import TradeStatus
+from ledger.settlement import batches, escrow
+from ledger.settlement.trades import as_json, import_trades
+from ledger.units import currency_of_cents
+
+
+def trade(run: Invocation, flow: Flow, story: Story) -> None:
+    """Sell the hourly generation of a month, and settle it."""
+    run.output.note("selling the hourly generation of a month, and settling it")
+    path = flow.settings.home / "demo" / "trades.csv"
+    with flow.db.read() as session:
+        write_trades(session, LA_HAUTE_BORNE, path)
+    report = flow.db.run(lambda session: import_trades(session, path))
+    story.trades = {"file": str(path), **as_json(report)}
+    if report.new:
+        _fund(flow)
+    planned = batches.plan_batches(flow.chain)
+    batches.submit_planned(flow.chain)
+    flow.confirm([item.key for item in planned])
+    _finalize(flow)
+    story.settlement = _settled(flow)
+
+
+def _fund(flow: Flow) -> None:
+    """Pay example money into the escrow of whoever may owe."""
+    with flow.db.read() as session:
+        accounts = sorted({item.address for item in session.scalars(select(VppSettlementAccount))})
+    for account in accounts:
+        flow.confirm([escrow.mint_test_currency(flow.chain, account, FUNDS_CENTS)])
+        flow.confirm(escrow.deposit(flow.chain, account, account, FUNDS_CENTS))
+
+
+def _finalize(flow: Flow) -> None:
+    """Wait for the contract's window, finalise what was proposed, and let that become final."""
+    with flow.db.read() as session:
+        query = select(VppSettlementBatch.id).where(VppSettlementBatch.state == BatchState.PROPOSED)
+        if session.scalars(query).first() is None:
+            return
+    time.sleep(flow.chain.settlement.window_s() + 1)
+    flow.mirror_final()  # a block whose time lies after the window
+    batches.finalize_due(flow.chain)
+    flow.mirror_final()
+
+
+def _settled(flow: Flow) -> dict[str, Any]:
+    """Return what was settled, and what each account's escrow holds on chain, in currency."""
+    with flow.db.read() as session:
+        count, total, energy = session.execute(
+            select(
+                func.count(VppTradingRecord.id),
+                func.sum(VppTradingRecord.total_value),
+                func.sum(VppTradingRecord.quantity),
+            ).where(VppTradingRecord.status == TradeStatus.EXECUTED)
+        ).one()
+        pending = session.scalar(
+            select(func.count(VppTradingRecord.id)).where(
+                VppTradingRecord.status == TradeStatus.PENDING
+            )
+        )
+        settled = session.scalars(
+            select(VppSettlementBatch).where(VppSettlementBatch.state == BatchState.FINALIZED)
+        ).all()
+        plants = {item.id: item.vpp_id for item in session.scalars(select(VppDefinition))}
+        accounts = {
+            item.market or plants[item.vpp_id or 0]: item.address
+            for item in session.scalars(select(VppSettlementAccount))
+        }
+    balances = flow.chain.settlement.balances_of(list(accounts.values()))
+    per_cent = flow.chain.settlement.units_per_cent()
+    return {
+        "batches": len(settled),
+        "trades_executed": count,
+        "trades_pending": pending,
+        "energy_kwh": str(energy),
+        "money_moved": str(total),
+        "balances": {
+            name: str(currency_of_cents(amount // per_cent))
+            for name, amount in zip(accounts, balances, strict=True)
+        },
+    }
+
+
+def retire(run: Invocation, flow: Flow, story: Story) -> None:
+    """Transfer a part of the first batch, and retire a part of that on behalf of somebody."""
+    run.output.note("transferring credits, and retiring a part on behalf of somebody")
+    batch = story.credits[0]["serials"].rsplit("-", 2)[0]
+    buyer = anvil_address(ANVIL_ROLES["buyer"])
+    if _retirement(flow) is None:
+
+        def transfer(session: Session, held: Holding) -> str:
+            return holdings.plan_transfer(session, flow.chain, held, buyer)
+
+        def use_up(session: Session, held: Holding) -> str:
+            details = holdings.details_of(
+                BENEFICIARY, REASON, COUNTRY, _seconds(LA_HAUTE_BORNE.periods[0])
+            )
+            return holdings.plan_retirement(session, flow.chain, held, details)
+
+        _act(flow, batch, TRANSFER_KG, None, transfer)
+        _act(flow, batch, RETIRE_KG, buyer, use_up)
+    found = _retirement(flow)
+    assert found is not None  # confirmed above
+    last = found.first_serial + found.amount_kg - 1
+    story.retirement = {
+        "retirement_id": str(found.retirement_id),
+        "serials": f"{batch}-{found.first_serial}-{last}",
+        "amount_kg": str(found.amount_kg),
+        "beneficiary": found.beneficiary,
+        "reason": found.reason,
+        "holder": found.holder,
+        "transaction": found.tx_hash,
+    }
+
+
+def _retirement(flow: Flow) -> CreditRetirement | None:
+    with flow.db.read() as session:
+        query = select(CreditRetirement).where(CreditRetirement.beneficiary == BENEFICIARY)
+        return session.scalars(query).first()
+
+
+def _act(
+    flow: Flow,
+    batch: str,
+    amount_kg: int,
+    holder: str | None,
+    plan: Callable[[Session, Holding], str],
+) -> None:
+    def work(session: Session) -> str:
+        return plan(session, holdings.holding_of(session, flow.chain, batch, amount_kg, holder))
+
+    key = flow.db.run(work)
+    flow.chain.sender.submit(key, CREDIT)
+    flow.confirm([key])
+
+
+def _seconds(period: Period) -> tuple[int, int]:
+    """Return a period of UTC dates in epoch seconds."""
+    epoch = date(1970, 1, 1)
+    return (period[0] - epoch).days * 86_400, (period[1] - epoch).days * 86_400

@@ -1,0 +1,151 @@
+"""The end of the demonstration: one document for a machine, some tables for a person."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from cli.demo.story import Story
+from cli.output import Table
+from ledger.units import tonnes_of_kg
+
+DISCLAIMER = (
+    "The factor 0.4329 t/MWh is the published combined margin of CDM ASB0038-2018 (Armenia). It is here as an example "
+    "of arithmetic: no claim about these plants is made, and these are credits of no program."
+)
+_STEPS = ("deploy", "import", "register", "issue", "trade", "retire", "reconcile", "total")
+
+
+def document(story: Story) -> dict[str, Any]:
+    """Return everything as ``--json`` prints it."""
+    return {
+        "ok": story.books_agree,
+        "note": DISCLAIMER,
+        "imports": story.imports,
+        "excluded": story.excluded,
+        "credits": story.credits,
+        "totals": _totals(story),
+        "trades": story.trades,
+        "settlement": story.settlement,
+        "retirement": story.retirement,
+        "reconciliation": story.reconciliation,
+        "seconds": {name: str(story.seconds.get(name, "")) for name in _STEPS},
+    }
+
+
+def shown(story: Story) -> list[str | Table]:
+    """Return what a person sees."""
+    settlement, retirement = story.settlement, story.retirement
+    rules = story.reconciliation["rules"]
+    broken = [rule["name"] for rule in rules if not rule["ok"]]
+    verdict = (
+        f"Books and chain agree: {len(rules)} rules hold at block {story.reconciliation['block']}."
+        if story.books_agree
+        else f"Books and chain DIFFER: {', '.join(broken) or 'something is not settled'}."
+    )
+    balances = ", ".join(f"{name} {amount}" for name, amount in settlement["balances"].items())
+    return [
+        _imports(story),
+        "",
+        _excluded(story),
+        "",
+        _credits(story),
+        "",
+        _years(story),
+        "",
+        f"Trades   {settlement['trades_executed']} hourly sales, {settlement['energy_kwh']} kWh, settled in "
+        f"{settlement['batches']} batches; {settlement['money_moved']} moved. Escrow now: {balances}.",
+        f"Retired  {retirement['amount_kg']} kg, serials {retirement['serials']}, retirement "
+        f"{retirement['retirement_id']}, on behalf of {retirement['beneficiary']}",
+        f"         in transaction {retirement['transaction']}",
+        verdict,
+        "",
+        DISCLAIMER,
+        "",
+        f"Took {story.seconds['total']} s. Look next:",
+        "  ./dev credits list                         every credit, by serial",
+        "  ./dev credits show lhb-wind-2014-1         one batch, and what became of it",
+        "  ./dev reductions --project lhb-wind --from 2014-03-01 --to 2014-04-01    a month, recomputed",
+        "  ./dev reconcile                            the comparison, rule by rule",
+        "  ./dev up                                   node, mirror, jobs and API on this data",
+    ]
+
+
+def _totals(story: Story) -> dict[str, dict[str, str]]:
+    """Return issued tonnes by project and vintage."""
+    totals: dict[str, dict[str, int]] = {}
+    for item in story.credits:
+        years = totals.setdefault(item["project"], {})
+        vintage = str(item["vintage"])
+        years[vintage] = years.get(vintage, 0) + int(item["issued_kg"])
+    return {
+        project: {vintage: str(tonnes_of_kg(kg)) for vintage, kg in years.items()}
+        for project, years in totals.items()
+    }
+
+
+def _imports(story: Story) -> Table:
+    columns = ("file", "read", "new", "unchanged", "conflicts", "rejected", "s")
+    return Table(
+        columns,
+        [
+            (
+                item["file"],
+                item["read"],
+                item["new"],
+                item["unchanged"],
+                item["conflicts"],
+                item["rejected"],
+                item["seconds"],
+            )
+            for item in story.imports
+        ],
+        title="Meter files",
+        right=frozenset(columns[1:]),
+    )
+
+
+def _excluded(story: Story) -> Table:
+    return Table(
+        ("site", "quality", "readings", "first in line", "why it does not count"),
+        [
+            (item["site"], item["quality"], item["readings"], item["first_line"], item["reason"])
+            for item in story.excluded
+        ],
+        title="Excluded readings (they stand in the evidence all the same)",
+        right=frozenset({"readings", "first in line"}),
+    )
+
+
+def _credits(story: Story) -> Table:
+    return Table(
+        ("period", "used", "missing", "conflict", "net kWh", "issued kg", "serials", "transaction"),
+        [
+            (
+                f"{item['period']['from']} to {item['period']['to']}",
+                item["readings"]["used"],
+                item["readings"]["missing"],
+                item["readings"]["conflict"],
+                item["net_kwh"],
+                item["issued_kg"],
+                item["serials"],
+                f"{item['transaction'][:10]}...",
+            )
+            for item in story.credits
+        ],
+        title="Readings to credits",
+        right=frozenset({"used", "missing", "conflict", "net kWh", "issued kg"}),
+    )
+
+
+def _years(story: Story) -> Table:
+    return Table(
+        ("project", "vintage", "issued t CO2e"),
+        [
+            (project, vintage, Decimal(tonnes))
+            for project, years in _totals(story).items()
+            for vintage, tonnes in years.items()
+        ],
+        title="Totals",
+        right=frozenset({"vintage", "issued t CO2e"}),
+    )
