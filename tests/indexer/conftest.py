@@ -1,0 +1,47 @@
+"""A real node with the contracts for every test, and mirrors of it to compare with."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from indexer import Indexer
+from ledger.db import Database
+from tests.support.chain import TestChain
+from tests.support.mirror import Dump, dump, fresh, running_chain
+
+DEPTH = 64
+"""A finality that no reorganisation of these tests reaches, unless a test says so."""
+
+
+@pytest.fixture
+def chain() -> Iterator[TestChain]:
+    with running_chain() as started:
+        yield started
+
+
+@pytest.fixture
+def fresh_dump(
+    chain: TestChain, sqlite_template: Path, tmp_path: Path
+) -> Callable[[str | int], Dump]:
+    """Return a function that mirrors the chain as it is now from nothing."""
+    return lambda finality=DEPTH: fresh(sqlite_template, tmp_path, chain, finality)
+
+
+@pytest.fixture
+def mirror(chain: TestChain, sqlite_db: Database) -> Indexer:
+    return Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
+
+
+@pytest.fixture
+def same_as_fresh(
+    sqlite_db: Database, fresh_dump: Callable[[str | int], Dump]
+) -> Callable[[], None]:
+    """Return a function that compares the mirror with a new one, row for row in every table."""
+
+    def check() -> None:
+        mine, new = dump(sqlite_db), fresh_dump(DEPTH)
+        for table, expected in new.items():
+            assert mine[table] == expected, table
+
+    return check

@@ -1,0 +1,238 @@
+"""What a history of the contracts becomes, row by row, on both databases; values are literals."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from indexer import Indexer
+from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
+from ledger.db import Database
+from ledger.models.blockchain import CreditStatus, TransactionStatus
+from ledger.models.mirror import BatchStatus, MovementKind
+from tests.support.chain import PARTIES, TestChain, trade
+from tests.support.mirror import rows
+
+FIRST, SECOND = 1 << 32 | 1, 1 << 32 | 2
+OWNER, BUYER, MARKET = PARTIES["owner"], PARTIES["buyer"], PARTIES["market"]
+
+
+@pytest.fixture
+def credits_history(chain: TestChain) -> TestChain:
+    first, second = chain.issue(1000, 0), chain.issue(500, 1)
+    assert (first, second) == (FIRST, SECOND)
+    chain.transfer("owner", "buyer", first, 400)
+    chain.transfer_batch("owner", "buyer", [(first, 1), (second, 500)])
+    chain.retire("buyer", first, 25)
+    chain.cancel("owner", first, 10)
+    chain.retire("owner", first, 100, country="", beneficiary="")
+    chain.act("pauser", CREDIT, "suspend", [second])
+    return chain
+
+
+def test_credits_of_a_batch_partition_its_serials(
+    credits_history: TestChain, db: Database
+) -> None:
+    Indexer(db, credits_history.client, credits_history.deployment).run_until("head")
+    credits = rows(db, "carbon_credits", "credit_id", "amount", "unit", "status", "expires_at")
+    assert credits == [
+        ("lhb-wind-2014-1-1-25", Decimal("0.025"), "tCO2e", CreditStatus.RETIRED, None),
+        ("lhb-wind-2014-1-126-990", Decimal("0.865"), "tCO2e", CreditStatus.ACTIVE, None),
+        ("lhb-wind-2014-1-26-125", Decimal("0.100"), "tCO2e", CreditStatus.RETIRED, None),
+        ("lhb-wind-2014-1-991-1000", Decimal("0.010"), "tCO2e", CreditStatus.CANCELLED, None),
+        ("lhb-wind-2014-2-1-500", Decimal("0.500"), "tCO2e", CreditStatus.ACTIVE, None),
+    ]
+    assert rows(db, "credit_serials", "batch_id", "first_serial", "last_serial", "retirement_id") == [
+        (FIRST, 1, 25, 1),
+        (FIRST, 126, 990, None),
+        (FIRST, 26, 125, 2),
+        (FIRST, 991, 1000, None),
+        (SECOND, 1, 500, None),
+    ]
+    batches = rows(
+        db, "credit_batches", "batch_id", "issued_kg", "retired_kg", "cancelled_kg", "status", "vintage"
+    )
+    assert batches == [
+        (FIRST, 1000, 125, 10, BatchStatus.ACTIVE, 2014),
+        (SECOND, 500, 0, 0, BatchStatus.SUSPENDED, 2014),
+    ]
+    issuers = rows(db, "carbon_credits", "issuer")
+    assert {issuer for (issuer,) in issuers} == {PARTIES["issuer"]}
+
+
+def test_holdings_are_what_was_transferred(credits_history: TestChain, db: Database) -> None:
+    Indexer(db, credits_history.client, credits_history.deployment).run_until("head")
+    assert rows(db, "credit_holdings", "batch_id", "holder", "amount_kg") == sorted(
+        [
+            (FIRST, OWNER, 1000 - 400 - 1 - 10 - 100),
+            (FIRST, BUYER, 400 + 1 - 25),
+            (SECOND, BUYER, 500),
+        ],
+        key=repr,
+    )
+    moves = rows(db, "credit_transfers", "sub_index", "batch_id", "from_address", "amount_kg")
+    assert (0, FIRST, ZERO_ADDRESS, 1000) in moves and (1, SECOND, OWNER, 500) in moves
+    assert len(moves) == 2 + 1 + 2 + 3  # issued twice, moved, moved two, taken three times
+
+
+def test_retirements_and_cancellations_keep_their_words(
+    credits_history: TestChain, db: Database
+) -> None:
+    Indexer(db, credits_history.client, credits_history.deployment).run_until("head")
+    columns = ("retirement_id", "first_serial", "amount_kg", "beneficiary", "country")
+    assert rows(db, "credit_retirements", *columns) == [
+        (1, 1, 25, "Kindergarten Süd 绿", "DE"),
+        (2, 26, 100, "", None),
+    ]
+    assert rows(db, "credit_cancellations", "first_serial", "amount_kg", "reason") == [
+        (991, 10, "meter replaced")
+    ]
+
+
+def test_registry(credits_history: TestChain, db: Database) -> None:
+    credits_history.act("registrar", CREDIT, "setClassCap", [1, 2**64 - 1])
+    Indexer(db, credits_history.client, credits_history.deployment).run_until("head")
+    assert rows(db, "credit_classes", "class_id", "code", "cap_kg") == [
+        (1, "internal-CCER-01-002-V01", Decimal(2**64 - 1))
+    ]
+    assert rows(db, "credit_projects", "project_id", "class_id", "owner", "code") == [
+        (1, 1, OWNER, "lhb-wind")
+    ]
+    assert rows(db, "credit_sites", "site_id", "project_id", "code") == [(1, 1, "lhb-wind")]
+    names = rows(db, "smart_contracts", "contract_name", "network")
+    assert names == [(f"{name}@local", "local") for name in (CREDIT, "TestCurrency", SETTLEMENT)]
+
+
+def test_money_of_a_finalised_and_a_cancelled_batch(chain: TestChain, db: Database) -> None:
+    chain.deposit("market", 50_000)
+    chain.deposit("buyer", 10_000)
+    first, _ = chain.propose(
+        [trade(1, "market", "owner", 2000, 123_400), trade(2, "market", "buyer", 1000, -20_000)]
+    )
+    mirror = Indexer(db, chain.client, chain.deployment)
+    mirror.run_until("head")
+    assert dict(rows(db, "settlement_balances", "account", "balance")) == {
+        MARKET: 50_000 - 2268,
+        BUYER: 10_000 - 200,
+    }
+    chain.finalize(1, first)
+    second, _ = chain.propose([trade(3, "buyer", "owner", 1, 50_000_000)])
+    chain.cancel_batch(2, second)
+    chain.withdraw("owner", 68)
+    mirror.run_until("head")
+    assert dict(rows(db, "settlement_balances", "account", "balance")) == {
+        MARKET: 50_000 - 2268,
+        BUYER: 10_000 - 200,
+        OWNER: 2468 - 68,
+    }
+    moves = rows(db, "settlement_movements", "kind", "account", "amount", "batch_id")
+    assert moves == sorted(
+        [
+            (MovementKind.DEPOSIT, MARKET, Decimal(50_000), None),
+            (MovementKind.DEPOSIT, BUYER, Decimal(10_000), None),
+            (MovementKind.DEBIT, MARKET, Decimal(-2268), 1),
+            (MovementKind.DEBIT, BUYER, Decimal(-200), 1),
+            (MovementKind.CREDIT, OWNER, Decimal(2468), 1),
+            (MovementKind.DEBIT, BUYER, Decimal(-500), 2),
+            (MovementKind.RESTORE, BUYER, Decimal(500), 2),
+            (MovementKind.WITHDRAWAL, OWNER, Decimal(-68), None),
+        ],
+        key=repr,
+    )
+
+
+def test_every_transaction_failed_ones_with_their_reason(chain: TestChain, db: Database) -> None:
+    batch = chain.issue(1000, 0)
+    refused = chain.retire("spare", batch, 5, must=False)
+    twice = chain.act(
+        "issuer", CREDIT, "issue", chain.issue_arguments(chain.claim(7, 0)), must=False
+    )
+    no_money = chain.withdraw("owner", 99, must=False)
+    unknown = chain.client.request(
+        "eth_sendTransaction",
+        [{"from": OWNER, "to": chain.deployment.credit.address, "data": "0xdeadbeef", "gas": "0x30000"}],
+    )
+    starved = chain.transaction("issuer", CREDIT, "issue", chain.issue_arguments(chain.claim(7, 1)))
+    starved_hash = chain.client.request("eth_sendTransaction", [{**starved, "gas": hex(60_000)}])
+    chain.mine()
+    Indexer(db, chain.client, chain.deployment).run_until("head")
+    status = dict(rows(db, "blockchain_transactions", "tx_hash", "status"))
+    error = dict(rows(db, "chain_inclusions", "tx_hash", "error"))
+    for receipt in (refused, twice, no_money):
+        assert receipt.status == 0
+        assert status[receipt.tx_hash] is TransactionStatus.FAILED
+    assert error[refused.tx_hash] == (
+        f"ERC1155InsufficientBalance(sender={PARTIES['spare']}, balance=0, needed=5, tokenId={batch})"
+    )
+    assert error[twice.tx_hash] == (
+        "PeriodAlreadyIssued(siteId=1, periodStart=1388530800, mintedUntil=1388617200)"
+    )
+    assert error[no_money.tx_hash] == f"InsufficientBalance(account={OWNER}, balance=0, needed=99)"
+    assert error[unknown] == "reverted without a reason"
+    assert error[starved_hash] == "out of gas"
+    names = dict(rows(db, "blockchain_transactions", "tx_hash", "function_name"))
+    assert names[refused.tx_hash] == "retire" and names[unknown] is None
+    gas = dict(rows(db, "blockchain_transactions", "tx_hash", "gas_used"))
+    price = dict(rows(db, "blockchain_transactions", "tx_hash", "gas_price"))
+    assert gas[refused.tx_hash] == refused.gas_used
+    assert price[refused.tx_hash] == refused.effective_gas_price
+    succeeded = [tx for tx, reason in error.items() if reason is None]
+    assert len(succeeded) == len(error) - 5
+    assert all(status[tx] is TransactionStatus.CONFIRMED for tx in succeeded)
+
+
+def test_parameters_are_readable(chain: TestChain, db: Database) -> None:
+    receipt = chain.deposit("owner", 700)
+    Indexer(db, chain.client, chain.deployment).run_until("head")
+    parameters = dict(rows(db, "blockchain_transactions", "tx_hash", "parameters"))
+    assert parameters[receipt.tx_hash] == {"account": OWNER, "amount": 700}
+    created = chain.deployment.settlement
+    assert parameters[created.tx_hash or ""]["window_"] == 1
+    functions = dict(rows(db, "blockchain_transactions", "tx_hash", "function_name"))
+    assert functions[created.tx_hash or ""] == "constructor"
+
+
+def test_confirmed_only_when_final(chain: TestChain, db: Database) -> None:
+    receipt = chain.deposit("owner", 700)
+    mirror = Indexer(db, chain.client, chain.deployment)
+    report = mirror.run_until("head")
+    assert report.tip == receipt.block_number and report.final == receipt.block_number - 2
+    status = dict(rows(db, "blockchain_transactions", "tx_hash", "status"))
+    assert status[receipt.tx_hash] is TransactionStatus.PENDING
+    chain.mine()
+    assert mirror.run_until("head").final == receipt.block_number
+    status = dict(rows(db, "blockchain_transactions", "tx_hash", "status"))
+    confirmed = dict(rows(db, "blockchain_transactions", "tx_hash", "confirmed_at"))
+    header = chain.client.block(receipt.block_number)
+    assert header is not None
+    assert status[receipt.tx_hash] is TransactionStatus.CONFIRMED
+    assert confirmed[receipt.tx_hash] == datetime.fromtimestamp(header.timestamp, UTC)
+
+
+def test_finality_as_a_depth(chain: TestChain, db: Database) -> None:
+    receipt = chain.deposit("owner", 700)
+    chain.mine(9)
+    mirror = Indexer(db, chain.client, chain.deployment, 10)
+    assert mirror.run_until("head").final == receipt.block_number - 1
+    chain.mine(1)
+    assert mirror.run_until("head").final == receipt.block_number
+
+
+def test_bytes_that_are_no_text_do_not_stop_the_mirror(chain: TestChain, db: Database) -> None:
+    batch = chain.issue(1000, 0)
+    call = chain.transaction("owner", CREDIT, "retire", chain.retire_arguments(batch, 1, reason="AAAAAA"))
+    data = call["data"].replace(b"AAAAAA".hex(), "ff004142c328")
+    assert data != call["data"]
+    chain.client.request("eth_sendTransaction", [{**call, "data": data}])
+    chain.retire("owner", batch, 1)
+    Indexer(db, chain.client, chain.deployment).run_until("head")
+    reasons = rows(db, "credit_retirements", "retirement_id", "reason")
+    assert reasons == [(1, "\\xff\x00AB\\xc3("), (2, "year 2015")]
+
+
+def test_a_transfer_of_nothing_leaves_no_row(chain: TestChain, db: Database) -> None:
+    batch = chain.issue(1000, 0)
+    chain.transfer("spare", "buyer", batch, 0)
+    Indexer(db, chain.client, chain.deployment).run_until("head")
+    assert rows(db, "credit_transfers", "from_address", "amount_kg") == [(ZERO_ADDRESS, 1000)]
+    assert len([1 for (name,) in rows(db, "chain_events", "event_name") if name == "TransferSingle"]) == 2

@@ -1,0 +1,211 @@
+"""After every reorganisation the mirror is what a new mirror of the canonical chain would be."""
+
+from collections.abc import Callable
+
+import pytest
+
+from indexer import Indexer
+from indexer.reorg import REWINDS
+from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.db import Database
+from ledger.errors import DependencyDown
+from ledger.models import Base
+from ledger.models.blockchain import CreditStatus
+from ledger.models.mirror import BatchStatus
+from tests.support.chain import TestChain, trade
+from tests.support.mirror import Dump, dump, rows
+
+BATCH = 1 << 32 | 1
+Check = Callable[[], None]
+
+
+@pytest.fixture
+def history(chain: TestChain, mirror: Indexer) -> TestChain:
+    """A mirrored history that touches every table; the last blocks hold one act each."""
+    chain.issue(1000, 0)
+    chain.deposit("market", 90_000)
+    chain.deposit("buyer", 90_000)
+    packed, _ = chain.propose([trade(1, "market", "owner", 1000, 250_000)])
+    chain.finalize(1, packed)
+    chain.retire("owner", BATCH, 100)
+    mirror.run_until("head")
+    return chain
+
+
+def test_retirement_that_vanished(
+    history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
+) -> None:
+    before = dump(sqlite_db)
+    history.retire("owner", BATCH, 30)
+    history.cancel("owner", BATCH, 7)
+    mirror.run_until("head")
+    assert len(rows(sqlite_db, "carbon_credits", "credit_id")) == 4
+    history.reorganise(2)
+    report = mirror.tick()
+    assert (report.rewound_blocks, report.tip) == (2, report.rewound_to)
+    for table in ("carbon_credits", "credit_serials", "credit_holdings", "credit_batches"):
+        assert dump(sqlite_db)[table] == before[table], table
+    mirror.run_until("head")
+    same_as_fresh()
+
+
+def test_fork_with_other_contents(
+    history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
+) -> None:
+    history.retire("owner", BATCH, 30)
+    history.transfer("owner", "buyer", BATCH, 200)
+    mirror.run_until("head")
+    other = [
+        (history.transaction("owner", CREDIT, "retire", history.retire_arguments(BATCH, 31)), 0),
+        (history.transaction("issuer", CREDIT, "issue", history.issue_arguments(history.claim(9, 5))), 1),
+    ]
+    history.reorganise(2, other)
+    mirror.run_until("head")
+    serials = rows(sqlite_db, "credit_serials", "batch_id", "first_serial", "last_serial")
+    assert (BATCH, 101, 131) in serials and (BATCH + 1, 1, 9) in serials
+    same_as_fresh()
+
+
+def test_a_batch_that_was_never_issued(
+    history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
+) -> None:
+    second = history.issue(500, 1)
+    history.transfer("owner", "buyer", second, 20)
+    history.retire("buyer", second, 5)
+    mirror.run_until("head")
+    history.reorganise(3)
+    mirror.run_until("head")
+    assert rows(sqlite_db, "credit_batches", "batch_id") == [(BATCH,)]
+    same_as_fresh()
+
+
+def test_statuses_and_caps_go_back_to_what_they_were(
+    history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
+) -> None:
+    history.act("registrar", CREDIT, "setClassCap", [1, 5000])
+    history.act("pauser", CREDIT, "suspend", [BATCH])
+    mirror.run_until("head")
+    kept = history.head_hash()
+    history.act("admin", CREDIT, "unsuspend", [BATCH])
+    history.act("pauser", CREDIT, "suspend", [BATCH])
+    history.act("admin", CREDIT, "unsuspend", [BATCH])
+    history.act("registrar", CREDIT, "setClassCap", [1, 6000])
+    history.act("registrar", CREDIT, "setClassCap", [1, 7000])
+    mirror.run_until("head")
+    assert rows(sqlite_db, "credit_batches", "status") == [(BatchStatus.ACTIVE,)]
+    history.reorganise(5)
+    mirror.tick()
+    assert rows(sqlite_db, "chain_cursor", "block_hash") == [(kept,)]
+    assert rows(sqlite_db, "credit_batches", "status") == [(BatchStatus.SUSPENDED,)]
+    assert rows(sqlite_db, "credit_classes", "cap_kg") == [(5000,)]
+    mirror.run_until("head")
+    same_as_fresh()
+
+
+def test_money_of_a_settlement_that_vanished(
+    history: TestChain, mirror: Indexer, same_as_fresh: Check
+) -> None:
+    second, _ = history.propose([trade(2, "buyer", "owner", 1000, 70_000)])
+    third, _ = history.propose([trade(3, "buyer", "market", 1000, 10_000)])
+    mirror.run_until("head")
+    history.finalize(2, second)
+    history.cancel_batch(3, third)
+    history.withdraw("owner", 100)
+    mirror.run_until("head")
+    history.reorganise(3)
+    mirror.run_until("head")
+    same_as_fresh()
+    history.reorganise(5, [(history.transaction("owner", SETTLEMENT, "withdraw", [_owner(), 5]), 3)])
+    mirror.run_until("head")
+    same_as_fresh()
+
+
+def test_same_height_without_a_new_block(
+    history: TestChain, mirror: Indexer, same_as_fresh: Check
+) -> None:
+    history.reorganise(1)
+    report = mirror.tick()
+    assert report.rewound_blocks == 1 and report.head == report.tip + 1
+    mirror.run_until("head")
+    same_as_fresh()
+
+
+def test_head_that_moves_back(
+    history: TestChain, mirror: Indexer, same_as_fresh: Check
+) -> None:
+    history.roll_back(3)
+    report = mirror.tick()
+    assert report.rewound_to == report.head and report.rewound_blocks == 3
+    same_as_fresh()
+    history.retire("owner", BATCH, 1)  # a lower block than was seen before
+    mirror.run_until("head")
+    same_as_fresh()
+
+
+def test_registry_and_contracts_that_vanished(
+    history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
+) -> None:
+    depth = history.client.block_number() - history.deployment.deployed_block
+    history.reorganise(depth)  # all that is left is the currency
+    mirror.run_until("head")
+    assert rows(sqlite_db, "credit_classes", "class_id") == []
+    assert rows(sqlite_db, "carbon_credits", "credit_id") == []
+    assert len(rows(sqlite_db, "blockchain_transactions", "tx_hash")) == 1
+    same_as_fresh()
+
+
+def test_deep_reorganisation_below_what_was_final(
+    chain: TestChain, sqlite_db: Database, fresh_dump: Callable[[str | int], Dump]
+) -> None:
+    """Final blocks do not change; where they do, the mirror follows instead of keeping both."""
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, 1)
+    chain.issue(1000, 0)
+    for kg in range(1, 31):
+        chain.retire("owner", BATCH, kg)
+    assert mirror.run_until("head").final == chain.client.block_number() - 1
+    chain.reorganise(29)
+    report = mirror.tick()
+    assert report.rewound_blocks == 29 and report.final == report.tip
+    mirror.run_until("head")
+    statuses = rows(sqlite_db, "carbon_credits", "credit_id", "status")
+    assert statuses == [
+        ("lhb-wind-2014-1-1-1", CreditStatus.RETIRED),
+        ("lhb-wind-2014-1-2-1000", CreditStatus.ACTIVE),
+    ]
+    assert dump(sqlite_db) == fresh_dump(1)
+
+
+def test_a_node_that_is_catching_up_is_waited_for(
+    chain: TestChain, sqlite_db: Database
+) -> None:
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, 1)
+    chain.issue(1000, 0)
+    chain.mine(8)
+    mirror.run_until("head")
+    before = dump(sqlite_db)
+    chain.roll_back(6)
+    with pytest.raises(DependencyDown, match="still catching up"):
+        mirror.tick()
+    assert dump(sqlite_db) == before
+    chain.mine(1)  # the chain does not catch up, it went another way
+    mirror.run_until("head")
+    assert rows(sqlite_db, "chain_cursor", "block_hash") == [(chain.head_hash(),)]
+
+
+def test_every_mirrored_table_is_rewound() -> None:
+    """A table of the mirror that no function rewinds would keep rows of a lost fork."""
+    text = " ".join(f"{step.__name__} {step.__doc__}" for step in REWINDS)
+    writers = ("indexer", "ledger.chain.transactions")
+    names = {
+        table.name
+        for table in Base.metadata.tables.values()
+        if table.info["writer"] in writers and table.name != "chain_cursor"
+    }
+    known = {"blockchain_transactions", "chain_inclusions"}  # ledger.chain.transactions.rewind
+    assert {name for name in names - known if name not in text} == set()
+
+
+def _owner() -> str:
+    from tests.support.chain import PARTIES
+
+    return PARTIES["owner"]

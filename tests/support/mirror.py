@@ -1,0 +1,95 @@
+"""Whole mirrors compared: the rows of every mirrored table, without what only the place decides."""
+
+import shutil
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from indexer import Indexer
+from ledger.chain.client import ChainClient
+from ledger.chain.local_node import LocalNode, find_anvil
+from ledger.db import Database
+from ledger.models import Base
+from tests.support.chain import TestChain, deploy_contracts
+
+MIRRORED = (
+    "blockchain_transactions",
+    "carbon_credits",
+    "chain_blocks",
+    "chain_cursor",
+    "chain_events",
+    "chain_inclusions",
+    "credit_batches",
+    "credit_cancellations",
+    "credit_classes",
+    "credit_holdings",
+    "credit_projects",
+    "credit_retirements",
+    "credit_serials",
+    "credit_sites",
+    "credit_transfers",
+    "settlement_balances",
+    "settlement_movements",
+    "smart_contracts",
+)
+LOCAL = {
+    ("blockchain_transactions", "id"),
+    ("carbon_credits", "id"),
+    ("chain_cursor", "updated_at"),
+    ("smart_contracts", "id"),
+}
+"""Numbers that a database gives by itself, and the time of day."""
+
+Dump = dict[str, list[tuple[Any, ...]]]
+
+
+def dump(db: Database) -> Dump:
+    """Return the mirrored rows of a database, sorted; pending transactions in no block aside."""
+    found: Dump = {}
+    with db.read() as session:
+        for name in MIRRORED:
+            table = Base.metadata.tables[name]
+            columns = [column for column in table.columns if (name, column.name) not in LOCAL]
+            query = select(*columns)
+            if name == "blockchain_transactions":
+                included = select(Base.metadata.tables["chain_inclusions"].c.tx_hash)
+                query = query.where(table.c.tx_hash.in_(included))
+            rows = [tuple(row) for row in session.execute(query)]
+            found[name] = sorted(rows, key=repr)
+    return found
+
+
+def rows(db: Database, name: str, *columns: str) -> list[tuple[Any, ...]]:
+    """Return some columns of a table, sorted."""
+    table = Base.metadata.tables[name]
+    with db.read() as session:
+        query = select(*(table.c[column] for column in columns))
+        return sorted((tuple(row) for row in session.execute(query)), key=repr)
+
+
+def fresh(template: Path, folder: Path, chain: TestChain, finality: str | int) -> Dump:
+    """Return what a new mirror of the chain says, made from nothing."""
+    file = folder / "fresh.db"
+    for old in folder.glob("fresh.db*"):
+        old.unlink()
+    shutil.copyfile(template, file)
+    database = Database(f"sqlite:///{file}")
+    try:
+        Indexer(database, chain.client, chain.deployment, finality).run_until("head")
+        return dump(database)
+    finally:
+        database.close()
+
+
+@contextmanager
+def running_chain() -> Iterator[TestChain]:
+    """A node of one's own with the contracts on it, their roles granted and a site registered."""
+    with LocalNode(find_anvil(None), options=["--order", "fifo"]) as node:
+        client = ChainClient(node.rpc_url)
+        try:
+            yield TestChain(client, deploy_contracts(client))
+        finally:
+            client.close()
