@@ -1,0 +1,122 @@
+"""The evidence tree: its leaves against eth_abi, its roots against a second model and a published one."""
+
+import pytest
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.errors import BadInput, Refused
+from ledger.reductions import Reading
+from ledger.reductions import evidence as tree
+from tests.support.independent import root_of
+
+ABI = ["bytes32", "uint64", "uint64", "int256", "uint8", "uint8", "uint16", "bytes32"]
+
+readings = st.builds(
+    Reading,
+    start_s=st.integers(0, 2**64 - 1),
+    end_s=st.integers(0, 2**64 - 1),
+    kind=st.integers(1, 2),
+    quality=st.integers(0, 2**16 - 1),
+    digits=st.integers(-(2**63), 2**63 - 1),
+    scale=st.integers(0, 255),
+    text=st.text(max_size=64),
+)
+leaf_lists = st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40, unique=True)
+
+
+@given(readings, st.text(max_size=30))
+def test_a_leaf_is_what_a_contract_would_encode_and_hash(reading: Reading, serial: str) -> None:
+    data = encode(
+        ABI,
+        [
+            keccak(text=serial),
+            reading.start_s,
+            reading.end_s,
+            reading.digits,
+            reading.scale,
+            reading.kind,
+            reading.quality,
+            keccak(text=reading.text),
+        ],
+    )
+    name = tree.meter_hash(serial)
+    assert tree.leaf_data(name, reading) == data
+    assert tree.leaf_hash(name, reading) == keccak(keccak(data))
+
+
+def test_a_published_root_of_openzeppelin() -> None:
+    # The example of the README of @openzeppelin/merkle-tree.
+    rows = [("0x" + "11" * 20, 5 * 10**18), ("0x" + "22" * 20, 25 * 10**17)]
+    leaves = [keccak(keccak(encode(["address", "uint256"], list(row)))) for row in rows]
+    published = "d4dee0beab2d53f2cc83e567171bd2820e49898130a22622b10ead383e90bd77"
+    assert tree.merkle_root(leaves).hex() == published
+
+
+@given(leaf_lists)
+def test_a_root_equals_that_of_an_independent_model(leaves: list[bytes]) -> None:
+    assert tree.merkle_root(leaves) == root_of(leaves, keccak)
+
+
+@given(leaf_lists, st.randoms())
+def test_every_leaf_is_proved_and_the_order_does_not_matter(
+    leaves: list[bytes], random: object
+) -> None:
+    nodes = tree.merkle_tree(leaves)
+    for leaf in leaves:
+        assert tree.verify(nodes[0], leaf, tree.proof_of(nodes, leaf))
+    random.shuffle(leaves)  # type: ignore[attr-defined]
+    assert tree.merkle_root(leaves) == nodes[0]
+
+
+@given(leaf_lists, st.integers(0, 255), st.integers(0, 31))
+def test_an_altered_leaf_is_not_proved(leaves: list[bytes], bits: int, place: int) -> None:
+    nodes = tree.merkle_tree(leaves)
+    leaf = leaves[0]
+    altered = leaf[:place] + bytes([leaf[place] ^ (bits or 1)]) + leaf[place + 1 :]
+    assert not tree.verify(nodes[0], altered, tree.proof_of(nodes, leaf))
+
+
+def test_a_changed_reading_changes_the_root_whatever_field_it_is() -> None:
+    base = Reading(0, 600, 1, 100, 45776, 2, "457.76")
+    other = Reading(600, 1200, 1, 100, 1, 0, "1")
+    name = tree.meter_hash("s")
+
+    def root(reading: Reading) -> bytes:
+        return tree.merkle_root([tree.leaf_hash(name, reading), tree.leaf_hash(name, other)])
+
+    changed = [
+        base._replace(start_s=60),
+        base._replace(end_s=660),
+        base._replace(kind=2),
+        base._replace(quality=301),
+        base._replace(digits=45777),
+        base._replace(scale=3),
+        base._replace(text="457.760"),
+    ]
+    assert len({root(item) for item in [base, *changed]}) == len(changed) + 1
+    assert tree.leaf_hash(tree.meter_hash("t"), base) != tree.leaf_hash(name, base)
+
+
+def test_an_empty_tree_proves_nothing() -> None:
+    with pytest.raises(BadInput, match="at least one reading"):
+        tree.merkle_tree([])
+
+
+def test_the_same_reading_twice_is_refused() -> None:
+    with pytest.raises(Refused, match="stands twice"):
+        tree.merkle_tree([b"\1" * 32, b"\1" * 32])
+
+
+def test_an_inner_node_is_no_leaf() -> None:
+    leaves = [bytes([number]) * 32 for number in range(1, 5)]
+    nodes = tree.merkle_tree(leaves)
+    with pytest.raises(BadInput, match="no leaf"):
+        tree.proof_of(nodes, nodes[1])
+
+
+def test_one_leaf_is_its_own_root_with_an_empty_proof() -> None:
+    nodes = tree.merkle_tree([b"\7" * 32])
+    assert nodes == [b"\7" * 32]
+    assert tree.proof_of(nodes, b"\7" * 32) == []

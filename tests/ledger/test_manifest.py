@@ -1,0 +1,96 @@
+"""The manifest: one spelling, one hash, nothing left out."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from eth_utils.crypto import keccak
+
+from ledger.reductions import Calibration, compute
+from ledger.reductions import manifest as manifests
+from tests.ledger.test_reductions import FACTOR, inputs, meter, reading
+
+
+def manifest_of(**changes: object) -> dict[str, object]:
+    return manifests.build(compute(inputs(meter([reading(0, 600)]), **changes)))
+
+
+def test_the_spelling_is_canonical() -> None:
+    text = manifests.canonical_text({"b": "é", "a": [1, True, None], "c": {"z": "1", "y": "2"}})
+    assert text == '{"a":[1,true,null],"b":"é","c":{"y":"2","z":"1"}}'
+    assert manifests.manifest_hash(text) == "0x" + keccak(text=text).hex()
+
+
+@pytest.mark.parametrize("value", [1.0, Fraction(1), (1,), b"1", {1: "x"}])
+def test_what_has_no_one_spelling_is_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        manifests.canonical_text({"value": value})
+
+
+def test_it_records_all_that_the_methodology_asks_for() -> None:
+    manifest = manifest_of(carry_in_kg=Fraction(1, 3))
+    assert manifest["program"] == "internal"
+    assert manifest["methodology"] == {"id": "CCER-01-002", "version": "V01"}
+    assert manifest["code_version"] == "reductions/1"
+    assert manifest["vintage"] == 1970
+    assert manifest["period"] == {
+        "from": "1970-01-01",
+        "to": "1970-01-02",
+        "from_s": 0,
+        "to_s": 86400,
+        "zone": "UTC",
+        "tzdata": "2026a",
+    }
+    factor = manifest["factor"]
+    assert isinstance(factor, dict)
+    assert (factor["value"], factor["sha256"]) == ("0.4329", "00" * 32)
+    (device,) = manifest["meters"]  # type: ignore[misc]
+    assert device["serial"] == "s"
+    assert device["rows"] == {"used": 1}
+    assert device["readings"] == {
+        "expected": 144,
+        "used": 1,
+        "missing": 143,
+        "outlier": 0,
+        "conflict": 0,
+    }
+    assert manifest["energy"] == {
+        "export_kwh": "100.000000000",
+        "import_kwh": "0.000000000",
+        "net_kwh": "100.000000000",
+    }
+    carbon = manifest["carbon"]
+    assert isinstance(carbon, dict)
+    assert carbon["carry_in_kg"] == "1/3"
+    assert carbon["issued_kg"] == "43"
+    # 43.29 + 1/3 - 43, exactly
+    assert Fraction(carbon["carry_out_kg"]) == Fraction("0.29") + Fraction(1, 3)
+    assert manifest["evidence"]["leaves"] == 1  # type: ignore[index]
+
+
+def test_any_change_of_what_it_rests_on_changes_its_hash() -> None:
+    def spelled(**changes: object) -> str:
+        return manifests.manifest_hash(manifests.canonical_text(manifest_of(**changes)))
+
+    calibrated = replace(meter([reading(0, 600)]), calibration=Calibration("0.5"))
+    hashes = {
+        spelled(),
+        spelled(zone="Etc/GMT"),
+        spelled(tzdata="2026b"),
+        spelled(program="other"),
+        spelled(methodology_version="V02"),
+        spelled(factor=replace(FACTOR, source="elsewhere")),
+        spelled(factor=replace(FACTOR, verified=False)),
+        spelled(completeness_min="0.001"),
+        spelled(carry_in_kg=Fraction(1, 10**30)),
+        spelled(meters=(calibrated,)),
+        spelled(meters=(meter([reading(0, 600)], serial="t"),)),
+        spelled(meters=(meter([reading(0, 600, text="600.0")]),)),
+    }
+    assert len(hashes) == 12
+
+
+def test_it_survives_json_and_back() -> None:
+    text = manifests.canonical_text(manifest_of())
+    assert manifests.canonical_text(json.loads(text)) == text
