@@ -177,10 +177,10 @@ class Deployer:
         build = self.project[name]._build
         init_code = create2.init_code(build, arguments)
         address = create2.address_of(self.salt, init_code)
+        data = "0x" + (self.salt + init_code).hex()
         if self.web3.eth.get_code(address):
-            block, tx_hash = self._birth(name, address)
+            block, tx_hash = self._birth(name, address, data)
         else:
-            data = "0x" + (self.salt + init_code).hex()
             sent = self.plan.key("admin").transfer(create2.FACTORY, 0, data=data)
             block, tx_hash = sent.block_number, _hex(sent.txid)
         code = bytes(self.web3.eth.get_code(address))
@@ -196,7 +196,7 @@ class Deployer:
             "tx_hash": tx_hash,
             "source_hash": slim(build)["sourceHash"],
         }
-        return self.project[name].at(address)
+        return self.project[name].at(address, persist=False)  # local chains come and go
 
     def grant(self, contract: Any, role: Any, holder: str) -> None:
         """Grant a role unless it is held."""
@@ -213,18 +213,22 @@ class Deployer:
             credit.registerClass(*terms, {"from": plan.key("registrar")})
         return int(credit.classOfCode(plan.class_code))
 
-    def _birth(self, name: str, address: str) -> tuple[int, str | None]:
+    def _birth(self, name: str, address: str, data: str) -> tuple[int, str]:
         """Return block and transaction in which a contract that is there already was deployed."""
         known = self.earlier.get(name, {}).get("tx_hash")
         receipt = known and self._request("eth_getTransactionReceipt", [known])
         if receipt and self.earlier[name]["address"] == address.lower():
             return int(receipt["blockNumber"], 16), known
-        # The constructors grant the admin's role: the first log is the deployment's.
-        query = {"address": address, "fromBlock": "0x0", "toBlock": "latest"}
-        logs = self._request("eth_getLogs", [query])
-        if logs:
-            return int(logs[0]["blockNumber"], 16), logs[0]["transactionHash"]
-        return self.web3.eth.block_number, None  # the test currency, which logs nothing
+        low, high = 0, int(self.web3.eth.block_number)
+        while low < high:  # the first block that has the code; needs a node that keeps old states
+            middle = (low + high) // 2
+            code = self._request("eth_getCode", [address, hex(middle)])
+            low, high = (low, middle) if code != "0x" else (middle + 1, high)
+        block = self._request("eth_getBlockByNumber", [hex(low), True])
+        for transaction in block["transactions"]:
+            if transaction["input"] == data:
+                return low, transaction["hash"]
+        raise DependencyDown(f"no transaction of block {low} deployed {name}: is it a full node?")
 
     def _request(self, method: str, parameters: list[Any]) -> Any:
         answer = self.web3.provider.make_request(method, parameters)

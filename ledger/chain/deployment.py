@@ -7,7 +7,7 @@ from the deployment file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +41,21 @@ def record(db: Database, client: ChainClient, deployment: Deployment) -> int:
     """
     times = {item.name: _block_time(client, item.block) for item in deployment.contracts.values()}
     return db.run(lambda session: _record(session, deployment, times))
+
+
+def mark_verified(session: Session, deployment: Deployment, names: Sequence[str]) -> int:
+    """Mark contracts whose recompiled sources gave the deployed code; return how many rows it was."""
+    rows = session.scalars(
+        select(SmartContract).where(
+            SmartContract.contract_name.in_([row_name(name, deployment.network) for name in names]),
+            SmartContract.contract_address.in_(
+                [deployment.contracts[name].address for name in names]
+            ),
+        )
+    ).all()
+    for row in rows:
+        row.status = ContractStatus.VERIFIED
+    return len(rows)
 
 
 def expected_row(
