@@ -105,7 +105,9 @@ class VppResource(Base):
         Index("idx_vpp_resources_type", "type"),
         Index("idx_vpp_resources_status", "status"),
         options(
-            "Something that produces, stores or shifts energy.", writer="ledger.sites", origin=CUSTOMER
+            "Something that produces, stores or shifts energy.",
+            writer="ledger.sites",
+            origin=CUSTOMER,
         ),
     )
 
