@@ -39,7 +39,10 @@ def months_of(
     factor_kg_per_kwh: Fraction,
     decimals_kept: int | None = None,
 ) -> dict[tuple[int, int], Month]:
-    """Return every legal month of a file, with the carry from month to month of one year."""
+    """Return every legal month of a file, with the carry from month to month of one year.
+
+    ``decimals_kept`` makes the mistake of storing each energy with so many decimals, rounded down.
+    """
     slots: dict[int, list[str]] = defaultdict(list)
     with gzip.open(path, "rt", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
@@ -59,7 +62,7 @@ def months_of(
         if rated_kw * Fraction(-1, 5) <= power <= rated_kw * Fraction(6, 5):
             energy = power * Fraction(minutes, 60)
             if decimals_kept is not None:
-                energy = Fraction(round(energy * 10**decimals_kept), 10**decimals_kept)
+                energy = Fraction(energy * 10**decimals_kept // 1, 10**decimals_kept)
             month.net_kwh += energy
             month.used += 1
     carry, year = Fraction(0), None
