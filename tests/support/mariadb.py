@@ -34,23 +34,27 @@ class MariaDbServer:
 
     def start(self) -> None:
         """Make an empty data folder and start the server on a free port."""
-        data = self.folder / "data"
-        as_root = ["--user=root"] if os.geteuid() == 0 else []
         _run(
             [
                 self._install,
                 "--no-defaults",
-                f"--datadir={data}",
+                f"--datadir={self.folder / 'data'}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
-                *as_root,
+                *_as_root(),
             ]
         )
         for _ in range(TRIES):  # another process may take the port first
-            self.port = _free_port()
-            if self._launch(data, as_root):
+            self.port = free_port()
+            if self._launch():
                 return
         raise ServerUnavailable(f"mariadbd does not start: {_tail(self.folder / 'server.log')}")
+
+    def restart(self) -> None:
+        """Start the server again, on the same port and data, after ``kill`` or ``stop``."""
+        if not self._launch():
+            log = _tail(self.folder / "server.log")
+            raise ServerUnavailable(f"mariadbd does not start again: {log}")
 
     def url(self, database: str) -> str:
         """Return the address of a database for ``ledger.db``."""
@@ -83,14 +87,14 @@ class MariaDbServer:
             process.kill()
             process.wait()
 
-    def _launch(self, data: Path, as_root: Sequence[str]) -> bool:
+    def _launch(self) -> bool:
         log = self.folder / "server.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [
                     self._program,
                     "--no-defaults",
-                    f"--datadir={data}",
+                    f"--datadir={self.folder / 'data'}",
                     f"--socket={self.folder / 's'}",
                     f"--pid-file={self.folder / 'pid'}",
                     "--bind-address=127.0.0.1",
@@ -100,7 +104,7 @@ class MariaDbServer:
                     # The data die with the tests: no care for power cuts.
                     "--innodb-flush-log-at-trx-commit=0",
                     "--innodb-doublewrite=0",
-                    *as_root,
+                    *_as_root(),
                 ],
                 stdout=output,
                 stderr=output,
@@ -131,7 +135,12 @@ def _programs() -> tuple[str, str]:
     return server, install
 
 
-def _free_port() -> int:
+def _as_root() -> list[str]:
+    return ["--user=root"] if os.geteuid() == 0 else []
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

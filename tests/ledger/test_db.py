@@ -1,0 +1,468 @@
+"""Units of work, read-only snapshots, retries, the raw path, and what happens when a server is down."""
+
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from ledger.db import Database, DatabaseBusy, SchemaMissing
+from ledger.db.sqltext import for_driver
+from ledger.errors import BadInput, DependencyDown
+from ledger.models.devices import DeviceType
+from ledger.models.mirror import ChainNonceLane
+from ledger.models.users import UserSession
+from tests.support.mariadb import MariaDbServer, free_port
+
+ACCOUNT = "0x" + "11" * 20
+DEADLINE_S = 30
+
+
+def lane(nonce: int = 0) -> ChainNonceLane:
+    return ChainNonceLane(chain_id=1, address=ACCOUNT, next_nonce=nonce)
+
+
+def kinds(db: Database) -> list[str]:
+    with db.read() as session:
+        return list(session.scalars(select(DeviceType.type_name).order_by(DeviceType.type_name)))
+
+
+def add_kind(session: Session, name: str) -> None:
+    session.add(DeviceType(type_name=name, category="c"))
+    session.flush()
+
+
+# ------------------------------------------------------------------ units of work
+
+
+def test_a_unit_of_work_is_committed_at_its_end(db: Database) -> None:
+    with db.write() as session:
+        add_kind(session, "a")
+        assert kinds(db) == []
+    assert kinds(db) == ["a"]
+
+
+def test_a_unit_of_work_that_raises_leaves_nothing(db: Database) -> None:
+    with pytest.raises(RuntimeError, match="in the middle"), db.write() as session:
+        add_kind(session, "a")
+        raise RuntimeError("in the middle")
+    assert kinds(db) == []
+
+
+def test_only_the_database_commits(db: Database) -> None:
+    with pytest.raises(RuntimeError, match=r"ledger\.db commits"), db.write() as session:
+        add_kind(session, "a")
+        session.commit()
+    assert kinds(db) == []
+
+
+def test_objects_can_be_read_after_the_block(db: Database) -> None:
+    with db.write() as session:
+        kind = DeviceType(type_name="a", category="c")
+        session.add(kind)
+    assert kind.id > 0
+    with db.read() as session:
+        read = session.scalars(select(DeviceType)).one()
+    assert (read.id, read.type_name) == (kind.id, "a")
+
+
+def test_foreign_keys_hold(db: Database) -> None:
+    with pytest.raises(IntegrityError), db.write() as session:
+        session.execute(
+            text(
+                "INSERT INTO user_sessions (session_id, user_id, created_at, expires_at, is_active) "
+                "VALUES ('s', 99, '2026-01-01 00:00:00', '2026-01-01 00:00:00', 1)"
+            )
+        )
+    with db.read() as session:
+        assert session.scalar(select(func.count()).select_from(UserSession)) == 0
+
+
+def test_rowcount_counts_the_rows_found(db: Database) -> None:
+    with db.write() as session:
+        session.add(lane(7))
+    guarded = update(ChainNonceLane).where(ChainNonceLane.next_nonce == 7).values(next_nonce=7)
+    with db.write() as session:
+        assert session.execute(guarded).rowcount == 1  # type: ignore[attr-defined]
+    with db.write() as session:
+        assert session.execute(guarded.where(ChainNonceLane.chain_id == 2)).rowcount == 0  # type: ignore[attr-defined]
+
+
+# ------------------------------------------------------------------ reading
+
+
+def test_a_read_only_session_cannot_write(db: Database) -> None:
+    with pytest.raises(DBAPIError, match=r"(?i)read.?only"), db.read() as session:
+        add_kind(session, "a")
+    assert kinds(db) == []
+    with db.write() as session:  # the connection is as it was
+        add_kind(session, "b")
+    assert kinds(db) == ["b"]
+
+
+def test_a_read_only_session_sees_one_snapshot_from_its_start(db: Database) -> None:
+    count = select(func.count()).select_from(DeviceType)
+    with db.read() as session:
+        with db.write() as writer:  # a writer waits for no reader, before the first query even
+            add_kind(writer, "a")
+        assert session.scalar(count) == 0
+        with db.write() as writer:
+            add_kind(writer, "b")
+        assert session.scalar(count) == 0
+    assert kinds(db) == ["a", "b"]
+
+
+def test_a_reader_does_not_wait_for_a_writer(db: Database) -> None:
+    with db.write() as session:
+        add_kind(session, "a")
+        assert kinds(db) == []
+
+
+# ------------------------------------------------------------------ writers against each other
+
+
+def test_four_writers_lose_no_update(db: Database) -> None:
+    with db.write() as session:
+        session.add(lane())
+
+    def add_one(session: Session) -> None:
+        row = session.scalars(select(ChainNonceLane).with_for_update()).one()
+        row.next_nonce += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(db.run, add_one) for _ in range(400)]:
+            done.result(DEADLINE_S)
+    with db.read() as session:
+        assert session.scalars(select(ChainNonceLane.next_nonce)).one() == 400
+
+
+def test_reading_then_writing_loses_nothing_on_sqlite_without_for_update(
+    sqlite_db: Database,
+) -> None:
+    with sqlite_db.write() as session:
+        session.add(lane())
+
+    def add_one(session: Session) -> None:
+        session.scalars(select(ChainNonceLane)).one().next_nonce += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(sqlite_db.run, add_one) for _ in range(100)]:
+            done.result(DEADLINE_S)
+    with sqlite_db.read() as session:
+        assert session.scalars(select(ChainNonceLane.next_nonce)).one() == 100
+
+
+@pytest.mark.mariadb
+def test_a_row_that_changed_since_the_snapshot_is_tried_again(mariadb_db: Database) -> None:
+    with mariadb_db.write() as session:
+        session.add(lane())
+    tries = []
+
+    def add_one(session: Session) -> None:
+        row = session.scalars(select(ChainNonceLane)).one()  # plain: the snapshot's row
+        if not tries:
+            with mariadb_db.write() as other:
+                other.execute(update(ChainNonceLane).values(next_nonce=10))
+        tries.append(row.next_nonce)
+        row.next_nonce += 1
+        session.flush()
+
+    mariadb_db.run(add_one)
+    assert tries == [0, 10]
+    with mariadb_db.read() as session:
+        assert session.scalars(select(ChainNonceLane.next_nonce)).one() == 11
+
+
+@pytest.mark.mariadb
+def test_a_deadlock_is_tried_again(mariadb_db: Database) -> None:
+    with mariadb_db.write() as session:
+        session.add_all(
+            [ChainNonceLane(chain_id=chain, address=ACCOUNT, next_nonce=0) for chain in (1, 2)]
+        )
+    met = threading.Barrier(2, timeout=DEADLINE_S)
+    tries = {1: 0, 2: 0}
+
+    def both(first: int, second: int) -> Callable[[Session], None]:
+        def work(session: Session) -> None:
+            tries[first] += 1
+            for chain in (first, second):
+                session.execute(
+                    update(ChainNonceLane)
+                    .where(ChainNonceLane.chain_id == chain)
+                    .values(next_nonce=ChainNonceLane.next_nonce + 1)
+                )
+                if chain == first and tries[first] == 1:
+                    met.wait()
+
+        return work
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [
+            pool.submit(mariadb_db.run, both(1, 2)),
+            pool.submit(mariadb_db.run, both(2, 1)),
+        ]:
+            done.result(DEADLINE_S)
+    assert sorted(tries.values()) == [1, 2]
+    with mariadb_db.read() as session:
+        assert list(session.scalars(select(ChainNonceLane.next_nonce))) == [2, 2]
+
+
+def test_a_writer_that_waits_too_long_says_so(db: Database) -> None:
+    with db.write() as session:
+        session.add(lane())
+    hasty = Database(db.url.render_as_string(hide_password=False), lock_timeout_s=1)
+    tries = []
+
+    def work(session: Session) -> None:
+        tries.append(1)
+        session.execute(update(ChainNonceLane).values(next_nonce=2))
+
+    with db.write() as session:
+        session.execute(update(ChainNonceLane).values(next_nonce=1))
+        with pytest.raises(DatabaseBusy, match="another process writes") as raised:
+            hasty.run(work, attempts=2)
+    assert raised.value.exit_code == 3
+    assert "\n" not in raised.value.message
+    assert len(tries) == (0 if db.dialect == "sqlite" else 2)  # SQLite waits before it begins
+    hasty.close()
+
+
+def test_work_that_fails_by_itself_is_not_tried_again(db: Database) -> None:
+    tries = []
+
+    def work(session: Session) -> None:
+        tries.append(1)
+        add_kind(session, "a")
+        session.execute(text("INSERT INTO device_types SELECT * FROM device_types"))
+
+    with pytest.raises(IntegrityError):
+        db.run(work)
+    assert tries == [1]
+    assert kinds(db) == []
+
+
+# ------------------------------------------------------------------ the raw path
+
+
+def test_many_rows_by_position_and_by_name(db: Database) -> None:
+    into = "INSERT INTO device_types (type_name, category, created_at) "
+    by_position = into + "VALUES (?, '?:x 100%', '2026-01-01 00:00:00')"
+    by_name = into + "VALUES (:name, :group, '2026-01-01 00:00:00')"
+    with db.write() as session:
+        assert (
+            db.executemany(session, by_position, ((f"p{n:05d}",) for n in range(12_345))) == 12_345
+        )
+        assert (
+            db.executemany(
+                session, by_name, [{"group": "g", "name": "n1"}, {"name": "n2", "group": "h"}]
+            )
+            == 2
+        )
+        assert db.executemany(session, by_name, []) == 0
+    with db.read() as session:
+        assert (
+            session.scalar(select(func.count()).where(DeviceType.category == "?:x 100%")) == 12_345
+        )
+        named = session.execute(
+            select(DeviceType.type_name, DeviceType.category).where(DeviceType.type_name.like("n%"))
+        )
+        assert sorted(map(tuple, named)) == [("n1", "g"), ("n2", "h")]
+
+
+def test_many_rows_come_after_those_that_were_added_before(db: Database) -> None:
+    with db.write() as session:
+        session.add(lane(1))
+        db.executemany(
+            session, "UPDATE chain_nonce_lanes SET next_nonce = ? WHERE chain_id = ?", [(5, 1)]
+        )
+    with db.read() as session:
+        assert session.scalars(select(ChainNonceLane.next_nonce)).one() == 5
+
+
+def test_many_rows_are_all_or_nothing(db: Database) -> None:
+    sql = "INSERT INTO device_types (type_name, category, created_at) VALUES (?, 'c', '2026-01-01 00:00:00')"
+    with pytest.raises(IntegrityError), db.write() as session:
+        db.executemany(session, sql, [("a",)] * 2)
+    assert kinds(db) == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "mysql"),
+    [
+        ("VALUES (?, ?)", "VALUES (%s, %s)"),
+        ("SET a = :a, b = :b_2", "SET a = %(a)s, b = %(b_2)s"),
+        ("LIKE '50%?' AND b = ?", "LIKE '50%%?' AND b = %s"),
+        ("a % 2 = ?", "a %% 2 = %s"),
+        ("'it''s :x ?' || ?", "'it''s :x ?' || %s"),
+        ("`odd?` = ?", "`odd?` = %s"),
+        ('"odd:name" = :name', '"odd:name" = %(name)s'),
+    ],
+)
+def test_sql_is_written_once(sql: str, mysql: str) -> None:
+    assert for_driver(sql, "mysql") == mysql
+    assert for_driver(sql, "sqlite") == sql
+
+
+# ------------------------------------------------------------------ how connections are set up
+
+
+def test_sqlite_is_safe_by_its_settings(sqlite_db: Database) -> None:
+    with sqlite_db.write() as session:
+        link = session.connection()
+        settings = {
+            name: link.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in (
+                "foreign_keys",
+                "journal_mode",
+                "synchronous",
+                "recursive_triggers",
+                "busy_timeout",
+            )
+        }
+    assert settings == {
+        "foreign_keys": 1,
+        "journal_mode": "wal",
+        "synchronous": 2,  # FULL
+        "recursive_triggers": 1,
+        "busy_timeout": 30_000,
+    }
+
+
+@pytest.mark.mariadb
+def test_mariadb_is_strict_and_in_utc(mariadb_db: Database) -> None:
+    with mariadb_db.read() as session:
+        zone, mode, charset = session.execute(
+            text("SELECT @@time_zone, @@sql_mode, @@character_set_connection")
+        ).one()
+    assert (zone, charset) == ("+00:00", "utf8mb4")
+    assert {"STRICT_ALL_TABLES", "NO_ZERO_DATE", "ERROR_FOR_DIVISION_BY_ZERO"} <= set(
+        mode.split(",")
+    )
+    with mariadb_db.write() as session:
+        add_kind(session, "a")
+    with pytest.raises(DBAPIError, match="too long"), mariadb_db.write() as session:
+        session.execute(text("UPDATE device_types SET category = REPEAT('x', 51)"))
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://u@h/d", "not supported"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("mysql+pymysql://u@h", "names no database"),
+        ("nonsense", "cannot be read"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused(url: str, reason: str) -> None:
+    with pytest.raises(BadInput, match=reason):
+        Database(url)
+
+
+def test_the_password_is_shown_to_nobody() -> None:
+    database = Database(f"mysql+pymysql://user:geheim@127.0.0.1:{free_port()}/ledger")
+    assert "geheim" not in database.place
+    with pytest.raises(DependencyDown) as raised:
+        database.ping()
+    assert "geheim" not in raised.value.message + str(raised.value.details)
+
+
+# ------------------------------------------------------------------ down, missing, damaged
+
+
+@pytest.mark.parametrize("act", ["ping", "upgrade", "current", "write"])
+def test_a_server_that_is_down_is_one_clear_line(act: str) -> None:
+    database = Database(f"mysql+pymysql://root@127.0.0.1:{free_port()}/ledger")
+    with pytest.raises(DependencyDown, match="start the server or correct") as raised:
+        if act == "write":
+            with database.write():
+                pytest.fail("the block must not be entered")
+        getattr(database, act)()
+    assert raised.value.exit_code == 3
+    assert "127.0.0.1" in raised.value.message
+    assert "\n" not in raised.value.message
+
+
+@pytest.mark.mariadb
+def test_a_server_that_goes_away_is_noticed_and_found_again(mariadb_server: MariaDbServer) -> None:
+    with tempfile.TemporaryDirectory(prefix="mariadb-") as folder:
+        server = MariaDbServer(Path(folder))
+        server.start()
+        try:
+            server.execute("CREATE DATABASE ledger")
+            database = Database(server.url("ledger"))
+            database.upgrade()
+            with (
+                pytest.raises(DependencyDown, match="start the server"),
+                database.write() as session,
+            ):
+                add_kind(session, "lost")
+                server.kill()
+                add_kind(session, "lost, too")
+            with pytest.raises(DependencyDown):
+                database.ping()
+            server.restart()
+            assert kinds(database) == []
+            with database.write() as session:
+                add_kind(session, "kept")
+            assert kinds(database) == ["kept"]
+            database.close()
+        finally:
+            server.stop()
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("place", ["nobody:wrong@{}/truetonne", "root@{}/nothing_here"])
+def test_a_wrong_user_or_name_is_one_clear_line(mariadb_server: MariaDbServer, place: str) -> None:
+    database = Database("mysql+pymysql://" + place.format(f"127.0.0.1:{mariadb_server.port}"))
+    with pytest.raises(DependencyDown, match="check user, password and name"):
+        database.ping()
+
+
+def test_a_missing_schema_says_how_to_make_it(new_url: str) -> None:
+    database = Database(new_url)
+    assert database.current() is None
+    with pytest.raises(SchemaMissing, match="truetonne db upgrade"), database.read() as session:
+        session.scalars(select(DeviceType)).all()
+    database.close()
+
+
+def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'deep' / 'new.db'}")
+    assert database.current() is None
+    assert list(tmp_path.iterdir()) == []
+    database.upgrade()
+    assert (tmp_path / "deep" / "new.db").exists()
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path) -> None:
+    file = tmp_path / "notes.db"
+    file.write_text("these are notes, not a database\n" * 100)
+    for act in ("ping", "current", "upgrade"):
+        with pytest.raises(DependencyDown, match="file is not a database"):
+            getattr(Database(f"sqlite:///{file}"), act)()
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DependencyDown, match="cannot be made"):
+        Database(f"sqlite:///{tmp_path / 'file' / 'x' / 'a.db'}").ping()
+    with pytest.raises(DependencyDown, match="check that the folder exists"):
+        Database(f"sqlite:///{tmp_path}").ping()
+
+
+def test_two_processes_share_one_file(sqlite_db: Database) -> None:
+    with closing(sqlite3.connect(sqlite_db.url.database or "")) as other:
+        other.execute(
+            "INSERT INTO device_types (type_name, category, created_at) VALUES ('a', 'c', '2026-01-01')"
+        )
+        other.commit()
+    assert kinds(sqlite_db) == ["a"]
