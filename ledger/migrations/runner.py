@@ -20,8 +20,8 @@ from sqlalchemy import Connection, Engine
 
 from ledger.errors import DependencyDown, ProblemFound
 
-MIGRATION_LOCK = "truetonne-migration"
 LOCK_WAIT_S = 60
+"""How long a process waits while another migrates the same database, in seconds."""
 
 
 def upgrade(engine: Engine, revision: str) -> list[str]:
@@ -90,9 +90,8 @@ def _upgrade_sqlite(connection: Connection, file: Path, revision: str) -> list[s
 
 
 def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
-    got = connection.exec_driver_sql(
-        f"SELECT GET_LOCK('{MIGRATION_LOCK}', {LOCK_WAIT_S})"
-    ).scalar_one()
+    name = lock_name(connection)
+    got = connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (name, LOCK_WAIT_S)).scalar_one()
     if got != 1:
         raise DependencyDown("another process is migrating the database; wait for it and try again")
     try:
@@ -103,7 +102,13 @@ def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
         connection.commit()
         return pending
     finally:
-        connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{MIGRATION_LOCK}')")
+        connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (name,))
+
+
+def lock_name(connection: Connection) -> str:
+    """Return the name of MariaDB's lock for migrations: locks are the server's, not a database's."""
+    database = connection.exec_driver_sql("SELECT DATABASE()").scalar_one()
+    return f"truetonne-migration-{database}"[:64]
 
 
 def _pending(before: str | None, revision: str) -> list[str]:

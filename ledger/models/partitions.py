@@ -13,9 +13,11 @@ from datetime import date
 
 from sqlalchemy import Connection
 
+from ledger.errors import DependencyDown
+
 CATCH_ALL = "pmax"
-PARTITION_LOCK = "truetonne-partitions"
 LOCK_WAIT_S = 60
+"""How long a process waits while another adds partitions, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,21 @@ def ensure_partitions(connection: Connection, today: date) -> list[PartitionRepo
         MariaDB, in autocommit: under an open transaction the change waits for itself.
     today
         The day, in UTC.
+
+    Raises
+    ------
+    DependencyDown
+        Another process has been at it for a minute.
     """
-    lock = connection.exec_driver_sql(f"SELECT GET_LOCK('{PARTITION_LOCK}', {LOCK_WAIT_S})")
+    # Locks are the server's, not a database's.
+    name = "LEFT(CONCAT('truetonne-partitions-', DATABASE()), 64)"
+    lock = connection.exec_driver_sql(f"SELECT GET_LOCK({name}, {LOCK_WAIT_S})")
     if lock.scalar_one() != 1:
-        return []  # another process is doing it
+        raise DependencyDown("another process is adding partitions; wait for it and try again")
     try:
         return [_ensure(connection, partitioning, today) for partitioning in PARTITIONED]
     finally:
-        connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{PARTITION_LOCK}')")
+        connection.exec_driver_sql(f"SELECT RELEASE_LOCK({name})")
 
 
 def _ensure(connection: Connection, partitioning: Partitioning, today: date) -> PartitionReport:

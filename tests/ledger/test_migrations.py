@@ -1,0 +1,510 @@
+"""The chain of migrations: repeatable, interruptible, careful with what is there; its partitions and triggers."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import delete, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from ledger.db import Database
+from ledger.db.engines import create
+from ledger.errors import DependencyDown, ProblemFound
+from ledger.migrations import runner, steps
+from ledger.models import Base
+from ledger.models.devices import Device, DeviceData, DeviceStatus, DeviceType
+from ledger.models.partitions import PARTITIONED, Partitioning, partition_sql
+from ledger.models.system import AuditLog
+from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
+from ledger.models.vpp import VppDefinition, VppStatus
+
+CHAIN = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
+DEADLINE_S = 60
+THEN = datetime(2014, 7, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def new_db(new_url: str) -> Any:
+    database = Database(new_url, lock_timeout_s=10)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def finished(request: pytest.FixtureRequest, new_url: str) -> Database:
+    """A migrated database of the same kind as the new one."""
+    kind = "sqlite" if new_url.startswith("sqlite") else "mariadb"
+    database = request.getfixturevalue(f"{kind}_db")
+    assert isinstance(database, Database)
+    return database
+
+
+def tables(db: Database) -> set[str]:
+    with db.read() as session:
+        return set(inspect(session.connection()).get_table_names())
+
+
+def structure(db: Database) -> list[Any]:
+    """Everything that a database says about its tables, to compare two of them."""
+    with db.read() as session:
+        link = session.connection()
+        if db.dialect == "sqlite":
+            rows = link.exec_driver_sql(
+                "SELECT name, sql FROM sqlite_schema ORDER BY name"
+            ).fetchall()
+            return [tuple(row) for row in rows]
+        names = sorted(inspect(link).get_table_names())
+        created = [
+            link.exec_driver_sql(f"SHOW CREATE TABLE {name}").fetchone()[1] for name in names
+        ]  # type: ignore[index]
+        triggers = link.exec_driver_sql(
+            "SELECT trigger_name, action_statement FROM information_schema.triggers "
+            "WHERE trigger_schema = DATABASE() ORDER BY trigger_name"
+        ).fetchall()
+        return [*created, *map(tuple, triggers)]
+
+
+# ------------------------------------------------------------------ the chain
+
+
+def test_the_chain_is_one_line() -> None:
+    script = ScriptDirectory.from_config(runner._config())
+    assert [step.revision for step in script.walk_revisions()] == CHAIN[::-1]
+    assert script.get_heads() == [Database.head()] == [CHAIN[-1]]
+
+
+def test_upgrade_builds_everything_and_a_second_one_nothing(new_db: Database) -> None:
+    assert new_db.current() is None
+    assert new_db.upgrade() == CHAIN
+    assert new_db.current() == new_db.head()
+    assert tables(new_db) == {*Base.metadata.tables, "alembic_version"}
+    before = structure(new_db)
+    assert new_db.upgrade() == []
+    assert structure(new_db) == before
+
+
+def test_revision_by_revision_is_the_same(new_db: Database, finished: Database) -> None:
+    for revision in CHAIN:
+        assert new_db.upgrade(revision) == [revision]
+        assert new_db.current() == revision
+    assert structure(new_db) == structure(finished)
+
+
+def test_upgrade_works_from_any_folder(tmp_path: Path) -> None:
+    # No alembic.ini, no path of the repository: the revisions are found in the package.
+    code = "from ledger.db import Database; d = Database('sqlite:///x.db'); d.upgrade(); print(d.current())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [CHAIN[-1]]
+
+
+def test_four_at_once_build_one_schema(new_url: str, finished: Database) -> None:
+    start = threading.Barrier(4, timeout=DEADLINE_S)
+
+    def upgrade() -> list[str]:
+        database = Database(new_url)
+        start.wait()
+        try:
+            return database.upgrade()
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [future.result(DEADLINE_S) for future in [pool.submit(upgrade) for _ in range(4)]]
+    assert sorted(done) == [[], [], [], CHAIN]
+    built = Database(new_url)
+    assert structure(built) == structure(finished)
+    built.close()
+
+
+@pytest.mark.parametrize("stop_at", [3, 40])
+def test_a_migration_that_stops_half_way_can_be_run_again(
+    new_db: Database, finished: Database, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    calls = []
+    whole = steps.op.create_index
+
+    def stopping(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) == stop_at:
+            raise RuntimeError("the power is gone")
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(steps.op, "create_index", stopping)
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        new_db.upgrade()
+    if new_db.dialect == "sqlite":
+        assert tables(new_db) == set()  # one transaction
+    else:
+        assert "users" in tables(new_db)
+    monkeypatch.undo()
+    new_db.upgrade()
+    assert structure(new_db) == structure(finished)
+
+
+def test_a_database_of_a_newer_version_is_left_alone(db: Database) -> None:
+    with db.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    try:
+        with pytest.raises(ProblemFound, match="9999, which this version does not know"):
+            db.upgrade()
+    finally:
+        with db.write() as session:
+            session.execute(
+                text("UPDATE alembic_version SET version_num = :head"), {"head": db.head()}
+            )
+
+
+@pytest.mark.mariadb
+def test_a_migration_waits_for_another_and_then_says_so(
+    new_mariadb_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(new_mariadb_url())
+    monkeypatch.setattr(runner, "LOCK_WAIT_S", 0)
+    with database.write() as session:
+        taken = session.execute(
+            text("SELECT GET_LOCK(:name, 0)"), {"name": runner.lock_name(session.connection())}
+        )
+        assert taken.scalar_one() == 1
+        with pytest.raises(DependencyDown, match="another process is migrating"):
+            database.upgrade()
+    database.close()
+
+
+# ------------------------------------------------------------------ SQLite's copy and check
+
+
+def test_a_file_is_copied_before_it_is_changed(tmp_path: Path) -> None:
+    file = tmp_path / "books.db"
+    database = Database(f"sqlite:///{file}")
+    database.upgrade("0008")
+    assert list(tmp_path.glob("*.before-*")) == []  # there was nothing to lose
+    with database.write() as session:
+        session.add(DeviceType(type_name="kept", category="c"))
+        session.flush()
+    # The row may still stand in the write-ahead log alone: it belongs to the copy.
+    assert database.upgrade() == ["0009"]
+    copy = tmp_path / "books.db.before-0008"
+    with closing(sqlite3.connect(copy)) as link:
+        assert link.execute("SELECT version_num FROM alembic_version").fetchall() == [("0008",)]
+        assert link.execute("SELECT type_name FROM device_types").fetchall() == [("kept",)]
+    database.close()
+
+
+def test_rows_without_their_parent_stop_a_migration_of_sqlite(tmp_path: Path) -> None:
+    file = tmp_path / "books.db"
+    database = Database(f"sqlite:///{file}")
+    database.upgrade("0008")
+    with closing(sqlite3.connect(file)) as link:  # foreign keys are off here
+        link.execute(
+            "INSERT INTO user_permissions (user_id, resource, action, granted, created_at) "
+            "VALUES (7, 'r', 'a', 1, '2026-01-01 00:00:00.000000')"
+        )
+        link.commit()
+    with pytest.raises(
+        ProblemFound, match=r"row 1 of user_permissions \(to users\).*nothing was changed"
+    ):
+        database.upgrade()
+    assert database.current() == "0008"
+    with database.read() as session:
+        count = session.execute(text("SELECT COUNT(*) FROM sqlite_schema WHERE type = 'trigger'"))
+        assert count.scalar_one() == 0
+    database.close()
+
+
+def test_a_table_of_sqlite_that_is_rebuilt_keeps_its_children(sqlite_db: Database) -> None:
+    with sqlite_db.write() as session:
+        session.execute(
+            text("CREATE TABLE child (id INTEGER REFERENCES device_types ON DELETE CASCADE)")
+        )
+        session.add(DeviceType(id=1, type_name="parent", category="c"))
+        session.flush()
+        session.execute(text("INSERT INTO child VALUES (1)"))
+    engine = create(sqlite_db.url, lock_timeout_s=5, migration=True)
+    with engine.begin() as link:  # what a batch operation of Alembic does
+        link.exec_driver_sql("CREATE TABLE copy AS SELECT * FROM device_types")
+        link.exec_driver_sql("DROP TABLE device_types")
+        link.exec_driver_sql("ALTER TABLE copy RENAME TO device_types")
+    engine.dispose()
+    with sqlite_db.read() as session:
+        assert session.execute(text("SELECT COUNT(*) FROM child")).scalar_one() == 1
+
+
+# ------------------------------------------------------------------ partitions
+
+
+def add_device(db: Database) -> int:
+    with db.write() as session:
+        session.add(DeviceType(type_name="turbine", category="c"))
+        session.flush()
+        device = Device(device_id="D1", name="D1", type="turbine", status=DeviceStatus.ONLINE)
+        session.add(device)
+        session.flush()
+        return device.id
+
+
+def datum(device_id: int, at: datetime) -> DeviceData:
+    return DeviceData(device_id=device_id, metric_name="power", value=Decimal(1), recorded_at=at)
+
+
+def test_the_first_partitions_are_one_for_the_past_and_several_ahead() -> None:
+    yearly = Partitioning("trades", "at", months=12, ahead=2)
+    assert partition_sql(yearly, date(2026, 11, 24)) == (
+        "ALTER TABLE trades DROP PRIMARY KEY, ADD PRIMARY KEY (id, at) PARTITION BY RANGE COLUMNS (at) ("
+        "PARTITION pbefore VALUES LESS THAN ('2026-01-01'), "
+        "PARTITION p2026 VALUES LESS THAN ('2027-01-01'), "
+        "PARTITION p2027 VALUES LESS THAN ('2028-01-01'), "
+        "PARTITION p2028 VALUES LESS THAN ('2029-01-01'), "
+        "PARTITION pmax VALUES LESS THAN (MAXVALUE))"
+    )
+    monthly = partition_sql(Partitioning("data", "at", months=1, ahead=1), date(2026, 2, 28))
+    assert monthly.endswith(
+        "(PARTITION pbefore VALUES LESS THAN ('2026-01-01'), "
+        "PARTITION p202601 VALUES LESS THAN ('2026-02-01'), "
+        "PARTITION p202602 VALUES LESS THAN ('2026-03-01'), "
+        "PARTITION p202603 VALUES LESS THAN ('2026-04-01'), "
+        "PARTITION pmax VALUES LESS THAN (MAXVALUE))"
+    )
+    assert "p202612 VALUES LESS THAN ('2027-01-01')" in partition_sql(
+        Partitioning("data", "at", months=1, ahead=6), date(2026, 12, 31)
+    )
+
+
+def rows_by_partition(db: Database, table: str) -> dict[str, int]:
+    with db.read() as session:
+        link = session.connection()
+        names = link.exec_driver_sql(
+            "SELECT partition_name FROM information_schema.partitions "
+            f"WHERE table_schema = DATABASE() AND table_name = '{table}' ORDER BY partition_ordinal_position"
+        ).scalars()
+        return {
+            name: link.exec_driver_sql(
+                f"SELECT COUNT(*) FROM {table} PARTITION ({name})"
+            ).scalar_one()
+            for name in names
+        }
+
+
+@pytest.fixture
+def partitioned(new_mariadb_url: Callable[[], str]) -> Any:
+    database = Database(new_mariadb_url(), lock_timeout_s=10)
+    database.upgrade()
+    yield database
+    database.close()
+
+
+@pytest.mark.mariadb
+def test_partitions_are_kept_ahead_and_rows_find_theirs(partitioned: Database) -> None:
+    today = datetime.now(UTC).date()
+    reports = partitioned.ensure_partitions(today)
+    assert [(report.table, report.added, report.stray_rows) for report in reports] == [
+        ("device_data", (), 0),
+        ("vpp_trading_records", (), 0),
+    ]
+    year = today.year
+    number = add_device(partitioned)
+    with partitioned.write() as session:
+        for at in (
+            THEN,
+            datetime(year, 1, 1, tzinfo=UTC),
+            datetime(year, 1, 31, 23, 59, 59, 999999, tzinfo=UTC),
+            datetime(year, 2, 1, tzinfo=UTC),
+            datetime(year + 2, 2, 28, tzinfo=UTC),
+        ):
+            session.add(datum(number, at))
+    found = rows_by_partition(partitioned, "device_data")
+    assert {name: count for name, count in found.items() if count} == {
+        "pbefore": 1,
+        f"p{year}01": 2,
+        f"p{year}02": 1,
+        "pmax": 1,
+    }
+
+    # Two years later: the row that no partition covered is an alarm, and moves to its own.
+    later = date(year + 2, 3, 15)
+    data, trades = partitioned.ensure_partitions(later)
+    assert data.stray_rows == 1
+    assert data.added[-7:] == tuple(f"p{year + 2}{month:02d}" for month in (3, 4, 5, 6, 7, 8, 9))
+    assert trades.added == (f"p{year + 4}", f"p{year + 5}")
+    found = rows_by_partition(partitioned, "device_data")
+    assert found[f"p{year + 2}02"] == 1
+    assert found["pmax"] == 0
+    assert sum(found.values()) == 5
+    assert all(report.added == () for report in partitioned.ensure_partitions(later))
+
+
+@pytest.mark.mariadb
+def test_partitions_are_added_once_by_two_at_once(partitioned: Database) -> None:
+    later = date(datetime.now(UTC).year + 3, 1, 1)
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(partitioned.ensure_partitions, later) for _ in range(2)]
+        reports = [future.result(DEADLINE_S) for future in done]
+    added = [[len(report.added) for report in each] for each in reports]
+    assert sorted(bool(sum(each)) for each in added) == [False, True]
+
+
+def test_sqlite_has_no_partitions(sqlite_db: Database) -> None:
+    assert sqlite_db.ensure_partitions(date(2030, 1, 1)) == []
+
+
+@pytest.mark.mariadb
+def test_the_mapper_finds_a_partitioned_row_by_its_number(mariadb_db: Database) -> None:
+    number = add_device(mariadb_db)
+    with mariadb_db.write() as session:
+        row = datum(number, THEN)
+        session.add(row)
+        session.flush()
+        kept = row.id
+    with mariadb_db.write() as session:
+        found = session.get(DeviceData, kept)
+        assert found is not None
+        found.unit = "kW"
+    with mariadb_db.read() as session:
+        assert session.scalars(select(DeviceData.unit)).one() == "kW"
+
+
+# ------------------------------------------------------------------ triggers
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit_logs SET action = 'other'",
+        "DELETE FROM audit_logs",
+        "REPLACE INTO audit_logs (id, action, resource, created_at) VALUES (1, 'b', 'r', '2026-01-01')",
+    ],
+)
+def test_the_audit_log_only_grows(db: Database, change: str) -> None:
+    with db.write() as session:
+        session.add(AuditLog(id=1, action="a", resource="r"))
+    with pytest.raises(DBAPIError, match="audit_logs is append-only"), db.write() as session:
+        session.execute(text(change))
+    with db.read() as session:
+        assert session.scalars(select(AuditLog.action)).all() == ["a"]
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE emission_factors SET value = '1'", "DELETE FROM emission_factors"]
+)
+def test_a_published_factor_is_never_changed(db: Database, change: str) -> None:
+    with db.write() as session:
+        session.execute(
+            text(
+                "INSERT INTO emission_factors "
+                "(code, version, purpose, value, unit, source, verified, content_sha256, created_at) "
+                f"VALUES ('F', '1', 'crediting_cm', '0.4329', 't/MWh', 's', 1, '{'0' * 64}', '2026-01-01')"
+            )
+        )
+    with pytest.raises(DBAPIError, match="emission_factors is append-only"), db.write() as session:
+        session.execute(text(change))
+
+
+def test_a_device_with_data_is_never_deleted(db: Database) -> None:
+    number = add_device(db)
+    with db.write() as session:
+        session.add(datum(number, THEN))
+    with pytest.raises(IntegrityError), db.write() as session:
+        session.execute(delete(Device))
+    with db.write() as session:
+        session.execute(delete(DeviceData))
+        session.execute(delete(Device))
+    with db.read() as session:
+        assert session.scalar(select(func.count()).select_from(Device)) == 0
+
+
+def test_a_plant_with_trades_is_never_deleted(db: Database) -> None:
+    with db.write() as session:
+        plant = VppDefinition(
+            vpp_id="V", name="V", total_capacity=Decimal(1), status=VppStatus.ACTIVE
+        )
+        session.add(plant)
+        session.flush()
+        session.add(
+            VppTradingRecord(
+                vpp_id=plant.id,
+                trade_type=TradeType.SELL,
+                quantity=Decimal("1.5"),
+                price=Decimal("-0.0100"),
+                total_value=Decimal("-0.02"),
+                market="M",
+                status=TradeStatus.PENDING,
+                trade_time=THEN,
+            )
+        )
+    with pytest.raises(IntegrityError), db.write() as session:
+        session.execute(delete(VppDefinition))
+
+
+@pytest.mark.mariadb
+def test_a_device_is_not_deleted_under_data_that_is_about_to_come(mariadb_db: Database) -> None:
+    number = add_device(mariadb_db)
+    written, deleting = threading.Event(), threading.Event()
+
+    def insert() -> None:
+        with mariadb_db.write() as session:
+            session.add(datum(number, THEN))
+            session.flush()
+            written.set()
+            assert deleting.wait(DEADLINE_S)
+            threading.Event().wait(0.3)  # the deletion is on its way, and must wait for us
+
+    def remove(session: Session) -> None:
+        deleting.set()
+        session.execute(delete(Device))
+
+    with ThreadPoolExecutor(1) as pool:
+        inserting = pool.submit(insert)
+        assert written.wait(DEADLINE_S)
+        with pytest.raises(IntegrityError, match="cannot be deleted"):
+            mariadb_db.run(remove)
+        inserting.result(DEADLINE_S)
+    with mariadb_db.read() as session:
+        orphans = text(
+            "SELECT COUNT(*) FROM device_data WHERE device_id NOT IN (SELECT id FROM devices)"
+        )
+        assert session.execute(orphans).scalar_one() == 0
+        assert session.scalar(select(func.count()).select_from(DeviceData)) == 1
+
+
+def test_the_number_of_a_trade_is_never_given_out_again(db: Database) -> None:
+    trade = {
+        "trade_type": TradeType.BUY,
+        "quantity": Decimal(1),
+        "price": Decimal(1),
+        "total_value": Decimal(1),
+        "market": "M",
+        "status": TradeStatus.PENDING,
+        "trade_time": THEN,
+    }
+    with db.write() as session:
+        plant = VppDefinition(
+            vpp_id="V", name="V", total_capacity=Decimal(1), status=VppStatus.ACTIVE
+        )
+        session.add(plant)
+        session.flush()
+        first = VppTradingRecord(vpp_id=plant.id, **trade)
+        session.add(first)
+        session.flush()
+        session.delete(first)
+        session.flush()
+        second = VppTradingRecord(vpp_id=plant.id, **trade)
+        session.add(second)
+        session.flush()
+        assert second.id == first.id + 1
+
+
+def test_every_partitioned_table_is_in_the_metadata() -> None:
+    for partitioning in PARTITIONED:
+        assert partitioning.column in Base.metadata.tables[partitioning.table].columns
