@@ -11,7 +11,7 @@ import typer
 from cli.command import DryRun, Invocation, command, command_group
 from cli.credits_write import From, Project, To
 from cli.output import Table
-from ledger.errors import RowsRejected
+from ledger.errors import BadInput, RowsRejected
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None
     from cli.books import open_books
     from ledger.sites import apply_site as apply
 
-    resolve = _account_reader(run.settings)
+    resolve = _account_reader(run.settings, file)
 
     def work(session: Session) -> SiteChanges:
         changes = apply(session, file, resolve_account=resolve)
@@ -132,7 +132,7 @@ def _shown(item: dict[str, Any]) -> Table:
     )
 
 
-def _account_reader(settings: Settings) -> Callable[[str], str]:
+def _account_reader(settings: Settings, file: Path) -> Callable[[str], str]:
     """Return what turns an account as a site file writes it into an address.
 
     ``anvil:N`` is read on the local chain alone; elsewhere the deployment says which chain it is.
@@ -151,6 +151,9 @@ def _account_reader(settings: Settings) -> Callable[[str], str]:
     def resolve(text: str) -> str:
         from ledger.chain.signers import resolve_account
 
-        return resolve_account(text, chain_id)
+        try:
+            return resolve_account(text, chain_id)
+        except BadInput as error:
+            raise BadInput(f"{file}: account {text!r}: {error.message}", code=error.code) from error
 
     return resolve

@@ -1,0 +1,385 @@
+"""Bad input: one clear line each, the right exit code, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import READINGS, SITE, TRADES, Program
+
+IMPORT = ("import", "--site", "lab", "--source", "scada")
+DEPLOYMENT = {
+    "network": "private",
+    "chain_id": 424242,
+    "genesis_hash": "0x" + "00" * 32,
+    "deployed_block": 1,
+    "contracts": {},
+    "accounts": {},
+    "class": {"id": 1, "code": "c"},
+}
+
+
+def rows(program: Program) -> str:
+    """Return all that the database holds, as SQL."""
+    (file,) = program.folder.glob(".truetonne/*.db")
+    connection = sqlite3.connect(file)
+    try:
+        return "\n".join(connection.iterdump())
+    finally:
+        connection.close()
+
+
+# ------------------------------------------------------------------------------- meter files
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (READINGS.replace("power", "watts"), r"readings\.csv: line 1 has no column 'power'"),
+        (
+            READINGS.replace("+01:00", ""),
+            r"readings\.csv: line 2, column time: '2014-01-01T00:00:00' has no offset",
+        ),
+        ("", r"readings\.csv: the file is empty; it needs a header line"),
+        ("\ufeff", r"readings\.csv: the file is empty"),
+        ("time,power\n", r"readings\.csv: no row follows the header"),
+        (READINGS.encode() + b"\xff\xfe,1\n", r"readings\.csv: .*not UTF-8"),
+        (READINGS.encode("utf-16"), r"readings\.csv: "),
+        (b"\x1f\x8b\x08broken", r"readings\.csv"),
+    ],
+)
+def test_a_meter_file_that_cannot_be_used_is_refused_whole(
+    park: Program, content: str | bytes, said: str
+) -> None:
+    before = rows(park)
+    ended = park(*IMPORT, park.write("readings.csv", content))
+    assert ended.code == 2
+    assert re.search(said, ended.one_line())
+    assert rows(park) == before
+
+
+def test_a_text_where_a_number_belongs_is_named_and_the_good_rows_are_kept(park: Program) -> None:
+    file = park.write("readings.csv", READINGS + "2014-01-01T00:20:00+01:00,idle\n")
+    ended = park(*IMPORT, file, "--json")
+    assert ended.code == 1
+    report = ended.json()
+    assert (report["read"], report["new"], report["rejected"]) == (3, 2, 1)
+    (error,) = report["errors"]
+    assert (error["line"], error["column"]) == (4, "power")
+    assert "'idle' is not a number" in error["message"]
+    # The same file again, for a person: nothing is new, the bad row is named with its line.
+    again = park(*IMPORT, file)
+    assert again.code == 1
+    assert "3 read, 0 new, 2 unchanged, 0 conflicts, 1 rejected" in again.out
+    assert f"{file}:4: power: 'idle' is not a number" in again.out
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(park: Program) -> None:
+    ended = park(*IMPORT, park.write("readings.csv", "\ufeff" + READINGS), "--json")
+    assert ended.code == 0
+    assert ended.json()["new"] == 2
+
+
+def test_a_dry_run_writes_nothing(park: Program) -> None:
+    before = rows(park)
+    for words in (
+        (*IMPORT, park.write("readings.csv", READINGS)),
+        ("trades", "import", park.write("trades.csv", TRADES)),
+        ("site", "apply", park.write("site.toml", SITE.replace('"Laboratory"', '"Works"'))),
+        ("db", "upgrade"),
+    ):
+        ended = park(*words, "--dry-run", "--json")
+        assert ended.code == 0, ended.err
+        assert ended.json()["dry_run"] is True
+    assert rows(park) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("import", "--site", "lob", "--source", "scada"), "no site 'lob'"),
+        (("import", "--site", "lab", "--source", "plc"), "no source 'plc'; it has: scada"),
+    ],
+)
+def test_a_site_or_a_source_that_is_not_there(
+    park: Program, words: tuple[str, ...], said: str
+) -> None:
+    ended = park(*words, park.write("readings.csv", READINGS))
+    assert ended.code == 2
+    assert said in ended.one_line()
+    absent = park(*IMPORT, "absent.csv")
+    assert absent.code == 2
+    assert "absent.csv: cannot be read (No such file or directory)" in absent.one_line()
+
+
+# -------------------------------------------------------------------------------- site files
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('unit = "kW"', 'unit = "KW"', "line 34, [source]: unknown unit 'KW' for power; write kW"),
+        ('unit = "kW"', 'unit = "kWh"', "unknown unit 'kWh' for power"),
+        ('unit = "kW"\n', "", "[source]: 'unit' is missing; a unit has no default"),
+        (
+            "rated_kw",
+            "rated_kv",
+            "line 27, [device]: unknown key 'rated_kv'; did you mean 'rated_kw'?",
+        ),
+        ("[[vpp]]", "[[wpp]]", "wpp"),
+        ('value = "0.4329"', "value = 0.4329", 'value must stand in quotes, as "0.4329"'),
+        ('time_zone = "Europe/Paris"', 'time_zone = "Europe/Pariss"', "Europe/Pariss"),
+        ('[site]\ncode = "lab"', "[site\ncode = 1", "line 1"),
+        ("0x1111111111111111111111111111111111111111", "0x11", "'0x11' is not an account"),
+        ("0x1111111111111111111111111111111111111111", "anvil:11", "'anvil:11': Anvil's"),
+    ],
+)
+def test_a_site_file_that_is_wrong_changes_nothing(
+    truetonne: Program, old: str, new: str, said: str
+) -> None:
+    truetonne("db", "upgrade")
+    before = rows(truetonne)
+    assert SITE.count(old) >= 1
+    ended = truetonne("site", "apply", truetonne.write("site.toml", SITE.replace(old, new, 1)))
+    assert ended.code == 2
+    line = ended.one_line()
+    assert said in line
+    assert "site.toml" in line
+    assert rows(truetonne) == before
+
+
+def test_well_known_accounts_are_for_the_local_chain_alone(park: Program) -> None:
+    park.write("private.json", json.dumps(DEPLOYMENT))
+    file = park.write("site.toml", SITE.replace("0x" + "1" * 40, "anvil:4"))
+    ended = park("site", "apply", file, rpc_url="http://127.0.0.1:1", deployment="private.json")
+    assert ended.code == 2
+    assert "Anvil's accounts are public keys" in ended.one_line()
+    assert park("site", "apply", file).code == 0
+
+
+# ------------------------------------------------------------------------------------ trades
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "column", "said"),
+    [
+        ("0.0421", "cheap", "price", "'cheap' is not a number"),
+        ("0.0421", "0.04211", "price", ""),
+        ("42.10", "42.11", "total_value", ""),
+        ("+01:00", "", "trade_time", "has no offset"),
+        ("lab-vpp", "lob-vpp", "vpp", "unknown VPP 'lob-vpp'"),
+        (",sell,1000", ",swap,1000", "trade_type", ""),
+        (",spot,", ",market,", "market", ""),
+    ],
+)
+def test_a_trade_that_is_wrong_is_named_by_line_and_column(
+    park: Program, old: str, new: str, column: str, said: str
+) -> None:
+    before = rows(park)
+    ended = park("trades", "import", park.write("trades.csv", TRADES.replace(old, new)), "--json")
+    assert ended.code == 1
+    (error,) = ended.json()["errors"]
+    assert (error["line"], error["column"]) == (2, column)
+    assert said in error["message"]
+    assert rows(park) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "trades.csv: empty"),
+        (TRADES.replace(",price", ""), "line 1: column 'price' is missing"),
+        (b"\xff" + TRADES.encode(), "not UTF-8"),
+    ],
+)
+def test_a_trades_file_that_cannot_be_used_is_refused_whole(
+    park: Program, content: str | bytes, said: str
+) -> None:
+    before = rows(park)
+    ended = park("trades", "import", park.write("trades.csv", content))
+    assert ended.code == 2
+    assert said in ended.one_line()
+    assert rows(park) == before
+
+
+# ------------------------------------------------------------------- what does not answer
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("db", "upgrade"),
+        ("db", "current"),
+        ("credits", "list"),
+        ("credits", "show", "1"),
+        ("index", "status"),
+        ("settle", "status"),
+        ("reductions", "--project", "p", "--from", "2014-01-01", "--to", "2014-02-01"),
+    ],
+)
+def test_a_database_that_is_down(truetonne: Program, words: tuple[str, ...]) -> None:
+    ended = truetonne(*words, database_url="mysql+pymysql://me:x@127.0.0.1:1/books")
+    assert ended.code == 3
+    assert "127.0.0.1" in ended.one_line()
+    told = truetonne(*words, "--json", database_url="mysql+pymysql://me:x@127.0.0.1:1/books")
+    assert told.json()["error"]["code"] == "database-down"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"this is no database" * 100, "database-down"), (b"", "schema-missing")]
+)
+def test_a_file_that_is_no_database(truetonne: Program, content: bytes, code: str) -> None:
+    truetonne.write("books.db", content)
+    ended = truetonne("status", "--json", database_url="sqlite:///books.db")
+    assert ended.code == 3
+    assert ended.json()["error"]["code"] == code
+
+
+def test_a_database_without_tables(truetonne: Program) -> None:
+    for words in (("status",), ("credits", "list"), (*IMPORT, "readings.csv")):
+        ended = truetonne(*words)
+        assert ended.code == 3
+        assert "run `truetonne db upgrade`" in ended.one_line()
+
+
+@pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])
+def test_a_node_that_is_down(park: Program, words: tuple[str, ...]) -> None:
+    park.write("private.json", json.dumps(DEPLOYMENT))
+    before = rows(park)
+    ended = park(*words, rpc_url="http://127.0.0.1:1", deployment="private.json")
+    assert ended.code == 3
+    assert "no node answers at http://127.0.0.1:1" in ended.one_line()
+    assert rows(park) == before
+
+
+@pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])
+def test_nothing_deployed_yet(park: Program, words: tuple[str, ...]) -> None:
+    ended = park(*words)
+    assert ended.code == 2
+    assert "no deployment file; run `truetonne up`" in ended.one_line()
+    assert not list(park.folder.glob("**/anvil.log")), "a node was started for nothing"
+
+
+class _OtherChain(BaseHTTPRequestHandler):
+    """A node of chain 1, as far as a client asks before it finds out."""
+
+    def do_POST(self) -> None:
+        call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        result = {"jsonrpc": "2.0", "id": call["id"], "result": "0x1"}
+        body = json.dumps(result).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def other_chain() -> Iterator[str]:
+    """The address of a node of another chain."""
+    server = HTTPServer(("127.0.0.1", 0), _OtherChain)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])
+def test_a_wrong_chain_id(park: Program, other_chain: str, words: tuple[str, ...]) -> None:
+    park.write("private.json", json.dumps(DEPLOYMENT))
+    before = rows(park)
+    ended = park(*words, "--json", rpc_url=other_chain, deployment="private.json")
+    assert ended.code == 2
+    error = ended.json()["error"]
+    assert (error["code"], error["expected"], error["found"]) == ("wrong-chain", 424242, 1)
+    assert rows(park) == before
+
+
+# ------------------------------------------------------------------------------------- ports
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """A port of the loopback interface on which somebody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield str(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("word", ["serve", "up"])
+def test_a_port_in_use(truetonne: Program, taken: str, word: str) -> None:
+    ended = truetonne(word, api_port=taken)
+    assert ended.code == 2
+    line = ended.one_line()
+    assert f"port {taken}" in line
+    assert "Address already in use" in line
+    assert not [name for name in truetonne.files() if name.endswith((".db", ".log"))]
+
+
+# ------------------------------------------------------------------------------------ doctor
+
+
+def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(
+    truetonne: Program, other_chain: str, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "one.json").write_text("{}")
+    (keys / "one.json").chmod(0o644)
+    truetonne.write("password", "x").chmod(0o640)
+    truetonne.write("private.json", json.dumps(DEPLOYMENT))
+    ended = truetonne(
+        "doctor",
+        "--json",
+        keystore="keys",
+        keystore_password_file="password",
+        rpc_url=other_chain,
+        deployment="private.json",
+    )
+    assert ended.code == 1
+    found = {check["name"]: check for check in ended.json()["checks"]}
+    verdicts = {name: check["verdict"] for name, check in found.items()}
+    assert verdicts == {
+        "home": "ok",
+        "database": "ok",
+        "schema": "failed",
+        "anvil": "skipped",
+        "deployment": "ok",
+        "node": "ok",
+        "chain": "failed",
+        "keystore": "failed",
+        "keystore_password_file": "failed",
+    }
+    assert found["keystore"]["mend"] == "chmod 600 keys/one.json"
+    assert found["keystore_password_file"]["mend"] == "chmod 600 password"
+    assert "db upgrade" in found["schema"]["mend"]
+    assert "424242" in found["chain"]["found"]
+
+
+def test_the_doctor_exits_3_when_something_is_down(park: Program) -> None:
+    park.write("private.json", json.dumps(DEPLOYMENT))
+    node = park("doctor", "--json", rpc_url="http://127.0.0.1:1", deployment="private.json")
+    assert node.code == 3
+    database = park("doctor", database_url="mysql+pymysql://me:x@127.0.0.1:1/books")
+    assert database.code == 3
+    assert "start it, or correct database_url" in database.out
+
+
+def test_the_doctor_is_content_with_an_open_chain(park: Program) -> None:
+    checks = {item["name"]: item["verdict"] for item in park("doctor", "--json").json()["checks"]}
+    assert (checks["database"], checks["schema"], checks["home"]) == ("ok", "ok", "ok")
+    assert checks["deployment"] == "failed"  # nothing is deployed in an empty folder

@@ -1,0 +1,173 @@
+"""What all commands share: one document with ``--json``, one line for an error, the exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Program
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--json", "db", "current"],
+        ["db", "--json", "current"],
+        ["db", "current", "--json"],
+        ["--json", "db", "--json", "current", "--json"],
+    ],
+)
+def test_json_works_before_and_after_the_subcommand(truetonne: Program, words: list[str]) -> None:
+    ended = truetonne(*words)
+    assert ended.json()["revision"] is None
+    assert ended.err == ""
+    assert ended.code == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nothing"],
+        ["db"],
+        ["db", "nothing"],
+        ["doctor", "--colour"],
+        ["doctor", "extra"],
+        ["import"],
+        ["import", "file.csv"],
+        ["import", "--site"],
+        ["reductions", "--project", "p", "--from", "yesterday", "--to", "2014-02-01"],
+        ["reductions", "--project", "p", "--from", "2014-02-30", "--to", "2014-03-01"],
+        ["credits", "list", "--status", "green"],
+        ["credits", "list", "--limit", "0"],
+        ["credits", "retire", "x", "--amount", "1.5", "--beneficiary", "b", "--reason", "r"],
+        ["index", "run", "--until", "-1"],
+        ["index", "run", "--until", "tomorrow"],
+        ["--config", "absent.toml", "doctor"],
+        ["doctor", "--config"],
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(truetonne: Program, words: list[str]) -> None:
+    ended = truetonne(*words)
+    assert ended.code == 2
+    ended.one_line()
+    told = truetonne("--json", *words)
+    assert told.code == 2
+    assert told.err == ""
+    assert set(told.json()) == {"error"}
+    assert {"code", "message"} <= set(told.json()["error"])
+    assert truetonne.files() == set()
+
+
+def test_help_and_version(truetonne: Program) -> None:
+    assert truetonne("--version").out == "truetonne 0.1.0\n"
+    assert truetonne("--version", "--json").json() == {"version": "0.1.0"}
+    for words in ([], ["--help"]):
+        shown = truetonne(*words)
+        assert (shown.code, shown.err) == (0, "")
+        assert "reductions" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("colour = 1", "unknown setting 'colour'"),
+        ("api_port = [1]", "api_port must be a text or a number"),
+        ("api_port = 0", "api_port must be a whole number above zero"),
+        ("api_port = 70000", "port from 1 to 65535"),
+        ("finality = 'soon'", "finality must be `finalized` or a number of blocks"),
+        ("rpc_url = 'ftp://x'", "http:// or https://"),
+        ("database_url = 'oracle://x'", "'oracle' is not supported"),
+        ("api_port = ", "not valid TOML"),
+    ],
+)
+def test_a_wrong_setting_is_named(truetonne: Program, text: str, said: str) -> None:
+    ended = truetonne("--config", truetonne.write("settings.toml", text), "status")
+    assert ended.code == 2
+    assert said in ended.one_line()
+
+
+def test_settings_come_from_file_and_environment(truetonne: Program) -> None:
+    file = truetonne.write("settings.toml", "api_port = 1234\nfinality = 7\n")
+    shown = truetonne("doctor", "--json", "--config", file, finality="9").json()["settings"]
+    assert (shown["api_port"], shown["finality"]) == ("1234", "9")
+
+
+def test_a_password_is_never_shown(truetonne: Program) -> None:
+    url = "mysql+pymysql://me:hunter2@127.0.0.1:1/books"
+    for words in (
+        ["doctor"],
+        ["doctor", "--json"],
+        ["status"],
+        ["db", "upgrade"],
+        ["--traceback", "db", "current"],
+    ):
+        ended = truetonne(*words, database_url=url)
+        assert ended.code == 3
+        assert "hunter2" not in ended.out + ended.err
+        assert "127.0.0.1" in ended.out + ended.err
+
+
+def test_an_internal_error_is_one_line_too(truetonne: Program) -> None:
+    # A module of the standard library that is broken on purpose stands for a defect.
+    truetonne.write("sitecustomize.py", "import json\njson.dumps = None\n")
+    truetonne.environ["PYTHONPATH"] += f":{truetonne.folder}"
+    ended = truetonne("openapi", "-o", "api.json")
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    assert line.startswith("error: internal error: TypeError")
+    told = truetonne("--traceback", "openapi", "-o", "api.json")
+    assert "Traceback" in told.err
+
+
+def test_a_reader_that_leaves_early_is_no_error(park: Program) -> None:
+    ended = subprocess.run(
+        f"{' '.join(park.command('openapi'))} | head -1",
+        shell=True,
+        cwd=park.folder,
+        env=park.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == "{\n"
+    assert ended.stderr == ""
+
+
+def test_progress_goes_to_a_terminal_alone(park: Program) -> None:
+    rows = "".join(
+        f"2014-01-{d:02d}T{h:02d}:00:00+01:00,1\n" for d in range(1, 29) for h in range(24)
+    )
+    file = park.write("readings.csv", "time,power\n" + rows)
+    words = ("import", "--site", "lab", "--source", "scada", str(file), "--json")
+    assert park(*words, "--dry-run").err == ""
+    ours, theirs = pty.openpty()
+    ended = subprocess.run(
+        park.command(*words),
+        cwd=park.folder,
+        env={**park.environ, "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=False,
+    )
+    os.close(theirs)
+    seen = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert "importing readings.csv" in seen
+    assert json.loads(ended.stdout)["new"] == 28 * 24
+
+
+def test_openapi_writes_the_description(truetonne: Program, tmp_path: Path) -> None:
+    printed = truetonne("openapi").json()
+    assert "/v1/credits" in printed["paths"]
+    ended = truetonne("openapi", "-o", "api.json", "--json")
+    assert ended.json() == {"file": "api.json", "paths": 8}
+    assert json.loads((tmp_path / "api.json").read_text()) == printed
+    assert truetonne.files() == {"api.json"}
+    unwritable = truetonne("openapi", "-o", "absent/api.json")
+    assert unwritable.code == 2
+    assert "absent/api.json: No such file or directory" in unwritable.one_line()
