@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
-from ledger.errors import BadInput, DependencyDown, WrongChain
+from ledger.errors import BadInput, DependencyDown
 from ledger.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -24,16 +24,16 @@ def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
         If the script fails; its last line of output says why.
     BadInput
         If this is no checkout.
+    WrongChain
+        If the contracts were deployed to another chain than the node serves.
     """
     if settings.deployment.exists():
         client = ChainClient(rpc_url)
         try:
             Deployment.load(settings.deployment).check(client)
-            return False
-        except WrongChain:
-            settings.deployment.unlink()  # the chain it speaks of is gone
         finally:
             client.close()
+        return False
     deploy(settings, rpc_url, network="local")
     return True
 

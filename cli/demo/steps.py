@@ -15,7 +15,7 @@ from cli.deploying import ensure_deployed
 from cli.flow import Flow, flow_on
 from ledger import issuance, registration
 from ledger.chain import intents
-from ledger.chain.shared_node import node_for
+from ledger.chain.shared_node import forget_chain, node_for
 from ledger.chain.signers import resolve_account
 from ledger.db import Database
 from ledger.errors import BadInput
@@ -83,8 +83,7 @@ def _prepare(settings: Settings, fresh: bool) -> None:
         if fresh:
             _check_only_ours(db)
             db.drop_tables()
-            state.unlink(missing_ok=True)
-            settings.deployment.unlink(missing_ok=True)
+            forget_chain(settings)
         db.upgrade()
         with db.read() as session:
             mirrored = session.scalars(select(ChainCursor)).first() is not None
@@ -95,8 +94,7 @@ def _prepare(settings: Settings, fresh: bool) -> None:
                 code="chain-lost",
             )
         if not mirrored and state.exists():  # the books are new, so the chain must be
-            state.replace(state.with_suffix(".old"))
-            settings.deployment.unlink(missing_ok=True)
+            forget_chain(settings)
     finally:
         db.close()
 

@@ -61,6 +61,7 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
         )
         try:
             node.start()
+            _check_continuity(folder, node.rpc_url)
             (folder / "node.json").write_text(
                 json.dumps({"rpc_url": node.rpc_url, "pid": os.getpid()}), encoding="utf-8"
             )
@@ -68,6 +69,41 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
         finally:
             (folder / "node.json").unlink(missing_ok=True)
             node.stop()
+
+
+def forget_chain(settings: Settings) -> None:
+    """Put the local chain aside, so that the next node begins a new one; for books that are new."""
+    folder = settings.chain_folder
+    state = folder / "state.json"
+    if state.exists():
+        state.replace(folder / "state.old.json")
+    (folder / "genesis").unlink(missing_ok=True)
+    settings.deployment.unlink(missing_ok=True)
+
+
+def _check_continuity(folder: Path, rpc_url: str) -> None:
+    """Check that the node goes on with the chain of this folder; note which chain a first one began.
+
+    Raises
+    ------
+    DependencyDown
+        If the node began another chain: its state was lost or could not be loaded.
+    """
+    client = ChainClient(rpc_url)
+    try:
+        first = client.block(0)
+    finally:
+        client.close()
+    genesis = folder / "genesis"
+    found = first.hash if first is not None else ""
+    if not genesis.exists():
+        genesis.write_text(found, encoding="utf-8")
+    elif genesis.read_text(encoding="utf-8") != found:
+        raise DependencyDown(
+            f"the local chain in {folder} did not load its state (state.json); restore that file, "
+            "or start anew with: truetonne demo --fresh",
+            code="chain-lost",
+        )
 
 
 def mine_to_finality(client: ChainClient, settings: Settings, blocks: int = 2) -> None:
