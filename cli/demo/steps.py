@@ -249,7 +249,8 @@ def _reconcile(run: Invocation, flow: Flow, story: Story) -> None:
             item.key for item in intents.open_attempts(session, flow.chain.deployment.chain_id)
         ]
     story.books_agree = (
-        all(rule["ok"] for rule in story.reconciliation["rules"])
+        bool(story.reconciliation["rules"])
+        and all(rule["ok"] for rule in story.reconciliation["rules"])
         and not open_intents
         and not story.settlement["trades_pending"]
     )
