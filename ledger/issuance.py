@@ -23,9 +23,11 @@ from ledger.chain.events import CREDIT, Claim
 from ledger.chain.intents import NewIntent, new_key
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import ChainIntent, EmissionFactor, Issuance, Project, ReadingClaim
+from ledger.models import Meter as MeterRow
 from ledger.models.evidence import IssuanceState
 from ledger.models.mirror import IntentState
 from ledger.readings.period import load_period, meter_ids, split_by_vintage
+from ledger.readings.requalify import requalify
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.records import Meter, Purpose, Reduction
@@ -109,10 +111,19 @@ def confirm(session: Session, key: str) -> None:
 
 
 def fail(session: Session, key: str, error: str) -> None:
-    """Void an issuance that will never be on chain, and free its readings for another one."""
+    """Void an issuance that will never be on chain, and free its readings for another one.
+
+    Readings that came too late for it are in time for the next.
+    """
     for issuance in session.scalars(select(Issuance).where(Issuance.key == key)):
+        if issuance.state is IssuanceState.VOID:
+            continue
         issuance.state = IssuanceState.VOID
         session.execute(delete(ReadingClaim).where(ReadingClaim.issuance_id == issuance.id))
+        session.flush()
+        meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)
+        for meter_id in session.scalars(meters).all():
+            requalify(session, meter_id)
 
 
 def rewind(session: Session, above_block: int) -> None:

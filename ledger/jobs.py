@@ -37,9 +37,7 @@ def scheduler(settings: Settings, chain: Chain) -> BackgroundScheduler:
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     made.add_job(_logged("settle", lambda: settle(chain)), "interval", seconds=SETTLE_SECONDS)
-    made.add_job(
-        _logged("resend", lambda: chain.sender.rebroadcast()), "interval", seconds=RESEND_SECONDS
-    )
+    made.add_job(_logged("resend", chain.sender.rebroadcast), "interval", seconds=RESEND_SECONDS)
     made.add_job(
         _logged("reconcile", lambda: report_differences(chain)), "interval", hours=RECONCILE_HOURS
     )

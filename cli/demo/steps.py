@@ -245,12 +245,10 @@ def _reconcile(run: Invocation, flow: Flow, story: Story) -> None:
     report = reconcile(flow.db, flow.chain.client, flow.chain.deployment)
     story.reconciliation = report.as_json()
     with flow.db.read() as session:
-        open_intents = [
-            item.key for item in intents.open_attempts(session, flow.chain.deployment.chain_id)
-        ]
+        unfinished = intents.open_attempts(session, flow.chain.deployment.chain_id)
     story.books_agree = (
         bool(story.reconciliation["rules"])
         and all(rule["ok"] for rule in story.reconciliation["rules"])
-        and not open_intents
+        and not unfinished
         and not story.settlement["trades_pending"]
     )
