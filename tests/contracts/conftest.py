@@ -120,6 +120,14 @@ def module_isolation(brownie_project: Any) -> None:
     brownie.chain.reset()
 
 
+@pytest.fixture(scope="module")
+def park(module_isolation: None, brownie_project: Any, accounts: Any, chain: Any) -> Any:
+    """The parties on an empty chain; the folders below have the contracts deployed."""
+    from tests.contracts.park import Park
+
+    return Park(brownie_project, accounts, chain)
+
+
 @pytest.fixture(autouse=True)
 def fn_isolation(module_isolation: None) -> Iterator[None]:
     """Give each test the state its module's fixtures left; ``chain.revert()`` returns there too."""
