@@ -132,6 +132,7 @@ def _import(
     digest: str,
     progress: Progress | None,
 ) -> ImportReport:
+    _lock(session, site_code)
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
     meters = _meters(db, session, site, source)
@@ -160,6 +161,16 @@ def _import(
     _finish(report, tally, log)
     session.flush()
     return report
+
+
+def _lock(session: Session, site_code: str) -> None:
+    """Lock the site's meters against another import and an issuance, before anything is read.
+
+    MariaDB takes its snapshot at the first read that locks nothing: after this one, it holds all
+    that those who had the lock before have written.
+    """
+    query = select(Meter.id).join(Site, Site.id == Meter.site_id).where(Site.code == site_code)
+    session.execute(query.order_by(Meter.id).with_for_update()).all()
 
 
 def source_of(row: MeterSource) -> Source:
@@ -203,13 +214,12 @@ def _site_and_source(
 
 
 def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[str, MeterState]:
-    """Return the site's meters by device code, locked against another import and an issuance."""
+    """Return the site's meters by device code."""
     query = (
         select(Meter, Device)
         .join(Device, Device.id == Meter.device_id)
         .where(Meter.site_id == site.id)
         .order_by(Meter.id)
-        .with_for_update()
     )
     meters = {}
     for meter, device in session.execute(query).all():

@@ -235,7 +235,7 @@ def _meters(
         select(models.MeterSource).where(models.MeterSource.site_id == project.site_id)
     ).all()
     for row, device_code in rows:
-        readings = _readings(session, row.id, from_s, to_s)
+        readings = _readings(session, row.id, from_s, to_s, lock=lock)
         kind, unit, interval_s = _shape(session, row, device_code, sources)
         yield Meter(
             serial=row.serial,
@@ -250,7 +250,9 @@ def _meters(
         )
 
 
-def _readings(session: Session, meter_id: int, from_s: int, to_s: int) -> tuple[Reading, ...]:
+def _readings(
+    session: Session, meter_id: int, from_s: int, to_s: int, *, lock: bool
+) -> tuple[Reading, ...]:
     table = models.MeterReading
     query = (
         select(
@@ -272,6 +274,8 @@ def _readings(session: Session, meter_id: int, from_s: int, to_s: int) -> tuple[
         )
         .order_by(table.start_s, table.text)
     )
+    if lock:  # what is committed now, and not when this unit of work first read something
+        query = query.with_for_update(read=True)
     return tuple(
         Reading(
             start_s,

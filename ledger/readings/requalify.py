@@ -70,7 +70,9 @@ def requalify(session: Session, meter_id: int) -> int:
 def _judge_range(
     database: Database, session: Session, meter: MeterState, from_s: int, to_s: int
 ) -> int:
-    rows = fetch(database, session, _SELECT, (meter.id, from_s, to_s))
+    # On MariaDB this unit of work may be older than the last import: read what is committed now.
+    lock = "" if database.dialect == "sqlite" else " LOCK IN SHARE MODE"
+    rows = fetch(database, session, _SELECT + lock, (meter.id, from_s, to_s))
     updates: list[tuple[Any, ...]] = []
     for start_s, group in groupby(rows, key=lambda row: row[1]):
         if meter.is_issued(start_s):

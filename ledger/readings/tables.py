@@ -113,7 +113,8 @@ class Table:
                     yield reader.line_num, cells
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
-            self._broken(f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8", error)
+            what = f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+            self._broken(what, error, _first_undecodable(self.path))
         except csv.Error as error:
             self._broken(f"not valid CSV ({error})", error)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -121,13 +122,26 @@ class Table:
         except OSError as error:
             self._broken(f"cannot be read on ({error.strerror})", error)
 
-    def _broken(self, what: str, error: Exception) -> NoReturn:
-        line = self._reader.line_num + 1
+    def _broken(self, what: str, error: Exception, line: int | None = None) -> NoReturn:
+        line = line or self._reader.line_num + 1
         raise BadInput(
-            f"{self.path.name}: near line {line}: {what}; nothing was imported",
+            f"{self.path.name}: line {line}: {what}; nothing was imported",
             code="file-unreadable",
             details={"file": self.path.name, "line": line},
         ) from error
+
+
+def _first_undecodable(path: Path) -> int:
+    """Return the first line that is not UTF-8; the decoder reads ahead and cannot say."""
+    with path.open("rb") as raw:
+        packed = raw.read(2) == _GZIP
+    with gzip.open(path) if packed else path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return number
+    return 1
 
 
 @contextmanager

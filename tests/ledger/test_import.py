@@ -1,0 +1,432 @@
+"""Imports: what each row becomes, on SQLite and on MariaDB."""
+
+import threading
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, func, select, update
+
+from ledger.db import Database
+from ledger.models import (
+    CarbonEmission,
+    DeviceData,
+    EnergyConsumption,
+    EnergyProduction,
+    ImportFile,
+    Issuance,
+    Meter,
+    MeterReading,
+    Project,
+)
+from ledger.models.evidence import IssuanceState
+from ledger.readings import import_file, reductions_for
+from ledger.readings.quality import Limits, judge_slot
+from ledger.readings.requalify import requalify
+from ledger.reductions import Counts, Kind, Quality, Role
+from tests.support.plant import SITE, apply, imported, write_csv
+
+START = datetime(2014, 6, 1, tzinfo=UTC)
+T0, T1, T2 = ((START + timedelta(minutes=10 * n)).isoformat() for n in range(3))
+JUNE = date(2014, 6, 1), date(2014, 6, 2)
+
+Row = tuple[str, str, bool, str | None]
+
+
+def rows_of(db: Database) -> list[Row]:
+    with db.read() as session:
+        query = select(MeterReading).order_by(MeterReading.start_s, MeterReading.text)
+        return [
+            (row.text, row.quality.value, row.conflict, row.reason)
+            for row in session.scalars(query)
+        ]
+
+
+def counts(db: Database) -> Counts:
+    with db.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", *JUNE)
+    return reduction.counts
+
+
+@pytest.fixture
+def park(db: Database) -> Database:
+    apply(db)
+    return db
+
+
+@pytest.fixture
+def small(sqlite_db: Database) -> Database:
+    apply(sqlite_db)
+    return sqlite_db
+
+
+def test_every_row_has_one_outcome_and_a_second_import_changes_nothing(
+    park: Database, tmp_path: Path
+) -> None:
+    file = write_csv(tmp_path / "a.csv", [(T0, "60"), (T0, "66"), (T0, "60"), (T1, ""), (T2, "-6")])
+    first = imported(park, file)
+    assert first.as_json() == {
+        "file_sha256": first.file_sha256,
+        "read": 5,
+        "new": 3,
+        "unchanged": 1,
+        "conflicts": 1,
+        "rejected": 0,
+        "errors": [],
+    }
+    stored = rows_of(park)
+    assert stored == [
+        ("60", "used", True, "claims least of several values"),
+        ("66", "superseded", True, "another value of the same time claims less"),
+        ("", "missing", False, "no value in the file"),
+        ("-6", "used", False, None),
+    ]
+    second = imported(park, file)
+    assert (second.new, second.unchanged, second.conflicts) == (0, 5, 0)
+    assert rows_of(park) == stored
+    assert counts(park) == Counts(expected=144, used=2, missing=142, conflict=1)
+
+
+def test_the_lowest_wins_when_it_comes_in_a_later_file(park: Database, tmp_path: Path) -> None:
+    imported(park, write_csv(tmp_path / "a.csv", [(T0, "66")]))
+    report = imported(park, write_csv(tmp_path / "b.csv", [(T0, "60")]))
+    assert (report.new, report.conflicts) == (0, 1)
+    assert [row[:3] for row in rows_of(park)] == [("60", "used", True), ("66", "superseded", True)]
+    with park.read() as session:
+        produced = session.scalars(select(EnergyProduction.production)).all()
+    assert produced == [Decimal("10.000")]
+
+
+def test_a_value_takes_the_place_of_an_empty_one(park: Database, tmp_path: Path) -> None:
+    imported(park, write_csv(tmp_path / "a.csv", [(T0, "")]))
+    report = imported(park, write_csv(tmp_path / "b.csv", [(T0, "60")]))
+    assert (report.new, report.conflicts) == (1, 0)
+    assert [row[:3] for row in rows_of(park)] == [("", "superseded", False), ("60", "used", False)]
+    assert counts(park).missing == 143
+
+
+def test_one_value_in_two_spellings_is_one_reading(park: Database, tmp_path: Path) -> None:
+    report = imported(park, write_csv(tmp_path / "a.csv", [(T0, "60.0"), (T0, "60")]))
+    assert (report.new, report.conflicts) == (2, 0)
+    assert [row[:3] for row in rows_of(park)] == [
+        ("60", "used", False),
+        ("60.0", "superseded", False),
+    ]
+
+
+def test_beyond_what_the_device_can_do_claims_nothing_and_the_limits_pass(
+    park: Database, tmp_path: Path
+) -> None:
+    times = [(START + timedelta(minutes=10 * n)).isoformat() for n in range(5)]
+    values = ["120", "120.000000001", "-20", "-20.000000001", "-1000000"]
+    report = imported(park, write_csv(tmp_path / "a.csv", zip(times, values, strict=True)))
+    assert report.outliers == 3
+    assert [row[1::2] for row in rows_of(park)] == [
+        ("used", None),
+        ("outlier", "above 1.2 x rated power"),
+        ("used", None),
+        ("outlier", "below -0.2 x rated power"),
+        ("outlier", "below -0.2 x rated power"),
+    ]
+    assert counts(park).outlier == 3
+
+
+def test_without_a_rated_power_nothing_is_an_outlier(small: Database, tmp_path: Path) -> None:
+    apply(small, SITE.replace('rated_kw = "100"\n', ""))
+    assert imported(small, write_csv(tmp_path / "a.csv", [(T0, "100000")])).outliers == 0
+
+
+def test_energy_is_held_against_the_rated_power_over_its_interval(
+    small: Database, tmp_path: Path
+) -> None:
+    apply(small, SITE.replace('kind = "power"\nunit = "kW"', 'kind = "energy"\nunit = "Wh"'))
+    # 100 kW over ten minutes are 16,666.7 Wh, and 1.2 times that 20,000.
+    report = imported(small, write_csv(tmp_path / "a.csv", [(T0, "20000"), (T1, "20001")]))
+    assert report.outliers == 1
+    with small.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", *JUNE)
+    assert reduction.net_kwh == 20
+
+
+def test_a_corrected_rating_judges_what_is_stored_anew(park: Database, tmp_path: Path) -> None:
+    imported(park, write_csv(tmp_path / "a.csv", [(T0, "90"), (T1, "300")]))
+    changes = apply(park, SITE.replace('rated_kw = "100"', 'rated_kw = "1000"'))
+    assert "meter serial-A" in changes.updated
+    assert [row[1] for row in rows_of(park)] == ["used", "used"]
+    apply(park, SITE.replace('rated_kw = "100"', 'rated_kw = "50"'))
+    assert [row[1] for row in rows_of(park)] == ["outlier", "outlier"]
+    with park.read() as session:
+        assert session.scalars(select(func.count()).select_from(EnergyProduction)).one() == 0
+
+
+def test_the_highest_counts_for_consumption(small: Database, tmp_path: Path) -> None:
+    apply(small, SITE.replace('role = "generation"', 'role = "import"'))
+    imported(small, write_csv(tmp_path / "a.csv", [(T0, "60"), (T0, "66")]))
+    assert [row[:2] for row in rows_of(small)] == [("60", "superseded"), ("66", "used")]
+
+
+def test_the_customers_tables_are_filled(park: Database, tmp_path: Path) -> None:
+    rows = [(T0, "60"), (T1, "-6.0000005"), (T2, "500"), (START.isoformat(), "66")]
+    imported(park, write_csv(tmp_path / "a.csv", rows))
+    with park.read() as session:
+        data = session.execute(
+            select(
+                DeviceData.metric_name, DeviceData.value, DeviceData.unit, DeviceData.recorded_at
+            ).order_by(DeviceData.id)
+        ).all()
+        production = session.execute(
+            select(EnergyProduction.production, EnergyProduction.unit, EnergyProduction.recorded_at)
+        ).all()
+        consumption = session.scalars(select(EnergyConsumption.consumption)).all()
+        emission = session.scalars(select(CarbonEmission)).one()
+    # As received: outliers and superseded values too, rounded half away from zero to 1e-6.
+    assert sorted(data) == sorted(
+        [
+            ("active_power", Decimal("60.000000"), "kW", START),
+            ("active_power", Decimal("-6.000001"), "kW", START + timedelta(minutes=10)),
+            ("active_power", Decimal("500.000000"), "kW", START + timedelta(minutes=20)),
+            ("active_power", Decimal("66.000000"), "kW", START),
+        ]
+    )
+    assert production == [(Decimal("10.000"), "kWh", START)]
+    assert consumption == [Decimal("1.000")]
+    assert emission.emissions == Decimal("0.000100")  # 1.0000000833 kWh at 100 g/kWh
+    assert emission.calculation_method == "location_based"
+    assert emission.recorded_at == datetime(2014, 5, 31, 22, tzinfo=UTC)  # midnight in Paris
+    assert emission.factors is not None
+    assert emission.factors["factor"] == "grid-average"
+
+
+def issue(db: Database, *, state: IssuanceState = IssuanceState.ISSUED, number: int = 1) -> None:
+    """Write an issuance of 1 June 2014, as the room of issuances would."""
+    with db.write() as session:
+        (reduction,) = reductions_for(session, "park-wind", *JUNE)
+        project = session.scalars(select(Project)).one()
+        inputs = reduction.inputs
+        carry = reduction.carry_out_kg
+        session.add(
+            Issuance(
+                project_id=project.id,
+                vintage=2014,
+                from_date=JUNE[0],
+                to_date=JUNE[1],
+                from_s=inputs.from_s,
+                to_s=inputs.to_s,
+                factor_id=project.factor_id,
+                readings_expected=144,
+                readings_used=1,
+                readings_missing=143,
+                readings_outlier=0,
+                readings_conflict=0,
+                export_kwh=Decimal(0),
+                import_kwh=Decimal(0),
+                net_kwh=Decimal(0),
+                baseline_t=Decimal(0),
+                project_t=Decimal(0),
+                leakage_t=Decimal(0),
+                reductions_kg=Decimal(0),
+                carry_in_kg="0/1",
+                carry_out_kg=f"{carry.numerator}/{carry.denominator}",
+                issued_kg=reduction.issued_kg,
+                evidence_root=reduction.evidence_root,
+                leaves=reduction.leaves,
+                manifest='{"methodology":{"id":"CCER-01-002","version":"V01"}}',
+                manifest_hash="0x" + f"{number:064x}",
+                key="0x" + f"{number:064x}",
+                state=state,
+            )
+        )
+
+
+def test_trap_a_reading_edited_after_the_issuance_is_late_and_moves_nothing(
+    park: Database, tmp_path: Path
+) -> None:
+    imported(park, write_csv(tmp_path / "a.csv", [(T0, "60")]))
+    issue(park)
+    with park.read() as session:
+        (before,) = reductions_for(session, "park-wind", *JUNE)
+    outside = (START + timedelta(days=1)).isoformat()
+    report = imported(park, write_csv(tmp_path / "b.csv", [(T0, "6"), (T1, "66"), (outside, "7")]))
+    assert (report.new, report.conflicts, report.late) == (2, 1, 2)
+    assert report.as_json()["late"] == 2
+    assert [row[:2] for row in rows_of(park)] == [
+        ("6", "late"),
+        ("60", "used"),
+        ("66", "late"),
+        ("7", "used"),
+    ]
+    with park.read() as session:
+        (after,) = reductions_for(session, "park-wind", *JUNE)
+    assert (after.net_kwh, after.evidence_root) == (before.net_kwh, before.evidence_root)
+
+
+def test_what_came_late_for_a_void_issuance_counts_for_the_next(
+    park: Database, tmp_path: Path
+) -> None:
+    imported(park, write_csv(tmp_path / "a.csv", [(T0, "60")]))
+    issue(park)
+    imported(park, write_csv(tmp_path / "b.csv", [(T0, "6")]))
+    with park.write() as session:
+        meter = session.scalars(select(Meter.id)).one()
+        assert requalify(session, meter) == 0
+    with park.write() as session:
+        session.execute(update(Issuance).values(state=IssuanceState.VOID))
+        assert requalify(session, meter) == 2
+    assert [row[:3] for row in rows_of(park)] == [("6", "used", True), ("60", "superseded", True)]
+
+
+def test_the_carry_of_an_issuance_goes_into_the_next_of_its_vintage(
+    small: Database, tmp_path: Path
+) -> None:
+    later = [(START + timedelta(days=d)).isoformat() for d in (1, 214)]  # 2 June, 1 January
+    imported(
+        small, write_csv(tmp_path / "a.csv", [(T0, "60.7"), *((time, "60") for time in later)])
+    )
+    issue(small)
+    with small.read() as session:
+        (issued,) = reductions_for(session, "park-wind", *JUNE)
+        (same_year,) = reductions_for(session, "park-wind", date(2014, 6, 2), date(2014, 6, 3))
+        (next_year,) = reductions_for(session, "park-wind", date(2015, 1, 1), date(2015, 1, 2))
+    assert issued.carry_out_kg == Fraction(607, 10) / 6 / 2 - 5
+    assert issued.inputs.carry_in_kg == 0
+    assert same_year.inputs.carry_in_kg == issued.carry_out_kg
+    assert next_year.inputs.carry_in_kg == 0
+    other = SITE.replace('methodology_version = "V01"', 'methodology_version = "V02"')
+    apply(small, other)
+    with small.read() as session:
+        (new_rules,) = reductions_for(session, "park-wind", date(2014, 6, 2), date(2014, 6, 3))
+    assert new_rules.inputs.carry_in_kg == 0
+
+
+def test_a_deficit_is_carried_into_the_next_vintage(small: Database, tmp_path: Path) -> None:
+    next_year = (START + timedelta(days=214)).isoformat()
+    imported(small, write_csv(tmp_path / "a.csv", [(T0, "-12"), (next_year, "60")]))
+    issue(small)
+    with small.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", date(2015, 1, 1), date(2015, 1, 2))
+    assert reduction.inputs.carry_in_kg == -1
+    assert reduction.issued_kg == 4
+
+
+def test_trap_one_meter_does_not_mix_units_or_intervals(small: Database, tmp_path: Path) -> None:
+    imported(small, write_csv(tmp_path / "a.csv", [(T0, "60")]))
+    for old, new in (('unit = "kW"', 'unit = "W"'), ("minutes = 10", "minutes = 5")):
+        apply(small, SITE.replace(old, new))
+        with pytest.raises(Exception, match="one meter keeps one unit and interval") as caught:
+            imported(small, write_csv(tmp_path / "b.csv", [(T1, "60")]))
+        assert getattr(caught.value, "exit_code", None) == 2
+
+
+def test_a_dry_run_says_the_same_and_keeps_nothing(park: Database, tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", [(T0, "60"), (T1, "x")])
+    dry = import_file(park, "park", "scada", file, dry_run=True)
+    assert (dry.new, dry.rejected) == (1, 1)
+    assert rows_of(park) == []
+    with park.read() as session:
+        for model in (ImportFile, DeviceData, EnergyProduction):
+            assert session.scalars(select(func.count()).select_from(model)).one() == 0
+    assert imported(park, file).as_json() == dry.as_json()
+
+
+def test_every_import_is_recorded_with_its_counts(park: Database, tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", [(T0, "60"), (T0, "61"), (T1, "x")], packed=True)
+    report = imported(park, file)
+    with park.read() as session:
+        log = session.scalars(select(ImportFile)).one()
+    assert (log.file_name, log.file_sha256) == ("a.csv", report.file_sha256)
+    assert (log.rows_read, log.rows_new, log.rows_unchanged) == (3, 1, 0)
+    assert (log.rows_conflict, log.rows_rejected) == (1, 1)
+
+
+def test_two_importers_at_once_lose_and_double_nothing(park: Database, tmp_path: Path) -> None:
+    times = [(START + timedelta(minutes=10 * n)).isoformat() for n in range(144)]
+    one = write_csv(tmp_path / "a.csv", [(time, "60") for time in times])
+    other = write_csv(
+        tmp_path / "b.csv", [(time, "60" if n % 2 else "59") for n, time in enumerate(times)]
+    )
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(2)
+
+    def work(file: Path) -> None:
+        try:
+            barrier.wait()
+            imported(park, file)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(file,)) for file in (one, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with park.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 3))
+        hours = session.scalars(select(EnergyProduction.production)).all()
+    assert (reduction.counts.used, reduction.counts.conflict) == (144, 72)
+    assert reduction.net_kwh == 72 * 60 / Fraction(6) + 72 * 59 / Fraction(6)
+    assert sum(hours) == Decimal("1428.000")
+
+
+outcomes = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from(["", "1", "1.0", "2", "-3", "130", "-50", "1e1"])),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(outcomes, st.integers(0, 8), st.randoms())
+def test_the_order_of_rows_and_files_changes_nothing(
+    small: Database, tmp_path: Path, rows: list[tuple[int, str]], cut: int, random: object
+) -> None:
+    def result(files: list[list[tuple[int, str]]]) -> tuple[list[Row], list[Decimal]]:
+        with small.write() as session:
+            session.execute(delete(MeterReading))
+            session.execute(delete(EnergyProduction))
+        for number, part in enumerate(files):
+            if part:
+                named = [((T0, T1, T2)[slot], text) for slot, text in part]
+                imported(small, write_csv(tmp_path / f"{number}.csv", named))
+        with small.read() as session:
+            query = select(EnergyProduction.production).order_by(EnergyProduction.recorded_at)
+            return rows_of(small), list(session.scalars(query))
+
+    whole = result([rows])
+    shuffled = list(rows)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert result([shuffled[:cut], shuffled[cut:]]) == whole
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-(10**6), 10**6), st.integers(0, 6)),
+        min_size=1,
+        max_size=5,
+        unique=True,
+    ),
+    st.sampled_from([Role.GENERATION, Role.EXPORT, Role.IMPORT, Role.LOAD]),
+)
+def test_one_of_a_slot_counts_and_it_claims_least(
+    values: list[tuple[int, int]], role: Role
+) -> None:
+    rows = [(f"{digits}e-{scale}", (digits, scale)) for digits, scale in values]
+    limits = Limits(Fraction(100), Kind.POWER, 600)
+    qualities, conflict = judge_slot(rows, role, limits)
+    sizes = [Fraction(digits, 10**scale) for digits, scale in values]
+    best = min(sizes) if role in (Role.GENERATION, Role.EXPORT) else max(sizes)
+    live = [
+        size
+        for size, quality in zip(sizes, qualities, strict=True)
+        if quality // 100 in (Quality.USED // 100, Quality.OUTLIER_ABOVE // 100)
+    ]
+    assert live == [best]
+    assert conflict == (len(set(sizes)) > 1)
+    used = any(quality // 100 == 1 for quality in qualities)
+    assert used == (-20 <= best <= 120)

@@ -1,0 +1,233 @@
+"""Numbers and times in a meter file: exact, or refused with one line."""
+
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.errors import BadInput
+from ledger.readings.numbers import UNITS, parse_value
+from ledger.readings.sources import unit_scale
+from ledger.readings.times import NaiveTime, TimeReader, legal_day_start_s, zone
+from ledger.reductions import Kind
+
+
+def value(text: str, unit: str = "kW") -> Fraction:
+    digits, scale = parse_value(text, UNITS[Kind.POWER][unit])
+    assert -(2**63) < digits < 2**63
+    assert 0 <= scale <= 36
+    return Fraction(digits, 10**scale)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "kw"),
+    [
+        ("441.06", "kW", "441.06"),
+        ("457.76000999999997", "kW", "457.76000999999997"),
+        ("-0.050000000999999995", "kW", "-0.050000000999999995"),
+        ("-2.8601", "W", "-0.0028601"),
+        ("5426.4", "W", "5.4264"),
+        ("1.5", "MW", "1500"),
+        ("0.0000001", "MW", "0.0001"),
+        ("2", "GW", "2000000"),
+        ("+7", "kW", "7"),
+        (".5", "kW", "0.5"),
+        ("5.", "kW", "5"),
+        ("007", "kW", "7"),
+        ("-0", "kW", "0"),
+        ("1e3", "kW", "1000"),
+        ("1.5E-3", "kW", "0.0015"),
+        ("5.551115123125783e-17", "W", "0.00000000000000000005551115123125783"),
+        ("100000000000000000000e-15", "kW", "100000"),
+        ("1.0000000000000000000000", "kW", "1"),
+    ],
+)
+def test_a_number_is_kept_exactly(text: str, unit: str, kw: str) -> None:
+    assert value(text, unit) == Fraction(kw)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("abc", "is not a number"),
+        ("nan", "leave a missing value empty"),
+        ("-inf", "leave a missing value empty"),
+        ("NULL", "leave a missing value empty"),
+        ("1,5", "decimal point"),
+        ("1 000", "is not a number"),
+        ("1_000", "is not a number"),
+        ("１２", "is not a number"),
+        ("0x10", "is not a number"),
+        ("--5", "is not a number"),
+        ("5-3", "is not a number"),
+        (".", "is not a number"),
+        ("-", "is not a number"),
+        ("e5", "is not a number"),
+        ("1.2.3", "is not a number"),
+        ("1e", "is not a number"),
+        ("1e5.5", "is not a number"),
+        ("1.0000000000000000001", "more digits"),
+        ("1e-99", "more digits"),
+        ("1e9", "beyond"),
+        ("-9.96921e36", "more digits"),
+        ("1" * 65, "longer than 64"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_one_line(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as caught:
+        value(text)
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    st.floats(allow_nan=False, allow_infinity=False, min_value=-9e8, max_value=9e8),
+    st.sampled_from(["W", "kW"]),
+)
+def test_whatever_a_float_prints_is_kept_or_refused_never_changed(number: float, unit: str) -> None:
+    text = repr(number)
+    try:
+        kept = value(text, unit)
+    except ValueError:
+        assert abs(number) < 1e-15  # only a speck of more than 36 decimals is refused
+        return
+    assert kept == Fraction(text) / (1000 if unit == "W" else 1)
+
+
+@given(
+    st.integers(-(10**17), 10**17), st.integers(0, 17), st.sampled_from(sorted(UNITS[Kind.POWER]))
+)
+def test_decimal_text_equals_decimal_arithmetic(digits: int, places: int, unit: str) -> None:
+    number = Decimal(digits).scaleb(-places, Context(prec=60))
+    text = format(number, "f")
+    exact = number.scaleb(-UNITS[Kind.POWER][unit], Context(prec=60))
+    if abs(exact) < 10**9:
+        try:
+            kept = value(text, unit)
+        except ValueError:  # GW and MW may need more digits than are kept
+            assert abs(int(exact.scaleb(max(0, -exact.as_tuple().exponent)))) >= 2**63  # type: ignore[operator]
+        else:
+            assert kept == Fraction(exact)
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        (Kind.POWER, "kWh"),
+        (Kind.ENERGY, "kW"),
+        (Kind.POWER, "kw"),
+        (Kind.POWER, ""),
+        (Kind.POWER, "hp"),
+    ],
+)
+def test_trap_a_unit_of_the_other_kind_or_spelling_is_refused(kind: Kind, unit: str) -> None:
+    with pytest.raises(BadInput, match="unknown unit"):
+        unit_scale(kind, unit, "source")
+
+
+PARIS = zone("Europe/Paris")
+
+
+def reader(time_zone: str = "offset", minutes: int = 10, **changes: object) -> TimeReader:
+    settings: dict[str, object] = {"label_is_end": False, "grid_zone": PARIS, **changes}
+    return TimeReader(time_zone, minutes * 60, **settings)  # type: ignore[arg-type]
+
+
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2014-01-01T01:00:00+01:00",
+        "2014-01-01 00:00:00Z",
+        "2014-01-01T00:00+00:00",
+        "2013-12-31T17:00:00-07:00",
+    ],
+)
+def test_a_time_with_its_offset_is_one_instant(text: str) -> None:
+    assert reader().start_s(text) == at("2014-01-01T00:00:00+00:00")
+
+
+def test_trap_a_label_at_the_end_puts_midnight_into_the_day_before() -> None:
+    ends = reader(label_is_end=True)
+    assert ends.start_s("2014-01-02T00:00:00+01:00") == at("2014-01-01T23:50:00+01:00")
+
+
+def test_a_naive_time_is_read_in_the_zone_that_the_source_names() -> None:
+    assert reader("Europe/Paris").start_s("2014-07-01T12:00") == at("2014-07-01T10:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("2014-10-26T02:30:00", "comes twice"), ("2014-03-30T02:30:00", "does not exist")],
+)
+def test_a_local_hour_that_comes_twice_or_never_is_not_guessed(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        reader("Europe/Paris").start_s(text)
+
+
+def test_the_hours_around_a_change_of_the_clocks_are_read() -> None:
+    paris = reader("Europe/Paris")
+    assert paris.start_s("2014-03-30T03:00") - paris.start_s("2014-03-30T01:50") == 600
+    assert paris.start_s("2014-10-26T03:00") - paris.start_s("2014-10-26T01:50") == 7800
+
+
+def test_a_naive_time_without_any_zone_is_refused() -> None:
+    with pytest.raises(NaiveTime, match="no offset"):
+        reader().start_s("2014-01-01T01:00:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("yesterday", "not a time"),
+        ("", "not a time"),
+        ("1388534400", "not a time"),
+        ("2014-13-01T00:00+00:00", "not a time"),
+        ("2014-02-29T00:00+00:00", "not a time"),
+        ("2014-01-01T00:03:00+00:00", "grid of 10 minutes"),
+        ("2014-01-01T00:00:01+00:00", "grid"),
+        ("2014-01-01T00:00:00.5+00:00", "fractions"),
+        ("1969-12-31T00:00+00:00", "1970"),
+        ("2107-01-01T00:00+00:00", "2106"),
+    ],
+)
+def test_other_times_are_refused_in_one_line(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        reader().start_s(text)
+
+
+def test_the_grid_is_that_of_local_midnight() -> None:
+    kathmandu = zone("Asia/Kathmandu")  # UTC+5:45
+    hourly = reader("offset", 60, grid_zone=kathmandu)
+    assert hourly.start_s("2014-01-01T01:00+05:45") == at("2013-12-31T19:15+00:00")
+    with pytest.raises(ValueError, match="grid"):
+        hourly.start_s("2014-01-01T01:00+00:00")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Europe/Atlantis", "../etc/passwd", "Europe", "CEST", "zone.tab"]
+)
+def test_a_zone_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(BadInput, match="IANA"):
+        zone(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "starts"),
+    [
+        ("Europe/Paris", date(2014, 3, 30), "2014-03-29T23:00+00:00"),
+        ("Europe/Paris", date(2014, 3, 31), "2014-03-30T22:00+00:00"),
+        ("Europe/Paris", date(2014, 10, 27), "2014-10-26T23:00+00:00"),
+        ("Asia/Shanghai", date(2024, 2, 29), "2024-02-28T16:00+00:00"),
+        # Midnight does not exist on this day: the clocks go from 0:00 to 1:00.
+        ("America/Sao_Paulo", date(2018, 11, 4), "2018-11-04T03:00+00:00"),
+    ],
+)
+def test_a_legal_day_begins_at_its_first_second(name: str, day: date, starts: str) -> None:
+    begun = datetime.fromtimestamp(legal_day_start_s(day, zone(name)), UTC)
+    assert begun == datetime.fromisoformat(starts)
