@@ -1,7 +1,8 @@
 """The numbered, hash-chained log of the credit contract, computed again as it is read.
 
-Every ledger event ends in a number and a head that follows from all events before it. A log that the node
-left out, put in twice, or changed shows at the next one: no other check knows that.
+Every ledger event ends in a number and a head that follows from all events before it. A log that the
+node left out, put in twice, or changed shows at the next one, and at the chain's head by the contract's
+own ``logHead()``: no other check knows that.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from indexer.window import Doubt
+from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.contracts import CarbonCredit
 from ledger.chain.events import ZERO_HASH, DecodedEvent, next_head
 from ledger.models import ChainEvent
+
+_NO_CODE = "0x"
 
 
 @dataclass(frozen=True)
@@ -62,3 +67,23 @@ class CreditLog:
                 )
             log = CreditLog(seq, head)
         return log
+
+    def compare(self, client: ChainClient, address: str, block_hash: str) -> None:
+        """Compare the end of the log with the contract's own, at a block: nothing may be missing there.
+
+        Raises
+        ------
+        Doubt
+            If they differ, or the node does not know the block.
+        """
+        try:
+            if client.code(address, block_hash) == _NO_CODE:
+                seq, head = 0, ZERO_HASH
+            else:
+                seq, head = CarbonCredit(client, address).log_head(block_hash)
+        except RpcError as error:
+            raise Doubt(f"the end of the credit log cannot be asked: {error.message}") from error
+        if (seq, head) != (self.seq, self.head):
+            raise Doubt(
+                f"the credit log ends at entry {seq} on chain, and at entry {self.seq} by its events"
+            )

@@ -300,7 +300,9 @@ class Indexer:
                 window = read_window(
                     self._client, self._watch, cursor.block_hash, first, last, open_hashes
                 )
-                log.check(window.events)
+                end = log.check(window.events)
+                if last == head:
+                    end.compare(self._client, self._deployment.credit.address, window.last.hash)
             except RpcError:
                 if self._range_blocks == 1:
                     raise

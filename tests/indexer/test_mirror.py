@@ -30,9 +30,7 @@ def credits_history(chain: TestChain) -> TestChain:
     return chain
 
 
-def test_credits_of_a_batch_partition_its_serials(
-    credits_history: TestChain, db: Database
-) -> None:
+def test_credits_of_a_batch_partition_its_serials(credits_history: TestChain, db: Database) -> None:
     Indexer(db, credits_history.client, credits_history.deployment).run_until("head")
     credits = rows(db, "carbon_credits", "credit_id", "amount", "unit", "status", "expires_at")
     assert credits == [
@@ -42,7 +40,9 @@ def test_credits_of_a_batch_partition_its_serials(
         ("lhb-wind-2014-1-991-1000", Decimal("0.010"), "tCO2e", CreditStatus.CANCELLED, None),
         ("lhb-wind-2014-2-1-500", Decimal("0.500"), "tCO2e", CreditStatus.ACTIVE, None),
     ]
-    assert rows(db, "credit_serials", "batch_id", "first_serial", "last_serial", "retirement_id") == [
+    assert rows(
+        db, "credit_serials", "batch_id", "first_serial", "last_serial", "retirement_id"
+    ) == [
         (FIRST, 1, 25, 1),
         (FIRST, 126, 990, None),
         (FIRST, 26, 125, 2),
@@ -50,7 +50,14 @@ def test_credits_of_a_batch_partition_its_serials(
         (SECOND, 1, 500, None),
     ]
     batches = rows(
-        db, "credit_batches", "batch_id", "issued_kg", "retired_kg", "cancelled_kg", "status", "vintage"
+        db,
+        "credit_batches",
+        "batch_id",
+        "issued_kg",
+        "retired_kg",
+        "cancelled_kg",
+        "status",
+        "vintage",
     )
     assert batches == [
         (FIRST, 1000, 125, 10, BatchStatus.ACTIVE, 2014),
@@ -150,7 +157,14 @@ def test_every_transaction_failed_ones_with_their_reason(chain: TestChain, db: D
     no_money = chain.withdraw("owner", 99, must=False)
     unknown = chain.client.request(
         "eth_sendTransaction",
-        [{"from": OWNER, "to": chain.deployment.credit.address, "data": "0xdeadbeef", "gas": "0x30000"}],
+        [
+            {
+                "from": OWNER,
+                "to": chain.deployment.credit.address,
+                "data": "0xdeadbeef",
+                "gas": "0x30000",
+            }
+        ],
     )
     starved = chain.transaction("issuer", CREDIT, "issue", chain.issue_arguments(chain.claim(7, 1)))
     starved_hash = chain.client.request("eth_sendTransaction", [{**starved, "gas": hex(60_000)}])
@@ -220,7 +234,9 @@ def test_finality_as_a_depth(chain: TestChain, db: Database) -> None:
 
 def test_bytes_that_are_no_text_do_not_stop_the_mirror(chain: TestChain, db: Database) -> None:
     batch = chain.issue(1000, 0)
-    call = chain.transaction("owner", CREDIT, "retire", chain.retire_arguments(batch, 1, reason="AAAAAA"))
+    call = chain.transaction(
+        "owner", CREDIT, "retire", chain.retire_arguments(batch, 1, reason="AAAAAA")
+    )
     data = call["data"].replace(b"AAAAAA".hex(), "ff004142c328")
     assert data != call["data"]
     chain.client.request("eth_sendTransaction", [{**call, "data": data}])
@@ -235,4 +251,7 @@ def test_a_transfer_of_nothing_leaves_no_row(chain: TestChain, db: Database) -> 
     chain.transfer("spare", "buyer", batch, 0)
     Indexer(db, chain.client, chain.deployment).run_until("head")
     assert rows(db, "credit_transfers", "from_address", "amount_kg") == [(ZERO_ADDRESS, 1000)]
-    assert len([1 for (name,) in rows(db, "chain_events", "event_name") if name == "TransferSingle"]) == 2
+    assert (
+        len([1 for (name,) in rows(db, "chain_events", "event_name") if name == "TransferSingle"])
+        == 2
+    )

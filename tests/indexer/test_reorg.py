@@ -57,7 +57,12 @@ def test_fork_with_other_contents(
     mirror.run_until("head")
     other = [
         (history.transaction("owner", CREDIT, "retire", history.retire_arguments(BATCH, 31)), 0),
-        (history.transaction("issuer", CREDIT, "issue", history.issue_arguments(history.claim(9, 5))), 1),
+        (
+            history.transaction(
+                "issuer", CREDIT, "issue", history.issue_arguments(history.claim(9, 5))
+            ),
+            1,
+        ),
     ]
     history.reorganise(2, other)
     mirror.run_until("head")
@@ -115,7 +120,9 @@ def test_money_of_a_settlement_that_vanished(
     history.reorganise(3)
     mirror.run_until("head")
     same_as_fresh()
-    history.reorganise(5, [(history.transaction("owner", SETTLEMENT, "withdraw", [_owner(), 5]), 3)])
+    history.reorganise(
+        5, [(history.transaction("owner", SETTLEMENT, "withdraw", [_owner(), 5]), 3)]
+    )
     mirror.run_until("head")
     same_as_fresh()
 
@@ -130,9 +137,7 @@ def test_same_height_without_a_new_block(
     same_as_fresh()
 
 
-def test_head_that_moves_back(
-    history: TestChain, mirror: Indexer, same_as_fresh: Check
-) -> None:
+def test_head_that_moves_back(history: TestChain, mirror: Indexer, same_as_fresh: Check) -> None:
     history.roll_back(3)
     report = mirror.tick()
     assert report.rewound_to == report.head and report.rewound_blocks == 3
@@ -175,9 +180,7 @@ def test_deep_reorganisation_below_what_was_final(
     assert dump(sqlite_db) == fresh_dump(1)
 
 
-def test_a_node_that_is_catching_up_is_waited_for(
-    chain: TestChain, sqlite_db: Database
-) -> None:
+def test_a_node_that_is_catching_up_is_waited_for(chain: TestChain, sqlite_db: Database) -> None:
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, 1)
     chain.issue(1000, 0)
     chain.mine(8)

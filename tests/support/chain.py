@@ -158,7 +158,9 @@ class TestChain:
         assert head is not None
         return head.hash
 
-    def reorganise(self, depth: int, transactions: Sequence[tuple[dict[str, str], int]] = ()) -> None:
+    def reorganise(
+        self, depth: int, transactions: Sequence[tuple[dict[str, str], int]] = ()
+    ) -> None:
         """Replace the last blocks by others of the same height, and assert that it happened.
 
         ``transactions`` are unsigned ones with the offset of the block that shall hold them.
@@ -201,7 +203,9 @@ class TestChain:
             (SETTLEMENT, PAUSER_ROLE, "pauser"),
         ):
             self.act("admin", contract, "grantRole", [role, PARTIES[party]])
-        self.act("registrar", CREDIT, "registerClass", [CLASS_CODE, keccak(text=METHODOLOGY), CAP_KG])
+        self.act(
+            "registrar", CREDIT, "registerClass", [CLASS_CODE, keccak(text=METHODOLOGY), CAP_KG]
+        )
         self.act("registrar", CREDIT, "registerProject", [1, PARTIES["owner"], SITE_CODE])
         self.act("registrar", CREDIT, "registerSite", [1, SITE_CODE])
 
@@ -241,7 +245,9 @@ class TestChain:
         events = [decode(CREDIT, log) for log in receipt.logs]
         return int(next(event for event in events if event.name == "Issued").args.batch_id)
 
-    def transfer(self, giver: str, taker: str, batch_id: int, kg: int, must: bool = True) -> Receipt:
+    def transfer(
+        self, giver: str, taker: str, batch_id: int, kg: int, must: bool = True
+    ) -> Receipt:
         """Move units of a batch."""
         arguments = [PARTIES[giver], PARTIES[taker], batch_id, kg, b""]
         return self.act(giver, CREDIT, "safeTransferFrom", arguments, must)
@@ -264,7 +270,9 @@ class TestChain:
         self, holder: str, batch_id: int, kg: int, must: bool = True, **changes: Any
     ) -> Receipt:
         """Retire units of a batch."""
-        return self.act(holder, CREDIT, "retire", self.retire_arguments(batch_id, kg, **changes), must)
+        return self.act(
+            holder, CREDIT, "retire", self.retire_arguments(batch_id, kg, **changes), must
+        )
 
     def cancel(self, holder: str, batch_id: int, kg: int, must: bool = True) -> Receipt:
         """Cancel units of a batch."""

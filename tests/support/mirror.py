@@ -1,8 +1,8 @@
 """Whole mirrors compared: the rows of every mirrored table, without what only the place decides."""
 
 import shutil
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
