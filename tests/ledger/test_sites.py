@@ -1,0 +1,354 @@
+"""Site files: applied once and again, strict about every key, and careful with what credits rest on."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from ledger.db import Database
+from ledger.errors import BadInput, Refused
+from ledger.models import (
+    Device,
+    DeviceType,
+    EmissionFactor,
+    Meter,
+    MeterSource,
+    Project,
+    Site,
+    VppDefinition,
+    VppResource,
+    VppResourceAssociation,
+    VppSettlementAccount,
+    VppTradingStrategy,
+)
+from ledger.readings import reductions_for
+from ledger.sites import apply_site, plain_account, read_site_file
+from tests.support.plant import LHB_SITE, SERF_SITE, SITE, apply, imported, write_csv
+
+T0 = "2014-06-01T00:00:00+00:00"
+INTERFACE = """\
+[site]
+code = "lhb"
+name = "La Haute Borne"
+time_zone = "Europe/Paris"
+country = "FR"
+
+[[factor]]
+code = "CDM-ASB0038-CM-wind-solar"
+version = "2018"
+purpose = "crediting_cm"            # inventory_location | inventory_market | crediting_cm | fuel
+value = "0.4329"
+unit = "t/MWh"
+source = "CDM ASB0038-2018 v01.0 table 1"
+verified = true
+
+[project]
+code = "lhb-wind"
+methodology = "CCER-01-002"
+methodology_version = "V01"
+factor = "CDM-ASB0038-CM-wind-solar"
+program = "internal"
+completeness_min = "0"
+
+[[device]]
+code = "R80721"
+type = "wind_turbine"
+rated_kw = "2050"
+meter_serial = "R80721"
+role = "generation"
+accuracy_class = "0.5"
+calibrated_from = "2013-01-01"
+calibrated_to = "2016-12-31"
+
+[[source]]
+name = "scada"
+kind = "power"
+unit = "kW"
+interval_minutes = 10
+label = "start"
+device_column = "Wind_turbine_name"
+time_column = "Date_time"
+value_column = "P_avg"
+time_zone = "offset"
+"""
+"""The example of the interface."""
+
+
+def changed(old: str, new: str, text: str = SITE) -> str:
+    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times"
+    return text.replace(old, new)
+
+
+def test_the_example_of_the_interface_is_applied(db: Database) -> None:
+    changes = apply(db, INTERFACE)
+    assert changes.created == [
+        "factor CDM-ASB0038-CM-wind-solar 2018",
+        "site lhb",
+        "project lhb-wind",
+        "device type wind_turbine",
+        "device R80721",
+        "meter R80721",
+        "source scada",
+    ]
+    assert (changes.updated, changes.unchanged, changes.warnings) == ([], [], [])
+    with db.read() as session:
+        site = session.scalars(select(Site)).one()
+        factor = session.scalars(select(EmissionFactor)).one()
+        project = session.scalars(select(Project)).one()
+        meter = session.scalars(select(Meter)).one()
+        source = session.scalars(select(MeterSource)).one()
+        device = session.scalars(select(Device)).one()
+    assert (site.time_zone, site.country) == ("Europe/Paris", "FR")
+    assert (factor.value, factor.unit, factor.verified) == ("0.4329", "t/MWh", True)
+    assert (project.factor_id, project.completeness_min) == (factor.id, Decimal("0.0000"))
+    assert (meter.project_id, meter.device_id) == (project.id, device.id)
+    assert meter.rated_kw == Decimal("2050.000000")
+    assert (meter.calibrated_from, meter.calibrated_to) == (date(2013, 1, 1), date(2016, 12, 31))
+    assert source.device_column == "Wind_turbine_name"
+    assert (device.device_id, device.type) == ("R80721", "wind_turbine")
+
+
+@pytest.mark.parametrize("site", [LHB_SITE, SERF_SITE], ids=lambda path: path.parent.name)
+def test_a_second_time_changes_nothing(db: Database, site: Path) -> None:
+    first = apply(db, site)
+    second = apply(db, site)
+    assert (second.created, second.updated) == ([], [])
+    types = [label for label in first.created if label.startswith("device type")]
+    assert sorted(second.unchanged) == sorted(set(first.created) - set(types))
+
+
+def test_only_what_differs_is_changed(db: Database) -> None:
+    apply(db)
+    changes = apply(db, changed('name = "Park"', 'name = "Park am Meer"'))
+    assert (changes.created, changes.updated) == ([], ["site park"])
+    with db.read() as session:
+        assert session.scalars(select(Site.name)).one() == "Park am Meer"
+
+
+def test_plants_markets_and_strategies(db: Database) -> None:
+    apply(db, LHB_SITE)
+    with db.read() as session:
+        plant = session.scalars(select(VppDefinition)).one()
+        resource = session.scalars(select(VppResource)).one()
+        share = session.scalars(select(VppResourceAssociation)).one()
+        strategy = session.scalars(select(VppTradingStrategy)).one()
+        accounts = session.execute(
+            select(
+                VppSettlementAccount.vpp_id,
+                VppSettlementAccount.market,
+                VppSettlementAccount.address,
+            )
+        ).all()
+    assert (plant.vpp_id, plant.total_capacity) == ("lhb-vpp", Decimal("2050.000"))
+    assert (resource.resource_id, resource.type.value) == ("R80721", "wind")
+    assert (resource.capacity, resource.unit) == (Decimal("2050.000"), "kW")
+    assert (share.vpp_id, share.resource_id) == (plant.id, resource.id)
+    assert share.allocation_ratio == Decimal("1.0000")
+    assert (strategy.vpp_id, strategy.strategy_name) == (plant.id, "hourly sales")
+    assert {tuple(row) for row in accounts} == {
+        (plant.id, None, f"0x{4:040x}"),
+        (None, "example-day-ahead", f"0x{6:040x}"),
+    }
+
+
+def test_two_sites_share_a_factor_of_the_same_content(db: Database) -> None:
+    apply(db, LHB_SITE)
+    assert "factor CDM-ASB0038-CM-wind-solar 2018" in apply(db, SERF_SITE).unchanged
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('value = "0.5"', 'value = "0.4"'),
+        ('value = "0.5"', 'value = "0.50"'),
+        ('unit = "t/MWh"', 'unit = "kg/MWh"'),
+        ('purpose = "crediting_cm"', 'purpose = "fuel"'),
+    ],
+)
+def test_a_factor_is_never_changed(db: Database, old: str, new: str) -> None:
+    apply(db)
+    with pytest.raises(BadInput, match="give the new content a new version") as caught:
+        apply(db, changed(old, new))
+    assert caught.value.code == "factor-changed"
+    assert caught.value.message.startswith("site file: factor cm 1 is recorded as 0.5 t/MWh")
+
+
+def test_a_new_version_of_a_factor_is_a_new_row_and_the_project_takes_it(db: Database) -> None:
+    apply(db)
+    newer = changed('code = "cm"\nversion = "1"', 'code = "cm"\nversion = "2"')
+    changes = apply(db, changed('value = "0.5"', 'value = "0.4"', newer))
+    assert "factor cm 2" in changes.created
+    assert changes.updated == ["project park-wind"]
+    with db.read() as session:
+        assert session.scalars(
+            select(EmissionFactor.value).where(EmissionFactor.code == "cm")
+        ).all() == ["0.5", "0.4"]
+
+
+def test_an_unverified_factor_is_flagged(sqlite_db: Database) -> None:
+    unverified = SITE.replace("verified = true", "verified = false", 1)
+    assert apply(sqlite_db, unverified).warnings == ["factor cm 1 is marked unverified"]
+
+
+def test_a_project_with_a_factor_of_the_inventory_is_flagged_and_cannot_mint(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    changes = apply(sqlite_db, changed('factor = "cm"', 'factor = "grid-average"'))
+    assert "cannot mint" in changes.warnings[0]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(T0, "60")]))
+    with sqlite_db.read() as session, pytest.raises(Refused, match="cannot mint"):
+        reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+
+
+def test_what_readings_rest_on_is_not_changed(sqlite_db: Database, tmp_path: Path) -> None:
+    apply(sqlite_db)
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(T0, "60")]))
+    for old, new, says in (
+        ('meter_serial = "serial-A"', 'meter_serial = "serial-B"', "declare another"),
+        ('role = "generation"', 'role = "export"', "declare another"),
+        ('time_zone = "Europe/Paris"', 'time_zone = "UTC"', "cannot change any more"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            apply(sqlite_db, changed(old, new))
+    with sqlite_db.read() as session:
+        assert session.scalars(select(Meter.serial)).one() == "serial-A"
+
+
+def test_a_device_or_meter_of_another_site_is_not_taken(sqlite_db: Database) -> None:
+    apply(sqlite_db)
+    other = changed('code = "park"\nname', 'code = "other"\nname').replace(
+        "park-wind", "other-wind"
+    )
+    with pytest.raises(BadInput, match="device 'A' belongs to another site"):
+        apply(sqlite_db, other)
+    renamed = other.replace('code = "A"', 'code = "B"').replace('device = "A"', 'device = "B"')
+    with pytest.raises(BadInput, match="readings would count twice"):
+        apply(sqlite_db, renamed)
+    with sqlite_db.read() as session:
+        assert session.scalars(select(func.count()).select_from(Site)).one() == 1
+        assert session.scalars(select(func.count()).select_from(DeviceType)).one() == 1
+
+
+def test_a_load_is_not_part_of_the_project(sqlite_db: Database) -> None:
+    apply(sqlite_db, changed('role = "generation"', 'role = "load"'))
+    with sqlite_db.read() as session:
+        assert session.scalars(select(Meter.project_id)).one() is None
+
+
+WRONG = [
+    ('time_zone = "Europe/Paris"', 'time_zone = "Europe/Atlantis"', 4, "is no IANA time zone"),
+    ('country = "FR"', 'country = "fr"', 5, "two capital letters"),
+    ('country = "FR"', 'contry = "FR"', 5, "unknown key 'contry'; did you mean 'country'?"),
+    ('country = "FR"\n', "", 1, "'country' is missing"),
+    ('code = "park"\n', 'code = "my park"\n', 2, "letters, digits"),
+    ('value = "0.5"', "value = 0.5", 12, "must stand in quotes"),
+    ('value = "0.5"', 'value = "half"', 12, "plain decimal number"),
+    ('value = "0.5"', 'value = "5e-1"', 12, "plain decimal number"),
+    ('unit = "t/MWh"', 'unit = "t/kWh"', 13, "unknown unit 't/kWh'; did you mean 't/MWh'?"),
+    ('purpose = "crediting_cm"', 'purpose = "crediting"', 11, "did you mean 'crediting_cm'?"),
+    ('completeness_min = "0"', 'completeness_min = "1.5"', 32, "from 0 to 1"),
+    ('completeness_min = "0"', 'completeness_min = "0.12345"', 32, "at most 4 decimals"),
+    ('rated_kw = "100"', 'rated_kw = "-1"', 37, "from 0"),
+    ('role = "generation"', 'role = "generator"', 39, "did you mean 'generation'?"),
+    (
+        'role = "generation"',
+        'role = "generation"\ncalibrated = false',
+        34,
+        "accuracy_class is missing",
+    ),
+    ('role = "generation"', 'role = "generation"\ncalibrated_from = "1.1.2013"', 40, "a date"),
+    ('kind = "power"\n', 'kind = "powr"\n', 43, "did you mean 'power'?"),
+    ('kind = "power"\n', 'kind = "counter"\n', 43, "not read by this release"),
+    ('unit = "kW"', 'unit = "kw"', 44, "unknown unit 'kw' for power; write kW"),
+    ('unit = "kW"', 'unit = "kWh"', 44, "use one of W, kW, MW, GW"),
+    ('unit = "kW"\n', "", 41, "a unit has no default"),
+    ("interval_minutes = 10", "interval_minutes = 7", 45, "must be one of"),
+    ("interval_minutes = 10", 'interval_minutes = "10"', 45, "whole number without quotes"),
+    ('label = "start"', 'label = "middle"', 46, "unknown label"),
+    ('device = "A"', 'device = "B"', 47, "no [[device]] has code 'B'"),
+    ('device = "A"\n', "", 41, "either device"),
+    ('time_zone = "offset"', 'time_zone = "local"', 50, "offset"),
+    ("[project]", "[[project]]", None, "in single brackets: [project]"),
+    ("[[device]]", "[device]", None, "in double brackets: [[device]]"),
+    ("[[device]]", "[[devices]]", None, "unknown table 'devices'; did you mean 'device'?"),
+    ('factor = "cm"', 'factor = "mc"', None, "no [[factor]] has code 'mc'"),
+    ('inventory_factor = "grid-average"', 'inventory_factor = "cm"', None, "inventory_location"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line", "says"), WRONG)
+def test_a_wrong_site_file_is_one_line_and_leaves_nothing(
+    sqlite_db: Database, old: str, new: str, line: int | None, says: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        apply(sqlite_db, changed(old, new))
+    error = caught.value
+    assert says in error.message
+    assert error.message.startswith("site file: ")
+    assert "\n" not in error.message
+    if line is not None:
+        assert error.details["line"] == line
+        assert f"line {line}" in error.message
+    with sqlite_db.read() as session:
+        assert session.scalars(select(func.count()).select_from(Site)).one() == 0
+        assert session.scalars(select(func.count()).select_from(EmissionFactor)).one() == 0
+
+
+@pytest.mark.parametrize("table", ["device", "source", "factor"])
+def test_a_table_that_stands_twice(sqlite_db: Database, table: str) -> None:
+    begin = SITE.index(f"[[{table}]]")
+    end = SITE.find("\n[", begin)
+    twice = SITE + "\n" + SITE[begin : None if end < 0 else end]
+    with pytest.raises(BadInput, match="stands twice") as caught:
+        apply(sqlite_db, twice)
+    assert caught.value.details["line"] > 50
+
+
+def test_one_meter_of_two_devices_would_count_twice(sqlite_db: Database) -> None:
+    second = (
+        '\n[[device]]\ncode = "B"\ntype = "t"\nmeter_serial = "serial-A"\nrole = "generation"\n'
+    )
+    with pytest.raises(BadInput, match="would count twice"):
+        apply(sqlite_db, SITE + second)
+
+
+def test_a_site_file_that_cannot_be_read(sqlite_db: Database, tmp_path: Path) -> None:
+    absent = tmp_path / "absent.toml"
+    with pytest.raises(BadInput, match="cannot be read"):
+        apply(sqlite_db, absent)
+    absent.write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match="not UTF-8"):
+        apply(sqlite_db, absent)
+    absent.write_text("[site\n")
+    with pytest.raises(BadInput, match=r"absent\.toml: not valid TOML: .*line 1"):
+        apply(sqlite_db, absent)
+    absent.write_text("")
+    with pytest.raises(BadInput, match=r"table \[site\] is missing"):
+        apply(sqlite_db, absent)
+
+
+def test_a_site_file_may_begin_with_a_byte_order_mark(sqlite_db: Database, tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + SITE.encode())
+    assert "site park" in apply(sqlite_db, file).created
+
+
+def test_accounts_are_addresses_unless_the_caller_knows_more(sqlite_db: Database) -> None:
+    assert plain_account("0x" + "aB" * 20) == "0x" + "ab" * 20
+    for text in ("anvil:4", "0x12", "ab" * 21, "0x" + "zz" * 20, ""):
+        with pytest.raises(BadInput, match="is not an account"):
+            plain_account(text)
+    with pytest.raises(BadInput, match="is not an account"), sqlite_db.write() as session:
+        apply_site(session, LHB_SITE)
+
+
+def test_the_bundled_factors_say_where_they_come_from() -> None:
+    for path in (LHB_SITE, SERF_SITE):
+        file = read_site_file(path.read_text(encoding="utf-8"), path.name)
+        found = {factor.purpose: factor for factor in file.factors}
+        assert found["crediting_cm"].value == "0.4329"
+        inventory = found["inventory_location"]
+        assert (inventory.unit, inventory.data_year) == ("g/kWh", 2023)
+        assert "codecarbon 3.3.2" in inventory.source
