@@ -1,0 +1,131 @@
+"""Every command, option, setting, route and parameter is documented; and nothing else is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from api.app import create_app
+from api.pagination import PageParameters
+from cli.main import build
+from ledger.settings import SETTINGS, load_settings
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SHARED_OPTIONS = {"--json", "--config", "--help"}
+PAGE_PARAMETERS = set(PageParameters.model_fields)
+
+
+def sections(text: str) -> dict[str, str]:
+    """Return what stands under each heading of the third level that names something in code."""
+    parts = re.split(r"^### `([^`]+)`$", text, flags=re.MULTILINE)
+    return {
+        name: re.split(r"^## ", body, flags=re.MULTILINE)[0]
+        for name, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def named_in_table(text: str) -> set[str]:
+    """Return what the first cells of a section's tables name in code, without its argument."""
+    cells = re.findall(r"^\| ([^|]*`[^|]*) \|", text, flags=re.MULTILINE)
+    return {name.split()[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def differences(wanted: dict[str, set[str]], text: str) -> list[str]:
+    """Return what a page leaves out, and what it names that is not there."""
+    found = sections(text)
+    errors = [f"{name} is not documented" for name in wanted if name not in found]
+    errors += [f"{name} is documented and not there" for name in found if name not in wanted]
+    for name in wanted.keys() & found.keys():
+        listed = named_in_table(found[name])
+        errors += [f"{name}: {item} is not documented" for item in wanted[name] - listed]
+        errors += [f"{name}: {item} is documented and not there" for item in listed - wanted[name]]
+    return sorted(errors)
+
+
+def commands() -> dict[str, set[str]]:
+    """Return the options of every command, by the words that call it."""
+
+    def walk(command: Any, path: str) -> Iterator[tuple[str, set[str]]]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            options = {
+                name
+                for parameter in command.params
+                if parameter.param_type_name == "option"
+                for name in parameter.opts
+            }
+            yield path, options - SHARED_OPTIONS
+            return
+        for name, found in inner.items():
+            yield from walk(found, f"{path} {name}")
+
+    return dict(walk(typer.main.get_command(build()), "truetonne"))
+
+
+def routes(tmp_path: Path) -> dict[str, set[str]]:
+    """Return the query parameters of every route, by method and path."""
+    settings = load_settings(None, {"TRUETONNE_HOME": str(tmp_path)})
+    document = create_app(settings).openapi()
+    return {
+        f"{method.upper()} {path}": {
+            item["name"]
+            for item in operation.get("parameters", [])
+            if item["in"] == "query" and item["name"] not in PAGE_PARAMETERS
+        }
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_every_command_and_option_is_documented() -> None:
+    assert differences(commands(), (DOCS / "commands.md").read_text()) == []
+
+
+def test_the_options_of_all_commands_are_documented() -> None:
+    text = (DOCS / "commands.md").read_text().partition("\n### ")[0]
+    root = typer.main.get_command(build())
+    for parameter in root.params:
+        for name in parameter.opts:
+            assert name in named_in_table(text), name
+    for name in SHARED_OPTIONS:
+        assert name in named_in_table(text), name
+
+
+def test_every_route_and_parameter_is_documented(tmp_path: Path) -> None:
+    text = (DOCS / "api.md").read_text()
+    assert differences(routes(tmp_path), text) == []
+    for name in PAGE_PARAMETERS:
+        assert name in named_in_table(text.partition("\n## Routes")[0]), name
+
+
+def test_every_setting_is_documented() -> None:
+    lines = (DOCS / "settings.md").read_text().splitlines()
+    documented = [line.split(" | ") for line in lines if line.startswith("| `")]
+    assert [(line[0], line[1]) for line in documented] == [
+        (f"| `{setting.name}`", f"`{setting.variable}`") for setting in SETTINGS
+    ]
+    for setting, line in zip(SETTINGS, documented, strict=True):
+        if setting.default:
+            assert f"`{setting.default}`" in line[2], setting.name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("### `a`\n| `--x` | y |\n", ["b is not documented"]),
+        ("### `a`\n### `b`\n", ["a: --x is not documented"]),
+        (
+            "### `a`\n| `--x` | y |\n| `--z` | y |\n### `b`\n",
+            ["a: --z is documented and not there"],
+        ),
+        ("### `a`\n| `--x FILE` | y |\n### `b`\n### `c`\n", ["c is documented and not there"]),
+        ("### `a`\n| `--x` | y |\n### `b`\n## Other\n| `--w` | y |\n", []),
+    ],
+)
+def test_the_check_itself_finds_what_is_missing(text: str, said: list[str]) -> None:
+    assert differences({"a": {"--x"}, "b": set()}, text) == said
