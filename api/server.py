@@ -14,6 +14,7 @@ CONCURRENCY_MAX = 200
 KEEP_ALIVE_SECONDS = 15
 STOP_SECONDS_MAX = 5
 _START_SECONDS_MAX = 20.0
+_BACKLOG = 2048
 
 
 class ApiServer:
@@ -84,6 +85,8 @@ def _bound(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # From here on a request waits for the application instead of being refused.
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise BadInput(

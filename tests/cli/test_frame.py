@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 
+import cli
+from cli.main import COMMANDS, build
+from ledger.models.blockchain import CreditStatus
 from tests.cli.conftest import Program
 
 
@@ -171,3 +176,19 @@ def test_openapi_writes_the_description(truetonne: Program, tmp_path: Path) -> N
     unwritable = truetonne("openapi", "-o", "absent/api.json")
     assert unwritable.code == 2
     assert "absent/api.json: No such file or directory" in unwritable.one_line()
+
+
+def test_every_module_with_commands_is_part_of_the_program() -> None:
+    folder = Path(cli.__file__).parent
+    found = {
+        f"cli.{path.parent.name if path.name == '__init__.py' else path.stem}"
+        for path in (*folder.glob("*.py"), *folder.glob("*/__init__.py"))
+        if re.search(r"^def register\(root", path.read_text(), re.MULTILINE)
+    }
+    assert found == set(COMMANDS)
+
+
+def test_the_words_of_an_option_are_those_of_the_books() -> None:
+    root = typer.main.get_command(build())
+    words = {p.name: p for p in root.commands["credits"].commands["list"].params}["status"]
+    assert set(words.type_descriptor.choices) == {item.value for item in CreditStatus}

@@ -1,0 +1,48 @@
+"""The API as a process: it says where it listens, answers, and ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import urllib.request
+from urllib.error import HTTPError
+
+import pytest
+
+from ledger.chain.local_node import free_port
+from tests.cli.conftest import Program
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_serve_answers_until_it_is_told_to_end(park: Program, told: signal.Signals) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        park.command("serve", "--json"),
+        cwd=park.folder,
+        env=park.with_settings({"api_port": str(port)}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = "".join(iter(process.stdout.readline, "}\n")) + "}"
+        url = json.loads(said)["listening"]
+        assert url == f"http://127.0.0.1:{port}"
+        with urllib.request.urlopen(f"{url}/livez", timeout=10) as answer:
+            assert json.load(answer) == {"status": "alive"}
+            assert "server" not in {name.lower() for name in answer.headers}
+        with urllib.request.urlopen(f"{url}/v1/credits", timeout=10) as answer:
+            assert json.load(answer)["items"] == []
+        with pytest.raises(HTTPError) as refused:
+            urllib.request.urlopen(f"{url}/readyz", timeout=10)
+        assert refused.value.code == 503
+        assert json.load(refused.value)["code"] == "node-down"
+    finally:
+        process.send_signal(told)
+        out, err = process.communicate(timeout=20)
+    assert out == ""
+    assert "Traceback" not in err
+    # uvicorn ends in order and then raises the signal again, as a shell expects of Ctrl-C.
+    assert process.returncode in (0, 130, -told)
