@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import BadInput, Refused
-from ledger.reductions import Reading
+from ledger.reductions import Calibration, Kind, Meter, Reading, Role
 from ledger.reductions import evidence as tree
 from tests.support.independent import root_of
 
@@ -44,6 +44,15 @@ def test_a_leaf_is_what_a_contract_would_encode_and_hash(reading: Reading, seria
     name = tree.meter_hash(serial)
     assert tree.leaf_data(name, reading) == data
     assert tree.leaf_hash(name, reading) == keccak(keccak(data))
+
+
+@given(st.lists(readings, max_size=10), st.text(max_size=10))
+def test_many_leaves_are_the_leaves_one_by_one(many: list[Reading], serial: str) -> None:
+    meter = Meter(
+        serial, "d", Role.GENERATION, Kind.POWER, "kW", 600, None, Calibration(), tuple(many)
+    )
+    name = tree.meter_hash(serial)
+    assert tree.leaves_of([meter]) == [tree.leaf_hash(name, item) for item in many]
 
 
 def test_a_published_root_of_openzeppelin() -> None:
