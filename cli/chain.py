@@ -56,7 +56,9 @@ def register_project(run: Invocation, project: Project, dry_run: DryRun = False)
             with flow.db.read() as session:
                 known = registration.site_on_chain(session, project)
             shown = "is registered" if known else "would be registered"
-            run.output.result({"dry_run": True, "registered": known is not None}, f"{project} {shown}")
+            run.output.result(
+                {"dry_run": True, "registered": known is not None}, f"{project} {shown}"
+            )
             return
         for send in (registration.register_project, registration.register_site):
             key = send(flow.chain, project)

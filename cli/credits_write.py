@@ -21,24 +21,34 @@ if TYPE_CHECKING:
 Project = Annotated[str, typer.Option("--project", help="Code of the project.")]
 From = Annotated[
     datetime,
-    typer.Option("--from", formats=["%Y-%m-%d"], metavar="DATE", help="First legal day of the period."),
+    typer.Option(
+        "--from", formats=["%Y-%m-%d"], metavar="DATE", help="First legal day of the period."
+    ),
 ]
 To = Annotated[
     datetime,
     typer.Option("--to", formats=["%Y-%m-%d"], metavar="DATE", help="The day after its last."),
 ]
 Credit = Annotated[
-    str, typer.Argument(metavar="ID", help="A serial, a batch SITE-VINTAGE-NUMBER, or an issuance key.")
+    str,
+    typer.Argument(metavar="ID", help="A serial, a batch SITE-VINTAGE-NUMBER, or an issuance key."),
 ]
-Amount = Annotated[int, typer.Option("--amount", metavar="KG", help="How much, in whole kilograms.")]
+Amount = Annotated[
+    int, typer.Option("--amount", metavar="KG", help="How much, in whole kilograms.")
+]
 Holder = Annotated[
     str | None,
     typer.Option(
-        "--holder", metavar="ACCOUNT", help="Whose units; not needed when one account of ours holds enough."
+        "--holder",
+        metavar="ACCOUNT",
+        help="Whose units; not needed when one account of ours holds enough.",
     ),
 ]
 NoWait = Annotated[
-    bool, typer.Option("--no-wait", help="Return when it is sent; `truetonne index run` confirms it later.")
+    bool,
+    typer.Option(
+        "--no-wait", help="Return when it is sent; `truetonne index run` confirms it later."
+    ),
 ]
 
 
@@ -73,7 +83,10 @@ def issue(
                 reports = [report(item) for item in reductions_for(session, project, *period)]
             run.output.result(
                 {"dry_run": True, "issuances": reports},
-                *(f"would issue {item['issued_kg']} kg, vintage {item['vintage']}" for item in reports),
+                *(
+                    f"would issue {item['issued_kg']} kg, vintage {item['vintage']}"
+                    for item in reports
+                ),
             )
             return
         planned = issuance.plan_issuance(flow.chain, project, *period)
@@ -127,7 +140,9 @@ def retire(
     run: Invocation,
     credit: Credit,
     amount: Amount,
-    beneficiary: Annotated[str, typer.Option("--beneficiary", help="For whom the credits are used up.")],
+    beneficiary: Annotated[
+        str, typer.Option("--beneficiary", help="For whom the credits are used up.")
+    ],
     reason: Annotated[str, typer.Option("--reason", help="What they compensate.")],
     country: Annotated[
         str, typer.Option("--country", help="The beneficiary's country, two letters (ISO 3166-1).")

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from cli.flow import Flow
 
 NodePort = Annotated[
-    int, typer.Option("--node-port", help="Port of the local node; 0 takes a free one.", min=0, max=65535)
+    int,
+    typer.Option(
+        "--node-port", help="Port of the local node; 0 takes a free one.", min=0, max=65535
+    ),
 ]
 _JOIN_SECONDS_MAX = 30.0
 
