@@ -56,7 +56,7 @@ class TruetonneError(Exception):
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints under ``error``."""
-        return {"code": self.code, "message": self.message, **self.details}
+        return {**self.details, "code": self.code, "message": self.message}
 
 
 class ProblemFound(TruetonneError):

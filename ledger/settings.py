@@ -113,7 +113,8 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     _check_database_url(database_url)
     local_chain = not value["rpc_url"]
     if value["rpc_url"] and not value["rpc_url"].startswith(("http://", "https://")):
-        raise BadInput(f"rpc_url must begin with http:// or https://, found {value['rpc_url']!r}")
+        found = redacted(value["rpc_url"])
+        raise BadInput(f"rpc_url must begin with http:// or https://, found {found!r}")
     chain_folder = (
         home / f"chain-{hashlib.sha256(_identity(database_url).encode()).hexdigest()[:8]}"
     )
@@ -187,10 +188,12 @@ def _check_database_url(url: str) -> None:
 
 
 def _identity(url: str) -> str:
-    """Return what tells one database from another: the URL without its credentials."""
-    if url.startswith("sqlite:///"):
-        return "sqlite:" + str(Path(url.removeprefix("sqlite:///")).resolve())
-    return url.partition("://")[2].rpartition("@")[2].lower()
+    """Return what tells one database from another: the URL without credentials and options."""
+    place = url.partition("?")[0]
+    if place.startswith("sqlite:///"):
+        return "sqlite:" + str(Path(place.removeprefix("sqlite:///")).resolve())
+    host, slash, name = place.partition("://")[2].rpartition("@")[2].partition("/")
+    return host.lower() + slash + name  # hosts ignore case, names of databases need not
 
 
 def _network_of(deployment: str) -> str:

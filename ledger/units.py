@@ -6,7 +6,7 @@ decimal text. No function here accepts or returns a float.
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Context, Decimal, Inexact
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 
 KG_PER_TONNE = 1000
@@ -17,12 +17,16 @@ PRICE_SCALE = 10_000
 """Trade prices are multiples of 0.0001."""
 
 # Wide enough for every DECIMAL of the schema; a result that does not fit raises instead of rounding.
-_EXACT = Context(prec=80, traps=[Inexact])
+_EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
+_DIGITS_MAX = 60
+"""More digits than any column holds; a longer number is refused before it costs time."""
 
 
 def tonnes_of_kg(kg: int) -> Decimal:
     """Return kilograms as tonnes with three decimals, exactly."""
-    return _EXACT.divide(Decimal(kg), Decimal(KG_PER_TONNE)).quantize(Decimal("0.001"))
+    return _EXACT.divide(Decimal(kg), Decimal(KG_PER_TONNE)).quantize(
+        Decimal("0.001"), context=_EXACT
+    )
 
 
 def kg_of_tonnes(tonnes: Decimal) -> int:
@@ -31,12 +35,12 @@ def kg_of_tonnes(tonnes: Decimal) -> int:
     Raises
     ------
     ValueError
-        If the tonnes are not a whole number of kilograms.
+        If the tonnes are not a whole number of kilograms, or not finite.
     """
-    kg = _EXACT.multiply(tonnes, Decimal(KG_PER_TONNE))
-    if kg != kg.to_integral_value():
-        raise ValueError(f"{tonnes} t is not a whole number of kilograms")
-    return int(kg)
+    try:
+        return scaled_exact(tonnes, KG_PER_TONNE)
+    except ValueError as error:
+        raise ValueError(f"{tonnes} t is not a whole number of kilograms") from error
 
 
 def text_of_fraction_floor(value: Fraction, decimals: int) -> str:
@@ -66,10 +70,13 @@ def scaled_exact(value: Decimal, scale: int) -> int:
     Raises
     ------
     ValueError
-        If the value has more digits than the scale holds, or is not finite.
+        If the value has more digits than the scale holds, or is not finite, or is beyond any column.
     """
     if not value.is_finite():
         raise ValueError(f"{value} is not a number")
+    _, digits, exponent = value.as_tuple()
+    if len(digits) + abs(int(exponent)) > _DIGITS_MAX:
+        raise ValueError(f"{str(value)[:20]}... has more than {_DIGITS_MAX} digits")
     scaled = _EXACT.multiply(value, Decimal(scale))
     if scaled != scaled.to_integral_value():
         raise ValueError(f"{value} has more digits than 1/{scale}")
@@ -96,7 +103,9 @@ def trade_cents_half_away(quantity_milli: int, price_e4: int) -> int:
 
 def currency_of_cents(cents: int) -> Decimal:
     """Return cents as currency with two decimals, exactly."""
-    return _EXACT.divide(Decimal(cents), Decimal(CENTS_PER_CURRENCY)).quantize(Decimal("0.01"))
+    return _EXACT.divide(Decimal(cents), Decimal(CENTS_PER_CURRENCY)).quantize(
+        Decimal("0.01"), context=_EXACT
+    )
 
 
 def decimal_half_up(value: Fraction, decimals: int) -> Decimal:

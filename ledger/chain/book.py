@@ -6,12 +6,17 @@ The deploy script writes the file; everything else reads it. Its path is a setti
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eth_utils.crypto import keccak
+
 from ledger.chain.client import ChainClient
 from ledger.errors import BadInput, WrongChain
+
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
 ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
 """The names of the accounts that a deployment file gives."""
@@ -64,18 +69,26 @@ class Deployment:
         except (OSError, ValueError) as error:
             raise BadInput(f"{path}: not a deployment file: {error}") from error
         try:
-            return cls(
-                network=raw["network"],
+            found = cls(
+                network=str(raw["network"]),
                 chain_id=int(raw["chain_id"]),
                 genesis_hash=raw["genesis_hash"].lower(),
                 deployed_block=int(raw["deployed_block"]),
                 contracts={name: _contract(name, item) for name, item in raw["contracts"].items()},
                 accounts={name: item.lower() for name, item in raw["accounts"].items()},
                 class_id=int(raw["class"]["id"]),
-                class_code=raw["class"]["code"],
+                class_code=str(raw["class"]["code"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(f"{path}: not a deployment file: {error!r}") from error
+        for name in ("CarbonCredit", "VppSettlement"):
+            if name not in found.contracts:
+                raise BadInput(f"{path}: the deployment has no contract {name}; deploy it")
+        places = {name: item.address for name, item in found.contracts.items()} | found.accounts
+        for name, address in places.items():
+            if not _ADDRESS.fullmatch(address):
+                raise BadInput(f"{path}: {name} is {address!r}, which is not an address")
+        return found
 
     @property
     def credit(self) -> DeployedContract:
@@ -115,17 +128,38 @@ class Deployment:
         chain_id = client.chain_id()
         if chain_id != self.chain_id:
             raise WrongChain(
-                f"the node at {client.rpc_url} serves chain id {chain_id}, but the deployment of "
+                f"the node at {client.place} serves chain id {chain_id}, but the deployment of "
                 f"{self.network!r} is on {self.chain_id}; set rpc_url or deployment",
                 details={"expected": self.chain_id, "found": chain_id},
             )
         genesis = client.block(0)
         if genesis is not None and genesis.hash != self.genesis_hash:
             raise WrongChain(
-                f"the node at {client.rpc_url} serves another chain with id {chain_id}: its first block is "
+                f"the node at {client.place} serves another chain with id {chain_id}: its first block is "
                 f"{genesis.hash[:10]}..., the deployment's {self.genesis_hash[:10]}...; set rpc_url or deployment",
                 details={"expected": self.genesis_hash, "found": genesis.hash},
             )
+
+    def check_code(self, client: ChainClient) -> None:
+        """Check that the mirrored contracts stand where they were deployed, with the same code.
+
+        A call to an address without code succeeds and does nothing: it would pass for done.
+
+        Raises
+        ------
+        WrongChain
+            If a contract is missing, or another one stands there.
+        """
+        for item in self.mirrored:
+            code = bytes.fromhex(client.code(item.address)[2:])
+            if "0x" + keccak(code).hex() != item.code_hash.lower():
+                what = "other code than" if code else "no code of"
+                raise WrongChain(
+                    f"the node at {client.place} has {what} {item.name} at {item.address}; it may still be "
+                    "catching up, or the chain was replaced: deploy again, or set deployment",
+                    code="wrong-code",
+                    details={"contract": item.name, "address": item.address},
+                )
 
 
 def _contract(name: str, raw: dict[str, Any]) -> DeployedContract:

@@ -13,10 +13,15 @@ from typing import Any
 import httpx
 import msgspec
 
-from ledger.errors import DependencyDown, TruetonneError
+from ledger.errors import BadInput, DependencyDown, TruetonneError
+from ledger.settings import redacted
 
 _BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
+
+
+_REVERTED = 3
+"""The error code of the execution API for a call that reverted."""
 
 
 class RpcError(TruetonneError):
@@ -30,6 +35,8 @@ class RpcError(TruetonneError):
         self.method = method
         self.rpc_code = rpc_code
         self.rpc_message = message
+        self.reverted = rpc_code == _REVERTED or data is not None or "revert" in message.lower()
+        """Whether the call itself failed, and not the node that was asked to make it."""
         self.data = data
         """Revert data as hexadecimal text, when the node sent any."""
 
@@ -100,6 +107,8 @@ class ChainClient:
 
     Raises
     ------
+    BadInput
+        From every method, when the address is none.
     DependencyDown
         From every method, when the node does not answer or does not answer in JSON-RPC.
     RpcError
@@ -108,6 +117,8 @@ class ChainClient:
 
     def __init__(self, rpc_url: str, timeout_s: float = 30.0) -> None:
         self.rpc_url = rpc_url
+        self.place = redacted(rpc_url)
+        """The address for messages: without a password."""
         self._ids = itertools.count(1)
         # trust_env=False: a proxy variable must not send a key holder's traffic elsewhere.
         self._http = httpx.Client(timeout=timeout_s, trust_env=False)
@@ -142,52 +153,73 @@ class ChainClient:
                 headers={"content-type": "application/json"},
             )
             answer = msgspec.json.decode(response.content)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
         except httpx.HTTPError as error:
             raise DependencyDown(
-                f"no node answers at {self.rpc_url} ({type(error).__name__}); start it, or set rpc_url",
+                f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url",
                 code="node-down",
             ) from error
-        except msgspec.DecodeError as error:
-            raise DependencyDown(
-                f"{self.rpc_url} answers HTTP {response.status_code} but not JSON-RPC; check rpc_url",
-                code="node-down",
-            ) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self._no_rpc(response.status_code) from error
         answers = answer if isinstance(answer, list) else [answer]
-        if len(answers) == 1 and len(bodies) > 1:  # one error object for the whole batch
-            self._result(bodies[0], answers[0])
-        by_id = {item.get("id"): item for item in answers if isinstance(item, dict)}
+        known = [item for item in answers if isinstance(item, dict)]
+        by_id = {item["id"]: item for item in known if isinstance(item.get("id"), int)}
         if any(body["id"] not in by_id for body in bodies):
-            if len(answers) == 1 and isinstance(answers[0], dict) and "error" in answers[0]:
-                self._result(bodies[0], answers[0])
+            # One error object for the whole request, without an id or with the first one's.
+            if len(known) == 1 and known[0].get("error") is not None:
+                return [self._result(bodies[0], known[0], response.status_code)]
+            if not by_id:
+                raise self._no_rpc(response.status_code)
             raise DependencyDown(
-                f"{self.rpc_url} left a call of a batch without an answer", code="node-down"
+                f"{self.place} left a call of a batch without an answer", code="node-down"
             )
-        return [self._result(body, by_id[body["id"]]) for body in bodies]
+        return [self._result(body, by_id[body["id"]], response.status_code) for body in bodies]
 
-    @staticmethod
-    def _result(body: dict[str, Any], answer: dict[str, Any]) -> Any:
+    def _no_rpc(self, status: int) -> DependencyDown:
+        return DependencyDown(
+            f"{self.place} answers HTTP {status} but not JSON-RPC; check rpc_url",
+            code="node-down",
+        )
+
+    def _result(self, body: dict[str, Any], answer: dict[str, Any], status: int) -> Any:
         error = answer.get("error")
         if error is None:
-            return answer.get("result")
+            if "result" not in answer:
+                raise self._no_rpc(status)
+            return answer["result"]
+        if not isinstance(error, dict):  # a gateway's own words
+            raise RpcError(str(body["method"]), 0, str(error), None)
         data = error.get("data")
         if isinstance(data, dict):  # some nodes wrap it
             data = data.get("data")
+        code = error.get("code")
         raise RpcError(
             str(body["method"]),
-            int(error.get("code", 0)),
+            code if isinstance(code, int) else 0,
             str(error.get("message", "")),
             data if isinstance(data, str) and data.startswith("0x") else None,
         )
+
+    def _quantity(self, method: str, params: Sequence[Any] = ()) -> int:
+        found = self.request(method, params)
+        try:
+            return int(found, 16)
+        except (TypeError, ValueError) as error:
+            raise DependencyDown(
+                f"{self.place} answers {method} with {str(found)[:40]!r}, which is no number; check rpc_url",
+                code="node-down",
+            ) from error
 
     # ------------------------------------------------------------------ views
 
     def chain_id(self) -> int:
         """Return the chain's id."""
-        return int(self.request("eth_chainId"), 16)
+        return self._quantity("eth_chainId")
 
     def block_number(self) -> int:
         """Return the number of the latest block."""
-        return int(self.request("eth_blockNumber"), 16)
+        return self._quantity("eth_blockNumber")
 
     def block(self, block: int | str) -> BlockHeader | None:
         """Return a header by number, hash or tag; None where the node has no such block."""
@@ -265,17 +297,17 @@ class ChainClient:
 
     def transaction_count(self, address: str, block: int | str = "latest") -> int:
         """Return how many transactions the address has sent: its next nonce."""
-        return int(self.request("eth_getTransactionCount", [address, _tag(block)]), 16)
+        return self._quantity("eth_getTransactionCount", [address, _tag(block)])
 
     def estimate_gas(self, sender: str, to: str, data: str) -> int:
         """Return the node's estimate of the gas of a transaction."""
         message = {"from": sender, "to": to, "data": data}
-        return int(self.request("eth_estimateGas", [message]), 16)
+        return self._quantity("eth_estimateGas", [message])
 
     def priority_fee(self) -> int:
         """Return the node's suggested priority fee in wei per gas; 1 gwei where it has none."""
         try:
-            return int(self.request("eth_maxPriorityFeePerGas"), 16)
+            return self._quantity("eth_maxPriorityFeePerGas")
         except RpcError:
             return 1_000_000_000
 

@@ -102,15 +102,22 @@ def decode_error(contract: str, data: str | None) -> str | None:
     """Return a revert as ``Name(argument=value, ...)``; None when there is nothing to decode."""
     if not data or len(data) < 10:
         return None
-    if data.startswith("0x08c379a0"):
-        return f"Error({abi_decode(['string'], bytes.fromhex(data[10:]))[0]})"
-    if data.startswith("0x4e487b71"):
-        return f"Panic({abi_decode(['uint256'], bytes.fromhex(data[10:]))[0]:#x})"
-    item = _errors(contract).get(data[:10].lower())
+    try:
+        return _decoded_error(contract, data[:10].lower(), bytes.fromhex(data[10:]))
+    except Exception:  # revert data is whatever the called code made of it
+        return f"malformed error {data[:10]}"
+
+
+def _decoded_error(contract: str, selector: str, body: bytes) -> str:
+    if selector == "0x08c379a0":
+        return f"Error({abi_decode(['string'], body)[0]})"
+    if selector == "0x4e487b71":
+        return f"Panic({abi_decode(['uint256'], body)[0]:#x})"
+    item = _errors(contract).get(selector)
     if item is None:
-        return f"unknown error {data[:10]}"
+        return f"unknown error {selector}"
     types = [canonical_type(part) for part in item["inputs"]]
-    values = abi_decode(types, bytes.fromhex(data[10:]))
+    values = abi_decode(types, body)
     named = ", ".join(
         f"{part['name']}={json_value(part, value)}"
         for part, value in zip(item["inputs"], values, strict=True)
