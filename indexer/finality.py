@@ -16,7 +16,7 @@ from ledger.settlement import confirm as settlement
 
 FINALIZED = "finalized"
 BLOCKS_KEPT = 512
-"""So many blocks under the tip keep their hashes, to find where a fork began."""
+"""So many final blocks keep their hashes, to find where a fork began that should not have happened."""
 
 
 def final_block(client: ChainClient, head: BlockHeader, finality: str | int) -> int:
@@ -49,7 +49,7 @@ def advance(session: Session, cursor: Cursor, final_number: int) -> Cursor:
         _settle_intent(session, outcome)
     session.flush()
     settlement.settle_final(session, final_number)
-    _forget_blocks(session, _limit(cursor), _limit(moved))
+    _forget_blocks(session, cursor.final_number - BLOCKS_KEPT, final_number - BLOCKS_KEPT)
     return moved
 
 
@@ -66,13 +66,9 @@ def _settle_intent(session: Session, outcome: Outcome) -> None:
     settlement.failed(session, key, outcome.error)
 
 
-def _limit(cursor: Cursor) -> int:
-    return min(cursor.final_number, cursor.block_number - BLOCKS_KEPT)
-
-
 def _forget_blocks(session: Session, above_block: int, up_to_block: int) -> None:
     """Delete old blocks that brought nothing; those with something of ours keep time and hash."""
-    if up_to_block <= above_block:
+    if up_to_block <= 0:
         return
     session.execute(
         delete(ChainBlock)

@@ -6,9 +6,10 @@ Transactions are sent from Anvil's unlocked accounts and mined at once. ``PARTIE
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from eth_abi.abi import encode as abi_encode
@@ -188,6 +189,25 @@ class TestChain:
             "data": encode_call(contract, function, arguments),
             "gas": hex(GAS_CALL),
         }
+
+    def deployment_text(self) -> str:
+        """Return the deployment as its file holds it."""
+        book = self.deployment
+        contracts = {
+            name: {key: value for key, value in asdict(item).items() if key != "name"}
+            for name, item in book.contracts.items()
+        }
+        return json.dumps(
+            {
+                "network": book.network,
+                "chain_id": book.chain_id,
+                "genesis_hash": book.genesis_hash,
+                "deployed_block": book.deployed_block,
+                "contracts": contracts,
+                "accounts": book.accounts,
+                "class": {"id": book.class_id, "code": book.class_code},
+            }
+        )
 
     # ------------------------------------------------------------------ set-up
 

@@ -1,0 +1,226 @@
+"""Everything is written once: whole ranges or nothing, one mirror or several, killed or not."""
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+
+from indexer import Indexer, TickReport
+from ledger.chain.client import ChainClient
+from ledger.db import Database
+from ledger.errors import DependencyDown
+from ledger.models import ChainBlock
+from tests.indexer.conftest import DEPTH
+from tests.support.chain import TestChain, trade
+from tests.support.mirror import Dump, dump, rows
+
+Fresh = Callable[..., Dump]
+
+
+def _busy(chain: TestChain, batches: int = 6) -> None:
+    chain.deposit("market", 90_000)
+    for day in range(batches):
+        batch = chain.issue(1000, 1 + day)
+        chain.transfer("owner", "buyer", batch, 100)
+        chain.retire("buyer", batch, 10 + day)
+        chain.cancel("owner", batch, 3)
+        chain.retire("spare", batch, 1, must=False)
+        packed, _ = chain.propose([trade(day + 1, "market", "owner", 1000, 10_000)])
+        chain.finalize(day + 1, packed)
+
+
+@pytest.mark.parametrize(
+    "table", ["chain_blocks", "chain_events", "carbon_credits", "settlement_balances", "chain_inclusions"]
+)
+def test_a_range_that_fails_anywhere_leaves_nothing(
+    chain: TestChain, mirror: Indexer, sqlite_db: Database, fresh_dump: Fresh, table: str
+) -> None:
+    chain.issue(1000, 0)
+    mirror.run_until("head")
+    before = dump(sqlite_db)
+    _busy(chain, 1)
+    with sqlite_db.write() as session:
+        session.execute(
+            text(
+                f"CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'disk on fire'); END"
+            )
+        )
+    with pytest.raises(IntegrityError, match="disk on fire"):
+        mirror.run_until("head")
+    assert dump(sqlite_db) == before
+    with sqlite_db.write() as session:
+        session.execute(text("DROP TRIGGER broken"))
+    mirror.run_until("head")
+    assert dump(sqlite_db) == fresh_dump()
+
+
+def test_a_rewind_that_fails_leaves_everything(
+    chain: TestChain, mirror: Indexer, sqlite_db: Database, fresh_dump: Fresh
+) -> None:
+    _busy(chain, 1)
+    mirror.run_until("head")
+    before = dump(sqlite_db)
+    chain.reorganise(6)
+    with sqlite_db.write() as session:
+        session.execute(
+            text(
+                "CREATE TRIGGER broken BEFORE DELETE ON chain_events"
+                " BEGIN SELECT RAISE(ABORT, 'disk on fire'); END"
+            )
+        )
+    with pytest.raises(IntegrityError, match="disk on fire"):
+        mirror.tick()
+    assert dump(sqlite_db) == before
+    with sqlite_db.write() as session:
+        session.execute(text("DROP TRIGGER broken"))
+    mirror.run_until("head")
+    assert dump(sqlite_db) == fresh_dump()
+
+
+def test_several_mirrors_on_one_database(chain: TestChain, db: Database, fresh_dump: Fresh) -> None:
+    """Four mirrors race from an empty database to the head; none writes what another has."""
+    _busy(chain)
+    reports: list[TickReport] = []
+    failures: list[BaseException] = []
+    start = threading.Barrier(4)
+
+    def run() -> None:
+        own = Database(db.url.render_as_string(hide_password=False))
+        client = ChainClient(chain.client.rpc_url)
+        try:
+            mirror = Indexer(own, client, chain.deployment, DEPTH)
+            mirror._range_blocks = 3  # many ranges to collide on
+            mirror._adapt = lambda events: None  # type: ignore[method-assign]
+            start.wait()
+            mirror.run_until("head", on_tick=reports.append)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            client.close()
+            own.close()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert any(report.overtaken for report in reports), "they never met; the test proves nothing"
+    written = sum(report.blocks for report in reports)
+    assert written == chain.client.block_number() - chain.deployment.deployed_block + 1
+    assert dump(db) == fresh_dump()
+
+
+_PROGRAM = """
+import json, sys, threading
+from pathlib import Path
+from indexer import Indexer
+from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
+from ledger.db import Database
+url, rpc, deployment = sys.argv[1:]
+mirror = Indexer(Database(url), ChainClient(rpc), Deployment.load(Path(deployment)), 64, poll_s=0.01)
+mirror._range_blocks = 2
+mirror._adapt = lambda events: None
+print("ready", flush=True)
+mirror.follow(threading.Event())
+"""
+
+
+def test_killed_at_random_instants(
+    chain: TestChain, sqlite_db: Database, tmp_path: Path, fresh_dump: Fresh
+) -> None:
+    """kill -9, a reorganisation while it is down, start again: as if nothing had happened."""
+    chance = random.Random(8)
+    file = tmp_path / "deployment.json"
+    file.write_text(chain.deployment_text(), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-c",
+        _PROGRAM,
+        sqlite_db.url.render_as_string(),
+        chain.client.rpc_url,
+        str(file),
+    ]
+    tips = set()
+    for day in range(5):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        batch = chain.issue(1000, day)
+        for kg in range(1, 12):
+            chain.retire("owner", batch, kg)
+        time.sleep(chance.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        tips.update(rows(sqlite_db, "chain_cursor", "block_number"))
+        chain.reorganise(chance.randint(1, 9))
+    assert len(tips) > 1, "it never got anywhere before it was killed"
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    assert dump(sqlite_db) == fresh_dump()
+
+
+def test_follow_waits_for_a_node_that_is_down(chain: TestChain, sqlite_db: Database) -> None:
+    dead = ChainClient("http://127.0.0.1:9")
+    stop, troubles = threading.Event(), []
+
+    def trouble(error: Exception, pause: float) -> None:
+        troubles.append(error)
+        if len(troubles) == 3:
+            stop.set()
+
+    mirror = Indexer(sqlite_db, dead, chain.deployment, DEPTH, poll_s=0.001)
+    mirror.follow(stop, on_trouble=trouble)
+    assert len(troubles) == 3 and all(isinstance(error, DependencyDown) for error in troubles)
+
+
+def test_follow_ends_when_told_and_goes_on_from_there(
+    chain: TestChain, sqlite_db: Database, fresh_dump: Fresh
+) -> None:
+    _busy(chain, 1)
+    stop = threading.Event()
+    head = chain.client.block_number()
+
+    def on_tick(report: TickReport) -> None:
+        if report.tip == head:
+            stop.set()
+
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).follow(stop, on_tick=on_tick)
+    chain.issue(5, 20)
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until(head + 1)
+    assert dump(sqlite_db) == fresh_dump()
+
+
+def test_run_until_a_block_that_is_not_there(chain: TestChain, mirror: Indexer) -> None:
+    head = chain.client.block_number()
+    with pytest.raises(DependencyDown, match=f"ends at block {head}, before block {head + 5}"):
+        mirror.run_until(head + 5)
+
+
+def test_old_blocks_without_anything_are_forgotten(
+    chain: TestChain, sqlite_db: Database
+) -> None:
+    chain.issue(1000, 0)
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, 10)
+    mirror.run_until("head")
+    chain.mine(700)
+    receipt = chain.retire("owner", 1 << 32 | 1, 5)
+    chain.mine(50)
+    tip = mirror.run_until("head").tip
+    with sqlite_db.read() as session:
+        numbers = set(session.scalars(select(ChainBlock.number)))
+    of_ours = {number for (number,) in rows(sqlite_db, "chain_inclusions", "block_number")}
+    assert receipt.block_number in of_ours
+    assert numbers == {0} | of_ours | set(range(tip - 10 - 511, tip + 1))
+    chain.reorganise(51)  # Anvil loses the state of much older blocks
+    mirror.run_until("head")
+    assert rows(sqlite_db, "credit_retirements", "retirement_id") == []
