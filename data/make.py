@@ -88,7 +88,8 @@ def main(arguments: list[str]) -> int:
             differing += 1
         elif not same:
             path.write_bytes(compressed(text))
-        print(f"{path.relative_to(HERE)}: {'same' if same else 'differs' if check else 'written'}, {len(text)} bytes of text")
+        outcome = "same" if same else "differs" if check else "written"
+        print(f"{path.relative_to(HERE)}: {outcome}, {len(text)} bytes of text")
     return 1 if differing else 0
 
 

@@ -31,7 +31,8 @@ from ledger.models.devices import DeviceStatus
 from ledger.models.evidence import FactorPurpose, MeterRole, SourceKind, SourceLabel
 from ledger.readings.requalify import requalify
 from ledger.sites.plants import apply_plants
-from ledger.sites.site_file import DeviceSpec, FactorSpec, SiteFile, SourceSpec, read_site_file
+from ledger.sites.site_file import read_site_file
+from ledger.sites.specs import DeviceSpec, FactorSpec, SiteFile, SourceSpec
 
 Row = TypeVar("Row", bound=Base)
 ResolveAccount = Callable[[str], str]

@@ -17,7 +17,7 @@ from ledger.models import (
 )
 from ledger.models.trading import StrategyType
 from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType, VppStatus
-from ledger.sites.site_file import DeviceSpec, SiteFile, VppSpec
+from ledger.sites.specs import DeviceSpec, SiteFile, VppSpec
 
 Put = Callable[..., Any]
 """``put(model, key, values, label, initial)`` of an application."""

@@ -1,12 +1,8 @@
-"""What a site file says, checked key by key: one frozen record for each table."""
+"""What a site file says, read and checked key by key."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 
 from ledger.errors import BadInput
@@ -16,6 +12,17 @@ from ledger.readings.times import OFFSET, zone
 from ledger.reductions.arithmetic import FACTOR_UNITS
 from ledger.reductions.records import Kind, Purpose, Role
 from ledger.sites.document import Document, Table
+from ledger.sites.specs import (
+    DeviceSpec,
+    FactorSpec,
+    MarketSpec,
+    ProjectSpec,
+    SiteFile,
+    SiteSpec,
+    SourceSpec,
+    StrategySpec,
+    VppSpec,
+)
 
 TABLES = {
     "site": False,
@@ -31,126 +38,6 @@ TABLES = {
 
 STRATEGIES = ("arbitrage", "peak_shaving", "load_following", "frequency_regulation")
 COUNTER = "counter"
-
-
-@dataclass(frozen=True, slots=True)
-class SiteSpec:
-    """``[site]``."""
-
-    code: str
-    name: str
-    time_zone: str
-    country: str
-    inventory_factor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FactorSpec:
-    """``[[factor]]``."""
-
-    code: str
-    version: str
-    purpose: str
-    value: str
-    unit: str
-    source: str
-    data_year: int | None
-    verified: bool
-
-    def sha256(self) -> str:
-        """Return the SHA-256 of the content, 64 digits: another content is another version."""
-        content = {name: getattr(self, name) for name in self.__slots__}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectSpec:
-    """``[project]``."""
-
-    code: str
-    methodology: str
-    methodology_version: str
-    factor: str
-    factor_version: str | None
-    program: str
-    completeness_min: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceSpec:
-    """``[[device]]``."""
-
-    code: str
-    name: str
-    type: str
-    location: str | None
-    rated_kw: Decimal | None
-    meter_serial: str
-    role: str
-    accuracy_class: str | None
-    calibrated: bool
-    calibrated_from: date | None
-    calibrated_to: date | None
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSpec:
-    """``[[source]]``."""
-
-    name: str
-    kind: str
-    unit: str
-    interval_minutes: int
-    label: str
-    device: str | None
-    device_column: str | None
-    time_column: str
-    value_column: str
-    time_zone: str
-
-
-@dataclass(frozen=True, slots=True)
-class VppSpec:
-    """``[[vpp]]``; capacity in kW."""
-
-    code: str
-    name: str
-    total_capacity: Decimal
-    account: str
-    devices: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StrategySpec:
-    """``[[strategy]]``."""
-
-    vpp: str
-    name: str
-    type: str
-
-
-@dataclass(frozen=True, slots=True)
-class MarketSpec:
-    """``[[market]]``."""
-
-    name: str
-    account: str
-
-
-@dataclass(frozen=True, slots=True)
-class SiteFile:
-    """A whole site file."""
-
-    name: str
-    site: SiteSpec
-    factors: tuple[FactorSpec, ...]
-    project: ProjectSpec | None
-    devices: tuple[DeviceSpec, ...]
-    sources: tuple[SourceSpec, ...]
-    vpps: tuple[VppSpec, ...]
-    strategies: tuple[StrategySpec, ...]
-    markets: tuple[MarketSpec, ...]
 
 
 def read_site_file(text: str, name: str) -> SiteFile:
