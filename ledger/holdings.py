@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -16,6 +17,11 @@ from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import CarbonCredit, CreditBatch, CreditHolding, CreditSerial, CreditSite
 
 _COUNTRY_LETTERS = 2
+_DIGITS_MAX = 18
+"""Digits of a number that fits BIGINT for certain."""
+_TEXT_BYTES_MAX = 1024
+"""MAX_TEXT of the contract."""
+_HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ def find_batch(session: Session, text: str) -> int:
         ).first()
         if found is not None:
             return found
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX:
         number = int(text)
         query = select(CreditSerial.batch_id).join(
             CarbonCredit, CarbonCredit.credit_id == CreditSerial.credit_id
@@ -56,7 +62,15 @@ def find_batch(session: Session, text: str) -> int:
             return found
     site_code, _, rest = text.rpartition("-")
     site_code, _, vintage = site_code.rpartition("-")
-    if site_code and rest.isdigit() and vintage.isdigit():
+    numbers = vintage + rest
+    if (
+        site_code
+        and vintage
+        and rest
+        and numbers.isascii()
+        and numbers.isdigit()
+        and len(numbers) <= _DIGITS_MAX
+    ):
         query = (
             select(CreditBatch.batch_id)
             .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
@@ -91,6 +105,7 @@ def holding_of(
             f"the amount must be a whole number of kilograms above zero, found {amount_kg}"
         )
     batch_id = find_batch(session, text)
+    holder = holder.lower() if holder is not None else None
     query = select(CreditHolding).where(CreditHolding.batch_id == batch_id)
     holdings = {item.holder: item.amount_kg for item in session.scalars(query)}
     if holder is None:
@@ -167,11 +182,22 @@ def details_of(
     """
     if not beneficiary.strip() or not reason.strip():
         raise BadInput("a retirement names its beneficiary and its reason")
-    code = country.upper()
+    code = country.strip().upper()
     if code and not (len(code) == _COUNTRY_LETTERS and code.isascii() and code.isalpha()):
         raise BadInput(f"country must be two letters (ISO 3166-1), found {country!r}")
+    for name, text in (("beneficiary", beneficiary), ("reason", reason)):
+        try:
+            length = len(text.encode())
+        except UnicodeEncodeError as error:
+            raise BadInput(f"the {name} is not Unicode text") from error
+        if length > _TEXT_BYTES_MAX:
+            raise BadInput(f"the {name} is longer than {_TEXT_BYTES_MAX} bytes")
     if consumption[0] > consumption[1]:
         raise BadInput("the consumption period ends before it begins")
+    if consumption[0] < 0 or consumption[1] >= 2**32:
+        raise BadInput("the consumption period must lie between the years 1970 and 2106")
+    if not _HASH.fullmatch(document_hash):
+        raise BadInput(f"{document_hash!r} is not a hash; write 0x and 64 hexadecimal digits")
     return RetirementDetails(beneficiary, reason, code, *consumption, document_hash)
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from fractions import Fraction
 
 from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ledger.chain import intents
@@ -21,8 +22,9 @@ from ledger.chain.access import Chain
 from ledger.chain.contracts import claim_tuple, claim_typed_data
 from ledger.chain.events import CREDIT, Claim
 from ledger.chain.intents import NewIntent, new_key
+from ledger.chain.sender import AlreadyOnChain
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import ChainIntent, EmissionFactor, Issuance, Project, ReadingClaim
+from ledger.models import ChainIntent, CreditBatch, EmissionFactor, Issuance, Project, ReadingClaim
 from ledger.models import Meter as MeterRow
 from ledger.models.evidence import IssuanceState
 from ledger.models.mirror import IntentState
@@ -78,14 +80,17 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
     Raises
     ------
     Refused
-        If the contract refuses one; it is void then, and its readings are free again.
+        If the contract refuses one; it is void then, its readings are free again, and so are those of
+        later ones of the project that are not sent yet: they may carry what this one left.
     """
     with chain.db.read() as session:
         query = (
             select(Issuance.key)
             .join(ChainIntent, ChainIntent.key == Issuance.key)
             .where(
-                Issuance.state == IssuanceState.PLANNED, ChainIntent.state == IntentState.PLANNED
+                Issuance.state == IssuanceState.PLANNED,
+                # A failed one: this process ended between the refusal and the voiding.
+                ChainIntent.state.in_((IntentState.PLANNED, IntentState.FAILED)),
             )
             .order_by(Issuance.id)
         )
@@ -97,11 +102,50 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
     for key in keys:
         try:
             hashes.append(chain.sender.submit(key, CREDIT))
+        except AlreadyOnChain:  # the mirror will say so
+            continue
         except Refused as refusal:
             reason = refusal.message
-            chain.db.run(lambda session, key=key, reason=reason: fail(session, key, reason))  # type: ignore[misc]
+            chain.db.run(lambda session, key=key, reason=reason: _void(session, key, reason))  # type: ignore[misc]
             raise
     return hashes
+
+
+def _void(session: Session, key: str, error: str) -> None:
+    refused = session.scalars(select(Issuance).where(Issuance.key == key)).one()
+    fail(session, key, error)
+    later = (
+        select(Issuance.key)
+        .join(ChainIntent, ChainIntent.key == Issuance.key)
+        .where(
+            Issuance.project_id == refused.project_id,
+            Issuance.from_s >= refused.to_s,
+            Issuance.state == IssuanceState.PLANNED,
+            ChainIntent.state == IntentState.PLANNED,
+        )
+    )
+    for other in session.scalars(later).all():
+        reason = f"the issuance before it was refused: {error}"
+        if intents.refuse(session, other, reason).state is IntentState.FAILED:
+            fail(session, other, reason)
+
+
+def settle_final(session: Session, final_number: int) -> int:
+    """Mark issuances as issued whose credits stand in final blocks; return how many. For the mirror alone.
+
+    Those sent from these books are confirmed with their transactions. This finds the ones whose sending
+    the books forgot, because they were restored from before it.
+    """
+    query = (
+        select(Issuance, CreditBatch)
+        .join(CreditBatch, CreditBatch.key == Issuance.key)
+        .where(Issuance.state == IssuanceState.PLANNED, CreditBatch.block_number <= final_number)
+    )
+    found = session.execute(query).all()
+    for issuance, batch in found:
+        issuance.state = IssuanceState.ISSUED
+        intents.confirm(session, issuance.key, batch.tx_hash, batch.block_number, batch.issued_at)
+    return len(found)
 
 
 def confirm(session: Session, key: str) -> None:
@@ -137,7 +181,9 @@ def rewind(session: Session, above_block: int) -> None:
 def _plan(
     session: Session, chain: Chain, project_code: str, period: tuple[date, date], deadline: int
 ) -> list[PlannedIssuance]:
-    project = session.scalars(select(Project).where(Project.code == project_code)).first()
+    # Locked, and first: what this unit of work sees of other issuances is what is there once it has the lock.
+    query = select(Project).where(Project.code == project_code).with_for_update()
+    project = session.scalars(query).first()
     if project is None:
         raise NotFound(f"no project {project_code!r}; add it to the site file and apply that")
     site = site_on_chain(session, project_code)
@@ -147,6 +193,7 @@ def _plan(
             f"run truetonne chain register --project {project_code}",
             code="not-registered",
         )
+    _void_refused(session, project.id)
     planned = []
     for start, end in split_by_vintage(*period):
         inputs = load_period(session, project_code, start, end, lock=True)
@@ -161,6 +208,21 @@ def _plan(
             )
         planned.append(_store(session, chain, project, site, reduction, deadline))
     return planned
+
+
+def _void_refused(session: Session, project_id: int) -> None:
+    """Void issuances that the contract refused while the process ended before it could say so."""
+    query = (
+        select(Issuance.key, ChainIntent.error)
+        .join(ChainIntent, ChainIntent.key == Issuance.key)
+        .where(
+            Issuance.project_id == project_id,
+            Issuance.state == IssuanceState.PLANNED,
+            ChainIntent.state == IntentState.FAILED,
+        )
+    )
+    for key, error in session.execute(query).all():
+        fail(session, key, error or "refused")
 
 
 def _check_free(session: Session, project_id: int, from_s: int, to_s: int) -> None:
@@ -302,11 +364,17 @@ def _claim_slots(session: Session, chain: Chain, issuance_id: int, meters: Seque
         for meter in meters
         for start_s in sorted({reading.start_s for reading in meter.readings})
     ]
-    chain.db.executemany(
-        session,
-        "INSERT INTO reading_claims (meter_id, start_s, issuance_id) VALUES (?, ?, ?)",
-        rows,
-    )
+    try:
+        chain.db.executemany(
+            session,
+            "INSERT INTO reading_claims (meter_id, start_s, issuance_id) VALUES (?, ?, ?)",
+            rows,
+        )
+    except IntegrityError as error:  # of another project, to which the meter belonged before
+        raise Refused(
+            "readings of the period are claimed by an issuance already; a reading counts once",
+            code="period-already-issued",
+        ) from error
 
 
 def _fraction_text(value: Fraction) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -15,7 +16,7 @@ from sqlalchemy import select
 
 from ledger.chain.access import Chain
 from ledger.chain.shared_node import mine_to_finality
-from ledger.errors import TruetonneError
+from ledger.errors import Refused, TruetonneError
 from ledger.models import ChainCursor, ChainInclusion
 from ledger.reconcile import reconcile
 from ledger.settings import Settings
@@ -27,6 +28,8 @@ SETTLE_SECONDS = 10
 RESEND_SECONDS = 15
 FINALITY_SECONDS = 2
 RECONCILE_HOURS = 24
+REFUSED_REST = timedelta(minutes=10)
+"""How long a market rests after the contract refused a batch of it, for instance for want of funds."""
 
 
 def scheduler(settings: Settings, chain: Chain) -> BackgroundScheduler:
@@ -56,11 +59,21 @@ def settle(chain: Chain) -> None:
     Raises
     ------
     TruetonneError
-        If a step is refused or the node does not answer; the next run goes on from there.
+        If a step is refused or the node does not answer; the next run goes on from there. A refusal
+        does not keep the later steps from being done.
     """
-    batches.plan_batches(chain)
-    batches.submit_planned(chain)
-    batches.finalize_due(chain)
+    refusal: Refused | None = None
+    for step in (
+        lambda: batches.plan_batches(chain, REFUSED_REST),
+        lambda: batches.submit_planned(chain),
+        lambda: batches.finalize_due(chain),
+    ):
+        try:
+            step()
+        except Refused as error:
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
 
 
 def report_differences(chain: Chain) -> None:

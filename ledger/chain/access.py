@@ -37,14 +37,19 @@ class Chain:
         BadInput
             If there is no deployment file, or the keystore cannot be used.
         WrongChain
-            If the node serves another chain than the deployment's.
+            If the node serves another chain than the deployment's, or the contracts are not there.
         DependencyDown
             If the node does not answer.
         """
         deployment = Deployment.load(settings.deployment)
-        client = ChainClient(rpc_url or settings.rpc_url)
-        deployment.check(client)
         keyring = load_keyring(settings, deployment.chain_id)
+        client = ChainClient(rpc_url or settings.rpc_url)
+        try:
+            deployment.check(client)
+            deployment.check_code(client)
+        except BaseException:
+            client.close()
+            raise
         sender = Sender(db, client, keyring, deployment.chain_id, settings.max_fee_gwei)
         return cls(db, client, deployment, keyring, sender)
 

@@ -81,9 +81,6 @@ class Deployment:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(f"{path}: not a deployment file: {error!r}") from error
-        for name in ("CarbonCredit", "VppSettlement"):
-            if name not in found.contracts:
-                raise BadInput(f"{path}: the deployment has no contract {name}; deploy it")
         places = {name: item.address for name, item in found.contracts.items()} | found.accounts
         for name, address in places.items():
             if not _ADDRESS.fullmatch(address):
@@ -93,12 +90,27 @@ class Deployment:
     @property
     def credit(self) -> DeployedContract:
         """The credit contract."""
-        return self.contracts["CarbonCredit"]
+        return self.contract("CarbonCredit")
 
     @property
     def settlement(self) -> DeployedContract:
         """The settlement contract."""
-        return self.contracts["VppSettlement"]
+        return self.contract("VppSettlement")
+
+    def contract(self, name: str) -> DeployedContract:
+        """Return a contract by name.
+
+        Raises
+        ------
+        BadInput
+            If the deployment file has none of that name.
+        """
+        if name not in self.contracts:
+            raise BadInput(
+                f"the deployment of {self.network!r} has no contract {name}; deploy it, or set deployment",
+                code="not-deployed",
+            )
+        return self.contracts[name]
 
     @property
     def mirrored(self) -> tuple[DeployedContract, ...]:

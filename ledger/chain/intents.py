@@ -171,13 +171,19 @@ def mark_broadcast(session: Session, tx_hash: str) -> None:
     )
 
 
-def refuse(session: Session, key: str, error: str) -> None:
-    """Mark an intent as failed that the node refused before it had a nonce."""
-    intent = get(session, key)
-    if intent.state == IntentState.PLANNED:
+def refuse(session: Session, key: str, error: str) -> ChainIntent:
+    """Mark an intent as failed that the node refused before it had a nonce.
+
+    One that another process has sent meanwhile is left as it is: the caller looks at its state.
+    """
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is None:
+        raise NotFound(f"no intent has the key {key}")
+    if intent.state is IntentState.PLANNED:
         intent.state = IntentState.FAILED
         intent.error = error
         session.flush()
+    return intent
 
 
 def key_of_transaction(session: Session, tx_hash: str) -> str | None:

@@ -14,11 +14,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from ledger.chain.client import ChainClient
+from ledger.chain.local_state import keep_first_genesis
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import LOCAL_CHAIN_ID
 
@@ -70,6 +71,11 @@ class LocalNode:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int | None:
+        """The process's number; None before the start and after the end."""
+        return self._process.pid if self._process is not None else None
+
+    @property
     def running(self) -> bool:
         """Whether the process is alive."""
         return self._process is not None and self._process.poll() is None
@@ -95,6 +101,7 @@ class LocalNode:
         home = None
         if self.state is not None:
             self.state.parent.mkdir(parents=True, exist_ok=True)
+            keep_first_genesis(self.state)
             command += ["--state", str(self.state), "--preserve-historical-states"]
             home = self.state.parent
         output = self._log.open("ab") if self._log is not None else subprocess.DEVNULL
@@ -109,10 +116,8 @@ class LocalNode:
                 stderr=subprocess.STDOUT if self._log is not None else subprocess.DEVNULL,
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches us; we end the node in order
-                # Safe with threads: it calls one function of libc, and takes no lock.
-                preexec_fn=_end_with_parent  # noqa: PLW1509
-                if sys.platform == "linux"
-                else None,
+                # Safe with threads: it calls functions of libc that were found before, and takes no lock.
+                preexec_fn=_end_with_parent(os.getpid()) if _PRCTL is not None else None,  # noqa: PLW1509
             )
         except OSError as error:
             raise DependencyDown(
@@ -172,10 +177,24 @@ class LocalNode:
             client.close()
 
 
-def _end_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, however it dies: no orphan stays."""
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+def _end_with_parent(parent: int) -> Callable[[], None]:
+    """Return what asks Linux, in a child, to end it when its parent dies, however it dies.
+
+    Linux counts the thread that started the child as the parent: start a node in a thread that lives as
+    long as the node shall.
+    """
+
+    def ask() -> None:
+        assert _PRCTL is not None
+        _PRCTL(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before it was asked
+            os._exit(1)
+
+    return ask
 
 
 def find_anvil(configured: Path | None) -> Path:

@@ -2,7 +2,9 @@
 
 ``truetonne up`` keeps the node running; a single command starts it, works, and ends it in order, so
 that the chain goes on where it ended. A lock keeps two commands from starting two nodes on one
-state, and a small file tells the others where the running one listens.
+state, and a small file tells the others where the running one listens. Whoever shares the node holds a
+second lock meanwhile, so that the one who started it ends it only when nobody needs it any more. A
+process that was killed takes its node along: the next one waits until that has saved its state.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from ledger.errors import DependencyDown
 from ledger.settings import Settings
 
 _WAIT_SECONDS_MAX = 30.0
+_GUESTS_SECONDS_MAX = 20.0
+"""How long a command that started the node waits for others that still use it."""
 
 
 @contextmanager
@@ -49,10 +53,12 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
         return
     folder = settings.chain_folder
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a") as lock:
-        if not _lock_or_find(lock.fileno(), folder):
-            yield _address(folder)
+    with (folder / "lock").open("a") as lock, (folder / "guests").open("a") as guests:
+        rpc_url = _lock_or_find(lock.fileno(), guests.fileno(), folder)
+        if rpc_url:
+            yield rpc_url
             return
+        _wait_for_end(folder)
         node = LocalNode(
             find_anvil(settings.anvil),
             state=folder / "state.json",
@@ -63,11 +69,12 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
             node.start()
             _check_continuity(folder, node.rpc_url)
             (folder / "node.json").write_text(
-                json.dumps({"rpc_url": node.rpc_url, "pid": os.getpid()}), encoding="utf-8"
+                json.dumps({"rpc_url": node.rpc_url, "node_pid": node.pid}), encoding="utf-8"
             )
             yield node.rpc_url
         finally:
             (folder / "node.json").unlink(missing_ok=True)
+            _wait_for_guests(guests.fileno())
             node.stop()
 
 
@@ -117,27 +124,70 @@ def published_url(settings: Settings) -> str:
     return _address(settings.chain_folder) if settings.local_chain else settings.rpc_url
 
 
-def _lock_or_find(descriptor: int, folder: Path) -> bool:
-    """Return True when this process holds the lock, False when another one's node answers."""
+def _lock_or_find(lock: int, guests: int, folder: Path) -> str:
+    """Return where another process's node answers, held for us; empty when this one holds the lock."""
     until = time.monotonic() + _WAIT_SECONDS_MAX
     while time.monotonic() < until:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if _address(folder):
-                return False
-            time.sleep(0.05)
+        if _locked(lock, fcntl.LOCK_EX):
+            return ""
+        # A guest first, then a look: a node that answers a guest is not ended under it.
+        if _locked(guests, fcntl.LOCK_SH):
+            rpc_url = _address(folder)
+            if rpc_url:
+                return rpc_url
+            fcntl.flock(guests, fcntl.LOCK_UN)
+        time.sleep(0.05)
     raise DependencyDown(
         f"another process holds {folder / 'lock'} but its node does not answer; end that process"
     )
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait_for_guests(guests: int) -> None:
+    """Wait until nobody shares the node any more, within reason."""
+    until = time.monotonic() + _GUESTS_SECONDS_MAX
+    while not _locked(guests, fcntl.LOCK_EX) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def _wait_for_end(folder: Path) -> None:
+    """Wait until the node of a process that was killed has ended: it is saving the state."""
+    try:
+        note = json.loads((folder / "node.json").read_text(encoding="utf-8"))
+        pid = int(note["node_pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    until = time.monotonic() + _WAIT_SECONDS_MAX
+    while _is_node(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    (folder / "node.json").unlink(missing_ok=True)
+
+
+def _is_node(pid: int) -> bool:
+    """Return whether a process lives and may be a node; numbers of processes are given out again."""
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat")
+        # "PID (NAME) STATE ...": one that ended and that nobody has fetched is in state Z.
+        return not stat.exists() or (
+            " (anvil) " in (text := stat.read_text()) and " (anvil) Z" not in text
+        )
+    except OSError:
+        return False
 
 
 def _address(folder: Path) -> str:
     """Return where the running node listens; empty while none answers."""
     try:
         rpc_url = str(json.loads((folder / "node.json").read_text(encoding="utf-8"))["rpc_url"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
     client = ChainClient(rpc_url, timeout_s=2.0)
     try:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
 
 from ledger.errors import BadInput
 from ledger.settings import LOCAL_CHAIN_ID, Settings
@@ -157,6 +158,10 @@ def resolve_account(text: str, chain_id: int) -> str:
     body = text.removeprefix("0x")
     if not text.startswith("0x") or len(body) != 40 or set(body) - set("0123456789abcdefABCDEF"):
         raise BadInput(f"{text!r} is not an account; write 0x and 40 hexadecimal digits")
+    if body not in (body.lower(), body.upper()) and text != to_checksum_address(text):
+        raise BadInput(
+            f"{text}: its capitals are not the account's checksum (EIP-55); look for a typing error"
+        )
     return text.lower()
 
 
@@ -204,6 +209,17 @@ def _password(file: Path | None) -> str:
 def _unlock(file: Path, password: str) -> LocalSigner:
     try:
         key = Account.decrypt(json.loads(file.read_text(encoding="utf-8")), password)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"keystore: {file} cannot be unlocked ({error})") from error
-    return LocalSigner(Account.from_key(key))
+        return LocalSigner(Account.from_key(key))
+    # A keystore is whatever somebody put into the folder: eth-keyfile looks up what it likes in it.
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+    ) as error:
+        raise BadInput(
+            f"keystore: {file} cannot be unlocked ({type(error).__name__}: {error}); correct the password, "
+            "or take the file out of the folder"
+        ) from error

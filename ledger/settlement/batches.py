@@ -8,18 +8,21 @@ finalises it. Nothing here says that a trade is settled: see ``confirm``.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ledger.chain import intents
 from ledger.chain.access import Chain
 from ledger.chain.events import SETTLEMENT
 from ledger.chain.intents import NewIntent, new_key
+from ledger.chain.sender import AlreadyOnChain
+from ledger.db import DatabaseBusy
 from ledger.errors import Refused
 from ledger.models import (
     ChainIntent,
@@ -37,6 +40,9 @@ from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
 
 TRADES_PER_BATCH_MAX = 500
 """Keeps a proposal well under the 16,777,216 gas that one transaction may use (EIP-7825)."""
+ACCOUNTS_PER_BATCH_MAX = 200
+"""MAX_ACCOUNTS of the contract."""
+_ATTEMPTS_MAX = 5
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,30 @@ class PlannedBatch:
     nets: dict[str, int]
 
 
-def plan_batches(chain: Chain) -> list[PlannedBatch]:
+def plan_batches(chain: Chain, rest: timedelta = timedelta(0)) -> list[PlannedBatch]:
     """Store batches for all pending trades that stand in none; return them.
+
+    Parameters
+    ----------
+    rest
+        How long a market rests after the contract refused a batch of it: what is repeated all day does
+        not fill the books with refusals.
 
     Raises
     ------
     Refused
         If a trade does not fit the contract's fields.
+    DatabaseBusy
+        If another process plans the same trades all the time.
     """
-    return chain.db.run(lambda session: _plan(session, chain))
+    for attempt in range(_ATTEMPTS_MAX):
+        try:
+            return chain.db.run(lambda session: _plan(session, chain, rest))
+        except IntegrityError as error:
+            # Another process has put one of these trades into a batch since this one looked: look again.
+            if attempt + 1 == _ATTEMPTS_MAX:
+                raise DatabaseBusy("another process plans the same trades; try again") from error
+    raise AssertionError("unreachable")
 
 
 def submit_planned(chain: Chain) -> list[str]:
@@ -74,6 +95,8 @@ def submit_planned(chain: Chain) -> list[str]:
     for key in keys:
         try:
             sent.append(chain.sender.submit(key, SETTLEMENT))
+        except AlreadyOnChain:  # the mirror will say so
+            continue
         except Refused as refusal:
             reason = refusal.message
             chain.db.run(lambda session, key=key, reason=reason: release(session, key, reason))  # type: ignore[misc]
@@ -93,6 +116,10 @@ def finalize_due(chain: Chain) -> list[str]:
             sent.append(chain.sender.submit(key, SETTLEMENT))
         except Refused as refusal:
             chain.db.run(lambda session, key=key: _drop_finalization(session, key))  # type: ignore[misc]
+            if (
+                "BatchNotProposed" in refusal.message
+            ):  # somebody else was faster: the mirror will say so
+                continue
             if "WindowOpen" in refusal.message or "OutOfOrder" in refusal.message:
                 break
             raise
@@ -101,30 +128,53 @@ def finalize_due(chain: Chain) -> list[str]:
 
 def release(session: Session, key: str, reason: str) -> None:
     """Fail a batch that will never be on chain, and free its trades for another one."""
-    batch = _batch(session, key)
+    query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
+    batch = session.scalars(query.with_for_update()).one()
+    if batch.state is not BatchState.PLANNED:
+        return
     batch.state = BatchState.FAILED
     batch.error = reason
     batch.updated_at = datetime.now(UTC)
     session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
 
 
-def _batch(session: Session, key: str) -> VppSettlementBatch:
-    query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
-    return session.scalars(query).one()
-
-
-def _plan(session: Session, chain: Chain) -> list[PlannedBatch]:
+def _plan(session: Session, chain: Chain, rest: timedelta) -> list[PlannedBatch]:
     vpp_account, market_account = _accounts(session)
-    by_market: dict[str, list[VppTradingRecord]] = defaultdict(list)
+    resting = _resting_markets(session, rest)
+    by_market: dict[str, list[Trade]] = defaultdict(list)
     for record in _free_trades(session):
-        by_market[record.market].append(record)
-    planned = []
-    for market, records in sorted(by_market.items()):
-        for start in range(0, len(records), TRADES_PER_BATCH_MAX):
-            part = records[start : start + TRADES_PER_BATCH_MAX]
-            trades = [_trade(record, vpp_account, market_account) for record in part]
-            planned.append(_store(session, chain, market, trades))
-    return planned
+        if record.market not in resting:
+            by_market[record.market].append(_trade(record, vpp_account, market_account))
+    return [
+        _store(session, chain, market, part)
+        for market, trades in sorted(by_market.items())
+        for part in _parts(trades)
+    ]
+
+
+def _parts(trades: Sequence[Trade]) -> Iterator[list[Trade]]:
+    """Cut trades into what one proposal takes."""
+    part: list[Trade] = []
+    accounts: set[str] = set()
+    for trade in trades:
+        parties = {trade.buyer, trade.seller}
+        if part and (
+            len(part) == TRADES_PER_BATCH_MAX or len(accounts | parties) > ACCOUNTS_PER_BATCH_MAX
+        ):
+            yield part
+            part, accounts = [], set()
+        part.append(trade)
+        accounts |= parties
+    if part:
+        yield part
+
+
+def _resting_markets(session: Session, rest: timedelta) -> set[str]:
+    query = select(VppSettlementBatch.market).where(
+        VppSettlementBatch.state == BatchState.FAILED,
+        VppSettlementBatch.updated_at > datetime.now(UTC) - rest,
+    )
+    return set(session.scalars(query)) if rest else set()
 
 
 def _free_trades(session: Session) -> Sequence[VppTradingRecord]:

@@ -77,10 +77,11 @@ def settle_final(session: Session, final_number: int) -> int:
     )
     for batch_id, state, block_time in session.execute(query).all():
         trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch_id)
+        executed = state is BatchState.FINALIZED
         outcome = session.execute(
             update(VppTradingRecord)
             .where(VppTradingRecord.id.in_(trades), VppTradingRecord.status == TradeStatus.PENDING)
-            .values(status=outcomes[state], settlement_time=block_time)
+            .values(status=outcomes[state], settlement_time=block_time if executed else None)
             .execution_options(synchronize_session=False)
         )
         changed += outcome.rowcount  # type: ignore[attr-defined]

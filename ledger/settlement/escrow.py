@@ -34,11 +34,13 @@ def deposit(chain: Chain, payer: str, account: str, cents: int) -> list[str]:
         If the amount is not above zero.
     Refused
         If token or contract refuse, for instance because the payer has too little.
+    DependencyDown
+        If the approval is in no block in time; the deposit is not sent then.
     """
     amount = _units(chain, cents)
     spender = chain.deployment.settlement.address
     approval = _plan(chain, "approve", _TOKEN, "approve", [spender, amount], payer)
-    chain.sender.submit(approval, _TOKEN)
+    chain.sender.wait_until_included(chain.sender.submit(approval, _TOKEN))
     payment = _plan(chain, "deposit", SETTLEMENT, "deposit", [account, amount], payer)
     chain.sender.submit(payment, SETTLEMENT)
     return [approval, payment]

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -46,8 +48,10 @@ COLUMNS = (
     "market",
     "trade_time",
 )
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _QUANTITY_MAX = 10**12  # DECIMAL(12,3), in 0.001
 _PRICE_MAX = 10**10  # DECIMAL(10,4), in 0.0001
+_YEAR_MIN, _YEAR_MAX = 1970, 2105
 _TOTAL_MAX = 10**15  # DECIMAL(15,2), in cents
 
 
@@ -70,6 +74,15 @@ class TradesReport:
     unchanged: int = 0
     rejected: int = 0
     errors: list[RowError] = field(default_factory=list)
+
+
+class _Reader(Protocol):
+    """A reader of the ``csv`` module, whose type has no public name."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+    def __next__(self) -> list[str]: ...
 
 
 class _Bad(Exception):
@@ -105,11 +118,18 @@ def import_trades(session: Session, path: Path) -> TradesReport:
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     report = TradesReport(file_sha256=hashlib.sha256(content).hexdigest())
+    # Locked, and first: two imports of one file at once must not store its trades twice.
+    session.scalars(select(VppSettlementAccount).with_for_update()).all()
     names = _names(session)
     known = _existing(session)
-    for line, row in _rows(path, text):
+    for line, row, surplus in _rows(path, text):
         report.read += 1
         try:
+            if surplus:
+                raise _Bad(
+                    "",
+                    f"{surplus} more cells than the first line has columns; quote what holds a comma",
+                )
             record = _record(row, names)
             identity = _identity(record)
             if identity in known:
@@ -127,8 +147,19 @@ def import_trades(session: Session, path: Path) -> TradesReport:
     return report
 
 
-def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader(text.splitlines())
+def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int]]:
+    """Yield line number, cells by column, and how many cells there are too many."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        yield from _rows_of(path, reader)
+    except csv.Error as error:
+        raise BadInput(
+            f"{path}, line {reader.line_num}: not a CSV file ({error})",
+            details={"line": reader.line_num},
+        ) from error
+
+
+def _rows_of(path: Path, reader: _Reader) -> Iterator[tuple[int, dict[str, str], int]]:
     try:
         header = [name.strip() for name in next(reader)]
     except StopIteration:
@@ -141,10 +172,17 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             f"{path}, line 1: column {missing[0]!r} is missing; the file has {', '.join(header)}",
             details={"line": 1, "column": missing[0]},
         )
+    twice = [name for name in COLUMNS if header.count(name) > 1]
+    if twice:
+        raise BadInput(
+            f"{path}, line 1: column {twice[0]!r} is there twice",
+            details={"line": 1, "column": twice[0]},
+        )
     for cells in reader:
         if cells:
             padded = cells + [""] * (len(header) - len(cells))
-            yield reader.line_num, dict(zip(header, padded, strict=False))
+            surplus = max(len(cells) - len(header), 0)
+            yield reader.line_num, dict(zip(header, padded, strict=False)), surplus
 
 
 def _names(session: Session) -> _Names:
@@ -186,7 +224,7 @@ def _existing(session: Session) -> dict[_Identity, tuple[Decimal, Decimal]]:
 def _check_same(record: VppTradingRecord, stored: tuple[Decimal, Decimal]) -> None:
     if (record.quantity, record.price) != stored:
         raise _Bad(
-            "quantity",
+            "quantity" if record.quantity != stored[0] else "price",
             f"this trade is already recorded with quantity {stored[0]} and price {stored[1]}; "
             "a trade is never edited: cancel it and record another",
         )
@@ -247,10 +285,10 @@ def _strategy(cell: Mapping[str, str], vpp_id: int, names: _Names) -> int | None
 
 def _number(cell: Mapping[str, str], column: str, scale: int, limit: int) -> int:
     text = cell[column]
+    if not _NUMBER.fullmatch(text):
+        raise _Bad(column, f"{text[:40]!r} is not a number; write digits and a point")
     try:
         value = scaled_exact(Decimal(text), scale)
-    except InvalidOperation:
-        raise _Bad(column, f"{text!r} is not a number") from None
     except ValueError as error:
         raise _Bad(column, str(error)) from None
     if abs(value) >= limit:
@@ -265,6 +303,8 @@ def _time(text: str) -> datetime:
         raise _Bad("trade_time", f"{text!r} is not an ISO 8601 time") from None
     if moment.tzinfo is None:
         raise _Bad("trade_time", f"{text!r} has no offset; write for example {text}+01:00")
+    if not _YEAR_MIN <= moment.year <= _YEAR_MAX:
+        raise _Bad("trade_time", f"{text!r} is not between the years {_YEAR_MIN} and {_YEAR_MAX}")
     return moment.astimezone(UTC)
 
 

@@ -75,6 +75,8 @@ def word(trade: Trade, buyer: int, seller: int) -> int:
         raise ValueError(f"trade {trade.seq}: buyer and seller are the same account")
     if not 0 < trade.seq < 2**64:
         raise ValueError(f"trade {trade.seq}: its number does not fit 64 bits")
+    if not 0 <= min(buyer, seller) <= max(buyer, seller) < 2**16:
+        raise ValueError(f"trade {trade.seq}: a batch has at most 65,536 accounts")
     if not 0 <= trade.quantity_milli <= QUANTITY_MAX:
         raise ValueError(f"trade {trade.seq}: the quantity does not fit 48 bits")
     if abs(trade.price_e4) > PRICE_MAX or abs(trade.cents) > CENTS_MAX:
