@@ -11,7 +11,7 @@ import typer
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table
 from cli.readings import rejected
-from ledger.errors import RowsRejected
+from ledger.errors import Refused, RowsRejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS_MAX = 60.0
 """A command waits for a challenge window of this length; a longer one is for the next run."""
+
+_OPEN = ("planned", "proposed")
 
 TradesFile = Annotated[
     Path, typer.Argument(metavar="FILE.csv", help="CSV in UTF-8 with the columns of the manual.")
@@ -71,7 +73,7 @@ def import_trades(run: Invocation, file: TradesFile, dry_run: DryRun = False) ->
     return RowsRejected.exit_code if document["rejected"] else 0
 
 
-def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = False) -> None:
+def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = False) -> int:
     """Net the pending trades into batches, propose them, and finalise those whose window is over."""
     from cli.flow import open_flow
     from ledger.settlement import batches
@@ -85,17 +87,22 @@ def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = F
             run.output.result(
                 document, *(f"would settle {n} trades of {name}" for name, n in markets.items())
             )
-            return
+            return 0
         planned = [item.key for item in batches.plan_batches(flow.chain)]
         batches.submit_planned(flow.chain)
         if not no_wait:
             flow.confirm(_sent(flow, planned))
         _finalize(flow, wait=not no_wait)
         with flow.db.read() as session:
-            rows = _batches(session)
+            rows = [
+                row
+                for row in _batches(session)
+                if row["batch_key"] in planned or row["state"] in _OPEN
+            ]
             document = {"planned": planned, **_pending(session), "batches": rows}
-    done = [row for row in rows if row["batch_key"] in planned or row["state"] != "finalized"]
-    run.output.result(document, _table(done), _left(document))
+    run.output.result(document, _table(rows), _left(document))
+    refused = any(row["state"] == "failed" for row in rows if row["batch_key"] in planned)
+    return Refused.exit_code if refused else 0
 
 
 def settlement_status(run: Invocation) -> None:
