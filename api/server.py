@@ -71,6 +71,11 @@ class ApiServer:
             waiting.wait(0.02)
         raise DependencyDown(f"the API at {self.url} did not start; see the log", code="api-down")
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that ``start`` began still serves."""
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self) -> None:
         """End a server that ``start`` began, and wait for its last answers."""
         self._server.should_exit = True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 import typer
 
 from cli.command import Invocation, command
+from ledger.errors import DependencyDown
 
 
 def register(root: typer.Typer) -> None:
@@ -19,16 +19,21 @@ def serve(run: Invocation) -> None:
     """Serve the API on api_host and api_port until Ctrl-C or SIGTERM."""
     from api.app import create_app
     from api.server import ApiServer
+    from cli.service import log_to_stderr, stop_on_signal
 
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    log_to_stderr()
     settings = run.settings
+    stop = stop_on_signal()
     server = ApiServer(create_app(settings), settings.api_host, settings.api_port)
-    run.output.result(
-        {"listening": server.url}, f"API at {server.url}, described at {server.url}/openapi.json"
-    )
-    sys.stdout.flush()
-    server.run()
+    try:
+        server.start()
+        run.output.result(
+            {"listening": server.url},
+            f"API at {server.url}, described at {server.url}/openapi.json; Ctrl-C ends it.",
+        )
+        sys.stdout.flush()
+        while not stop.wait(1):
+            if not server.alive:
+                raise DependencyDown("the API ended by itself; see the log", code="api-down")
+    finally:
+        server.stop()

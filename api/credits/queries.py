@@ -83,8 +83,9 @@ def show_credit(session: Session, view: ChainView, name: str) -> CreditAnswer:
     NotFound
         If there is no such credit, or the serials have been parted over several.
     """
-    known = len(name) <= _NAME_LENGTH_MAX
-    row = session.execute(_named(session, name)).first() if known else None
+    # MariaDB's comparison is blind to spaces at the end; no id ends in one.
+    possible = len(name) <= _NAME_LENGTH_MAX and not name.endswith(" ")
+    row = session.execute(_named(session, name)).first() if possible else None
     if row is None:
         raise NotFound(
             f"there is no credit {name[:_NAME_LENGTH_MAX]!r}; the list of credits has all of them"

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -50,6 +49,7 @@ from ledger.models.trading import (
 )
 from ledger.models.vpp import VppDefinition, VppStatus
 from ledger.settings import Settings, load_settings
+from tests.support.mariadb import MariaDbServer
 
 HEAD_BLOCK = 98
 FINAL_BLOCK = 90
@@ -73,11 +73,18 @@ def key_of(batch: int) -> str:
     return h66(0xAB, batch)
 
 
-@pytest.fixture(scope="session")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file that nobody writes to any more."""
-    file = tmp_path_factory.mktemp("books") / "books.db"
-    database = Database(f"sqlite:///{file}")
+@pytest.fixture(
+    scope="session", params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)]
+)
+def books(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database that nobody writes to any more; the same rows on both."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('books') / 'books.db'}"
+    else:
+        server: MariaDbServer = request.getfixturevalue("mariadb_server")
+        server.execute("CREATE DATABASE api_books")
+        url = server.url("api_books")
+    database = Database(url)
     database.upgrade()
     with database.write() as session:
         _contracts(session)
@@ -87,17 +94,18 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
             _batch(session, batch)
         _trades(session)
     database.close()
-    return file
+    return url
 
 
 @pytest.fixture(scope="session")
-def settings(books: Path) -> Settings:
+def settings(books: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings for those books, and for a node that is not there."""
+    home = tmp_path_factory.mktemp("home")
     return load_settings(
         None,
         {
-            "TRUETONNE_DATABASE_URL": f"sqlite:///{books}",
-            "TRUETONNE_HOME": str(books.parent),
+            "TRUETONNE_DATABASE_URL": books,
+            "TRUETONNE_HOME": str(home),
             "TRUETONNE_FINALITY": "8",
         },
     )

@@ -141,9 +141,9 @@ def test_a_mirror_that_has_not_begun(tmp_path: Path) -> None:
         problem(client.get("/readyz"), 503, "node-down")
 
 
-def test_a_node_that_is_down(books: Path) -> None:
+def test_a_node_that_is_down(books: str, tmp_path: Path) -> None:
     settings = settings_for(
-        books.parent, database_url=f"sqlite:///{books}", rpc_url="http://127.0.0.1:1/secret-key"
+        tmp_path, database_url=books, network="local", rpc_url="http://127.0.0.1:1/secret-key"
     )
     with TestClient(create_app(settings)) as client:
         answer = client.get("/readyz")
