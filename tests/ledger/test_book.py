@@ -1,0 +1,139 @@
+"""The deployment file, and whether a node serves what it says."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.chain.access import Chain
+from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
+from ledger.chain.local_node import LocalNode, find_anvil
+from ledger.db import Database
+from ledger.errors import BadInput, WrongChain
+from ledger.settings import load_settings
+from tests.support.chain import TestChain
+from tests.support.mirror import running_chain
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[TestChain]:
+    with running_chain() as started:
+        yield started
+
+
+def document(deployment: Deployment) -> dict[str, Any]:
+    raw = asdict(deployment)
+    raw["class"] = {"id": raw.pop("class_id"), "code": raw.pop("class_code")}
+    return raw
+
+
+@pytest.fixture
+def file(chain: TestChain, tmp_path: Path) -> Path:
+    path = tmp_path / "local.json"
+    path.write_text(json.dumps(document(chain.deployment)), encoding="utf-8")
+    return path
+
+
+def test_what_was_written_is_read(file: Path, chain: TestChain) -> None:
+    assert Deployment.load(file) == chain.deployment
+
+
+def test_capitals_are_lowered(file: Path, chain: TestChain) -> None:
+    raw = json.loads(file.read_text())
+    for item in raw["contracts"].values():
+        item["address"] = "0x" + item["address"][2:].upper()
+    raw["accounts"] = {name: "0x" + item[2:].upper() for name, item in raw["accounts"].items()}
+    raw["genesis_hash"] = raw["genesis_hash"].upper()
+    file.write_text(json.dumps(raw))
+    loaded = Deployment.load(file)
+    assert loaded.credit.address == chain.deployment.credit.address
+    assert loaded.accounts == chain.deployment.accounts
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no deployment file") as caught:
+        Deployment.load(tmp_path / "none.json")
+    assert caught.value.code == "not-deployed"
+    with pytest.raises(BadInput, match="not a deployment file"):
+        Deployment.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"7", b'"x"', b"{}", b"\xff"])
+def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(BadInput, match="not a deployment file"):
+        Deployment.load(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("chain_id",), "main"),
+        (("genesis_hash",), None),
+        (("contracts",), []),
+        (("contracts", "CarbonCredit"), {}),
+        (("contracts", "CarbonCredit", "address"), "0x12"),
+        (("contracts", "VppSettlement", "address"), None),
+        (("accounts",), None),
+        (("accounts", "issuer"), "anvil:2"),
+        (("class",), 1),
+        (("class", "id"), None),
+    ],
+)
+def test_a_value_that_is_wrong(file: Path, where: tuple[str, ...], value: Any) -> None:
+    raw = json.loads(file.read_text())
+    place = raw
+    for name in where[:-1]:
+        place = place[name]
+    place[where[-1]] = value
+    file.write_text(json.dumps(raw))
+    with pytest.raises(BadInput) as caught:
+        Deployment.load(file)
+    assert str(file) in caught.value.message
+
+
+def test_what_is_not_named(chain: TestChain) -> None:
+    with pytest.raises(BadInput, match="no account for 'auditor'"):
+        chain.deployment.account("auditor")
+    with pytest.raises(BadInput, match="no contract CarbonCredit") as caught:
+        replace(chain.deployment, contracts={}).credit  # noqa: B018
+    assert caught.value.code == "not-deployed"
+
+
+def test_the_right_chain_passes(chain: TestChain) -> None:
+    chain.deployment.check(chain.client)
+    chain.deployment.check_code(chain.client)
+
+
+def test_another_chain_id(chain: TestChain) -> None:
+    with pytest.raises(WrongChain, match=r"serves chain id 31337, .* is on 1") as caught:
+        replace(chain.deployment, chain_id=1).check(chain.client)
+    assert caught.value.details == {"expected": 1, "found": 31337}
+
+
+def test_another_chain_of_the_same_id(chain: TestChain) -> None:
+    # The time of the first block is in its hash.
+    with LocalNode(find_anvil(None), options=["--timestamp", "1400000000"]) as node:
+        client = ChainClient(node.rpc_url)
+        try:
+            with pytest.raises(WrongChain, match="another chain with id 31337"):
+                chain.deployment.check(client)
+        finally:
+            client.close()
+
+
+def test_contracts_that_are_not_there(chain: TestChain, file: Path, sqlite_db: Database) -> None:
+    """A call to an address without code succeeds; so nothing may be sent to one."""
+    raw = json.loads(file.read_text())
+    credit, settlement = (raw["contracts"][name] for name in ("CarbonCredit", "VppSettlement"))
+    settings = replace(load_settings(None, {}), deployment=file)
+    Chain.open(settings, sqlite_db, chain.client.rpc_url).close()
+    for address, said in (("0x" + "12" * 20, "no code of"), (settlement["address"], "other code")):
+        credit["address"] = address
+        file.write_text(json.dumps(raw))
+        with pytest.raises(WrongChain, match=f"{said}.* CarbonCredit at {address}"):
+            Chain.open(settings, sqlite_db, chain.client.rpc_url)

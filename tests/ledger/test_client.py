@@ -1,0 +1,258 @@
+"""The JSON-RPC client: against a real node, and against servers that answer anything else."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from web3 import HTTPProvider, Web3
+
+from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.local_node import LocalNode, find_anvil, free_port
+from ledger.errors import BadInput, DependencyDown
+from tests.support.chain import PARTIES, send
+
+Answer = Callable[[Any], bytes]
+
+
+@contextmanager
+def server(answer: Answer, status: int = 200) -> Iterator[tuple[ChainClient, list[Any]]]:
+    """A server that answers every request by a function of its JSON body."""
+    seen: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            seen.append(body)
+            content = answer(body)
+            self.send_response(status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+    thread.start()
+    client = ChainClient(f"http://127.0.0.1:{listening.server_port}", timeout_s=2)
+    try:
+        yield client, seen
+    finally:
+        client.close()
+        listening.shutdown()
+        thread.join()
+        listening.server_close()
+
+
+def results(body: Any) -> list[dict[str, Any]]:
+    calls = body if isinstance(body, list) else [body]
+    return [{"jsonrpc": "2.0", "id": call["id"], "result": hex(call["id"])} for call in calls]
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[LocalNode]:
+    with LocalNode(find_anvil(None)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def client(node: LocalNode) -> Iterator[ChainClient]:
+    made = ChainClient(node.rpc_url)
+    yield made
+    made.close()
+
+
+# ------------------------------------------------------------------------- a real node
+
+
+def test_what_the_client_reads_is_what_web3_reads(node: LocalNode, client: ChainClient) -> None:
+    receipt = send(client, PARTIES["buyer"], PARTIES["spare"], "0x")
+    oracle = Web3(HTTPProvider(node.rpc_url)).eth
+    block = oracle.get_block(receipt.block_number, full_transactions=True)
+    header, (transaction,) = client.block_with_transactions(receipt.block_number) or (None, [])
+    assert header is not None
+    assert header.hash == block["hash"].to_0x_hex()
+    assert header.parent_hash == block["parentHash"].to_0x_hex()
+    assert (header.timestamp, header.base_fee) == (block["timestamp"], block["baseFeePerGas"])
+    sent = block["transactions"][0]
+    assert not isinstance(sent, bytes)
+    assert transaction.hash == sent["hash"].to_0x_hex() == receipt.tx_hash
+    assert (transaction.sender, transaction.to) == (PARTIES["buyer"], PARTIES["spare"])
+    assert (transaction.nonce, transaction.gas) == (sent["nonce"], sent["gas"])
+    theirs = oracle.get_transaction_receipt(sent["hash"])
+    assert receipt.gas_used == theirs["gasUsed"] == 21_000
+    assert receipt.effective_gas_price == theirs["effectiveGasPrice"]
+    assert receipt.status == 1
+    assert client.chain_id() == 31337
+    assert client.block_number() == oracle.block_number
+    assert client.transaction_count(PARTIES["buyer"]) == 1
+    assert client.block(header.hash) == client.block(header.number) == header
+
+
+def test_what_is_not_there_is_none(client: ChainClient) -> None:
+    assert client.block(10**9) is None
+    assert client.block("0x" + "ab" * 32) is None
+    assert client.receipt("0x" + "ab" * 32) is None
+    assert client.block_with_transactions(10**9) is None
+    assert client.code(PARTIES["spare"]) == "0x"
+
+
+def test_a_refusal_of_the_node_carries_its_code(client: ChainClient) -> None:
+    with pytest.raises(RpcError, match="the node refused no_such_method") as caught:
+        client.request("no_such_method")
+    assert caught.value.rpc_code == -32601
+    assert caught.value.exit_code == 3
+    assert not caught.value.reverted
+
+
+# ------------------------------------------------------------------------ batches
+
+
+def test_long_lists_go_in_fifties_and_keep_their_order() -> None:
+    with server(lambda body: json.dumps(results(body)[::-1]).encode()) as (client, seen):
+        found = client.request_batch([("m", [n]) for n in range(120)])
+        assert [len(body) for body in seen] == [50, 50, 20]
+        asked = [call["id"] for body in seen for call in body]
+    assert found == [hex(number) for number in asked]
+    assert [call["params"] for body in seen for call in body] == [[n] for n in range(120)]
+
+
+def test_no_calls_make_no_request() -> None:
+    with server(lambda body: b"") as (client, seen):
+        assert client.request_batch([]) == []
+        assert client.receipts([]) == []
+    assert seen == []
+
+
+def test_an_answer_of_another_request_is_none_of_ours() -> None:
+    def shifted(body: Any) -> bytes:
+        return json.dumps([{**item, "id": item["id"] + 1} for item in results(body)]).encode()
+
+    with (
+        server(shifted) as (client, _),
+        pytest.raises(DependencyDown, match="without an answer"),
+    ):
+        client.request_batch([("m", []), ("m", [])])
+
+
+def test_one_error_for_a_whole_batch() -> None:
+    refusal = {"jsonrpc": "2.0", "id": None, "error": {"code": -32005, "message": "too many"}}
+    with server(lambda body: json.dumps(refusal).encode()) as (client, _):
+        for count in (1, 2):
+            with pytest.raises(RpcError, match="the node refused m: too many") as caught:
+                client.request_batch([("m", [])] * count)
+            assert caught.value.rpc_code == -32005
+
+
+# ------------------------------------------------------------- servers that are no node
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>hello</html>",
+        b"\xff\xfe",
+        b'"\xff"',
+        b"null",
+        b"7",
+        b'"text"',
+        b"[]",
+        b"[1]",
+        b"{}",
+        b'{"hello": "world"}',
+        b'{"id": {}}',
+        b"[" * 50_000,
+    ],
+    ids=range(13),
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_no_json_rpc(content: bytes, count: int) -> None:
+    with (
+        server(lambda body: content, status=404) as (client, _),
+        pytest.raises(DependencyDown) as caught,
+    ):
+        client.request_batch([("eth_chainId", [])] * count)
+    assert "answers HTTP 404 but not JSON-RPC; check rpc_url" in caught.value.message
+
+
+def test_an_echo_is_no_answer() -> None:
+    with (
+        server(lambda body: json.dumps(body).encode()) as (client, _),
+        pytest.raises(DependencyDown, match="not JSON-RPC"),
+    ):
+        client.chain_id()
+
+
+@pytest.mark.parametrize("result", [None, "", "latest", 5, [], {}])
+def test_a_number_that_is_none(result: Any) -> None:
+    def answer(body: Any) -> bytes:
+        return json.dumps({"id": body["id"], "result": result}).encode()
+
+    with (
+        server(answer) as (client, _),
+        pytest.raises(DependencyDown, match=r"eth_blockNumber .* is no number"),
+    ):
+        client.block_number()
+
+
+@pytest.mark.parametrize(
+    ("error", "rpc_code", "message", "data"),
+    [
+        ("over quota", 0, "over quota", None),
+        ({"code": "E1", "message": None}, 0, "None", None),
+        ({"code": 3, "message": "m", "data": "0x01"}, 3, "m", "0x01"),
+        ({"code": 3, "message": "m", "data": {"data": "0x02"}}, 3, "m", "0x02"),
+        ({"code": -1, "message": "m", "data": "Reverted 0x"}, -1, "m", None),
+        ({"code": -1, "message": "m", "data": ["0x"]}, -1, "m", None),
+    ],
+)
+def test_errors_of_every_form(error: Any, rpc_code: int, message: str, data: str | None) -> None:
+    def answer(body: Any) -> bytes:
+        return json.dumps({"id": body["id"], "error": error}).encode()
+
+    with server(answer) as (client, _), pytest.raises(RpcError) as caught:
+        client.request("m")
+    found = caught.value
+    assert (found.rpc_code, found.rpc_message, found.data) == (rpc_code, message, data)
+
+
+def test_a_node_without_a_fee_of_its_own_gets_a_gwei() -> None:
+    def answer(body: Any) -> bytes:
+        return json.dumps({"id": body["id"], "error": {"code": -32601, "message": "no"}}).encode()
+
+    with server(answer) as (client, _):
+        assert client.priority_fee() == 10**9
+
+
+def test_nobody_listens() -> None:
+    port = free_port()
+    client = ChainClient(f"http://user:secret@127.0.0.1:{port}")
+    with pytest.raises(DependencyDown) as caught:
+        client.chain_id()
+    client.close()
+    assert caught.value.code == "node-down"
+    assert f"no node answers at http://user:***@127.0.0.1:{port}" in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["http://", "https://", "http://[::1", "http://\x01"])
+def test_an_address_that_is_none(url: str) -> None:
+    client = ChainClient(url)
+    with pytest.raises(BadInput, match="is not an address"):
+        client.chain_id()
+    client.close()
+
+
+def test_a_proxy_variable_sends_nothing_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, node: LocalNode
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    client = ChainClient(node.rpc_url)
+    assert client.chain_id() == 31337
+    client.close()

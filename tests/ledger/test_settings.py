@@ -1,0 +1,158 @@
+"""Settings: where they come from, what is refused, and what never shows."""
+
+from pathlib import Path
+
+import pytest
+
+from ledger.errors import BadInput
+from ledger.settings import SETTINGS, Settings, described, load_settings, redacted
+
+
+def load(**variables: str) -> Settings:
+    return load_settings(
+        None, {f"TRUETONNE_{name.upper()}": item for name, item in variables.items()}
+    )
+
+
+def from_file(folder: Path, text: str, **variables: str) -> Settings:
+    file = folder / "truetonne.toml"
+    file.write_text(text, encoding="utf-8")
+    environ = {f"TRUETONNE_{name.upper()}": item for name, item in variables.items()}
+    return load_settings(file, environ)
+
+
+def test_defaults() -> None:
+    settings = load_settings(None, {"PATH": "/bin", "HOME": "/nowhere"})
+    assert settings.home == Path(".truetonne")
+    assert settings.database_url == "sqlite:///.truetonne/truetonne.db"
+    assert settings.local_chain
+    assert settings.network == "local"
+    assert settings.chain_folder.parent == settings.home
+    assert settings.deployment == settings.chain_folder / "deployment.json"
+    assert (settings.finality, settings.api_port, settings.max_fee_gwei) == ("finalized", 8600, 200)
+    assert settings.keystore is None
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    settings = from_file(tmp_path, 'api_port = 9000\nfinality = "12"\n', api_port="9001")
+    assert settings.api_port == 9001
+    assert settings.finality == "12"
+    assert settings.api_host == "127.0.0.1"
+
+
+def test_an_empty_variable_is_no_variable(tmp_path: Path) -> None:
+    assert from_file(tmp_path, "api_port = 9000\n", api_port="").api_port == 9000
+
+
+def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert from_file(tmp_path, "\ufeffapi_port = 9000\n").api_port == 9000
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("api_prot = 1", "unknown setting 'api_prot'"),
+        ("api_port = [1]", "api_port must be a text or a number"),
+        ("api_port = ", "not valid TOML"),
+        ("api_port = 2.5", "api_port must be a whole number above zero, found '2.5'"),
+        ("api_port = true", "found 'True'"),
+        ("[home]\nx = 1", "home must be a text or a number"),
+    ],
+)
+def test_a_file_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        from_file(tmp_path, text)
+    assert said in caught.value.message
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No such file"):
+        load_settings(tmp_path / "none.toml", {})
+    with pytest.raises(BadInput, match="cannot be read"):
+        load_settings(tmp_path, {})
+    (tmp_path / "latin.toml").write_bytes(b'home = "\xfc"')
+    with pytest.raises(BadInput, match="not valid TOML"):
+        load_settings(tmp_path / "latin.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("finality", "safe", "`finalized` or a number"),
+        ("finality", "-1", "`finalized` or a number"),
+        ("finality", "٣", "`finalized` or a number"),
+        ("api_port", "0", "above zero"),
+        ("api_port", "65536", "from 1 to 65535"),
+        ("max_fee_gwei", "1e3", "above zero"),
+        ("rpc_url", "localhost:8545", "must begin with http"),
+        ("database_url", "postgresql://x/y", "'postgresql' is not supported"),
+        ("database_url", "sqlite://", "'sqlite' is not supported"),
+    ],
+)
+def test_values_that_are_refused(name: str, value: str, said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        load(**{name: value})
+    assert said in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_no_message_shows_a_password() -> None:
+    with pytest.raises(BadInput) as caught:
+        load(rpc_url="wss://user:secret@node")
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mysql+pymysql://u:p@h/n", "mysql+pymysql://u:***@h/n"),
+        ("mysql+pymysql://u:p@ss:w@h/n", "mysql+pymysql://u:***@h/n"),
+        ("mysql+pymysql://u@h/n", "mysql+pymysql://u@h/n"),
+        ("http://h:8545", "http://h:8545"),
+        ("sqlite:///a/b.db", "sqlite:///a/b.db"),
+        ("no url", "no url"),
+    ],
+)
+def test_redaction(url: str, shown: str) -> None:
+    assert redacted(url) == shown
+
+
+def test_every_setting_is_described_without_secrets() -> None:
+    shown = described(
+        load(database_url="mysql+pymysql://u:secret@h/n", rpc_url="https://u:secret@h")
+    )
+    assert list(shown) == [setting.name for setting in SETTINGS]
+    assert shown["database_url"] == "mysql+pymysql://u:***@h/n"
+    assert "secret" not in str(shown)
+    assert shown["keystore"] == ""
+
+
+def test_a_node_of_one_s_own() -> None:
+    settings = load(rpc_url="https://node.example")
+    assert not settings.local_chain
+    assert (settings.network, settings.deployment) == ("custom", Path("deployments/custom.json"))
+    named = load(rpc_url="https://node.example", deployment="x/sepolia.json")
+    assert (named.network, named.deployment) == ("sepolia", Path("x/sepolia.json"))
+    assert load(rpc_url="https://n", network="sepolia").deployment == Path(
+        "deployments/sepolia.json"
+    )
+
+
+MARIA = "mysql+pymysql://{}/{}"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("sqlite:///a.db", "sqlite:///./a.db", True),
+        ("sqlite:///a.db", "sqlite:///b.db", False),
+        (MARIA.format("u:p@h", "n"), MARIA.format("v:q@H", "n"), True),
+        (MARIA.format("u:p@h", "n"), MARIA.format("u:p@h", "n?charset=utf8mb4"), True),
+        (MARIA.format("h", "n"), MARIA.format("h", "n?ssl_ca=me@home.pem"), True),
+        (MARIA.format("h", "n"), MARIA.format("h", "m"), False),
+        (MARIA.format("h", "Name"), MARIA.format("h", "name"), False),
+    ],
+)
+def test_one_local_chain_for_each_database(one: str, other: str, same: bool) -> None:
+    folders = {load(database_url=url).chain_folder for url in (one, other)}
+    assert len(folders) == (1 if same else 2)
