@@ -30,11 +30,11 @@ class CreditLog:
     head: str = ZERO_HASH
 
     @classmethod
-    def load(cls, session: Session) -> CreditLog:
-        """Return the log's end as it is mirrored."""
+    def load(cls, session: Session, up_to_block: int) -> CreditLog:
+        """Return the log's end as it is mirrored, at a block: another mirror may be ahead by now."""
         query = (
             select(ChainEvent.seq, ChainEvent.head)
-            .where(ChainEvent.seq.is_not(None))
+            .where(ChainEvent.seq.is_not(None), ChainEvent.block_number <= up_to_block)
             .order_by(ChainEvent.seq.desc())
             .limit(1)
         )

@@ -19,11 +19,15 @@ BLOCKS_KEPT = 512
 """So many final blocks keep their hashes, to find where a fork began that should not have happened."""
 
 
-def final_block(client: ChainClient, head: BlockHeader, finality: str | int) -> int:
-    """Return the number of the last final block as the node sees it.
+def final_block(
+    client: ChainClient, session: Session, head: BlockHeader, finality: str | int
+) -> int:
+    """Return the number of the last final block as the node sees it; 0 when it is on another fork.
 
     Parameters
     ----------
+    session
+        Where the mirrored blocks are: what is called final must be one of them, or above them.
     finality
         ``finalized``, or how many blocks must stand on a block to make it final.
     """
@@ -33,7 +37,10 @@ def final_block(client: ChainClient, head: BlockHeader, finality: str | int) -> 
         header = client.block(finality)
     except RpcError:  # a young chain has finalised nothing, and some nodes call that an error
         return 0
-    return header.number if header is not None else 0
+    if header is None:
+        return 0
+    stored = session.scalar(select(ChainBlock.hash).where(ChainBlock.number == header.number))
+    return header.number if stored is None or stored == header.hash else 0
 
 
 def advance(session: Session, cursor: Cursor, final_number: int) -> Cursor:

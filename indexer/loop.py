@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
@@ -290,7 +290,7 @@ class Indexer:
     def _read(self, cursor: Cursor, head: int) -> Window:
         """Read the next range; shorter when the node refuses it, again when its answers disagree."""
         with self._db.read() as session:
-            log = CreditLog.load(session)
+            log = CreditLog.load(session, cursor.block_number)
             open_hashes = {item.tx_hash for item in intents.open_attempts(session, cursor.chain_id)}
         doubts = 0
         while True:
@@ -317,8 +317,11 @@ class Indexer:
             self._adapt(len(window.events))
             return window
 
-    def _stop_or_wait(self, cursor: Cursor, first: int, last: int, doubt: Doubt) -> None:
+    def _stop_or_wait(self, cursor: Cursor, first: int, last: int, doubt: Doubt) -> NoReturn:
         """End a tick whose range stays doubtful."""
+        with self._db.read() as session:
+            if cursors.load(session, cursor.network) != cursor:
+                raise Overtaken
         tip = self._client.block(cursor.block_number)
         if tip is None or tip.hash != cursor.block_hash:
             raise DependencyDown(
@@ -367,7 +370,9 @@ class Indexer:
             ) from error
 
     def _confirm(self, cursor: Cursor, head: BlockHeader) -> int:
-        final = min(finalities.final_block(self._client, head, self._finality), cursor.block_number)
+        with self._db.read() as session:
+            final = finalities.final_block(self._client, session, head, self._finality)
+        final = min(final, cursor.block_number)
         if final <= cursor.final_number:
             return cursor.final_number
         return self._guarded(

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from indexer.failures import failure_of
+from ledger.chain.failures import failure_of
 from indexer.watch import Watch
 from ledger.chain.client import BlockHeader, ChainClient, LogRecord, Receipt, TransactionInfo
 from ledger.chain.events import DecodedEvent, decode

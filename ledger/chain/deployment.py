@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ledger.chain.abi import artifact
@@ -40,7 +41,10 @@ def record(db: Database, client: ChainClient, deployment: Deployment) -> int:
         If the node does not have the block of a deployment.
     """
     times = {item.name: _block_time(client, item.block) for item in deployment.contracts.values()}
-    return db.run(lambda session: _record(session, deployment, times))
+    try:
+        return db.run(lambda session: _record(session, deployment, times))
+    except IntegrityError:  # somebody recorded the same at the same moment: it is there now
+        return db.run(lambda session: _record(session, deployment, times))
 
 
 def mark_verified(session: Session, deployment: Deployment, names: Sequence[str]) -> int:

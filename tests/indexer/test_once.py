@@ -38,7 +38,8 @@ def _busy(chain: TestChain, batches: int = 6) -> None:
 
 
 @pytest.mark.parametrize(
-    "table", ["chain_blocks", "chain_events", "carbon_credits", "settlement_balances", "chain_inclusions"]
+    "table",
+    ["chain_blocks", "chain_events", "carbon_credits", "settlement_balances", "chain_inclusions"],
 )
 def test_a_range_that_fails_anywhere_leaves_nothing(
     chain: TestChain, mirror: Indexer, sqlite_db: Database, fresh_dump: Fresh, table: str
@@ -206,9 +207,7 @@ def test_run_until_a_block_that_is_not_there(chain: TestChain, mirror: Indexer) 
         mirror.run_until(head + 5)
 
 
-def test_old_blocks_without_anything_are_forgotten(
-    chain: TestChain, sqlite_db: Database
-) -> None:
+def test_old_blocks_without_anything_are_forgotten(chain: TestChain, sqlite_db: Database) -> None:
     chain.issue(1000, 0)
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, 10)
     mirror.run_until("head")

@@ -66,9 +66,13 @@ def send(
     message = {"from": sender, "data": data, "gas": hex(gas)}
     if to is not None:
         message["to"] = to
-    tx_hash = client.request("eth_sendTransaction", [message])
+    return wait_for(client, client.request("eth_sendTransaction", [message]))
+
+
+def wait_for(client: ChainClient, tx_hash: str) -> Receipt:
+    """Return the receipt of a transaction that was sent: Anvil answers before it has mined."""
     until = time.monotonic() + 10
-    while (receipt := client.receipt(tx_hash)) is None:  # Anvil answers before it has mined
+    while (receipt := client.receipt(tx_hash)) is None:
         assert time.monotonic() < until, tx_hash
         time.sleep(0.001)
     return receipt

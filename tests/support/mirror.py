@@ -87,7 +87,7 @@ def fresh(template: Path, folder: Path, chain: TestChain, finality: str | int) -
 @contextmanager
 def running_chain() -> Iterator[TestChain]:
     """A node of one's own with the contracts on it, their roles granted and a site registered."""
-    with LocalNode(find_anvil(None), options=["--order", "fifo"]) as node:
+    with LocalNode(find_anvil(None)) as node:
         client = ChainClient(node.rpc_url)
         try:
             yield TestChain(client, deploy_contracts(client))
