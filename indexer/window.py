@@ -12,10 +12,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ledger.chain.failures import failure_of
 from indexer.watch import Watch
 from ledger.chain.client import BlockHeader, ChainClient, LogRecord, Receipt, TransactionInfo
 from ledger.chain.events import DecodedEvent, decode
+from ledger.chain.failures import failure_of
 from ledger.chain.transactions import Included
 
 
