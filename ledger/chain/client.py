@@ -270,6 +270,11 @@ class ChainClient:
         raws = self.request_batch([("eth_getTransactionReceipt", [item]) for item in tx_hashes])
         return [_receipt(raw) if raw else None for raw in raws]
 
+    def transactions(self, tx_hashes: Sequence[str]) -> list[TransactionInfo | None]:
+        """Return several transactions in the order asked; None for one that is in no block."""
+        raws = self.request_batch([("eth_getTransactionByHash", [item]) for item in tx_hashes])
+        return [_transaction(raw) if raw and raw.get("blockHash") else None for raw in raws]
+
     def code(self, address: str, block: int | str = "latest") -> str:
         """Return the code at an address as hexadecimal text; ``0x`` where there is none."""
         return str(self.request("eth_getCode", [address, _tag(block)]))

@@ -1,0 +1,61 @@
+"""What books and chain must agree on: one function for each rule; reports, changes nothing.
+
+Two independent ways lead to every number: the mirror's rows, and the chain's events read anew and
+played in plain Python (``replay``); what can be asked of a contract's storage is asked as well. All of
+it is as of the last block that is mirrored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
+from ledger.db import Database
+from ledger.reconcile import chain_rules, flow_rules, mirror_rules, transaction_rules
+from ledger.reconcile.books import Books, open_books
+from ledger.reconcile.report import Report, Rule
+
+RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
+    ("blocks", mirror_rules.mirrored_blocks),
+    ("events", mirror_rules.events_complete),
+    ("credit-log", mirror_rules.credit_log_head),
+    ("contracts", chain_rules.contracts_deployed),
+    ("registry", mirror_rules.registry),
+    ("batches", mirror_rules.batches),
+    ("batches-on-chain", chain_rules.batches_in_storage),
+    ("credits", mirror_rules.credits_partition_serials),
+    ("retirements", mirror_rules.retirements_and_cancellations),
+    ("holdings", mirror_rules.holdings),
+    ("holdings-on-chain", chain_rules.holdings_in_storage),
+    ("escrow", mirror_rules.escrow),
+    ("escrow-on-chain", chain_rules.escrow_in_storage),
+    ("transactions", transaction_rules.transactions),
+    ("intents", transaction_rules.intents),
+    ("issuances", flow_rules.issuances),
+    ("evidence", flow_rules.evidence),
+    ("settlement-batches", flow_rules.settlement_batches),
+    ("trades", flow_rules.trades),
+)
+"""Every rule with its name, in the order of the report."""
+
+
+def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Report:
+    """Compare books and chain as of the last mirrored block.
+
+    Raises
+    ------
+    NotFound
+        If nothing is mirrored yet.
+    WrongChain
+        If the node serves another chain.
+    DependencyDown
+        If database or node do not answer, or the node is behind the mirror.
+    """
+    with db.read() as session:
+        books = open_books(session, client, deployment)
+        rules = tuple(Rule(name, tuple(check(books))) for name, check in RULES)
+        return Report(books.block, rules)
+
+
+__all__ = ["RULES", "Report", "Rule", "reconcile"]

@@ -1,0 +1,114 @@
+"""What every rule is given: the books in one read session, and the chain as of one block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.chain.book import Deployment
+from ledger.chain.client import BlockHeader, ChainClient
+from ledger.chain.contracts import CarbonCredit, VppSettlement
+from ledger.chain.events import DecodedEvent, decode
+from ledger.errors import DependencyDown, NotFound
+from ledger.models import ChainCursor, Issuance
+from ledger.reconcile.replay import Replay
+
+_BLOCKS_PER_QUERY = 2_000
+"""Blocks of one log query; many nodes refuse longer ranges."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """Books and chain side by side."""
+
+    session: Session
+    client: ChainClient
+    deployment: Deployment
+    cursor: ChainCursor
+    events: Sequence[DecodedEvent]
+    """Every event of the mirrored contracts up to the block, read anew."""
+    replay: Replay
+    headers: dict[int, BlockHeader]
+    """Headers of the blocks that hold an event."""
+
+    @property
+    def block(self) -> int:
+        """The block that is compared at: the last one that is mirrored."""
+        return self.cursor.block_number
+
+    @property
+    def final(self) -> int:
+        """The last block that the mirror took as final."""
+        return self.cursor.final_number
+
+    @property
+    def credit(self) -> CarbonCredit:
+        """The credit contract."""
+        return CarbonCredit(self.client, self.deployment.credit.address)
+
+    @property
+    def settlement(self) -> VppSettlement:
+        """The settlement contract."""
+        return VppSettlement(self.client, self.deployment.settlement.address)
+
+    def time(self, number: int) -> datetime:
+        """Return the time of a block that holds an event."""
+        return block_time(self.headers[number])
+
+
+def open_books(session: Session, client: ChainClient, deployment: Deployment) -> Books:
+    """Read the chain as of the mirror's block, and put it beside the books.
+
+    Raises
+    ------
+    NotFound
+        If nothing is mirrored yet.
+    WrongChain
+        If the node serves another chain.
+    DependencyDown
+        If the node does not answer, or has not reached the mirror's block.
+    """
+    deployment.check(client)
+    cursor = session.scalars(
+        select(ChainCursor).where(ChainCursor.network == deployment.network)
+    ).one_or_none()
+    if cursor is None:
+        raise NotFound("nothing is mirrored yet; run truetonne index run --until head")
+    if client.block_number() < cursor.block_number:
+        raise DependencyDown(
+            f"the node at {client.rpc_url} is behind the mirror's block {cursor.block_number}; wait for it",
+            code="node-behind",
+        )
+    events = _events(client, deployment, cursor.block_number)
+    numbers = sorted({event.log.block_number for event in events})
+    headers = {
+        number: header
+        for number, header in zip(numbers, client.blocks(numbers), strict=True)
+        if header is not None
+    }
+    vintages = {key: year for key, year in session.execute(select(Issuance.key, Issuance.vintage))}
+    settlement = VppSettlement(client, deployment.settlement.address)
+    replay = Replay(
+        units_per_cent=settlement.units_per_cent(cursor.block_number),
+        times={number: block_time(header) for number, header in headers.items()},
+        vintages=vintages,
+    ).play(events)
+    return Books(session, client, deployment, cursor, events, replay, headers)
+
+
+def block_time(header: BlockHeader) -> datetime:
+    """Return the time of a block."""
+    return datetime.fromtimestamp(header.timestamp, UTC)
+
+
+def _events(client: ChainClient, deployment: Deployment, last: int) -> list[DecodedEvent]:
+    names = {item.address: item.name for item in deployment.mirrored}
+    logs = []
+    for first in range(deployment.deployed_block, last + 1, _BLOCKS_PER_QUERY):
+        logs += client.logs(list(names), first, min(first + _BLOCKS_PER_QUERY - 1, last))
+    ordered = sorted(logs, key=lambda log: (log.block_number, log.log_index))
+    return [decode(names[log.address], log) for log in ordered]

@@ -1,0 +1,274 @@
+"""Rules of the two flows: issuances against their batches and readings, trades against their settlement."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from sqlalchemy import select
+
+from ledger.models import (
+    CreditBatch,
+    Issuance,
+    Project,
+    ReadingClaim,
+    VppSettlementAccount,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
+from ledger.models.evidence import IssuanceState
+from ledger.models.settlement import BatchState
+from ledger.models.trading import TradeStatus, TradeType
+from ledger.readings.period import load_period, meter_ids
+from ledger.reconcile.books import Books
+from ledger.reconcile.replay import SettledBatch
+from ledger.reconcile.report import unequal
+from ledger.reductions.arithmetic import compute
+from ledger.reductions.manifest import build, canonical_text, manifest_hash
+from ledger.settlement.tree import trades_root
+from ledger.settlement.words import hex_words, unpack
+from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents
+
+
+def issuances(books: Books) -> list[str]:
+    """Every issuance is on chain as it was planned, and what its manifest says hashes to what the claim says."""
+    batches = {row.key: row for row in books.session.scalars(select(CreditBatch))}
+    found = []
+    for row in books.session.scalars(select(Issuance).order_by(Issuance.id)):
+        what = f"issuance {row.id} ({row.from_date} to {row.to_date})"
+        batch = batches.get(row.key)
+        if batch is None:
+            if row.state is IssuanceState.ISSUED:
+                found.append(f"{what}: issued, but the chain has no batch with its key")
+            continue
+        final = batch.block_number <= books.final
+        state = IssuanceState.ISSUED if final else IssuanceState.PLANNED
+        found += unequal(
+            what,
+            (
+                row.state,
+                row.issued_kg,
+                row.evidence_root,
+                row.manifest_hash,
+                row.from_s,
+                row.to_s,
+                manifest_hash(row.manifest),
+            ),
+            (
+                state,
+                batch.issued_kg,
+                batch.evidence_root,
+                batch.manifest_hash,
+                batch.period_start_s,
+                batch.period_end_s,
+                batch.manifest_hash,
+            ),
+            (
+                "state",
+                "issued_kg",
+                "evidence_root",
+                "manifest_hash",
+                "from_s",
+                "to_s",
+                "hash of the manifest",
+            ),
+        )
+    return found
+
+
+def evidence(books: Books) -> list[str]:
+    """Computed anew from the stored readings, every issuance gives the root and the figures that it was made with."""
+    session = books.session
+    found = []
+    query = (
+        select(Issuance, Project.code)
+        .join(Project, Project.id == Issuance.project_id)
+        .where(Issuance.state != IssuanceState.VOID)
+        .order_by(Issuance.id)
+    )
+    for row, code in session.execute(query).all():
+        what = f"issuance {row.id} ({code}, {row.from_date} to {row.to_date})"
+        inputs = load_period(
+            session,
+            code,
+            row.from_date,
+            row.to_date,
+            enforce=False,
+            carry_in_kg=Fraction(row.carry_in_kg),
+        )
+        again = compute(inputs)
+        counts = again.counts
+        found += unequal(
+            what,
+            (
+                row.evidence_root,
+                row.leaves,
+                row.readings_expected,
+                row.readings_used,
+                row.readings_missing,
+                row.readings_outlier,
+                row.readings_conflict,
+            ),
+            (
+                again.evidence_root,
+                again.leaves,
+                counts.expected,
+                counts.used,
+                counts.missing,
+                counts.outlier,
+                counts.conflict,
+            ),
+            ("evidence_root", "leaves", "expected", "used", "missing", "outlier", "conflict"),
+        )
+        if (
+            row.factor_id == _factor_id(books, code)
+            and canonical_text(build(again)) != row.manifest
+        ):
+            found.append(f"{what}: the manifest computed from the stored readings is another one")
+        claimed = set(
+            session.execute(
+                select(ReadingClaim.meter_id, ReadingClaim.start_s).where(
+                    ReadingClaim.issuance_id == row.id
+                )
+            ).tuples()
+        )
+        ids = meter_ids(session, [meter.serial for meter in inputs.meters])
+        slots = {
+            (ids[meter.serial], reading.start_s)
+            for meter in inputs.meters
+            for reading in meter.readings
+        }
+        if claimed != slots:
+            found.append(f"{what}: {len(claimed ^ slots)} slots are claimed wrongly")
+    return found
+
+
+def settlement_batches(books: Books) -> list[str]:
+    """Every settlement batch of ours stands where its events put it, with the trades that it was planned with."""
+    found = []
+    items: dict[int, list[VppSettlementItem]] = {}
+    query = select(VppSettlementItem).order_by(VppSettlementItem.trade_id)
+    for item in books.session.scalars(query):
+        items.setdefault(item.batch_id, []).append(item)
+    for row in books.session.scalars(select(VppSettlementBatch)):
+        what = f"settlement batch {row.batch_key}"
+        on_chain = books.replay.settled.get(row.batch_key)
+        if on_chain is None:
+            if row.state in (BatchState.PROPOSED, BatchState.FINALIZED, BatchState.CANCELLED):
+                found.append(f"{what}: {row.state.value}, but the chain does not know its key")
+            continue
+        proposal = on_chain.proposal
+        state = BatchState.PROPOSED
+        if on_chain.ended_block is not None:
+            state = BatchState.FINALIZED if on_chain.finalized else BatchState.CANCELLED
+        words = [item.word for item in items.get(row.id, [])]
+        found += unequal(
+            what,
+            (
+                row.state,
+                row.chain_batch_id,
+                row.proposed_block,
+                row.finalized_block,
+                row.finalizable_at,
+                row.trade_count,
+                tuple(row.accounts),
+                tuple(int(net) for net in row.nets),
+                row.trades_root,
+                words,
+                row.error,
+            ),
+            (
+                state,
+                proposal.batch_id,
+                on_chain.proposed_block,
+                on_chain.ended_block,
+                datetime.fromtimestamp(proposal.finalizable_at, UTC),
+                len(proposal.words),
+                proposal.accounts,
+                proposal.nets,
+                trades_root(row.batch_key, proposal.accounts, proposal.words),
+                hex_words(proposal.words),
+                on_chain.reason,
+            ),
+            (
+                "state",
+                "chain_batch_id",
+                "proposed_block",
+                "finalized_block",
+                "finalizable_at",
+                "trade_count",
+                "accounts",
+                "nets",
+                "trades_root",
+                "words of its trades",
+                "error",
+            ),
+        )
+        if proposal.trades_root != row.trades_root:
+            found.append(f"{what}: the contract computed another root of its trades")
+    return found
+
+
+def trades(books: Books) -> list[str]:
+    """Every trade that the chain settled is executed with the same figures, and no other one is."""
+    session = books.session
+    rows = {row.id: row for row in session.scalars(select(VppTradingRecord))}
+    accounts = session.scalars(select(VppSettlementAccount)).all()
+    plants = {item.vpp_id: item.address for item in accounts if item.vpp_id is not None}
+    markets = {item.market: item.address for item in accounts if item.market is not None}
+    ours = set(session.scalars(select(VppSettlementBatch.batch_key)))
+    found = []
+    expected: dict[int, tuple[TradeStatus, datetime | None]] = {}
+    for key, batch in books.replay.settled.items():
+        if key not in ours:  # proposed by somebody else's books
+            continue
+        outcome = _outcome(books, batch)
+        for word in batch.proposal.words:
+            trade = unpack(word)
+            expected[trade.seq] = outcome
+            row = rows.get(trade.seq)
+            if row is None:
+                found.append(f"trade {trade.seq}: settled on chain, and not in the books")
+                continue
+            sides = (markets.get(row.market), plants.get(row.vpp_id))
+            buyer, seller = sides[::-1] if row.trade_type is TradeType.BUY else sides
+            parties = batch.proposal.accounts
+            found += unequal(
+                f"trade {trade.seq}",
+                (row.quantity, row.price, row.total_value, buyer, seller),
+                (
+                    Decimal(trade.quantity_milli) / QUANTITY_SCALE,
+                    Decimal(trade.price_e4) / PRICE_SCALE,
+                    currency_of_cents(trade.cents),
+                    parties[trade.buyer],
+                    parties[trade.seller],
+                ),
+                ("quantity", "price", "total_value", "buyer", "seller"),
+            )
+    for number, row in rows.items():
+        status, at = expected.get(number, (row.status, None))
+        if number not in expected and row.status is TradeStatus.EXECUTED:
+            found.append(f"trade {number}: executed, and not settled on chain")
+        found += unequal(
+            f"trade {number}",
+            (row.status, row.settlement_time),
+            (status, at),
+            ("status", "settlement_time"),
+        )
+    return found
+
+
+def _outcome(books: Books, batch: SettledBatch) -> tuple[TradeStatus, datetime | None]:
+    """Return what a trade of a batch must be by now: done only once its block is final."""
+    if batch.ended_block is None or batch.ended_block > books.final:
+        return TradeStatus.PENDING, None
+    if batch.finalized:
+        return TradeStatus.EXECUTED, books.time(batch.ended_block)
+    return TradeStatus.CANCELLED, None
+
+
+def _factor_id(books: Books, project_code: str) -> int | None:
+    query = select(Project.factor_id).where(Project.code == project_code)
+    return books.session.scalar(query)

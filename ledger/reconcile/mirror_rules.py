@@ -1,0 +1,144 @@
+"""Rules of the mirror: every row is what the chain's events make it, read and played anew."""
+
+from __future__ import annotations
+
+from ledger.chain.layout import json_safe
+from ledger.models import (
+    CarbonCredit,
+    ChainBlock,
+    ChainEvent,
+    CreditBatch,
+    CreditCancellation,
+    CreditClass,
+    CreditHolding,
+    CreditProject,
+    CreditRetirement,
+    CreditSerial,
+    CreditSite,
+    CreditTransfer,
+    SettlementBalance,
+    SettlementMovement,
+)
+from ledger.reconcile.books import Books, block_time
+from ledger.reconcile.report import Row, compare, table_differences, unequal
+
+
+def mirrored_blocks(books: Books) -> list[str]:
+    """The cursor and every stored block are those of the chain, and each block with an event is stored."""
+    cursor = books.cursor
+    tip, genesis = books.client.blocks([cursor.block_number, 0])
+    found = unequal(
+        "chain_cursor",
+        (cursor.chain_id, cursor.genesis_hash, cursor.block_hash),
+        (
+            books.deployment.chain_id,
+            genesis.hash if genesis else None,
+            tip.hash if tip else None,
+        ),
+        ("chain_id", "genesis_hash", "block_hash"),
+    )
+    if not 0 <= cursor.final_number <= cursor.block_number:
+        found.append(
+            f"chain_cursor: final_number {cursor.final_number} is not up to the mirrored block"
+        )
+    stored = {
+        (row.number,): {
+            "hash": row.hash,
+            "parent_hash": row.parent_hash,
+            "block_time": row.block_time,
+        }
+        for row in books.session.query(ChainBlock)
+    }
+    wanted = sorted({key[0] for key in stored} | set(books.headers))
+    expected = {
+        (header.number,): {
+            "hash": header.hash,
+            "parent_hash": header.parent_hash,
+            "block_time": block_time(header),
+        }
+        for header in books.client.blocks(wanted)
+        if header is not None
+    }
+    return found + compare("chain_blocks", stored, expected)
+
+
+def events_complete(books: Books) -> list[str]:
+    """Every event of our contracts is stored as the chain has it, and no other."""
+    expected = {
+        (event.log.block_number, event.log.log_index): {
+            "tx_hash": event.log.tx_hash,
+            "contract_address": event.log.address,
+            "event_name": event.name,
+            "args": json_safe(event.values),
+            "seq": event.values["seq"] if event.record is not None else None,
+            "head": event.values["head"] if event.record is not None else None,
+        }
+        for event in books.events
+    }
+    return table_differences(books.session, ChainEvent, expected)
+
+
+def credit_log_head(books: Books) -> list[str]:
+    """The credit log, computed from its entries, ends where the contract says that it does."""
+    held = (books.replay.seq, books.replay.head)
+    says = books.credit.log_head(books.block)
+    return books.replay.log_errors + unequal("credit log", held, says, ("seq", "head"))
+
+
+def registry(books: Books) -> list[str]:
+    """Classes, projects and sites are as registered."""
+    session, replay = books.session, books.replay
+    return (
+        table_differences(session, CreditClass, replay.classes)
+        + table_differences(session, CreditProject, replay.projects)
+        + table_differences(session, CreditSite, replay.sites)
+    )
+
+
+def batches(books: Books) -> list[str]:
+    """Every batch is as issued, with what became of it since."""
+    return table_differences(books.session, CreditBatch, books.replay.batches)
+
+
+def retirements_and_cancellations(books: Books) -> list[str]:
+    """Every retirement and every cancellation is as the chain has it."""
+    session, replay = books.session, books.replay
+    return table_differences(session, CreditRetirement, replay.retirements) + table_differences(
+        session, CreditCancellation, replay.cancellations
+    )
+
+
+def credits_partition_serials(books: Books) -> list[str]:
+    """The credits of a batch are its serials, each kilogram once, with status and issuing transaction."""
+    columns = (
+        CarbonCredit.credit_id,
+        CarbonCredit.amount,
+        CarbonCredit.unit,
+        CarbonCredit.issuer,
+        CarbonCredit.status,
+        CarbonCredit.blockchain_tx,
+        CarbonCredit.issued_at,
+        CarbonCredit.expires_at,
+    )
+    stored: dict[tuple[str], Row] = {
+        (row[0],): dict(zip((column.key for column in columns), row, strict=True))
+        for row in books.session.query(*columns)
+    }
+    found = compare("carbon_credits", stored, books.replay.credits())
+    return found + table_differences(books.session, CreditSerial, books.replay.serials())
+
+
+def holdings(books: Books) -> list[str]:
+    """Transfers are as on chain, and holdings are their sum."""
+    session, replay = books.session, books.replay
+    return table_differences(session, CreditTransfer, replay.transfers) + table_differences(
+        session, CreditHolding, replay.holdings
+    )
+
+
+def escrow(books: Books) -> list[str]:
+    """Movements of money are as on chain, and escrow balances are their sum."""
+    session, replay = books.session, books.replay
+    return table_differences(session, SettlementMovement, replay.movements) + table_differences(
+        session, SettlementBalance, replay.balances
+    )

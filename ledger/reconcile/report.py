@@ -1,0 +1,109 @@
+"""What a comparison found: rules with names, and their differences as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
+
+from ledger.models import Base
+
+Key = tuple[Any, ...]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule that books and chain must agree on, and where they do not."""
+
+    name: str
+    differences: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the rule holds."""
+        return not self.differences
+
+
+@dataclass(frozen=True)
+class Report:
+    """All rules at one block."""
+
+    block: int
+    """The last block that the mirror has read; the chain was asked as of it."""
+    rules: tuple[Rule, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every rule holds."""
+        return all(rule.ok for rule in self.rules)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``reconcile --json`` prints."""
+        return {
+            "block": self.block,
+            "rules": [
+                {"name": rule.name, "ok": rule.ok, "differences": list(rule.differences)}
+                for rule in self.rules
+            ],
+        }
+
+
+def table_differences(
+    session: Session, model: type[Base], expected: Mapping[Key, Row]
+) -> list[str]:
+    """Compare every row of a table with what it should hold, column by column.
+
+    Parameters
+    ----------
+    model
+        The table.
+    expected
+        By primary key: the columns that are compared, by attribute name.
+
+    Returns
+    -------
+    list of str
+        A sentence for each row that is missing, unexpected or different.
+    """
+    mapper = inspect(model)
+    keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+    columns = next(iter(expected.values())).keys() if expected else ()
+    names = [*keys, *(name for name in columns if name not in keys)]
+    query = select(*(getattr(model, name) for name in names))
+    stored = {
+        tuple(row[: len(keys)]): dict(zip(names, row, strict=True))
+        for row in session.execute(query)
+    }
+    return compare(model.__tablename__, stored, expected)
+
+
+def compare(what: str, stored: Mapping[Key, Row], expected: Mapping[Key, Row]) -> list[str]:
+    """Return a sentence for each row that is missing, unexpected or different."""
+    found = [f"{what} {named(key)}: the row is missing" for key in expected if key not in stored]
+    found += [
+        f"{what} {named(key)}: no such thing on chain" for key in stored if key not in expected
+    ]
+    for key, row in expected.items():
+        for name, value in row.items():
+            held = stored[key][name] if key in stored else value
+            if held != value:
+                found.append(f"{what} {named(key)}: {name} is {held}, the chain says {value}")
+    return found
+
+
+def unequal(what: str, held: Iterable[Any], says: Sequence[Any], names: Sequence[str]) -> list[str]:
+    """Return a sentence for each of several numbers that differs from what the chain says."""
+    return [
+        f"{what}: {name} is {mine}, the chain says {theirs}"
+        for name, mine, theirs in zip(names, held, says, strict=True)
+        if mine != theirs
+    ]
+
+
+def named(key: Key) -> str:
+    """Return a primary key as text."""
+    return "/".join(str(part) for part in key)

@@ -1,0 +1,256 @@
+"""Rules of transactions: every row is what its receipt says, and every intent what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from eth_utils.crypto import keccak
+from sqlalchemy import select
+
+from ledger.chain.client import Receipt, TransactionInfo
+from ledger.chain.contracts import decode_call, selector_names
+from ledger.chain.failures import failure_of
+from ledger.models import (
+    BlockchainTransaction,
+    ChainAttempt,
+    ChainInclusion,
+    ChainIntent,
+    ChainNonceLane,
+)
+from ledger.models.blockchain import TransactionStatus
+from ledger.models.mirror import IntentState
+from ledger.reconcile.books import Books, block_time
+from ledger.reconcile.report import compare, table_differences, unequal
+
+_SCANNED_BLOCKS = 512
+"""So many of the last blocks are read whole, to find a transaction that left no event and no row."""
+_ERROR_LENGTH_MAX = 500
+
+
+@dataclass(frozen=True)
+class _Mined:
+    """A transaction with its receipt and the time of its block."""
+
+    transaction: TransactionInfo
+    receipt: Receipt
+    at: datetime
+
+
+def transactions(books: Books) -> list[str]:
+    """Every transaction has the status, function, parameters, gas and block of its receipt."""
+    rows = {row.tx_hash: row for row in books.session.scalars(select(BlockchainTransaction))}
+    attempts = {row.tx_hash: row for row in books.session.scalars(select(ChainAttempt))}
+    mined = _mined(books, list(rows))
+    found = []
+    inclusions = {}
+    for tx_hash, row in rows.items():
+        item = mined.get(tx_hash)
+        attempt = attempts.get(tx_hash)
+        if item is None:
+            found += _unmined(row, attempt)
+            continue
+        contract, expected = _expected_call(books, item, attempt)
+        final = item.receipt.block_number <= books.final
+        failed = item.receipt.status != 1
+        status = TransactionStatus.FAILED if failed else TransactionStatus.CONFIRMED
+        expected |= {
+            "gas_used": item.receipt.gas_used,
+            "gas_price": item.receipt.effective_gas_price,
+            "status": status if final else TransactionStatus.PENDING,
+            "confirmed_at": item.at if final else None,
+        }
+        if attempt is None:
+            expected["created_at"] = item.at
+        held = [getattr(row, name) for name in expected]
+        found += unequal(
+            f"blockchain_transactions {tx_hash}", held, list(expected.values()), list(expected)
+        )
+        reason = (
+            failure_of(books.client, contract, item.transaction, item.receipt) if failed else None
+        )
+        inclusions[(tx_hash,)] = {
+            "block_number": item.receipt.block_number,
+            "block_hash": item.receipt.block_hash,
+            "tx_index": item.receipt.tx_index,
+            "sender": item.receipt.sender,
+            "nonce": item.transaction.nonce,
+            "intent_key": attempt.intent_key if attempt else None,
+            "error": reason[:_ERROR_LENGTH_MAX] if reason else None,
+        }
+    found += table_differences(books.session, ChainInclusion, inclusions)
+    return found + _missing(books, rows)
+
+
+def intents(books: Books) -> list[str]:
+    """Every intent was sent as it was planned, once, and is what its transaction became."""
+    session = books.session
+    rows = session.scalars(select(ChainIntent)).all()
+    by_intent: dict[str, list[ChainAttempt]] = {}
+    found = []
+    for attempt in session.scalars(select(ChainAttempt).order_by(ChainAttempt.ordinal)):
+        by_intent.setdefault(attempt.intent_key, []).append(attempt)
+        if "0x" + keccak(hexstr=attempt.raw_transaction).hex() != attempt.tx_hash:
+            found.append(f"chain_attempts {attempt.tx_hash}: the raw transaction has another hash")
+    sent = [item.tx_hash for items in by_intent.values() for item in items]
+    mined = _mined(books, sent)
+    for row in rows:
+        hashes = [item.tx_hash for item in by_intent.get(row.key, [])]
+        found += _intent(books, row, [mined[item] for item in hashes if item in mined], hashes)
+    lanes = {
+        (lane.chain_id, lane.address): lane.next_nonce
+        for lane in session.scalars(select(ChainNonceLane))
+    }
+    for row in rows:
+        if row.nonce is not None and lanes.get((row.chain_id, row.sender_address), 0) <= row.nonce:
+            found.append(
+                f"chain_nonce_lanes {row.sender_address}: nonce {row.nonce} would be given out again"
+            )
+    return found
+
+
+def _intent(
+    books: Books, row: ChainIntent, mined: Sequence[_Mined], hashes: Sequence[str]
+) -> list[str]:
+    what = f"intent {row.key} ({row.function_name})"
+    found = []
+    if row.chain_id != books.deployment.chain_id:
+        found.append(f"{what}: chain_id {row.chain_id} is not the deployment's")
+    if len(mined) > 1:
+        found.append(f"{what}: {len(mined)} of its transactions are on chain")
+    for item in mined:
+        found += unequal(
+            what,
+            (row.call_data, row.contract_address, row.sender_address, row.nonce, row.tx_hash),
+            (
+                item.transaction.input,
+                item.transaction.to,
+                item.transaction.sender,
+                item.transaction.nonce,
+                item.transaction.hash,
+            ),
+            ("call_data", "contract_address", "sender_address", "nonce", "tx_hash"),
+        )
+        final = item.receipt.block_number <= books.final
+        outcome = IntentState.CONFIRMED if item.receipt.status == 1 else IntentState.FAILED
+        found += unequal(
+            what,
+            (row.state, row.block_number, row.confirmed_at, row.error is None),
+            (
+                outcome if final else IntentState.SUBMITTED,
+                item.receipt.block_number if final else None,
+                item.at if final else None,
+                not final or item.receipt.status == 1,
+            ),
+            ("state", "block_number", "confirmed_at", "whether it has no error"),
+        )
+    found += _call_of_intent(what, row)
+    if not mined and hashes and row.state is not IntentState.SUBMITTED and not _adopted(books, row):
+        found.append(f"{what}: {row.state.value}, but no transaction of it is on chain")
+    if not hashes and row.state in (IntentState.SUBMITTED,):
+        found.append(f"{what}: submitted, but nothing was signed")
+    if not hashes and row.state is IntentState.CONFIRMED and not _adopted(books, row):
+        found.append(f"{what}: confirmed, but nothing was sent and the chain does not know its key")
+    return found
+
+
+def _adopted(books: Books, row: ChainIntent) -> bool:
+    """Return whether the chain holds the intent's key though these books forgot the sending."""
+    issued = {batch["key"] for batch in books.replay.batches.values()}
+    return row.key in issued or row.key in books.replay.settled
+
+
+def _call_of_intent(what: str, row: ChainIntent) -> list[str]:
+    for contract in ("CarbonCredit", "VppSettlement", "TestCurrency"):
+        call = decode_call(contract, row.call_data)
+        if call is not None and call.function == row.function_name:
+            if call.parameters == row.parameters:
+                return []
+            return [f"{what}: parameters are not those of its call data"]
+    return [f"{what}: its call data is no call of {row.function_name}"]
+
+
+def _unmined(row: BlockchainTransaction, attempt: ChainAttempt | None) -> list[str]:
+    what = f"blockchain_transactions {row.tx_hash}"
+    if attempt is None:
+        return [f"{what}: no such transaction on chain, and none of ours"]
+    blank = (row.gas_used, row.gas_price)
+    if row.status is TransactionStatus.CONFIRMED or blank != (None, None):
+        return [f"{what}: {row.status.value}, but it is in no block"]
+    return []
+
+
+def _expected_call(
+    books: Books, item: _Mined, attempt: ChainAttempt | None
+) -> tuple[str | None, dict[str, Any]]:
+    """Return which contract a transaction calls, and what its row says of the call."""
+    created = {
+        contract.tx_hash.lower(): contract
+        for contract in books.deployment.contracts.values()
+        if contract.tx_hash
+    }.get(item.transaction.hash)
+    if created is not None:
+        return created.name, {
+            "contract_address": created.address,
+            "function_name": "constructor",
+            "parameters": dict(created.constructor),
+        }
+    names = {contract.address: contract.name for contract in books.deployment.contracts.values()}
+    name = names.get(item.transaction.to or "")
+    address = item.transaction.to or item.receipt.contract_address
+    if name is None and attempt is not None:
+        # A contract of somebody else's, such as the currency: the row says what the intent did.
+        intent = books.session.get(ChainIntent, attempt.intent_key)
+        assert intent is not None  # a foreign key says so
+        return None, {
+            "contract_address": address,
+            "function_name": intent.function_name,
+            "parameters": intent.parameters,
+        }
+    decoded = decode_call(name, item.transaction.input) if name else None
+    function = decoded.function if decoded else None
+    if decoded is None and name is not None:
+        function = selector_names(name).get(item.transaction.input[:10].lower())
+    return name, {
+        "contract_address": address,
+        "function_name": function,
+        "parameters": decoded.parameters if decoded else None,
+    }
+
+
+def _mined(books: Books, hashes: Sequence[str]) -> dict[str, _Mined]:
+    """Return the transactions that stand in blocks up to the mirror's, by hash."""
+    receipts = {
+        receipt.tx_hash: receipt
+        for receipt in books.client.receipts(hashes)
+        if receipt is not None and receipt.block_number <= books.block
+    }
+    numbers = sorted({receipt.block_number for receipt in receipts.values()})
+    times = {
+        header.number: block_time(header)
+        for header in books.client.blocks(numbers)
+        if header is not None
+    }
+    return {
+        transaction.hash: _Mined(
+            transaction, receipts[transaction.hash], times[receipts[transaction.hash].block_number]
+        )
+        for transaction in books.client.transactions(list(receipts))
+        if transaction is not None
+    }
+
+
+def _missing(books: Books, rows: Mapping[str, BlockchainTransaction]) -> list[str]:
+    """Return the transactions to our contracts that have no row."""
+    addresses = {contract.address for contract in books.deployment.contracts.values()}
+    wanted = {event.log.tx_hash for event in books.events}
+    first = max(books.deployment.deployed_block, books.block - _SCANNED_BLOCKS + 1)
+    for block in books.client.blocks_with_transactions(range(first, books.block + 1)):
+        if block is not None:
+            wanted |= {item.hash for item in block[1] if item.to in addresses}
+    stored = {(tx_hash,): {"tx_hash": tx_hash} for tx_hash in rows if tx_hash in wanted}
+    return compare(
+        "blockchain_transactions", stored, {(item,): {"tx_hash": item} for item in sorted(wanted)}
+    )
