@@ -1,0 +1,167 @@
+"""The commands that speak to a chain, in the order of the work, on a real node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger.chain.signers import anvil_address
+from tests.cli.conftest import READINGS, SITE, TRADES, Ended, Program
+from tests.support.chain import TestChain
+from tests.support.mirror import running_chain
+
+JANUARY = ("--project", "lab-wind", "--from", "2014-01-01", "--to", "2014-02-01")
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[TestChain]:
+    """A node with the contracts; the market has 100.00 in the escrow."""
+    with running_chain() as chain:
+        chain.deposit("market", 10_000)
+        yield chain
+
+
+@pytest.fixture(scope="module")
+def program(
+    chain: TestChain, park_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Program:
+    """The program in a folder with a park, its readings and a trade, on that chain."""
+    program = Program(tmp_path_factory.mktemp("chain"))
+    program.environ |= program.with_settings(
+        {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "finality": "0"}
+    )
+    program.write("local.json", chain.deployment_text())
+    program.write("site.toml", SITE.replace("0x" + "2" * 40, "anvil:6"))
+    # Ten minutes at 600 kW and ten at 1200.5 kW, on ten days: 3000.83 kWh, 1299.06 kg.
+    lines = [
+        f"2014-01-{day:02d}{line[10:]}"
+        for day in range(1, 11)
+        for line in READINGS.splitlines()[1:]
+    ]
+    program.write("readings.csv", "time,power\n" + "\n".join(lines) + "\n")
+    program.write("trades.csv", TRADES)
+    for words in (
+        ("db", "upgrade"),
+        ("site", "apply", "site.toml"),
+        ("import", "--site", "lab", "--source", "scada", "readings.csv"),
+        ("trades", "import", "trades.csv"),
+    ):
+        good(program(*words))
+    return program
+
+
+def good(ended: Ended) -> Ended:
+    """Check that the program did what it was asked for."""
+    assert ended.code == 0, ended.out + ended.err
+    assert ended.err == ""
+    return ended
+
+
+@pytest.fixture(scope="module")
+def issued(program: Program) -> Program:
+    """The program after the reductions of January were issued."""
+    good(program("chain", "register", "--project", "lab-wind"))
+    before = good(program("reductions", *JANUARY, "--json")).json()
+    assert (before["net_kwh"], before["issued_kg"]) == ("3000.833333333", "1299")
+    dry = good(program("credits", "issue", *JANUARY, "--dry-run", "--json")).json()
+    assert [item["issued_kg"] for item in dry["issuances"]] == ["1299"]
+    assert good(program("credits", "list", "--json")).json()["credits"] == []
+    (row,) = good(program("credits", "issue", *JANUARY, "--json")).json()["issuances"]
+    assert (row["serials"], row["state"]) == ("lab-wind-2014-1-1-1299", "confirmed")
+    return program
+
+
+def test_a_period_is_issued_once(issued: Program) -> None:
+    again = issued("credits", "issue", *JANUARY)
+    assert again.code in (1, 2)
+    again.one_line()
+
+
+def test_credits_are_listed_shown_and_retired(issued: Program) -> None:
+    listed = good(issued("credits", "list", "--json")).json()
+    (credit,) = listed["credits"]
+    assert (credit["credit_id"], credit["amount"]) == ("lab-wind-2014-1-1-1299", "1.299")
+    assert (credit["final"], listed["more"]) == (True, False)
+    retire = ("credits", "retire", credit["credit_id"], "--amount", "300", "--beneficiary", "Bo")
+    dry = good(issued(*retire, "--reason", "tests", "--dry-run", "--json")).json()
+    assert dry["dry_run"] is True
+    done = good(issued(*retire, "--reason", "tests", "--json")).json()
+    assert done["retirement"]["serials"] == "1-300"
+    rows = good(issued("credits", "list", "--json")).json()["credits"]
+    assert [(row["credit_id"], row["status"]) for row in rows] == [
+        ("lab-wind-2014-1-1-300", "retired"),
+        ("lab-wind-2014-1-301-1299", "active"),
+    ]
+    assert len(good(issued("credits", "list", "--limit", "1", "--json")).json()["credits"]) == 1
+    one = good(issued("credits", "list", "--status", "retired", "--json")).json()["credits"]
+    assert [row["amount_kg"] for row in one] == ["300"]
+    shown = good(issued("credits", "show", "lab-wind-2014-1-1-300", "--json")).json()
+    assert (shown["retirement"]["beneficiary"], shown["batch"]["issued_kg"]) == ("Bo", "1299")
+    parted = issued("credits", "show", "lab-wind-2014-1-1-1299", "--json")
+    assert parted.code == 2
+    assert parted.json()["error"]["credits"] == [row["credit_id"] for row in rows]
+    much = issued(
+        "credits",
+        "retire",
+        "lab-wind-2014-1-301-1299",
+        "--amount",
+        "1000",
+        *retire[-2:],
+        "--reason",
+        "x",
+    )
+    assert much.code in (1, 2)
+    much.one_line()
+
+
+def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
+    dry = good(issued("settle", "run", "--dry-run", "--json")).json()
+    assert dry["pending"] == {"spot": 1}
+    assert good(issued("settle", "status", "--json")).json()["batches"] == []
+    done = good(issued("settle", "run", "--no-wait", "--json")).json()
+    (batch,) = done["batches"]
+    assert batch["state"] == "planned"  # sent, and the mirror has not read it yet
+    assert batch["batch_key"] == done["planned"][0]
+    assert batch["nets_cents"] == {"0x" + "1" * 40: "4210", anvil_address(6): "-4210"}
+    good(issued("index", "run", "--until", "head"))
+    # The window of this chain is a second, and its time stands still between transactions.
+    chain.client.request("anvil_mine", ["0x2", "0x2"])
+    final = good(issued("settle", "run", "--json"))
+    assert final.json()["planned"] == []
+    status = good(issued("settle", "status", "--json")).json()
+    assert ([row["state"] for row in status["batches"]], status["pending"]) == (["finalized"], {})
+    assert good(issued("status", "--json")).json()["trades"]["executed"] == 1
+
+
+def test_the_mirror_says_how_far_it_has_come(issued: Program, chain: TestChain) -> None:
+    chain.mine(3)
+    head = chain.client.block_number()
+    behind = good(issued("index", "status", "--json")).json()
+    assert (behind["head"], behind["behind"] >= 3) == (head, True)
+    run = good(issued("index", "run", "--until", str(head - 1), "--json")).json()
+    assert run["block"] >= head - 1
+    run = good(issued("index", "run", "--until", "head", "--json")).json()
+    assert (run["block"], run["head"], run["network"]) == (head, head, "local")
+    assert good(issued("index", "status", "--json")).json()["behind"] == 0
+    beyond = issued("index", "run", "--until", str(head + 1000))
+    assert beyond.code == 3
+    assert f"the chain ends at block {head}" in beyond.one_line()
+
+
+def test_the_doctor_is_content(issued: Program) -> None:
+    checks = good(issued("doctor", "--json")).json()["checks"]
+    assert {item["name"] for item in checks if not item["ok"]} == set()
+    assert {item["name"] for item in checks if item["verdict"] == "ok"} >= {
+        "node",
+        "chain",
+        "schema",
+    }
+
+
+def test_books_and_chain_agree(issued: Program) -> None:
+    report = good(issued("reconcile", "--json")).json()
+    assert set(report) == {"block", "rules"}
+    assert all(rule["ok"] and rule["differences"] == [] for rule in report["rules"])
+    assert "NO" not in good(issued("reconcile")).out
