@@ -214,6 +214,24 @@ def test_another_chain(lied_to: Indexer, liar: LyingNode, sqlite_db: Database) -
     assert dump(sqlite_db) == before
 
 
+def test_a_final_block_of_another_fork_confirms_nothing(
+    lied_to: Indexer, liar: LyingNode, chain: TestChain, sqlite_db: Database
+) -> None:
+    chain.mine()
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_getBlockByNumber" and params[0] == "finalized":
+            return {**result, "hash": "0x" + "ab" * 32}
+        return result
+
+    liar.tamper = tamper
+    mirror = Indexer(sqlite_db, ChainClient(liar.rpc_url), chain.deployment)
+    assert mirror.run_until("head").final == 0
+    assert liar.lies > 0
+    liar.tamper = None
+    assert mirror.run_until("head").final == chain.client.block_number() - 2
+
+
 def test_an_unknown_event_of_ours_stops_the_mirror(
     chain: TestChain, mirror: Indexer, sqlite_db: Database, fresh_dump: Callable[..., Any]
 ) -> None:

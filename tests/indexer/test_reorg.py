@@ -195,6 +195,33 @@ def test_a_node_that_is_catching_up_is_waited_for(chain: TestChain, sqlite_db: D
     assert rows(sqlite_db, "chain_cursor", "block_hash") == [(chain.head_hash(),)]
 
 
+def test_a_reorganisation_of_everything_on_both_databases(
+    chain: TestChain, db: Database, fresh_dump: Callable[[str | int], Dump]
+) -> None:
+    mirror = Indexer(db, chain.client, chain.deployment, 64)
+    chain.issue(1000, 0)
+    chain.deposit("market", 90_000)
+    chain.deposit("buyer", 90_000)
+    mirror.run_until("head")
+    second = chain.issue(70, 1)
+    chain.transfer_batch("owner", "buyer", [(BATCH, 400), (second, 70)])
+    chain.retire("buyer", BATCH, 100)
+    chain.cancel("owner", BATCH, 9)
+    packed, _ = chain.propose([trade(1, "market", "owner", 1000, 250_000)])
+    chain.finalize(1, packed)
+    chain.withdraw("buyer", 90_000)
+    chain.act("pauser", CREDIT, "suspend", [BATCH])
+    chain.act("registrar", CREDIT, "registerProject", [1, _owner(), "second"])
+    mirror.run_until("head")
+    assert dump(db) == fresh_dump(64)
+    chain.reorganise(
+        10, [(chain.transaction("owner", CREDIT, "cancel", [b"k" * 32, BATCH, 5, ""]), 4)]
+    )
+    assert mirror.tick().rewound_blocks == 10
+    mirror.run_until("head")
+    assert dump(db) == fresh_dump(64)
+
+
 def test_every_mirrored_table_is_rewound() -> None:
     """A table of the mirror that no function rewinds would keep rows of a lost fork."""
     text = " ".join(f"{step.__name__} {step.__doc__}" for step in REWINDS)

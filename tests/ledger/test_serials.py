@@ -1,0 +1,105 @@
+"""Serials: every kilogram in exactly one run, against a model that moves kilograms one by one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.serials import (
+    Run,
+    RunStatus,
+    Taken,
+    active_run,
+    credit_id,
+    partition,
+    site_and_ordinal,
+    vintage_of,
+)
+
+ACTIVE, RETIRED, CANCELLED = RunStatus.ACTIVE, RunStatus.RETIRED, RunStatus.CANCELLED
+
+
+def test_a_hundred_split_at_twenty_five() -> None:
+    """Two registries in the field make 26 + 74 of it."""
+    runs = partition(100, [Taken(1, 25, 7)], [])
+    assert runs == (Run(1, 25, RETIRED, 7), Run(26, 100, ACTIVE))
+    assert [run.amount_kg for run in runs] == [25, 75]
+
+
+def test_from_both_ends_until_nothing_is_left() -> None:
+    runs = partition(10, [Taken(4, 2, 2), Taken(1, 3, 1)], [Taken(6, 2), Taken(8, 3)])
+    assert runs == (
+        Run(1, 3, RETIRED, 1),
+        Run(4, 5, RETIRED, 2),
+        Run(6, 7, CANCELLED),
+        Run(8, 10, CANCELLED),
+    )
+    assert active_run(10, 5, 5) is None
+
+
+def test_a_whole_batch() -> None:
+    assert partition(1, [], []) == (Run(1, 1, ACTIVE),)
+    assert partition(1, [Taken(1, 1, 1)], []) == (Run(1, 1, RETIRED, 1),)
+
+
+@pytest.mark.parametrize(
+    ("issued", "retirements", "cancellations", "reason"),
+    [
+        (10, [Taken(2, 3, 1)], [], "serial 1 should come next, found 2"),
+        (10, [Taken(1, 3, 1), Taken(3, 2, 2)], [], "serial 4 should come next, found 3"),
+        (10, [], [Taken(8, 2)], "serial 9 should come next, found 8"),
+        (10, [Taken(1, 6, 1)], [Taken(6, 5)], "6 kg retired and 5 kg cancelled of 10 kg issued"),
+        (10, [Taken(1, 0, 1)], [], "of nothing"),
+        (0, [], [Taken(1, -1)], "of nothing"),
+    ],
+)
+def test_pieces_that_do_not_fit(
+    issued: int, retirements: list[Taken], cancellations: list[Taken], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        partition(issued, retirements, cancellations)
+
+
+@given(
+    issued=st.integers(1, 400),
+    pieces=st.lists(st.tuples(st.booleans(), st.integers(1, 60)), max_size=30),
+    order=st.randoms(use_true_random=False),
+)
+def test_every_kilogram_has_one_fate(issued: int, pieces: list[tuple[bool, int]], order) -> None:  # type: ignore[no-untyped-def]
+    fate = dict.fromkeys(range(1, issued + 1), ACTIVE)
+    retirements: list[Taken] = []
+    cancellations: list[Taken] = []
+    for is_retirement, kg in pieces:
+        left = sorted(serial for serial, now in fate.items() if now is ACTIVE)
+        if len(left) < kg:
+            continue
+        chosen = left[:kg] if is_retirement else left[-kg:]
+        fate.update(dict.fromkeys(chosen, RETIRED if is_retirement else CANCELLED))
+        piece = Taken(chosen[0], kg, len(retirements) + 1 if is_retirement else None)
+        (retirements if is_retirement else cancellations).append(piece)
+    order.shuffle(retirements)
+    order.shuffle(cancellations)
+    runs = partition(issued, retirements, cancellations)
+    found = {serial: run.status for run in runs for serial in range(run.first, run.last + 1)}
+    assert found == fate
+    assert sum(run.amount_kg for run in runs) == issued == len(found)
+    assert {run.retirement_id for run in runs if run.status is RETIRED} == {
+        piece.retirement_id for piece in retirements
+    }
+
+
+def test_names() -> None:
+    assert credit_id("lhb-wind", 2014, 1, 1, 123_851) == "lhb-wind-2014-1-1-123851"
+    assert site_and_ordinal(3 << 32 | 7) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "year"),
+    [
+        (1_388_530_800, 2014),  # 2013-12-31T23:00Z, midnight of 2014-01-01 in Paris
+        (1_388_505_600, 2014),  # 2013-12-31T16:00Z, midnight of 2014-01-01 in Beijing
+        (1_388_552_400, 2014),  # 2014-01-01T05:00Z, midnight of 2014-01-01 in New York
+        (1_388_444_400, 2013),  # 2013-12-30T23:00Z, midnight of 2013-12-31 in Paris
+    ],
+)
+def test_vintage_of_a_local_midnight(start_s: int, year: int) -> None:
+    assert vintage_of(start_s) == year
