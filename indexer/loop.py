@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, TypeVar
 
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
@@ -17,32 +16,23 @@ from sqlalchemy.orm import Session
 from indexer import cursor as cursors
 from indexer import finality as finalities
 from indexer import reorg
-from indexer.creditlog import CreditLog
 from indexer.cursor import Cursor, Overtaken
-from indexer.handlers import apply, require_complete
-from indexer.rows import Rows
-from indexer.watch import Watch
-from indexer.window import Doubt, Window, block_time, read_window
+from indexer.handlers import require_complete
+from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader, block_row, write_range
+from indexer.window import Window
 from ledger.chain import deployment as contracts_book
-from ledger.chain import intents, transactions
 from ledger.chain.book import Deployment
 from ledger.chain.client import BlockHeader, ChainClient, RpcError
 from ledger.chain.contracts import VppSettlement
-from ledger.chain.events import SETTLEMENT, DecodedEvent
-from ledger.chain.layout import json_safe
+from ledger.chain.events import SETTLEMENT
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown, MirrorStopped, WrongChain
-from ledger.models import ChainBlock, ChainEvent
+from ledger.models import ChainBlock
 from ledger.models.types import ValueRefused
 
 _T = TypeVar("_T")
-_RANGE_BLOCKS_MAX = 512
-_RANGE_EVENTS_WANTED = 4_000
-"""A range that brought more is followed by a smaller one."""
-_READS_MAX = 5
-"""So often is a range read again before a doubt becomes a stop."""
-_DOUBT_PAUSE_S = 0.05
 _BACK_OFF_S_MAX = 15.0
+_DOUBLINGS_MAX = 12
 
 
 @dataclass(frozen=True)
@@ -86,6 +76,8 @@ class Indexer:
         When a block is final: ``"finalized"`` as the node says, or a number of blocks.
     poll_s
         How long ``follow`` waits at the head, in seconds.
+    range_blocks_max
+        Blocks that are read and written at once, at most.
 
     Raises
     ------
@@ -100,6 +92,7 @@ class Indexer:
         deployment: Deployment,
         finality: str | int = finalities.FINALIZED,
         poll_s: float = 0.25,
+        range_blocks_max: int = RANGE_BLOCKS_MAX,
     ) -> None:
         require_complete([item.name for item in deployment.mirrored])
         self._db = db
@@ -107,8 +100,7 @@ class Indexer:
         self._deployment = deployment
         self._finality = int(finality) if str(finality).isdigit() else finality
         self._poll_s = poll_s
-        self._watch = Watch(deployment)
-        self._range_blocks = _RANGE_BLOCKS_MAX
+        self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None
 
     # -------------------------------------------------------------------- running
@@ -175,7 +167,8 @@ class Indexer:
                 raise
             except (DependencyDown, RpcError) as error:
                 failures += 1
-                pause = min(self._poll_s * 2**failures, _BACK_OFF_S_MAX) * random.uniform(0.5, 1.0)
+                doubled = self._poll_s * 2 ** min(failures, _DOUBLINGS_MAX)
+                pause = min(doubled, _BACK_OFF_S_MAX) * random.uniform(0.5, 1.0)
                 if on_trouble is not None:
                     on_trouble(error, pause)
                 stop.wait(pause)
@@ -197,7 +190,7 @@ class Indexer:
                 return self._take_back(cursor, head)
             report = TickReport(head.number, cursor.block_number, cursor.final_number)
             if head.number > cursor.block_number:
-                window = self._read(cursor, head.number)
+                window = self._ranges.read(cursor, head.number)
                 cursor = self._write(cursor, window)
                 report = replace(
                     report,
@@ -248,7 +241,7 @@ class Indexer:
 
         def begin(session: Session) -> None:
             cursors.create(session, cursor)
-            session.connection().execute(insert(ChainBlock), [_block_row(header)])
+            session.connection().execute(insert(ChainBlock), [block_row(header)])
 
         with suppress(IntegrityError):  # another mirror began at the same moment
             self._db.run(begin)
@@ -287,56 +280,6 @@ class Indexer:
             rewound_blocks=cursor.block_number - ancestor.number,
         )
 
-    def _read(self, cursor: Cursor, head: int) -> Window:
-        """Read the next range; shorter when the node refuses it, again when its answers disagree."""
-        with self._db.read() as session:
-            log = CreditLog.load(session, cursor.block_number)
-            open_hashes = {item.tx_hash for item in intents.open_attempts(session, cursor.chain_id)}
-        doubts = 0
-        while True:
-            first = cursor.block_number + 1
-            last = min(head, cursor.block_number + self._range_blocks)
-            try:
-                window = read_window(
-                    self._client, self._watch, cursor.block_hash, first, last, open_hashes
-                )
-                end = log.check(window.events)
-                if last == head:
-                    end.compare(self._client, self._deployment.credit.address, window.last.hash)
-            except RpcError:
-                if self._range_blocks == 1:
-                    raise
-                self._range_blocks = max(1, self._range_blocks // 2)
-                continue
-            except Doubt as doubt:
-                doubts += 1
-                if doubts < _READS_MAX:
-                    time.sleep(_DOUBT_PAUSE_S * doubts)
-                    continue
-                self._stop_or_wait(cursor, first, last, doubt)
-            self._adapt(len(window.events))
-            return window
-
-    def _stop_or_wait(self, cursor: Cursor, first: int, last: int, doubt: Doubt) -> NoReturn:
-        """End a tick whose range stays doubtful."""
-        with self._db.read() as session:
-            if cursors.load(session, cursor.network) != cursor:
-                raise Overtaken
-        tip = self._client.block(cursor.block_number)
-        if tip is None or tip.hash != cursor.block_hash:
-            raise DependencyDown(
-                "the chain moved while it was read; trying again", code="node-moving"
-            )
-        raise MirrorStopped(
-            f"blocks {first} to {last} were read {_READS_MAX} times and do not fit together: {doubt}"
-        )
-
-    def _adapt(self, events: int) -> None:
-        if events > _RANGE_EVENTS_WANTED:
-            self._range_blocks = max(1, self._range_blocks // 2)
-        elif events * 2 < _RANGE_EVENTS_WANTED:
-            self._range_blocks = min(_RANGE_BLOCKS_MAX, self._range_blocks * 2)
-
     def _write(self, cursor: Cursor, window: Window) -> Cursor:
         """Write a range and move the cursor, in one transaction."""
         if any(event.contract == SETTLEMENT for event in window.events):
@@ -344,22 +287,7 @@ class Indexer:
 
         def write(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, window.last)
-            connection = session.connection()
-            connection.execute(
-                insert(ChainBlock),
-                [_block_row(header) for header in window.headers],
-            )
-            transactions.record_included(session, window.transactions)
-            if window.events:
-                connection.execute(
-                    insert(ChainEvent),
-                    [_event_row(event) for event in window.events],
-                )
-            times = {header.number: block_time(header) for header in window.headers}
-            rows = Rows(session, times, self._units_per_cent or 0)
-            for event in window.events:
-                apply(event, rows)
-            rows.write()
+            write_range(session, window, self._units_per_cent or 0)
             return moved
 
         try:
@@ -392,25 +320,3 @@ class Indexer:
             address = self._deployment.settlement.address
             self._units_per_cent = VppSettlement(self._client, address).units_per_cent()
         return self._units_per_cent
-
-
-def _block_row(header: BlockHeader) -> dict[str, object]:
-    return {
-        "number": header.number,
-        "hash": header.hash,
-        "parent_hash": header.parent_hash,
-        "block_time": block_time(header),
-    }
-
-
-def _event_row(event: DecodedEvent) -> dict[str, object]:
-    return {
-        "block_number": event.log.block_number,
-        "log_index": event.log.log_index,
-        "tx_hash": event.log.tx_hash,
-        "contract_address": event.log.address,
-        "event_name": event.name,
-        "args": json_safe(event.values),
-        "seq": event.values.get("seq") if event.record is not None else None,
-        "head": event.values.get("head") if event.record is not None else None,
-    }

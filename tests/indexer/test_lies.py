@@ -129,7 +129,7 @@ def test_nothing_doubtful_is_written(
     lie: Tamper,
     reason: str,
 ) -> None:
-    monkeypatch.setattr("indexer.loop._DOUBT_PAUSE_S", 0)
+    monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
     liar.tamper = lie
     with pytest.raises(TruetonneError, match=reason):
         lied_to.run_until("head")
@@ -161,7 +161,7 @@ def test_a_passing_doubt_is_read_again(
 def test_a_changed_event_breaks_the_numbered_log(
     lied_to: Indexer, liar: LyingNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.loop._DOUBT_PAUSE_S", 0)
+    monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
 
     def change(log: dict[str, Any]) -> dict[str, Any]:
         return {**log, "data": log["data"].replace(b"year 2015".hex(), b"year 2016".hex())}

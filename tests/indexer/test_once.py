@@ -97,9 +97,8 @@ def test_several_mirrors_on_one_database(chain: TestChain, db: Database, fresh_d
         own = Database(db.url.render_as_string(hide_password=False))
         client = ChainClient(chain.client.rpc_url)
         try:
-            mirror = Indexer(own, client, chain.deployment, DEPTH)
-            mirror._range_blocks = 3  # many ranges to collide on
-            mirror._adapt = lambda events: None  # type: ignore[method-assign]
+            # Many ranges to collide on.
+            mirror = Indexer(own, client, chain.deployment, DEPTH, range_blocks_max=3)
             start.wait()
             mirror.run_until("head", on_tick=reports.append)
         except BaseException as error:
@@ -128,9 +127,8 @@ from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.db import Database
 url, rpc, deployment = sys.argv[1:]
-mirror = Indexer(Database(url), ChainClient(rpc), Deployment.load(Path(deployment)), 64, poll_s=0.01)
-mirror._range_blocks = 2
-mirror._adapt = lambda events: None
+book = Deployment.load(Path(deployment))
+mirror = Indexer(Database(url), ChainClient(rpc), book, 64, poll_s=0.01, range_blocks_max=2)
 print("ready", flush=True)
 mirror.follow(threading.Event())
 """
