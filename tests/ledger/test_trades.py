@@ -1,0 +1,300 @@
+"""Trade files: every refusal by line and column, good rows kept, nothing twice."""
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from ledger.db import Database
+from ledger.errors import BadInput
+from ledger.models import VppDefinition, VppTradingRecord
+from ledger.models.trading import TradeStatus
+from ledger.settlement.trades import COLUMNS, TradesReport, as_json, import_trades
+from tests.support.plant import SITE, apply
+
+TRADING = """
+[[vpp]]
+code = "vpp-1"
+name = "First"
+total_capacity = "100"
+account = "anvil:4"
+
+[[strategy]]
+vpp = "vpp-1"
+name = "hourly"
+type = "load_following"
+
+[[market]]
+name = "day-ahead"
+account = "anvil:6"
+"""
+HEADER = ",".join(COLUMNS)
+GOOD = [
+    "vpp-1",
+    "hourly",
+    "sell",
+    "285.190",
+    "0.1234",
+    "35.19",
+    "day-ahead",
+    "2014-01-01T01:00:00+01:00",
+]
+
+
+def row(**changes: str) -> str:
+    cells = dict(zip(COLUMNS, GOOD, strict=True)) | changes
+    return ",".join(cells.values())
+
+
+def fill(db: Database) -> Database:
+    """Add a plant and a market, and a plant of somebody else's making that has no account."""
+    apply(db, SITE + TRADING)
+    with db.write() as session:
+        first = session.scalars(select(VppDefinition)).one()
+        copied = {
+            column.key: getattr(first, column.key)
+            for column in VppDefinition.__table__.columns
+            if column.key != "id"
+        }
+        session.add(VppDefinition(**copied | {"vpp_id": "vpp-poor"}))
+    return db
+
+
+@pytest.fixture
+def books(db: Database) -> Database:
+    return fill(db)
+
+
+@pytest.fixture
+def lite(sqlite_db: Database) -> Database:
+    return fill(sqlite_db)
+
+
+def take(
+    db: Database, folder: Path, *lines: str, header: str = HEADER, end: str = "\n"
+) -> TradesReport:
+    file = folder / "trades.csv"
+    file.write_bytes((end.join([header, *lines]) + end).encode())
+    return db.run(lambda session: import_trades(session, file))
+
+
+def stored(db: Database) -> Sequence[VppTradingRecord]:
+    with db.read() as session:
+        return session.scalars(select(VppTradingRecord).order_by(VppTradingRecord.id)).all()
+
+
+def test_a_good_row_is_stored_as_it_says(books: Database, tmp_path: Path) -> None:
+    report = take(books, tmp_path, row())
+    assert (report.read, report.new, report.unchanged, report.rejected) == (1, 1, 0, 0)
+    (record,) = stored(books)
+    assert (record.quantity, record.price) == (Decimal("285.190"), Decimal("0.1234"))
+    assert record.total_value == Decimal("35.19")
+    assert record.trade_time == datetime(2014, 1, 1, tzinfo=UTC)
+    assert record.status is TradeStatus.PENDING
+    assert record.strategy_id is not None and record.settlement_time is None
+
+
+def test_the_same_file_again_changes_nothing(books: Database, tmp_path: Path) -> None:
+    rows = [row(trade_time=f"2014-01-01T{hour:02}:00:00.250+01:00") for hour in range(10)]
+    assert take(books, tmp_path, *rows).new == 10
+    again = take(books, tmp_path, *rows)
+    assert (again.read, again.new, again.unchanged, again.rejected) == (10, 0, 10, 0)
+    assert len(stored(books)) == 10
+
+
+def test_the_same_moment_in_another_zone_is_the_same_trade(lite: Database, tmp_path: Path) -> None:
+    take(lite, tmp_path, row())
+    for written in ("2014-01-01T00:00:00Z", "2013-12-31T19:00:00-05:00", "2014-01-01T00:00+00:00"):
+        assert take(lite, tmp_path, row(trade_time=written)).unchanged == 1
+
+
+def test_a_trade_twice_in_one_file_counts_once(lite: Database, tmp_path: Path) -> None:
+    report = take(lite, tmp_path, row(), row())
+    assert (report.new, report.unchanged) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "column"),
+    [
+        ({"quantity": "285.191", "total_value": "35.19"}, "quantity"),
+        ({"price": "0.1233", "total_value": "35.16"}, "price"),
+    ],
+)
+def test_a_row_that_contradicts_a_stored_one(
+    books: Database, tmp_path: Path, changes: dict[str, str], column: str
+) -> None:
+    take(books, tmp_path, row())
+    report = take(books, tmp_path, row(**changes))
+    assert (report.new, report.rejected) == (0, 1)
+    (error,) = report.errors
+    assert (error.line, error.column) == (2, column)
+    assert "already recorded with quantity 285.190 and price 0.1234" in error.message
+    assert len(stored(books)) == 1
+
+
+REFUSALS: list[tuple[dict[str, str], str, str]] = [
+    ({"vpp": "vpp-2"}, "vpp", "unknown VPP 'vpp-2'"),
+    ({"vpp": ""}, "vpp", "unknown VPP ''"),
+    ({"vpp": "vpp-poor", "strategy": ""}, "vpp", "has no settlement account"),
+    ({"strategy": "daily"}, "strategy", "has no strategy 'daily'"),
+    ({"trade_type": "SELL"}, "trade_type", "'SELL' is neither buy nor sell"),
+    ({"trade_type": ""}, "trade_type", "neither buy nor sell"),
+    ({"quantity": "abc"}, "quantity", "'abc' is not a number"),
+    ({"quantity": ""}, "quantity", "'' is not a number"),
+    ({"quantity": "285.1901"}, "quantity", "more digits than 1/1000"),
+    ({"quantity": "0"}, "quantity", "not above zero"),
+    ({"quantity": "-1"}, "quantity", "the direction stands in trade_type"),
+    ({"quantity": "1000000000"}, "quantity", "does not fit"),
+    ({"quantity": "1e2"}, "quantity", "is not a number"),
+    ({"quantity": "1e999999"}, "quantity", "is not a number"),
+    ({"quantity": "1_000"}, "quantity", "is not a number"),
+    ({"quantity": "١"}, "quantity", "is not a number"),
+    ({"quantity": "NaN"}, "quantity", "is not a number"),
+    ({"quantity": "Infinity"}, "quantity", "is not a number"),
+    ({"quantity": "0." + "1" * 200}, "quantity", "more than 60 digits"),
+    ({"quantity": '"285,190"'}, "quantity", "write digits and a point"),
+    ({"price": "0.12345"}, "price", "more digits than 1/10000"),
+    ({"price": "1000000"}, "price", "does not fit"),
+    ({"total_value": "35.20"}, "total_value", "is not quantity x price = 35.19"),
+    ({"total_value": "-35.19"}, "total_value", "is not quantity x price = 35.19"),
+    ({"total_value": "35.191"}, "total_value", "more digits than 1/100"),
+    ({"market": "night"}, "market", "unknown market 'night'"),
+    ({"trade_time": "2014-01-01T01:00:00"}, "trade_time", "has no offset"),
+    ({"trade_time": "2014-01-01"}, "trade_time", "has no offset"),
+    ({"trade_time": "yesterday"}, "trade_time", "not an ISO 8601 time"),
+    ({"trade_time": "2014-02-30T00:00:00Z"}, "trade_time", "not an ISO 8601 time"),
+    ({"trade_time": "0001-01-01T00:00:00+14:00"}, "trade_time", "between the years"),
+    ({"trade_time": "9999-12-31T23:59:59-14:00"}, "trade_time", "between the years"),
+    ({"trade_time": "2014-01-01T01:00:00Z,surplus"}, "", "1 more cells"),
+]
+
+
+@pytest.mark.parametrize(("changes", "column", "said"), REFUSALS, ids=range(len(REFUSALS)))
+def test_a_row_that_is_refused(
+    lite: Database, tmp_path: Path, changes: dict[str, str], column: str, said: str
+) -> None:
+    report = take(lite, tmp_path, row(), row(**changes), row(trade_time="2015-01-01T00:00Z"))
+    assert (report.read, report.new, report.rejected) == (3, 2, 1)
+    (error,) = report.errors
+    assert (error.line, error.column) == (3, column)
+    assert said in error.message
+    assert "\n" not in error.message
+    assert len(stored(lite)) == 2
+
+
+def test_a_short_row(lite: Database, tmp_path: Path) -> None:
+    report = take(lite, tmp_path, "vpp-1,hourly,sell")
+    assert [(error.line, error.column) for error in report.errors] == [(2, "market")]
+
+
+def test_totals_round_half_away_from_zero(lite: Database, tmp_path: Path) -> None:
+    half = {"quantity": "0.005", "total_value": "0.01", "price": "1"}
+    less = half | {"price": "-1", "total_value": "-0.01", "trade_time": "2015-01-01T00:00Z"}
+    assert take(lite, tmp_path, row(**half), row(**less)).new == 2
+    assert [record.total_value for record in stored(lite)] == [Decimal("0.01"), Decimal("-0.01")]
+    to_even = half | {"total_value": "0.00", "trade_time": "2016-01-01T00:00Z"}
+    assert take(lite, tmp_path, row(**to_even)).rejected == 1
+
+
+@pytest.mark.parametrize("price", ["-0.1234", "0", "-0.0000", ".5", "5.", "+0.1234"])
+def test_prices_of_every_sign(lite: Database, tmp_path: Path, price: str) -> None:
+    total = {"-0.1234": "-35.19", "+0.1234": "35.19", ".5": "142.60", "5.": "1425.95"}
+    changes = {"price": price, "total_value": total.get(price, "-0")}
+    assert take(lite, tmp_path, row(**changes)).new == 1
+
+
+def test_marks_columns_line_ends_and_quotes(lite: Database, tmp_path: Path) -> None:
+    header = "\ufeffnote, " + ",".join(reversed(COLUMNS))
+    line = '"a ""note"", with\r\ntwo lines",' + ",".join(f" {cell} " for cell in reversed(GOOD))
+    bad = "note," + ",".join(reversed([*GOOD[:-1], "never"]))
+    report = take(lite, tmp_path, line, "", bad, header=header, end="\r\n")
+    assert (report.read, report.new) == (2, 1)
+    assert [error.line for error in report.errors] == [5]
+
+
+def test_signs_that_python_takes_for_line_ends_are_none(lite: Database, tmp_path: Path) -> None:
+    report = take(lite, tmp_path, row(strategy="a\u2028b\x0bc\x85d"), row())
+    assert (report.read, report.new) == (2, 1)
+    assert report.errors[0].column == "strategy"
+
+
+def test_a_header_alone_holds_no_trade(lite: Database, tmp_path: Path) -> None:
+    report = take(lite, tmp_path)
+    assert (report.read, report.new, report.rejected, report.errors) == (0, 0, 0, [])
+
+
+def test_the_report_for_machines(lite: Database, tmp_path: Path) -> None:
+    document = as_json(take(lite, tmp_path, row(quantity="x")))
+    assert len(document["file_sha256"]) == 64
+    assert document["errors"] == [
+        {
+            "line": 2,
+            "column": "quantity",
+            "message": "'x' is not a number; write digits and a point",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty; the first line must name the columns vpp, strategy"),
+        (b"\xef\xbb\xbf", "empty"),
+        (b"vpp;strategy\n", "line 1: column 'vpp' is missing"),
+        (HEADER.replace("market", "Market").encode(), "line 1: column 'market' is missing"),
+        ((HEADER + ",vpp").encode(), "line 1: column 'vpp' is there twice"),
+        (b"\xff\xfe" + HEADER.encode("utf-16-le"), "not UTF-8 text (byte 0)"),
+        ((HEADER + "\n" + "x" * 200_000).encode(), "line 2: not a CSV file"),
+    ],
+    ids=range(7),
+)
+def test_a_file_that_is_refused_as_a_whole(
+    lite: Database, tmp_path: Path, content: bytes, said: str
+) -> None:
+    file = tmp_path / "trades.csv"
+    file.write_bytes(content)
+    with pytest.raises(BadInput) as caught:
+        lite.run(lambda session: import_trades(session, file))
+    assert said in caught.value.message
+    assert str(file) in caught.value.message
+    assert stored(lite) == []
+
+
+def test_a_file_that_is_not_there(lite: Database, tmp_path: Path) -> None:
+    for path in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(BadInput, match="cannot be read"):
+            lite.run(lambda session, path=path: import_trades(session, path))  # type: ignore[misc]
+
+
+def test_nothing_is_kept_of_a_file_that_breaks_in_its_middle(
+    lite: Database, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="line 3: not a CSV file"):
+        take(lite, tmp_path, row(), "x" * 200_000)
+    assert stored(lite) == []
+
+
+def test_one_file_imported_twice_at_once_is_stored_once(books: Database, tmp_path: Path) -> None:
+    """Two rows for one trade would be paid twice: they have two numbers."""
+    file = tmp_path / "trades.csv"
+    lines = [row(trade_time=f"2014-01-{day:02}T00:00:00Z") for day in range(1, 29)]
+    file.write_text("\n".join([HEADER, *lines]) + "\n")
+    gate = threading.Barrier(4)
+    reports: list[Any] = []
+
+    def take_part() -> None:
+        gate.wait()
+        reports.append(books.run(lambda session: import_trades(session, file)))
+
+    threads = [threading.Thread(target=take_part) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(report.new for report in reports) == [0, 0, 0, 28]
+    assert len(stored(books)) == 28
