@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -284,17 +283,18 @@ def test_one_file_imported_twice_at_once_is_stored_once(books: Database, tmp_pat
     file = tmp_path / "trades.csv"
     lines = [row(trade_time=f"2014-01-{day:02}T00:00:00Z") for day in range(1, 29)]
     file.write_text("\n".join([HEADER, *lines]) + "\n")
-    gate = threading.Barrier(4)
-    reports: list[Any] = []
+    reports: list[TradesReport] = []
 
-    def take_part() -> None:
-        gate.wait()
+    def second() -> None:
         reports.append(books.run(lambda session: import_trades(session, file)))
 
-    threads = [threading.Thread(target=take_part) for _ in range(4)]
-    for thread in threads:
+    thread = threading.Thread(target=second)
+    with books.write() as session:
+        first = import_trades(session, file)
         thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(report.new for report in reports) == [0, 0, 0, 28]
+        thread.join(0.5)
+        assert thread.is_alive(), "the second import did not wait for the first"
+    thread.join()
+    assert (first.new, first.unchanged) == (28, 0)
+    assert [(report.new, report.unchanged) for report in reports] == [(0, 28)]
     assert len(stored(books)) == 28
