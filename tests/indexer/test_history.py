@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from indexer import Indexer
 from ledger.chain.events import CREDIT
 from ledger.db import Database
+from ledger.reconcile import reconcile
 from ledger.settlement.words import PackedBatch
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import PARTIES, TestChain, trade
@@ -255,4 +256,6 @@ def test_the_mirror_is_the_chain(
         mine, new = dump(db), fresh(sqlite_template, folder, chain, DEPTH)
         for table, expected in new.items():
             assert mine[table] == expected, table
+        report = reconcile(db, chain.client, chain.deployment)
+        assert [rule for rule in report.rules if not rule.ok] == []
         db.close()
