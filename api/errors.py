@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -122,6 +123,8 @@ def problem_of(
         return _of_validation(error.errors())
     if isinstance(error, HTTPException):
         return _of_http(error)
+    if isinstance(error, PoolTimeout):
+        error = DependencyDown(str(error), code="database-busy")
     if isinstance(error, DependencyDown):
         return _unavailable(error)
     if isinstance(error, BadInput):
@@ -145,6 +148,7 @@ def install(app: FastAPI) -> None:
         RequestValidationError,
         HTTPException,
         TruetonneError,
+        PoolTimeout,
     ):
         app.add_exception_handler(kind, handle)
 

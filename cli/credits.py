@@ -90,8 +90,7 @@ def list_credits(
             ],
             right=frozenset({"tonnes"}),
         ),
-        f"{len(items)} credits{', and there are more' if cursor else ''}, "
-        f"as of block {about['as_of_block']}",
+        f"{len(items)} credits{', and there are more' if cursor else ''}; {_as_of(about)}",
     )
 
 
@@ -116,6 +115,13 @@ def show_credit(run: Invocation, credit: CreditId) -> None:
         if name not in ("batch", "retirement", "credits")
     ]
     run.output.result(found, Table(("what", "value"), rows), "", parts)
+
+
+def _as_of(about: dict[str, Any]) -> str:
+    block = about["as_of_block"]
+    if block is None:
+        return "the mirror has not begun: `truetonne index run` begins it"
+    return f"as of block {block}"
 
 
 def _plain(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.command import Invocation, command
+from cli.service import log_to_stderr, stop_on_signal
 from ledger.errors import TruetonneError
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from cli.flow import Flow
 
 NodePort = Annotated[
@@ -52,10 +49,10 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
     from ledger.db import Database
     from ledger.jobs import scheduler
 
-    _log_to_stderr()
+    log_to_stderr()
     settings = run.settings
     settings.home.mkdir(parents=True, exist_ok=True)
-    stop = _stop_on_signal()
+    stop = stop_on_signal()
     # The port first: when it is taken, nothing else has been started yet.
     server = ApiServer(create_app(settings), settings.api_host, settings.api_port)
     try:
@@ -98,8 +95,8 @@ def run_jobs(run: Invocation) -> int:
     from cli.flow import open_flow
     from ledger.jobs import scheduler
 
-    _log_to_stderr()
-    stop = _stop_on_signal()
+    log_to_stderr()
+    stop = stop_on_signal()
     with open_flow(run.settings) as flow:
         jobs = scheduler(run.settings, flow.chain)
         jobs.start()
@@ -126,25 +123,6 @@ class _Mirror(threading.Thread):
         except TruetonneError as error:
             self.trouble = error
             self._stop_event.set()
-
-
-def _stop_on_signal() -> threading.Event:
-    stop = threading.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, ask)
-    return stop
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
 
 
 def _shown(run: Invocation) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api import etag
 from api.app import create_app
@@ -105,6 +106,18 @@ def test_a_defect_is_a_problem_without_its_insides(
     answer = client.get("/v1/credits")
     problem(answer, 500, "internal-error")
     assert "secret" not in answer.text
+
+
+def test_more_requests_than_connections(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(*_: object) -> None:
+        raise PoolTimeout("QueuePool limit of size 10 overflow 20 reached")
+
+    monkeypatch.setattr("api.credits.queries.list_credits", wait)
+    answer = client.get("/v1/credits")
+    problem(answer, 503, "database-busy")
+    assert "QueuePool" not in answer.text
 
 
 def test_a_database_that_is_down(tmp_path: Path) -> None:
