@@ -134,7 +134,7 @@ def load_period(
         to_date=end,
         from_s=from_s,
         to_s=to_s,
-        factor=_factor(factor),
+        factor=factor_record(factor),
         completeness_min=_plain(project.completeness_min),
         meters=tuple(_meters(session, project, where, from_s, to_s, lock=lock)),
         carry_in_kg=carry_in_kg,
@@ -166,7 +166,8 @@ def _project(
     return found[0], found[1], found[2]
 
 
-def _factor(row: models.EmissionFactor) -> Factor:
+def factor_record(row: models.EmissionFactor) -> Factor:
+    """Return a stored factor as the arithmetic wants it."""
     return Factor(
         code=row.code,
         version=row.version,

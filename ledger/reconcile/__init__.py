@@ -47,6 +47,8 @@ def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Repo
     ------
     NotFound
         If nothing is mirrored yet.
+    BooksDiffer
+        If the mirror's own place in the chain is not among its blocks: nothing can be compared.
     WrongChain
         If the node serves another chain.
     DependencyDown

@@ -13,8 +13,8 @@ from ledger.chain.book import Deployment
 from ledger.chain.client import BlockHeader, ChainClient
 from ledger.chain.contracts import CarbonCredit, VppSettlement
 from ledger.chain.events import DecodedEvent, decode
-from ledger.errors import DependencyDown, NotFound
-from ledger.models import ChainCursor, Issuance
+from ledger.errors import BooksDiffer, DependencyDown, NotFound
+from ledger.models import ChainBlock, ChainCursor, Issuance
 from ledger.reconcile.replay import Replay
 
 _BLOCKS_PER_QUERY = 2_000
@@ -67,6 +67,8 @@ def open_books(session: Session, client: ChainClient, deployment: Deployment) ->
     ------
     NotFound
         If nothing is mirrored yet.
+    BooksDiffer
+        If the mirror's cursor stands on no block that is stored: nothing can be compared.
     WrongChain
         If the node serves another chain.
     DependencyDown
@@ -78,6 +80,12 @@ def open_books(session: Session, client: ChainClient, deployment: Deployment) ->
     ).one_or_none()
     if cursor is None:
         raise NotFound("nothing is mirrored yet; run truetonne index run --until head")
+    tip = session.get(ChainBlock, cursor.block_number)
+    if tip is None or tip.hash != cursor.block_hash:
+        raise BooksDiffer(
+            f"chain_cursor: block {cursor.block_number} with hash {cursor.block_hash} is not among the stored blocks; "
+            "the row was altered: mirror into a new database",
+        )
     if client.block_number() < cursor.block_number:
         raise DependencyDown(
             f"the node at {client.rpc_url} is behind the mirror's block {cursor.block_number}; wait for it",

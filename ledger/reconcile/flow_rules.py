@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 
 from sqlalchemy import select
 
+from ledger.errors import TruetonneError
 from ledger.models import (
+    ChainIntent,
     CreditBatch,
+    EmissionFactor,
     Issuance,
     Project,
     ReadingClaim,
@@ -21,21 +25,28 @@ from ledger.models import (
 from ledger.models.evidence import IssuanceState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.readings.period import load_period, meter_ids
+from ledger.readings.period import factor_record, load_period, meter_ids
 from ledger.reconcile.books import Books
 from ledger.reconcile.replay import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
-from ledger.reductions.manifest import build, canonical_text, manifest_hash
+from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
+from ledger.reductions.records import Reduction
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import hex_words, unpack
-from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents
+from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents, decimal_floor
 
 
 def issuances(books: Books) -> list[str]:
     """Every issuance is on chain as it was planned, and what its manifest says hashes to what the claim says."""
     batches = {row.key: row for row in books.session.scalars(select(CreditBatch))}
-    found = []
+    recorded = set(books.session.scalars(select(Issuance.key)))
+    sent = books.session.scalars(select(ChainIntent.key).where(ChainIntent.kind == "issue"))
+    found = [
+        f"intent {key}: issues credits, but no issuance is recorded"
+        for key in sent
+        if key not in recorded
+    ]
     for row in books.session.scalars(select(Issuance).order_by(Issuance.id)):
         what = f"issuance {row.id} ({row.from_date} to {row.to_date})"
         batch = batches.get(row.key)
@@ -79,70 +90,80 @@ def issuances(books: Books) -> list[str]:
 
 
 def evidence(books: Books) -> list[str]:
-    """Computed anew from the stored readings, every issuance gives the root and the figures that it was made with."""
+    """Computed anew from the stored readings, every issuance gives the manifest and the figures it was made with."""
     session = books.session
+    codes = {
+        project_id: code for project_id, code in session.execute(select(Project.id, Project.code))
+    }
     found = []
-    query = (
-        select(Issuance, Project.code)
-        .join(Project, Project.id == Issuance.project_id)
-        .where(Issuance.state != IssuanceState.VOID)
-        .order_by(Issuance.id)
-    )
-    for row, code in session.execute(query).all():
-        what = f"issuance {row.id} ({code}, {row.from_date} to {row.to_date})"
-        inputs = load_period(
-            session,
-            code,
-            row.from_date,
-            row.to_date,
-            enforce=False,
-            carry_in_kg=Fraction(row.carry_in_kg),
-        )
-        again = compute(inputs)
-        counts = again.counts
-        found += unequal(
-            what,
-            (
-                row.evidence_root,
-                row.leaves,
-                row.readings_expected,
-                row.readings_used,
-                row.readings_missing,
-                row.readings_outlier,
-                row.readings_conflict,
-            ),
-            (
-                again.evidence_root,
-                again.leaves,
-                counts.expected,
-                counts.used,
-                counts.missing,
-                counts.outlier,
-                counts.conflict,
-            ),
-            ("evidence_root", "leaves", "expected", "used", "missing", "outlier", "conflict"),
-        )
-        if (
-            row.factor_id == _factor_id(books, code)
-            and canonical_text(build(again)) != row.manifest
-        ):
-            found.append(f"{what}: the manifest computed from the stored readings is another one")
-        claimed = set(
-            session.execute(
-                select(ReadingClaim.meter_id, ReadingClaim.start_s).where(
-                    ReadingClaim.issuance_id == row.id
-                )
-            ).tuples()
-        )
-        ids = meter_ids(session, [meter.serial for meter in inputs.meters])
-        slots = {
-            (ids[meter.serial], reading.start_s)
-            for meter in inputs.meters
-            for reading in meter.readings
-        }
-        if claimed != slots:
-            found.append(f"{what}: {len(claimed ^ slots)} slots are claimed wrongly")
+    query = select(Issuance).where(Issuance.state != IssuanceState.VOID).order_by(Issuance.id)
+    for row in session.scalars(query).all():
+        what = f"issuance {row.id} ({codes.get(row.project_id)}, {row.from_date} to {row.to_date})"
+        try:
+            again = _recomputed(books, row, codes[row.project_id])
+        except (TruetonneError, KeyError, ValueError) as error:
+            found.append(f"{what}: cannot be computed from the stored readings ({error})")
+            continue
+        found += _figures(what, row, again) + _claims(books, what, row, again)
     return found
+
+
+def _recomputed(books: Books, row: Issuance, project_code: str) -> Reduction:
+    inputs = load_period(
+        books.session,
+        project_code,
+        row.from_date,
+        row.to_date,
+        enforce=False,
+        carry_in_kg=Fraction(row.carry_in_kg),
+    )
+    factor = books.session.get(EmissionFactor, row.factor_id)
+    if factor is None:
+        raise ValueError(f"its factor {row.factor_id} is gone")
+    if factor.code != inputs.factor.code or factor.version != inputs.factor.version:
+        # The project has another factor by now: the issuance keeps the one that it was made with.
+        inputs = replace(inputs, factor=factor_record(factor))
+    return compute(inputs)
+
+
+def _figures(what: str, row: Issuance, again: Reduction) -> list[str]:
+    counts, nine = again.counts, 9
+    expected = {
+        "vintage": again.inputs.vintage,
+        "readings_expected": counts.expected,
+        "readings_used": counts.used,
+        "readings_missing": counts.missing,
+        "readings_outlier": counts.outlier,
+        "readings_conflict": counts.conflict,
+        "export_kwh": decimal_floor(again.export_kwh, nine),
+        "import_kwh": decimal_floor(again.import_kwh, nine),
+        "net_kwh": decimal_floor(again.net_kwh, nine),
+        "baseline_t": decimal_floor(again.baseline_t, nine),
+        "project_t": decimal_floor(again.project_t, nine),
+        "leakage_t": decimal_floor(again.leakage_t, nine),
+        "reductions_kg": decimal_floor(again.reductions_kg, nine),
+        "carry_out_kg": fraction_text(again.carry_out_kg),
+        "issued_kg": again.issued_kg,
+        "evidence_root": again.evidence_root,
+        "leaves": again.leaves,
+        "manifest": canonical_text(build(again)),
+    }
+    return [
+        f"{what}: {name} is not what the stored readings give"
+        for name, value in expected.items()
+        if getattr(row, name) != value
+    ]
+
+
+def _claims(books: Books, what: str, row: Issuance, again: Reduction) -> list[str]:
+    session, meters = books.session, again.inputs.meters
+    claims = select(ReadingClaim.meter_id, ReadingClaim.start_s).where(
+        ReadingClaim.issuance_id == row.id
+    )
+    claimed = {tuple(claim) for claim in session.execute(claims)}
+    ids = meter_ids(session, [meter.serial for meter in meters])
+    slots = {(ids[meter.serial], reading.start_s) for meter in meters for reading in meter.readings}
+    return [f"{what}: {len(claimed ^ slots)} slots are claimed wrongly"] if claimed != slots else []
 
 
 def settlement_batches(books: Books) -> list[str]:
@@ -267,8 +288,3 @@ def _outcome(books: Books, batch: SettledBatch) -> tuple[TradeStatus, datetime |
     if batch.finalized:
         return TradeStatus.EXECUTED, books.time(batch.ended_block)
     return TradeStatus.CANCELLED, None
-
-
-def _factor_id(books: Books, project_code: str) -> int | None:
-    query = select(Project.factor_id).where(Project.code == project_code)
-    return books.session.scalar(query)

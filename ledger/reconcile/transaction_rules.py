@@ -94,6 +94,10 @@ def intents(books: Books) -> list[str]:
         by_intent.setdefault(attempt.intent_key, []).append(attempt)
         if "0x" + keccak(hexstr=attempt.raw_transaction).hex() != attempt.tx_hash:
             found.append(f"chain_attempts {attempt.tx_hash}: the raw transaction has another hash")
+    planned = {row.key for row in rows}
+    found += [
+        f"intent {key}: sent, but not in the books" for key in by_intent if key not in planned
+    ]
     sent = [item.tx_hash for items in by_intent.values() for item in items]
     mined = _mined(books, sent)
     for row in rows:

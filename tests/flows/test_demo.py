@@ -1,0 +1,220 @@
+"""The demonstration as a person runs it: a process of its own, real files, a real chain.
+
+The figures are those of an independent computation over the same files (fractions, no code shared).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.chain.local_node import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LHB_KG = [
+    123_851, 179_455, 78_773, 61_673, 114_262, 68_037, 62_749, 65_594, 46_969, 70_203, 65_113, 138_472,
+    161_991, 121_300, 102_868, 94_256, 90_522, 71_495, 92_836, 70_262, 134_082, 55_841, 158_190, 123_437,
+    93,
+]  # fmt: skip
+SERF_KG = [371, 373, 376, 152]
+
+
+def truetonne(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the program on a home folder, and nothing else of the environment's settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRUETONNE_")}
+    if "TRUETONNE_ANVIL" in os.environ:
+        kept["TRUETONNE_ANVIL"] = os.environ["TRUETONNE_ANVIL"]
+    given = {f"TRUETONNE_{name.upper()}": value for name, value in settings.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *words],
+        cwd=ROOT,
+        env={**kept, "TRUETONNE_HOME": str(home), **given},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def first(home: Path) -> dict[str, Any]:
+    """The document of the first run."""
+    ended = truetonne(home, "demo", "--json")
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
+    return json.loads(ended.stdout)
+
+
+def test_the_demonstration_gives_the_published_figures(first: dict[str, Any]) -> None:
+    assert first["ok"] is True
+    lhb = [item for item in first["credits"] if item["project"] == "lhb-wind"]
+    serf = [item for item in first["credits"] if item["project"] == "serf-east-pv"]
+    assert [int(item["issued_kg"]) for item in lhb] == LHB_KG
+    assert [int(item["issued_kg"]) for item in serf] == SERF_KG
+    assert first["totals"]["lhb-wind"] == {"2014": "1075.151", "2015": "1277.080", "2016": "0.093"}
+    january, march = lhb[0], lhb[2]
+    assert january["net_kwh"] == "286098.098674771"
+    assert january["serials"] == "lhb-wind-2014-1-1-123851"
+    assert march["readings"]["conflict"] == 6
+    assert all(item["state"] == "issued" for item in first["credits"])
+
+
+def test_a_period_over_new_year_made_two_issuances(first: dict[str, Any]) -> None:
+    december, january = [item for item in first["credits"] if item["project"] == "lhb-wind"][-2:]
+    assert (december["vintage"], december["period"]["to"]) == (2015, "2016-01-01")
+    assert (january["vintage"], january["period"]["from"]) == (2016, "2016-01-01")
+
+
+def test_imports_say_what_was_read_and_what_does_not_count(first: dict[str, Any]) -> None:
+    turbine, roof = first["imports"]
+    assert (turbine["read"], turbine["rejected"], turbine["conflicts"]) == (105_120, 0, 12)
+    assert (roof["read"], roof["rejected"]) == (10_000, 0)
+    reasons = {(item["site"], item["quality"]): item["readings"] for item in first["excluded"]}
+    assert reasons["lhb", "superseded"] == 12
+    assert reasons["lhb", "missing"] == 1_209
+
+
+def test_trades_are_settled_and_money_is_conserved(first: dict[str, Any]) -> None:
+    settlement = first["settlement"]
+    assert settlement["trades_pending"] == 0
+    assert settlement["trades_executed"] == first["trades"]["new"] == 658
+    cents = {name: int(amount.replace(".", "")) for name, amount in settlement["balances"].items()}
+    moved = int(settlement["money_moved"].replace(".", ""))
+    assert cents == {"lhb-vpp": 2_000_000 + moved, "example-day-ahead": 2_000_000 - moved}
+
+
+def test_every_rule_of_the_reconciliation_holds(first: dict[str, Any]) -> None:
+    rules = first["reconciliation"]["rules"]
+    assert len(rules) >= 8
+    assert [rule["name"] for rule in rules if not rule["ok"]] == []
+
+
+def test_a_second_run_changes_nothing(home: Path, first: dict[str, Any]) -> None:
+    ended = truetonne(home, "demo", "--json")
+    assert ended.returncode == 0, ended.stderr
+    second = json.loads(ended.stdout)
+    assert [item["new"] for item in second["imports"]] == [0, 0]
+    assert second["trades"]["new"] == 0
+    for same in ("credits", "totals", "settlement", "retirement", "excluded"):
+        assert second[same] == first[same]
+
+
+def test_reconcile_finds_a_credit_altered_by_hand(home: Path, first: dict[str, Any]) -> None:
+    assert truetonne(home, "reconcile").returncode == 0
+    file = home / "truetonne.db"
+    with sqlite3.connect(file) as link:
+        (amount,) = link.execute(
+            "SELECT amount FROM carbon_credits WHERE status = 'retired'"
+        ).fetchone()
+        link.execute("UPDATE carbon_credits SET amount = amount + 1 WHERE status = 'retired'")
+    try:
+        ended = truetonne(home, "reconcile", "--json")
+        assert ended.returncode == 1
+        broken = [rule for rule in json.loads(ended.stdout)["rules"] if not rule["ok"]]
+        assert broken
+        assert "lhb-wind-2014-1-1-10000" in json.dumps(broken)
+    finally:
+        with sqlite3.connect(file) as link:
+            link.execute("UPDATE carbon_credits SET amount = ? WHERE status = 'retired'", (amount,))
+    assert truetonne(home, "reconcile").returncode == 0
+
+
+def test_the_demonstration_attaches_to_no_running_chain(tmp_path: Path) -> None:
+    ended = truetonne(tmp_path, "demo", rpc_url="http://127.0.0.1:8545")
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "rpc_url" in ended.stderr
+
+
+def test_fresh_does_not_drop_books_that_hold_more(home: Path, first: dict[str, Any]) -> None:
+    file = home / "truetonne.db"
+    with sqlite3.connect(file) as link:
+        link.execute("UPDATE sites SET code = 'not-the-demo' WHERE code = 'serf-east'")
+    try:
+        ended = truetonne(home, "demo", "--fresh")
+    finally:
+        with sqlite3.connect(file) as link:
+            link.execute("UPDATE sites SET code = 'serf-east' WHERE code = 'not-the-demo'")
+    assert ended.returncode == 2
+    assert "not-the-demo" in ended.stderr
+
+
+@pytest.fixture
+def up(home: Path, first: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """``truetonne up`` on the data of the demonstration, and what it said when it was ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "up", "--json"],
+        cwd=ROOT,
+        env={**os.environ, "TRUETONNE_HOME": str(home), "TRUETONNE_API_PORT": str(free_port())},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = ""
+        while not said.endswith("}\n"):
+            line = process.stdout.readline()
+            assert line, process.stderr.read() if process.stderr else ""
+            said += line
+        yield process, json.loads(said)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGKILL])
+def test_up_serves_the_same_data_and_orphans_nothing(
+    up: tuple[subprocess.Popen[str], dict[str, str]], home: Path, told: signal.Signals
+) -> None:
+    process, said = up
+    with urllib.request.urlopen(f"{said['api']}/v1/credits?limit=1", timeout=10) as answer:
+        assert len(json.load(answer)["items"]) == 1
+    with urllib.request.urlopen(f"{said['api']}/readyz", timeout=10) as answer:
+        assert answer.status == 200
+    # Another command shares the node that runs.
+    ended = truetonne(home, "reconcile")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    nodes = _children(process.pid)
+    assert nodes
+    process.send_signal(told)
+    process.wait(30)
+    until = time.monotonic() + 20
+    while any(_alive(pid) for pid in nodes) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not [pid for pid in nodes if _alive(pid)]
+    if told == signal.SIGINT:
+        assert process.returncode == 0
+    # However it ended, the books and the chain are there the next time.
+    assert truetonne(home, "reconcile").returncode == 0

@@ -1,0 +1,395 @@
+"""The reconciliation against a small but complete history: it holds, and any altered column breaks it.
+
+Everything goes the real way: a meter file, issuances, trades, transfers, retirements and a failed
+transaction, on a real chain, mirrored to the end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import JSON, Column, Integer, Table, create_engine, select, text, update
+from sqlalchemy.pool import NullPool
+
+from indexer import Indexer
+from ledger import holdings, issuance
+from ledger.chain.access import Chain
+from ledger.chain.client import ChainClient
+from ledger.chain.events import CREDIT
+from ledger.chain.local_node import LocalNode, find_anvil
+from ledger.chain.sender import Sender
+from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer
+from ledger.db import Database
+from ledger.errors import BooksDiffer, NotFound
+from ledger.models import Base
+from ledger.models.types import Hex
+from ledger.reconcile import RULES, reconcile
+from ledger.registration import register_project, register_site
+from ledger.settlement import batches, escrow
+from ledger.settlement.trades import import_trades
+from ledger.sites import apply_site
+from tests.support.chain import PARTIES, TestChain, deploy_contracts
+from tests.support.plant import SITE, imported, write_csv
+
+TRADING = f"""
+[[vpp]]
+code = "vpp"
+name = "Plant"
+total_capacity = "100"
+account = "{PARTIES["owner"]}"
+
+[[market]]
+name = "spot"
+account = "{PARTIES["market"]}"
+"""
+TRADES = """\
+vpp,strategy,trade_type,quantity,price,total_value,market,trade_time
+vpp,,sell,1000.000,0.0412,41.20,spot,2020-01-01T00:00:00+01:00
+vpp,,sell,500.000,-0.0031,-1.55,spot,2020-01-01T01:00:00+01:00
+vpp,,buy,10.000,0.1000,1.00,spot,2020-01-01T02:00:00+01:00
+"""
+
+MIRRORED = (
+    "blockchain_transactions",
+    "carbon_credits",
+    "chain_attempts",
+    "chain_blocks",
+    "chain_cursor",
+    "chain_events",
+    "chain_inclusions",
+    "chain_intents",
+    "credit_batches",
+    "credit_cancellations",
+    "credit_classes",
+    "credit_holdings",
+    "credit_projects",
+    "credit_retirements",
+    "credit_serials",
+    "credit_sites",
+    "credit_transfers",
+    "issuances",
+    "meter_readings",
+    "reading_claims",
+    "settlement_balances",
+    "settlement_movements",
+    "smart_contracts",
+    "vpp_settlement_batches",
+    "vpp_settlement_items",
+    "vpp_trading_records",
+)
+"""Every table whose rows say something that the chain says too, or that an issued credit stands on."""
+
+EXEMPT = {
+    # Numbers and times that these books give by themselves: the chain knows nothing of them.
+    "blockchain_transactions.id",
+    "blockchain_transactions.created_at",  # of our own: the time of signing
+    "carbon_credits.id",
+    "chain_attempts.ordinal",
+    "chain_attempts.max_fee_wei",
+    "chain_attempts.priority_fee_wei",
+    "chain_attempts.created_at",
+    "chain_attempts.broadcast_at",
+    "chain_cursor.network",  # another name is another mirror: see test_without_a_mirror
+    "chain_cursor.final_number",  # how far these books confirmed; statuses are held against it
+    "chain_cursor.updated_at",
+    "chain_intents.kind",
+    "chain_intents.created_at",
+    "chain_intents.submitted_at",
+    "issuances.id",
+    "issuances.created_at",
+    "issuances.factor_id",  # the manifest holds the factor itself
+    "smart_contracts.id",
+    "smart_contracts.status",  # deployed or verified: what verification found, not what the chain says
+    "vpp_settlement_batches.id",
+    "vpp_settlement_batches.market",
+    "vpp_settlement_batches.finalize_key",  # anybody may finalise
+    "vpp_settlement_batches.created_at",
+    "vpp_settlement_batches.updated_at",
+    "vpp_settlement_items.id",
+    "vpp_trading_records.strategy_id",
+    "vpp_trading_records.trade_time",
+    # Where a reading came from is not in its leaf.
+    "meter_readings.id",
+    "meter_readings.file_id",
+    "meter_readings.line",
+    "meter_readings.unit",
+    "meter_readings.conflict",  # repeats for the eye what the reason says
+}
+
+
+@dataclass
+class History:
+    """Books and chain after the history, in agreement."""
+
+    db: Database
+    client: ChainClient
+    chain: Chain
+    indexer: Indexer
+
+    def broken(self) -> list[str]:
+        """Return the names of the rules that do not hold."""
+        try:
+            report = reconcile(self.db, self.client, self.chain.deployment)
+        except BooksDiffer as error:
+            return [error.code]
+        return [rule.name for rule in report.rules if not rule.ok]
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[History]:
+    folder = tmp_path_factory.mktemp("history")
+    file = folder / "books.db"
+    file.write_bytes(sqlite_template.read_bytes())
+    db = Database(f"sqlite:///{file}")
+    with LocalNode(find_anvil(None)) as node:
+        client = ChainClient(node.rpc_url)
+        deployment = deploy_contracts(client)
+        signers = [anvil_signer(number) for number in ANVIL_ROLES.values()]
+        keyring = Keyring({signer.address: signer for signer in signers})
+        sender = Sender(db, client, keyring, deployment.chain_id, max_fee_gwei=200)
+        chain = Chain(db, client, deployment, keyring, sender)
+        made = History(db, client, chain, Indexer(db, client, deployment))
+        _live(made, TestChain(client, deployment, itertools.count(1000)), folder)
+        yield made
+        client.close()
+    db.close()
+
+
+def _live(history: History, others: TestChain, folder: Path) -> None:
+    """Do everything that leaves rows behind."""
+    db, chain = history.db, history.chain
+
+    def settle_down() -> None:
+        others.mine(2)
+        history.indexer.run_until("head")
+
+    with db.write() as session:
+        apply_site(session, SITE + TRADING)
+    start = datetime(2019, 12, 31, 23, tzinfo=UTC)
+    times = [start + timedelta(minutes=10 * slot) for slot in range(288)]
+    values = ["60.5", "-0.3", "", "61.000000000000004", "500"] + ["42.1"] * 283
+    imported(
+        db,
+        write_csv(folder / "meter.csv", zip(map(datetime.isoformat, times), values, strict=True)),
+    )
+
+    settle_down()
+    for send in (register_project, register_site):
+        send(chain, "park-wind")
+        settle_down()
+    for day in (1, 2):
+        issuance.plan_issuance(chain, "park-wind", date(2020, 1, day), date(2020, 1, day + 1))
+        issuance.submit_planned(chain)
+    settle_down()
+
+    for party in ("owner", "market"):
+        escrow.mint_test_currency(chain, PARTIES[party], 100_00)
+        escrow.deposit(chain, PARTIES[party], PARTIES[party], 100_00)
+    escrow.withdraw(chain, PARTIES["owner"], PARTIES["owner"], 5_00)
+    settle_down()
+    trades = folder / "trades.csv"
+    trades.write_text(TRADES)
+    with db.write() as session:
+        import_trades(session, trades)
+    batches.plan_batches(chain)
+    batches.submit_planned(chain)
+    settle_down()
+    history.client.request("evm_increaseTime", [hex(3600 * 24)])
+    settle_down()
+    batches.finalize_due(chain)
+    settle_down()
+
+    for plan in (
+        lambda session, held: holdings.plan_transfer(session, chain, held, PARTIES["buyer"]),
+        lambda session, held: holdings.plan_retirement(
+            session, chain, held, holdings.details_of("绿色幼儿园", "year 2020", "CN", (0, 9))
+        ),
+        lambda session, held: holdings.plan_cancellation(session, chain, held, "meter replaced"),
+    ):
+
+        def work(session: Any, plan: Any = plan) -> str:
+            held = holdings.holding_of(session, chain, "park-wind-2020-1", 100, PARTIES["owner"])
+            return str(plan(session, held))
+
+        chain.sender.submit(db.run(work), CREDIT)
+        settle_down()
+    # Somebody else's: a suspension, a failed retirement, a proposal that is cancelled.
+    (batch_id,) = db_scalars(
+        db, "SELECT batch_id FROM credit_batches ORDER BY batch_id DESC LIMIT 1"
+    )
+    others.act("pauser", CREDIT, "suspend", [batch_id])
+    others.retire("owner", batch_id, 1, must=False)
+    settle_down()
+
+
+def db_scalars(db: Database, sql: str) -> list[Any]:
+    with db.read() as session:
+        return list(session.execute(text(sql)).scalars())
+
+
+def test_books_and_chain_agree(history: History) -> None:
+    assert history.broken() == []
+
+
+def test_the_history_leaves_rows_in_every_table(history: History) -> None:
+    with history.db.read() as session:
+        for name in MIRRORED:
+            assert session.execute(select(Base.metadata.tables[name]).limit(1)).first(), name
+
+
+def _columns() -> list[Any]:
+    return [
+        pytest.param(name, column.name, id=f"{name}.{column.name}")
+        for name in MIRRORED
+        for column in Base.metadata.tables[name].columns
+        if f"{name}.{column.name}" not in EXEMPT
+    ]
+
+
+def _other(value: Any, column: Column[Any]) -> Any:
+    """Return another value that the column can hold."""
+    if value is None:
+        return _of_nothing(column)
+    match value:
+        case bool():
+            other: Any = not value
+        case Enum():
+            other = next(item for item in type(value) if item is not value)
+        case int() | Decimal():
+            other = value + 1000  # no other row has that
+        case datetime() | date():
+            other = value + timedelta(days=1)
+        case dict():
+            other = {**value, "more": 1}
+        case list():
+            other = [*value, "0"]
+        case str() if value.startswith("0x"):
+            other = value[:-1] + ("0" if value[-1] != "0" else "1")
+        case str() if "/" in value:  # an exact fraction
+            other = value + "1"
+        case _:
+            other = ("A" if not value.startswith("A") else "B") + value[1:]
+    return other
+
+
+def _of_nothing(column: Column[Any]) -> Any:
+    """Return a value for a column that holds none."""
+    if isinstance(column.type, JSON):
+        return {"more": 1}
+    if isinstance(column.type, Hex):
+        return "0x" + "1" * (column.type.length - 2)
+    if column.name.endswith("_at") or column.name == "settlement_time":
+        return datetime(2030, 1, 1, tzinfo=UTC)
+    return 7 if isinstance(column.type, Integer) else "AA"
+
+
+@pytest.mark.parametrize(("table", "column"), _columns())
+def test_an_altered_column_is_a_difference(history: History, table: str, column: str) -> None:
+    """A row of the middle, so that neither the first nor the last is special."""
+    made: Table = Base.metadata.tables[table]
+    target = made.c[column]
+    keys = list(made.primary_key.columns)
+    with history.db.read() as session:
+        rows = session.execute(select(*keys, target)).all()
+    *key, value = sorted(rows, key=repr)[len(rows) // 2]
+    here = [part == held for part, held in zip(keys, key, strict=True)]
+    altered = _other(value, target)
+    with _by_hand(history, update(made).where(*here).values({column: altered})):
+        assert history.broken(), f"{table}.{column}: {value!r} became {altered!r} unnoticed"
+
+
+@contextmanager
+def _by_hand(history: History, statement: Any) -> Iterator[None]:
+    """Execute a statement with no foreign key, check or trigger in its way; undo it at the end.
+
+    This is what somebody does who edits the file: whatever the database itself would refuse is tried too.
+    """
+    file = history.db.url.database
+    kept = sqlite3.connect(":memory:")
+    with closing(sqlite3.connect(file)) as link:
+        link.backup(kept)
+    engine = create_engine(
+        f"sqlite:///{file}", poolclass=NullPool
+    )  # SQLite enforces nothing by itself
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+        for (name,) in connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.execute(statement)
+    try:
+        yield
+    finally:
+        with closing(sqlite3.connect(file)) as link:
+            kept.backup(link)
+        kept.close()
+
+
+def test_a_missing_row_is_a_difference(history: History) -> None:
+    for name in MIRRORED:
+        made: Table = Base.metadata.tables[name]
+        with history.db.read() as session:
+            row = dict(session.execute(select(made)).mappings().all()[-1])
+        if name in ("chain_cursor", "vpp_trading_records", "chain_attempts", "meter_readings"):
+            continue  # without a cursor there is no mirror; the others are deleted with what they are part of
+        key = [column == row[column.name] for column in made.primary_key.columns]
+        with _by_hand(history, made.delete().where(*key)):
+            assert history.broken(), f"a row of {name} vanished unnoticed"
+    assert history.broken() == []
+
+
+def test_every_rule_can_fail(history: History) -> None:
+    """Each rule is broken by at least one alteration, made where only it looks or it among others."""
+    spoilt = {
+        "blocks": "UPDATE chain_blocks SET parent_hash = hash",
+        "events": "UPDATE chain_events SET event_name = 'X' WHERE seq = 1",
+        "contracts": "UPDATE smart_contracts SET bytecode = '0x'",
+        "registry": "UPDATE credit_sites SET code = 'x'",
+        "batches": "UPDATE credit_batches SET verifier = issuer",
+        "batches-on-chain": "UPDATE credit_batches SET retired_kg = retired_kg + 1",
+        "credits": "UPDATE carbon_credits SET amount = amount + 1",
+        "retirements": "UPDATE credit_retirements SET beneficiary = 'somebody else'",
+        "holdings": "UPDATE credit_transfers SET tx_hash = '0x'",
+        "holdings-on-chain": "UPDATE credit_holdings SET amount_kg = amount_kg + 1",
+        "escrow": "UPDATE settlement_movements SET tx_hash = '0x'",
+        "transactions": "UPDATE blockchain_transactions SET gas_used = 1",
+        "intents": "UPDATE chain_intents SET call_data = '0x'",
+        "issuances": "UPDATE issuances SET issued_kg = issued_kg + 1",
+        "evidence": "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'used'",
+        "settlement-batches": "UPDATE vpp_settlement_items SET word = '0x'",
+        "trades": "UPDATE vpp_trading_records SET price = price + 1",
+    }
+    # Two rules hold the chain against itself or against a text column: no UPDATE of a row reaches them alone.
+    assert {name for name, _ in RULES} - set(spoilt) == {"credit-log", "escrow-on-chain"}
+    for name, sql in spoilt.items():
+        with _by_hand(history, text(sql)):
+            assert name in history.broken(), name
+    assert history.broken() == []
+
+
+def test_without_a_mirror_there_is_nothing_to_compare(
+    history: History, sqlite_db: Database
+) -> None:
+    with pytest.raises(NotFound, match="nothing is mirrored"):
+        reconcile(sqlite_db, history.client, history.chain.deployment)
+
+
+def test_the_report_is_json(history: History) -> None:
+    report = reconcile(history.db, history.client, history.chain.deployment).as_json()
+    assert json.loads(json.dumps(report))["rules"][0] == {
+        "name": "blocks",
+        "ok": True,
+        "differences": [],
+    }
