@@ -1,0 +1,212 @@
+"""The local Anvil: keeps its state, takes no port of others, and leaves no orphan behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ledger.chain.client import ChainClient
+from ledger.chain.local_node import LocalNode, find_anvil, free_port, port_is_free
+from ledger.errors import BadInput, DependencyDown
+from tests.support.chain import PARTIES, send
+
+ANVIL = find_anvil(None)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs; one that ended and waits to be fetched does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def soon(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_node_runs_from_start_to_stop() -> None:
+    node = LocalNode(ANVIL)
+    assert (node.running, node.pid) == (False, None)
+    node.stop()  # harmless
+    with node:
+        pid = node.pid
+        assert pid is not None
+        assert alive(pid)
+        assert not port_is_free(node.port)
+        client = ChainClient(node.rpc_url)
+        assert client.chain_id() == 31337
+        client.close()
+    assert not alive(pid)
+    assert port_is_free(node.port)
+
+
+def test_two_empty_blocks_make_a_transaction_final() -> None:
+    with LocalNode(ANVIL) as node:
+        client = ChainClient(node.rpc_url)
+        receipt = send(client, PARTIES["buyer"], PARTIES["spare"], "0x")
+
+        def final() -> int:
+            header = client.block("finalized")
+            assert header is not None
+            return header.number
+
+        assert final() < receipt.block_number
+        node.mine(1)
+        assert final() < receipt.block_number
+        node.mine(1)
+        assert final() == receipt.block_number
+        client.close()
+
+
+def test_the_state_survives(tmp_path: Path) -> None:
+    state = tmp_path / "new" / "state.json"
+    with LocalNode(ANVIL, state=state) as node:
+        client = ChainClient(node.rpc_url)
+        receipt = send(client, PARTIES["buyer"], PARTIES["spare"], "0x")
+        genesis = client.block(0)
+        node.mine(3)
+        client.close()
+    assert state.is_file()
+    with LocalNode(ANVIL, state=state) as node:
+        client = ChainClient(node.rpc_url)
+        assert client.block(0) == genesis
+        assert client.block_number() == receipt.block_number + 3
+        assert client.receipt(receipt.tx_hash) == receipt
+        assert client.transaction_count(PARTIES["buyer"]) == 1
+        # Balances of the past, too: a mirror's calls are pinned to blocks.
+        assert client.transaction_count(PARTIES["buyer"], receipt.block_number - 1) == 0
+        client.close()
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        node = LocalNode(ANVIL, port=port)
+        with pytest.raises(BadInput) as caught:
+            node.start()
+        assert caught.value.message == (
+            f"port {port} is in use; name another, or end what listens there"
+        )
+        assert node.pid is None
+
+
+def test_a_port_of_one_s_choice() -> None:
+    port = free_port()
+    with LocalNode(ANVIL, port=port) as node:
+        assert node.rpc_url == f"http://127.0.0.1:{port}"
+
+
+def test_a_program_that_does_not_start(tmp_path: Path) -> None:
+    broken = tmp_path / "anvil"
+    broken.write_text("not a program")
+    with pytest.raises(DependencyDown, match="does not start"):
+        LocalNode(broken).start()
+    with pytest.raises(DependencyDown, match="does not start"):
+        LocalNode(tmp_path / "none").start()
+
+
+def test_a_program_that_ends_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "anvil.log"
+    started = time.monotonic()
+    with pytest.raises(DependencyDown, match=r"did not answer on port \d+; see .*anvil.log"):
+        LocalNode(ANVIL, log=log, options=["--no-such-option"]).start()
+    assert time.monotonic() - started < 5
+    assert "no-such-option" in log.read_text()
+
+
+def test_where_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_anvil(ANVIL) == ANVIL
+    with pytest.raises(DependencyDown, match="does not exist; correct the setting"):
+        find_anvil(tmp_path / "none")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DependencyDown, match=r"no anvil found; run ./dev sync"):
+        find_anvil(None)
+    own = tmp_path / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert find_anvil(None) == own
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from ledger.chain.local_node import LocalNode
+node = LocalNode(Path(sys.argv[1]), state=Path(sys.argv[2]))
+node.start()
+node.mine(5)
+print(node.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_parent_that_is_killed_leaves_no_orphan(tmp_path: Path, number: signal.Signals) -> None:
+    state = tmp_path / "state.json"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(ANVIL), str(state)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert alive(pid)
+        parent.send_signal(number)
+        assert parent.wait(10) != 0
+        assert soon(lambda: not alive(pid)), "the node lives on without its parent"
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()  # type: ignore[union-attr]
+    with LocalNode(ANVIL, state=state) as node:  # it was ended in order
+        client = ChainClient(node.rpc_url)
+        assert client.block_number() == 5
+        client.close()
+
+
+def test_ctrl_c_reaches_us_and_not_the_node() -> None:
+    with LocalNode(ANVIL) as node:
+        assert node.pid is not None
+        assert os.getpgid(node.pid) == node.pid != os.getpgid(0)
+
+
+def test_many_nodes_from_many_threads_do_not_lock_each_other() -> None:
+    """What runs between fork and exec takes no lock that another thread may hold."""
+    stop = threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            bytearray(100_000)
+
+    threads = [threading.Thread(target=busy) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            with LocalNode(ANVIL) as node:
+                assert node.running
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

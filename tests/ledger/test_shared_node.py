@@ -1,0 +1,218 @@
+"""One local node for one database, whoever comes first: shared by processes, ended when unneeded."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ledger.chain.client import ChainClient
+from ledger.chain.local_node import free_port
+from ledger.chain.shared_node import node_for, published_url
+from ledger.errors import BadInput, DependencyDown
+from ledger.settings import Settings, load_settings
+from tests.ledger.test_local_node import alive, soon
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CHILD = """
+import os, sys
+from ledger.chain.client import ChainClient
+from ledger.chain.shared_node import node_for
+from ledger.settings import load_settings
+with node_for(load_settings(None, os.environ)) as url:
+    print(url, flush=True)
+    client = ChainClient(url)
+    for line in sys.stdin:
+        client.request("anvil_mine", [hex(int(line))])
+        print(client.block_number(), flush=True)
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(None, {"TRUETONNE_HOME": str(tmp_path)})
+
+
+class Process:
+    """Another process that holds a node."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD],
+            cwd=ROOT,
+            env={**os.environ, "TRUETONNE_HOME": str(settings.home)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def read(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def mine(self, blocks: int) -> int:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{blocks}\n")
+        self.process.stdin.flush()
+        return int(self.read())
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+
+@contextmanager
+def another(settings: Settings) -> Iterator[Process]:
+    process = Process(settings)
+    try:
+        yield process
+    finally:
+        process.process.kill()
+        process.process.wait()
+
+
+def height(url: str) -> int:
+    client = ChainClient(url)
+    try:
+        return client.block_number()
+    finally:
+        client.close()
+
+
+def test_the_chain_goes_on_where_it_ended(settings: Settings) -> None:
+    assert published_url(settings) == ""
+    with node_for(settings) as url:
+        assert published_url(settings) == url
+        client = ChainClient(url)
+        client.request("anvil_mine", [hex(7)])
+        client.close()
+    assert published_url(settings) == ""
+    with node_for(settings) as url:
+        assert height(url) == 7
+
+
+def test_a_node_of_the_settings_is_left_alone(settings: Settings) -> None:
+    elsewhere = replace(settings, local_chain=False, rpc_url="http://127.0.0.1:1")
+    with node_for(elsewhere) as url:
+        assert url == "http://127.0.0.1:1"
+    assert published_url(elsewhere) == "http://127.0.0.1:1"
+    assert not settings.chain_folder.exists()
+
+
+def test_two_processes_share_one_node(settings: Settings) -> None:
+    with another(settings) as first:
+        url = first.read()
+        assert first.mine(3) == 3
+        with another(settings) as second, node_for(settings) as ours:
+            assert second.read() == url == ours
+            assert second.mine(2) == 5
+            assert first.mine(1) == 6
+            second.end()
+            assert second.process.wait(10) == 0
+        assert first.mine(1) == 7  # a guest that leaves takes nothing with it
+        first.end()
+        assert first.process.wait(20) == 0
+    assert published_url(settings) == ""
+
+
+def test_the_host_waits_for_its_guests(settings: Settings) -> None:
+    with another(settings) as host, another(settings) as guest:
+        url = host.read()
+        assert guest.read() == url
+        host.end()
+        assert soon(lambda: published_url(settings) == "")
+        time.sleep(0.2)
+        assert host.process.poll() is None
+        assert guest.mine(4) == 4
+        guest.end()
+        assert guest.process.wait(10) == 0
+        assert host.process.wait(10) == 0
+    with node_for(settings) as again:
+        assert height(again) == 4
+
+
+def test_many_come_at_once_and_one_starts_it(settings: Settings) -> None:
+    gate, done = threading.Barrier(5), threading.Barrier(5)
+    urls: list[str] = []
+
+    def come() -> None:
+        gate.wait()
+        with node_for(settings) as url:
+            urls.append(url)
+            done.wait(30)
+
+    threads = [threading.Thread(target=come) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(urls) == 5
+    assert len(set(urls)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_host_that_is_killed_is_followed_by_another_with_its_chain(settings: Settings) -> None:
+    with another(settings) as host:
+        url = host.read()
+        assert host.mine(9) == 9
+        pid = json.loads((settings.chain_folder / "node.json").read_text())["node_pid"]
+        assert alive(pid)
+        host.process.send_signal(signal.SIGKILL)
+        host.process.wait()
+        with node_for(settings) as again:  # at once: the old node may still be saving its state
+            assert not alive(pid)
+            assert again != url
+            assert height(again) == 9
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "[]", "{}", '{"rpc_url": "http://127.0.0.1:1"}', '{"node_pid": 1}', '{"node_pid": null}'],
+)
+def test_an_old_note_is_no_hindrance(settings: Settings, note: str) -> None:
+    settings.chain_folder.mkdir(parents=True)
+    (settings.chain_folder / "node.json").write_text(note)
+    assert published_url(settings) == ""
+    started = time.monotonic()
+    with node_for(settings) as url:
+        assert height(url) == 0
+    assert time.monotonic() - started < 10
+
+
+def test_a_port_in_use(settings: Settings) -> None:
+    with another(settings) as host:
+        port = int(host.read().rpartition(":")[2])
+        other = replace(settings, chain_folder=settings.home / "other")
+        with pytest.raises(BadInput, match=f"port {port} is in use"), node_for(other, port):
+            pass
+        assert published_url(other) == ""
+        free = free_port()
+        with node_for(other, free) as url:
+            assert url == f"http://127.0.0.1:{free}"
+
+
+def test_two_databases_have_two_chains(settings: Settings, tmp_path: Path) -> None:
+    other = load_settings(
+        None,
+        {"TRUETONNE_HOME": str(tmp_path), "TRUETONNE_DATABASE_URL": f"sqlite:///{tmp_path}/b.db"},
+    )
+    with node_for(settings) as one, node_for(other) as two:
+        assert one != two
+
+
+def test_state_that_was_lost_is_noticed(settings: Settings) -> None:
+    with node_for(settings):
+        pass
+    (settings.chain_folder / "state.json").unlink()
+    with pytest.raises(DependencyDown) as caught, node_for(settings):
+        pass
+    assert caught.value.code == "chain-lost"
