@@ -70,12 +70,22 @@ def deploy(settings: Settings, rpc_url: str, network: str) -> None:
     )
     # Brownie exits 0 after an error in a script: what counts is the file.
     if ended.returncode != 0 or not settings.deployment.exists():
-        lines = [
-            line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()
-        ]
+        log = settings.deployment.with_name("deploy.log")
+        log.write_text(ended.stdout + ended.stderr, encoding="utf-8")
         raise DependencyDown(
-            f"the deploy script failed: {lines[-1] if lines else 'no output'}", code="deploy-failed"
+            f"the deploy script failed: {_telling_line(ended.stdout + ended.stderr)}; all it said is in {log}",
+            code="deploy-failed",
         )
+
+
+def _telling_line(output: str) -> str:
+    """Return the line of Brownie's output that says most: the script's own, or the last error."""
+    lines = [" ".join(line.split()) for line in output.splitlines() if line.strip()]
+    for telling in ("deploy: ", "Error"):
+        found = [line for line in lines if telling in line]
+        if found:
+            return found[-1]
+    return lines[-1] if lines else "it said nothing"
 
 
 def _absolute(database_url: str) -> str:
