@@ -1,0 +1,145 @@
+"""A small park with its books, its chain and its mirror, as the commands open them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+
+from indexer import Indexer
+from ledger.chain.access import Chain
+from ledger.chain.client import ChainClient
+from ledger.chain.sender import Sender
+from ledger.chain.signers import Keyring, anvil_address, anvil_signer
+from ledger.db import Database
+from ledger.models import Base, ChainIntent
+from ledger.readings import import_file
+from ledger.registration import register_project, register_site
+from ledger.settlement.trades import COLUMNS, TradesReport, import_trades
+from ledger.sites import apply_site
+from ledger.units import currency_of_cents
+from tests.support.chain import TestChain
+from tests.support.mirror import running_chain
+from tests.support.plant import SITE, write_csv
+
+PARIS = ZoneInfo("Europe/Paris")
+PROJECT = "park-wind"
+MARKET = "day-ahead"
+TRADING = """
+[[vpp]]
+code = "plant"
+name = "Plant"
+total_capacity = "100"
+account = "anvil:4"
+
+[[market]]
+name = "day-ahead"
+account = "anvil:6"
+"""
+CHAIN_ID = 31337
+
+
+@dataclass
+class Park:
+    """Books, chain and mirror. ``chain`` is a second door to the same books and node."""
+
+    db: Database
+    node: TestChain
+    chain: Chain
+    mirror: Indexer
+    folder: Path
+
+    def mirror_final(self) -> None:
+        """Mirror to the head, and make all of it final first."""
+        self.node.mine(2)
+        self.mirror.run_until("head")
+
+    def register(self) -> None:
+        """Register the project and its site on chain, and mirror that."""
+        self.mirror.run_until("head")
+        register_project(self.chain, PROJECT)
+        self.mirror_final()
+        register_site(self.chain, PROJECT)
+        self.mirror_final()
+
+    def generate(self, first: date, kw_by_day: Sequence[str]) -> None:
+        """Import ten-minute readings, one constant power a legal day."""
+        rows = []
+        for number, kw in enumerate(kw_by_day):
+            start, end = (
+                datetime.combine(first + timedelta(days=number + more), datetime.min.time(), PARIS)
+                for more in (0, 1)
+            )
+            moment, until = start.astimezone(UTC), end.astimezone(UTC)
+            while moment < until:
+                rows.append((moment.isoformat(), kw))
+                moment += timedelta(minutes=10)
+        report = import_file(self.db, "park", "scada", write_csv(self.folder / "meter.csv", rows))
+        assert report.rejected == 0
+
+    def trade(self, *rows: tuple[str, int, int], hour: int = 0) -> TradesReport:
+        """Import trades: side, quantity in 0.001, price in 0.0001; one an hour."""
+        lines = [",".join(COLUMNS)]
+        for number, (side, milli, price_e4) in enumerate(rows):
+            # An independent rounding: half away from zero on integers of 1e-7.
+            product = milli * price_e4
+            cents = (abs(product) * 2 + 100_000) // 200_000 * (1 if product >= 0 else -1)
+            moment = datetime(2014, 1, 1, tzinfo=UTC) + timedelta(hours=hour + number)
+            quantity, price = f"{milli / 1000:.3f}", f"{price_e4 / 10_000:.4f}"
+            total = currency_of_cents(cents)
+            lines.append(f"plant,,{side},{quantity},{price},{total},{MARKET},{moment.isoformat()}")
+        file = self.folder / "trades.csv"
+        file.write_text("\n".join(lines) + "\n")
+        report = self.db.run(lambda session: import_trades(session, file))
+        assert report.rejected == 0
+        return report
+
+    def intent(self, key: str) -> ChainIntent:
+        """Return an intent."""
+        with self.db.read() as session:
+            return session.get_one(ChainIntent, key)
+
+    def rows(self, table: type[Any]) -> Sequence[Any]:
+        """Return the rows of a table, in the order of their primary keys."""
+        with self.db.read() as session:
+            return session.scalars(select(table).order_by(*table.__table__.primary_key)).all()
+
+    def count(self, table: type[Base]) -> int:
+        """Return how many rows a table has."""
+        with self.db.read() as session:
+            return session.scalar(select(func.count()).select_from(table)) or 0
+
+    def again(self) -> "Park":
+        """Open books, node and mirror anew, as a second process or a later run does."""
+        db = Database(self.db.url.render_as_string(hide_password=False))
+        chain = open_chain(db, self.node, ChainClient(self.node.client.rpc_url))
+        mirror = Indexer(db, chain.client, chain.deployment)
+        return Park(db, self.node, chain, mirror, self.folder)
+
+
+def open_chain(
+    db: Database, node: TestChain, client: ChainClient | None = None, max_fee_gwei: int = 200
+) -> Chain:
+    """Return a chain with all of Anvil's keys."""
+    client = client or node.client
+    keyring = Keyring({anvil_address(number): anvil_signer(number) for number in range(10)})
+    sender = Sender(db, client, keyring, CHAIN_ID, max_fee_gwei)
+    return Chain(db, client, node.deployment, keyring, sender)
+
+
+@contextmanager
+def running_park(db: Database, folder: Path) -> Iterator[Park]:
+    """Open a park on a node of its own; its site file is applied, nothing is registered."""
+    with running_chain() as node:
+        chain = open_chain(db, node)
+        with db.write() as session:
+            apply_site(
+                session,
+                SITE + TRADING,
+                resolve_account=lambda text: anvil_address(int(text.removeprefix("anvil:"))),
+            )
+        yield Park(db, node, chain, Indexer(db, node.client, node.deployment), folder)
