@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import escrow
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table
 from cli.readings import rejected
@@ -45,6 +46,7 @@ def register(root: typer.Typer) -> None:
     settle = command_group("Settle trades on chain.")
     command(settle, "run")(run_settlement)
     command(settle, "status")(settlement_status)
+    escrow.register(settle)
     root.add_typer(settle, name="settle")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ NodePort = Annotated[
         "--node-port", help="Port of the local node; 0 takes a free one.", min=0, max=65535
     ),
 ]
+log = logging.getLogger(__name__)
 _JOIN_SECONDS_MAX = 30.0
 
 
@@ -119,10 +121,18 @@ class _Mirror(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._flow.indexer.follow(self._stop_event)
+            self._flow.indexer.follow(self._stop_event, on_trouble=_waits)
         except TruetonneError as error:
             self.trouble = error
+        except Exception as error:
+            log.exception("the mirror ended")
+            self.trouble = TruetonneError(f"the mirror ended: {type(error).__name__}: {error}")
+        finally:
             self._stop_event.set()
+
+
+def _waits(error: Exception, seconds: float) -> None:
+    log.warning("the mirror waits %.1f s: %s", seconds, error)
 
 
 def _shown(run: Invocation) -> str:

@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,18 @@ def test_reconcile_finds_a_credit_altered_by_hand(home: Path, first: dict[str, A
     finally:
         with sqlite3.connect(file) as link:
             link.execute("UPDATE carbon_credits SET amount = ? WHERE status = 'retired'", (amount,))
+    assert truetonne(home, "reconcile").returncode == 0
+
+
+def test_money_goes_into_the_escrow_and_out_again(home: Path, first: dict[str, Any]) -> None:
+    before = first["settlement"]["balances"]["lhb-vpp"]
+    paid = truetonne(home, "settle", "deposit", "lhb-vpp", "10.50", "--mint", "--json")
+    assert paid.returncode == 0, paid.stderr
+    assert Decimal(json.loads(paid.stdout)["balance"]) == Decimal(before) + Decimal("10.50")
+    back = truetonne(home, "settle", "withdraw", "lhb-vpp", "10.50", "--json")
+    assert json.loads(back.stdout)["balance"] == before
+    unknown = truetonne(home, "settle", "deposit", "nobody", "1")
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
     assert truetonne(home, "reconcile").returncode == 0
 
 

@@ -1,0 +1,125 @@
+"""``truetonne settle deposit | withdraw``: money into and out of the escrow of the settlement contract."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import DryRun, Invocation, command
+from ledger.errors import BadInput, NotFound
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from cli.flow import Flow
+
+Account = Annotated[
+    str,
+    typer.Argument(
+        metavar="ACCOUNT", help="Code of a VPP, name of a market, or an account (0x...)."
+    ),
+]
+Amount = Annotated[
+    str, typer.Argument(metavar="AMOUNT", help="In the currency, two decimals at most.")
+]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands to the group ``settle``."""
+    command(group, "deposit")(deposit)
+    command(group, "withdraw")(withdraw)
+
+
+def deposit(
+    run: Invocation,
+    account: Account,
+    amount: Amount,
+    mint: Annotated[
+        bool,
+        typer.Option("--mint", help="Make the money first: test currency, on a local chain alone."),
+    ] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Pay into the escrow of a VPP or a market, from its own account."""
+    from cli.flow import open_flow
+    from ledger.settlement import escrow
+
+    cents = _cents(amount)
+    with open_flow(run.settings) as flow:
+        address = _address(flow, account)
+        if not dry_run:
+            if mint:
+                flow.confirm([escrow.mint_test_currency(flow.chain, address, cents)])
+            flow.confirm(escrow.deposit(flow.chain, address, address, cents))
+        _say(run, flow, "deposit", (account, address), cents, dry_run)
+
+
+def withdraw(run: Invocation, account: Account, amount: Amount, dry_run: DryRun = False) -> None:
+    """Pay out of the escrow of a VPP or a market, to its own account; no pause stops it."""
+    from cli.flow import open_flow
+    from ledger.settlement import escrow
+
+    cents = _cents(amount)
+    with open_flow(run.settings) as flow:
+        address = _address(flow, account)
+        if not dry_run:
+            flow.confirm([escrow.withdraw(flow.chain, address, address, cents)])
+        _say(run, flow, "withdraw", (account, address), cents, dry_run)
+
+
+def _say(
+    run: Invocation, flow: Flow, verb: str, who: tuple[str, str], cents: int, dry_run: bool
+) -> None:
+    from ledger.units import currency_of_cents
+
+    (units,) = flow.chain.settlement.balances_of([who[1]])
+    balance = currency_of_cents(units // flow.chain.settlement.units_per_cent())
+    document: dict[str, Any] = {
+        "action": verb,
+        "account": who[1],
+        "amount": currency_of_cents(cents),
+        "balance": balance,
+    }
+    if dry_run:
+        document["dry_run"] = True
+    done = f"would {verb}" if dry_run else verb
+    run.output.result(document, f"{done} {currency_of_cents(cents)}, {who[0]}: balance {balance}")
+
+
+def _cents(text: str) -> int:
+    from ledger.units import CENTS_PER_CURRENCY, scaled_exact
+
+    try:
+        cents = scaled_exact(Decimal(text), CENTS_PER_CURRENCY)
+    except (InvalidOperation, ValueError):
+        raise BadInput(f"{text!r} is no amount of money; write for example 1000.00") from None
+    if cents <= 0:
+        raise BadInput(f"the amount must be above zero, found {text}")
+    return cents
+
+
+def _address(flow: Flow, text: str) -> str:
+    from ledger.chain.signers import resolve_account
+
+    if text.startswith(("0x", "anvil:")):
+        return resolve_account(text, flow.chain.deployment.chain_id)
+    with flow.db.read() as session:
+        found = _named(session, text)
+    if found is None:
+        raise NotFound(f"{text!r} is neither a VPP nor a market with an account; see the site file")
+    return found
+
+
+def _named(session: Session, text: str) -> str | None:
+    from sqlalchemy import or_, select
+
+    from ledger.models import VppDefinition, VppSettlementAccount
+
+    query = (
+        select(VppSettlementAccount.address)
+        .outerjoin(VppDefinition, VppDefinition.id == VppSettlementAccount.vpp_id)
+        .where(or_(VppDefinition.vpp_id == text, VppSettlementAccount.market == text))
+    )
+    return session.scalars(query).first()
