@@ -172,7 +172,7 @@ interface IVppSettlement {
     ) external;
 
     /// @notice Moves the order of finalization past cancelled batches; `finalizeBatch` does it for
-    /// up to 256.
+    /// up to 32.
     /// @param limit how many batches to pass at the most
     function skipCancelled(uint256 limit) external;
 

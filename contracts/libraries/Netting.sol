@@ -26,29 +26,33 @@ library Netting {
         nets = new int256[](accounts.length);
         bytes32[] memory nodes = new bytes32[](2 * words.length - 1);
 
-        for (uint256 i; i < words.length; ++i) {
-            uint256 word = words[i];
-            _checkTrade(word, accounts.length);
-            uint256 buyer = word.buyer();
-            uint256 seller = word.seller();
-            int256 cents = word.cents();
+        // A bounded number of trades, of 64-bit totals: neither counters nor sums overflow.
+        unchecked {
+            for (uint256 i; i < words.length; ++i) {
+                uint256 word = words[i];
+                uint256 buyer = word.buyer();
+                uint256 seller = word.seller();
+                int256 cents = _checkTrade(word, buyer, seller, accounts.length);
 
-            // Sums of a bounded number of 64-bit integers.
-            unchecked {
                 nets[buyer] -= cents;
                 nets[seller] += cents;
+                nodes[i] = TradeTree.leaf(key, word, accounts[buyer], accounts[seller]);
             }
-            nodes[i] = TradeTree.leaf(
-                key,
-                word.seq(),
-                accounts[buyer],
-                accounts[seller],
-                word.quantity(),
-                word.price(),
-                cents
-            );
         }
         root = TradeTree.root(nodes, words.length);
+    }
+
+    function _checkTrade(uint256 word, uint256 buyer, uint256 seller, uint256 parties)
+        private
+        pure
+        returns (int256 cents)
+    {
+        if (buyer >= parties) revert IVppSettlement.UnknownParty(word.seq(), word.buyer());
+        if (seller >= parties) revert IVppSettlement.UnknownParty(word.seq(), word.seller());
+        if (buyer == seller) revert IVppSettlement.SelfTrade(word.seq());
+        cents = word.cents();
+        int256 total = word.totalHalfAwayFromZero();
+        if (cents != total) revert IVppSettlement.WrongTotal(word.seq(), word.cents(), total);
     }
 
     function _checkAccounts(address[] memory accounts) private pure {
@@ -57,18 +61,6 @@ library Netting {
             if (accounts[i] == address(0)) revert IVppSettlement.ZeroAddress();
             if (accounts[i] <= previous) revert IVppSettlement.AccountsNotSorted(i);
             previous = accounts[i];
-        }
-    }
-
-    function _checkTrade(uint256 word, uint256 parties) private pure {
-        if (word.buyer() >= parties) revert IVppSettlement.UnknownParty(word.seq(), word.buyer());
-        if (word.seller() >= parties) {
-            revert IVppSettlement.UnknownParty(word.seq(), word.seller());
-        }
-        if (word.buyer() == word.seller()) revert IVppSettlement.SelfTrade(word.seq());
-        int256 total = word.totalHalfAwayFromZero();
-        if (word.cents() != total) {
-            revert IVppSettlement.WrongTotal(word.seq(), word.cents(), total);
         }
     }
 }

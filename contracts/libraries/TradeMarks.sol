@@ -34,17 +34,20 @@ library TradeMarks {
         uint256 index = words[0].seq() >> 8;
         uint256 bits;
         uint256 atLeast;
-        for (uint256 i; i < words.length; ++i) {
-            uint256 seq = words[i].seq();
-            if (seq < atLeast) revert IVppSettlement.SeqOutOfOrder(uint64(seq));
-            atLeast = seq + 1;
+        // 64-bit numbers, and no more of them than a transaction carries.
+        unchecked {
+            for (uint256 i; i < words.length; ++i) {
+                uint256 seq = words[i].seq();
+                if (seq < atLeast) revert IVppSettlement.SeqOutOfOrder(uint64(seq));
+                atLeast = seq + 1;
 
-            if (seq >> 8 != index) {
-                _flush(self, index, bits, marking);
-                index = seq >> 8;
-                bits = 0;
+                if (seq >> 8 != index) {
+                    _flush(self, index, bits, marking);
+                    index = seq >> 8;
+                    bits = 0;
+                }
+                bits |= 1 << (seq & 0xff);
             }
-            bits |= 1 << (seq & 0xff);
         }
         _flush(self, index, bits, marking);
     }

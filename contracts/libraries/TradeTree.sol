@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
+import {TradeWord} from "./TradeWord.sol";
 
 /// @title The Merkle tree over the trades of a batch
 /// @dev Typed leaves, ABI-encoded and hashed twice, so that no inner node passes as a leaf; sorted
 /// pairs. The same root and proofs as OpenZeppelin's `StandardMerkleTree` with `sortLeaves: false`.
 library TradeTree {
+    using TradeWord for uint256;
+
     /// @notice `keccak256(keccak256(abi.encode(key, seq, buyer, seller, quantity, price, cents)))`
-    /// @dev The numbers come at full width, so that no bit of a narrower type is left to chance.
-    function leaf(
-        bytes32 key,
-        uint256 seq,
-        address buyer,
-        address seller,
-        uint256 quantity,
-        int256 price,
-        int256 cents
-    ) internal pure returns (bytes32 hash) {
+    /// @param key the key of the batch
+    /// @param word the trade
+    /// @param buyer the account that its buyer is
+    /// @param seller the account that its seller is
+    function leaf(bytes32 key, uint256 word, address buyer, address seller)
+        internal
+        pure
+        returns (bytes32 hash)
+    {
+        // At full width, so that no bit of a narrower type is left to chance.
+        uint256 seq = word.seq();
+        uint256 quantity = word.quantity();
+        int256 price = word.price();
+        int256 cents = word.cents();
         // By hand, so that a thousand leaves do not leave a thousand copies in memory.
         assembly ("memory-safe") {
             let free := mload(0x40)
@@ -33,14 +39,31 @@ library TradeTree {
         }
     }
 
-    /// @notice The root over the first `count` nodes, which are the leaves. The array has room for
-    /// `2 * count - 1`.
-    /// @dev A queue: the two nodes at its head become one at its end, until one is left.
-    function root(bytes32[] memory nodes, uint256 count) internal pure returns (bytes32) {
-        uint256 end = count;
-        for (uint256 i; i + 1 < end; i += 2) {
-            nodes[end++] = Hashes.commutativeKeccak256(nodes[i], nodes[i + 1]);
+    /// @notice The root over the first `count` nodes, which are the leaves; one at least. The array
+    /// has room for `2 * count - 1`.
+    /// @dev A queue: the two nodes at its head become one at its end, until one is left. A pair is
+    /// sorted before it is hashed, as in OpenZeppelin's `Hashes.commutativeKeccak256`.
+    function root(bytes32[] memory nodes, uint256 count) internal pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let head := add(nodes, 0x20)
+            let end := add(head, shl(5, count))
+            for {} gt(sub(end, head), 0x20) {} {
+                let left := mload(head)
+                let right := mload(add(head, 0x20))
+                switch lt(left, right)
+                case 0 {
+                    mstore(0x00, right)
+                    mstore(0x20, left)
+                }
+                default {
+                    mstore(0x00, left)
+                    mstore(0x20, right)
+                }
+                mstore(end, keccak256(0x00, 0x40))
+                head := add(head, 0x40)
+                end := add(end, 0x20)
+            }
+            hash := mload(head)
         }
-        return nodes[end - 1];
     }
 }

@@ -7,7 +7,8 @@ pragma solidity ^0.8.28;
 library TradeWord {
     /// @dev Quantity in thousandths times price in ten-thousandths is 10^-7 of the currency, and a
     /// cent is 10^-2.
-    int256 private constant PER_CENT = 1e5;
+    int256 private constant CENT = 1e5;
+    int256 private constant HALF_CENT = CENT / 2;
 
     function seq(uint256 word) internal pure returns (uint64) {
         return uint64(word >> 192);
@@ -33,13 +34,12 @@ library TradeWord {
         return int64(uint64(word));
     }
 
-    /// @notice Quantity times price in cents, rounded half away from zero: `Decimal`'s
-    /// ROUND_HALF_UP.
+    /// @notice Quantity times price in cents, rounded half away from zero: `Decimal`'s ROUND_HALF_UP.
     function totalHalfAwayFromZero(uint256 word) internal pure returns (int256) {
+        // 48 bits times 48 bits and a little: no overflow. Division truncates toward zero.
         unchecked {
-            // 48 bits times 48 bits and a little: no overflow. Division truncates toward zero.
             int256 product = int256(uint256(quantity(word))) * price(word);
-            return (product < 0 ? product - PER_CENT / 2 : product + PER_CENT / 2) / PER_CENT;
+            return (product < 0 ? product - HALF_CENT : product + HALF_CENT) / CENT;
         }
     }
 }

@@ -176,12 +176,29 @@ class Park:
         self.currency.approve(settlement, cents, {"from": account})
         return settlement.deposit(account, cents, {"from": account})
 
-    def propose(self, batch: "Batch", key: bytes | None = None) -> Any:
-        """Propose a batch; return the transaction."""
-        key = key or self.new_key()
-        return self.settlement.proposeBatch(
-            key, batch.accounts, batch.words, {"from": self.operator}
-        )
+    def propose(self, batch: "Batch", key: bytes | None = None) -> int:
+        """Propose a batch; return its id."""
+        arguments = (key or self.new_key(), batch.accounts, batch.words)
+        return int(self.settlement.proposeBatch(*arguments, {"from": self.operator}).return_value)
+
+    def finalize(self, batch_id: int, batch: "Batch") -> Any:
+        """Let anyone finalize a batch; return the transaction."""
+        arguments = (batch_id, batch.accounts, batch.nets)
+        return self.settlement.finalizeBatch(*arguments, {"from": self.stranger})
+
+    def cancel_batch(self, batch_id: int, batch: "Batch", reason: str = "") -> Any:
+        """Let the operator cancel a batch; return the transaction."""
+        arguments = (batch_id, batch.accounts, batch.nets, batch.words, reason)
+        return self.settlement.cancelBatch(*arguments, {"from": self.operator})
+
+    def escrow(self) -> dict[Any, int]:
+        """Return the escrow balances of all parties that have one, and what is locked."""
+        balances = {account: self.settlement.balanceOf(account) for account in self.accounts}
+        found = {account: balance for account, balance in balances.items() if balance}
+        custody = self.currency.balanceOf(self.settlement)
+        locked = self.settlement.totalLocked()
+        assert custody == sum(balances.values()) + locked == self.settlement.totalBalance() + locked
+        return {**found, "locked": locked} if locked else found
 
     def mine_at(self, time_s: int) -> None:
         """Mine a block at a time; calls are answered as of it."""
@@ -200,7 +217,7 @@ class Park:
 def round_half_away(quantity: int, price: int) -> int:
     """Return cents of a quantity in 0.001 at a price in 0.0001, exactly and without a division."""
     product, cents = abs(quantity * price), 0
-    for bit in reversed(range(64)):
+    for bit in reversed(range(96)):
         if (2 * (cents + (1 << bit)) - 1) * 100_000 <= 2 * product:
             cents += 1 << bit
     return -cents if price < 0 else cents
@@ -230,9 +247,10 @@ class TradeOf:
 class Batch:
     """Trades as the contract takes them, and what a model says of them."""
 
-    def __init__(self, trades: Sequence[TradeOf]) -> None:
+    def __init__(self, trades: Sequence[TradeOf], others: Sequence[str] = ()) -> None:
         self.trades = list(trades)
         parties = {party for trade in trades for party in (trade.buyer, trade.seller)}
+        parties.update(others)
         self.accounts = sorted(parties, key=lambda account: int(account, 16))
         self.words = [self.word(trade) for trade in trades]
 

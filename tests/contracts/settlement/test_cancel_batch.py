@@ -1,0 +1,150 @@
+"""cancelBatch."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.contracts.park import (
+    CANCELLED,
+    FINALIZED,
+    NONE,
+    WINDOW_S,
+    Batch,
+    Park,
+    TradeOf,
+    event,
+    missing_role,
+    refusal,
+)
+
+KEY = b"\x01" * 32
+
+
+@pytest.fixture(scope="module", autouse=True)
+def money(park: Park) -> None:
+    """Three accounts with 100.00 each."""
+    for account in (park.buyer, park.owner, park.market):
+        park.deposit(account, 10_000)
+
+
+@pytest.fixture
+def batch(park: Park) -> Batch:
+    """Four trades among three accounts, over two mark words."""
+    buyer, owner, market = (each.address for each in (park.buyer, park.owner, park.market))
+    return Batch(
+        [
+            TradeOf(250, buyer, owner, 1_000_000, 200),
+            TradeOf(255, owner, market, 1_000_000, -50),
+            TradeOf(256, market, buyer, 750_000, 100),
+            TradeOf(300, market, owner, 1_000, 100_000),
+        ]
+    )
+
+
+def refused(park: Park, batch_id: int, batch: Batch, **changes: Any) -> tuple[Any, ...]:
+    given = {"accounts": batch.accounts, "nets": batch.nets, "words": batch.words, "reason": ""}
+    given.update(changes)
+    sender = given.pop("sender", park.operator)
+    return refusal(park.settlement.cancelBatch, batch_id, *given.values(), sender=sender)
+
+
+def test_only_an_operator_cancels(park: Park, settlement: Any, batch: Batch) -> None:
+    """VS-10: not the admin, nor a party of the trades."""
+    park.propose(batch)
+    for sender in (park.admin, park.pauser, park.buyer, park.stranger):
+        denied = missing_role(sender, settlement.OPERATOR_ROLE())
+        assert refused(park, 1, batch, sender=sender) == denied
+
+
+def test_a_batch_is_proposed(park: Park, batch: Batch) -> None:
+    """VS-22: none that is not there, no final one, no cancelled one again."""
+    assert refused(park, 1, batch) == ("BatchNotProposed", 1, NONE)
+    park.propose(batch)
+    park.cancel_batch(1, batch)
+    assert refused(park, 1, batch) == ("BatchNotProposed", 1, CANCELLED)
+    park.propose(batch)
+    park.mine_at(park.now + WINDOW_S)
+    park.finalize(2, batch)
+    assert refused(park, 2, batch) == ("BatchNotProposed", 2, FINALIZED)
+
+
+def test_accounts_and_nets_are_those_of_the_proposal(park: Park, batch: Batch) -> None:
+    """VS-22: nobody gets back what was not theirs."""
+    park.propose(batch)
+    nets = [net - 1 for net in batch.nets]
+    assert refused(park, 1, batch, nets=nets) == ("WrongNets", 1)
+    accounts = [*batch.accounts[:-1], park.stranger.address]
+    assert refused(park, 1, batch, accounts=accounts) == ("WrongNets", 1)
+
+
+def test_trades_are_those_of_the_proposal(park: Park, batch: Batch) -> None:
+    """VS-22: no mark is taken from a trade of another batch, and none is left."""
+    park.propose(batch)
+    words = batch.words
+    other = batch.word(replace(batch.trades[3], seq=301))
+    wrong = ("WrongTrades", 1)
+    assert refused(park, 1, batch, words=words[:-1]) == wrong
+    assert refused(park, 1, batch, words=[*words, other]) == wrong
+    assert refused(park, 1, batch, words=[*words[:-1], other]) == wrong
+    assert refused(park, 1, batch, words=[words[0], words[2], words[1], words[3]]) == wrong
+    # Pairs are sorted before they are hashed: the root is the same, the order is not.
+    swapped = [words[1], words[0], *words[2:]]
+    assert refused(park, 1, batch, words=swapped) == ("SeqOutOfOrder", 250)
+    assert refused(park, 1, batch, words=[]) == ("EmptyBatch",)
+
+
+def test_a_reason_is_bounded(park: Park, batch: Batch) -> None:
+    """VS-22: 1,024 bytes are good, one more is not."""
+    park.propose(batch)
+    assert refused(park, 1, batch, reason="x" * 1025) == ("TextTooLong", 1025, 1024)
+    tx = park.cancel_batch(1, batch, "x" * 1024)
+    assert event(tx, "BatchCancelled")["reason"] == "x" * 1024
+
+
+def test_a_pause_does_not_stop_cancellation(park: Park, settlement: Any, batch: Batch) -> None:
+    """VS-30: the way back stays open."""
+    park.propose(batch)
+    settlement.pause({"from": park.pauser})
+    park.cancel_batch(1, batch)
+    assert settlement.totalLocked() == 0
+
+
+def test_cancel_batch(park: Park, settlement: Any, batch: Batch) -> None:
+    """VS-22: event, status, marks and every balance; after the window too."""
+    neighbours = Batch(
+        [TradeOf(seq, park.buyer.address, park.owner.address, 1, 0) for seq in (249, 254, 257)]
+    )
+    park.propose(neighbours)
+    before = park.escrow()
+    park.propose(batch, KEY)
+    assert park.escrow() != before
+    park.mine_at(park.now + WINDOW_S)
+
+    tx = park.cancel_batch(2, batch, "prices were wrong")
+
+    assert [each.name for each in tx.events] == ["BatchCancelled"]
+    published = event(tx, "BatchCancelled")
+    assert {**published, "key": bytes(published["key"])} == {
+        "key": KEY,
+        "batchId": 2,
+        "reason": "prices were wrong",
+    }
+    assert settlement.batchStatus(2) == CANCELLED
+    assert settlement.batchOfKey(KEY) == 2
+    assert park.escrow() == before
+    assert {seq for seq in range(600) if settlement.isSettled(seq)} == {249, 254, 257}
+
+
+def test_a_cancelled_batch_may_come_again(park: Park, settlement: Any, batch: Batch) -> None:
+    """VS-16, VS-22: under another key, as if it had never been there."""
+    park.propose(batch)
+    first = park.escrow()
+    park.cancel_batch(1, batch)
+    assert park.propose(batch) == 2
+    assert park.escrow() == first
+    park.mine_at(park.now + WINDOW_S)
+    park.finalize(2, batch)
+    gains = dict(zip(batch.accounts, batch.nets, strict=True))
+    expected = {account: 10_000 + gains[account.address] for account in park.accounts[4:7]}
+    assert park.escrow() == expected
