@@ -1,0 +1,497 @@
+"""Readings to credits: planned with all that belongs to it, issued once, and only the mirror says so."""
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from eth_abi.abi import decode as abi_decode
+from eth_account import Account
+from eth_account.messages import _hash_eip191_message, encode_typed_data
+from sqlalchemy import select
+
+from indexer import Indexer
+from ledger import issuance, registration
+from ledger.chain.abi import artifact
+from ledger.chain.client import RpcError
+from ledger.chain.contracts import claim_typed_data, decode_error, encode_call
+from ledger.chain.events import CREDIT, Claim
+from ledger.chain.layout import canonical_type
+from ledger.errors import BadInput, NotFound, Refused
+from ledger.issuance import PlannedIssuance, plan_issuance, submit_planned
+from ledger.models import (
+    CarbonCredit,
+    ChainIntent,
+    CreditBatch,
+    CreditClass,
+    CreditProject,
+    CreditSite,
+    Issuance,
+    Meter,
+    Project,
+    ReadingClaim,
+)
+from ledger.models.evidence import IssuanceState
+from ledger.models.mirror import IntentState
+from tests.support.chain import PARTIES, class_role, send
+from tests.support.park import PROJECT, Park
+
+FIRST = date(2014, 1, 1)
+SLOTS = 144
+"""Ten minutes fit so often into a day."""
+
+
+def day(number: int) -> date:
+    return date(2014, 1, number)
+
+
+@pytest.fixture
+def ready(park: Park) -> Park:
+    """Three days: 60 kW, then 61.2345 kW, then 60 kW again; 720 kg, 734.814 kg, 720 kg."""
+    park.register()
+    park.generate(FIRST, ["60", "61.2345", "60"])
+    return park
+
+
+def plan(park: Park, start: date, end: date) -> PlannedIssuance:
+    (planned,) = plan_issuance(park.chain, PROJECT, start, end)
+    return planned
+
+
+def states(park: Park) -> list[str]:
+    return [row.state.value for row in park.rows(Issuance)]
+
+
+def stored_call(intent: ChainIntent) -> tuple[Claim, str, bytes]:
+    """Return claim, verifier and signature as they stand in an intent's frozen call data."""
+    item = next(item for item in artifact(CREDIT).abi if item.get("name") == "issue")
+    types = [canonical_type(part) for part in item["inputs"]]
+    values, verifier, signature = abi_decode(types, bytes.fromhex(intent.call_data[10:]))
+    texts: list[Any] = [
+        "0x" + value.hex() if isinstance(value, bytes) else value for value in values
+    ]
+    return Claim(*texts), verifier, signature
+
+
+# --------------------------------------------------------------------------- planning
+
+
+def test_a_plan_holds_claim_slots_and_intent(both: Park) -> None:
+    both.register()
+    both.generate(FIRST, ["60", "61.2345"])
+    planned = plan(both, day(1), day(3))
+    (row,) = both.rows(Issuance)
+    assert (row.key, row.state) == (planned.key, IssuanceState.PLANNED)
+    # 24 h x (60 + 61.2345) kW x 0.5 t/MWh
+    assert row.net_kwh == Decimal("2909.628")
+    assert row.reductions_kg == Decimal("1454.814")
+    assert row.issued_kg == 1454
+    assert (row.carry_in_kg, row.carry_out_kg) == ("0/1", "407/500")
+    assert (row.from_date, row.to_date, row.vintage) == (day(1), day(3), 2014)
+    assert row.to_s - row.from_s == 2 * 86_400
+    assert (row.readings_expected, row.readings_used, row.leaves) == (288, 288, 288)
+    claims = both.rows(ReadingClaim)
+    assert len(claims) == 2 * SLOTS
+    assert {claim.issuance_id for claim in claims} == {row.id}
+    assert min(claim.start_s for claim in claims) == row.from_s
+
+    intent = both.intent(planned.key)
+    assert (intent.state, intent.kind, intent.tx_hash) == (IntentState.PLANNED, "issue", None)
+    assert intent.sender_address == PARTIES["issuer"]
+    claim, verifier, _ = stored_call(intent)
+    assert claim.key == planned.key
+    assert (claim.amount, claim.evidence_total) == (1454, 1455)
+    assert (claim.period_start, claim.period_end) == (row.from_s, row.to_s)
+    assert (claim.evidence_root, claim.manifest_hash) == (row.evidence_root, row.manifest_hash)
+    assert (claim.recipient, verifier) == (PARTIES["owner"], PARTIES["verifier"])
+    assert json.loads(row.manifest)["project"] == PROJECT or PROJECT in row.manifest
+
+
+@pytest.mark.parametrize("broken", ["_claim_slots", "_row", "_intent"])
+def test_a_plan_that_breaks_leaves_nothing(
+    ready: Park, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    before = ready.count(ChainIntent)
+
+    def crash(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(issuance, broken, crash)
+    with pytest.raises(KeyboardInterrupt):
+        plan_issuance(ready.chain, PROJECT, day(1), day(2))
+    assert ready.count(Issuance) == ready.count(ReadingClaim) == 0
+    assert ready.count(ChainIntent) == before
+
+
+@pytest.mark.parametrize(("start", "end"), [(1, 3), (1, 2), (2, 3), (2, 4), (1, 4)], ids=str)
+def test_an_overlap_is_refused(ready: Park, start: int, end: int) -> None:
+    plan(ready, day(1), day(3))
+    with pytest.raises(
+        Refused, match="overlaps an issuance from 2014-01-01 to 2014-01-03"
+    ) as caught:
+        plan_issuance(ready.chain, PROJECT, day(start), day(end))
+    assert caught.value.code == "period-already-issued"
+    assert ready.count(Issuance) == 1
+
+
+def test_what_is_left_of_a_kilogram_goes_into_the_next_period(ready: Park) -> None:
+    amounts = [plan(ready, day(n), day(n + 1)).reduction.issued_kg for n in (1, 2, 3)]
+    assert amounts == [720, 734, 720]  # 720 + 0, 734.814, 720.814
+    assert [row.carry_out_kg for row in ready.rows(Issuance)] == ["0/1", "407/500", "407/500"]
+
+
+def test_a_deficit_is_not_left_out(park: Park) -> None:
+    park.register()
+    park.generate(FIRST, ["60", "-2", "60", "0", "60"])
+    plan(park, day(1), day(2))
+    with pytest.raises(Refused, match=r"from 2014-01-02 to 2014-01-03 .* deficit of 24") as caught:
+        plan_issuance(park.chain, PROJECT, day(3), day(4))
+    assert caught.value.code == "deficit-left-out"
+    assert park.count(Issuance) == 1
+    assert plan(park, day(2), day(4)).reduction.issued_kg == 720 - 24
+    # What was left out after that is nothing, and may be.
+    assert plan(park, day(5), day(6)).reduction.issued_kg == 720
+
+
+def test_nothing_to_issue(park: Park) -> None:
+    park.register()
+    park.generate(FIRST, ["0", "-1"])
+    for start, end in ((1, 2), (2, 3), (1, 3)):
+        with pytest.raises(Refused, match="nothing to issue; extend the period") as caught:
+            plan_issuance(park.chain, PROJECT, day(start), day(end))
+        assert caught.value.code == "nothing-to-issue"
+    assert park.count(Issuance) == park.count(ReadingClaim) == 0
+
+
+def test_what_cannot_be_planned(park: Park) -> None:
+    with pytest.raises(NotFound, match="no project 'other'"):
+        plan_issuance(park.chain, "other", day(1), day(2))
+    with pytest.raises(BadInput, match="not registered on chain; run truetonne chain register"):
+        plan_issuance(park.chain, PROJECT, day(1), day(2))
+    park.register()
+    with pytest.raises(BadInput, match="is empty"):
+        plan_issuance(park.chain, PROJECT, day(2), day(2))
+    with pytest.raises(Refused) as caught:
+        plan_issuance(park.chain, PROJECT, day(1), day(2))
+    assert caught.value.code in ("no-readings", "incomplete")
+
+
+def test_a_period_over_new_year_is_two_issuances(park: Park) -> None:
+    park.register()
+    park.generate(date(2014, 12, 31), ["61.2345", "61.2345"])
+    planned = plan_issuance(park.chain, PROJECT, date(2014, 12, 31), date(2015, 1, 2))
+    assert [(item.vintage, item.reduction.issued_kg) for item in planned] == [
+        (2014, 734),
+        (2015, 734),
+    ]
+    first, second = park.rows(Issuance)
+    assert (first.to_date, second.from_date) == (date(2015, 1, 1), date(2015, 1, 1))
+    assert first.to_s == second.from_s
+    assert second.carry_in_kg == "0/1"  # 0.814 kg of 2014 end with their vintage
+    hashes = submit_planned(park.chain, PROJECT)
+    assert len(set(hashes)) == 2
+    park.mirror_final()
+    assert states(park) == ["issued", "issued"]
+    batches = park.rows(CreditBatch)
+    assert [(item.ordinal, item.vintage, item.issued_kg) for item in batches] == [
+        (1, 2014, 734),
+        (2, 2015, 734),
+    ]
+    assert [item.key for item in batches] == [item.key for item in planned]
+
+
+# ------------------------------------------------------------------- sending, confirming
+
+
+def test_only_the_mirror_confirms_and_only_what_is_final(both: Park) -> None:
+    both.register()
+    both.generate(FIRST, ["60"])
+    key = plan(both, day(1), day(2)).key
+    (tx_hash,) = submit_planned(both.chain, PROJECT)
+    assert states(both) == ["planned"]
+    both.mirror.run_until("head")
+    assert states(both) == ["planned"]  # mirrored, and not final
+    (batch,) = both.rows(CreditBatch)
+    assert (batch.key, batch.issued_kg, batch.tx_hash) == (key, 720, tx_hash)
+    assert submit_planned(both.chain, PROJECT) == []
+    both.mirror_final()
+    assert states(both) == ["issued"]
+    assert both.intent(key).state is IntentState.CONFIRMED
+    (credit,) = both.rows(CarbonCredit)
+    assert (credit.credit_id, credit.amount) == (f"{PROJECT}-2014-1-1-720", Decimal("0.720"))
+
+
+def test_a_reorganisation_takes_an_issuance_back_and_it_comes_again(ready: Park) -> None:
+    plan(ready, day(1), day(2))
+    ready.mirror = Indexer(ready.db, ready.node.client, ready.node.deployment, 0)
+    ready.mirror.run_until("head")
+    submit_planned(ready.chain)
+    ready.mirror.run_until("head")
+    assert states(ready) == ["issued"]  # with a finality of no block
+    ready.node.reorganise(1)
+    ready.mirror.run_until("head")
+    assert states(ready) == ["planned"]
+    assert ready.count(CreditBatch) == 0
+    assert ready.count(ReadingClaim) == SLOTS
+    ready.chain.sender.rebroadcast()
+    ready.node.mine(1)
+    ready.mirror.run_until("head")
+    assert states(ready) == ["issued"]
+    assert ready.count(CreditBatch) == 1
+
+
+def forbid(park: Park) -> None:
+    park.node.act("admin", CREDIT, "revokeRole", [class_role("ISSUER_ROLE", 1), PARTIES["issuer"]])
+
+
+def allow(park: Park) -> None:
+    park.node.act("admin", CREDIT, "grantRole", [class_role("ISSUER_ROLE", 1), PARTIES["issuer"]])
+
+
+def test_a_refusal_voids_the_issuance_and_frees_its_readings(ready: Park) -> None:
+    key = plan(ready, day(1), day(2)).key
+    forbid(ready)
+    with pytest.raises(Refused, match="AccessControlUnauthorizedAccount"):
+        submit_planned(ready.chain, PROJECT)
+    assert states(ready) == ["void"]
+    assert ready.count(ReadingClaim) == 0
+    assert ready.intent(key).state is IntentState.FAILED
+    assert submit_planned(ready.chain, PROJECT) == []
+    allow(ready)
+    again = plan(ready, day(1), day(2))
+    assert again.key != key
+    submit_planned(ready.chain)
+    ready.mirror_final()
+    assert states(ready) == ["void", "issued"]
+    assert ready.count(ReadingClaim) == SLOTS
+
+
+def test_a_refusal_voids_what_carries_its_remainder(ready: Park) -> None:
+    keys = [plan(ready, day(n), day(n + 1)).key for n in (1, 2, 3)]
+    submit_planned_first = ready.chain.sender.submit(keys[0], CREDIT)
+    assert submit_planned_first
+    forbid(ready)
+    with pytest.raises(Refused):
+        submit_planned(ready.chain)
+    ready.mirror_final()
+    assert states(ready) == ["issued", "void", "void"]
+    assert [ready.intent(key).state.value for key in keys] == ["confirmed", "failed", "failed"]
+    assert "before it was refused" in (ready.intent(keys[2]).error or "")
+    assert ready.count(ReadingClaim) == SLOTS
+    allow(ready)
+    assert plan(ready, day(2), day(4)).reduction.issued_kg == 1454
+
+
+def test_an_end_between_refusal_and_voiding(ready: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan(ready, day(1), day(2))
+    forbid(ready)
+
+    def crash(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(issuance, "_void", crash)
+        with pytest.raises(KeyboardInterrupt):
+            submit_planned(ready.chain)
+    assert states(ready) == ["planned"]
+    allow(ready)
+    plan(ready, day(1), day(2))  # the readings are not lost
+    assert states(ready) == ["void", "planned"]
+
+
+def test_a_refusal_that_was_not_told_is_told_by_the_next_sending(
+    ready: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan(ready, day(1), day(2))
+    forbid(ready)
+    with monkeypatch.context() as patch:
+        patch.setattr(issuance, "_void", lambda *arguments: None)
+        with pytest.raises(Refused):
+            submit_planned(ready.chain)
+    with pytest.raises(Refused, match="issue was refused before"):
+        submit_planned(ready.chain)
+    assert states(ready) == ["void"]
+
+
+def test_a_failure_in_a_block_voids_the_issuance_once_it_is_final(ready: Park) -> None:
+    """The try succeeds, and what reaches the chain before the transaction makes it fail."""
+    plan(ready, day(1), day(2))
+    client = ready.node.client
+    client.request("evm_setAutomine", [False])
+    (tx_hash,) = submit_planned(ready.chain)
+    client.request("anvil_dropAllTransactions")
+    client.request("evm_setAutomine", [True])
+    forbid(ready)
+    ready.chain.sender.rebroadcast()
+    ready.node.mine(1)
+    receipt = ready.node.client.receipt(tx_hash)
+    assert receipt is not None and receipt.status == 0
+    ready.mirror.run_until("head")
+    assert states(ready) == ["planned"]
+    ready.mirror_final()
+    assert states(ready) == ["void"]
+    assert ready.count(ReadingClaim) == 0
+
+
+def test_books_from_before_the_sending_adopt_what_the_chain_has(ready: Park) -> None:
+    key = plan(ready, day(1), day(2)).key
+    intent = ready.intent(key)
+    issued = send(ready.node.client, PARTIES["issuer"], intent.contract_address, intent.call_data)
+    assert issued.status == 1
+    assert submit_planned(ready.chain) == []  # neither sent again nor voided
+    assert states(ready) == ["planned"]
+    ready.mirror.run_until("head")
+    assert states(ready) == ["planned"]
+    ready.mirror_final()
+    assert states(ready) == ["issued"]
+    adopted = ready.intent(key)
+    assert (adopted.state, adopted.tx_hash) == (IntentState.CONFIRMED, issued.tx_hash)
+    assert ready.count(ReadingClaim) == SLOTS
+    with pytest.raises(Refused, match="overlaps"):
+        plan_issuance(ready.chain, PROJECT, day(1), day(2))
+
+
+# -------------------------------------------------------------------------------- claims
+
+
+def test_the_claim_s_hash_is_the_contract_s(ready: Park) -> None:
+    planned = plan(ready, day(1), day(3))
+    claim, verifier, signature = stored_call(ready.intent(planned.key))
+    address = ready.node.deployment.credit.address
+    message = encode_typed_data(full_message=dict(claim_typed_data(claim, 31337, address)))
+    digest = "0x" + _hash_eip191_message(message).hex()
+    assert digest == ready.chain.credit.hash_claim(claim)
+    recovered = Account._recover_hash(bytes.fromhex(digest[2:]), signature=signature)
+    assert recovered.lower() == verifier == PARTIES["verifier"]
+
+
+def test_a_claim_that_was_changed_is_refused_by_the_contract(ready: Park) -> None:
+    planned = plan(ready, day(1), day(3))
+    claim, verifier, signature = stored_call(ready.intent(planned.key))
+    address = ready.node.deployment.credit.address
+
+    def answer(changed: Claim) -> str | None:
+        values = [
+            bytes.fromhex(value[2:]) if isinstance(value, str) and len(value) == 66 else value
+            for value in vars(changed).values()
+        ]
+        data = encode_call(CREDIT, "issue", [tuple(values), verifier, signature])
+        try:
+            ready.node.client.call(address, data, sender=PARTIES["issuer"])
+        except RpcError as error:
+            return decode_error(CREDIT, error.data)
+        return None
+
+    assert answer(claim) is None  # as it was signed it passes
+    others: dict[str, Any] = {
+        "key": "0x" + "11" * 32,
+        "evidence_root": "0x" + "22" * 32,
+        "manifest_hash": "0x" + "33" * 32,
+        "methodology_hash": "0x" + "44" * 32,
+        "recipient": PARTIES["spare"],
+    }
+    said = {}
+    for field in fields(Claim):
+        value = others.get(
+            field.name, getattr(claim, field.name) - 1 if field.type == "int" else None
+        )
+        change: dict[str, Any] = {field.name: value}
+        said[field.name] = answer(replace(claim, **change)) or "accepted"
+    refused = f"BadVerifierSignature(verifier={PARTIES['verifier']})"
+    names = {"class_id", "project_id", "site_id", "evidence_total"}
+    assert {name: text for name, text in said.items() if name not in names} == {
+        field.name: refused for field in fields(Claim) if field.name not in names
+    }
+    assert all("accepted" not in said[name] for name in names), said
+
+
+# ------------------------------------------------------------------------- many at once
+
+
+def test_two_issuances_of_one_period_at_once(both: Park) -> None:
+    both.register()
+    both.generate(FIRST, ["60"])
+    other = both.again()
+    found: list[Any] = []
+
+    def second() -> None:
+        try:
+            found.extend(plan_issuance(other.chain, PROJECT, day(1), day(2)))
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=second)
+    with both.db.write() as session:
+        first = issuance._plan(session, both.chain, PROJECT, (day(1), day(2)), 2**40)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive(), "the second did not wait for the first"
+    thread.join()
+    (refusal,) = found
+    assert isinstance(refusal, Refused), refusal
+    assert refusal.code == "period-already-issued"
+    assert [row.key for row in both.rows(Issuance)] == [first[0].key]
+    assert both.count(ReadingClaim) == SLOTS
+    other.db.close()
+
+
+def test_a_meter_that_moved_to_another_project_is_counted_once(ready: Park) -> None:
+    plan(ready, day(1), day(2))
+    with ready.db.write() as session:
+        project = session.scalars(select(Project)).one()
+        copied = {
+            column.key: getattr(project, column.key)
+            for column in Project.__table__.columns
+            if column.key != "id"
+        }
+        session.add(Project(**copied | {"code": "second"}))
+        session.flush()
+        second = session.scalars(select(Project).where(Project.code == "second")).one()
+        session.scalars(select(Meter)).one().project_id = second.id
+    registration.register_project(ready.chain, "second")
+    ready.mirror_final()
+    registration.register_site(ready.chain, "second")
+    ready.mirror_final()
+    with pytest.raises(Refused, match="claimed by an issuance already") as caught:
+        plan_issuance(ready.chain, "second", day(1), day(2))
+    assert caught.value.code == "period-already-issued"
+    assert ready.count(Issuance) == 1
+
+
+# -------------------------------------------------------------------------- registration
+
+
+def codes(park: Park, tables: Sequence[type[Any]]) -> list[list[str]]:
+    return [[row.code for row in park.rows(table)] for table in tables]
+
+
+def test_registration_happens_once(park: Park) -> None:
+    park.mirror.run_until("head")
+    with pytest.raises(NotFound, match="no project 'other'"):
+        registration.register_project(park.chain, "other")
+    with pytest.raises(NotFound, match="not registered on chain yet"):
+        registration.register_site(park.chain, PROJECT)
+    assert registration.register_project(park.chain, PROJECT) is not None
+    with pytest.raises(
+        Refused, match="CarbonCredit refuses registerProject"
+    ):  # sent, and not mirrored yet
+        registration.register_project(park.chain, PROJECT)
+    park.mirror_final()
+    assert registration.register_project(park.chain, PROJECT) is None
+    assert registration.register_site(park.chain, PROJECT) is not None
+    park.mirror_final()
+    assert registration.register_site(park.chain, PROJECT) is None
+    assert codes(park, (CreditClass, CreditProject, CreditSite))[1:] == [["lhb-wind", PROJECT]] * 2
+    with park.db.read() as session:
+        found = registration.site_on_chain(session, PROJECT)
+    assert found == registration.ChainSite(class_id=1, project_id=2, site_id=2)
+
+
+def test_the_hash_of_a_methodology_is_the_class_s(park: Park) -> None:
+    park.mirror.run_until("head")
+    (row,) = park.rows(CreditClass)
+    assert registration.methodology_hash("CCER-01-002", "V01") == row.methodology_hash
