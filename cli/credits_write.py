@@ -238,6 +238,7 @@ def _serials(session: Session, key: str) -> str | None:
     from sqlalchemy import select
 
     from ledger.models import CreditBatch, CreditSite
+    from ledger.serials import credit_id
 
     query = (
         select(CreditBatch, CreditSite.code)
@@ -248,7 +249,7 @@ def _serials(session: Session, key: str) -> str | None:
     if row is None:
         return None
     batch, code = row
-    return f"{code}-{batch.vintage}-{batch.ordinal}-1-{batch.issued_kg}"
+    return credit_id(code, batch.vintage, batch.ordinal, 1, batch.issued_kg)
 
 
 def _retirement(session: Session, key: str) -> dict[str, str] | None:

@@ -94,7 +94,7 @@ def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = F
         batches.submit_planned(flow.chain)
         if not no_wait:
             flow.confirm(_sent(flow, planned))
-        _finalize(flow, wait=not no_wait)
+        finalize_due(flow, wait=not no_wait)
         with flow.db.read() as session:
             rows = [
                 row
@@ -124,8 +124,8 @@ def _sent(flow: Flow, keys: Sequence[str]) -> list[str]:
     return [key for key in keys if key not in failed]
 
 
-def _finalize(flow: Flow, *, wait: bool) -> None:
-    """Finalise what is due, and wait for what will be in a moment."""
+def finalize_due(flow: Flow, *, wait: bool) -> None:
+    """Finalise what is due, and wait for windows that end within ``WINDOW_SECONDS_MAX``."""
     from ledger.settlement import batches
 
     until = time.monotonic() + WINDOW_SECONDS_MAX

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -24,6 +23,7 @@ from cli.demo.plants import (
 from cli.demo.sales import write_trades
 from cli.demo.story import Story
 from cli.flow import Flow
+from cli.trades import finalize_due
 from ledger import holdings
 from ledger.chain.events import CREDIT
 from ledger.chain.signers import ANVIL_ROLES, anvil_address
@@ -55,7 +55,7 @@ def trade(run: Invocation, flow: Flow, story: Story) -> None:
     planned = batches.plan_batches(flow.chain)
     batches.submit_planned(flow.chain)
     flow.confirm([item.key for item in planned])
-    _finalize(flow)
+    finalize_due(flow, wait=True)
     story.settlement = _settled(flow)
 
 
@@ -66,18 +66,6 @@ def _fund(flow: Flow) -> None:
     for account in accounts:
         flow.confirm([escrow.mint_test_currency(flow.chain, account, FUNDS_CENTS)])
         flow.confirm(escrow.deposit(flow.chain, account, account, FUNDS_CENTS))
-
-
-def _finalize(flow: Flow) -> None:
-    """Wait for the contract's window, finalise what was proposed, and let that become final."""
-    with flow.db.read() as session:
-        query = select(VppSettlementBatch.id).where(VppSettlementBatch.state == BatchState.PROPOSED)
-        if session.scalars(query).first() is None:
-            return
-    time.sleep(flow.chain.settlement.window_s() + 1)
-    flow.mirror_final()  # a block whose time lies after the window
-    batches.finalize_due(flow.chain)
-    flow.mirror_final()
 
 
 def _settled(flow: Flow) -> dict[str, Any]:

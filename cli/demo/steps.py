@@ -32,6 +32,7 @@ from ledger.models import (
 from ledger.models.evidence import IssuanceState, ReadingQuality
 from ledger.readings import import_file
 from ledger.reconcile import reconcile
+from ledger.serials import credit_id
 from ledger.settings import LOCAL_CHAIN_ID, Settings
 from ledger.sites import apply_site
 
@@ -231,7 +232,7 @@ def _credits(flow: Flow, plant: Plant) -> list[dict[str, Any]]:
                 "net_kwh": item.net_kwh,
                 "reductions_kg": item.reductions_kg,
                 "issued_kg": str(batch.issued_kg),
-                "serials": f"{code}-{batch.vintage}-{batch.ordinal}-1-{batch.issued_kg}",
+                "serials": credit_id(code, batch.vintage, batch.ordinal, 1, batch.issued_kg),
                 "transaction": batch.tx_hash,
                 "state": item.state.value,
             }
