@@ -1,0 +1,514 @@
+"""Trades to money: netted, proposed, finalised, executed; once each, whoever comes when."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from indexer import Indexer
+from ledger import jobs
+from ledger.chain.client import ChainClient
+from ledger.chain.events import SETTLEMENT
+from ledger.db import Database
+from ledger.errors import BadInput, DependencyDown, Refused
+from ledger.models import (
+    ChainIntent,
+    SettlementBalance,
+    VppSettlementAccount,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
+from ledger.models.mirror import IntentState
+from ledger.settlement import batches, escrow
+from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.words import Trade
+from tests.support.chain import PARTIES, WINDOW_S, send
+from tests.support.park import MARKET, Park, running_park
+
+PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
+# Of a kWh: 2.00, 0.05 at a price below zero, 1.00 bought.
+TRADES = (("sell", 1000, 20_000), ("sell", 1000, -500), ("buy", 2000, 5_000))
+
+
+def fund(park: Park, account: str, cents: int) -> None:
+    escrow.mint_test_currency(park.chain, account, cents)
+    escrow.deposit(park.chain, account, account, cents)
+    park.mirror.run_until("head")
+
+
+def pass_time(park: Park) -> None:
+    """Let the window of a proposal pass."""
+    park.node.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
+    park.node.mine(1)
+
+
+@pytest.fixture
+def funded(park: Park) -> Park:
+    fund(park, BUYER, 100_00)
+    return park
+
+
+def states(park: Park) -> list[str]:
+    return [row.state.value for row in park.rows(VppSettlementBatch)]
+
+
+def statuses(park: Park) -> list[str]:
+    return [row.status.value for row in park.rows(VppTradingRecord)]
+
+
+def balances(park: Park) -> dict[str, int]:
+    """Return the mirrored escrow in cents (the test currency has two decimals), as the chain has it."""
+    found = {row.account: int(row.balance) for row in park.rows(SettlementBalance)}
+    accounts = list(found)
+    assert park.chain.settlement.balances_of(accounts) == list(found.values())
+    return found
+
+
+def settle(park: Park) -> None:
+    """Bring everything that is pending to its end."""
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    for _ in range(6):
+        park.mirror.run_until("head")
+        pass_time(park)
+        finalize_due(park.chain)
+    park.mirror_final()
+
+
+# ------------------------------------------------------------------------ the long way
+
+
+def test_from_trades_to_money(both: Park) -> None:
+    fund(both, BUYER, 100_00)
+    both.trade(*TRADES)
+    (planned,) = plan_batches(both.chain)
+    # The plant sells for 2.00, pays 0.05 for the one below zero, and buys for 1.00.
+    assert planned.nets == {PLANT: 95, BUYER: -95}
+    assert (planned.market, planned.trades) == (MARKET, 3)
+    (batch,) = both.rows(VppSettlementBatch)
+    assert (batch.nets, batch.accounts) == (["95", "-95"], sorted([PLANT, BUYER]))
+    assert both.intent(planned.key).state is IntentState.PLANNED
+    assert [item.trade_id for item in both.rows(VppSettlementItem)] == [1, 2, 3]
+    assert states(both) == ["planned"]
+
+    submit_planned(both.chain)
+    assert states(both) == ["planned"]  # sent, and only the mirror says more
+    both.mirror.run_until("head")
+    (batch,) = both.rows(VppSettlementBatch)
+    assert (batch.state.value, batch.chain_batch_id) == ("proposed", 1)
+    assert both.chain.settlement.trades_root_of(1) == batch.trades_root
+    assert balances(both) == {BUYER: 100_00 - 95}
+
+    assert finalize_due(both.chain) == []  # its window is open
+    pass_time(both)
+    assert len(finalize_due(both.chain)) == 1
+    assert finalize_due(both.chain) == []
+    both.mirror.run_until("head")
+    assert (states(both), statuses(both)) == (["finalized"], ["pending"] * 3)
+    assert balances(both) == {PLANT: 95, BUYER: 100_00 - 95}
+
+    both.mirror_final()
+    assert statuses(both) == ["executed"] * 3
+    (batch,) = both.rows(VppSettlementBatch)
+    block = both.node.client.block(batch.finalized_block)
+    assert block is not None
+    times = {row.settlement_time for row in both.rows(VppTradingRecord)}
+    assert times == {datetime.fromtimestamp(block.timestamp, UTC)}
+    assert both.chain.settlement.are_settled([1, 2, 3, 4]) == [True] * 3 + [False]
+    assert plan_batches(both.chain) == []
+
+
+def test_negative_prices_are_paid_by_the_seller(park: Park) -> None:
+    fund(park, PLANT, 50_00)
+    park.trade(("sell", 100_000, -1_000), ("buy", 1, -50_000))
+    # 100 kWh at -0.1: the plant pays 10.00. 0.001 kWh bought at -5: half a cent to it, rounded to one.
+    (planned,) = plan_batches(park.chain)
+    assert planned.nets == {PLANT: -999, BUYER: 999}
+    settle(park)
+    assert statuses(park) == ["executed", "executed"]
+    assert balances(park) == {PLANT: 40_01, BUYER: 9_99}
+
+
+def test_every_step_in_a_process_of_its_own(funded: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    funded.trade(*TRADES)
+    crashes = []
+
+    def crash(self: ChainClient, raw: str) -> str:
+        crashes.append(raw)
+        raise KeyboardInterrupt
+
+    def step(work: Callable[[Park], object], *, crashing: bool = False) -> None:
+        park = funded.again()
+        try:
+            if crashing:
+                with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                    patch.setattr(ChainClient, "send_raw", crash)
+                    work(park)
+            else:
+                work(park)
+        finally:
+            park.chain.close()
+            park.db.close()
+
+    def mirror(park: Park) -> None:
+        park.mirror.run_until("head")
+
+    step(lambda park: plan_batches(park.chain))
+    step(lambda park: submit_planned(park.chain), crashing=True)
+    step(mirror)
+    assert states(funded) == ["planned"]
+    step(lambda park: submit_planned(park.chain))
+    step(lambda park: submit_planned(park.chain))
+    step(mirror)
+    assert states(funded) == ["proposed"]
+    pass_time(funded)
+    step(lambda park: finalize_due(park.chain), crashing=True)
+    step(lambda park: finalize_due(park.chain))  # it is sent again, not signed again
+    step(lambda park: park.chain.sender.rebroadcast())
+    step(mirror)
+    step(lambda park: park.mirror_final())
+    assert len(crashes) == 2
+    assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
+    assert funded.node.client.transaction_count(PARTIES["operator"]) == 2
+    assert balances(funded) == {PLANT: 95, BUYER: 100_00 - 95}
+
+
+def test_many_trades_are_many_batches_in_order(
+    funded: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "TRADES_PER_BATCH_MAX", 2)
+    funded.trade(*[("sell", 1000, 10_000)] * 5)
+    planned = plan_batches(funded.chain)
+    assert [item.trades for item in planned] == [2, 2, 1]
+    submit_planned(funded.chain)
+    settle(funded)
+    assert (states(funded), statuses(funded)) == (["finalized"] * 3, ["executed"] * 5)
+    assert [row.chain_batch_id for row in funded.rows(VppSettlementBatch)] == [1, 2, 3]
+    assert balances(funded) == {PLANT: 5_00, BUYER: 95_00}
+
+
+def test_a_proposal_takes_no_more_accounts_than_the_contract() -> None:
+    trades = [Trade(n, f"0x{n:040x}", "0x" + "ff" * 20, 1, 1) for n in range(1, 402)]
+    parts = list(batches._parts(trades))
+    assert [len(part) for part in parts] == [199, 199, 3]
+    assert [trade for part in parts for trade in part] == trades
+    same = [replace(trades[0], seq=n) for n in range(1, 1202)]
+    assert [len(part) for part in batches._parts(same)] == [500, 500, 201]
+    assert list(batches._parts([])) == []
+
+
+# ---------------------------------------------------------------------------- refusals
+
+
+def test_a_debtor_without_funds(both: Park) -> None:
+    both.trade(*TRADES)
+    (planned,) = plan_batches(both.chain)
+    assert submit_planned(both.chain) == []
+    (batch,) = both.rows(VppSettlementBatch)
+    assert batch.state.value == "failed"
+    assert f"InsufficientBalance(account={BUYER}, balance=0, needed=95)" in (batch.error or "")
+    assert both.count(VppSettlementItem) == 0
+    assert statuses(both) == ["pending"] * 3
+    assert both.intent(planned.key).state is IntentState.FAILED
+    fund(both, BUYER, 95)
+    settle(both)
+    assert (states(both), statuses(both)) == (["failed", "finalized"], ["executed"] * 3)
+    assert balances(both) == {PLANT: 95}
+
+
+def test_what_runs_all_day_does_not_fill_the_books_with_refusals(park: Park) -> None:
+    park.mirror.run_until("head")
+    park.trade(*TRADES)
+    for _ in range(5):
+        jobs.settle(park.chain)
+    assert states(park) == ["failed"]
+    with park.db.write() as session:
+        session.get_one(VppSettlementBatch, 1).updated_at = datetime.now(UTC) - timedelta(
+            minutes=11
+        )
+    jobs.settle(park.chain)
+    assert states(park) == ["failed", "failed"]
+    assert len(plan_batches(park.chain)) == 1  # a person is not made to wait
+
+
+def test_a_refused_step_keeps_no_later_one_from_its_work(funded: Park) -> None:
+    funded.trade(*TRADES)
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror.run_until("head")
+    pass_time(funded)
+    funded.trade(("sell", 1, 1), hour=50)
+    with funded.db.write() as session:
+        session.execute(delete(VppSettlementAccount).where(VppSettlementAccount.market == MARKET))
+    with pytest.raises(Refused, match="no settlement account"):
+        jobs.settle(funded.chain)
+    funded.mirror_final()
+    assert statuses(funded) == ["executed"] * 3 + ["pending"]
+
+
+def test_a_proposal_that_fails_in_a_block_frees_its_trades(funded: Park) -> None:
+    funded.trade(*TRADES)
+    client = funded.node.client
+    client.request("evm_setAutomine", [False])
+    plan_batches(funded.chain)
+    (tx_hash,) = submit_planned(funded.chain)
+    client.request("anvil_dropAllTransactions")
+    client.request("evm_setAutomine", [True])
+    funded.node.act("pauser", SETTLEMENT, "pause", [])
+    funded.chain.sender.rebroadcast()
+    funded.mirror_final()
+    receipt = client.receipt(tx_hash)
+    assert receipt is not None and receipt.status == 0
+    (batch,) = funded.rows(VppSettlementBatch)
+    assert (batch.state.value, batch.error) == ("failed", "EnforcedPause()")
+    assert funded.count(VppSettlementItem) == 0
+    funded.node.act("admin", SETTLEMENT, "unpause", [])
+    settle(funded)
+    assert statuses(funded) == ["executed"] * 3
+
+
+def test_a_batch_that_was_cancelled(funded: Park) -> None:
+    funded.trade(*TRADES)
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror.run_until("head")
+    (batch,) = funded.rows(VppSettlementBatch)
+    words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
+    nets = [int(net) for net in batch.nets]
+    funded.node.act(
+        "operator", SETTLEMENT, "cancelBatch", [1, batch.accounts, nets, words, "wrong day"]
+    )
+    funded.mirror.run_until("head")
+    assert (states(funded), statuses(funded)) == (["cancelled"], ["pending"] * 3)
+    assert plan_batches(funded.chain) == []
+    funded.mirror_final()
+    assert statuses(funded) == ["cancelled"] * 3
+    assert {row.settlement_time for row in funded.rows(VppTradingRecord)} == {None}
+    assert balances(funded) == {BUYER: 100_00}
+
+
+def test_somebody_else_finalises(funded: Park) -> None:
+    funded.trade(*TRADES)
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror.run_until("head")
+    pass_time(funded)
+    (batch,) = funded.rows(VppSettlementBatch)
+    nets = [int(net) for net in batch.nets]
+    funded.node.act("spare", SETTLEMENT, "finalizeBatch", [1, batch.accounts, nets])
+    assert finalize_due(funded.chain) == []  # no trouble, though the books do not know it yet
+    assert funded.node.client.transaction_count(PARTIES["operator"]) == 1
+    funded.mirror_final()
+    assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
+
+
+def test_a_window_that_the_chain_finds_open(funded: Park) -> None:
+    funded.trade(*TRADES)
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror.run_until("head")
+    with funded.db.write() as session:  # a clock that runs ahead
+        session.get_one(VppSettlementBatch, 1).finalizable_at = datetime(2000, 1, 1, tzinfo=UTC)
+    funded.node.client.request("evm_setAutomine", [False])
+    assert finalize_due(funded.chain) == []
+    assert funded.rows(VppSettlementBatch)[0].finalize_key is None
+    funded.node.client.request("evm_setAutomine", [True])
+    pass_time(funded)
+    assert len(finalize_due(funded.chain)) == 1
+
+
+# ------------------------------------------------------------------------ many at once
+
+
+def test_a_trade_is_planned_once_while_another_plans(both: Park) -> None:
+    both.trade(*TRADES)
+    other = both.again()
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(plan_batches(other.chain)))
+    with both.db.write() as session:
+        first = batches._plan(session, both.chain, timedelta(0))
+        thread.start()
+        thread.join(0.4)
+    thread.join()
+    assert (len(first), found) == (1, [[]])
+    assert both.count(VppSettlementItem) == 3
+    other.db.close()
+
+
+@pytest.mark.mariadb
+def test_a_plan_that_saw_old_rows_looks_again(
+    mariadb_db: Database, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its first look and its choice of trades, another process plans all of them."""
+    with running_park(mariadb_db, tmp_path) as park:
+        park.trade(*TRADES)
+        other = park.again()
+        honest = batches._free_trades
+        planned_by_other: list[Any] = []
+
+        def overtaken(session: Session) -> Any:
+            if not planned_by_other:
+                planned_by_other.append(None)
+                planned_by_other[0] = plan_batches(other.chain)
+            return honest(session)
+
+        monkeypatch.setattr(batches, "_free_trades", overtaken)
+        assert plan_batches(park.chain) == []
+        assert len(planned_by_other[0]) == 1
+        assert park.count(VppSettlementItem) == 3
+        assert park.count(VppSettlementBatch) == 1
+        other.db.close()
+
+
+def test_many_plan_and_submit_at_once(both: Park) -> None:
+    fund(both, BUYER, 100_00)
+    both.trade(*[("sell", 1000, 10_000)] * 12)
+    doors = [both.again() for _ in range(3)]
+    gate = threading.Barrier(3)
+    troubles: list[Exception] = []
+
+    def run(park: Park) -> None:
+        gate.wait()
+        try:
+            plan_batches(park.chain)
+            submit_planned(park.chain)
+        except Exception as error:
+            troubles.append(error)
+
+    threads = [threading.Thread(target=run, args=(door,)) for door in doors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+    settle(both)
+    assert statuses(both) == ["executed"] * 12
+    assert "failed" not in states(both)
+    assert balances(both) == {PLANT: 12_00, BUYER: 88_00}
+    for door in doors:
+        door.db.close()
+
+
+# ------------------------------------------------------------- forks and restored books
+
+
+def test_a_fork_takes_executed_trades_back(funded: Park) -> None:
+    funded.mirror = Indexer(funded.db, funded.node.client, funded.node.deployment, 0)
+    funded.trade(*TRADES)
+    settle(funded)
+    assert statuses(funded) == ["executed"] * 3
+    (batch,) = funded.rows(VppSettlementBatch)
+    head = funded.node.client.block_number()
+
+    funded.node.roll_back(head - batch.finalized_block + 1)
+    funded.node.mine(head - batch.finalized_block + 2)
+    funded.mirror.run_until("head")
+    assert (states(funded), statuses(funded)) == (["proposed"], ["pending"] * 3)
+    assert {row.settlement_time for row in funded.rows(VppTradingRecord)} == {None}
+    assert plan_batches(funded.chain) == []  # it still stands in a live batch
+    assert balances(funded) == {BUYER: 100_00 - 95}
+    funded.chain.sender.rebroadcast()
+    funded.node.mine(1)
+    funded.mirror.run_until("head")
+    assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
+
+    head = funded.node.client.block_number()
+    funded.node.roll_back(head - batch.proposed_block + 1)
+    funded.node.mine(head - batch.proposed_block + 2)
+    funded.mirror.run_until("head")
+    assert (states(funded), statuses(funded)) == (["planned"], ["pending"] * 3)
+    assert plan_batches(funded.chain) == []
+    for _ in range(3):
+        funded.chain.sender.rebroadcast()
+        pass_time(funded)
+        funded.mirror.run_until("head")
+        finalize_due(funded.chain)
+    funded.mirror.run_until("head")
+    assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
+    assert balances(funded) == {PLANT: 95, BUYER: 100_00 - 95}
+
+
+def test_books_from_before_the_proposal(funded: Park) -> None:
+    funded.trade(*TRADES)
+    (planned,) = plan_batches(funded.chain)
+    intent = funded.intent(planned.key)
+    sent = send(funded.node.client, PARTIES["operator"], intent.contract_address, intent.call_data)
+    assert sent.status == 1
+    assert submit_planned(funded.chain) == []
+    assert states(funded) == ["planned"]  # not failed: the chain has it
+    assert funded.count(VppSettlementItem) == 3
+    settle(funded)
+    assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
+    assert balances(funded) == {PLANT: 95, BUYER: 100_00 - 95}
+
+
+def test_a_batch_that_was_proposed_is_not_released(funded: Park) -> None:
+    funded.trade(*TRADES)
+    (planned,) = plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror.run_until("head")
+    funded.db.run(lambda session: batches.release(session, planned.key, "too late"))
+    assert states(funded) == ["proposed"]
+    assert funded.count(VppSettlementItem) == 3
+
+
+# ------------------------------------------------------------------------------ escrow
+
+
+def test_a_deposit_waits_for_its_approval(park: Park) -> None:
+    """On a chain with block times the approval is not there yet when the deposit is tried."""
+    escrow.mint_test_currency(park.chain, BUYER, 500)
+    park.node.client.request("evm_setAutomine", [False])
+    park.node.client.request("evm_setIntervalMining", [1])
+    escrow.deposit(park.chain, BUYER, PLANT, 500)
+    park.node.client.request("evm_setIntervalMining", [0])
+    park.node.mine(1)
+    park.mirror_final()
+    assert balances(park) == {PLANT: 500}
+
+
+def test_withdrawals(funded: Park) -> None:
+    escrow.withdraw(funded.chain, BUYER, PARTIES["spare"], 40_00)
+    funded.mirror.run_until("head")
+    assert balances(funded) == {BUYER: 60_00}
+    with pytest.raises(Refused, match="InsufficientBalance"):
+        escrow.withdraw(funded.chain, BUYER, PARTIES["spare"], 60_01)
+    escrow.withdraw(funded.chain, BUYER, BUYER, 60_00)
+    funded.mirror.run_until("head")
+    assert balances(funded) == {}
+    assert funded.chain.settlement.custody() == 0
+
+
+def test_amounts_that_are_none_and_money_that_is_not_ours_to_make(park: Park) -> None:
+    before = park.count(ChainIntent)
+    for cents in (0, -1):
+        with pytest.raises(BadInput, match="above zero"):
+            escrow.deposit(park.chain, BUYER, BUYER, cents)
+        with pytest.raises(BadInput, match="above zero"):
+            escrow.withdraw(park.chain, BUYER, BUYER, cents)
+    elsewhere = replace(park.chain, deployment=replace(park.node.deployment, chain_id=1))
+    with pytest.raises(BadInput, match="local chain alone"):
+        escrow.mint_test_currency(elsewhere, BUYER, 5)
+    assert park.count(ChainIntent) == before
+    with pytest.raises(Refused):
+        escrow.deposit(park.chain, BUYER, BUYER, 5)  # no money
+
+
+def test_a_node_that_is_down_changes_nothing(funded: Park) -> None:
+    funded.trade(*TRADES)
+    plan_batches(funded.chain)
+    down = funded.again()
+    down.chain.client.rpc_url = "http://127.0.0.1:1"
+    with pytest.raises(DependencyDown):
+        submit_planned(down.chain)
+    with pytest.raises(DependencyDown):
+        finalize_due(down.chain)
+    assert states(funded) == ["planned"]
+    assert funded.count(VppSettlementItem) == 3
+    down.db.close()
