@@ -410,7 +410,11 @@ def _plain(item: Mapping[str, Any], raw: Any) -> Any:
 def _country(raw: bytes) -> str:
     """Return an ISO 3166 code as text; empty when none was given; hexadecimal when it is no text."""
     text = raw.rstrip(b"\0")
-    return text.decode() if text.isascii() and text.decode().isalnum() or not text else "0x" + raw.hex()
+    return (
+        text.decode()
+        if (text.isascii() and text.decode().isalnum()) or not text
+        else "0x" + raw.hex()
+    )
 
 
 def _typed(schema: EventSchema, values: dict[str, Any]) -> Any:
