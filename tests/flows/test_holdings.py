@@ -1,0 +1,331 @@
+"""What a holder does with credits, and the serials afterwards: always a partition of the batch."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from ledger.chain.events import CREDIT, ZERO_HASH
+from ledger.chain.signers import Keyring, anvil_signer
+from ledger.db import Database
+from ledger.errors import BadInput, NotFound, Refused
+from ledger.holdings import (
+    Holding,
+    details_of,
+    find_batch,
+    holding_of,
+    plan_cancellation,
+    plan_retirement,
+    plan_transfer,
+)
+from ledger.models import (
+    CarbonCredit,
+    CreditBatch,
+    CreditCancellation,
+    CreditHolding,
+    CreditRetirement,
+    CreditSerial,
+)
+from ledger.models.mirror import IntentState
+from tests.support.chain import PARTIES, SITE_CODE
+from tests.support.park import Park
+
+KG = 1000
+OWNER, BUYER = PARTIES["owner"], PARTIES["buyer"]
+BATCH = 1 << 32 | 1
+NAME = f"{SITE_CODE}-2014-1"
+
+
+def issued(park: Park) -> Park:
+    assert park.node.issue(KG, 0) == BATCH
+    park.mirror_final()
+    return park
+
+
+@pytest.fixture
+def held(park: Park) -> Park:
+    """1,000 kg of one batch in the owner's hands."""
+    return issued(park)
+
+
+def holding(park: Park, kg: int, holder: str | None = None, credit: str = NAME) -> Holding:
+    with park.db.read() as session:
+        return holding_of(session, park.chain, credit, kg, holder)
+
+
+def send(park: Park, key: str) -> str:
+    tx_hash = park.chain.sender.submit(key, CREDIT)
+    park.mirror_final()
+    assert park.intent(key).state is IntentState.CONFIRMED
+    return tx_hash
+
+
+def transfer(park: Park, kg: int, to: str, holder: str | None = None) -> str:
+    found = holding(park, kg, holder)
+    return send(park, park.db.run(lambda s: plan_transfer(s, park.chain, found, to)))
+
+
+def retire(park: Park, kg: int, holder: str | None = None) -> str:
+    found = holding(park, kg, holder)
+    details = details_of("Kindergarten", "year 2014", "DE", (1_388_534_400, 1_420_070_400))
+    key = park.db.run(lambda s: plan_retirement(s, park.chain, found, details))
+    send(park, key)
+    return key
+
+
+def cancel(park: Park, kg: int, holder: str | None = None) -> str:
+    found = holding(park, kg, holder)
+    key = park.db.run(lambda s: plan_cancellation(s, park.chain, found, "meter replaced"))
+    send(park, key)
+    return key
+
+
+def hands(park: Park) -> dict[str, int]:
+    """Return who holds how much, in the books as on chain."""
+    found = {row.holder: row.amount_kg for row in park.rows(CreditHolding)}
+    pairs = [(holder, BATCH) for holder in found]
+    assert park.chain.credit.balances_of(pairs) == list(found.values())
+    return found
+
+
+def serials(park: Park) -> list[tuple[int, int, str]]:
+    """Return the runs of serials with their status; they partition the batch, or this fails."""
+    with park.db.read() as session:
+        query = (
+            select(CreditSerial, CarbonCredit)
+            .join(CarbonCredit, CarbonCredit.credit_id == CreditSerial.credit_id)
+            .order_by(CreditSerial.first_serial)
+        )
+        rows = [(serial, credit) for serial, credit in session.execute(query)]
+    expected = 1
+    for serial, credit in rows:
+        assert serial.first_serial == expected
+        expected = serial.last_serial + 1
+        assert credit.amount == Decimal(expected - serial.first_serial) / 1000
+        assert credit.credit_id == f"{NAME}-{serial.first_serial}-{serial.last_serial}"
+    assert expected == KG + 1
+    return [(row.first_serial, row.last_serial, credit.status.value) for row, credit in rows]
+
+
+# ------------------------------------------------------------------------- the acts
+
+
+def test_transfer_retire_cancel_and_the_serials_afterwards(both: Park) -> None:
+    issued(both)
+    assert serials(both) == [(1, 1000, "active")]
+    transfer(both, 300, BUYER)
+    assert hands(both) == {OWNER: 700, BUYER: 300}
+    assert serials(both) == [(1, 1000, "active")]
+
+    key = retire(both, 250, BUYER)
+    (retirement,) = both.rows(CreditRetirement)
+    assert (retirement.key, retirement.holder) == (key, BUYER)
+    assert (retirement.first_serial, retirement.amount_kg) == (1, 250)
+    assert (retirement.beneficiary, retirement.country) == ("Kindergarten", "DE")
+    assert (retirement.consumption_start_s, retirement.consumption_end_s) == (
+        1388534400,
+        1420070400,
+    )
+    assert serials(both) == [(1, 250, "retired"), (251, 1000, "active")]
+
+    key = cancel(both, 100, OWNER)
+    (cancellation,) = both.rows(CreditCancellation)
+    assert (cancellation.key, cancellation.first_serial) == (key, 901)
+    retire(both, 1, OWNER)
+    cancel(both, 50, BUYER)
+    assert hands(both) == {OWNER: 599}
+    assert serials(both) == [
+        (1, 250, "retired"),
+        (251, 251, "retired"),
+        (252, 850, "active"),
+        (851, 900, "cancelled"),
+        (901, 1000, "cancelled"),
+    ]
+    (batch,) = both.rows(CreditBatch)
+    assert (batch.issued_kg, batch.retired_kg, batch.cancelled_kg) == (1000, 251, 150)
+
+
+def test_the_last_kilogram(held: Park) -> None:
+    retire(held, 999)
+    retire(held, 1)
+    assert serials(held) == [(1, 999, "retired"), (1000, 1000, "retired")]
+    assert hands(held) == {}
+    with pytest.raises(Refused, match="the largest holding is 0 kg"):
+        holding(held, 1)
+
+
+def test_a_transfer_to_oneself_moves_nothing(held: Park) -> None:
+    transfer(held, 10, OWNER)
+    assert hands(held) == {OWNER: 1000}
+
+
+# ------------------------------------------------------------------------- whose units
+
+
+def test_the_only_holder_is_meant_and_two_are_asked_for(held: Park) -> None:
+    assert holding(held, 1000) == Holding(BATCH, OWNER, 1000)
+    transfer(held, 300, BUYER)
+    assert holding(held, 301) == Holding(BATCH, OWNER, 301)  # only one has so much
+    with pytest.raises(BadInput, match=r"2 of our accounts hold 300 kg .* name one with --holder"):
+        holding(held, 300)
+    assert holding(held, 300, BUYER) == Holding(BATCH, BUYER, 300)
+    assert holding(held, 300, BUYER.upper().replace("0X", "0x")) == Holding(BATCH, BUYER, 300)
+
+
+def test_too_much(held: Park) -> None:
+    with pytest.raises(
+        Refused, match=r"no account of ours holds 1001 kg .* largest holding is 1000"
+    ):
+        holding(held, 1001)
+    with pytest.raises(Refused, match=f"{BUYER} holds 0 kg of {NAME}, less than 1 kg"):
+        holding(held, 1, BUYER)
+    with pytest.raises(Refused):
+        holding(held, 2**70)
+
+
+@pytest.mark.parametrize("kg", [0, -1])
+def test_nothing(held: Park, kg: int) -> None:
+    with pytest.raises(BadInput, match="above zero"):
+        holding(held, kg)
+
+
+def test_units_of_others_are_not_ours_to_move(held: Park) -> None:
+    stranger = anvil_signer(9)
+    chain = type(held.chain)(
+        held.db,
+        held.chain.client,
+        held.chain.deployment,
+        Keyring({stranger.address: stranger}),
+        held.chain.sender,
+    )
+    with held.db.read() as session, pytest.raises(Refused, match="no account of ours"):
+        holding_of(session, chain, NAME, 1, None)
+
+
+def test_a_holder_that_was_faster(held: Park) -> None:
+    """Both are planned by what the books say; the contract says who comes too late."""
+    found = holding(held, 800)
+    details = details_of("one", "two")
+    keys = [held.db.run(lambda s: plan_retirement(s, held.chain, found, details)) for _ in range(2)]
+    held.chain.sender.submit(keys[0], CREDIT)
+    with pytest.raises(Refused, match="ERC1155InsufficientBalance"):
+        held.chain.sender.submit(keys[1], CREDIT)
+    held.mirror_final()
+    assert [held.intent(key).state.value for key in keys] == ["confirmed", "failed"]
+    assert serials(held) == [(1, 800, "retired"), (801, 1000, "active")]
+
+
+def test_a_pause_stops_transfers_and_no_retirement(held: Park) -> None:
+    held.node.act("pauser", CREDIT, "pause", [])
+    with pytest.raises(Refused, match=r"refuses safeTransferFrom: EnforcedPause\(\)"):
+        transfer(held, 1, BUYER)
+    retire(held, 10)
+    assert serials(held) == [(1, 10, "retired"), (11, 1000, "active")]
+
+
+def test_a_receiver_that_cannot_be(held: Park) -> None:
+    with pytest.raises(Refused, match="ERC1155InvalidReceiver"):
+        transfer(held, 1, "0x" + "00" * 20)
+    with pytest.raises(Refused, match="ERC1155InvalidReceiver"):
+        transfer(held, 1, held.node.deployment.settlement.address)
+    assert hands(held) == {OWNER: 1000}
+
+
+# ---------------------------------------------------------------------- how it is named
+
+
+def test_a_batch_has_many_names(held: Park) -> None:
+    (batch,) = held.rows(CreditBatch)
+    (credit,) = held.rows(CarbonCredit)
+    for text in (
+        f"{NAME}-1-1000",
+        NAME,
+        batch.key,
+        "0x" + batch.key[2:].upper(),
+        str(BATCH),
+        str(credit.id),
+    ):
+        assert holding(held, 1, credit=text).batch_id == BATCH, text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-",
+        "--",
+        "0",
+        "7",
+        "-1",
+        "9" * 30,
+        "9" * 5000,
+        "²",
+        f"{SITE_CODE}-2014-²",
+        f"{SITE_CODE}-²-1",
+        f"{SITE_CODE}-2014-2",
+        f"{SITE_CODE}-2015-1",
+        f"{SITE_CODE}-2014-{'9' * 40}",
+        f"{SITE_CODE}-{'9' * 5000}-1",
+        f"{SITE_CODE}-2014-1-1-999",
+        "other-2014-1",
+        "-2014-1",
+        "0x" + "ab" * 32,
+        "0x",
+        "0xyz",
+        "0x12",
+        "a" * 500,
+        "x\x00y",
+        "' OR 1=1 --",
+    ],
+    ids=range(25),
+)
+def test_a_name_of_nothing(db: Database, text: str) -> None:
+    with db.read() as session, pytest.raises((NotFound, BadInput)) as caught:
+        find_batch(session, text)
+    assert caught.value.exit_code == 2
+    assert len(caught.value.message.splitlines()) == 1
+
+
+# ----------------------------------------------------------------------------- details
+
+
+def test_details_as_people_write_them() -> None:
+    details = details_of("Süd 绿", "2014", " de ", (0, 2**32 - 1), "0x" + "aB" * 32)
+    assert (details.country, details.beneficiary) == ("DE", "Süd 绿")
+    plain = details_of("a", "b")
+    assert (plain.country, plain.consumption_start, plain.consumption_end) == ("", 0, 0)
+    assert plain.document_hash == ZERO_HASH
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"beneficiary": " "}, "names its beneficiary and its reason"),
+        ({"reason": ""}, "names its beneficiary and its reason"),
+        ({"country": "DEU"}, "country must be two letters"),
+        ({"country": "D1"}, "country must be two letters"),
+        ({"country": "ÄÖ"}, "country must be two letters"),
+        ({"consumption": (2, 1)}, "ends before it begins"),
+        ({"consumption": (-1, 1)}, "between the years 1970 and 2106"),
+        ({"consumption": (0, 2**32)}, "between the years 1970 and 2106"),
+        ({"document_hash": "0x12"}, "is not a hash"),
+        ({"document_hash": "12" * 32}, "is not a hash"),
+        ({"beneficiary": "x" * 1025}, "the beneficiary is longer than 1024 bytes"),
+        ({"reason": "绿" * 342}, "the reason is longer than 1024 bytes"),
+        ({"reason": "\udc80"}, "the reason is not Unicode text"),
+    ],
+)
+def test_details_that_are_refused(change: dict[str, Any], said: str) -> None:
+    values: dict[str, Any] = {"beneficiary": "a", "reason": "b", **change}
+    with pytest.raises(BadInput, match=said):
+        details_of(**values)
+
+
+def test_the_longest_texts_reach_the_chain(held: Park) -> None:
+    details = details_of("绿" * 341, "x" * 1024)
+    found = holding(held, 5)
+    send(held, held.db.run(lambda s: plan_retirement(s, held.chain, found, details)))
+    (row,) = held.rows(CreditRetirement)
+    assert (row.beneficiary, row.reason) == ("绿" * 341, "x" * 1024)
+    assert row.country is None
