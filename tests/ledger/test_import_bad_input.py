@@ -49,7 +49,7 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
         (HEAD + b"2014-06-01T00:00:00,60\n", "has no offset", 2),
         (HEAD + GOOD + f"{T1},\xff\n".encode("latin-1"), "is not UTF-8", None),
         (HEAD + GOOD + f'{T1},"60\n'.encode(), "not valid CSV", None),
-        (gzip.compress(HEAD + GOOD)[:-9], "damaged or cut short", None),
+        (gzip.compress(HEAD + GOOD, mtime=0)[:-9], "damaged or cut short", None),
         (b"\x1f\x8bnot gzip at all", "damaged or cut short", None),
     ],
 )
