@@ -1,0 +1,37 @@
+"""The artifacts in the package are what the compiler makes of the committed sources."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from scripts.export_abi import CONTRACTS, FOLDER, metadata_hash
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE_BYTES_MAX = 24_576  # EIP-170
+
+
+def test_artifacts_are_those_of_the_sources() -> None:
+    # In a process of its own: Brownie stays out of this one.
+    command = [sys.executable, "-m", "scripts.export_abi", "--check"]
+    ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, (
+        f"run `python -m scripts.export_abi`\n{ended.stdout}{ended.stderr}"
+    )
+
+
+def test_artifacts_are_complete() -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(CONTRACTS)
+    for name in CONTRACTS:
+        artifact = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        assert artifact["contractName"] == name
+        assert artifact["sourceHash"] == metadata_hash(artifact["deployedBytecode"])
+        assert "__" not in artifact["bytecode"]  # no library is left to link
+        assert str(ROOT) not in json.dumps(artifact["abi"])
+
+
+def test_code_fits_a_chain() -> None:
+    for name in CONTRACTS:
+        artifact = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        size = len(artifact["deployedBytecode"]) // 2 - 1
+        assert size < CODE_BYTES_MAX - 2_000, f"{name} has {size} bytes"

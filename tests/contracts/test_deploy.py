@@ -1,0 +1,373 @@
+"""scripts/deploy.py and scripts/verify.py."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_utils.crypto import keccak
+
+from ledger.chain.book import Deployment
+from ledger.errors import BadInput, DependencyDown
+from scripts import create2
+from scripts.deploy import Deployer, earlier_contracts, load_keys, make_plan, write
+from scripts.toolchain.brownie_home import ROOT, free_port
+from scripts.verify import differences
+from tests.contracts.park import private_key
+
+CLASS = "internal-CCER-01-002-V01"
+ANVIL_ROLES = ("admin", "registrar", "issuer", "verifier", "owner")
+
+
+@pytest.fixture(scope="module")
+def keys(accounts: Any) -> list[Any]:
+    """Anvil's accounts, as a local deployment has them."""
+    return list(accounts)[:10]
+
+
+@pytest.fixture
+def deployer(brownie_project: Any, keys: list[Any]) -> Deployer:
+    """A deployer of the default plan on the empty chain."""
+    from brownie import web3
+
+    return Deployer(brownie_project, web3, make_plan("local", {}, 31337, keys), {})
+
+
+def request(method: str, parameters: list[Any]) -> Any:
+    from brownie import web3
+
+    return web3.provider.make_request(method, parameters)["result"]
+
+
+# ------------------------------------------------------------------------------ the plan
+
+
+def test_the_local_plan(keys: list[Any]) -> None:
+    """DP-03: Anvil's accounts in their order, a window of a second, a test currency."""
+    plan = make_plan("local", {}, 31337, keys)
+    assert [plan.holders[role] for role in ANVIL_ROLES] == keys[:5]
+    assert (plan.holders["operator"], plan.holders["pauser"]) == (keys[7], keys[8])
+    assert (plan.currency, plan.window_s, plan.admin_delay_s) == (None, 1, 0)
+    assert (plan.class_code, plan.methodology) == (CLASS, "CCER-01-002/V01")
+
+
+def live(**changes: str) -> dict[str, str]:
+    """Return an environment for a live network, with changes."""
+    addresses = {
+        name: private_key(index).address
+        for index, name in enumerate(("ISSUER", "VERIFIER", "OWNER", "CURRENCY"), 1)
+    }
+    given = {**addresses, **changes}
+    return {f"TRUETONNE_DEPLOY_{name}": value for name, value in given.items()}
+
+
+def test_a_live_plan(keys: list[Any]) -> None:
+    """DP-03: the deployer holds what is given to nobody else."""
+    plan = make_plan("sepolia", live(WINDOW="60", CLASS_CAP_KG="5"), 11155111, keys[:1])
+    for role in ("admin", "registrar", "operator", "pauser"):
+        assert plan.holders[role] == keys[0]
+    assert plan.holders["verifier"] == keys[2]
+    assert plan.currency == keys[4]
+    assert (plan.window_s, plan.admin_delay_s, plan.class_cap_kg) == (60, 172_800, 5)
+
+
+@pytest.mark.parametrize(
+    ("environ", "keys_at_hand", "message"),
+    [
+        (live(CURRENCY=""), 1, "TRUETONNE_DEPLOY_CURRENCY"),
+        (live(OWNER=""), 1, "TRUETONNE_DEPLOY_OWNER"),
+        (live(ISSUER="0x12"), 1, "TRUETONNE_DEPLOY_ISSUER is not an address"),
+        (live(ISSUER=private_key(2).address), 1, "three different accounts"),
+        (live(WINDOW="an hour"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
+        (live(WINDOW="-1"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
+        (live(), 2, "TRUETONNE_DEPLOY_ADMIN"),
+    ],
+)
+def test_a_plan_that_lacks_something(
+    keys: list[Any], environ: dict[str, str], keys_at_hand: int, message: str
+) -> None:
+    """DP-05: the variable is named."""
+    with pytest.raises(BadInput, match=message):
+        make_plan("sepolia", environ, 11155111, keys[:keys_at_hand])
+
+
+def test_a_key_that_is_not_at_hand(keys: list[Any]) -> None:
+    """DP-05: the role and the account are named."""
+    plan = make_plan("sepolia", live(REGISTRAR=keys[5].address), 11155111, keys[:1])
+    with pytest.raises(BadInput, match=f"registrar {keys[5].address}"):
+        plan.key("registrar")
+
+
+def test_keys_of_a_keystore(tmp_path: Path, accounts: Any) -> None:
+    """DP-05: files are unlocked with the password of a file; what is wrong is said."""
+    from ledger.settings import load_settings
+
+    folder, password = tmp_path / "keys", tmp_path / "password"
+    folder.mkdir()
+    environ = {"TRUETONNE_KEYSTORE": str(folder)}
+
+    def keys_of(**changes: str) -> list[Any]:
+        return load_keys(accounts, load_settings(None, {**environ, **changes}), 11155111)
+
+    with pytest.raises(BadInput, match="TRUETONNE_KEYSTORE and"):
+        load_keys(accounts, load_settings(None, {}), 11155111)
+    with pytest.raises(BadInput, match="PASSWORD_FILE is not a file"):
+        keys_of()
+    password.write_text("secret\n")
+    file = {"TRUETONNE_KEYSTORE_PASSWORD_FILE": str(password)}
+    from eth_account import Account
+
+    key = Account.create()
+    (folder / "deployer.json").write_text(
+        json.dumps(Account.encrypt(key.key, "secret", iterations=2))
+    )
+    assert [each.address for each in keys_of(**file)] == [key.address]
+    password.write_text("guess\n")
+    with pytest.raises(BadInput, match="cannot be unlocked"):
+        keys_of(**file)
+
+
+# ---------------------------------------------------------------------------- deployment
+
+
+def test_addresses_commit_to_code_and_arguments(deployer: Deployer, tmp_path: Path) -> None:
+    """DP-01: recomputed from the artifact in the package and the file alone."""
+    path = tmp_path / "deployments" / "local.json"
+    write(path, deployer.run())
+    deployment = Deployment.load(path)
+    assert deployment.chain_id == 31337
+    assert deployment.deployed_block == 1
+    types = {
+        "CarbonCredit": ["address", "uint48"],
+        "TestCurrency": [],
+        "VppSettlement": ["address", "uint48", "address", "uint64"],
+    }
+    from eth_abi.abi import encode
+
+    from ledger.chain.abi import artifact
+
+    assert set(deployment.contracts) == set(types)
+    for name, deployed in deployment.contracts.items():
+        arguments = encode(types[name], list(deployed.constructor.values()))
+        init_code = bytes.fromhex(artifact(name).bytecode[2:]) + arguments
+        preimage = "ff4e59b44847b379578588920ca78fbf26c0b4956c" + deployed.salt[2:]
+        digest = keccak(bytes.fromhex(preimage) + keccak(init_code))
+        assert deployed.address == "0x" + digest[12:].hex()
+        assert deployed.init_code_hash == "0x" + keccak(init_code).hex()
+        code = request("eth_getCode", [deployed.address, "latest"])
+        assert deployed.code_hash == "0x" + keccak(bytes.fromhex(code[2:])).hex()
+        assert deployed.source_hash == artifact(name).source_hash
+        receipt = request("eth_getTransactionReceipt", [deployed.tx_hash])
+        assert int(receipt["blockNumber"], 16) == deployed.block
+    assert deployment.contracts["VppSettlement"].constructor == {
+        "admin": deployer.plan.holders["admin"],
+        "adminDelay": 0,
+        "currency": request_checksum(deployment.contracts["TestCurrency"].address),
+        "window": 1,
+    }
+
+
+def request_checksum(address: str) -> str:
+    from eth_utils.address import to_checksum_address
+
+    return to_checksum_address(address)
+
+
+def test_roles_and_class(deployer: Deployer, brownie_project: Any) -> None:
+    """DP-03: each role is with its account, and with no other."""
+    content = deployer.run()
+    of = content["accounts"]
+    contracts = {
+        name: brownie_project[name].at(request_checksum(each["address"]), persist=False)
+        for name, each in content["contracts"].items()
+    }
+    credit, settlement = contracts["CarbonCredit"], contracts["VppSettlement"]
+    assert content["class"] == {"id": 1, "code": CLASS}
+    assert credit.classOf(1) == (10**12, 0)
+    expected = [
+        (credit, credit.REGISTRAR_ROLE(), "registrar"),
+        (credit, credit.issuerRole(1), "issuer"),
+        (credit, credit.verifierRole(1), "verifier"),
+        (credit, credit.PAUSER_ROLE(), "pauser"),
+        (credit, credit.SUSPENDER_ROLE(), "pauser"),
+        (settlement, settlement.OPERATOR_ROLE(), "operator"),
+        (settlement, settlement.PAUSER_ROLE(), "pauser"),
+    ]
+    for contract, role, holder in expected:
+        holders = [name for name, account in of.items() if contract.hasRole(role, account)]
+        assert holders == [holder]
+    for contract in (credit, settlement):
+        assert contract.defaultAdmin().lower() == of["admin"]
+    assert settlement.currency() == contracts["TestCurrency"]
+
+
+def test_a_second_run_sends_nothing(deployer: Deployer, chain: Any) -> None:
+    """DP-02: with the file of the first, and without it."""
+    first = deployer.run()
+    height = chain.height
+    from brownie import web3
+
+    for earlier in (first["contracts"], {}):
+        again = Deployer(deployer.project, web3, deployer.plan, earlier)
+        assert again.run() == first
+    assert chain.height == height
+
+
+def test_a_run_that_was_cut_off_is_finished(deployer: Deployer, chain: Any) -> None:
+    """DP-02: what is missing is done, the rest is left."""
+    credit = deployer.contract("CarbonCredit", [deployer.plan.holders["admin"], 0])
+    deployer.grant(credit, credit.REGISTRAR_ROLE(), "registrar")
+    height = chain.height
+    content = deployer.run()
+    assert content["contracts"]["CarbonCredit"]["block"] == 1
+    assert content["contracts"]["VppSettlement"]["block"] == height + 2
+
+
+def test_an_earlier_file_of_another_chain(tmp_path: Path) -> None:
+    """DP-02: is not believed."""
+    path = tmp_path / "local.json"
+    assert earlier_contracts(path, "0x01") == {}
+    path.write_text(json.dumps({"genesis_hash": "0x01", "contracts": {"A": {"address": "0x"}}}))
+    assert earlier_contracts(path, "0x01") == {"A": {"address": "0x"}}
+    assert earlier_contracts(path, "0x02") == {}
+    path.write_text("{")
+    assert earlier_contracts(path, "0x01") == {}
+
+
+def test_a_chain_without_the_factory(deployer: Deployer, chain: Any) -> None:
+    """DP-05: is told so, and nothing is sent."""
+    code = request("eth_getCode", [create2.FACTORY, "latest"])
+    request("anvil_setCode", [create2.FACTORY, "0x"])
+    try:
+        with pytest.raises(DependencyDown, match=create2.FACTORY):
+            deployer.run()
+    finally:  # no snapshot covers what is set by hand
+        request("anvil_setCode", [create2.FACTORY, code])
+    assert chain.height == 0
+
+
+# -------------------------------------------------------------------------- verification
+
+
+def test_what_was_deployed_is_verified(
+    deployer: Deployer, brownie_project: Any, tmp_path: Path
+) -> None:
+    """DP-04: code with its immutables, address and every hash; each change is seen."""
+    path = tmp_path / "local.json"
+    write(path, deployer.run())
+    contracts = Deployment.load(path).contracts
+    for name, deployed in contracts.items():
+        assert differences(request, brownie_project[name]._build, deployed) == []
+    deployed = contracts["VppSettlement"]
+    build = brownie_project["VppSettlement"]._build
+
+    def found(**changes: Any) -> set[str]:
+        return set(differences(request, build, replace(deployed, **changes)))
+
+    window = {**deployed.constructor, "window": 2}
+    assert found(constructor=window) == {"hash of the init code", "address", "code"}
+    assert found(salt="0x" + "11" * 32) == {"address"}
+    assert found(code_hash="0x00") == {"hash of the code"}
+    assert found(source_hash="0x00") == {"hash of the sources"}
+    other = contracts["CarbonCredit"].address
+    assert found(address=other) == {"address", "code", "hash of the code"}
+    renamed = {name.upper(): value for name, value in deployed.constructor.items()}
+    assert found(constructor=renamed) == {"names of the constructor's arguments"}
+    code = request("eth_getCode", [deployed.address, "latest"])
+    request("anvil_setCode", [deployed.address, code[:-2] + "00"])
+    assert found() == {"code", "hash of the code"}
+
+
+# ------------------------------------------------------------------ the scripts, as they are
+
+
+@pytest.fixture
+def node() -> Iterator[str]:
+    """The address of an Anvil of its own, on which something has happened."""
+    from brownie._config import CONFIG
+
+    port = free_port()
+    command = CONFIG.networks["development"]["cmd"]
+    process = subprocess.Popen([command, "--silent", "--port", str(port), "--hardfork", "prague"])
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 20
+        while not _answers(url):
+            assert time.monotonic() < until, "the node does not answer"
+            time.sleep(0.05)
+        _post(url, "anvil_setBalance", ["0x" + "ab" * 20, "0x7b"])
+        _post(url, "anvil_mine", ["0x3"])
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _post(url: str, method: str, parameters: list[Any]) -> Any:
+    import httpx
+
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
+    return httpx.post(url, json=message).json()["result"]
+
+
+def _answers(url: str) -> bool:
+    import httpx
+
+    try:
+        return bool(_post(url, "eth_chainId", []))
+    except httpx.TransportError:
+        return False
+
+
+def _run(script: str, environ: dict[str, str], *network: str) -> subprocess.CompletedProcess[str]:
+    command = ["sh", str(ROOT / "dev"), "brownie", "run", script, *network]
+    given = {name: text for name, text in os.environ.items() if not name.startswith("TRUETONNE_")}
+    return subprocess.run(
+        command, cwd=ROOT, env={**given, **environ}, check=False, capture_output=True, text=True
+    )
+
+
+def test_on_a_node_that_runs(node: str, tmp_path: Path) -> None:
+    """DP-02, DP-04: what is there stays; file and rows are written; both scripts end well."""
+    path, database = tmp_path / "local.json", tmp_path / "books.db"
+    environ = {
+        "TRUETONNE_RPC_URL": node,
+        "TRUETONNE_DEPLOYMENT": str(path),
+        "TRUETONNE_DATABASE_URL": f"sqlite:///{database}",
+    }
+    ended = _run("deploy", environ, "--network", "local")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    deployment = Deployment.load(path)
+    assert deployment.network == "local"
+    assert deployment.deployed_block == 4
+    assert _post(node, "eth_getBalance", ["0x" + "ab" * 20, "latest"]) == "0x7b"
+
+    ended = _run("verify", environ, "--network", "local")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    with sqlite3.connect(database) as books:
+        rows = books.execute(
+            "SELECT contract_name, contract_address, network, status FROM smart_contracts"
+        ).fetchall()
+    assert sorted(rows) == [
+        (f"{name}@local", each.address, "local", "verified")
+        for name, each in sorted(deployment.contracts.items())
+    ]
+
+
+def test_a_running_node_needs_its_network(node: str, tmp_path: Path) -> None:
+    """DP-05: without it Brownie would start a node of its own; said in one line, nothing sent."""
+    environ = {"TRUETONNE_RPC_URL": node, "TRUETONNE_DEPLOYMENT": str(tmp_path / "local.json")}
+    ended = _run("deploy", environ)
+    assert ended.returncode == 1
+    assert (
+        ended.stderr.strip()
+        == "deploy: TRUETONNE_RPC_URL is for a running node: add --network local"
+    )
+    assert _post(node, "eth_blockNumber", []) == "0x3"
+    assert not (tmp_path / "local.json").exists()
