@@ -39,6 +39,8 @@ class MariaDbServer:
                 self._install,
                 "--no-defaults",
                 f"--datadir={self.folder / 'data'}",
+                # Servers that start delete the temporary tables of others in a folder they share.
+                f"--tmpdir={self.folder}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 *_as_root(),
@@ -95,6 +97,7 @@ class MariaDbServer:
                     self._program,
                     "--no-defaults",
                     f"--datadir={self.folder / 'data'}",
+                    f"--tmpdir={self.folder}",
                     f"--socket={self.folder / 's'}",
                     f"--pid-file={self.folder / 'pid'}",
                     "--bind-address=127.0.0.1",
