@@ -46,11 +46,6 @@ contract CarbonCredit is CreditRegistry, ERC1155, EIP712 {
         "bytes32 manifestHash,bytes32 methodologyHash,address recipient,uint64 deadline)"
     );
 
-    /// @dev ERC-1155 metadata of every batch, percent-encoded JSON; readers put the id in the place
-    /// of `{id}`.
-    string private constant METADATA = "data:application/json,%7B%22name%22:%22Carbon%20credit%20"
-        "batch%20{id}%22,%22decimals%22:3,%22properties%22:%7B%22unit%22:%22kg%20CO2e%22%7D%7D";
-
     /// @notice The longest text in an event, in bytes.
     uint256 public constant MAX_TEXT = 1024;
 
@@ -69,7 +64,7 @@ contract CarbonCredit is CreditRegistry, ERC1155, EIP712 {
     /// @param admin the one account that may grant roles, unpause and lift suspensions
     /// @param adminDelay how long a change of the admin waits, in seconds
     constructor(address admin, uint48 adminDelay)
-        ERC1155(METADATA)
+        ERC1155("")
         EIP712("Truetonne CarbonCredit", "1")
         AccessControlDefaultAdminRules(adminDelay, admin)
     {}
@@ -176,7 +171,7 @@ contract CarbonCredit is CreditRegistry, ERC1155, EIP712 {
         });
     }
 
-    // -------------------------------------------------- retirement, cancellation
+    // ----------------------------------------------- retirement, cancellation
 
     /// @inheritdoc ICarbonCredit
     function retire(bytes32 key, uint256 batchId, uint64 amount, Retirement calldata details)
@@ -255,7 +250,7 @@ contract CarbonCredit is CreditRegistry, ERC1155, EIP712 {
         }
     }
 
-    // --------------------------------------------------------------- oversight
+    // -------------------------------------------------------------- oversight
 
     /// @inheritdoc ICarbonCredit
     function suspend(uint256 batchId) external onlyRole(SUSPENDER_ROLE) {
@@ -292,7 +287,7 @@ contract CarbonCredit is CreditRegistry, ERC1155, EIP712 {
         emit StatusChanged(batchId, oldStatus, newStatus, seq, head);
     }
 
-    // -------------------------------------------------------- the one hook, seal
+    // ----------------------------------------------------- the one hook, seal
 
     /// @dev Mints, burns and transfers all pass here, singly or in batches, and nowhere else is a
     /// status checked. A burn is a retirement or a cancellation by the holder: a pause does not
@@ -318,7 +313,7 @@ contract CarbonCredit is CreditRegistry, ERC1155, EIP712 {
         return letter >= "A" && letter <= "Z";
     }
 
-    // ------------------------------------------------------------------- views
+    // ------------------------------------------------------------------ views
 
     /// @inheritdoc ICarbonCredit
     function batchOf(uint256 batchId) external view returns (Batch memory) {
@@ -365,6 +360,12 @@ contract CarbonCredit is CreditRegistry, ERC1155, EIP712 {
     /// @inheritdoc ICarbonCredit
     function batchIdOf(uint32 siteId, uint32 ordinal) public pure returns (uint256 batchId) {
         return uint256(siteId) << 32 | ordinal;
+    }
+
+    /// @notice ERC-1155 metadata of every batch: percent-encoded JSON, with `{id}` for the batch.
+    function uri(uint256) public pure override returns (string memory) {
+        return "data:application/json,%7B%22name%22:%22Carbon%20credit%20batch%20{id}%22,"
+            "%22decimals%22:3,%22properties%22:%7B%22unit%22:%22kg%20CO2e%22%7D%7D";
     }
 
     /// @inheritdoc ICarbonCredit

@@ -118,7 +118,7 @@ abstract contract CreditRegistry is ICarbonCredit, AccessControlDefaultAdminRule
         emit SiteRegistered(siteId, projectId, code, seq, head);
     }
 
-    // --------------------------------------------------------- the seal, checks
+    // ------------------------------------------------------- the seal, checks
 
     /// @dev Adds a record to the sealed log.
     function _seal(bytes32 record) internal returns (uint64 seq, bytes32 head) {
@@ -144,7 +144,7 @@ abstract contract CreditRegistry is ICarbonCredit, AccessControlDefaultAdminRule
         _idOfCode[kind][codeHash] = id;
     }
 
-    // ------------------------------------------------------------------- views
+    // ------------------------------------------------------------------ views
 
     /// @inheritdoc ICarbonCredit
     function mintedUntil(uint32 siteId) external view returns (uint32) {

@@ -27,6 +27,8 @@ contract VppSettlement is IVppSettlement, AccessControlDefaultAdminRules, Reentr
     using SafeERC20 for IERC20Metadata;
     using TradeMarks for TradeMarks.Marks;
 
+    /// @dev Found by its key, which every leaf of its tree holds. `netsHash` commits to accounts and
+    /// nets, so that finalization need not compute them again.
     struct Batch {
         uint64 id;
         uint64 finalizableAt;
@@ -50,6 +52,7 @@ contract VppSettlement is IVppSettlement, AccessControlDefaultAdminRules, Reentr
     /// @notice The longest text in an event, in bytes.
     uint256 public constant MAX_TEXT = 1024;
 
+    /// @dev How many cancelled batches a finalization passes by itself.
     uint256 private constant MAX_SKIP = 32;
 
     IERC20Metadata private immutable CURRENCY;
@@ -65,13 +68,17 @@ contract VppSettlement is IVppSettlement, AccessControlDefaultAdminRules, Reentr
     /// @inheritdoc IVppSettlement
     mapping(address account => uint256 units) public balanceOf;
 
+    /// @dev Of the currency, what belongs to somebody: all balances and all that is locked.
     uint256 private _held;
 
     /// @inheritdoc IVppSettlement
     uint256 public totalLocked;
 
     uint64 private _batchCount;
+
+    /// @dev No batch below it is proposed; it may point at cancelled ones.
     uint64 private _next = 1;
+
     bool private _paused;
 
     /// @inheritdoc IVppSettlement
@@ -101,7 +108,7 @@ contract VppSettlement is IVppSettlement, AccessControlDefaultAdminRules, Reentr
         _;
     }
 
-    // ------------------------------------------------------------------ escrow
+    // ----------------------------------------------------------------- escrow
 
     /// @inheritdoc IVppSettlement
     function deposit(address account, uint256 amount)
@@ -148,7 +155,7 @@ contract VppSettlement is IVppSettlement, AccessControlDefaultAdminRules, Reentr
         if (amount % unitsPerCent != 0) revert NotWholeCents(amount, unitsPerCent);
     }
 
-    // ----------------------------------------------------------------- batches
+    // ---------------------------------------------------------------- batches
 
     /// @inheritdoc IVppSettlement
     function proposeBatch(bytes32 key, address[] calldata accounts, uint256[] calldata words)
@@ -273,7 +280,7 @@ contract VppSettlement is IVppSettlement, AccessControlDefaultAdminRules, Reentr
         totalLocked -= unlocked;
     }
 
-    // --------------------------------------------------------------- oversight
+    // -------------------------------------------------------------- oversight
 
     /// @inheritdoc IVppSettlement
     function pause() external onlyRole(PAUSER_ROLE) whenNotPaused {
@@ -288,7 +295,7 @@ contract VppSettlement is IVppSettlement, AccessControlDefaultAdminRules, Reentr
         emit Unpaused(msg.sender);
     }
 
-    // ------------------------------------------------------------------- views
+    // ------------------------------------------------------------------ views
 
     /// @inheritdoc IVppSettlement
     function totalBalance() external view returns (uint256) {

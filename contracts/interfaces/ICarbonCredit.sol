@@ -291,7 +291,7 @@ interface ICarbonCredit {
         external
         returns (uint256 batchId);
 
-    // ------------------------------------------------- retirement, cancellation
+    // ----------------------------------------------- retirement, cancellation
 
     /// @notice Retires units of the caller for good, from the lowest serial that is left. No pause
     /// stops it.
@@ -319,7 +319,7 @@ interface ICarbonCredit {
     /// repetition.
     function cancel(bytes32 key, uint256 batchId, uint64 amount, string calldata reason) external;
 
-    // --------------------------------------------------------------- oversight
+    // -------------------------------------------------------------- oversight
 
     /// @notice Suspends a batch: its units cannot be transferred, retired or cancelled.
     /// @dev Requirements:
@@ -345,7 +345,7 @@ interface ICarbonCredit {
     /// - the contract is paused.
     function unpause() external;
 
-    // ------------------------------------------------------------------- views
+    // ------------------------------------------------------------------ views
 
     /// @notice The totals and the period of a batch; all zero for an id that was never issued.
     function batchOf(uint256 batchId) external view returns (Batch memory);

@@ -109,7 +109,7 @@ interface IVppSettlement {
     error EnforcedPause();
     error ExpectedPause();
 
-    // ------------------------------------------------------------------ escrow
+    // ----------------------------------------------------------------- escrow
 
     /// @notice Brings currency into the escrow of an account: what arrived is credited, whatever
     /// was asked for.
@@ -129,7 +129,7 @@ interface IVppSettlement {
     /// - the amount is more than zero, whole cents, and no more than the caller's balance.
     function withdraw(address to, uint256 amount) external;
 
-    // ----------------------------------------------------------------- batches
+    // ---------------------------------------------------------------- batches
 
     /// @notice Proposes a batch of trades: checks and marks them, nets them, and locks what the
     /// debtors owe.
@@ -176,7 +176,7 @@ interface IVppSettlement {
     /// @param limit how many batches to pass at the most
     function skipCancelled(uint256 limit) external;
 
-    // --------------------------------------------------------------- oversight
+    // -------------------------------------------------------------- oversight
 
     /// @notice Pauses deposits, proposals and finalizations. Withdrawals and cancellations go on.
     /// @dev Requirements:
@@ -190,7 +190,7 @@ interface IVppSettlement {
     /// - the contract is paused.
     function unpause() external;
 
-    // ------------------------------------------------------------------- views
+    // ------------------------------------------------------------------ views
 
     /// @notice What an account may withdraw or trade with, in base units.
     function balanceOf(address account) external view returns (uint256);
