@@ -82,7 +82,7 @@ def books(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         url = f"sqlite:///{tmp_path_factory.mktemp('books') / 'books.db'}"
     else:
         server: MariaDbServer = request.getfixturevalue("mariadb_server")
-        server.execute("CREATE DATABASE api_books")
+        server.execute("CREATE OR REPLACE DATABASE api_books")
         url = server.url("api_books")
     database = Database(url)
     database.upgrade()
