@@ -360,6 +360,37 @@ def test_on_a_node_that_runs(node: str, tmp_path: Path) -> None:
     ]
 
 
+def test_roles_change_hands(node: str, tmp_path: Path) -> None:
+    """DP-03, DP-05: a role is granted and revoked by the admin; one that is none is refused."""
+    environ = {
+        "TRUETONNE_RPC_URL": node,
+        "TRUETONNE_DEPLOYMENT": str(tmp_path / "local.json"),
+        "TRUETONNE_DATABASE_URL": f"sqlite:///{tmp_path / 'books.db'}",
+    }
+    assert _run("deploy", environ, "--network", "local").returncode == 0
+    credit = Deployment.load(tmp_path / "local.json").credit.address
+    account = private_key(9).address
+    from eth_abi.abi import encode
+
+    role = keccak(encode(["string", "uint32"], ["ISSUER_ROLE", 1]))
+    question = keccak(text="hasRole(bytes32,address)")[:4] + encode(
+        ["bytes32", "address"], [role, account]
+    )
+
+    def answer() -> int:
+        call = {"to": credit, "data": "0x" + question.hex()}
+        return int(_post(node, "eth_call", [call, "latest"]), 16)
+
+    for verb, expected in (("grant", 1), ("revoke", 0)):
+        arguments = (verb, "CarbonCredit", "ISSUER:1", account, "--network", "local")
+        assert _run("grant_roles", environ, *arguments).returncode == 0
+        assert answer() == expected
+    arguments = ("grant", "CarbonCredit", "DEFAULT_ADMIN_ROLE", account, "--network", "local")
+    ended = _run("grant_roles", environ, *arguments)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("grant_roles: no role 'DEFAULT_ADMIN_ROLE'")
+
+
 def test_a_running_node_needs_its_network(node: str, tmp_path: Path) -> None:
     """DP-05: without it Brownie would start a node of its own; said in one line, nothing sent."""
     environ = {"TRUETONNE_RPC_URL": node, "TRUETONNE_DEPLOYMENT": str(tmp_path / "local.json")}
