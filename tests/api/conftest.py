@@ -7,6 +7,7 @@ batch 3 is parted in thirty by retirements in block 50. The mirror has read to b
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -73,6 +74,9 @@ def key_of(batch: int) -> str:
     return h66(0xAB, batch)
 
 
+_NUMBERS = itertools.count(1)
+
+
 @pytest.fixture(
     scope="session", params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)]
 )
@@ -82,8 +86,10 @@ def books(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         url = f"sqlite:///{tmp_path_factory.mktemp('books') / 'books.db'}"
     else:
         server: MariaDbServer = request.getfixturevalue("mariadb_server")
-        server.execute("CREATE OR REPLACE DATABASE api_books")
-        url = server.url("api_books")
+        # A new name each time: two processes share out the files, and ask for the rows more than once.
+        name = f"api_books_{next(_NUMBERS)}"
+        server.execute(f"CREATE DATABASE {name}")
+        url = server.url(name)
     database = Database(url)
     database.upgrade()
     with database.write() as session:
