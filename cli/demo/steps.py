@@ -15,7 +15,7 @@ from cli.deploying import ensure_deployed
 from cli.flow import Flow, flow_on
 from ledger import issuance, registration
 from ledger.chain import intents
-from ledger.chain.shared_node import forget_chain, node_for
+from ledger.chain.shared_node import forget_chain, node_for, published_url
 from ledger.chain.signers import resolve_account
 from ledger.db import Database
 from ledger.errors import BadInput
@@ -82,6 +82,7 @@ def _prepare(settings: Settings, fresh: bool) -> None:
     state = settings.chain_folder / "state.json"
     try:
         if fresh:
+            _check_nobody_runs(settings)
             _check_only_ours(db)
             db.drop_tables()
             forget_chain(settings)
@@ -95,9 +96,20 @@ def _prepare(settings: Settings, fresh: bool) -> None:
                 code="chain-lost",
             )
         if not mirrored and state.exists():  # the books are new, so the chain must be
+            _check_nobody_runs(settings)
             forget_chain(settings)
     finally:
         db.close()
+
+
+def _check_nobody_runs(settings: Settings) -> None:
+    """Refuse to start anew under a node that runs: it would save its old chain over the new one."""
+    running = published_url(settings)
+    if running:
+        raise BadInput(
+            f"the local chain is in use (node at {running}); end `truetonne up`, then start anew",
+            code="chain-in-use",
+        )
 
 
 def _check_only_ours(db: Database) -> None:

@@ -64,7 +64,7 @@ def shown(story: Story) -> list[str | Table]:
         "",
         f"Took {story.seconds['total']} s. Look next:",
         "  ./dev credits list                         every credit, by serial",
-        "  ./dev credits show lhb-wind-2014-1         one batch, and what became of it",
+        f"  ./dev credits show {retirement['serials']}    the retired credit, and its batch",
         "  ./dev reductions --project lhb-wind --from 2014-03-01 --to 2014-04-01    a month, recomputed",
         "  ./dev reconcile                            the comparison, rule by rule",
         "  ./dev up                                   node, mirror, jobs and API on this data",

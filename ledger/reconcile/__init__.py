@@ -56,8 +56,16 @@ def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Repo
     """
     with db.read() as session:
         books = open_books(session, client, deployment)
-        rules = tuple(Rule(name, tuple(check(books))) for name, check in RULES)
+        rules = tuple(Rule(name, tuple(_checked(check, books))) for name, check in RULES)
         return Report(books.block, rules)
+
+
+def _checked(check: Callable[[Books], list[str]], books: Books) -> list[str]:
+    """Apply a rule; a row that cannot even be read is a difference too."""
+    try:
+        return check(books)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return [f"a row cannot be read as what it should be ({type(error).__name__}: {error})"]
 
 
 __all__ = ["RULES", "Report", "Rule", "reconcile"]

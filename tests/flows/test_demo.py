@@ -137,6 +137,11 @@ def test_reconcile_finds_a_credit_altered_by_hand(home: Path, first: dict[str, A
     assert truetonne(home, "reconcile").returncode == 0
 
 
+def test_the_next_step_that_is_printed_works(home: Path, first: dict[str, Any]) -> None:
+    ended = truetonne(home, "credits", "show", first["retirement"]["serials"], "--json")
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_money_goes_into_the_escrow_and_out_again(home: Path, first: dict[str, Any]) -> None:
     before = first["settlement"]["balances"]["lhb-vpp"]
     paid = truetonne(home, "settle", "deposit", "lhb-vpp", "10.50", "--mint", "--json")
@@ -218,6 +223,11 @@ def test_up_serves_the_same_data_and_orphans_nothing(
     # Another command shares the node that runs.
     ended = truetonne(home, "reconcile")
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    # And nobody starts anew under it.
+    fresh = truetonne(home, "demo", "--fresh")
+    assert (fresh.returncode, fresh.stderr.count("\n")) == (2, 1)
+    assert "in use" in fresh.stderr
 
     nodes = _children(process.pid)
     assert nodes

@@ -379,6 +379,19 @@ def test_every_rule_can_fail(history: History) -> None:
     assert history.broken() == []
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE vpp_settlement_batches SET nets = '{}'",
+        "UPDATE carbon_credits SET status = 'lost'",
+        "UPDATE issuances SET state = 'lost'",
+    ],
+)
+def test_a_cell_that_cannot_be_read_is_a_difference(history: History, sql: str) -> None:
+    with _by_hand(history, text(sql)):
+        assert history.broken()
+
+
 def test_without_a_mirror_there_is_nothing_to_compare(
     history: History, sqlite_db: Database
 ) -> None:
