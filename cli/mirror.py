@@ -82,11 +82,11 @@ def opened(settings: Settings) -> Iterator[Opened]:
         If database or node do not answer.
     """
     from cli.books import open_books
-    from ledger.chain.book import Deployment
+    from ledger.chain.access import load_deployment
     from ledger.chain.client import ChainClient
     from ledger.chain.shared_node import node_for
 
-    deployment = Deployment.load(settings.deployment)
+    deployment = load_deployment(settings)
     with open_books(settings) as db, node_for(settings) as url:
         client = ChainClient(url)
         try:

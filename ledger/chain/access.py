@@ -41,7 +41,7 @@ class Chain:
         DependencyDown
             If the node does not answer.
         """
-        deployment = Deployment.load(settings.deployment)
+        deployment = load_deployment(settings)
         keyring = load_keyring(settings, deployment.chain_id)
         client = ChainClient(rpc_url or settings.rpc_url)
         try:
@@ -66,3 +66,22 @@ class Chain:
     def close(self) -> None:
         """Close the connection to the node."""
         self.client.close()
+
+
+def load_deployment(settings: Settings) -> Deployment:
+    """Read the deployment file; where there is none, a node that is down is the first thing to say.
+
+    Raises
+    ------
+    BadInput
+        If there is no deployment file, or it is none.
+    DependencyDown
+        If there is none, and the configured node does not answer either.
+    """
+    if not settings.local_chain and not settings.deployment.exists():
+        client = ChainClient(settings.rpc_url)
+        try:
+            client.chain_id()
+        finally:
+            client.close()
+    return Deployment.load(settings.deployment)

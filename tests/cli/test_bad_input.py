@@ -383,3 +383,12 @@ def test_the_doctor_is_content_with_an_open_chain(park: Program) -> None:
     checks = {item["name"]: item["verdict"] for item in park("doctor", "--json").json()["checks"]}
     assert (checks["database"], checks["schema"], checks["home"]) == ("ok", "ok", "ok")
     assert checks["deployment"] == "failed"  # nothing is deployed in an empty folder
+
+
+@pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])
+def test_a_node_that_is_down_is_said_before_a_missing_deployment(
+    park: Program, words: tuple[str, ...]
+) -> None:
+    ended = park(*words, rpc_url="http://127.0.0.1:1")
+    assert ended.code == 3
+    assert "http://127.0.0.1:1" in ended.one_line()
