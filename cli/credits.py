@@ -27,7 +27,9 @@ Limit = Annotated[
 ]
 CreditId = Annotated[
     str,
-    typer.Argument(metavar="ID", help="A run of serials, a row number, or an issuance key."),
+    typer.Argument(
+        metavar="ID", help="A batch SITE-VINTAGE-NUMBER, its serials, a row number, or a key."
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ import typer
 from cli.command import DryRun, Invocation, command
 from cli.output import Table
 from ledger.errors import BadInput
+from ledger.serials import Act
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -31,7 +32,9 @@ To = Annotated[
 ]
 Credit = Annotated[
     str,
-    typer.Argument(metavar="ID", help="A serial, a batch SITE-VINTAGE-NUMBER, or an issuance key."),
+    typer.Argument(
+        metavar="ID", help="A batch SITE-VINTAGE-NUMBER, its serials, a row number, or a key."
+    ),
 ]
 Amount = Annotated[
     int, typer.Option("--amount", metavar="KG", help="How much, in whole kilograms.")
@@ -133,7 +136,7 @@ def transfer(
     def plan(session: Session, flow: Flow, holding: Holding) -> str:
         return plan_transfer(session, flow.chain, holding, _account(flow, to))
 
-    _act(run, "transfer", credit, amount, holder, plan, dry_run, no_wait)
+    _act(run, Act.TRANSFER, credit, amount, holder, plan, dry_run, no_wait)
 
 
 def retire(
@@ -159,7 +162,7 @@ def retire(
     def plan(session: Session, flow: Flow, holding: Holding) -> str:
         return plan_retirement(session, flow.chain, holding, details)
 
-    _act(run, "retire", credit, amount, holder, plan, dry_run, no_wait)
+    _act(run, Act.RETIRE, credit, amount, holder, plan, dry_run, no_wait)
 
 
 def cancel(
@@ -180,12 +183,12 @@ def cancel(
     def plan(session: Session, flow: Flow, holding: Holding) -> str:
         return plan_cancellation(session, flow.chain, holding, reason)
 
-    _act(run, "cancel", credit, amount, holder, plan, dry_run, no_wait)
+    _act(run, Act.CANCEL, credit, amount, holder, plan, dry_run, no_wait)
 
 
 def _act(
     run: Invocation,
-    verb: str,
+    act: Act,
     credit: str,
     amount_kg: int,
     holder: str | None,
@@ -202,15 +205,15 @@ def _act(
         flow.mirror()
         named = _account(flow, holder) if holder is not None else None
         with flow.db.read() as session:
-            holding = holding_of(session, flow.chain, credit, amount_kg, named)
+            holding = holding_of(session, flow.chain, credit, amount_kg, named, act)
         document: dict[str, Any] = {
-            "action": verb,
+            "action": act.value,
             "batch": str(holding.batch_id),
             "holder": holding.holder,
             "amount_kg": str(amount_kg),
         }
         if dry_run:
-            shown = f"would {verb} {amount_kg} kg of {credit}, held by {holding.holder}"
+            shown = f"would {act.value} {amount_kg} kg of {credit}, held by {holding.holder}"
             run.output.result({**document, "dry_run": True}, shown)
             return
         key = flow.db.run(lambda session: plan(session, flow, holding))
@@ -219,9 +222,11 @@ def _act(
             flow.confirm([key])
         with flow.db.read() as session:
             document |= intents.as_row(intents.get(session, key))
-            if verb == "retire":
+            if act is Act.RETIRE:
                 document["retirement"] = _retirement(session, key)
-    line = f"{verb}: {amount_kg} kg of {credit}, {document['state']} in {document['transaction']}"
+    line = (
+        f"{act.value}: {amount_kg} kg of {credit}, {document['state']} in {document['transaction']}"
+    )
     details = document.get("retirement")
     if details:
         line += f", retirement {details['retirement_id']}, serials {details['serials']}"

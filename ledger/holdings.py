@@ -13,12 +13,13 @@ from ledger.chain.access import Chain
 from ledger.chain.contracts import retirement_tuple
 from ledger.chain.events import CREDIT, ZERO_HASH, RetirementDetails
 from ledger.chain.intents import NewIntent, new_key
-from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import CarbonCredit, CreditBatch, CreditHolding, CreditSerial, CreditSite
+from ledger.errors import BadInput, Refused
+from ledger.models import CarbonCredit, CreditBatch, CreditHolding
+from ledger.models.blockchain import CreditStatus
+from ledger.naming import find_credit, rows_of
+from ledger.serials import Act, active_run, taken_serials
 
 _COUNTRY_LETTERS = 2
-_DIGITS_MAX = 18
-"""Digits of a number that fits BIGINT for certain."""
 _TEXT_BYTES_MAX = 1024
 """MAX_TEXT of the contract."""
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
@@ -33,78 +34,41 @@ class Holding:
     amount_kg: int
 
 
-def find_batch(session: Session, text: str) -> int:
-    """Return the batch that a person means: a serial, a batch ``SITE-VINTAGE-ORDINAL``, a key or a number.
-
-    Raises
-    ------
-    NotFound
-        If the mirror knows nothing of that name.
-    """
-    by_serial = session.get(CreditSerial, text)
-    if by_serial is not None:
-        return by_serial.batch_id
-    if text.startswith("0x"):
-        found = session.scalars(
-            select(CreditBatch.batch_id).where(CreditBatch.key == text.lower())
-        ).first()
-        if found is not None:
-            return found
-    if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX:
-        number = int(text)
-        query = select(CreditSerial.batch_id).join(
-            CarbonCredit, CarbonCredit.credit_id == CreditSerial.credit_id
-        )
-        found = session.scalars(query.where(CarbonCredit.id == number)).first()
-        if found is None and session.get(CreditBatch, number) is not None:
-            found = number
-        if found is not None:
-            return found
-    site_code, _, rest = text.rpartition("-")
-    site_code, _, vintage = site_code.rpartition("-")
-    numbers = vintage + rest
-    if (
-        site_code
-        and vintage
-        and rest
-        and numbers.isascii()
-        and numbers.isdigit()
-        and len(numbers) <= _DIGITS_MAX
-    ):
-        query = (
-            select(CreditBatch.batch_id)
-            .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
-            .where(
-                CreditSite.code == site_code,
-                CreditBatch.vintage == int(vintage),
-                CreditBatch.ordinal == int(rest),
-            )
-        )
-        found = session.scalars(query).first()
-        if found is not None:
-            return found
-    raise NotFound(f"no credit {text!r}; `truetonne credits list` shows those that exist")
-
-
 def holding_of(
-    session: Session, chain: Chain, text: str, amount_kg: int, holder: str | None
+    session: Session,
+    chain: Chain,
+    text: str,
+    amount_kg: int,
+    holder: str | None,
+    act: Act = Act.TRANSFER,
 ) -> Holding:
     """Return who shall act on a credit: the named holder, or the only one whose key is at hand.
+
+    Parameters
+    ----------
+    text
+        A credit's name; see ``serials.read_name``. What moves is an amount of its batch: serials are
+        accepted when they are those that the act takes anyway.
+    holder
+        Whose units; None: the only account of ours that holds enough.
+    act
+        What shall be done with them.
 
     Raises
     ------
     NotFound
         If there is no such credit.
     BadInput
-        If the amount is not above zero, or it is not clear which holder is meant.
+        If the amount is not above zero, it is not clear which holder is meant, or serials are named that
+        the act does not take.
     Refused
-        If no holder has that much.
+        If no holder has that much, or the named serials are no longer active.
     """
     if amount_kg <= 0:
         raise BadInput(
             f"the amount must be a whole number of kilograms above zero, found {amount_kg}"
         )
-    batch_id = find_batch(session, text)
+    batch_id = _batch_to_act_on(session, text, amount_kg, act)
     holder = holder.lower() if holder is not None else None
     query = select(CreditHolding).where(CreditHolding.batch_id == batch_id)
     holdings = {item.holder: item.amount_kg for item in session.scalars(query)}
@@ -128,6 +92,42 @@ def holding_of(
     if held < amount_kg:
         raise Refused(f"{holder} holds {held} kg of {text}, less than {amount_kg} kg")
     return Holding(batch_id, holder, amount_kg)
+
+
+def _batch_to_act_on(session: Session, text: str, amount_kg: int, act: Act) -> int:
+    """Return the batch of a name, after a check that its serials, if any, are what the act takes."""
+    named = find_credit(session, text)
+    batch = session.get_one(CreditBatch, named.batch_id)
+    active = active_run(batch.issued_kg, batch.retired_kg, batch.cancelled_kg)
+    if named.serials is None or named.serials == (1, batch.issued_kg) or active is None:
+        return named.batch_id
+    first, last = named.serials
+    if (first, last) == (active.first, active.last):
+        return named.batch_id
+    for row in rows_of(session, named):
+        status = session.scalars(
+            select(CarbonCredit.status).where(CarbonCredit.credit_id == row.credit_id)
+        ).one()
+        if status is not CreditStatus.ACTIVE:
+            raise Refused(
+                f"serials {max(first, row.first_serial)} to {min(last, row.last_serial)} of {text} are "
+                f"{status.value}; active are {active.first} to {active.last}"
+            )
+    taken = taken_serials(act, active, amount_kg)
+    if taken == (first, last):
+        return named.batch_id
+    if taken is None:
+        rule = "a transfer moves an amount, and no particular serials"
+    else:
+        which = "lowest" if act is Act.RETIRE else "highest"
+        rule = (
+            f"to {act.value} takes the {which} active serials: {amount_kg} kg are {taken[0]} to {taken[1]}, "
+            f"not {first} to {last}"
+        )
+    raise BadInput(
+        f"{rule}; name the batch, {text.rsplit('-', 2)[0]}, and the amount",
+        code="serials-not-taken",
+    )
 
 
 def plan_transfer(session: Session, chain: Chain, holding: Holding, to: str) -> str:

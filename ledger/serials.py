@@ -3,10 +3,13 @@
 A batch of ``issued`` kilograms has the serials 1 to ``issued``. Retirements take consecutive serials
 from the bottom, cancellations from the top; what is between them is active. Every serial is in exactly
 one run, so the runs of a batch always sum to what was issued.
+
+How a person names a credit is read here too, once for command line and API: see ``read_name``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,12 +19,31 @@ SITE_SHIFT = 32
 """``batch_id`` is the site's number shifted by so many bits, and the ordinal of the batch."""
 
 
+_SERIAL_MAX = 2**63 - 1
+_NAME_LENGTH_MAX = 140
+_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
+_NUMBER = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_BATCH = r"(?P<site>.{0,99}\S)-(?P<vintage>[1-9][0-9]{3})-(?P<ordinal>[1-9][0-9]{0,9})"
+_BATCH_NAME = re.compile(_BATCH, re.ASCII)
+_RUN_NAME = re.compile(
+    _BATCH + r"-(?P<first>[1-9][0-9]{0,18})-(?P<last>[1-9][0-9]{0,18})", re.ASCII
+)
+
+
 class RunStatus(StrEnum):
     """What became of a run of serials; the values are those of ``carbon_credits.status``."""
 
     ACTIVE = "active"
     RETIRED = "retired"
     CANCELLED = "cancelled"
+
+
+class Act(StrEnum):
+    """What a holder can do with credits."""
+
+    TRANSFER = "transfer"
+    RETIRE = "retire"
+    CANCEL = "cancel"
 
 
 @dataclass(frozen=True)
@@ -79,6 +101,15 @@ def active_run(issued_kg: int, retired_kg: int, cancelled_kg: int) -> Run | None
     return Run(first, last, RunStatus.ACTIVE) if first <= last else None
 
 
+def taken_serials(act: Act, active: Run, amount_kg: int) -> tuple[int, int] | None:
+    """Return first and last of the serials that an act takes; None for a transfer, which takes none."""
+    if act is Act.RETIRE:
+        return active.first, active.first + amount_kg - 1
+    if act is Act.CANCEL:
+        return active.last - amount_kg + 1, active.last
+    return None
+
+
 def partition(
     issued_kg: int, retirements: Sequence[Taken], cancellations: Sequence[Taken]
 ) -> tuple[Run, ...]:
@@ -120,6 +151,75 @@ def partition(
 def credit_id(site_code: str, vintage: int, ordinal: int, first: int, last: int) -> str:
     """Return the name of a run, ``<site>-<vintage>-<ordinal>-<first>-<last>``; last - first + 1 = kg."""
     return f"{site_code}-{vintage}-{ordinal}-{first}-{last}"
+
+
+@dataclass(frozen=True)
+class RowNumber:
+    """A credit named by the number of its row. It lasts until the credit is parted."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class BatchNumber:
+    """A batch named by its number on chain."""
+
+    batch_id: int
+
+
+@dataclass(frozen=True)
+class IssuanceKey:
+    """A batch named by the key of its issuance, in lower case."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class BatchName:
+    """A batch named ``SITE-VINTAGE-NUMBER``, or some of its serials ``...-FIRST-LAST``."""
+
+    site_code: str
+    vintage: int
+    ordinal: int
+    serials: tuple[int, int] | None = None
+
+
+CreditName = RowNumber | BatchNumber | IssuanceKey | BatchName
+
+
+def read_name(text: str) -> tuple[CreditName, ...]:
+    """Return what a text may name, the likelier first; nothing when it names no credit.
+
+    A site's code may hold hyphens and digits, so that ``a-2014-1-2015-7`` can be read in two ways; only
+    the books know which is meant.
+
+    Parameters
+    ----------
+    text
+        ``SITE-VINTAGE-NUMBER``, ``SITE-VINTAGE-NUMBER-FIRST-LAST``, a row's number, a batch's number on
+        chain (2^32 and above: no row has such a number), or the key of an issuance.
+    """
+    if len(text) > _NAME_LENGTH_MAX:
+        return ()
+    if _KEY.fullmatch(text):
+        return (IssuanceKey(text.lower()),)
+    if _NUMBER.fullmatch(text):
+        number = int(text)
+        if number > _SERIAL_MAX:
+            return ()
+        return (BatchNumber(number) if number >> SITE_SHIFT else RowNumber(number),)
+    found: list[CreditName] = []
+    for pattern in (_RUN_NAME, _BATCH_NAME):
+        part = pattern.fullmatch(text)
+        if part is None:
+            continue
+        serials = None
+        if pattern is _RUN_NAME:
+            serials = int(part["first"]), int(part["last"])
+            if not serials[0] <= serials[1] <= _SERIAL_MAX:
+                continue
+        found.append(BatchName(part["site"], int(part["vintage"]), int(part["ordinal"]), serials))
+    return tuple(found)
 
 
 def site_and_ordinal(batch_id: int) -> tuple[int, int]:

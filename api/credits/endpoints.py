@@ -37,7 +37,8 @@ def show_credit(
     credit_id: Annotated[
         str,
         Path(
-            description="A run of serials, a row number, or the key of an issuance.",
+            description="SITE-VINTAGE-NUMBER, SITE-VINTAGE-NUMBER-FIRST-LAST, a row number, a batch "
+            "number, or the key of an issuance.",
         ),
     ],
 ) -> CreditAnswer:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,17 +29,8 @@ from ledger.models.mirror import (
     CreditSerial,
     CreditSite,
 )
+from ledger.naming import PARTS_MAX, find_credit, rows_of
 from ledger.units import kg_of_tonnes
-
-PARTS_MAX = 500
-"""Most runs of one batch that a single answer lists."""
-_NAME_LENGTH_MAX = 100
-_KEY = re.compile(r"0x[0-9a-fA-F]{64}")
-_ROW_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
-_SERIALS = re.compile(
-    r"(?P<batch>.{1,90}-[0-9]{4}-[0-9]{1,10})-(?P<first>[0-9]{1,19})-(?P<last>[0-9]{1,19})"
-)
-_SERIAL_MAX = 2**63 - 1
 
 
 def list_credits(session: Session, view: ChainView, parameters: CreditParameters) -> CreditPage:
@@ -75,21 +65,27 @@ def show_credit(session: Session, view: ChainView, name: str) -> CreditAnswer:
     Parameters
     ----------
     name
-        A serial as ``credit_id`` states it, or any run of serials inside one credit; a row number;
-        or the key of an issuance, for the credit that holds the first kilogram of its batch.
+        As ``ledger.serials.read_name`` takes it. Serials name the credit that holds all of them; a batch,
+        its number or its key the credit that holds its first kilogram.
 
     Raises
     ------
     NotFound
         If there is no such credit, or the serials have been parted over several.
     """
-    # MariaDB's comparison is blind to spaces at the end; no id ends in one.
-    possible = len(name) <= _NAME_LENGTH_MAX and not name.endswith(" ")
-    row = session.execute(_named(session, name)).first() if possible else None
-    if row is None:
+    parts = [row.credit_id for row in rows_of(session, find_credit(session, name))]
+    if len(parts) > 1:
         raise NotFound(
-            f"there is no credit {name[:_NAME_LENGTH_MAX]!r}; the list of credits has all of them"
+            f"the serials of {name!r} have been parted since they were issued; they are in "
+            + ", ".join(parts[:3])
+            + (f" and {len(parts) - 3} more" if len(parts) > 3 else ""),
+            code="credit-parted",
+            details={"credits": parts},
         )
+    query = _credits().where(CarbonCredit.credit_id.in_(parts))
+    row = session.execute(query).first()
+    if row is None:
+        raise NotFound(f"the books hold no credit of {name!r}; `truetonne reconcile` says why")
     (credit,) = _items(session, view, [row])
     return CreditAnswer(
         **dict(credit),
@@ -106,50 +102,6 @@ def _credits() -> Select[CarbonCredit, CreditSerial, CreditBatch, str]:
         .join(CreditBatch, CreditBatch.batch_id == CreditSerial.batch_id)
         .outerjoin(CreditSite, CreditSite.site_id == CreditBatch.site_id)
     )
-
-
-def _named(session: Session, name: str) -> Select[CarbonCredit, CreditSerial, CreditBatch, str]:
-    query = _credits()
-    if _KEY.fullmatch(name):
-        return query.where(CreditBatch.key == name).order_by(CreditSerial.first_serial).limit(1)
-    if _ROW_NUMBER.fullmatch(name):
-        return query.where(CarbonCredit.id == int(name))
-    serials = _SERIALS.fullmatch(name)
-    if serials is None:
-        return query.where(CarbonCredit.credit_id == name)
-    first, last = int(serials["first"]), int(serials["last"])
-    if not 1 <= first <= last <= _SERIAL_MAX:
-        return query.where(CarbonCredit.credit_id == name)
-    runs = _runs(session, serials["batch"], first, last)
-    if len(runs) > 1:
-        raise NotFound(
-            f"the serials of {name!r} have been parted since they were issued; they are in "
-            + ", ".join(runs[:3])
-            + (f" and {len(runs) - 3} more" if len(runs) > 3 else ""),
-            code="credit-parted",
-            details={"credits": runs},
-        )
-    return query.where(CarbonCredit.credit_id == (runs[0] if runs else name))
-
-
-def _runs(session: Session, batch: str, first: int, last: int) -> Sequence[str]:
-    """Return the ids of the credits that hold serials of a run, if the batch holds all of them."""
-    site, vintage, ordinal = batch.rsplit("-", 2)
-    found = session.execute(
-        select(CreditSerial.credit_id, CreditBatch.issued_kg)
-        .join(CreditBatch, CreditBatch.batch_id == CreditSerial.batch_id)
-        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
-        .where(
-            CreditSite.code == site,
-            CreditBatch.vintage == int(vintage),
-            CreditBatch.ordinal == int(ordinal),
-            CreditSerial.first_serial <= last,
-            CreditSerial.last_serial >= first,
-        )
-        .order_by(CreditSerial.first_serial)
-        .limit(PARTS_MAX)
-    ).all()
-    return [row.credit_id for row in found if row.issued_kg >= last]
 
 
 def _items(session: Session, view: ChainView, rows: Iterable[Any]) -> list[Credit]:

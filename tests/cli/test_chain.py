@@ -99,6 +99,18 @@ def test_credits_are_listed_shown_and_retired(issued: Program) -> None:
     assert [row["amount_kg"] for row in one] == ["300"]
     shown = good(issued("credits", "show", "lab-wind-2014-1-1-300", "--json")).json()
     assert (shown["retirement"]["beneficiary"], shown["batch"]["issued_kg"]) == ("Bo", "1299")
+    for name, credit_id in (
+        ("lab-wind-2014-1", "lab-wind-2014-1-1-300"),
+        ("lab-wind-2014-1-301-302", "lab-wind-2014-1-301-1299"),
+    ):
+        found = good(issued("credits", "show", name, "--json")).json()
+        assert found["credit_id"] == credit_id
+    chosen = issued(
+        *("credits", "retire", "lab-wind-2014-1-400-409", "--amount", "10"),
+        *(*retire[-2:], "--reason", "tests"),
+    )
+    assert chosen.code == 2
+    assert "10 kg are 301 to 310, not 400 to 409; name the batch" in chosen.one_line()
     parted = issued("credits", "show", "lab-wind-2014-1-1-1299", "--json")
     assert parted.code == 2
     assert parted.json()["error"]["credits"] == [row["credit_id"] for row in rows]

@@ -13,7 +13,6 @@ from ledger.errors import BadInput, NotFound, Refused
 from ledger.holdings import (
     Holding,
     details_of,
-    find_batch,
     holding_of,
     plan_cancellation,
     plan_retirement,
@@ -28,6 +27,8 @@ from ledger.models import (
     CreditSerial,
 )
 from ledger.models.mirror import IntentState
+from ledger.naming import find_credit
+from ledger.serials import Act
 from tests.support.chain import PARTIES, SITE_CODE
 from tests.support.park import Park
 
@@ -49,9 +50,11 @@ def held(park: Park) -> Park:
     return issued(park)
 
 
-def holding(park: Park, kg: int, holder: str | None = None, credit: str = NAME) -> Holding:
+def holding(
+    park: Park, kg: int, holder: str | None = None, credit: str = NAME, act: Act = Act.TRANSFER
+) -> Holding:
     with park.db.read() as session:
-        return holding_of(session, park.chain, credit, kg, holder)
+        return holding_of(session, park.chain, credit, kg, holder, act)
 
 
 def send(park: Park, key: str) -> str:
@@ -249,6 +252,32 @@ def test_a_batch_has_many_names(held: Park) -> None:
         assert holding(held, 1, credit=text).batch_id == BATCH, text
 
 
+def test_serials_may_be_named_where_they_are_the_ones_that_are_taken(held: Park) -> None:
+    retire(held, 100)
+    cancel(held, 50)  # active are 101 to 950
+    for act in Act:
+        for credit in (NAME, f"{NAME}-1-1000", f"{NAME}-101-950"):
+            assert holding(held, 7, credit=credit, act=act).amount_kg == 7
+    assert holding(held, 10, credit=f"{NAME}-101-110", act=Act.RETIRE).batch_id == BATCH
+    assert holding(held, 10, credit=f"{NAME}-941-950", act=Act.CANCEL).batch_id == BATCH
+    for act, run, kg, said in (
+        (Act.RETIRE, "200-209", 10, "lowest active serials: 10 kg are 101 to 110, not 200 to 209"),
+        (Act.RETIRE, "101-110", 11, "lowest active serials: 11 kg are 101 to 111, not 101 to 110"),
+        (Act.CANCEL, "101-110", 10, "highest active serials: 10 kg are 941 to 950, not 101 to 110"),
+        (Act.TRANSFER, "101-110", 10, "a transfer moves an amount, and no particular serials"),
+    ):
+        with pytest.raises(BadInput, match=said) as caught:
+            holding(held, kg, credit=f"{NAME}-{run}", act=act)
+        assert caught.value.message.endswith(f"name the batch, {NAME}, and the amount")
+    for run, said in (
+        ("1-100", "serials 1 to 100 .* are retired; active are 101 to 950"),
+        ("50-150", "serials 50 to 100 .* are retired"),
+        ("949-1000", "serials 951 to 1000 .* are cancelled"),
+    ):
+        with pytest.raises(Refused, match=said):
+            holding(held, 1, credit=f"{NAME}-{run}", act=Act.RETIRE)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -267,7 +296,8 @@ def test_a_batch_has_many_names(held: Park) -> None:
         f"{SITE_CODE}-2015-1",
         f"{SITE_CODE}-2014-{'9' * 40}",
         f"{SITE_CODE}-{'9' * 5000}-1",
-        f"{SITE_CODE}-2014-1-1-999",
+        f"{SITE_CODE}-2014-1-1-1001",
+        f"{SITE_CODE} -2014-1",
         "other-2014-1",
         "-2014-1",
         "0x" + "ab" * 32,
@@ -278,11 +308,11 @@ def test_a_batch_has_many_names(held: Park) -> None:
         "x\x00y",
         "' OR 1=1 --",
     ],
-    ids=range(25),
+    ids=range(26),
 )
 def test_a_name_of_nothing(db: Database, text: str) -> None:
     with db.read() as session, pytest.raises((NotFound, BadInput)) as caught:
-        find_batch(session, text)
+        find_credit(session, text)
     assert caught.value.exit_code == 2
     assert len(caught.value.message.splitlines()) == 1
 

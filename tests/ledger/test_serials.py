@@ -5,12 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.serials import (
+    BatchName,
+    BatchNumber,
+    IssuanceKey,
+    RowNumber,
     Run,
     RunStatus,
     Taken,
     active_run,
     credit_id,
     partition,
+    read_name,
     site_and_ordinal,
     vintage_of,
 )
@@ -103,3 +108,33 @@ def test_names() -> None:
 )
 def test_vintage_of_a_local_midnight(start_s: int, year: int) -> None:
     assert vintage_of(start_s) == year
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("lhb-wind-2014-1", [BatchName("lhb-wind", 2014, 1)]),
+        ("lhb-wind-2014-1-10-20", [BatchName("lhb-wind", 2014, 1, (10, 20))]),
+        ("a-2014-1-2015-7", [BatchName("a-2014-1", 2015, 7)]),
+        (
+            "a-2014-1-2015-2016",
+            [BatchName("a", 2014, 1, (2015, 2016)), BatchName("a-2014-1", 2015, 2016)],
+        ),
+        ("7", [RowNumber(7)]),
+        ("4294967295", [RowNumber(4_294_967_295)]),
+        ("4294967296", [BatchNumber(4_294_967_296)]),
+        ("9223372036854775808", []),
+        ("0x" + "aB" * 32, [IssuanceKey("0x" + "ab" * 32)]),
+        ("lhb-wind-2014-1-20-10", []),
+        ("lhb-wind-2014-1-0-10", []),
+        ("lhb-wind-14-1", []),
+        ("lhb-wind-2014-01", []),
+        ("lhb-wind -2014-1", []),
+        ("-2014-1", []),
+        ("lhb-wind-2014-1 ", []),
+        ("07", []),
+        ("x" * 200 + "-2014-1", []),
+    ],
+)
+def test_how_a_credit_is_named(text: str, read: list[object]) -> None:
+    assert list(read_name(text)) == read

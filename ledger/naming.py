@@ -1,0 +1,90 @@
+"""Which credit a person means: the grammar of ``serials.read_name``, looked up in the books.
+
+Command line and API ask here, so that an ID is an ID everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.errors import NotFound
+from ledger.models import CarbonCredit, CreditBatch, CreditSerial, CreditSite
+from ledger.serials import BatchName, BatchNumber, CreditName, IssuanceKey, RowNumber, read_name
+
+PARTS_MAX = 500
+"""Most rows that one answer names."""
+_SHOWN_LENGTH_MAX = 100
+
+
+@dataclass(frozen=True)
+class NamedCredit:
+    """What a name stands for: a batch, and the serials of it that were named (None: no serials were)."""
+
+    batch_id: int
+    serials: tuple[int, int] | None
+
+
+def find_credit(session: Session, text: str) -> NamedCredit:
+    """Return what a person means.
+
+    Raises
+    ------
+    NotFound
+        If the mirror knows nothing of that name.
+    """
+    for name in read_name(text):
+        found = _look_up(session, name)
+        if found is not None:
+            return found
+    raise NotFound(
+        f"there is no credit {text[:_SHOWN_LENGTH_MAX]!r}; the list of credits has all of them"
+    )
+
+
+def rows_of(session: Session, named: NamedCredit) -> Sequence[CreditSerial]:
+    """Return the rows that hold the named serials, in order; the first of the batch when none were."""
+    first, last = named.serials or (1, 1)
+    query = (
+        select(CreditSerial)
+        .where(
+            CreditSerial.batch_id == named.batch_id,
+            CreditSerial.first_serial <= last,
+            CreditSerial.last_serial >= first,
+        )
+        .order_by(CreditSerial.first_serial)
+        .limit(PARTS_MAX)
+    )
+    return session.scalars(query).all()
+
+
+def _look_up(session: Session, name: CreditName) -> NamedCredit | None:
+    if isinstance(name, RowNumber):
+        query = (
+            select(CreditSerial)
+            .join(CarbonCredit, CarbonCredit.credit_id == CreditSerial.credit_id)
+            .where(CarbonCredit.id == name.number)
+        )
+        row = session.scalars(query).first()
+        if row is None:
+            return None
+        return NamedCredit(row.batch_id, (row.first_serial, row.last_serial))
+    batches = select(CreditBatch)
+    if isinstance(name, BatchNumber):
+        batches = batches.where(CreditBatch.batch_id == name.batch_id)
+    elif isinstance(name, IssuanceKey):
+        batches = batches.where(CreditBatch.key == name.key)
+    else:
+        batches = batches.join(CreditSite, CreditSite.site_id == CreditBatch.site_id).where(
+            CreditSite.code == name.site_code,
+            CreditBatch.vintage == name.vintage,
+            CreditBatch.ordinal == name.ordinal,
+        )
+    batch = session.scalars(batches).first()
+    serials = name.serials if isinstance(name, BatchName) else None
+    if batch is None or (serials is not None and serials[1] > batch.issued_kg):
+        return None
+    return NamedCredit(batch.batch_id, serials)
