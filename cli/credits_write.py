@@ -75,15 +75,14 @@ def issue(
     from cli.flow import open_flow
     from ledger import issuance
     from ledger.chain import intents
-    from ledger.readings.period import reductions_for
     from ledger.reductions.manifest import report
 
     period = (start.date(), end.date())
     with open_flow(run.settings) as flow:
         flow.mirror()
+        planned = issuance.plan_issuance(flow.chain, project, *period, dry_run=dry_run)
         if dry_run:
-            with flow.db.read() as session:
-                reports = [report(item) for item in reductions_for(session, project, *period)]
+            reports = [report(item.reduction) for item in planned]
             run.output.result(
                 {"dry_run": True, "issuances": reports},
                 *(
@@ -92,7 +91,6 @@ def issue(
                 ),
             )
             return
-        planned = issuance.plan_issuance(flow.chain, project, *period)
         issuance.submit_planned(flow.chain, project)
         keys = [item.key for item in planned]
         if not no_wait:

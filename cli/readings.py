@@ -40,7 +40,9 @@ def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None
     """Bring the books to what a site file says, and print what changed; nothing is deleted."""
     from cli.books import open_books
     from ledger.sites import apply_site as apply
+    from ledger.sites import check_site_file
 
+    check_site_file(file)  # before the books: a wrong file is the first thing to say
     resolve = _account_reader(run.settings, file)
 
     def work(session: Session) -> SiteChanges:
@@ -69,8 +71,9 @@ def import_readings(
 ) -> int:
     """Import a meter file; good rows are kept, and exit 1 says that some were rejected."""
     from cli.books import open_books
-    from ledger.readings import import_file
+    from ledger.readings import check_file, import_file
 
+    check_file(file)
     with (
         open_books(run.settings) as db,
         run.output.progress(f"importing {file.name}", "rows") as advance,

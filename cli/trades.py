@@ -61,6 +61,7 @@ def import_trades(run: Invocation, file: TradesFile, dry_run: DryRun = False) ->
             session.rollback()
         return report
 
+    trades.check_file(file)  # before the books: a wrong file is the first thing to say
     with open_books(run.settings) as db:
         document = trades.as_json(db.run(work))
     if dry_run:

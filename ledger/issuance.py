@@ -52,13 +52,17 @@ class PlannedIssuance:
     reduction: Reduction
 
 
-def plan_issuance(chain: Chain, project_code: str, start: date, end: date) -> list[PlannedIssuance]:
+def plan_issuance(
+    chain: Chain, project_code: str, start: date, end: date, *, dry_run: bool = False
+) -> list[PlannedIssuance]:
     """Store the issuances of a period, one for each vintage, and return them.
 
     Parameters
     ----------
     start, end
         Legal dates of the site; ``end`` is exclusive.
+    dry_run
+        Do all of it and keep nothing.
 
     Raises
     ------
@@ -71,7 +75,14 @@ def plan_issuance(chain: Chain, project_code: str, start: date, end: date) -> li
     """
     head = chain.client.block("latest")
     deadline = (head.timestamp if head else 0) + _DEADLINE_SECONDS
-    return chain.db.run(lambda session: _plan(session, chain, project_code, (start, end), deadline))
+
+    def work(session: Session) -> list[PlannedIssuance]:
+        planned = _plan(session, chain, project_code, (start, end), deadline)
+        if dry_run:
+            session.rollback()
+        return planned
+
+    return chain.db.run(work)
 
 
 def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:

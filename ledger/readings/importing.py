@@ -123,6 +123,18 @@ def import_file(
     return db.run(work)
 
 
+def check_file(path: Path) -> None:
+    """Look at the beginning of a meter file, without a database.
+
+    Raises
+    ------
+    BadInput
+        It cannot be read, is empty, or is not UTF-8 text.
+    """
+    with opened(path):
+        pass
+
+
 def _import(
     db: Database,
     session: Session,

@@ -110,13 +110,7 @@ def import_trades(session: Session, path: Path) -> TradesReport:
     BadInput
         If the file cannot be read, is empty, or lacks a column; nothing is stored then.
     """
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    content, text = _text_of(path)
     report = TradesReport(file_sha256=hashlib.sha256(content).hexdigest())
     # Locked, and first: two imports of one file at once must not store its trades twice.
     session.scalars(select(VppSettlementAccount).with_for_update()).all()
@@ -145,6 +139,30 @@ def import_trades(session: Session, path: Path) -> TradesReport:
         report.new += 1
     session.flush()
     return report
+
+
+def check_file(path: Path) -> None:
+    """Read a trades file as a table, without a database.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, is empty, or lacks a column.
+    """
+    for _ in _rows(path, _text_of(path)[1]):
+        pass
+
+
+def _text_of(path: Path) -> tuple[bytes, str]:
+    try:
+        content = path.read_bytes()
+        return content, content.decode("utf-8-sig")
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror}); name an existing file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int]]:

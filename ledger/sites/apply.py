@@ -98,6 +98,17 @@ def apply_site(
     return _Application(session, file, resolve_account).run()
 
 
+def check_site_file(path: Path) -> None:
+    """Read a site file and check it in itself, without a database.
+
+    Raises
+    ------
+    BadInput
+        The file cannot be read, or is wrong.
+    """
+    read_site_file(*_text_of(path))
+
+
 def _text_of(path_or_text: Path | str) -> tuple[str, str]:
     if isinstance(path_or_text, str):
         return path_or_text, "site file"

@@ -245,10 +245,42 @@ def test_a_file_that_is_no_database(truetonne: Program, content: bytes, code: st
 
 
 def test_a_database_without_tables(truetonne: Program) -> None:
-    for words in (("status",), ("credits", "list"), (*IMPORT, "readings.csv")):
+    truetonne.write("readings.csv", READINGS)
+    truetonne.write("trades.csv", TRADES)
+    truetonne.write("site.toml", SITE)
+    for words in (
+        ("status",),
+        ("credits", "list"),
+        (*IMPORT, "readings.csv"),
+        ("trades", "import", "trades.csv"),
+        ("site", "apply", "site.toml"),
+    ):
         ended = truetonne(*words)
         assert ended.code == 3
         assert "run `truetonne db upgrade`" in ended.one_line()
+
+
+@pytest.mark.parametrize(
+    ("words", "content", "said"),
+    [
+        (("site", "apply"), None, "file: cannot be read (No such file or directory); name"),
+        (("site", "apply"), "[site]\ncode = 'x' 'y'\n", "line 2, column 12"),
+        (("site", "apply"), SITE.replace("rated_kw", "rated_kv"), "line 27, [device]: unknown key"),
+        (IMPORT, None, "file: cannot be read (No such file or directory); name"),
+        (IMPORT, "", "the file is empty"),
+        (("trades", "import"), None, "file: cannot be read (No such file or directory); name"),
+        (("trades", "import"), TRADES.replace(",price", ""), "column 'price' is missing"),
+    ],
+)
+def test_a_wrong_file_is_said_before_a_missing_database(
+    truetonne: Program, words: tuple[str, ...], content: str | None, said: str
+) -> None:
+    if content is not None:
+        truetonne.write("file", content)
+    ended = truetonne(*words, "file")
+    assert ended.code == 2
+    assert said in ended.one_line()
+    assert truetonne.files() == ({"file"} if content is not None else set())
 
 
 @pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])
