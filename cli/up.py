@@ -11,7 +11,7 @@ import typer
 
 from cli.command import Invocation, command
 from cli.service import log_to_stderr, stop_on_signal
-from ledger.errors import TruetonneError
+from ledger.errors import DependencyDown, TruetonneError
 
 if TYPE_CHECKING:
     from cli.flow import Flow
@@ -24,6 +24,8 @@ NodePort = Annotated[
 ]
 log = logging.getLogger(__name__)
 _JOIN_SECONDS_MAX = 30.0
+_LOOK_SECONDS = 0.5
+"""How often those who stay look whether the local node does."""
 
 
 def register(root: typer.Typer) -> None:
@@ -81,19 +83,33 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
                     "Ctrl-C ends all of it.",
                 )
                 sys.stdout.flush()
-                stop.wait()
+                trouble = _stay(run, stop)
                 run.output.note("ending")
                 jobs.shutdown(wait=True)
                 mirror.join(_JOIN_SECONDS_MAX)
-        if mirror.trouble is not None:
-            raise mirror.trouble
+        trouble = trouble or mirror.trouble
+        if trouble is not None:
+            raise trouble
     finally:
         server.stop()
     return 0
 
 
+def _stay(run: Invocation, stop: threading.Event) -> TruetonneError | None:
+    """Wait until somebody ends it, or the local node is gone; return why in that case."""
+    from ledger.chain.shared_node import check_node_lives
+
+    while not stop.wait(_LOOK_SECONDS):
+        try:
+            check_node_lives(run.settings)
+        except DependencyDown as error:
+            stop.set()
+            return error
+    return None
+
+
 def run_jobs(run: Invocation) -> int:
-    """Run the periodic jobs in a process of their own, until Ctrl-C."""
+    """Run the periodic jobs in a process of their own, until Ctrl-C or the end of the local node."""
     from cli.flow import open_flow
     from ledger.jobs import scheduler
 
@@ -105,8 +121,10 @@ def run_jobs(run: Invocation) -> int:
         names = [str(job.trigger) for job in jobs.get_jobs()]
         run.output.result({"jobs": names}, f"{len(names)} jobs run; Ctrl-C ends them.")
         sys.stdout.flush()
-        stop.wait()
+        trouble = _stay(run, stop)
         jobs.shutdown(wait=True)
+    if trouble is not None:
+        raise trouble
     return 0
 
 

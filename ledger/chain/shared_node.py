@@ -78,6 +78,25 @@ def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
             node.stop()
 
 
+def check_node_lives(settings: Settings) -> None:
+    """Check that the node of the local chain still runs; for those who stay while it does.
+
+    Raises
+    ------
+    DependencyDown
+        If it has ended.
+    """
+    if not settings.local_chain:
+        return
+    pid = _node_pid(settings.chain_folder)
+    if pid is None or not _is_node(pid):
+        raise DependencyDown(
+            f"the node of the local chain has ended; {settings.chain_folder / 'anvil.log'} may say why, "
+            "and what it had not saved is lost: start again",
+            code="node-ended",
+        )
+
+
 def forget_chain(settings: Settings) -> None:
     """Put the local chain aside, so that the next node begins a new one; for books that are new."""
     folder = settings.chain_folder
@@ -159,15 +178,20 @@ def _wait_for_guests(guests: int) -> None:
 
 def _wait_for_end(folder: Path) -> None:
     """Wait until the node of a process that was killed has ended: it is saving the state."""
-    try:
-        note = json.loads((folder / "node.json").read_text(encoding="utf-8"))
-        pid = int(note["node_pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
+    pid = _node_pid(folder)
     until = time.monotonic() + _WAIT_SECONDS_MAX
-    while _is_node(pid) and time.monotonic() < until:
+    while pid is not None and _is_node(pid) and time.monotonic() < until:
         time.sleep(0.05)
     (folder / "node.json").unlink(missing_ok=True)
+
+
+def _node_pid(folder: Path) -> int | None:
+    """Return the process that the folder's note names; None when there is none."""
+    try:
+        note = json.loads((folder / "node.json").read_text(encoding="utf-8"))
+        return int(note["node_pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _is_node(pid: int) -> bool:

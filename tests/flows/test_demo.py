@@ -241,3 +241,18 @@ def test_up_serves_the_same_data_and_orphans_nothing(
         assert process.returncode == 0
     # However it ended, the books and the chain are there the next time.
     assert truetonne(home, "reconcile").returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_up_ends_when_its_node_does(
+    up: tuple[subprocess.Popen[str], dict[str, str]], home: Path
+) -> None:
+    process, _ = up
+    (node,) = _children(process.pid)
+    os.kill(node, signal.SIGTERM)  # it saves its state: other tests go on with it
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 3
+    error = json.loads(said)["error"]
+    assert error["code"] == "node-ended"
+    assert "the node of the local chain has ended" in error["message"]
+    assert truetonne(home, "reconcile").returncode == 0
