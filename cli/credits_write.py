@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,14 @@ Holder = Annotated[
         "--holder",
         metavar="ACCOUNT",
         help="Whose units; not needed when one account of ours holds enough.",
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="TEXT",
+        help="What you call this act: given again with the same key, it is not done twice.",
     ),
 ]
 NoWait = Annotated[
@@ -125,6 +134,7 @@ def transfer(
     amount: Amount,
     to: Annotated[str, typer.Option("--to", metavar="ACCOUNT", help="The receiving account.")],
     holder: Holder = None,
+    key: Key = None,
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
@@ -134,7 +144,7 @@ def transfer(
     def plan(session: Session, flow: Flow, holding: Holding) -> str:
         return plan_transfer(session, flow.chain, holding, _account(flow, to))
 
-    _act(run, Act.TRANSFER, credit, amount, holder, plan, dry_run, no_wait)
+    _act(run, _Asked(Act.TRANSFER, credit, amount, holder, key), plan, dry_run, no_wait)
 
 
 def retire(
@@ -149,6 +159,7 @@ def retire(
         str, typer.Option("--country", help="The beneficiary's country, two letters (ISO 3166-1).")
     ] = "",
     holder: Holder = None,
+    key: Key = None,
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
@@ -160,7 +171,7 @@ def retire(
     def plan(session: Session, flow: Flow, holding: Holding) -> str:
         return plan_retirement(session, flow.chain, holding, details)
 
-    _act(run, Act.RETIRE, credit, amount, holder, plan, dry_run, no_wait)
+    _act(run, _Asked(Act.RETIRE, credit, amount, holder, key), plan, dry_run, no_wait)
 
 
 def cancel(
@@ -169,6 +180,7 @@ def cancel(
     amount: Amount,
     reason: Annotated[str, typer.Option("--reason", help="Why the credits are withdrawn.")],
     holder: Holder = None,
+    key: Key = None,
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
@@ -181,15 +193,23 @@ def cancel(
     def plan(session: Session, flow: Flow, holding: Holding) -> str:
         return plan_cancellation(session, flow.chain, holding, reason)
 
-    _act(run, Act.CANCEL, credit, amount, holder, plan, dry_run, no_wait)
+    _act(run, _Asked(Act.CANCEL, credit, amount, holder, key), plan, dry_run, no_wait)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a holder shall do, as it was asked for."""
+
+    act: Act
+    credit: str
+    amount_kg: int
+    holder: str | None
+    key: str | None
 
 
 def _act(
     run: Invocation,
-    act: Act,
-    credit: str,
-    amount_kg: int,
-    holder: str | None,
+    asked: _Asked,
     plan: Callable[[Session, Flow, Holding], str],
     dry_run: bool,
     no_wait: bool,
@@ -197,38 +217,79 @@ def _act(
     from cli.flow import open_flow
     from ledger.chain import intents
     from ledger.chain.events import CREDIT
-    from ledger.holdings import holding_of
 
+    verb, what = asked.act.value, f"{asked.amount_kg} kg of {asked.credit}"
     with open_flow(run.settings) as flow:
         flow.mirror()
-        named = _account(flow, holder) if holder is not None else None
-        with flow.db.read() as session:
-            holding = holding_of(session, flow.chain, credit, amount_kg, named, act)
+        holding = _holding(flow, asked)
         document: dict[str, Any] = {
-            "action": act.value,
+            "action": verb,
             "batch": str(holding.batch_id),
             "holder": holding.holder,
-            "amount_kg": str(amount_kg),
+            "amount_kg": str(asked.amount_kg),
+            "repeated": holding.repeated,
         }
-        if dry_run:
-            shown = f"would {act.value} {amount_kg} kg of {credit}, held by {holding.holder}"
+        if dry_run and not holding.repeated:
+            shown = f"would {verb} {what}, held by {holding.holder}"
             run.output.result({**document, "dry_run": True}, shown)
             return
         key = flow.db.run(lambda session: plan(session, flow, holding))
+        if dry_run:
+            shown = f"would do nothing: this was asked for before, under the key {asked.key}"
+            run.output.result({**document, "dry_run": True, "key": key}, shown)
+            return
+        hint = _check_first_asking(flow, asked, holding, key)
         flow.chain.sender.submit(key, CREDIT)
         if not no_wait:
             flow.confirm([key])
         with flow.db.read() as session:
             document |= intents.as_row(intents.get(session, key))
-            if act is Act.RETIRE:
+            if asked.act is Act.RETIRE:
                 document["retirement"] = _retirement(session, key)
-    line = (
-        f"{act.value}: {amount_kg} kg of {credit}, {document['state']} in {document['transaction']}"
-    )
+    line = f"{verb}: {what}, {document['state']} in {document['transaction']}"
     details = document.get("retirement")
     if details:
         line += f", retirement {details['retirement_id']}, serials {details['serials']}"
-    run.output.result(document, line)
+    if holding.repeated:
+        line += " (asked for before, and done once)"
+    if hint:
+        document["hint"] = hint
+    run.output.result(document, line, *([hint] if hint else []))
+
+
+def _holding(flow: Flow, asked: _Asked) -> Holding:
+    from ledger.holdings import holding_of
+
+    named = _account(flow, asked.holder) if asked.holder is not None else None
+    with flow.db.read() as session:
+        return holding_of(
+            session, flow.chain, asked.credit, asked.amount_kg, named, asked.act, asked.key
+        )
+
+
+def _check_first_asking(flow: Flow, asked: _Asked, holding: Holding, key: str) -> str | None:
+    """Refuse to repeat what failed; return a hint where the same was asked for lately, without a key."""
+    from ledger.chain import intents
+    from ledger.errors import Refused
+    from ledger.models.mirror import IntentState
+
+    with flow.db.read() as session:
+        intent = intents.get(session, key)
+        if holding.repeated and intent.state is IntentState.FAILED:
+            raise Refused(
+                f"{asked.act.value} failed under this key: {intent.error}; give another --key to try it anew",
+                code="failed-before",
+                details={"key": key, "transaction": intent.tx_hash},
+            )
+        twin = intents.twin_of(session, key) if asked.key is None else None
+        if twin is None:
+            return None
+        age = f"{twin.created_at:%H:%M:%S} UTC"
+        known = f"{twin.state.value}{f' in {twin.tx_hash}' if twin.tx_hash else ''}"
+    return (
+        f"hint: the same was asked for at {age} ({known}); this one comes on top of it. "
+        "With --key TEXT a command can be repeated and acts once"
+    )
 
 
 def _account(flow: Flow, text: str) -> str:

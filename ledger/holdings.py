@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,7 +15,7 @@ from ledger.chain.contracts import retirement_tuple
 from ledger.chain.events import CREDIT, ZERO_HASH, RetirementDetails
 from ledger.chain.intents import NewIntent, new_key
 from ledger.errors import BadInput, Refused
-from ledger.models import CarbonCredit, CreditBatch, CreditHolding
+from ledger.models import CarbonCredit, ChainIntent, CreditBatch, CreditHolding
 from ledger.models.blockchain import CreditStatus
 from ledger.naming import find_credit, rows_of
 from ledger.serials import Act, active_run, taken_serials
@@ -22,16 +23,22 @@ from ledger.serials import Act, active_run, taken_serials
 _COUNTRY_LETTERS = 2
 _TEXT_BYTES_MAX = 1024
 """MAX_TEXT of the contract."""
+_KEY_TEXT_MAX = 200
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Holding:
-    """Units of one batch in one hand, in kg."""
+    """Units of one batch in one hand, in kg, and under which key something shall be done with them.
+
+    Without a key the act gets a fresh one. ``repeated`` says that the books know the key already.
+    """
 
     batch_id: int
     holder: str
     amount_kg: int
+    key: str | None = None
+    repeated: bool = False
 
 
 def holding_of(
@@ -41,6 +48,7 @@ def holding_of(
     amount_kg: int,
     holder: str | None,
     act: Act = Act.TRANSFER,
+    named_key: str | None = None,
 ) -> Holding:
     """Return who shall act on a credit: the named holder, or the only one whose key is at hand.
 
@@ -53,6 +61,8 @@ def holding_of(
         Whose units; None: the only account of ours that holds enough.
     act
         What shall be done with them.
+    named_key
+        What the sender calls this act, so that a second asking is none: any text, once for each act.
 
     Raises
     ------
@@ -68,8 +78,14 @@ def holding_of(
         raise BadInput(
             f"the amount must be a whole number of kilograms above zero, found {amount_kg}"
         )
-    batch_id = _batch_to_act_on(session, text, amount_kg, act)
     holder = holder.lower() if holder is not None else None
+    earlier = None if named_key is None else _earlier(session, chain, named_key)
+    if earlier is not None:
+        if holder not in (None, earlier.sender_address):
+            raise _other_act(earlier)
+        batch_id = find_credit(session, text).batch_id
+        return Holding(batch_id, earlier.sender_address, amount_kg, earlier.key, repeated=True)
+    batch_id = _batch_to_act_on(session, text, amount_kg, act)
     query = select(CreditHolding).where(CreditHolding.batch_id == batch_id)
     holdings = {item.holder: item.amount_kg for item in session.scalars(query)}
     if holder is None:
@@ -91,7 +107,34 @@ def holding_of(
     held = holdings.get(holder, 0)
     if held < amount_kg:
         raise Refused(f"{holder} holds {held} kg of {text}, less than {amount_kg} kg")
-    return Holding(batch_id, holder, amount_kg)
+    key = None if named_key is None else _key_of(named_key, holder)
+    return Holding(batch_id, holder, amount_kg, key)
+
+
+def _key_of(named_key: str, holder: str) -> str:
+    """Return the key of an act from what its sender calls it.
+
+    The holder is part of it: the contract takes a key once, and others may use the same words.
+    """
+    if not named_key.strip() or len(named_key) > _KEY_TEXT_MAX:
+        raise BadInput(f"a key is a text of 1 to {_KEY_TEXT_MAX} characters")
+    return "0x" + sha256(f"truetonne {holder} {named_key}".encode()).hexdigest()
+
+
+def _earlier(session: Session, chain: Chain, named_key: str) -> ChainIntent | None:
+    """Return the act of one of our accounts that was called so."""
+    keys = [_key_of(named_key, address) for address in chain.keyring.addresses]
+    query = select(ChainIntent).where(ChainIntent.key.in_(keys)).order_by(ChainIntent.created_at)
+    return session.scalars(query).first()
+
+
+def _other_act(earlier: ChainIntent) -> Refused:
+    return Refused(
+        f"this key belongs to another act: {earlier.kind} of {earlier.created_at:%Y-%m-%d %H:%M} UTC by "
+        f"{earlier.sender_address}; give each act a key of its own",
+        code="key-reused",
+        details={"key": earlier.key, "parameters": earlier.parameters},
+    )
 
 
 def _batch_to_act_on(session: Session, text: str, amount_kg: int, act: Act) -> int:
@@ -132,17 +175,16 @@ def _batch_to_act_on(session: Session, text: str, amount_kg: int, act: Act) -> i
 
 def plan_transfer(session: Session, chain: Chain, holding: Holding, to: str) -> str:
     """Plan a transfer to another account and return its key."""
+    key = holding.key or new_key()
     arguments = [holding.holder, to, holding.batch_id, holding.amount_kg, b""]
-    return _plan(
-        session, chain, "transfer", "safeTransferFrom", arguments, holding.holder, new_key()
-    )
+    return _plan(session, chain, "transfer", "safeTransferFrom", arguments, holding.holder, key)
 
 
 def plan_retirement(
     session: Session, chain: Chain, holding: Holding, details: RetirementDetails
 ) -> str:
     """Plan a retirement and return its key, which the chain's event carries."""
-    key = new_key()
+    key = holding.key or new_key()
     arguments = [
         bytes.fromhex(key[2:]),
         holding.batch_id,
@@ -154,7 +196,7 @@ def plan_retirement(
 
 def plan_cancellation(session: Session, chain: Chain, holding: Holding, reason: str) -> str:
     """Plan a cancellation and return its key, which the chain's event carries."""
-    key = new_key()
+    key = holding.key or new_key()
     arguments = [bytes.fromhex(key[2:]), holding.batch_id, holding.amount_kg, reason]
     return _plan(session, chain, "cancel", "cancel", arguments, holding.holder, key)
 
@@ -213,4 +255,9 @@ def _plan(
     intent = NewIntent(
         key, kind, CREDIT, chain.deployment.credit.address, function, arguments, sender
     )
-    return intents.plan(session, chain.deployment.chain_id, intent)
+    stored = session.get(ChainIntent, key)
+    if stored is None:
+        return intents.plan(session, chain.deployment.chain_id, intent)
+    if not intents.is_call(stored, intent):
+        raise _other_act(stored)
+    return key

@@ -11,10 +11,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from ledger.chain import transactions
@@ -22,6 +22,8 @@ from ledger.chain.contracts import decode_call, encode_call
 from ledger.errors import NotFound, TruetonneError
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.mirror import IntentState
+
+_TWIN_AGE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,38 @@ def plan(session: Session, chain_id: int, intent: NewIntent) -> str:
     )
     session.flush()
     return intent.key
+
+
+def is_call(stored: ChainIntent, intent: NewIntent) -> bool:
+    """Return whether a stored intent is this call, by this sender, to this contract."""
+    data = encode_call(intent.contract, intent.function, intent.arguments)
+    found = stored.kind, stored.contract_address, stored.sender_address, stored.call_data
+    return found == (intent.kind, intent.address.lower(), intent.sender.lower(), data)
+
+
+def twin_of(session: Session, key: str) -> ChainIntent | None:
+    """Return another intent that does the same, key aside: under way, or done in the last hour."""
+    own = get(session, key)
+    lately = datetime.now(UTC) - _TWIN_AGE
+    query = select(ChainIntent).where(
+        ChainIntent.key != key,
+        ChainIntent.kind == own.kind,
+        ChainIntent.contract_address == own.contract_address,
+        ChainIntent.sender_address == own.sender_address,
+        or_(
+            ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+            and_(ChainIntent.state == IntentState.CONFIRMED, ChainIntent.created_at > lately),
+        ),
+    )
+    wanted = _without_key(own)
+    for other in session.scalars(query.order_by(ChainIntent.created_at.desc())):
+        if _without_key(other) == wanted:
+            return other
+    return None
+
+
+def _without_key(intent: ChainIntent) -> dict[str, Any]:
+    return {name: value for name, value in intent.parameters.items() if value != intent.key}
 
 
 def get(session: Session, key: str) -> ChainIntent:

@@ -133,6 +133,38 @@ def test_credits_are_listed_shown_and_retired(issued: Program) -> None:
     much.one_line()
 
 
+def test_an_act_with_a_key_is_done_once(issued: Program) -> None:
+    def left() -> int:
+        found = good(issued("credits", "list", "--status", "active", "--json")).json()["credits"]
+        return sum(int(row["amount_kg"]) for row in found)
+
+    before = left()
+    retire = ("credits", "retire", "lab-wind-2014-1", "--beneficiary", "Bo", "--reason", "tests")
+    keyed = (*retire, "--key", "invoice 12")
+    dry = good(issued(*keyed, "--amount", "10", "--dry-run", "--json")).json()
+    assert dry["repeated"] is False
+    first = good(issued(*keyed, "--amount", "10", "--json")).json()
+    again = good(issued(*keyed, "--amount", "10", "--json")).json()
+    assert (first["repeated"], again.pop("repeated")) == (False, True)
+    assert {**first, "repeated": None} == {**again, "repeated": None}
+    assert left() == before - 10
+    dry = good(issued(*keyed, "--amount", "10", "--dry-run"))
+    assert "would do nothing" in dry.out
+    other = issued(*keyed, "--amount", "11")
+    assert other.code == 1
+    assert "this key belongs to another act" in other.one_line()
+    assert left() == before - 10
+    # Without a key a second asking is a second act, and the first one is named.
+    sent = good(issued(*retire, "--amount", "3", "--no-wait", "--json")).json()
+    assert "hint" not in sent
+    twice = good(issued(*retire, "--amount", "3", "--no-wait"))
+    assert "hint: the same was asked for at " in twice.out
+    assert sent["transaction"] in twice.out
+    assert "--key TEXT" in twice.out
+    good(issued("index", "run", "--until", "head"))
+    assert left() == before - 16
+
+
 def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     dry = good(issued("settle", "run", "--dry-run", "--json")).json()
     assert dry["pending"] == {"spot": 1}

@@ -1,11 +1,14 @@
 """What a holder does with credits, and the serials afterwards: always a partition of the batch."""
 
+import hashlib
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from ledger.chain import intents
 from ledger.chain.events import CREDIT, ZERO_HASH
 from ledger.chain.signers import Keyring, anvil_signer
 from ledger.db import Database
@@ -20,6 +23,7 @@ from ledger.holdings import (
 )
 from ledger.models import (
     CarbonCredit,
+    ChainIntent,
     CreditBatch,
     CreditCancellation,
     CreditHolding,
@@ -191,6 +195,61 @@ def test_too_much(held: Park) -> None:
 def test_nothing(held: Park, kg: int) -> None:
     with pytest.raises(BadInput, match="above zero"):
         holding(held, kg)
+
+
+def named(park: Park, kg: int, key: str, holder: str | None = None) -> Holding:
+    with park.db.read() as session:
+        return holding_of(session, park.chain, NAME, kg, holder, Act.RETIRE, key)
+
+
+def test_an_act_with_a_key_is_done_once(both: Park) -> None:
+    issued(both)
+
+    def plan(kg: int, reason: str = "2014", key: str = "order 7", holder: str | None = None) -> str:
+        found = named(both, kg, key, holder)
+        details = details_of("Kindergarten", reason)
+        return both.db.run(lambda s: plan_retirement(s, both.chain, found, details))
+
+    first = plan(600)
+    assert first == "0x" + hashlib.sha256(f"truetonne {OWNER} order 7".encode()).hexdigest()
+    tx_hash = send(both, first)
+    # 400 kg are left: as a new act the second asking would be refused.
+    assert named(both, 600, "order 7").repeated
+    assert plan(600) == first
+    assert send(both, first) == tx_hash
+    assert hands(both) == {OWNER: 400}
+    for change in ({"kg": 599}, {"kg": 600, "reason": "2015"}, {"kg": 600, "holder": BUYER}):
+        with pytest.raises(Refused, match="this key belongs to another act: retire") as caught:
+            plan(**change)
+        assert caught.value.code == "key-reused"
+    found = named(both, 1, "order 7")
+    with pytest.raises(Refused, match="this key belongs to another act"):
+        both.db.run(lambda s: plan_transfer(s, both.chain, found, BUYER))
+    assert plan(1, key="order 8") != first
+    for empty in ("", " ", "x" * 201):
+        with pytest.raises(BadInput, match="a key is a text of 1 to 200 characters"):
+            named(both, 1, empty)
+
+
+def test_the_same_act_asked_for_lately_is_found(held: Park) -> None:
+    def plan(kg: int, reason: str) -> str:
+        found = holding(held, kg)
+        return held.db.run(
+            lambda s: plan_retirement(s, held.chain, found, details_of("Bo", reason))
+        )
+
+    first, other, twin = plan(5, "2014"), plan(5, "2015"), plan(5, "2014")
+    with held.db.read() as session:
+        found = intents.twin_of(session, twin)
+        assert found is not None and found.key == first
+        assert intents.twin_of(session, other) is None
+    send(held, first)
+    for minutes, known in ((59, True), (61, False)):
+        with held.db.write() as session:
+            intent = session.get_one(ChainIntent, first)
+            intent.created_at = datetime.now(UTC) - timedelta(minutes=minutes)
+        with held.db.read() as session:
+            assert (intents.twin_of(session, twin) is not None) == known
 
 
 def test_units_of_others_are_not_ours_to_move(held: Park) -> None:
