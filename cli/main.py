@@ -27,6 +27,7 @@ COMMANDS = (
     "cli.readings",
     "cli.credits",
     "cli.trades",
+    "cli.settle",
     "cli.mirror",
     "cli.chain",
     "cli.db",

@@ -23,7 +23,7 @@ from cli.demo.plants import (
 from cli.demo.sales import write_trades
 from cli.demo.story import Story
 from cli.flow import Flow
-from cli.trades import finalize_due
+from cli.settle import finalize_due
 from ledger import holdings
 from ledger.chain.events import CREDIT
 from ledger.chain.signers import ANVIL_ROLES, anvil_address

@@ -65,5 +65,7 @@ class AuditLog(Base):
     __table_args__ = (
         Index("idx_audit_logs_user_id_created_at", "user_id", "created_at"),
         Index("idx_audit_logs_action", "action"),
-        options("An action and what it changed; append-only.", writer=NO_WRITER, origin=CUSTOMER),
+        options(
+            "An action and what it changed; append-only.", writer="ledger.audit", origin=CUSTOMER
+        ),
     )

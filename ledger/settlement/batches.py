@@ -34,6 +34,7 @@ from ledger.models import (
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
+from ledger.settlement.money import explained
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import PackedBatch, Trade, hex_words, pack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
@@ -55,7 +56,13 @@ class PlannedBatch:
     nets: dict[str, int]
 
 
-def plan_batches(chain: Chain, rest: timedelta = timedelta(0)) -> list[PlannedBatch]:
+def plan_batches(
+    chain: Chain,
+    rest: timedelta = timedelta(0),
+    *,
+    market: str | None = None,
+    dry_run: bool = False,
+) -> list[PlannedBatch]:
     """Store batches for all pending trades that stand in none; return them.
 
     Parameters
@@ -71,9 +78,16 @@ def plan_batches(chain: Chain, rest: timedelta = timedelta(0)) -> list[PlannedBa
     DatabaseBusy
         If another process plans the same trades all the time.
     """
+
+    def work(session: Session) -> list[PlannedBatch]:
+        planned = _plan(session, chain, rest, market)
+        if dry_run:
+            session.rollback()
+        return planned
+
     for attempt in range(_ATTEMPTS_MAX):
         try:
-            return chain.db.run(lambda session: _plan(session, chain, rest))
+            return chain.db.run(work)
         except IntegrityError as error:
             # Another process has put one of these trades into a batch since this one looked: look again.
             if attempt + 1 == _ATTEMPTS_MAX:
@@ -98,7 +112,7 @@ def submit_planned(chain: Chain) -> list[str]:
         except AlreadyOnChain:  # the mirror will say so
             continue
         except Refused as refusal:
-            reason = refusal.message
+            reason = explained(chain, refusal.message)
             chain.db.run(lambda session, key=key, reason=reason: release(session, key, reason))  # type: ignore[misc]
     return sent
 
@@ -138,12 +152,12 @@ def release(session: Session, key: str, reason: str) -> None:
     session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
 
 
-def _plan(session: Session, chain: Chain, rest: timedelta) -> list[PlannedBatch]:
+def _plan(session: Session, chain: Chain, rest: timedelta, only: str | None) -> list[PlannedBatch]:
     vpp_account, market_account = _accounts(session)
     resting = _resting_markets(session, rest)
     by_market: dict[str, list[Trade]] = defaultdict(list)
     for record in _free_trades(session):
-        if record.market not in resting:
+        if record.market not in resting and only in (None, record.market):
             by_market[record.market].append(_trade(record, vpp_account, market_account))
     return [
         _store(session, chain, market, part)

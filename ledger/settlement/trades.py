@@ -12,7 +12,7 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -126,15 +126,14 @@ def import_trades(session: Session, path: Path) -> TradesReport:
                 )
             record = _record(row, names)
             identity = _identity(record)
-            if identity in known:
-                _check_same(record, known[identity])
+            if _is_known(record, known.get(identity, [])):
                 report.unchanged += 1
                 continue
         except _Bad as bad:
             report.rejected += 1
             report.errors.append(RowError(line, bad.column, bad.message))
             continue
-        known[identity] = (record.quantity, record.price)
+        known.setdefault(identity, []).append((record.quantity, record.price, record.status))
         session.add(record)
         report.new += 1
     session.flush()
@@ -215,6 +214,7 @@ def _names(session: Session) -> _Names:
 
 
 _Identity = tuple[int, str, str, datetime]
+_Stored = tuple[Decimal, Decimal, TradeStatus]
 
 
 def _identity(record: VppTradingRecord) -> _Identity:
@@ -222,7 +222,7 @@ def _identity(record: VppTradingRecord) -> _Identity:
     return record.vpp_id, record.market, record.trade_type.value, record.trade_time
 
 
-def _existing(session: Session) -> dict[_Identity, tuple[Decimal, Decimal]]:
+def _existing(session: Session) -> dict[_Identity, list[_Stored]]:
     columns = (
         VppTradingRecord.vpp_id,
         VppTradingRecord.market,
@@ -230,22 +230,30 @@ def _existing(session: Session) -> dict[_Identity, tuple[Decimal, Decimal]]:
         VppTradingRecord.trade_time,
         VppTradingRecord.quantity,
         VppTradingRecord.price,
+        VppTradingRecord.status,
     )
-    return {
-        (vpp_id, market, trade_type.value, trade_time): (quantity, price)
-        for vpp_id, market, trade_type, trade_time, quantity, price in session.execute(
-            select(*columns)
-        )
-    }
+    found: dict[_Identity, list[_Stored]] = {}
+    for vpp_id, market, trade_type, trade_time, quantity, price, status in session.execute(
+        select(*columns)
+    ):
+        identity = vpp_id, market, trade_type.value, trade_time
+        found.setdefault(identity, []).append((quantity, price, status))
+    return found
 
 
-def _check_same(record: VppTradingRecord, stored: tuple[Decimal, Decimal]) -> None:
-    if (record.quantity, record.price) != stored:
-        raise _Bad(
-            "quantity" if record.quantity != stored[0] else "price",
-            f"this trade is already recorded with quantity {stored[0]} and price {stored[1]}; "
-            "a trade is never edited: cancel it and record another",
-        )
+def _is_known(record: VppTradingRecord, stored: Sequence[_Stored]) -> bool:
+    """Return whether a trade was recorded before; one that was cancelled makes room for another."""
+    figures = record.quantity, record.price
+    if figures in [(quantity, price) for quantity, price, _ in stored]:
+        return True
+    for quantity, price, status in stored:
+        if status is not TradeStatus.CANCELLED:
+            raise _Bad(
+                "quantity" if record.quantity != quantity else "price",
+                f"this trade is already recorded with quantity {quantity} and price {price}; a trade is never "
+                "edited: cancel it (truetonne trades cancel) and record another",
+            )
+    return False
 
 
 def _record(row: Mapping[str, str], names: _Names) -> VppTradingRecord:

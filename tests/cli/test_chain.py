@@ -168,6 +168,13 @@ def test_an_act_with_a_key_is_done_once(issued: Program) -> None:
 def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     dry = good(issued("settle", "run", "--dry-run", "--json")).json()
     assert dry["pending"] == {"spot": 1}
+    outlook = good(issued("settle", "preview", "--json")).json()
+    assert outlook["currency"] == "tEUR"
+    assert [(item["market"], item["funded"]) for item in outlook["batches"]] == [("spot", True)]
+    assert {item["participant"]: item["net"] for item in outlook["batches"][0]["nets"]} == {
+        "lab-vpp": "42.10",
+        "spot": "-42.10",
+    }
     assert good(issued("settle", "status", "--json")).json()["batches"] == []
     done = good(issued("settle", "run", "--no-wait", "--json")).json()
     (batch,) = done["batches"]
@@ -182,6 +189,38 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     status = good(issued("settle", "status", "--json")).json()
     assert ([row["state"] for row in status["batches"]], status["pending"]) == (["finalized"], {})
     assert good(issued("status", "--json")).json()["trades"]["executed"] == 1
+
+
+def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> None:
+    line = "lab-vpp,sell,sell,1000.000,1.0000,1000.00,spot,2014-01-01T01:00:00+01:00"
+    issued.write("dear.csv", TRADES.splitlines()[0] + "\n" + line + "\n")
+    good(issued("trades", "import", "dear.csv"))
+    shown = issued("settle", "preview")
+    assert shown.code == 1
+    said = (
+        "spot has 57.90 tEUR in escrow and owes 1000.00 tEUR: truetonne settle deposit spot 942.10"
+    )
+    assert f"cannot pay: {said}" in shown.out
+    run = issued("settle", "run", "--json")
+    assert run.code == 1
+    key = run.json()["planned"][0]
+    assert said in run.json()["batches"][0]["error"]
+    again = issued("settle", "retry", key)
+    assert again.code == 1
+    assert said in again.one_line()
+    listed = good(issued("trades", "list", "--status", "pending", "--json")).json()
+    (trade,) = listed["trades"]
+    assert (trade["total_value"], listed["more"]) == ("1000.00", False)
+    first = good(issued("trades", "list", "--limit", "1", "--json")).json()
+    assert (len(first["trades"]), first["more"]) == (1, True)
+    rest = good(issued("trades", "list", "--cursor", first["next_cursor"], "--json")).json()
+    assert (rest["trades"], rest["more"]) == ([trade], False)
+    cancel = ("trades", "cancel", str(trade["id"]), "--reason", "a price in another unit")
+    assert "would be cancelled" in good(issued(*cancel, "--dry-run")).out
+    assert good(issued(*cancel, "--json")).json()["status"] == "cancelled"
+    assert issued(*cancel).code == 1
+    assert good(issued("settle", "preview", "--json")).json()["batches"] == []
+    assert good(issued("settle", "retry", key, "--json")).json()["planned"] == []
 
 
 def test_the_mirror_says_how_far_it_has_come(issued: Program, chain: TestChain) -> None:

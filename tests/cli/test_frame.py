@@ -15,6 +15,7 @@ import typer
 import cli
 from cli.main import COMMANDS, build
 from ledger.models.blockchain import CreditStatus
+from ledger.models.trading import TradeStatus
 from tests.cli.conftest import Program
 
 
@@ -192,3 +193,5 @@ def test_the_words_of_an_option_are_those_of_the_books() -> None:
     root = typer.main.get_command(build())
     words = {p.name: p for p in root.commands["credits"].commands["list"].params}["status"]
     assert set(words.type_descriptor.choices) == {item.value for item in CreditStatus}
+    words = {p.name: p for p in root.commands["trades"].commands["list"].params}["status"]
+    assert set(words.type_descriptor.choices) == {item.value for item in TradeStatus}

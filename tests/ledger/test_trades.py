@@ -13,6 +13,7 @@ from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.models import VppDefinition, VppTradingRecord
 from ledger.models.trading import TradeStatus
+from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.trades import COLUMNS, TradesReport, as_json, import_trades
 from tests.support.plant import SITE, apply
 
@@ -134,6 +135,19 @@ def test_a_row_that_contradicts_a_stored_one(
     assert (error.line, error.column) == (2, column)
     assert "already recorded with quantity 285.190 and price 0.1234" in error.message
     assert len(stored(books)) == 1
+
+
+def test_a_trade_that_was_cancelled_makes_room_for_another(books: Database, tmp_path: Path) -> None:
+    take(books, tmp_path, row())
+    (number,) = (record.id for record in stored(books))
+    books.run(lambda session: cancel_trade(session, number, "wrong price"))
+    assert take(books, tmp_path, row()).unchanged == 1  # the same file brings nothing back
+    other = row(price="0.1233", total_value="35.16")
+    assert take(books, tmp_path, other).new == 1
+    assert take(books, tmp_path, other, row()).unchanged == 2
+    third = take(books, tmp_path, row(price="0.1232", total_value="35.14"))
+    assert "already recorded with quantity 285.190 and price 0.1233" in third.errors[0].message
+    assert [record.status.value for record in stored(books)] == ["cancelled", "pending"]
 
 
 REFUSALS: list[tuple[dict[str, str], str, str]] = [

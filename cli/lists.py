@@ -1,0 +1,102 @@
+"""Lists for a person: pages of the API's own queries, walked as far as was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from ledger.errors import BadInput
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from api.finality import ChainView
+    from api.pagination import PageParameters
+    from ledger.settings import Settings
+
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="At most so many; all without it. The oldest come first."),
+]
+Cursor = Annotated[
+    str | None,
+    typer.Option(
+        "--cursor", metavar="TEXT", help="Go on where a list with --limit ended: its next cursor."
+    ),
+]
+Parameters = TypeVar("Parameters", bound="PageParameters")
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The rows of one list, the cursor that goes on (None: these were the last), and its finality."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None
+    about: dict[str, Any]
+
+    def document(self, name: str) -> dict[str, Any]:
+        """Return what ``--json`` prints, the rows under this name."""
+        more = {"more": self.next_cursor is not None, "next_cursor": self.next_cursor}
+        return {name: self.items, **more, **self.about}
+
+    def summary(self, one: str, many: str) -> str:
+        """Say how many rows there are, and how to see the next ones."""
+        said = f"{len(self.items)} {one if len(self.items) == 1 else many}; {_as_of(self.about)}"
+        return said + (f"; there are more: --cursor {self.next_cursor}" if self.next_cursor else "")
+
+
+def walk(
+    settings: Settings,
+    query: Callable[[Session, ChainView, Parameters], Any],
+    kind: type[Parameters],
+    filters: Mapping[str, Any],
+    limit: int | None,
+    cursor: str | None,
+) -> Walked:
+    """Return the rows of a list, oldest first.
+
+    Raises
+    ------
+    BadInput
+        If a filter or the cursor cannot be used.
+    """
+    from pydantic import ValidationError
+
+    from api.pagination import LIMIT_MAX, Order
+    from cli.books import reading
+
+    named = {name: value for name, value in filters.items() if value is not None}
+    items: list[dict[str, Any]] = []
+    with reading(settings) as (session, view):
+        while True:
+            wanted = LIMIT_MAX if limit is None else min(limit - len(items), LIMIT_MAX)
+            try:
+                parameters = kind.model_validate(
+                    {**named, "limit": wanted, "order": Order.ASC, "cursor": cursor}
+                )
+            except ValidationError as error:
+                raise _wrong_option(error) from error
+            page = query(session, view, parameters)
+            items += [item.model_dump(mode="json") for item in page.items]
+            cursor = page.next_cursor
+            if cursor is None or (limit is not None and len(items) >= limit):
+                break
+        about = page.model_dump(mode="json", include={"as_of_block", "finality"})
+    return Walked(items, cursor, about)
+
+
+def _as_of(about: dict[str, Any]) -> str:
+    block = about["as_of_block"]
+    if block is None:
+        return "the mirror has not begun: `truetonne index run` begins it"
+    return f"as of block {block}"
+
+
+def _wrong_option(error: Any) -> BadInput:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
+    return BadInput(f"--{name}: {first['msg']}, found {first['input']!r}", code="usage")

@@ -1,0 +1,113 @@
+"""Escrow balances as people read them: whose they are, in which currency, and what is missing."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eth_abi.abi import decode as abi_decode
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.chain.access import Chain
+from ledger.chain.client import RpcError
+from ledger.models import VppDefinition, VppSettlementAccount
+from ledger.units import currency_of_cents
+
+_SYMBOL_CALL = "0x95d89b41"  # symbol() of ERC-20, which the standard leaves optional
+_SHORT_OF_MONEY = re.compile(r"InsufficientBalance\((?P<arguments>[^)]*)\)")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What an account lacks to pay what it owes; cents of the settlement currency."""
+
+    account: str
+    participant: str
+    balance_cents: int
+    owed_cents: int
+    symbol: str
+
+    @property
+    def missing_cents(self) -> int:
+        """How much must be paid in."""
+        return self.owed_cents - self.balance_cents
+
+    @property
+    def command(self) -> str:
+        """The command that pays it in."""
+        amount = currency_of_cents(self.missing_cents)
+        return f"truetonne settle deposit {shlex.quote(self.participant)} {amount}"
+
+    def sentence(self) -> str:
+        """Say what is missing, and what mends it."""
+        balance, owed = currency_of_cents(self.balance_cents), currency_of_cents(self.owed_cents)
+        return (
+            f"{self.participant} has {balance} {self.symbol} in escrow and owes {owed} {self.symbol}: "
+            f"{self.command}"
+        )
+
+
+def participants(session: Session) -> dict[str, str]:
+    """Return who each settlement account belongs to: the code of a plant, or the name of a market."""
+    query = select(
+        VppSettlementAccount.address, VppSettlementAccount.market, VppDefinition.vpp_id
+    ).outerjoin(VppDefinition, VppDefinition.id == VppSettlementAccount.vpp_id)
+    return {address: market or code for address, market, code in session.execute(query)}
+
+
+def currency_symbol(chain: Chain) -> str:
+    """Return the symbol of the settlement currency; its address where it states none."""
+    address = chain.settlement.currency()
+    try:
+        output = chain.client.call(address, _SYMBOL_CALL, "latest")
+    except RpcError:
+        return address
+    try:
+        (symbol,) = abi_decode(["string"], bytes.fromhex(output[2:]))
+    except Exception:  # whatever the token's code made of it
+        return address
+    return str(symbol)[:20] or address
+
+
+def balances(chain: Chain, accounts: Iterable[str]) -> dict[str, int]:
+    """Return the escrow of accounts in cents; what is less than a cent does not count."""
+    wanted = list(accounts)
+    per_cent = chain.settlement.units_per_cent()
+    units = chain.settlement.balances_of(wanted)
+    return {account: amount // per_cent for account, amount in zip(wanted, units, strict=True)}
+
+
+def explained(chain: Chain, refusal: str) -> str:
+    """Return a refusal of the contract with what it means in names and money, where it is about money."""
+    found = _SHORT_OF_MONEY.search(refusal)
+    arguments = dict(part.split("=", 1) for part in found["arguments"].split(", ")) if found else {}
+    if not {"account", "balance", "needed"} <= arguments.keys():
+        return refusal
+    account = arguments["account"].lower()
+    per_cent = chain.settlement.units_per_cent()
+    with chain.db.read() as session:
+        name = participants(session).get(account, account)
+    missing = Missing(
+        account,
+        name,
+        int(arguments["balance"]) // per_cent,
+        -(-int(arguments["needed"]) // per_cent),
+        currency_symbol(chain),
+    )
+    return f"{missing.sentence()} ({refusal})"
+
+
+def as_json(missing: Missing) -> Mapping[str, Any]:
+    """Return what is missing as ``--json`` prints it."""
+    return {
+        "account": missing.account,
+        "participant": missing.participant,
+        "balance": currency_of_cents(missing.balance_cents),
+        "owed": currency_of_cents(missing.owed_cents),
+        "missing": currency_of_cents(missing.missing_cents),
+        "command": missing.command,
+    }
