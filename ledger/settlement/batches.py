@@ -152,7 +152,9 @@ def release(session: Session, key: str, reason: str) -> None:
     session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
 
 
-def _plan(session: Session, chain: Chain, rest: timedelta, only: str | None) -> list[PlannedBatch]:
+def _plan(
+    session: Session, chain: Chain, rest: timedelta, only: str | None = None
+) -> list[PlannedBatch]:
     vpp_account, market_account = _accounts(session)
     resting = _resting_markets(session, rest)
     by_market: dict[str, list[Trade]] = defaultdict(list)
