@@ -174,7 +174,17 @@ def _batch_to_act_on(session: Session, text: str, amount_kg: int, act: Act) -> i
 
 
 def plan_transfer(session: Session, chain: Chain, holding: Holding, to: str) -> str:
-    """Plan a transfer to another account and return its key."""
+    """Plan a transfer to another account and return its key.
+
+    Raises
+    ------
+    BadInput
+        If nobody can receive there.
+    """
+    if int(to, 16) == 0:
+        raise BadInput(
+            "the zero address receives nothing; to use credits up, `truetonne credits retire`"
+        )
     key = holding.key or new_key()
     arguments = [holding.holder, to, holding.batch_id, holding.amount_kg, b""]
     return _plan(session, chain, "transfer", "safeTransferFrom", arguments, holding.holder, key)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ledger.chain.client import ChainClient, Receipt, RpcError, TransactionInfo
-from ledger.chain.contracts import decode_error
-from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.chain.reverts import reason_of
 
 _REVERTED = 3
 """The error code of the execution API for a call that reverted."""
@@ -39,24 +38,9 @@ def _reason(
     contract: str | None, error: RpcError, transaction: TransactionInfo, receipt: Receipt
 ) -> str:
     if error.data is not None and len(error.data) >= len("0x") + 8:
-        return _decoded(contract, error.data)
+        return reason_of(contract, error.data) or "reverted without a reason"
     if receipt.gas_used >= transaction.gas:
         return "out of gas"
     if error.rpc_code == _REVERTED or "revert" in error.rpc_message.lower():
         return "reverted without a reason"
     return f"reverted; the node cannot repeat it: {error.rpc_message}"
-
-
-def _decoded(contract: str | None, data: str) -> str:
-    """Decode by the called contract's errors, then by the other's: an error passes through a caller."""
-    names = [contract] if contract else []
-    names += [name for name in (CREDIT, SETTLEMENT) if name != contract]
-    text = f"unknown error {data[:10]}"
-    for name in names:
-        try:
-            found = decode_error(name, data)
-        except Exception:  # revert data is whatever the called code made of it
-            continue
-        if found is not None and not found.startswith("unknown error"):
-            return found
-    return text

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from ledger.chain import intents
 from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.contracts import decode_error
 from ledger.chain.intents import SignedAttempt
+from ledger.chain.reverts import reason_of
 from ledger.chain.signers import Keyring, Signer
 from ledger.db import Database
 from ledger.errors import DependencyDown, Refused
@@ -195,7 +195,7 @@ class Sender:
                 code="not-tried",
                 details={"key": key},
             ) from error
-        reason = decode_error(contract, error.data) or error.rpc_message
+        reason = reason_of(contract, error.data) or error.rpc_message
         if reason == f"KeyUsed(key={key})":
             with self._db.read() as session:
                 intent = intents.get(session, key)

@@ -121,3 +121,8 @@ def test_what_cannot_be_cancelled(park: Park) -> None:
         park.db.run(lambda session: cancel(session, second, "x"))
     assert statuses(park) == ["cancelled", "pending"]
     assert park.count(AuditLog) == 1
+
+
+def test_a_token_that_refuses_is_understood(park: Park) -> None:
+    with pytest.raises(Refused, match=f"ERC20InsufficientBalance.sender={BUYER}, balance=0, "):
+        escrow.deposit(park.chain, BUYER, BUYER, 5)
