@@ -17,6 +17,7 @@ from ledger.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from ledger.readings import ImportReport
     from ledger.sites import SiteChanges
 
 ERRORS_SHOWN = 20
@@ -87,6 +88,7 @@ def import_readings(
     run.output.result(
         document,
         f"{file}: {said}{' (nothing written)' if dry_run else ''}",
+        *_noted(report),
         *rejected(file, document),
     )
     return RowsRejected.exit_code if report.rejected else 0
@@ -95,13 +97,18 @@ def import_readings(
 def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
     """Compute the reductions of a period; write nothing."""
     from cli.books import open_books
-    from ledger.readings.period import reductions_for
+    from ledger.readings.period import late_readings, reductions_for
     from ledger.reductions.manifest import report
 
     with open_books(run.settings) as db, db.read() as session:
-        found = [
-            report(item) for item in reductions_for(session, project, start.date(), end.date())
-        ]
+        computed = reductions_for(session, project, start.date(), end.date())
+        found = []
+        for item in computed:
+            shown = report(item)
+            late = late_readings(session, item.inputs)
+            if late:
+                shown["readings"]["late"] = late
+            found.append(shown)
     # A period over New Year makes two issuances, and so two answers.
     document = found[0] if len(found) == 1 else {"project": project, "vintages": found}
     run.output.result(document, *(_shown(item) for item in found))
@@ -116,6 +123,16 @@ def rejected(file: Path, document: dict[str, Any]) -> list[str]:
     ]
     more = document["rejected"] - len(lines)
     return [*lines, f"  and {more} more; `--json` names them"] if more > 0 else lines
+
+
+def _noted(report: ImportReport) -> list[str]:
+    """Return a line for each kind of kept row that will not count as it stands."""
+    notes = (
+        (report.late, "late: their period is issued already, and they move nothing that was"),
+        (report.outliers, "beyond what the device can do, and not used"),
+        (report.missing, "without a value"),
+    )
+    return [f"  {count} {what}" for count, what in notes if count]
 
 
 def _shown(item: dict[str, Any]) -> Table:

@@ -70,9 +70,8 @@ class ImportReport:
             "rejected": self.rejected,
             "errors": self.errors,
         }
-        if self.late:
-            document["late"] = self.late
-        return document
+        noted = {"late": self.late, "outliers": self.outliers, "missing": self.missing}
+        return document | {name: count for name, count in noted.items() if count}
 
 
 def import_file(

@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger import models
@@ -78,6 +78,23 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
             inputs = replace(inputs, carry_in_kg=min(reductions[-1].carry_out_kg, Fraction(0)))
         reductions.append(compute(inputs))
     return reductions
+
+
+def late_readings(session: Session, inputs: ReductionInputs) -> int:
+    """Return how many readings of a period came after it was issued; a reduction leaves them out."""
+    ids = meter_ids(session, [meter.serial for meter in inputs.meters])
+    table = models.MeterReading
+    query = (
+        select(func.count())
+        .select_from(table)
+        .where(
+            table.meter_id.in_(ids.values()),
+            table.start_s >= inputs.from_s,
+            table.start_s < inputs.to_s,
+            table.quality == ReadingQuality.LATE,
+        )
+    )
+    return session.scalar(query) or 0
 
 
 def load_period(

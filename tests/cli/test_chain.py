@@ -84,6 +84,25 @@ def test_a_period_is_issued_once(issued: Program) -> None:
         assert "the period overlaps an issuance" in again.one_line()
 
 
+def test_what_comes_late_is_said(issued: Program) -> None:
+    before = good(issued("reductions", *JANUARY, "--json")).json()
+    lines = ["2014-01-20T00:00:00+01:00,600", "2014-01-20T00:10:00+01:00,99999", ""]
+    issued.write("late.csv", "time,power\n" + "\n".join(lines))
+    ended = good(issued("import", "--site", "lab", "--source", "scada", "late.csv"))
+    assert "  2 late: their period is issued already, and they move nothing that was" in ended.out
+    after = good(issued("reductions", *JANUARY, "--json")).json()
+    assert after["readings"].pop("late") == 2
+    assert after == before
+    assert "readings late" in good(issued("reductions", *JANUARY)).out
+    issued.write(
+        "odd.csv", "time,power\n2014-02-20T00:00:00+01:00,99999\n2014-02-20T00:10:00+01:00,\n"
+    )
+    odd = good(issued("import", "--site", "lab", "--source", "scada", "odd.csv"))
+    assert "  1 beyond what the device can do, and not used\n  1 without a value\n" in odd.out
+    again = good(issued("import", "--site", "lab", "--source", "scada", "odd.csv", "--json")).json()
+    assert not {"late", "outliers", "missing"} & again.keys()
+
+
 def test_credits_are_listed_shown_and_retired(issued: Program) -> None:
     listed = good(issued("credits", "list", "--json")).json()
     (credit,) = listed["credits"]
