@@ -23,7 +23,7 @@ def deploy(run: Invocation) -> None:
     """Deploy the contracts to the configured node, or to the local chain; harmless when they are."""
     from cli.deploying import ensure_deployed
     from ledger.chain.book import Deployment
-    from ledger.chain.shared_node import node_for
+    from ledger.chain.shared_node import check_chain_is_here, node_for
     from ledger.db import Database
 
     settings = run.settings
@@ -31,6 +31,7 @@ def deploy(run: Invocation) -> None:
     db = Database(settings.database_url)
     try:
         db.upgrade()
+        check_chain_is_here(settings, db)
     finally:
         db.close()
     with node_for(settings) as rpc_url:

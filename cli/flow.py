@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from indexer import Indexer
 from ledger.chain import intents
-from ledger.chain.access import Chain
+from ledger.chain.access import Chain, load_deployment
 from ledger.chain.shared_node import mine_to_finality, node_for
 from ledger.db import Database
 from ledger.errors import DependencyDown, Refused
@@ -99,6 +99,7 @@ def open_flow(settings: Settings) -> Iterator[Flow]:
     DependencyDown
         If database or node do not answer.
     """
+    load_deployment(settings)  # first: without one no node needs to be started
     with node_for(settings) as rpc_url, flow_on(settings, rpc_url) as flow:
         yield flow
 

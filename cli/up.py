@@ -49,7 +49,7 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
     from api.server import ApiServer
     from cli.deploying import ensure_deployed
     from cli.flow import flow_on
-    from ledger.chain.shared_node import node_for
+    from ledger.chain.shared_node import check_chain_is_here, node_for
     from ledger.db import Database
     from ledger.jobs import scheduler
 
@@ -63,6 +63,7 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
         db = Database(settings.database_url)
         try:
             db.upgrade()
+            check_chain_is_here(settings, db)
         finally:
             db.close()
         with node_for(settings, node_port or None) as rpc_url:

@@ -15,7 +15,12 @@ from cli.deploying import ensure_deployed
 from cli.flow import Flow, flow_on
 from ledger import issuance, registration
 from ledger.chain import intents
-from ledger.chain.shared_node import forget_chain, node_for, published_url
+from ledger.chain.shared_node import (
+    check_chain_is_here,
+    forget_chain,
+    node_for,
+    published_url,
+)
 from ledger.chain.signers import resolve_account
 from ledger.db import Database
 from ledger.errors import BadInput
@@ -87,14 +92,9 @@ def _prepare(settings: Settings, fresh: bool) -> None:
             db.drop_tables()
             forget_chain(settings)
         db.upgrade()
+        check_chain_is_here(settings, db)
         with db.read() as session:
             mirrored = session.scalars(select(ChainCursor)).first() is not None
-        if mirrored and not state.exists():
-            raise BadInput(
-                f"the database holds the mirror of a local chain whose state is not in {settings.chain_folder}; "
-                "name another database, or start anew with: demo --fresh",
-                code="chain-lost",
-            )
         if not mirrored and state.exists():  # the books are new, so the chain must be
             _check_nobody_runs(settings)
             forget_chain(settings)

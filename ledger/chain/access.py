@@ -8,6 +8,7 @@ from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.chain.contracts import CarbonCredit, VppSettlement
 from ledger.chain.sender import Sender
+from ledger.chain.shared_node import check_chain_is_here
 from ledger.chain.signers import Keyring, load_keyring
 from ledger.db import Database
 from ledger.settings import Settings
@@ -74,11 +75,17 @@ def load_deployment(settings: Settings) -> Deployment:
     Raises
     ------
     BadInput
-        If there is no deployment file, or it is none.
+        If there is no deployment file, or it is none, or the local chain of the books is elsewhere.
     DependencyDown
         If there is none, and the configured node does not answer either.
     """
-    if not settings.local_chain and not settings.deployment.exists():
+    if settings.local_chain and not settings.deployment.exists():
+        db = Database(settings.database_url)
+        try:
+            check_chain_is_here(settings, db)
+        finally:
+            db.close()
+    elif not settings.deployment.exists():
         client = ChainClient(settings.rpc_url)
         try:
             client.chain_id()

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from ledger.chain.client import ChainClient
 from ledger.chain.local_node import LocalNode, find_anvil
-from ledger.errors import DependencyDown
+from ledger.db import Database
+from ledger.errors import BadInput, DependencyDown
+from ledger.models import ChainCursor
 from ledger.settings import Settings
 
 _WAIT_SECONDS_MAX = 30.0
@@ -95,6 +97,36 @@ def check_node_lives(settings: Settings) -> None:
             "and what it had not saved is lost: start again",
             code="node-ended",
         )
+
+
+def check_chain_is_here(settings: Settings, db: Database) -> None:
+    """Check that the local chain that the books mirror is in its folder.
+
+    The folder's name comes from the place of the database: one that was moved looks for another name.
+
+    Raises
+    ------
+    BadInput
+        If the books know a local chain and the folder holds none.
+    """
+    folder = settings.chain_folder
+    if not settings.local_chain or settings.deployment.exists():
+        return
+    try:
+        with db.read() as session:
+            known = session.get(ChainCursor, settings.network) is not None
+    except DependencyDown:  # no tables yet: no chain either
+        return
+    if not known:
+        return
+    others = sorted(path.parent for path in settings.home.glob("chain-*/deployment.json"))
+    found = " or ".join(str(path) for path in others) or "its old folder, chain-..."
+    raise BadInput(
+        f"the books mirror a local chain that is not in {folder}; when the database was moved, rename "
+        f"{found} to {folder.name}; or start anew with: truetonne demo --fresh",
+        code="chain-moved",
+        details={"expected": str(folder), "found": [str(path) for path in others]},
+    )
 
 
 def forget_chain(settings: Settings) -> None:

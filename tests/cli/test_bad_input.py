@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger.chain.local_node import free_port
 from tests.cli.conftest import READINGS, SITE, TRADES, Program
 
 IMPORT = ("import", "--site", "lab", "--source", "scada")
@@ -298,6 +299,36 @@ def test_nothing_deployed_yet(park: Program, words: tuple[str, ...]) -> None:
     ended = park(*words)
     assert ended.code == 2
     assert "no deployment file; run `truetonne up`" in ended.one_line()
+    assert not list(park.folder.glob("**/anvil.log")), "a node was started for nothing"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("index", "run", "--until", "head"),
+        ("credits", "retire", "lab-2014-1", "--amount", "1", "--beneficiary", "b", "--reason", "r"),
+        ("chain", "deploy"),
+        ("up",),
+        ("demo",),
+    ],
+)
+def test_a_local_chain_that_stayed_behind(park: Program, words: tuple[str, ...]) -> None:
+    """The books of a clone that was moved: their chain is in a folder of another name."""
+    home = park.folder / ".truetonne"
+    (home / "chain-0badcafe").mkdir()
+    (home / "chain-0badcafe" / "deployment.json").write_text("{}")
+    with sqlite3.connect(home / "truetonne.db") as link:
+        link.execute(
+            "INSERT INTO chain_cursor (network, chain_id, genesis_hash, block_number, block_hash, "
+            "final_number, updated_at) VALUES ('local', 31337, ?, 7, ?, 5, '2026-01-01 00:00:00')",
+            ("0x" + "1" * 64, "0x" + "2" * 64),
+        )
+    ended = park(*words, "--json", api_port=str(free_port()))
+    assert ended.code == 2
+    error = ended.json()["error"]
+    assert error["code"] == "chain-moved"
+    assert error["found"] == [".truetonne/chain-0badcafe"]
+    assert f"rename .truetonne/chain-0badcafe to {Path(error['expected']).name}" in error["message"]
     assert not list(park.folder.glob("**/anvil.log")), "a node was started for nothing"
 
 

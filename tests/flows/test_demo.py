@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -172,6 +173,20 @@ def test_fresh_does_not_drop_books_that_hold_more(home: Path, first: dict[str, A
             link.execute("UPDATE sites SET code = 'serf-east' WHERE code = 'not-the-demo'")
     assert ended.returncode == 2
     assert "not-the-demo" in ended.stderr
+
+
+def test_books_that_were_moved_find_their_chain_again(
+    home: Path, first: dict[str, Any], tmp_path: Path
+) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(home, moved)
+    ended = truetonne(moved, "reconcile", "--json")
+    assert ended.returncode == 2
+    error = json.loads(ended.stdout)["error"]
+    assert error["code"] == "chain-moved"
+    (old,) = error["found"]
+    Path(old).rename(error["expected"])  # as the message says
+    assert truetonne(moved, "reconcile").returncode == 0
 
 
 @pytest.fixture
