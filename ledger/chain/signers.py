@@ -44,6 +44,7 @@ ANVIL_ROLES = {
     "market": 6,
     "operator": 7,
     "pauser": 8,
+    "reverser": 9,
     "spare": 9,
 }
 """Which well-known account plays which part on a local chain."""
