@@ -6,7 +6,8 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IVppSettlement} from "../interfaces/IVppSettlement.sol";
 import {TradeWord} from "./TradeWord.sol";
 
-/// @title One bit for each trade that is in a batch, 256 neighbours in a storage word
+/// @title One bit for each trade that is settled or in an open batch, 256 neighbours in a storage
+/// word
 library TradeMarks {
     using TradeWord for uint256;
 
@@ -24,6 +25,11 @@ library TradeMarks {
         _flip(self, words, false);
     }
 
+    /// @notice Marks a trade that is not marked.
+    function markOne(Marks storage self, uint64 seq) internal {
+        _flush(self, seq >> 8, 1 << (seq & 0xff), true);
+    }
+
     function isMarked(Marks storage self, uint64 seq) internal view returns (bool) {
         return self.bitmap[seq >> 8] >> (seq & 0xff) & 1 == 1;
     }
@@ -33,20 +39,19 @@ library TradeMarks {
     function _flip(Marks storage self, uint256[] calldata words, bool marking) private {
         uint256 index = words[0].seq() >> 8;
         uint256 bits;
-        uint256 atLeast;
         // 64-bit numbers, and no more of them than a transaction carries.
         unchecked {
             for (uint256 i; i < words.length; ++i) {
                 uint256 seq = words[i].seq();
-                if (seq < atLeast) revert IVppSettlement.SeqOutOfOrder(uint64(seq));
-                atLeast = seq + 1;
-
                 if (seq >> 8 != index) {
+                    if (seq >> 8 < index) revert IVppSettlement.SeqOutOfOrder(uint64(seq));
                     _flush(self, index, bits, marking);
                     index = seq >> 8;
                     bits = 0;
                 }
-                bits |= 1 << (seq & 0xff);
+                uint256 bit = 1 << (seq & 0xff);
+                if (bit <= bits) revert IVppSettlement.SeqOutOfOrder(uint64(seq));
+                bits |= bit;
             }
         }
         _flush(self, index, bits, marking);

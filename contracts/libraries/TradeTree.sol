@@ -1,39 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {TradeWord} from "./TradeWord.sol";
-
 /// @title The Merkle tree over the trades of a batch
 /// @dev Typed leaves, ABI-encoded and hashed twice, so that no inner node passes as a leaf; sorted
 /// pairs. The same root and proofs as OpenZeppelin's `StandardMerkleTree` with `sortLeaves: false`.
 library TradeTree {
-    using TradeWord for uint256;
-
     /// @notice `keccak256(keccak256(abi.encode(key, seq, buyer, seller, quantity, price, cents)))`
     /// @param key the key of the batch
-    /// @param word the trade
-    /// @param buyer the account that its buyer is
-    /// @param seller the account that its seller is
-    function leaf(bytes32 key, uint256 word, address buyer, address seller)
+    /// @param word the trade, whose buyer and seller are of the accounts
+    /// @param accounts the parties
+    function leaf(bytes32 key, uint256 word, address[] memory accounts)
         internal
         pure
         returns (bytes32 hash)
     {
-        // At full width, so that no bit of a narrower type is left to chance.
-        uint256 seq = word.seq();
-        uint256 quantity = word.quantity();
-        int256 price = word.price();
-        int256 cents = word.cents();
-        // By hand, so that a thousand leaves do not leave a thousand copies in memory.
+        // By hand, so that a thousand leaves do not leave a thousand copies in memory. The fields
+        // are taken as `TradeWord` takes them.
         assembly ("memory-safe") {
             let free := mload(0x40)
+            let parties := add(accounts, 0x20)
             mstore(free, key)
-            mstore(add(free, 0x20), seq)
-            mstore(add(free, 0x40), shr(96, shl(96, buyer)))
-            mstore(add(free, 0x60), shr(96, shl(96, seller)))
-            mstore(add(free, 0x80), quantity)
-            mstore(add(free, 0xa0), price)
-            mstore(add(free, 0xc0), cents)
+            mstore(add(free, 0x20), shr(192, word))
+            mstore(add(free, 0x40), mload(add(parties, shl(5, and(shr(176, word), 0xffff)))))
+            mstore(add(free, 0x60), mload(add(parties, shl(5, and(shr(160, word), 0xffff)))))
+            mstore(add(free, 0x80), and(shr(112, word), 0xffffffffffff))
+            mstore(add(free, 0xa0), signextend(5, shr(64, word)))
+            mstore(add(free, 0xc0), signextend(7, word))
             mstore(0x00, keccak256(free, 0xe0))
             hash := keccak256(0x00, 0x20)
         }
@@ -50,15 +42,10 @@ library TradeTree {
             for {} gt(sub(end, head), 0x20) {} {
                 let left := mload(head)
                 let right := mload(add(head, 0x20))
-                switch lt(left, right)
-                case 0 {
-                    mstore(0x00, right)
-                    mstore(0x20, left)
-                }
-                default {
-                    mstore(0x00, left)
-                    mstore(0x20, right)
-                }
+                // The smaller one at 0x00, the larger one at 0x20, without a jump.
+                let place := shl(5, lt(right, left))
+                mstore(place, left)
+                mstore(xor(place, 0x20), right)
                 mstore(end, keccak256(0x00, 0x40))
                 head := add(head, 0x40)
                 end := add(end, 0x20)
