@@ -15,7 +15,7 @@ abstract contract SettlementTerms is ISettlementEscrow, AccessControlDefaultAdmi
     bytes32 public constant ARBITER_ROLE = keccak256("ARBITER_ROLE");
     bytes32 public constant PAUSER_ROLE = keccak256("PAUSER_ROLE");
 
-    /// @notice Whoever may co-sign a batch; admitted by the operator.
+    /// @notice A member of the market, who may send what all parties of a batch have signed.
     bytes32 public constant MEMBER_ROLE = keccak256("MEMBER_ROLE");
 
     /// @notice The highest fee, in hundredths of a percent.
@@ -60,7 +60,6 @@ abstract contract SettlementTerms is ISettlementEscrow, AccessControlDefaultAdmi
         notionalCap = notionalCap_;
         creditCap = creditCap_;
         _feeCollector = feeCollector_;
-        _setRoleAdmin(MEMBER_ROLE, OPERATOR_ROLE);
     }
 
     modifier whenNotPaused() {

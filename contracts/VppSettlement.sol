@@ -20,6 +20,7 @@ import {TradeWord} from "./libraries/TradeWord.sol";
 /// @title Settlement of the trades of virtual power plants
 contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
     using AssetBook for AssetBook.Book;
+    using Netting for TradeMarks.Marks;
     using TradeMarks for TradeMarks.Marks;
 
     /// @dev Found by its key, which every leaf of its tree holds. `outcomeHash` commits to the
@@ -142,10 +143,10 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         address[] calldata accounts,
         uint256[] calldata words
     ) external whenNotPaused onlyRole(OPERATOR_ROLE) returns (uint256 batchId) {
-        (Outcome memory outcome, uint256 volume, bytes32 root) = _net(key, asset, accounts, words);
-        _requireWithinCaps(asset, volume >> 128, uint128(volume));
+        (Outcome memory outcome, Netting.Net memory net) = _net(key, asset, accounts, words);
+        _requireWithinCaps(asset, net.notional, net.quantity);
 
-        batchId = _open(key, asset, words, outcome, root, window);
+        batchId = _open(key, asset, words, outcome, net.root, window);
         _batches[key].outcomeHash = keccak256(abi.encode(outcome));
     }
 
@@ -153,15 +154,16 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
     function settleCosigned(Settlement calldata settlement, bytes[] calldata signatures)
         external
         whenNotPaused
+        onlyRole(MEMBER_ROLE)
         returns (uint256 batchId)
     {
         bytes32 key = settlement.key;
         uint256 asset = settlement.asset;
         bytes32 digest = _checkSignatures(settlement, signatures);
-        (Outcome memory outcome,, bytes32 root) =
+        (Outcome memory outcome, Netting.Net memory net) =
             _net(key, asset, settlement.accounts, settlement.words);
 
-        batchId = _open(key, asset, settlement.words, outcome, root, 0);
+        batchId = _open(key, asset, settlement.words, outcome, net.root, 0);
         emit BatchCosigned(key, batchId, digest);
         _finalize(key, batchId, outcome);
         if (batchId == _next) _next = uint48(batchId + 1);
@@ -196,14 +198,13 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         Batch storage batch = _batches[key];
         _requireMayCancel(batchId, batch);
         _requireOutcome(batchId, batch, outcome);
-        (,, bytes32 root) = Netting.net(key, outcome.accounts, words);
+        bytes32 root = _settled.net(key, outcome.accounts, words, false).root;
         if (root != batch.tradesRoot) revert WrongTrades(batchId);
 
         if (batch.status == BatchStatus.Disputed) {
             _closeDispute(key, batchId, true, _disputes[batchId].account, 0);
         }
         batch.status = BatchStatus.Cancelled;
-        _settled.unmark(words);
         _books[CASH].restore(outcome.accounts, outcome.nets, unitsPerCent);
         _books[batch.asset].restore(outcome.accounts, outcome.creditNets, 1);
 
@@ -297,7 +298,6 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         }
         digest = hashSettlement(settlement);
         for (uint256 i; i < accounts.length; ++i) {
-            if (!hasRole(MEMBER_ROLE, accounts[i])) revert NotAMember(accounts[i]);
             if (
                 !SignatureChecker.isValidSignatureNowCalldata(accounts[i], digest, signatures[i])
             ) {
@@ -348,7 +348,7 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         uint256 asset,
         address[] calldata accounts,
         uint256[] calldata words
-    ) private view returns (Outcome memory outcome, uint256 volume, bytes32 root) {
+    ) private returns (Outcome memory outcome, Netting.Net memory net) {
         if (key == 0) revert EmptyKey();
         if (_batches[key].id != 0) revert KeyUsed(key);
         if (words.length > MAX_TRADES) revert TooManyTrades(words.length, MAX_TRADES);
@@ -356,10 +356,9 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         _requireTransferable(asset);
 
         outcome.accounts = accounts;
-        int256[] memory gains;
-        (gains, volume, root) = Netting.net(key, outcome.accounts, words);
-        (outcome.nets, outcome.creditNets) = Netting.split(gains);
-        if (asset == CASH) outcome.creditNets = new int256[](0);
+        net = _settled.net(key, accounts, words, true);
+        outcome.nets = net.nets;
+        if (asset != CASH) outcome.creditNets = net.creditNets;
         _takeFee(outcome.nets);
     }
 
@@ -379,7 +378,6 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         bytes32 tradesRoot,
         uint64 wait
     ) private returns (uint256 batchId) {
-        _settled.mark(words);
         _books[CASH].lock(CASH, outcome.accounts, outcome.nets, unitsPerCent);
         _books[asset].lock(asset, outcome.accounts, outcome.creditNets, 1);
 

@@ -189,7 +189,6 @@ interface IVppSettlement is ISettlementEscrow {
     error WrongTrades(uint256 batchId);
     error SignaturesExpired(uint64 deadline);
     error WrongSignatureCount(uint256 signatures, uint256 accounts);
-    error NotAMember(address account);
     error BadSignature(address account);
     error NotAParty(address account, uint64 seq);
     error DisputedBefore(uint256 batchId, address account);
@@ -235,17 +234,19 @@ interface IVppSettlement is ISettlementEscrow {
         uint256[] calldata words
     ) external returns (uint256 batchId);
 
-    /// @notice Settles a batch that all of its parties have signed: at once, for good. Anyone may
-    /// send it.
+    /// @notice Settles a batch that all of its parties have signed: at once, for good. Any member of
+    /// the market may send it.
     /// @dev Emits `BatchProposed`, `BatchCosigned` and `BatchFinalized`. The batch takes the next
     /// id, and the order of finalization passes it over.
     ///
     /// Requirements: those of `proposeBatch`, without operator and caps, and
+    /// - the caller is a member of the market;
     /// - the deadline is not over;
-    /// - each account is a member of the market and has signed, with its key or by ERC-1271.
+    /// - each account has signed, with its key or by ERC-1271.
     ///
-    /// Members alone, because whoever co-signs a batch uses its key and the numbers of its trades:
-    /// open to all, two accounts of one stranger could use up those of other people's trades.
+    /// The caller decides nothing that was not signed, and need not be trusted with money. It is a
+    /// member because a batch uses up its key and the numbers of its trades: if anyone could send
+    /// one, two accounts of a stranger could use up those of other people's trades.
     /// @param signatures one for each account, in their order
     function settleCosigned(Settlement calldata settlement, bytes[] calldata signatures)
         external

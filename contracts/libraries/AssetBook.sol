@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
+
 import {ISettlementEscrow} from "../interfaces/ISettlementEscrow.sol";
 
 /// @title Who has how much of one asset in escrow, and how much of it is locked
@@ -39,7 +41,7 @@ library AssetBook {
     }
 
     /// @notice Takes from the debtors what they owe on the whole.
-    /// @param nets what each account gains, at most zero in sum
+    /// @param nets what each account gains
     /// @param unit how many base units of the asset one of the nets is
     function lock(
         Book storage self,
@@ -50,11 +52,11 @@ library AssetBook {
     ) internal {
         uint256 locked;
         for (uint256 i; i < nets.length; ++i) {
-            if (nets[i] < 0) {
-                uint256 units = uint256(-nets[i]) * unit;
-                debit(self, asset, accounts[i], units);
-                locked += units;
-            }
+            int256 net = nets[i];
+            if (net >= 0) continue;
+            uint256 units = SignedMath.abs(net) * unit;
+            debit(self, asset, accounts[i], units);
+            locked += units;
         }
         self.locked += locked;
     }
@@ -66,17 +68,18 @@ library AssetBook {
         returns (uint256 fee)
     {
         uint256 owed;
-        uint256 gained;
         for (uint256 i; i < nets.length; ++i) {
-            if (nets[i] > 0) {
-                gained += uint256(nets[i]);
-                credit(self, accounts[i], uint256(nets[i]) * unit);
+            int256 net = nets[i];
+            uint256 amount = SignedMath.abs(net);
+            if (net < 0) {
+                owed += amount;
             } else {
-                owed += uint256(-nets[i]);
+                fee += amount;
+                credit(self, accounts[i], amount * unit);
             }
         }
         self.locked -= owed * unit;
-        return owed - gained;
+        fee = owed - fee;
     }
 
     /// @notice Gives what was locked back to the debtors.
@@ -86,14 +89,14 @@ library AssetBook {
         int256[] memory nets,
         uint256 unit
     ) internal {
-        uint256 unlocked;
+        uint256 locked;
         for (uint256 i; i < nets.length; ++i) {
-            if (nets[i] < 0) {
-                uint256 units = uint256(-nets[i]) * unit;
-                credit(self, accounts[i], units);
-                unlocked += units;
-            }
+            int256 net = nets[i];
+            if (net >= 0) continue;
+            uint256 units = SignedMath.abs(net) * unit;
+            credit(self, accounts[i], units);
+            locked += units;
         }
-        self.locked -= unlocked;
+        self.locked -= locked;
     }
 }
