@@ -65,9 +65,8 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
         bytes32 s
     ) external returns (uint256 credited) {
         // Whoever saw the permit may have sent it before: what counts is the allowance it left.
-        try IERC20Permit(address(CURRENCY)).permit(
-            msg.sender, address(this), amount, deadline, v, r, s
-        ) {}
+        try IERC20Permit(address(CURRENCY))
+            .permit(msg.sender, address(this), amount, deadline, v, r, s) {}
             catch {}
         return _deposit(account, amount);
     }
@@ -92,9 +91,10 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
     {
         if (account == address(0)) revert ZeroAddress();
 
-        uint256 before = CURRENCY.balanceOf(address(this));
-        CURRENCY.safeTransferFrom(msg.sender, address(this), amount);
-        credited = CURRENCY.balanceOf(address(this)) - before;
+        IERC20Metadata token = CURRENCY;
+        uint256 before = token.balanceOf(address(this));
+        token.safeTransferFrom(msg.sender, address(this), amount);
+        credited = token.balanceOf(address(this)) - before;
         _requireWholeCents(credited);
 
         uint256 balance = _creditIn(CASH, account, credited);
@@ -103,8 +103,13 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
     }
 
     function _requireWholeCents(uint256 amount) private view {
+        uint256 cent = _units(1);
         if (amount == 0) revert ZeroAmount();
-        if (amount % unitsPerCent != 0) revert NotWholeCents(amount, unitsPerCent);
+        if (amount % cent != 0) revert NotWholeCents(amount, cent);
+    }
+
+    function _units(uint256 cents) internal view returns (uint256) {
+        return cents * unitsPerCent;
     }
 
     // ---------------------------------------------------------------- credits
@@ -116,8 +121,8 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
         uint256 id,
         uint256 value,
         bytes calldata data
-    ) external whenNotPaused returns (bytes4) {
-        _receive(_beneficiary(from, id, data), from, id, value);
+    ) external returns (bytes4) {
+        _receive(from, id, value, data);
         return IERC1155Receiver.onERC1155Received.selector;
     }
 
@@ -128,9 +133,9 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
         uint256[] calldata ids,
         uint256[] calldata values,
         bytes calldata data
-    ) external whenNotPaused returns (bytes4) {
+    ) external returns (bytes4) {
         for (uint256 i; i < ids.length; ++i) {
-            _receive(_beneficiary(from, ids[i], data), from, ids[i], values[i]);
+            _receive(from, ids[i], values[i], data);
         }
         return IERC1155Receiver.onERC1155BatchReceived.selector;
     }
@@ -148,28 +153,23 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
         CREDITS.safeTransferFrom(address(this), to, asset, amount, "");
     }
 
-    function _receive(address account, address from, uint256 asset, uint256 amount) private {
-        if (account == address(0)) revert ZeroAddress();
+    /// @dev The balance that grows is the sender's, unless the data names another. A mint is no
+    /// deposit, nor is what another token's contract tells.
+    function _receive(address from, uint256 asset, uint256 amount, bytes calldata data)
+        private
+        whenNotPaused
+    {
+        if (msg.sender != address(CREDITS)) revert ForeignToken(msg.sender);
+        if (from == address(0)) revert MintRefused(asset);
+        if (asset == CASH) revert AssetNotTransferable(asset);
+        if (data.length != 0 && data.length != 32) revert BadDepositData(data.length);
         if (amount == 0) revert ZeroAmount();
+        address account = data.length == 0 ? from : abi.decode(data, (address));
+        if (account == address(0)) revert ZeroAddress();
 
         uint256 balance = _creditIn(asset, account, amount);
 
         emit CreditsDeposited(account, from, asset, amount, balance);
-    }
-
-    /// @dev Whose balance grows by what arrives: the sender's, unless the data names another. A
-    /// mint is no deposit, nor is what another token's contract tells.
-    function _beneficiary(address from, uint256 asset, bytes calldata data)
-        private
-        view
-        returns (address)
-    {
-        if (msg.sender != address(CREDITS)) revert ForeignToken(msg.sender);
-        if (asset == CASH) revert AssetNotTransferable(asset);
-        if (from == address(0)) revert MintRefused(asset);
-        if (data.length == 0) return from;
-        if (data.length != 32) revert BadDepositData(data.length);
-        return abi.decode(data, (address));
     }
 
     /// @dev Energy is not transferred, so it always may; credits may while their contract says so.
@@ -206,7 +206,7 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
 
     /// @inheritdoc ISettlementEscrow
     function creditBalanceOf(address account, uint256 asset) external view returns (uint256) {
-        return asset == CASH ? 0 : _books[asset].balanceOf[account];
+        return _books[asset].balanceOf[account];
     }
 
     /// @inheritdoc ISettlementEscrow

@@ -70,10 +70,7 @@ abstract contract SettlementTerms is ISettlementEscrow, AccessControlDefaultAdmi
     // -------------------------------------------------------------- oversight
 
     /// @inheritdoc ISettlementEscrow
-    function setCaps(uint64 notionalCap_, uint64 creditCap_)
-        external
-        onlyRole(DEFAULT_ADMIN_ROLE)
-    {
+    function setCaps(uint64 notionalCap_, uint64 creditCap_) external onlyRole(DEFAULT_ADMIN_ROLE) {
         emit CapsChanged(notionalCap, notionalCap_, creditCap, creditCap_);
         notionalCap = notionalCap_;
         creditCap = creditCap_;
@@ -132,7 +129,11 @@ abstract contract SettlementTerms is ISettlementEscrow, AccessControlDefaultAdmi
     }
 
     /// @inheritdoc ISettlementEscrow
-    function pendingFee() external view returns (uint16 bps, address collector, uint40 effectiveAt) {
+    function pendingFee()
+        external
+        view
+        returns (uint16 bps, address collector, uint40 effectiveAt)
+    {
         return (_nextFeeBps, _nextFeeCollector, _nextFeeFrom);
     }
 

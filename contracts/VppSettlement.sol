@@ -6,7 +6,6 @@ import {
 } from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
 
 import {SettlementEscrow} from "./SettlementEscrow.sol";
@@ -18,13 +17,27 @@ import {TradeMarks} from "./libraries/TradeMarks.sol";
 import {TradeWord} from "./libraries/TradeWord.sol";
 
 /// @title Settlement of the trades of virtual power plants
+/// @dev Assumed: the operator proposes and settles only trades that both parties made (their consent
+/// is attested, and proven in a co-signed batch alone); currency and credits do not change balances
+/// by themselves, and a batch of credits that may be transferred once may be so until it is told
+/// otherwise; admin and arbiter are timelocks or multisignature accounts.
+///
+/// Promised: of each asset, the contract holds at least the sum of all balances and all that is
+/// locked. What is settled moves from account to account and sums to zero, fee included. Cash and
+/// credits of a trade move together or not at all. The total of a trade is its quantity times its
+/// price. A trade is settled once at most, whichever way it comes. Proposed batches are finalized in
+/// their order and not before their window is over; a cancelled one leaves no trace in balances or
+/// marks. Nobody but an account itself takes anything out, and no pause stops it.
+///
+/// Not promised: that what an operator's key signs is right. The caps bound what one call of it
+/// moves, the window and the arbiter what a batch of it does, and a pauser stops it.
 contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
     using AssetBook for AssetBook.Book;
     using Netting for TradeMarks.Marks;
     using TradeMarks for TradeMarks.Marks;
 
     /// @dev Found by its key, which every leaf of its tree holds. `outcomeHash` commits to the
-    /// outcome, so that finalization need not compute it again; zero for a co-signed batch.
+    /// outcome, so that finalization need not compute it again; a co-signed batch has none.
     struct Batch {
         uint48 id;
         uint40 finalizableAt;
@@ -71,13 +84,23 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
 
     // ------------------------------------------------------------ constructor
 
+    /// @param admin the one account that may grant roles, set caps and fee, and unpause
+    /// @param adminDelay how long a change of the admin waits, in seconds
+    /// @param currency_ the ERC-20 of all cash balances, of two decimals at least
+    /// @param credits_ the ERC-1155 of all credit balances: `CarbonCredit`
+    /// @param window_ how long a proposal waits before it may be finalized, in seconds
+    /// @param disputeTimeout_ how long a dispute may hold a batch, in seconds
+    /// @param disputeBond_ what a dispute costs the party if it is rejected, in cents
+    /// @param notionalCap_ the most that an operator settles in one call, in cents
+    /// @param creditCap_ the most credits that an operator settles in one call, in kilograms
+    /// @param feeCollector_ who gets fees and lost bonds
     constructor(
         address admin,
         uint48 adminDelay,
         address currency_,
         address credits_,
-        uint64 window_,
-        uint64 disputeTimeout_,
+        uint32 window_,
+        uint32 disputeTimeout_,
         uint64 disputeBond_,
         uint64 notionalCap_,
         uint64 creditCap_,
@@ -96,12 +119,14 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
     // -------------------------------------------------------------- one trade
 
     /// @inheritdoc IVppSettlement
-    function settleOne(uint256 asset, Trade calldata trade)
+    function settleOne(uint256 asset, Trade memory trade)
         external
         whenNotPaused
         onlyRole(OPERATOR_ROLE)
     {
-        if (trade.buyer == address(0) || trade.seller == address(0)) revert ZeroAddress();
+        if (trade.buyer == address(0) || trade.seller == address(0)) {
+            revert ZeroAddress();
+        }
         if (trade.buyer == trade.seller) revert SelfTrade(trade.seq);
         int256 total = TradeWord.totalHalfAwayFromZero(trade.quantity, trade.price);
         if (trade.cents != total) revert WrongTotal(trade.seq, trade.cents, total);
@@ -113,8 +138,8 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         (address debtor, address creditor) =
             total < 0 ? (trade.seller, trade.buyer) : (trade.buyer, trade.seller);
         uint256 fee = _feeDown(cents);
-        _books[CASH].debit(CASH, debtor, cents * unitsPerCent);
-        _books[CASH].credit(creditor, (cents - fee) * unitsPerCent);
+        _books[CASH].debit(CASH, debtor, _units(cents));
+        _books[CASH].credit(creditor, _units(cents - fee));
         if (asset != CASH) {
             _books[asset].debit(asset, trade.seller, trade.quantity);
             _books[asset].credit(trade.buyer, trade.quantity);
@@ -143,11 +168,7 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         address[] calldata accounts,
         uint256[] calldata words
     ) external whenNotPaused onlyRole(OPERATOR_ROLE) returns (uint256 batchId) {
-        (Outcome memory outcome, Netting.Net memory net) = _net(key, asset, accounts, words);
-        _requireWithinCaps(asset, net.notional, net.quantity);
-
-        batchId = _open(key, asset, words, outcome, net.root, window);
-        _batches[key].outcomeHash = keccak256(abi.encode(outcome));
+        (batchId,) = _open(key, asset, accounts, words, false);
     }
 
     /// @inheritdoc IVppSettlement
@@ -157,22 +178,20 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         onlyRole(MEMBER_ROLE)
         returns (uint256 batchId)
     {
-        bytes32 key = settlement.key;
-        uint256 asset = settlement.asset;
         bytes32 digest = _checkSignatures(settlement, signatures);
-        (Outcome memory outcome, Netting.Net memory net) =
-            _net(key, asset, settlement.accounts, settlement.words);
 
-        batchId = _open(key, asset, settlement.words, outcome, net.root, 0);
-        emit BatchCosigned(key, batchId, digest);
-        _finalize(key, batchId, outcome);
-        if (batchId == _next) _next = uint48(batchId + 1);
+        Outcome memory outcome;
+        (batchId, outcome) =
+            _open(settlement.key, settlement.asset, settlement.accounts, settlement.words, true);
+        emit BatchCosigned(settlement.key, batchId, digest);
+
+        if (batchId == _next) ++_next;
+        _finalize(settlement.key, batchId, outcome);
     }
 
     /// @inheritdoc IVppSettlement
     function finalizeBatch(uint256 batchId, Outcome memory outcome) external whenNotPaused {
-        bytes32 key = keyOf[batchId];
-        Batch storage batch = _batches[key];
+        (bytes32 key, Batch storage batch) = _batchOf(batchId);
         if (batch.status != BatchStatus.Proposed) revert BatchNotProposed(batchId, batch.status);
         _requireOutcome(batchId, batch, outcome);
         if (block.timestamp < batch.finalizableAt) revert WindowOpen(batchId, batch.finalizableAt);
@@ -194,19 +213,17 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         if (bytes(reason).length > MAX_TEXT) {
             revert TextTooLong(bytes(reason).length, MAX_TEXT);
         }
-        bytes32 key = keyOf[batchId];
-        Batch storage batch = _batches[key];
+        (bytes32 key, Batch storage batch) = _batchOf(batchId);
         _requireMayCancel(batchId, batch);
         _requireOutcome(batchId, batch, outcome);
-        bytes32 root = _settled.net(key, outcome.accounts, words, false).root;
+        (,,, bytes32 root) = _settled.net(key, outcome.accounts, words, false);
         if (root != batch.tradesRoot) revert WrongTrades(batchId);
 
         if (batch.status == BatchStatus.Disputed) {
             _closeDispute(key, batchId, true, _disputes[batchId].account, 0);
         }
         batch.status = BatchStatus.Cancelled;
-        _books[CASH].restore(outcome.accounts, outcome.nets, unitsPerCent);
-        _books[batch.asset].restore(outcome.accounts, outcome.creditNets, 1);
+        _unlock(batch.asset, outcome, false);
 
         emit BatchCancelled(key, batchId, msg.sender, reason);
     }
@@ -223,11 +240,8 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
     // --------------------------------------------------------------- disputes
 
     /// @inheritdoc IVppSettlement
-    function disputeTrade(uint256 batchId, Trade calldata trade, bytes32[] calldata proof)
-        external
-    {
-        bytes32 key = keyOf[batchId];
-        Batch storage batch = _batches[key];
+    function disputeTrade(uint256 batchId, Trade memory trade, bytes32[] calldata proof) external {
+        (bytes32 key, Batch storage batch) = _batchOf(batchId);
         if (batch.status != BatchStatus.Proposed) revert BatchNotProposed(batchId, batch.status);
         if (block.timestamp >= batch.finalizableAt) {
             revert WindowOver(batchId, batch.finalizableAt);
@@ -246,17 +260,17 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
             timeoutAt: timeoutAt,
             windowLeft: batch.finalizableAt - uint40(block.timestamp)
         });
-        uint256 units = disputeBond * unitsPerCent;
+        uint256 bond = disputeBond;
+        uint256 units = _units(bond);
         _books[CASH].debit(CASH, msg.sender, units);
         _books[CASH].locked += units;
 
-        emit TradeDisputed(key, batchId, msg.sender, trade, disputeBond, timeoutAt);
+        emit TradeDisputed(key, batchId, msg.sender, trade.seq, bond, timeoutAt);
     }
 
     /// @inheritdoc IVppSettlement
     function rejectDispute(uint256 batchId) external onlyRole(ARBITER_ROLE) {
-        bytes32 key = keyOf[batchId];
-        Batch storage batch = _batches[key];
+        (bytes32 key, Batch storage batch) = _batchOf(batchId);
         if (batch.status != BatchStatus.Disputed) revert BatchNotDisputed(batchId, batch.status);
         Dispute memory dispute = _disputes[batchId];
         if (block.timestamp >= dispute.timeoutAt) {
@@ -277,11 +291,12 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
     ) private {
         address account = _disputes[batchId].account;
         delete _disputes[batchId];
-        uint256 units = disputeBond * unitsPerCent;
+        uint256 bond = disputeBond;
+        uint256 units = _units(bond);
         _books[CASH].locked -= units;
         _books[CASH].credit(bondTo, units);
 
-        emit DisputeResolved(key, batchId, account, upheld, bondTo, disputeBond, finalizableAt_);
+        emit DisputeResolved(key, batchId, account, upheld, bondTo, bond, finalizableAt_);
     }
 
     // ----------------------------------------------------------------- checks
@@ -298,9 +313,7 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         }
         digest = hashSettlement(settlement);
         for (uint256 i; i < accounts.length; ++i) {
-            if (
-                !SignatureChecker.isValidSignatureNowCalldata(accounts[i], digest, signatures[i])
-            ) {
+            if (!Cosignature.isBy(accounts[i], digest, signatures[i])) {
                 revert BadSignature(accounts[i]);
             }
         }
@@ -308,7 +321,9 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
 
     /// @dev A batch's number fits the 64 bits that a `Batch` has for it, or there is no such batch.
     function _requireTransferable(uint256 asset) private view {
-        if (asset > type(uint64).max || !_isTransferable(asset)) revert AssetNotTransferable(asset);
+        if (asset > type(uint64).max || !_isTransferable(asset)) {
+            revert AssetNotTransferable(asset);
+        }
     }
 
     function _requireWithinCaps(uint256 asset, uint256 notional, uint256 quantity) private view {
@@ -320,19 +335,27 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
         private
         view
     {
-        if (keccak256(abi.encode(outcome)) != batch.outcomeHash) revert WrongNets(batchId);
+        if (_hash(outcome) != batch.outcomeHash) revert WrongNets(batchId);
+    }
+
+    function _hash(Outcome memory outcome) private pure returns (bytes32) {
+        return keccak256(abi.encode(outcome.accounts, outcome.nets, outcome.creditNets));
     }
 
     function _requireMayCancel(uint256 batchId, Batch storage batch) private view {
-        bool disputed = batch.status == BatchStatus.Disputed;
-        if (!disputed && batch.status != BatchStatus.Proposed) {
-            revert BatchNotOpen(batchId, batch.status);
-        }
+        BatchStatus status = batch.status;
+        bool disputed = status == BatchStatus.Disputed;
+        if (!disputed && status != BatchStatus.Proposed) revert BatchNotOpen(batchId, status);
         if (hasRole(OPERATOR_ROLE, msg.sender)) return;
         if (disputed && hasRole(ARBITER_ROLE, msg.sender)) return;
         if (disputed && block.timestamp >= _disputes[batchId].timeoutAt) return;
         if (!_isTransferable(batch.asset)) return;
         revert MayNotCancel(batchId, msg.sender);
+    }
+
+    function _batchOf(uint256 batchId) private view returns (bytes32 key, Batch storage batch) {
+        key = keyOf[batchId];
+        batch = _batches[key];
     }
 
     function _isClosed(uint256 batchId) private view returns (bool) {
@@ -342,54 +365,59 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
 
     // ------------------------------------------------------------------ steps
 
-    /// @dev Checks a batch and computes what it comes to, the fee deducted.
-    function _net(
+    /// @dev Checks a batch, marks its trades, locks what its debtors owe, and gives it a number.
+    function _open(
         bytes32 key,
         uint256 asset,
         address[] calldata accounts,
-        uint256[] calldata words
-    ) private returns (Outcome memory outcome, Netting.Net memory net) {
+        uint256[] calldata words,
+        bool cosigned
+    ) private returns (uint256 batchId, Outcome memory outcome) {
         if (key == 0) revert EmptyKey();
         if (_batches[key].id != 0) revert KeyUsed(key);
         if (words.length > MAX_TRADES) revert TooManyTrades(words.length, MAX_TRADES);
         if (accounts.length > MAX_ACCOUNTS) revert TooManyAccounts(accounts.length, MAX_ACCOUNTS);
         _requireTransferable(asset);
 
+        Batch storage batch = _batches[key];
         outcome.accounts = accounts;
-        net = _settled.net(key, accounts, words, true);
-        outcome.nets = net.nets;
-        if (asset != CASH) outcome.creditNets = net.creditNets;
-        _takeFee(outcome.nets);
-    }
-
-    function _takeFee(int256[] memory nets) private view {
-        if (feeBps() == 0) return;
-        for (uint256 i; i < nets.length; ++i) {
-            if (nets[i] > 0) nets[i] -= int256(_feeDown(uint256(nets[i])));
-        }
-    }
-
-    /// @dev Marks the trades, locks what the debtors owe, and gives the batch its number.
-    function _open(
-        bytes32 key,
-        uint256 asset,
-        uint256[] calldata words,
-        Outcome memory outcome,
-        bytes32 tradesRoot,
-        uint64 wait
-    ) private returns (uint256 batchId) {
-        _books[CASH].lock(CASH, outcome.accounts, outcome.nets, unitsPerCent);
-        _books[asset].lock(asset, outcome.accounts, outcome.creditNets, 1);
+        uint256 volume;
+        (outcome.nets, outcome.creditNets, volume, batch.tradesRoot) =
+            _settled.net(key, outcome.accounts, words, true);
+        if (!cosigned) _requireWithinCaps(asset, volume >> 128, uint128(volume));
+        _lock(asset, outcome);
 
         batchId = ++_batchCount;
         keyOf[batchId] = key;
-        Batch storage batch = _batches[key];
         batch.id = uint48(batchId);
-        batch.finalizableAt = uint40(block.timestamp) + uint40(wait);
+        batch.finalizableAt = uint40(block.timestamp + (cosigned ? 0 : window));
         batch.status = BatchStatus.Proposed;
         batch.asset = uint64(asset);
-        batch.tradesRoot = tradesRoot;
+        if (!cosigned) batch.outcomeHash = _hash(outcome);
         _publish(key, batch, outcome, words);
+    }
+
+    /// @dev Takes the fee from what the creditors gain, and from the debtors what they owe.
+    function _lock(uint256 asset, Outcome memory outcome) private {
+        if (feeBps() != 0) {
+            int256[] memory nets = outcome.nets;
+            for (uint256 i; i < nets.length; ++i) {
+                if (nets[i] > 0) nets[i] -= int256(_feeDown(uint256(nets[i])));
+            }
+        }
+        _books[CASH].lock(CASH, outcome.accounts, outcome.nets, _units(1));
+
+        if (asset == CASH) outcome.creditNets = new int256[](0);
+        _books[asset].lock(asset, outcome.accounts, outcome.creditNets, 1);
+    }
+
+    /// @dev Gives what was locked to the creditors, or back to the debtors.
+    function _unlock(uint256 asset, Outcome memory outcome, bool toCreditors)
+        private
+        returns (uint256 fee)
+    {
+        fee = _books[CASH].unlock(outcome.accounts, outcome.nets, _units(1), toCreditors);
+        _books[asset].unlock(outcome.accounts, outcome.creditNets, 1, toCreditors);
     }
 
     function _publish(
@@ -414,8 +442,7 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
     function _finalize(bytes32 key, uint256 batchId, Outcome memory outcome) private {
         Batch storage batch = _batches[key];
         batch.status = BatchStatus.Finalized;
-        uint256 fee = _books[CASH].pay(outcome.accounts, outcome.nets, unitsPerCent);
-        _books[batch.asset].pay(outcome.accounts, outcome.creditNets, 1);
+        uint256 fee = _unlock(batch.asset, outcome, true);
         address collector = _payFee(fee);
 
         emit BatchFinalized(key, batchId, batch.tradesRoot, fee, collector);
@@ -423,7 +450,7 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
 
     function _payFee(uint256 cents) private returns (address collector) {
         collector = feeCollector();
-        if (cents != 0) _books[CASH].credit(collector, cents * unitsPerCent);
+        if (cents != 0) _books[CASH].credit(collector, _units(cents));
     }
 
     // ------------------------------------------------------------------ views
@@ -475,7 +502,7 @@ contract VppSettlement is IVppSettlement, SettlementEscrow, EIP712 {
     }
 
     /// @inheritdoc IVppSettlement
-    function verifyTrade(uint256 batchId, Trade calldata trade, bytes32[] calldata proof)
+    function verifyTrade(uint256 batchId, Trade memory trade, bytes32[] calldata proof)
         public
         view
         returns (bool)

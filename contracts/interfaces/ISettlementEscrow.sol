@@ -130,9 +130,12 @@ interface ISettlementEscrow {
     /// @param creditCap_ the sum of the trades' quantities of credits, in kilograms
     function setCaps(uint64 notionalCap_, uint64 creditCap_) external;
 
-    /// @notice Announces another fee and who gets it. They hold from `FEE_DELAY` later on, with no
-    /// further call; an announcement that does not hold yet is replaced.
-    /// @dev Requirements:
+    /// @notice Announces another fee and who gets it. A batch has the fee of its proposal; whoever
+    /// is the collector when it is final gets it.
+    /// @dev Both hold from `FEE_DELAY` later on, with no further call; an announcement that does not
+    /// hold yet is replaced.
+    ///
+    /// Requirements:
     /// - the caller is the admin;
     /// - the fee is at most `MAX_FEE_BPS`, the collector is not zero.
     /// @param bps of what a creditor gains, in hundredths of a percent

@@ -143,7 +143,7 @@ interface IVppSettlement is ISettlementEscrow {
         bytes32 indexed key,
         uint256 indexed batchId,
         address indexed account,
-        Trade trade,
+        uint64 seq,
         uint256 bond,
         uint64 timeoutAt
     );

@@ -61,42 +61,25 @@ library AssetBook {
         self.locked += locked;
     }
 
-    /// @notice Gives what was locked to the creditors; what is left of it is the fee.
-    /// @return fee in the unit of the nets
-    function pay(Book storage self, address[] memory accounts, int256[] memory nets, uint256 unit)
-        internal
-        returns (uint256 fee)
-    {
-        uint256 owed;
-        for (uint256 i; i < nets.length; ++i) {
-            int256 net = nets[i];
-            uint256 amount = SignedMath.abs(net);
-            if (net < 0) {
-                owed += amount;
-            } else {
-                fee += amount;
-                credit(self, accounts[i], amount * unit);
-            }
-        }
-        self.locked -= owed * unit;
-        fee = owed - fee;
-    }
-
-    /// @notice Gives what was locked back to the debtors.
-    function restore(
+    /// @notice Gives what was locked to the creditors, or back to the debtors.
+    /// @return fee what the creditors do not gain of it, in the unit of the nets
+    function unlock(
         Book storage self,
         address[] memory accounts,
         int256[] memory nets,
-        uint256 unit
-    ) internal {
-        uint256 locked;
+        uint256 unit,
+        bool toCreditors
+    ) internal returns (uint256 fee) {
+        uint256 owed;
+        uint256 gained;
         for (uint256 i; i < nets.length; ++i) {
             int256 net = nets[i];
-            if (net >= 0) continue;
-            uint256 units = SignedMath.abs(net) * unit;
-            credit(self, accounts[i], units);
-            locked += units;
+            uint256 amount = SignedMath.abs(net);
+            if (net < 0) owed += amount;
+            else gained += amount;
+            if (amount != 0 && net > 0 == toCreditors) credit(self, accounts[i], amount * unit);
         }
-        self.locked -= locked;
+        self.locked -= owed * unit;
+        return owed - gained;
     }
 }

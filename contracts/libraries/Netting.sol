@@ -23,20 +23,6 @@ library Netting {
     using TradeMarks for TradeMarks.Marks;
     using TradeWord for uint256;
 
-    /// @notice What a batch comes to.
-    /// @param nets what each account gains, in cents
-    /// @param creditNets what each account gains, in kilograms
-    /// @param notional the sum of all totals, as if positive, in cents
-    /// @param quantity the sum of all quantities
-    /// @param root the Merkle root over the trades
-    struct Net {
-        int256[] nets;
-        int256[] creditNets;
-        uint256 notional;
-        uint256 quantity;
-        bytes32 root;
-    }
-
     /// @dev Where the parties begin on the sheet.
     uint256 private constant PARTIES = 9;
 
@@ -45,28 +31,42 @@ library Netting {
     /// @param accounts the parties, ascending
     /// @param words the trades, ascending by seq
     /// @param marking whether to mark them; else to unmark them
+    /// @return nets what each account gains, in cents
+    /// @return creditNets what each account gains, in kilograms
+    /// @return volume the sum of all totals, as if positive, times 2^128, plus all quantities
+    /// @return root the Merkle root over the trades
     function net(
         TradeMarks.Marks storage marks,
         bytes32 key,
         address[] memory accounts,
         uint256[] calldata words,
         bool marking
-    ) internal returns (Net memory result) {
+    )
+        internal
+        returns (int256[] memory nets, int256[] memory creditNets, uint256 volume, bytes32 root)
+    {
         if (words.length == 0) revert IVppSettlement.EmptyBatch();
         uint256[] memory sheet = _sheet(key, accounts, words.length);
-        bytes32[] memory nodes = new bytes32[](2 * words.length - 1);
+        bytes32[] memory nodes = TradeTree.allocate(words.length);
 
-        uint256 volume = _pass(marks, sheet, nodes, words, marking);
+        volume = _pass(marks, sheet, nodes, words, marking);
+        root = TradeTree.root(nodes);
+        (nets, creditNets) = _gains(sheet, accounts.length);
+    }
 
-        result.root = TradeTree.root(nodes, words.length);
-        (result.notional, result.quantity) = (volume >> 128, uint128(volume));
-        result.nets = new int256[](accounts.length);
-        result.creditNets = new int256[](accounts.length);
-        for (uint256 i; i < accounts.length; ++i) {
-            int256 gain = int256(sheet[PARTIES + 2 * i]);
-            int256 kilograms = int128(gain);
-            result.creditNets[i] = kilograms;
-            result.nets[i] = (gain - kilograms) >> 128;
+    function _gains(uint256[] memory sheet, uint256 parties)
+        private
+        pure
+        returns (int256[] memory nets, int256[] memory creditNets)
+    {
+        nets = new int256[](parties);
+        creditNets = new int256[](parties);
+        unchecked {
+            for (uint256 i; i < parties; ++i) {
+                int256 gain = int256(sheet[PARTIES + 2 * i]);
+                creditNets[i] = int128(gain);
+                nets[i] = (gain - int128(gain)) >> 128;
+            }
         }
     }
 

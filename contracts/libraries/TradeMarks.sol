@@ -21,8 +21,7 @@ library TradeMarks {
         return self.bitmap[seq >> 8] >> (seq & 0xff) & 1 == 1;
     }
 
-    /// @notice Marks or unmarks the trades of some bits of a storage word, all or none of which are
-    /// marked.
+    /// @notice Marks or unmarks trades of one storage word. None that is to be marked is marked.
     function flip(Marks storage self, uint256 index, uint256 bits, bool marking) internal {
         uint256 marked = self.bitmap[index];
         if (marking) {
@@ -33,7 +32,6 @@ library TradeMarks {
             }
             self.bitmap[index] = marked | bits;
         } else {
-            assert(marked & bits == bits);
             self.bitmap[index] = marked & ~bits;
         }
     }

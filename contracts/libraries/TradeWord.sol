@@ -35,7 +35,11 @@ library TradeWord {
     }
 
     /// @notice Quantity times price in cents, rounded half away from zero: `Decimal`'s ROUND_HALF_UP.
-    function totalHalfAwayFromZero(uint256 quantity_, int256 price_) internal pure returns (int256) {
+    function totalHalfAwayFromZero(uint256 quantity_, int256 price_)
+        internal
+        pure
+        returns (int256)
+    {
         // 48 bits times 48 bits and a little: no overflow. Division truncates toward zero.
         unchecked {
             int256 product = int256(quantity_) * price_;
