@@ -4,43 +4,39 @@ pragma solidity ^0.8.28;
 import {
     AccessControlDefaultAdminRules
 } from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
-import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
 
+import {SettlementBatches} from "./SettlementBatches.sol";
+import {SettlementEscrow} from "./SettlementEscrow.sol";
 import {IVppSettlement} from "./interfaces/IVppSettlement.sol";
+import {AssetBook} from "./libraries/AssetBook.sol";
+import {Cosignature} from "./libraries/Cosignature.sol";
 import {Netting} from "./libraries/Netting.sol";
 import {TradeMarks} from "./libraries/TradeMarks.sol";
+import {TradeWord} from "./libraries/TradeWord.sol";
 
 /// @title Settlement of the trades of virtual power plants
-/// @dev Assumed: the operator proposes only trades that both parties made (their consent is
-/// attested, not proven, in this version); the currency does not change balances by itself; the
-/// admin is a timelock or a multisignature account.
+/// @dev Assumed: the operator proposes and settles only trades that both parties made (their consent
+/// is attested, and proven in a co-signed batch alone); currency and credits do not change balances
+/// by themselves, and a batch of credits that may be transferred once may be so until it is told
+/// otherwise; admin and arbiter are timelocks or multisignature accounts.
 ///
-/// Promised: the contract holds at least the sum of all balances and all that is locked. Every
-/// batch moves money from account to account and sums to zero. The total of a trade is its quantity
-/// times its price. A trade is settled once at most. Batches are finalized in their order and not
-/// before their window is over; a cancelled one leaves no trace in balances or marks. Nobody but an
-/// account itself takes money out, and no pause stops it.
-contract VppSettlement is IVppSettlement, AccessControlDefaultAdminRules, ReentrancyGuardTransient {
-    using SafeERC20 for IERC20Metadata;
+/// Promised: of each asset, the contract holds at least the sum of all balances and all that is
+/// locked. What is settled moves from account to account and sums to zero, fee included. Cash and
+/// credits of a trade move together or not at all. The total of a trade is its quantity times its
+/// price. A trade is settled once at most, whichever way it comes. Proposed batches are finalized in
+/// their order and not before their window is over; a cancelled one leaves no trace in balances or
+/// marks. Nobody but an account itself takes anything out, and no pause stops it.
+///
+/// Not promised: that what an operator's key signs is right. The caps bound what one call of it
+/// moves, the window and the arbiter what a batch of it does, and a pauser stops it.
+contract VppSettlement is SettlementBatches, EIP712 {
+    using AssetBook for AssetBook.Book;
+    using Netting for TradeMarks.Marks;
     using TradeMarks for TradeMarks.Marks;
 
-    /// @dev Found by its key, which every leaf of its tree holds. `netsHash` commits to accounts and
-    /// nets, so that finalization need not compute them again.
-    struct Batch {
-        uint64 id;
-        uint64 finalizableAt;
-        BatchStatus status;
-        bytes32 tradesRoot;
-        bytes32 netsHash;
-    }
-
     // -------------------------------------------------------------- constants
-
-    bytes32 public constant OPERATOR_ROLE = keccak256("OPERATOR_ROLE");
-    bytes32 public constant PAUSER_ROLE = keccak256("PAUSER_ROLE");
 
     /// @notice The most trades of a batch. With neighbouring numbers they fit one transaction of
     /// 16,777,216 gas and 128 KB; trades whose numbers are far apart cost a storage word each.
@@ -52,310 +48,310 @@ contract VppSettlement is IVppSettlement, AccessControlDefaultAdminRules, Reentr
     /// @notice The longest text in an event, in bytes.
     uint256 public constant MAX_TEXT = 1024;
 
-    /// @dev How many cancelled batches a finalization passes by itself.
+    /// @dev How many closed batches a finalization passes by itself.
     uint256 private constant MAX_SKIP = 32;
-
-    IERC20Metadata private immutable CURRENCY;
-
-    /// @inheritdoc IVppSettlement
-    uint256 public immutable unitsPerCent;
-
-    /// @inheritdoc IVppSettlement
-    uint64 public immutable window;
-
-    // ---------------------------------------------------------------- storage
-
-    /// @inheritdoc IVppSettlement
-    mapping(address account => uint256 units) public balanceOf;
-
-    /// @dev Of the currency, what belongs to somebody: all balances and all that is locked.
-    uint256 private _held;
-
-    /// @inheritdoc IVppSettlement
-    uint256 public totalLocked;
-
-    uint64 private _batchCount;
-
-    /// @dev No batch below it is proposed; it may point at cancelled ones.
-    uint64 private _next = 1;
-
-    bool private _paused;
-
-    /// @inheritdoc IVppSettlement
-    mapping(uint256 batchId => bytes32 key) public keyOf;
-
-    mapping(bytes32 key => Batch) private _batches;
-    TradeMarks.Marks private _settled;
 
     // ------------------------------------------------------------ constructor
 
-    /// @param admin the one account that may grant roles and unpause
+    /// @param admin the one account that may grant roles, set caps and fee, and unpause
     /// @param adminDelay how long a change of the admin waits, in seconds
-    /// @param currency_ the ERC-20 of all balances, of two decimals at least
+    /// @param currency_ the ERC-20 of all cash balances, of two decimals at least
+    /// @param credits_ the ERC-1155 of all credit balances: `CarbonCredit`
     /// @param window_ how long a proposal waits before it may be finalized, in seconds
-    constructor(address admin, uint48 adminDelay, address currency_, uint64 window_)
+    /// @param disputeTimeout_ how long a dispute may hold a batch, in seconds
+    /// @param disputeBond_ what a dispute costs the party if it is rejected, in cents
+    /// @param notionalCap_ the most that an operator settles in one call, in cents
+    /// @param creditCap_ the most credits that an operator settles in one call, in kilograms
+    /// @param feeCollector_ who gets fees and lost bonds
+    constructor(
+        address admin,
+        uint48 adminDelay,
+        address currency_,
+        address credits_,
+        uint32 window_,
+        uint32 disputeTimeout_,
+        uint64 disputeBond_,
+        uint64 notionalCap_,
+        uint64 creditCap_,
+        address feeCollector_
+    )
         AccessControlDefaultAdminRules(adminDelay, admin)
+        SettlementEscrow(currency_, credits_)
+        SettlementBatches(Periods(window_, disputeTimeout_, disputeBond_))
+        EIP712("Truetonne VppSettlement", "1")
     {
-        uint8 decimals = IERC20Metadata(currency_).decimals();
-        if (decimals < 2 || decimals > 36) revert UnsupportedDecimals(decimals);
-        CURRENCY = IERC20Metadata(currency_);
-        unitsPerCent = 10 ** (decimals - 2);
-        window = window_;
+        _initTerms(notionalCap_, creditCap_, feeCollector_);
     }
 
-    modifier whenNotPaused() {
-        if (_paused) revert EnforcedPause();
-        _;
-    }
-
-    // ----------------------------------------------------------------- escrow
+    // -------------------------------------------------------------- one trade
 
     /// @inheritdoc IVppSettlement
-    function deposit(address account, uint256 amount)
+    function settleOne(uint256 asset, Trade memory trade)
         external
         whenNotPaused
-        nonReentrant
-        returns (uint256 credited)
+        onlyRole(OPERATOR_ROLE)
     {
-        if (account == address(0)) revert ZeroAddress();
+        if (trade.buyer == address(0) || trade.seller == address(0)) {
+            revert ZeroAddress();
+        }
+        if (trade.buyer == trade.seller) revert SelfTrade(trade.seq);
+        int256 total = TradeWord.totalHalfAwayFromZero(trade.quantity, trade.price);
+        if (trade.cents != total) revert WrongTotal(trade.seq, trade.cents, total);
+        uint256 cents = SignedMath.abs(total);
+        _requireTransferable(asset);
+        _requireWithinCaps(asset, cents, trade.quantity);
 
-        uint256 before = CURRENCY.balanceOf(address(this));
-        CURRENCY.safeTransferFrom(msg.sender, address(this), amount);
-        credited = CURRENCY.balanceOf(address(this)) - before;
-        _requireWholeCents(credited);
+        _settled.markOne(trade.seq);
+        (address debtor, address creditor) =
+            total < 0 ? (trade.seller, trade.buyer) : (trade.buyer, trade.seller);
+        uint256 fee = _feeDown(cents);
+        _books[CASH].debit(CASH, debtor, _units(cents));
+        _books[CASH].credit(creditor, _units(cents - fee));
+        if (asset != CASH) {
+            _books[asset].debit(asset, trade.seller, trade.quantity);
+            _books[asset].credit(trade.buyer, trade.quantity);
+        }
+        address collector = _payFee(fee);
 
-        balanceOf[account] += credited;
-        _held += credited;
-
-        emit Deposited(account, msg.sender, credited, balanceOf[account]);
-    }
-
-    /// @inheritdoc IVppSettlement
-    function withdraw(address to, uint256 amount) external nonReentrant {
-        if (to == address(0)) revert ZeroAddress();
-        if (to == address(this)) revert BadReceiver(to);
-        _requireWholeCents(amount);
-
-        _debit(msg.sender, amount);
-        _held -= amount;
-
-        emit Withdrawn(msg.sender, to, amount, balanceOf[msg.sender]);
-
-        CURRENCY.safeTransfer(to, amount);
-    }
-
-    function _debit(address account, uint256 units) private {
-        uint256 balance = balanceOf[account];
-        if (balance < units) revert InsufficientBalance(account, balance, units);
-        balanceOf[account] = balance - units;
-    }
-
-    function _requireWholeCents(uint256 amount) private view {
-        if (amount == 0) revert ZeroAmount();
-        if (amount % unitsPerCent != 0) revert NotWholeCents(amount, unitsPerCent);
+        emit TradeSettled(
+            trade.seq,
+            trade.buyer,
+            trade.seller,
+            asset,
+            trade.quantity,
+            trade.price,
+            trade.cents,
+            fee,
+            collector
+        );
     }
 
     // ---------------------------------------------------------------- batches
 
     /// @inheritdoc IVppSettlement
-    function proposeBatch(bytes32 key, address[] calldata accounts, uint256[] calldata words)
-        external
-        whenNotPaused
-        onlyRole(OPERATOR_ROLE)
-        returns (uint256 batchId)
-    {
-        if (key == 0) revert EmptyKey();
-        if (_batches[key].id != 0) revert KeyUsed(key);
-        if (words.length > MAX_TRADES) revert TooManyTrades(words.length, MAX_TRADES);
-        if (accounts.length > MAX_ACCOUNTS) revert TooManyAccounts(accounts.length, MAX_ACCOUNTS);
-
-        (int256[] memory nets, bytes32 tradesRoot) = Netting.net(key, accounts, words);
-        _settled.mark(words);
-        _lock(accounts, nets);
-
-        batchId = ++_batchCount;
-        uint64 finalizableAt_ = uint64(block.timestamp) + window;
-        keyOf[batchId] = key;
-        _batches[key] = Batch({
-            id: uint64(batchId),
-            finalizableAt: finalizableAt_,
-            status: BatchStatus.Proposed,
-            tradesRoot: tradesRoot,
-            netsHash: keccak256(abi.encode(accounts, nets))
-        });
-
-        emit BatchProposed(key, batchId, tradesRoot, finalizableAt_, accounts, nets, words);
+    function proposeBatch(
+        bytes32 key,
+        uint256 asset,
+        address[] calldata accounts,
+        uint256[] calldata words
+    ) external whenNotPaused onlyRole(OPERATOR_ROLE) returns (uint256 batchId) {
+        (batchId,) = _open(key, asset, accounts, words, false);
     }
 
     /// @inheritdoc IVppSettlement
-    function finalizeBatch(uint256 batchId, address[] calldata accounts, int256[] calldata nets)
+    function settleCosigned(Settlement calldata settlement, bytes[] calldata signatures)
         external
         whenNotPaused
+        onlyRole(MEMBER_ROLE)
+        returns (uint256 batchId)
     {
-        bytes32 key = keyOf[batchId];
-        Batch storage batch = _requireProposed(batchId, key, accounts, nets);
+        bytes32 digest = _checkSignatures(settlement, signatures);
+
+        Outcome memory outcome;
+        (batchId, outcome) =
+            _open(settlement.key, settlement.asset, settlement.accounts, settlement.words, true);
+        emit BatchCosigned(settlement.key, batchId, digest);
+
+        if (batchId == _next) ++_next;
+        _finalize(settlement.key, batchId, outcome);
+    }
+
+    /// @inheritdoc IVppSettlement
+    function finalizeBatch(uint256 batchId, Outcome memory outcome) external whenNotPaused {
+        (bytes32 key, Batch storage batch) = _batchOf(batchId);
+        if (batch.status != BatchStatus.Proposed) revert BatchNotProposed(batchId, batch.status);
+        _requireOutcome(batchId, batch, outcome);
         if (block.timestamp < batch.finalizableAt) revert WindowOpen(batchId, batch.finalizableAt);
-        skipCancelled(MAX_SKIP);
+        _requireTransferable(batch.asset);
+        skipClosed(MAX_SKIP);
         if (batchId != _next) revert OutOfOrder(batchId, _next);
 
-        batch.status = BatchStatus.Finalized;
         ++_next;
-        _unlock(accounts, nets, true);
-
-        emit BatchFinalized(key, batchId, batch.tradesRoot);
+        _finalize(key, batchId, outcome);
     }
 
     /// @inheritdoc IVppSettlement
     function cancelBatch(
         uint256 batchId,
-        address[] calldata accounts,
-        int256[] calldata nets,
+        Outcome memory outcome,
         uint256[] calldata words,
         string calldata reason
-    ) external onlyRole(OPERATOR_ROLE) {
+    ) external {
         if (bytes(reason).length > MAX_TEXT) {
             revert TextTooLong(bytes(reason).length, MAX_TEXT);
         }
-        bytes32 key = keyOf[batchId];
-        Batch storage batch = _requireProposed(batchId, key, accounts, nets);
-        (, bytes32 tradesRoot) = Netting.net(key, accounts, words);
-        if (tradesRoot != batch.tradesRoot) revert WrongTrades(batchId);
+        (bytes32 key, Batch storage batch) = _batchOf(batchId);
+        _requireMayCancel(batchId, batch);
+        _requireOutcome(batchId, batch, outcome);
+        (,,, bytes32 root) = _settled.net(key, outcome.accounts, words, false);
+        if (root != batch.tradesRoot) revert WrongTrades(batchId);
 
+        if (batch.status == BatchStatus.Disputed) {
+            _closeDispute(key, batchId, true, _disputes[batchId].account, 0);
+        }
         batch.status = BatchStatus.Cancelled;
-        _settled.unmark(words);
-        _unlock(accounts, nets, false);
+        _unlock(batch.asset, outcome, false);
 
-        emit BatchCancelled(key, batchId, reason);
+        emit BatchCancelled(key, batchId, msg.sender, reason);
     }
 
     /// @inheritdoc IVppSettlement
-    function skipCancelled(uint256 limit) public {
-        uint64 next = _next;
-        for (uint256 i; i < limit && batchStatus(next) == BatchStatus.Cancelled; ++i) {
+    function skipClosed(uint256 limit) public {
+        uint48 next = _next;
+        for (uint256 i; i < limit && _isClosed(next); ++i) {
             ++next;
         }
         _next = next;
     }
 
-    function _requireProposed(
-        uint256 batchId,
-        bytes32 key,
-        address[] calldata accounts,
-        int256[] calldata nets
-    ) private view returns (Batch storage batch) {
-        batch = _batches[key];
-        if (batch.status != BatchStatus.Proposed) revert BatchNotProposed(batchId, batch.status);
-        if (keccak256(abi.encode(accounts, nets)) != batch.netsHash) revert WrongNets(batchId);
-    }
+    // ----------------------------------------------------------------- checks
 
-    /// @dev Takes from the debtors what they owe on the whole.
-    function _lock(address[] calldata accounts, int256[] memory nets) private {
-        uint256 locked;
-        int256 sum;
-        for (uint256 i; i < nets.length; ++i) {
-            sum += nets[i];
-            if (nets[i] < 0) {
-                uint256 units = uint256(-nets[i]) * unitsPerCent;
-                _debit(accounts[i], units);
-                locked += units;
+    function _checkSignatures(Settlement calldata settlement, bytes[] calldata signatures)
+        private
+        view
+        returns (bytes32 digest)
+    {
+        address[] calldata accounts = settlement.accounts;
+        if (settlement.deadline < block.timestamp) revert SignaturesExpired(settlement.deadline);
+        if (signatures.length != accounts.length) {
+            revert WrongSignatureCount(signatures.length, accounts.length);
+        }
+        digest = hashSettlement(settlement);
+        for (uint256 i; i < accounts.length; ++i) {
+            if (!Cosignature.isBy(accounts[i], digest, signatures[i])) {
+                revert BadSignature(accounts[i]);
             }
         }
-        assert(sum == 0);
-        totalLocked += locked;
+    }
+
+    /// @dev A batch's number fits the 64 bits that a `Batch` has for it, or there is no such batch.
+    function _requireTransferable(uint256 asset) private view {
+        if (asset > type(uint64).max || !_isTransferable(asset)) {
+            revert AssetNotTransferable(asset);
+        }
+    }
+
+    function _requireWithinCaps(uint256 asset, uint256 notional, uint256 quantity) private view {
+        if (notional > notionalCap) revert NotionalAboveCap(notional, notionalCap);
+        if (asset != CASH && quantity > creditCap) revert CreditsAboveCap(quantity, creditCap);
+    }
+
+    function _requireOutcome(uint256 batchId, Batch storage batch, Outcome memory outcome)
+        private
+        view
+    {
+        if (_hash(outcome) != batch.outcomeHash) revert WrongNets(batchId);
+    }
+
+    function _hash(Outcome memory outcome) private pure returns (bytes32) {
+        return keccak256(abi.encode(outcome.accounts, outcome.nets, outcome.creditNets));
+    }
+
+    function _requireMayCancel(uint256 batchId, Batch storage batch) private view {
+        BatchStatus status = batch.status;
+        bool disputed = status == BatchStatus.Disputed;
+        if (!disputed && status != BatchStatus.Proposed) revert BatchNotOpen(batchId, status);
+        if (hasRole(OPERATOR_ROLE, msg.sender)) return;
+        if (disputed && hasRole(ARBITER_ROLE, msg.sender)) return;
+        if (disputed && block.timestamp >= _disputes[batchId].timeoutAt) return;
+        if (!_isTransferable(batch.asset)) return;
+        revert MayNotCancel(batchId, msg.sender);
+    }
+
+    // ------------------------------------------------------------------ steps
+
+    /// @dev Checks a batch, marks its trades, locks what its debtors owe, and gives it a number.
+    function _open(
+        bytes32 key,
+        uint256 asset,
+        address[] calldata accounts,
+        uint256[] calldata words,
+        bool cosigned
+    ) private returns (uint256 batchId, Outcome memory outcome) {
+        if (key == 0) revert EmptyKey();
+        if (_batches[key].id != 0) revert KeyUsed(key);
+        if (words.length > MAX_TRADES) revert TooManyTrades(words.length, MAX_TRADES);
+        if (accounts.length > MAX_ACCOUNTS) revert TooManyAccounts(accounts.length, MAX_ACCOUNTS);
+        _requireTransferable(asset);
+
+        Batch storage batch = _batches[key];
+        outcome.accounts = accounts;
+        uint256 volume;
+        (outcome.nets, outcome.creditNets, volume, batch.tradesRoot) =
+            _settled.net(key, outcome.accounts, words, true);
+        if (!cosigned) _requireWithinCaps(asset, volume >> 128, uint128(volume));
+        _lock(asset, outcome);
+
+        batchId = ++_batchCount;
+        keyOf[batchId] = key;
+        batch.id = uint48(batchId);
+        batch.finalizableAt = uint40(block.timestamp + (cosigned ? 0 : window));
+        batch.status = BatchStatus.Proposed;
+        batch.asset = uint64(asset);
+        if (!cosigned) batch.outcomeHash = _hash(outcome);
+        _publish(key, batch, outcome, words);
+    }
+
+    /// @dev Takes the fee from what the creditors gain, and from the debtors what they owe.
+    function _lock(uint256 asset, Outcome memory outcome) private {
+        if (feeBps() != 0) {
+            int256[] memory nets = outcome.nets;
+            for (uint256 i; i < nets.length; ++i) {
+                if (nets[i] > 0) nets[i] -= int256(_feeDown(uint256(nets[i])));
+            }
+        }
+        _books[CASH].lock(CASH, outcome.accounts, outcome.nets, _units(1));
+
+        if (asset == CASH) outcome.creditNets = new int256[](0);
+        _books[asset].lock(asset, outcome.accounts, outcome.creditNets, 1);
     }
 
     /// @dev Gives what was locked to the creditors, or back to the debtors.
-    function _unlock(address[] calldata accounts, int256[] calldata nets, bool toCreditors)
+    function _unlock(uint256 asset, Outcome memory outcome, bool toCreditors)
         private
+        returns (uint256 fee)
     {
-        uint256 unlocked;
-        for (uint256 i; i < nets.length; ++i) {
-            int256 gain = toCreditors ? nets[i] : -nets[i];
-            if (gain > 0) {
-                uint256 units = uint256(gain) * unitsPerCent;
-                balanceOf[accounts[i]] += units;
-                unlocked += units;
-            }
-        }
-        totalLocked -= unlocked;
+        fee = _books[CASH].unlock(outcome.accounts, outcome.nets, _units(1), toCreditors);
+        _books[asset].unlock(outcome.accounts, outcome.creditNets, 1, toCreditors);
     }
 
-    // -------------------------------------------------------------- oversight
-
-    /// @inheritdoc IVppSettlement
-    function pause() external onlyRole(PAUSER_ROLE) whenNotPaused {
-        _paused = true;
-        emit Paused(msg.sender);
+    function _publish(
+        bytes32 key,
+        Batch storage batch,
+        Outcome memory outcome,
+        uint256[] calldata words
+    ) private {
+        emit BatchProposed(
+            key,
+            batch.id,
+            batch.asset,
+            batch.tradesRoot,
+            batch.finalizableAt,
+            outcome.accounts,
+            outcome.nets,
+            outcome.creditNets,
+            words
+        );
     }
 
-    /// @inheritdoc IVppSettlement
-    function unpause() external onlyRole(DEFAULT_ADMIN_ROLE) {
-        if (!_paused) revert ExpectedPause();
-        _paused = false;
-        emit Unpaused(msg.sender);
+    function _finalize(bytes32 key, uint256 batchId, Outcome memory outcome) private {
+        Batch storage batch = _batches[key];
+        batch.status = BatchStatus.Finalized;
+        uint256 fee = _unlock(batch.asset, outcome, true);
+        address collector = _payFee(fee);
+
+        emit BatchFinalized(key, batchId, batch.tradesRoot, fee, collector);
+    }
+
+    function _payFee(uint256 cents) private returns (address collector) {
+        collector = feeCollector();
+        if (cents != 0) _books[CASH].credit(collector, _units(cents));
     }
 
     // ------------------------------------------------------------------ views
 
     /// @inheritdoc IVppSettlement
-    function totalBalance() external view returns (uint256) {
-        return _held - totalLocked;
-    }
-
-    /// @inheritdoc IVppSettlement
-    function isSettled(uint64 seq) external view returns (bool) {
-        return _settled.isMarked(seq);
-    }
-
-    /// @inheritdoc IVppSettlement
-    function batchStatus(uint256 batchId) public view returns (BatchStatus) {
-        return _batches[keyOf[batchId]].status;
-    }
-
-    /// @inheritdoc IVppSettlement
-    function batchOfKey(bytes32 key) external view returns (uint256 batchId) {
-        return _batches[key].id;
-    }
-
-    /// @inheritdoc IVppSettlement
-    function finalizableAt(uint256 batchId) external view returns (uint64) {
-        return _batches[keyOf[batchId]].finalizableAt;
-    }
-
-    /// @inheritdoc IVppSettlement
-    function tradesRootOf(uint256 batchId) external view returns (bytes32) {
-        return _batches[keyOf[batchId]].tradesRoot;
-    }
-
-    /// @inheritdoc IVppSettlement
-    function batchCount() external view returns (uint256) {
-        return _batchCount;
-    }
-
-    /// @inheritdoc IVppSettlement
-    function nextToFinalize() external view returns (uint256 batchId) {
-        batchId = _next;
-        while (batchStatus(batchId) == BatchStatus.Cancelled) ++batchId;
-    }
-
-    /// @inheritdoc IVppSettlement
-    function verifyTrade(uint256 batchId, Trade calldata trade, bytes32[] calldata proof)
-        external
-        view
-        returns (bool)
-    {
-        bytes32 key = keyOf[batchId];
-        bytes32 leaf = keccak256(bytes.concat(keccak256(abi.encode(key, trade))));
-        return key != 0 && MerkleProof.verifyCalldata(proof, _batches[key].tradesRoot, leaf);
-    }
-
-    /// @inheritdoc IVppSettlement
-    function paused() external view returns (bool) {
-        return _paused;
-    }
-
-    /// @inheritdoc IVppSettlement
-    function currency() external view returns (address) {
-        return address(CURRENCY);
+    function hashSettlement(Settlement calldata settlement) public view returns (bytes32 digest) {
+        return _hashTypedDataV4(Cosignature.hash(settlement));
     }
 }

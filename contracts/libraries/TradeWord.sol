@@ -35,10 +35,14 @@ library TradeWord {
     }
 
     /// @notice Quantity times price in cents, rounded half away from zero: `Decimal`'s ROUND_HALF_UP.
-    function totalHalfAwayFromZero(uint256 word) internal pure returns (int256) {
+    function totalHalfAwayFromZero(uint256 quantity_, int256 price_)
+        internal
+        pure
+        returns (int256)
+    {
         // 48 bits times 48 bits and a little: no overflow. Division truncates toward zero.
         unchecked {
-            int256 product = int256(uint256(quantity(word))) * price(word);
+            int256 product = int256(quantity_) * price_;
             return (product < 0 ? product - HALF_CENT : product + HALF_CENT) / CENT;
         }
     }
