@@ -93,8 +93,9 @@ def test_the_way_out_of_a_market_that_is_blocked(park: Park) -> None:
     assert entry.new_values == {"status": "cancelled", "reason": "entered twice"}
     with pytest.raises(Refused, match="only a failed one is tried again"):
         market_to_retry(park.chain, str(batch.id + 1))
-    with pytest.raises(NotFound):
-        market_to_retry(park.chain, "7")
+    for name in ("7", "0x0123", "0x" + "ab" * 32, "", "x"):
+        with pytest.raises(NotFound, match="there is no settlement batch"):
+            market_to_retry(park.chain, name)
 
 
 def test_only_one_market_is_planned_when_one_is_named(park: Park) -> None:
