@@ -229,6 +229,7 @@ def _act(
     from cli.flow import open_flow
     from ledger.chain import intents
     from ledger.chain.events import CREDIT
+    from ledger.holdings import plan_once
 
     verb, what = asked.act.value, f"{asked.amount_kg} kg of {asked.credit}"
     with open_flow(run.settings) as flow:
@@ -245,7 +246,7 @@ def _act(
             shown = f"would {verb} {what}, held by {holding.holder}"
             run.output.result({**document, "dry_run": True}, shown)
             return
-        key = flow.db.run(lambda session: plan(session, flow, holding))
+        key = plan_once(flow.chain, lambda session: plan(session, flow, holding))
         if dry_run:
             shown = f"would do nothing: this was asked for before, under the key {asked.key}"
             run.output.result({**document, "dry_run": True, "key": key}, shown)

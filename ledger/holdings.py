@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ledger.chain import intents
@@ -171,6 +173,17 @@ def _batch_to_act_on(session: Session, text: str, amount_kg: int, act: Act) -> i
         f"{rule}; name the batch, {text.rsplit('-', 2)[0]}, and the amount",
         code="serials-not-taken",
     )
+
+
+def plan_once(chain: Chain, work: Callable[[Session], str]) -> str:
+    """Plan an act in a unit of work of its own, and return its key.
+
+    Two that ask for the same key at the same time plan one act: the second finds the first one's.
+    """
+    try:
+        return chain.db.run(work)
+    except IntegrityError:
+        return chain.db.run(work)
 
 
 def plan_transfer(session: Session, chain: Chain, holding: Holding, to: str) -> str:
