@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 
 from tests.contracts.park import (
     CANCELLED,
+    CASH,
     FINALIZED,
     PROPOSED,
     WINDOW_S,
@@ -126,7 +127,7 @@ def machine(park: Park) -> type[RuleBasedStateMachine]:
             balance = self.balances[holder.address]
             if cents > balance:
                 error = refusal(settlement.withdraw, holder, cents, sender=holder)
-                assert error == ("InsufficientBalance", holder.address, balance, cents)
+                assert error == ("InsufficientBalance", holder.address, CASH, balance, cents)
                 return
             settlement.withdraw(holder, cents, {"from": holder})
             self.balances[holder.address] -= cents
@@ -141,7 +142,7 @@ def machine(park: Park) -> type[RuleBasedStateMachine]:
             batch = Batch(trades)
             expected = self.refused(batch)
             if expected:
-                arguments = (park.new_key(), batch.accounts, batch.words)
+                arguments = (park.new_key(), CASH, batch.accounts, batch.words)
                 error = refusal(settlement.proposeBatch, *arguments, sender=park.operator)
                 assert error == expected
                 return
@@ -166,7 +167,7 @@ def machine(park: Park) -> type[RuleBasedStateMachine]:
                 return ("AlreadySettled", min(twice))
             for account, net in zip(batch.accounts, batch.nets, strict=True):
                 if -net > self.balances[account]:
-                    return ("InsufficientBalance", account, self.balances[account], -net)
+                    return ("InsufficientBalance", account, CASH, self.balances[account], -net)
             return None
 
         def try_to_finalize(self, chance: int) -> None:
@@ -184,7 +185,7 @@ def machine(park: Park) -> type[RuleBasedStateMachine]:
             elif number != self.proposed[0]:
                 expected = ("OutOfOrder", number, self.proposed[0])
             if expected:
-                arguments = (number, each.batch.accounts, each.batch.nets)
+                arguments = (number, each.batch.outcome)
                 assert (
                     refusal(settlement.finalizeBatch, *arguments, sender=park.stranger) == expected
                 )
@@ -203,7 +204,7 @@ def machine(park: Park) -> type[RuleBasedStateMachine]:
             each = self.batches[number]
             batch = each.batch
             if each.status != PROPOSED:
-                arguments = (number, batch.accounts, batch.nets, batch.words, "")
+                arguments = (number, batch.outcome, batch.words, "")
                 error = refusal(settlement.cancelBatch, *arguments, sender=park.operator)
                 assert error == ("BatchNotProposed", number, each.status)
                 return

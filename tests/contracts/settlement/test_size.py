@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from eth_utils.address import to_checksum_address
 
-from tests.contracts.park import WINDOW_S, Batch, Park, TradeOf
+from tests.contracts.park import CASH, WINDOW_S, Batch, Park, TradeOf
 
 GAS_MAX = 16_777_216  # of one transaction, EIP-7825
 BYTES_MAX = 128 * 1024  # of one transaction in geth's pool
@@ -49,19 +49,17 @@ def test_a_large_batch_fits(park: Park, settlement: Any, count: int, step: int) 
     batch = Batch(trades)
     assert sum(net < 0 for net in batch.nets) == 199
 
-    nets = batch.nets
-
     def propose() -> tuple[int, int]:
-        arguments = (park.new_key(), batch.accounts, batch.words)
+        arguments = (park.new_key(), CASH, batch.accounts, batch.words)
         gas = gas_of(settlement.proposeBatch, *arguments, sender=park.operator)
         return gas, settlement.batchCount()
 
     most, batch_id = propose()
-    arguments = (batch_id, batch.accounts, nets, batch.words, "x" * 1024)
+    arguments = (batch_id, batch.outcome, batch.words, "x" * 1024)
     assert gas_of(settlement.cancelBatch, *arguments, sender=park.operator) < most
     _, batch_id = propose()
     park.mine_at(park.now + WINDOW_S)
-    arguments = (batch_id, batch.accounts, nets)
+    arguments = (batch_id, batch.outcome)
     assert gas_of(settlement.finalizeBatch, *arguments, sender=park.stranger) < most
 
     assert settlement.balanceOf(creditor) == count
@@ -81,10 +79,10 @@ def test_a_usual_batch(park: Park, settlement: Any) -> None:
             for price in [RANDOM.randint(-500, 4500)]
         ]
         batch = Batch(trades, others=accounts)
-        arguments = (park.new_key(), batch.accounts, batch.words)
+        arguments = (park.new_key(), CASH, batch.accounts, batch.words)
         gas = gas_of(settlement.proposeBatch, *arguments, sender=park.operator)
         park.mine_at(park.now + WINDOW_S)
-        arguments = (settlement.batchCount(), batch.accounts, batch.nets)
+        arguments = (settlement.batchCount(), batch.outcome)
         return (gas + gas_of(settlement.finalizeBatch, *arguments, sender=park.stranger)) / count
 
     settle(10**6 - 40, 40)
