@@ -18,6 +18,10 @@ the rest; an account is an address:
 - ``TRUETONNE_DEPLOY_WINDOW``: seconds before a settlement may be finalized (1 local, 3600 else).
 - ``TRUETONNE_DEPLOY_ADMIN_DELAY``: seconds that a change of admin waits (0 local, 172800 else).
 - ``TRUETONNE_DEPLOY_CLASS``, ``_METHODOLOGY``, ``_CLASS_CAP_KG``: the class that is registered.
+- ``TRUETONNE_DEPLOY_BUFFER_BPS``: the share of every issuance of the class that goes to the
+  buffer, in hundredths of a percent (0; at most 5000).
+- ``TRUETONNE_DEPLOY_REVERSER``: who may propose to invalidate a batch. Not the admin, who executes
+  it: without another account nobody has the role.
 """
 
 import json
@@ -35,6 +39,7 @@ from ledger.errors import BadInput, DependencyDown, TruetonneError
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
 from scripts.export_abi import slim
+from scripts.linking import LIBRARIES, linked_build
 
 ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
 
@@ -55,6 +60,7 @@ class Plan:
     class_code: str
     methodology: str
     class_cap_kg: int
+    buffer_bps: int
 
     def key(self, role: str) -> Any:
         """Return the account that sends for a role.
@@ -84,7 +90,7 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
         for name, text in environ.items()
         if name.startswith("TRUETONNE_DEPLOY_") and text
     }
-    for name in set(given) & {*ROLES, "currency"}:
+    for name in set(given) & {*ROLES, "reverser", "currency"}:
         if not is_address(given[name]):
             raise BadInput(f"TRUETONNE_DEPLOY_{name.upper()} is not an address: {given[name]!r}")
     if not local and "currency" not in given:
@@ -99,26 +105,30 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
         class_code=given.get("class", "internal-CCER-01-002-V01"),
         methodology=given.get("methodology", "CCER-01-002/V01"),
         class_cap_kg=_number(given, "class_cap_kg", 10**12),
+        buffer_bps=_number(given, "buffer_bps", 0),
     )
 
 
 def _holders(given: Mapping[str, str], local: bool, keys: list[str]) -> dict[str, str]:
     if local and len(keys) > 8:  # Anvil's own accounts
         anvil = dict(zip(("admin", "registrar", "issuer", "verifier", "owner"), keys, strict=False))
-        defaults = {**anvil, "operator": keys[7], "pauser": keys[8]}
+        defaults = {**anvil, "operator": keys[7], "pauser": keys[8], "reverser": keys[9]}
     else:
         admin = given.get("admin") or (keys[0] if len(keys) == 1 else None)
         if admin is None:
             raise BadInput("set TRUETONNE_DEPLOY_ADMIN to the account of the keystore that deploys")
         defaults = dict.fromkeys(("admin", "registrar", "operator", "pauser"), admin)
-    holders = {**defaults, **{role: given[role] for role in ROLES if role in given}}
+    known = (*ROLES, "reverser")
+    holders = {**defaults, **{role: given[role] for role in known if role in given}}
     missing = [f"TRUETONNE_DEPLOY_{role.upper()}" for role in ROLES if role not in holders]
     if missing:
         raise BadInput(f"set {', '.join(missing)}: issuer, verifier and owner are three parties")
     three = {holders[role].lower() for role in ("issuer", "verifier", "owner")}
     if len(three) < 3:
         raise BadInput("issuer, verifier and owner must be three different accounts")
-    return {role: to_checksum_address(holders[role]) for role in ROLES}
+    if holders.get("reverser", "").lower() == holders["admin"].lower():
+        raise BadInput("admin and reverser must be two accounts: an invalidation needs both")
+    return {role: to_checksum_address(holder) for role, holder in holders.items()}
 
 
 def _number(given: Mapping[str, str], name: str, default: int) -> int:
@@ -148,6 +158,8 @@ class Deployer:
                 "deployment transaction first (github.com/Arachnid/deterministic-deployment-proxy)"
             )
         plan, admin = self.plan, self.plan.holders["admin"]
+        for library in LIBRARIES:
+            self.contract(library, [])
         credit = self.contract("CarbonCredit", [admin, plan.admin_delay_s])
         currency = plan.currency or self.contract("TestCurrency", []).address
         arguments = [admin, plan.admin_delay_s, currency, plan.window_s]
@@ -159,6 +171,8 @@ class Deployer:
         self.grant(credit, credit.verifierRole(class_id), "verifier")
         self.grant(credit, credit.PAUSER_ROLE(), "pauser")
         self.grant(credit, credit.SUSPENDER_ROLE(), "pauser")
+        if "reverser" in plan.holders:
+            self.grant(credit, credit.REVERSER_ROLE(), "reverser")
         self.grant(settlement, settlement.OPERATOR_ROLE(), "operator")
         self.grant(settlement, settlement.PAUSER_ROLE(), "pauser")
 
@@ -174,7 +188,7 @@ class Deployer:
 
     def contract(self, name: str, arguments: list[Any]) -> Any:
         """Deploy a contract, or find it where this code and these arguments put it."""
-        build = self.project[name]._build
+        build = linked_build(self.project, name)
         init_code = create2.init_code(build, arguments)
         address = create2.address_of(self.salt, init_code)
         data = "0x" + (self.salt + init_code).hex()
@@ -209,7 +223,7 @@ class Deployer:
         plan = self.plan
         if not credit.classOfCode(plan.class_code):
             methodology_hash = keccak(text=plan.methodology)
-            terms = (plan.class_code, methodology_hash, plan.class_cap_kg)
+            terms = (plan.class_code, methodology_hash, plan.class_cap_kg, plan.buffer_bps)
             credit.registerClass(*terms, {"from": plan.key("registrar")})
         return int(credit.classOfCode(plan.class_code))
 

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scripts.linking import LIBRARIES, linked_build
 from scripts.toolchain.brownie_home import ROOT, brownie_home
 
-CONTRACTS = ("CarbonCredit", "VppSettlement", "TestCurrency")
+CONTRACTS = ("CarbonCredit", "VppSettlement", "TestCurrency", *LIBRARIES)
 FOLDER = ROOT / "ledger" / "chain" / "abi"
 
 
@@ -22,7 +23,7 @@ def compiled() -> dict[str, dict[str, Any]]:
         from brownie import project as projects
     loaded = [each for each in projects.get_loaded_projects() if Path(each._path) == ROOT]
     project = loaded[0] if loaded else projects.load(ROOT, "Truetonne")
-    return {name: project[name]._build for name in CONTRACTS}
+    return {name: linked_build(project, name) for name in CONTRACTS}
 
 
 def metadata_hash(deployed_bytecode: str) -> str:

@@ -19,6 +19,7 @@ from ledger.errors import DependencyDown, TruetonneError
 from ledger.settings import Settings, load_settings
 from scripts import create2
 from scripts.export_abi import slim
+from scripts.linking import linked_build
 
 
 def differences(
@@ -70,7 +71,7 @@ def main() -> None:
         compiled = project.get_loaded_projects()[0]
         verified, wrong = [], []
         for name, deployed in deployment.contracts.items():
-            found = differences(request, compiled[name]._build, deployed)
+            found = differences(request, linked_build(compiled, name), deployed)
             (wrong if found else verified).append(name)
             print(
                 f"{name} {deployed.address}: {', '.join(found) + ' differ' if found else 'verified'}"

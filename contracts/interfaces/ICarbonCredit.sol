@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {ICreditOversight} from "./ICreditOversight.sol";
+import {ICreditRegistry} from "./ICreditRegistry.sol";
+
 /// @title Carbon credits of a zero-carbon park
 /// @notice One ERC-1155 id is one batch: one issuance, of one site, for one monitoring period. One
 /// unit is 1 kg CO2e.
@@ -16,18 +19,12 @@ pragma solidity ^0.8.28;
 /// Whoever recomputes `head` from a list of events and finds it equal to `logHead()` knows that the
 /// list lacks nothing and is in order. Transfers, approvals, roles and pauses are outside this log.
 ///
+/// The buffer of a class is what this contract itself holds of the class's batches. Nobody can
+/// transfer it: it is retired against the deficit of an invalidated batch.
+///
 /// The numbers CC-nn are the requirements of `contracts/SPEC.md`.
-interface ICarbonCredit {
+interface ICarbonCredit is ICreditRegistry, ICreditOversight {
     // ------------------------------------------------------------------ types
-
-    /// @notice The state of a whole batch. `None` means that the id was never issued.
-    enum Status {
-        None,
-        Active,
-        Suspended,
-        Disputed,
-        Cancelled
-    }
 
     /// @notice What a verifier signs (EIP-712) and an issuer submits.
     /// @param key made and stored before anything leaves the issuer's books; names the issuance for
@@ -38,9 +35,13 @@ interface ICarbonCredit {
     /// @param amount what is issued, in kg
     /// @param periodStart the first second of the monitoring period
     /// @param periodEnd the first second after the monitoring period
+    /// @param expiresAt the first second at which the units no longer move, or zero for never
+    /// @param backfillBefore zero for a period that begins no earlier than the site's last one
+    /// ended; else the ordinal of the site's batch that comes next in time, in whose gap before it
+    /// the period lies
     /// @param evidenceRoot the Merkle root over every reading of the period
-    /// @param evidenceTotal the reductions that the evidence supports, in kg, the carry of earlier
-    /// periods included
+    /// @param evidenceTotal the reductions of the period, in kg, rounded up: the most that can be
+    /// issued from this evidence, since a carry that comes in is under one kilogram
     /// @param manifestHash keccak-256 of the canonical issuance manifest, from which the amount can
     /// be recomputed
     /// @param methodologyHash keccak-256 of the name and version of the methodology
@@ -54,6 +55,8 @@ interface ICarbonCredit {
         uint64 amount;
         uint32 periodStart;
         uint32 periodEnd;
+        uint32 expiresAt;
+        uint32 backfillBefore;
         bytes32 evidenceRoot;
         uint64 evidenceTotal;
         bytes32 manifestHash;
@@ -62,13 +65,23 @@ interface ICarbonCredit {
         uint64 deadline;
     }
 
-    /// @notice The totals of a batch, in kg, and its monitoring period.
+    /// @notice The totals of a batch, in kg, and its times.
+    /// @param issued what was issued
+    /// @param retired what is retired, the lowest serials
+    /// @param cancelled what holders cancelled, the highest serials
+    /// @param periodStart the first second of the monitoring period
+    /// @param periodEnd the first second after it
+    /// @param gapStart where the time begins that lies before the period and was never issued upon:
+    /// what a backfill may fill ends at `periodStart`
+    /// @param expiresAt the first second at which the units no longer move, or zero for never
     struct Batch {
         uint64 issued;
         uint64 retired;
         uint64 cancelled;
         uint32 periodStart;
         uint32 periodEnd;
+        uint32 gapStart;
+        uint32 expiresAt;
     }
 
     /// @notice Who benefits from a retirement, and why. Text lives in the event alone.
@@ -87,59 +100,29 @@ interface ICarbonCredit {
         bytes32 documentHash;
     }
 
-    /// @notice A class of credits: how much may ever be issued in it, and how much has been, in kg.
-    struct Class {
-        uint64 cap;
-        uint64 issued;
-    }
-
-    /// @notice A project: who owns it and the class that its credits belong to.
-    struct Project {
-        address owner;
-        uint32 classId;
-    }
-
-    /// @notice A site: its project, the end of the last period issued, and how many batches it has.
-    struct Site {
-        uint32 projectId;
-        uint32 mintedUntil;
-        uint32 batches;
+    /// @notice What a holder signs (EIP-712) for others to send: a retirement of its units.
+    /// @param holder whose units are retired
+    /// @param key the holder's own name for the retirement
+    /// @param batchId the batch
+    /// @param amount what is retired, in kg
+    /// @param details who benefits, and why
+    /// @param nonce the holder's next one, `nonces(holder)`
+    /// @param deadline the last second at which the signature is good
+    struct RetirementOrder {
+        address holder;
+        bytes32 key;
+        uint256 batchId;
+        uint64 amount;
+        Retirement details;
+        uint256 nonce;
+        uint64 deadline;
     }
 
     // ----------------------------------------------------------------- events
 
-    /// @notice A class of credits was registered.
-    event ClassRegistered(
-        uint32 indexed classId,
-        string code,
-        bytes32 methodologyHash,
-        uint64 cap,
-        uint64 seq,
-        bytes32 head
-    );
-
-    /// @notice The cap of a class was changed.
-    event ClassCapChanged(
-        uint32 indexed classId, uint64 oldCap, uint64 newCap, uint64 seq, bytes32 head
-    );
-
-    /// @notice A project was registered in a class.
-    event ProjectRegistered(
-        uint32 indexed projectId,
-        uint32 indexed classId,
-        address indexed owner,
-        string code,
-        uint64 seq,
-        bytes32 head
-    );
-
-    /// @notice A site was registered in a project.
-    event SiteRegistered(
-        uint32 indexed siteId, uint32 indexed projectId, string code, uint64 seq, bytes32 head
-    );
-
-    /// @notice A batch was issued. In the transaction's log the mint (`TransferSingle`) comes right
-    /// after it.
+    /// @notice A batch was issued. In the transaction's log the mints (`TransferSingle`) come right
+    /// after it: that to the buffer, if any, and that to the recipient.
+    /// @param buffered what of the amount went to the buffer
     event Issued(
         bytes32 indexed key,
         uint256 indexed batchId,
@@ -147,6 +130,7 @@ interface ICarbonCredit {
         Claim claim,
         address issuer,
         address verifier,
+        uint64 buffered,
         uint64 seq,
         bytes32 head
     );
@@ -182,27 +166,28 @@ interface ICarbonCredit {
         bytes32 head
     );
 
-    /// @notice The status of a batch was changed.
-    event StatusChanged(
-        uint256 indexed batchId, Status oldStatus, Status newStatus, uint64 seq, bytes32 head
+    /// @notice Units of the buffer were retired for what was retired of an invalidated batch: the
+    /// serials `firstSerial` to `firstSerial + amount - 1` of the batch. The burn
+    /// (`TransferSingle`) comes right before it.
+    /// @param batchId the batch whose units were retired
+    /// @param replacedBatchId the invalidated batch
+    /// @param retiredTotal what is retired of the batch from now on
+    /// @param deficitLeft what of the invalidated batch is still to be replaced
+    event Replaced(
+        bytes32 indexed key,
+        uint256 indexed batchId,
+        uint256 indexed replacedBatchId,
+        uint64 retirementId,
+        uint64 firstSerial,
+        uint64 amount,
+        uint64 retiredTotal,
+        uint64 deficitLeft,
+        uint64 seq,
+        bytes32 head
     );
-
-    /// @notice Issuance and transfers were paused.
-    event Paused(address account);
-
-    /// @notice Issuance and transfers were resumed.
-    event Unpaused(address account);
 
     // ----------------------------------------------------------------- errors
 
-    error UnknownClass(uint32 classId);
-    error UnknownProject(uint32 projectId);
-    error UnknownSite(uint32 siteId);
-    error UnknownBatch(uint256 batchId);
-    error CodeTaken(string code);
-    error EmptyCode();
-    error TextTooLong(uint256 length, uint256 limit);
-    error ZeroOwner();
     error BadCountry(bytes2 country);
     error ClaimMismatch(uint32 classId, uint32 projectId, uint32 siteId);
     error SamePartyTwice(address party);
@@ -214,55 +199,18 @@ interface ICarbonCredit {
     error EmptyKey();
     error EmptyEvidenceRoot();
     error ZeroAmount();
+    error AmountTooLarge(uint256 amount);
+    error AmountAboveEvidence(uint64 amount, uint64 evidenceTotal);
     error BadPeriod(uint32 periodStart, uint32 periodEnd);
     error PeriodAlreadyIssued(uint32 siteId, uint32 periodStart, uint32 mintedUntil);
-    error AmountAboveEvidence(uint64 amount, uint64 evidenceTotal);
+    error PeriodNotFree(uint32 siteId, uint32 periodStart, uint32 freeFrom, uint32 freeUntil);
+    error BadExpiry(uint32 expiresAt);
     error CapExceeded(uint32 classId, uint64 cap, uint256 wanted);
-    error NotActive(uint256 batchId, Status status);
-    error NotSuspended(uint256 batchId, Status status);
-    error AmountTooLarge(uint256 amount);
-    error EnforcedPause();
-    error ExpectedPause();
-
-    // --------------------------------------------------------------- registry
-
-    /// @notice Registers a class of credits.
-    /// @dev Requirements:
-    /// - the caller is a registrar;
-    /// - the code has 1 to 50 bytes and no other class has it.
-    /// @param code the name of the class in our books
-    /// @param methodologyHash keccak-256 of the name and version of the methodology; for readers,
-    /// kept in the event
-    /// @param cap how much may ever be issued, in kg; zero means nothing at all
-    /// @return classId the new class, counted from 1
-    function registerClass(string calldata code, bytes32 methodologyHash, uint64 cap)
-        external
-        returns (uint32 classId);
-
-    /// @notice Changes the cap of a class. A cap below what is issued stops further issuance and
-    /// changes nothing else.
-    /// @dev Requirements:
-    /// - the caller is a registrar;
-    /// - the class is registered.
-    function setClassCap(uint32 classId, uint64 cap) external;
-
-    /// @notice Registers a project in a class.
-    /// @dev Requirements:
-    /// - the caller is a registrar;
-    /// - the class is registered and the owner is not zero;
-    /// - the code has 1 to 50 bytes and no other project has it.
-    /// @return projectId the new project, counted from 1
-    function registerProject(uint32 classId, address owner, string calldata code)
-        external
-        returns (uint32 projectId);
-
-    /// @notice Registers a site in a project.
-    /// @dev Requirements:
-    /// - the caller is a registrar;
-    /// - the project is registered;
-    /// - the code has 1 to 50 bytes and no other site has it.
-    /// @return siteId the new site, counted from 1
-    function registerSite(uint32 projectId, string calldata code) external returns (uint32 siteId);
+    error BadListLength(uint256 batches, uint256 amounts, uint256 limit);
+    error SignatureExpired(uint64 deadline);
+    error BadHolderSignature(address holder);
+    error ClassDiffers(uint32 classId, uint32 replacedClassId);
+    error AboveDeficit(uint64 amount, uint64 deficit);
 
     // --------------------------------------------------------------- issuance
 
@@ -272,16 +220,19 @@ interface ICarbonCredit {
     /// - issuance is not paused;
     /// - the key and the evidence root are not zero and were never used before, also by a batch
     ///   since cancelled;
-    /// - the amount is not zero, not above the evidence's total and below 2^56;
-    /// - the period is not empty and ended no later than now;
+    /// - the amount is not zero, not above the evidence's total and below 2^40;
+    /// - the period is not empty and ended no later than now; an expiry, if any, is to come;
     /// - the deadline is not past;
     /// - the caller holds the issuer role of the class and the verifier holds its verifier role;
     /// - caller, verifier and project owner are three different parties;
     /// - the signature over `hashClaim(claim)` is the verifier's, by ECDSA or by ERC-1271;
     /// - the site is of the claim's project and the project of the claim's class;
-    /// - the period starts no earlier than the end of the site's last period;
+    /// - the period starts no earlier than the end of the site's last period, or is said to be a
+    /// backfill and lies in the gap before the named batch, which was never issued upon;
     /// - what is issued in the class stays within its cap;
     /// - a recipient that is a contract accepts the units.
+    ///
+    /// The buffer receives its share of the amount, rounded down, and the recipient the rest.
     /// @param claim what is issued, and on what evidence
     /// @param verifier whose signature it is
     /// @param signature the verifier's signature
@@ -291,12 +242,12 @@ interface ICarbonCredit {
         external
         returns (uint256 batchId);
 
-    // ----------------------------------------------- retirement, cancellation
+    // ------------------------------------------------------------- retirement
 
     /// @notice Retires units of the caller for good, from the lowest serial that is left. No pause
     /// stops it.
     /// @dev Requirements:
-    /// - the batch is active;
+    /// - the batch is active and not expired;
     /// - the key and the amount are not zero, and the caller holds the amount;
     /// - beneficiary and reason have at most 1,024 bytes each;
     /// - the country is zero or two capital letters, the consumption does not end before it starts.
@@ -308,10 +259,49 @@ interface ICarbonCredit {
         external
         returns (uint64 retirementId);
 
+    /// @notice Retires units of several batches for one purpose: all of them or none. Each is a
+    /// retirement of its own, numbered in the order given, under the same key.
+    /// @dev Requirements:
+    /// - there are 1 to 100 batches and as many amounts;
+    /// - `retire` would accept each.
+    /// @return firstRetirementId the retirement of the first batch
+    function retireBatch(
+        bytes32 key,
+        uint256[] calldata batchIds,
+        uint64[] calldata amounts,
+        Retirement calldata details
+    ) external returns (uint64 firstRetirementId);
+
+    /// @notice Retires units of a holder who has signed for it, so that the holder needs no gas.
+    /// Anyone may send it.
+    /// @dev Requirements:
+    /// - the deadline is not past;
+    /// - the nonce is the holder's next one;
+    /// - the signature over `hashRetirement(order)` is the holder's, by ECDSA or by ERC-1271;
+    /// - `retire` would accept it from the holder.
+    function retireFor(RetirementOrder calldata order, bytes calldata signature)
+        external
+        returns (uint64 retirementId);
+
+    /// @notice Retires units of the buffer for what was retired of an invalidated batch.
+    /// @dev Requirements:
+    /// - the caller is a reverser;
+    /// - the key and the amount are not zero;
+    /// - both batches are of one class, and the amount is within the deficit of the invalidated one;
+    /// - the batch is active and not expired, and the buffer holds the amount of it.
+    /// @param batchId the batch whose units are retired
+    /// @param replacedBatchId the invalidated batch
+    /// @return retirementId the retirement, counted from 1 over all batches
+    function replace(bytes32 key, uint256 batchId, uint256 replacedBatchId, uint64 amount)
+        external
+        returns (uint64 retirementId);
+
+    // ------------------------------------------------- cancellation, approval
+
     /// @notice Cancels units of the caller for good, from the highest serial that is left. No pause
     /// stops it.
     /// @dev Requirements:
-    /// - the batch is active;
+    /// - the batch is active and not expired;
     /// - the key and the amount are not zero, and the caller holds the amount;
     /// - the reason has at most 1,024 bytes.
     ///
@@ -319,39 +309,25 @@ interface ICarbonCredit {
     /// repetition.
     function cancel(bytes32 key, uint256 batchId, uint64 amount, string calldata reason) external;
 
-    // -------------------------------------------------------------- oversight
-
-    /// @notice Suspends a batch: its units cannot be transferred, retired or cancelled.
+    /// @notice Lets an operator move all units of an owner who has signed for it, or no longer, as
+    /// `setApprovalForAll` does for the caller.
     /// @dev Requirements:
-    /// - the caller is a suspender;
-    /// - the batch is active.
-    function suspend(uint256 batchId) external;
-
-    /// @notice Lifts the suspension of a batch.
-    /// @dev Requirements:
-    /// - the caller is the admin;
-    /// - the batch is suspended.
-    function unsuspend(uint256 batchId) external;
-
-    /// @notice Pauses issuance and transfers. Retirement and cancellation by the holder go on.
-    /// @dev Requirements:
-    /// - the caller is a pauser;
-    /// - nothing is paused yet.
-    function pause() external;
-
-    /// @notice Resumes issuance and transfers.
-    /// @dev Requirements:
-    /// - the caller is the admin;
-    /// - the contract is paused.
-    function unpause() external;
+    /// - the deadline is not past;
+    /// - the signature over `hashApproval(...)` with the owner's next nonce is the owner's, by ECDSA
+    ///   or by ERC-1271;
+    /// - the operator is not zero.
+    function permitForAll(
+        address owner,
+        address operator,
+        bool approved,
+        uint64 deadline,
+        bytes calldata signature
+    ) external;
 
     // ------------------------------------------------------------------ views
 
     /// @notice The totals and the period of a batch; all zero for an id that was never issued.
     function batchOf(uint256 batchId) external view returns (Batch memory);
-
-    /// @notice The status of a batch; `None` for an id that was never issued.
-    function statusOf(uint256 batchId) external view returns (Status);
 
     /// @notice The units of a batch that are neither retired nor cancelled: the sum of all its
     /// balances.
@@ -363,40 +339,24 @@ interface ICarbonCredit {
     /// @notice The batch that was issued on an evidence root, or zero.
     function batchOfEvidenceRoot(bytes32 evidenceRoot) external view returns (uint256 batchId);
 
-    /// @notice The end of the last period that was issued for a site, or zero.
-    function mintedUntil(uint32 siteId) external view returns (uint32);
-
-    /// @notice The cap of a class and what is issued in it; all zero for one that was never
-    /// registered.
-    function classOf(uint32 classId) external view returns (Class memory);
-
-    /// @notice The owner and the class of a project; all zero for one that was never registered.
-    function projectOf(uint32 projectId) external view returns (Project memory);
-
-    /// @notice The project, the last period's end and the number of batches of a site; all zero
-    /// when unregistered.
-    function siteOf(uint32 siteId) external view returns (Site memory);
-
-    /// @notice The class that was registered under a code, or zero.
-    function classOfCode(string calldata code) external view returns (uint32 classId);
-
-    /// @notice The project that was registered under a code, or zero.
-    function projectOfCode(string calldata code) external view returns (uint32 projectId);
-
-    /// @notice The site that was registered under a code, or zero.
-    function siteOfCode(string calldata code) external view returns (uint32 siteId);
-
-    /// @notice How many ledger events there are, and the hash that seals them all.
-    function logHead() external view returns (uint64 seq, bytes32 head);
-
     /// @notice How many retirements there are.
     function retirementCount() external view returns (uint64);
 
-    /// @notice Whether issuance and transfers are paused.
-    function paused() external view returns (bool);
-
     /// @notice The EIP-712 digest that a verifier signs.
     function hashClaim(Claim calldata claim) external view returns (bytes32 digest);
+
+    /// @notice The EIP-712 digest that a holder signs for `retireFor`.
+    function hashRetirement(RetirementOrder calldata order) external view returns (bytes32 digest);
+
+    /// @notice The EIP-712 digest that an owner signs for `permitForAll`. The owner's next nonce is
+    /// `nonces(owner)`.
+    function hashApproval(
+        address owner,
+        address operator,
+        bool approved,
+        uint256 nonce,
+        uint64 deadline
+    ) external view returns (bytes32 digest);
 
     /// @notice The role that may issue in a class.
     function issuerRole(uint32 classId) external pure returns (bytes32);

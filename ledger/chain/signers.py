@@ -44,6 +44,7 @@ ANVIL_ROLES = {
     "market": 6,
     "operator": 7,
     "pauser": 8,
+    "reverser": 9,
     "spare": 9,
 }
 """Which well-known account plays which part on a local chain."""
@@ -223,3 +224,8 @@ def _unlock(file: Path, password: str) -> LocalSigner:
             f"keystore: {file} cannot be unlocked ({type(error).__name__}: {error}); correct the password, "
             "or take the file out of the folder"
         ) from error
+
+
+def new_signer() -> LocalSigner:
+    """Return the signer of a new random key, which is kept nowhere: for measurements."""
+    return LocalSigner(Account.create())
