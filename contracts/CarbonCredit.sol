@@ -22,9 +22,10 @@ import {SignedMessages} from "./libraries/SignedMessages.sol";
 /// the issuer and the verifiers of a class are independent of each other; block time is good to
 /// some seconds.
 ///
-/// Promised: what is issued of a batch is held, retired or cancelled, to the kilogram. Only the holder retires, cancels or (with the operators it
-/// approved) transfers its units, by a transaction or a signature. No pause stops a retirement. The
-/// log of ledger events is complete and in order if it yields `logHead()`.
+/// Promised: what is issued of a batch is held, retired or cancelled, to the kilogram. Only the
+/// holder retires, cancels or (with the operators it approved) transfers its units, by a transaction
+/// or a signature. No pause stops a retirement. The log of ledger events is complete and in order if
+/// it yields `logHead()`.
 ///
 /// The admin cannot issue by itself; it can grant roles, in public, to parties that then can.
 contract CarbonCredit is CreditIssuance, ERC1155, Nonces {

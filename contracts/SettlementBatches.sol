@@ -56,6 +56,7 @@ abstract contract SettlementBatches is IVppSettlement, SettlementEscrow {
     // ------------------------------------------------------------ constructor
 
     constructor(Periods memory periods) {
+        if (periods.window == 0 || periods.disputeTimeout == 0) revert ZeroPeriod();
         window = periods.window;
         disputeTimeout = periods.disputeTimeout;
         disputeBond = periods.disputeBond;

@@ -89,7 +89,7 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
         nonReentrant
         returns (uint256 credited)
     {
-        if (account == address(0)) revert ZeroAddress();
+        _requireReceiver(account);
 
         IERC20Metadata token = CURRENCY;
         uint256 before = token.balanceOf(address(this));
@@ -165,7 +165,7 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
         if (data.length != 0 && data.length != 32) revert BadDepositData(data.length);
         if (amount == 0) revert ZeroAmount();
         address account = data.length == 0 ? from : abi.decode(data, (address));
-        if (account == address(0)) revert ZeroAddress();
+        _requireReceiver(account);
 
         uint256 balance = _creditIn(asset, account, amount);
 

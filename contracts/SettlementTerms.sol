@@ -35,7 +35,7 @@ abstract contract SettlementTerms is ISettlementEscrow, AccessControlDefaultAdmi
     /// @dev No batch below it is open; it may point at a closed one.
     uint48 internal _next = 1;
 
-    bool private _paused;
+    bool internal _paused;
 
     uint16 private _feeBps;
     uint16 private _nextFeeBps;

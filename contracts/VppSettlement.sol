@@ -252,9 +252,9 @@ contract VppSettlement is SettlementBatches, EIP712 {
         BatchStatus status = batch.status;
         bool disputed = status == BatchStatus.Disputed;
         if (!disputed && status != BatchStatus.Proposed) revert BatchNotOpen(batchId, status);
-        if (hasRole(OPERATOR_ROLE, msg.sender)) return;
-        if (disputed && hasRole(ARBITER_ROLE, msg.sender)) return;
+        if (hasRole(OPERATOR_ROLE, msg.sender) || hasRole(ARBITER_ROLE, msg.sender)) return;
         if (disputed && block.timestamp >= _disputes[batchId].timeoutAt) return;
+        if (_paused && block.timestamp >= batch.finalizableAt + disputeTimeout) return;
         if (!_isTransferable(batch.asset)) return;
         revert MayNotCancel(batchId, msg.sender);
     }

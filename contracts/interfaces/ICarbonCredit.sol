@@ -38,7 +38,7 @@ interface ICarbonCredit is ICreditRegistry, ICreditOversight {
     /// @param expiresAt the first second at which the units no longer move, or zero for never
     /// @param backfillBefore zero for a period that begins no earlier than the site's last one
     /// ended; else the ordinal of the site's batch that comes next in time, in whose gap before it
-    /// the period lies
+    /// the period lies. Once another backfill has taken the end of that gap, it is that one's
     /// @param evidenceRoot the Merkle root over every reading of the period
     /// @param evidenceTotal the reductions of the period, in kg, rounded up: the most that can be
     /// issued from this evidence, since a carry that comes in is under one kilogram

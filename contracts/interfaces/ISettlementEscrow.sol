@@ -169,7 +169,8 @@ interface ISettlementEscrow {
     /// units of the currency.
     function totalLocked() external view returns (uint256);
 
-    /// @notice Of an asset, the sum of all balances and what is locked; together the custody.
+    /// @notice Of an asset, the sum of all balances and what is locked. The contract holds what
+    /// they come to, and whatever currency was sent to it without a deposit.
     function totalsOf(uint256 asset) external view returns (uint256 balances, uint256 locked);
 
     /// @notice The most that an operator settles in one call, in cents: the sum of the trades'

@@ -193,6 +193,7 @@ interface IVppSettlement is ISettlementEscrow {
     error NotAParty(address account, uint64 seq);
     error DisputedBefore(uint256 batchId, address account);
     error DisputeTimedOut(uint256 batchId, uint64 timeoutAt);
+    error ZeroPeriod();
     error MayNotCancel(uint256 batchId, address account);
 
     // ------------------------------------------------------------- one trade
@@ -257,16 +258,17 @@ interface IVppSettlement is ISettlementEscrow {
     /// - finalizations are not paused;
     /// - the batch is proposed and its window is over;
     /// - the credits are transferable;
-    /// - every batch before it is finalized or cancelled;
+    /// - every batch before it is finalized or cancelled, and of those right before it at most 32
+    ///   were not passed yet: `skipClosed` passes more;
     /// - the outcome is that of the proposal.
     function finalizeBatch(uint256 batchId, Outcome calldata outcome) external;
 
     /// @notice Takes an open batch back: gives the debtors what was locked, the party that disputes
     /// it its bond, and unmarks the trades. No pause stops it.
     /// @dev Requirements:
-    /// - the caller is an operator; or the batch is disputed and the caller is an arbiter, who
-    ///   upholds the dispute so; or the dispute has timed out, or the credits are not transferable:
-    ///   then anyone;
+    /// - the caller is an operator or an arbiter, who upholds a dispute so; or anyone, once the
+    ///   dispute has timed out, the credits are not transferable, or a pause has kept the batch from
+    ///   being final for as long as a dispute may hold it;
     /// - the batch is proposed or disputed;
     /// - outcome and trades are those of the proposal;
     /// - the reason has at most 1,024 bytes.
@@ -318,7 +320,8 @@ interface IVppSettlement is ISettlementEscrow {
     /// @notice What the trades of a batch are of: 0 for energy, else a batch of credits.
     function assetOf(uint256 batchId) external view returns (uint256);
 
-    /// @notice The time from which a batch may be finalized, or zero.
+    /// @notice The time from which a batch may be finalized, if nothing stops it; zero for a batch
+    /// that never was.
     function finalizableAt(uint256 batchId) external view returns (uint64);
 
     /// @notice The Merkle root of a batch's trades, or zero.

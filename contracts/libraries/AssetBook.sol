@@ -7,7 +7,6 @@ import {ISettlementEscrow} from "../interfaces/ISettlementEscrow.sol";
 
 /// @title Who has how much of one asset in escrow, and how much of it is locked
 library AssetBook {
-    /// @param asset the number of the asset, for errors
     /// @param held what belongs to somebody: all balances and all that is locked
     /// @param locked what left the balances of debtors and has not reached the creditors
     struct Book {

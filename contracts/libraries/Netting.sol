@@ -50,6 +50,7 @@ library Netting {
         uint256[] memory sheet = _sheet(key, accounts, words.length);
         bytes32[] memory nodes = TradeTree.allocate(words.length);
 
+        // Nothing may be allocated from here to the root: it gives the memory of the nodes back.
         volume = _pass(marks, sheet, nodes, words, marking);
         root = TradeTree.root(nodes);
         (nets, creditNets) = _gains(sheet, accounts.length);

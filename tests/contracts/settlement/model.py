@@ -157,8 +157,8 @@ class Model:
             return ("BatchNotOpen", number, each.status)
         disputed = each.status == DISPUTED
         may = (
-            who == "operator"
-            or (who == "arbiter" and disputed)
+            who in ("operator", "arbiter")
+            or (self.paused and now >= each.finalizable_at + TIMEOUT_S)
             or (disputed and now >= each.timeout_at)
             or (each.batch.asset == ASSET and self.frozen)
         )

@@ -10,6 +10,7 @@ from tests.contracts.park import (
     CANCELLED,
     FINALIZED,
     NONE,
+    TIMEOUT_S,
     WINDOW_S,
     Batch,
     Park,
@@ -50,11 +51,38 @@ def refused(park: Park, batch_id: int, batch: Batch, **changes: Any) -> tuple[An
     return refusal(park.settlement.cancelBatch, *arguments, sender=sender)
 
 
-def test_only_an_operator_cancels(park: Park, settlement: Any, batch: Batch) -> None:
+def test_only_an_operator_or_an_arbiter_cancels(
+    park: Park, settlement: Any, batch: Batch
+) -> None:
     """VS-10: not the admin, nor a party of the trades."""
     park.propose(batch)
-    for sender in (park.admin, park.pauser, park.verifier, park.buyer, park.stranger):
+    for sender in (park.admin, park.pauser, park.buyer, park.stranger):
         assert refused(park, 1, batch, sender=sender) == ("MayNotCancel", 1, sender.address)
+    park.cancel_batch(1, batch, by=park.verifier)  # the arbiter, though nobody has disputed it
+    assert settlement.batchStatus(1) == CANCELLED
+    for account in (park.buyer, park.owner, park.market):
+        assert settlement.balanceOf(account) == 10_000
+
+
+def test_a_pause_does_not_lock_for_ever(park: Park, settlement: Any, batch: Batch) -> None:
+    """VS-33: anyone gives the money back, when the time-out of a dispute has passed in vain."""
+    park.propose(batch)
+    settlement.pause({"from": park.pauser})
+    finalizable_at = settlement.finalizableAt(1)
+    park.mine_at(finalizable_at + TIMEOUT_S - 2)
+    assert refused(park, 1, batch, sender=park.stranger) == (
+        "MayNotCancel",
+        1,
+        park.stranger.address,
+    )
+    park.mine_at(finalizable_at + TIMEOUT_S)
+    settlement.unpause({"from": park.admin})
+    assert refused(park, 1, batch, sender=park.stranger)[0] == "MayNotCancel"
+    settlement.pause({"from": park.pauser})
+    park.cancel_batch(1, batch, by=park.stranger)
+    assert settlement.batchStatus(1) == CANCELLED
+    for account in (park.buyer, park.owner, park.market):
+        assert settlement.balanceOf(account) == 10_000
 
 
 def test_anyone_cancels_what_cannot_be_finalized(park: Park, settlement: Any) -> None:

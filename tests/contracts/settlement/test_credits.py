@@ -89,6 +89,8 @@ def test_data_is_an_account_or_nothing(park: Park) -> None:
     for length in (1, 20, 31, 33, 64):
         assert refused(park, ASSET, 1, bytes(length)) == ("BadDepositData", length)
     assert refused(park, ASSET, 1, bytes(32)) == ("ZeroAddress",)
+    itself = bytes(12) + bytes.fromhex(park.settlement.address[2:])
+    assert refused(park, ASSET, 1, itself) == ("BadReceiver", park.settlement.address)
 
 
 def test_dirty_data_is_refused(park: Park) -> None:

@@ -64,6 +64,14 @@ def test_a_currency_is_a_contract(park: Park) -> None:
         park.project.VppSettlement.deploy(*arguments, {"from": park.admin})
 
 
+@pytest.mark.parametrize("name", ["window", "disputeTimeout"])
+def test_no_period_is_zero(park: Park, name: str) -> None:
+    """VS-06: a dispute that is over at once could never be rejected."""
+    arguments = park.settlement_arguments(park.currency, **{name: 0})
+    with pytest.raises(VirtualMachineError, match="ZeroPeriod"):
+        park.project.VppSettlement.deploy(*arguments, {"from": park.admin})
+
+
 @pytest.mark.parametrize("name", ["credits", "feeCollector"])
 def test_no_part_is_zero(park: Park, name: str) -> None:
     """VS-06: neither the credits' contract nor the collector."""
@@ -78,6 +86,8 @@ def test_no_part_is_zero(park: Park, name: str) -> None:
 def test_a_deposit_names_an_account(park: Park, settlement: Any) -> None:
     """VS-01: zero is nobody."""
     assert refusal(settlement.deposit, ZERO, 1, sender=park.buyer) == ("ZeroAddress",)
+    error = refusal(settlement.deposit, settlement, 1, sender=park.buyer)
+    assert error == ("BadReceiver", settlement.address)  # which could never withdraw it
 
 
 def test_a_deposit_is_more_than_zero(park: Park, settlement: Any) -> None:
