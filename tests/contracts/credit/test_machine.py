@@ -72,7 +72,7 @@ def machine(park: Park) -> type[RuleBasedStateMachine]:
             # In the end all can retire what they hold, were it paused or suspended before.
             for number, batch in self.batches.items():
                 if batch.suspended:
-                    credit.unsuspend(number, {"from": park.admin})
+                    credit.reinstate(number, {"from": park.admin})
                 for holder, amount in batch.holders.items():
                     if amount:
                         park.retire(number, amount, holder)
@@ -213,7 +213,7 @@ def machine(park: Park) -> type[RuleBasedStateMachine]:
             if batch.suspended:
                 error = refusal(credit.suspend, number, sender=park.pauser)
                 assert error == ("NotActive", number, SUSPENDED)
-                credit.unsuspend(number, {"from": park.admin})
+                credit.reinstate(number, {"from": park.admin})
             else:
                 credit.suspend(number, {"from": park.pauser})
             batch.suspended = not batch.suspended
