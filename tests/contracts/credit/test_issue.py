@@ -116,6 +116,21 @@ def test_a_claim_ends_at_its_deadline(park: Park, credit: Any) -> None:
     assert refused(park, claim) == ("ClaimExpired", deadline)
 
 
+def test_an_expiry_is_yet_to_come(park: Park, credit: Any) -> None:
+    """CC-23: or none; not now, and not in the past."""
+    assert refused(park, park.claim(expiresAt=1)) == ("BadExpiry", 1)
+    expiry = park.now + 1000
+    claim = park.claim(expiresAt=expiry)
+    park.mine_at(expiry)
+    assert refused(park, claim) == ("BadExpiry", expiry)
+    expiry = park.now + 1000
+    claim = park.claim(expiresAt=expiry)
+    park.mine_at(expiry - 1)
+    assert credit.issue.call(*park.issue_arguments(claim), {"from": park.issuer}) == BATCH
+    park.issue(expiresAt=2**32 - 1)
+    assert credit.batchOf(BATCH)[6] == 2**32 - 1
+
+
 # -------------------------------------------------------------------------- the parties
 
 
