@@ -9,6 +9,9 @@ from scripts.export_abi import CONTRACTS, FOLDER, metadata_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE_BYTES_MAX = 24_576  # EIP-170
+# What is deployed never grows, so the margin is for us alone: below it, a line more of readable code
+# would not fit, and a rare path must move into a linked library before the next change.
+MARGIN_BYTES = 300
 
 
 def test_artifacts_are_those_of_the_sources() -> None:
@@ -34,4 +37,4 @@ def test_code_fits_a_chain() -> None:
     for name in CONTRACTS:
         artifact = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
         size = len(artifact["deployedBytecode"]) // 2 - 1
-        assert size < CODE_BYTES_MAX - 2_000, f"{name} has {size} bytes"
+        assert size <= CODE_BYTES_MAX - MARGIN_BYTES, f"{name} has {size} bytes"

@@ -302,12 +302,19 @@ class Park:
         assert self.credits.balanceOf(self.settlement, asset) == total + locked
         return _found(balances, locked)
 
+    def next_block_at(self, time_s: int) -> None:
+        """Let the next block be of a time."""
+        from brownie import web3
+
+        answer = web3.provider.make_request("evm_setNextBlockTimestamp", [time_s])
+        assert "error" not in answer
+
     def mine_at(self, time_s: int) -> None:
         """Mine a block at a time; calls are answered as of it."""
         from brownie import web3
 
-        for method, parameters in (("evm_setNextBlockTimestamp", [time_s]), ("evm_mine", [])):
-            assert "error" not in web3.provider.make_request(method, parameters)
+        self.next_block_at(time_s)
+        assert "error" not in web3.provider.make_request("evm_mine", [])
         assert self.now == time_s
 
     @property
@@ -511,7 +518,7 @@ class Record:
         return self.values[name]
 
 
-def ledger_records(credit: Any) -> list[Record]:
+def ledger_records(credit: Any, first_block: int = 0) -> list[Record]:
     """Return the ledger events of the contract from the node's logs, in order."""
     from brownie import web3
 
@@ -520,7 +527,7 @@ def ledger_records(credit: Any) -> list[Record]:
         for item in credit.abi
         if item["type"] == "event" and [part["name"] for part in item["inputs"]][-1:] == ["head"]
     }
-    logs = web3.eth.get_logs({"address": credit.address, "fromBlock": 0, "toBlock": "latest"})
+    logs = web3.eth.get_logs({"address": credit.address, "fromBlock": first_block})
     return [
         _record(schemas[bytes(log["topics"][0])], log)
         for log in logs

@@ -17,9 +17,10 @@ from ledger.chain.book import Deployment
 from ledger.errors import BadInput, DependencyDown
 from scripts import create2
 from scripts.deploy import Deployer, earlier_contracts, load_keys, make_plan, write
+from scripts.linking import linked_build
 from scripts.toolchain.brownie_home import ROOT, free_port
 from scripts.verify import differences
-from tests.contracts.park import private_key
+from tests.contracts.park import LIBRARIES, private_key
 
 CLASS = "internal-CCER-01-002-V01"
 ANVIL_ROLES = ("admin", "registrar", "issuer", "verifier", "owner")
@@ -58,6 +59,7 @@ def test_the_local_plan(keys: list[Any]) -> None:
     assert (plan.notional_cap_cents, plan.credit_cap_kg) == (10**12, 10**12)
     assert (plan.holders["arbiter"], plan.holders["collector"]) == (keys[0], keys[0])
     assert plan.holders["member"] == keys[7]
+    assert (plan.holders["reverser"], plan.buffer_bps) == (keys[9], 0)
     assert (plan.class_code, plan.methodology) == (CLASS, "CCER-01-002/V01")
 
 
@@ -97,12 +99,33 @@ def test_a_live_plan(keys: list[Any]) -> None:
     assert others == [keys[5], keys[6], keys[7]]
 
 
+def test_a_buffer(keys: list[Any]) -> None:
+    """DP-03: none unless given."""
+    assert make_plan("sepolia", live(), 11155111, keys[:1]).buffer_bps == 0
+    assert make_plan("sepolia", live(BUFFER_BPS="1500"), 11155111, keys[:1]).buffer_bps == 1500
+
+
+def test_a_reverser_is_another_one(keys: list[Any]) -> None:
+    """DP-07: nobody unless given, and never the admin, however it is written."""
+    assert "reverser" not in make_plan("sepolia", live(), 11155111, keys[:1]).holders
+    given = live(REVERSER=keys[5].address.lower())
+    assert make_plan("sepolia", given, 11155111, keys[:1]).holders["reverser"] == keys[5]
+    for network, chain_id, own in (("sepolia", 11155111, keys[:1]), ("local", 31337, keys)):
+        for address in (keys[0].address, keys[0].address.lower()):
+            with pytest.raises(BadInput, match="admin and reverser must be two accounts"):
+                make_plan(network, live(REVERSER=address), chain_id, own)
+    with pytest.raises(BadInput, match="admin and reverser must be two accounts"):
+        make_plan("local", live(ADMIN=keys[9].address), 31337, keys)
+
+
 @pytest.mark.parametrize(
     ("environ", "keys_at_hand", "message"),
     [
         (live(CURRENCY=""), 1, "TRUETONNE_DEPLOY_CURRENCY"),
         (live(OWNER=""), 1, "TRUETONNE_DEPLOY_OWNER"),
         (live(ISSUER="0x12"), 1, "TRUETONNE_DEPLOY_ISSUER is not an address"),
+        (live(REVERSER="0x12"), 1, "TRUETONNE_DEPLOY_REVERSER is not an address"),
+        (live(BUFFER_BPS="1.5"), 1, "TRUETONNE_DEPLOY_BUFFER_BPS must be a whole number"),
         (live(ISSUER=private_key(2).address), 1, "three different accounts"),
         (live(WINDOW="an hour"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
         (live(WINDOW="-1"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
@@ -164,6 +187,7 @@ def test_addresses_commit_to_code_and_arguments(deployer: Deployer, tmp_path: Pa
     assert deployment.chain_id == 31337
     assert deployment.deployed_block == 1
     types = {
+        **{library: [] for library in LIBRARIES},
         "CarbonCredit": ["address", "uint48"],
         "TestCurrency": [],
         "VppSettlement": [
@@ -218,13 +242,14 @@ def test_roles_and_class(deployer: Deployer, brownie_project: Any) -> None:
     }
     credit, settlement = contracts["CarbonCredit"], contracts["VppSettlement"]
     assert content["class"] == {"id": 1, "code": CLASS}
-    assert credit.classOf(1) == (10**12, 0)
+    assert credit.classOf(1) == (10**12, 0, 0)
     expected = [
         (credit, credit.REGISTRAR_ROLE(), "registrar"),
         (credit, credit.issuerRole(1), "issuer"),
         (credit, credit.verifierRole(1), "verifier"),
         (credit, credit.PAUSER_ROLE(), "pauser"),
         (credit, credit.SUSPENDER_ROLE(), "pauser"),
+        (credit, credit.REVERSER_ROLE(), "reverser"),
         (settlement, settlement.OPERATOR_ROLE(), "operator"),
         (settlement, settlement.PAUSER_ROLE(), "pauser"),
         (settlement, settlement.ARBITER_ROLE(), "arbiter"),
@@ -252,12 +277,56 @@ def test_a_second_run_sends_nothing(deployer: Deployer, chain: Any) -> None:
 
 def test_a_run_that_was_cut_off_is_finished(deployer: Deployer, chain: Any) -> None:
     """DP-02: what is missing is done, the rest is left."""
+    for library in ("Register", "Oversight"):
+        deployer.contract(library, [])
     credit = deployer.contract("CarbonCredit", [deployer.plan.holders["admin"], 0])
     deployer.grant(credit, credit.REGISTRAR_ROLE(), "registrar")
     height = chain.height
     content = deployer.run()
-    assert content["contracts"]["CarbonCredit"]["block"] == 1
-    assert content["contracts"]["VppSettlement"]["block"] == height + 2
+    blocks = {name: each["block"] for name, each in content["contracts"].items()}
+    assert blocks == {
+        **{"Register": 1, "Oversight": 2, "CarbonCredit": 3},
+        **{"BatchMetadata": height + 1, "Cancellation": height + 2, "SignedMessages": height + 3},
+        **{"TestCurrency": height + 4, "VppSettlement": height + 5},
+    }
+
+
+def test_libraries_come_first(deployer: Deployer, brownie_project: Any) -> None:
+    """DP-06: all five, and the ledger's code names each of their addresses and no other."""
+    contracts = deployer.run()["contracts"]
+    assert list(contracts)[:6] == [*LIBRARIES, "CarbonCredit"]
+    assert [contracts[name]["block"] for name in list(contracts)[:6]] == [1, 2, 3, 4, 5, 6]
+    raw = brownie_project.CarbonCredit._build["bytecode"]
+    code = request("eth_getCode", [contracts["CarbonCredit"]["address"], "latest"])
+    for name in LIBRARIES:
+        marks = raw.count(f"__{name}__")
+        assert marks > 0
+        assert code.count(contracts[name]["address"][2:]) == marks
+
+
+def test_a_ledger_with_a_buffer_and_no_reverser(deployer: Deployer, brownie_project: Any) -> None:
+    """DP-03, DP-07: the class has the share of the plan, and the role is with nobody."""
+    holders = {role: holder for role, holder in deployer.plan.holders.items() if role != "reverser"}
+    deployer.plan = replace(deployer.plan, buffer_bps=1500, holders=holders)
+    content = deployer.run()
+    address = request_checksum(content["contracts"]["CarbonCredit"]["address"])
+    credit = brownie_project.CarbonCredit.at(address, persist=False)
+    assert credit.classOf(1) == (10**12, 0, 1500)
+    assert "reverser" not in content["accounts"]
+    granted = request(
+        "eth_getLogs",
+        [
+            {
+                "fromBlock": "0x0",
+                "address": address,
+                "topics": [
+                    "0x" + keccak(text="RoleGranted(bytes32,address,address)").hex(),
+                    "0x" + keccak(text="REVERSER_ROLE").hex(),
+                ],
+            }
+        ],
+    )
+    assert granted == []
 
 
 def test_an_earlier_file_of_another_chain(tmp_path: Path) -> None:
@@ -294,7 +363,7 @@ def test_what_was_deployed_is_verified(
     write(path, deployer.run())
     contracts = Deployment.load(path).contracts
     for name, deployed in contracts.items():
-        assert differences(request, brownie_project[name]._build, deployed) == []
+        assert differences(request, linked_build(brownie_project, name), deployed) == []
     deployed = contracts["VppSettlement"]
     build = brownie_project["VppSettlement"]._build
 
@@ -313,6 +382,45 @@ def test_what_was_deployed_is_verified(
     code = request("eth_getCode", [deployed.address, "latest"])
     request("anvil_setCode", [deployed.address, code[:-2] + "00"])
     assert found() == {"code", "hash of the code"}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_another_library_is_found(
+    deployer: Deployer, brownie_project: Any, tmp_path: Path, name: str
+) -> None:
+    """DP-06: a library with another code, and a ledger that was linked to one elsewhere."""
+    path = tmp_path / "local.json"
+    write(path, deployer.run())
+    contracts = Deployment.load(path).contracts
+    library, credit = contracts[name], contracts["CarbonCredit"]
+    code = request("eth_getCode", [library.address, "latest"])
+    request("anvil_setCode", [library.address, code[:-2] + "00"])
+    build = linked_build(brownie_project, name)
+    assert differences(request, build, library) == ["code", "hash of the code"]
+    request("anvil_setCode", [library.address, code])
+    assert differences(request, build, library) == []
+
+    elsewhere = "11" * 20
+    code = request("eth_getCode", [credit.address, "latest"])
+    linked = code.replace(library.address[2:], elsewhere)
+    assert linked != code
+    request("anvil_setCode", [credit.address, linked])
+    build = linked_build(brownie_project, "CarbonCredit")
+    assert differences(request, build, credit) == ["code", "hash of the code"]
+    try:
+        with pytest.raises(DependencyDown, match="the code of CarbonCredit"):
+            deployer.run()
+    finally:  # no snapshot covers what is set by hand
+        request("anvil_setCode", [credit.address, code])
+
+
+def test_a_library_that_nobody_deploys(
+    brownie_project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-06: a contract is not deployed with a place in its code left open."""
+    monkeypatch.setattr("scripts.linking.LIBRARIES", LIBRARIES[1:])
+    with pytest.raises(ValueError, match="a library that"):
+        linked_build(brownie_project, "CarbonCredit")
 
 
 # ------------------------------------------------------------------ the scripts, as they are

@@ -96,7 +96,7 @@ def test_cancel(park: Park, credit: Any) -> None:
         "seq": seq,
         "head": head,
     }
-    assert credit.batchOf(BATCH) == (1000, 0, 250, 100, 200)
+    assert credit.batchOf(BATCH) == (1000, 0, 250, 100, 200, 0, 0)
     assert credit.totalSupply(BATCH) == 750
     assert credit.retirementCount() == 0
     balances = {account: credit.balanceOf(account, BATCH) for account in park.accounts}

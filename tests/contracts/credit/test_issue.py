@@ -70,12 +70,14 @@ def test_an_amount_is_needed(park: Park) -> None:
     assert refused(park, park.claim(amount=0)) == ("ZeroAmount",)
 
 
-def test_an_amount_is_below_2_to_the_56(park: Park, credit: Any) -> None:
-    """CC-16: 2^56 - 1 is the last good one; the cap is out of the way."""
+def test_an_amount_is_below_2_to_the_40(park: Park, credit: Any) -> None:
+    """CC-16: 2^40 - 1 is the last good one; the cap is out of the way."""
     credit.setClassCap(1, 2**64 - 1, {"from": park.registrar})
-    most = 2**56 - 1
+    most = 2**40 - 1
     too_much = park.claim(amount=most + 1, evidenceTotal=2**64 - 1)
     assert refused(park, too_much) == ("AmountTooLarge", most + 1)
+    far_too_much = park.claim(amount=2**64 - 1, evidenceTotal=2**64 - 1)
+    assert refused(park, far_too_much) == ("AmountTooLarge", 2**64 - 1)
     park.issue(amount=most, evidenceTotal=most)
     assert credit.batchOf(BATCH)[0] == most
     park.retire(BATCH, most, park.owner)
@@ -112,6 +114,21 @@ def test_a_claim_ends_at_its_deadline(park: Park, credit: Any) -> None:
     assert credit.issue.call(*park.issue_arguments(claim), {"from": park.issuer}) == BATCH
     park.mine_at(deadline + 1)
     assert refused(park, claim) == ("ClaimExpired", deadline)
+
+
+def test_an_expiry_is_yet_to_come(park: Park, credit: Any) -> None:
+    """CC-23: or none; not now, and not in the past."""
+    assert refused(park, park.claim(expiresAt=1)) == ("BadExpiry", 1)
+    expiry = park.now + 1000
+    claim = park.claim(expiresAt=expiry)
+    park.mine_at(expiry)
+    assert refused(park, claim) == ("BadExpiry", expiry)
+    expiry = park.now + 1000
+    claim = park.claim(expiresAt=expiry)
+    park.mine_at(expiry - 1)
+    assert credit.issue.call(*park.issue_arguments(claim), {"from": park.issuer}) == BATCH
+    park.issue(expiresAt=2**32 - 1)
+    assert credit.batchOf(BATCH)[6] == 2**32 - 1
 
 
 # -------------------------------------------------------------------------- the parties
@@ -159,7 +176,7 @@ def test_another_signature_is_refused(park: Park, credit: Any) -> None:
 @pytest.mark.parametrize("field", [name for name in CLAIM_FIELDS if not name.endswith("Id")])
 def test_a_claim_is_what_was_signed(park: Park, credit: Any, field: str) -> None:
     """CC-11: with one field changed after signing, the signature is of something else."""
-    claim = park.claim(amount=100, evidenceTotal=200)
+    claim = park.claim(amount=100, evidenceTotal=200, expiresAt=2**32 - 1, backfillBefore=2)
     value = claim[field]
     changed = {
         "bytes32": lambda: keccak(value),
@@ -270,7 +287,7 @@ def test_a_period_is_issued_once(park: Park, credit: Any) -> None:
     before = park.claim(periodStart=1, periodEnd=YEAR_2024_S)
     assert refused(park, before) == ("PeriodAlreadyIssued", 1, 1, until)
     park.issue(periodStart=until, periodEnd=until + MONTH_S)
-    assert credit.mintedUntil(1) == until + MONTH_S
+    assert credit.siteOf(1) == (1, until + MONTH_S, 2)
 
 
 def test_sites_have_their_own_time(park: Park, credit: Any) -> None:
@@ -290,7 +307,7 @@ def test_a_cap_holds(park: Park, credit: Any) -> None:
     later = {"periodStart": first["periodEnd"], "periodEnd": first["periodEnd"] + 1}
     assert refused(park, park.claim(amount=101, **later)) == ("CapExceeded", 1, 1000, 1001)
     park.issue(amount=100, **later)
-    assert credit.classOf(1) == (1000, 1000)
+    assert credit.classOf(1) == (1000, 1000, 0)
 
 
 def test_a_cap_of_zero_is_zero(park: Park, credit: Any) -> None:
@@ -365,13 +382,16 @@ def test_issue(park: Park, credit: Any) -> None:
         "id": BATCH,
         "value": 123_851,
     }
-    assert credit.batchOf(BATCH) == (123_851, 0, 0, claim["periodStart"], claim["periodEnd"])
+    assert credit.batchOf(BATCH) == (
+        *(123_851, 0, 0),
+        *(claim["periodStart"], claim["periodEnd"], 0, 0),
+    )
     assert credit.statusOf(BATCH) == ACTIVE
     assert credit.totalSupply(BATCH) == 123_851
     assert credit.batchOfKey(claim["key"]) == BATCH
     assert credit.batchOfEvidenceRoot(claim["evidenceRoot"]) == BATCH
     assert credit.siteOf(1) == (1, claim["periodEnd"], 1)
-    assert credit.classOf(1) == (CAP_KG, 123_851)
+    assert credit.classOf(1) == (CAP_KG, 123_851, 0)
     balances = {account: credit.balanceOf(account, BATCH) for account in park.accounts}
     assert balances == {**dict.fromkeys(park.accounts, 0), park.buyer: 123_851}
 

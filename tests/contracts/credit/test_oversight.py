@@ -1,4 +1,4 @@
-"""suspend, unsuspend, pause, unpause, and what the admin may and may not do."""
+"""suspend, reinstate, pause, unpause, and what the admin may and may not do."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ import pytest
 from tests.contracts.park import (
     ACTIVE,
     NO_DETAILS,
-    NONE,
     SUSPENDED,
     ZERO,
     Park,
@@ -44,7 +43,7 @@ def test_only_the_admin_lifts(park: Park, credit: Any) -> None:
     """CC-50: who stops in a hurry cannot undo it in a hurry."""
     credit.suspend(BATCH, {"from": park.pauser})
     for sender in (park.pauser, park.registrar, park.stranger):
-        assert refusal(credit.unsuspend, BATCH, sender=sender) == missing_role(sender, ADMIN_ROLE)
+        assert refusal(credit.reinstate, BATCH, sender=sender) == missing_role(sender, ADMIN_ROLE)
 
 
 def test_only_an_active_batch_is_suspended(park: Park, credit: Any) -> None:
@@ -54,15 +53,15 @@ def test_only_an_active_batch_is_suspended(park: Park, credit: Any) -> None:
     assert refusal(credit.suspend, BATCH, sender=park.pauser) == ("NotActive", BATCH, SUSPENDED)
 
 
-def test_only_a_suspended_batch_is_lifted(park: Park, credit: Any) -> None:
-    """CC-50: an unknown one does not become active."""
-    assert refusal(credit.unsuspend, 7, sender=park.admin) == ("NotSuspended", 7, NONE)
-    error = refusal(credit.unsuspend, BATCH, sender=park.admin)
-    assert error == ("NotSuspended", BATCH, ACTIVE)
+def test_only_a_stopped_batch_is_lifted(park: Park, credit: Any) -> None:
+    """CC-50, CC-55: an unknown one does not become active."""
+    assert refusal(credit.reinstate, 7, sender=park.admin) == ("UnknownBatch", 7)
+    error = refusal(credit.reinstate, BATCH, sender=park.admin)
+    assert error == ("NotStopped", BATCH, ACTIVE)
 
 
-def test_suspend_and_unsuspend(park: Park, credit: Any) -> None:
-    """CC-50, CC-60: status and events, of that batch alone."""
+def test_suspend_and_reinstate(park: Park, credit: Any) -> None:
+    """CC-50, CC-55, CC-60: status and events, of that batch alone."""
     before = credit.batchOf(BATCH)
     credit.suspend(BATCH, {"from": park.pauser})
     seq, head = log_head(credit)
@@ -74,7 +73,7 @@ def test_suspend_and_unsuspend(park: Park, credit: Any) -> None:
         "head": head,
     }
     assert (credit.statusOf(BATCH), credit.statusOf(OTHER)) == (SUSPENDED, ACTIVE)
-    credit.unsuspend(BATCH, {"from": park.admin})
+    credit.reinstate(BATCH, {"from": park.admin})
     lifted = ledger_records(credit)[-1]
     assert (lifted["oldStatus"], lifted["newStatus"]) == (SUSPENDED, ACTIVE)
     assert credit.statusOf(BATCH) == ACTIVE

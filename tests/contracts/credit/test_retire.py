@@ -68,7 +68,7 @@ def test_a_suspended_batch(park: Park, credit: Any) -> None:
     """CC-30: until the suspension is lifted."""
     credit.suspend(BATCH, {"from": park.pauser})
     assert refused(park, KEY, BATCH, 1, NO_DETAILS) == ("NotActive", BATCH, SUSPENDED)
-    credit.unsuspend(BATCH, {"from": park.admin})
+    credit.reinstate(BATCH, {"from": park.admin})
     park.retire(BATCH, 1, park.owner)
 
 
@@ -130,8 +130,8 @@ def test_retire(park: Park, credit: Any) -> None:
         "seq": seq,
         "head": head,
     }
-    assert credit.batchOf(BATCH) == (1000, 250, 0, 100, 200)
-    assert credit.batchOf(OTHER) == (50, 0, 0, 200, 300)
+    assert credit.batchOf(BATCH) == (1000, 250, 0, 100, 200, 0, 0)
+    assert credit.batchOf(OTHER) == (50, 0, 0, 200, 300, 200, 0)
     assert credit.totalSupply(BATCH) == 750
     balances = {account: credit.balanceOf(account, BATCH) for account in park.accounts}
     expected = {park.owner: 350, park.buyer: 400}
