@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
-from ledger.chain.events import BatchCancelled, BatchFinalized, BatchProposed
+from ledger.chain.events import BatchCancelled, BatchFinalized, BatchProposed, DisputeResolved
 from ledger.models import (
     ChainBlock,
     VppSettlementBatch,
@@ -33,6 +33,14 @@ def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
     batch.finalizable_at = datetime.fromtimestamp(event.finalizable_at, UTC)
     batch.proposed_block = block_number
     _touch(batch)
+
+
+def reopened(session: Session, event: DisputeResolved) -> None:
+    """Note that a dispute over a batch of ours was rejected: it has another end of its window."""
+    batch = _ours(session, event.key)
+    if batch is not None:
+        batch.finalizable_at = datetime.fromtimestamp(event.finalizable_at, UTC)
+        _touch(batch)
 
 
 def finalized(session: Session, event: BatchFinalized, block_number: int) -> None:
@@ -59,9 +67,10 @@ def cancelled(session: Session, event: BatchCancelled, block_number: int) -> Non
 def settle_final(session: Session, final_number: int) -> int:
     """Execute the trades of batches that were finalised in final blocks; return how many.
 
-    Trades of proposals that were cancelled in final blocks become cancelled.
+    Trades of proposals that were cancelled in final blocks become cancelled. A trade that an operator
+    settled by itself is executed too.
     """
-    changed = 0
+    changed = _settle_single(session, final_number)
     outcomes = {
         BatchState.FINALIZED: TradeStatus.EXECUTED,
         BatchState.CANCELLED: TradeStatus.CANCELLED,
@@ -85,6 +94,24 @@ def settle_final(session: Session, final_number: int) -> int:
             .execution_options(synchronize_session=False)
         )
         changed += outcome.rowcount  # type: ignore[attr-defined]
+    return changed
+
+
+def _settle_single(session: Session, final_number: int) -> int:
+    """Execute the trades that were settled in no batch, in final blocks."""
+    changed = 0
+    query = select(SettlementTrade.seq, SettlementTrade.settled_at).where(
+        SettlementTrade.block_number <= final_number
+    )
+    pending = set(
+        session.scalars(
+            select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
+        )
+    )
+    for seq, settled_at in session.execute(query).all():
+        if int(seq) in pending:
+            _set_trades(session, [int(seq)], TradeStatus.EXECUTED, settled_at)
+            changed += 1
     return changed
 
 
