@@ -310,6 +310,7 @@ REWINDS: tuple[Callable[[Session, int], None], ...] = (
     rewind_batch_states,
     rewind_credits,
     rewind_settlement_batches,
+    settlement.rewind,  # trades and settlement batches of the books: asks the mirror's, so before they go
     _delete_above(CreditTransfer),
     _delete_above(CreditRetirement),
     _delete_above(CreditCancellation),
@@ -324,7 +325,6 @@ REWINDS: tuple[Callable[[Session, int], None], ...] = (
     _delete_above(SettlementTrade),
     _delete_above(SettlementTerm),
     _delete_above(SettlementBatch),
-    settlement.rewind,  # trades and settlement batches
     issuance.rewind,  # asks the intents, so before them
     intents.rewind,
     _delete_above(ChainEvent),

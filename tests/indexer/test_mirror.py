@@ -9,7 +9,8 @@ from indexer import Indexer
 from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.db import Database
 from ledger.models.blockchain import CreditStatus, TransactionStatus
-from ledger.models.mirror import BatchStatus, MovementKind
+from ledger.models.escrow import MovementKind
+from ledger.models.mirror import BatchStatus
 from tests.support.chain import PARTIES, TestChain, trade
 from tests.support.mirror import rows
 
