@@ -282,7 +282,7 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
     words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
     nets = [int(net) for net in batch.nets]
     funded.node.act(
-        "operator", SETTLEMENT, "cancelBatch", [1, batch.accounts, nets, words, "wrong day"]
+        "operator", SETTLEMENT, "cancelBatch", [1, (batch.accounts, nets, []), words, "wrong day"]
     )
     funded.mirror.run_until("head")
     assert (states(funded), statuses(funded)) == (["cancelled"], ["pending"] * 3)
@@ -301,7 +301,7 @@ def test_somebody_else_finalises(funded: Park) -> None:
     pass_time(funded)
     (batch,) = funded.rows(VppSettlementBatch)
     nets = [int(net) for net in batch.nets]
-    funded.node.act("spare", SETTLEMENT, "finalizeBatch", [1, batch.accounts, nets])
+    funded.node.act("spare", SETTLEMENT, "finalizeBatch", [1, (batch.accounts, nets, [])])
     assert finalize_due(funded.chain) == []  # no trouble, though the books do not know it yet
     assert funded.node.client.transaction_count(PARTIES["operator"]) == 1
     funded.mirror_final()
