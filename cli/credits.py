@@ -17,7 +17,10 @@ Status = Annotated[
     Literal["active", "retired", "cancelled"] | None,
     typer.Option("--status", help="Only those with this status."),
 ]
-Site = Annotated[str | None, typer.Option("--site", help="Only those of the site on chain.")]
+Site = Annotated[
+    str | None,
+    typer.Option("--project", "--site", help="Only those of the project with this code."),
+]
 Vintage = Annotated[
     int | None, typer.Option("--vintage", min=1970, max=9999, help="Only those of this year.")
 ]
@@ -27,6 +30,13 @@ CreditId = Annotated[
         metavar="ID", help="A batch SITE-VINTAGE-NUMBER, its serials, a row number, or a key."
     ),
 ]
+
+_LABELS = {
+    "site": "project",
+    "blockchain_tx": "issued in transaction",
+    "status_tx": "transaction of its status",
+}
+"""What a person reads instead of a field's name. On chain a project and its metered site share a code."""
 
 
 def register(root: typer.Typer) -> None:
@@ -54,21 +64,21 @@ def list_credits(
     run.output.result(
         found.document("credits"),
         Table(
-            ("credit", "tonnes", "status", "issued at", "transaction", "final"),
+            ("credit", "tonnes", "status", "issued at", "transaction of its status", "final"),
             [
                 (
                     item["credit_id"],
                     item["amount"],
                     item["status"],
                     item["issued_at"],
-                    item["blockchain_tx"],
+                    item["status_tx"],
                     "yes" if item["final"] else "not yet",
                 )
                 for item in found.items
             ],
             right=frozenset({"tonnes"}),
         ),
-        found.summary("credit", "credits"),
+        found.summary("credit"),
     )
 
 
@@ -87,7 +97,7 @@ def show_credit(run: Invocation, credit: CreditId) -> None:
         right=frozenset({"kg"}),
     )
     rows = [
-        (prefix + name.replace("_", " "), _plain(value))
+        (prefix + _LABELS.get(name, name.replace("_", " ")), _plain(value))
         for prefix, values in (("", found), ("batch ", batch), ("retirement ", retirement or {}))
         for name, value in values.items()
         if name not in ("batch", "retirement", "credits")

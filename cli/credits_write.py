@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cli.flow import Flow
     from ledger.holdings import Holding
 
+_DIGITS_MAX = 18
 Project = Annotated[str, typer.Option("--project", help="Code of the project.")]
 From = Annotated[
     datetime,
@@ -37,8 +38,19 @@ Credit = Annotated[
         metavar="ID", help="A batch SITE-VINTAGE-NUMBER, its serials, a row number, or a key."
     ),
 ]
+
+
+def _kilograms(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS_MAX or int(text) == 0:
+        raise typer.BadParameter(
+            f"{text!r} is no whole number of kilograms above zero; a credit is 1 kg, a tonne has 1000"
+        )
+    return int(text)
+
+
 Amount = Annotated[
-    int, typer.Option("--amount", metavar="KG", help="How much, in whole kilograms.")
+    int,
+    typer.Option("--amount", metavar="KG", parser=_kilograms, help="How much, in whole kilograms."),
 ]
 Holder = Annotated[
     str | None,
@@ -217,6 +229,7 @@ def _act(
     from cli.flow import open_flow
     from ledger.chain import intents
     from ledger.chain.events import CREDIT
+    from ledger.holdings import plan_once
 
     verb, what = asked.act.value, f"{asked.amount_kg} kg of {asked.credit}"
     with open_flow(run.settings) as flow:
@@ -233,7 +246,7 @@ def _act(
             shown = f"would {verb} {what}, held by {holding.holder}"
             run.output.result({**document, "dry_run": True}, shown)
             return
-        key = flow.db.run(lambda session: plan(session, flow, holding))
+        key = plan_once(flow.chain, lambda session: plan(session, flow, holding))
         if dry_run:
             shown = f"would do nothing: this was asked for before, under the key {asked.key}"
             run.output.result({**document, "dry_run": True, "key": key}, shown)

@@ -97,9 +97,15 @@ def _of(name: str, look: Callable[[], str], mend: str) -> Check:
     try:
         return Check(name, Verdict.OK, look())
     except DependencyDown as error:
-        return Check(name, Verdict.DOWN, error.message, mend)
+        return _bad(name, Verdict.DOWN, error, mend)
     except TruetonneError as error:
-        return Check(name, Verdict.FAILED, error.message, mend)
+        return _bad(name, Verdict.FAILED, error, mend)
+
+
+def _bad(name: str, verdict: Verdict, error: TruetonneError, mend: str) -> Check:
+    """Return the check of an error. What its message says to do is what is to be done: one hint, not two."""
+    found, hint, own = error.message.rpartition("; ")
+    return Check(name, verdict, found, own) if hint else Check(name, verdict, error.message, mend)
 
 
 def _home(settings: Settings) -> Check:
@@ -122,14 +128,14 @@ def _database(settings: Settings) -> Iterator[Check]:
 
     file = settings.database_url.removeprefix("sqlite:///")
     if file != settings.database_url and not Path(file).exists():
-        mend = "run `truetonne db upgrade`, or `./dev demo`"
+        mend = "run `truetonne db upgrade`"
         yield Check("database", Verdict.OK, f"{file} does not exist yet")
         yield Check("schema", Verdict.FAILED, "there is no database yet", mend)
         return
     try:
         database = Database(settings.database_url)
     except TruetonneError as error:
-        yield Check("database", Verdict.FAILED, error.message, "correct database_url")
+        yield _bad("database", Verdict.FAILED, error, "correct database_url")
         return
     try:
         answers = _of("database", lambda: _ping(database), "start it, or correct database_url")
@@ -173,8 +179,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
             "deployment", Verdict.OK, f"{settings.deployment}: {names} on {deployment.network}"
         )
     except TruetonneError as error:
-        mend = "run `./dev demo`" if settings.local_chain else "deploy, or set deployment"
-        yield Check("deployment", Verdict.FAILED, error.message, mend)
+        yield _bad("deployment", Verdict.FAILED, error, "correct the file, or set deployment")
     url = published_url(settings)
     if not url:
         asleep = "the local chain is not running; commands start it when they need it"

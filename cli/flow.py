@@ -79,8 +79,10 @@ class Flow:
                 intent = intents.get(session, key)
                 if intent.state is IntentState.FAILED:
                     raise Refused(
-                        f"{intent.function_name} failed on chain: {intent.error} (transaction {intent.tx_hash})",
-                        code="failed-on-chain",
+                        f"{intent.function_name} failed on chain: {intent.error} (transaction {intent.tx_hash})"
+                        if intent.tx_hash
+                        else f"{intent.function_name} was refused before it was sent: {intent.error}",
+                        code="failed-on-chain" if intent.tx_hash else "contract-refused",
                         details={"key": key, "transaction": intent.tx_hash},
                     )
                 if intent.state is not IntentState.CONFIRMED:

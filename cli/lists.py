@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from cli.output import counted
 from ledger.errors import BadInput
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ class Walked:
         more = {"more": self.next_cursor is not None, "next_cursor": self.next_cursor}
         return {name: self.items, **more, **self.about}
 
-    def summary(self, one: str, many: str) -> str:
+    def summary(self, one: str) -> str:
         """Say how many rows there are, and how to see the next ones."""
-        said = f"{len(self.items)} {one if len(self.items) == 1 else many}; {_as_of(self.about)}"
+        said = f"{counted(len(self.items), one)}; {_as_of(self.about)}"
         return said + (f"; there are more: --cursor {self.next_cursor}" if self.next_cursor else "")
 
 

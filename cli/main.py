@@ -31,6 +31,7 @@ COMMANDS = (
     "cli.mirror",
     "cli.chain",
     "cli.db",
+    "cli.bench",
     "cli.openapi",
 )
 INTERRUPTED = 130

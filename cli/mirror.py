@@ -12,7 +12,7 @@ import typer
 
 from cli.command import Invocation, command, command_group
 from cli.output import Table
-from ledger.errors import BadInput, BooksDiffer
+from ledger.errors import BadInput, BooksDiffer, DependencyDown
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def run_index(run: Invocation, until: Until = None) -> None:
     )
 
 
-def index_status(run: Invocation) -> None:
-    """Say how far the mirror has come, and how far it is behind the head where a node runs."""
+def index_status(run: Invocation) -> int:
+    """Say how far the mirror has come, and how far it is behind the head; exit 3 when the node is down."""
     from sqlalchemy import select
 
     from cli.books import open_books
@@ -140,12 +140,14 @@ def index_status(run: Invocation) -> None:
         cursor = session.scalars(
             select(ChainCursor).where(ChainCursor.network == settings.network)
         ).one_or_none()
+    head, down = None, None
     url = published_url(settings)
-    head = None
     if url:
         client = ChainClient(url)
         try:
             head = client.block_number()
+        except DependencyDown as error:
+            down = error
         finally:
             client.close()
     document = {
@@ -156,10 +158,16 @@ def index_status(run: Invocation) -> None:
         "updated_at": cursor.updated_at if cursor else None,
         "head": head,
         "behind": head - cursor.block_number if cursor and head is not None else None,
+        "node": "up" if head is not None else "down" if url else "asleep",
     }
     names = {"head": "head of the node", "behind": "blocks behind"}
     rows = [(names.get(name, name.replace("_", " ")), value) for name, value in document.items()]
-    run.output.result(document, Table(("what", "value"), rows))
+    asleep = "the local chain is not running; commands start it when they need it"
+    notes = [] if head is not None else [down.message if down is not None else asleep]
+    begun = [] if cursor else ["the mirror has not begun: `truetonne index run` begins it"]
+    shown = [row for row in rows if row[1] is not None]
+    run.output.result(document, Table(("what", "value"), shown), *begun, *notes)
+    return DependencyDown.exit_code if down is not None else 0
 
 
 def reconcile(run: Invocation) -> int:

@@ -1,7 +1,8 @@
 """What a command says: one JSON document, or text for a person; progress apart, on stderr.
 
 With ``--json`` stdout carries one document and nothing else. Progress and notes go to stderr,
-and only when that is a terminal, so that a pipe or a log file never sees them.
+and only when that is a terminal, so that a pipe or a log file never sees them; the steps of a work that
+takes long are lines there in any case, but for ``--json`` to a pipe.
 """
 
 from __future__ import annotations
@@ -79,10 +80,17 @@ class Output:
         if self._stderr.isatty():
             print(printable(text), file=self._stderr)
 
+    def step(self, text: str) -> None:
+        """Say which step of a long work begins, to a log file too; only ``--json`` keeps a pipe quiet."""
+        if self._stderr.isatty() or not self.as_json:
+            print(printable(text), file=self._stderr, flush=True)
+
     @contextmanager
-    def progress(self, label: str, unit: str = "") -> Iterator[Advance]:
-        """Show a progress bar on stderr while the block runs; nothing where it is no terminal."""
+    def progress(self, label: str, unit: str = "", *, step: bool = False) -> Iterator[Advance]:
+        """Show a progress bar on stderr while the block runs; where it is no terminal, a step's line or nothing."""
         if not self._stderr.isatty():
+            if step:
+                self.step(label)
             yield lambda done, total: None
             return
         from rich.progress import (
@@ -141,6 +149,11 @@ class Output:
             console.print(drawn)
         for line in captured.get().splitlines():
             print(line.rstrip(), file=self._stdout)
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: ``1 trade``, ``2 trades``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def printable(text: str) -> str:

@@ -117,10 +117,10 @@ def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
 def rejected(file: Path, document: dict[str, Any]) -> list[str]:
     """Return a line for each of the first rejected rows: file, line, column, and what to do."""
     errors = document["errors"]
-    lines = [
-        f"  {file}:{error['line']}: {error['column']}: {error['message']}"
-        for error in errors[:ERRORS_SHOWN]
-    ]
+    lines = []
+    for error in errors[:ERRORS_SHOWN]:
+        column = f", column {error['column']}" if error["column"] else ""
+        lines.append(f"  {file}: line {error['line']}{column}: {error['message']}")
     more = document["rejected"] - len(lines)
     return [*lines, f"  and {more} more; `--json` names them"] if more > 0 else lines
 

@@ -9,7 +9,7 @@ import typer
 
 from cli import escrow
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table
+from cli.output import Table, counted
 from ledger.errors import Refused
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = F
                 document = {"dry_run": True, **_pending(session)}
             markets = document["pending"]
             run.output.result(
-                document, *(f"would settle {n} trades of {name}" for name, n in markets.items())
+                document,
+                *(f"would settle {counted(n, 'trade')} of {name}" for name, n in markets.items()),
             )
             return 0
         document, rows = _settle(flow, no_wait)
@@ -223,7 +224,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
 def _left(document: dict[str, Any]) -> str:
     count = sum(document["pending"].values())
     return (
-        f"{count} pending trades are in no batch"
+        f"{counted(count, 'pending trade')} in no batch"
         if count
         else "no pending trade is without a batch"
     )
@@ -278,5 +279,7 @@ def _left_by(outlook: Outlook) -> str:
     if not outlook.batches:
         return "nothing is pending"
     failing = sum(1 for batch in outlook.batches if batch.missing)
-    said = f"{len(outlook.batches)} batches, {failing} of which would be refused"
+    said = (
+        f"{counted(len(outlook.batches), 'batch', 'batches')}, {failing} of which would be refused"
+    )
     return f"{said}; pay in, or take trades out with: truetonne trades cancel" if failing else said

@@ -104,7 +104,7 @@ def list_trades(
             ],
             right=frozenset({"trade", "kWh", "price", "total"}),
         ),
-        found.summary("trade", "trades"),
+        found.summary("trade"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.command import Invocation, command
+from cli.output import counted
 from cli.service import log_to_stderr, stop_on_signal
 from ledger.errors import DependencyDown, TruetonneError
 
@@ -68,7 +69,7 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
             db.close()
         with node_for(settings, node_port or None) as rpc_url:
             if settings.local_chain:
-                run.output.note("deploying the contracts, if they are not")
+                run.output.step("deploying the contracts, if they are not")
                 ensure_deployed(settings, rpc_url)
             with flow_on(settings, rpc_url) as flow:
                 mirror = _Mirror(flow, stop)
@@ -120,7 +121,9 @@ def run_jobs(run: Invocation) -> int:
         jobs = scheduler(run.settings, flow.chain)
         jobs.start()
         names = [str(job.trigger) for job in jobs.get_jobs()]
-        run.output.result({"jobs": names}, f"{len(names)} jobs run; Ctrl-C ends them.")
+        run.output.result(
+            {"jobs": names}, f"{counted(len(names), 'job')} running; Ctrl-C ends them."
+        )
         sys.stdout.flush()
         trouble = _stay(run, stop)
         jobs.shutdown(wait=True)

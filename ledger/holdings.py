@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ledger.chain import intents
@@ -14,13 +16,13 @@ from ledger.chain.access import Chain
 from ledger.chain.events import CREDIT, ZERO_HASH, RetirementDetails
 from ledger.chain.intents import NewIntent, new_key
 from ledger.chain.structs import retirement_tuple
+from ledger.countries import wrong_country
 from ledger.errors import BadInput, Refused
 from ledger.models import CarbonCredit, ChainIntent, CreditBatch, CreditHolding
 from ledger.models.blockchain import CreditStatus
 from ledger.naming import find_credit, rows_of
 from ledger.serials import Act, active_run, taken_serials
 
-_COUNTRY_LETTERS = 2
 _TEXT_BYTES_MAX = 1024
 """MAX_TEXT of the contract."""
 _KEY_TEXT_MAX = 200
@@ -173,6 +175,17 @@ def _batch_to_act_on(session: Session, text: str, amount_kg: int, act: Act) -> i
     )
 
 
+def plan_once(chain: Chain, work: Callable[[Session], str]) -> str:
+    """Plan an act in a unit of work of its own, and return its key.
+
+    Two that ask for the same key at the same time plan one act: the second finds the first one's.
+    """
+    try:
+        return chain.db.run(work)
+    except IntegrityError:
+        return chain.db.run(work)
+
+
 def plan_transfer(session: Session, chain: Chain, holding: Holding, to: str) -> str:
     """Plan a transfer to another account and return its key.
 
@@ -235,8 +248,9 @@ def details_of(
     if not beneficiary.strip() or not reason.strip():
         raise BadInput("a retirement names its beneficiary and its reason")
     code = country.strip().upper()
-    if code and not (len(code) == _COUNTRY_LETTERS and code.isascii() and code.isalpha()):
-        raise BadInput(f"country must be two letters (ISO 3166-1), found {country!r}")
+    wrong = wrong_country(code) if code else None
+    if wrong is not None:
+        raise BadInput(f"country: {wrong}")
     for name, text in (("beneficiary", beneficiary), ("reason", reason)):
         try:
             length = len(text.encode())

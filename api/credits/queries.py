@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from api.credits.schemas import (
 from api.finality import ChainView
 from api.pagination import page_of, paged
 from ledger.errors import NotFound
-from ledger.models.blockchain import CarbonCredit
+from ledger.models.blockchain import CarbonCredit, CreditStatus
 from ledger.models.mirror import (
     CreditBatch,
     CreditCancellation,
@@ -107,6 +107,7 @@ def _credits() -> Select[CarbonCredit, CreditSerial, CreditBatch, str]:
 def _items(session: Session, view: ChainView, rows: Iterable[Any]) -> list[Credit]:
     rows = list(rows)
     last_block = _last_blocks(session, {row.CreditBatch.batch_id: row.CreditBatch for row in rows})
+    ended_by = _ended_by(session, rows)
     return [
         Credit(
             id=row.CarbonCredit.id,
@@ -125,12 +126,42 @@ def _items(session: Session, view: ChainView, rows: Iterable[Any]) -> list[Credi
             key=row.CreditBatch.key,
             retirement_id=row.CreditSerial.retirement_id,
             blockchain_tx=row.CarbonCredit.blockchain_tx,
+            status_tx=ended_by.get(row.CarbonCredit.credit_id, row.CarbonCredit.blockchain_tx),
             issued_at=row.CarbonCredit.issued_at,
             expires_at=row.CarbonCredit.expires_at,
             final=view.is_final(last_block[row.CreditBatch.batch_id]),
         )
         for row in rows
     ]
+
+
+def _ended_by(session: Session, rows: Sequence[Any]) -> dict[str, str]:
+    """Return the transactions that retired or cancelled credits, by the credit's id."""
+    numbers = [row.CreditSerial.retirement_id for row in rows if row.CreditSerial.retirement_id]
+    query = select(CreditRetirement.retirement_id, CreditRetirement.tx_hash)
+    retired = {
+        number: tx_hash
+        for number, tx_hash in session.execute(
+            query.where(CreditRetirement.retirement_id.in_(numbers))
+        )
+    }
+    wanted = {
+        row.CreditBatch.batch_id
+        for row in rows
+        if row.CarbonCredit.status is CreditStatus.CANCELLED
+    }
+    cancellations = select(CreditCancellation).where(CreditCancellation.batch_id.in_(wanted))
+    cancelled = {
+        (item.batch_id, item.first_serial): item.tx_hash for item in session.scalars(cancellations)
+    }
+    found = {}
+    for row in rows:
+        serial = row.CreditSerial
+        place = serial.batch_id, serial.first_serial
+        tx_hash = retired.get(serial.retirement_id) or cancelled.get(place)
+        if tx_hash is not None:
+            found[serial.credit_id] = tx_hash
+    return found
 
 
 def _last_blocks(session: Session, batches: dict[int, CreditBatch]) -> dict[int, int]:

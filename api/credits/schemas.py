@@ -33,7 +33,7 @@ class Credit(Document):
     unit: str = Field(description="Unit of `amount`: tCO2e.")
     status: CreditStatus = Field(description="What became of it.")
     issuer: str = Field(description="Address of the issuer.")
-    site: str | None = Field(description="Code of the site on chain.")
+    site: str | None = Field(description="Code of the site on chain, which is its project's.")
     vintage: int = Field(description="Year of the reductions.")
     batch_id: IntegerText = Field(description="ERC-1155 id of the batch.")
     batch_status: BatchStatus = Field(description="Status of the whole batch on chain.")
@@ -42,6 +42,9 @@ class Credit(Document):
     key: str = Field(description="Key of the issuance, in books and on chain.")
     retirement_id: IntegerText | None = Field(description="Retirement that it belongs to, if any.")
     blockchain_tx: str | None = Field(description="Transaction that issued it.")
+    status_tx: str | None = Field(
+        description="Transaction that gave it its status: it issued, retired or cancelled it."
+    )
     issued_at: Time = Field(description="Time of the block that issued it.")
     expires_at: Time | None = Field(description="When it ends; null: never.")
     final: bool = Field(

@@ -44,7 +44,7 @@ from ledger.units import currency_of_cents
 
 def trade(run: Invocation, flow: Flow, story: Story) -> None:
     """Sell the hourly generation of a month, and settle it."""
-    run.output.note("selling the hourly generation of a month, and settling it")
+    run.output.step("selling the hourly generation of a month, and settling it")
     path = flow.settings.home / "demo" / "trades.csv"
     with flow.db.read() as session:
         write_trades(session, LA_HAUTE_BORNE, path)
@@ -108,7 +108,7 @@ def _settled(flow: Flow) -> dict[str, Any]:
 
 def retire(run: Invocation, flow: Flow, story: Story) -> None:
     """Transfer a part of the first batch, and retire a part of that on behalf of somebody."""
-    run.output.note("transferring credits, and retiring a part on behalf of somebody")
+    run.output.step("transferring credits, and retiring a part on behalf of somebody")
     batch = story.credits[0]["serials"].rsplit("-", 2)[0]
     buyer = anvil_address(ANVIL_ROLES["buyer"])
     if _retirement(flow) is None:

@@ -60,7 +60,7 @@ def run_demo(run: Invocation, fresh: bool) -> Story:
     _prepare(settings, fresh)
     with node_for(settings) as rpc_url:
         begun = time.monotonic()
-        run.output.note("deploying the contracts")
+        run.output.step("deploying the contracts")
         ensure_deployed(settings, rpc_url)
         story.lap("deploy", begun)
         with flow_on(settings, rpc_url) as flow:
@@ -136,7 +136,9 @@ def _import(run: Invocation, flow: Flow, story: Story) -> None:
                 resolve_account=lambda text: resolve_account(text, LOCAL_CHAIN_ID),
             )
         )
-        with run.output.progress(f"importing {plant.meter_file.name}", "rows") as advance:
+        with run.output.progress(
+            f"importing {plant.meter_file.name}", "rows", step=True
+        ) as advance:
             begun = time.monotonic()
             report = import_file(
                 flow.db, plant.site, plant.source, plant.meter_file, progress=advance
@@ -181,7 +183,7 @@ def _excluded(flow: Flow, plant: Plant) -> list[dict[str, Any]]:
 
 
 def _register(run: Invocation, flow: Flow, story: Story) -> None:
-    run.output.note("registering the projects on chain")
+    run.output.step("registering the projects on chain")
     for plant in PLANTS:
         for send in (registration.register_project, registration.register_site):
             key = send(flow.chain, plant.project)
@@ -193,7 +195,7 @@ def _register(run: Invocation, flow: Flow, story: Story) -> None:
 def _issue(run: Invocation, flow: Flow, story: Story) -> None:
     for plant in PLANTS:
         keys = []
-        with run.output.progress(f"issuing {plant.project}", "periods") as advance:
+        with run.output.progress(f"issuing {plant.project}", "periods", step=True) as advance:
             for number, period in enumerate(plant.periods, start=1):
                 if not _issued(flow, plant, period):
                     planned = issuance.plan_issuance(flow.chain, plant.project, *period)
@@ -253,7 +255,7 @@ def _credits(flow: Flow, plant: Plant) -> list[dict[str, Any]]:
 
 
 def _reconcile(run: Invocation, flow: Flow, story: Story) -> None:
-    run.output.note("comparing the books with the chain")
+    run.output.step("comparing the books with the chain")
     flow.mirror_final()
     report = reconcile(flow.db, flow.chain.client, flow.chain.deployment)
     story.reconciliation = report.as_json()

@@ -224,3 +224,8 @@ def _unlock(file: Path, password: str) -> LocalSigner:
             f"keystore: {file} cannot be unlocked ({type(error).__name__}: {error}); correct the password, "
             "or take the file out of the folder"
         ) from error
+
+
+def new_signer() -> LocalSigner:
+    """Return the signer of a new random key, which is kept nowhere: for measurements."""
+    return LocalSigner(Account.create())

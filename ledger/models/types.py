@@ -249,7 +249,8 @@ class Hex(TypeDecorator[str]):
         lower = value.lower() if isinstance(value, str) else ""
         if not self._form.fullmatch(lower):
             raise ValueRefused(
-                f"{value!r} is not {self.prefix}{2 * self.octets} hexadecimal digits"
+                f"{value!r} is not {2 * self.octets} hexadecimal digits"
+                + (f" after {self.prefix}" if self.prefix else "")
             )
         return lower
 

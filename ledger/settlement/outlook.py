@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -13,6 +14,9 @@ from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement.batches import PlannedBatch, plan_batches
 from ledger.settlement.money import Missing, balances, currency_symbol, participants
+
+_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,12 @@ def market_to_retry(chain: Chain, name: str) -> str:
         If it did not fail, or somebody still cannot pay.
     """
     with chain.db.read() as session:
-        query = select(VppSettlementBatch)
-        if name.isascii() and name.isdigit() and len(name) <= 18:
-            query = query.where(VppSettlementBatch.id == int(name))
-        else:
-            query = query.where(VppSettlementBatch.batch_key == name.lower())
-        batch = session.scalars(query).first()
+        batch = None
+        if _KEY.fullmatch(name):
+            query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == name.lower())
+            batch = session.scalars(query).first()
+        elif _NUMBER.fullmatch(name):
+            batch = session.get(VppSettlementBatch, int(name))
         if batch is None:
             raise NotFound(
                 f"there is no settlement batch {name[:80]!r}; `truetonne settle status` has all of them"

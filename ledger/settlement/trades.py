@@ -171,7 +171,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int]]:
         yield from _rows_of(path, reader)
     except csv.Error as error:
         raise BadInput(
-            f"{path}, line {reader.line_num}: not a CSV file ({error})",
+            f"{path}: line {reader.line_num}: not a CSV file ({error})",
             details={"line": reader.line_num},
         ) from error
 
@@ -186,13 +186,13 @@ def _rows_of(path: Path, reader: _Reader) -> Iterator[tuple[int, dict[str, str],
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise BadInput(
-            f"{path}, line 1: column {missing[0]!r} is missing; the file has {', '.join(header)}",
+            f"{path}: line 1: column {missing[0]!r} is missing; the file has {', '.join(header)}",
             details={"line": 1, "column": missing[0]},
         )
     twice = [name for name in COLUMNS if header.count(name) > 1]
     if twice:
         raise BadInput(
-            f"{path}, line 1: column {twice[0]!r} is there twice",
+            f"{path}: line 1: column {twice[0]!r} is there twice",
             details={"line": 1, "column": twice[0]},
         )
     for cells in reader:

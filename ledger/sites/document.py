@@ -20,6 +20,12 @@ _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_-]+)\s*\]\]?\s*(#.*)?$")
 _DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 
 
+def _located(error: tomllib.TOMLDecodeError) -> str:
+    """Return what is wrong with a text that is not TOML, its place first as in every other message."""
+    what, found, place = str(error).removesuffix(")").rpartition(" (at ")
+    return f"{place}: not valid TOML: {what}" if found else f"not valid TOML: {error}"
+
+
 class Table:
     """One table of a site file, whose keys are taken one by one.
 
@@ -197,7 +203,7 @@ class Document:
         try:
             self._values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise BadInput(f"{name}: not valid TOML: {error}", code="bad-site-file") from error
+            raise BadInput(f"{name}: {_located(error)}", code="bad-site-file") from error
         for key, value in self._values.items():
             if key not in tables:
                 near = get_close_matches(key, tables, n=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+from ledger.countries import wrong_country
 from ledger.errors import BadInput
 from ledger.readings.numbers import UNITS
 from ledger.readings.sources import INTERVALS, unit_scale
@@ -84,8 +85,9 @@ def _site(table: Table) -> SiteSpec:
     except BadInput as error:
         raise table.wrong("time_zone", error.message) from error
     country = table.text("country", 2)
-    if not re.fullmatch(r"[A-Z]{2}", country):
-        raise table.wrong("country", f"country must be two capital letters, found {country!r}")
+    wrong = wrong_country(country)
+    if wrong is not None:
+        raise table.wrong("country", wrong)
     return SiteSpec(
         code=table.code("code"),
         name=table.text("name", 200),

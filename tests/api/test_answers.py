@@ -30,6 +30,7 @@ def test_a_credit_is_shown_whole(client: TestClient) -> None:
         "key": key_of(1),
         "retirement_id": "1",
         "blockchain_tx": h66(0x77, 1),
+        "status_tx": h66(0x77, 95),
         "issued_at": "2024-01-01T00:00:01Z",
         "expires_at": None,
         "final": False,  # its retirement stands in block 95, and 90 is final
@@ -147,6 +148,17 @@ def test_a_row_is_final_when_all_of_its_batch_is(client: TestClient) -> None:
     assert client.get("/v1/credits/park-a-2015-91-1-1091").json()["final"] is False
     # Parted in block 50, long final.
     assert client.get("/v1/credits/park-a-2015-3-291-1003").json()["final"] is True
+
+
+def test_a_status_has_its_transaction(client: TestClient) -> None:
+    def transactions(name: str) -> tuple[str, str]:
+        found = client.get(f"/v1/credits/{name}").json()
+        return found["blockchain_tx"], found["status_tx"]
+
+    issued = h66(0x77, 1)
+    assert transactions("park-a-2015-1-1-400") == (issued, h66(0x77, 95))
+    assert transactions("park-a-2015-1-401-901") == (issued, issued)
+    assert transactions("park-a-2015-1-902-1001") == (issued, h66(0x77, 40))
 
 
 def test_numbers_stay_exact(client: TestClient) -> None:

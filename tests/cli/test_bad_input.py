@@ -80,7 +80,10 @@ def test_a_text_where_a_number_belongs_is_named_and_the_good_rows_are_kept(park:
     again = park(*IMPORT, file)
     assert again.code == 1
     assert "3 read, 0 new, 2 unchanged, 0 conflicts, 1 rejected" in again.out
-    assert f"{file}:4: power: 'idle' is not a number" in again.out
+    assert f"{file}: line 4, column power: 'idle' is not a number" in again.out
+    # Where no column can be named, none is.
+    wide = park(*IMPORT, park.write("wide.csv", READINGS + "2014-01-01T00:20:00+01:00,1,2\n"))
+    assert f"{park.folder / 'wide.csv'}: line 4: 3 cells where the header has 2" in wide.out
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(park: Program) -> None:
@@ -138,7 +141,7 @@ def test_a_site_or_a_source_that_is_not_there(
         ("[[vpp]]", "[[wpp]]", "wpp"),
         ('value = "0.4329"', "value = 0.4329", 'value must stand in quotes, as "0.4329"'),
         ('time_zone = "Europe/Paris"', 'time_zone = "Europe/Pariss"', "Europe/Pariss"),
-        ('[site]\ncode = "lab"', "[site\ncode = 1", "line 1"),
+        ('[site]\ncode = "lab"', "[site\ncode = 1", "line 1, column 6: not valid TOML"),
         ("0x1111111111111111111111111111111111111111", "0x11", "'0x11' is not an account"),
         ("0x1111111111111111111111111111111111111111", "anvil:11", "'anvil:11': Anvil's"),
     ],
@@ -197,7 +200,7 @@ def test_a_trade_that_is_wrong_is_named_by_line_and_column(
     ("content", "said"),
     [
         ("", "trades.csv: empty"),
-        (TRADES.replace(",price", ""), "line 1: column 'price' is missing"),
+        (TRADES.replace(",price", ""), "trades.csv: line 1: column 'price' is missing"),
         (b"\xff" + TRADES.encode(), "not UTF-8"),
     ],
 )
@@ -265,7 +268,7 @@ def test_a_database_without_tables(truetonne: Program) -> None:
     ("words", "content", "said"),
     [
         (("site", "apply"), None, "file: cannot be read (No such file or directory); name"),
-        (("site", "apply"), "[site]\ncode = 'x' 'y'\n", "line 2, column 12"),
+        (("site", "apply"), "[site]\ncode = 'x' 'y'\n", "file: line 2, column 12: not valid TOML"),
         (("site", "apply"), SITE.replace("rated_kw", "rated_kv"), "line 27, [device]: unknown key"),
         (IMPORT, None, "file: cannot be read (No such file or directory); name"),
         (IMPORT, "", "the file is empty"),
@@ -439,7 +442,37 @@ def test_the_doctor_exits_3_when_something_is_down(park: Program) -> None:
     assert node.code == 3
     database = park("doctor", database_url="mysql+pymysql://me:x@127.0.0.1:1/books")
     assert database.code == 3
-    assert "start it, or correct database_url" in database.out
+    assert "start the server or correct TRUETONNE_DATABASE_URL" in database.out
+
+
+def test_the_doctor_gives_one_hint(truetonne: Program, park: Program) -> None:
+    found = {item["name"]: item for item in park("doctor", "--json").json()["checks"]}
+    deployment = found["deployment"]
+    assert deployment["found"].endswith("deployment.json: no deployment file")
+    assert deployment["mend"].startswith("run `truetonne up`")
+    assert "demo" not in deployment["mend"]
+
+
+def test_a_mirror_without_its_node(park: Program) -> None:
+    asleep = park("index", "status")
+    assert asleep.code == 0
+    assert "the mirror has not begun" in asleep.out
+    assert "the local chain is not running; commands start it when they need it" in asleep.out
+    assert "head of the node" not in asleep.out  # no row without a value
+    with sqlite3.connect(park.folder / ".truetonne" / "truetonne.db") as link:
+        link.execute(
+            "INSERT INTO chain_cursor (network, chain_id, genesis_hash, block_number, block_hash, "
+            "final_number, updated_at) VALUES ('private', 1, ?, 7, ?, 5, '2026-01-01 00:00:00')",
+            ("0x" + "1" * 64, "0x" + "2" * 64),
+        )
+    down = {"rpc_url": "http://127.0.0.1:1", "network": "private"}
+    ended = park("index", "status", **down)
+    assert ended.code == 3
+    assert "no node answers at http://127.0.0.1:1" in ended.out
+    told = park("index", "status", "--json", **down)
+    assert told.code == 3
+    document = told.json()
+    assert (document["node"], document["block"], document["head"]) == ("down", 7, None)
 
 
 def test_the_doctor_is_content_with_an_open_chain(park: Program) -> None:

@@ -118,7 +118,20 @@ def test_credits_are_listed_shown_and_retired(issued: Program) -> None:
         ("lab-wind-2014-1-1-300", "retired"),
         ("lab-wind-2014-1-301-1299", "active"),
     ]
-    assert len(good(issued("credits", "list", "--limit", "1", "--json")).json()["credits"]) == 1
+    assert rows[0]["status_tx"] == done["transaction"] != rows[0]["blockchain_tx"]
+    assert rows[1]["status_tx"] == rows[1]["blockchain_tx"]
+    first = good(issued("credits", "list", "--limit", "1"))
+    assert done["transaction"] in first.out
+    told = first.out.splitlines()[-1]
+    assert told.startswith("1 credit; as of block ")
+    cursor = told.rpartition("there are more: --cursor ")[2]
+    rest = good(issued("credits", "list", "--cursor", cursor, "--json")).json()
+    assert [row["credit_id"] for row in rest["credits"]] == ["lab-wind-2014-1-301-1299"]
+    other = issued("credits", "list", "--cursor", cursor, "--status", "active")
+    assert other.code == 2
+    assert "was made for other filters" in other.one_line()
+    mine = good(issued("credits", "list", "--project", "lab-wind", "--json")).json()["credits"]
+    assert mine == rows
     one = good(issued("credits", "list", "--status", "retired", "--json")).json()["credits"]
     assert [row["amount_kg"] for row in one] == ["300"]
     shown = good(issued("credits", "show", "lab-wind-2014-1-1-300", "--json")).json()

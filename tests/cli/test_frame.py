@@ -69,6 +69,13 @@ def test_wrong_usage_is_one_line_and_exit_2(truetonne: Program, words: list[str]
     assert truetonne.files() == set()
 
 
+@pytest.mark.parametrize("amount", ["1.5", "0", "-1", "1e3", "1_000", "½", "9" * 30])
+def test_an_amount_is_whole_kilograms(truetonne: Program, amount: str) -> None:
+    ended = truetonne("credits", "cancel", "x", f"--amount={amount}", "--reason", "r")
+    assert ended.code == 2
+    assert f"{amount!r} is no whole number of kilograms above zero" in ended.one_line()
+
+
 def test_help_and_version(truetonne: Program) -> None:
     assert truetonne("--version").out == "truetonne 0.1.0\n"
     assert truetonne("--version", "--json").json() == {"version": "0.1.0"}

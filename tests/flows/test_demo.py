@@ -175,6 +175,17 @@ def test_fresh_does_not_drop_books_that_hold_more(home: Path, first: dict[str, A
     assert "not-the-demo" in ended.stderr
 
 
+def test_a_log_file_sees_the_steps(home: Path, first: dict[str, Any]) -> None:
+    ended = truetonne(home, "demo")
+    assert ended.returncode == 0
+    assert [line.split()[0] for line in ended.stderr.splitlines()] == [
+        *("deploying", "importing", "importing", "registering", "issuing", "issuing"),
+        *("selling", "transferring", "comparing"),
+    ]
+    quiet = truetonne(home, "demo", "--json")
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+
+
 def test_books_that_were_moved_find_their_chain_again(
     home: Path, first: dict[str, Any], tmp_path: Path
 ) -> None:

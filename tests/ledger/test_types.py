@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, select, text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import StatementError
 
 from ledger.db import Database
@@ -401,3 +402,9 @@ def test_types_repeat_themselves_for_the_statement_cache() -> None:
     assert Varchar(10)._static_cache_key != Varchar(11)._static_cache_key
     assert Hash._static_cache_key != Address._static_cache_key
     assert UtcDateTime()._static_cache_key == UtcDateTime()._static_cache_key
+
+
+def test_a_hash_that_is_none_is_said_plainly() -> None:
+    with pytest.raises(ValueRefused) as caught:
+        Hash.process_bind_param("0x0123", sqlite.dialect())
+    assert str(caught.value) == "'0x0123' is not 64 hexadecimal digits after 0x"
