@@ -13,7 +13,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 
 import {SettlementTerms} from "./SettlementTerms.sol";
-import {ICreditStatus} from "./interfaces/ICreditStatus.sol";
+import {ICreditOversight} from "./interfaces/ICreditOversight.sol";
 import {ISettlementEscrow} from "./interfaces/ISettlementEscrow.sol";
 import {AssetBook} from "./libraries/AssetBook.sol";
 
@@ -174,7 +174,7 @@ abstract contract SettlementEscrow is SettlementTerms, ReentrancyGuardTransient,
 
     /// @dev Energy is not transferred, so it always may; credits may while their contract says so.
     function _isTransferable(uint256 asset) internal view returns (bool) {
-        return asset == CASH || ICreditStatus(address(CREDITS)).isTransferable(asset);
+        return asset == CASH || ICreditOversight(address(CREDITS)).isTransferable(asset);
     }
 
     // ------------------------------------------------------------------ books

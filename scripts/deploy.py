@@ -17,6 +17,12 @@ the rest; an account is an address:
 - ``TRUETONNE_DEPLOY_CURRENCY``: the ERC-20 of settlement; on chain 31337 a test currency.
 - ``TRUETONNE_DEPLOY_WINDOW``: seconds before a settlement may be finalized (1 local, 3600 else).
 - ``TRUETONNE_DEPLOY_ADMIN_DELAY``: seconds that a change of admin waits (0 local, 172800 else).
+- ``TRUETONNE_DEPLOY_DISPUTE_TIMEOUT`` in seconds (3600 local, 259200 else), ``_DISPUTE_BOND`` in
+  cents (0 local, 10000 else): of a disputed settlement.
+- ``TRUETONNE_DEPLOY_NOTIONAL_CAP`` in cents (10^12 local, 10^8 else), ``_CREDIT_CAP`` in kilograms
+  (10^12 local, 10^7 else): the most that the operator settles in one call.
+- ``TRUETONNE_DEPLOY_COLLECTOR``, ``_ARBITER``: who gets fees, who rejects disputes; the admin, if
+  not given. ``_MEMBER``: who sends what all parties have signed; the operator, if not given.
 - ``TRUETONNE_DEPLOY_CLASS``, ``_METHODOLOGY``, ``_CLASS_CAP_KG``: the class that is registered.
 - ``TRUETONNE_DEPLOY_BUFFER_BPS``: the share of every issuance of the class that goes to the
   buffer, in hundredths of a percent (0; at most 5000).
@@ -42,6 +48,8 @@ from scripts.export_abi import slim
 from scripts.linking import LIBRARIES, linked_build
 
 ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
+OTHERS = ("reverser", "arbiter", "member", "collector")
+"""Accounts that need not be given."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,10 @@ class Plan:
     currency: str | None
     """The ERC-20 of settlement; None deploys the test currency."""
     window_s: int
+    dispute_timeout_s: int
+    dispute_bond_cents: int
+    notional_cap_cents: int
+    credit_cap_kg: int
     admin_delay_s: int
     class_code: str
     methodology: str
@@ -90,7 +102,7 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
         for name, text in environ.items()
         if name.startswith("TRUETONNE_DEPLOY_") and text
     }
-    for name in set(given) & {*ROLES, "reverser", "currency"}:
+    for name in set(given) & {*ROLES, *OTHERS, "currency"}:
         if not is_address(given[name]):
             raise BadInput(f"TRUETONNE_DEPLOY_{name.upper()} is not an address: {given[name]!r}")
     if not local and "currency" not in given:
@@ -101,6 +113,10 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
         keys={each.address.lower(): each for each in keys},
         currency=to_checksum_address(given["currency"]) if "currency" in given else None,
         window_s=_number(given, "window", 1 if local else 3600),
+        dispute_timeout_s=_number(given, "dispute_timeout", 3600 if local else 259_200),
+        dispute_bond_cents=_number(given, "dispute_bond", 0 if local else 10_000),
+        notional_cap_cents=_number(given, "notional_cap", 10**12 if local else 10**8),
+        credit_cap_kg=_number(given, "credit_cap", 10**12 if local else 10**7),
         admin_delay_s=_number(given, "admin_delay", 0 if local else 172_800),
         class_code=given.get("class", "internal-CCER-01-002-V01"),
         methodology=given.get("methodology", "CCER-01-002/V01"),
@@ -118,8 +134,11 @@ def _holders(given: Mapping[str, str], local: bool, keys: list[str]) -> dict[str
         if admin is None:
             raise BadInput("set TRUETONNE_DEPLOY_ADMIN to the account of the keystore that deploys")
         defaults = dict.fromkeys(("admin", "registrar", "operator", "pauser"), admin)
-    known = (*ROLES, "reverser")
+    known = (*ROLES, *OTHERS)
     holders = {**defaults, **{role: given[role] for role in known if role in given}}
+    holders.setdefault("arbiter", holders["admin"])
+    holders.setdefault("collector", holders["admin"])
+    holders.setdefault("member", holders["operator"])
     missing = [f"TRUETONNE_DEPLOY_{role.upper()}" for role in ROLES if role not in holders]
     if missing:
         raise BadInput(f"set {', '.join(missing)}: issuer, verifier and owner are three parties")
@@ -162,8 +181,7 @@ class Deployer:
             self.contract(library, [])
         credit = self.contract("CarbonCredit", [admin, plan.admin_delay_s])
         currency = plan.currency or self.contract("TestCurrency", []).address
-        arguments = [admin, plan.admin_delay_s, currency, plan.window_s]
-        settlement = self.contract("VppSettlement", arguments)
+        settlement = self.contract("VppSettlement", self.settlement_terms(currency, credit.address))
 
         self.grant(credit, credit.REGISTRAR_ROLE(), "registrar")
         class_id = self.register_class(credit)
@@ -175,6 +193,8 @@ class Deployer:
             self.grant(credit, credit.REVERSER_ROLE(), "reverser")
         self.grant(settlement, settlement.OPERATOR_ROLE(), "operator")
         self.grant(settlement, settlement.PAUSER_ROLE(), "pauser")
+        self.grant(settlement, settlement.ARBITER_ROLE(), "arbiter")
+        self.grant(settlement, settlement.MEMBER_ROLE(), "member")
 
         return {
             "network": plan.network,
@@ -185,6 +205,22 @@ class Deployer:
             "accounts": {role: holder.lower() for role, holder in plan.holders.items()},
             "class": {"id": class_id, "code": plan.class_code},
         }
+
+    def settlement_terms(self, currency: str, credits_: str) -> list[Any]:
+        """Return the arguments of the settlement's constructor."""
+        plan = self.plan
+        return [
+            plan.holders["admin"],
+            plan.admin_delay_s,
+            currency,
+            credits_,
+            plan.window_s,
+            plan.dispute_timeout_s,
+            plan.dispute_bond_cents,
+            plan.notional_cap_cents,
+            plan.credit_cap_kg,
+            plan.holders["collector"],
+        ]
 
     def contract(self, name: str, arguments: list[Any]) -> Any:
         """Deploy a contract, or find it where this code and these arguments put it."""

@@ -33,8 +33,8 @@ library Cosignature {
         view
         returns (bool)
     {
-        (address signer, ECDSA.RecoverError error,) = ECDSA.tryRecoverCalldata(digest, signature);
-        if (error == ECDSA.RecoverError.NoError && signer == account) return true;
+        (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecoverCalldata(digest, signature);
+        if (fault == ECDSA.RecoverError.NoError && signer == account) return true;
         return SignatureChecker.isValidERC1271SignatureNowCalldata(account, digest, signature);
     }
 

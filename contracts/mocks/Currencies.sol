@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 
 /// @title An honest currency of any number of decimals
 contract PlainCurrency is ERC20("Plain", "PLN") {
@@ -15,7 +16,7 @@ contract PlainCurrency is ERC20("Plain", "PLN") {
         _mint(to, amount);
     }
 
-    function decimals() public view override returns (uint8) {
+    function decimals() public view virtual override returns (uint8) {
         return DECIMALS;
     }
 }
@@ -98,5 +99,19 @@ contract ReenteringCurrency is PlainCurrency(2) {
         assembly ("memory-safe") {
             revert(add(answer, 0x20), mload(answer))
         }
+    }
+}
+
+/// @title A currency whose holders approve by signature
+contract PermitCurrency is PlainCurrency(2), ERC20Permit("Plain") {
+    function decimals() public view override(ERC20, PlainCurrency) returns (uint8) {
+        return super.decimals();
+    }
+}
+
+/// @title A currency that answers each permit with a panic
+contract PanickingCurrency is PlainCurrency(2) {
+    function permit(address, address, uint256, uint256, uint8, bytes32, bytes32) external pure {
+        assert(false);
     }
 }

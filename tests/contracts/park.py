@@ -23,11 +23,17 @@ MNEMONIC = "test test test test test test test test test test test junk"
 ZERO = "0x" + "00" * 20
 CAP_KG = 10**12
 WINDOW_S = 600
+TIMEOUT_S = 3600
+BOND = 250  # cents
+NOTIONAL_CAP = 10**18  # cents
+CREDIT_CAP = 10**12  # kilograms
+CASH = 0
+ASSET = 1 << 32 | 1  # a batch of credits, as CarbonCredit numbers them
 YEAR_2024_S = 1_704_063_600  # 2024-01-01 in Europe/Paris
 MONTH_S = 30 * 86_400
 METHODOLOGY_HASH = keccak(text="CCER-01-002/V01")
 NONE, ACTIVE, SUSPENDED = 0, 1, 2  # ICarbonCredit.Status
-PROPOSED, FINALIZED, CANCELLED = 1, 2, 3  # IVppSettlement.BatchStatus
+PROPOSED, FINALIZED, CANCELLED, DISPUTED = 1, 2, 3, 4  # IVppSettlement.BatchStatus
 
 CLAIM_FIELDS = {
     "key": "bytes32",
@@ -91,19 +97,38 @@ class Park:
         return credit
 
     def deploy_settlement(self) -> Any:
-        """Deploy VppSettlement in the test currency of two decimals."""
+        """Deploy VppSettlement in the test currency of two decimals, with credits that anyone mints."""
         self.currency = self.project.TestCurrency.deploy({"from": self.admin})
+        self.credits = self.project.PlainCredits.deploy({"from": self.admin})
         self.settlement = self.settlement_in(self.currency)
         return self.settlement
 
-    def settlement_in(self, currency: Any, window_s: int = WINDOW_S) -> Any:
-        """Deploy VppSettlement in a currency, with its roles."""
-        settlement = self.project.VppSettlement.deploy(
-            self.admin, 0, currency, window_s, {"from": self.admin}
-        )
+    def settlement_in(self, currency: Any, **changes: Any) -> Any:
+        """Deploy VppSettlement in a currency, with its roles; the issuer collects fees."""
+        given = self.settlement_arguments(currency, **changes)
+        settlement = self.project.VppSettlement.deploy(*given, {"from": self.admin})
         self.grant(settlement, settlement.OPERATOR_ROLE(), self.operator)
         self.grant(settlement, settlement.PAUSER_ROLE(), self.pauser)
+        self.grant(settlement, settlement.ARBITER_ROLE(), self.verifier)
+        self.grant(settlement, settlement.MEMBER_ROLE(), self.registrar)
         return settlement
+
+    def settlement_arguments(self, currency: Any, **changes: Any) -> list[Any]:
+        """Return the constructor's arguments, with changes."""
+        plain = {
+            "admin": self.admin,
+            "adminDelay": 0,
+            "currency": currency,
+            "credits": getattr(self, "credits", self.stranger),
+            "window": WINDOW_S,
+            "disputeTimeout": TIMEOUT_S,
+            "disputeBond": BOND,
+            "notionalCap": NOTIONAL_CAP,
+            "creditCap": CREDIT_CAP,
+            "feeCollector": self.issuer,
+        }
+        assert set(changes) <= set(plain)
+        return list({**plain, **changes}.values())
 
     def grant(self, contract: Any, role: Any, account: Any) -> None:
         """Let the admin grant a role."""
@@ -176,29 +201,96 @@ class Park:
         self.currency.approve(settlement, cents, {"from": account})
         return settlement.deposit(account, cents, {"from": account})
 
+    def deposit_credits(self, account: Any, kilograms: int, asset: int = ASSET) -> Any:
+        """Mint credits to an account and let it send them to escrow; return the transaction."""
+        self.credits.mint(account, asset, kilograms, {"from": account})
+        return self.credits.safeTransferFrom(
+            account, self.settlement, asset, kilograms, b"", {"from": account}
+        )
+
     def propose(self, batch: "Batch", key: bytes | None = None) -> int:
         """Propose a batch; return its id."""
-        arguments = (key or self.new_key(), batch.accounts, batch.words)
+        arguments = (key or self.new_key(), batch.asset, batch.accounts, batch.words)
         return int(self.settlement.proposeBatch(*arguments, {"from": self.operator}).return_value)
 
     def finalize(self, batch_id: int, batch: "Batch") -> Any:
         """Let anyone finalize a batch; return the transaction."""
-        arguments = (batch_id, batch.accounts, batch.nets)
-        return self.settlement.finalizeBatch(*arguments, {"from": self.stranger})
+        return self.settlement.finalizeBatch(batch_id, batch.outcome, {"from": self.stranger})
 
-    def cancel_batch(self, batch_id: int, batch: "Batch", reason: str = "") -> Any:
-        """Let the operator cancel a batch; return the transaction."""
-        arguments = (batch_id, batch.accounts, batch.nets, batch.words, reason)
-        return self.settlement.cancelBatch(*arguments, {"from": self.operator})
+    def cancel_batch(self, batch_id: int, batch: "Batch", reason: str = "", by: Any = None) -> Any:
+        """Let the operator, or another, cancel a batch; return the transaction."""
+        arguments = (batch_id, batch.outcome, batch.words, reason)
+        return self.settlement.cancelBatch(*arguments, {"from": by or self.operator})
+
+    def settle_one(self, trade: "TradeOf", asset: int = CASH) -> Any:
+        """Let the operator settle one trade; return the transaction."""
+        return self.settlement.settleOne(asset, trade.values, {"from": self.operator})
+
+    def dispute(self, batch_id: int, batch: "Batch", position: int, by: Any) -> Any:
+        """Let a party dispute a trade of a batch; return the transaction."""
+        leaves = batch.leaves(bytes(self.settlement.keyOf(batch_id)))
+        arguments = (batch_id, batch.trades[position].values, merkle_proof(leaves, position))
+        return self.settlement.disputeTrade(*arguments, {"from": by})
+
+    def cosign(self, batch: "Batch", key: bytes | None = None) -> Any:
+        """Let all parties sign a batch and a member send it; return the transaction."""
+        arguments = self.cosigned(batch, key)
+        return self.settlement.settleCosigned(*arguments, {"from": self.registrar})
+
+    def cosigned(self, batch: "Batch", key: bytes | None = None, **changes: Any) -> tuple[Any, Any]:
+        """Return a settlement as the contract takes it, and its signatures in order."""
+        settlement = {
+            "key": key or self.new_key(),
+            "asset": batch.asset,
+            "accounts": batch.accounts,
+            "words": batch.words,
+            "deadline": 2**40,
+            **changes,
+        }
+        message = self.settlement_message(settlement)
+        index_of = {account.address: index for index, account in enumerate(self.accounts[:10])}
+        signatures = [
+            bytes(private_key(index_of[account]).sign_message(message).signature)
+            for account in batch.accounts
+        ]
+        return tuple(settlement.values()), signatures
+
+    def settlement_message(self, settlement: dict[str, Any], **domain: Any) -> Any:
+        """Return what the parties of a settlement sign, by EIP-712."""
+        kinds = {
+            "key": "bytes32",
+            "asset": "uint256",
+            "accounts": "address[]",
+            "words": "uint256[]",
+            "deadline": "uint64",
+        }
+        plain = {
+            "name": "Truetonne VppSettlement",
+            "version": "1",
+            "chainId": 31337,
+            "verifyingContract": self.settlement.address,
+        }
+        types = {"Settlement": [{"name": name, "type": kind} for name, kind in kinds.items()]}
+        return encode_typed_data({**plain, **domain}, types, settlement)
 
     def escrow(self) -> dict[Any, int]:
-        """Return the escrow balances of all parties that have one, and what is locked."""
+        """Return the cash balances of all parties that have one, and what is locked."""
         balances = {account: self.settlement.balanceOf(account) for account in self.accounts}
-        found = {account: balance for account, balance in balances.items() if balance}
         custody = self.currency.balanceOf(self.settlement)
         locked = self.settlement.totalLocked()
         assert custody == sum(balances.values()) + locked == self.settlement.totalBalance() + locked
-        return {**found, "locked": locked} if locked else found
+        assert self.settlement.totalsOf(CASH) == (custody - locked, locked)
+        return _found(balances, locked)
+
+    def credit_escrow(self, asset: int = ASSET) -> dict[Any, int]:
+        """Return the credit balances of all parties that have one, and what is locked."""
+        balances = {
+            account: self.settlement.creditBalanceOf(account, asset) for account in self.accounts
+        }
+        total, locked = self.settlement.totalsOf(asset)
+        assert total == sum(balances.values())
+        assert self.credits.balanceOf(self.settlement, asset) == total + locked
+        return _found(balances, locked)
 
     def mine_at(self, time_s: int) -> None:
         """Mine a block at a time; calls are answered as of it."""
@@ -212,6 +304,11 @@ class Park:
     def now(self) -> int:
         """The time of the last block."""
         return int(self.chain[-1].timestamp)
+
+
+def _found(balances: dict[Any, int], locked: int) -> dict[Any, int]:
+    found = {account: balance for account, balance in balances.items() if balance}
+    return {**found, "locked": locked} if locked else found
 
 
 def round_half_away(quantity: int, price: int) -> int:
@@ -247,8 +344,16 @@ class TradeOf:
 class Batch:
     """Trades as the contract takes them, and what a model says of them."""
 
-    def __init__(self, trades: Sequence[TradeOf], others: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        trades: Sequence[TradeOf],
+        others: Sequence[str] = (),
+        asset: int = CASH,
+        fee_bps: int = 0,
+    ) -> None:
         self.trades = list(trades)
+        self.asset = asset
+        self.fee_bps = fee_bps
         parties = {party for trade in trades for party in (trade.buyer, trade.seller)}
         parties.update(others)
         self.accounts = sorted(parties, key=lambda account: int(account, 16))
@@ -274,12 +379,33 @@ class Batch:
 
     @property
     def nets(self) -> list[int]:
-        """What each account gains, in cents."""
+        """What each account gains, in cents, less the fee of those who do."""
         gains = dict.fromkeys(self.accounts, 0)
         for trade in self.trades:
             gains[trade.seller] += trade.cents
             gains[trade.buyer] -= trade.cents
+        return [gain - max(gain, 0) * self.fee_bps // 10_000 for gain in gains.values()]
+
+    @property
+    def credit_nets(self) -> list[int]:
+        """What each account gains, in kilograms; none of energy."""
+        if self.asset == CASH:
+            return []
+        gains = dict.fromkeys(self.accounts, 0)
+        for trade in self.trades:
+            gains[trade.buyer] += trade.quantity
+            gains[trade.seller] -= trade.quantity
         return list(gains.values())
+
+    @property
+    def outcome(self) -> tuple[list[str], list[int], list[int]]:
+        """Accounts, nets and credit nets, as the contract takes them."""
+        return self.accounts, self.nets, self.credit_nets
+
+    @property
+    def fee(self) -> int:
+        """What the creditors do not gain of what the debtors owe."""
+        return -sum(self.nets)
 
     def leaves(self, key: bytes) -> list[bytes]:
         """Return the leaves of the batch's tree."""

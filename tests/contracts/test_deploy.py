@@ -54,6 +54,10 @@ def test_the_local_plan(keys: list[Any]) -> None:
     assert [plan.holders[role] for role in ANVIL_ROLES] == keys[:5]
     assert (plan.holders["operator"], plan.holders["pauser"]) == (keys[7], keys[8])
     assert (plan.currency, plan.window_s, plan.admin_delay_s) == (None, 1, 0)
+    assert (plan.dispute_timeout_s, plan.dispute_bond_cents) == (3600, 0)
+    assert (plan.notional_cap_cents, plan.credit_cap_kg) == (10**12, 10**12)
+    assert (plan.holders["arbiter"], plan.holders["collector"]) == (keys[0], keys[0])
+    assert plan.holders["member"] == keys[7]
     assert (plan.class_code, plan.methodology) == (CLASS, "CCER-01-002/V01")
 
 
@@ -75,6 +79,22 @@ def test_a_live_plan(keys: list[Any]) -> None:
     assert plan.holders["verifier"] == keys[2]
     assert plan.currency == keys[4]
     assert (plan.window_s, plan.admin_delay_s, plan.class_cap_kg) == (60, 172_800, 5)
+    assert (plan.dispute_timeout_s, plan.dispute_bond_cents) == (259_200, 10_000)
+    assert (plan.notional_cap_cents, plan.credit_cap_kg) == (10**8, 10**7)
+    given = live(
+        DISPUTE_TIMEOUT="61",
+        DISPUTE_BOND="62",
+        NOTIONAL_CAP="63",
+        CREDIT_CAP="0",
+        ARBITER=keys[5].address,
+        MEMBER=keys[6].address,
+        COLLECTOR=keys[7].address,
+    )
+    plan = make_plan("sepolia", given, 11155111, keys[:1])
+    assert (plan.dispute_timeout_s, plan.dispute_bond_cents) == (61, 62)
+    assert (plan.notional_cap_cents, plan.credit_cap_kg) == (63, 0)
+    others = [plan.holders[role] for role in ("arbiter", "member", "collector")]
+    assert others == [keys[5], keys[6], keys[7]]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +166,10 @@ def test_addresses_commit_to_code_and_arguments(deployer: Deployer, tmp_path: Pa
     types = {
         "CarbonCredit": ["address", "uint48"],
         "TestCurrency": [],
-        "VppSettlement": ["address", "uint48", "address", "uint64"],
+        "VppSettlement": [
+            *["address", "uint48", "address", "address", "uint32", "uint32"],
+            *["uint64", "uint64", "uint64", "address"],
+        ],
     }
     from eth_abi.abi import encode
 
@@ -169,7 +192,13 @@ def test_addresses_commit_to_code_and_arguments(deployer: Deployer, tmp_path: Pa
         "admin": deployer.plan.holders["admin"],
         "adminDelay": 0,
         "currency": request_checksum(deployment.contracts["TestCurrency"].address),
+        "credits": request_checksum(deployment.contracts["CarbonCredit"].address),
         "window": 1,
+        "disputeTimeout": 3600,
+        "disputeBond": 0,
+        "notionalCap": 10**12,
+        "creditCap": 10**12,
+        "feeCollector": deployer.plan.holders["admin"],
     }
 
 
@@ -198,10 +227,12 @@ def test_roles_and_class(deployer: Deployer, brownie_project: Any) -> None:
         (credit, credit.SUSPENDER_ROLE(), "pauser"),
         (settlement, settlement.OPERATOR_ROLE(), "operator"),
         (settlement, settlement.PAUSER_ROLE(), "pauser"),
+        (settlement, settlement.ARBITER_ROLE(), "arbiter"),
+        (settlement, settlement.MEMBER_ROLE(), "member"),
     ]
     for contract, role, holder in expected:
-        holders = [name for name, account in of.items() if contract.hasRole(role, account)]
-        assert holders == [holder]
+        holders = {account for account in of.values() if contract.hasRole(role, account)}
+        assert holders == {of[holder]}
     for contract in (credit, settlement):
         assert contract.defaultAdmin().lower() == of["admin"]
     assert settlement.currency() == contracts["TestCurrency"]

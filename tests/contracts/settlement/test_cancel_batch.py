@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.park import (
+    ASSET,
     CANCELLED,
     FINALIZED,
     NONE,
@@ -14,7 +15,6 @@ from tests.contracts.park import (
     Park,
     TradeOf,
     event,
-    missing_role,
     refusal,
 )
 
@@ -43,30 +43,45 @@ def batch(park: Park) -> Batch:
 
 
 def refused(park: Park, batch_id: int, batch: Batch, **changes: Any) -> tuple[Any, ...]:
-    given = {"accounts": batch.accounts, "nets": batch.nets, "words": batch.words, "reason": ""}
-    given.update(changes)
-    sender = given.pop("sender", park.operator)
-    return refusal(park.settlement.cancelBatch, batch_id, *given.values(), sender=sender)
+    given = {"accounts": batch.accounts, "nets": batch.nets, "credit_nets": batch.credit_nets}
+    given |= {"words": batch.words, "reason": "", "sender": park.operator} | changes
+    *outcome, words, reason, sender = given.values()
+    arguments = (batch_id, tuple(outcome), words, reason)
+    return refusal(park.settlement.cancelBatch, *arguments, sender=sender)
 
 
 def test_only_an_operator_cancels(park: Park, settlement: Any, batch: Batch) -> None:
     """VS-10: not the admin, nor a party of the trades."""
     park.propose(batch)
-    for sender in (park.admin, park.pauser, park.buyer, park.stranger):
-        denied = missing_role(sender, settlement.OPERATOR_ROLE())
-        assert refused(park, 1, batch, sender=sender) == denied
+    for sender in (park.admin, park.pauser, park.verifier, park.buyer, park.stranger):
+        assert refused(park, 1, batch, sender=sender) == ("MayNotCancel", 1, sender.address)
+
+
+def test_anyone_cancels_what_cannot_be_finalized(park: Park, settlement: Any) -> None:
+    """VS-25: a batch of credits that are not transferable, so that it does not hold the order."""
+    park.deposit_credits(park.owner, 1000)
+    before = (park.escrow(), park.credit_escrow())
+    trade = TradeOf(1, park.buyer.address, park.owner.address, 1000, 10)
+    dvp = Batch([trade], asset=ASSET)
+    park.propose(dvp)
+    park.credits.freeze(ASSET, True, {"from": park.stranger})
+    tx = park.cancel_batch(1, dvp, by=park.stranger)
+    assert event(tx, "BatchCancelled")["account"] == park.stranger
+    assert (park.escrow(), park.credit_escrow()) == before
+    assert not settlement.isSettled(1)
+    assert settlement.nextToFinalize() == 2
 
 
 def test_a_batch_is_proposed(park: Park, batch: Batch) -> None:
     """VS-22: none that is not there, no final one, no cancelled one again."""
-    assert refused(park, 1, batch) == ("BatchNotProposed", 1, NONE)
+    assert refused(park, 1, batch) == ("BatchNotOpen", 1, NONE)
     park.propose(batch)
     park.cancel_batch(1, batch)
-    assert refused(park, 1, batch) == ("BatchNotProposed", 1, CANCELLED)
+    assert refused(park, 1, batch) == ("BatchNotOpen", 1, CANCELLED)
     park.propose(batch)
     park.mine_at(park.now + WINDOW_S)
     park.finalize(2, batch)
-    assert refused(park, 2, batch) == ("BatchNotProposed", 2, FINALIZED)
+    assert refused(park, 2, batch) == ("BatchNotOpen", 2, FINALIZED)
 
 
 def test_accounts_and_nets_are_those_of_the_proposal(park: Park, batch: Batch) -> None:
@@ -87,7 +102,8 @@ def test_trades_are_those_of_the_proposal(park: Park, batch: Batch) -> None:
     assert refused(park, 1, batch, words=words[:-1]) == wrong
     assert refused(park, 1, batch, words=[*words, other]) == wrong
     assert refused(park, 1, batch, words=[*words[:-1], other]) == wrong
-    assert refused(park, 1, batch, words=[words[0], words[2], words[1], words[3]]) == wrong
+    middle = [words[0], words[2], words[1], words[3]]
+    assert refused(park, 1, batch, words=middle) == ("SeqOutOfOrder", 255)
     # Pairs are sorted before they are hashed: the root is the same, the order is not.
     swapped = [words[1], words[0], *words[2:]]
     assert refused(park, 1, batch, words=swapped) == ("SeqOutOfOrder", 250)
@@ -128,6 +144,7 @@ def test_cancel_batch(park: Park, settlement: Any, batch: Batch) -> None:
     assert {**published, "key": bytes(published["key"])} == {
         "key": KEY,
         "batchId": 2,
+        "account": park.operator,
         "reason": "prices were wrong",
     }
     assert settlement.batchStatus(2) == CANCELLED
@@ -148,3 +165,15 @@ def test_a_cancelled_batch_may_come_again(park: Park, settlement: Any, batch: Ba
     gains = dict(zip(batch.accounts, batch.nets, strict=True))
     expected = {account: 10_000 + gains[account.address] for account in park.accounts[4:7]}
     assert park.escrow() == expected
+
+
+def test_cancel_batch_of_credits(park: Park, settlement: Any, batch: Batch) -> None:
+    """VS-22, VS-24: both legs, exactly."""
+    park.deposit_credits(park.owner, 2_000_000)
+    park.deposit_credits(park.market, 2_000_000)
+    before = (park.escrow(), park.credit_escrow())
+    dvp = Batch(batch.trades, asset=ASSET)
+    park.propose(dvp)
+    assert (park.escrow(), park.credit_escrow()) != before
+    park.cancel_batch(1, dvp)
+    assert (park.escrow(), park.credit_escrow()) == before

@@ -87,7 +87,7 @@ def test_a_harmless_call_in_a_call(park: Park) -> None:
     """VS-05: the mock does call back: what is not guarded goes through."""
     currency = park.project.ReenteringCurrency.deploy({"from": park.admin})
     settlement = settled_in(park, currency)
-    call = settlement.skipCancelled.encode_input(1)
+    call = settlement.skipClosed.encode_input(1)
     currency.arm(settlement, call, {"from": park.stranger})
     settlement.deposit(park.buyer, 10, {"from": park.buyer})
     assert settlement.balanceOf(park.buyer) == 10

@@ -5,7 +5,17 @@ from typing import Any
 import pytest
 from brownie.exceptions import VirtualMachineError
 
-from tests.contracts.park import WINDOW_S, ZERO, Batch, Park, TradeOf, event, refusal
+from tests.contracts.park import (
+    CASH,
+    CREDIT_CAP,
+    NOTIONAL_CAP,
+    ZERO,
+    Batch,
+    Park,
+    TradeOf,
+    event,
+    refusal,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,7 +34,7 @@ def money(park: Park, settlement: Any) -> None:
 def test_a_currency_has_cents(park: Park, decimals: int) -> None:
     """VS-06: two decimals at least, and 36 at most."""
     currency = park.project.PlainCurrency.deploy(decimals, {"from": park.admin})
-    arguments = (park.admin, 0, currency, WINDOW_S)
+    arguments = park.settlement_arguments(currency)
     with pytest.raises(VirtualMachineError, match=f"UnsupportedDecimals: {decimals}"):
         park.project.VppSettlement.deploy(*arguments, {"from": park.admin})
 
@@ -33,18 +43,33 @@ def test_a_currency_has_cents(park: Park, decimals: int) -> None:
 def test_a_cent_in_base_units(park: Park, decimals: int) -> None:
     """VS-06: and currency and window as they were given."""
     currency = park.project.PlainCurrency.deploy(decimals, {"from": park.admin})
-    settlement = park.settlement_in(currency, window_s=77)
+    settlement = park.settlement_in(currency, window=77, disputeTimeout=78, disputeBond=79)
     assert settlement.unitsPerCent() == 10 ** (decimals - 2)
     assert settlement.currency() == currency
     assert settlement.window() == 77
+    assert settlement.disputeTimeout() == 78
+    assert settlement.disputeBond() == 79
+    assert settlement.credits() == park.credits
+    assert (settlement.notionalCap(), settlement.creditCap()) == (NOTIONAL_CAP, CREDIT_CAP)
+    assert settlement.feeCollector() == park.issuer
+    assert settlement.feeBps() == 0
     assert settlement.nextToFinalize() == 1
     assert settlement.batchCount() == 0
 
 
 def test_a_currency_is_a_contract(park: Park) -> None:
     """VS-06: an account that is none has no decimals."""
+    arguments = park.settlement_arguments(park.buyer)
     with pytest.raises(VirtualMachineError):
-        park.project.VppSettlement.deploy(park.admin, 0, park.buyer, 1, {"from": park.admin})
+        park.project.VppSettlement.deploy(*arguments, {"from": park.admin})
+
+
+@pytest.mark.parametrize("name", ["credits", "feeCollector"])
+def test_no_part_is_zero(park: Park, name: str) -> None:
+    """VS-06: neither the credits' contract nor the collector."""
+    arguments = park.settlement_arguments(park.currency, **{name: ZERO})
+    with pytest.raises(VirtualMachineError, match="ZeroAddress"):
+        park.project.VppSettlement.deploy(*arguments, {"from": park.admin})
 
 
 # ------------------------------------------------------------------------------- deposit
@@ -119,14 +144,14 @@ def test_a_withdrawal_is_more_than_zero(park: Park, settlement: Any) -> None:
 def test_no_more_than_the_balance(park: Park, settlement: Any) -> None:
     """VS-03: a cent more is refused, and others' money is not there for it."""
     error = refusal(settlement.withdraw, park.buyer, 501, sender=park.buyer)
-    assert error == ("InsufficientBalance", park.buyer.address, 500, 501)
+    assert error == ("InsufficientBalance", park.buyer.address, CASH, 500, 501)
 
 
 def test_nobody_withdraws_for_others(park: Park, settlement: Any) -> None:
     """VS-03, VS-32: each role has what is its own, and that is nothing."""
     for sender in (park.admin, park.operator, park.pauser, park.stranger):
         error = refusal(settlement.withdraw, sender, 1, sender=sender)
-        assert error == ("InsufficientBalance", sender.address, 0, 1)
+        assert error == ("InsufficientBalance", sender.address, CASH, 0, 1)
 
 
 def test_locked_money_stays(park: Park, settlement: Any) -> None:
@@ -135,9 +160,9 @@ def test_locked_money_stays(park: Park, settlement: Any) -> None:
     trade = TradeOf(1, park.buyer.address, park.owner.address, 1_000_000, 20)
     park.propose(Batch([trade]))
     error = refusal(settlement.withdraw, park.buyer, 301, sender=park.buyer)
-    assert error == ("InsufficientBalance", park.buyer.address, 300, 301)
+    assert error == ("InsufficientBalance", park.buyer.address, CASH, 300, 301)
     error = refusal(settlement.withdraw, park.owner, 301, sender=park.owner)
-    assert error == ("InsufficientBalance", park.owner.address, 300, 301)
+    assert error == ("InsufficientBalance", park.owner.address, CASH, 300, 301)
 
 
 def test_withdraw(park: Park, settlement: Any) -> None:

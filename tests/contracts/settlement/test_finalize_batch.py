@@ -1,10 +1,11 @@
-"""finalizeBatch and skipCancelled."""
+"""finalizeBatch and skipClosed."""
 
 from typing import Any
 
 import pytest
 
 from tests.contracts.park import (
+    ASSET,
     CANCELLED,
     FINALIZED,
     NONE,
@@ -43,9 +44,9 @@ def batch(park: Park) -> Batch:
 
 
 def refused(park: Park, batch_id: int, batch: Batch, **changes: Any) -> tuple[Any, ...]:
-    given = {"accounts": batch.accounts, "nets": batch.nets, **changes}
-    arguments = (batch_id, given["accounts"], given["nets"])
-    return refusal(park.settlement.finalizeBatch, *arguments, sender=park.stranger)
+    given = {"accounts": batch.accounts, "nets": batch.nets, "credit_nets": batch.credit_nets}
+    outcome = tuple({**given, **changes}.values())
+    return refusal(park.settlement.finalizeBatch, batch_id, outcome, sender=park.stranger)
 
 
 def test_a_batch_is_proposed(park: Park, batch: Batch) -> None:
@@ -75,6 +76,7 @@ def test_accounts_and_nets_are_those_of_the_proposal(park: Park, batch: Batch) -
         more = [*nets[:index], nets[index] + 1, *nets[index + 1 :]]
         assert refused(park, 1, batch, nets=more) == wrong
     assert refused(park, 1, batch, accounts=accounts[:-1], nets=nets[:-1]) == wrong
+    assert refused(park, 1, batch, credit_nets=[0, 0, 0]) == wrong
     assert refused(park, 1, batch, accounts=[], nets=[]) == wrong
     assert refused(park, 1, batch, nets=[-net for net in nets]) == wrong
     assert refused(park, 1, batch, accounts=[*accounts, stranger], nets=[*nets, 5]) == wrong
@@ -88,7 +90,7 @@ def test_a_window_is_over(park: Park, settlement: Any, batch: Batch) -> None:
     park.mine_at(until - 1)
     assert refused(park, 1, batch) == ("WindowOpen", 1, until)
     park.mine_at(until)
-    settlement.finalizeBatch.call(1, batch.accounts, batch.nets, {"from": park.stranger})
+    settlement.finalizeBatch.call(1, batch.outcome, {"from": park.stranger})
 
 
 def test_batches_are_finalized_in_order(park: Park, settlement: Any) -> None:
@@ -130,13 +132,13 @@ def test_skip_cancelled(park: Park, settlement: Any) -> None:
         park.propose(each)
     for number in (1, 2, 3, 5):
         park.cancel_batch(number, batches[number])
-    settlement.skipCancelled(2, {"from": park.stranger})
+    settlement.skipClosed(2, {"from": park.stranger})
     assert settlement.nextToFinalize() == 4
-    settlement.skipCancelled(100, {"from": park.stranger})
-    settlement.skipCancelled(100, {"from": park.stranger})
+    settlement.skipClosed(100, {"from": park.stranger})
+    settlement.skipClosed(100, {"from": park.stranger})
     park.mine_at(park.now + WINDOW_S)
     park.finalize(4, batches[4])
-    settlement.skipCancelled(100, {"from": park.stranger})
+    settlement.skipClosed(100, {"from": park.stranger})
     assert settlement.nextToFinalize() == 6
 
 
@@ -150,7 +152,7 @@ def test_many_cancelled_batches(park: Park, settlement: Any) -> None:
     assert park.propose(last) == 34
     park.mine_at(park.now + WINDOW_S)
     assert refused(park, 34, last) == ("OutOfOrder", 34, 33)
-    settlement.skipCancelled(1, {"from": park.stranger})
+    settlement.skipClosed(1, {"from": park.stranger})
     tx = park.finalize(34, last)
     assert tx.gas_used < 300_000
 
@@ -180,7 +182,44 @@ def test_finalize_batch(park: Park, settlement: Any, batch: Batch) -> None:
     assert published["batchId"] == 1
     assert bytes(published["key"]) == KEY
     assert bytes(published["tradesRoot"]) == batch.root(KEY)
+    assert (published["fee"], published["feeCollector"]) == (0, park.issuer)
     assert settlement.batchStatus(1) == FINALIZED
     assert bytes(settlement.tradesRootOf(1)) == batch.root(KEY)
     assert settlement.isSettled(1)
     assert park.escrow() == {park.buyer: 8000, park.owner: 12_500, park.market: 9500}
+
+
+def test_credits_are_transferable(park: Park, settlement: Any) -> None:
+    """VS-25: at finalization too; a batch of cash does not mind."""
+    park.deposit_credits(park.owner, 1000)
+    trade = TradeOf(1, park.buyer.address, park.owner.address, 1000, 10)
+    dvp = Batch([trade], asset=ASSET)
+    park.propose(dvp)
+    park.mine_at(park.now + WINDOW_S)
+    park.credits.freeze(ASSET, True, {"from": park.stranger})
+    assert refused(park, 1, dvp) == ("AssetNotTransferable", ASSET)
+    park.credits.freeze(ASSET, False, {"from": park.stranger})
+    park.finalize(1, dvp)
+
+
+def test_finalize_batch_of_credits(park: Park, settlement: Any) -> None:
+    """VS-24: cash one way and credits the other, in one call; all of it can leave."""
+    park.deposit_credits(park.owner, 5000)
+    buyer, owner, market = (each.address for each in (park.buyer, park.owner, park.market))
+    trades = [
+        TradeOf(1, buyer, owner, 3000, 5_000),
+        TradeOf(2, market, buyer, 1000, 6_000),
+        TradeOf(3, market, owner, 500, -1_000),
+    ]
+    dvp = Batch(trades, asset=ASSET)
+    park.propose(dvp)
+    park.mine_at(park.now + WINDOW_S)
+    park.finalize(1, dvp)
+    assert park.escrow() == {
+        park.buyer: 10_000 - 150 + 60,
+        park.owner: 10_000 + 150 - 5,
+        park.market: 10_000 - 60 + 5,
+    }
+    assert park.credit_escrow() == {park.buyer: 2000, park.owner: 1500, park.market: 1500}
+    settlement.withdrawCredits(park.stranger, ASSET, 2000, {"from": park.buyer})
+    assert park.credits.balanceOf(park.stranger, ASSET) == 2000

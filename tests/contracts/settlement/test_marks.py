@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.park import Batch, Park, TradeOf, refusal
+from tests.contracts.park import CASH, Batch, Park, TradeOf, refusal
 
 KEY = b"\x01" * 32
 START = 1_000_000 * 256
@@ -35,7 +35,7 @@ def test_each_trade_of_three_mark_words(park: Park, settlement: Any) -> None:
     for seq in range(START + 245, START + 525):
         assert settlement.isSettled(seq) == (seq in THREE_WORDS)
         single = batch_of(park, [seq])
-        arguments = (KEY, single.accounts, single.words)
+        arguments = (KEY, CASH, single.accounts, single.words)
         if seq in THREE_WORDS:
             error = refusal(settlement.proposeBatch, *arguments, sender=park.operator)
             assert error == ("AlreadySettled", seq)
@@ -64,7 +64,7 @@ def test_batches_that_share_a_mark_word(park: Park, settlement: Any) -> None:
         seq for seq in THREE_WORDS if not seq % 2
     }
     mixed = batch_of(park, THREE_WORDS)
-    arguments = (KEY, mixed.accounts, mixed.words)
+    arguments = (KEY, CASH, mixed.accounts, mixed.words)
     error = refusal(settlement.proposeBatch, *arguments, sender=park.operator)
     assert error == ("AlreadySettled", START + 250)
     park.propose(odd)
@@ -75,7 +75,7 @@ def test_a_refused_batch_leaves_no_marks(park: Park, settlement: Any) -> None:
     """VS-16: neither before nor after the trade that was refused."""
     park.propose(batch_of(park, [START + 300]))
     batch = batch_of(park, [*THREE_WORDS[:4], START + 300, START + 600])
-    arguments = (KEY, batch.accounts, batch.words, {"from": park.operator})
+    arguments = (KEY, CASH, batch.accounts, batch.words, {"from": park.operator})
     from brownie.exceptions import VirtualMachineError
 
     with pytest.raises(VirtualMachineError, match="AlreadySettled"):

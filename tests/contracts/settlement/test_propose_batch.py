@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from tests.contracts.park import (
+    ASSET,
+    CASH,
     PROPOSED,
     WINDOW_S,
     ZERO,
@@ -40,15 +42,18 @@ def batch(park: Park) -> Batch:
     )
 
 
-def refused(park: Park, *arguments: Any, sender: Any = None) -> tuple[Any, ...]:
-    return refusal(park.settlement.proposeBatch, *arguments, sender=sender or park.operator)
+def refused(
+    park: Park, key: bytes, accounts: list[str], words: list[int], asset: int = CASH, by: Any = None
+) -> tuple[Any, ...]:
+    arguments = (key, asset, accounts, words)
+    return refusal(park.settlement.proposeBatch, *arguments, sender=by or park.operator)
 
 
 def test_only_an_operator_proposes(park: Park, settlement: Any, batch: Batch) -> None:
     """VS-10: not the admin, nor a party of the trades."""
     for sender in (park.admin, park.pauser, park.buyer, park.stranger):
         denied = missing_role(sender, settlement.OPERATOR_ROLE())
-        assert refused(park, KEY, batch.accounts, batch.words, sender=sender) == denied
+        assert refused(park, KEY, batch.accounts, batch.words, by=sender) == denied
 
 
 def test_a_key_is_needed(park: Park, batch: Batch) -> None:
@@ -159,7 +164,7 @@ def test_a_debtor_has_what_it_owes(park: Park, batch: Batch) -> None:
     assert (most.cents, above.cents) == (1000, 1001)
     wrong = Batch([*good, above])
     error = refused(park, KEY, wrong.accounts, wrong.words)
-    assert error == ("InsufficientBalance", buyer, 10_000, 10_001)
+    assert error == ("InsufficientBalance", buyer, CASH, 10_000, 10_001)
     park.propose(Batch([*good, most]))
     assert park.escrow() == {park.owner: 10_000, park.market: 4_000, "locked": 16_000}
 
@@ -170,10 +175,10 @@ def test_far_above_the_deposit(park: Park) -> None:
     several = Batch([TradeOf(SEQ + n, buyer, owner, 100, 2**47 - 1) for n in range(5)])
     assert several.trades[0].cents == 140_737_488_355
     error = refused(park, KEY, several.accounts, several.words)
-    assert error == ("InsufficientBalance", buyer, 10_000, 703_687_441_775)
+    assert error == ("InsufficientBalance", buyer, CASH, 10_000, 703_687_441_775)
     negative = Batch([TradeOf(SEQ, buyer, owner, 100, -(2**47))])
     error = refused(park, KEY, negative.accounts, negative.words)
-    assert error == ("InsufficientBalance", owner, 10_000, 140_737_488_355)
+    assert error == ("InsufficientBalance", owner, CASH, 10_000, 140_737_488_355)
 
 
 def test_a_total_that_does_not_fit_is_refused(park: Park) -> None:
@@ -186,6 +191,53 @@ def test_a_total_that_does_not_fit_is_refused(park: Park) -> None:
         word = batch.word(trade, cents=cut)
         error = refused(park, KEY, batch.accounts, [word])
         assert error == ("WrongTotal", SEQ, cut, trade.cents)
+
+
+def test_credits_are_transferable(park: Park, settlement: Any, batch: Batch) -> None:
+    """VS-25: frozen ones are not, nor what no batch of credits has as its number."""
+    park.deposit_credits(park.owner, 10_000_000)
+    park.credits.freeze(ASSET, True, {"from": park.stranger})
+    accounts, words = batch.accounts, batch.words
+    assert refused(park, KEY, accounts, words, asset=ASSET) == ("AssetNotTransferable", ASSET)
+    for asset in (2**64, 2**64 + ASSET, 2**256 - 1):
+        assert refused(park, KEY, accounts, words, asset=asset) == ("AssetNotTransferable", asset)
+
+
+def test_a_debtor_has_the_credits(park: Park, settlement: Any) -> None:
+    """VS-17, VS-24: to the kilogram, on the whole; those of another batch do not count."""
+    buyer, owner = park.buyer.address, park.owner.address
+    park.deposit_credits(park.owner, 999)
+    park.deposit_credits(park.owner, 5000, asset=ASSET + 1)
+    several = Batch(
+        [TradeOf(1, buyer, owner, 1200, 10), TradeOf(2, owner, buyer, 200, 10)], asset=ASSET
+    )
+    error = refused(park, KEY, several.accounts, several.words, asset=ASSET)
+    assert error == ("InsufficientBalance", owner, ASSET, 999, 1000)
+    park.deposit_credits(park.owner, 1)
+    park.propose(several)
+    assert park.credit_escrow() == {"locked": 1000}
+
+
+def test_the_caps(park: Park, settlement: Any, batch: Batch) -> None:
+    """VS-26: all totals as if positive, all kilograms; one too many is refused, zero is nothing."""
+    park.deposit_credits(park.owner, 10_000_000)
+    park.deposit_credits(park.market, 10_000_000)
+    accounts, words = batch.accounts, batch.words
+    notional, kilograms = 2000 + 500 + 750, 2_750_000
+    by_admin = {"from": park.admin}
+    settlement.setCaps(notional - 1, kilograms, by_admin)
+    assert refused(park, KEY, accounts, words) == ("NotionalAboveCap", notional, notional - 1)
+    settlement.setCaps(notional, kilograms - 1, by_admin)
+    error = refused(park, KEY, accounts, words, asset=ASSET)
+    assert error == ("CreditsAboveCap", kilograms, kilograms - 1)
+    settlement.proposeBatch.call(KEY, CASH, accounts, words, {"from": park.operator})
+    settlement.setCaps(0, 0, by_admin)
+    assert refused(park, KEY, accounts, words) == ("NotionalAboveCap", notional, 0)
+    free = Batch([TradeOf(SEQ, park.buyer.address, park.owner.address, 1, 0)])
+    error = refused(park, KEY, free.accounts, free.words, asset=ASSET)
+    assert error == ("CreditsAboveCap", 1, 0)
+    settlement.setCaps(notional, kilograms, by_admin)
+    settlement.proposeBatch(KEY, ASSET, accounts, words, {"from": park.operator})
 
 
 def test_a_pause_stops_proposals(park: Park, settlement: Any, batch: Batch) -> None:
@@ -201,7 +253,7 @@ def test_propose_batch(park: Park, settlement: Any, batch: Batch) -> None:
         park.owner.address: 2000 + 500,
         park.market.address: -500 - 750,
     }
-    tx = settlement.proposeBatch(KEY, batch.accounts, batch.words, {"from": park.operator})
+    tx = settlement.proposeBatch(KEY, CASH, batch.accounts, batch.words, {"from": park.operator})
 
     finalizable_at = tx.timestamp + WINDOW_S
     assert tx.return_value == 1
@@ -210,15 +262,18 @@ def test_propose_batch(park: Park, settlement: Any, batch: Batch) -> None:
     assert {**published, "key": bytes(published["key"])} == {
         "key": KEY,
         "batchId": 1,
+        "asset": CASH,
         "tradesRoot": "0x" + batch.root(KEY).hex(),
         "finalizableAt": finalizable_at,
         "accounts": tuple(batch.accounts),
         "nets": tuple(batch.nets),
+        "creditNets": (),
         "words": tuple(batch.words),
     }
     assert sum(published["nets"]) == 0
     assert settlement.batchStatus(1) == PROPOSED
     assert settlement.batchOfKey(KEY) == 1
+    assert settlement.assetOf(1) == CASH
     assert bytes(settlement.keyOf(1)) == KEY
     assert settlement.finalizableAt(1) == finalizable_at
     assert settlement.batchCount() == 1
@@ -236,7 +291,7 @@ def test_propose_batch(park: Park, settlement: Any, batch: Batch) -> None:
 def test_accounts_without_trades(park: Park, settlement: Any, batch: Batch) -> None:
     """VS-18: they gain nothing and lose nothing."""
     wider = Batch(batch.trades, others=[park.stranger.address, park.admin.address])
-    tx = settlement.proposeBatch(KEY, wider.accounts, wider.words, {"from": park.operator})
+    tx = settlement.proposeBatch(KEY, CASH, wider.accounts, wider.words, {"from": park.operator})
     nets = dict(zip(wider.accounts, event(tx, "BatchProposed")["nets"], strict=True))
     assert nets[park.stranger.address] == nets[park.admin.address] == 0
     assert sum(nets.values()) == 0
@@ -249,3 +304,34 @@ def test_batches_count_from_1(park: Park, settlement: Any, batch: Batch) -> None
     assert ids == [1, 2, 3]
     assert [settlement.batchOfKey(key) for key in keys] == ids
     assert settlement.batchOfKey(KEY) == 0
+
+
+def test_propose_batch_of_credits(park: Park, settlement: Any, batch: Batch) -> None:
+    """VS-17, VS-18, VS-24: both legs netted, published and locked."""
+    for account in (park.owner, park.market):
+        park.deposit_credits(account, 2_000_000)
+    dvp = Batch(batch.trades, asset=ASSET)
+    kilograms = dict(zip(dvp.accounts, dvp.credit_nets, strict=True))
+    assert kilograms == {
+        park.buyer.address: 1_000_000 - 750_000,
+        park.owner.address: -1_000_000 + 1_000_000,
+        park.market.address: -1_000_000 + 750_000,
+    }
+    tx = settlement.proposeBatch(KEY, ASSET, dvp.accounts, dvp.words, {"from": park.operator})
+    published = event(tx, "BatchProposed")
+    assert published["asset"] == ASSET == settlement.assetOf(1)
+    assert published["nets"] == tuple(dvp.nets)
+    assert published["creditNets"] == tuple(dvp.credit_nets)
+    assert sum(published["creditNets"]) == 0
+    assert bytes(published["tradesRoot"]) == batch.root(KEY)
+    assert park.escrow() == {
+        park.buyer: 8750,
+        park.owner: 10_000,
+        park.market: 8750,
+        "locked": 2500,
+    }
+    assert park.credit_escrow() == {
+        park.owner: 2_000_000,
+        park.market: 1_750_000,
+        "locked": 250_000,
+    }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.park import Batch, Park, TradeOf, refusal, round_half_away
+from tests.contracts.park import CASH, Batch, Park, TradeOf, refusal, round_half_away
 
 KEY = b"\x01" * 32
 RANDOM = random.Random(20_240_101)
@@ -78,6 +78,6 @@ def test_nothing_else_is_accepted(park: Park, settlement: Any) -> None:
         right = decimal_cents(quantity, price)
         for wrong in (right - 1, right + 1, -right if right else 7):
             word = batch.word(trade, cents=wrong)
-            arguments = (KEY, batch.accounts, [word])
+            arguments = (KEY, CASH, batch.accounts, [word])
             error = refusal(settlement.proposeBatch, *arguments, sender=park.operator)
             assert error == ("WrongTotal", 1, wrong, right)

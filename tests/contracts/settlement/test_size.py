@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from eth_utils.address import to_checksum_address
 
-from tests.contracts.park import WINDOW_S, Batch, Park, TradeOf
+from tests.contracts.park import ASSET, CASH, WINDOW_S, Batch, Park, TradeOf
 
 GAS_MAX = 16_777_216  # of one transaction, EIP-7825
 BYTES_MAX = 128 * 1024  # of one transaction in geth's pool
@@ -49,19 +49,17 @@ def test_a_large_batch_fits(park: Park, settlement: Any, count: int, step: int) 
     batch = Batch(trades)
     assert sum(net < 0 for net in batch.nets) == 199
 
-    nets = batch.nets
-
     def propose() -> tuple[int, int]:
-        arguments = (park.new_key(), batch.accounts, batch.words)
+        arguments = (park.new_key(), CASH, batch.accounts, batch.words)
         gas = gas_of(settlement.proposeBatch, *arguments, sender=park.operator)
         return gas, settlement.batchCount()
 
     most, batch_id = propose()
-    arguments = (batch_id, batch.accounts, nets, batch.words, "x" * 1024)
+    arguments = (batch_id, batch.outcome, batch.words, "x" * 1024)
     assert gas_of(settlement.cancelBatch, *arguments, sender=park.operator) < most
     _, batch_id = propose()
     park.mine_at(park.now + WINDOW_S)
-    arguments = (batch_id, batch.accounts, nets)
+    arguments = (batch_id, batch.outcome)
     assert gas_of(settlement.finalizeBatch, *arguments, sender=park.stranger) < most
 
     assert settlement.balanceOf(creditor) == count
@@ -69,25 +67,69 @@ def test_a_large_batch_fits(park: Park, settlement: Any, count: int, step: int) 
     assert most < GAS_MAX
 
 
-def test_a_usual_batch(park: Park, settlement: Any) -> None:
-    """VS-23: gas of 1,000 trades among 20 accounts that have traded before, both receipts."""
-    accounts = addresses(20)
-    fund(park, accounts, 10**9)
+def test_the_code_fits(settlement: Any) -> None:
+    """VS-28: 24,576 bytes are the most that a contract may have."""
+    from brownie import web3
 
-    def settle(first: int, count: int) -> float:
-        trades = [
-            TradeOf(seq, *RANDOM.sample(accounts, 2), RANDOM.randint(1, 2 * 10**6), price)
-            for seq in range(first, first + count)
-            for price in [RANDOM.randint(-500, 4500)]
-        ]
-        batch = Batch(trades, others=accounts)
-        arguments = (park.new_key(), batch.accounts, batch.words)
+    size = len(web3.eth.get_code(settlement.address))
+    print(f"bytes of code: {size}")
+    assert size <= 24_576 - 512
+
+
+# ------------------------------------------------------------------------- what it costs
+
+
+@pytest.fixture
+def parties(park: Park) -> list[str]:
+    """Ten accounts with keys, cash and credits."""
+    accounts = list(park.accounts[:10])
+    for account in accounts:
+        park.deposit(account, 10**9)
+        park.deposit_credits(account, 10**9)
+    return [account.address for account in accounts]
+
+
+def usual(parties: list[str], first: int, count: int, asset: int) -> Batch:
+    """Return trades between all parties, neighbours by number, at prices of either sign."""
+    trades = [
+        TradeOf(seq, *RANDOM.sample(parties, 2), RANDOM.randint(1, 2 * 10**5), price)
+        for seq in range(first, first + count)
+        for price in [RANDOM.randint(-500, 4500)]
+    ]
+    return Batch(trades, others=parties, asset=asset)
+
+
+@pytest.mark.parametrize("asset", [CASH, ASSET], ids=["energy", "credits"])
+def test_a_thousand_trades(park: Park, settlement: Any, parties: list[str], asset: int) -> None:
+    """VS-23: gas of 1,000 trades among 10 accounts that have traded before, each way."""
+
+    def propose(batch: Batch) -> int:
+        arguments = (park.new_key(), asset, batch.accounts, batch.words)
         gas = gas_of(settlement.proposeBatch, *arguments, sender=park.operator)
         park.mine_at(park.now + WINDOW_S)
-        arguments = (settlement.batchCount(), batch.accounts, batch.nets)
-        return (gas + gas_of(settlement.finalizeBatch, *arguments, sender=park.stranger)) / count
+        arguments = (settlement.batchCount(), batch.outcome)
+        return gas + gas_of(settlement.finalizeBatch, *arguments, sender=park.stranger)
 
-    settle(10**6 - 40, 40)
-    per_trade = settle(10**6, 1000)
-    print(f"gas of a trade among 1,000: {per_trade:.0f}")
-    assert per_trade < 2900
+    def cosign(batch: Batch) -> int:
+        arguments = park.cosigned(batch)
+        return gas_of(settlement.settleCosigned, *arguments, sender=park.registrar)
+
+    propose(usual(parties, 10**6 - 40, 40, asset))
+    per_trade = {
+        act.__name__: act(usual(parties, first, 1000, asset)) / 1000
+        for first, act in ((10**6, propose), (10**6 + 1000, cosign))
+    }
+    print(f"gas of a trade among 1,000: {per_trade}")
+    assert per_trade["propose"] < 2100
+    assert per_trade["cosign"] < 2000
+
+
+def test_a_single_trade(park: Park, settlement: Any, parties: list[str]) -> None:
+    """VS-23, VS-27: gas of one among accounts that have traded before, its mark beside others."""
+    gas = {}
+    for seq, asset in ((1000, CASH), (1001, CASH), (1002, ASSET)):
+        trade = TradeOf(seq, parties[0], parties[1], 123_456, 1_234)
+        gas[asset] = park.settle_one(trade, asset).gas_used
+    print(f"gas of a single trade: {gas}")
+    assert gas[CASH] < 53_058
+    assert gas[ASSET] < 70_000
