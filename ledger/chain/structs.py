@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ledger.chain.events import Claim, RetirementDetails
@@ -61,54 +60,6 @@ def claim_typed_data(claim: Claim, chain_id: int, contract: str) -> Mapping[str,
         ("recipient", "address"),
         ("deadline", "uint64"),
     ]
-    message = dict(zip((name for name, _ in fields), claim_tuple(claim), strict=True))
-    return _message("Truetonne CarbonCredit", ("Claim", fields, message), chain_id, contract)
-
-
-@dataclass(frozen=True)
-class Settlement:
-    """What all parties of a settlement batch sign; words as the contract packs them, deadline in seconds."""
-
-    key: str
-    asset: int
-    accounts: tuple[str, ...]
-    words: tuple[int, ...]
-    deadline: int
-
-
-def settlement_tuple(settlement: Settlement) -> tuple[Any, ...]:
-    """Return a settlement in the order of the contract's struct."""
-    return (
-        bytes.fromhex(settlement.key[2:]),
-        settlement.asset,
-        list(settlement.accounts),
-        list(settlement.words),
-        settlement.deadline,
-    )
-
-
-def settlement_typed_data(
-    settlement: Settlement, chain_id: int, contract: str
-) -> Mapping[str, Any]:
-    """Return the EIP-712 message that every party of a batch signs."""
-    fields = [
-        ("key", "bytes32"),
-        ("asset", "uint256"),
-        ("accounts", "address[]"),
-        ("words", "uint256[]"),
-        ("deadline", "uint64"),
-    ]
-    message = dict(zip((name for name, _ in fields), settlement_tuple(settlement), strict=True))
-    return _message("Truetonne VppSettlement", ("Settlement", fields, message), chain_id, contract)
-
-
-def _message(
-    domain_name: str,
-    content: tuple[str, list[tuple[str, str]], dict[str, Any]],
-    chain_id: int,
-    contract: str,
-) -> Mapping[str, Any]:
-    kind, fields, message = content
     domain = [
         ("name", "string"),
         ("version", "string"),
@@ -117,15 +68,15 @@ def _message(
     ]
     return {
         "types": {
-            "EIP712Domain": [{"name": name, "type": each} for name, each in domain],
-            kind: [{"name": name, "type": each} for name, each in fields],
+            "EIP712Domain": [{"name": name, "type": kind} for name, kind in domain],
+            "Claim": [{"name": name, "type": kind} for name, kind in fields],
         },
-        "primaryType": kind,
+        "primaryType": "Claim",
         "domain": {
-            "name": domain_name,
+            "name": "Truetonne CarbonCredit",
             "version": "1",
             "chainId": chain_id,
             "verifyingContract": contract,
         },
-        "message": message,
+        "message": dict(zip((name for name, _ in fields), claim_tuple(claim), strict=True)),
     }
