@@ -163,7 +163,11 @@ def settle_one(chain: TestChain, item: Trade, asset: int = 0, must: bool = True)
 
 
 def cosign(
-    chain: TestChain, parties: Sequence[str], trades: Sequence[Trade], asset: int = 0
+    chain: TestChain,
+    parties: Sequence[str],
+    trades: Sequence[Trade],
+    asset: int = 0,
+    must: bool = True,
 ) -> Receipt:
     """Settle a batch that all of its parties have signed."""
     packed = pack(trades)
@@ -180,7 +184,7 @@ def cosign(
     message = _message(chain, SETTLEMENT, "Settlement", {"Settlement": fields}, values)
     signer_of = {PARTIES[party]: party for party in parties}
     signatures = [sign(signer_of[account], message) for account in packed.accounts]
-    return chain.act("operator", SETTLEMENT, "settleCosigned", [settlement, signatures])
+    return chain.act("operator", SETTLEMENT, "settleCosigned", [settlement, signatures], must)
 
 
 def dispute(chain: TestChain, party: str, batch_id: int, item: Trade, must: bool = True) -> Receipt:

@@ -48,7 +48,7 @@ PERIOD_S = 86_400
 FACTORY = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
 LIBRARIES = ("BatchMetadata", "Cancellation", "Oversight", "Register", "SignedMessages")
 DISPUTE_TIMEOUT_S = 3600
-BOND_CENTS = 500
+BOND_CENTS = 20
 NOTIONAL_CAP_CENTS = 10**12
 CREDIT_CAP_KG = 10**9
 
