@@ -394,6 +394,8 @@ def test_a_claim_that_was_changed_is_refused_by_the_contract(ready: Park) -> Non
         "manifest_hash": "0x" + "33" * 32,
         "methodology_hash": "0x" + "44" * 32,
         "recipient": PARTIES["spare"],
+        "expires_at": 2**32 - 1,
+        "backfill_before": 1,
     }
     said = {}
     for field in fields(Claim):

@@ -212,7 +212,9 @@ def test_a_debtor_without_funds(both: Park) -> None:
     assert submit_planned(both.chain) == []
     (batch,) = both.rows(VppSettlementBatch)
     assert batch.state.value == "failed"
-    assert f"InsufficientBalance(account={BUYER}, balance=0, needed=95)" in (batch.error or "")
+    assert f"InsufficientBalance(account={BUYER}, asset=0, balance=0, needed=95)" in (
+        batch.error or ""
+    )
     assert both.count(VppSettlementItem) == 0
     assert statuses(both) == ["pending"] * 3
     assert both.intent(planned.key).state is IntentState.FAILED
