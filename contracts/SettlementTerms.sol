@@ -55,6 +55,7 @@ abstract contract SettlementTerms is ISettlementEscrow, AccessControlDefaultAdmi
 
     // ------------------------------------------------------------ constructor
 
+    /// @dev For the constructor, whose stack bears no further base with arguments.
     function _initTerms(uint64 notionalCap_, uint64 creditCap_, address feeCollector_) internal {
         if (feeCollector_ == address(0)) revert ZeroAddress();
         notionalCap = notionalCap_;

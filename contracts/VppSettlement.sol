@@ -13,6 +13,7 @@ import {IVppSettlement} from "./interfaces/IVppSettlement.sol";
 import {AssetBook} from "./libraries/AssetBook.sol";
 import {Cosignature} from "./libraries/Cosignature.sol";
 import {Netting} from "./libraries/Netting.sol";
+import {Signature} from "./libraries/Signature.sol";
 import {TradeMarks} from "./libraries/TradeMarks.sol";
 import {TradeWord} from "./libraries/TradeWord.sol";
 
@@ -218,7 +219,7 @@ contract VppSettlement is SettlementBatches, EIP712 {
         }
         digest = hashSettlement(settlement);
         for (uint256 i; i < accounts.length; ++i) {
-            if (!Cosignature.isBy(accounts[i], digest, signatures[i])) {
+            if (!Signature.isOf(accounts[i], digest, signatures[i])) {
                 revert BadSignature(accounts[i]);
             }
         }

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
-
 import {IVppSettlement} from "../interfaces/IVppSettlement.sol";
 
 /// @title What the parties of a batch sign
@@ -24,18 +21,6 @@ library Cosignature {
                 settlement.deadline
             )
         );
-    }
-
-    /// @notice Whether an account has signed: with its key, or by ERC-1271 if it is a contract.
-    /// @dev The key first: most accounts have one, and then nobody need look for their code.
-    function isBy(address account, bytes32 digest, bytes calldata signature)
-        internal
-        view
-        returns (bool)
-    {
-        (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecoverCalldata(digest, signature);
-        if (fault == ECDSA.RecoverError.NoError && signer == account) return true;
-        return SignatureChecker.isValidERC1271SignatureNowCalldata(account, digest, signature);
     }
 
     /// @dev `keccak256(abi.encodePacked(words))`, past the allocated memory: a thousand words would

@@ -27,6 +27,7 @@ library Netting {
     uint256 private constant PARTIES = 9;
 
     /// @notice Checks each trade, marks or unmarks it, and adds up what they come to.
+    /// @param marks of all trades that are settled or in an open batch
     /// @param key the key of the batch
     /// @param accounts the parties, ascending
     /// @param words the trades, ascending by seq
@@ -114,6 +115,8 @@ library Netting {
 
     /// @dev The one loop over a thousand trades, and so in assembly. It begins with the first trade
     /// that is left, and goes on until one does not ascend or has its mark in another storage word.
+    /// The fields are cut out as in `TradeWord`; an index is cut out as 64 times itself, the distance
+    /// of its party from the first. `t` holds for a moment what has no name of its own.
     /// @param index of the storage word
     /// @return bits the marks; zero if a trade is wrong, the first of those left
     /// @return volume the totals, as if positive, times 2^128, plus the quantities
@@ -140,8 +143,9 @@ library Netting {
                 if or(sub(shr(200, word), index), iszero(gt(t, bits))) { break }
                 bits := or(bits, t)
 
-                // Its parties are two, and none behind the last. Its total is so near to quantity
-                // times price that it is this, rounded half away from zero.
+                // Its parties are two, and none behind the last. Of quantity times price its total
+                // leaves half a cent at most, the half itself on the side toward zero: it is
+                // rounded half away from zero.
                 let buyer := add(parties, and(shr(170, word), 0x3fffc0))
                 let seller := add(parties, and(shr(154, word), 0x3fffc0))
                 let quantity := and(shr(112, word), 0xffffffffffff)
@@ -159,6 +163,8 @@ library Netting {
                     break
                 }
 
+                // The leaf: the seven words before the parties, in which the key stands already:
+                // `keccak256(keccak256(abi.encode(key, seq, buyer, seller, quantity, price, cents)))`.
                 mstore(sub(parties, 0xc0), shr(192, word))
                 mstore(sub(parties, 0xa0), mload(add(buyer, 0x20)))
                 mstore(sub(parties, 0x80), mload(add(seller, 0x20)))

@@ -14,6 +14,7 @@ library TradeMarks {
 
     /// @notice Marks a trade that is not marked.
     function markOne(Marks storage self, uint64 seq) internal {
+        // forge-lint: disable-next-line(incorrect-shift)
         flip(self, seq >> 8, 1 << (seq & 0xff), true);
     }
 

@@ -43,6 +43,8 @@ CLAIM_FIELDS = {
     "amount": "uint64",
     "periodStart": "uint32",
     "periodEnd": "uint32",
+    "expiresAt": "uint32",
+    "backfillBefore": "uint32",
     "evidenceRoot": "bytes32",
     "evidenceTotal": "uint64",
     "manifestHash": "bytes32",
@@ -51,6 +53,8 @@ CLAIM_FIELDS = {
     "deadline": "uint64",
 }
 NO_DETAILS = ("", "", b"\0\0", 0, 0, bytes(32))
+IN_DISPUTE, INVALIDATED, EXPIRED = 3, 4, 5  # ICreditOversight.Status, its other half
+LIBRARIES = ("BatchMetadata", "Cancellation", "Oversight", "Register", "SignedMessages")
 
 Claim = dict[str, Any]
 
@@ -80,15 +84,19 @@ class Park:
 
     def deploy_credit(self) -> Any:
         """Deploy CarbonCredit with its roles, two classes, a project and a site of each."""
+        for library in LIBRARIES:  # Brownie links to the last one deployed
+            self.project[library].deploy({"from": self.admin})
         credit = self.project.CarbonCredit.deploy(self.admin, 0, {"from": self.admin})
         self.grant(credit, credit.REGISTRAR_ROLE(), self.registrar)
         self.grant(credit, credit.PAUSER_ROLE(), self.pauser)
         self.grant(credit, credit.SUSPENDER_ROLE(), self.pauser)
+        self.reverser = self.operator  # the parties of a settlement are not needed here
+        self.grant(credit, credit.REVERSER_ROLE(), self.reverser)
         self.grant(credit, credit.issuerRole(1), self.issuer)
         self.grant(credit, credit.verifierRole(1), self.verifier)
         by_registrar = {"from": self.registrar}
-        credit.registerClass("wind-and-sun", METHODOLOGY_HASH, CAP_KG, by_registrar)
-        credit.registerClass("second", METHODOLOGY_HASH, CAP_KG, by_registrar)
+        credit.registerClass("wind-and-sun", METHODOLOGY_HASH, CAP_KG, 0, by_registrar)
+        credit.registerClass("second", METHODOLOGY_HASH, CAP_KG, 0, by_registrar)
         credit.registerProject(1, self.owner, "lhb-wind", by_registrar)
         credit.registerSite(1, "lhb-wind", by_registrar)
         credit.registerProject(2, self.owner, "other", by_registrar)
@@ -151,6 +159,8 @@ class Park:
             "amount": 123_851,
             "periodStart": YEAR_2024_S,
             "periodEnd": YEAR_2024_S + MONTH_S,
+            "expiresAt": 0,
+            "backfillBefore": 0,
             "evidenceRoot": keccak(b"root" + key),
             "evidenceTotal": 123_851,
             "manifestHash": keccak(b"manifest" + key),

@@ -77,6 +77,7 @@ def test_every_row_has_one_outcome_and_a_second_import_changes_nothing(
         "conflicts": 1,
         "rejected": 0,
         "errors": [],
+        "missing": 1,
     }
     stored = rows_of(park)
     assert stored == [
