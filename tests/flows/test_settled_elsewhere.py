@@ -3,11 +3,13 @@
 import pytest
 
 from ledger.chain.events import SETTLEMENT
+from ledger.errors import Refused
 from ledger.models import SettlementBalance, VppSettlementBatch, VppSettlementItem, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settlement import escrow
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.words import Trade
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, PARTIES, WINDOW_S, trade
@@ -121,6 +123,9 @@ def test_a_trade_that_the_chain_settled_without_our_batch(funded: Park, way: str
     funded.mirror.run_until("head")
     assert status(funded) is TradeStatus.PENDING
     assert plan_batches(funded.chain) == []  # settled already, though not yet for good
+    seq = sold(funded).seq
+    with pytest.raises(Refused, match="is settled on chain"):
+        funded.db.run(lambda session: cancel_trade(session, seq, "entered twice"))
     holds(funded)
     funded.mirror_final()
     assert status(funded) is TradeStatus.EXECUTED
