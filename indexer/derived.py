@@ -7,8 +7,8 @@ balance of nothing has no row, so that the tables do not depend on the way that 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import delete, insert, select, tuple_
@@ -18,12 +18,14 @@ from ledger.errors import MirrorStopped
 from ledger.models import (
     CarbonCredit,
     CreditBatch,
+    CreditCancellation,
     CreditHolding,
     CreditSerial,
     CreditSite,
     SettlementBalance,
 )
 from ledger.models.blockchain import CreditStatus
+from ledger.models.mirror import BatchStatus
 from ledger.serials import Run, RunStatus, active_run, credit_id
 from ledger.units import tonnes_of_kg
 
@@ -42,6 +44,12 @@ class BatchFacts:
     issuer: str
     tx_hash: str
     issued_at: datetime
+    expires_at: datetime | None
+
+
+def expiry(expires_at_s: int) -> datetime | None:
+    """Return when a batch ends, by its epoch second; None for never."""
+    return datetime.fromtimestamp(expires_at_s, UTC) if expires_at_s else None
 
 
 def facts_of(session: Session, batch_ids: Iterable[int]) -> dict[int, BatchFacts]:
@@ -55,7 +63,13 @@ def facts_of(session: Session, batch_ids: Iterable[int]) -> dict[int, BatchFacts
         )
         for batch, code in session.execute(query):
             found[batch.batch_id] = BatchFacts(
-                code, batch.vintage, batch.ordinal, batch.issuer, batch.tx_hash, batch.issued_at
+                code,
+                batch.vintage,
+                batch.ordinal,
+                batch.issuer,
+                batch.tx_hash,
+                batch.issued_at,
+                expiry(batch.expires_at_s),
             )
     return found
 
@@ -69,12 +83,14 @@ def split_serials(
     taken: Sequence[tuple[int, Run]],
     facts: Mapping[int, BatchFacts],
 ) -> None:
-    """Give the taken serials their rows and redraw the active run of every batch.
+    """Give the taken serials their rows and redraw what is left of every batch.
+
+    What is left is active, unless the whole batch is cancelled.
 
     Parameters
     ----------
     batch_ids
-        The batches whose active run changed; their totals are already written.
+        The batches of which something else is left; their totals and states are already written.
     taken
         Retired and cancelled runs, by batch.
     facts
@@ -85,8 +101,21 @@ def split_serials(
     known = dict(facts)
     known.update(facts_of(session, [item for item in batch_ids if item not in known]))
     delete_active(session, batch_ids)
-    runs = list(taken) + _active_runs(session, batch_ids)
+    runs = list(taken) + _runs_left(session, batch_ids)
     _insert_runs(session, runs, known)
+
+
+def frozen_runs(session: Session, batch_id: int) -> Sequence[str]:
+    """Return what was left of a batch when it was cancelled as a whole, by ``credit_id``."""
+    by_holders = select(CreditCancellation.first_serial).where(
+        CreditCancellation.batch_id == batch_id
+    )
+    query = select(CreditSerial.credit_id).where(
+        CreditSerial.batch_id == batch_id,
+        CreditSerial.retirement_id.is_(None),
+        CreditSerial.first_serial.not_in(by_holders),
+    )
+    return session.scalars(query).all()
 
 
 def delete_active(session: Session, batch_ids: Collection[int]) -> None:
@@ -107,7 +136,7 @@ def delete_credits(session: Session, credit_ids: Sequence[str]) -> None:
         session.execute(_silent(delete(CarbonCredit).where(CarbonCredit.credit_id.in_(part))))
 
 
-def _active_runs(session: Session, batch_ids: Collection[int]) -> list[tuple[int, Run]]:
+def _runs_left(session: Session, batch_ids: Collection[int]) -> list[tuple[int, Run]]:
     runs = []
     for part in _parts(sorted(batch_ids)):
         query = select(
@@ -115,11 +144,14 @@ def _active_runs(session: Session, batch_ids: Collection[int]) -> list[tuple[int
             CreditBatch.issued_kg,
             CreditBatch.retired_kg,
             CreditBatch.cancelled_kg,
+            CreditBatch.status,
         ).where(CreditBatch.batch_id.in_(part))
-        for batch_id, issued, retired, cancelled in session.execute(
+        for batch_id, issued, retired, cancelled, status in session.execute(
             query.order_by(CreditBatch.batch_id)
         ):
             run = active_run(issued, retired, cancelled)
+            if run is not None and status is BatchStatus.CANCELLED:
+                run = replace(run, status=RunStatus.CANCELLED)
             if run is not None:
                 runs.append((batch_id, run))
     return runs
@@ -142,7 +174,7 @@ def _insert_runs(
                 "status": _STATUS[run.status],
                 "blockchain_tx": fact.tx_hash,
                 "issued_at": fact.issued_at,
-                "expires_at": None,
+                "expires_at": fact.expires_at,
             }
         )
         serials.append(
@@ -200,27 +232,32 @@ def add_holdings(session: Session, changes: Mapping[tuple[int, str], int]) -> No
             session.connection().execute(insert(CreditHolding), rows)
 
 
-def add_balances(session: Session, changes: Mapping[str, int]) -> None:
-    """Change escrow balances by token units, keyed by account.
+def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> None:
+    """Change escrow balances by units, keyed by account and asset.
 
     Raises
     ------
     MirrorStopped
         If a balance would fall below zero: a movement was missed.
     """
-    for part in _parts(sorted(account for account, units in changes.items() if units)):
-        here = SettlementBalance.account.in_(part)
-        query = select(SettlementBalance.account, SettlementBalance.balance).where(here)
-        before = {account: int(balance) for account, balance in session.execute(query)}
-        after = {account: before.get(account, 0) + changes[account] for account in part}
-        for account, units in after.items():
+    for part in _parts(sorted(key for key, units in changes.items() if units)):
+        columns = SettlementBalance.account, SettlementBalance.asset
+        here = tuple_(*columns).in_(part)
+        query = select(*columns, SettlementBalance.balance).where(here)
+        before = {(account, asset): int(units) for account, asset, units in session.execute(query)}
+        after = {key: before.get(key, 0) + changes[key] for key in part}
+        for (account, asset), units in after.items():
             if units < 0:
                 raise MirrorStopped(
-                    f"{account} would have {units} units in escrow; a movement was missed"
+                    f"{account} would have {units} units of asset {asset} in escrow; a movement was missed"
                 )
         if before:
             session.execute(_silent(delete(SettlementBalance).where(here)))
-        rows = [{"account": account, "balance": units} for account, units in after.items() if units]
+        rows = [
+            {"account": account, "asset": asset, "balance": units}
+            for (account, asset), units in after.items()
+            if units
+        ]
         if rows:
             session.connection().execute(insert(SettlementBalance), rows)
 

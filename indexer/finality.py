@@ -56,7 +56,7 @@ def advance(session: Session, cursor: Cursor, final_number: int) -> Cursor:
         _settle_intent(session, outcome)
     session.flush()
     issuance.settle_final(session, final_number)
-    settlement.settle_final(session, final_number)
+    settlement.settle_final(session, final_number, cursor.final_number)
     _forget_blocks(session, cursor.final_number - BLOCKS_KEPT, final_number - BLOCKS_KEPT)
     return moved
 

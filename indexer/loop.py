@@ -239,13 +239,15 @@ class Indexer:
             0,
         )
 
+        # First: once there is a cursor, nobody begins again.
+        contracts_book.record(self._db, self._client, self._deployment)
+
         def begin(session: Session) -> None:
             cursors.create(session, cursor)
             session.connection().execute(insert(ChainBlock), [block_row(header)])
 
         with suppress(IntegrityError):  # another mirror began at the same moment
             self._db.run(begin)
-        contracts_book.record(self._db, self._client, self._deployment)
         with self._db.read() as session:
             return cursors.load(session, self._deployment.network) or cursor
 

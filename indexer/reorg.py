@@ -9,9 +9,10 @@ rewind is the state that a fresh mirror of the surviving blocks would have.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from indexer import derived
@@ -28,13 +29,22 @@ from ledger.models import (
     CreditBatch,
     CreditCancellation,
     CreditClass,
+    CreditInvalidation,
+    CreditOverlap,
     CreditProject,
     CreditRetirement,
     CreditSerial,
     CreditSite,
     CreditTransfer,
+    SettlementBatch,
+    SettlementDispute,
     SettlementMovement,
+    SettlementTerm,
+    SettlementTrade,
 )
+from ledger.models.escrow import DisputeStep, SettlementStatus
+from ledger.models.mirror import BatchStatus
+from ledger.serials import batch_id_of, site_and_ordinal
 from ledger.settlement import confirm as settlement
 
 _FIRST_LOOK = 8
@@ -94,17 +104,17 @@ def rewind_holdings(session: Session, above_block: int) -> None:
 
 def rewind_balances(session: Session, above_block: int) -> None:
     """settlement_balances: undo the movements, which are still there."""
-    changes: dict[str, int] = defaultdict(int)
-    query = select(SettlementMovement.account, SettlementMovement.amount).where(
-        SettlementMovement.block_number > above_block
-    )
-    for account, units in session.execute(query):
-        changes[account] -= int(units)
+    changes: dict[tuple[str, int], int] = defaultdict(int)
+    query = select(
+        SettlementMovement.account, SettlementMovement.asset, SettlementMovement.amount
+    ).where(SettlementMovement.block_number > above_block)
+    for account, asset, units in session.execute(query):
+        changes[account, asset] -= int(units)
     derived.add_balances(session, changes)
 
 
 def rewind_batch_states(session: Session, above_block: int) -> None:
-    """credit_batches and credit_classes: give back totals, statuses and caps that later events changed."""
+    """credit_batches, credit_classes, credit_sites: give back what later events changed of them."""
     for table, column in (
         (CreditRetirement, CreditBatch.retired_kg),
         (CreditCancellation, CreditBatch.cancelled_kg),
@@ -114,31 +124,121 @@ def rewind_batch_states(session: Session, above_block: int) -> None:
         for batch_id, kg in session.execute(query):
             taken[batch_id] += kg
         for batch_id, kg in taken.items():
-            session.execute(
-                update(CreditBatch)
-                .where(CreditBatch.batch_id == batch_id)
-                .values({column: column - kg})
-                .execution_options(synchronize_session=False)
-            )
-    for event in _later_events(session, ("StatusChanged", "ClassCapChanged"), above_block):
-        args = event.args
-        if event.event_name == "StatusChanged":
-            change = (
-                update(CreditBatch)
-                .where(CreditBatch.batch_id == int(args["batch_id"]))
-                .values(status=STATUS[int(args["old_status"])])
-            )
-        else:
-            change = (
-                update(CreditClass)
-                .where(CreditClass.class_id == int(args["class_id"]))
-                .values(cap_kg=int(args["old_cap"]))
-            )
-        session.execute(change.execution_options(synchronize_session=False))
+            _set(session, CreditBatch.batch_id == batch_id, {column: column - kg})
+    for event in _later_events(session, list(_UNDO), above_block):
+        _UNDO[event.event_name](session, event.args)
+
+
+def _undo_status(session: Session, args: Mapping[str, Any]) -> None:
+    status = STATUS[int(args["old_status"])]
+    _set(session, CreditBatch.batch_id == int(args["batch_id"]), {CreditBatch.status: status})
+
+
+def _undo_cap(session: Session, args: Mapping[str, Any]) -> None:
+    cap = {CreditClass.cap_kg: int(args["old_cap"])}
+    _set(session, CreditClass.class_id == int(args["class_id"]), cap)
+
+
+def _undo_buffer(session: Session, args: Mapping[str, Any]) -> None:
+    share = {CreditClass.buffer_bps: int(args["old_buffer_bps"])}
+    _set(session, CreditClass.class_id == int(args["class_id"]), share)
+
+
+def _undo_invalidation(session: Session, args: Mapping[str, Any]) -> None:
+    _set(session, CreditBatch.batch_id == int(args["batch_id"]), {CreditBatch.deficit_kg: None})
+
+
+def _undo_replacement(session: Session, args: Mapping[str, Any]) -> None:
+    before = int(args["deficit_left"]) + int(args["amount"])
+    batch_id = int(args["replaced_batch_id"])
+    _set(session, CreditBatch.batch_id == batch_id, {CreditBatch.deficit_kg: before})
+
+
+def _undo_issuance(session: Session, args: Mapping[str, Any]) -> None:
+    """Give the time of a batch, and of the gap before it, back to where it was taken from."""
+    batch_id, later = int(args["batch_id"]), int(args["claim"]["backfill_before"])
+    site_id, _ = site_and_ordinal(batch_id)
+    query = select(CreditBatch.gap_start_s).where(CreditBatch.batch_id == batch_id)
+    gap_start = session.execute(query).scalar_one()
+    if later:
+        here = CreditBatch.batch_id == batch_id_of(site_id, later)
+        _set(session, here, {CreditBatch.gap_start_s: gap_start})
+    else:
+        _set(session, CreditSite.site_id == site_id, {CreditSite.minted_until_s: gap_start})
+
+
+_UNDO: dict[str, Callable[[Session, Mapping[str, Any]], None]] = {
+    "StatusChanged": _undo_status,
+    "ClassCapChanged": _undo_cap,
+    "ClassBufferChanged": _undo_buffer,
+    "Invalidated": _undo_invalidation,
+    "Replaced": _undo_replacement,
+    "Issued": _undo_issuance,
+}
+"""How each event that changes a row is taken back, the latest first."""
+
+
+def _set(session: Session, here: ColumnElement[bool], values: dict[Any, Any]) -> None:
+    table = next(iter(values)).class_
+    session.execute(
+        update(table).where(here).values(values).execution_options(synchronize_session=False)
+    )
+
+
+def rewind_settlement_batches(session: Session, above_block: int) -> None:
+    """settlement_batches: batches that ended or were disputed later stand where they stood before."""
+    ended = select(SettlementBatch.batch_id).where(SettlementBatch.ended_block > above_block)
+    disputed = select(SettlementDispute.batch_id).where(
+        SettlementDispute.block_number > above_block
+    )
+    for batch_id in {*session.scalars(ended), *session.scalars(disputed)}:
+        _set(
+            session,
+            SettlementBatch.batch_id == batch_id,
+            {
+                SettlementBatch.fee_cents: None,
+                SettlementBatch.fee_collector: None,
+                SettlementBatch.cancelled_by: None,
+                SettlementBatch.reason: None,
+                SettlementBatch.ended_block: None,
+                **_open_state(session, batch_id, above_block),
+            },
+        )
+
+
+def _open_state(session: Session, batch_id: int, block: int) -> dict[Any, Any]:
+    """Return status and end of the window of a batch that was open at a block."""
+    query = (
+        select(SettlementDispute)
+        .where(SettlementDispute.batch_id == batch_id, SettlementDispute.block_number <= block)
+        .order_by(SettlementDispute.block_number.desc(), SettlementDispute.log_index.desc())
+    )
+    steps = session.scalars(query).all()
+    rejected = [step.until_s for step in steps if step.step is DisputeStep.REJECTED]
+    is_disputed = bool(steps) and steps[0].step is DisputeStep.DISPUTED
+    state: dict[Any, Any] = {
+        SettlementBatch.status: SettlementStatus.DISPUTED
+        if is_disputed
+        else SettlementStatus.PROPOSED,
+        SettlementBatch.finalizable_at_s: rejected[0]
+        if rejected
+        else _first_window(session, batch_id),
+    }
+    return state
+
+
+def _first_window(session: Session, batch_id: int) -> int:
+    query = select(ChainEvent.args).join(
+        SettlementBatch,
+        (SettlementBatch.block_number == ChainEvent.block_number)
+        & (SettlementBatch.log_index == ChainEvent.log_index),
+    )
+    args = session.scalars(query.where(SettlementBatch.batch_id == batch_id)).one()
+    return int(args["finalizable_at"])
 
 
 def rewind_credits(session: Session, above_block: int) -> None:
-    """carbon_credits and credit_serials: retired and cancelled runs are active again, new batches gone."""
+    """carbon_credits, credit_serials: retired, cancelled, frozen runs are active again, new batches gone."""
     gone = session.scalars(
         select(CreditBatch.batch_id).where(CreditBatch.block_number > above_block)
     ).all()
@@ -159,6 +259,11 @@ def rewind_credits(session: Session, above_block: int) -> None:
                     CreditSerial.batch_id == batch_id, CreditSerial.first_serial == first
                 )
             ).all()
+    for event in _later_events(session, ["StatusChanged"], above_block):
+        batch_id = int(event.args["batch_id"])
+        if STATUS[int(event.args["new_status"])] is BatchStatus.CANCELLED and batch_id not in gone:
+            touched.add(batch_id)
+            doomed += derived.frozen_runs(session, batch_id)
     derived.delete_credits(session, doomed)
     derived.split_serials(session, touched, [], {})
 
@@ -204,15 +309,22 @@ REWINDS: tuple[Callable[[Session, int], None], ...] = (
     rewind_balances,
     rewind_batch_states,
     rewind_credits,
+    rewind_settlement_batches,
+    settlement.rewind,  # trades and settlement batches of the books: asks the mirror's, so before they go
     _delete_above(CreditTransfer),
     _delete_above(CreditRetirement),
     _delete_above(CreditCancellation),
+    _delete_above(CreditInvalidation),
+    _delete_above(CreditOverlap),
     _delete_above(CreditBatch),
     _delete_above(CreditSite),
     _delete_above(CreditProject),
     _delete_above(CreditClass),
     _delete_above(SettlementMovement),
-    settlement.rewind,  # trades and settlement batches
+    _delete_above(SettlementDispute),
+    _delete_above(SettlementTrade),
+    _delete_above(SettlementTerm),
+    _delete_above(SettlementBatch),
     issuance.rewind,  # asks the intents, so before them
     intents.rewind,
     _delete_above(ChainEvent),

@@ -8,12 +8,12 @@ database holds, inside the transaction that also moves the cursor.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, inspect, select, tuple_, update
+from sqlalchemy import insert, inspect, select, update
 from sqlalchemy.orm import Session
 
 from indexer import derived
@@ -22,16 +22,22 @@ from ledger.chain.events import ZERO_ADDRESS, DecodedEvent
 from ledger.errors import MirrorStopped
 from ledger.models import (
     Base,
-    ChainEvent,
     CreditBatch,
     CreditCancellation,
     CreditClass,
+    CreditInvalidation,
+    CreditOverlap,
     CreditProject,
     CreditRetirement,
     CreditSite,
     CreditTransfer,
+    SettlementBatch,
+    SettlementDispute,
     SettlementMovement,
+    SettlementTerm,
+    SettlementTrade,
 )
+from ledger.models.escrow import CURRENCY, MovementKind
 from ledger.serials import Run
 
 _ORDER: tuple[type[Base], ...] = (
@@ -42,17 +48,35 @@ _ORDER: tuple[type[Base], ...] = (
     CreditTransfer,
     CreditRetirement,
     CreditCancellation,
+    CreditInvalidation,
+    CreditOverlap,
     SettlementMovement,
+    SettlementBatch,
+    SettlementDispute,
+    SettlementTrade,
+    SettlementTerm,
 )
 """Tables that handlers add to, parents first."""
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """The netting of a settlement batch as it was proposed; nets in cents by account, in order."""
+class Movement:
+    """A change of an escrow balance: units of the currency token, or kilograms of another asset."""
 
+    kind: MovementKind
+    account: str
+    amount: int
+    asset: int = CURRENCY
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a settlement batch comes to, by account in order: cents after the fee, kg of the asset."""
+
+    asset: int
     accounts: tuple[str, ...]
     nets: tuple[int, ...]
+    credit_nets: tuple[int, ...]
 
 
 class Rows:
@@ -78,11 +102,11 @@ class Rows:
         self._changes: dict[type[Base], dict[Any, dict[str, Any]]] = defaultdict(dict)
         self._facts: dict[int, BatchFacts] = {}
         self._site_codes: dict[int, str] = {}
-        self._proposals: dict[int, Proposal] = {}
+        self._outcomes: dict[int, Outcome] = {}
         self._taken: list[tuple[int, Run]] = []
         self._touched: set[int] = set()
         self._held: dict[tuple[int, str], int] = defaultdict(int)
-        self._money: dict[str, int] = defaultdict(int)
+        self._escrow: dict[tuple[str, int], int] = defaultdict(int)
 
     # ------------------------------------------------------- what handlers call
 
@@ -118,13 +142,32 @@ class Rows:
 
     def take_serials(self, event: DecodedEvent, batch_id: int, run: Run) -> None:
         """Take serials out of the active ones of a batch."""
+        self.redraw(event, batch_id)
+        self._taken.append((batch_id, run))
+
+    def redraw(self, event: DecodedEvent, batch_id: int) -> None:
+        """Draw anew what is left of a batch."""
         if batch_id not in self._facts:
             found = derived.facts_of(self.session, [batch_id])
             if batch_id not in found:
                 raise MirrorStopped(_unknown(event, f"batch {batch_id}"))
             self._facts.update(found)
-        self._taken.append((batch_id, run))
         self._touched.add(batch_id)
+
+    def current(self, event: DecodedEvent, table: type[Base], key: int, column: str) -> Any:
+        """Return a column of the row with a primary key, after the events so far."""
+        changes = self._changes[table].get(key, {})
+        if column in changes:
+            return changes[column]
+        (key_column,) = inspect(table).primary_key
+        for row in reversed(self._added[table]):
+            if row[key_column.name] == key:
+                return row[column]
+        query = select(table.__table__.c[column]).where(key_column == key)
+        found = self.session.execute(query).one_or_none()
+        if found is None:
+            raise MirrorStopped(_unknown(event, f"{table.__tablename__} {key}"))
+        return found[0]
 
     def move_credits(
         self, event: DecodedEvent, sub_index: int, batch_id: int, parties: tuple[str, str], kg: int
@@ -152,35 +195,41 @@ class Rows:
         if taker != ZERO_ADDRESS:
             self._held[batch_id, taker] += kg
 
-    def move_money(
-        self, event: DecodedEvent, sub_index: int, kind: str, account: str, units: int
-    ) -> None:
-        """Change an escrow balance by token units."""
+    def move(self, event: DecodedEvent, sub_index: int, movement: Movement) -> None:
+        """Change an escrow balance; nothing moved is no movement."""
+        if movement.amount == 0:
+            return
         self.add(
             SettlementMovement,
             block_number=event.log.block_number,
             log_index=event.log.log_index,
             sub_index=sub_index,
-            account=account,
-            kind=kind,
-            amount=units,
+            account=movement.account,
+            asset=movement.asset,
+            kind=movement.kind,
+            amount=movement.amount,
             batch_id=getattr(event.args, "batch_id", None),
             tx_hash=event.log.tx_hash,
         )
-        self._money[account] += units
+        self._escrow[movement.account, movement.asset] += movement.amount
 
-    def add_proposal(self, batch_id: int, proposal: Proposal) -> None:
-        """Remember the netting of a batch that this range proposes."""
-        self._proposals[batch_id] = proposal
+    def add_outcome(self, batch_id: int, outcome: Outcome) -> None:
+        """Remember the outcome of a batch that this range proposes."""
+        self._outcomes[batch_id] = outcome
 
-    def proposal(self, batch_id: int) -> Proposal:
-        """Return the netting of a batch as it was proposed.
-
-        A batch whose proposal moved nothing has nothing to give back either: its nets are all zero.
-        """
-        if batch_id not in self._proposals:
-            self._proposals[batch_id] = _stored_proposal(self.session, batch_id)
-        return self._proposals[batch_id]
+    def outcome(self, event: DecodedEvent, batch_id: int) -> Outcome:
+        """Return the outcome of a batch as it was proposed."""
+        if batch_id not in self._outcomes:
+            row = self.session.get(SettlementBatch, batch_id)
+            if row is None:
+                raise MirrorStopped(_unknown(event, f"settlement batch {batch_id}"))
+            self._outcomes[batch_id] = Outcome(
+                row.asset,
+                tuple(row.accounts),
+                tuple(int(net) for net in row.nets),
+                tuple(int(net) for net in row.credit_nets),
+            )
+        return self._outcomes[batch_id]
 
     # ----------------------------------------------------------------- writing
 
@@ -196,7 +245,7 @@ class Rows:
                 connection.execute(update(table).where(key_column == key).values(**values))
         derived.split_serials(self.session, self._touched, self._taken, self._facts)
         derived.add_holdings(self.session, self._held)
-        derived.add_balances(self.session, self._money)
+        derived.add_balances(self.session, self._escrow)
         self.session.expire_all()
 
 
@@ -205,19 +254,3 @@ def _unknown(event: DecodedEvent, what: str) -> str:
         f"{event.name} in block {event.log.block_number}, transaction {event.log.tx_hash}, speaks of {what}, "
         "which the mirror has never read; it has missed an event"
     )
-
-
-def _stored_proposal(session: Session, batch_id: int) -> Proposal:
-    place = session.execute(
-        select(SettlementMovement.block_number, SettlementMovement.log_index)
-        .where(SettlementMovement.batch_id == batch_id, SettlementMovement.kind == "debit")
-        .limit(1)
-    ).one_or_none()
-    if place is None:
-        return Proposal((), ())
-    args: Mapping[str, Sequence[Any]] = session.scalars(
-        select(ChainEvent.args).where(
-            tuple_(ChainEvent.block_number, ChainEvent.log_index) == tuple_(*place)
-        )
-    ).one()
-    return Proposal(tuple(args["accounts"]), tuple(int(net) for net in args["nets"]))

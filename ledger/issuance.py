@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session
 
 from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.contracts import claim_tuple, claim_typed_data
 from ledger.chain.events import CREDIT, Claim
 from ledger.chain.intents import NewIntent, new_key
 from ledger.chain.sender import AlreadyOnChain
+from ledger.chain.structs import claim_tuple, claim_typed_data
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import ChainIntent, CreditBatch, EmissionFactor, Issuance, Project, ReadingClaim
 from ledger.models import Meter as MeterRow
@@ -293,6 +293,8 @@ def _store(
         amount=reduction.issued_kg,
         period_start=inputs.from_s,
         period_end=inputs.to_s,
+        expires_at=0,
+        backfill_before=0,
         evidence_root=reduction.evidence_root,
         evidence_total=reduction.evidence_total_kg,
         manifest_hash=manifest_hash(text),

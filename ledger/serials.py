@@ -227,6 +227,11 @@ def site_and_ordinal(batch_id: int) -> tuple[int, int]:
     return batch_id >> SITE_SHIFT, batch_id & (2**SITE_SHIFT - 1)
 
 
+def batch_id_of(site_id: int, ordinal: int) -> int:
+    """Return the number of a batch from the site's number on chain and its ordinal."""
+    return site_id << SITE_SHIFT | ordinal
+
+
 def vintage_of(period_start_s: int) -> int:
     """Return the year of a period that began at local midnight, when the time zone is not known.
 

@@ -29,6 +29,7 @@ from ledger.models.mirror import (
     CreditSerial,
     CreditSite,
 )
+from ledger.models.oversight import CreditInvalidation, InvalidationStep
 from ledger.naming import PARTS_MAX, find_credit, rows_of
 from ledger.units import kg_of_tonnes
 
@@ -136,7 +137,7 @@ def _items(session: Session, view: ChainView, rows: Iterable[Any]) -> list[Credi
 
 
 def _ended_by(session: Session, rows: Sequence[Any]) -> dict[str, str]:
-    """Return the transactions that retired or cancelled credits, by the credit's id."""
+    """Return the transactions that retired, cancelled or invalidated credits, by the credit's id."""
     numbers = [row.CreditSerial.retirement_id for row in rows if row.CreditSerial.retirement_id]
     query = select(CreditRetirement.retirement_id, CreditRetirement.tx_hash)
     retired = {
@@ -154,11 +155,22 @@ def _ended_by(session: Session, rows: Sequence[Any]) -> dict[str, str]:
     cancelled = {
         (item.batch_id, item.first_serial): item.tx_hash for item in session.scalars(cancellations)
     }
+    invalidated = {
+        batch_id: tx_hash
+        for batch_id, tx_hash in session.execute(
+            select(CreditInvalidation.batch_id, CreditInvalidation.tx_hash).where(
+                CreditInvalidation.batch_id.in_(wanted),
+                CreditInvalidation.step == InvalidationStep.EXECUTED,
+            )
+        )
+    }
     found = {}
     for row in rows:
         serial = row.CreditSerial
         place = serial.batch_id, serial.first_serial
         tx_hash = retired.get(serial.retirement_id) or cancelled.get(place)
+        if tx_hash is None and row.CarbonCredit.status is CreditStatus.CANCELLED:
+            tx_hash = invalidated.get(serial.batch_id)
         if tx_hash is not None:
             found[serial.credit_id] = tx_hash
     return found
@@ -167,7 +179,7 @@ def _ended_by(session: Session, rows: Sequence[Any]) -> dict[str, str]:
 def _last_blocks(session: Session, batches: dict[int, CreditBatch]) -> dict[int, int]:
     """Return, for each batch, the last block that changed which credits there are."""
     last = {batch_id: batch.block_number for batch_id, batch in batches.items()}
-    for table in (CreditRetirement, CreditCancellation):
+    for table in (CreditRetirement, CreditCancellation, CreditInvalidation):
         changes = session.execute(
             select(table.batch_id, func.max(table.block_number))
             .where(table.batch_id.in_(list(batches)))
@@ -190,6 +202,8 @@ def _batch(session: Session, batch: CreditBatch) -> Batch:
         issued_kg=batch.issued_kg,
         retired_kg=batch.retired_kg,
         cancelled_kg=batch.cancelled_kg,
+        buffered_kg=batch.buffered_kg,
+        deficit_kg=batch.deficit_kg,
         period_start=datetime.fromtimestamp(batch.period_start_s, UTC),
         period_end=datetime.fromtimestamp(batch.period_end_s, UTC),
         recipient=batch.recipient,
@@ -215,6 +229,7 @@ def _retirement(session: Session, retirement_id: int | None) -> Retirement | Non
     return Retirement(
         key=found.key,
         holder=found.holder,
+        replaced_batch_id=found.replaced_batch_id,
         beneficiary=found.beneficiary,
         reason=found.reason,
         country=found.country,

@@ -43,7 +43,7 @@ class Credit(Document):
     retirement_id: IntegerText | None = Field(description="Retirement that it belongs to, if any.")
     blockchain_tx: str | None = Field(description="Transaction that issued it.")
     status_tx: str | None = Field(
-        description="Transaction that gave it its status: it issued, retired or cancelled it."
+        description="Transaction that gave it its status: it issued, retired, cancelled or invalidated it."
     )
     issued_at: Time = Field(description="Time of the block that issued it.")
     expires_at: Time | None = Field(description="When it ends; null: never.")
@@ -65,7 +65,11 @@ class Batch(Document):
 
     issued_kg: IntegerText = Field(description="Kilograms issued.")
     retired_kg: IntegerText = Field(description="Kilograms retired.")
-    cancelled_kg: IntegerText = Field(description="Kilograms cancelled.")
+    cancelled_kg: IntegerText = Field(description="Kilograms cancelled by their holders.")
+    buffered_kg: IntegerText = Field(description="Kilograms that went to the buffer of the class.")
+    deficit_kg: IntegerText | None = Field(
+        description="Kilograms retired and still to be replaced; null: it was never invalidated."
+    )
     period_start: Time = Field(description="Start of the monitoring period.")
     period_end: Time = Field(description="End of the monitoring period, not included.")
     recipient: str = Field(description="Address that received the credits.")
@@ -84,7 +88,10 @@ class Retirement(Document):
     """The retirement that a credit belongs to."""
 
     key: str = Field(description="Key of the retirement.")
-    holder: str = Field(description="Address that retired it.")
+    holder: str = Field(description="Address whose credits were retired; the contract: the buffer.")
+    replaced_batch_id: IntegerText | None = Field(
+        description="The invalidated batch that units of the buffer stand in for; null: none."
+    )
     beneficiary: str = Field(description="Who benefits.")
     reason: str = Field(description="Why.")
     country: str | None = Field(

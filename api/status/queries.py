@@ -7,7 +7,7 @@ from enum import StrEnum
 from importlib import metadata
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.finality import ChainView
@@ -17,7 +17,7 @@ from ledger.chain.shared_node import published_url
 from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
 from ledger.models.blockchain import BlockchainTransaction, SmartContract, TransactionStatus
-from ledger.models.mirror import ChainCursor, CreditBatch
+from ledger.models.mirror import BatchStatus, ChainCursor, CreditBatch
 from ledger.models.trading import TradeStatus, VppTradingRecord
 from ledger.settings import Settings
 from ledger.units import tonnes_of_kg
@@ -86,12 +86,20 @@ def readiness(database: Database, settings: Settings) -> Mapping[str, str]:
 
 
 def _credits(session: Session) -> CreditTotals:
+    # Of a batch that is cancelled as a whole, all that is not retired is cancelled.
+    withdrawn = case(
+        (
+            CreditBatch.status == BatchStatus.CANCELLED,
+            CreditBatch.issued_kg - CreditBatch.retired_kg,
+        ),
+        else_=CreditBatch.cancelled_kg,
+    )
     batches, issued, retired, cancelled = session.execute(
         select(
             func.count(),
             func.coalesce(func.sum(CreditBatch.issued_kg), 0),
             func.coalesce(func.sum(CreditBatch.retired_kg), 0),
-            func.coalesce(func.sum(CreditBatch.cancelled_kg), 0),
+            func.coalesce(func.sum(withdrawn), 0),
         )
     ).one()
     # MariaDB sums BIGINT as DECIMAL.

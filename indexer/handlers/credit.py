@@ -6,18 +6,22 @@ from typing import cast
 
 from sqlalchemy import select
 
-from indexer.derived import BatchFacts
+from indexer.derived import BatchFacts, expiry
 from indexer.handlers.registry import handles
 from indexer.rows import Rows
 from ledger.chain.events import (
     CREDIT,
+    ZERO_HASH,
     Cancelled,
+    ClassBufferChanged,
     ClassCapChanged,
     ClassRegistered,
     DecodedEvent,
     Issued,
     ProjectRegistered,
+    Replaced,
     Retired,
+    RetirementDetails,
     SiteRegistered,
     StatusChanged,
     TransferBatch,
@@ -33,15 +37,17 @@ from ledger.models import (
     Issuance,
 )
 from ledger.models.mirror import BatchStatus
-from ledger.serials import Run, RunStatus, site_and_ordinal, vintage_of
+from ledger.serials import Run, RunStatus, batch_id_of, site_and_ordinal, vintage_of
 
 STATUS = {
     1: BatchStatus.ACTIVE,
     2: BatchStatus.SUSPENDED,
     3: BatchStatus.DISPUTED,
     4: BatchStatus.CANCELLED,
+    5: BatchStatus.EXPIRED,
 }
 """The contract's status numbers; 0 is a batch that does not exist."""
+_NO_DETAILS = RetirementDetails("", "", "", 0, 0, ZERO_HASH)
 
 
 @handles(CREDIT, "ClassRegistered")
@@ -54,6 +60,7 @@ def class_registered(event: DecodedEvent, rows: Rows) -> None:
         code=args.code,
         methodology_hash=args.methodology_hash,
         cap_kg=args.cap,
+        buffer_bps=args.buffer_bps,
         block_number=event.log.block_number,
     )
 
@@ -63,6 +70,13 @@ def class_cap_changed(event: DecodedEvent, rows: Rows) -> None:
     """Change how much may be issued in a class."""
     args = cast(ClassCapChanged, event.args)
     rows.change(CreditClass, args.class_id, cap_kg=args.new_cap)
+
+
+@handles(CREDIT, "ClassBufferChanged")
+def class_buffer_changed(event: DecodedEvent, rows: Rows) -> None:
+    """Change what share of an issuance goes to the buffer."""
+    args = cast(ClassBufferChanged, event.args)
+    rows.change(CreditClass, args.class_id, buffer_bps=args.new_buffer_bps)
 
 
 @handles(CREDIT, "ProjectRegistered")
@@ -89,6 +103,7 @@ def site_registered(event: DecodedEvent, rows: Rows) -> None:
         site_id=args.site_id,
         project_id=args.project_id,
         code=args.code,
+        minted_until_s=0,
         block_number=event.log.block_number,
     )
 
@@ -114,6 +129,9 @@ def issued(event: DecodedEvent, rows: Rows) -> None:
         cancelled_kg=0,
         period_start_s=claim.period_start,
         period_end_s=claim.period_end,
+        gap_start_s=_take_time(event, rows, args),
+        expires_at_s=claim.expires_at,
+        buffered_kg=args.buffered,
         evidence_root=claim.evidence_root,
         evidence_total_kg=claim.evidence_total,
         manifest_hash=claim.manifest_hash,
@@ -121,15 +139,35 @@ def issued(event: DecodedEvent, rows: Rows) -> None:
         issuer=args.issuer,
         verifier=args.verifier,
         status=BatchStatus.ACTIVE,
+        deficit_kg=None,
         block_number=event.log.block_number,
         log_index=event.log.log_index,
         tx_hash=event.log.tx_hash,
         issued_at=at,
     )
     code = rows.site_code(event, site_id)
+    expires_at = expiry(claim.expires_at)
     rows.add_batch(
-        args.batch_id, BatchFacts(code, vintage, ordinal, args.issuer, event.log.tx_hash, at)
+        args.batch_id,
+        BatchFacts(code, vintage, ordinal, args.issuer, event.log.tx_hash, at, expires_at),
     )
+
+
+def _take_time(event: DecodedEvent, rows: Rows, args: Issued) -> int:
+    """Take the period out of the site's free time; return where the gap before it begins.
+
+    The time behind the last period is the site's. The time that a period left out before it belongs to
+    its batch, as a gap, and a backfill parts that: the earlier part is the new batch's.
+    """
+    site_id, _ = site_and_ordinal(args.batch_id)
+    if args.claim.backfill_before:
+        later = batch_id_of(site_id, args.claim.backfill_before)
+        gap_start = rows.current(event, CreditBatch, later, "gap_start_s")
+        rows.change(CreditBatch, later, gap_start_s=args.claim.period_end)
+    else:
+        gap_start = rows.current(event, CreditSite, site_id, "minted_until_s")
+        rows.change(CreditSite, site_id, minted_until_s=args.claim.period_end)
+    return int(gap_start)
 
 
 def _legal_year(rows: Rows, key: str) -> int | None:
@@ -141,13 +179,32 @@ def _legal_year(rows: Rows, key: str) -> int | None:
 def retired(event: DecodedEvent, rows: Rows) -> None:
     """Add a retirement: the next serials from the bottom are used up."""
     args = cast(Retired, event.args)
-    details = args.details
+    _retire(event, rows, args, args.holder, args.details)
+
+
+@handles(CREDIT, "Replaced")
+def replaced(event: DecodedEvent, rows: Rows) -> None:
+    """Add a retirement of the buffer, which is the contract, and lessen the deficit that it is for."""
+    args = cast(Replaced, event.args)
+    _retire(event, rows, args, event.log.address, _NO_DETAILS, args.replaced_batch_id)
+    rows.change(CreditBatch, args.replaced_batch_id, deficit_kg=args.deficit_left)
+
+
+def _retire(
+    event: DecodedEvent,
+    rows: Rows,
+    args: Retired | Replaced,
+    holder: str,
+    details: RetirementDetails,
+    replaced_batch_id: int | None = None,
+) -> None:
     rows.add(
         CreditRetirement,
         retirement_id=args.retirement_id,
         key=args.key,
         batch_id=args.batch_id,
-        holder=args.holder,
+        holder=holder,
+        replaced_batch_id=replaced_batch_id,
         first_serial=args.first_serial,
         amount_kg=args.amount,
         beneficiary=details.beneficiary,
@@ -191,9 +248,12 @@ def cancelled(event: DecodedEvent, rows: Rows) -> None:
 
 @handles(CREDIT, "StatusChanged")
 def status_changed(event: DecodedEvent, rows: Rows) -> None:
-    """Change the status of a batch; its serials stay what they are."""
+    """Change the status of a batch; its serials stay what they are, unless it is cancelled for good."""
     args = cast(StatusChanged, event.args)
-    rows.change(CreditBatch, args.batch_id, status=STATUS[args.new_status])
+    status = STATUS[args.new_status]
+    rows.change(CreditBatch, args.batch_id, status=status)
+    if status is BatchStatus.CANCELLED:
+        rows.redraw(event, args.batch_id)
 
 
 @handles(CREDIT, "TransferSingle")

@@ -5,7 +5,7 @@ No caller sees an ABI tuple. Views are pinned to a block.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,21 +16,46 @@ from eth_utils.crypto import keccak
 
 from ledger.chain.abi import artifact
 from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT, SETTLEMENT, Claim, RetirementDetails
+from ledger.chain.events import CREDIT, SETTLEMENT, Claim
 from ledger.chain.layout import canonical_type, json_value
+from ledger.chain.structs import claim_tuple
 
 MAX_UINT64 = 2**64 - 1
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Totals of a credit batch in kg, and its period in epoch seconds."""
+    """Totals of a credit batch in kg; its period, the free time before it and its end in epoch seconds."""
 
     issued: int
     retired: int
     cancelled: int
     period_start: int
     period_end: int
+    gap_start: int
+    expires_at: int
+
+
+@dataclass(frozen=True)
+class CreditClass:
+    """Terms of a class of credits: cap and what is issued in kg, buffer share in hundredths of a percent."""
+
+    cap: int
+    issued: int
+    buffer_bps: int
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds of a settlement contract at a block: caps in cents and kg; fee now and announced."""
+
+    notional_cap: int
+    credit_cap: int
+    fee_bps: int
+    fee_collector: str
+    pending_bps: int
+    pending_collector: str
+    pending_from: int
 
 
 @dataclass(frozen=True)
@@ -197,9 +222,34 @@ class CarbonCredit(_Contract):
         """Return the batch issued under a key; 0 when there is none."""
         return int(self._view("batchOfKey", [bytes.fromhex(key[2:])], block)[0])
 
-    def minted_until(self, site_id: int, block: int | str = "latest") -> int:
-        """Return the end of the last issued period of a site, in epoch seconds."""
-        return int(self._view("mintedUntil", [site_id], block)[0])
+    def classes_of(self, ids: Sequence[int], block: int | str = "latest") -> list[CreditClass]:
+        """Return the terms of several classes."""
+        found = self._views("classOf", [[number] for number in ids], block)
+        return [CreditClass(*values[0]) for values in found]
+
+    def minted_until(self, site_ids: Sequence[int], block: int | str = "latest") -> list[int]:
+        """Return the end of the last issued period of several sites, in epoch seconds."""
+        found = self._views("siteOf", [[number] for number in site_ids], block)
+        return [int(values[0][1]) for values in found]
+
+    def deficits_of(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[int]:
+        """Return what of several batches is still to be replaced, in kg."""
+        found = self._views("deficitOf", [[batch_id] for batch_id in batch_ids], block)
+        return [int(values[0]) for values in found]
+
+    def invalidations_of(
+        self, batch_ids: Sequence[int], block: int | str = "latest"
+    ) -> list[tuple[str, int]]:
+        """Return who proposed to invalidate several batches, and from when it may be done; zeros: nobody."""
+        found = self._views("invalidationOf", [[batch_id] for batch_id in batch_ids], block)
+        return [(values[0][0].lower(), int(values[0][1])) for values in found]
+
+    def are_overlaps_proven(
+        self, pairs: Sequence[tuple[int, int]], block: int | str = "latest"
+    ) -> list[bool]:
+        """Return whether pairs of batches were shown to count a reading twice."""
+        found = self._views("isOverlapProven", [list(pair) for pair in pairs], block)
+        return [bool(values[0]) for values in found]
 
     def log_head(self, block: int | str = "latest") -> tuple[int, str]:
         """Return number and hash of the last entry of the credit log."""
@@ -221,6 +271,33 @@ class VppSettlement(_Contract):
         found = self._views("balanceOf", [[account] for account in accounts], block)
         return [int(values[0]) for values in found]
 
+    def credit_balances_of(
+        self, pairs: Sequence[tuple[str, int]], block: int | str = "latest"
+    ) -> list[int]:
+        """Return the credits in escrow of pairs of account and asset, in kg."""
+        found = self._views("creditBalanceOf", [list(pair) for pair in pairs], block)
+        return [int(values[0]) for values in found]
+
+    def totals_of(
+        self, assets: Sequence[int], block: int | str = "latest"
+    ) -> list[tuple[int, int]]:
+        """Return of several assets the sum of all balances and what is locked."""
+        found = self._views("totalsOf", [[asset] for asset in assets], block)
+        return [(int(balances), int(locked)) for balances, locked in found]
+
+    def terms(self, block: int | str = "latest") -> Terms:
+        """Return caps and fee."""
+        bps, collector, since = self._view("pendingFee", [], block)
+        return Terms(
+            int(self._view("notionalCap", [], block)[0]),
+            int(self._view("creditCap", [], block)[0]),
+            int(self._view("feeBps", [], block)[0]),
+            str(self._view("feeCollector", [], block)[0]).lower(),
+            int(bps),
+            str(collector).lower(),
+            int(since),
+        )
+
     def totals(self, block: int | str = "latest") -> tuple[int, int]:
         """Return the sum of all balances and what live proposals lock, in token units."""
         (balance,) = self._view("totalBalance", [], block)
@@ -239,6 +316,11 @@ class VppSettlement(_Contract):
     def batch_statuses(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[int]:
         """Return the contract's status numbers of several batches."""
         found = self._views("batchStatus", [[batch_id] for batch_id in batch_ids], block)
+        return [int(values[0]) for values in found]
+
+    def finalizable_ats(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[int]:
+        """Return the ends of the windows of several batches, in epoch seconds."""
+        found = self._views("finalizableAt", [[batch_id] for batch_id in batch_ids], block)
         return [int(values[0]) for values in found]
 
     def trades_root_of(self, batch_id: int, block: int | str = "latest") -> str:
@@ -265,73 +347,3 @@ class VppSettlement(_Contract):
 
 def _hex(value: bytes) -> str:
     return "0x" + value.hex()
-
-
-def claim_tuple(claim: Claim) -> tuple[Any, ...]:
-    """Return a claim in the order of the contract's struct."""
-    return (
-        bytes.fromhex(claim.key[2:]),
-        claim.class_id,
-        claim.project_id,
-        claim.site_id,
-        claim.amount,
-        claim.period_start,
-        claim.period_end,
-        bytes.fromhex(claim.evidence_root[2:]),
-        claim.evidence_total,
-        bytes.fromhex(claim.manifest_hash[2:]),
-        bytes.fromhex(claim.methodology_hash[2:]),
-        claim.recipient,
-        claim.deadline,
-    )
-
-
-def retirement_tuple(details: RetirementDetails) -> tuple[Any, ...]:
-    """Return a retirement's details in the order of the contract's struct."""
-    return (
-        details.beneficiary,
-        details.reason,
-        details.country.encode("ascii").ljust(2, b"\0"),
-        details.consumption_start,
-        details.consumption_end,
-        bytes.fromhex(details.document_hash[2:]),
-    )
-
-
-def claim_typed_data(claim: Claim, chain_id: int, contract: str) -> Mapping[str, Any]:
-    """Return the EIP-712 message that a verifier signs for a claim."""
-    fields = [
-        ("key", "bytes32"),
-        ("classId", "uint32"),
-        ("projectId", "uint32"),
-        ("siteId", "uint32"),
-        ("amount", "uint64"),
-        ("periodStart", "uint32"),
-        ("periodEnd", "uint32"),
-        ("evidenceRoot", "bytes32"),
-        ("evidenceTotal", "uint64"),
-        ("manifestHash", "bytes32"),
-        ("methodologyHash", "bytes32"),
-        ("recipient", "address"),
-        ("deadline", "uint64"),
-    ]
-    domain = [
-        ("name", "string"),
-        ("version", "string"),
-        ("chainId", "uint256"),
-        ("verifyingContract", "address"),
-    ]
-    return {
-        "types": {
-            "EIP712Domain": [{"name": name, "type": kind} for name, kind in domain],
-            "Claim": [{"name": name, "type": kind} for name, kind in fields],
-        },
-        "primaryType": "Claim",
-        "domain": {
-            "name": "Truetonne CarbonCredit",
-            "version": "1",
-            "chainId": chain_id,
-            "verifyingContract": contract,
-        },
-        "message": dict(zip((name for name, _ in fields), claim_tuple(claim), strict=True)),
-    }

@@ -1,10 +1,8 @@
-"""Logs of our contracts as frozen dataclasses.
+"""Logs of our contracts, decoded.
 
-``decode`` takes a log and gives a ``DecodedEvent`` whose ``args`` is one of the dataclasses below,
-or a ``PlainEvent`` for the events that we inherit and only record (roles, pauses, approvals).
-Names are those of the contracts in snake case; hashes and addresses are lower-case text; amounts of
-credits are kilograms of CO2e, cents are cents of the currency, ``*_start``/``*_end`` and times are
-seconds since 1970 (UTC).
+``decode`` takes a log and gives a ``DecodedEvent`` whose ``args`` is one of the dataclasses of
+``credit_events`` and ``settlement_events``, or a ``PlainEvent`` for the events that we inherit and only
+record (roles, pauses, approvals).
 """
 
 from __future__ import annotations
@@ -19,227 +17,56 @@ from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
+from ledger.chain import credit_events, settlement_events
 from ledger.chain.abi import artifact
 from ledger.chain.client import LogRecord
+from ledger.chain.credit_events import (
+    Cancelled,
+    Claim,
+    ClassBufferChanged,
+    ClassCapChanged,
+    ClassRegistered,
+    Invalidated,
+    InvalidationDropped,
+    InvalidationProposed,
+    Issued,
+    OverlapProven,
+    ProjectRegistered,
+    Reading,
+    Replaced,
+    Retired,
+    RetirementDetails,
+    SiteRegistered,
+    StatusChanged,
+    TransferBatch,
+    TransferSingle,
+)
 from ledger.chain.layout import canonical_type
+from ledger.chain.settlement_events import (
+    BatchCancelled,
+    BatchCosigned,
+    BatchFinalized,
+    BatchProposed,
+    CapsChanged,
+    CreditsDeposited,
+    CreditsWithdrawn,
+    Deposited,
+    DisputeResolved,
+    FeeChanged,
+    TradeDisputed,
+    TradeSettled,
+    Withdrawn,
+)
 from ledger.errors import MirrorStopped
 
 CREDIT = "CarbonCredit"
 SETTLEMENT = "VppSettlement"
 ZERO_ADDRESS = "0x" + "00" * 20
 ZERO_HASH = "0x" + "00" * 32
-
-
-# ------------------------------------------------------------------ CarbonCredit
-
-
-@dataclass(frozen=True)
-class ClassRegistered:
-    """A credit class: what is credited, by which methodology, up to which cap in kg."""
-
-    class_id: int
-    code: str
-    methodology_hash: str
-    cap: int
-    seq: int
-    head: str
-
-
-@dataclass(frozen=True)
-class ClassCapChanged:
-    """The cap of a class, in kg, before and after."""
-
-    class_id: int
-    old_cap: int
-    new_cap: int
-    seq: int
-    head: str
-
-
-@dataclass(frozen=True)
-class ProjectRegistered:
-    """A project of a class, and its owner."""
-
-    project_id: int
-    class_id: int
-    owner: str
-    code: str
-    seq: int
-    head: str
-
-
-@dataclass(frozen=True)
-class SiteRegistered:
-    """A metered site of a project; its code begins every serial."""
-
-    site_id: int
-    project_id: int
-    code: str
-    seq: int
-    head: str
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What the verifier signed: amount and evidence total in kg, period in epoch seconds."""
-
-    key: str
-    class_id: int
-    project_id: int
-    site_id: int
-    amount: int
-    period_start: int
-    period_end: int
-    evidence_root: str
-    evidence_total: int
-    manifest_hash: str
-    methodology_hash: str
-    recipient: str
-    deadline: int
-
-
-@dataclass(frozen=True)
-class Issued:
-    """A batch came into being: all of its units went to the recipient."""
-
-    key: str
-    batch_id: int
-    recipient: str
-    claim: Claim
-    issuer: str
-    verifier: str
-    seq: int
-    head: str
-
-
-@dataclass(frozen=True)
-class RetirementDetails:
-    """For whom and why; consumption period in epoch seconds."""
-
-    beneficiary: str
-    reason: str
-    country: str
-    consumption_start: int
-    consumption_end: int
-    document_hash: str
-
-
-@dataclass(frozen=True)
-class Retired:
-    """Serials ``first_serial`` to ``first_serial + amount - 1`` were used up, for ever."""
-
-    key: str
-    batch_id: int
-    holder: str
-    retirement_id: int
-    first_serial: int
-    amount: int
-    retired_total: int
-    details: RetirementDetails
-    seq: int
-    head: str
-
-
-@dataclass(frozen=True)
-class Cancelled:
-    """Serials ``first_serial`` to ``first_serial + amount - 1`` were withdrawn by their holder."""
-
-    key: str
-    batch_id: int
-    holder: str
-    first_serial: int
-    amount: int
-    cancelled_total: int
-    reason: str
-    seq: int
-    head: str
-
-
-@dataclass(frozen=True)
-class StatusChanged:
-    """The status of a batch, as the contract numbers them, before and after."""
-
-    batch_id: int
-    old_status: int
-    new_status: int
-    seq: int
-    head: str
-
-
-@dataclass(frozen=True)
-class TransferSingle:
-    """ERC-1155: units of one batch moved."""
-
-    operator: str
-    from_: str
-    to: str
-    id: int
-    value: int
-
-
-@dataclass(frozen=True)
-class TransferBatch:
-    """ERC-1155: units of several batches moved."""
-
-    operator: str
-    from_: str
-    to: str
-    ids: tuple[int, ...]
-    values: tuple[int, ...]
-
-
-# ----------------------------------------------------------------- VppSettlement
-
-
-@dataclass(frozen=True)
-class Deposited:
-    """Money came into the escrow; amounts in units of the currency token."""
-
-    account: str
-    payer: str
-    amount: int
-    balance: int
-
-
-@dataclass(frozen=True)
-class Withdrawn:
-    """Money left the escrow; amounts in units of the currency token."""
-
-    account: str
-    to: str
-    amount: int
-    balance: int
-
-
-@dataclass(frozen=True)
-class BatchProposed:
-    """Trades were netted and their debtors debited; nets in cents, words as the contract packs them."""
-
-    key: str
-    batch_id: int
-    trades_root: str
-    finalizable_at: int
-    accounts: tuple[str, ...]
-    nets: tuple[int, ...]
-    words: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class BatchFinalized:
-    """The creditors of a batch were credited: its trades are settled."""
-
-    key: str
-    batch_id: int
-    trades_root: str
-
-
-@dataclass(frozen=True)
-class BatchCancelled:
-    """A proposed batch was undone, and its debtors restored."""
-
-    key: str
-    batch_id: int
-    reason: str
+_TYPES: dict[str, dict[str, type[Any]]] = {
+    CREDIT: {cls.__name__: cls for cls in credit_events.EVENTS},
+    SETTLEMENT: {cls.__name__: cls for cls in settlement_events.EVENTS},
+}
 
 
 @dataclass(frozen=True)
@@ -247,30 +74,6 @@ class PlainEvent:
     """An inherited event that is recorded and changes no row of ours."""
 
     values: Mapping[str, Any]
-
-
-_TYPES: dict[str, dict[str, type[Any]]] = {
-    CREDIT: {
-        cls.__name__: cls
-        for cls in (
-            ClassRegistered,
-            ClassCapChanged,
-            ProjectRegistered,
-            SiteRegistered,
-            Issued,
-            Retired,
-            Cancelled,
-            StatusChanged,
-            TransferSingle,
-            TransferBatch,
-        )
-    },
-    SETTLEMENT: {
-        cls.__name__: cls
-        for cls in (Deposited, Withdrawn, BatchProposed, BatchFinalized, BatchCancelled)
-    },
-}
-_STRUCTS: dict[str, type[Any]] = {"Claim": Claim, "Retirement": RetirementDetails}
 
 
 @dataclass(frozen=True)
@@ -426,7 +229,7 @@ def _typed(schema: EventSchema, values: dict[str, Any]) -> Any:
         name = _snake(item["name"])
         value = values[name]
         if item["type"] == "tuple":
-            struct = _STRUCTS[item["internalType"].rpartition(".")[2]]
+            struct = credit_events.STRUCTS[item["internalType"].rpartition(".")[2]]
             value = struct(**value)
         elif isinstance(value, Sequence) and not isinstance(value, str):
             value = tuple(value)
@@ -436,3 +239,49 @@ def _typed(schema: EventSchema, values: dict[str, Any]) -> Any:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)
+
+
+__all__ = [
+    "CREDIT",
+    "SETTLEMENT",
+    "ZERO_ADDRESS",
+    "ZERO_HASH",
+    "BatchCancelled",
+    "BatchCosigned",
+    "BatchFinalized",
+    "BatchProposed",
+    "Cancelled",
+    "CapsChanged",
+    "Claim",
+    "ClassBufferChanged",
+    "ClassCapChanged",
+    "ClassRegistered",
+    "CreditsDeposited",
+    "CreditsWithdrawn",
+    "DecodedEvent",
+    "Deposited",
+    "DisputeResolved",
+    "EventSchema",
+    "FeeChanged",
+    "Invalidated",
+    "InvalidationDropped",
+    "InvalidationProposed",
+    "Issued",
+    "OverlapProven",
+    "PlainEvent",
+    "ProjectRegistered",
+    "Reading",
+    "Replaced",
+    "Retired",
+    "RetirementDetails",
+    "SiteRegistered",
+    "StatusChanged",
+    "TradeDisputed",
+    "TradeSettled",
+    "TransferBatch",
+    "TransferSingle",
+    "Withdrawn",
+    "decode",
+    "next_head",
+    "schemas",
+]

@@ -56,6 +56,48 @@ def create_table(
             op.create_index(index, name, list(columns))
 
 
+def rebuild_table(
+    name: str, *items: sa.schema.SchemaItem, new: dict[str, str], **more: Any
+) -> None:
+    """Give a table new columns, or other values to a column, by making it anew.
+
+    The old table is put aside first and deleted last, when its rows are in the new one: a step that
+    stopped half-way goes on from there.
+
+    Parameters
+    ----------
+    name
+        The table; nothing refers to it.
+    items
+        Columns and constraints, all of them.
+    new
+        The new columns, and the SQL of what they are in the rows that are there; ``{old}`` stands for
+        the old table.
+    more
+        As for ``create_table``.
+    """
+    aside = f"{name}_aside"
+    link = op.get_bind()
+    there = set(sa.inspect(link).get_table_names())
+    if aside not in there:
+        present = {column["name"] for column in sa.inspect(link).get_columns(name)}
+        if present >= set(new):
+            return
+        op.rename_table(name, aside)
+    if on_sqlite():  # there, names of indexes are the database's
+        for index in sa.inspect(link).get_indexes(aside):
+            op.execute(f"DROP INDEX {index['name']}")
+    create_table(name, *items, **more)
+    kept = [column["name"] for column in sa.inspect(link).get_columns(aside)]
+    quote = link.dialect.identifier_preparer.quote  # some are words of SQL, such as key
+    columns = ", ".join(quote(column) for column in (*kept, *new))
+    values = [f"{aside}.{quote(column)}" for column in kept]
+    values += [value.format(old=aside) for value in new.values()]
+    op.execute(f"DELETE FROM {name}")
+    op.execute(f"INSERT INTO {name} ({columns}) SELECT {', '.join(values)} FROM {aside}")
+    op.drop_table(aside)
+
+
 def only_sqlite(*items: sa.schema.SchemaItem) -> tuple[sa.schema.SchemaItem, ...]:
     """Return the items on SQLite, nothing elsewhere: MariaDB has no foreign keys on partitions."""
     return items if on_sqlite() else ()

@@ -8,8 +8,10 @@ from ledger.models import (
     blockchain,
     devices,
     energy,
+    escrow,
     evidence,
     mirror,
+    oversight,
     settlement,
     system,
     trading,
@@ -46,6 +48,14 @@ from ledger.models.energy import (
     EnergyConsumption,
     EnergyProduction,
 )
+from ledger.models.escrow import (
+    SettlementBalance,
+    SettlementBatch,
+    SettlementDispute,
+    SettlementMovement,
+    SettlementTerm,
+    SettlementTrade,
+)
 from ledger.models.evidence import (
     EmissionFactor,
     ImportFile,
@@ -74,9 +84,8 @@ from ledger.models.mirror import (
     CreditSerial,
     CreditSite,
     CreditTransfer,
-    SettlementBalance,
-    SettlementMovement,
 )
+from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.settlement import (
     RlTrainingRun,
     VppDispatchCommand,
@@ -118,7 +127,7 @@ SECTIONS = (
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
     ("9. Evidence: from meters to issued credits", (evidence,)),
-    ("10. Mirror: what goes to a chain and what comes back", (mirror,)),
+    ("10. Mirror: what goes to a chain and what comes back", (mirror, oversight, escrow)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -143,6 +152,8 @@ __all__ = [
     "CreditCancellation",
     "CreditClass",
     "CreditHolding",
+    "CreditInvalidation",
+    "CreditOverlap",
     "CreditProject",
     "CreditRetirement",
     "CreditSerial",
@@ -172,7 +183,11 @@ __all__ = [
     "RlModel",
     "RlTrainingRun",
     "SettlementBalance",
+    "SettlementBatch",
+    "SettlementDispute",
     "SettlementMovement",
+    "SettlementTerm",
+    "SettlementTrade",
     "Site",
     "SmartContract",
     "SystemConfig",

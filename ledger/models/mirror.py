@@ -49,16 +49,7 @@ class BatchStatus(StrEnum):
     SUSPENDED = "suspended"
     DISPUTED = "disputed"
     CANCELLED = "cancelled"
-
-
-class MovementKind(StrEnum):
-    """Why an escrow balance changed."""
-
-    DEPOSIT = "deposit"
-    WITHDRAWAL = "withdrawal"
-    DEBIT = "debit"
-    CREDIT = "credit"
-    RESTORE = "restore"
+    EXPIRED = "expired"
 
 
 class ChainIntent(Base):
@@ -228,6 +219,9 @@ class CreditClass(Base):
     cap_kg: Mapped[Decimal] = mapped_column(
         ExactDecimal(20, 0), comment="Most that may be issued, kg."
     )
+    buffer_bps: Mapped[int] = mapped_column(
+        comment="Share of an issuance that goes to the buffer, in hundredths of a percent."
+    )
     block_number: Mapped[int] = mapped_column(BigInteger, comment=BLOCK)
 
     __table_args__ = (options("A class of credits on chain.", writer=INDEXER, origin=BEYOND),)
@@ -255,6 +249,9 @@ class CreditSite(Base):
     site_id: Mapped[int] = big_key("Number of the site on chain.")
     project_id: Mapped[int] = mapped_column(BigInteger, comment="Number of its project on chain.")
     code: Mapped[str] = mapped_column(Varchar(100), comment="Its code, the first part of a serial.")
+    minted_until_s: Mapped[int] = mapped_column(
+        BigInteger, comment="End of its last period issued, seconds since 1970 UTC; 0: none."
+    )
     block_number: Mapped[int] = mapped_column(BigInteger, comment=BLOCK)
 
     __table_args__ = (options("A site on chain.", writer=INDEXER, origin=BEYOND),)
@@ -280,6 +277,16 @@ class CreditBatch(Base):
     period_end_s: Mapped[int] = mapped_column(
         BigInteger, comment="End (exclusive), seconds since 1970 UTC."
     )
+    gap_start_s: Mapped[int] = mapped_column(
+        BigInteger,
+        comment="Start of the time before the period that was never issued upon, seconds since 1970 UTC.",
+    )
+    expires_at_s: Mapped[int] = mapped_column(
+        BigInteger, comment="From when it no longer moves, seconds since 1970 UTC; 0: never."
+    )
+    buffered_kg: Mapped[int] = mapped_column(
+        BigInteger, comment="Of what was issued, what went to the buffer, kg."
+    )
     evidence_root: Mapped[str] = mapped_column(Hash, comment="Merkle root of the readings.")
     evidence_total_kg: Mapped[Decimal] = mapped_column(
         ExactDecimal(20, 0), comment="Most that the evidence supports, kg."
@@ -290,6 +297,10 @@ class CreditBatch(Base):
     verifier: Mapped[str] = mapped_column(Address, comment="Account that signed for it.")
     status: Mapped[BatchStatus] = mapped_column(
         choice(BatchStatus, "status"), comment="State on chain."
+    )
+    deficit_kg: Mapped[int | None] = mapped_column(
+        BigInteger,
+        comment="Retired of it and still to be replaced, kg; null: it was never invalidated.",
     )
     block_number: Mapped[int] = mapped_column(BigInteger, comment=BLOCK)
     log_index: Mapped[int] = mapped_column(comment=LOG)
@@ -372,6 +383,10 @@ class CreditRetirement(Base):
     key: Mapped[str] = mapped_column(Hash, comment="Key of the retirement.")
     batch_id: Mapped[int] = mapped_column(BigInteger, comment=BATCH)
     holder: Mapped[str] = mapped_column(Address, comment="Account whose credits were retired.")
+    replaced_batch_id: Mapped[int | None] = mapped_column(
+        BigInteger,
+        comment="Number of the invalidated batch that units of the buffer stand in for; null: none.",
+    )
     first_serial: Mapped[int] = mapped_column(BigInteger, comment="First kilogram.")
     amount_kg: Mapped[int] = mapped_column(BigInteger, comment="Amount, kg.")
     beneficiary: Mapped[str] = mapped_column(Text, comment="On whose behalf.")
@@ -419,44 +434,4 @@ class CreditCancellation(Base):
     __table_args__ = (
         Index("idx_credit_cancellations_batch_id", "batch_id"),
         options("A cancellation by a holder.", writer=INDEXER, origin=BEYOND),
-    )
-
-
-class SettlementMovement(Base):
-    """A change of a balance in the settlement contract."""
-
-    __tablename__ = "settlement_movements"
-
-    block_number: Mapped[int] = big_key(BLOCK)
-    log_index: Mapped[int] = big_key(LOG)
-    sub_index: Mapped[int] = big_key("Position within a log that changes several balances.")
-    account: Mapped[str] = mapped_column(Address, comment="Account.")
-    kind: Mapped[MovementKind] = mapped_column(choice(MovementKind, "kind"), comment="Why.")
-    amount: Mapped[Decimal] = mapped_column(
-        ExactDecimal(38, 0), comment="Change in base units of the settlement currency; signed."
-    )
-    batch_id: Mapped[int | None] = mapped_column(
-        BigInteger, comment="Number of the settlement batch in the contract; null: none."
-    )
-    tx_hash: Mapped[str] = mapped_column(Hash, comment=TX)
-
-    __table_args__ = (
-        Index("idx_settlement_movements_account", "account"),
-        Index("idx_settlement_movements_batch_id", "batch_id"),
-        options("A change of a settlement balance.", writer=INDEXER, origin=BEYOND),
-    )
-
-
-class SettlementBalance(Base):
-    """The balance of an account in the settlement contract: the sum of its movements."""
-
-    __tablename__ = "settlement_balances"
-
-    account: Mapped[str] = mapped_column(Address, primary_key=True, comment="Account.")
-    balance: Mapped[Decimal] = mapped_column(
-        ExactDecimal(38, 0), comment="Balance in base units of the settlement currency."
-    )
-
-    __table_args__ = (
-        options("A balance in the settlement contract.", writer=INDEXER, origin=BEYOND),
     )

@@ -12,7 +12,13 @@ from collections.abc import Callable
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.db import Database
-from ledger.reconcile import chain_rules, flow_rules, mirror_rules, transaction_rules
+from ledger.reconcile import (
+    chain_rules,
+    escrow_rules,
+    flow_rules,
+    mirror_rules,
+    transaction_rules,
+)
 from ledger.reconcile.books import Books, open_books
 from ledger.reconcile.report import Report, Rule
 
@@ -22,14 +28,18 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("credit-log", mirror_rules.credit_log_head),
     ("contracts", chain_rules.contracts_deployed),
     ("registry", mirror_rules.registry),
+    ("registry-on-chain", chain_rules.registry_in_storage),
     ("batches", mirror_rules.batches),
     ("batches-on-chain", chain_rules.batches_in_storage),
+    ("oversight", mirror_rules.oversight),
     ("credits", mirror_rules.credits_partition_serials),
     ("retirements", mirror_rules.retirements_and_cancellations),
     ("holdings", mirror_rules.holdings),
     ("holdings-on-chain", chain_rules.holdings_in_storage),
     ("escrow", mirror_rules.escrow),
-    ("escrow-on-chain", chain_rules.escrow_in_storage),
+    ("escrow-on-chain", escrow_rules.escrow_in_storage),
+    ("settlements", mirror_rules.settlements),
+    ("settlements-on-chain", escrow_rules.settlements_in_storage),
     ("transactions", transaction_rules.transactions),
     ("intents", transaction_rules.intents),
     ("issuances", flow_rules.issuances),

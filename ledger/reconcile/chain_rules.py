@@ -8,14 +8,22 @@ from eth_utils.crypto import keccak
 from sqlalchemy import select
 
 from ledger.chain.deployment import expected_row
-from ledger.models import CreditBatch, CreditHolding, SettlementBalance, SmartContract
+from ledger.models import (
+    CreditBatch,
+    CreditClass,
+    CreditHolding,
+    CreditOverlap,
+    CreditProject,
+    CreditSite,
+    SmartContract,
+)
 from ledger.reconcile.books import Books, block_time
-from ledger.reconcile.replay import STATUS
+from ledger.reconcile.replay_credit import STATUS
 from ledger.reconcile.report import unequal
 
 
 def batches_in_storage(books: Books) -> list[str]:
-    """Totals, period, status and evidence root of every batch are what the contract holds."""
+    """Totals, times, status, deficit and evidence root of every batch are what the contract holds."""
     rows = books.session.scalars(select(CreditBatch).order_by(CreditBatch.batch_id)).all()
     ids = [row.batch_id for row in rows]
     held = books.credit.batches_of(ids, books.block)
@@ -24,7 +32,11 @@ def batches_in_storage(books: Books) -> list[str]:
         [row.evidence_root for row in rows], books.block
     )
     found = []
-    for row, batch, status, of_root in zip(rows, held, statuses, of_roots, strict=True):
+    deficits = books.credit.deficits_of(ids, books.block)
+    invalidations = books.credit.invalidations_of(ids, books.block)
+    for row, batch, status, of_root, deficit, invalidation in zip(
+        rows, held, statuses, of_roots, deficits, invalidations, strict=True
+    ):
         found += unequal(
             f"batch {row.batch_id}",
             (
@@ -33,7 +45,11 @@ def batches_in_storage(books: Books) -> list[str]:
                 row.cancelled_kg,
                 row.period_start_s,
                 row.period_end_s,
+                row.gap_start_s,
+                row.expires_at_s,
                 row.status,
+                row.deficit_kg or 0,
+                books.replay.pending_invalidation(row.batch_id),
                 row.batch_id,
             ),
             (
@@ -42,7 +58,11 @@ def batches_in_storage(books: Books) -> list[str]:
                 batch.cancelled,
                 batch.period_start,
                 batch.period_end,
+                batch.gap_start,
+                batch.expires_at,
                 STATUS.get(status),
+                deficit,
+                invalidation,
                 of_root,
             ),
             (
@@ -51,11 +71,54 @@ def batches_in_storage(books: Books) -> list[str]:
                 "cancelled",
                 "period start",
                 "period end",
+                "start of the gap before it",
+                "expiry",
                 "status",
+                "deficit",
+                "pending invalidation",
                 "evidence root's batch",
             ),
         )
     return found
+
+
+def registry_in_storage(books: Books) -> list[str]:
+    """Terms of classes, ends of sites' time and overlaps that were shown are what the contract holds."""
+    session, credit = books.session, books.credit
+    issued: dict[int, int] = defaultdict(int)
+    query = (
+        select(CreditProject.class_id, CreditBatch.issued_kg)
+        .join(CreditSite, CreditSite.project_id == CreditProject.project_id)
+        .join(CreditBatch, CreditBatch.site_id == CreditSite.site_id)
+    )
+    for class_id, kg in session.execute(query):
+        issued[class_id] += kg
+    found = []
+    classes = session.scalars(select(CreditClass)).all()
+    held = credit.classes_of([row.class_id for row in classes], books.block)
+    for row, terms in zip(classes, held, strict=True):
+        found += unequal(
+            f"class {row.class_id}",
+            (int(row.cap_kg), issued[row.class_id], row.buffer_bps),
+            (terms.cap, terms.issued, terms.buffer_bps),
+            ("cap", "issued", "buffer share"),
+        )
+    sites = session.scalars(select(CreditSite)).all()
+    ends = credit.minted_until([row.site_id for row in sites], books.block)
+    found += [
+        f"site {row.site_id}: issued until {row.minted_until_s}, the contract says {end}"
+        for row, end in zip(sites, ends, strict=True)
+        if row.minted_until_s != end
+    ]
+    pairs = session.execute(
+        select(CreditOverlap.first_batch_id, CreditOverlap.second_batch_id)
+    ).all()
+    proven = credit.are_overlaps_proven([(first, second) for first, second in pairs], books.block)
+    return found + [
+        f"batches {first} and {second}: shown to overlap, and the contract does not know it"
+        for (first, second), known in zip(pairs, proven, strict=True)
+        if not known
+    ]
 
 
 def holdings_in_storage(books: Books) -> list[str]:
@@ -78,26 +141,6 @@ def holdings_in_storage(books: Books) -> list[str]:
             found.append(
                 f"batch {batch.batch_id}: holders have {sums[batch.batch_id]} kg, {rest} kg are outstanding"
             )
-    return found
-
-
-def escrow_in_storage(books: Books) -> list[str]:
-    """Every balance is the contract's; custody is the sum of balances and of what proposals lock."""
-    rows = books.session.execute(select(SettlementBalance.account, SettlementBalance.balance)).all()
-    held = books.settlement.balances_of([row.account for row in rows], books.block)
-    found = [
-        f"escrow of {row.account}: {row.balance} units, the contract says {units}"
-        for row, units in zip(rows, held, strict=True)
-        if row.balance != units
-    ]
-    balances, locked = books.settlement.totals(books.block)
-    mirrored = sum(int(row.balance) for row in rows)
-    if mirrored != balances:
-        found.append(f"escrow: balances sum to {mirrored} units, the contract says {balances}")
-    custody = books.settlement.custody(books.block)
-    # Anybody may send tokens to the contract: more than is owed is no difference, less is.
-    if custody < balances + locked:
-        found.append(f"escrow: the contract holds {custody} units and owes {balances + locked}")
     return found
 
 

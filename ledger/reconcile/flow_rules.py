@@ -27,13 +27,14 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.readings.period import factor_record, load_period, meter_ids
 from ledger.reconcile.books import Books
-from ledger.reconcile.replay import SettledBatch
+from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
 from ledger.reductions.records import Reduction
+from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.tree import trades_root
-from ledger.settlement.words import hex_words, unpack
+from ledger.settlement.words import Trade, hex_words, nets_of, unpack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents, decimal_floor
 
 
@@ -205,13 +206,13 @@ def settlement_batches(books: Books) -> list[str]:
                 proposal.batch_id,
                 on_chain.proposed_block,
                 on_chain.ended_block,
-                datetime.fromtimestamp(proposal.finalizable_at, UTC),
+                datetime.fromtimestamp(on_chain.finalizable_at, UTC),
                 len(proposal.words),
                 proposal.accounts,
-                proposal.nets,
+                nets_of(proposal.words, len(proposal.accounts)),
                 trades_root(row.batch_key, proposal.accounts, proposal.words),
                 hex_words(proposal.words),
-                on_chain.reason,
+                getattr(on_chain.end, "reason", None),
             ),
             (
                 "state",
@@ -221,7 +222,7 @@ def settlement_batches(books: Books) -> list[str]:
                 "finalizable_at",
                 "trade_count",
                 "accounts",
-                "nets",
+                "nets before the fee",
                 "trades_root",
                 "words of its trades",
                 "error",
@@ -229,6 +230,8 @@ def settlement_batches(books: Books) -> list[str]:
         )
         if proposal.trades_root != row.trades_root:
             found.append(f"{what}: the contract computed another root of its trades")
+        if proposal.asset != ENERGY:
+            found.append(f"{what}: its trades are of energy, on chain of asset {proposal.asset}")
     return found
 
 
@@ -237,37 +240,36 @@ def trades(books: Books) -> list[str]:
     session = books.session
     rows = {row.id: row for row in session.scalars(select(VppTradingRecord))}
     accounts = session.scalars(select(VppSettlementAccount)).all()
-    plants = {item.vpp_id: item.address for item in accounts if item.vpp_id is not None}
-    markets = {item.market: item.address for item in accounts if item.market is not None}
+    owners = {(item.vpp_id, item.market): item.address for item in accounts}
     ours = set(session.scalars(select(VppSettlementBatch.batch_key)))
     found = []
     expected: dict[int, tuple[TradeStatus, datetime | None]] = {}
     for key, batch in books.replay.settled.items():
-        if key not in ours:  # proposed by somebody else's books
+        if key not in ours and batch.cosigned_digest is None:  # proposed by somebody else's books
             continue
         outcome = _outcome(books, batch)
-        for word in batch.proposal.words:
-            trade = unpack(word)
-            expected[trade.seq] = outcome
-            row = rows.get(trade.seq)
-            if row is None:
+        for trade in _trades_of(batch):
+            if trade.seq in rows:
+                differences = _differences_of(rows[trade.seq], owners, trade)
+                found += differences
+                if key in ours or not differences:
+                    expected[trade.seq] = outcome
+            elif key in ours:
                 found.append(f"trade {trade.seq}: settled on chain, and not in the books")
-                continue
-            sides = (markets.get(row.market), plants.get(row.vpp_id))
-            buyer, seller = sides[::-1] if row.trade_type is TradeType.BUY else sides
-            parties = batch.proposal.accounts
-            found += unequal(
-                f"trade {trade.seq}",
-                (row.quantity, row.price, row.total_value, buyer, seller),
-                (
-                    Decimal(trade.quantity_milli) / QUANTITY_SCALE,
-                    Decimal(trade.price_e4) / PRICE_SCALE,
-                    currency_of_cents(trade.cents),
-                    parties[trade.buyer],
-                    parties[trade.seller],
-                ),
-                ("quantity", "price", "total_value", "buyer", "seller"),
-            )
+    for (block, _), single in books.replay.singles.items():
+        trade = Trade(
+            single["seq"], single["buyer"], single["seller"], single["quantity"], single["price_e4"]
+        )
+        if trade.seq in rows and single["asset"] == ENERGY:
+            differences = _differences_of(rows[trade.seq], owners, trade)
+            found += differences
+            if not differences:
+                is_final = block <= books.final
+                expected[trade.seq] = (
+                    (TradeStatus.EXECUTED, single["settled_at"])
+                    if is_final
+                    else (TradeStatus.PENDING, None)
+                )
     for number, row in rows.items():
         status, at = expected.get(number, (row.status, None))
         if number not in expected and row.status is TradeStatus.EXECUTED:
@@ -279,6 +281,39 @@ def trades(books: Books) -> list[str]:
             ("status", "settlement_time"),
         )
     return found
+
+
+def _trades_of(batch: SettledBatch) -> list[Trade]:
+    parties = batch.proposal.accounts
+    return [
+        Trade(
+            trade.seq,
+            parties[trade.buyer],
+            parties[trade.seller],
+            trade.quantity_milli,
+            trade.price_e4,
+        )
+        for trade in map(unpack, batch.proposal.words)
+    ]
+
+
+def _differences_of(
+    row: VppTradingRecord, owners: dict[tuple[int | None, str | None], str], trade: Trade
+) -> list[str]:
+    sides = (owners.get((None, row.market)), owners.get((row.vpp_id, None)))
+    buyer, seller = sides[::-1] if row.trade_type is TradeType.BUY else sides
+    return unequal(
+        f"trade {trade.seq}",
+        (row.quantity, row.price, row.total_value, buyer, seller),
+        (
+            Decimal(trade.quantity_milli) / QUANTITY_SCALE,
+            Decimal(trade.price_e4) / PRICE_SCALE,
+            currency_of_cents(trade.cents),
+            trade.buyer,
+            trade.seller,
+        ),
+        ("quantity", "price", "total_value", "buyer", "seller"),
+    )
 
 
 def _outcome(books: Books, batch: SettledBatch) -> tuple[TradeStatus, datetime | None]:

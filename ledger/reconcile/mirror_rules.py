@@ -11,13 +11,19 @@ from ledger.models import (
     CreditCancellation,
     CreditClass,
     CreditHolding,
+    CreditInvalidation,
+    CreditOverlap,
     CreditProject,
     CreditRetirement,
     CreditSerial,
     CreditSite,
     CreditTransfer,
     SettlementBalance,
+    SettlementBatch,
+    SettlementDispute,
     SettlementMovement,
+    SettlementTerm,
+    SettlementTrade,
 )
 from ledger.reconcile.books import Books, block_time
 from ledger.reconcile.report import Row, compare, table_differences, unequal
@@ -108,6 +114,14 @@ def retirements_and_cancellations(books: Books) -> list[str]:
     )
 
 
+def oversight(books: Books) -> list[str]:
+    """Every step of an invalidation and every overlap that was shown is as the chain has it."""
+    session, replay = books.session, books.replay
+    return table_differences(session, CreditInvalidation, replay.invalidations) + table_differences(
+        session, CreditOverlap, replay.overlaps
+    )
+
+
 def credits_partition_serials(books: Books) -> list[str]:
     """The credits of a batch are its serials, each kilogram once, with status and issuing transaction."""
     columns = (
@@ -137,8 +151,19 @@ def holdings(books: Books) -> list[str]:
 
 
 def escrow(books: Books) -> list[str]:
-    """Movements of money are as on chain, and escrow balances are their sum."""
+    """Movements of money and credits are as on chain, and escrow balances are their sum."""
     session, replay = books.session, books.replay
     return table_differences(session, SettlementMovement, replay.movements) + table_differences(
         session, SettlementBalance, replay.balances
+    )
+
+
+def settlements(books: Books) -> list[str]:
+    """Batches, disputes, single trades and terms of the settlement contract are as its events say."""
+    session, replay = books.session, books.replay
+    return (
+        table_differences(session, SettlementBatch, replay.settlements())
+        + table_differences(session, SettlementDispute, replay.disputes)
+        + table_differences(session, SettlementTrade, replay.singles)
+        + table_differences(session, SettlementTerm, replay.terms)
     )

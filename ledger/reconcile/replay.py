@@ -8,54 +8,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from ledger.chain.events import (
     ZERO_ADDRESS,
     ZERO_HASH,
-    BatchCancelled,
-    BatchFinalized,
-    BatchProposed,
-    Cancelled,
-    ClassCapChanged,
-    ClassRegistered,
     DecodedEvent,
-    Deposited,
-    Issued,
-    ProjectRegistered,
-    Retired,
-    SiteRegistered,
-    StatusChanged,
-    TransferBatch,
-    TransferSingle,
-    Withdrawn,
     next_head,
 )
-from ledger.models.mirror import BatchStatus, MovementKind
+from ledger.models.escrow import CURRENCY
+from ledger.models.mirror import BatchStatus
+from ledger.models.oversight import InvalidationStep
+from ledger.reconcile import replay_credit, replay_escrow
+from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import Key
-from ledger.serials import Run, Taken, credit_id, partition, site_and_ordinal, vintage_of
+from ledger.serials import Run, RunStatus, Taken, credit_id, partition
 from ledger.units import tonnes_of_kg
 
-STATUS = {
-    1: BatchStatus.ACTIVE,
-    2: BatchStatus.SUSPENDED,
-    3: BatchStatus.DISPUTED,
-    4: BatchStatus.CANCELLED,
-}
 Table = dict[Key, dict[str, Any]]
-
-
-@dataclass
-class SettledBatch:
-    """A settlement batch as its events tell it; blocks are None until the event came."""
-
-    proposal: BatchProposed
-    proposed_block: int
-    ended_block: int | None = None
-    finalized: bool = False
-    reason: str | None = None
 
 
 @dataclass
@@ -73,10 +45,14 @@ class Replay:
     transfers: Table = field(default_factory=dict)
     retirements: Table = field(default_factory=dict)
     cancellations: Table = field(default_factory=dict)
+    invalidations: Table = field(default_factory=dict)
+    overlaps: Table = field(default_factory=dict)
     movements: Table = field(default_factory=dict)
     settled: dict[str, SettledBatch] = field(default_factory=dict)
     """By batch key."""
-    keys: dict[int, str] = field(default_factory=dict)
+    disputes: Table = field(default_factory=dict)
+    singles: Table = field(default_factory=dict)
+    terms: Table = field(default_factory=dict)
     seq: int = 0
     head: str = ZERO_HASH
     log_errors: list[str] = field(default_factory=list)
@@ -88,7 +64,35 @@ class Replay:
             step = _STEPS.get(type(event.args))
             if step is not None:
                 step(self, event, event.args)
+        self._part_time()
+        self._count_deficits()
         return self
+
+    def _part_time(self) -> None:
+        """Give every batch the time before it that was never issued upon, and every site its end.
+
+        Seen from the end it is simple, in whatever order the batches came: a gap begins where the period
+        before it in time ends.
+        """
+        ends: dict[int, list[int]] = defaultdict(list)
+        for batch in self.batches.values():
+            ends[batch["site_id"]].append(batch["period_end_s"])
+        for batch in self.batches.values():
+            earlier = [end for end in ends[batch["site_id"]] if end <= batch["period_start_s"]]
+            batch["gap_start_s"] = max(earlier, default=0)
+        for (site_id,), site in self.sites.items():
+            site["minted_until_s"] = max(ends[site_id], default=0)
+
+    def _count_deficits(self) -> None:
+        """Count what was retired of each invalidated batch, less what the buffer stood in for."""
+        for (batch_id,), batch in self.batches.items():
+            if batch["status"] is BatchStatus.CANCELLED:
+                replaced = sum(
+                    row["amount_kg"]
+                    for row in self.retirements.values()
+                    if row["replaced_batch_id"] == batch_id
+                )
+                batch["deficit_kg"] = batch["retired_kg"] - replaced
 
     @property
     def holdings(self) -> Table:
@@ -101,11 +105,36 @@ class Replay:
 
     @property
     def balances(self) -> Table:
-        """Token units in escrow by account; nobody has nothing."""
-        units: dict[str, int] = defaultdict(int)
+        """Units in escrow by account and asset; nobody has nothing."""
+        units: dict[Key, int] = defaultdict(int)
         for row in self.movements.values():
-            units[row["account"]] += row["amount"]
-        return {(account,): {"balance": amount} for account, amount in units.items() if amount}
+            units[row["account"], row["asset"]] += row["amount"]
+        return {key: {"balance": amount} for key, amount in units.items() if amount}
+
+    def locked(self, asset: int) -> int:
+        """Return what open batches and open disputes lock of an asset, in units."""
+        total = 0
+        for batch in self.settled.values():
+            if batch.end is None:
+                legs = replay_escrow.legs(batch.proposal, self.units_per_cent)
+                total -= sum(units for _, _, of, units in legs if of == asset and units < 0)
+                if batch.dispute is not None and asset == CURRENCY:
+                    total += batch.dispute.bond * self.units_per_cent
+        return total
+
+    def settlements(self) -> Table:
+        """Return the rows of ``settlement_batches`` by number."""
+        return {
+            (batch.proposal.batch_id,): replay_escrow.batch_row(batch, self.times)
+            for batch in self.settled.values()
+        }
+
+    def pending_invalidation(self, batch_id: int) -> tuple[str, int]:
+        """Return who wants a batch cancelled, and from when that may be done; zeros: nobody."""
+        steps = [row for row in self.invalidations.values() if row["batch_id"] == batch_id]
+        if not steps or steps[-1]["step"] is not InvalidationStep.PROPOSED:
+            return ZERO_ADDRESS, 0
+        return steps[-1]["account"], steps[-1]["executable_at_s"]
 
     def runs(self) -> dict[str, tuple[int, Run]]:
         """Return the serial runs of all batches by ``credit_id``."""
@@ -122,7 +151,10 @@ class Replay:
                 if row["batch_id"] == batch_id
             ]
             code = self.sites[(batch["site_id"],)]["code"]
-            for run in partition(batch["issued_kg"], taken, withdrawn):
+            for part in partition(batch["issued_kg"], taken, withdrawn):
+                run = part
+                if part.status is RunStatus.ACTIVE and batch["status"] is BatchStatus.CANCELLED:
+                    run = replace(part, status=RunStatus.CANCELLED)
                 name = credit_id(code, batch["vintage"], batch["ordinal"], run.first, run.last)
                 found[name] = (batch_id, run)
         return found
@@ -138,7 +170,7 @@ class Replay:
                 "status": run.status.value,
                 "blockchain_tx": self.batches[(batch_id,)]["tx_hash"],
                 "issued_at": self.batches[(batch_id,)]["issued_at"],
-                "expires_at": None,
+                "expires_at": _expiry(self.batches[(batch_id,)]["expires_at_s"]),
             }
             for name, (batch_id, run) in self.runs().items()
         }
@@ -167,191 +199,8 @@ class Replay:
         self.seq, self.head = seq, head
 
 
-def _class_registered(to: Replay, event: DecodedEvent, args: ClassRegistered) -> None:
-    to.classes[(args.class_id,)] = {
-        "code": args.code,
-        "methodology_hash": args.methodology_hash,
-        "cap_kg": args.cap,
-        "block_number": event.log.block_number,
-    }
+def _expiry(expires_at_s: int) -> datetime | None:
+    return datetime.fromtimestamp(expires_at_s, UTC) if expires_at_s else None
 
 
-def _cap_changed(to: Replay, event: DecodedEvent, args: ClassCapChanged) -> None:
-    to.classes[(args.class_id,)]["cap_kg"] = args.new_cap
-
-
-def _project_registered(to: Replay, event: DecodedEvent, args: ProjectRegistered) -> None:
-    to.projects[(args.project_id,)] = {
-        "class_id": args.class_id,
-        "owner": args.owner,
-        "code": args.code,
-        "block_number": event.log.block_number,
-    }
-
-
-def _site_registered(to: Replay, event: DecodedEvent, args: SiteRegistered) -> None:
-    to.sites[(args.site_id,)] = {
-        "project_id": args.project_id,
-        "code": args.code,
-        "block_number": event.log.block_number,
-    }
-
-
-def _issued(to: Replay, event: DecodedEvent, args: Issued) -> None:
-    claim = args.claim
-    site_id, ordinal = site_and_ordinal(args.batch_id)
-    to.batches[(args.batch_id,)] = {
-        "key": args.key,
-        "site_id": site_id,
-        "ordinal": ordinal,
-        "vintage": to.vintages.get(args.key) or vintage_of(claim.period_start),
-        "recipient": args.recipient,
-        "issued_kg": claim.amount,
-        "retired_kg": 0,
-        "cancelled_kg": 0,
-        "period_start_s": claim.period_start,
-        "period_end_s": claim.period_end,
-        "evidence_root": claim.evidence_root,
-        "evidence_total_kg": claim.evidence_total,
-        "manifest_hash": claim.manifest_hash,
-        "methodology_hash": claim.methodology_hash,
-        "issuer": args.issuer,
-        "verifier": args.verifier,
-        "status": BatchStatus.ACTIVE,
-        "block_number": event.log.block_number,
-        "log_index": event.log.log_index,
-        "tx_hash": event.log.tx_hash,
-        "issued_at": to.times[event.log.block_number],
-    }
-
-
-def _retired(to: Replay, event: DecodedEvent, args: Retired) -> None:
-    details = args.details
-    to.batches[(args.batch_id,)]["retired_kg"] += args.amount
-    to.retirements[(args.retirement_id,)] = {
-        "key": args.key,
-        "batch_id": args.batch_id,
-        "holder": args.holder,
-        "first_serial": args.first_serial,
-        "amount_kg": args.amount,
-        "beneficiary": details.beneficiary,
-        "reason": details.reason,
-        "country": details.country or None,
-        "consumption_start_s": details.consumption_start,
-        "consumption_end_s": details.consumption_end,
-        "document_hash": details.document_hash,
-        "block_number": event.log.block_number,
-        "log_index": event.log.log_index,
-        "tx_hash": event.log.tx_hash,
-        "retired_at": to.times[event.log.block_number],
-    }
-
-
-def _cancelled(to: Replay, event: DecodedEvent, args: Cancelled) -> None:
-    to.batches[(args.batch_id,)]["cancelled_kg"] += args.amount
-    to.cancellations[event.log.block_number, event.log.log_index] = {
-        "key": args.key,
-        "batch_id": args.batch_id,
-        "holder": args.holder,
-        "first_serial": args.first_serial,
-        "amount_kg": args.amount,
-        "reason": args.reason,
-        "tx_hash": event.log.tx_hash,
-        "cancelled_at": to.times[event.log.block_number],
-    }
-
-
-def _status_changed(to: Replay, event: DecodedEvent, args: StatusChanged) -> None:
-    to.batches[(args.batch_id,)]["status"] = STATUS[args.new_status]
-
-
-def _transfer_single(to: Replay, event: DecodedEvent, args: TransferSingle) -> None:
-    _transfer(to, event, 0, args.id, (args.from_, args.to), args.value)
-
-
-def _transfer_batch(to: Replay, event: DecodedEvent, args: TransferBatch) -> None:
-    for position, (batch_id, kg) in enumerate(zip(args.ids, args.values, strict=True)):
-        _transfer(to, event, position, batch_id, (args.from_, args.to), kg)
-
-
-def _transfer(
-    to: Replay, event: DecodedEvent, position: int, batch_id: int, parties: tuple[str, str], kg: int
-) -> None:
-    if kg:  # anybody may transfer nothing
-        to.transfers[event.log.block_number, event.log.log_index, position] = {
-            "batch_id": batch_id,
-            "from_address": parties[0],
-            "to_address": parties[1],
-            "amount_kg": kg,
-            "tx_hash": event.log.tx_hash,
-        }
-
-
-def _deposited(to: Replay, event: DecodedEvent, args: Deposited) -> None:
-    _movement(to, event, 0, MovementKind.DEPOSIT, args.account, args.amount)
-
-
-def _withdrawn(to: Replay, event: DecodedEvent, args: Withdrawn) -> None:
-    _movement(to, event, 0, MovementKind.WITHDRAWAL, args.account, -args.amount)
-
-
-def _proposed(to: Replay, event: DecodedEvent, args: BatchProposed) -> None:
-    to.keys[args.batch_id] = args.key
-    to.settled[args.key] = SettledBatch(args, event.log.block_number)
-    _move_nets(to, event, args, MovementKind.DEBIT, sign=1, debtors=True)
-
-
-def _finalized(to: Replay, event: DecodedEvent, args: BatchFinalized) -> None:
-    batch = to.settled[args.key]
-    batch.finalized, batch.ended_block = True, event.log.block_number
-    _move_nets(to, event, batch.proposal, MovementKind.CREDIT, sign=1, debtors=False)
-
-
-def _batch_cancelled(to: Replay, event: DecodedEvent, args: BatchCancelled) -> None:
-    batch = to.settled[args.key]
-    batch.reason, batch.ended_block = args.reason, event.log.block_number
-    _move_nets(to, event, batch.proposal, MovementKind.RESTORE, sign=-1, debtors=True)
-
-
-def _move_nets(
-    to: Replay,
-    event: DecodedEvent,
-    proposal: BatchProposed,
-    kind: MovementKind,
-    sign: int,
-    debtors: bool,
-) -> None:
-    for position, (account, cents) in enumerate(zip(proposal.accounts, proposal.nets, strict=True)):
-        if cents and (cents < 0) == debtors:
-            _movement(to, event, position, kind, account, sign * cents * to.units_per_cent)
-
-
-def _movement(
-    to: Replay, event: DecodedEvent, position: int, kind: MovementKind, account: str, units: int
-) -> None:
-    to.movements[event.log.block_number, event.log.log_index, position] = {
-        "account": account,
-        "kind": kind,
-        "amount": units,
-        "batch_id": getattr(event.args, "batch_id", None),
-        "tx_hash": event.log.tx_hash,
-    }
-
-
-_STEPS: dict[type[Any], Any] = {
-    ClassRegistered: _class_registered,
-    ClassCapChanged: _cap_changed,
-    ProjectRegistered: _project_registered,
-    SiteRegistered: _site_registered,
-    Issued: _issued,
-    Retired: _retired,
-    Cancelled: _cancelled,
-    StatusChanged: _status_changed,
-    TransferSingle: _transfer_single,
-    TransferBatch: _transfer_batch,
-    Deposited: _deposited,
-    Withdrawn: _withdrawn,
-    BatchProposed: _proposed,
-    BatchFinalized: _finalized,
-    BatchCancelled: _batch_cancelled,
-}
+_STEPS: dict[type[Any], Any] = {**replay_credit.STEPS, **replay_escrow.STEPS}

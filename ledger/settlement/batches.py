@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -26,18 +25,19 @@ from ledger.db import DatabaseBusy
 from ledger.errors import Refused
 from ledger.models import (
     ChainIntent,
-    VppSettlementAccount,
+    SettlementBatch,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
 )
+from ledger.models.escrow import SettlementStatus
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
-from ledger.models.trading import TradeStatus, TradeType
+from ledger.models.trading import TradeStatus
+from ledger.settlement.elsewhere import ENERGY, Accounts, settled_elsewhere
 from ledger.settlement.money import explained
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import PackedBatch, Trade, hex_words, pack
-from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
 
 TRADES_PER_BATCH_MAX = 500
 """Keeps a proposal well under the 16,777,216 gas that one transaction may use (EIP-7825)."""
@@ -155,12 +155,12 @@ def release(session: Session, key: str, reason: str) -> None:
 def _plan(
     session: Session, chain: Chain, rest: timedelta, only: str | None = None
 ) -> list[PlannedBatch]:
-    vpp_account, market_account = _accounts(session)
+    accounts = Accounts.load(session)
     resting = _resting_markets(session, rest)
     by_market: dict[str, list[Trade]] = defaultdict(list)
     for record in _free_trades(session):
         if record.market not in resting and only in (None, record.market):
-            by_market[record.market].append(_trade(record, vpp_account, market_account))
+            by_market[record.market].append(_trade(record, accounts))
     return [
         _store(session, chain, market, part)
         for market, trades in sorted(by_market.items())
@@ -201,34 +201,18 @@ def _free_trades(session: Session) -> Sequence[VppTradingRecord]:
         .order_by(VppTradingRecord.id)
         .with_for_update(skip_locked=True)
     )
-    return session.scalars(query).all()
+    records = session.scalars(query).all()
+    elsewhere = {item.trade.seq for item in settled_elsewhere(session, 0, None)} if records else ()
+    return [record for record in records if record.id not in elsewhere]
 
 
-def _accounts(session: Session) -> tuple[dict[int, str], dict[str, str]]:
-    accounts = session.scalars(select(VppSettlementAccount)).all()
-    return (
-        {item.vpp_id: item.address for item in accounts if item.vpp_id is not None},
-        {item.market: item.address for item in accounts if item.market is not None},
-    )
-
-
-def _trade(
-    record: VppTradingRecord, vpp_account: dict[int, str], market_account: dict[str, str]
-) -> Trade:
+def _trade(record: VppTradingRecord, accounts: Accounts) -> Trade:
     try:
-        plant, market = vpp_account[record.vpp_id], market_account[record.market]
+        return accounts.trade(record)
     except KeyError as error:
         raise Refused(
             f"trade {record.id} has no settlement account for {error}; add it to the site file and apply that"
         ) from error
-    plant_buys = record.trade_type is TradeType.BUY
-    return Trade(
-        seq=record.id,
-        buyer=plant if plant_buys else market,
-        seller=market if plant_buys else plant,
-        quantity_milli=scaled_exact(Decimal(record.quantity), QUANTITY_SCALE),
-        price_e4=scaled_exact(Decimal(record.price), PRICE_SCALE),
-    )
 
 
 def _store(session: Session, chain: Chain, market: str, trades: Sequence[Trade]) -> PlannedBatch:
@@ -268,30 +252,34 @@ def _proposal(chain: Chain, key: str, packed: PackedBatch) -> NewIntent:
         contract=SETTLEMENT,
         address=chain.deployment.settlement.address,
         function="proposeBatch",
-        arguments=[bytes.fromhex(key[2:]), list(packed.accounts), list(packed.words)],
+        arguments=[bytes.fromhex(key[2:]), ENERGY, list(packed.accounts), list(packed.words)],
         sender=chain.deployment.account("operator"),
     )
 
 
 def _plan_finalization(session: Session, chain: Chain, now: datetime) -> list[str]:
     query = (
-        select(VppSettlementBatch)
+        select(VppSettlementBatch, SettlementBatch)
+        .join(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
         .where(
             VppSettlementBatch.state == BatchState.PROPOSED,
+            SettlementBatch.status == SettlementStatus.PROPOSED,  # a disputed one waits
             VppSettlementBatch.finalizable_at <= now,
         )
         .order_by(VppSettlementBatch.chain_batch_id)
         .with_for_update(skip_locked=True)
     )
     keys = []
-    for batch in session.scalars(query):
+    for batch, on_chain in session.execute(query).all():
         earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
         if earlier is not None and earlier.state is not IntentState.FAILED:
             if earlier.state is IntentState.PLANNED:
                 keys.append(earlier.key)
             continue
         batch.finalize_key = new_key()
-        arguments = [batch.chain_batch_id, batch.accounts, [int(net) for net in batch.nets]]
+        # As the contract published them: a fee has changed what we planned.
+        nets = [[int(net) for net in nets] for nets in (on_chain.nets, on_chain.credit_nets)]
+        arguments = [batch.chain_batch_id, (on_chain.accounts, *nets)]
         intents.plan(
             session,
             chain.deployment.chain_id,

@@ -9,6 +9,7 @@ from ledger import audit
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
 from ledger.models.trading import TradeStatus
+from ledger.settlement.elsewhere import settled_elsewhere
 
 _REASON_MAX = 1000
 
@@ -28,7 +29,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     BadInput
         If no reason is given.
     Refused
-        If it is no longer pending, or stands in a batch that may be on chain.
+        If it is no longer pending, stands in a batch that may be on chain, or is settled there already.
     """
     if not reason.strip() or len(reason) > _REASON_MAX:
         raise BadInput(f"a cancellation names its reason, in at most {_REASON_MAX} characters")
@@ -52,6 +53,12 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
             "be on chain; `truetonne settle run` brings that to its end",
             code="trade-in-batch",
             details={"batch_key": batch.batch_key},
+        )
+    if number in {item.trade.seq for item in settled_elsewhere(session, 0, None)}:
+        raise Refused(
+            f"trade {number} is settled on chain, though in no batch of these books; it is executed once "
+            "that is final",
+            code="trade-settled",
         )
     trade.status = TradeStatus.CANCELLED
     audit.record(

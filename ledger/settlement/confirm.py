@@ -12,15 +12,20 @@ from datetime import UTC, datetime
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
-from ledger.chain.events import BatchCancelled, BatchFinalized, BatchProposed
+from ledger.chain.events import BatchCancelled, BatchFinalized, BatchProposed, DisputeResolved
 from ledger.models import (
     ChainBlock,
+    SettlementBatch,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
 )
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
+from ledger.settlement.elsewhere import Accounts, settled_elsewhere
+
+_ROW_MAX = 2**63 - 1
+"""The highest row number; the contract has room for more."""
 
 
 def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
@@ -33,6 +38,14 @@ def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
     batch.finalizable_at = datetime.fromtimestamp(event.finalizable_at, UTC)
     batch.proposed_block = block_number
     _touch(batch)
+
+
+def reopened(session: Session, event: DisputeResolved) -> None:
+    """Note that a dispute over a batch of ours was rejected: it has another end of its window."""
+    batch = _ours(session, event.key)
+    if batch is not None:
+        batch.finalizable_at = datetime.fromtimestamp(event.finalizable_at, UTC)
+        _touch(batch)
 
 
 def finalized(session: Session, event: BatchFinalized, block_number: int) -> None:
@@ -56,12 +69,13 @@ def cancelled(session: Session, event: BatchCancelled, block_number: int) -> Non
     _touch(batch)
 
 
-def settle_final(session: Session, final_number: int) -> int:
+def settle_final(session: Session, final_number: int, before: int = 0) -> int:
     """Execute the trades of batches that were finalised in final blocks; return how many.
 
-    Trades of proposals that were cancelled in final blocks become cancelled.
+    Trades of proposals that were cancelled in final blocks become cancelled. Trades of ours that were
+    settled otherwise are executed too, in the blocks that are final now and were not ``before``.
     """
-    changed = 0
+    changed = _settle_elsewhere(session, (before, final_number))
     outcomes = {
         BatchState.FINALIZED: TradeStatus.EXECUTED,
         BatchState.CANCELLED: TradeStatus.CANCELLED,
@@ -88,6 +102,26 @@ def settle_final(session: Session, final_number: int) -> int:
     return changed
 
 
+def _settle_elsewhere(session: Session, final_numbers: tuple[int, int]) -> int:
+    """Execute the trades that were settled in no batch of ours, in blocks that became final."""
+    found = settled_elsewhere(session, *final_numbers)
+    accounts = Accounts.load(session) if found else None
+    changed = 0
+    for item in found:
+        record = _record(session, item.trade.seq)
+        if record is None or accounts is None or not accounts.is_of(record, item.trade):
+            continue
+        if record.status is TradeStatus.PENDING:
+            record.status, record.settlement_time = TradeStatus.EXECUTED, item.at
+            changed += 1
+    return changed
+
+
+def _record(session: Session, seq: int) -> VppTradingRecord | None:
+    query = select(VppTradingRecord).where(VppTradingRecord.id == seq)
+    return session.scalars(query).one_or_none() if seq <= _ROW_MAX else None
+
+
 def failed(session: Session, key: str, error: str) -> None:
     """Free the trades of a batch whose proposal failed in a final block."""
     batch = _ours(session, key)
@@ -100,7 +134,11 @@ def failed(session: Session, key: str, error: str) -> None:
 
 
 def rewind(session: Session, above_block: int) -> None:
-    """Take back what was learnt above a block: trades are pending again, batches as they were."""
+    """Take back what was learnt above a block: trades are pending again, batches as they were.
+
+    The mirror's own batches stand where they stood already; what was settled above is still there.
+    """
+    _rewind_elsewhere(session, above_block)
     undone = select(VppSettlementBatch.id).where(VppSettlementBatch.finalized_block > above_block)
     trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id.in_(undone))
     session.execute(
@@ -130,6 +168,31 @@ def rewind(session: Session, above_block: int) -> None:
         .execution_options(synchronize_session=False)
     )
     session.expire_all()
+    _reopen(session)
+
+
+def _rewind_elsewhere(session: Session, above_block: int) -> None:
+    accounts = Accounts.load(session)
+    for item in settled_elsewhere(session, above_block, None):
+        record = _record(session, item.trade.seq)
+        if record is not None and accounts.is_of(record, item.trade):
+            record.status, record.settlement_time = TradeStatus.PENDING, None
+    session.flush()
+
+
+def _reopen(session: Session) -> None:
+    """Give batches that are proposed the window that the mirror has for them."""
+    query = (
+        select(VppSettlementBatch, SettlementBatch.finalizable_at_s)
+        .join(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
+        .where(VppSettlementBatch.state == BatchState.PROPOSED)
+    )
+    for batch, finalizable_at_s in session.execute(query).all():
+        finalizable_at = datetime.fromtimestamp(finalizable_at_s, UTC)
+        if batch.finalizable_at != finalizable_at:
+            batch.finalizable_at = finalizable_at
+            _touch(batch)
+    session.flush()
 
 
 def _with_pending_trades() -> Select[int]:

@@ -85,7 +85,8 @@ def explained(chain: Chain, refusal: str) -> str:
     """Return a refusal of the contract with what it means in names and money, where it is about money."""
     found = _SHORT_OF_MONEY.search(refusal)
     arguments = dict(part.split("=", 1) for part in found["arguments"].split(", ")) if found else {}
-    if not {"account", "balance", "needed"} <= arguments.keys():
+    money = arguments.get("asset", "0") == "0"  # else kilograms of a credit batch
+    if not money or not {"account", "balance", "needed"} <= arguments.keys():
         return refusal
     account = arguments["account"].lower()
     per_cent = chain.settlement.units_per_cent()

@@ -116,6 +116,16 @@ def unpack(value: int) -> UnpackedTrade:
     )
 
 
+def nets_of(words: Sequence[int], accounts: int) -> tuple[int, ...]:
+    """Return what trades come to for each of so many accounts, in cents, before any fee."""
+    nets = [0] * accounts
+    for value in words:
+        trade = unpack(value)
+        nets[trade.buyer] -= trade.cents
+        nets[trade.seller] += trade.cents
+    return tuple(nets)
+
+
 def hex_words(words: Sequence[int]) -> list[str]:
     """Return words as hexadecimal text of 32 bytes each."""
     return [f"0x{value:064x}" for value in words]

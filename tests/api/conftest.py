@@ -154,7 +154,9 @@ def _contracts(session: Session) -> None:
         CreditProject(project_id=1, class_id=1, owner=ISSUER, code="park-a", block_number=1)
     )
     for site_id, code in ((1, "park-a"), (2, "park-b")):
-        session.add(CreditSite(site_id=site_id, project_id=1, code=code, block_number=1))
+        session.add(
+            CreditSite(site_id=site_id, project_id=1, code=code, minted_until_s=0, block_number=1)
+        )
 
 
 def _transactions(session: Session) -> None:
@@ -270,8 +272,12 @@ def _batch(session: Session, number: int) -> None:
             issued_kg=issued,
             retired_kg=retired,
             cancelled_kg=cancelled,
+            buffered_kg=20,
+            deficit_kg=None,
             period_start_s=1388530800,
             period_end_s=1391209200,
+            gap_start_s=0,
+            expires_at_s=0,
             evidence_root=h66(0xE1, number),
             evidence_total_kg=Decimal(2**64 - 1),
             manifest_hash=h66(0xE2, number),
@@ -322,6 +328,7 @@ def _retirement(
             key=h66(0xDE, number),
             batch_id=_batch_id(batch),
             holder=ISSUER,
+            replaced_batch_id=None,
             first_serial=first,
             amount_kg=kg,
             beneficiary="Mühle Übel & Söhne",

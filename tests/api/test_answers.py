@@ -40,6 +40,8 @@ def test_a_credit_is_shown_whole(client: TestClient) -> None:
             "issued_kg": "1001",
             "retired_kg": "400",
             "cancelled_kg": "100",
+            "buffered_kg": "20",
+            "deficit_kg": None,
             "period_start": "2013-12-31T23:00:00Z",
             "period_end": "2014-01-31T23:00:00Z",
             "recipient": ISSUER,
@@ -58,6 +60,7 @@ def test_a_credit_is_shown_whole(client: TestClient) -> None:
         "retirement": {
             "key": h66(0xDE, 1),
             "holder": ISSUER,
+            "replaced_batch_id": None,
             "beneficiary": "Mühle Übel & Söhne",
             "reason": "train journeys of 2024",
             "country": "DE",

@@ -314,7 +314,7 @@ def test_a_receiver_that_cannot_be(held: Park) -> None:
     with pytest.raises(BadInput, match="the zero address receives nothing"):
         transfer(held, 1, "0x" + "00" * 20)
     with pytest.raises(Refused, match="ERC1155InvalidReceiver"):
-        transfer(held, 1, held.node.deployment.settlement.address)
+        transfer(held, 1, held.node.deployment.contract("TestCurrency").address)
     assert hands(held) == {OWNER: 1000}
 
 

@@ -18,9 +18,10 @@ from indexer import Indexer
 from ledger import issuance, registration
 from ledger.chain.abi import artifact
 from ledger.chain.client import RpcError
-from ledger.chain.contracts import claim_typed_data, decode_error, encode_call
+from ledger.chain.contracts import decode_error, encode_call
 from ledger.chain.events import CREDIT, Claim
 from ledger.chain.layout import canonical_type
+from ledger.chain.structs import claim_typed_data
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance import PlannedIssuance, plan_issuance, submit_planned
 from ledger.models import (
@@ -393,6 +394,8 @@ def test_a_claim_that_was_changed_is_refused_by_the_contract(ready: Park) -> Non
         "manifest_hash": "0x" + "33" * 32,
         "methodology_hash": "0x" + "44" * 32,
         "recipient": PARTIES["spare"],
+        "expires_at": 2**32 - 1,
+        "backfill_before": 1,
     }
     said = {}
     for field in fields(Claim):

@@ -26,20 +26,21 @@ from indexer import Indexer
 from ledger import holdings, issuance
 from ledger.chain.access import Chain
 from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT
+from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.chain.local_node import LocalNode, find_anvil
 from ledger.chain.sender import Sender
 from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer
 from ledger.db import Database
 from ledger.errors import BooksDiffer, NotFound
 from ledger.models import Base
-from ledger.models.types import Hex
+from ledger.models.types import ExactDecimal, Hex
 from ledger.reconcile import RULES, reconcile
 from ledger.registration import register_project, register_site
 from ledger.settlement import batches, escrow
 from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
-from tests.support.chain import PARTIES, TestChain, deploy_contracts
+from tests.support import acts
+from tests.support.chain import PARTIES, TestChain, deploy_contracts, trade
 from tests.support.plant import SITE, imported, write_csv
 
 TRADING = f"""
@@ -59,6 +60,10 @@ vpp,,sell,1000.000,0.0412,41.20,spot,2020-01-01T00:00:00+01:00
 vpp,,sell,500.000,-0.0031,-1.55,spot,2020-01-01T01:00:00+01:00
 vpp,,buy,10.000,0.1000,1.00,spot,2020-01-01T02:00:00+01:00
 """
+ONE_MORE = """\
+vpp,strategy,trade_type,quantity,price,total_value,market,trade_time
+vpp,,sell,100.000,0.0500,5.00,spot,2020-01-01T03:00:00+01:00
+"""
 
 MIRRORED = (
     "blockchain_transactions",
@@ -73,6 +78,8 @@ MIRRORED = (
     "credit_cancellations",
     "credit_classes",
     "credit_holdings",
+    "credit_invalidations",
+    "credit_overlaps",
     "credit_projects",
     "credit_retirements",
     "credit_serials",
@@ -82,7 +89,11 @@ MIRRORED = (
     "meter_readings",
     "reading_claims",
     "settlement_balances",
+    "settlement_batches",
+    "settlement_disputes",
     "settlement_movements",
+    "settlement_terms",
+    "settlement_trades",
     "smart_contracts",
     "vpp_settlement_batches",
     "vpp_settlement_items",
@@ -231,6 +242,53 @@ def _live(history: History, others: TestChain, folder: Path) -> None:
     others.act("pauser", CREDIT, "suspend", [batch_id])
     others.retire("owner", batch_id, 1, must=False)
     settle_down()
+    _others_settle(db, others, folder)
+    settle_down()
+    _others_oversee(others)
+    settle_down()
+
+
+def _others_settle(db: Database, others: TestChain, folder: Path) -> None:
+    """Settle in every other way: one trade of ours by itself, credits, disputes, signatures, a fee."""
+    trades = folder / "more.csv"
+    trades.write_text(ONE_MORE)
+    with db.write() as session:
+        import_trades(session, trades)
+    (seq,) = db_scalars(db, "SELECT MAX(id) FROM vpp_trading_records")
+    acts.settle_one(others, trade(seq, "market", "owner", 100_000, 500))
+    others.act("admin", SETTLEMENT, "setCaps", [10**9, 10**6])
+    others.act("admin", SETTLEMENT, "setFee", [50, PARTIES["buyer"]])
+    batch = others.issue(1000, 0, expires_at=2**32 - 1)
+    acts.deposit_credits(others, "owner", batch, 500)
+    acts.withdraw_credits(others, "owner", batch, 100)
+    others.later(acts.WEEK_S)
+    first, second = (trade(n, "market", "owner", 100, 1_000_000) for n in (1001, 1002))
+    for number, item in ((2, first), (3, second)):
+        packed, _ = others.propose([item], asset=batch)
+        acts.dispute(others, "owner", number, item)
+        if number == 2:
+            acts.reject_dispute(others, number)
+            others.finalize(number, packed)
+        else:
+            others.cancel_batch(number, packed, sender="admin")
+    acts.settle_one(others, trade(1003, "market", "owner", 10, 1_000_000), batch)
+    acts.cosign(others, ("market", "owner"), [trade(1004, "market", "owner", 10, 100_000)])
+    others.propose([trade(1005, "market", "owner", 100, 1_000_000)], asset=batch)
+
+
+def _others_oversee(others: TestChain) -> None:
+    """Show an overlap, invalidate a batch, and replace what was retired of it."""
+    others.act("registrar", CREDIT, "setClassBuffer", [1, 1000])
+    one, two = acts.evidence("meter 7", 0), acts.evidence("meter 7", 300)
+    bad = others.issue(100, 4, evidence_root=one.root)
+    good = others.issue(200, 9, evidence_root=two.root)
+    others.issue(50, 7, backfill_before=good & 0xFFFF_FFFF)
+    others.retire("owner", bad, 30)
+    others.act("spare", CREDIT, "proveOverlap", [one.proven, two.proven])
+    others.act("admin", CREDIT, "reinstate", [good])
+    acts.invalidate(others, bad)
+    acts.replace(others, good, bad, 12)
+    others.act("reverser", CREDIT, "proposeInvalidation", [good, "the same meter"])
 
 
 def db_scalars(db: Database, sql: str) -> list[Any]:
@@ -291,6 +349,8 @@ def _of_nothing(column: Column[Any]) -> Any:
         return "0x" + "1" * (column.type.length - 2)
     if column.name.endswith("_at") or column.name == "settlement_time":
         return datetime(2030, 1, 1, tzinfo=UTC)
+    if isinstance(column.type, ExactDecimal):
+        return Decimal(7)
     return 7 if isinstance(column.type, Integer) else "AA"
 
 
@@ -357,6 +417,10 @@ def test_every_rule_can_fail(history: History) -> None:
         "events": "UPDATE chain_events SET event_name = 'X' WHERE seq = 1",
         "contracts": "UPDATE smart_contracts SET bytecode = '0x'",
         "registry": "UPDATE credit_sites SET code = 'x'",
+        "registry-on-chain": "UPDATE credit_sites SET minted_until_s = minted_until_s + 1",
+        "oversight": "UPDATE credit_invalidations SET tx_hash = '0x'",
+        "settlements": "UPDATE settlement_disputes SET tx_hash = '0x'",
+        "settlements-on-chain": "UPDATE settlement_batches SET finalizable_at_s = finalizable_at_s + 1",
         "batches": "UPDATE credit_batches SET verifier = issuer",
         "batches-on-chain": "UPDATE credit_batches SET retired_kg = retired_kg + 1",
         "credits": "UPDATE carbon_credits SET amount = amount + 1",

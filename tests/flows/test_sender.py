@@ -91,7 +91,7 @@ def test_what_is_signed_is_what_was_planned(park: Park) -> None:
 def test_a_call_that_the_contract_would_refuse_is_never_signed(both: Park) -> None:
     arguments = [PARTIES["buyer"], 7]
     key = plan(both, "withdraw", arguments, contract=SETTLEMENT)
-    reason = f"InsufficientBalance(account={PARTIES['buyer']}, balance=0, needed=7)"
+    reason = f"InsufficientBalance(account={PARTIES['buyer']}, asset=0, balance=0, needed=7)"
     with pytest.raises(Refused) as caught:
         both.chain.sender.submit(key, SETTLEMENT)
     assert caught.value.code == "contract-refused"

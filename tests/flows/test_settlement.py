@@ -212,7 +212,9 @@ def test_a_debtor_without_funds(both: Park) -> None:
     assert submit_planned(both.chain) == []
     (batch,) = both.rows(VppSettlementBatch)
     assert batch.state.value == "failed"
-    assert f"InsufficientBalance(account={BUYER}, balance=0, needed=95)" in (batch.error or "")
+    assert f"InsufficientBalance(account={BUYER}, asset=0, balance=0, needed=95)" in (
+        batch.error or ""
+    )
     assert both.count(VppSettlementItem) == 0
     assert statuses(both) == ["pending"] * 3
     assert both.intent(planned.key).state is IntentState.FAILED
@@ -282,7 +284,7 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
     words = [int(item.word, 16) for item in funded.rows(VppSettlementItem)]
     nets = [int(net) for net in batch.nets]
     funded.node.act(
-        "operator", SETTLEMENT, "cancelBatch", [1, batch.accounts, nets, words, "wrong day"]
+        "operator", SETTLEMENT, "cancelBatch", [1, (batch.accounts, nets, []), words, "wrong day"]
     )
     funded.mirror.run_until("head")
     assert (states(funded), statuses(funded)) == (["cancelled"], ["pending"] * 3)
@@ -301,7 +303,7 @@ def test_somebody_else_finalises(funded: Park) -> None:
     pass_time(funded)
     (batch,) = funded.rows(VppSettlementBatch)
     nets = [int(net) for net in batch.nets]
-    funded.node.act("spare", SETTLEMENT, "finalizeBatch", [1, batch.accounts, nets])
+    funded.node.act("spare", SETTLEMENT, "finalizeBatch", [1, (batch.accounts, nets, [])])
     assert finalize_due(funded.chain) == []  # no trouble, though the books do not know it yet
     assert funded.node.client.transaction_count(PARTIES["operator"]) == 1
     funded.mirror_final()

@@ -9,8 +9,9 @@ from indexer import Indexer
 from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.db import Database
 from ledger.models.blockchain import CreditStatus, TransactionStatus
-from ledger.models.mirror import BatchStatus, MovementKind
-from tests.support.chain import PARTIES, TestChain, trade
+from ledger.models.escrow import MovementKind
+from ledger.models.mirror import BatchStatus
+from tests.support.chain import LIBRARIES, PARTIES, TestChain, trade
 from tests.support.mirror import rows
 
 FIRST, SECOND = 1 << 32 | 1, 1 << 32 | 2
@@ -107,7 +108,8 @@ def test_registry(credits_history: TestChain, db: Database) -> None:
     ]
     assert rows(db, "credit_sites", "site_id", "project_id", "code") == [(1, 1, "lhb-wind")]
     names = rows(db, "smart_contracts", "contract_name", "network")
-    assert names == [(f"{name}@local", "local") for name in (CREDIT, "TestCurrency", SETTLEMENT)]
+    deployed = sorted([*LIBRARIES, CREDIT, "TestCurrency", SETTLEMENT])
+    assert names == [(f"{name}@local", "local") for name in deployed]
 
 
 def test_money_of_a_finalised_and_a_cancelled_batch(chain: TestChain, db: Database) -> None:
@@ -181,7 +183,10 @@ def test_every_transaction_failed_ones_with_their_reason(chain: TestChain, db: D
     assert error[twice.tx_hash] == (
         "PeriodAlreadyIssued(siteId=1, periodStart=1388530800, mintedUntil=1388617200)"
     )
-    assert error[no_money.tx_hash] == f"InsufficientBalance(account={OWNER}, balance=0, needed=99)"
+    assert (
+        error[no_money.tx_hash]
+        == f"InsufficientBalance(account={OWNER}, asset=0, balance=0, needed=99)"
+    )
     assert error[unknown] == "reverted without a reason"
     assert error[starved_hash] == "out of gas"
     names = dict(rows(db, "blockchain_transactions", "tx_hash", "function_name"))
@@ -201,7 +206,7 @@ def test_parameters_are_readable(chain: TestChain, db: Database) -> None:
     parameters = dict(rows(db, "blockchain_transactions", "tx_hash", "parameters"))
     assert parameters[receipt.tx_hash] == {"account": OWNER, "amount": 700}
     created = chain.deployment.settlement
-    assert parameters[created.tx_hash or ""]["window_"] == 1
+    assert parameters[created.tx_hash or ""]["window"] == 1
     functions = dict(rows(db, "blockchain_transactions", "tx_hash", "function_name"))
     assert functions[created.tx_hash or ""] == "constructor"
 

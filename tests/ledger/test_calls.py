@@ -171,8 +171,8 @@ def test_errors_are_named_with_their_values(
         ("0x08c379a0ff", "malformed error 0x08c379a0"),
         ("0x4e487b71f", "malformed error 0x4e487b71"),
         ("0x08c379a0" + abi_encode(["bytes"], [b"\xff"]).hex(), "malformed error 0x08c379a0"),
-        # InsufficientBalance(address,uint256,uint256), cut short
-        ("0xdb42144d00", "malformed error 0xdb42144d"),
+        # InsufficientBalance(address,uint256,uint256,uint256), cut short
+        ("0x670f004500", "malformed error 0x670f0045"),
     ],
 )
 def test_reverts_of_every_form(data: str | None, expected: str | None) -> None:

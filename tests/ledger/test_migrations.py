@@ -29,7 +29,7 @@ from ledger.models.system import AuditLog
 from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
 from ledger.models.vpp import VppDefinition, VppStatus
 
-CHAIN = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
+CHAIN = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
 DEADLINE_S = 60
 THEN = datetime(2014, 7, 1, tzinfo=UTC)
 
@@ -195,7 +195,7 @@ def test_a_file_is_copied_before_it_is_changed(tmp_path: Path) -> None:
         session.add(DeviceType(type_name="kept", category="c"))
         session.flush()
     # The row may still stand in the write-ahead log alone: it belongs to the copy.
-    assert database.upgrade() == ["0009"]
+    assert database.upgrade() == ["0009", "0010"]
     copy = tmp_path / "books.db.before-0008"
     with closing(sqlite3.connect(copy)) as link:
         assert link.execute("SELECT version_num FROM alembic_version").fetchall() == [("0008",)]
@@ -508,3 +508,71 @@ def test_the_number_of_a_trade_is_never_given_out_again(db: Database) -> None:
 def test_every_partitioned_table_is_in_the_metadata() -> None:
     for partitioning in PARTITIONED:
         assert partitioning.column in Base.metadata.tables[partitioning.table].columns
+
+
+# ------------------------------------------------------------------ the complete contracts
+
+_H, _A = "0x" + "ab" * 32, "0x" + "cd" * 20
+OLD_ROWS = (
+    f"INSERT INTO credit_classes VALUES (1, 'c', '{_H}', 5000, 3)",
+    "INSERT INTO credit_sites VALUES (7, 1, 's', 3)",
+    "INSERT INTO credit_sites VALUES (8, 1, 't', 3)",
+    *(
+        f"INSERT INTO credit_batches VALUES ({number}, '0x{number:064x}', 7, {number}, 2014, '{_A}', 9, 1, 0, "
+        f"{start}, {end}, '{_H}', 9, '{_H}', '{_H}', '{_A}', '{_A}', 'suspended', 4, 0, '{_H}', "
+        "'2026-01-01 00:00:00.000000')"
+        for number, start, end in ((1, 100, 200), (2, 200, 300), (3, 450, 500))
+    ),
+    f"INSERT INTO credit_retirements VALUES (1, '{_H}', 1, '{_A}', 1, 1, 'b', 'r', 'DE', 0, 0, '{_H}', 5, 0, "
+    f"'{_H}', '2026-01-01 00:00:00.000000')",
+    f"INSERT INTO settlement_movements VALUES (6, 0, 0, '{_A}', 'deposit', 77, NULL, '{_H}')",
+    f"INSERT INTO settlement_balances VALUES ('{_A}', 77)",
+)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_rows_of_the_first_contracts_are_kept(
+    new_db: Database, finished: Database, monkeypatch: pytest.MonkeyPatch, stops: bool
+) -> None:
+    new_db.upgrade("0009")
+    with new_db.write() as session:
+        for sql in OLD_ROWS:
+            session.execute(text(sql.replace(":00", r"\:00")))
+    if stops:  # when the fourth table has its rows, and the old one is still there
+        dropped: list[str] = []
+        whole = steps.op.drop_table
+
+        def stopping(name: str) -> None:
+            dropped.append(name)
+            if len(dropped) == 4:
+                raise RuntimeError("the power is gone")
+            whole(name)
+
+        monkeypatch.setattr(steps.op, "drop_table", stopping)
+        with pytest.raises(RuntimeError, match="the power is gone"):
+            new_db.upgrade()
+        monkeypatch.undo()
+    assert new_db.upgrade() == ["0010"]
+    assert structure(new_db) == structure(finished)
+
+    def found(columns: str, table: str) -> list[tuple[Any, ...]]:
+        with new_db.read() as session:
+            rows = session.execute(text(f"SELECT {columns} FROM {table} ORDER BY 1")).all()
+        return [tuple(str(value) for value in row) for row in rows]
+
+    assert found("class_id, buffer_bps, block_number", "credit_classes") == [("1", "0", "3")]
+    assert found("site_id, code, minted_until_s", "credit_sites") == [
+        ("7", "s", "500"),
+        ("8", "t", "0"),
+    ]
+    columns = "batch_id, gap_start_s, period_start_s, expires_at_s, buffered_kg, deficit_kg, status"
+    assert found(columns, "credit_batches") == [
+        ("1", "0", "100", "0", "0", "None", "suspended"),
+        ("2", "200", "200", "0", "0", "None", "suspended"),
+        ("3", "300", "450", "0", "0", "None", "suspended"),
+    ]
+    assert found("retirement_id, replaced_batch_id, reason, country", "credit_retirements") == [
+        ("1", "None", "r", "DE")
+    ]
+    assert found("account, asset, amount", "settlement_movements") == [(_A, "0", "77")]
+    assert found("account, asset, balance", "settlement_balances") == [(_A, "0", "77")]

@@ -104,7 +104,7 @@ def test_the_contract_computes_the_same_root(chain: TestChain, count: int) -> No
     chain.deposit("owner", 10_000)
     chain.deposit("market", 10_000)
     key = chain.new_key()
-    arguments = [bytes.fromhex(key[2:]), list(batch.accounts), list(batch.words)]
+    arguments = [bytes.fromhex(key[2:]), 0, list(batch.accounts), list(batch.words)]
     chain.act("operator", "VppSettlement", "proposeBatch", arguments)
     address = chain.deployment.settlement.address
     call = encode_call("VppSettlement", "batchOfKey", [bytes.fromhex(key[2:])])

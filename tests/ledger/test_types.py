@@ -23,7 +23,7 @@ from ledger.models.devices import (
     DeviceStatus,
     DeviceType,
 )
-from ledger.models.mirror import MovementKind, SettlementBalance, SettlementMovement
+from ledger.models.escrow import MovementKind, SettlementBalance, SettlementMovement
 from ledger.models.types import (
     Address,
     ExactDecimal,
@@ -130,7 +130,7 @@ def test_sum_of_twenty_thousand_decimals_is_exact(db: Database) -> None:
 )
 def test_wide_decimal_comes_back_exactly(db: Database, value: int) -> None:
     with db.write() as session:
-        session.add(SettlementBalance(account=ACCOUNT, balance=Decimal(value)))
+        session.add(SettlementBalance(account=ACCOUNT, asset=0, balance=Decimal(value)))
     with db.read() as session:
         kept = session.scalars(select(SettlementBalance.balance)).one()
         assert kept == value
@@ -171,6 +171,7 @@ def test_sum_of_wide_decimals_is_refused_where_it_would_be_a_float(sqlite_db: Da
                     log_index=log,
                     sub_index=0,
                     account=ACCOUNT,
+                    asset=0,
                     kind=MovementKind.DEPOSIT,
                     amount=Decimal(2**70),
                     tx_hash=HASH,

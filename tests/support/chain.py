@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from typing import Any
 
 from eth_abi.abi import encode as abi_encode
@@ -18,12 +19,7 @@ from eth_utils.crypto import keccak
 from ledger.chain.abi import artifact
 from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.client import ChainClient, Receipt
-from ledger.chain.contracts import (
-    claim_tuple,
-    claim_typed_data,
-    encode_call,
-    retirement_tuple,
-)
+from ledger.chain.contracts import encode_call
 from ledger.chain.events import (
     CREDIT,
     SETTLEMENT,
@@ -34,6 +30,7 @@ from ledger.chain.events import (
 )
 from ledger.chain.layout import canonical_type
 from ledger.chain.signers import ANVIL_ROLES, anvil_address, anvil_signer
+from ledger.chain.structs import claim_tuple, claim_typed_data, retirement_tuple
 from ledger.settlement.words import PackedBatch, Trade, pack
 
 PARTIES = {name: anvil_address(number) for name, number in ANVIL_ROLES.items()}
@@ -42,15 +39,25 @@ CLASS_CODE = "internal-CCER-01-002-V01"
 METHODOLOGY = "CCER-01-002/V01"
 SITE_CODE = "lhb-wind"
 CAP_KG = 10**12
-WINDOW_S = 1
+WINDOW_S = 3600
 GAS_DEPLOY = 12_000_000
 GAS_CALL = 5_000_000
 FIRST_PERIOD_S = 1_388_530_800  # 2014-01-01 in Europe/Paris
 PERIOD_S = 86_400
 
+FACTORY = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
+LIBRARIES = ("BatchMetadata", "Cancellation", "Oversight", "Register", "SignedMessages")
+DISPUTE_TIMEOUT_S = 3600
+BOND_CENTS = 20
+NOTIONAL_CAP_CENTS = 10**12
+CREDIT_CAP_KG = 10**9
+
+ARBITER_ROLE = keccak(text="ARBITER_ROLE")
+MEMBER_ROLE = keccak(text="MEMBER_ROLE")
 OPERATOR_ROLE = keccak(text="OPERATOR_ROLE")
 PAUSER_ROLE = keccak(text="PAUSER_ROLE")
 REGISTRAR_ROLE = keccak(text="REGISTRAR_ROLE")
+REVERSER_ROLE = keccak(text="REVERSER_ROLE")
 SUSPENDER_ROLE = keccak(text="SUSPENDER_ROLE")
 
 
@@ -79,24 +86,33 @@ def wait_for(client: ChainClient, tx_hash: str) -> Receipt:
 
 
 def deploy_contracts(client: ChainClient, network: str = "local") -> Deployment:
-    """Deploy currency, credit and settlement contract, grant the roles, register class and site."""
+    """Deploy currency, libraries and both contracts, grant the roles, register class and site."""
     genesis = client.block(0)
     assert genesis is not None
     first = client.block_number() + 1
     admin = PARTIES["admin"]
     currency = _create(client, CURRENCY, {})
+    libraries = [_library(client, name) for name in LIBRARIES]
     credit = _create(client, CREDIT, {"admin": admin, "adminDelay": 0})
-    settlement = _create(
-        client,
-        SETTLEMENT,
-        {"admin": admin, "adminDelay": 0, "currency_": currency.address, "window_": WINDOW_S},
-    )
+    terms = {
+        "admin": admin,
+        "adminDelay": 0,
+        "currency": currency.address,
+        "credits": credit.address,
+        "window": WINDOW_S,
+        "disputeTimeout": DISPUTE_TIMEOUT_S,
+        "disputeBond": BOND_CENTS,
+        "notionalCap": NOTIONAL_CAP_CENTS,
+        "creditCap": CREDIT_CAP_KG,
+        "feeCollector": admin,
+    }
+    settlement = _create(client, SETTLEMENT, terms)
     deployment = Deployment(
         network=network,
         chain_id=client.chain_id(),
         genesis_hash=genesis.hash,
         deployed_block=first,
-        contracts={item.name: item for item in (currency, credit, settlement)},
+        contracts={item.name: item for item in (currency, *libraries, credit, settlement)},
         accounts=dict(PARTIES),
         class_id=1,
         class_code=CLASS_CODE,
@@ -111,17 +127,41 @@ def _create(client: ChainClient, name: str, arguments: dict[str, Any]) -> Deploy
     constructor = next((item for item in compiled.abi if item["type"] == "constructor"), None)
     inputs = constructor["inputs"] if constructor else []
     types = [canonical_type(item) for item in inputs]
-    values = [arguments[item["name"]] for item in inputs]
+    values = [arguments[item["name"].removesuffix("_")] for item in inputs]
     data = compiled.bytecode + abi_encode(types, values).hex()
     receipt = send(client, PARTIES["admin"], None, data, GAS_DEPLOY)
     assert receipt.status == 1 and receipt.contract_address is not None, name
-    code = client.code(receipt.contract_address)
+    return _deployed(client, name, receipt.contract_address, receipt, (arguments, ZERO_HASH))
+
+
+def _library(client: ChainClient, name: str) -> DeployedContract:
+    """Deploy a library where the credit contract's code expects it: at its CREATE2 address."""
+    code = bytes.fromhex(artifact(name).bytecode.removeprefix("0x"))
+    salt = keccak(text=f"truetonne {version('truetonne')}")
+    place = keccak(b"\xff" + bytes.fromhex(FACTORY[2:]) + salt + keccak(code))[12:]
+    address = "0x" + place.hex()
+    assert address[2:] in artifact(CREDIT).bytecode, f"{name} is not what the contract links to"
+    receipt = send(client, PARTIES["admin"], FACTORY, "0x" + (salt + code).hex(), GAS_DEPLOY)
+    assert receipt.status == 1, name
+    return _deployed(client, name, address, receipt, ({}, "0x" + salt.hex()))
+
+
+def _deployed(
+    client: ChainClient,
+    name: str,
+    address: str,
+    receipt: Receipt,
+    origin: tuple[dict[str, Any], str],
+) -> DeployedContract:
+    """Return the entry of the deployment file; the origin is constructor arguments and salt."""
+    compiled, code = artifact(name), client.code(address)
+    assert code != "0x", name
     return DeployedContract(
         name=name,
-        address=receipt.contract_address,
-        constructor=arguments,
-        salt=ZERO_HASH,
-        init_code_hash="0x" + keccak(bytes.fromhex(data[2:])).hex(),
+        address=address,
+        constructor=origin[0],
+        salt=origin[1],
+        init_code_hash="0x" + keccak(hexstr=compiled.bytecode).hex(),
         code_hash="0x" + keccak(bytes.fromhex(code[2:])).hex(),
         block=receipt.block_number,
         tx_hash=receipt.tx_hash,
@@ -223,13 +263,15 @@ class TestChain:
             (CREDIT, class_role("VERIFIER_ROLE", 1), "verifier"),
             (CREDIT, PAUSER_ROLE, "pauser"),
             (CREDIT, SUSPENDER_ROLE, "pauser"),
+            (CREDIT, REVERSER_ROLE, "reverser"),
             (SETTLEMENT, OPERATOR_ROLE, "operator"),
             (SETTLEMENT, PAUSER_ROLE, "pauser"),
+            (SETTLEMENT, ARBITER_ROLE, "admin"),
+            (SETTLEMENT, MEMBER_ROLE, "operator"),
         ):
             self.act("admin", contract, "grantRole", [role, PARTIES[party]])
-        self.act(
-            "registrar", CREDIT, "registerClass", [CLASS_CODE, keccak(text=METHODOLOGY), CAP_KG]
-        )
+        terms = [CLASS_CODE, keccak(text=METHODOLOGY), CAP_KG, 0]
+        self.act("registrar", CREDIT, "registerClass", terms)
         self.act("registrar", CREDIT, "registerProject", [1, PARTIES["owner"], SITE_CODE])
         self.act("registrar", CREDIT, "registerSite", [1, SITE_CODE])
 
@@ -246,6 +288,8 @@ class TestChain:
             amount=kg,
             period_start=FIRST_PERIOD_S + day * PERIOD_S,
             period_end=FIRST_PERIOD_S + (day + 1) * PERIOD_S,
+            expires_at=0,
+            backfill_before=0,
             evidence_root="0x" + keccak(text=f"root {key}").hex(),
             evidence_total=kg,
             manifest_hash="0x" + keccak(text=f"manifest {key}").hex(),
@@ -317,29 +361,42 @@ class TestChain:
         """Take money out of the escrow."""
         return self.act(account, SETTLEMENT, "withdraw", [PARTIES[account], cents], must)
 
-    def propose(self, trades: Sequence[Trade], must: bool = True) -> tuple[PackedBatch, Receipt]:
+    def propose(
+        self, trades: Sequence[Trade], must: bool = True, asset: int = 0
+    ) -> tuple[PackedBatch, Receipt]:
         """Propose a settlement batch."""
         packed = pack(trades)
         key = bytes.fromhex(self.new_key()[2:])
-        arguments = [key, list(packed.accounts), list(packed.words)]
+        arguments = [key, asset, list(packed.accounts), list(packed.words)]
         return packed, self.act("operator", SETTLEMENT, "proposeBatch", arguments, must)
 
     def finalize(self, batch_id: int, packed: PackedBatch, must: bool = True) -> Receipt:
         """Finalise a proposal after its window."""
-        self.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
-        arguments = [batch_id, list(packed.accounts), list(packed.nets)]
+        self.later(WINDOW_S + 1)
+        arguments = [batch_id, self.outcome(batch_id, packed)]
         return self.act("operator", SETTLEMENT, "finalizeBatch", arguments, must)
 
-    def cancel_batch(self, batch_id: int, packed: PackedBatch, must: bool = True) -> Receipt:
+    def cancel_batch(
+        self, batch_id: int, packed: PackedBatch, must: bool = True, sender: str = "operator"
+    ) -> Receipt:
         """Cancel a proposal."""
-        arguments = [
-            batch_id,
-            list(packed.accounts),
-            list(packed.nets),
-            list(packed.words),
-            "wrong day",
-        ]
-        return self.act("operator", SETTLEMENT, "cancelBatch", arguments, must)
+        arguments = [batch_id, self.outcome(batch_id, packed), list(packed.words), "wrong day"]
+        return self.act(sender, SETTLEMENT, "cancelBatch", arguments, must)
+
+    def outcome(self, batch_id: int, packed: PackedBatch) -> tuple[Any, ...]:
+        """Return the outcome of a batch, as the contract's struct: read from its event."""
+        address = self.deployment.settlement.address
+        first = self.deployment.deployed_block
+        for log in self.client.logs([address], first, self.client.block_number()):
+            event = decode(SETTLEMENT, log)
+            if event.name == "BatchProposed" and event.args.batch_id == batch_id:
+                args = event.args
+                return list(args.accounts), list(args.nets), list(args.credit_nets)
+        return list(packed.accounts), list(packed.nets), []
+
+    def later(self, seconds: int) -> None:
+        """Let time pass before the next block."""
+        self.client.request("evm_increaseTime", [hex(seconds)])
 
 
 def trade(seq: int, buyer: str, seller: str, quantity_milli: int, price_e4: int) -> Trade:

@@ -1,0 +1,82 @@
+"""Structs of the contracts as arguments of calls, and as EIP-712 messages that are signed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ledger.chain.events import Claim, RetirementDetails
+
+
+def claim_tuple(claim: Claim) -> tuple[Any, ...]:
+    """Return a claim in the order of the contract's struct."""
+    return (
+        bytes.fromhex(claim.key[2:]),
+        claim.class_id,
+        claim.project_id,
+        claim.site_id,
+        claim.amount,
+        claim.period_start,
+        claim.period_end,
+        claim.expires_at,
+        claim.backfill_before,
+        bytes.fromhex(claim.evidence_root[2:]),
+        claim.evidence_total,
+        bytes.fromhex(claim.manifest_hash[2:]),
+        bytes.fromhex(claim.methodology_hash[2:]),
+        claim.recipient,
+        claim.deadline,
+    )
+
+
+def retirement_tuple(details: RetirementDetails) -> tuple[Any, ...]:
+    """Return a retirement's details in the order of the contract's struct."""
+    return (
+        details.beneficiary,
+        details.reason,
+        details.country.encode("ascii").ljust(2, b"\0"),
+        details.consumption_start,
+        details.consumption_end,
+        bytes.fromhex(details.document_hash[2:]),
+    )
+
+
+def claim_typed_data(claim: Claim, chain_id: int, contract: str) -> Mapping[str, Any]:
+    """Return the EIP-712 message that a verifier signs for a claim."""
+    fields = [
+        ("key", "bytes32"),
+        ("classId", "uint32"),
+        ("projectId", "uint32"),
+        ("siteId", "uint32"),
+        ("amount", "uint64"),
+        ("periodStart", "uint32"),
+        ("periodEnd", "uint32"),
+        ("expiresAt", "uint32"),
+        ("backfillBefore", "uint32"),
+        ("evidenceRoot", "bytes32"),
+        ("evidenceTotal", "uint64"),
+        ("manifestHash", "bytes32"),
+        ("methodologyHash", "bytes32"),
+        ("recipient", "address"),
+        ("deadline", "uint64"),
+    ]
+    domain = [
+        ("name", "string"),
+        ("version", "string"),
+        ("chainId", "uint256"),
+        ("verifyingContract", "address"),
+    ]
+    return {
+        "types": {
+            "EIP712Domain": [{"name": name, "type": kind} for name, kind in domain],
+            "Claim": [{"name": name, "type": kind} for name, kind in fields],
+        },
+        "primaryType": "Claim",
+        "domain": {
+            "name": "Truetonne CarbonCredit",
+            "version": "1",
+            "chainId": chain_id,
+            "verifyingContract": contract,
+        },
+        "message": dict(zip((name for name, _ in fields), claim_tuple(claim), strict=True)),
+    }

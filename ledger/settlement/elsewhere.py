@@ -1,0 +1,137 @@
+"""Trades that the chain settled, and that stand in no batch of these books.
+
+An operator may settle a trade by itself, and the parties may co-sign a batch that these books did not
+plan. Such a trade is settled all the same, and never again: it is found by its number, and taken for
+ours when parties and figures are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.models import (
+    ChainEvent,
+    SettlementBatch,
+    SettlementTrade,
+    VppSettlementAccount,
+    VppSettlementBatch,
+    VppTradingRecord,
+)
+from ledger.models.escrow import CURRENCY
+from ledger.models.trading import TradeType
+from ledger.settlement.words import Trade, unpack
+from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
+
+ENERGY = CURRENCY
+"""Trades of asset 0 move only money: what they are of is energy."""
+
+
+@dataclass(frozen=True)
+class SettledElsewhere:
+    """A trade of energy as the chain settled it, and the time of its block."""
+
+    trade: Trade
+    at: datetime
+
+
+def settled_elsewhere(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
+    """Return the trades that were settled in blocks above one, and up to another if there is one."""
+    return _single(session, above, up_to) + _cosigned(session, above, up_to)
+
+
+def _single(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
+    query = select(SettlementTrade).where(
+        SettlementTrade.asset == ENERGY, SettlementTrade.block_number > above
+    )
+    if up_to is not None:
+        query = query.where(SettlementTrade.block_number <= up_to)
+    return [
+        SettledElsewhere(
+            Trade(int(row.seq), row.buyer, row.seller, row.quantity, row.price_e4), row.settled_at
+        )
+        for row in session.scalars(query)
+    ]
+
+
+def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
+    query = (
+        select(ChainEvent.args, SettlementBatch.proposed_at)
+        .join(
+            SettlementBatch,
+            (SettlementBatch.block_number == ChainEvent.block_number)
+            & (SettlementBatch.log_index == ChainEvent.log_index),
+        )
+        .where(
+            SettlementBatch.asset == ENERGY,
+            SettlementBatch.block_number > above,
+            SettlementBatch.cosigned_digest.is_not(None),
+            SettlementBatch.key.not_in(select(VppSettlementBatch.batch_key)),
+        )
+    )
+    if up_to is not None:
+        query = query.where(SettlementBatch.block_number <= up_to)
+    return [
+        SettledElsewhere(_trade_of(args, int(word)), at)
+        for args, at in session.execute(query)
+        for word in args["words"]
+    ]
+
+
+def _trade_of(args: Mapping[str, Any], word: int) -> Trade:
+    fields, accounts = unpack(word), args["accounts"]
+    return Trade(
+        fields.seq,
+        accounts[fields.buyer],
+        accounts[fields.seller],
+        fields.quantity_milli,
+        fields.price_e4,
+    )
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """The accounts of plants by row number, and of markets by name."""
+
+    plants: Mapping[int, str]
+    markets: Mapping[str, str]
+
+    @classmethod
+    def load(cls, session: Session) -> Accounts:
+        """Read them."""
+        rows = session.scalars(select(VppSettlementAccount)).all()
+        return cls(
+            {row.vpp_id: row.address for row in rows if row.vpp_id is not None},
+            {row.market: row.address for row in rows if row.market is not None},
+        )
+
+    def trade(self, record: VppTradingRecord) -> Trade:
+        """Return a trade of the books as the chain has it.
+
+        Raises
+        ------
+        KeyError
+            If its plant or its market has no account.
+        """
+        plant, market = self.plants[record.vpp_id], self.markets[record.market]
+        plant_buys = record.trade_type is TradeType.BUY
+        return Trade(
+            seq=record.id,
+            buyer=plant if plant_buys else market,
+            seller=market if plant_buys else plant,
+            quantity_milli=scaled_exact(Decimal(record.quantity), QUANTITY_SCALE),
+            price_e4=scaled_exact(Decimal(record.price), PRICE_SCALE),
+        )
+
+    def is_of(self, record: VppTradingRecord, trade: Trade) -> bool:
+        """Return whether a trade that the chain settled is the one of the books."""
+        try:
+            return self.trade(record) == trade
+        except KeyError:
+            return False

@@ -1,0 +1,156 @@
+"""Disputes and fees on the way of our batches, and trades of ours that the chain settled without us."""
+
+import pytest
+
+from ledger.chain.events import SETTLEMENT
+from ledger.errors import Refused
+from ledger.models import SettlementBalance, VppSettlementBatch, VppSettlementItem, VppTradingRecord
+from ledger.models.trading import TradeStatus
+from ledger.reconcile import reconcile
+from ledger.settlement import escrow
+from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.cancel import cancel_trade
+from ledger.settlement.words import Trade
+from tests.support import acts
+from tests.support.chain import BOND_CENTS, PARTIES, WINDOW_S, trade
+from tests.support.park import Park
+
+PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
+SOLD = ("sell", 1000, 20_000)
+"""One kWh for 2.00."""
+
+
+@pytest.fixture
+def funded(park: Park) -> Park:
+    escrow.mint_test_currency(park.chain, MARKET, 100_00)
+    escrow.deposit(park.chain, MARKET, MARKET, 100_00)
+    park.mirror.run_until("head")
+    park.trade(SOLD)
+    return park
+
+
+def sold(park: Park) -> Trade:
+    """The trade of ours as the chain knows it."""
+    (row,) = park.rows(VppTradingRecord)
+    return trade(row.id, "market", "owner", 1000, 20_000)
+
+
+def status(park: Park) -> TradeStatus:
+    (row,) = park.rows(VppTradingRecord)
+    return TradeStatus(row.status)
+
+
+def propose(park: Park) -> None:
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    park.mirror.run_until("head")
+
+
+def pass_window(park: Park) -> None:
+    park.node.later(WINDOW_S + 1)
+    park.node.mine(1)
+    park.mirror.run_until("head")
+
+
+def holds(park: Park) -> None:
+    report = reconcile(park.db, park.node.client, park.node.deployment)
+    assert [rule for rule in report.rules if not rule.ok] == []
+
+
+def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
+    propose(funded)
+    (before,) = funded.rows(VppSettlementBatch)
+    acts.dispute(funded.node, "market", 1, sold(funded))
+    pass_window(funded)
+    assert finalize_due(funded.chain) == []
+    holds(funded)
+    assert acts.reject_dispute(funded.node, 1, must=False).status == 0  # it has timed out
+    funded.node.act("spare", SETTLEMENT, "cancelBatch", _cancellation(funded))
+    funded.mirror_final()
+    (after,) = funded.rows(VppSettlementBatch)
+    assert (after.state.value, after.finalizable_at) == ("cancelled", before.finalizable_at)
+    assert status(funded) is TradeStatus.CANCELLED
+    holds(funded)
+
+
+def test_a_rejected_dispute_moves_the_window(funded: Park) -> None:
+    propose(funded)
+    (before,) = funded.rows(VppSettlementBatch)
+    acts.dispute(funded.node, "market", 1, sold(funded))
+    funded.node.later(600)
+    acts.reject_dispute(funded.node, 1)
+    funded.mirror.run_until("head")
+    (after,) = funded.rows(VppSettlementBatch)
+    assert after.finalizable_at is not None and before.finalizable_at is not None
+    assert (after.finalizable_at - before.finalizable_at).total_seconds() >= 600
+    funded.node.reorganise(1)
+    funded.mirror.run_until("head")
+    (again,) = funded.rows(VppSettlementBatch)
+    assert (again.state.value, again.finalizable_at) == ("proposed", before.finalizable_at)
+    acts.reject_dispute(funded.node, 1)
+    pass_window(funded)
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    assert status(funded) is TradeStatus.EXECUTED
+    balances = {row.account: int(row.balance) for row in funded.rows(SettlementBalance)}
+    assert balances == {
+        PLANT: 2_00,
+        MARKET: 98_00 - BOND_CENTS,
+        PARTIES["admin"]: BOND_CENTS,
+    }
+    holds(funded)
+
+
+def test_a_fee_does_not_keep_a_batch_from_its_end(funded: Park) -> None:
+    funded.node.act("admin", SETTLEMENT, "setFee", [100, PARTIES["buyer"]])
+    funded.node.later(acts.WEEK_S)
+    propose(funded)
+    pass_window(funded)
+    assert len(finalize_due(funded.chain)) == 1
+    funded.mirror_final()
+    balances = {row.account: int(row.balance) for row in funded.rows(SettlementBalance)}
+    assert balances == {PLANT: 1_98, MARKET: 98_00, PARTIES["buyer"]: 2}
+    assert status(funded) is TradeStatus.EXECUTED
+    holds(funded)
+
+
+@pytest.mark.parametrize("way", ["by itself", "co-signed"])
+def test_a_trade_that_the_chain_settled_without_our_batch(funded: Park, way: str) -> None:
+    if way == "by itself":
+        acts.settle_one(funded.node, sold(funded))
+    else:
+        acts.cosign(funded.node, ("market", "owner"), [sold(funded)])
+    funded.mirror.run_until("head")
+    assert status(funded) is TradeStatus.PENDING
+    assert plan_batches(funded.chain) == []  # settled already, though not yet for good
+    seq = sold(funded).seq
+    with pytest.raises(Refused, match="is settled on chain"):
+        funded.db.run(lambda session: cancel_trade(session, seq, "entered twice"))
+    holds(funded)
+    funded.mirror_final()
+    assert status(funded) is TradeStatus.EXECUTED
+    assert funded.count(VppSettlementItem) == 0
+    holds(funded)
+    funded.node.reorganise(3)  # the settlement among them
+    funded.mirror.run_until("head")
+    assert status(funded) is TradeStatus.PENDING
+    assert len(plan_batches(funded.chain)) == 1
+    holds(funded)
+
+
+def test_a_trade_with_other_figures_is_not_ours(funded: Park) -> None:
+    seq = sold(funded).seq
+    acts.settle_one(funded.node, trade(seq, "market", "owner", 1000, 20_100))
+    funded.mirror_final()
+    assert status(funded) is TradeStatus.PENDING
+    report = reconcile(funded.db, funded.node.client, funded.node.deployment)
+    (rule,) = [rule for rule in report.rules if not rule.ok]
+    assert rule.name == "trades"
+    assert rule.differences[0] == f"trade {seq}: price is 2.0000, the chain says 2.01"
+
+
+def _cancellation(park: Park) -> list[object]:
+    (batch,) = park.rows(VppSettlementBatch)
+    words = [int(item.word, 16) for item in park.rows(VppSettlementItem)]
+    nets = [int(net) for net in batch.nets]
+    return [1, (batch.accounts, nets, []), words, "nobody decided"]
