@@ -1,0 +1,160 @@
+"""A campaign: which mutants there are, two workshops that try them, and what became of each."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+from scripts.prove import shop
+from scripts.prove.mutants.operators import Mutant, mutants
+from scripts.prove.mutants.workshop import SHORT_SUITES, Verdict, Workshop
+
+HERE = Path(__file__).parent
+SURVIVORS_FILE = HERE / "survivors.toml"
+SHORT_FILE = HERE / "short.toml"
+RESULTS = shop.BUILD / "mutants" / "results.json"
+DIFFS = shop.BUILD / "mutants" / "mutants.diff"
+WORKERS = 2
+
+
+def prove(short: bool, fresh: bool = False, only: str = "") -> dict[str, Any]:
+    """Try the mutants; the short form tries the handful that short.toml names."""
+    found = all_mutants()
+    explained = {
+        entry["mutant"]: entry["because"]
+        for entry in tomllib.loads(SURVIVORS_FILE.read_text(encoding="utf-8"))["survivor"]
+    }
+    wrong = []
+    chosen = [mutant for mutant in found if only in mutant.name]
+    if short:
+        names = tomllib.loads(SHORT_FILE.read_text(encoding="utf-8"))["mutants"]
+        chosen = [mutant for mutant in found if mutant.name in names]
+        missing = set(names) - {mutant.name for mutant in chosen}
+        wrong += [
+            f"short.toml names a mutant that is not there: {name}" for name in sorted(missing)
+        ]
+    else:
+        _write_diffs(found)
+    verdicts, seconds = _try(chosen, short, fresh)
+    wrong += judge(verdicts, explained, {mutant.name for mutant in found})
+    kinds = [verdict.outcome for verdict in verdicts.values()]
+    survivors = [name for name, verdict in verdicts.items() if verdict.outcome == "survived"]
+    return {
+        "ok": not wrong,
+        "wrong": wrong,
+        "seconds": round(seconds, 1),
+        "mutants": len(kinds) - kinds.count("invalid"),
+        "invalid": kinds.count("invalid"),
+        "killed": kinds.count("forge") + kinds.count("brownie"),
+        "killed_by_forge": kinds.count("forge"),
+        "killed_by_brownie": kinds.count("brownie"),
+        "survived": len(survivors),
+        "explained": sum(name in explained for name in survivors),
+        "survivors": survivors,
+        "by_operator": _by_operator(verdicts),
+    }
+
+
+def all_mutants() -> list[Mutant]:
+    """Return every mutant of both contracts and of what they are made of."""
+    out = Path(shop.forge_output("mutants")["FOUNDRY_OUT"])
+    env = shop.forge_output("mutants")
+    built = shop.run(["forge", "build", "--skip", "tests"], timeout_s=240, env=env)
+    if built.code:
+        raise shop.Refused(f"forge does not compile: {built.text[-2000:]}")
+    found = []
+    for source in subjects():
+        tree = json.loads(next((out / source.name).glob("*.json")).read_text())["ast"]
+        file = str(source.relative_to(shop.ROOT))
+        found += mutants(file, source.read_bytes(), tree)
+    return found
+
+
+def subjects() -> list[Path]:
+    """Return the sources that are mutated: contracts and libraries, not interfaces and mocks."""
+    folder = shop.ROOT / "contracts"
+    return [
+        path
+        for path in sorted(folder.rglob("*.sol"))
+        if not {"interfaces", "mocks"} & set(path.relative_to(folder).parts)
+    ]
+
+
+def judge(
+    verdicts: dict[str, Verdict], explained: dict[str, str], existing: Iterable[str]
+) -> list[str]:
+    """Return what is wrong: a survivor without reason, a reason without survivor."""
+    wrong = []
+    existing = set(existing)
+    for name, verdict in verdicts.items():
+        if verdict.outcome == "survived" and name not in explained:
+            wrong.append(f"survived: {name}")
+        if verdict.outcome in ("forge", "brownie") and name in explained:
+            wrong.append(f"explained as a survivor, and killed: {name}")
+    for name, because in explained.items():
+        if name not in existing:
+            wrong.append(f"explained as a survivor, and not there: {name}")
+        if len(because) < 20:
+            wrong.append(f"explained in too few words: {name}")
+    return wrong
+
+
+def _try(chosen: list[Mutant], short: bool, fresh: bool) -> tuple[dict[str, Verdict], float]:
+    """Try each mutant once; what an earlier run of the same sources and tests found is kept."""
+    state = _fingerprint()
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    results = known.get("results", {}) if known.get("state") == state and not fresh else {}
+    workshops: Queue[Workshop] = Queue()
+    for number in range(1 if short else WORKERS):
+        workshops.put(Workshop(shop.BUILD / "mutants" / f"workshop-{number}"))
+
+    def attempt(mutant: Mutant) -> tuple[str, Verdict]:
+        workshop = workshops.get()
+        try:
+            return mutant.name, workshop.attempt(mutant, SHORT_SUITES if short else None)
+        finally:
+            workshops.put(workshop)
+
+    waiting = [mutant for mutant in chosen if mutant.name not in results]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for number, (name, verdict) in enumerate(pool.map(attempt, waiting), 1):
+            results[name] = vars(verdict)
+            if not short:
+                shop.write_json(RESULTS, {"state": state, "results": results})
+                print(f"{number:4}/{len(waiting)} {verdict.outcome:9} {name}", flush=True)
+    verdicts = {mutant.name: Verdict(**results[mutant.name]) for mutant in chosen}
+    return verdicts, sum(verdict.seconds for verdict in verdicts.values())
+
+
+def _fingerprint() -> str:
+    """Return a hash of all that decides on a mutant: sources, tests, and this package."""
+    folders = ("contracts", "tests/forge", "tests/contracts", "scripts/prove/mutants")
+    digest = sha256((shop.ROOT / "foundry.toml").read_bytes())
+    for folder in folders:
+        for path in sorted((shop.ROOT / folder).rglob("*")):
+            if path.suffix in (".sol", ".py"):
+                digest.update(f"{path.relative_to(shop.ROOT)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _by_operator(verdicts: dict[str, Verdict]) -> dict[str, dict[str, int]]:
+    table: dict[str, dict[str, int]] = {}
+    for name, verdict in verdicts.items():
+        row = table.setdefault(name.split(":")[1], {})
+        row[verdict.outcome] = row.get(verdict.outcome, 0) + 1
+    return table
+
+
+def _write_diffs(found: list[Mutant]) -> None:
+    DIFFS.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n\n".join(
+        f"# {mutant.name}\n{mutant.diff((shop.ROOT / mutant.file).read_bytes())}"
+        for mutant in found
+    )
+    DIFFS.write_text(text + "\n", encoding="utf-8")
