@@ -54,6 +54,29 @@ library Book {
         }
     }
 
+    /// @dev What each gains of what is traded: the buyer of the quantity, the seller gives it.
+    function creditNets(Deal[] memory deals, uint256 parties)
+        internal
+        pure
+        returns (int256[] memory all)
+    {
+        all = new int256[](parties);
+        for (uint256 i; i < deals.length; ++i) {
+            int256 quantity = int256(uint256(deals[i].quantity));
+            all[deals[i].buyer] += quantity;
+            all[deals[i].seller] -= quantity;
+        }
+    }
+
+    /// @dev All totals, as if positive, and all quantities.
+    function volume(Deal[] memory deals) internal pure returns (uint256 cents, uint256 quantity) {
+        for (uint256 i; i < deals.length; ++i) {
+            int256 total = centsOf(deals[i].quantity, deals[i].price);
+            cents += uint256(total < 0 ? -total : total);
+            quantity += deals[i].quantity;
+        }
+    }
+
     function trade(Deal memory deal, address[] memory accounts)
         internal
         pure

@@ -2,9 +2,12 @@
 pragma solidity ^0.8.28;
 
 import {ICarbonCredit} from "../../../contracts/interfaces/ICarbonCredit.sol";
+import {ICreditOversight} from "../../../contracts/interfaces/ICreditOversight.sol";
+import {ICreditRegistry} from "../../../contracts/interfaces/ICreditRegistry.sol";
 import {ICredit} from "../base/CreditPark.sol";
 import {Test} from "../base/Test.sol";
 import {CreditHandler} from "./CreditHandler.sol";
+import {CreditModel} from "./CreditModel.sol";
 
 /// @title What stays true of CarbonCredit, whoever does what in which order
 contract CreditInvariants is Test {
@@ -47,25 +50,35 @@ contract CreditInvariants is Test {
     function invariantBooksAreTheModels() external view {
         for (uint256 b; b < handler.batchCount(); ++b) {
             uint256 batchId = handler.batches(b);
-            ICarbonCredit.Batch memory batch = credit.batchOf(batchId);
-            (uint64 issued, uint64 retired, uint64 cancelled, ICarbonCredit.Status status,,) =
-                handler.batchModel(batchId);
-            vm.assertEq(batch.issued, issued, "issued");
-            vm.assertEq(batch.retired, retired, "retired");
-            vm.assertEq(batch.cancelled, cancelled, "cancelled");
-            vm.assertTrue(credit.statusOf(batchId) == status, "status");
+            _compare(batchId, credit.batchOf(batchId), handler.modelOf(batchId));
             for (uint256 i; i < handler.holderCount(); ++i) {
                 address holder = handler.holders(i);
-                vm.assertEq(
-                    credit.balanceOf(holder, batchId), handler.held(batchId, holder), "balance"
-                );
+                uint256 held = handler.held(batchId, holder);
+                vm.assertEq(credit.balanceOf(holder, batchId), held, "balance");
             }
         }
         vm.assertEq(credit.retirementCount(), handler.retirements(), "retirements");
         vm.assertTrue(credit.paused() == handler.pausedModel(), "pause");
     }
 
-    /// @notice CC-41, CC-42, CC-43: no two events name the same serial.
+    function _compare(
+        uint256 batchId,
+        ICarbonCredit.Batch memory batch,
+        CreditModel.BatchModel memory model
+    ) private view {
+        vm.assertEq(batch.issued, model.issued, "issued");
+        vm.assertEq(batch.retired, model.retired, "retired");
+        vm.assertEq(batch.cancelled, model.cancelled, "cancelled");
+        vm.assertEq(batch.gapStart, model.gapStart, "gap");
+        vm.assertTrue(credit.statusOf(batchId) == model.status, "status");
+        vm.assertEq(credit.deficitOf(batchId), model.deficit, "deficit");
+        ICreditOversight.Invalidation memory pending = credit.invalidationOf(batchId);
+        vm.assertEq(pending.proposer, model.proposer, "proposer");
+        vm.assertEq(pending.executableAt, model.executableAt, "executable at");
+    }
+
+    /// @notice CC-15, CC-41, CC-42, CC-43: no two events name the same serial, and no two batches the
+    /// same second of a site.
     function invariantSerialsDisjoint() external view {
         vm.assertEq(handler.badRuns(), 0, "runs of serials that meet");
     }
@@ -82,7 +95,7 @@ contract CreditInvariants is Test {
     function invariantKeysAndRootsAreTakenForEver() external view {
         for (uint256 b; b < handler.batchCount(); ++b) {
             uint256 batchId = handler.batches(b);
-            (,,,, bytes32 key, bytes32 root) = handler.batchModel(batchId);
+            (bytes32 key, bytes32 root) = handler.keyAndRootOf(batchId);
             vm.assertEq(credit.batchOfKey(key), batchId, "key");
             vm.assertEq(credit.batchOfEvidenceRoot(root), batchId, "root");
         }
@@ -91,16 +104,17 @@ contract CreditInvariants is Test {
     /// @notice CC-05, CC-17: what is issued in a class is what its batches say; a cap is as set.
     function invariantClassesCountWhatIsIssued() external view {
         for (uint32 id = 1; id <= handler.classes(); ++id) {
-            ICarbonCredit.Class memory class = credit.classOf(id);
+            ICreditRegistry.Class memory class = credit.classOf(id);
             vm.assertEq(class.issued, handler.issuedInClass(id), "issued in a class");
             vm.assertEq(class.cap, handler.capOfClass(id), "cap");
+            vm.assertEq(class.bufferBps, handler.bufferOfClass(id), "buffer");
         }
     }
 
     /// @notice CC-15: a site's time is issued upon once, and never ahead of the clock.
     function invariantPeriodsAdvance() external view {
         for (uint32 id = 1; id <= handler.sites(); ++id) {
-            uint256 until = credit.mintedUntil(id);
+            uint256 until = credit.siteOf(id).mintedUntil;
             vm.assertEq(until, handler.mintedUntilModel(id), "minted until");
             vm.assertLe(until, block.timestamp, "minted ahead of time");
         }

@@ -1,72 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {ISettlementEscrow} from "../../../contracts/interfaces/ISettlementEscrow.sol";
 import {IVppSettlement} from "../../../contracts/interfaces/IVppSettlement.sol";
 import {Book} from "../base/Book.sol";
-import {ICurrency, ISettlement} from "../base/SettlementPark.sol";
-import {SettlementModel} from "./SettlementModel.sol";
+import {ICredits, ICurrency, ISettlement} from "../base/SettlementPark.sol";
+import {SettlementActs} from "./SettlementActs.sol";
 
-/// @title Everybody who acts on VppSettlement, each function once
-/// @dev Nothing here may revert. Where the model says that the contract refuses, the refusal is
-/// expected; where it says that the contract accepts, the act must go through.
-contract SettlementHandler is SettlementModel {
+/// @title Everybody who settles and disputes on VppSettlement, each function once
+contract SettlementHandler is SettlementActs {
     using Book for Book.Deal[];
 
-    /// @dev The highest number that was proposed; the next ones stand around 256 of them.
-    uint64 private _lastSeq = 200;
+    // ------------------------------------------------------------- settlement
 
-    // ----------------------------------------------------------------- escrow
-
-    function deposit(uint256 accountSeed, uint256 cents) external {
-        address account = anyParty(accountSeed);
-        cents = bound(cents, 0, 1e6);
-        uint256 units = cents * UNIT;
-        currency.mint(stranger, units);
-        vm.prank(stranger);
-        currency.approve(address(settlement), units);
-        if (pausedModel || units == 0) {
-            vm.expectRevert();
-        } else {
-            balance[account] += units;
-            deposited += units;
-        }
-        vm.prank(stranger);
-        settlement.deposit(account, units);
-    }
-
-    function withdraw(uint256 accountSeed, uint256 toSeed, uint256 units) external {
-        (address account, address to) = (anyParty(accountSeed), anyParty(toSeed));
-        units = bound(units, 0, balance[account] + UNIT);
-        if (units % 3 != 0) units -= units % UNIT; // mostly whole cents
-        if (units == 0 || units % UNIT != 0 || units > balance[account]) {
-            vm.expectRevert();
-        } else {
-            balance[account] -= units;
-            withdrawn += units;
-        }
-        vm.prank(account);
-        settlement.withdraw(to, units);
-    }
-
-    /// @dev Currency that nobody deposited belongs to nobody.
-    function give(uint256 units) external {
-        units = bound(units, 0, 1e9);
-        given += units;
-        currency.mint(address(settlement), units);
-    }
-
-    // ---------------------------------------------------------------- batches
-
-    function proposeBatch(uint256 seed, uint256 count) external {
-        if (_batches.length == MAX_BATCHES) return;
-        Book.Deal[] memory deals = _deals(seed, bound(count, 1, 12));
-        bytes32 key = newKey();
-        uint256[] memory words = deals.words();
-        if (pausedModel || !isSolvent(deals)) vm.expectRevert();
-        else modelPropose(key, deals);
+    function settleOne(uint256 seed, uint256 assetSeed, bool again) external {
+        if (seqs.length >= MAX_SEQS) return;
+        uint256 asset = anyAsset(assetSeed);
+        Book.Deal[] memory deals = _deals(seed, 1);
+        if (again && seqs.length != 0) deals[0].seq = uint64(seqs[seed % seqs.length]);
+        bool good = !pausedModel && !marked[deals[0].seq] && mayMove(asset)
+            && isWithinCaps(asset, deals) && isSolventGross(asset, deals[0]);
+        if (good) modelSettleOne(asset, deals[0]);
+        else vm.expectRevert();
         vm.prank(operator);
-        uint256 batchId = settlement.proposeBatch(key, parties, words);
-        if (batchId != 0) vm.assertEq(batchId, _batches.length, "batches count");
+        settlement.settleOne(asset, Book.trade(deals[0], parties));
+    }
+
+    function proposeBatch(uint256 seed, uint256 assetSeed, uint256 count) external {
+        if (_batches.length == MAX_BATCHES || seqs.length >= MAX_SEQS) return;
+        _propose(newKey(), anyAsset(assetSeed), _deals(seed, bound(count, 1, 12)), true);
     }
 
     /// @dev Any trade of any batch, alone under a new key.
@@ -76,110 +38,173 @@ contract SettlementHandler is SettlementModel {
         Book.Deal[] memory all = dealsOf(batchId);
         Book.Deal[] memory deals = new Book.Deal[](1);
         deals[0] = all[dealSeed % all.length];
-        bytes32 key = newKey();
-        uint256[] memory words = deals.words();
-        if (pausedModel || marked[deals[0].seq] || !isSolvent(deals)) vm.expectRevert();
-        else modelPropose(key, deals);
-        vm.prank(operator);
-        settlement.proposeBatch(key, parties, words);
+        _propose(newKey(), _batches[batchId - 1].asset, deals, !marked[deals[0].seq]);
     }
 
     /// @dev A key of any batch, with a new trade.
-    function proposeUnderUsedKey(uint256 batchSeed) external {
+    function proposeUnderUsedKey(uint256 batchSeed, uint256 seed) external {
         if (_batches.length == 0) return;
-        bytes32 key = _batches[anyBatch(batchSeed) - 1].key;
-        uint256[] memory words = oneDeal(_lastSeq + 1).words();
-        vm.expectRevert();
+        _propose(_batches[anyBatch(batchSeed) - 1].key, CASH, _deals(seed, 1), false);
+    }
+
+    function _propose(bytes32 key, uint256 asset, Book.Deal[] memory deals, bool fresh) private {
+        uint256[] memory words = deals.words();
+        bool good = fresh && !pausedModel && mayMove(asset) && isWithinCaps(asset, deals)
+            && isSolvent(asset, deals);
+        if (good) modelPropose(key, asset, deals, false);
+        else vm.expectRevert();
         vm.prank(operator);
-        settlement.proposeBatch(key, parties, words);
+        uint256 batchId = settlement.proposeBatch(key, asset, parties, words);
+        if (good) vm.assertEq(batchId, _batches.length, "batches count");
+    }
+
+    /// @dev No cap holds for what all have signed. One signature may be another party's.
+    function settleCosigned(uint256 seed, uint256 assetSeed, uint256 count, uint256 forged)
+        external
+    {
+        if (_batches.length == MAX_BATCHES || seqs.length >= MAX_SEQS) return;
+        uint256 asset = anyAsset(assetSeed);
+        Book.Deal[] memory deals = _deals(seed, bound(count, 1, 12));
+        bytes32 key = newKey();
+        (IVppSettlement.Settlement memory wanted, bytes[] memory signatures) =
+            cosigned(key, asset, deals);
+        bool forge = forged % 4 == 0;
+        if (forge) signatures[0] = signatures[1];
+        if (!pausedModel && !forge && mayMove(asset) && isSolvent(asset, deals)) {
+            modelPropose(key, asset, deals, true);
+            modelFinalize(_batches.length);
+        } else {
+            vm.expectRevert();
+        }
+        vm.prank(member);
+        settlement.settleCosigned(wanted, signatures);
     }
 
     function finalizeBatch(uint256 batchSeed, bool theNext) external {
         uint256 next = nextBatch();
         uint256 batchId = theNext ? next : bound(batchSeed, 1, _batches.length + 1);
+        IVppSettlement.Outcome memory outcome;
         if (batchId > _batches.length) {
             vm.expectRevert();
-            settlement.finalizeBatch(batchId, parties, new int256[](parties.length));
+            settlement.finalizeBatch(batchId, outcome);
             return;
         }
-        int256[] memory nets = dealsOf(batchId).nets(parties.length);
-        bool good = !pausedModel && batchId == next && isProposed(batchId)
-            && block.timestamp >= _batches[batchId - 1].finalizableAt;
+        outcome = outcomeOfBatch(batchId);
+        bool good = !pausedModel && batchId == next
+            && is_(batchId, IVppSettlement.BatchStatus.Proposed)
+            && block.timestamp >= _batches[batchId - 1].finalizableAt
+            && mayMove(_batches[batchId - 1].asset);
         if (good) modelFinalize(batchId);
         else vm.expectRevert();
         vm.prank(stranger);
-        settlement.finalizeBatch(batchId, parties, nets);
+        settlement.finalizeBatch(batchId, outcome);
     }
 
-    function cancelBatch(uint256 batchSeed) external {
+    /// @dev By the operator, by the arbiter, or by anyone.
+    function cancelBatch(uint256 batchSeed, uint256 senderSeed) external {
         if (_batches.length == 0) return;
         uint256 batchId = anyBatch(batchSeed);
-        Book.Deal[] memory deals = dealsOf(batchId);
-        int256[] memory nets = deals.nets(parties.length);
-        uint256[] memory words = deals.words();
-        if (isProposed(batchId)) modelCancel(batchId);
+        address sender = [operator, arbiter, stranger][senderSeed % 3];
+        IVppSettlement.Outcome memory outcome = outcomeOfBatch(batchId);
+        uint256[] memory words = dealsOf(batchId).words();
+        bool disputed = is_(batchId, IVppSettlement.BatchStatus.Disputed);
+        bool may = sender == operator || (disputed && sender == arbiter)
+            || (disputed && block.timestamp >= _batches[batchId - 1].timeoutAt)
+            || !mayMove(_batches[batchId - 1].asset);
+        if (isOpen(batchId) && may) modelCancel(batchId);
         else vm.expectRevert();
-        vm.prank(operator);
-        settlement.cancelBatch(batchId, parties, nets, words, "reason");
+        vm.prank(sender);
+        settlement.cancelBatch(batchId, outcome, words, "reason");
     }
 
     /// @dev With nets or trades that are not those of the proposal.
     function meddle(uint256 batchSeed, uint256 which, int64 amount) external {
         if (_batches.length == 0 || amount == 0) return;
         uint256 batchId = anyBatch(batchSeed);
-        Book.Deal[] memory deals = dealsOf(batchId);
-        int256[] memory nets = deals.nets(parties.length);
-        uint256[] memory words = deals.words();
+        IVppSettlement.Outcome memory outcome = outcomeOfBatch(batchId);
+        uint256[] memory words = dealsOf(batchId).words();
         if (which % 3 == 0) {
             words[0] ^= 1 << 200; // another number
         } else {
-            nets[0] += amount;
-            nets[1] -= amount;
+            outcome.nets[0] += amount;
+            outcome.nets[1] -= amount;
         }
         vm.expectRevert();
         vm.prank(operator);
-        if (which % 3 == 1) settlement.finalizeBatch(batchId, parties, nets);
-        else settlement.cancelBatch(batchId, parties, nets, words, "");
+        if (which % 3 == 1) settlement.finalizeBatch(batchId, outcome);
+        else settlement.cancelBatch(batchId, outcome, words, "");
     }
 
-    function skipCancelled(uint256 limit) external {
-        settlement.skipCancelled(bound(limit, 0, 50));
+    function skipClosed(uint256 limit) external {
+        settlement.skipClosed(bound(limit, 0, 50));
     }
 
-    // -------------------------------------------------------------- oversight
+    // --------------------------------------------------------------- disputes
 
-    /// @dev One time in four, so that a campaign is not mostly paused.
-    function pause(uint256 seed) external {
-        if (seed % 4 != 0) return;
-        if (pausedModel) vm.expectRevert();
-        pausedModel = true;
-        vm.prank(pauser);
-        settlement.pause();
-    }
-
-    function unpause() external {
-        if (!pausedModel) vm.expectRevert();
-        pausedModel = false;
-        vm.prank(admin);
-        settlement.unpause();
-    }
-
-    function wait_(uint256 time) external {
-        vm.warp(block.timestamp + bound(time, 1, 2 * WINDOW));
-    }
-
-    /// @dev Somebody without a role tries whatever needs one.
-    function trespass(uint256 which, uint256 batchSeed) external {
+    /// @dev By the buyer of a trade, or by somebody who may be no party of it.
+    function disputeTrade(uint256 batchSeed, uint256 dealSeed, uint256 senderSeed) external {
         if (_batches.length == 0) return;
         uint256 batchId = anyBatch(batchSeed);
         Book.Deal[] memory deals = dealsOf(batchId);
-        int256[] memory nets = deals.nets(parties.length);
-        bytes[5] memory calls = [
-            abi.encodeCall(IVppSettlement.proposeBatch, (newKey(), parties, deals.words())),
-            abi.encodeCall(IVppSettlement.cancelBatch, (batchId, parties, nets, deals.words(), "")),
-            abi.encodeCall(IVppSettlement.pause, ()),
-            abi.encodeCall(IVppSettlement.unpause, ()),
-            abi.encodeCall(IVppSettlement.withdraw, (stranger, UNIT))
+        uint256 place = dealSeed % deals.length;
+        IVppSettlement.Trade memory trade = Book.trade(deals[place], parties);
+        bytes32[] memory proof = _proof(batchId, deals, place);
+        address sender = senderSeed % 2 == 0 ? trade.buyer : anyParty(senderSeed / 2);
+        bool good = is_(batchId, IVppSettlement.BatchStatus.Proposed)
+            && block.timestamp < _batches[batchId - 1].finalizableAt
+            && (sender == trade.buyer || sender == trade.seller) && !_hasDisputed[batchId][sender]
+            && balance[CASH][sender] >= BOND * UNIT;
+        if (good) modelDispute(batchId, sender);
+        else vm.expectRevert();
+        vm.prank(sender);
+        settlement.disputeTrade(batchId, trade, proof);
+    }
+
+    function rejectDispute(uint256 batchSeed) external {
+        if (_batches.length == 0) return;
+        uint256 batchId = anyBatch(batchSeed);
+        bool good = is_(batchId, IVppSettlement.BatchStatus.Disputed)
+            && block.timestamp < _batches[batchId - 1].timeoutAt;
+        if (good) modelReject(batchId);
+        else vm.expectRevert();
+        vm.prank(arbiter);
+        settlement.rejectDispute(batchId);
+    }
+
+    function _proof(uint256 batchId, Book.Deal[] memory deals, uint256 place)
+        private
+        view
+        returns (bytes32[] memory)
+    {
+        bytes32[] memory leaves = new bytes32[](deals.length);
+        for (uint256 i; i < deals.length; ++i) {
+            leaves[i] = Book.leaf(_batches[batchId - 1].key, deals[i], parties);
+        }
+        return Book.proof(Book.tree(leaves), place);
+    }
+
+    /// @dev One trade by itself: nobody owes less for what it gains.
+    function isSolventGross(uint256 asset, Book.Deal memory deal) private view returns (bool) {
+        Book.Deal[] memory one = new Book.Deal[](1);
+        one[0] = deal;
+        return isSolvent(asset, one);
+    }
+
+    /// @dev Somebody without a role tries whatever needs one.
+    function trespass(uint256 which, uint256 seed) external {
+        Book.Deal[] memory deals = _deals(seed, 1);
+        (IVppSettlement.Settlement memory wanted, bytes[] memory signatures) =
+            cosigned(newKey(), CASH, deals);
+        bytes[9] memory calls = [
+            abi.encodeCall(IVppSettlement.proposeBatch, (newKey(), 0, parties, deals.words())),
+            abi.encodeCall(IVppSettlement.settleOne, (0, Book.trade(deals[0], parties))),
+            abi.encodeCall(IVppSettlement.settleCosigned, (wanted, signatures)),
+            abi.encodeCall(IVppSettlement.rejectDispute, (1)),
+            abi.encodeCall(ISettlementEscrow.pause, ()),
+            abi.encodeCall(ISettlementEscrow.unpause, ()),
+            abi.encodeCall(ISettlementEscrow.setFee, (1, stranger)),
+            abi.encodeCall(ISettlementEscrow.setCaps, (1, 1)),
+            abi.encodeCall(ISettlementEscrow.withdraw, (stranger, UNIT))
         ];
         vm.prank(stranger);
         (bool ok,) = address(settlement).call(calls[which % calls.length]);
@@ -188,66 +213,74 @@ contract SettlementHandler is SettlementModel {
 
     // ------------------------------------------------------------- at the end
 
-    /// @dev Whatever has happened: what is proposed is cancelled, and everybody takes its money.
+    /// @dev Whatever has happened: what is open is cancelled, and everybody takes what it has.
     function everybodyLeaves() external {
+        credits.freeze(CREDIT, false);
         for (uint256 id = 1; id <= _batches.length; ++id) {
-            if (!isProposed(id)) continue;
+            if (!isOpen(id)) continue;
+            IVppSettlement.Outcome memory outcome = outcomeOfBatch(id);
             Book.Deal[] memory deals = dealsOf(id);
             modelCancel(id);
-            cancel(id, deals);
+            cancel(id, outcome, deals);
         }
         for (uint256 i; i < parties.length; ++i) {
-            uint256 units = settlement.balanceOf(parties[i]);
-            vm.assertEq(units, balance[parties[i]], "the last balance");
-            if (units == 0) continue;
-            vm.prank(parties[i]);
-            settlement.withdraw(parties[i], units);
+            _leave(parties[i]);
         }
+        _leave(collector);
         vm.assertEq(settlement.totalLocked(), 0, "something is locked");
         vm.assertEq(currency.balanceOf(address(settlement)), given, "something is left");
+        vm.assertEq(credits.balanceOf(address(settlement), CREDIT), 0, "credits are left");
+    }
+
+    function _leave(address account) private {
+        uint256 units = settlement.balanceOf(account);
+        vm.assertEq(units, balance[CASH][account], "the last balance");
+        vm.prank(account);
+        if (units != 0) settlement.withdraw(account, units);
+        else settlement.balanceOf(account);
+        units = settlement.creditBalanceOf(account, CREDIT);
+        vm.prank(account);
+        if (units != 0) settlement.withdrawCredits(account, CREDIT, units);
+        else settlement.balanceOf(account);
     }
 
     // -------------------------------------------------------------- the suite
 
-    function contractUnderTest() external view returns (ISettlement, ICurrency) {
-        return (settlement, currency);
+    function contractUnderTest() external view returns (ISettlement, ICurrency, ICredits) {
+        return (settlement, currency, credits);
     }
 
     /// @dev What a campaign may call.
     function acts() external pure returns (bytes4[] memory selectors) {
-        selectors = new bytes4[](14);
-        selectors[0] = this.deposit.selector;
-        selectors[1] = this.withdraw.selector;
-        selectors[2] = this.give.selector;
-        selectors[3] = this.proposeBatch.selector;
-        selectors[4] = this.proposeAgain.selector;
-        selectors[5] = this.proposeUnderUsedKey.selector;
-        selectors[6] = this.finalizeBatch.selector;
-        selectors[7] = this.cancelBatch.selector;
-        selectors[8] = this.meddle.selector;
-        selectors[9] = this.skipCancelled.selector;
-        selectors[10] = this.pause.selector;
-        selectors[11] = this.unpause.selector;
-        selectors[12] = this.wait_.selector;
-        selectors[13] = this.trespass.selector;
-    }
-
-    /// @dev Trades with neighbouring and with far numbers, over more than one storage word of
-    /// marks, at prices of both signs, some of a size that nobody has.
-    function _deals(uint256 seed, uint256 count) private returns (Book.Deal[] memory deals) {
-        deals = new Book.Deal[](count);
-        for (uint256 i; i < count; ++i) {
-            seed = uint256(keccak256(abi.encode(seed, i)));
-            _lastSeq += 1 + (seed % 5 == 0 ? uint64(seed >> 8) % 400 : 0);
-            uint256 buyer = (seed >> 16) % parties.length;
-            uint256 seller = (buyer + 1 + (seed >> 32) % (parties.length - 1)) % parties.length;
-            deals[i] = Book.Deal({
-                seq: _lastSeq,
-                buyer: uint16(buyer),
-                seller: uint16(seller),
-                quantity: uint48((seed >> 64) % 1e6),
-                price: int48(int256((seed >> 128) % 4e6) - 1e6)
-            });
+        bytes4[23] memory all = [
+            this.deposit.selector,
+            this.withdraw.selector,
+            this.give.selector,
+            this.depositCredits.selector,
+            this.depositCreditsInBatches.selector,
+            this.withdrawCredits.selector,
+            this.freeze.selector,
+            this.setFee.selector,
+            this.setCaps.selector,
+            this.pause.selector,
+            this.unpause.selector,
+            this.wait_.selector,
+            this.settleOne.selector,
+            this.proposeBatch.selector,
+            this.proposeAgain.selector,
+            this.proposeUnderUsedKey.selector,
+            this.settleCosigned.selector,
+            this.finalizeBatch.selector,
+            this.cancelBatch.selector,
+            this.meddle.selector,
+            this.skipClosed.selector,
+            this.disputeTrade.selector,
+            this.rejectDispute.selector
+        ];
+        selectors = new bytes4[](all.length + 1);
+        for (uint256 i; i < all.length; ++i) {
+            selectors[i] = all[i];
         }
+        selectors[all.length] = this.trespass.selector;
     }
 }
