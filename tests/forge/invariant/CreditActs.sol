@@ -294,7 +294,7 @@ abstract contract CreditActs is CreditModel {
         (address holder, address operator) = (anyHolder(holderSeed), anyHolder(operatorSeed));
         uint64 deadline = uint64(block.timestamp);
         bytes32 digest = digestOfApproval(holder, operator, approval, nonces[holder], deadline);
-        bytes memory signature = signedBy(keyOf(forged ? holderSeed + 1 : holderSeed), digest);
+        bytes memory signature = signedBy(keyOf(holderSeed % PEOPLE + (forged ? 1 : 0)), digest);
         if (forged) {
             refused();
         } else {
