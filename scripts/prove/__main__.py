@@ -32,11 +32,20 @@ def main() -> int:
         "--fresh", action="store_true", help="run every mutant anew, also one that was run before"
     )
     parser.add_argument("--only", default="", help="mutants whose name holds this")
+    parser.add_argument(
+        "--sample", type=int, default=mutants.SAMPLE, help="how many mutants; 0: all"
+    )
+    parser.add_argument("--forge-only", action="store_true", help="mutants: do not ask Brownie")
     asked = parser.parse_args()
     form = "short" if asked.short else "long"
     options: dict[str, dict[str, Any]] = {
         "forge": {"accept": asked.accept_gas},
-        "mutants": {"fresh": asked.fresh, "only": asked.only},
+        "mutants": {
+            "fresh": asked.fresh,
+            "only": asked.only,
+            "limit": asked.sample,
+            "forge_only": asked.forge_only,
+        },
     }
     results = {}
     for part in PARTS if asked.part == "all" else [asked.part]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from scripts.prove import shop
 from scripts.prove.mutants.operators import Mutant, mutants
-from scripts.prove.mutants.workshop import SHORT_SUITES, Verdict, Workshop
+from scripts.prove.mutants.workshop import Verdict, Workshop
 
 HERE = Path(__file__).parent
 SURVIVORS_FILE = HERE / "survivors.toml"
@@ -21,10 +21,17 @@ SHORT_FILE = HERE / "short.toml"
 RESULTS = shop.BUILD / "mutants" / "results.json"
 DIFFS = shop.BUILD / "mutants" / "mutants.diff"
 WORKERS = 2
+SAMPLE = 200
 
 
-def prove(short: bool, fresh: bool = False, only: str = "") -> dict[str, Any]:
-    """Try the mutants; the short form tries the handful that short.toml names."""
+def prove(
+    short: bool,
+    fresh: bool = False,
+    only: str = "",
+    limit: int = SAMPLE,
+    forge_only: bool = False,
+) -> dict[str, Any]:
+    """Try a sample of the mutants; the short form tries the handful that short.toml names."""
     found = all_mutants()
     explained = {
         entry["mutant"]: entry["because"]
@@ -32,6 +39,8 @@ def prove(short: bool, fresh: bool = False, only: str = "") -> dict[str, Any]:
     }
     wrong = []
     chosen = [mutant for mutant in found if only in mutant.name]
+    if limit and not only:
+        chosen = sample(chosen, limit)
     if short:
         names = tomllib.loads(SHORT_FILE.read_text(encoding="utf-8"))["mutants"]
         chosen = [mutant for mutant in found if mutant.name in names]
@@ -41,14 +50,17 @@ def prove(short: bool, fresh: bool = False, only: str = "") -> dict[str, Any]:
         ]
     else:
         _write_diffs(found)
-    verdicts, seconds = _try(chosen, short, fresh)
+    verdicts, seconds = _try(chosen, short, fresh, forge_only)
     wrong += judge(verdicts, explained, {mutant.name for mutant in found})
     kinds = [verdict.outcome for verdict in verdicts.values()]
-    survivors = [name for name, verdict in verdicts.items() if verdict.outcome == "survived"]
+    survivors = [
+        name for name, verdict in verdicts.items() if verdict.outcome in ("survived", "waiting")
+    ]
     return {
         "ok": not wrong,
         "wrong": wrong,
         "seconds": round(seconds, 1),
+        "possible": len(found),
         "mutants": len(kinds) - kinds.count("invalid"),
         "invalid": kinds.count("invalid"),
         "killed": kinds.count("forge") + kinds.count("brownie"),
@@ -93,7 +105,7 @@ def judge(
     wrong = []
     existing = set(existing)
     for name, verdict in verdicts.items():
-        if verdict.outcome == "survived" and name not in explained:
+        if verdict.outcome in ("survived", "waiting") and name not in explained:
             wrong.append(f"survived: {name}")
         if verdict.outcome in ("forge", "brownie") and name in explained:
             wrong.append(f"explained as a survivor, and killed: {name}")
@@ -105,8 +117,28 @@ def judge(
     return wrong
 
 
-def _try(chosen: list[Mutant], short: bool, fresh: bool) -> tuple[dict[str, Verdict], float]:
-    """Try each mutant once; what an earlier run of the same sources and tests found is kept."""
+def sample(found: list[Mutant], limit: int) -> list[Mutant]:
+    """Return a part of the mutants that has some of each file and operator, the same each time.
+
+    They are dealt in rounds: each file and operator gives one a round, until there are enough.
+    """
+    piles: dict[tuple[str, str], list[Mutant]] = {}
+    for mutant in sorted(found, key=lambda each: sha256(each.name.encode()).digest()):
+        piles.setdefault((mutant.file, mutant.name.split(":")[1]), []).append(mutant)
+    order = sorted(piles.values(), key=lambda pile: sha256(pile[0].name.encode()).digest())
+    rounds = range(max(map(len, piles.values()), default=0))
+    dealt = [pile[turn] for turn in rounds for pile in order if turn < len(pile)]
+    names = {mutant.name for mutant in dealt[:limit]}
+    return [mutant for mutant in found if mutant.name in names]
+
+
+def _try(
+    chosen: list[Mutant], short: bool, fresh: bool, forge_only: bool
+) -> tuple[dict[str, Verdict], float]:
+    """Try each mutant with Forge, and those that it does not kill with Brownie.
+
+    What an earlier run of the same sources and tests found is kept.
+    """
     state = _fingerprint()
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     results = known.get("results", {}) if known.get("state") == state and not fresh else {}
@@ -117,17 +149,24 @@ def _try(chosen: list[Mutant], short: bool, fresh: bool) -> tuple[dict[str, Verd
     def attempt(mutant: Mutant) -> tuple[str, Verdict]:
         workshop = workshops.get()
         try:
-            return mutant.name, workshop.attempt(mutant, SHORT_SUITES if short else None)
+            before = results.get(mutant.name)
+            return mutant.name, workshop.attempt(mutant, Verdict(**before) if before else None)
         finally:
             workshops.put(workshop)
 
-    waiting = [mutant for mutant in chosen if mutant.name not in results]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for number, (name, verdict) in enumerate(pool.map(attempt, waiting), 1):
-            results[name] = vars(verdict)
-            if not short:
-                shop.write_json(RESULTS, {"state": state, "results": results})
-                print(f"{number:4}/{len(waiting)} {verdict.outcome:9} {name}", flush=True)
+    def phase(waiting: list[Mutant]) -> None:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for number, (name, verdict) in enumerate(pool.map(attempt, waiting), 1):
+                results[name] = vars(verdict)
+                if not short:
+                    shop.write_json(RESULTS, {"state": state, "results": results})
+                    print(f"{number:4}/{len(waiting)} {verdict.outcome:9} {name}", flush=True)
+
+    phase([mutant for mutant in chosen if mutant.name not in results])
+    waiting = [m for m in chosen if results[m.name]["outcome"] == "waiting"]
+    if waiting and not short and not forge_only:
+        workshops.queue[0].check_brownie({mutant.file for mutant in waiting})
+        phase(waiting)
     verdicts = {mutant.name: Verdict(**results[mutant.name]) for mutant in chosen}
     return verdicts, sum(verdict.seconds for verdict in verdicts.values())
 

@@ -91,6 +91,8 @@ def walk(node: Any) -> Iterator[Node]:
                 # Without it the loop never ends, which says nothing of the tests.
                 node["loopExpression"]["of_loop"] = True
                 node["loopExpression"]["expression"]["of_loop"] = True
+            if node["nodeType"] == "RevertStatement":
+                node["errorCall"]["of_revert"] = True
             yield node
         for value in node.values():
             yield from walk(value)
@@ -208,11 +210,12 @@ def _swap_branches(node: Node, source: bytes) -> Iterator[Edit]:
 
 
 def _swap_arguments(node: Node, source: bytes) -> Iterator[Edit]:
-    """Swap neighbours of one type in a call, as ``from`` and ``to``; not in events and errors."""
-    if node["nodeType"] != "FunctionCall" or node["kind"] != "functionCall":
-        return
-    kind = node["expression"]["typeDescriptions"]["typeString"]
-    if kind.startswith(("function (bytes32,", "error")) or "abi" in kind:
+    """Swap neighbours of one type in a call, as ``from`` and ``to``; not in errors."""
+    if (
+        node["nodeType"] != "FunctionCall"
+        or node["kind"] != "functionCall"
+        or (node.get("of_revert"))
+    ):
         return
     given = node["arguments"]
     for left, right in pairwise(given):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -16,20 +17,30 @@ LINKED = ("node_modules", ".tools")
 FORGE_TIMEOUT_S = 180
 BROWNIE_TIMEOUT_S = 600
 SEED = "0x7e"
-SHORT_SUITES = "tests/forge/{unit,fuzz,invariant}/**"
+QUICK = {  # a fault is to be found, not the shortest way to it
+    "FOUNDRY_OPTIMIZER": "false",
+    "FOUNDRY_FUZZ_RUNS": "48",
+    "FOUNDRY_INVARIANT_RUNS": "3",
+    "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
+}
 ELSEWHERE = "tests/forge/{gas,symbolic}/**"
-# Which of Brownie's tests speak of a file; the first that fits.
-BROWNIE_TESTS = (
-    ("Credit", "tests/contracts/credit"),
-    ("Ledger", "tests/contracts/credit"),
-    ("Log", "tests/contracts/credit"),
-    ("", "tests/contracts/settlement"),
-)
+# Which of Brownie's tests speak of a file; the first word that its name holds.
+BROWNIE_TESTS = {
+    "Settlement": "tests/contracts/settlement",
+    "Trade": "tests/contracts/settlement",
+    "AssetBook": "tests/contracts/settlement",
+    "Netting": "tests/contracts/settlement",
+    "Cosignature": "tests/contracts/settlement",
+    "": "tests/contracts/credit",
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant: killed by ``forge`` or ``brownie``, ``survived`` or ``invalid``."""
+    """What became of a mutant: killed by ``forge`` or ``brownie``, ``survived`` or ``invalid``.
+
+    It is ``waiting`` when Forge has not killed it and Brownie has not been asked.
+    """
 
     outcome: str
     by: str
@@ -44,17 +55,21 @@ class Workshop:
         self._mutated: str | None = None
         self._prepare()
 
-    def attempt(self, mutant: Mutant, forge_only: str | None) -> Verdict:
-        """Put the fault in, and test until something fails."""
+    def attempt(self, mutant: Mutant, before: Verdict | None) -> Verdict:
+        """Put the fault in; ask Forge, or Brownie when Forge was asked before."""
         self._restore()
         source = (shop.ROOT / mutant.file).read_bytes()
         (self.folder / mutant.file).write_bytes(mutant.apply(source))
         self._mutated = mutant.file
-        verdict = self._forge(forge_only)
-        if verdict.outcome != "survived" or forge_only:
-            return verdict
-        brownie = self._brownie(mutant.file)
-        return Verdict(brownie.outcome, brownie.by, verdict.seconds + brownie.seconds)
+        return self._brownie(mutant.file, before.seconds) if before else self._forge()
+
+    def check_brownie(self, files: set[str]) -> None:
+        """Refuse when the tests fail without any fault: they would kill everything."""
+        self._restore()
+        for tests in {_brownie_tests(file) for file in files}:
+            done = self._pytest(tests)
+            if done.code:
+                raise shop.Refused(f"{tests} fails on the sources as they are: {done.out[-1000:]}")
 
     def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -77,30 +92,56 @@ class Workshop:
             shutil.copy2(shop.ROOT / self._mutated, self.folder / self._mutated)
             self._mutated = None
 
-    def _forge(self, suites: str | None) -> Verdict:
-        env = {"FOUNDRY_OUT": "build/forge", "FOUNDRY_CACHE_PATH": "build/forge-cache"}
-        chosen = ["--match-path", suites] if suites else ["--no-match-path", ELSEWHERE]
-        command = ["forge", "test", "--fail-fast", "--fuzz-seed", SEED, *chosen]
+    def _forge(self) -> Verdict:
+        env = {"FOUNDRY_OUT": "build/forge", "FOUNDRY_CACHE_PATH": "build/forge-cache", **QUICK}
+        command = [
+            "forge",
+            "test",
+            "--fail-fast",
+            "--fuzz-seed",
+            SEED,
+            "--no-match-path",
+            ELSEWHERE,
+        ]
         done = shop.run(command, timeout_s=FORGE_TIMEOUT_S, cwd=self.folder, env=env)
         if done.timed_out:
             return Verdict("forge", "it never ends", done.seconds)
         if done.code == 0:
-            return Verdict("survived", "", done.seconds)
+            return Verdict("waiting", "", done.seconds)
         if "Compiler run failed" in done.text or "compilation failed" in done.text.lower():
             return Verdict("invalid", "", done.seconds)
         failures = [line for line in done.text.splitlines() if line.startswith("[FAIL")]
         if not failures:
             raise shop.Refused(f"forge says no result: {done.text[-1000:]}")
-        return Verdict("forge", failures[-1].rpartition("]")[2].strip()[:120], done.seconds)
+        return Verdict("forge", _name(failures[-1]), done.seconds)
 
-    def _brownie(self, file: str) -> Verdict:
-        tests = next(tests for start, tests in BROWNIE_TESTS if Path(file).name.startswith(start))
-        command = [sys.executable, "-m", "pytest", "-x", "-q", tests]
-        env = {"HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(self.folder)}
-        done = shop.run(command, timeout_s=BROWNIE_TIMEOUT_S, cwd=self.folder, env=env)
+    def _brownie(self, file: str, seconds: float) -> Verdict:
+        done = self._pytest(_brownie_tests(file))
+        seconds += done.seconds
         if done.code == 0:
-            return Verdict("survived", "", done.seconds)
+            return Verdict("survived", "", seconds)
         failures = [line for line in done.out.splitlines() if line.startswith(("FAILED", "ERROR"))]
         if not failures and not done.timed_out:
             raise shop.Refused(f"pytest says no result: {done.text[-1000:]}")
-        return Verdict("brownie", (failures or ["it never ends"])[0][:160], done.seconds)
+        return Verdict("brownie", (failures or ["it never ends"])[0][:160], seconds)
+
+    def _pytest(self, tests: str) -> shop.Run:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", tests]
+        env = {"HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(self.folder)}
+        return shop.run(command, timeout_s=BROWNIE_TIMEOUT_S, cwd=self.folder, env=env)
+
+
+def _brownie_tests(file: str) -> str:
+    return next(tests for word, tests in BROWNIE_TESTS.items() if word in Path(file).name)
+
+
+def _name(line: str) -> str:
+    """Return the test of a line in which Forge says that it failed."""
+    return next(
+        (
+            word
+            for word in re.findall(r"(\w+)\([^()]*(?:\([^()]*\))?", line)
+            if (word.startswith(("test", "invariant", "setUp", "afterInvariant")))
+        ),
+        line[:120],
+    )
