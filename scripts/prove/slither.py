@@ -36,7 +36,7 @@ def prove(short: bool) -> dict[str, Any]:
     env = shop.forge_output("slither")
     out = Path(env["FOUNDRY_OUT"])
     shutil.rmtree(out, ignore_errors=True)  # a cached build leaves its build-info without output
-    build = ["forge", "build", "--force", "--build-info", "--skip", "tests"]
+    build = ["forge", "build", "--force", "--build-info", "contracts"]
     built = shop.run(build, timeout_s=TIMEOUT_S, env=env)
     if built.code:
         raise shop.Refused(f"forge does not compile: {built.text[-2000:]}")

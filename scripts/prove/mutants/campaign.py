@@ -77,7 +77,7 @@ def all_mutants() -> list[Mutant]:
     """Return every mutant of both contracts and of what they are made of."""
     out = Path(shop.forge_output("mutants")["FOUNDRY_OUT"])
     env = shop.forge_output("mutants")
-    built = shop.run(["forge", "build", "--skip", "tests"], timeout_s=240, env=env)
+    built = shop.run(["forge", "build", "contracts"], timeout_s=240, env=env)
     if built.code:
         raise shop.Refused(f"forge does not compile: {built.text[-2000:]}")
     found = []
@@ -137,11 +137,11 @@ def _try(
 ) -> tuple[dict[str, Verdict], float]:
     """Try each mutant with Forge, and those that it does not kill with Brownie.
 
-    What an earlier run of the same sources and tests found is kept.
+    What an earlier run found is kept where it still holds.
     """
-    state = _fingerprint()
-    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    results = known.get("results", {}) if known.get("state") == state and not fresh else {}
+    sources = _fingerprint("contracts")
+    tests = _fingerprint("tests/forge", "tests/contracts")
+    results = {} if fresh or short else _known(sources, tests)
     workshops: Queue[Workshop] = Queue()
     for number in range(1 if short else WORKERS):
         workshops.put(Workshop(shop.BUILD / "mutants" / f"workshop-{number}"))
@@ -159,10 +159,14 @@ def _try(
             for number, (name, verdict) in enumerate(pool.map(attempt, waiting), 1):
                 results[name] = vars(verdict)
                 if not short:
-                    shop.write_json(RESULTS, {"state": state, "results": results})
+                    state = {"sources": sources, "tests": tests, "results": results}
+                    shop.write_json(RESULTS, state)
                     print(f"{number:4}/{len(waiting)} {verdict.outcome:9} {name}", flush=True)
 
-    phase([mutant for mutant in chosen if mutant.name not in results])
+    todo = [mutant for mutant in chosen if mutant.name not in results]
+    if todo:
+        workshops.queue[0].check_forge()
+        phase(todo)
     waiting = [m for m in chosen if results[m.name]["outcome"] == "waiting"]
     if waiting and not short and not forge_only:
         workshops.queue[0].check_brownie({mutant.file for mutant in waiting})
@@ -171,15 +175,32 @@ def _try(
     return verdicts, sum(verdict.seconds for verdict in verdicts.values())
 
 
-def _fingerprint() -> str:
-    """Return a hash of all that decides on a mutant: sources, tests, and this package."""
-    folders = ("contracts", "tests/forge", "tests/contracts", "scripts/prove/mutants")
+def _fingerprint(*folders: str) -> str:
+    """Return a hash of the sources under some folders."""
     digest = sha256((shop.ROOT / "foundry.toml").read_bytes())
     for folder in folders:
         for path in sorted((shop.ROOT / folder).rglob("*")):
             if path.suffix in (".sol", ".py"):
                 digest.update(f"{path.relative_to(shop.ROOT)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def _known(sources: str, tests: str) -> dict[str, dict[str, Any]]:
+    """Return what earlier runs found and still holds.
+
+    A kill holds while the sources are the same; who survived has to face every change of the tests.
+    """
+    if not RESULTS.exists():
+        return {}
+    known = json.loads(RESULTS.read_text(encoding="utf-8"))
+    if known["sources"] != sources:
+        return {}
+    same = known["tests"] == tests
+    return {
+        name: result
+        for name, result in known["results"].items()
+        if same or result["outcome"] not in ("waiting", "survived")
+    }
 
 
 def _by_operator(verdicts: dict[str, Verdict]) -> dict[str, dict[str, int]]:

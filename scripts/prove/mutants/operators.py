@@ -158,7 +158,7 @@ def _compare(node: Node, source: bytes) -> Iterator[Edit]:
 
 def _calculate(node: Node, source: bytes) -> Iterator[Edit]:
     if node["nodeType"] == "BinaryOperation":
-        kinds = [node[side]["typeDescriptions"]["typeString"] for side in _SIDES]
+        kinds = [_type(node[side]) for side in _SIDES]
         if all(kind.startswith("literal_string") for kind in kinds):
             return
     yield from _between(node, source, ARITHMETIC)
@@ -219,7 +219,7 @@ def _swap_arguments(node: Node, source: bytes) -> Iterator[Edit]:
         return
     given = node["arguments"]
     for left, right in pairwise(given):
-        same = left["typeDescriptions"]["typeString"] == right["typeDescriptions"]["typeString"]
+        same = _type(left) == _type(right)
         (a, b), (c, d) = span(left), span(right)
         if same and source[a:b] != source[c:d] and "literal" not in _type(left):
             yield a, d, (source[c:d] + source[b:c] + source[a:b]).decode()
@@ -227,7 +227,7 @@ def _swap_arguments(node: Node, source: bytes) -> Iterator[Edit]:
 
 
 def _type(node: Node) -> str:
-    return str(node["typeDescriptions"]["typeString"])
+    return str(node.get("typeDescriptions", {}).get("typeString"))
 
 
 def _literal(node: Node, source: bytes) -> Iterator[Edit]:
