@@ -13,7 +13,7 @@ from typing import Any
 
 from scripts.prove import shop
 from scripts.prove.mutants.operators import Mutant, mutants
-from scripts.prove.mutants.workshop import Verdict, Workshop
+from scripts.prove.mutants.workshop import SHORT_SUITES, SUITES, Verdict, Workshop
 
 HERE = Path(__file__).parent
 SURVIVORS_FILE = HERE / "survivors.toml"
@@ -139,45 +139,46 @@ def _try(
 
     What an earlier run found is kept where it still holds.
     """
-    sources = _fingerprint("contracts")
     tests = _fingerprint("tests/forge", "tests/contracts")
-    results = {} if fresh or short else _known(sources, tests)
+    results = {} if fresh or short else _known(chosen, tests)
     workshops: Queue[Workshop] = Queue()
-    for number in range(1 if short else WORKERS):
-        workshops.put(Workshop(shop.BUILD / "mutants" / f"workshop-{number}"))
+    if short:
+        workshops.put(Workshop(shop.BUILD / "mutants" / "short", SHORT_SUITES))
+    else:
+        for number in range(WORKERS):
+            workshops.put(Workshop(shop.BUILD / "mutants" / f"workshop-{number}", SUITES))
 
     def attempt(mutant: Mutant) -> tuple[str, Verdict]:
         workshop = workshops.get()
         try:
-            before = results.get(mutant.name)
-            return mutant.name, workshop.attempt(mutant, Verdict(**before) if before else None)
+            return mutant.name, workshop.attempt(mutant, results.get(mutant.name))
         finally:
             workshops.put(workshop)
 
     def phase(waiting: list[Mutant]) -> None:
         with ThreadPoolExecutor(WORKERS) as pool:
             for number, (name, verdict) in enumerate(pool.map(attempt, waiting), 1):
-                results[name] = vars(verdict)
+                results[name] = verdict
                 if not short:
-                    state = {"sources": sources, "tests": tests, "results": results}
-                    shop.write_json(RESULTS, state)
+                    _keep(chosen, results, tests)
                     print(f"{number:4}/{len(waiting)} {verdict.outcome:9} {name}", flush=True)
 
     todo = [mutant for mutant in chosen if mutant.name not in results]
     if todo:
-        workshops.queue[0].check_forge()
+        if not short:
+            workshops.queue[0].check_forge()
         phase(todo)
-    waiting = [m for m in chosen if results[m.name]["outcome"] == "waiting"]
+    waiting = [m for m in chosen if results[m.name].outcome == "waiting"]
     if waiting and not short and not forge_only:
         workshops.queue[0].check_brownie({mutant.file for mutant in waiting})
         phase(waiting)
-    verdicts = {mutant.name: Verdict(**results[mutant.name]) for mutant in chosen}
+    verdicts = {mutant.name: results[mutant.name] for mutant in chosen}
     return verdicts, sum(verdict.seconds for verdict in verdicts.values())
 
 
 def _fingerprint(*folders: str) -> str:
     """Return a hash of the sources under some folders."""
-    digest = sha256((shop.ROOT / "foundry.toml").read_bytes())
+    digest = sha256()
     for folder in folders:
         for path in sorted((shop.ROOT / folder).rglob("*")):
             if path.suffix in (".sol", ".py"):
@@ -185,22 +186,34 @@ def _fingerprint(*folders: str) -> str:
     return digest.hexdigest()
 
 
-def _known(sources: str, tests: str) -> dict[str, dict[str, Any]]:
+def _keep(chosen: list[Mutant], results: dict[str, Verdict], tests: str) -> None:
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    for mutant in chosen:
+        if mutant.name in results:
+            source = sha256((shop.ROOT / mutant.file).read_bytes()).hexdigest()
+            verdict = vars(results[mutant.name])
+            kept[mutant.name] = {"source": source, "tests": tests, "verdict": verdict}
+    shop.write_json(RESULTS, kept)
+
+
+def _known(chosen: list[Mutant], tests: str) -> dict[str, Verdict]:
     """Return what earlier runs found and still holds.
 
-    A kill holds while the sources are the same; who survived has to face every change of the tests.
+    A kill holds while the file is the same; who survived has to face every change of the tests.
     """
-    if not RESULTS.exists():
-        return {}
-    known = json.loads(RESULTS.read_text(encoding="utf-8"))
-    if known["sources"] != sources:
-        return {}
-    same = known["tests"] == tests
-    return {
-        name: result
-        for name, result in known["results"].items()
-        if same or result["outcome"] not in ("waiting", "survived")
-    }
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    known = {}
+    for mutant in chosen:
+        entry = kept.get(mutant.name)
+        if (
+            not entry
+            or entry["source"] != sha256((shop.ROOT / mutant.file).read_bytes()).hexdigest()
+        ):
+            continue
+        verdict = Verdict(**entry["verdict"])
+        if entry["tests"] == tests or verdict.outcome not in ("waiting", "survived"):
+            known[mutant.name] = verdict
+    return known
 
 
 def _by_operator(verdicts: dict[str, Verdict]) -> dict[str, dict[str, int]]:

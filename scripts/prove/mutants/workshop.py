@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ QUICK = {  # a fault is to be found, not the shortest way to it
     "FOUNDRY_INVARIANT_RUNS": "3",
     "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
 }
+SHORT_SUITES = ("base", "unit")
+SUITES = (*SHORT_SUITES, "erc1155", "fuzz", "invariant")  # properties are proven elsewhere
 # Which of Brownie's tests speak of a file; the first word that its name holds.
 BROWNIE_TESTS = {
     "Settlement": "tests/contracts/settlement",
@@ -49,8 +52,9 @@ class Verdict:
 class Workshop:
     """A folder with the sources and the tests; links for what is not changed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, suites: Sequence[str]) -> None:
         self.folder = folder
+        self._suites = suites
         self._mutated: str | None = None
         self._prepare()
 
@@ -90,9 +94,9 @@ class Workshop:
                 continue
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        # Properties need all sources compiled with each mutant; they are proven elsewhere.
-        shutil.rmtree(self.folder / "tests" / "forge" / "symbolic", ignore_errors=True)
-        shutil.rmtree(self.folder / "tests" / "forge" / "gas", ignore_errors=True)
+        for suite in (self.folder / "tests" / "forge").iterdir():
+            if suite.name not in self._suites:
+                shutil.rmtree(suite)
         # What the checkout becomes while a campaign runs is not looked at.
         self._sources = {
             str(path.relative_to(self.folder)): path.read_bytes()

@@ -21,11 +21,12 @@ interface Vm {
         external
         returns (address);
 
+    function toBase64(bytes calldata data) external pure returns (string memory);
+
     function expectRevert() external;
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata data) external;
     function expectEmit() external;
-    function expectCall(address callee, bytes calldata data) external;
 
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory);

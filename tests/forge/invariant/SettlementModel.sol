@@ -45,6 +45,14 @@ abstract contract SettlementModel is SettlementPark {
 
     constructor() {
         buildSettlement(5);
+        for (uint256 i; i < parties.length; ++i) {
+            deposit(parties[i], 1e6);
+            depositCredits(parties[i], 1e6);
+            balance[CASH][parties[i]] = 1e6 * UNIT;
+            balance[CREDIT][parties[i]] = 1e6;
+            deposited[CASH] += 1e6 * UNIT;
+            deposited[CREDIT] += 1e6;
+        }
     }
 
     function isOpen(uint256 batchId) internal view returns (bool) {

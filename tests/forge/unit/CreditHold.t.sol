@@ -125,6 +125,40 @@ contract CreditHoldTest is CreditPark {
         credit.retireBatch("key", ids, amounts, why);
     }
 
+    /// @notice CC-32: a batch describes itself: a data URI with JSON.
+    function testMetadata() public {
+        retire(owner, batchId, 10);
+        cancel(owner, batchId, 7);
+        _expectUri("active");
+        vm.prank(suspender);
+        credit.suspend(batchId);
+        _expectUri("suspended");
+        vm.prank(reverser);
+        credit.proposeInvalidation(batchId, "");
+        _expectUri("disputed");
+        vm.warp(block.timestamp + 7 days);
+        vm.prank(admin);
+        credit.executeInvalidation(batchId);
+        _expectUri("cancelled");
+        vm.assertEq(credit.batchOf(batchId).periodEnd, START + MONTH, "end");
+    }
+
+    function _expectUri(string memory status) private view {
+        string memory json = string.concat(
+            '{"name":"Carbon credit batch 1-1",'
+            '"description":"Verified emission reductions of one site and one monitoring period.",'
+            '"decimals":3,"properties":{"unit":"kg CO2e","status":"',
+            status,
+            '","issued":123851,"retired":10,"cancelled":7,"period_start":1704063600,'
+            '"period_end":1706655600,"expires_at":0}}'
+        );
+        vm.assertEq(
+            credit.uri(batchId),
+            string.concat("data:application/json;base64,", vm.toBase64(bytes(json))),
+            "uri"
+        );
+    }
+
     /// @notice CC-40, CC-44: a signed order is used once, in time, by its holder's key alone.
     function testRetireFor() public {
         ICarbonCredit.RetirementOrder memory order = ICarbonCredit.RetirementOrder(
@@ -337,6 +371,34 @@ contract CreditHoldTest is CreditPark {
         credit.proposeInvalidation(batchId, "");
     }
 
+    /// @notice CC-01, CC-50, CC-52, CC-53: each role is asked for.
+    function testRoles() public {
+        vm.startPrank(stranger);
+        vm.expectRevert(refusedFor(stranger, REGISTRAR));
+        credit.registerClass("code", 0, 1, 0);
+        vm.expectRevert(refusedFor(stranger, REGISTRAR));
+        credit.setClassCap(1, 1);
+        vm.expectRevert(refusedFor(stranger, REGISTRAR));
+        credit.setClassBuffer(1, 1);
+        vm.expectRevert(refusedFor(stranger, REGISTRAR));
+        credit.registerProject(1, owner, "code");
+        vm.expectRevert(refusedFor(stranger, REGISTRAR));
+        credit.registerSite(1, "code");
+        vm.expectRevert(refusedFor(stranger, SUSPENDER));
+        credit.suspend(batchId);
+        vm.expectRevert(refusedFor(stranger, 0));
+        credit.reinstate(batchId);
+        vm.expectRevert(refusedFor(stranger, PAUSER));
+        credit.pause();
+        vm.expectRevert(refusedFor(stranger, 0));
+        credit.unpause();
+        vm.expectRevert(refusedFor(stranger, REVERSER));
+        credit.proposeInvalidation(batchId, "");
+        vm.expectRevert(refusedFor(stranger, 0));
+        credit.executeInvalidation(batchId);
+        vm.stopPrank();
+    }
+
     /// @notice CC-40, CC-53: the buffer is retired for a deficit: by a reverser, within one class and
     /// within the deficit.
     function testReplace() public {
@@ -376,7 +438,13 @@ contract CreditHoldTest is CreditPark {
             // One second into the period of the next batch.
             proven[i].reading.end += 1;
             if (i == 2) proven[i].reading.quality = 200;
-            proven[i].evidenceRoot = claim.evidenceRoot = leafOf(proven[i].reading);
+            bytes32 leaf = leafOf(proven[i].reading);
+            bytes32 sibling = keccak256(abi.encode(i));
+            proven[i].proof = new bytes32[](1);
+            proven[i].proof[0] = sibling;
+            proven[i].evidenceRoot = claim.evidenceRoot = leaf < sibling
+                ? keccak256(bytes.concat(leaf, sibling))
+                : keccak256(bytes.concat(sibling, leaf));
             issue(claim);
         }
         uint256 first = batchId + 1;

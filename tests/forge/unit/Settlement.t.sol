@@ -262,6 +262,56 @@ contract SettlementTest is SettlementPark {
         vm.assertEq(settlement.balanceOf(collector), 15 * UNIT, "fee"); // 0.5 % of 30.00
     }
 
+    /// @notice VS-04, VS-17, VS-20, VS-22: what is locked leaves the debtors; it reaches the creditors
+    /// or comes back, to the cent and to the kilogram.
+    function testBooksOfABatch() public {
+        propose("key", CREDIT, deals);
+        _expect([uint256(1e6 - 3000), 1e6, 1e6], [uint256(1e6), 1e6 - 3000, 1e6], 3000);
+        cancel(1, outcomeOf(CREDIT, deals, 0), deals);
+        _expect([uint256(1e6), 1e6, 1e6], [uint256(1e6), 1e6, 1e6], 0);
+        propose("again", CREDIT, deals);
+        vm.warp(block.timestamp + WINDOW);
+        finalize(2, outcomeOf(CREDIT, deals, 0));
+        _expect([uint256(1e6 - 3000), 1e6 + 3000, 1e6], [uint256(1e6 + 3000), 1e6 - 3000, 1e6], 0);
+    }
+
+    function _expect(uint256[3] memory cents, uint256[3] memory kilograms, uint256 locked)
+        private
+        view
+    {
+        for (uint256 i; i < 3; ++i) {
+            vm.assertEq(settlement.balanceOf(parties[i]), cents[i] * UNIT, "cents");
+            uint256 held = settlement.creditBalanceOf(parties[i], CREDIT);
+            vm.assertEq(held, kilograms[i], "kilograms");
+        }
+        (uint256 balances, uint256 held_) = settlement.totalsOf(CASH);
+        vm.assertEq(balances, (3e6 - locked) * UNIT, "all cash");
+        vm.assertEq(held_, locked * UNIT, "locked cash");
+        vm.assertEq(settlement.totalBalance(), balances, "all cash, again");
+        vm.assertEq(settlement.totalLocked(), held_, "locked cash, again");
+        (balances, held_) = settlement.totalsOf(CREDIT);
+        vm.assertEq(balances, 3e6 - locked, "all credits");
+        vm.assertEq(held_, locked, "locked credits");
+    }
+
+    /// @notice VS-21, VS-23: a finalization passes 32 closed batches, and no more by itself.
+    function testClosedBatchesArePassed() public {
+        Book.Deal[] memory one = new Book.Deal[](1);
+        one[0] = Book.Deal(1, 0, 1, 1000, 1000);
+        IVppSettlement.Outcome memory outcome = outcomeOf(CASH, one, 0);
+        for (uint256 id = 1; id <= 34; ++id) {
+            propose(bytes32(id), CASH, one);
+            if (id < 34) cancel(id, outcome, one);
+        }
+        vm.warp(block.timestamp + WINDOW);
+        vm.expectRevert(abi.encodeWithSelector(IVppSettlement.OutOfOrder.selector, 34, 33));
+        settlement.finalizeBatch(34, outcome);
+        vm.assertEq(settlement.nextToFinalize(), 34, "the next that is open");
+        settlement.skipClosed(1);
+        settlement.finalizeBatch(34, outcome);
+        vm.assertEq(settlement.nextToFinalize(), 35, "none is open");
+    }
+
     /// @notice VS-21: batches are finalized in their order.
     function testOrder() public {
         propose("first", CASH, deals);
@@ -360,6 +410,18 @@ contract SettlementTest is SettlementPark {
         settlement.setCaps(3000, 2999);
         bytes4 quantity = IVppSettlement.CreditsAboveCap.selector;
         refusesBatch("key", CREDIT, deals, abi.encodeWithSelector(quantity, 3000, 2999));
+        deals[0].quantity = 3000;
+        vm.expectRevert(abi.encodeWithSelector(quantity, 3000, 2999));
+        vm.prank(operator);
+        settlement.settleOne(CREDIT, Book.trade(deals[0], parties));
+        vm.prank(admin);
+        settlement.setCaps(2999, 3000);
+        vm.expectRevert(abi.encodeWithSelector(notional, 3000, 2999));
+        vm.prank(operator);
+        settlement.settleOne(CASH, Book.trade(deals[0], parties));
+        deals[0].quantity = 1000;
+        vm.prank(admin);
+        settlement.setCaps(3000, 0);
         propose("key", CASH, deals);
     }
 
@@ -424,6 +486,15 @@ contract SettlementTest is SettlementPark {
         );
         vm.prank(parties[0]);
         settlement.disputeTrade(1, trade, proof);
+        vm.assertEq(settlement.balanceOf(parties[0]), (1e6 - 3000 - BOND) * UNIT, "bond");
+        vm.assertEq(settlement.totalLocked(), (3000 + BOND) * UNIT, "locked");
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IVppSettlement.BatchNotProposed.selector, 1, IVppSettlement.BatchStatus.Disputed
+            )
+        );
+        vm.prank(parties[1]);
+        settlement.disputeTrade(1, trade, proof);
         vm.warp(block.timestamp + TIMEOUT - 1);
         vm.expectEmit();
         emit IVppSettlement.DisputeResolved(
@@ -431,6 +502,8 @@ contract SettlementTest is SettlementPark {
         );
         vm.prank(arbiter);
         settlement.rejectDispute(1);
+        vm.assertEq(settlement.balanceOf(collector), BOND * UNIT, "the bond is lost");
+        vm.assertEq(settlement.totalLocked(), 3000 * UNIT, "unlocked");
         vm.expectRevert(
             abi.encodeWithSelector(
                 IVppSettlement.BatchNotDisputed.selector, 1, IVppSettlement.BatchStatus.Proposed
@@ -450,6 +523,43 @@ contract SettlementTest is SettlementPark {
         vm.expectRevert(abi.encodeWithSelector(IVppSettlement.DisputeTimedOut.selector, 1, time));
         vm.prank(arbiter);
         settlement.rejectDispute(1);
+
+        // Timed out, so anyone cancels it; the bond goes back.
+        IVppSettlement.Outcome memory outcome = outcomeOf(CASH, deals, 0);
+        uint256[] memory words = deals.words();
+        vm.warp(time - 1);
+        vm.expectRevert(abi.encodeWithSelector(IVppSettlement.MayNotCancel.selector, 1, stranger));
+        vm.prank(stranger);
+        settlement.cancelBatch(1, outcome, words, "");
+        vm.warp(time);
+        vm.prank(stranger);
+        settlement.cancelBatch(1, outcome, words, "");
+        vm.assertEq(settlement.balanceOf(parties[1]), 1e6 * UNIT, "the bond is back");
+        vm.assertEq(settlement.totalLocked(), 0, "nothing is locked");
+        vm.assertEq(settlement.disputeOf(1).account, address(0), "no dispute");
+    }
+
+    /// @notice VS-10, VS-31, VS-32: each role is asked for.
+    function testRoles() public {
+        Book.Deal[] memory one = new Book.Deal[](1);
+        one[0] = Book.Deal(1, 0, 1, 1000, 1000);
+        uint256[] memory words = one.words();
+        vm.startPrank(stranger);
+        vm.expectRevert(refusedFor(stranger, OPERATOR));
+        settlement.proposeBatch("key", CASH, parties, words);
+        vm.expectRevert(refusedFor(stranger, OPERATOR));
+        settlement.settleOne(CASH, Book.trade(one[0], parties));
+        vm.expectRevert(refusedFor(stranger, ARBITER));
+        settlement.rejectDispute(1);
+        vm.expectRevert(refusedFor(stranger, PAUSER));
+        settlement.pause();
+        vm.expectRevert(refusedFor(stranger, 0));
+        settlement.unpause();
+        vm.expectRevert(refusedFor(stranger, 0));
+        settlement.setCaps(1, 1);
+        vm.expectRevert(refusedFor(stranger, 0));
+        settlement.setFee(1, stranger);
+        vm.stopPrank();
     }
 
     /// @notice VS-20: after its window a batch is disputed no more.
