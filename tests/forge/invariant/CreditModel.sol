@@ -108,6 +108,10 @@ abstract contract CreditModel is CreditPark {
             _refused = false;
             return;
         }
+        readLogsOf(logs);
+    }
+
+    function readLogsOf(Vm.Log[] memory logs) internal {
         for (uint256 i; i < logs.length; ++i) {
             if (logs[i].emitter != address(credit) || !_log.add(logs[i])) continue;
             bytes32 topic = logs[i].topics[0];
