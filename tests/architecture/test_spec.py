@@ -1,4 +1,7 @@
-"""Every requirement of contracts/SPEC.md stands in a test, and every contract test names one."""
+"""Every requirement of contracts/SPEC.md stands in a test, and every contract test names one.
+
+Brownie's tests name them in their docstrings, Forge's and Halmos's in their NatSpec.
+"""
 
 import ast
 import re
@@ -25,6 +28,18 @@ def contract_tests() -> Iterator[tuple[str, set[str]]]:
                 yield f"{path.relative_to(ROOT)}::{node.name}", named
 
 
+def forge_tests() -> Iterator[tuple[str, set[str]]]:
+    """Return each test, invariant and property under tests/forge with the numbers it begins with."""
+    pattern = re.compile(
+        r"((?:^    ///[^\n]*\n)*)^    function ((?:test|invariant|afterInvariant|check_)\w*)\(",
+        flags=re.MULTILINE,
+    )
+    for path in sorted((ROOT / "tests" / "forge").rglob("*.sol")):
+        for notes, name in pattern.findall(path.read_text(encoding="utf-8")):
+            head = notes.replace("///", "").replace("@notice", "").partition(":")[0]
+            yield f"{path.relative_to(ROOT)}::{name}", set(NUMBER.findall(head))
+
+
 def test_numbers_are_given_once_and_ascend() -> None:
     numbers = requirements()
     assert len(numbers) > 50
@@ -48,6 +63,13 @@ def test_every_requirement_is_tested() -> None:
 
 def test_every_contract_test_has_a_requirement() -> None:
     known = set(requirements())
-    assert [name for name, named in contract_tests() if not named] == []
-    unknown = {name: named - known for name, named in contract_tests() if named - known}
+    tests = [*contract_tests(), *forge_tests()]
+    assert [name for name, named in tests if not named] == []
+    unknown = {name: named - known for name, named in tests if named - known}
     assert unknown == {}
+
+
+def test_forges_tests_are_found() -> None:
+    kinds = [name.rpartition("::")[2] for name, _ in forge_tests()]
+    for start in ("test", "testFuzz", "testGas", "invariant", "check_"):
+        assert [name for name in kinds if name.startswith(start)], start

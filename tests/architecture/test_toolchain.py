@@ -17,6 +17,7 @@ PYTHON_LOCKS = [
     "requirements.lock",
     "scripts/toolchain/uv.lock",
     "scripts/toolchain/node.lock",
+    "scripts/toolchain/prove.lock",
 ]
 ADDRESS = re.compile(
     r"https?://|--index-url|--extra-index-url|--find-links|file:|/(home|root|tmp)/"

@@ -1,0 +1,118 @@
+"""The workshop of all parts: where things are, and how a tool is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "prove"
+TOOLS = ROOT / ".tools" / "prove" / "bin"
+SNAPSHOTS = ROOT / "build" / "forge-snapshots"  # as foundry.toml says
+
+
+class Refused(Exception):
+    """A tool is missing, or says something that is no result; said in one line."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command said, and how long it took."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    timed_out: bool = False
+
+    @property
+    def text(self) -> str:
+        """Both streams, for a reader."""
+        return f"{self.out}\n{self.err}".strip()
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> Run:
+    """Run a command to its end, or end it and all its children when its time is over."""
+    started = time.monotonic()
+    with subprocess.Popen(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**environment(), **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        timed_out = False
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return Run(process.returncode, out, err, time.monotonic() - started, timed_out)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of every tool: a home of the project's own."""
+    home = ROOT / "build" / "foundry-home"
+    home.mkdir(parents=True, exist_ok=True)
+    found = {name: value for name, value in os.environ.items() if not name.startswith("FOUNDRY_")}
+    return {**found, "HOME": str(home), "NO_COLOR": "1"}
+
+
+def forge_output(name: str) -> dict[str, str]:
+    """Return the variables that give a part build folders of its own."""
+    return {
+        "FOUNDRY_OUT": str(BUILD / name / "out"),
+        "FOUNDRY_CACHE_PATH": str(BUILD / name / "cache"),
+    }
+
+
+def tool(name: str) -> Path:
+    """Return one of the tools that ``./dev prove`` installs under .tools/prove."""
+    path = TOOLS / name
+    if not path.exists():
+        raise Refused(f"{name} is not installed: run ./dev prove")
+    return path
+
+
+def require(name: str) -> None:
+    """Refuse when a command is not on PATH."""
+    if not shutil.which(name):
+        raise Refused(f"{name} is not on PATH: run ./dev prove")
+
+
+def compiled(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the artifacts of our own contracts, by name, from a build folder."""
+    found = {}
+    for source in sorted((ROOT / "contracts").rglob("*.sol")):
+        for path in sorted((folder / source.name).glob("*.json")):
+            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a document whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    new.replace(path)
