@@ -57,7 +57,7 @@ contract CreditGas is CreditPark {
         vm.snapshotGasLastCall("credit", "cancel");
     }
 
-    /// @notice CC-50: two proofs of fourteen siblings each.
+    /// @notice CC-71: two proofs of fourteen siblings each.
     function testGasProveOverlap() external {
         ICreditOversight.ProvenReading memory first = _first;
         ICreditOversight.ProvenReading memory second = _second;
@@ -119,7 +119,7 @@ contract SettlementGas is SettlementPark {
         vm.snapshotGasLastCall("settlement", "withdraw");
     }
 
-    /// @notice VS-15: one trade by itself, energy for cash and then credits for cash.
+    /// @notice VS-27: one trade by itself, energy for cash and then credits for cash.
     function testGasSettleOne() external {
         Book.Deal[] memory deals = _deals(2, 101);
         vm.prank(operator);
@@ -130,7 +130,7 @@ contract SettlementGas is SettlementPark {
         vm.snapshotGasLastCall("settlement", "one single trade, gross, DvP");
     }
 
-    /// @notice VS-23: a thousand trades among twenty accounts, co-signed by all of them, DvP.
+    /// @notice VS-23, VS-41: a thousand trades among twenty accounts, co-signed by all of them, DvP.
     function testGasCosignedThousand() external {
         (IVppSettlement.Settlement memory wanted, bytes[] memory signatures) =
             cosigned(newKey(), CREDIT, _deals(1000, 101));

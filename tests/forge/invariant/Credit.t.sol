@@ -46,7 +46,7 @@ contract CreditInvariants is Test {
         }
     }
 
-    /// @notice CC-20, CC-31, CC-40, CC-62: balances, totals and states are those of the model.
+    /// @notice CC-20, CC-21, CC-31, CC-40, CC-57, CC-62: balances, totals and states are those of the model.
     function invariantBooksAreTheModels() external view {
         for (uint256 b; b < handler.batchCount(); ++b) {
             uint256 batchId = handler.batches(b);
@@ -77,7 +77,7 @@ contract CreditInvariants is Test {
         vm.assertEq(pending.executableAt, model.executableAt, "executable at");
     }
 
-    /// @notice CC-15, CC-41, CC-42, CC-43: no two events name the same serial, and no two batches the
+    /// @notice CC-22, CC-41, CC-42, CC-43: no two events name the same serial, and no two batches the
     /// same second of a site.
     function invariantSerialsDisjoint() external view {
         vm.assertEq(handler.badRuns(), 0, "runs of serials that meet");
@@ -101,7 +101,7 @@ contract CreditInvariants is Test {
         }
     }
 
-    /// @notice CC-05, CC-17: what is issued in a class is what its batches say; a cap is as set.
+    /// @notice CC-05, CC-06, CC-17: what is issued in a class is what its batches say; a cap is as set.
     function invariantClassesCountWhatIsIssued() external view {
         for (uint32 id = 1; id <= handler.classes(); ++id) {
             ICreditRegistry.Class memory class = credit.classOf(id);

@@ -46,7 +46,7 @@ contract SettlementInvariants is Test {
         vm.assertEq(custody, balances + locked, "custody of credits");
     }
 
-    /// @notice VS-18, VS-22: settlement moves what is there and makes nothing, fees included.
+    /// @notice VS-18, VS-22, VS-24, VS-61: settlement moves what is there and makes nothing, fees included.
     function invariantSettlementSumsToZero() external view {
         for (uint256 i; i < 2; ++i) {
             uint256 asset = i == 0 ? CASH : CREDIT;
@@ -56,7 +56,7 @@ contract SettlementInvariants is Test {
         }
     }
 
-    /// @notice VS-01, VS-03, VS-17, VS-20: each balance, and what is locked, is the model's.
+    /// @notice VS-01, VS-03, VS-17, VS-20, VS-53: each balance, and what is locked, is the model's.
     function invariantBooksAreTheModels() external view {
         address[] memory accounts = handler.accounts();
         for (uint256 i; i < accounts.length; ++i) {
@@ -80,7 +80,7 @@ contract SettlementInvariants is Test {
         }
     }
 
-    /// @notice VS-11, VS-20, VS-21: batches go their way in order, each under its key.
+    /// @notice VS-11, VS-20, VS-21, VS-51: batches go their way in order, each under its key.
     function invariantBatchesFinalizeInOrder() external view {
         uint256 next = settlement.nextToFinalize();
         vm.assertEq(next, handler.nextBatch(), "next");
@@ -96,7 +96,7 @@ contract SettlementInvariants is Test {
         }
     }
 
-    /// @notice VS-03, VS-22, VS-30: in the end everybody leaves with all it has, paused or not.
+    /// @notice VS-03, VS-22, VS-30, VS-33: in the end everybody leaves with all it has, paused or not.
     function afterInvariant() external {
         handler.everybodyLeaves();
     }

@@ -108,8 +108,9 @@ contract SettlementHandler is SettlementActs {
         IVppSettlement.Outcome memory outcome = outcomeOfBatch(batchId);
         uint256[] memory words = dealsOf(batchId).words();
         bool disputed = is_(batchId, IVppSettlement.BatchStatus.Disputed);
-        bool may = sender == operator || (disputed && sender == arbiter)
+        bool may = sender != stranger
             || (disputed && block.timestamp >= _batches[batchId - 1].timeoutAt)
+            || (pausedModel && block.timestamp >= _batches[batchId - 1].finalizableAt + TIMEOUT)
             || !mayMove(_batches[batchId - 1].asset);
         if (isOpen(batchId) && may) modelCancel(batchId);
         else vm.expectRevert();

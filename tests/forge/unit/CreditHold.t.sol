@@ -101,7 +101,7 @@ contract CreditHoldTest is CreditPark {
         vm.assertEq(credit.totalSupply(batchId), 0, "nothing is left");
     }
 
-    /// @notice CC-40: several batches at once: as many amounts, from 1 to 100.
+    /// @notice CC-45: several batches at once: as many amounts, from 1 to 100.
     function testRetireBatch() public {
         uint256[] memory ids = new uint256[](0);
         uint64[] memory amounts = new uint64[](0);
@@ -125,7 +125,7 @@ contract CreditHoldTest is CreditPark {
         credit.retireBatch("key", ids, amounts, why);
     }
 
-    /// @notice CC-32: a batch describes itself: a data URI with JSON.
+    /// @notice CC-36: a batch describes itself: a data URI with JSON.
     function testMetadata() public {
         retire(owner, batchId, 10);
         cancel(owner, batchId, 7);
@@ -159,7 +159,7 @@ contract CreditHoldTest is CreditPark {
         );
     }
 
-    /// @notice CC-40, CC-44: a signed order is used once, in time, by its holder's key alone.
+    /// @notice CC-46: a signed order is used once, in time, by its holder's key alone.
     function testRetireFor() public {
         ICarbonCredit.RetirementOrder memory order = ICarbonCredit.RetirementOrder(
             owner, "key", batchId, 5, details(), 0, uint64(block.timestamp)
@@ -187,7 +187,7 @@ contract CreditHoldTest is CreditPark {
         credit.retireFor(order, signature);
     }
 
-    /// @notice CC-31: an approval by signature holds, and only in time.
+    /// @notice CC-35: an approval by signature holds, and only in time.
     function testPermitForAll() public {
         uint256 key = uint256(keccak256("owner"));
         uint64 late = uint64(block.timestamp - 1);
@@ -239,7 +239,7 @@ contract CreditHoldTest is CreditPark {
         vm.assertEq(credit.siteOfCode(code), 3, "site");
     }
 
-    /// @notice CC-04: owners and parents exist.
+    /// @notice CC-04, CC-06: owners and parents exist.
     function testParents() public {
         vm.startPrank(registrar);
         vm.expectRevert(abi.encodeWithSelector(ICreditRegistry.UnknownClass.selector, 0));
@@ -266,7 +266,7 @@ contract CreditHoldTest is CreditPark {
 
     // --------------------------------------------------------------- oversight
 
-    /// @notice CC-30, CC-50: what does not exist, or is not in the state, is refused in its words.
+    /// @notice CC-30, CC-33, CC-50, CC-55: what does not exist, or is not in the state, is refused in its words.
     function testStates() public {
         uint256 none = batchId + 7;
         bytes memory unknown = abi.encodeWithSelector(ICreditOversight.UnknownBatch.selector, none);
@@ -331,7 +331,7 @@ contract CreditHoldTest is CreditPark {
         transfer(owner, buyer, batchId, 1);
     }
 
-    /// @notice CC-53: an invalidation needs two keys and seven days, and leaves a deficit.
+    /// @notice CC-56, CC-57: an invalidation needs two keys and seven days, and leaves a deficit.
     function testInvalidation() public {
         retire(owner, batchId, 30);
         vm.prank(admin);
@@ -399,7 +399,7 @@ contract CreditHoldTest is CreditPark {
         vm.stopPrank();
     }
 
-    /// @notice CC-40, CC-53: the buffer is retired for a deficit: by a reverser, within one class and
+    /// @notice CC-58: the buffer is retired for a deficit: by a reverser, within one class and
     /// within the deficit.
     function testReplace() public {
         retire(owner, batchId, 30);
@@ -427,7 +427,7 @@ contract CreditHoldTest is CreditPark {
         vm.stopPrank();
     }
 
-    /// @notice CC-50: an overlap is of one meter, in two batches, that counts in both, and shown once.
+    /// @notice CC-70, CC-71, CC-72: an overlap is of one meter, in two batches, that counts in both, and shown once.
     function testOverlap() public {
         ICreditOversight.ProvenReading[3] memory proven;
         for (uint32 i; i < 3; ++i) {

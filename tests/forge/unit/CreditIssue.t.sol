@@ -95,7 +95,7 @@ contract CreditIssueTest is CreditPark {
         vm.assertEq(credit.batchOf(batchId).gapStart, until, "no gap");
     }
 
-    /// @notice CC-15: a backfill names the batch after it, and stays in the gap before that.
+    /// @notice CC-22: a backfill names the batch after it, and stays in the gap before that.
     function testBackfill() public {
         claim.periodStart = START + MONTH;
         claim.periodEnd = START + 2 * MONTH;
@@ -137,7 +137,7 @@ contract CreditIssueTest is CreditPark {
         issue(claim);
     }
 
-    /// @notice CC-30: an expiry is to come, and ends all movement in its second.
+    /// @notice CC-23, CC-33, CC-34: an expiry is to come, and ends all movement in its second.
     function testExpiry() public {
         claim.expiresAt = uint32(block.timestamp);
         refuses(abi.encodeWithSelector(ICarbonCredit.BadExpiry.selector, claim.expiresAt));
@@ -237,7 +237,7 @@ contract CreditIssueTest is CreditPark {
         vm.assertEq(credit.classOf(1).issued, AMOUNT, "issued");
     }
 
-    /// @notice CC-20: the buffer's share, rounded down, is the contract's; the rest the recipient's.
+    /// @notice CC-21: the buffer's share, rounded down, is the contract's; the rest the recipient's.
     function testBuffer() public {
         vm.prank(registrar);
         credit.setClassBuffer(1, 333);

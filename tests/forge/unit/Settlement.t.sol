@@ -74,7 +74,7 @@ contract SettlementTest is SettlementPark {
         vm.stopPrank();
     }
 
-    /// @notice VS-01, VS-05: credits come from their own contract, from somebody, for somebody.
+    /// @notice VS-01, VS-05, VS-07: credits come from their own contract, from somebody, for somebody.
     function testCreditsComeIn() public {
         credits.mint(stranger, CREDIT, 10);
         vm.expectRevert(abi.encodeWithSelector(ISettlementEscrow.MintRefused.selector, CREDIT));
@@ -142,7 +142,7 @@ contract SettlementTest is SettlementPark {
         refusesBatch("key", CREDIT, deals, poor(parties[1], CREDIT, 1e6, 1_002_001));
     }
 
-    /// @notice VS-10, VS-11, VS-12: key, size and asset of a batch.
+    /// @notice VS-10, VS-11, VS-12, VS-25: key, size and asset of a batch.
     function testBatchIsRefused() public {
         refusesBatch(0, CASH, deals, abi.encodeWithSelector(IVppSettlement.EmptyKey.selector));
         refusesBatch(
@@ -229,7 +229,7 @@ contract SettlementTest is SettlementPark {
         );
     }
 
-    /// @notice VS-18: a batch is published with all that it comes to, and so is its end.
+    /// @notice VS-18, VS-61: a batch is published with all that it comes to, and so is its end.
     function testBatchIsPublished() public {
         setFeeNow(50);
         IVppSettlement.Outcome memory outcome = outcomeOf(CREDIT, deals, 50);
@@ -262,7 +262,7 @@ contract SettlementTest is SettlementPark {
         vm.assertEq(settlement.balanceOf(collector), 15 * UNIT, "fee"); // 0.5 % of 30.00
     }
 
-    /// @notice VS-04, VS-17, VS-20, VS-22: what is locked leaves the debtors; it reaches the creditors
+    /// @notice VS-04, VS-17, VS-20, VS-22, VS-24: what is locked leaves the debtors; it reaches the creditors
     /// or comes back, to the cent and to the kilogram.
     function testBooksOfABatch() public {
         propose("key", CREDIT, deals);
@@ -363,7 +363,7 @@ contract SettlementTest is SettlementPark {
         vm.stopPrank();
     }
 
-    /// @notice VS-10, VS-15: one trade by itself: what is refused, and what is published.
+    /// @notice VS-10, VS-27: one trade by itself: what is refused, and what is published.
     function testSettleOne() public {
         setFeeNow(100);
         IVppSettlement.Trade memory trade = Book.trade(deals[0], parties);
@@ -398,7 +398,7 @@ contract SettlementTest is SettlementPark {
         vm.assertEq(settlement.creditBalanceOf(parties[0], CREDIT), 1e6 + 1000, "credits");
     }
 
-    /// @notice VS-10: the caps bound what one call of an operator moves.
+    /// @notice VS-26: the caps bound what one call of an operator moves.
     function testCaps() public {
         vm.prank(admin);
         vm.expectEmit();
@@ -427,7 +427,7 @@ contract SettlementTest is SettlementPark {
 
     // ------------------------------------------------------------- co-signed
 
-    /// @notice VS-10: everybody's signature, in time, and a member who sends.
+    /// @notice VS-40, VS-41, VS-42: everybody's signature, in time, and a member who sends.
     function testCosigned() public {
         (IVppSettlement.Settlement memory wanted, bytes[] memory signatures) =
             cosigned("key", CREDIT, deals);
@@ -460,7 +460,7 @@ contract SettlementTest is SettlementPark {
 
     // ------------------------------------------------- disputes, fee, pause
 
-    /// @notice VS-20: a party disputes once, in time, with a bond; the arbiter rejects in time.
+    /// @notice VS-50, VS-51, VS-52, VS-53: a party disputes once, in time, with a bond; the arbiter rejects in time.
     function testDispute() public {
         propose("key", CASH, deals);
         bytes32[] memory leaves = new bytes32[](3);
@@ -562,7 +562,7 @@ contract SettlementTest is SettlementPark {
         vm.stopPrank();
     }
 
-    /// @notice VS-20: after its window a batch is disputed no more.
+    /// @notice VS-50: after its window a batch is disputed no more.
     function testDisputeComesInTime() public {
         propose("key", CASH, deals);
         IVppSettlement.Trade memory trade = Book.trade(deals[1], parties);
@@ -574,7 +574,7 @@ contract SettlementTest is SettlementPark {
         settlement.disputeTrade(1, trade, new bytes32[](0));
     }
 
-    /// @notice VS-18: a fee is capped, announced seven days before, and published.
+    /// @notice VS-60: a fee is capped, announced seven days before, and published.
     function testFee() public {
         vm.startPrank(admin);
         vm.expectRevert(abi.encodeWithSelector(ISettlementEscrow.FeeTooHigh.selector, 101, 100));
