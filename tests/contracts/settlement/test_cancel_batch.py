@@ -65,7 +65,7 @@ def test_only_an_operator_or_an_arbiter_cancels(
 
 
 def test_a_pause_does_not_lock_for_ever(park: Park, settlement: Any, batch: Batch) -> None:
-    """VS-33: anyone gives the money back, when the time-out of a dispute has passed in vain."""
+    """VS-34: anyone gives the money back, when the time-out of a dispute has passed in vain."""
     park.propose(batch)
     settlement.pause({"from": park.pauser})
     finalizable_at = settlement.finalizableAt(1)

@@ -96,7 +96,7 @@ contract SettlementInvariants is Test {
         }
     }
 
-    /// @notice VS-03, VS-22, VS-30, VS-33: in the end everybody leaves with all it has, paused or not.
+    /// @notice VS-03, VS-22, VS-30, VS-34: in the end everybody leaves with all it has, paused or not.
     function afterInvariant() external {
         handler.everybodyLeaves();
     }
