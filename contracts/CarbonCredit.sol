@@ -44,7 +44,7 @@ contract CarbonCredit is CreditIssuance, ERC1155, Nonces {
     // --------------------------------------------------------------- issuance
 
     /// @inheritdoc ICarbonCredit
-    function issue(Claim calldata claim, address verifier, bytes calldata signature)
+    function issue(Claim memory claim, address verifier, bytes calldata signature)
         external
         returns (uint256 batchId)
     {
@@ -68,7 +68,7 @@ contract CarbonCredit is CreditIssuance, ERC1155, Nonces {
     // ------------------------------------------------------------- retirement
 
     /// @inheritdoc ICarbonCredit
-    function retire(bytes32 key, uint256 batchId, uint64 amount, Retirement calldata details)
+    function retire(bytes32 key, uint256 batchId, uint64 amount, Retirement memory details)
         external
         returns (uint64 retirementId)
     {
@@ -81,7 +81,7 @@ contract CarbonCredit is CreditIssuance, ERC1155, Nonces {
         bytes32 key,
         uint256[] calldata batchIds,
         uint64[] calldata amounts,
-        Retirement calldata details
+        Retirement memory details
     ) external returns (uint64 firstRetirementId) {
         uint256 count = batchIds.length;
         if (count == 0 || count > CreditBook.MAX_BATCHES || count != amounts.length) {
@@ -96,7 +96,7 @@ contract CarbonCredit is CreditIssuance, ERC1155, Nonces {
     }
 
     /// @inheritdoc ICarbonCredit
-    function retireFor(RetirementOrder calldata order, bytes calldata signature)
+    function retireFor(RetirementOrder memory order, bytes calldata signature)
         external
         returns (uint64 retirementId)
     {
@@ -124,7 +124,7 @@ contract CarbonCredit is CreditIssuance, ERC1155, Nonces {
         bytes32 key,
         uint256 batchId,
         uint64 amount,
-        Retirement calldata details
+        Retirement memory details
     ) private returns (uint64 retirementId) {
         uint64 retiredTotal;
         (retirementId, retiredTotal) = _burnRetired(holder, key, batchId, amount);
@@ -165,7 +165,7 @@ contract CarbonCredit is CreditIssuance, ERC1155, Nonces {
         retirementId = ++_book.counters.retirements;
     }
 
-    function _checkRetirement(Retirement calldata details) private pure {
+    function _checkRetirement(Retirement memory details) private pure {
         CreditBook.requireShort(details.beneficiary, CreditBook.MAX_TEXT);
         CreditBook.requireShort(details.reason, CreditBook.MAX_TEXT);
         if (details.consumptionStart > details.consumptionEnd) {
@@ -244,7 +244,7 @@ contract CarbonCredit is CreditIssuance, ERC1155, Nonces {
     }
 
     /// @inheritdoc ICarbonCredit
-    function hashRetirement(RetirementOrder calldata order) public view returns (bytes32 digest) {
+    function hashRetirement(RetirementOrder memory order) public view returns (bytes32 digest) {
         return _hashTypedDataV4(SignedMessages.hashOrder(order));
     }
 

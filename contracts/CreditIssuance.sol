@@ -23,7 +23,7 @@ abstract contract CreditIssuance is ICarbonCredit, CreditOversight, EIP712 {
     /// @dev Opens the batch of a claim; the units are still to be minted.
     /// @return batchId the new batch
     /// @return buffered what of the amount goes to the buffer
-    function _open(Claim calldata claim, address verifier, bytes calldata signature)
+    function _open(Claim memory claim, address verifier, bytes calldata signature)
         internal
         returns (uint256 batchId, uint64 buffered)
     {
@@ -54,7 +54,7 @@ abstract contract CreditIssuance is ICarbonCredit, CreditOversight, EIP712 {
     /// @dev What can be said of a claim without asking who brings it. The key and the root come
     /// first, so that a repetition of an issuance that went through is told so, whatever else has
     /// changed since.
-    function _checkClaim(Claim calldata claim) private view {
+    function _checkClaim(Claim memory claim) private view {
         if (claim.key == 0) revert EmptyKey();
         if (claim.evidenceRoot == 0) revert EmptyEvidenceRoot();
         if (_book.batchOfKey[claim.key] != 0) revert KeyUsed(claim.key);
@@ -77,7 +77,7 @@ abstract contract CreditIssuance is ICarbonCredit, CreditOversight, EIP712 {
 
     /// @dev Three different parties: the issuer sends, the verifier has signed, the owner of the
     /// project does neither.
-    function _checkParties(Claim calldata claim, address verifier, bytes calldata signature)
+    function _checkParties(Claim memory claim, address verifier, bytes calldata signature)
         private
         view
     {
@@ -103,7 +103,7 @@ abstract contract CreditIssuance is ICarbonCredit, CreditOversight, EIP712 {
     }
 
     /// @dev Counts the claim against the class's cap and the site's time, and opens the batch.
-    function _enter(Claim calldata claim) private returns (uint256 batchId, uint64 buffered) {
+    function _enter(Claim memory claim) private returns (uint256 batchId, uint64 buffered) {
         Class storage class = _book.classes[claim.classId];
         uint256 issued = uint256(class.issued) + claim.amount;
         if (issued > class.cap) revert CapExceeded(claim.classId, class.cap, issued);
@@ -122,7 +122,7 @@ abstract contract CreditIssuance is ICarbonCredit, CreditOversight, EIP712 {
     /// @dev Every batch owns the free time before it, back to `gapStart`. A new period comes at the
     /// end of the site's time; a backfill takes from the gap of the batch that follows it, and owns
     /// what is free before itself.
-    function _takeTime(Claim calldata claim) private returns (uint32 gapStart) {
+    function _takeTime(Claim memory claim) private returns (uint32 gapStart) {
         if (claim.backfillBefore == 0) {
             Site storage site = _book.sites[claim.siteId];
             gapStart = site.mintedUntil;
@@ -169,7 +169,7 @@ abstract contract CreditIssuance is ICarbonCredit, CreditOversight, EIP712 {
     }
 
     /// @inheritdoc ICarbonCredit
-    function hashClaim(Claim calldata claim) public view returns (bytes32 digest) {
+    function hashClaim(Claim memory claim) public view returns (bytes32 digest) {
         return _hashTypedDataV4(SignedMessages.hashClaim(claim));
     }
 

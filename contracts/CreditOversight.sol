@@ -11,8 +11,8 @@ import {Oversight} from "./libraries/Oversight.sol";
 /// and a dispute in time, for nothing but the admin ends them.
 ///
 /// Promised: a batch is invalidated by two keys, days apart and in public. Anyone who can prove that
-/// a meter counts in two batches stops both, once. Who stops cannot resume. What is done to a batch stands
-/// in `libraries/Oversight.sol`; who may do it stands here.
+/// a meter counts in two batches stops both, once. Who stops cannot resume. What is done to a batch
+/// stands in `libraries/Oversight.sol`; who may do it stands here.
 abstract contract CreditOversight is CreditRegistry, ICreditOversight {
     // -------------------------------------------------------------- constants
 

@@ -51,6 +51,8 @@ ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pause
 OTHERS = ("reverser", "arbiter", "member", "collector")
 """Accounts that need not be given."""
 
+BUFFER_BPS_MAX = 5000  # what the contract takes
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -102,6 +104,8 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
         for name, text in environ.items()
         if name.startswith("TRUETONNE_DEPLOY_") and text
     }
+    if _number(given, "buffer_bps", 0) > BUFFER_BPS_MAX:
+        raise BadInput(f"TRUETONNE_DEPLOY_BUFFER_BPS must be at most {BUFFER_BPS_MAX}: half")
     for name in set(given) & {*ROLES, *OTHERS, "currency"}:
         if not is_address(given[name]):
             raise BadInput(f"TRUETONNE_DEPLOY_{name.upper()} is not an address: {given[name]!r}")

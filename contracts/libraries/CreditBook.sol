@@ -80,7 +80,7 @@ library CreditBook {
         emit ICreditOversight.StatusChanged(batchId, oldStatus, newStatus, seq, head);
     }
 
-    function requireShort(string calldata text, uint256 limit) internal pure {
+    function requireShort(string memory text, uint256 limit) internal pure {
         if (bytes(text).length > limit) {
             revert ICreditRegistry.TextTooLong(bytes(text).length, limit);
         }

@@ -31,16 +31,12 @@ library SignedMessages {
     );
 
     /// @notice Hash of a claim.
-    function hashClaim(ICarbonCredit.Claim calldata claim) internal pure returns (bytes32) {
+    function hashClaim(ICarbonCredit.Claim memory claim) internal pure returns (bytes32) {
         return keccak256(abi.encode(CLAIM_TYPEHASH, claim));
     }
 
     /// @notice Hash of an order to retire.
-    function hashOrder(ICarbonCredit.RetirementOrder calldata order)
-        external
-        pure
-        returns (bytes32)
-    {
+    function hashOrder(ICarbonCredit.RetirementOrder memory order) external pure returns (bytes32) {
         return keccak256(
             abi.encode(
                 ORDER_TYPEHASH,
@@ -56,11 +52,7 @@ library SignedMessages {
     }
 
     /// @notice Hash of the details of a retirement, a part of an order's.
-    function _hashDetails(ICarbonCredit.Retirement calldata details)
-        private
-        pure
-        returns (bytes32)
-    {
+    function _hashDetails(ICarbonCredit.Retirement memory details) private pure returns (bytes32) {
         return keccak256(
             abi.encode(
                 DETAILS_TYPEHASH,

@@ -128,6 +128,7 @@ def test_a_reverser_is_another_one(keys: list[Any]) -> None:
         (live(BUFFER_BPS="1.5"), 1, "TRUETONNE_DEPLOY_BUFFER_BPS must be a whole number"),
         (live(ISSUER=private_key(2).address), 1, "three different accounts"),
         (live(WINDOW="an hour"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
+        (live(BUFFER_BPS="5001"), 1, "TRUETONNE_DEPLOY_BUFFER_BPS must be at most 5000"),
         (live(WINDOW="-1"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
         (live(), 2, "TRUETONNE_DEPLOY_ADMIN"),
     ],

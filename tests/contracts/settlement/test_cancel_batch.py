@@ -51,9 +51,7 @@ def refused(park: Park, batch_id: int, batch: Batch, **changes: Any) -> tuple[An
     return refusal(park.settlement.cancelBatch, *arguments, sender=sender)
 
 
-def test_only_an_operator_or_an_arbiter_cancels(
-    park: Park, settlement: Any, batch: Batch
-) -> None:
+def test_only_an_operator_or_an_arbiter_cancels(park: Park, settlement: Any, batch: Batch) -> None:
     """VS-10: not the admin, nor a party of the trades."""
     park.propose(batch)
     for sender in (park.admin, park.pauser, park.buyer, park.stranger):
