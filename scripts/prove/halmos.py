@@ -37,10 +37,13 @@ def prove(short: bool) -> dict[str, Any]:
         "--solver-timeout-assertion",
         "10s" if short else "300s",
         "--no-status",
+        "--solver-command",
+        f"{shop.tool('yices-smt2')} --smt2-model-format",
     ]
     if short:
         command += ["--match-test", f"^check_(?!{'|'.join(n[6:] for n in LONG)})"]
     done = shop.run(command, timeout_s=TIMEOUT_S[short], env=env)
+    (shop.BUILD / "halmos.log").write_text(done.text, encoding="utf-8")
     results = read(done.out)
     wanted = {name for name in properties() if not (short and name.split(".")[1].startswith(LONG))}
     wrong = [
