@@ -114,9 +114,7 @@ class _Park:
         self.act("registrar", CREDIT, "registerProject", [1, PARTY["owner"], "bench"])
         self.act("registrar", CREDIT, "registerSite", [1, "bench"])
 
-    def act(
-        self, sender: str, contract: str, function: str, arguments: Sequence[Any]
-    ) -> Receipt:
+    def act(self, sender: str, contract: str, function: str, arguments: Sequence[Any]) -> Receipt:
         """Send a call, and return the receipt of what succeeded."""
         data = encode_call(contract, function, arguments)
         return self._send(PARTY[sender], self.places[contract], data)
@@ -191,7 +189,8 @@ class _Park:
 
     def _deploy(self, name: str, given: Mapping[str, Any]) -> None:
         compiled = artifact(name)
-        inputs = next((e["inputs"] for e in compiled.abi if e["type"] == "constructor"), [])
+        constructors = [entry for entry in compiled.abi if entry["type"] == "constructor"]
+        inputs: list[dict[str, Any]] = constructors[0]["inputs"] if constructors else []
         values = [given[part["name"].removesuffix("_")] for part in inputs]
         arguments = abi_encode([canonical_type(part) for part in inputs], values)
         receipt = self._send(PARTY["admin"], None, compiled.bytecode + arguments.hex())
