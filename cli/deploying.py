@@ -6,9 +6,10 @@ import os
 import subprocess
 from pathlib import Path
 
+from ledger.chain.abi import artifact
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
-from ledger.errors import BadInput, DependencyDown
+from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -25,17 +26,32 @@ def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
     BadInput
         If this is no checkout.
     WrongChain
-        If the contracts were deployed to another chain than the node serves.
+        If the contracts were deployed to another chain than the node serves, or are of another
+        version.
     """
     if settings.deployment.exists():
         client = ChainClient(rpc_url)
         try:
-            Deployment.load(settings.deployment).check(client)
+            deployment = Deployment.load(settings.deployment)
+            deployment.check(client)
+            _check_version(settings, deployment)
         finally:
             client.close()
         return False
     deploy(settings, rpc_url, network="local")
     return True
+
+
+def _check_version(settings: Settings, deployment: Deployment) -> None:
+    """Refuse contracts of another version: their functions and events are other ones."""
+    for item in deployment.mirrored:
+        if item.source_hash != artifact(item.name).source_hash:
+            raise WrongChain(
+                f"{settings.deployment}: {item.name} of {deployment.network!r} is of another version than "
+                "this program; run ./dev demo --fresh for a new local chain, or deploy and set deployment",
+                code="other-version",
+                details={"contract": item.name, "deployed": item.source_hash},
+            )
 
 
 def deploy(settings: Settings, rpc_url: str, network: str) -> None:

@@ -1,0 +1,32 @@
+"""Contracts that a program of another version deployed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.deploying import ensure_deployed
+from ledger.chain.events import CREDIT
+from ledger.errors import WrongChain
+from ledger.settings import load_settings
+from tests.support.mirror import running_chain
+
+
+def test_contracts_of_another_version_are_refused(tmp_path: Path) -> None:
+    """Their functions and events are other ones: said at once, with what mends it."""
+    path = tmp_path / "local.json"
+    with running_chain() as chain:
+        book = json.loads(chain.deployment_text())
+        url = chain.client.rpc_url
+        settings = load_settings(None, {"TRUETONNE_DEPLOYMENT": str(path)})
+        path.write_text(json.dumps(book))
+        assert ensure_deployed(settings, url) is False
+
+        book["contracts"][CREDIT]["source_hash"] = "0x" + "11" * 32
+        path.write_text(json.dumps(book))
+        with pytest.raises(WrongChain, match="demo --fresh") as refused:
+            ensure_deployed(settings, url)
+    assert refused.value.code == "other-version"
+    assert CREDIT in refused.value.message
