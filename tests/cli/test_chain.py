@@ -214,8 +214,8 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     assert batch["batch_key"] == done["planned"][0]
     assert batch["nets_cents"] == {"0x" + "1" * 40: "4210", anvil_address(6): "-4210"}
     good(issued("index", "run", "--until", "head"))
-    # The window of this chain is a second, and its time stands still between transactions.
-    chain.client.request("anvil_mine", ["0x2", "0x2"])
+    # The window of this chain is an hour, and its time stands still between transactions.
+    chain.client.request("anvil_mine", ["0x2", hex(3600)])
     final = good(issued("settle", "run", "--json"))
     assert final.json()["planned"] == []
     status = good(issued("settle", "status", "--json")).json()

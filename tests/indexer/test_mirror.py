@@ -206,7 +206,7 @@ def test_parameters_are_readable(chain: TestChain, db: Database) -> None:
     parameters = dict(rows(db, "blockchain_transactions", "tx_hash", "parameters"))
     assert parameters[receipt.tx_hash] == {"account": OWNER, "amount": 700}
     created = chain.deployment.settlement
-    assert parameters[created.tx_hash or ""]["window"] == 1
+    assert parameters[created.tx_hash or ""]["window"] == 3600
     functions = dict(rows(db, "blockchain_transactions", "tx_hash", "function_name"))
     assert functions[created.tx_hash or ""] == "constructor"
 
