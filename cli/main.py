@@ -25,6 +25,7 @@ COMMANDS = (
     "cli.status",
     "cli.doctor",
     "cli.readings",
+    "cli.reductions",
     "cli.credits",
     "cli.trades",
     "cli.settle",

@@ -20,9 +20,9 @@ from sqlalchemy.orm import Session
 from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models.evidence import IssuanceState, ReadingQuality
-from ledger.reductions.quality import loaded
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
+from ledger.reductions.quality import loaded
 from ledger.reductions.records import (
     Calibration,
     Factor,
@@ -253,7 +253,7 @@ def _meters(
         select(models.MeterSource).where(models.MeterSource.site_id == project.site_id)
     ).all()
     for row, device_code in rows:
-        readings = _readings(session, row.id, from_s, to_s, lock=lock)
+        readings = readings_of(session, row.id, from_s, to_s, lock=lock)
         kind, unit, interval_s = _shape(session, row, device_code, sources)
         yield Meter(
             serial=row.serial,
@@ -268,9 +268,10 @@ def _meters(
         )
 
 
-def _readings(
-    session: Session, meter_id: int, from_s: int, to_s: int, *, lock: bool
+def readings_of(
+    session: Session, meter_id: int, from_s: int, to_s: int, *, lock: bool = False
 ) -> tuple[Reading, ...]:
+    """Return the readings of a meter from one second to another, all but those that came late."""
     table = models.MeterReading
     query = (
         select(

@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.db.sqltext import for_driver
 from ledger.models import DeviceData
-from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
 from ledger.readings.sources import RawReading, Source
+from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
 from ledger.reductions.records import Kind, Quality, Role
 
 METRIC = {Kind.POWER: ("active_power", "kW"), Kind.ENERGY: ("energy", "kWh")}
