@@ -124,7 +124,9 @@ def _line(name: str, number: int, line: str) -> Line:
         what = "the line is not ended: the file is cut off"
     else:
         cells = _cells(line[:-1])
-        if len(cells) != len(COLUMNS):
+        if cells is None:
+            what = "a cell is not in its one spelling: quotes stand where a comma, a quote or a return is"
+        elif len(cells) != len(COLUMNS):
             what = f"{len(cells)} columns instead of {len(COLUMNS)}"
         else:
             for column, cell in zip(COLUMNS[1:5], cells[1:5], strict=True):
@@ -144,14 +146,15 @@ def _line(name: str, number: int, line: str) -> Line:
     raise BadInput(f"{name}: line {number}: {what}")
 
 
-def _cells(line: str) -> list[str]:
-    if '"' not in line:
+def _cells(line: str) -> list[str] | None:
+    """Return the cells of a line, None when they are not quoted as ``_cell`` quotes them."""
+    if '"' not in line and "\r" not in line:
         return line.split(",")
     try:
         (cells,) = csv.reader([line], strict=True)
     except (csv.Error, ValueError):
-        return []
-    return cells if ",".join(map(_cell, cells)) == line else []
+        return None
+    return cells if ",".join(map(_cell, cells)) == line else None
 
 
 def _cell(text: str) -> str:
