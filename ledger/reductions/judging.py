@@ -12,11 +12,11 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from ledger.reductions.manifest_file import Manifest, MeterTable
+from ledger.reductions.manifest_file import KINDS, Manifest1, MeterTable1
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Limits, Value, judge_one, judge_slot
 from ledger.reductions.readings_file import Line
-from ledger.reductions.records import Kind, Quality, Reading
+from ledger.reductions.records import Quality, Reading
 from ledger.reductions.zones import utc_of
 
 _YEAR_2106_S = 2**32
@@ -48,7 +48,7 @@ class _Row(NamedTuple):
     value: Value
 
 
-def judge(manifest: Manifest, lines: Iterable[Line]) -> Judged:
+def judge(manifest: Manifest1, lines: Iterable[Line]) -> Judged:
     """Return the readings that stand in a file, each with the quality that follows from the rules.
 
     A line that can be no reading of the period (doubled, moved, outside, of another meter, no number)
@@ -100,7 +100,7 @@ def _once(lines: Iterable[Line], differences: list[Difference]) -> Iterator[Line
         yield line
 
 
-def empty_slots(manifest: Manifest, judged: Judged) -> list[str]:
+def empty_slots(manifest: Manifest1, judged: Judged) -> list[str]:
     """Return a sentence for each meter whose lines are fewer than its manifest says."""
     said = []
     for table in manifest.meters:
@@ -133,10 +133,10 @@ def place_of(line: Line) -> str:
 
 
 def _rows(
-    manifest: Manifest, table: MeterTable, lines: list[Line], differences: list[Difference]
+    manifest: Manifest1, table: MeterTable1, lines: list[Line], differences: list[Difference]
 ) -> Iterator[_Row]:
     """Yield the lines that can be readings of the meter in the period, with their values."""
-    kind = Kind[table.kind.upper()]
+    kind = KINDS[table.kind]
     scale = UNITS[kind][table.unit]
     from_s, to_s = manifest.period.from_s, manifest.period.to_s
     start_s = end_s = from_s
@@ -171,11 +171,11 @@ def _rows(
 
 
 def _readings(
-    table: MeterTable, rows: list[_Row], differences: list[Difference]
+    table: MeterTable1, rows: list[_Row], differences: list[Difference]
 ) -> Iterator[Reading]:
     """Yield readings with their quality, slot by slot."""
     rated = None if table.rated_kw is None else Fraction(table.rated_kw)
-    limits = Limits(rated, Kind[table.kind.upper()], table.interval_s)
+    limits = Limits(rated, KINDS[table.kind], table.interval_s)
     for _, group in groupby(rows, key=lambda row: row.line.start_s):
         slot = list(group)
         if len(slot) == 1:

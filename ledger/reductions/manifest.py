@@ -10,9 +10,9 @@ that an issuance of the past can be compared with what its readings give today.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -29,6 +29,7 @@ from ledger.reductions.records import (
     ReductionInputs,
     Role,
 )
+from ledger.reductions.zones import legal_day, legal_day_start_s, zone
 from ledger.units import text_of_fraction_floor
 
 FORMAT = "truetonne-manifest/2"
@@ -40,6 +41,7 @@ CODE_VERSION = "reductions/2"
 CODE_VERSION_1 = "reductions/1"
 """Gives the same as version 2 for all that it could compute."""
 ROUNDING = "once, at issuance, down to whole kg; the remainder is carried"
+DAY_DIGITS = 16
 DECIMALS = 9
 """Digits after the point of every energy and mass that is shown, cut toward minus infinity."""
 
@@ -213,7 +215,7 @@ def _in_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
     manifest["code_version"] = CODE_VERSION_1
     manifest["factor"] = {name: manifest["factor"][name] for name in _FACTOR_1}
     for meter in manifest["meters"]:
-        for name in ("measured_error", "fuel", "result"):
+        for name in ("measured_error", "fuel", "result", "days"):
             del meter[name]
     return manifest
 
@@ -260,6 +262,35 @@ def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> d
         "rows": {Quality(code).name.lower(): rows[code] for code in sorted(rows)},
         # Permissible error deducted; cut like every number shown.
         "result": {name: shown(getattr(result, name)) for name in _RESULTS[meter.role]},
+        "days": days_json(meter, inputs.zone),
+    }
+
+
+def days_json(meter: Meter, zone_name: str) -> dict[str, str]:
+    """Return a digest for each legal day that has a reading: where two sets of readings differ.
+
+    The root says that something differs, and not where. A digest is the first 16 digits of the
+    keccak-256 of the day's lines in the readings file, in order, without the meter's column; a
+    reading belongs to the day that it starts in. Nothing rests on it that does not rest on the root.
+
+    Raises
+    ------
+    BadInput
+        There is no such zone.
+    """
+    where = zone(zone_name)
+    lines: defaultdict[date, list[str]] = defaultdict(list)
+    day, until_s = date.min, 0
+    for start_s, end_s, kind, quality, _, _, text in sorted(
+        meter.readings, key=lambda reading: (reading.start_s, reading.text)
+    ):
+        if start_s >= until_s:
+            day = legal_day(start_s, where)
+            until_s = legal_day_start_s(day + timedelta(days=1), where)
+        lines[day].append(f"{start_s},{end_s},{int(kind)},{int(quality)},{text}\n")
+    return {
+        day.isoformat(): keccak256("".join(found).encode()).hex()[:DAY_DIGITS]
+        for day, found in lines.items()
     }
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from ledger.errors import BadInput
-from ledger.reductions.manifest import FORMAT, canonical_text
+from ledger.reductions.manifest import FORMAT, FORMAT_1, canonical_text
 from ledger.reductions.numbers import UNITS
 from ledger.reductions.records import (
     Calibration,
@@ -25,8 +26,10 @@ from ledger.reductions.records import (
 )
 
 BYTES_MAX = 64 * 2**20
+KINDS = {kind.name.lower(): kind for kind in Kind}
 Text = Annotated[str, Meta(max_length=1_000)]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
+Moment = Annotated[int, Meta(ge=-(2**40), lt=2**40)]
 Second = Annotated[int, Meta(ge=0, lt=2**32)]
 Decimal = Annotated[str, Meta(pattern=r"^-?[0-9]{1,40}(\.[0-9]{1,40})?$")]
 Whole = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,30})$")]
@@ -57,8 +60,8 @@ class Period(_Strict):
     tzdata: Text
 
 
-class FactorTable(_Strict):
-    """``factor``."""
+class FactorTable1(_Strict):
+    """``factor`` in the first format."""
 
     code: Text
     version: Text
@@ -71,6 +74,25 @@ class FactorTable(_Strict):
     sha256: Sha256
 
 
+class FactorTable(FactorTable1):
+    """``factor``, and the ``fuel`` of a meter."""
+
+    document: str | None
+    document_sha256: str | None
+    gas_set: str | None
+    boundary: str | None
+    published_at: date | None
+    valid_from: date | None
+    valid_to: date | None
+    om: Decimal | None
+    bm: Decimal | None
+    w_om: Decimal | None
+    w_bm: Decimal | None
+    ncv_gj_per_t: Decimal | None
+    density_kg_per_l: Decimal | None
+    oxidation_share: Decimal | None
+
+
 class CountsTable(_Strict):
     """``readings``, of the period or of a meter."""
 
@@ -81,22 +103,31 @@ class CountsTable(_Strict):
     conflict: Count
 
 
-class MeterTable(_Strict):
-    """One of ``meters``."""
+class MeterTable1(_Strict):
+    """One of ``meters`` in the first format."""
 
     serial: Text
     device: Text
     role: Role
-    kind: Literal["power", "energy"]
+    kind: Text
     unit: Text
     interval_s: Annotated[int, Meta(ge=1, le=86_400)]
     rated_kw: Decimal | None
     accuracy_class: Text | None
     calibrated: bool
-    calibrated_from_s: int | None
-    calibrated_to_s: int | None
+    calibrated_from_s: Moment | None
+    calibrated_to_s: Moment | None
     readings: CountsTable
     rows: dict[str, Count]
+
+
+class MeterTable(MeterTable1):
+    """One of ``meters``."""
+
+    measured_error: Decimal | None
+    fuel: FactorTable | None
+    result: dict[str, Text]
+    days: dict[str, Text]
 
 
 class Energy(_Strict):
@@ -130,8 +161,8 @@ class Evidence(_Strict):
     total_kg: Whole
 
 
-class Manifest(_Strict):
-    """A whole manifest."""
+class Manifest1(_Strict):
+    """A whole manifest in the first format."""
 
     format: Text
     code_version: Text
@@ -141,16 +172,29 @@ class Manifest(_Strict):
     methodology: Methodology
     vintage: Annotated[int, Meta(ge=1970, le=2106)]
     period: Period
-    factor: FactorTable
+    factor: FactorTable1
     completeness_min: Decimal
-    meters: list[MeterTable]
+    meters: Sequence[MeterTable1]
     readings: CountsTable
     energy: Energy
     carbon: Carbon
     evidence: Evidence
 
 
-def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest]:
+class Manifest(Manifest1):
+    """A whole manifest."""
+
+    factor: FactorTable
+    meters: Sequence[MeterTable]
+    leakage_share: Decimal
+    uncertainty_share: Decimal
+    information: dict[str, dict[str, str | int]]
+
+
+_SHAPES = {FORMAT: Manifest, FORMAT_1: Manifest1}
+
+
+def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
     """Return a manifest as plain JSON and as records.
 
     Parameters
@@ -167,19 +211,24 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest]:
     """
     plain = _plain(data, name)
     stated = plain.get("format") if isinstance(plain, dict) else None
-    if isinstance(stated, str) and stated != FORMAT:
+    if isinstance(stated, str) and stated not in _SHAPES:
         raise BadInput(
-            f"{name}: format: {stated[:60]!r}; this version recomputes {FORMAT}, use the one that wrote it"
+            f"{name}: format: {stated[:60]!r}; this version recomputes {' and '.join(_SHAPES)}, "
+            "use the one that wrote it"
         )
     try:
-        manifest = msgspec.convert(plain, Manifest, strict=True)
+        manifest = msgspec.convert(plain, _SHAPES.get(stated or FORMAT, Manifest), strict=True)
     except msgspec.ValidationError as error:
         raise BadInput(f"{name}: {_place(error)}") from None
     serials = [meter.serial for meter in manifest.meters]
     if serials != sorted(set(serials)):
         raise BadInput(f"{name}: meters: each serial stands once, in order; found {serials}")
     for meter in manifest.meters:
-        units = UNITS[Kind[meter.kind.upper()]]
+        if meter.kind not in KINDS:
+            raise BadInput(
+                f"{name}: meters[{meter.serial}].kind: {meter.kind!r}; known are {', '.join(KINDS)}"
+            )
+        units = UNITS.get(KINDS[meter.kind], {})
         if meter.unit not in units:
             raise BadInput(
                 f"{name}: meters[{meter.serial}].unit: {meter.unit!r} is no unit of {meter.kind}; "
@@ -188,9 +237,10 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest]:
     return plain, manifest
 
 
-def inputs_of(manifest: Manifest, readings: dict[str, tuple[Reading, ...]]) -> ReductionInputs:
+def inputs_of(manifest: Manifest1, readings: dict[str, tuple[Reading, ...]]) -> ReductionInputs:
     """Return what a manifest says that it was computed from, with readings by serial."""
     period = manifest.period
+    whole = manifest if isinstance(manifest, Manifest) else None
     return ReductionInputs(
         program=manifest.program,
         project=manifest.project,
@@ -208,31 +258,24 @@ def inputs_of(manifest: Manifest, readings: dict[str, tuple[Reading, ...]]) -> R
         completeness_min=manifest.completeness_min,
         meters=tuple(meter_of(table, readings[table.serial]) for table in manifest.meters),
         carry_in_kg=Fraction(manifest.carbon.carry_in_kg),
+        leakage_share=whole.leakage_share if whole else "0",
+        uncertainty_share=whole.uncertainty_share if whole else "0",
     )
 
 
-def factor_of(table: FactorTable) -> Factor:
+def factor_of(table: FactorTable1) -> Factor:
     """Return a manifest's factor."""
-    return Factor(
-        code=table.code,
-        version=table.version,
-        purpose=table.purpose,
-        value=table.value,
-        unit=table.unit,
-        source=table.source,
-        verified=table.verified,
-        sha256=table.sha256,
-        data_year=table.data_year,
-    )
+    return Factor(**{name: getattr(table, name) for name in table.__struct_fields__})
 
 
-def meter_of(table: MeterTable, readings: tuple[Reading, ...]) -> Meter:
+def meter_of(table: MeterTable1, readings: tuple[Reading, ...]) -> Meter:
     """Return a manifest's meter with its readings."""
+    more = table if isinstance(table, MeterTable) else None
     return Meter(
         serial=table.serial,
         device_code=table.device,
         role=table.role,
-        kind=Kind[table.kind.upper()],
+        kind=KINDS[table.kind],
         unit=table.unit,
         interval_s=table.interval_s,
         rated_kw=table.rated_kw,
@@ -241,8 +284,10 @@ def meter_of(table: MeterTable, readings: tuple[Reading, ...]) -> Meter:
             table.calibrated,
             table.calibrated_from_s,
             table.calibrated_to_s,
+            more.measured_error if more else None,
         ),
         readings=readings,
+        fuel=factor_of(more.fuel) if more and more.fuel else None,
     )
 
 

@@ -18,8 +18,8 @@ from typing import Any
 from ledger.errors import BadInput, Refused
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.judging import Difference, Judged, empty_slots, judge
-from ledger.reductions.manifest import build, manifest_hash
-from ledger.reductions.manifest_file import Manifest, inputs_of, read_manifest
+from ledger.reductions.manifest import FORMAT_1, build, manifest_hash
+from ledger.reductions.manifest_file import Manifest1, inputs_of, read_manifest
 from ledger.reductions.readings_file import read
 from ledger.reductions.records import Reduction
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
@@ -101,19 +101,18 @@ def verify_files(manifest: Path, readings: Path, trusted: Trusted = Trusted()) -
 
 
 def verify(
-    data: bytes, plain: Mapping[str, Any], stated: Manifest, judged: Judged, trusted: Trusted
+    data: bytes, plain: Mapping[str, Any], stated: Manifest1, judged: Judged, trusted: Trusted
 ) -> Verification:
     """Compare a manifest with what follows from its readings."""
     found = list(judged.differences)
     found += _period_differences(stated)
     found += _factor_differences(plain)
-    again, refusal = _computed(stated, judged)
-    rebuilt: Mapping[str, Any] = {}
-    if again is None:
-        found.append(Difference("rules", "an issuance", refusal))
-    else:
-        rebuilt = build(again)
-        found += differences_of(plain, rebuilt)
+    again = None
+    try:
+        again = compute(inputs_of(stated, judged.readings))
+        found += differences_of(plain, build(again, stated.format))
+    except (Refused, BadInput) as error:
+        found.append(Difference("rules", "an issuance", error.message))
     said = manifest_hash(data.decode("utf-8"))
     found += _trusted_differences(trusted, said, again)
     result = Verification(
@@ -150,20 +149,21 @@ def differences_of(stated: Any, recomputed: Any, path: str = "") -> Iterator[Dif
 
 
 def factor_sha256(factor: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a factor's content as a manifest quotes it: canonical JSON without the hash."""
-    content = {name: value for name, value in factor.items() if name != "sha256"}
+    """Return the SHA-256 of a factor's content as a manifest quotes it: canonical JSON without the hash.
+
+    What the first format did not know enters where something is published, so that a factor of then
+    keeps its hash.
+    """
+    content = {
+        name: value
+        for name, value in factor.items()
+        if name != "sha256" and (value is not None or name == "data_year")
+    }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _computed(stated: Manifest, judged: Judged) -> tuple[Reduction | None, str]:
-    try:
-        return compute(inputs_of(stated, judged.readings)), ""
-    except (Refused, BadInput) as error:
-        return None, error.message
-
-
-def _period_differences(stated: Manifest) -> Iterator[Difference]:
+def _period_differences(stated: Manifest1) -> Iterator[Difference]:
     """Yield where the seconds of the period do not follow from its legal dates, inside one year."""
     period = stated.period
     if not period.from_date < period.to_date <= date(period.from_date.year + 1, 1, 1):
@@ -187,9 +187,14 @@ def _period_differences(stated: Manifest) -> Iterator[Difference]:
 
 
 def _factor_differences(plain: Mapping[str, Any]) -> Iterator[Difference]:
-    follows = factor_sha256(plain["factor"])
-    if plain["factor"]["sha256"] != follows:
-        yield Difference("factor.sha256", plain["factor"]["sha256"], follows)
+    factors = {"factor": plain["factor"]}
+    for meter in plain["meters"]:
+        if meter.get("fuel"):
+            factors[f"meters[{meter['serial']}].fuel"] = meter["fuel"]
+    for path, factor in factors.items():
+        follows = factor_sha256(factor)
+        if factor["sha256"] != follows:
+            yield Difference(f"{path}.sha256", factor["sha256"], follows)
 
 
 def _trusted_differences(
@@ -205,7 +210,7 @@ def _trusted_differences(
         yield Difference("given.issued_kg", str(trusted.issued_kg), str(again.issued_kg))
 
 
-def _hints(stated: Manifest, judged: Judged) -> list[str]:
+def _hints(stated: Manifest1, judged: Judged) -> list[str]:
     hints = empty_slots(stated, judged)
     if stated.period.tzdata != TZDATA_VERSION:
         hints.append(
@@ -215,22 +220,24 @@ def _hints(stated: Manifest, judged: Judged) -> list[str]:
 
 
 def _checks(
-    stated: Manifest, judged: Judged, trusted: Trusted
+    stated: Manifest1, judged: Judged, trusted: Trusted
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield every check in plain words, with the paths whose differences fail it."""
     lines = f"{judged.lines:,}"
     yield f"each of {lines} lines is a reading of the period, once and in order", ("line",)
     yield f"each of {lines} readings' quality follows from the rules", ("quality",)
     yield "the seconds of the period follow from its legal dates", ("period", "vintage")
-    yield "the factor's SHA-256 is the one of its content", ("factor",)
+    yield "each factor's SHA-256 is the one of its content", ("factor",)
     yield "the rules of the ledger allow to issue", ("rules",)
     yield "the counts are those of the readings", ("readings", "meters")
-    yield "the energies are the sums of the readings", ("energy",)
+    if stated.format != FORMAT_1:
+        yield "each day of each meter has the readings that the manifest was made from", ("days",)
+    yield "the energies are the sums of the readings", ("energy", "information")
     yield "carbon, carry and issued kilograms follow from energies and factor", ("carbon",)
     yield f"the evidence root stands over these {stated.evidence.leaves:,} leaves", ("evidence",)
     yield (
         "format, version and method are the ones that this version computes with",
-        ("format", "code_version", "program", "project", "site", "methodology", "completeness_min"),
+        ("format", "code_version", "program", "project", "site", "methodology"),
     )
     for value, name in (
         (trusted.manifest_hash, "manifest_hash"),
@@ -246,6 +253,9 @@ def _belongs(path: str, wanted: tuple[str, ...]) -> bool:
         name = "quality" if path.endswith(".quality") else "line"
     elif path.startswith("given."):
         name = path
+    elif path.startswith("meters[") and "]." in path:
+        field_name = path.rpartition("].")[2].partition(".")[0]
+        name = {"fuel": "factor", "days": "days"}.get(field_name, "meters")
     else:
         name = path.partition(".")[0].partition("[")[0]
     return name in wanted
