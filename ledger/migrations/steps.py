@@ -101,3 +101,18 @@ def rebuild_table(
 def only_sqlite(*items: sa.schema.SchemaItem) -> tuple[sa.schema.SchemaItem, ...]:
     """Return the items on SQLite, nothing elsewhere: MariaDB has no foreign keys on partitions."""
     return items if on_sqlite() else ()
+
+
+def append_only(table: str) -> None:
+    """Refuse, by triggers, that rows of a table are changed or deleted."""
+    message = f"{table} is append-only: write a new row with a reason"
+    refusal = (
+        f"SELECT RAISE(ABORT, '{message}');"
+        if on_sqlite()
+        else f"SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{message}';"
+    )
+    for verb in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+            f"FOR EACH ROW BEGIN {refusal} END"
+        )

@@ -6,6 +6,7 @@ Importing this package registers every table with ``Base.metadata``.
 from ledger.models import (
     advanced,
     blockchain,
+    corrections,
     devices,
     energy,
     escrow,
@@ -37,6 +38,7 @@ from ledger.models.blockchain import (
     CarbonCredit,
     SmartContract,
 )
+from ledger.models.corrections import Correction, CorrectionCarry, CorrectionReading
 from ledger.models.devices import (
     Device,
     DeviceAlert,
@@ -126,7 +128,7 @@ SECTIONS = (
     ("6. Blockchain", (blockchain,)),
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
-    ("9. Evidence: from meters to issued credits", (evidence,)),
+    ("9. Evidence: from meters to issued credits", (evidence, corrections)),
     ("10. Mirror: what goes to a chain and what comes back", (mirror, oversight, escrow)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
@@ -148,6 +150,9 @@ __all__ = [
     "ChainInclusion",
     "ChainIntent",
     "ChainNonceLane",
+    "Correction",
+    "CorrectionCarry",
+    "CorrectionReading",
     "CreditBatch",
     "CreditCancellation",
     "CreditClass",
