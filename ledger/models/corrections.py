@@ -67,7 +67,7 @@ class Correction(Base):
     )
     cancelled_kg: Mapped[int] = mapped_column(
         BigInteger,
-        comment="Whole kilograms that the act cancels; the rest of what is owed is carried.",
+        comment="What the act cancels, whole kg; the rest of what is owed is carried.",
     )
     act_key: Mapped[str | None] = mapped_column(
         Hash, unique=True, comment="Key of the cancellation on chain; null: none."

@@ -16,15 +16,16 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, BooksDiffer, NotFound
-from ledger.models.evidence import IssuanceState
+from ledger.models.evidence import IssuanceState, ReadingQuality
 from ledger.naming import find_credit
 from ledger.readings.period import readings_of, reductions_for, split_by_vintage
 from ledger.reductions import readings_file
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import inputs_of, read_manifest
+from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, verify
-from ledger.reductions.records import Meter, Reading
+from ledger.reductions.records import Kind, Meter, Reading, ReductionInputs
 
 MANIFEST, READINGS = "manifest.json", "readings.csv.gz"
 
@@ -110,21 +111,71 @@ def files_of_credit(session: Session, name: str) -> EvidenceFiles:
 
 
 def files_of_issuance(session: Session, issuance: models.Issuance) -> EvidenceFiles:
-    """Return the files of an issuance: its stored manifest, and the readings of the slots it claimed."""
-    data = issuance.manifest.encode("utf-8")
-    _, stated = read_manifest(data, f"manifest of issuance {issuance.id}")
-    claimed = (
-        select(models.ReadingClaim.meter_id)
-        .where(models.ReadingClaim.issuance_id == issuance.id)
-        .distinct()
-    )
-    query = select(models.Meter.serial, models.Meter.id).where(models.Meter.id.in_(claimed))
-    ids = {serial: meter_id for serial, meter_id in session.execute(query).all()}
+    """Return the files of an issuance: its stored manifest, and the readings of its period."""
+    _, stated = read_manifest(issuance.manifest.encode("utf-8"), _called(issuance))
     readings: dict[str, tuple[Reading, ...]] = {table.serial: () for table in stated.meters}
-    for serial, meter_id in ids.items():
+    for serial, meter_id in meter_ids_of(session, issuance).items():
         readings[serial] = readings_of(session, meter_id, issuance.from_s, issuance.to_s)
     meters = inputs_of(stated, readings).meters
     return _checked(issuance.manifest, meters, issued=True)
+
+
+def meter_ids_of(session: Session, issuance: models.Issuance) -> dict[str, int]:
+    """Return the row numbers of the meters of an issuance by serial, wherever they count today."""
+    _, stated = read_manifest(issuance.manifest.encode("utf-8"), _called(issuance))
+    query = (
+        select(models.Meter.serial, models.Meter.id)
+        .join(models.Site, models.Site.id == models.Meter.site_id)
+        .where(
+            models.Site.code == stated.site,
+            models.Meter.serial.in_([table.serial for table in stated.meters]),
+        )
+    )
+    return {serial: meter_id for serial, meter_id in session.execute(query).all()}
+
+
+def recomputed_inputs(
+    session: Session, issuance: models.Issuance, *, late: bool
+) -> ReductionInputs:
+    """Return what an issuance was computed from, its readings judged anew from their texts.
+
+    Parameters
+    ----------
+    late
+        Whether the readings that came after it are judged in.
+
+    Raises
+    ------
+    BooksDiffer
+        A stored reading can be none of the period.
+    """
+    _, stated = read_manifest(issuance.manifest.encode("utf-8"), _called(issuance))
+    table = models.MeterReading
+    lines = []
+    for serial, meter_id in meter_ids_of(session, issuance).items():
+        query = select(
+            table.start_s, table.duration_s, table.kind, table.text, table.quality
+        ).where(
+            table.meter_id == meter_id,
+            table.start_s >= issuance.from_s,
+            table.start_s < issuance.to_s,
+        )
+        for start_s, duration_s, kind, text, quality in session.execute(query):
+            if late or quality is not ReadingQuality.LATE:
+                number = int(Kind[kind.name])
+                lines.append(Line(0, serial, start_s, start_s + duration_s, number, 0, text))
+    lines.sort(key=lambda line: (line.meter, line.start_s, line.text))
+    judged = judge(stated, lines)
+    wrong = [item for item in judged.differences if not item.path.endswith(".quality")]
+    if wrong:
+        raise BooksDiffer(
+            f"{_called(issuance)}: {wrong[0].path} is {wrong[0].manifest}, not {wrong[0].recomputed}"
+        )
+    return inputs_of(stated, judged.readings)
+
+
+def _called(issuance: models.Issuance) -> str:
+    return f"manifest of issuance {issuance.id}"
 
 
 def _issuance(session: Session, project: str, start: date, end: date) -> models.Issuance | None:

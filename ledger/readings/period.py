@@ -6,7 +6,6 @@ vintage. A period over New Year is split. Nothing here writes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -19,12 +18,14 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models.evidence import IssuanceState, ReadingQuality
+from ledger.models.evidence import ReadingQuality
+from ledger.readings.carry import carried_into
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import (
     Calibration,
+    CarriedCorrection,
     Factor,
     Kind,
     Meter,
@@ -75,7 +76,9 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
     for part_start, part_end in split_by_vintage(start, end):
         inputs = load_period(session, project_code, part_start, part_end)
         if reductions:
-            inputs = replace(inputs, carry_in_kg=min(reductions[-1].carry_out_kg, Fraction(0)))
+            # Corrections have entered the part before.
+            carry_in_kg = min(reductions[-1].carry_out_kg, Fraction(0))
+            inputs = replace(inputs, carry_in_kg=carry_in_kg, corrections=())
         reductions.append(compute(inputs))
     return reductions
 
@@ -136,8 +139,9 @@ def load_period(
     project, site, factor = _project(session, project_code)
     where = zone(site.time_zone)
     from_s, to_s = legal_day_start_s(start, where), legal_day_start_s(end, where)
+    corrections: tuple[CarriedCorrection, ...] = ()
     if carry_in_kg is None:
-        carry_in_kg = _carry(session, project, start, from_s)
+        carry_in_kg, corrections = carried_into(session, project, start, end, from_s)
     return ReductionInputs(
         program=project.program,
         project=project.code,
@@ -155,6 +159,7 @@ def load_period(
         completeness_min=_plain(project.completeness_min),
         meters=tuple(_meters(session, project, where, from_s, to_s, lock=lock)),
         carry_in_kg=carry_in_kg,
+        corrections=corrections,
         enforce=enforce,
     )
 
@@ -196,35 +201,6 @@ def factor_record(row: models.EmissionFactor) -> Factor:
         sha256=row.content_sha256,
         data_year=row.data_year,
     )
-
-
-def _carry(session: Session, project: models.Project, start: date, from_s: int) -> Fraction:
-    """Return what the last issuance before the period left.
-
-    A deficit is carried until it is paid; a positive carry only within one vintage, one factor
-    version and one methodology version.
-    """
-    query = (
-        select(models.Issuance)
-        .where(
-            models.Issuance.project_id == project.id,
-            models.Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
-            models.Issuance.to_s <= from_s,
-        )
-        .order_by(models.Issuance.to_s.desc())
-        .limit(1)
-    )
-    last = session.scalars(query).first()
-    if last is None:
-        return Fraction(0)
-    carry = Fraction(last.carry_out_kg)
-    methodology = json.loads(last.manifest)["methodology"]
-    same = (
-        last.vintage == start.year
-        and last.factor_id == project.factor_id
-        and methodology == {"id": project.methodology, "version": project.methodology_version}
-    )
-    return carry if same else min(carry, Fraction(0))
 
 
 def _meters(

@@ -27,6 +27,7 @@ from ledger.models import (
 from ledger.models.evidence import IssuanceState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
+from ledger.readings.carry import carried_of
 from ledger.readings.period import factor_record, load_period, meter_ids
 from ledger.reconcile.books import Books
 from ledger.reconcile.replay_escrow import SettledBatch
@@ -145,6 +146,7 @@ def _as_issued(inputs: ReductionInputs, manifest: dict[str, Any]) -> ReductionIn
         leakage_share=manifest.get("leakage_share", "0"),
         uncertainty_share=manifest.get("uncertainty_share", "0"),
         tzdata=manifest["period"]["tzdata"],
+        corrections=tuple(carried_of(table) for table in manifest.get("corrections", [])),
         meters=tuple(meter for meter in inputs.meters if meter.serial in serials),
     )
 

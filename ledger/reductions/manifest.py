@@ -95,7 +95,16 @@ def report(reduction: Reduction) -> dict[str, Any]:
         "evidence_root": reduction.evidence_root,
         "leaves": reduction.leaves,
         **information_json(reduction),
+        **corrections_json(inputs),
     }
+
+
+def corrections_json(inputs: ReductionInputs) -> dict[str, str]:
+    """Return what corrections of earlier periods add to the carry, when there are any."""
+    if not inputs.corrections:
+        return {}
+    total = sum((correction.carried_kg for correction in inputs.corrections), Fraction(0))
+    return {"corrections_kg": shown(total)}
 
 
 def information_json(reduction: Reduction) -> dict[str, Any]:
@@ -174,6 +183,16 @@ def build(reduction: Reduction, form: str = FORMAT) -> dict[str, Any]:
             "net_kwh": shown(reduction.net_kwh),
         },
         "information": information_json(reduction),
+        "corrections": [
+            {
+                "key": correction.key,
+                "cause": correction.cause,
+                "from": correction.from_date.isoformat(),
+                "to": correction.to_date.isoformat(),
+                "carried_kg": fraction_text(correction.carried_kg),
+            }
+            for correction in inputs.corrections
+        ],
         "carbon": {
             "baseline_t": shown(reduction.baseline_t),
             "project_t": shown(reduction.project_t),
@@ -210,7 +229,7 @@ _FACTOR_1 = [
 
 def _in_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return a manifest without what the first format did not have."""
-    for name in ("leakage_share", "uncertainty_share", "information"):
+    for name in ("leakage_share", "uncertainty_share", "information", "corrections"):
         del manifest[name]
     manifest["code_version"] = CODE_VERSION_1
     manifest["factor"] = {name: manifest["factor"][name] for name in _FACTOR_1}

@@ -16,6 +16,7 @@ from ledger.reductions.manifest import FORMAT, FORMAT_1, canonical_text
 from ledger.reductions.numbers import UNITS
 from ledger.reductions.records import (
     Calibration,
+    CarriedCorrection,
     Factor,
     Kind,
     Meter,
@@ -161,6 +162,16 @@ class Evidence(_Strict):
     total_kg: Whole
 
 
+class CorrectionTable(_Strict):
+    """One of ``corrections``: a deficit of an earlier period."""
+
+    key: Hash
+    cause: Text
+    from_date: date = field(name="from")
+    to_date: date = field(name="to")
+    carried_kg: Exact
+
+
 class Manifest1(_Strict):
     """A whole manifest in the first format."""
 
@@ -189,6 +200,7 @@ class Manifest(Manifest1):
     leakage_share: Decimal
     uncertainty_share: Decimal
     information: dict[str, dict[str, str | int]]
+    corrections: list[CorrectionTable]
 
 
 _SHAPES = {FORMAT: Manifest, FORMAT_1: Manifest1}
@@ -260,6 +272,12 @@ def inputs_of(manifest: Manifest1, readings: dict[str, tuple[Reading, ...]]) -> 
         carry_in_kg=Fraction(manifest.carbon.carry_in_kg),
         leakage_share=whole.leakage_share if whole else "0",
         uncertainty_share=whole.uncertainty_share if whole else "0",
+        corrections=tuple(
+            CarriedCorrection(
+                table.key, table.cause, table.from_date, table.to_date, Fraction(table.carried_kg)
+            )
+            for table in (whole.corrections if whole else ())
+        ),
     )
 
 

@@ -12,16 +12,17 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from ledger.errors import BadInput, Refused
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.judging import Difference, Judged, empty_slots, judge
-from ledger.reductions.manifest import FORMAT_1, build, manifest_hash
+from ledger.reductions.manifest import FORMAT_1, build, fraction_text, manifest_hash
 from ledger.reductions.manifest_file import Manifest1, inputs_of, read_manifest
 from ledger.reductions.readings_file import read
-from ledger.reductions.records import Reduction
+from ledger.reductions.records import Reading, Reduction
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
 
 ABSENT = "absent"
@@ -107,6 +108,7 @@ def verify(
     found = list(judged.differences)
     found += _period_differences(stated)
     found += _factor_differences(plain)
+    found += _carry_differences(stated)
     again = None
     try:
         again = compute(inputs_of(stated, judged.readings))
@@ -142,7 +144,9 @@ def differences_of(stated: Any, recomputed: Any, path: str = "") -> Iterator[Dif
         isinstance(stated, list) and isinstance(recomputed, list) and len(stated) == len(recomputed)
     ):
         for place, (one, other) in enumerate(zip(stated, recomputed, strict=True)):
-            name = one.get("serial", place) if isinstance(one, Mapping) else place
+            name = place
+            if isinstance(one, Mapping):
+                name = one.get("serial", one.get("key", place))
             yield from differences_of(one, other, f"{path}[{name}]")
     elif stated != recomputed or type(stated) is not type(recomputed):
         yield Difference(path, stated, recomputed)
@@ -197,6 +201,23 @@ def _factor_differences(plain: Mapping[str, Any]) -> Iterator[Difference]:
             yield Difference(f"{path}.sha256", factor["sha256"], follows)
 
 
+def _carry_differences(stated: Manifest1) -> Iterator[Difference]:
+    """Yield where the carry breaks its rule: under one kilogram, but for deficits and corrections."""
+    carry = Fraction(stated.carbon.carry_in_kg)
+    for correction in inputs_of(stated, _no_readings(stated)).corrections:
+        carry -= correction.carried_kg
+        if correction.carried_kg >= 0:
+            path = f"corrections[{correction.key}].carried_kg"
+            yield Difference(path, fraction_text(correction.carried_kg), "below zero: a deficit")
+    if carry >= 1:
+        said = f"{stated.carbon.carry_in_kg}, of which {fraction_text(carry)} are no corrections"
+        yield Difference("carbon.carry_in_kg", said, "less than 1 kg")
+
+
+def _no_readings(stated: Manifest1) -> dict[str, tuple[Reading, ...]]:
+    return {table.serial: () for table in stated.meters}
+
+
 def _trusted_differences(
     trusted: Trusted, said: str, again: Reduction | None
 ) -> Iterator[Difference]:
@@ -233,7 +254,10 @@ def _checks(
     if stated.format != FORMAT_1:
         yield "each day of each meter has the readings that the manifest was made from", ("days",)
     yield "the energies are the sums of the readings", ("energy", "information")
-    yield "carbon, carry and issued kilograms follow from energies and factor", ("carbon",)
+    yield (
+        "carbon, carry and issued kilograms follow from energies and factor",
+        ("carbon", "corrections"),
+    )
     yield f"the evidence root stands over these {stated.evidence.leaves:,} leaves", ("evidence",)
     yield (
         "format, version and method are the ones that this version computes with",

@@ -188,6 +188,29 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
+class CarriedCorrection:
+    """A deficit of an earlier period that enters this one.
+
+    Attributes
+    ----------
+    key
+        Of the correction, ``0x`` and 64 digits.
+    cause
+        Why the earlier period was computed again.
+    from_date, to_date
+        The earlier period, ``to_date`` exclusive.
+    carried_kg
+        Below zero, kg CO2e.
+    """
+
+    key: str
+    cause: str
+    from_date: date
+    to_date: date
+    carried_kg: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class ReductionInputs:
     """Everything that a reduction depends on: equal inputs give equal results, bit for bit."""
 
@@ -216,6 +239,8 @@ class ReductionInputs:
     """Share of the baseline emissions, decimal text."""
     uncertainty_share: str = "0"
     """Share of positive reductions that is deducted, decimal text."""
+    corrections: tuple[CarriedCorrection, ...] = ()
+    """Deficits of corrections; ``carry_in_kg`` holds them already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def _corrections() -> None:
             "cancelled_kg",
             sa.BigInteger(),
             nullable=False,
-            comment="Whole kilograms that the act cancels; the rest of what is owed is carried.",
+            comment="What the act cancels, whole kg; the rest of what is owed is carried.",
         ),
         sa.Column(
             "act_key",
