@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import corrections
 from cli.command import Invocation, command, command_group
+from cli.corrections import OptionalFrom, OptionalTo
 from cli.credits_write import From, Project, To
 from cli.output import Table
 from ledger.errors import BadInput, ProblemFound
@@ -35,6 +36,7 @@ def register(root: typer.Typer) -> None:
     group = command_group("Compute, export, verify and correct reductions.", alone=reductions)
     command(group, "export")(export)
     command(group, "verify")(verify)
+    corrections.register(group)
     root.add_typer(group, name="reductions")
 
 
@@ -62,14 +64,8 @@ def export(
     run: Invocation,
     folder: Folder,
     project: Annotated[str | None, typer.Option("--project", help="Code of the project.")] = None,
-    start: Annotated[
-        datetime | None,
-        typer.Option("--from", formats=["%Y-%m-%d"], metavar="DATE", help="First legal day."),
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d"], metavar="DATE", help="The day after the last."),
-    ] = None,
+    start: OptionalFrom = None,
+    end: OptionalTo = None,
     credit: Annotated[
         str | None,
         typer.Option("--credit", metavar="ID", help="The batch whose issuance it shall be."),

@@ -19,9 +19,10 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound
-from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
-from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
+from ledger.models import Device, ImportFile, Meter, MeterSource, Site
+from ledger.models.evidence import SourceKind, SourceLabel
 from ledger.readings.energy import refresh
+from ledger.readings.issued import issued_periods
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally, Writer, fetch
 from ledger.readings.tables import opened, sha256_of
@@ -254,19 +255,8 @@ def meter_state(
         device_code=device.device_id,
         role=Role(meter.role.value),
         limits=Limits(rated, kind, interval_s),
-        issued=issued_periods(session, meter.project_id),
+        issued=issued_periods(session, meter.id, meter.project_id),
     )
-
-
-def issued_periods(session: Session, project_id: int | None) -> list[tuple[int, int]]:
-    """Return the periods of a project's live issuances, in order."""
-    if project_id is None:
-        return []
-    query = select(Issuance.from_s, Issuance.to_s).where(
-        Issuance.project_id == project_id,
-        Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
-    )
-    return sorted((from_s, to_s) for from_s, to_s in session.execute(query).all())
 
 
 def _check_alike(db: Database, session: Session, meter_id: int, code: str, source: Source) -> None:

@@ -1,17 +1,8 @@
-"""Corrections of issued periods: what was learnt late, its effect in kilograms, and how it is paid.
-
-An issuance is never edited. Readings that came after it, or a lower revision of its factor, are judged in
-by computing its manifest again; the effect is recorded as a row that stays. A positive effect claims
-nothing. Of a negative one, what was issued too much is cancelled on chain in equal number, rounded up, or
-carried as a deficit into the project's next issuance, whose manifest names it.
-
-The effects of an issuance add up: each is what the recomputation gives, less what was known before. So
-neither a late reading nor a revision counts twice, in whatever order and by whomever they are found.
-"""
+"""Computes issued periods again, and records what differs: each late reading and each revision once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from fractions import Fraction
@@ -19,20 +10,14 @@ from fractions import Fraction
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import CREDIT
 from ledger.chain.intents import new_key
-from ledger.chain.sender import AlreadyOnChain
+from ledger.corrections.cancelling import Cancel, canceller
 from ledger.db import Database
-from ledger.errors import NotFound, Refused
-from ledger.holdings import Holding, plan_cancellation
+from ledger.errors import NotFound
 from ledger.models import (
-    ChainIntent,
     Correction,
     CorrectionReading,
-    CreditBatch,
-    CreditHolding,
     EmissionFactor,
     Issuance,
     MeterReading,
@@ -40,15 +25,12 @@ from ledger.models import (
 )
 from ledger.models.corrections import CorrectionCause, CorrectionState
 from ledger.models.evidence import IssuanceState, ReadingQuality
-from ledger.models.mirror import IntentState
+from ledger.readings.carry import unpaid_corrections
 from ledger.readings.evidence_files import meter_ids_of, recomputed_inputs
 from ledger.readings.period import factor_record
 from ledger.reductions.arithmetic import compute, factor_kg_per_kwh
 from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
 from ledger.reductions.records import Reduction
-
-Cancel = Callable[[Session, Issuance, Fraction, str], tuple[str, int] | None]
-"""Plans the cancellation of what is owed; returns its key and kilograms, None when nothing is held."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +96,7 @@ def correct(
     Refused
         A rule of the ledger forbids the recomputation, such as a factor of the wrong purpose.
     """
-    cancel = None if chain is None else _canceller(chain)
+    cancel = None if chain is None else canceller(chain)
 
     def work(session: Session) -> Outcome:
         outcome = _correct(session, project_code, period, factor, cancel)
@@ -123,29 +105,6 @@ def correct(
         return outcome
 
     return db.run(work)
-
-
-def submit_planned(chain: Chain) -> list[str]:
-    """Send the cancellations of corrections that are not sent yet, and return their keys.
-
-    One that the contract refuses pays nothing: its kilograms are carried instead.
-    """
-    query = (
-        select(Correction.act_key)
-        .join(ChainIntent, ChainIntent.key == Correction.act_key)
-        .where(ChainIntent.state == IntentState.PLANNED)
-        .order_by(Correction.id)
-    )
-    with chain.db.read() as session:
-        keys = [key for key in session.scalars(query).all() if key is not None]
-    sent = []
-    for key in keys:
-        try:
-            chain.sender.submit(key, CREDIT)
-        except (AlreadyOnChain, Refused):  # the mirror, or the intent, says so
-            continue
-        sent.append(key)
-    return sent
 
 
 def _correct(
@@ -328,41 +287,16 @@ def corrections_of(session: Session, project_code: str | None = None) -> list[Fo
     return [found_of(*row) for row in session.execute(query).all()]
 
 
-def _canceller(chain: Chain) -> Cancel:
-    """Return what cancels units of a batch that the owner of the project's credits holds."""
-    owner = chain.deployment.account("owner")
-
-    def cancel(
-        session: Session, issuance: Issuance, owed_kg: Fraction, reason: str
-    ) -> tuple[str, int] | None:
-        batch = session.scalars(select(CreditBatch).where(CreditBatch.key == issuance.key)).first()
-        if batch is None:
-            return None
-        query = select(CreditHolding.amount_kg).where(
-            CreditHolding.batch_id == batch.batch_id, CreditHolding.holder == owner
-        )
-        held = session.scalars(query).first() or 0
-        amount = min(-(-owed_kg.numerator // owed_kg.denominator), held - _planned(session, batch))
-        if amount <= 0:
-            return None
-        holding = Holding(batch.batch_id, owner, amount, intents.new_key())
-        return plan_cancellation(session, chain, holding, reason), amount
-
-    return cancel
-
-
-def _planned(session: Session, batch: CreditBatch) -> int:
-    """Return what corrections of the batch cancel already and the mirror has not seen, kg."""
-    query = (
-        select(Correction.cancelled_kg)
-        .join(Issuance, Issuance.id == Correction.issuance_id)
-        .join(ChainIntent, ChainIntent.key == Correction.act_key)
-        .where(
-            Issuance.key == batch.key,
-            ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
-        )
-    )
-    return sum(session.scalars(query).all())
+def debts_of(session: Session, project_code: str | None = None) -> dict[str, Fraction]:
+    """Return what corrections still owe, kg, by the key of the correction."""
+    query = select(Project.id)
+    if project_code is not None:
+        query = query.where(Project.code == project_code)
+    return {
+        correction.key: -correction.carried_kg
+        for number in session.scalars(query).all()
+        for correction in unpaid_corrections(session, number)
+    }
 
 
 def _factor(session: Session, code: str, version: str) -> EmissionFactor:
