@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from indexer import Indexer
+from ledger import issuance
 from ledger.corrections import Outcome, correct, corrections_of, debts_of, submit_planned
 from ledger.db import Database
 from ledger.errors import NotFound, Refused
@@ -394,8 +395,6 @@ def test_a_void_issuance_gives_its_deficit_back(issued: Park) -> None:
     plan_issuance(issued.chain, PROJECT, day(2), day(3))
     assert issued.count(CorrectionCarry) == 1
     with issued.db.write() as session:
-        from ledger import issuance
-
         issuance.fail(session, issued.rows(Issuance)[1].key, "a test")
     assert issued.count(CorrectionCarry) == 0
     with issued.db.read() as session:
@@ -430,8 +429,8 @@ def real(sqlite_db: Database, tmp_path: Path) -> Iterator[Park]:
 def test_the_january_of_the_bundled_turbine_is_corrected(real: Park) -> None:
     (january,) = real.rows(Issuance)
     assert january.issued_kg == 123_851
-    # 2014-01-01 00:00 in Paris: 441.06 kW in the file, 41.06 kW by what comes late.
-    rows = ["Wind_turbine_name,Date_time,P_avg", "R80721,2014-01-01T00:00:00+01:00,41.06"]
+    # 2014-01-01 01:00 in Paris: 441.06 kW in the file, 41.06 kW by what comes late.
+    rows = ["Wind_turbine_name,Date_time,P_avg", "R80721,2014-01-01T01:00:00+01:00,41.06"]
     file = real.folder / "late.csv"
     file.write_text("\n".join(rows) + "\n")
     assert import_file(real.db, "lhb", "scada", file).late == 1
@@ -461,13 +460,10 @@ def test_the_january_of_the_bundled_turbine_is_corrected(real: Park) -> None:
 
 
 def test_a_correction_needs_a_factor_that_may_mint(issued: Park) -> None:
-    site = SITE.replace(
-        "\n[project]",
-        REVISED.replace(
-            'version = "2"\npurpose = "crediting_cm"',
-            'version = "2"\npurpose = "inventory_location"',
-        ),
-    ).replace('factor = "cm"', 'factor = "cm"\nfactor_version = "1"')
+    wrong = REVISED.replace("crediting_cm", "inventory_location", 1)
+    site = SITE.replace("\n[project]", wrong).replace(
+        'factor = "cm"', 'factor = "cm"\nfactor_version = "1"'
+    )
     with issued.db.write() as session:
         apply_site(session, site, resolve_account=anvil_like)
     with pytest.raises(Refused, match="cannot mint"):
