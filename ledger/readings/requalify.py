@@ -17,8 +17,8 @@ from ledger.errors import NotFound
 from ledger.models import Device, Meter, Site
 from ledger.readings.energy import refresh
 from ledger.readings.importing import meter_state
-from ledger.reductions.quality import judge_slot, stored
 from ledger.readings.store import UPDATE, MeterState, fetch
+from ledger.reductions.quality import judge_slot, stored
 from ledger.reductions.records import Kind
 
 _SELECT = (

@@ -27,7 +27,8 @@ from ledger.models import (
 from ledger.models.evidence import IssuanceState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.readings.period import factor_record, load_period, meter_ids
+from ledger.readings.factor_rows import factor_record
+from ledger.readings.period import load_period, meter_ids
 from ledger.reconcile.books import Books
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
