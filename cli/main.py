@@ -25,6 +25,8 @@ COMMANDS = (
     "cli.status",
     "cli.doctor",
     "cli.readings",
+    "cli.factors",
+    "cli.inventory",
     "cli.credits",
     "cli.trades",
     "cli.settle",

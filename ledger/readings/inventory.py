@@ -124,10 +124,10 @@ def _emission(method: str, row: EmissionFactor, quantity: Fraction, kind: Kind) 
         for name in ("ncv_gj_per_t", "density_kg_per_l", "oxidation_share"):
             if getattr(factor, name) is not None:
                 factors[name] = getattr(factor, name)
-        factors["fuel_kg"] = str(decimal_half_up(fuel_kg(quantity, kind, factor), 9))
+        factors["fuel_kg"] = format(decimal_half_up(fuel_kg(quantity, kind, factor), 9), "f")
     else:
         tonnes = quantity * factor_kg_per_kwh(factor) / KG_PER_TONNE
-        factors["consumption_kwh"] = str(decimal_half_up(quantity, 9))
+        factors["consumption_kwh"] = format(decimal_half_up(quantity, 9), "f")
     return {
         "emissions": decimal_half_up(tonnes, 6),
         "calculation_method": method,

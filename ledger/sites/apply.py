@@ -29,6 +29,7 @@ from ledger.models import (
 from ledger.models.base import Base
 from ledger.models.devices import DeviceStatus
 from ledger.models.evidence import FactorPurpose, MeterRole, SourceKind, SourceLabel
+from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
 from ledger.reductions import methodologies
 from ledger.reductions.records import Role
@@ -135,6 +136,8 @@ class _Application:
         self._file = file
         self._resolve_account = resolve_account
         self.changes = SiteChanges()
+        self._shown_otherwise = False
+        """Whether the inventory of readings that are there comes to something else now."""
 
     def run(self) -> SiteChanges:
         """Apply every table, those that others refer to first."""
@@ -147,6 +150,11 @@ class _Application:
             self._source(site, source)
         apply_plants(self.put, self._file, devices, self._resolve_account)
         self._session.flush()
+        if self._shown_otherwise and refresh_site(self._session, site):
+            self.changes.warnings.append(
+                f"site {site.code}: its inventory is computed anew, by the factors and meters that it "
+                "has now"
+            )
         return self.changes
 
     def put(
@@ -217,6 +225,9 @@ class _Application:
                 "it cannot change any more",
                 "zone-changed",
             )
+        if known is not None:
+            before = (known.inventory_factor_id, known.market_factor_id)
+            self._shown_otherwise |= before != (factor_id, market_id)
         values = {
             "name": spec.name,
             "time_zone": spec.time_zone,
@@ -334,6 +345,9 @@ class _Application:
             self.changes.warnings.append(
                 f"device {spec.code}: no fuel_factor says what its fuel emits; reductions will be refused"
             )
+        joins = known is None and role is MeterRole.IMPORT
+        other_fuel = known is not None and known.fuel_factor_id != fuel_id
+        self._shown_otherwise |= joins or other_fuel
         rated_before = None if known is None else known.rated_kw
         values = {
             "site_id": site.id,
