@@ -57,8 +57,10 @@ class Inventory:
         self._session = session
         self._meter = meter
         self._methods: list[tuple[str, EmissionFactor]] = []
+        self._density: str | None = None
         if meter.role is Role.FUEL:
             row = session.get_one(Meter, meter.id)
+            self._density = row.density_kg_per_l
             self._add(SCOPE1, row.fuel_factor_id)
         elif draws(session, site.id, meter.role):
             self._add(LOCATION, site.inventory_factor_id)
@@ -89,7 +91,7 @@ class Inventory:
         rows = [
             {
                 "device_id": self._meter.device_id,
-                **_emission(method, factor, both[sign], self._meter.limits.kind),
+                **self._emission(method, factor, both[sign]),
                 "recorded_at": utc_of(start_s),
                 "created_at": now,
             }
@@ -100,6 +102,34 @@ class Inventory:
         if rows:
             self._session.execute(insert(table), rows)
 
+    def _emission(self, method: str, row: EmissionFactor, quantity: Fraction) -> dict[str, Any]:
+        """Return emissions, method and factors of one day."""
+        factor = factor_record(row)
+        factors: dict[str, Any] = {
+            "scope": SCOPES[method],
+            "factor": factor.code,
+            "version": factor.version,
+            "value": factor.value,
+            "unit": factor.unit,
+        }
+        if method == SCOPE1:
+            kind, density = self._meter.limits.kind, self._density or factor.density_kg_per_l
+            tonnes = fuel_t(quantity, kind, factor, density)
+            mass_kg = fuel_kg(quantity, kind, factor, density)
+            factors["ncv_gj_per_t"] = factor.ncv_gj_per_t
+            factors["oxidation_share"] = factor.oxidation_share or "1"
+            if kind is Kind.FUEL_VOLUME:
+                factors["density_kg_per_l"] = density
+            factors["fuel_kg"] = format(decimal_half_up(mass_kg, 9), "f")
+        else:
+            tonnes = quantity * factor_kg_per_kwh(factor) / KG_PER_TONNE
+            factors["consumption_kwh"] = format(decimal_half_up(quantity, 9), "f")
+        return {
+            "emissions": decimal_half_up(tonnes, 6),
+            "calculation_method": method,
+            "factors": factors,
+        }
+
 
 def draws(session: Session, site_id: int, role: Role) -> bool:
     """Return whether a meter of a role counts electricity that the site draws, and nobody else does."""
@@ -107,32 +137,6 @@ def draws(session: Session, site_id: int, role: Role) -> bool:
         query = select(Meter.id).where(Meter.site_id == site_id, Meter.role == MeterRole.IMPORT)
         return session.scalars(query.limit(1)).first() is None
     return role.supplies or role is Role.IMPORT
-
-
-def _emission(method: str, row: EmissionFactor, quantity: Fraction, kind: Kind) -> dict[str, Any]:
-    """Return emissions, method and factors of one day."""
-    factor = factor_record(row)
-    factors: dict[str, Any] = {
-        "scope": SCOPES[method],
-        "factor": factor.code,
-        "version": factor.version,
-        "value": factor.value,
-        "unit": factor.unit,
-    }
-    if method == SCOPE1:
-        tonnes = fuel_t(quantity, kind, factor)
-        for name in ("ncv_gj_per_t", "density_kg_per_l", "oxidation_share"):
-            if getattr(factor, name) is not None:
-                factors[name] = getattr(factor, name)
-        factors["fuel_kg"] = format(decimal_half_up(fuel_kg(quantity, kind, factor), 9), "f")
-    else:
-        tonnes = quantity * factor_kg_per_kwh(factor) / KG_PER_TONNE
-        factors["consumption_kwh"] = format(decimal_half_up(quantity, 9), "f")
-    return {
-        "emissions": decimal_half_up(tonnes, 6),
-        "calculation_method": method,
-        "factors": factors,
-    }
 
 
 def clear(session: Session, table: Table, device_id: int, from_s: int, to_s: int) -> None:

@@ -266,6 +266,7 @@ def _meters(
             calibration=_calibration(row, where),
             readings=readings,
             fuel=fuel,
+            density_kg_per_l=row.density_kg_per_l,
         )
 
 

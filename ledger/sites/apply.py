@@ -346,7 +346,8 @@ class _Application:
                 f"device {spec.code}: no fuel_factor says what its fuel emits; reductions will be refused"
             )
         joins = known is None and role is MeterRole.IMPORT
-        other_fuel = known is not None and known.fuel_factor_id != fuel_id
+        fuel = (fuel_id, spec.density_kg_per_l)
+        other_fuel = known is not None and (known.fuel_factor_id, known.density_kg_per_l) != fuel
         self._shown_otherwise |= joins or other_fuel
         rated_before = None if known is None else known.rated_kw
         values = {
@@ -361,6 +362,7 @@ class _Application:
             "calibrated": spec.calibrated,
             "measured_error": spec.measured_error,
             "fuel_factor_id": fuel_id,
+            "density_kg_per_l": spec.density_kg_per_l,
         }
         meter = self.put(Meter, {"device_id": device.id}, values, f"meter {spec.meter_serial}")
         if has_readings and rated_before != spec.rated_kw:

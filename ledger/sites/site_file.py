@@ -155,7 +155,10 @@ def _device(table: Table) -> DeviceSpec:
             "within one a measured_error that is larger",
         )
     role = table.one_of("role", tuple(item.value for item in Role))
-    for key in ("fuel_factor", "fuel_factor_version"):
+    density = table.decimal("density_kg_per_l") if table.has("density_kg_per_l") else None
+    if density is not None and Decimal(density) <= 0:
+        raise table.wrong("density_kg_per_l", "density_kg_per_l must be more than 0")
+    for key in ("fuel_factor", "fuel_factor_version", "density_kg_per_l"):
         if table.has(key) and role != Role.FUEL:
             raise table.wrong(key, f"{key} is for a meter of the role fuel, this one is {role}")
     return DeviceSpec(
@@ -173,6 +176,7 @@ def _device(table: Table) -> DeviceSpec:
         measured_error=measured,
         fuel_factor=table.optional("fuel_factor", 100),
         fuel_factor_version=table.optional("fuel_factor_version", 50),
+        density_kg_per_l=density,
     )
 
 

@@ -111,6 +111,7 @@ class DeviceSpec:
     measured_error: str | None = None
     fuel_factor: str | None = None
     fuel_factor_version: str | None = None
+    density_kg_per_l: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
