@@ -26,6 +26,8 @@ COMMANDS = (
     "cli.doctor",
     "cli.readings",
     "cli.reductions",
+    "cli.factors",
+    "cli.inventory",
     "cli.credits",
     "cli.trades",
     "cli.settle",

@@ -366,6 +366,7 @@ def _row(
         baseline_t=decimal_floor(reduction.baseline_t, 9),
         project_t=decimal_floor(reduction.project_t, 9),
         leakage_t=decimal_floor(reduction.leakage_t, 9),
+        uncertainty_t=decimal_floor(reduction.uncertainty_t, 9),
         reductions_kg=decimal_floor(reduction.reductions_kg, 9),
         carry_in_kg=_fraction_text(inputs.carry_in_kg),
         carry_out_kg=_fraction_text(reduction.carry_out_kg),

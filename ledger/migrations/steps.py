@@ -143,7 +143,8 @@ def add_choices(table: str, column: str, *values: str) -> None:
     link = op.get_bind()
     if not on_sqlite():
         (found,) = (item for item in sa.inspect(link).get_columns(table) if item["name"] == column)
-        there = list(found["type"].enums)
+        kind_there: Any = found["type"]
+        there = list(kind_there.enums)
         new = [value for value in values if value not in there]
         if new:
             kind = ", ".join(f"'{value}'" for value in there + new)

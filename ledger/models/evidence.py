@@ -255,6 +255,9 @@ class Meter(Base):
     fuel_factor_id: Mapped[int | None] = mapped_column(
         ForeignKey("emission_factors.id"), comment="Row number of the factor of its fuel."
     )
+    density_kg_per_l: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Density of its fuel, a decimal text, kg per litre."
+    )
     created_at: Mapped[datetime] = created_at()
 
     device: Mapped[Device] = relationship(lazy="raise")

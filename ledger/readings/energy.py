@@ -2,7 +2,8 @@
 
 Both are derived, and computed anew from ``meter_readings`` for every day that an import touched.
 Hours are of UTC, days are legal days of the site. Energy is rounded half away from zero to 0.001 kWh
-and emissions to 0.000001 t: these tables are for looking at, and nothing is credited from them.
+and emissions to 0.000001 t: these tables are for looking at, and nothing is credited from them. What
+is emitted, and by which factor, stands in ``inventory``.
 """
 
 from __future__ import annotations
@@ -15,24 +16,16 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Column, Table, delete, insert
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.models import (
-    CarbonEmission,
-    EmissionFactor,
-    EnergyConsumption,
-    EnergyProduction,
-    Site,
-)
+from ledger.models import EnergyConsumption, EnergyProduction, Site
+from ledger.readings.inventory import Inventory, clear
 from ledger.readings.store import MeterState, fetch
 from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone
-from ledger.reductions.arithmetic import FACTOR_UNITS
-from ledger.units import decimal_half_up
+from ledger.reductions.records import Role
 
 UNIT = "kWh"
-METHOD = "location_based"
 _DAY_S, _HOUR_S = 86400, 3600
 _RUN_DAYS = 31
 """Days that are read at once, so that memory stays flat over years."""
@@ -51,15 +44,19 @@ Sums = dict[int, list[int]]
 def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> None:
     """Compute energy and emissions of a meter anew for the days that were touched."""
     where = zone(site.time_zone)
-    factor = None
-    if site.inventory_factor_id is not None:
-        factor = session.get(EmissionFactor, site.inventory_factor_id)
+    book = Inventory(session, site, meter)
     for first, end in _runs(meter.touched_days):
         from_s, to_s = first * _DAY_S, end * _DAY_S
         days = _legal_days(from_s, to_s, where)
         hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days)
-        _write_energy(db, session, meter, hours, from_s, to_s)
-        _write_emissions(session, meter, factor, days, by_day)
+        if meter.role not in (Role.FUEL, Role.STORAGE):
+            # Fuel is no energy of a meter, and what a battery gives back was produced before.
+            _write_energy(db, session, meter, hours, from_s, to_s)
+        quantities = {
+            days[place][1]: (Fraction(sums[0], _KWH), Fraction(sums[1], _KWH))
+            for place, sums in by_day.items()
+        }
+        book.write(days[0][1], days[-1][1], quantities)
     meter.touched_days.clear()
 
 
@@ -127,7 +124,7 @@ def _write_energy(
         ]
     now = datetime.now(UTC)
     for model, column, sign, zeros in tables:
-        _clear(session, model.__table__, meter.device_id, from_s, to_s)
+        clear(session, model.__table__, meter.device_id, from_s, to_s)
         rows = [
             (meter.device_id, _kwh(sums[sign]), UNIT, utc_of(hour * _HOUR_S), now)
             for hour, sums in hours.items()
@@ -138,58 +135,6 @@ def _write_energy(
         encode = db.encoder(*(table.c[name] for name in names))
         sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES (?,?,?,?,?)"
         db.executemany(session, sql, (encode(row) for row in rows))
-
-
-def _write_emissions(
-    session: Session,
-    meter: MeterState,
-    factor: EmissionFactor | None,
-    days: list[tuple[date, int]],
-    by_day: Sums,
-) -> None:
-    """Replace the emissions of the energy that a device drew, by legal day."""
-    table = CarbonEmission.__table__
-    assert isinstance(table, Table)
-    _clear(session, table, meter.device_id, days[0][1], days[-1][1])
-    if factor is None:
-        return
-    kg_per_kwh = Fraction(factor.value) * FACTOR_UNITS[factor.unit]
-    sign = 1 if meter.role.supplies else 0
-    now = datetime.now(UTC)
-    rows = []
-    for place, sums in by_day.items():
-        if not sums[sign]:
-            continue
-        kwh = Fraction(sums[sign], _KWH)
-        rows.append(
-            {
-                "device_id": meter.device_id,
-                "emissions": decimal_half_up(kwh * kg_per_kwh / 1000, 6),
-                "calculation_method": METHOD,
-                "factors": {
-                    "factor": factor.code,
-                    "version": factor.version,
-                    "value": factor.value,
-                    "unit": factor.unit,
-                    "consumption_kwh": str(decimal_half_up(kwh, 9)),
-                },
-                "recorded_at": utc_of(days[place][1]),
-                "created_at": now,
-            }
-        )
-    if rows:
-        session.execute(insert(table), rows)
-
-
-def _clear(session: Session, table: Table, device_id: int, from_s: int, to_s: int) -> None:
-    recorded_at: Column[datetime] = table.c.recorded_at
-    session.execute(
-        delete(table).where(
-            table.c.device_id == device_id,
-            recorded_at >= utc_of(from_s),
-            recorded_at < utc_of(to_s),
-        )
-    )
 
 
 def _kwh(energy: int) -> Decimal:

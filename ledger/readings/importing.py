@@ -27,7 +27,8 @@ from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally, Writer, fetch
 from ledger.readings.tables import opened, sha256_of
 from ledger.readings.times import zone
-from ledger.reductions.quality import Limits
+from ledger.reductions.numbers import kind_of
+from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
 
 PIECE_ROWS = 10_000
@@ -197,7 +198,7 @@ def source_of(row: MeterSource) -> Source:
         raise BadInput(f"source {row.name}: cumulative counters are not read by this release")
     return Source(
         name=row.name,
-        kind=Kind.POWER if row.kind is SourceKind.POWER else Kind.ENERGY,
+        kind=kind_of(row.kind.value, row.unit),
         unit=row.unit,
         interval_minutes=row.interval_minutes,
         label_is_end=row.label is SourceLabel.END,
@@ -249,12 +250,13 @@ def meter_state(
 ) -> MeterState:
     """Return what an import must know of a meter."""
     rated = None if meter.rated_kw is None else Fraction(meter.rated_kw)
+    role = Role(meter.role.value)
     return MeterState(
         id=meter.id,
         device_id=device.id,
         device_code=device.device_id,
-        role=Role(meter.role.value),
-        limits=Limits(rated, kind, interval_s),
+        role=role,
+        limits=limits_of(role, rated, kind, interval_s),
         issued=issued_periods(session, meter.id, meter.project_id),
     )
 

@@ -18,18 +18,18 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models.evidence import ReadingQuality
+from ledger.models.evidence import MeterRole, ReadingQuality
 from ledger.readings.carry import carried_into
+from ledger.readings.factor_rows import factor_record
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
+from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import (
     Calibration,
     CarriedCorrection,
-    Factor,
     Kind,
     Meter,
-    Purpose,
     Reading,
     Reduction,
     ReductionInputs,
@@ -161,6 +161,8 @@ def load_period(
         carry_in_kg=carry_in_kg,
         corrections=corrections,
         enforce=enforce,
+        leakage_share=project.leakage_share or "0",
+        uncertainty_share=project.uncertainty_share or "0",
     )
 
 
@@ -188,19 +190,6 @@ def _project(
     return found[0], found[1], found[2]
 
 
-def factor_record(row: models.EmissionFactor) -> Factor:
-    """Return a stored factor as the arithmetic wants it."""
-    return Factor(
-        code=row.code,
-        version=row.version,
-        purpose=Purpose(row.purpose.value),
-        value=row.value,
-        unit=row.unit,
-        source=row.source,
-        verified=row.verified,
-        sha256=row.content_sha256,
-        data_year=row.data_year,
-    )
 
 
 def _meters(
@@ -230,17 +219,32 @@ def _meters(
     ).all()
     for row, device_code in rows:
         readings = readings_of(session, row.id, from_s, to_s, lock=lock)
-        kind, unit, interval_s = _shape(session, row, device_code, sources)
+        role = Role(row.role.value)
+        shape = _shape(session, row, device_code, sources)
+        if shape is None:
+            if not role.counts:  # a load or a battery that no file speaks of is not missed
+                continue
+            raise Refused(
+                f"meter {row.serial} has no reading and no [[source]] that feeds it; declare one or "
+                f"take device {device_code} out of the project",
+                code="no-source",
+            )
+        kind, unit, interval_s = shape
+        fuel = None
+        if row.fuel_factor_id is not None:
+            fuel = factor_record(session.get_one(models.EmissionFactor, row.fuel_factor_id))
         yield Meter(
             serial=row.serial,
             device_code=device_code,
-            role=Role(row.role.value),
+            role=role,
             kind=kind,
             unit=unit,
             interval_s=interval_s,
             rated_kw=None if row.rated_kw is None else _plain(row.rated_kw),
             calibration=_calibration(row, where),
             readings=readings,
+            fuel=fuel,
+            density_kg_per_l=row.density_kg_per_l,
         )
 
 
@@ -292,8 +296,12 @@ def _shape(
     meter: models.Meter,
     device_code: str,
     sources: Iterable[models.MeterSource],
-) -> tuple[Kind, str, int]:
-    """Return kind, unit and interval of a meter: of its readings, else of the source that feeds it."""
+) -> tuple[Kind, str, int] | None:
+    """Return kind, unit and interval of a meter: of its readings, else of the source that feeds it.
+
+    None when it has neither. A source without a device feeds them all, but those of fuel only the
+    meters of fuel, and the others only the others.
+    """
     table = models.MeterReading
     query = (
         select(table.kind, table.unit, table.duration_s).where(table.meter_id == meter.id).limit(1)
@@ -302,13 +310,11 @@ def _shape(
     if found is not None:
         return Kind[found[0].name], found[1], found[2]
     for source in sources:
-        if source.device_code in (None, device_code):
-            return Kind[source.kind.name], source.unit, source.interval_minutes * 60
-    raise Refused(
-        f"meter {meter.serial} has no reading and no [[source]] that feeds it; declare one or take "
-        f"device {device_code} out of the project",
-        code="no-source",
-    )
+        kind = kind_of(source.kind.value, source.unit)
+        fits = kind.is_fuel == (meter.role is MeterRole.FUEL)
+        if source.device_code == device_code or (source.device_code is None and fits):
+            return kind, source.unit, source.interval_minutes * 60
+    return None
 
 
 def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:
@@ -321,6 +327,7 @@ def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:
         if row.calibrated_from is None
         else legal_day_start_s(row.calibrated_from, where),
         to_s=None if end is None else legal_day_start_s(end, where),
+        measured_error=row.measured_error,
     )
 
 

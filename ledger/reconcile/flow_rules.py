@@ -28,12 +28,19 @@ from ledger.models.evidence import IssuanceState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.readings.carry import carried_of
-from ledger.readings.period import factor_record, load_period, meter_ids
+from ledger.readings.factor_rows import factor_record
+from ledger.readings.period import load_period, meter_ids
 from ledger.reconcile.books import Books
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
-from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
+from ledger.reductions.manifest import (
+    FORMAT_1,
+    build,
+    canonical_text,
+    fraction_text,
+    manifest_hash,
+)
 from ledger.reductions.records import Reduction, ReductionInputs
 from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.tree import trades_root
@@ -153,6 +160,8 @@ def _as_issued(inputs: ReductionInputs, manifest: dict[str, Any]) -> ReductionIn
 
 def _figures(what: str, row: Issuance, again: Reduction) -> list[str]:
     counts, nine = again.counts, 9
+    form = json.loads(row.manifest)["format"]
+    deducted = None if form == FORMAT_1 else decimal_floor(again.uncertainty_t, nine)
     expected = {
         "vintage": again.inputs.vintage,
         "readings_expected": counts.expected,
@@ -166,12 +175,13 @@ def _figures(what: str, row: Issuance, again: Reduction) -> list[str]:
         "baseline_t": decimal_floor(again.baseline_t, nine),
         "project_t": decimal_floor(again.project_t, nine),
         "leakage_t": decimal_floor(again.leakage_t, nine),
+        "uncertainty_t": deducted,
         "reductions_kg": decimal_floor(again.reductions_kg, nine),
         "carry_out_kg": fraction_text(again.carry_out_kg),
         "issued_kg": again.issued_kg,
         "evidence_root": again.evidence_root,
         "leaves": again.leaves,
-        "manifest": canonical_text(build(again, json.loads(row.manifest)["format"])),
+        "manifest": canonical_text(build(again, form)),
     }
     return [
         f"{what}: {name} is not what the stored readings give"

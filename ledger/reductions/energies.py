@@ -184,8 +184,8 @@ def result_of(meter: Meter) -> MeterResult:
         )
     return MeterResult(
         meter.serial,
-        fuel_kg=fuel_kg(drawn, meter.kind, meter.fuel),
-        fuel_t=fuel_t(drawn, meter.kind, meter.fuel),
+        fuel_kg=fuel_kg(drawn, meter.kind, meter.fuel, meter.density_kg_per_l),
+        fuel_t=fuel_t(drawn, meter.kind, meter.fuel, meter.density_kg_per_l),
     )
 
 

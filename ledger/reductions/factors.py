@@ -194,8 +194,10 @@ def fuel_t_per_tonne(factor: Factor) -> Fraction:
     return ncv / GJ_PER_TJ * carbon * oxidised
 
 
-def fuel_kg(quantity: Fraction, kind: Kind, factor: Factor) -> Fraction:
-    """Return the mass of a quantity of fuel, kg; litres by the factor's density.
+def fuel_kg(
+    quantity: Fraction, kind: Kind, factor: Factor, density_kg_per_l: str | None = None
+) -> Fraction:
+    """Return the mass of a quantity of fuel, kg; litres by the density given, else the factor's.
 
     Raises
     ------
@@ -204,23 +206,27 @@ def fuel_kg(quantity: Fraction, kind: Kind, factor: Factor) -> Fraction:
     """
     if kind is Kind.FUEL_MASS:
         return quantity
-    if factor.density_kg_per_l is None:
+    density = density_kg_per_l or factor.density_kg_per_l
+    if density is None:
         raise BadInput(
-            f"factor {factor.code}: density_kg_per_l is missing; the meter counts litres"
+            f"factor {factor.code} names no density and the meter counts litres: write "
+            "density_kg_per_l into its [[device]]",
+            code="no-density",
         )
-    density = fraction_of_decimal(
-        factor.density_kg_per_l, f"factor {factor.code}: density_kg_per_l"
-    )
-    return quantity * density
+    return quantity * fraction_of_decimal(density, f"factor {factor.code}: density_kg_per_l")
 
 
-def fuel_t(quantity: Fraction, kind: Kind, factor: Factor) -> Fraction:
+def fuel_t(
+    quantity: Fraction, kind: Kind, factor: Factor, density_kg_per_l: str | None = None
+) -> Fraction:
     """Return the CO2 of a quantity of fuel, t: FC x NCV x CC x OF x 44/12.
 
     Parameters
     ----------
     quantity
         Kilograms or litres, as ``kind`` says.
+    density_kg_per_l
+        Of the fuel as delivered; None takes the factor's.
 
     Raises
     ------
@@ -229,4 +235,5 @@ def fuel_t(quantity: Fraction, kind: Kind, factor: Factor) -> Fraction:
     Refused
         The factor is not for fuel.
     """
-    return fuel_kg(quantity, kind, factor) / KG_PER_TONNE * fuel_t_per_tonne(factor)
+    mass_kg = fuel_kg(quantity, kind, factor, density_kg_per_l)
+    return mass_kg / KG_PER_TONNE * fuel_t_per_tonne(factor)

@@ -234,7 +234,7 @@ def _in_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
     manifest["code_version"] = CODE_VERSION_1
     manifest["factor"] = {name: manifest["factor"][name] for name in _FACTOR_1}
     for meter in manifest["meters"]:
-        for name in ("measured_error", "fuel", "result", "days"):
+        for name in ("measured_error", "fuel", "density_kg_per_l", "result", "days"):
             del meter[name]
     return manifest
 
@@ -276,6 +276,7 @@ def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> d
         "calibrated_to_s": meter.calibration.to_s,
         "measured_error": meter.calibration.measured_error,
         "fuel": None if meter.fuel is None else factor_json(meter.fuel),
+        "density_kg_per_l": meter.density_kg_per_l,
         "readings": counts_json(counts_of(meter, inputs.from_s, inputs.to_s)),
         # Rows rather than slots: every leaf is counted once, the duplicates among the superseded.
         "rows": {Quality(code).name.lower(): rows[code] for code in sorted(rows)},

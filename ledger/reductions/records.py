@@ -185,6 +185,8 @@ class Meter:
     readings: tuple[Reading, ...]
     fuel: Factor | None = None
     """Factor of the fuel that a meter of the role fuel counts."""
+    density_kg_per_l: str | None = None
+    """Density of that fuel as delivered, decimal text; None takes the factor's."""
 
 
 @dataclass(frozen=True, slots=True)

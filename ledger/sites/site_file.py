@@ -9,13 +9,12 @@ from ledger.countries import wrong_country
 from ledger.errors import BadInput
 from ledger.readings.sources import INTERVALS, unit_scale
 from ledger.readings.times import OFFSET, zone
-from ledger.reductions.arithmetic import FACTOR_UNITS
-from ledger.reductions.numbers import UNITS
-from ledger.reductions.records import Kind, Purpose, Role
+from ledger.reductions.numbers import FUEL, kind_of, units_of
+from ledger.reductions.records import Role
 from ledger.sites.document import Document, Table
+from ledger.sites.factors import read_factor
 from ledger.sites.specs import (
     DeviceSpec,
-    FactorSpec,
     MarketSpec,
     ProjectSpec,
     SiteFile,
@@ -39,6 +38,7 @@ TABLES = {
 
 STRATEGIES = ("arbitrage", "peak_shaving", "load_following", "frequency_regulation")
 COUNTER = "counter"
+SOURCE_KINDS = ("power", "energy", COUNTER, FUEL)
 
 
 def read_site_file(text: str, name: str) -> SiteFile:
@@ -64,7 +64,7 @@ def read_site_file(text: str, name: str) -> SiteFile:
     file = SiteFile(
         name=name,
         site=_site(site),
-        factors=tuple(_factor(table) for table in document.many("factor")),
+        factors=tuple(read_factor(table) for table in document.many("factor")),
         project=None if project is None else _project(project),
         devices=tuple(_device(table) for table in document.many("device")),
         sources=tuple(_source(table) for table in document.many("source")),
@@ -94,20 +94,9 @@ def _site(table: Table) -> SiteSpec:
         time_zone=time_zone,
         country=country,
         inventory_factor=table.optional("inventory_factor", 100),
-    )
-
-
-def _factor(table: Table) -> FactorSpec:
-    table.require_known(_keys(FactorSpec))
-    return FactorSpec(
-        code=table.text("code", 100),
-        version=table.text("version", 50),
-        purpose=table.one_of("purpose", tuple(item.value for item in Purpose)),
-        value=table.decimal("value"),
-        unit=table.one_of("unit", tuple(FACTOR_UNITS)),
-        source=table.text("source", 1000, "say where the factor is published"),
-        data_year=table.whole("data_year") if table.has("data_year") else None,
-        verified=table.flag("verified", False),
+        inventory_factor_version=table.optional("inventory_factor_version", 50),
+        market_factor=table.optional("market_factor", 100),
+        market_factor_version=table.optional("market_factor_version", 50),
     )
 
 
@@ -126,7 +115,19 @@ def _project(table: Table) -> ProjectSpec:
         factor_version=table.optional("factor_version", 50),
         program=table.text("program", 50),
         completeness_min=completeness,
+        leakage_share=_share(table, "leakage_share"),
+        uncertainty_share=_share(table, "uncertainty_share"),
     )
+
+
+def _share(table: Table, key: str) -> str | None:
+    """Return a share from 0 to 1 as it is written; None when it is not given."""
+    if not table.has(key):
+        return None
+    text = table.decimal(key)
+    if not 0 <= Decimal(text) <= 1:
+        raise table.wrong(key, f"{key} is a share, from 0 to 1, found {text}")
+    return text
 
 
 def _device(table: Table) -> DeviceSpec:
@@ -141,11 +142,25 @@ def _device(table: Table) -> DeviceSpec:
             "accuracy_class", f"accuracy_class is such as 0.5 or 0.5S, found {accuracy!r}"
         )
     calibrated = table.flag("calibrated", True)
-    if accuracy is None and not (calibrated and first is None and last is None):
+    measured = table.decimal("measured_error") if table.has("measured_error") else None
+    if measured is not None and not -100 < Decimal(measured) < 100:
+        raise table.wrong(
+            "measured_error", f"measured_error is percent of the reading, found {measured}"
+        )
+    plain = calibrated and first is None and last is None and measured is None
+    if accuracy is None and not plain:
         raise table.wrong(
             None,
-            "accuracy_class is missing: outside a calibration its permissible error is deducted",
+            "accuracy_class is missing: outside a calibration its permissible error is deducted, and "
+            "within one a measured_error that is larger",
         )
+    role = table.one_of("role", tuple(item.value for item in Role))
+    density = table.decimal("density_kg_per_l") if table.has("density_kg_per_l") else None
+    if density is not None and Decimal(density) <= 0:
+        raise table.wrong("density_kg_per_l", "density_kg_per_l must be more than 0")
+    for key in ("fuel_factor", "fuel_factor_version", "density_kg_per_l"):
+        if table.has(key) and role != Role.FUEL:
+            raise table.wrong(key, f"{key} is for a meter of the role fuel, this one is {role}")
     return DeviceSpec(
         code=code,
         name=table.optional("name", 200) or code,
@@ -153,17 +168,21 @@ def _device(table: Table) -> DeviceSpec:
         location=table.optional("location", 200),
         rated_kw=table.amount("rated_kw", 6, 10**9) if table.has("rated_kw") else None,
         meter_serial=table.text("meter_serial", 100),
-        role=table.one_of("role", tuple(item.value for item in Role)),
+        role=role,
         accuracy_class=accuracy,
         calibrated=calibrated,
         calibrated_from=first,
         calibrated_to=last,
+        measured_error=measured,
+        fuel_factor=table.optional("fuel_factor", 100),
+        fuel_factor_version=table.optional("fuel_factor_version", 50),
+        density_kg_per_l=density,
     )
 
 
 def _source(table: Table) -> SourceSpec:
     table.require_known(_keys(SourceSpec))
-    kind = table.one_of("kind", (*(item.name.lower() for item in Kind), COUNTER))
+    kind = table.one_of("kind", SOURCE_KINDS)
     if kind == COUNTER:
         raise table.wrong(
             "kind",
@@ -171,10 +190,10 @@ def _source(table: Table) -> SourceSpec:
             "from the meter, and write kind energy or power",
             "not-supported",
         )
-    known = UNITS[Kind[kind.upper()]]
+    known = units_of(kind)
     unit = table.text("unit", 20, f"a unit has no default: write one of {', '.join(known)}")
     try:
-        unit_scale(Kind[kind.upper()], unit, "unit")
+        unit_scale(kind_of(kind, unit), unit, "unit")
     except BadInput as error:
         raise table.wrong("unit", error.message.removeprefix("unit: "), "unknown-unit") from error
     if table.has("device") == table.has("device_column"):

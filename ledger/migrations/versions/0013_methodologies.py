@@ -75,6 +75,8 @@ def _meters() -> None:
     comment = "Row number of the factor of its fuel."
     column = sa.Column("fuel_factor_id", sa.Integer(), comment=comment)
     steps.add_column("meters", column, refers_to=FACTORS)
+    density = "Density of its fuel, a decimal text, kg per litre."
+    steps.add_column("meters", sa.Column("density_kg_per_l", t.Varchar(40), comment=density))
 
 
 def _issuances() -> None:
