@@ -27,7 +27,7 @@ from ledger.models.corrections import CorrectionCause, CorrectionState
 from ledger.models.evidence import IssuanceState, ReadingQuality
 from ledger.readings.carry import unpaid_corrections
 from ledger.readings.evidence_files import meter_ids_of, recomputed_inputs
-from ledger.readings.period import factor_record
+from ledger.readings.factor_rows import factor_record
 from ledger.reductions.arithmetic import compute, factor_kg_per_kwh
 from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
 from ledger.reductions.records import Reduction

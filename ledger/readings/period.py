@@ -190,8 +190,6 @@ def _project(
     return found[0], found[1], found[2]
 
 
-
-
 def _meters(
     session: Session,
     project: models.Project,

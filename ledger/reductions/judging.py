@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ledger.reductions.manifest_file import KINDS, Manifest1, MeterTable1
 from ledger.reductions.numbers import UNITS, parse_value
-from ledger.reductions.quality import Limits, Value, judge_one, judge_slot
+from ledger.reductions.quality import Value, judge_one, judge_slot, limits_of
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import Quality, Reading
 from ledger.reductions.zones import utc_of
@@ -175,7 +175,7 @@ def _readings(
 ) -> Iterator[Reading]:
     """Yield readings with their quality, slot by slot."""
     rated = None if table.rated_kw is None else Fraction(table.rated_kw)
-    limits = Limits(rated, KINDS[table.kind], table.interval_s)
+    limits = limits_of(table.role, rated, KINDS[table.kind], table.interval_s)
     for _, group in groupby(rows, key=lambda row: row.line.start_s):
         slot = list(group)
         if len(slot) == 1:

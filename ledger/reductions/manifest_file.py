@@ -127,6 +127,7 @@ class MeterTable(MeterTable1):
 
     measured_error: Decimal | None
     fuel: FactorTable | None
+    density_kg_per_l: Decimal | None
     result: dict[str, Text]
     days: dict[str, Text]
 
@@ -306,6 +307,7 @@ def meter_of(table: MeterTable1, readings: tuple[Reading, ...]) -> Meter:
         ),
         readings=readings,
         fuel=factor_of(more.fuel) if more and more.fuel else None,
+        density_kg_per_l=more.density_kg_per_l if more else None,
     )
 
 
