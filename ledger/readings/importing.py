@@ -22,12 +22,13 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
 from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
 from ledger.readings.energy import refresh
-from ledger.readings.flatlines import mark_stuck
-from ledger.reductions.quality import Limits
+from ledger.readings.flatlines import mark_stuck, watch_over
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally, Writer, fetch
 from ledger.readings.tables import opened, sha256_of
 from ledger.readings.times import zone
+from ledger.reductions.flatlines import Watch
+from ledger.reductions.quality import Limits
 from ledger.reductions.records import Kind, Role
 
 PIECE_ROWS = 10_000
@@ -246,9 +247,9 @@ def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[
         if source.device_code is not None and device.device_id != source.device_code:
             continue
         _check_alike(db, session, meter.id, device.device_id, source)
-        meters[device.device_id] = meter_state(
-            session, meter, device, source.kind, source.interval_s
-        )
+        state = meter_state(session, meter, device, source.kind, source.interval_s)
+        state.watch = watch_over(db, session, state, source.interval_s)
+        meters[device.device_id] = state
     return meters
 
 
@@ -264,6 +265,7 @@ def meter_state(
         role=Role(meter.role.value),
         limits=Limits(rated, kind, interval_s),
         stuck_hours=meter.stuck_hours or 0,
+        watch=Watch(interval_s, 0),
         issued=issued_periods(session, meter.project_id),
     )
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from ledger.errors import BadInput
-from ledger.reductions.numbers import UNITS, parse_value
 from ledger.readings.tables import Table
 from ledger.readings.times import NaiveTime, TimeReader
+from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.records import Kind
 
 INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)

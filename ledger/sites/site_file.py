@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from ledger.countries import wrong_country
 from ledger.errors import BadInput
-from ledger.reductions.numbers import UNITS
 from ledger.readings.sources import INTERVALS, unit_scale
 from ledger.readings.times import OFFSET, zone
 from ledger.reductions.arithmetic import FACTOR_UNITS
 from ledger.reductions.flatlines import STUCK_HOURS
+from ledger.reductions.numbers import UNITS
 from ledger.reductions.records import Kind, Purpose, Role
 from ledger.sites.document import Document, Table
 from ledger.sites.specs import (
