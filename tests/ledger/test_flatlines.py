@@ -147,6 +147,20 @@ def test_an_import_looks_at_every_day_that_has_a_line(
     assert stuck_by_definition(texts, PARIS, minutes * 60, hours) <= seen
 
 
+def test_a_file_that_takes_the_days_hour_by_hour_hides_no_line(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, park(minutes=60))
+    flat, other = slots_of(JUNE[0], 60), slots_of(JUNE[1], 60)
+    lines = [
+        row
+        for hour in range(24)
+        for row in rows(flat[hour : hour + 1], "60") + rows(other[hour : hour + 1], str(hour))
+    ]
+    assert imported(sqlite_db, write_csv(tmp_path / "a.csv", lines)).stuck == 24
+    assert stuck_slots(sqlite_db) == set(flat)
+
+
 def test_one_long_reading_is_no_line_and_one_past_midnight_is_of_no_day() -> None:
     midnight = slots_of(date(2014, 6, 2))[0]
     starts = [midnight - 86400, midnight, midnight + 86400]
