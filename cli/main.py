@@ -25,6 +25,7 @@ COMMANDS = (
     "cli.status",
     "cli.doctor",
     "cli.readings",
+    "cli.readings_views",
     "cli.credits",
     "cli.trades",
     "cli.settle",
