@@ -28,6 +28,7 @@ COMMANDS = (
     "cli.reductions",
     "cli.factors",
     "cli.inventory",
+    "cli.readings_views",
     "cli.credits",
     "cli.trades",
     "cli.settle",

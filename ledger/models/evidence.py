@@ -258,6 +258,10 @@ class Meter(Base):
     density_kg_per_l: Mapped[str | None] = mapped_column(
         Varchar(40), comment="Density of its fuel, a decimal text, kg per litre."
     )
+    stuck_hours: Mapped[int | None] = mapped_column(
+        SmallInteger,
+        comment="Hours of one positive value that are a flat line, 24: the legal day; 0, null: never.",
+    )
     created_at: Mapped[datetime] = created_at()
 
     device: Mapped[Device] = relationship(lazy="raise")

@@ -45,7 +45,7 @@ def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> No
     """Compute energy and emissions of a meter anew for the days that were touched."""
     where = zone(site.time_zone)
     book = Inventory(session, site, meter)
-    for first, end in _runs(meter.touched_days):
+    for first, end in runs_of_days(meter.touched_days):
         from_s, to_s = first * _DAY_S, end * _DAY_S
         days = _legal_days(from_s, to_s, where)
         hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days)
@@ -60,8 +60,8 @@ def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> No
     meter.touched_days.clear()
 
 
-def _runs(days: set[int]) -> Iterator[tuple[int, int]]:
-    """Yield runs of consecutive days of limited length, the end exclusive."""
+def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
+    """Yield runs of consecutive days, the end exclusive, of a length that is read at once."""
     first = last = None
     for day in sorted(days):
         if first is None or last is None:

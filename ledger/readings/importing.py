@@ -22,11 +22,13 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Meter, MeterSource, Site
 from ledger.models.evidence import SourceKind, SourceLabel
 from ledger.readings.energy import refresh
+from ledger.readings.flatlines import mark_stuck, watch_over
 from ledger.readings.issued import issued_periods
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally, Writer, fetch
 from ledger.readings.tables import opened, sha256_of
 from ledger.readings.times import zone
+from ledger.reductions.flatlines import Watch
 from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
@@ -60,6 +62,8 @@ class ImportReport:
     """Of the stored rows: those without a value."""
     outliers: int = 0
     """Of the stored rows: those beyond what the device can do."""
+    stuck: int = 0
+    """Readings that this import put into a flat line, those of earlier files too."""
 
     def as_json(self) -> dict[str, Any]:
         """Return what the ``import`` command prints."""
@@ -72,7 +76,12 @@ class ImportReport:
             "rejected": self.rejected,
             "errors": self.errors,
         }
-        noted = {"late": self.late, "outliers": self.outliers, "missing": self.missing}
+        noted = {
+            "late": self.late,
+            "outliers": self.outliers,
+            "stuck": self.stuck,
+            "missing": self.missing,
+        }
         return document | {name: count for name, count in noted.items() if count}
 
 
@@ -170,6 +179,7 @@ def _import(
     for missed in unknown.values():
         missed.finish()
     for meter in meters.values():
+        report.stuck += mark_stuck(db, session, meter, zone(site.time_zone))
         refresh(db, session, site, meter)
     _finish(report, tally, log)
     session.flush()
@@ -239,9 +249,9 @@ def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[
         if source.device_code is not None and device.device_id != source.device_code:
             continue
         _check_alike(db, session, meter.id, device.device_id, source)
-        meters[device.device_id] = meter_state(
-            session, meter, device, source.kind, source.interval_s
-        )
+        state = meter_state(session, meter, device, source.kind, source.interval_s)
+        state.watch = watch_over(db, session, state, source.interval_s)
+        meters[device.device_id] = state
     return meters
 
 
@@ -257,6 +267,8 @@ def meter_state(
         device_code=device.device_id,
         role=role,
         limits=limits_of(role, rated, kind, interval_s),
+        stuck_hours=meter.stuck_hours or 0,
+        watch=Watch(interval_s, 0),
         issued=issued_periods(session, meter.id, meter.project_id),
     )
 

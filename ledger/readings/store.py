@@ -21,6 +21,7 @@ from ledger.db import Database
 from ledger.db.sqltext import for_driver
 from ledger.models import DeviceData
 from ledger.readings.sources import RawReading, Source
+from ledger.reductions.flatlines import Watch
 from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
 from ledger.reductions.records import Kind, Quality, Role
 
@@ -56,6 +57,9 @@ class MeterState:
     device_code: str
     role: Role
     limits: Limits
+    stuck_hours: int
+    """How long one value makes a flat line, see ``reductions.flatlines``; 0: none is looked for."""
+    watch: Watch
     issued: list[tuple[int, int]]
     """Periods of live issuances, ``[from_s, to_s)``, in order."""
     touched_days: set[int] = field(default_factory=set)
@@ -135,9 +139,12 @@ class Writer:
                 row = slot.new[0]
                 value = None if row.digits is None else (row.digits, row.scale or 0)
                 qualities, conflict = [judge_one(value, meter.limits)], False
+                if value is not None:
+                    meter.watch.alone(start_s, *value)
                 meter.touched_days.add(start_s // 86400)
             else:
                 qualities, conflict = self._judged(meter, slot, updates)
+                meter.watch.look(start_s)
                 meter.touched_days.add(start_s // 86400)
             for row, quality in zip(slot.new, qualities, strict=True):
                 inserts.append(self._row(meter, row, quality, conflict))

@@ -349,7 +349,7 @@ class _Application:
         fuel = (fuel_id, spec.density_kg_per_l)
         other_fuel = known is not None and (known.fuel_factor_id, known.density_kg_per_l) != fuel
         self._shown_otherwise |= joins or other_fuel
-        rated_before = None if known is None else known.rated_kw
+        judged_by = None if known is None else (known.rated_kw, known.stuck_hours or 0)
         values = {
             "site_id": site.id,
             "project_id": None if project is None else project.id,
@@ -363,12 +363,14 @@ class _Application:
             "measured_error": spec.measured_error,
             "fuel_factor_id": fuel_id,
             "density_kg_per_l": spec.density_kg_per_l,
+            "stuck_hours": spec.stuck_hours,
         }
         meter = self.put(Meter, {"device_id": device.id}, values, f"meter {spec.meter_serial}")
-        if has_readings and rated_before != spec.rated_kw:
+        if has_readings and judged_by != (spec.rated_kw, spec.stuck_hours):
             count = requalify(self._session, meter.id)
             self.changes.warnings.append(
-                f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power"
+                f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power "
+                "or stuck_hours"
             )
 
     def _source(self, site: Site, spec: SourceSpec) -> None:

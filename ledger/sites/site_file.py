@@ -9,6 +9,7 @@ from ledger.countries import wrong_country
 from ledger.errors import BadInput
 from ledger.readings.sources import INTERVALS, unit_scale
 from ledger.readings.times import OFFSET, zone
+from ledger.reductions.flatlines import STUCK_HOURS
 from ledger.reductions.numbers import FUEL, kind_of, units_of
 from ledger.reductions.records import Role
 from ledger.sites.document import Document, Table
@@ -177,7 +178,21 @@ def _device(table: Table) -> DeviceSpec:
         fuel_factor=table.optional("fuel_factor", 100),
         fuel_factor_version=table.optional("fuel_factor_version", 50),
         density_kg_per_l=density,
+        stuck_hours=_stuck_hours(table),
     )
+
+
+def _stuck_hours(table: Table) -> int:
+    if not table.has("stuck_hours"):
+        return STUCK_HOURS
+    hours = table.whole("stuck_hours")
+    if not 0 <= hours <= STUCK_HOURS:
+        raise table.wrong(
+            "stuck_hours",
+            f"stuck_hours must be from 1 to {STUCK_HOURS} whole hours, or 0 to judge no flat line, "
+            f"found {hours}",
+        )
+    return hours
 
 
 def _source(table: Table) -> SourceSpec:

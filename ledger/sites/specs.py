@@ -112,6 +112,7 @@ class DeviceSpec:
     fuel_factor: str | None = None
     fuel_factor_version: str | None = None
     density_kg_per_l: str | None = None
+    stuck_hours: int = 24
 
 
 @dataclass(frozen=True, slots=True)
