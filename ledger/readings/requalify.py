@@ -17,12 +17,12 @@ from ledger.errors import NotFound
 from ledger.models import Device, Meter, Site
 from ledger.readings.energy import refresh
 from ledger.readings.importing import meter_state
-from ledger.reductions.quality import judge_slot, stored
 from ledger.readings.store import UPDATE, MeterState, fetch
+from ledger.reductions.quality import judge_slot, stored
 from ledger.reductions.records import Kind
 
 _SELECT = (
-    "SELECT id, start_s, text, value_digits, value_scale, quality, conflict, reason "
+    "SELECT id, start_s, text, value_digits, value_scale, quality, conflict, reason, duration_s "
     "FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? ORDER BY start_s, text"
 )
 _STEP_S = 31 * 86400
@@ -55,8 +55,8 @@ def requalify(session: Session, meter_id: int) -> int:
         raise NotFound(f"no meter with row number {meter_id}")
     meter, device, site = found
     sql = (
-        "SELECT kind, duration_s, MIN(start_s), MAX(start_s) FROM meter_readings "
-        "WHERE meter_id = ? GROUP BY kind, duration_s"
+        "SELECT kind, MIN(duration_s), MIN(start_s), MAX(start_s) FROM meter_readings "
+        "WHERE meter_id = ? GROUP BY kind"
     )
     changed = 0
     for kind, duration_s, first_s, last_s in fetch(database, session, sql, (meter_id,)):
@@ -79,12 +79,12 @@ def _judge_range(
             continue
         slot = list(group)
         values = [(row[2], None if row[3] is None else (row[3], row[4])) for row in slot]
-        qualities, conflict = judge_slot(values, meter.role, meter.limits)
+        qualities, conflict = judge_slot(values, meter.role, meter.limits, slot[0][8])
         for row, quality in zip(slot, qualities, strict=True):
             name, reason = stored(quality)
             after = (name, conflict and row[3] is not None, reason)
             if after != (row[5], bool(row[6]), row[7]):
                 updates.append((*after, row[0]))
-                meter.touched_days.add(start_s // 86400)
+                meter.touch(start_s, row[8])
     database.executemany(session, UPDATE, updates)
     return len(updates)
