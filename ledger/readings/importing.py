@@ -18,12 +18,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.errors import BadInput, NotFound
+from ledger.errors import NotFound
 from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
 from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
 from ledger.readings.clocks import Notes
 from ledger.readings.energy import refresh
 from ledger.readings.formats import Format
+from ledger.readings.registers import RegisterWriter
 from ledger.readings.series import Series
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally, Writer
@@ -61,6 +62,8 @@ class ImportReport:
     """Of the stored rows: those without a value."""
     outliers: int = 0
     """Of the stored rows: those beyond what the device can do."""
+    intervals: int = 0
+    """Of a cumulative register: intervals that are new or changed."""
     clock_change: int = 0
     """Of the rows read: those of a doubled hour that their order put before or after the change."""
     clock_jumps: list[dict[str, Any]] = field(default_factory=list)
@@ -82,6 +85,7 @@ class ImportReport:
             "late": self.late,
             "outliers": self.outliers,
             "missing": self.missing,
+            "intervals": self.intervals,
             "clock_change": self.clock_change,
             "clock_jumps": self.clock_jumps,
             "clock_jumps_count": self.clock_jumps_count,
@@ -162,7 +166,7 @@ def _import(
     source = source_of(row)
     meters = _meters(session, site, source)
     log = _log(session, row.id, path, digest)
-    writer = Writer(db, session, source, log.id)
+    writer = (RegisterWriter if source.counter else Writer)(db, session, source, log.id)
     series = Series(session, source, row.id)
     report, tally, notes = ImportReport(digest), Tally(), Notes()
     unknown: dict[str, _Unknown] = {}
@@ -184,6 +188,7 @@ def _import(
     for missed in unknown.values():
         missed.finish()
     for meter in meters.values():
+        writer.finish(meter, tally)
         refresh(db, session, site, meter)
     _finish(report, tally, notes, log)
     session.flush()
@@ -201,15 +206,7 @@ def _lock(session: Session, site_code: str) -> None:
 
 
 def source_of(row: MeterSource) -> Source:
-    """Return a stored source as the reader wants it.
-
-    Raises
-    ------
-    BadInput
-        It is of a kind that this release does not read.
-    """
-    if row.kind is SourceKind.COUNTER:
-        raise BadInput(f"source {row.name}: cumulative counters are not read by this release")
+    """Return a stored source as the reader wants it."""
     return Source(
         name=row.name,
         kind=Kind.POWER if row.kind is SourceKind.POWER else Kind.ENERGY,
@@ -222,6 +219,7 @@ def source_of(row: MeterSource) -> Source:
         value_column=row.value_column,
         time_zone=row.time_zone,
         file_format=Format.of(row.format_options),
+        counter=row.kind is SourceKind.COUNTER,
     )
 
 
@@ -342,6 +340,7 @@ def _reject(report: ImportReport, unknown: dict[str, _Unknown], error: RowError)
 def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -> None:
     report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
     report.late, report.missing, report.outliers = tally.late, tally.missing, tally.outliers
+    report.intervals = tally.intervals
     report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
     report.clock_jumps_count = notes.jumps
     report.errors.sort(key=lambda error: error["line"])  # rows of a doubled hour are decided later

@@ -18,6 +18,7 @@ from ledger.readings.times import DoubledTime, NaiveTime, TimeReader
 from ledger.readings.writing import Missing, rewriter_of
 from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
 from ledger.reductions.records import Kind
+from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Source:
     value_column: str
     time_zone: str
     file_format: Format = PLAIN
+    counter: bool = False
+    """The values are those of a cumulative register, each at one instant."""
 
     @property
     def interval_s(self) -> int:
@@ -141,8 +144,11 @@ class _Reader:
             label_is_end=source.label_is_end,
             grid_zone=grid_zone,
             time_format=written.time_format,
+            instants=source.counter,
         )
-        self._fixed_s = source.interval_s if source.interval_s <= HOUR_S else None
+        even = source.interval_s <= HOUR_S and not source.counter
+        self._fixed_s = source.interval_s if even else None
+        self._longest = REGISTER_MAX if source.counter else TEXT_MAX
         self._scale = unit_scale(source.kind, source.unit, f"source {source.name}")
         self._rewrite = rewriter_of(written)
         self._missing = Missing(written.missing, self._rewrite) if written.missing else None
@@ -238,6 +244,10 @@ class _Reader:
         try:
             if self._rewrite is not None:
                 text = self._rewrite(text)
+            if len(text) > self._longest:
+                raise ValueError(
+                    f"a number of {len(text)} characters is longer than {self._longest}"
+                )
             digits, scale = parse_value(text, self._scale)
         except ValueError as error:
             return RowError(line, self._source.value_column, str(error))
