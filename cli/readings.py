@@ -134,6 +134,7 @@ def _noted(report: ImportReport) -> list[str]:
         (report.late, "late: their period is issued already, and they move nothing that was"),
         (report.outliers, "beyond what the device can do, and not used"),
         (report.missing, "without a value"),
+        (report.intervals, "intervals of the register that are new or changed"),
         (
             report.clock_change,
             "of a local hour that comes twice, put before or after the change by their order",

@@ -130,6 +130,7 @@ class _Reader:
     ) -> None:
         written = source.file_format
         self._table, self._source, self._devices, self._notes = table, source, devices, notes
+        notes.expect(source.interval_s)
         self._time_place = table.place_of(source.time_column)
         self._date_place = -1
         if written.date_column is not None:
@@ -158,6 +159,8 @@ class _Reader:
         """Yield the rows; see ``read_rows``."""
         source, devices, doubled = self._source, self._devices, self._doubled
         device_place, width = self._device_place, len(self._table.columns)
+        time_place, date_place = self._time_place, self._date_place
+        value_place = self._value_place
         device = source.device_code or ""
         first = True
         for line, cells in self._table.rows():
@@ -173,7 +176,7 @@ class _Reader:
                 message = f"device {device!r} is not in the site file"
                 yield RowError(line, source.device_column or "", message, device)
                 continue
-            time_text = self._time_text(cells)
+            time_text = cells[time_place].strip() if date_place < 0 else self._joined(cells)
             try:
                 start_s = self._times.start_s(time_text)
             except NaiveTime as error:
@@ -186,7 +189,7 @@ class _Reader:
                 if doubled is None:
                     yield RowError(line, source.time_column, str(error))
                     continue
-                text = cells[self._value_place].strip()
+                text = cells[value_place].strip()
                 row = Doubled(device, line, text, time_text, error.wall, error.before, error.after)
                 yield from self._decided(doubled.add(row))
                 continue
@@ -196,15 +199,13 @@ class _Reader:
             first = False
             if doubled is not None:
                 yield from self._decided(doubled.close(device, self._label_s(start_s)))
-            yield self._reading(device, start_s, cells[self._value_place].strip(), line)
+            yield self._reading(device, start_s, cells[value_place].strip(), line)
         if doubled is not None:
             yield from self._decided(doubled.rest())
 
-    def _time_text(self, cells: list[str]) -> str:
-        text = cells[self._time_place].strip()
-        if self._date_place < 0:
-            return text
-        return f"{cells[self._date_place].strip()} {text}"
+    def _joined(self, cells: list[str]) -> str:
+        """Return date and time of two columns as one text."""
+        return f"{cells[self._date_place].strip()} {cells[self._time_place].strip()}"
 
     def _label_s(self, start_s: int) -> int:
         """Return the moment that the time of a row names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 
 from ledger.countries import wrong_country
@@ -240,6 +241,22 @@ def _check_references(document: Document, file: SiteFile) -> None:
             raise document.wrong(
                 "source", place, "device", f"no [[device]] has code {source.device!r}"
             )
+    _check_meter_changes(document, file, devices)
+    plants = {item.code for item in file.vpps}
+    for place, vpp in enumerate(file.vpps):
+        for code in vpp.devices:
+            if code not in devices:
+                raise document.wrong("vpp", place, "devices", f"no [[device]] has code {code!r}")
+            if devices[code].rated_kw is None:
+                raise document.wrong("vpp", place, "devices", f"device {code!r} needs rated_kw")
+    for place, strategy in enumerate(file.strategies):
+        if strategy.vpp not in plants:
+            raise document.wrong("strategy", place, "vpp", f"no [[vpp]] has code {strategy.vpp!r}")
+
+
+def _check_meter_changes(
+    document: Document, file: SiteFile, devices: Mapping[str, DeviceSpec]
+) -> None:
     counters = [item for item in file.sources if item.kind == COUNTER]
     for place, change in enumerate(file.meter_changes):
         if change.device not in devices:
@@ -261,13 +278,3 @@ def _check_references(document: Document, file: SiteFile) -> None:
                 f"no [[source]] of kind {COUNTER!r} feeds device {change.device!r}: the readings of "
                 "a change are those of a register",
             )
-    plants = {item.code for item in file.vpps}
-    for place, vpp in enumerate(file.vpps):
-        for code in vpp.devices:
-            if code not in devices:
-                raise document.wrong("vpp", place, "devices", f"no [[device]] has code {code!r}")
-            if devices[code].rated_kw is None:
-                raise document.wrong("vpp", place, "devices", f"device {code!r} needs rated_kw")
-    for place, strategy in enumerate(file.strategies):
-        if strategy.vpp not in plants:
-            raise document.wrong("strategy", place, "vpp", f"no [[vpp]] has code {strategy.vpp!r}")

@@ -4,6 +4,7 @@ import gzip
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -506,7 +507,7 @@ def test_any_order_of_files_gives_what_an_independent_model_gives(
     apply(small, site + "".join(swap(hour / 4, *both) for hour, *both in changes))
     random.shuffle(rows)  # type: ignore[attr-defined]
     edges = [0, *sorted(cuts), len(rows)]
-    for number, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
+    for number, (first, last) in enumerate(pairwise(edges)):
         if rows[first:last]:
             part = [(hour / 4, text) for hour, text in rows[first:last]]
             bring(small, tmp_path, *part, name=str(number))
@@ -569,7 +570,7 @@ def registers_of(path: Path, folder: Path) -> tuple[Path, Path]:
         for register, into in zip((out, drawn), lines, strict=True):
             value = register % 1_000_000
             whole, rest = divmod(value, 1)
-            part = f"{int(rest * 10**6):06d}"
+            part = f"{int(rest * 10**10):010d}"
             assert Fraction(f"{int(whole)}.{part}") == value
             line = f"{moment:%d.%m.%Y %H:%M};{int(whole)},{part}"
             if into[-1] != line:
@@ -578,6 +579,8 @@ def registers_of(path: Path, folder: Path) -> tuple[Path, Path]:
     with gzip.open(path, "rt", encoding="utf-8") as stream:
         next(stream)
         for line in stream:
+            if "," not in line:
+                continue
             time, text = line.rstrip("\n").split(",")
             start = datetime.fromisoformat(time)
             watt_hours = Fraction(text or 0) / 4

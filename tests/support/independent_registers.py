@@ -5,6 +5,7 @@ It takes all rows of a meter at once and follows the sentences of ``docs/meter-f
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import pairwise
 
 Row = tuple[int, str]
 """Instant and text; an empty text is a row without a value."""
@@ -36,7 +37,7 @@ def energies_of(
         ends[instant] = closing, opening
     found: list[Energy] = []
     instants = sorted(ends)
-    for start, end in zip(instants, instants[1:], strict=False):
+    for start, end in pairwise(instants):
         first, last = ends[start][1], ends[end][0]
         kwh = (Fraction(last) - Fraction(first)) * kwh_per_unit
         most = None if rated_kw is None else rated_kw * Fraction(12, 10) * (end - start) / 3600
