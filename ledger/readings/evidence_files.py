@@ -16,16 +16,22 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, BooksDiffer, NotFound
-from ledger.models.evidence import IssuanceState, ReadingQuality
+from ledger.models.evidence import IssuanceState
 from ledger.naming import find_credit
-from ledger.readings.period import readings_of, reductions_for, split_by_vintage
+from ledger.readings.period import (
+    late_readings_of,
+    readings_of,
+    reductions_for,
+    split_by_vintage,
+    texts_without_value,
+)
 from ledger.reductions import readings_file
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import inputs_of, read_manifest
 from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, verify
-from ledger.reductions.records import Kind, Meter, Reading, ReductionInputs
+from ledger.reductions.records import Meter, Reading, ReductionInputs
 
 MANIFEST, READINGS = "manifest.json", "readings.csv.gz"
 
@@ -150,22 +156,19 @@ def recomputed_inputs(
         A stored reading can be none of the period.
     """
     _, stated = read_manifest(issuance.manifest.encode("utf-8"), _called(issuance))
-    table = models.MeterReading
-    lines = []
+    period = (issuance.from_s, issuance.to_s)
+    lines: list[Line] = []
+    no_value: dict[str, set[str]] = {}
     for serial, meter_id in meter_ids_of(session, issuance).items():
-        query = select(
-            table.start_s, table.duration_s, table.kind, table.text, table.quality
-        ).where(
-            table.meter_id == meter_id,
-            table.start_s >= issuance.from_s,
-            table.start_s < issuance.to_s,
-        )
-        for start_s, duration_s, kind, text, quality in session.execute(query):
-            if late or quality is not ReadingQuality.LATE:
-                number = int(Kind[kind.name])
-                lines.append(Line(0, serial, start_s, start_s + duration_s, number, 0, text))
+        readings = readings_of(session, meter_id, *period)
+        if late:
+            readings += late_readings_of(session, meter_id, *period)
+        for start_s, end_s, kind, quality, _, _, text in readings:
+            lines.append(Line(0, serial, start_s, end_s, kind, quality, text))
+        # What came late may have texts that the manifest does not know to mean no value.
+        no_value[serial] = texts_without_value(session, meter_id, *period)
     lines.sort(key=lambda line: (line.meter, line.start_s, line.text))
-    judged = judge(stated, lines)
+    judged = judge(stated, lines, no_value)
     wrong = [item for item in judged.differences if not item.path.endswith(".quality")]
     if wrong:
         raise BooksDiffer(

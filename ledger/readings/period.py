@@ -13,17 +13,18 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models.evidence import MeterRole, ReadingQuality
 from ledger.readings.carry import carried_into
+from ledger.readings.counters import excluded_registers
 from ledger.readings.factor_rows import factor_record
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
-from ledger.reductions.numbers import kind_of
+from ledger.reductions.numbers import COUNTER, kind_of
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import (
     Calibration,
@@ -97,7 +98,18 @@ def late_readings(session: Session, inputs: ReductionInputs) -> int:
             table.quality == ReadingQuality.LATE,
         )
     )
-    return session.scalar(query) or 0
+    register = models.RegisterReading
+    instants = (
+        select(func.count())
+        .select_from(register)
+        .where(
+            register.meter_id.in_(ids.values()),
+            register.at_s >= inputs.from_s,
+            register.at_s <= inputs.to_s,
+            register.quality == ReadingQuality.LATE,
+        )
+    )
+    return (session.scalar(query) or 0) + (session.scalar(instants) or 0)
 
 
 def load_period(
@@ -227,7 +239,7 @@ def _meters(
                 f"take device {device_code} out of the project",
                 code="no-source",
             )
-        kind, unit, interval_s = shape
+        kind, unit, interval_s, register = shape
         fuel = None
         if row.fuel_factor_id is not None:
             fuel = factor_record(session.get_one(models.EmissionFactor, row.fuel_factor_id))
@@ -243,6 +255,8 @@ def _meters(
             readings=readings,
             fuel=fuel,
             density_kg_per_l=row.density_kg_per_l,
+            stuck_hours=0 if register else row.stuck_hours or 0,
+            register=register,
         )
 
 
@@ -250,6 +264,45 @@ def readings_of(
     session: Session, meter_id: int, from_s: int, to_s: int, *, lock: bool = False
 ) -> tuple[Reading, ...]:
     """Return the readings of a meter from one second to another, all but those that came late."""
+    # What came late belongs to a correction, never into a root.
+    in_time = models.MeterReading.quality != ReadingQuality.LATE
+    readings = _stored(session, meter_id, from_s, to_s, in_time, lock=lock)
+    excluded = excluded_registers(session, meter_id, from_s, to_s, lock=lock)
+    if not excluded:
+        return readings
+    return tuple(sorted((*readings, *excluded), key=lambda item: (item.start_s, item.text)))
+
+
+def late_readings_of(
+    session: Session, meter_id: int, from_s: int, to_s: int
+) -> tuple[Reading, ...]:
+    """Return the readings of a meter that came after their period was issued."""
+    late = models.MeterReading.quality == ReadingQuality.LATE
+    return _stored(session, meter_id, from_s, to_s, late, lock=False)
+
+
+def texts_without_value(session: Session, meter_id: int, from_s: int, to_s: int) -> set[str]:
+    """Return the texts of a meter that its source declared to mean that there is no value."""
+    table = models.MeterReading
+    query = select(table.text).where(
+        table.meter_id == meter_id,
+        table.start_s >= from_s,
+        table.start_s < to_s,
+        table.value_digits.is_(None),
+        table.text != "",
+    )
+    return set(session.scalars(query.distinct()).all())
+
+
+def _stored(
+    session: Session,
+    meter_id: int,
+    from_s: int,
+    to_s: int,
+    which: ColumnElement[bool],
+    *,
+    lock: bool,
+) -> tuple[Reading, ...]:
     table = models.MeterReading
     query = (
         select(
@@ -266,8 +319,9 @@ def readings_of(
             table.meter_id == meter_id,
             table.start_s >= from_s,
             table.start_s < to_s,
-            # What came late belongs to a correction, never into a root.
-            table.quality != ReadingQuality.LATE,
+            # The difference of a register over the end of a period belongs to none.
+            table.start_s + table.duration_s <= to_s,
+            which,
         )
         .order_by(table.start_s, table.text)
     )
@@ -294,24 +348,24 @@ def _shape(
     meter: models.Meter,
     device_code: str,
     sources: Iterable[models.MeterSource],
-) -> tuple[Kind, str, int] | None:
-    """Return kind, unit and interval of a meter: of its readings, else of the source that feeds it.
+) -> tuple[Kind, str, int, bool] | None:
+    """Return kind, unit and step of a meter, and whether it is a register.
+
+    They are those of its readings, else of the source that feeds it.
 
     None when it has neither. A source without a device feeds them all, but those of fuel only the
     meters of fuel, and the others only the others.
     """
-    table = models.MeterReading
-    query = (
-        select(table.kind, table.unit, table.duration_s).where(table.meter_id == meter.id).limit(1)
-    )
-    found = session.execute(query).first()
-    if found is not None:
-        return Kind[found[0].name], found[1], found[2]
+    series = session.get(models.MeterSeries, meter.id)
+    if series is not None:
+        kind = kind_of(series.kind, series.unit)
+        return kind, series.unit, series.interval_s, series.kind == COUNTER
     for source in sources:
         kind = kind_of(source.kind.value, source.unit)
         fits = kind.is_fuel == (meter.role is MeterRole.FUEL)
         if source.device_code == device_code or (source.device_code is None and fits):
-            return kind, source.unit, source.interval_minutes * 60
+            register = source.kind.value == COUNTER
+            return kind, source.unit, source.interval_minutes * 60, register
     return None
 
 

@@ -214,6 +214,16 @@ def build(reduction: Reduction, form: str = FORMAT) -> dict[str, Any]:
     return manifest if form == FORMAT else _in_format_1(manifest)
 
 
+_METER_2 = (
+    "measured_error",
+    "fuel",
+    "density_kg_per_l",
+    "stuck_hours",
+    "register",
+    "no_value_texts",
+    "result",
+    "days",
+)
 _FACTOR_1 = [
     "code",
     "version",
@@ -234,7 +244,7 @@ def _in_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
     manifest["code_version"] = CODE_VERSION_1
     manifest["factor"] = {name: manifest["factor"][name] for name in _FACTOR_1}
     for meter in manifest["meters"]:
-        for name in ("measured_error", "fuel", "density_kg_per_l", "result", "days"):
+        for name in _METER_2:
             del meter[name]
     return manifest
 
@@ -277,6 +287,9 @@ def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> d
         "measured_error": meter.calibration.measured_error,
         "fuel": None if meter.fuel is None else factor_json(meter.fuel),
         "density_kg_per_l": meter.density_kg_per_l,
+        "stuck_hours": meter.stuck_hours,
+        "register": meter.register,
+        "no_value_texts": no_value_texts(meter),
         "readings": counts_json(counts_of(meter, inputs.from_s, inputs.to_s)),
         # Rows rather than slots: every leaf is counted once, the duplicates among the superseded.
         "rows": {Quality(code).name.lower(): rows[code] for code in sorted(rows)},
@@ -284,6 +297,14 @@ def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> d
         "result": {name: shown(getattr(result, name)) for name in _RESULTS[meter.role]},
         "days": days_json(meter, inputs.zone),
     }
+
+
+def no_value_texts(meter: Meter) -> list[str]:
+    """Return the texts of a meter's readings that its source declares to mean "no value", in order."""
+    empty = (Quality.MISSING_SENTINEL, Quality.SUPERSEDED_EMPTY)
+    return sorted(
+        {reading.text for reading in meter.readings if reading.text and reading.quality in empty}
+    )
 
 
 def days_json(meter: Meter, zone_name: str) -> dict[str, str]:

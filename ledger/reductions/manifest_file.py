@@ -128,6 +128,9 @@ class MeterTable(MeterTable1):
     measured_error: Decimal | None
     fuel: FactorTable | None
     density_kg_per_l: Decimal | None
+    stuck_hours: Annotated[int, Meta(ge=0, le=24)]
+    register: bool
+    no_value_texts: list[Text]
     result: dict[str, Text]
     days: dict[str, Text]
 
@@ -308,6 +311,8 @@ def meter_of(table: MeterTable1, readings: tuple[Reading, ...]) -> Meter:
         readings=readings,
         fuel=factor_of(more.fuel) if more and more.fuel else None,
         density_kg_per_l=more.density_kg_per_l if more else None,
+        stuck_hours=more.stuck_hours if more else 0,
+        register=more.register if more else False,
     )
 
 

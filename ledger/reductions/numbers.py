@@ -21,6 +21,8 @@ UNITS: dict[Kind, dict[str, int]] = {
 }
 """What each unit adds to the scale: the power of ten from the base unit down to it."""
 
+COUNTER = "counter"
+"""Kind of a source of cumulative registers: its readings are the energies between."""
 FUEL = "fuel"
 """Kind of a source of fuel; its unit says whether it is weighed or measured by volume."""
 
@@ -35,10 +37,10 @@ _NOT_PLAIN = re.compile(r"[^0-9.+-]", re.ASCII)
 
 
 def units_of(source_kind: str) -> list[str]:
-    """Return the units that a source of a kind may name: ``power``, ``energy`` or ``fuel``."""
+    """Return the units that a source of a kind may name: ``power``, ``energy``, ``counter`` or ``fuel``."""
     if source_kind == FUEL:
         return [unit for kind, units in UNITS.items() if kind.is_fuel for unit in units]
-    return list(UNITS[Kind[source_kind.upper()]])
+    return list(UNITS[kind_of(source_kind, "")])
 
 
 def kind_of(source_kind: str, unit: str) -> Kind:
@@ -49,6 +51,8 @@ def kind_of(source_kind: str, unit: str) -> Kind:
     BadInput
         A fuel's unit is neither one of mass nor one of volume.
     """
+    if source_kind == COUNTER:
+        return Kind.ENERGY
     if source_kind != FUEL:
         return Kind[source_kind.upper()]
     for kind, units in UNITS.items():
@@ -121,5 +125,7 @@ def _complaint(text: str) -> str:
     if text.lower().strip("+-") in ("nan", "inf", "infinity", "null", "none", "na", "n/a"):
         return f"{text!r} is not a number: leave a missing value empty"
     if re.fullmatch(r"[+-]?[0-9.]*,[0-9]+", text):
-        return f"{text!r} has a comma: write the decimal point as a point"
+        return (
+            f'{text!r} has a comma: if it is the decimal point, write decimal = "," in [[source]]'
+        )
     return f"{text[:40]!r} is not a number"

@@ -18,9 +18,10 @@ from typing import Any
 
 from ledger.errors import BadInput, Refused
 from ledger.reductions.arithmetic import compute
-from ledger.reductions.judging import Difference, Judged, empty_slots, judge
+from ledger.reductions.judging import Judged, empty_slots, judge
 from ledger.reductions.manifest import FORMAT_1, build, fraction_text, manifest_hash
 from ledger.reductions.manifest_file import Manifest1, inputs_of, read_manifest
+from ledger.reductions.meter_judge import Difference
 from ledger.reductions.readings_file import read
 from ledger.reductions.records import Reading, Reduction
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone

@@ -215,7 +215,7 @@ def test_a_change_of_any_field_is_found(path: tuple[Any, ...]) -> None:
         if not alone.valid:
             outcomes.append("named")
             continue
-        named_only = ("device", "accuracy_class", "rated_kw", "density_kg_per_l")
+        named_only = ("device", "accuracy_class", "rated_kw", "density_kg_per_l", "stuck_hours")
         device = path[0] == "meters" and path[-1] in named_only
         dates = path[-1] in ("calibrated_from_s", "calibrated_to_s", "calibrated")
         assert named(path) in BOUND_BY_HASH or device or dates, (named(path), other)
