@@ -1,0 +1,312 @@
+"""Proof bundles: one file that proves a credit to somebody who trusts a block hash and nothing of ours.
+
+What stands in a bundle is described in ``docs/proof-format.md``. Every bundle is verified before it is
+handed out, by the verifier that the auditor will use.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.chain.access import Chain
+from ledger.chain.client import ChainClient, RpcError
+from ledger.errors import DependencyDown, NotFound, Refused
+from ledger.models import CreditBatch, CreditRetirement, Issuance, Project
+from ledger.models.evidence import IssuanceState
+from ledger.naming import NamedCredit, find_credit, rows_of
+from ledger.proofs import encoding
+from ledger.proofs.tries import Trie, path
+from ledger.proofs.verifier import FORMAT, ProofError, Trusted, ledger, verify
+from ledger.proofs.verifier.checks import HISTORY, HISTORY_BLOCKS
+from ledger.proofs.verifier.trie import keccak256
+from ledger.readings.period import load_period
+from ledger.reductions.evidence import leaves_of, merkle_tree, proof_of
+from ledger.reductions.records import Meter
+
+ALL = -1
+"""As ``readings``: every reading of the issuance."""
+
+
+@dataclass(frozen=True)
+class BuiltBundle:
+    """A bundle, and what its auditor must trust: the text is canonical JSON."""
+
+    text: str
+    trusted: Trusted
+    checks: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an event stands; the index is the log's in its block."""
+
+    kind: str
+    block: int
+    tx_hash: str
+    log_index: int
+
+
+def build_bundle(
+    chain: Chain, session: Session, credit: str, block: int | str, readings: int = 0
+) -> BuiltBundle:
+    """Return the bundle of a credit.
+
+    Parameters
+    ----------
+    credit
+        A credit as people name it; see ``naming``.
+    block
+        The block to prove against: a number, or a tag of the node's such as ``latest``.
+    readings
+        How many readings come with it, each with its proof; ``ALL`` for every one.
+
+    Raises
+    ------
+    NotFound
+        There is no such credit, or no such block.
+    Refused
+        The credit is newer than the block; the node no longer has the state of the block; or readings
+        are wanted that are not in these books.
+    DependencyDown
+        The node does not answer, or contradicts itself.
+    """
+    named = find_credit(session, credit)
+    batch = session.get_one(CreditBatch, named.batch_id)
+    places = _places(session, batch, named)
+    raw = _block(chain.client, block)
+    number = int(raw["number"], 16)
+    newest = max(place.block for place in places)
+    if newest > number:
+        raise Refused(
+            f"{credit}: its block {newest} comes after block {number}, which the bundle would prove "
+            "against; wait until it is final, or give a later --block",
+            code="not-final",
+        )
+    address = chain.deployment.credit.address
+    document = {
+        "format": FORMAT,
+        "chain_id": chain.deployment.chain_id,
+        "contract": address,
+        "batch_id": str(batch.batch_id),
+        "serials": None if named.serials is None else list(named.serials),
+        "header": _hex(_header(raw)),
+        **_state(chain.client, address, batch.batch_id, raw),
+        **_events(chain.client, places, raw),
+        **_evidence(session, batch, readings),
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    code = chain.client.code(address, raw["hash"])
+    trusted = Trusted(
+        block_hash=bytes.fromhex(raw["hash"][2:]),
+        address=bytes.fromhex(address[2:]),
+        code_hash=keccak256(bytes.fromhex(code[2:])),
+        chain_id=chain.deployment.chain_id,
+    )
+    try:
+        verdict = verify(text, trusted)
+    except ProofError as error:
+        raise DependencyDown(
+            f"the node's answers prove nothing ({error}); ask another node, or say so to its keeper",
+            code="not-proven",
+        ) from error
+    return BuiltBundle(text, trusted, verdict.checks)
+
+
+def _places(session: Session, batch: CreditBatch, named: NamedCredit) -> list[_Place]:
+    """Return where the issuance stands, and the retirement of the serials when there is one."""
+    places = [_Place("issued", batch.block_number, batch.tx_hash, batch.log_index)]
+    rows = [] if named.serials is None else rows_of(session, named)
+    if len(rows) == 1 and rows[0].retirement_id is not None:
+        query = select(CreditRetirement).where(
+            CreditRetirement.retirement_id == rows[0].retirement_id,
+            CreditRetirement.replaced_batch_id.is_(None),
+        )
+        found = session.scalars(query).first()
+        if found is not None:
+            places.append(_Place("retired", found.block_number, found.tx_hash, found.log_index))
+    return places
+
+
+def _block(client: ChainClient, block: int | str) -> dict[str, Any]:
+    tag = hex(block) if isinstance(block, int) else block
+    by_hash = isinstance(block, str) and block.startswith("0x")
+    raw = client.request("eth_getBlockByHash" if by_hash else "eth_getBlockByNumber", [tag, True])
+    if raw is None:
+        raise NotFound(f"the node has no block {block}")
+    return dict(raw)
+
+
+def _header(raw: Mapping[str, Any]) -> bytes:
+    data = encoding.header(raw)
+    if _hex(keccak256(data)) != raw["hash"].lower():
+        raise Refused(
+            f"the header of block {int(raw['number'], 16)} has fields that are not known here: it "
+            "cannot be proven",
+            code="header-unknown",
+        )
+    return data
+
+
+def _proof(client: ChainClient, address: str, slots: Sequence[int], raw: Mapping[str, Any]) -> Any:
+    """Return account and storage proofs in the state of a block, named by its hash."""
+    keys = [f"0x{slot:064x}" for slot in slots]
+    try:
+        return client.request("eth_getProof", [address, keys, {"blockHash": raw["hash"]}])
+    except RpcError as error:
+        raise Refused(
+            f"the node has no proof in the state of block {int(raw['number'], 16)} "
+            f"({error.rpc_message}): ask an archive node, or prove against a newer --block",
+            code="state-pruned",
+        ) from error
+
+
+def _state(
+    client: ChainClient, address: str, batch_id: int, raw: Mapping[str, Any]
+) -> dict[str, Any]:
+    slots = dict(ledger.SLOTS) | {
+        name: ledger.mapping_slot(name, batch_id) for name in ledger.MAPPINGS
+    }
+    found = _proof(client, address, list(slots.values()), raw)
+    storage = zip(slots.items(), found["storageProof"], strict=True)
+    return {
+        "account": _account_nodes(found, address, raw),
+        "storage": {name: _slot_nodes(found, slot, each) for (name, slot), each in storage},
+    }
+
+
+def _account_nodes(found: Any, address: str, raw: Mapping[str, Any]) -> list[str]:
+    key = keccak256(bytes.fromhex(address[2:]))
+    return _path(raw["stateRoot"], key, found["accountProof"])
+
+
+def _slot_nodes(found: Any, slot: int, each: Any) -> list[str]:
+    return _path(found["storageHash"], keccak256(slot.to_bytes(32, "big")), each["proof"])
+
+
+def _path(root: str, key: bytes, nodes: Sequence[str]) -> list[str]:
+    raw = [bytes.fromhex(node[2:]) for node in nodes]
+    return [_hex(node) for node in path(bytes.fromhex(root[2:]), key, raw)]
+
+
+def _events(
+    client: ChainClient, places: Sequence[_Place], trusted: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the events with their proofs, and the ancestors that they stand in."""
+    chained = _Ancestors(client, trusted)
+    events = []
+    for place in places:
+        at = chained.place_of(place.block)
+        raw = chained.blocks[at]
+        hashes = [item["hash"] for item in raw["transactions"]]
+        index = hashes.index(place.tx_hash) if place.tx_hash in hashes else -1
+        receipts = client.request_batch([("eth_getTransactionReceipt", [one]) for one in hashes])
+        if index < 0 or any(receipt is None for receipt in receipts):
+            raise DependencyDown(
+                f"block {place.block} has no transaction {place.tx_hash} at this node: it is on another "
+                "fork than the mirror; run truetonne index run",
+                code="node-elsewhere",
+            )
+        logs = [int(log["logIndex"], 16) for log in receipts[index]["logs"]]
+        signed = Trie([encoding.transaction(item) for item in raw["transactions"]])
+        outcomes = Trie([encoding.receipt(item) for item in receipts])
+        events.append(
+            {
+                "kind": place.kind,
+                "block": at,
+                "index": index,
+                "log": logs.index(place.log_index),
+                "transaction": [_hex(node) for node in signed.proof(index)],
+                "receipt": [_hex(node) for node in outcomes.proof(index)],
+            }
+        )
+    return {"ancestors": chained.documents, "events": events}
+
+
+class _Ancestors:
+    """The blocks of a bundle: the trusted one, and older ones that hang on it."""
+
+    def __init__(self, client: ChainClient, trusted: Mapping[str, Any]) -> None:
+        self._client = client
+        self.blocks: list[Mapping[str, Any]] = [trusted]
+        self.documents: list[dict[str, Any]] = []
+
+    def place_of(self, number: int) -> int:
+        """Return the place of a block, added with those between where it is too far away."""
+        numbers = [int(raw["number"], 16) for raw in self.blocks]
+        if number in numbers:
+            return numbers.index(number)
+        anchor = min(
+            (at for at, other in enumerate(numbers) if other > number), key=lambda at: numbers[at]
+        )
+        while numbers[anchor] - number > HISTORY_BLOCKS:
+            anchor = self._add(anchor, numbers[anchor] - HISTORY_BLOCKS)
+            numbers.append(int(self.blocks[anchor]["number"], 16))
+        return self._add(anchor, number)
+
+    def _add(self, anchor: int, number: int) -> int:
+        raw = _block(self._client, number)
+        address = _hex(HISTORY)
+        slot = number % HISTORY_BLOCKS
+        found = _proof(self._client, address, [slot], self.blocks[anchor])
+        self.documents.append(
+            {
+                "header": _hex(_header(raw)),
+                "anchor": anchor,
+                "account": _account_nodes(found, address, self.blocks[anchor]),
+                "slot": _slot_nodes(found, slot, found["storageProof"][0]),
+            }
+        )
+        self.blocks.append(raw)
+        return len(self.blocks) - 1
+
+
+def _evidence(session: Session, batch: CreditBatch, readings: int) -> dict[str, Any]:
+    """Return manifest and readings, where these books have them."""
+    query = (
+        select(Issuance, Project.code)
+        .join(Project, Project.id == Issuance.project_id)
+        .where(Issuance.key == batch.key, Issuance.state != IssuanceState.VOID)
+    )
+    found = session.execute(query).first()
+    if found is None:
+        if readings:
+            raise Refused(
+                "these books have neither manifest nor readings of the batch: it was issued from others; "
+                "leave --readings out",
+                code="no-evidence",
+            )
+        return {"manifest": None, "readings": None}
+    issuance, project = found
+    rows: dict[str, Any] | None = None
+    if readings:
+        period = load_period(session, project, issuance.from_date, issuance.to_date, enforce=False)
+        rows = _readings(period.meters, readings)
+    return {"manifest": issuance.manifest, "readings": rows}
+
+
+def _readings(meters: Sequence[Meter], wanted: int) -> dict[str, Any]:
+    """Return all readings, or so many of them spread evenly, each with its proof."""
+    rows = [
+        [at, *row[:4], str(row.digits), row.scale, row.text]
+        for at, meter in enumerate(meters)
+        for row in meter.readings
+    ]
+    proofs = None
+    if wanted != ALL:
+        leaves = leaves_of(meters)
+        tree = merkle_tree(leaves)
+        count = min(wanted, len(rows))
+        chosen = [len(rows) * at // count for at in range(count)]
+        proofs = [[_hex(node) for node in proof_of(tree, leaves[at])] for at in chosen]
+        rows = [rows[at] for at in chosen]
+    return {"meters": [meter.serial for meter in meters], "rows": rows, "proofs": proofs}
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()
