@@ -29,6 +29,8 @@ from ledger.readings.period import load_period
 from ledger.reductions.evidence import leaves_of, merkle_tree, proof_of
 from ledger.reductions.records import Meter
 
+_STEP_BLOCKS = HISTORY_BLOCKS
+"""How far one ancestor lies before another at most."""
 ALL = -1
 """As ``readings``: every reading of the issuance."""
 
@@ -244,8 +246,8 @@ class _Ancestors:
         anchor = min(
             (at for at, other in enumerate(numbers) if other > number), key=lambda at: numbers[at]
         )
-        while numbers[anchor] - number > HISTORY_BLOCKS:
-            anchor = self._add(anchor, numbers[anchor] - HISTORY_BLOCKS)
+        while numbers[anchor] - number > _STEP_BLOCKS:
+            anchor = self._add(anchor, numbers[anchor] - _STEP_BLOCKS)
             numbers.append(int(self.blocks[anchor]["number"], 16))
         return self._add(anchor, number)
 

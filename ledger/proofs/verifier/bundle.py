@@ -40,8 +40,8 @@ def parse_bundle(text: str) -> dict[str, Any]:
         rows, proofs = readings["rows"], readings["proofs"]
         if not rows or (proofs is not None and len(proofs) != len(rows)):
             _wrong("readings.proofs", "one for each row, and null when the rows are all there are")
-        if max(row[0] for row in rows) >= len(readings["meters"]):
-            _wrong("readings.rows", "of the meters that are listed")
+        if {row[0] for row in rows} != set(range(len(readings["meters"]))):
+            _wrong("readings.meters", "the list of those that the rows name")
     return bundle
 
 

@@ -73,6 +73,9 @@ def verify(text: str, trusted: Trusted) -> Verdict:
             fits = 0 < place < seq or (place == seq and sealed == head)
             _require(fits, name, f"it is not in the contract's log of {seq} entries")
         _require("issued" in events, "issued", "the bundle lacks the event of the issuance")
+        used = {each["block"] for each in bundle["events"]}
+        used |= {each["anchor"] for each in bundle["ancestors"]}
+        _require(used.issuperset(range(1, len(headers))), "format", "an ancestor leads nowhere")
         _issued(events["issued"], batch, verdict)
         if "retired" in events:
             _retired(events["retired"], batch, verdict)
@@ -107,7 +110,8 @@ def _contract(
     batch = ledger.read_batch(words["batch"]) | {"deficit_kg": words["deficit"]}
     what = ", ".join(f"{value} {name[:-3]}" for name, value in batch.items() if name[-3:] == "_kg")
     what = f"in it, batch {number} is {batch['status']}; of its kilograms are {what}"
-    verdict.hold("batch", what, batch={"id": str(number)} | batch)
+    kilograms = {name: str(value) for name, value in batch.items() if name[-3:] == "_kg"}
+    verdict.hold("batch", what, batch={"id": str(number)} | batch | kilograms)
     seq, head = words["counters"] % 2**64, words["head"].to_bytes(32, "big")
     what = f"in it, the contract's log has {seq} entries; its head is 0x{head.hex()}"
     verdict.hold("log", what, log={"seq": seq, "head": "0x" + head.hex()})
