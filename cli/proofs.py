@@ -25,7 +25,9 @@ Credit = Annotated[
 ]
 
 
-def _readings(text: str) -> int:
+def _readings(text: str | int) -> int:
+    if isinstance(text, int):  # the default passes through here too
+        return text
     if text == "all":
         return -1
     if not (text.isascii() and text.isdigit() and len(text) < 8):
@@ -107,13 +109,7 @@ def bundle(
     run.output.result(
         document,
         f"{output}: {document['bytes']} bytes, {len(built.checks)} checks hold. Verify it, offline:",
-        "  "
-        + " ".join(
-            [
-                f"truetonne verify {output}",
-                *(f"--{name.replace('_', '-')} {value}" for name, value in trusted.items()),
-            ]
-        ),
+        f"  truetonne {command_line(output, built.trusted)}",
     )
 
 
@@ -172,6 +168,12 @@ def verify(
         *([f"{file}: not valid"] if failed else []),
     )
     return 1 if failed else 0
+
+
+def command_line(file: Path, trusted: Trusted) -> str:
+    """Return the command that verifies a bundle, without the program's name."""
+    options = (f"--{name.replace('_', '-')} {value}" for name, value in _trusted(trusted).items())
+    return " ".join((f"verify {file}", *options))
 
 
 def _text(file: Path) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
+from ledger.chain.book import DeployedContract
 from ledger.chain.client import ChainClient, RpcError
 from ledger.errors import DependencyDown, NotFound, Refused
 from ledger.models import CreditBatch, CreditRetirement, Issuance, Project
@@ -23,7 +24,7 @@ from ledger.naming import NamedCredit, find_credit, rows_of
 from ledger.proofs import encoding
 from ledger.proofs.tries import Trie, path
 from ledger.proofs.verifier import FORMAT, ProofError, Trusted, ledger, verify
-from ledger.proofs.verifier.checks import HISTORY, HISTORY_BLOCKS
+from ledger.proofs.verifier.checks import FACTORY, HISTORY, HISTORY_BLOCKS
 from ledger.proofs.verifier.trie import keccak256
 from ledger.readings.period import load_period
 from ledger.reductions.evidence import leaves_of, merkle_tree, proof_of
@@ -90,7 +91,8 @@ def build_bundle(
             "against; wait until it is final, or give a later --block",
             code="not-final",
         )
-    address = chain.deployment.credit.address
+    contract = chain.deployment.credit
+    address = contract.address
     document = {
         "format": FORMAT,
         "chain_id": chain.deployment.chain_id,
@@ -98,6 +100,7 @@ def build_bundle(
         "batch_id": str(batch.batch_id),
         "serials": None if named.serials is None else list(named.serials),
         "header": _hex(_header(raw)),
+        "creation": _creation(contract),
         **_state(chain.client, address, batch.batch_id, raw),
         **_events(chain.client, places, raw),
         **_evidence(session, batch, readings),
@@ -118,6 +121,15 @@ def build_bundle(
             code="not-proven",
         ) from error
     return BuiltBundle(text, trusted, verdict.checks)
+
+
+def _creation(contract: DeployedContract) -> dict[str, str] | None:
+    """Return what the address commits to; None for a contract that was deployed in another way."""
+    salt, code = bytes.fromhex(contract.salt[2:]), bytes.fromhex(contract.init_code_hash[2:])
+    place = keccak256(b"\xff" + FACTORY + salt + code)[12:]
+    if _hex(place) != contract.address:
+        return None
+    return {"salt": contract.salt, "init_code_hash": contract.init_code_hash}
 
 
 def _places(session: Session, batch: CreditBatch, named: NamedCredit) -> list[_Place]:

@@ -152,6 +152,7 @@ _BUNDLE = _object(
         "serials": _optional(_tuple(_whole(2**63), _whole(2**63))),
         "header": _bytes(),
         "account": _NODES,
+        "creation": _optional(_object({"salt": _bytes(32), "init_code_hash": _bytes(32)})),
         "storage": _object(dict.fromkeys(SLOTS, _NODES)),
         "ancestors": _list(_ANCESTOR),
         "events": _list(_object(_EVENT | {"transaction": _NODES, "receipt": _NODES})),

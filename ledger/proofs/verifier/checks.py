@@ -13,6 +13,8 @@ from ledger.proofs.verifier.bundle import SLOTS, parse_bundle
 from ledger.proofs.verifier.errors import ProofError
 from ledger.proofs.verifier.trie import keccak256, lookup
 
+FACTORY = bytes.fromhex("4e59b44847b379578588920ca78fbf26c0b4956c")
+"""The factory that puts a contract where its init code and a salt say (CREATE2, EIP-1014)."""
 HISTORY = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
 HISTORY_BLOCKS = 8191
 """The contract that keeps the hashes of the blocks before, and how many (EIP-2935)."""
@@ -104,6 +106,13 @@ def _contract(
     root, code = _account(header, trusted.address, bundle["account"], "contract")
     _require(code == trusted.code_hash, "contract", f"its code has the hash 0x{code.hex()}")
     verdict.hold("contract", f"in it, {named} has the code that you trust")
+    made = bundle["creation"]
+    if made is not None:
+        place = keccak256(b"\xff" + FACTORY + made["salt"] + made["init_code_hash"])[12:]
+        _require(place == trusted.address, "creation", "the factory would put it elsewhere")
+        digest = "0x" + made["init_code_hash"].hex()
+        what = f"its address says that it was made by init code with the hash {digest}"
+        verdict.hold("creation", f"{what}, arguments included", init_code_hash=digest)
 
     places = ledger.SLOTS | {name: ledger.mapping_slot(name, number) for name in ledger.MAPPINGS}
     words = {name: _slot(root, places[name], bundle["storage"][name], name) for name in SLOTS}
