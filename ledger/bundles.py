@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.chain.book import DeployedContract
+from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.errors import DependencyDown, NotFound, Refused
 from ledger.models import CreditBatch, CreditRetirement, Issuance, Project
@@ -46,13 +46,25 @@ class BuiltBundle:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Where an event stands; the index is the log's in its block."""
 
     kind: str
     block: int
     tx_hash: str
     log_index: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a bundle is about, as the books have it."""
+
+    batch_id: int
+    serials: tuple[int, int] | None
+    places: Sequence[Place]
+    """Of the issuance, and of the retirement when there is one."""
+    manifest: str | None = None
+    readings: Mapping[str, Any] | None = None
 
 
 def build_bundle(
@@ -82,36 +94,44 @@ def build_bundle(
     named = find_credit(session, credit)
     batch = session.get_one(CreditBatch, named.batch_id)
     places = _places(session, batch, named)
-    raw = _block(chain.client, block)
-    number = int(raw["number"], 16)
-    newest = max(place.block for place in places)
+    manifest, rows = _evidence(session, batch, readings)
+    subject = Subject(batch.batch_id, named.serials, places, manifest, rows)
+    return prove(chain.client, chain.deployment, subject, block)
+
+
+def prove(
+    client: ChainClient, deployment: Deployment, subject: Subject, block: int | str
+) -> BuiltBundle:
+    """Return the bundle of what the books say, by what a node sends; see ``build_bundle``."""
+    raw = _block(client, block)
+    number, newest = int(raw["number"], 16), max(place.block for place in subject.places)
     if newest > number:
         raise Refused(
-            f"{credit}: its block {newest} comes after block {number}, which the bundle would prove "
-            "against; wait until it is final, or give a later --block",
+            f"block {newest}, in which it was issued or retired, comes after block {number}, which the "
+            "bundle would prove against: wait until it is final, or give a later --block",
             code="not-final",
         )
-    contract = chain.deployment.credit
-    address = contract.address
+    contract = deployment.credit
     document = {
         "format": FORMAT,
-        "chain_id": chain.deployment.chain_id,
-        "contract": address,
-        "batch_id": str(batch.batch_id),
-        "serials": None if named.serials is None else list(named.serials),
+        "chain_id": deployment.chain_id,
+        "contract": contract.address,
+        "batch_id": str(subject.batch_id),
+        "serials": None if subject.serials is None else list(subject.serials),
         "header": _hex(_header(raw)),
         "creation": _creation(contract),
-        **_state(chain.client, address, batch.batch_id, raw),
-        **_events(chain.client, places, raw),
-        **_evidence(session, batch, readings),
+        **_state(client, contract.address, subject.batch_id, raw),
+        **_events(client, subject.places, raw),
+        "manifest": subject.manifest,
+        "readings": subject.readings,
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    code = chain.client.code(address, raw["hash"])
+    code = client.code(contract.address, raw["hash"])
     trusted = Trusted(
         block_hash=bytes.fromhex(raw["hash"][2:]),
-        address=bytes.fromhex(address[2:]),
+        address=bytes.fromhex(contract.address[2:]),
         code_hash=keccak256(bytes.fromhex(code[2:])),
-        chain_id=chain.deployment.chain_id,
+        chain_id=deployment.chain_id,
     )
     try:
         verdict = verify(text, trusted)
@@ -132,9 +152,9 @@ def _creation(contract: DeployedContract) -> dict[str, str] | None:
     return {"salt": contract.salt, "init_code_hash": contract.init_code_hash}
 
 
-def _places(session: Session, batch: CreditBatch, named: NamedCredit) -> list[_Place]:
+def _places(session: Session, batch: CreditBatch, named: NamedCredit) -> list[Place]:
     """Return where the issuance stands, and the retirement of the serials when there is one."""
-    places = [_Place("issued", batch.block_number, batch.tx_hash, batch.log_index)]
+    places = [Place("issued", batch.block_number, batch.tx_hash, batch.log_index)]
     rows = [] if named.serials is None else rows_of(session, named)
     if len(rows) == 1 and rows[0].retirement_id is not None:
         query = select(CreditRetirement).where(
@@ -143,7 +163,7 @@ def _places(session: Session, batch: CreditBatch, named: NamedCredit) -> list[_P
         )
         found = session.scalars(query).first()
         if found is not None:
-            places.append(_Place("retired", found.block_number, found.tx_hash, found.log_index))
+            places.append(Place("retired", found.block_number, found.tx_hash, found.log_index))
     return places
 
 
@@ -209,7 +229,7 @@ def _path(root: str, key: bytes, nodes: Sequence[str]) -> list[str]:
 
 
 def _events(
-    client: ChainClient, places: Sequence[_Place], trusted: Mapping[str, Any]
+    client: ChainClient, places: Sequence[Place], trusted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the events with their proofs, and the ancestors that they stand in."""
     chained = _Ancestors(client, trusted)
@@ -280,7 +300,9 @@ class _Ancestors:
         return len(self.blocks) - 1
 
 
-def _evidence(session: Session, batch: CreditBatch, readings: int) -> dict[str, Any]:
+def _evidence(
+    session: Session, batch: CreditBatch, readings: int
+) -> tuple[str | None, dict[str, Any] | None]:
     """Return manifest and readings, where these books have them."""
     query = (
         select(Issuance, Project.code)
@@ -295,13 +317,13 @@ def _evidence(session: Session, batch: CreditBatch, readings: int) -> dict[str, 
                 "leave --readings out",
                 code="no-evidence",
             )
-        return {"manifest": None, "readings": None}
+        return None, None
     issuance, project = found
     rows: dict[str, Any] | None = None
     if readings:
         period = load_period(session, project, issuance.from_date, issuance.to_date, enforce=False)
         rows = _readings(period.meters, readings)
-    return {"manifest": issuance.manifest, "readings": rows}
+    return issuance.manifest, rows
 
 
 def _readings(meters: Sequence[Meter], wanted: int) -> dict[str, Any]:
