@@ -86,7 +86,8 @@ def bundle(
         with flow.db.read() as session:
             view = chain_view(session, run.settings.network, run.settings.finality)
             built = build_bundle(
-                flow.chain,
+                flow.chain.client,
+                flow.chain.deployment,
                 session,
                 credit,
                 number if number is not None else view.final_block or 0,

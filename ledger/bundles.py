@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.chain.access import Chain
 from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.errors import DependencyDown, NotFound, Refused
@@ -68,7 +67,12 @@ class Subject:
 
 
 def build_bundle(
-    chain: Chain, session: Session, credit: str, block: int | str, readings: int = 0
+    client: ChainClient,
+    deployment: Deployment,
+    session: Session,
+    credit: str,
+    block: int | str,
+    readings: int = 0,
 ) -> BuiltBundle:
     """Return the bundle of a credit.
 
@@ -96,7 +100,7 @@ def build_bundle(
     places = _places(session, batch, named)
     manifest, rows = _evidence(session, batch, readings)
     subject = Subject(batch.batch_id, named.serials, places, manifest, rows)
-    return prove(chain.client, chain.deployment, subject, block)
+    return prove(client, deployment, subject, block)
 
 
 def prove(

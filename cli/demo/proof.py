@@ -19,7 +19,14 @@ def prove(run: Invocation, flow: Flow, story: Story) -> None:
     run.output.step("proving the retired credit")
     path = flow.settings.home / FILE
     with flow.db.read() as session:
-        built = build_bundle(flow.chain, session, story.retirement["serials"], "latest", ALL)
+        built = build_bundle(
+            flow.chain.client,
+            flow.chain.deployment,
+            session,
+            story.retirement["serials"],
+            "latest",
+            ALL,
+        )
     path.write_text(built.text + "\n", encoding="utf-8")
     begun = time.monotonic()
     verdict = verify(path.read_text(encoding="utf-8"), built.trusted)

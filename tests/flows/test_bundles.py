@@ -5,7 +5,6 @@ import random
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +15,27 @@ from indexer import Indexer
 from ledger.bundles import ALL, BuiltBundle, build_bundle
 from ledger.db import Database
 from ledger.errors import NotFound, Refused
-from ledger.holdings import details_of, holding_of, plan_retirement
-from ledger.issuance import plan_issuance, submit_planned
 from ledger.proofs.verifier import ProofError, Trusted, verify
 from ledger.proofs.verifier.trie import keccak256
-from ledger.serials import Act
 from tests.support.chain import FIRST_PERIOD_S, PARTIES
-from tests.support.park import PROJECT, Park, running_park
+from tests.support.park import Park
+from tests.support.proven import BATCH, NAME, proven_park
 
-BATCH = 2 << 32 | 1
-NAME = f"{PROJECT}-2014-1"
 MUTATIONS = 4_000
 """Of the short form; `python -m tests.benchmarks.mutations` makes as many as one likes."""
 
 
 @pytest.fixture(scope="module")
 def park(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Park]:
-    """720 kg issued, the first 100 retired, and blocks of others between and after."""
-    folder = tmp_path_factory.mktemp("park")
-    db = Database(f"sqlite:///{folder}/books.db")
-    db.upgrade()
-    with running_park(db, folder) as made:
-        made.register()
-        made.generate(date(2014, 1, 1), ["60"])
-        plan_issuance(made.chain, PROJECT, date(2014, 1, 1), date(2014, 1, 2))
-        submit_planned(made.chain, PROJECT)
-        made.mirror_final()
-        made.node.mine(5)
-        made.mirror_final()
-        with made.db.read() as session:
-            held = holding_of(session, made.chain, NAME, 100, None, Act.RETIRE)
-        details = details_of(
-            "幼儿园 Kindergarten", "year 2014", "DE", (1_388_534_400, 1_420_070_400)
-        )
-        key = made.db.run(lambda session: plan_retirement(session, made.chain, held, details))
-        made.chain.sender.submit(key, "CarbonCredit")
-        made.mirror_final()
+    with proven_park(tmp_path_factory.mktemp("park")) as made:
         yield made
-    db.close()
 
 
 def bundle(park: Park, credit: str = f"{NAME}-1-100", readings: int = 3) -> BuiltBundle:
     with park.db.read() as session:
-        return build_bundle(park.chain, session, credit, "latest", readings)
+        return build_bundle(
+            park.chain.client, park.chain.deployment, session, credit, "latest", readings
+        )
 
 
 @pytest.fixture(scope="module")
@@ -327,14 +304,16 @@ def test_mutants_are_refused_with_a_proof_error_and_nothing_else(built: BuiltBun
 
 def test_a_credit_newer_than_the_block_is_not_final_yet(park: Park) -> None:
     with park.db.read() as session, pytest.raises(Refused, match="wait until it is final"):
-        build_bundle(park.chain, session, NAME, 3, 0)
+        build_bundle(park.chain.client, park.chain.deployment, session, NAME, 3, 0)
 
 
 def test_what_there_is_not_cannot_be_bundled(park: Park) -> None:
     with park.db.read() as session, pytest.raises(NotFound, match="there is no credit"):
-        build_bundle(park.chain, session, "park-wind-2014-9", "latest", 0)
+        build_bundle(
+            park.chain.client, park.chain.deployment, session, "park-wind-2014-9", "latest", 0
+        )
     with park.db.read() as session, pytest.raises(NotFound, match="no block"):
-        build_bundle(park.chain, session, NAME, 10**9, 0)
+        build_bundle(park.chain.client, park.chain.deployment, session, NAME, 10**9, 0)
 
 
 def test_readings_of_others_books_are_not_here(park: Park, tmp_path: Path) -> None:
@@ -343,10 +322,10 @@ def test_readings_of_others_books_are_not_here(park: Park, tmp_path: Path) -> No
     again.upgrade()
     Indexer(again, park.chain.client, park.chain.deployment).run_until("head")
     with again.read() as session:
-        built = build_bundle(park.chain, session, NAME, "latest", 0)
+        built = build_bundle(park.chain.client, park.chain.deployment, session, NAME, "latest", 0)
         assert json.loads(built.text)["manifest"] is None
         with pytest.raises(Refused, match="neither manifest nor readings"):
-            build_bundle(park.chain, session, NAME, "latest", 1)
+            build_bundle(park.chain.client, park.chain.deployment, session, NAME, "latest", 1)
     again.close()
 
 
