@@ -181,7 +181,7 @@ def test_a_log_file_sees_the_steps(home: Path, first: dict[str, Any]) -> None:
     assert ended.returncode == 0
     assert [line.split()[0] for line in ended.stderr.splitlines()] == [
         *("deploying", "importing", "importing", "registering", "issuing", "issuing"),
-        *("selling", "transferring", "comparing"),
+        *("selling", "transferring", "comparing", "proving"),
     ]
     quiet = truetonne(home, "demo", "--json")
     assert (quiet.returncode, quiet.stderr) == (0, "")
