@@ -22,7 +22,7 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
 from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
 from ledger.readings.energy import refresh
-from ledger.readings.quality import Limits
+from ledger.reductions.quality import Limits
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally, Writer, fetch
 from ledger.readings.tables import opened, sha256_of

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models.evidence import IssuanceState, ReadingQuality
-from ledger.readings.quality import loaded
+from ledger.reductions.quality import loaded
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.records import (

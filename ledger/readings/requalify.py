@@ -17,7 +17,7 @@ from ledger.errors import NotFound
 from ledger.models import Device, Meter, Site
 from ledger.readings.energy import refresh
 from ledger.readings.importing import meter_state
-from ledger.readings.quality import judge_slot, stored
+from ledger.reductions.quality import judge_slot, stored
 from ledger.readings.store import UPDATE, MeterState, fetch
 from ledger.reductions.records import Kind
 

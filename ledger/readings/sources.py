@@ -9,7 +9,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from ledger.errors import BadInput
-from ledger.readings.numbers import UNITS, parse_value
+from ledger.reductions.numbers import UNITS, parse_value
 from ledger.readings.tables import Table
 from ledger.readings.times import NaiveTime, TimeReader
 from ledger.reductions.records import Kind

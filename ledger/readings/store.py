@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.db.sqltext import for_driver
 from ledger.models import DeviceData
-from ledger.readings.quality import Limits, judge_one, judge_slot, loaded, stored
+from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
 from ledger.readings.sources import RawReading, Source
 from ledger.reductions.records import Kind, Quality, Role
 

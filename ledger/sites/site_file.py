@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ledger.countries import wrong_country
 from ledger.errors import BadInput
-from ledger.readings.numbers import UNITS
+from ledger.reductions.numbers import UNITS
 from ledger.readings.sources import INTERVALS, unit_scale
 from ledger.readings.times import OFFSET, zone
 from ledger.reductions.arithmetic import FACTOR_UNITS

@@ -25,7 +25,7 @@ from ledger.models import (
 )
 from ledger.models.evidence import IssuanceState
 from ledger.readings import import_file, reductions_for
-from ledger.readings.quality import Limits, judge_slot
+from ledger.reductions.quality import Limits, judge_slot
 from ledger.readings.requalify import requalify
 from ledger.reductions import Counts, Kind, Quality, Role
 from tests.support.plant import SITE, apply, imported, write_csv

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import BadInput
-from ledger.readings.numbers import UNITS, parse_value
+from ledger.reductions.numbers import UNITS, parse_value
 from ledger.readings.sources import unit_scale
 from ledger.readings.times import NaiveTime, TimeReader, legal_day_start_s, zone
 from ledger.reductions import Kind

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from ledger.models.evidence import ReadingQuality
 from ledger.reductions.records import Kind, Quality, Role
 
 SECONDS_PER_HOUR = 3600
@@ -31,13 +30,8 @@ REASONS: dict[Quality, str | None] = {
 }
 """The reason as stored, one for each quality; with the stored quality it gives the number back."""
 
-_STORED: dict[int, ReadingQuality] = {
-    1: ReadingQuality.USED,
-    2: ReadingQuality.MISSING,
-    3: ReadingQuality.OUTLIER,
-    4: ReadingQuality.SUPERSEDED,
-    5: ReadingQuality.LATE,
-}
+_STORED: dict[int, str] = {1: "used", 2: "missing", 3: "outlier", 4: "superseded", 5: "late"}
+"""The column ``quality`` of each hundred: the names of ``models.evidence.ReadingQuality``."""
 
 Value = tuple[int, int] | None
 """Digits and scale, or None when the text is empty."""
@@ -45,7 +39,7 @@ Value = tuple[int, int] | None
 
 def stored(quality: Quality) -> tuple[str, str | None]:
     """Return a quality as the columns ``quality`` and ``reason``."""
-    return _STORED[quality // 100].value, REASONS[quality]
+    return _STORED[quality // 100], REASONS[quality]
 
 
 _LOADED: dict[tuple[str, str | None], Quality] = {stored(quality): quality for quality in Quality}
