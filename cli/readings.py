@@ -130,6 +130,7 @@ def _noted(report: ImportReport) -> list[str]:
     notes = (
         (report.late, "late: their period is issued already, and they move nothing that was"),
         (report.outliers, "beyond what the device can do, and not used"),
+        (report.stuck, "stuck in a flat line that no meter gives, and not used"),
         (report.missing, "without a value"),
     )
     return [f"  {count} {what}" for count, what in notes if count]

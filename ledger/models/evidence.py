@@ -203,6 +203,10 @@ class Meter(Base):
     calibrated: Mapped[bool] = mapped_column(
         comment="False: the maximum permissible error is deducted."
     )
+    stuck_hours: Mapped[int | None] = mapped_column(
+        SmallInteger,
+        comment="Hours of one positive value that are a flat line, 24: the legal day; 0, null: never.",
+    )
     created_at: Mapped[datetime] = created_at()
 
     device: Mapped[Device] = relationship(lazy="raise")

@@ -54,7 +54,7 @@ def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> No
     factor = None
     if site.inventory_factor_id is not None:
         factor = session.get(EmissionFactor, site.inventory_factor_id)
-    for first, end in _runs(meter.touched_days):
+    for first, end in runs_of_days(meter.touched_days):
         from_s, to_s = first * _DAY_S, end * _DAY_S
         days = _legal_days(from_s, to_s, where)
         hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days)
@@ -63,8 +63,8 @@ def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> No
     meter.touched_days.clear()
 
 
-def _runs(days: set[int]) -> Iterator[tuple[int, int]]:
-    """Yield runs of consecutive days of limited length, the end exclusive."""
+def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
+    """Yield runs of consecutive days, the end exclusive, of a length that is read at once."""
     first = last = None
     for day in sorted(days):
         if first is None or last is None:

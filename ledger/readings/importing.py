@@ -22,6 +22,7 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
 from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
 from ledger.readings.energy import refresh
+from ledger.readings.flatlines import mark_stuck
 from ledger.reductions.quality import Limits
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally, Writer, fetch
@@ -58,6 +59,8 @@ class ImportReport:
     """Of the stored rows: those without a value."""
     outliers: int = 0
     """Of the stored rows: those beyond what the device can do."""
+    stuck: int = 0
+    """Readings that this import put into a flat line, those of earlier files too."""
 
     def as_json(self) -> dict[str, Any]:
         """Return what the ``import`` command prints."""
@@ -70,7 +73,12 @@ class ImportReport:
             "rejected": self.rejected,
             "errors": self.errors,
         }
-        noted = {"late": self.late, "outliers": self.outliers, "missing": self.missing}
+        noted = {
+            "late": self.late,
+            "outliers": self.outliers,
+            "stuck": self.stuck,
+            "missing": self.missing,
+        }
         return document | {name: count for name, count in noted.items() if count}
 
 
@@ -168,6 +176,7 @@ def _import(
     for missed in unknown.values():
         missed.finish()
     for meter in meters.values():
+        report.stuck += mark_stuck(db, session, meter, zone(site.time_zone))
         refresh(db, session, site, meter)
     _finish(report, tally, log)
     session.flush()
@@ -254,6 +263,7 @@ def meter_state(
         device_code=device.device_id,
         role=Role(meter.role.value),
         limits=Limits(rated, kind, interval_s),
+        stuck_hours=meter.stuck_hours or 0,
         issued=issued_periods(session, meter.project_id),
     )
 

@@ -51,6 +51,8 @@ class MeterState:
     device_code: str
     role: Role
     limits: Limits
+    stuck_hours: int
+    """How long one value may last at most, see ``reductions.flatlines``; 0: any time."""
     issued: list[tuple[int, int]]
     """Periods of live issuances, ``[from_s, to_s)``, in order."""
     touched_days: set[int] = field(default_factory=set)

@@ -1,7 +1,8 @@
 """What becomes of a reading: used, missing, outlier, superseded or late, each with its reason.
 
 The answer is a function of all rows of a slot (one meter, one start) and of the meter, and not of
-the order in which they arrive.
+the order in which they arrive. What a whole legal day shows beyond that, a flat line, is judged on top:
+``flatlines``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ REASONS: dict[Quality, str | None] = {
     Quality.MISSING: "no value in the file",
     Quality.OUTLIER_ABOVE: "above 1.2 x rated power",
     Quality.OUTLIER_BELOW: "below -0.2 x rated power",
+    Quality.STUCK: "stuck: the same value for hours, a flat line that no meter gives",
     Quality.SUPERSEDED_IN_CONFLICT: "another value of the same time claims less",
     Quality.SUPERSEDED_SAME_VALUE: "same value, written in another way",
     Quality.SUPERSEDED_EMPTY: "another row has a value for the same time",

@@ -38,6 +38,8 @@ class Quality(IntEnum):
     """Above 1.2 times the rated power."""
     OUTLIER_BELOW = 302
     """Below -0.2 times the rated power."""
+    STUCK = 303
+    """One of a flat line of positive values that the meter cannot produce."""
     SUPERSEDED_IN_CONFLICT = 401
     """Another value of the same instant claims less."""
     SUPERSEDED_SAME_VALUE = 402
@@ -49,7 +51,7 @@ class Quality(IntEnum):
 
 
 USED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT})
-OUTLIER = frozenset({Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW})
+OUTLIER = frozenset({Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW, Quality.STUCK})
 
 
 class Reading(NamedTuple):

@@ -59,6 +59,16 @@ def legal_day_start_s(day: date, where: ZoneInfo) -> int:
     return epoch_s(datetime(day.year, day.month, day.day, tzinfo=where))
 
 
+def day_starts(from_s: int, to_s: int, where: ZoneInfo) -> list[int]:
+    """Return the first seconds of the legal days that ``[from_s, to_s)`` touches, and of the day after."""
+    day, last = legal_day(from_s, where), legal_day(to_s - 1, where)
+    starts = []
+    while day <= last + timedelta(days=1):
+        starts.append(legal_day_start_s(day, where))
+        day += timedelta(days=1)
+    return starts
+
+
 def legal_day(seconds: int, where: ZoneInfo) -> date:
     """Return the legal day that a second lies in."""
     return utc_of(seconds).astimezone(where).date()

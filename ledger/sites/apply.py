@@ -335,7 +335,7 @@ class _Application:
                 f"device {spec.code}: this release computes no emissions of fuel; reductions will be refused"
             )
         counted = role is not MeterRole.LOAD and project is not None
-        rated_before = None if known is None else known.rated_kw
+        judged_by = None if known is None else (known.rated_kw, known.stuck_hours or 0)
         values = {
             "site_id": site.id,
             "project_id": project.id if counted and project is not None else None,
@@ -346,12 +346,14 @@ class _Application:
             "calibrated_from": spec.calibrated_from,
             "calibrated_to": spec.calibrated_to,
             "calibrated": spec.calibrated,
+            "stuck_hours": spec.stuck_hours,
         }
         meter = self.put(Meter, {"device_id": device.id}, values, f"meter {spec.meter_serial}")
-        if has_readings and rated_before != spec.rated_kw:
+        if has_readings and judged_by != (spec.rated_kw, spec.stuck_hours):
             count = requalify(self._session, meter.id)
             self.changes.warnings.append(
-                f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power"
+                f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power "
+                "or stuck_hours"
             )
 
     def _source(self, site: Site, spec: SourceSpec) -> None:

@@ -11,6 +11,7 @@ from ledger.reductions.numbers import UNITS
 from ledger.readings.sources import INTERVALS, unit_scale
 from ledger.readings.times import OFFSET, zone
 from ledger.reductions.arithmetic import FACTOR_UNITS
+from ledger.reductions.flatlines import STUCK_HOURS
 from ledger.reductions.records import Kind, Purpose, Role
 from ledger.sites.document import Document, Table
 from ledger.sites.specs import (
@@ -158,7 +159,21 @@ def _device(table: Table) -> DeviceSpec:
         calibrated=calibrated,
         calibrated_from=first,
         calibrated_to=last,
+        stuck_hours=_stuck_hours(table),
     )
+
+
+def _stuck_hours(table: Table) -> int:
+    if not table.has("stuck_hours"):
+        return STUCK_HOURS
+    hours = table.whole("stuck_hours")
+    if not 0 <= hours <= STUCK_HOURS:
+        raise table.wrong(
+            "stuck_hours",
+            f"stuck_hours must be from 1 to {STUCK_HOURS} whole hours, or 0 to judge no flat line, "
+            f"found {hours}",
+        )
+    return hours
 
 
 def _source(table: Table) -> SourceSpec:

@@ -68,6 +68,7 @@ class DeviceSpec:
     calibrated: bool
     calibrated_from: date | None
     calibrated_to: date | None
+    stuck_hours: int
 
 
 @dataclass(frozen=True, slots=True)
