@@ -36,8 +36,8 @@ METHOD = "location_based"
 _DAY_S, _HOUR_S = 86400, 3600
 _RUN_DAYS = 31
 """Days that are read at once, so that memory stays flat over years."""
-_SCALE = 36
-_KWH = _HOUR_S * 10**_SCALE
+SCALE = 36
+_KWH = _HOUR_S * 10**SCALE
 """Energy is summed in units of 1/_KWH kWh: a whole number for every reading that can be stored."""
 
 _SELECT = (
@@ -51,16 +51,49 @@ Sums = dict[int, list[int]]
 def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> None:
     """Compute energy and emissions of a meter anew for the days that were touched."""
     where = zone(site.time_zone)
-    factor = None
-    if site.inventory_factor_id is not None:
-        factor = session.get(EmissionFactor, site.inventory_factor_id)
+    factor = inventory_factor(session, site)
     for first, end in runs_of_days(meter.touched_days):
         from_s, to_s = first * _DAY_S, end * _DAY_S
-        days = _legal_days(from_s, to_s, where)
+        days = legal_days(from_s, to_s, where)
         hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days)
         _write_energy(db, session, meter, hours, from_s, to_s)
         _write_emissions(session, meter, factor, days, by_day)
     meter.touched_days.clear()
+
+
+def inventory_factor(session: Session, site: Site) -> EmissionFactor | None:
+    """Return the factor of the site's inventory, if it has one."""
+    if site.inventory_factor_id is None:
+        return None
+    return session.get(EmissionFactor, site.inventory_factor_id)
+
+
+def write_days(
+    db: Database,
+    session: Session,
+    meter: MeterState,
+    factor: EmissionFactor | None,
+    days: list[tuple[date, int]],
+    hours: Sums,
+) -> None:
+    """Write energy and emissions of whole legal days that begin with an hour.
+
+    Parameters
+    ----------
+    days
+        The days in order and the day after the last, each with its first second.
+    hours
+        All energy of these days.
+    """
+    starts = [start for _, start in days]
+    by_day: Sums = {}
+    for hour, sums in hours.items():
+        day = bisect_right(starts, hour * _HOUR_S) - 1
+        total = by_day.setdefault(day, [0, 0])
+        total[0] += sums[0]
+        total[1] += sums[1]
+    _write_energy(db, session, meter, hours, starts[0], starts[-1])
+    _write_emissions(session, meter, factor, days, by_day)
 
 
 def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
@@ -77,7 +110,7 @@ def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
         yield first, last + 1
 
 
-def _legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]]:
+def legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]]:
     """Return the legal days that a range touches and one more, each with its first second."""
     day, last = legal_day(from_s, where), legal_day(to_s - 1, where)
     days = []
@@ -105,7 +138,7 @@ def _summed(
         factor = unit.get((scale, kind, duration_s))
         if factor is None:
             seconds = duration_s if kind == "power" else _HOUR_S
-            factor = unit[scale, kind, duration_s] = 10 ** (_SCALE - scale) * seconds
+            factor = unit[scale, kind, duration_s] = 10 ** (SCALE - scale) * seconds
         energy = digits * factor
         if hours_range[0] <= start_s < hours_range[1]:
             hours.setdefault(start_s // _HOUR_S, [0, 0])[energy < 0] += abs(energy)

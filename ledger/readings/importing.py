@@ -23,6 +23,8 @@ from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
 from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
 from ledger.readings.energy import refresh
 from ledger.readings.flatlines import mark_stuck
+from ledger.readings.fresh import FreshDays
+from ledger.readings.held import HeldDays
 from ledger.reductions.quality import Limits
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally, Writer, fetch
@@ -30,7 +32,9 @@ from ledger.readings.tables import opened, sha256_of
 from ledger.readings.times import zone
 from ledger.reductions.records import Kind, Role
 
-PIECE_ROWS = 10_000
+PIECE_ROWS = 50_000
+HELD_ROWS_MAX = 100_000
+"""Rows that wait for the rest of their day, over all devices."""
 ERRORS_MAX = 1_000
 """Errors that a report names; the rest is counted."""
 
@@ -156,11 +160,19 @@ def _import(
     source = source_of(row)
     meters = _meters(db, session, site, source)
     log = _log(session, row.id, path, digest)
+    where = zone(site.time_zone)
     writer = Writer(db, session, source, log.id)
+    fresh = FreshDays(db, session, site, source, log.id)
     report, tally = ImportReport(digest), Tally()
     unknown: dict[str, _Unknown] = {}
+
+    def store(code: str, readings: list[RawReading]) -> None:
+        if readings and not fresh.store(meters[code], readings, tally):
+            writer.write(meters[code], readings, tally)
+
+    held = HeldDays(where)
     with opened(path) as table:
-        rows = read_rows(table, source, zone(site.time_zone), meters)
+        rows = read_rows(table, source, where, meters)
         for piece in _pieces(rows):
             by_meter: dict[str, list[RawReading]] = {}
             for item in piece:
@@ -169,14 +181,19 @@ def _import(
                 else:
                     by_meter.setdefault(item.device, []).append(item)
             for code, readings in by_meter.items():
-                writer.write(meters[code], readings, tally)
+                store(code, held.add(code, readings))
+            if held.count > HELD_ROWS_MAX:
+                for code, readings in held.rest():
+                    store(code, readings)
             report.read += len(piece)
             if progress is not None:
                 progress(report.read, None)
+    for code, readings in held.rest():
+        store(code, readings)
     for missed in unknown.values():
         missed.finish()
     for meter in meters.values():
-        report.stuck += mark_stuck(db, session, meter, zone(site.time_zone))
+        report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
     _finish(report, tally, log)
     session.flush()
@@ -349,6 +366,7 @@ def _reject(report: ImportReport, unknown: dict[str, _Unknown], error: RowError)
 
 def _finish(report: ImportReport, tally: Tally, log: ImportFile) -> None:
     report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
+    report.stuck += tally.stuck
     report.late, report.missing, report.outliers = tally.late, tally.missing, tally.outliers
     log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
     log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected

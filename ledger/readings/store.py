@@ -74,6 +74,7 @@ class Tally:
     late: int = 0
     missing: int = 0
     outliers: int = 0
+    stuck: int = 0
 
 
 @dataclass
@@ -239,7 +240,7 @@ class Writer:
                     (
                         device,
                         metric,
-                        _micro(row.digits, row.scale or 0),
+                        Decimal(micro(row.digits, row.scale or 0)).scaleb(-6),
                         unit,
                         _at(row.start_s),
                         now,
@@ -271,12 +272,13 @@ def _equal(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return Fraction(one[0], 10 ** one[1]) == Fraction(other[0], 10 ** other[1])
 
 
-def _micro(digits: int, scale: int) -> Decimal:
+def micro(digits: int, scale: int) -> int:
+    """Return a value in millionths, rounded half away from zero."""
     if scale <= 6:
-        return Decimal(digits).scaleb(-scale)
+        return int(digits * 10 ** (6 - scale))
     unit = 10 ** (scale - 6)
     rounded = (2 * abs(digits) + unit) // (2 * unit)
-    return Decimal(-rounded if digits < 0 else rounded).scaleb(-6)
+    return int(-rounded if digits < 0 else rounded)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
