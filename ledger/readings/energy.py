@@ -1,7 +1,9 @@
 """What the customer's tables show of the readings: energy by the hour, emissions by the day.
 
 Both are derived, and computed anew from ``meter_readings`` for every day that an import touched.
-Hours are of UTC, days are legal days of the site. Energy is rounded half away from zero to 0.001 kWh
+Hours are of UTC, days are legal days of the site. A reading of an hour or less belongs to the hour and the
+day in which it begins; a longer one is spread over them evenly, since nothing says when in it the
+energy came. Energy is rounded half away from zero to 0.001 kWh
 and emissions to 0.000001 t: these tables are for looking at, and nothing is credited from them.
 """
 
@@ -24,8 +26,10 @@ from ledger.models import (
     EmissionFactor,
     EnergyConsumption,
     EnergyProduction,
+    MeterSeries,
     Site,
 )
+from ledger.models.evidence import SourceKind
 from ledger.readings.store import MeterState, fetch
 from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone
 from ledger.reductions.arithmetic import FACTOR_UNITS
@@ -44,7 +48,7 @@ _SELECT = (
     "SELECT start_s, duration_s, kind, value_digits, value_scale FROM meter_readings "
     "WHERE meter_id = ? AND start_s >= ? AND start_s < ? AND quality = 'used' ORDER BY start_s"
 )
-Sums = dict[int, list[int]]
+Sums = dict[int, list[int | Fraction]]
 """Positive and negative energy by hour or day, in units of 1/_KWH kWh."""
 
 
@@ -52,10 +56,11 @@ def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> No
     """Compute energy and emissions of a meter anew for the days that were touched."""
     where = zone(site.time_zone)
     factor = inventory_factor(session, site)
+    longest_s = _longest_s(db, session, meter.id)
     for first, end in runs_of_days(meter.touched_days):
         from_s, to_s = first * _DAY_S, end * _DAY_S
         days = legal_days(from_s, to_s, where)
-        hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days)
+        hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days, longest_s)
         _write_energy(db, session, meter, hours, from_s, to_s)
         _write_emissions(session, meter, factor, days, by_day)
     meter.touched_days.clear()
@@ -120,12 +125,23 @@ def legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]
     return days
 
 
+def _longest_s(db: Database, session: Session, meter_id: int) -> int:
+    """Return how long a reading of the meter may be; 0 when none is longer than an hour."""
+    series = session.get(MeterSeries, meter_id)
+    if series is None or (series.kind != SourceKind.COUNTER and series.interval_s <= _HOUR_S):
+        return 0
+    sql = "SELECT MAX(duration_s) FROM meter_readings WHERE meter_id = ?"
+    ((longest_s,),) = fetch(db, session, sql, (meter_id,))
+    return longest_s or 0
+
+
 def _summed(
     db: Database,
     session: Session,
     meter_id: int,
     hours_range: tuple[int, int],
     days: list[tuple[date, int]],
+    longest_s: int,
 ) -> tuple[Sums, Sums]:
     starts = [start for _, start in days]
     from_s, to_s = min(hours_range[0], starts[0]), max(hours_range[1], starts[-1])
@@ -133,19 +149,43 @@ def _summed(
     by_day: Sums = {}
     unit: dict[tuple[int, str, int], int] = {}
     for start_s, duration_s, kind, digits, scale in fetch(
-        db, session, _SELECT, (meter_id, from_s, to_s)
+        db, session, _SELECT, (meter_id, from_s - longest_s, to_s)
     ):
         factor = unit.get((scale, kind, duration_s))
         if factor is None:
             seconds = duration_s if kind == "power" else _HOUR_S
             factor = unit[scale, kind, duration_s] = 10 ** (SCALE - scale) * seconds
         energy = digits * factor
+        if duration_s > _HOUR_S:
+            _spread(energy, (start_s, start_s + duration_s), hours, hours_range, by_day, starts)
+            continue
         if hours_range[0] <= start_s < hours_range[1]:
             hours.setdefault(start_s // _HOUR_S, [0, 0])[energy < 0] += abs(energy)
         if starts[0] <= start_s < starts[-1]:
             day = bisect_right(starts, start_s) - 1
             by_day.setdefault(day, [0, 0])[energy < 0] += abs(energy)
     return hours, by_day
+
+
+def _spread(
+    energy: int,
+    interval: tuple[int, int],
+    hours: Sums,
+    hours_range: tuple[int, int],
+    by_day: Sums,
+    starts: list[int],
+) -> None:
+    """Share the energy of a long interval out over its hours and days, in proportion to time."""
+    start_s, end_s = interval
+    sign, share = energy < 0, Fraction(abs(energy), end_s - start_s)
+    first, last = max(start_s, hours_range[0]), min(end_s, hours_range[1])
+    for hour in range(first // _HOUR_S, -(-last // _HOUR_S)):
+        seconds = min(last, (hour + 1) * _HOUR_S) - max(first, hour * _HOUR_S)
+        hours.setdefault(hour, [0, 0])[sign] += share * seconds
+    for day in range(len(starts) - 1):
+        seconds = min(end_s, starts[day + 1]) - max(start_s, starts[day])
+        if seconds > 0:
+            by_day.setdefault(day, [0, 0])[sign] += share * seconds
 
 
 def _write_energy(
@@ -225,7 +265,7 @@ def _clear(session: Session, table: Table, device_id: int, from_s: int, to_s: in
     )
 
 
-def _kwh(energy: int) -> Decimal:
+def _kwh(energy: int | Fraction) -> Decimal:
     """Return a sum as kWh with three decimals, rounded half away from zero; sums are never negative."""
     unit = _KWH // 1000
     return Decimal((2 * energy + unit) // (2 * unit)).scaleb(-3)

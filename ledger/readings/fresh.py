@@ -22,14 +22,16 @@ from ledger.readings.sources import RawReading, Source
 from ledger.readings.store import METRIC, MeterState, Tally, fetch, micro
 from ledger.readings.times import zone
 from ledger.reductions.flatlines import Level, can_stick, stuck_places
-from ledger.reductions.quality import stored
+from ledger.reductions.quality import stored, without_value
 from ledger.reductions.records import Kind, Quality
 
 _HOUR_S = 3600
 _ANY = "SELECT 1 FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? LIMIT 1"
 _STORED = {quality: stored(quality) for quality in Quality}
+_EMPTY = (Quality.MISSING, Quality.MISSING_SENTINEL)
 _OUTLIERS = (Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW)
 _start = itemgetter(RawReading._fields.index("start_s"))
+_duration = itemgetter(RawReading._fields.index("duration_s"))
 
 
 class FreshDays:
@@ -70,7 +72,7 @@ class FreshDays:
             self._hours(rows, qualities),
         )
         tally.new += len(rows)
-        tally.missing += qualities.count(Quality.MISSING)
+        tally.missing += sum(qualities.count(quality) for quality in _EMPTY)
         tally.outliers += sum(qualities.count(quality) for quality in _OUTLIERS)
         tally.stuck += qualities.count(Quality.STUCK)
         return True
@@ -81,6 +83,8 @@ class FreshDays:
         from_s, to_s = starts[0], starts[-1]
         if self._source.interval_s > _HOUR_S or any(start % _HOUR_S for start in starts):
             return False  # an hour would have energy of days that are not looked at
+        if set(map(_duration, rows)) != {self._source.interval_s}:
+            return False
         if any(first < to_s and from_s < end for first, end in meter.issued):
             return False
         if len(set(map(_start, rows))) < len(rows):
@@ -90,13 +94,14 @@ class FreshDays:
     def _judged(
         self, meter: MeterState, rows: Sequence[RawReading], days: Sequence[tuple[date, int]]
     ) -> list[Quality]:
-        judge = meter.limits.judge
+        judge, length_s = meter.limits.judge, self._source.interval_s
         qualities = [
-            Quality.MISSING if row.digits is None else judge(row.digits, row.scale or 0)
+            without_value(row.text)
+            if row.digits is None
+            else judge(row.digits, row.scale or 0, length_s)
             for row in rows
         ]
         if can_stick(meter.role, meter.stuck_hours):
-            length_s = self._source.interval_s
             levels: list[Level] = []
             places: list[int] = []
             for place, row in enumerate(rows):
@@ -120,7 +125,7 @@ class FreshDays:
             ("start_s", "text", "value_digits", "value_scale", "line", "quality", "reason"),
             [
                 (start_s, text, digits, scale, line, *_STORED[quality])
-                for (_, start_s, text, digits, scale, line), quality in zip(
+                for (_, start_s, text, digits, scale, line, _), quality in zip(
                     rows, qualities, strict=True
                 )
             ],

@@ -21,15 +21,18 @@ from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
 from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
+from ledger.readings.clocks import Notes
 from ledger.readings.energy import refresh
 from ledger.readings.flatlines import mark_stuck
+from ledger.readings.formats import Format
 from ledger.readings.fresh import FreshDays
 from ledger.readings.held import HeldDays
-from ledger.reductions.quality import Limits
+from ledger.readings.series import Series
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
-from ledger.readings.store import MeterState, Tally, Writer, fetch
-from ledger.readings.tables import opened, sha256_of
+from ledger.readings.store import MeterState, Tally, Writer
+from ledger.readings.tables import check_bytes, opened, sha256_of
 from ledger.readings.times import zone
+from ledger.reductions.quality import Limits
 from ledger.reductions.records import Kind, Role
 
 PIECE_ROWS = 50_000
@@ -65,6 +68,11 @@ class ImportReport:
     """Of the stored rows: those beyond what the device can do."""
     stuck: int = 0
     """Readings that this import put into a flat line, those of earlier files too."""
+    clock_change: int = 0
+    """Of the rows read: those of a doubled hour that their order put before or after the change."""
+    clock_jumps: list[dict[str, Any]] = field(default_factory=list)
+    """Places where the time of a device goes back, or forward by more than a day: the first hundred."""
+    clock_jumps_count: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return what the ``import`` command prints."""
@@ -82,8 +90,11 @@ class ImportReport:
             "outliers": self.outliers,
             "stuck": self.stuck,
             "missing": self.missing,
+            "clock_change": self.clock_change,
+            "clock_jumps": self.clock_jumps,
+            "clock_jumps_count": self.clock_jumps_count,
         }
-        return document | {name: count for name, count in noted.items() if count}
+        return document | {name: found for name, found in noted.items() if found}
 
 
 def import_file(
@@ -104,7 +115,7 @@ def import_file(
     site_code, source_name
         As the site file names them.
     path
-        CSV in UTF-8, plain or gzipped.
+        As its source says, plain or gzipped.
     dry_run
         Do all of it and keep nothing.
     progress
@@ -140,10 +151,9 @@ def check_file(path: Path) -> None:
     Raises
     ------
     BadInput
-        It cannot be read, is empty, or is not UTF-8 text.
+        It cannot be read, or nothing stands in it.
     """
-    with opened(path):
-        pass
+    check_bytes(path)
 
 
 def _import(
@@ -158,12 +168,13 @@ def _import(
     _lock(session, site_code)
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
-    meters = _meters(db, session, site, source)
+    meters = _meters(session, site, source)
     log = _log(session, row.id, path, digest)
     where = zone(site.time_zone)
     writer = Writer(db, session, source, log.id)
     fresh = FreshDays(db, session, site, source, log.id)
-    report, tally = ImportReport(digest), Tally()
+    series = Series(session, source, row.id)
+    report, tally, notes = ImportReport(digest), Tally(), Notes()
     unknown: dict[str, _Unknown] = {}
 
     def store(code: str, readings: list[RawReading]) -> None:
@@ -171,8 +182,8 @@ def _import(
             writer.write(meters[code], readings, tally)
 
     held = HeldDays(where)
-    with opened(path) as table:
-        rows = read_rows(table, source, where, meters)
+    with opened(path, source.file_format) as table:
+        rows = read_rows(table, source, where, meters, notes)
         for piece in _pieces(rows):
             by_meter: dict[str, list[RawReading]] = {}
             for item in piece:
@@ -181,6 +192,7 @@ def _import(
                 else:
                     by_meter.setdefault(item.device, []).append(item)
             for code, readings in by_meter.items():
+                series.require(meters[code].id, code)
                 store(code, held.add(code, readings))
             if held.count > HELD_ROWS_MAX:
                 for code, readings in held.rest():
@@ -195,7 +207,7 @@ def _import(
     for meter in meters.values():
         report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
-    _finish(report, tally, log)
+    _finish(report, tally, notes, log)
     session.flush()
     return report
 
@@ -231,6 +243,7 @@ def source_of(row: MeterSource) -> Source:
         time_column=row.time_column,
         value_column=row.value_column,
         time_zone=row.time_zone,
+        file_format=Format.of(row.format_options),
     )
 
 
@@ -250,7 +263,7 @@ def _site_and_source(
     raise NotFound(f"site {site_code!r} has no source {source_name!r}; it has: {known}")
 
 
-def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[str, MeterState]:
+def _meters(session: Session, site: Site, source: Source) -> dict[str, MeterState]:
     """Return the site's meters by device code."""
     query = (
         select(Meter, Device)
@@ -262,7 +275,6 @@ def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[
     for meter, device in session.execute(query).all():
         if source.device_code is not None and device.device_id != source.device_code:
             continue
-        _check_alike(db, session, meter.id, device.device_id, source)
         meters[device.device_id] = meter_state(
             session, meter, device, source.kind, source.interval_s
         )
@@ -294,20 +306,6 @@ def issued_periods(session: Session, project_id: int | None) -> list[tuple[int, 
         Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
     )
     return sorted((from_s, to_s) for from_s, to_s in session.execute(query).all())
-
-
-def _check_alike(db: Database, session: Session, meter_id: int, code: str, source: Source) -> None:
-    """Refuse to mix units, kinds or intervals on one meter: the same energy would count twice."""
-    sql = "SELECT kind, unit, duration_s FROM meter_readings WHERE meter_id = ? LIMIT 1"
-    for kind, unit, duration_s in fetch(db, session, sql, (meter_id,)):
-        mine = (source.kind.name.lower(), source.unit, source.interval_s)
-        if (kind, unit, duration_s) != mine:
-            raise BadInput(
-                f"source {source.name}: meter {code} has readings of {kind} in {unit} every "
-                f"{duration_s // 60} minutes, this file brings {mine[0]} in {mine[1]} every "
-                f"{mine[2] // 60}; one meter keeps one unit and interval: declare another device",
-                code="mixed-readings",
-            )
 
 
 def _log(session: Session, source_id: int, path: Path, digest: str) -> ImportFile:
@@ -364,9 +362,12 @@ def _reject(report: ImportReport, unknown: dict[str, _Unknown], error: RowError)
         unknown[device] = _Unknown(error, entry)
 
 
-def _finish(report: ImportReport, tally: Tally, log: ImportFile) -> None:
+def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -> None:
     report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
     report.stuck += tally.stuck
     report.late, report.missing, report.outliers = tally.late, tally.missing, tally.outliers
+    report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
+    report.clock_jumps_count = notes.jumps
+    report.errors.sort(key=lambda error: error["line"])  # rows of a doubled hour are decided later
     log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
     log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected

@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models.evidence import IssuanceState, ReadingQuality
-from ledger.reductions.quality import loaded
+from ledger.models.evidence import IssuanceState, ReadingQuality, SourceKind
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
+from ledger.reductions.quality import loaded
 from ledger.reductions.records import (
     Calibration,
     Factor,
@@ -317,21 +317,22 @@ def _shape(
     sources: Iterable[models.MeterSource],
 ) -> tuple[Kind, str, int]:
     """Return kind, unit and interval of a meter: of its readings, else of the source that feeds it."""
-    table = models.MeterReading
-    query = (
-        select(table.kind, table.unit, table.duration_s).where(table.meter_id == meter.id).limit(1)
-    )
-    found = session.execute(query).first()
-    if found is not None:
-        return Kind[found[0].name], found[1], found[2]
+    series = session.get(models.MeterSeries, meter.id)
+    if series is not None:
+        return _kind_of(series.kind), series.unit, series.interval_s
     for source in sources:
         if source.device_code in (None, device_code):
-            return Kind[source.kind.name], source.unit, source.interval_minutes * 60
+            return _kind_of(source.kind.value), source.unit, source.interval_minutes * 60
     raise Refused(
         f"meter {meter.serial} has no reading and no [[source]] that feeds it; declare one or take "
         f"device {device_code} out of the project",
         code="no-source",
     )
+
+
+def _kind_of(source_kind: str) -> Kind:
+    """Return what the readings of a kind of source are; a counter's are the energies between."""
+    return Kind.ENERGY if source_kind == SourceKind.COUNTER else Kind[source_kind.upper()]
 
 
 def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:

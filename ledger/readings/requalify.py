@@ -57,8 +57,8 @@ def requalify(session: Session, meter_id: int) -> int:
         raise NotFound(f"no meter with row number {meter_id}")
     meter, device, site = found
     sql = (
-        "SELECT kind, duration_s, MIN(start_s), MAX(start_s) FROM meter_readings "
-        "WHERE meter_id = ? GROUP BY kind, duration_s"
+        "SELECT kind, MIN(duration_s), MIN(start_s), MAX(start_s) FROM meter_readings "
+        "WHERE meter_id = ? GROUP BY kind"
     )
     changed = 0
     for kind, duration_s, first_s, last_s in fetch(database, session, sql, (meter_id,)):
@@ -83,7 +83,7 @@ def _judge_days(database: Database, session: Session, meter: MeterState, starts:
             continue
         slot = list(group)
         values = [(row[2], None if row[3] is None else (row[3], row[4])) for row in slot]
-        qualities, conflict = judge_slot(values, meter.role, meter.limits)
+        qualities, conflict = judge_slot(values, meter.role, meter.limits, slot[0][8])
         for row, quality in zip(slot, qualities, strict=True):
             if quality in USED or quality in OUTLIER:
                 chosen.append(len(judged))
@@ -95,7 +95,7 @@ def _judge_days(database: Database, session: Session, meter: MeterState, starts:
         after = (name, conflict and row[3] is not None, reason)
         if after != (row[5], bool(row[6]), row[7]):
             updates.append((*after, row[0]))
-            meter.touched_days.add(row[1] // 86400)
+            meter.touch(row[1], row[8])
     database.executemany(session, UPDATE, updates)
     return len(updates)
 

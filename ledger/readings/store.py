@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.db.sqltext import for_driver
 from ledger.models import DeviceData
-from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
 from ledger.readings.sources import RawReading, Source
+from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
 from ledger.reductions.records import Kind, Quality, Role
 
 METRIC = {Kind.POWER: ("active_power", "kW"), Kind.ENERGY: ("energy", "kWh")}
@@ -57,6 +57,14 @@ class MeterState:
     """Periods of live issuances, ``[from_s, to_s)``, in order."""
     touched_days: set[int] = field(default_factory=set)
     """Days of UTC since 1970 in which something changed."""
+
+    def touch(self, start_s: int, duration_s: int) -> None:
+        """Note that something changed in an interval."""
+        first, last = start_s // 86400, (start_s + max(duration_s, 1) - 1) // 86400
+        if first == last:
+            self.touched_days.add(first)
+        else:
+            self.touched_days.update(range(first, last + 1))
 
     def is_issued(self, start_s: int) -> bool:
         """Return whether a slot lies in a period that was issued."""
@@ -132,14 +140,15 @@ class Writer:
             elif len(slot.new) == 1 and not slot.old:
                 row = slot.new[0]
                 value = None if row.digits is None else (row.digits, row.scale or 0)
-                qualities, conflict = [judge_one(value, meter.limits)], False
-                meter.touched_days.add(start_s // 86400)
+                judged = judge_one(row.text, value, meter.limits, row.duration_s)
+                qualities, conflict = [judged], False
+                meter.touch(start_s, row.duration_s)
             else:
                 qualities, conflict = self._judged(meter, slot, updates)
-                meter.touched_days.add(start_s // 86400)
+                meter.touch(start_s, slot.new[0].duration_s)
             for row, quality in zip(slot.new, qualities, strict=True):
                 inserts.append(self._row(meter, row, quality, conflict))
-                tally.missing += quality is Quality.MISSING
+                tally.missing += quality // 100 == 2
                 tally.outliers += quality // 100 == 3
         self._db.executemany(self._session, _INSERT, inserts)
         self._db.executemany(self._session, UPDATE, updates)
@@ -200,7 +209,9 @@ class Writer:
         for new in slot.new:
             value = None if new.digits is None else (new.digits, new.scale or 0)
             everything.append((new.text, value))
-        qualities, conflict = judge_slot(everything, meter.role, meter.limits)
+        qualities, conflict = judge_slot(
+            everything, meter.role, meter.limits, slot.new[0].duration_s
+        )
         for row, quality in zip(old, qualities, strict=False):
             if quality is not row.quality or conflict is not row.conflict:
                 name, reason = stored(quality)
@@ -215,7 +226,7 @@ class Writer:
         return (
             meter.id,
             row.start_s,
-            source.interval_s,
+            row.duration_s,
             source.kind.name.lower(),
             row.text,
             source.unit,

@@ -41,6 +41,7 @@ from ledger.reductions.records import (
 )
 
 SECONDS_PER_HOUR = 3600
+SECONDS_PER_DAY = 86400
 KG_PER_TONNE = 1000
 
 FACTOR_UNITS: dict[str, Fraction] = {
@@ -180,6 +181,18 @@ def export_import_kwh(meter: Meter) -> tuple[Fraction, Fraction]:
     return export, imported
 
 
+def slots_of(from_s: int, to_s: int, interval_s: int) -> int:
+    """Return how many intervals a period of whole legal days has.
+
+    Up to an hour they have one length. Longer ones are counted on the clock, so that each day has as
+    many, of 23, 24 or 25 hours.
+    """
+    if interval_s <= SECONDS_PER_HOUR:
+        return (to_s - from_s) // interval_s
+    days = (to_s - from_s + SECONDS_PER_DAY // 2) // SECONDS_PER_DAY
+    return days * (SECONDS_PER_DAY // interval_s)
+
+
 def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:
     """Return how many slots of the period a meter should have, and what became of them."""
     used = outlier = 0
@@ -189,7 +202,7 @@ def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:
         outlier += reading.quality in OUTLIER
         if reading.quality == Quality.SUPERSEDED_IN_CONFLICT:
             conflicts.add(reading.start_s)
-    expected = (to_s - from_s) // meter.interval_s
+    expected = slots_of(from_s, to_s, meter.interval_s)
     return Counts(expected, used, expected - used - outlier, outlier, len(conflicts))
 
 

@@ -88,5 +88,7 @@ def _complaint(text: str) -> str:
     if text.lower().strip("+-") in ("nan", "inf", "infinity", "null", "none", "na", "n/a"):
         return f"{text!r} is not a number: leave a missing value empty"
     if re.fullmatch(r"[+-]?[0-9.]*,[0-9]+", text):
-        return f"{text!r} has a comma: write the decimal point as a point"
+        return (
+            f'{text!r} has a comma: if it is the decimal point, write decimal = "," in [[source]]'
+        )
     return f"{text[:40]!r} is not a number"

@@ -34,6 +34,8 @@ class Quality(IntEnum):
     """Several different values of one instant: this is the one that claims least."""
     MISSING = 200
     """The file has the instant, without a value."""
+    MISSING_SENTINEL = 201
+    """The text is one that the source declares to mean "no value"."""
     OUTLIER_ABOVE = 301
     """Above 1.2 times the rated power."""
     OUTLIER_BELOW = 302

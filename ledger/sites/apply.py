@@ -21,7 +21,7 @@ from ledger.models import (
     DeviceType,
     EmissionFactor,
     Meter,
-    MeterReading,
+    MeterSeries,
     MeterSource,
     Project,
     Site,
@@ -243,7 +243,7 @@ class _Application:
         return self.put(Site, {"code": spec.code}, values, f"site {spec.code}")
 
     def _has_readings(self, site: Site) -> bool:
-        query = select(MeterReading.id).join(Meter, Meter.id == MeterReading.meter_id)
+        query = select(MeterSeries.meter_id).join(Meter, Meter.id == MeterSeries.meter_id)
         return (
             self._session.scalars(query.where(Meter.site_id == site.id).limit(1)).first()
             is not None
@@ -317,12 +317,7 @@ class _Application:
                 "meter-taken",
             )
         role = MeterRole(spec.role)
-        has_readings = (
-            known is not None
-            and self._session.scalars(
-                select(MeterReading.id).where(MeterReading.meter_id == known.id).limit(1)
-            ).first()
-        )
+        has_readings = known is not None and self._session.get(MeterSeries, known.id) is not None
         kept = known is None or (known.serial, known.role) == (spec.meter_serial, role)
         if known is not None and has_readings and not kept:
             raise self._wrong(
@@ -367,6 +362,7 @@ class _Application:
             "time_column": spec.time_column,
             "value_column": spec.value_column,
             "time_zone": spec.time_zone,
+            "format_options": spec.written.options(),
         }
         key = {"site_id": site.id, "name": spec.name}
         self.put(MeterSource, key, values, f"source {spec.name}")

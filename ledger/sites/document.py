@@ -53,6 +53,10 @@ class Table:
         """Return whether a key is given."""
         return key in self._values
 
+    def value(self, key: str) -> Any:
+        """Return what is given for a key, unchecked."""
+        return self._values.get(key)
+
     def require_known(self, known: frozenset[str]) -> None:
         """Refuse keys that are not known.
 

@@ -7,13 +7,12 @@ from decimal import Decimal
 
 from ledger.countries import wrong_country
 from ledger.errors import BadInput
-from ledger.reductions.numbers import UNITS
-from ledger.readings.sources import INTERVALS, unit_scale
-from ledger.readings.times import OFFSET, zone
+from ledger.readings.times import zone
 from ledger.reductions.arithmetic import FACTOR_UNITS
 from ledger.reductions.flatlines import STUCK_HOURS
-from ledger.reductions.records import Kind, Purpose, Role
+from ledger.reductions.records import Purpose, Role
 from ledger.sites.document import Document, Table
+from ledger.sites.source_table import read_source
 from ledger.sites.specs import (
     DeviceSpec,
     FactorSpec,
@@ -21,7 +20,6 @@ from ledger.sites.specs import (
     ProjectSpec,
     SiteFile,
     SiteSpec,
-    SourceSpec,
     StrategySpec,
     VppSpec,
 )
@@ -39,7 +37,6 @@ TABLES = {
 """Known tables, and whether each may stand several times."""
 
 STRATEGIES = ("arbitrage", "peak_shaving", "load_following", "frequency_regulation")
-COUNTER = "counter"
 
 
 def read_site_file(text: str, name: str) -> SiteFile:
@@ -68,7 +65,7 @@ def read_site_file(text: str, name: str) -> SiteFile:
         factors=tuple(_factor(table) for table in document.many("factor")),
         project=None if project is None else _project(project),
         devices=tuple(_device(table) for table in document.many("device")),
-        sources=tuple(_source(table) for table in document.many("source")),
+        sources=tuple(read_source(table) for table in document.many("source")),
         vpps=tuple(_vpp(table) for table in document.many("vpp")),
         strategies=tuple(_strategy(table) for table in document.many("strategy")),
         markets=tuple(_market(table) for table in document.many("market")),
@@ -174,48 +171,6 @@ def _stuck_hours(table: Table) -> int:
             f"found {hours}",
         )
     return hours
-
-
-def _source(table: Table) -> SourceSpec:
-    table.require_known(_keys(SourceSpec))
-    kind = table.one_of("kind", (*(item.name.lower() for item in Kind), COUNTER))
-    if kind == COUNTER:
-        raise table.wrong(
-            "kind",
-            "cumulative counters are not read by this release; export interval energy or power "
-            "from the meter, and write kind energy or power",
-            "not-supported",
-        )
-    known = UNITS[Kind[kind.upper()]]
-    unit = table.text("unit", 20, f"a unit has no default: write one of {', '.join(known)}")
-    try:
-        unit_scale(Kind[kind.upper()], unit, "unit")
-    except BadInput as error:
-        raise table.wrong("unit", error.message.removeprefix("unit: "), "unknown-unit") from error
-    if table.has("device") == table.has("device_column"):
-        raise table.wrong(
-            None, "write either device (the file is of one meter) or device_column, one of them"
-        )
-    time_zone = table.text(
-        "time_zone", 64, 'write "offset" when the times carry it, else an IANA name'
-    )
-    if time_zone != OFFSET:
-        try:
-            zone(time_zone)
-        except BadInput as error:
-            raise table.wrong("time_zone", f'{error.message}, or "offset"') from error
-    return SourceSpec(
-        name=table.text("name", 100),
-        kind=kind,
-        unit=unit,
-        interval_minutes=table.whole("interval_minutes", INTERVALS),
-        label=table.one_of("label", ("start", "end")),
-        device=table.optional("device", 100),
-        device_column=table.optional("device_column", 100),
-        time_column=table.text("time_column", 100),
-        value_column=table.text("value_column", 100),
-        time_zone=time_zone,
-    )
 
 
 def _vpp(table: Table) -> VppSpec:

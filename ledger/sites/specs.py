@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from ledger.readings.formats import Format
+
 
 @dataclass(frozen=True, slots=True)
 class SiteSpec:
@@ -85,6 +87,8 @@ class SourceSpec:
     time_column: str
     value_column: str
     time_zone: str
+    written: Format
+    """How the file is written; its fields are keys of the table too."""
 
 
 @dataclass(frozen=True, slots=True)
