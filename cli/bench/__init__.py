@@ -19,6 +19,7 @@ def register(root: typer.Typer) -> None:
     group = command_group("Measure, beside a peer or a limit.")
     command(group, "evidence")(evidence)
     command(group, "gas")(gas)
+    command(group, "import")(import_)
     root.add_typer(group, name="bench")
 
 
@@ -46,3 +47,33 @@ def evidence(
 
     results = measure(readings, peer_readings)
     show(run.output, results, title=f"root of {readings} readings, CPU time of all processes")
+
+
+def import_(
+    run: Invocation,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the file.")] = 1_000_000,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A MariaDB server on which databases may be made and dropped; "
+            "default: one is started, where it is installed.",
+        ),
+    ] = None,
+) -> None:
+    """Measure an import into SQLite and MariaDB, beside the fastest that they take the same rows."""
+    from contextlib import ExitStack
+
+    from cli.bench.imports import measure, own_server
+    from cli.bench.mariadb import ServerUnavailable
+    from cli.bench.report import show
+
+    with ExitStack() as stack:
+        server = database_url
+        if server is None:
+            try:
+                server = stack.enter_context(own_server())
+            except ServerUnavailable as error:
+                run.output.step(f"without MariaDB: {error.message}")
+        results = measure(rows, server, run.output.step)
+    show(run.output, results, title=f"import of {rows} rows")
