@@ -1,23 +1,28 @@
 """Many rows into one table, as fast as the driver allows.
 
 The rows carry what the database stores and nothing else: whole numbers, text and None. Decimals and
-times are made ready by ``micro_value`` and ``time_text``.
+times are made ready by ``decimals`` and ``time_texts``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 from pymysql.converters import escape_string
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection
+from sqlalchemy.orm import InstrumentedAttribute
+
+from ledger.models.types import SQLITE_INTEGER_DIGITS, ExactDecimal
 
 Plain = int | str | None
 """What a bulk insert takes."""
+Decimals = Callable[[Sequence[int]], Sequence[Plain]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86400
-_MICRO = 10**6
 
 
 def insert(
@@ -93,19 +98,36 @@ _DAYS, _CLOCKS = _Days(), _Clocks()
 
 def time_text(seconds: int) -> str:
     """Return a time, seconds since 1970, as a column of UTC time is written on both databases."""
-    day, second = divmod(seconds, _DAY_S)
-    return _DAYS[day] + _CLOCKS[second]
+    return time_texts((seconds,))[0]
 
 
-def micro_value(dialect: str) -> Callable[[int], Plain]:
-    """Return what makes millionths fit a column of six decimals: as they are, or as decimal text."""
-    return _same if dialect == "sqlite" else _decimal_text
+def time_texts(times: Iterable[int]) -> list[str]:
+    """Return each of many times as ``time_text`` does."""
+    return [_DAYS[seconds // _DAY_S] + _CLOCKS[seconds % _DAY_S] for seconds in times]
 
 
-def _same(micro: int) -> int:
-    return micro
+def decimals(dialect: str, column: Column[Any] | InstrumentedAttribute[Any]) -> Decimals:
+    """Return a function that makes numbers of a decimal column's smallest unit what it stores.
 
+    Raises
+    ------
+    ValueRefused
+        By the function: a number has more digits than the column.
+    """
+    kind = column.type
+    assert isinstance(kind, ExactDecimal)
+    assert kind.precision <= SQLITE_INTEGER_DIGITS
+    end, unit, places = 10**kind.precision, 10**kind.scale, kind.scale
 
-def _decimal_text(micro: int) -> str:
-    whole, part = divmod(abs(micro), _MICRO)
-    return f"{'-' if micro < 0 else ''}{whole}.{part:06d}"
+    def made(numbers: Sequence[int]) -> Sequence[Plain]:
+        if numbers and not -end < min(numbers) <= max(numbers) < end:
+            beyond = next(number for number in numbers if not -end < number < end)
+            kind.exact(Decimal(beyond).scaleb(-places))
+        if dialect == "sqlite":
+            return numbers
+        return [
+            f"{'-' if number < 0 else ''}{abs(number) // unit}.{abs(number) % unit:0{places}d}"
+            for number in numbers
+        ]
+
+    return made

@@ -9,10 +9,10 @@ and emissions to 0.000001 t: these tables are for looking at, and nothing is cre
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from sqlalchemy import Column, Table, delete, insert
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
+from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import (
     CarbonEmission,
     EmissionFactor,
@@ -198,19 +199,20 @@ def _write_energy(
             (EnergyProduction, "production", 0, True),
             (EnergyConsumption, "consumption", 1, False),
         ]
-    now = datetime.now(UTC)
+    now = time_text(int(time.time()))
     for model, column, sign, zeros in tables:
-        _clear(session, model.__table__, meter.device_id, from_s, to_s)
-        rows = [
-            (meter.device_id, _kwh(sums[sign]), UNIT, utc_of(hour * _HOUR_S), now)
-            for hour, sums in hours.items()
-            if zeros or sums[sign]
-        ]
         table = model.__table__
-        names = ("device_id", column, "unit", "recorded_at", "created_at")
-        encode = db.encoder(*(table.c[name] for name in names))
-        sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES (?,?,?,?,?)"
-        db.executemany(session, sql, (encode(row) for row in rows))
+        _clear(session, table, meter.device_id, from_s, to_s)
+        chosen = {hour: sums[sign] for hour, sums in hours.items() if zeros or sums[sign]}
+        values = decimals(db.dialect, table.c[column])(list(map(_watt_hours, chosen.values())))
+        times = time_texts(hour * _HOUR_S for hour in chosen)
+        db.insert_many(
+            session,
+            table.name,
+            (column, "recorded_at"),
+            zip(values, times, strict=True),
+            {"device_id": meter.device_id, "unit": UNIT, "created_at": now},
+        )
 
 
 def _write_emissions(
@@ -265,7 +267,7 @@ def _clear(session: Session, table: Table, device_id: int, from_s: int, to_s: in
     )
 
 
-def _kwh(energy: int | Fraction) -> Decimal:
-    """Return a sum as kWh with three decimals, rounded half away from zero; sums are never negative."""
+def _watt_hours(energy: int | Fraction) -> int:
+    """Return a sum in thousandths of a kWh, rounded half away from zero; sums are never negative."""
     unit = _KWH // 1000
-    return Decimal((2 * energy + unit) // (2 * unit)).scaleb(-3)
+    return (2 * energy + unit) // (2 * unit)

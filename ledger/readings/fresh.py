@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import date
-from operator import itemgetter
+from itertools import pairwise
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.db.bulk import micro_value, time_text
-from ledger.models import EmissionFactor, Site
+from ledger.db.bulk import decimals, time_text, time_texts
+from ledger.models import DeviceData, EmissionFactor, Site
 from ledger.readings.energy import SCALE, Sums, inventory_factor, legal_days, write_days
 from ledger.readings.sources import RawReading, Source
-from ledger.readings.store import METRIC, MeterState, Tally, fetch, micro
+from ledger.readings.store import METRIC, MeterState, Tally, fetch
 from ledger.readings.times import zone
 from ledger.reductions.flatlines import Level, can_stick, stuck_places
 from ledger.reductions.quality import stored, without_value
@@ -29,9 +29,7 @@ _HOUR_S = 3600
 _ANY = "SELECT 1 FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? LIMIT 1"
 _STORED = {quality: stored(quality) for quality in Quality}
 _EMPTY = (Quality.MISSING, Quality.MISSING_SENTINEL)
-_OUTLIERS = (Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW)
-_start = itemgetter(RawReading._fields.index("start_s"))
-_duration = itemgetter(RawReading._fields.index("duration_s"))
+_OUTLIERS = (Quality.OUTLIER_BELOW, Quality.OUTLIER_ABOVE)
 
 
 class FreshDays:
@@ -47,7 +45,7 @@ class FreshDays:
         self._now = time_text(int(time.time()))
         self._where = zone(site.time_zone)
         self._factor: EmissionFactor | None = inventory_factor(session, site)
-        self._value = micro_value(db.dialect)
+        self._values = decimals(db.dialect, DeviceData.value)
 
     def store(self, meter: MeterState, rows: Sequence[RawReading], tally: Tally) -> bool:
         """Store all rows that a file has of some days, in order of time.
@@ -57,78 +55,85 @@ class FreshDays:
         bool
             False when the days are not fresh; nothing was done then.
         """
-        days = legal_days(_start(rows[0]), _start(rows[-1]) + 1, self._where)
-        if not self._are_fresh(meter, rows, [start for _, start in days]):
+        columns = Columns(rows)
+        days = legal_days(columns.starts[0], columns.starts[-1] + 1, self._where)
+        starts = [start for _, start in days]
+        if not self._are_fresh(meter, columns, starts):
             return False
-        qualities = self._judged(meter, rows, days)
-        self._write_readings(meter, rows, qualities)
-        self._write_data(meter, rows)
-        write_days(
-            self._db,
-            self._session,
-            meter,
-            self._factor,
-            days,
-            self._hours(rows, qualities),
-        )
+        qualities = self._judged(meter, columns, starts)
+        self._write_readings(meter, columns, qualities)
+        self._write_data(meter, columns)
+        hours = self._hours(columns, qualities)
+        write_days(self._db, self._session, meter, self._factor, days, hours)
         tally.new += len(rows)
         tally.missing += sum(qualities.count(quality) for quality in _EMPTY)
         tally.outliers += sum(qualities.count(quality) for quality in _OUTLIERS)
         tally.stuck += qualities.count(Quality.STUCK)
         return True
 
-    def _are_fresh(
-        self, meter: MeterState, rows: Sequence[RawReading], starts: Sequence[int]
-    ) -> bool:
+    def _are_fresh(self, meter: MeterState, columns: Columns, starts: Sequence[int]) -> bool:
         from_s, to_s = starts[0], starts[-1]
         if self._source.interval_s > _HOUR_S or any(start % _HOUR_S for start in starts):
             return False  # an hour would have energy of days that are not looked at
-        if set(map(_duration, rows)) != {self._source.interval_s}:
+        if set(columns.durations) != {self._source.interval_s}:
+            return False
+        if len(set(columns.starts)) < len(columns.starts):
             return False
         if any(first < to_s and from_s < end for first, end in meter.issued):
-            return False
-        if len(set(map(_start, rows))) < len(rows):
             return False
         return not fetch(self._db, self._session, _ANY, (meter.id, from_s, to_s))
 
     def _judged(
-        self, meter: MeterState, rows: Sequence[RawReading], days: Sequence[tuple[date, int]]
+        self, meter: MeterState, columns: Columns, day_starts: Sequence[int]
     ) -> list[Quality]:
-        judge, length_s = meter.limits.judge, self._source.interval_s
+        low, high = meter.limits.bounds(columns.scale, self._source.interval_s)
+        used, below, above = Quality.USED, *_OUTLIERS
         qualities = [
-            without_value(row.text)
-            if row.digits is None
-            else judge(row.digits, row.scale or 0, length_s)
-            for row in rows
+            without_value(text)
+            if value is None
+            else used
+            if low <= value <= high
+            else (below if value < low else above)
+            for text, value in zip(columns.texts, columns.values, strict=True)
         ]
-        if can_stick(meter.role, meter.stuck_hours):
-            levels: list[Level] = []
-            places: list[int] = []
-            for place, row in enumerate(rows):
-                if row.digits is not None:
-                    places.append(place)
-                    levels.append(
-                        (row.start_s, row.start_s + length_s, row.digits, row.scale or 0)
-                    )
-            for level in stuck_places(levels, [start for _, start in days], meter.stuck_hours):
-                if qualities[places[level]] is Quality.USED:
-                    qualities[places[level]] = Quality.STUCK
+        # Two equal values in a row are the least that makes a flat line.
+        if can_stick(meter.role, meter.stuck_hours) and any(
+            one == other and one for one, other in pairwise(columns.values)
+        ):
+            for place in self._stuck(columns, day_starts, meter.stuck_hours):
+                if qualities[place] is used:
+                    qualities[place] = Quality.STUCK
         return qualities
 
+    def _stuck(self, columns: Columns, day_starts: Sequence[int], hours: int) -> list[int]:
+        length_s, scale = self._source.interval_s, columns.scale
+        places = [place for place, value in enumerate(columns.values) if value is not None]
+        levels: list[Level] = [
+            (start_s, start_s + length_s, value, scale)
+            for start_s, value in zip(columns.starts, columns.values, strict=True)
+            if value is not None
+        ]
+        return [places[level] for level in stuck_places(levels, day_starts, hours)]
+
     def _write_readings(
-        self, meter: MeterState, rows: Sequence[RawReading], qualities: Sequence[Quality]
+        self, meter: MeterState, columns: Columns, qualities: Sequence[Quality]
     ) -> None:
         source = self._source
+        names, reasons = zip(*map(_STORED.__getitem__, qualities), strict=True)
         self._db.insert_many(
             self._session,
             "meter_readings",
             ("start_s", "text", "value_digits", "value_scale", "line", "quality", "reason"),
-            [
-                (start_s, text, digits, scale, line, *_STORED[quality])
-                for (_, start_s, text, digits, scale, line, _), quality in zip(
-                    rows, qualities, strict=True
-                )
-            ],
+            zip(
+                columns.starts,
+                columns.texts,
+                columns.digits,
+                columns.scales,
+                columns.lines,
+                names,
+                reasons,
+                strict=True,
+            ),
             {
                 "meter_id": meter.id,
                 "duration_s": source.interval_s,
@@ -139,18 +144,20 @@ class FreshDays:
             },
         )
 
-    def _write_data(self, meter: MeterState, rows: Sequence[RawReading]) -> None:
+    def _write_data(self, meter: MeterState, columns: Columns) -> None:
+        """Store the values in ``device_data``, rounded half away from zero to 1e-6."""
         metric, unit = METRIC[self._source.kind]
-        value = self._value
+        there = [value for value in columns.values if value is not None]
+        times = [
+            start_s
+            for start_s, value in zip(columns.starts, columns.values, strict=True)
+            if value is not None
+        ]
         self._db.insert_many(
             self._session,
             "device_data",
             ("value", "recorded_at"),
-            [
-                (value(micro(row.digits, row.scale or 0)), time_text(row.start_s))
-                for row in rows
-                if row.digits is not None
-            ],
+            zip(self._values(micros(there, columns.scale)), time_texts(times), strict=True),
             {
                 "device_id": meter.device_id,
                 "metric_name": metric,
@@ -159,25 +166,59 @@ class FreshDays:
             },
         )
 
-    def _hours(self, rows: Sequence[RawReading], qualities: Sequence[Quality]) -> Sums:
+    def _hours(self, columns: Columns, qualities: Sequence[Quality]) -> Sums:
         """Return the energy of each hour, supplied and drawn, in the unit of ``energy``."""
-        seconds = self._source.interval_s if self._source.kind is Kind.POWER else _HOUR_S
-        # Sums are made in the smallest decimal of these rows: the numbers stay small.
-        top = max((row.scale or 0 for row in rows), default=0)
-        units = [10 ** (top - scale) for scale in range(top + 1)]
-        hours: Sums = {}
-        for row, quality in zip(rows, qualities, strict=True):
-            if quality is not Quality.USED:
+        used = Quality.USED
+        hours: dict[int, list[int]] = {}
+        for start_s, value, quality in zip(
+            columns.starts, columns.values, qualities, strict=True
+        ):
+            if quality is not used or value is None:
                 continue
-            assert row.digits is not None
-            sums = hours.get(row.start_s // _HOUR_S)
-            if sums is None:
-                sums = hours[row.start_s // _HOUR_S] = [0, 0]
-            if row.digits >= 0:
-                sums[0] += row.digits * units[row.scale or 0]
+            hour = start_s // _HOUR_S
+            if hour not in hours:
+                hours[hour] = [0, 0]
+            if value >= 0:
+                hours[hour][0] += value
             else:
-                sums[1] -= row.digits * units[row.scale or 0]
-        factor = 10 ** (SCALE - top) * seconds
+                hours[hour][1] -= value
+        seconds = self._source.interval_s if self._source.kind is Kind.POWER else _HOUR_S
+        factor = 10 ** (SCALE - columns.scale) * seconds
         return {
             hour: [supplied * factor, drawn * factor] for hour, (supplied, drawn) in hours.items()
         }
+
+
+class Columns:
+    """The rows of a meter by column, and their values as whole numbers of one scale.
+
+    Attributes
+    ----------
+    values
+        Value times 10^``scale``, None where there is none.
+    scale
+        Decimals of the row that has most.
+    """
+
+    def __init__(self, rows: Sequence[RawReading]) -> None:
+        columns: Any = zip(*rows, strict=True)
+        _, self.starts, self.texts, self.digits, self.scales, self.lines, self.durations = columns
+        self.scale: int = max((scale for scale in set(self.scales) if scale is not None), default=0)
+        units = [10 ** (self.scale - scale) for scale in range(self.scale + 1)]
+        self.values: list[int | None] = [
+            None if digits is None else digits * units[scale]
+            for digits, scale in zip(self.digits, self.scales, strict=True)
+        ]
+
+
+def micros(values: Sequence[int], scale: int) -> list[int]:
+    """Return values times 10^``scale`` in millionths, rounded half away from zero."""
+    if scale <= 6:
+        unit = 10 ** (6 - scale)
+        return [value * unit for value in values]
+    unit = 10 ** (scale - 6)
+    half, unit = unit, 2 * unit
+    return [
+        (2 * value + half) // unit if value >= 0 else -((half - 2 * value) // unit)
+        for value in values
+    ]

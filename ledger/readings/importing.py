@@ -6,7 +6,9 @@ its source says is refused whole.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -38,6 +40,8 @@ from ledger.reductions.records import Kind, Role
 PIECE_ROWS = 50_000
 HELD_ROWS_MAX = 100_000
 """Rows that wait for the rest of their day, over all devices."""
+ALLOCATIONS = 200_000
+"""Objects that are made before Python looks for cyclic garbage among them."""
 ERRORS_MAX = 1_000
 """Errors that a report names; the rest is counted."""
 
@@ -142,7 +146,19 @@ def import_file(
             session.rollback()
         return report
 
-    return db.run(work)
+    with _few_collections():
+        return db.run(work)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Let Python look for cyclic garbage rarely: rows make none, and each search walks over all of them."""
+    usual = gc.get_threshold()
+    gc.set_threshold(ALLOCATIONS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def check_file(path: Path) -> None:

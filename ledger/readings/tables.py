@@ -221,16 +221,16 @@ def with_rows(
     path: Path, rows: Iterable[tuple[int, Cells]], line: int
 ) -> Iterator[tuple[int, Cells]]:
     """Yield rows, of which there must be one."""
-    any_row = False
-    for item in rows:
-        any_row = True
-        yield item
-    if not any_row:
+    source = iter(rows)
+    first = next(source, None)
+    if first is None:
         raise BadInput(
             f"{path.name}: no row follows the header; is it the right file?",
             code="empty-file",
             details={"file": path.name, "line": line},
         )
+    yield first
+    yield from source
 
 
 def empty_file(path: Path, needs: str, line: int = 1) -> BadInput:
