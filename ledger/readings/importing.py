@@ -23,6 +23,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
 from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
+from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
 from ledger.readings.energy import refresh
 from ledger.readings.flatlines import mark_stuck
@@ -200,7 +201,10 @@ def _import(
     held = HeldDays(where)
     with opened(path, source.file_format) as table:
         rows = read_rows(table, source, where, meters, notes)
-        for piece in _pieces(rows):
+        pieces = _pieces(rows)
+        if db.dialect != "sqlite":  # SQLite works in this process: nothing waits
+            pieces = ahead(pieces)
+        for piece in pieces:
             by_meter: dict[str, list[RawReading]] = {}
             for item in piece:
                 if isinstance(item, RowError):
