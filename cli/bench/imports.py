@@ -214,7 +214,9 @@ def _tab_separated(folder: Path, imported: str) -> dict[str, Path]:
             with link.cursor(SSCursor) as cursor, files[table].open("w", encoding="utf-8") as out:
                 cursor.execute(f"SELECT {columns} FROM {table} ORDER BY id")
                 for row in cursor:
-                    out.write("\t".join("\\N" if cell is None else str(cell) for cell in row) + "\n")
+                    out.write(
+                        "\t".join("\\N" if cell is None else str(cell) for cell in row) + "\n"
+                    )
     return files
 
 

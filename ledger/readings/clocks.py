@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ledger.readings.grids import HOUR_S
 from ledger.reductions.zones import epoch_s, utc_of
 
-JUMP_S = 86400
-"""A step forward of more than this is a jump."""
+DAY_S = 86400
 JUMPS_MAX = 100
 _WAITING_MAX = 10_000
 
@@ -24,6 +24,8 @@ _WAITING_MAX = 10_000
 class Notes:
     """What was noticed about the times of a file."""
 
+    jump_s: int = DAY_S
+    """A step forward of more than this is a jump."""
     clock_change: int = 0
     """Rows of a doubled hour that were put before or after the change by their order."""
     jumps: int = 0
@@ -31,10 +33,15 @@ class Notes:
     """The first ``JUMPS_MAX`` of the jumps: line, device, from, to."""
     _last: dict[str, int] = field(default_factory=dict)
 
+    def expect(self, interval_s: int) -> None:
+        """Say how far apart times are: a day is no jump where each is a day after the other."""
+        if interval_s > HOUR_S:
+            self.jump_s = DAY_S + interval_s + HOUR_S
+
     def pass_time(self, device: str, start_s: int, line: int) -> None:
         """Take in the next time of a device, and note a jump."""
         last = self._last.get(device, start_s)
-        if not last <= start_s <= last + JUMP_S:
+        if not last <= start_s <= last + self.jump_s:
             self.jumps += 1
             if len(self.clock_jumps) < JUMPS_MAX:
                 before, after = utc_of(last).isoformat(), utc_of(start_s).isoformat()

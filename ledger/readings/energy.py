@@ -270,4 +270,4 @@ def _clear(session: Session, table: Table, device_id: int, from_s: int, to_s: in
 def _watt_hours(energy: int | Fraction) -> int:
     """Return a sum in thousandths of a kWh, rounded half away from zero; sums are never negative."""
     unit = _KWH // 1000
-    return (2 * energy + unit) // (2 * unit)
+    return int((2 * energy + unit) // (2 * unit))

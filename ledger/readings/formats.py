@@ -44,6 +44,8 @@ class Format:
     """Name of the register, where a file has several; for people."""
     clock_change: str = REFUSE
     """What becomes of a local hour that comes twice."""
+    rollover: str | None = None
+    """Value at which a cumulative register begins anew at 0, in the unit of the source."""
 
     @classmethod
     def of(cls, options: Mapping[str, Any] | None) -> Format:

@@ -170,9 +170,7 @@ class FreshDays:
         """Return the energy of each hour, supplied and drawn, in the unit of ``energy``."""
         used = Quality.USED
         hours: dict[int, list[int]] = {}
-        for start_s, value, quality in zip(
-            columns.starts, columns.values, qualities, strict=True
-        ):
+        for start_s, value, quality in zip(columns.starts, columns.values, qualities, strict=True):
             if quality is not used or value is None:
                 continue
             hour = start_s // _HOUR_S

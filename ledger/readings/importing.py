@@ -20,27 +20,25 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.errors import BadInput, NotFound
+from ledger.errors import NotFound
 from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
 from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
 from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
+from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
 from ledger.readings.flatlines import mark_stuck
 from ledger.readings.formats import Format
-from ledger.readings.fresh import FreshDays
-from ledger.readings.held import HeldDays
+from ledger.readings.registers import RegisterWriter
 from ledger.readings.series import Series
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
-from ledger.readings.store import MeterState, Tally, Writer
+from ledger.readings.store import MeterState, Tally
 from ledger.readings.tables import check_bytes, opened, sha256_of
 from ledger.readings.times import zone
 from ledger.reductions.quality import Limits
 from ledger.reductions.records import Kind, Role
 
 PIECE_ROWS = 50_000
-HELD_ROWS_MAX = 100_000
-"""Rows that wait for the rest of their day, over all devices."""
 ALLOCATIONS = 200_000
 """Objects that are made before Python looks for cyclic garbage among them."""
 ERRORS_MAX = 1_000
@@ -73,6 +71,8 @@ class ImportReport:
     """Of the stored rows: those beyond what the device can do."""
     stuck: int = 0
     """Readings that this import put into a flat line, those of earlier files too."""
+    intervals: int = 0
+    """Of a cumulative register: intervals that are new or changed."""
     clock_change: int = 0
     """Of the rows read: those of a doubled hour that their order put before or after the change."""
     clock_jumps: list[dict[str, Any]] = field(default_factory=list)
@@ -95,6 +95,7 @@ class ImportReport:
             "outliers": self.outliers,
             "stuck": self.stuck,
             "missing": self.missing,
+            "intervals": self.intervals,
             "clock_change": self.clock_change,
             "clock_jumps": self.clock_jumps,
             "clock_jumps_count": self.clock_jumps_count,
@@ -188,17 +189,14 @@ def _import(
     meters = _meters(session, site, source)
     log = _log(session, row.id, path, digest)
     where = zone(site.time_zone)
-    writer = Writer(db, session, source, log.id)
-    fresh = FreshDays(db, session, site, source, log.id)
+    writer: RegisterWriter | DayWriter
+    if source.counter:
+        writer = RegisterWriter(db, session, source, log.id)
+    else:
+        writer = DayWriter(db, session, site, source, log.id)
     series = Series(session, source, row.id)
     report, tally, notes = ImportReport(digest), Tally(), Notes()
     unknown: dict[str, _Unknown] = {}
-
-    def store(code: str, readings: list[RawReading]) -> None:
-        if readings and not fresh.store(meters[code], readings, tally):
-            writer.write(meters[code], readings, tally)
-
-    held = HeldDays(where)
     with opened(path, source.file_format) as table:
         rows = read_rows(table, source, where, meters, notes)
         pieces = _pieces(rows)
@@ -213,18 +211,14 @@ def _import(
                     by_meter.setdefault(item.device, []).append(item)
             for code, readings in by_meter.items():
                 series.require(meters[code].id, code)
-                store(code, held.add(code, readings))
-            if held.count > HELD_ROWS_MAX:
-                for code, readings in held.rest():
-                    store(code, readings)
+                writer.write(meters[code], readings, tally)
             report.read += len(piece)
             if progress is not None:
                 progress(report.read, None)
-    for code, readings in held.rest():
-        store(code, readings)
     for missed in unknown.values():
         missed.finish()
     for meter in meters.values():
+        writer.finish(meter, tally)
         report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
     _finish(report, tally, notes, log)
@@ -243,15 +237,7 @@ def _lock(session: Session, site_code: str) -> None:
 
 
 def source_of(row: MeterSource) -> Source:
-    """Return a stored source as the reader wants it.
-
-    Raises
-    ------
-    BadInput
-        It is of a kind that this release does not read.
-    """
-    if row.kind is SourceKind.COUNTER:
-        raise BadInput(f"source {row.name}: cumulative counters are not read by this release")
+    """Return a stored source as the reader wants it."""
     return Source(
         name=row.name,
         kind=Kind.POWER if row.kind is SourceKind.POWER else Kind.ENERGY,
@@ -264,6 +250,7 @@ def source_of(row: MeterSource) -> Source:
         value_column=row.value_column,
         time_zone=row.time_zone,
         file_format=Format.of(row.format_options),
+        counter=row.kind is SourceKind.COUNTER,
     )
 
 
@@ -386,6 +373,7 @@ def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -
     report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
     report.stuck += tally.stuck
     report.late, report.missing, report.outliers = tally.late, tally.missing, tally.outliers
+    report.intervals = tally.intervals
     report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
     report.clock_jumps_count = notes.jumps
     report.errors.sort(key=lambda error: error["line"])  # rows of a doubled hour are decided later

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models.evidence import IssuanceState, ReadingQuality, SourceKind
+from ledger.readings.counters import excluded_registers
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.quality import loaded
@@ -94,7 +95,18 @@ def late_readings(session: Session, inputs: ReductionInputs) -> int:
             table.quality == ReadingQuality.LATE,
         )
     )
-    return session.scalar(query) or 0
+    register = models.RegisterReading
+    instants = (
+        select(func.count())
+        .select_from(register)
+        .where(
+            register.meter_id.in_(ids.values()),
+            register.at_s >= inputs.from_s,
+            register.at_s <= inputs.to_s,
+            register.quality == ReadingQuality.LATE,
+        )
+    )
+    return (session.scalar(query) or 0) + (session.scalar(instants) or 0)
 
 
 def load_period(
@@ -287,6 +299,8 @@ def _readings(
             table.meter_id == meter_id,
             table.start_s >= from_s,
             table.start_s < to_s,
+            # The difference of a register over the end of a period belongs to none.
+            table.start_s + table.duration_s <= to_s,
             # What came late belongs to a correction, never into a root.
             table.quality != ReadingQuality.LATE,
         )
@@ -294,7 +308,7 @@ def _readings(
     )
     if lock:  # what is committed now, and not when this unit of work first read something
         query = query.with_for_update(read=True)
-    return tuple(
+    readings = tuple(
         Reading(
             start_s,
             start_s + duration_s,
@@ -308,6 +322,10 @@ def _readings(
             query
         )
     )
+    excluded = excluded_registers(session, meter_id, from_s, to_s, lock=lock)
+    if not excluded:
+        return readings
+    return tuple(sorted((*readings, *excluded), key=lambda item: (item.start_s, item.text)))
 
 
 def _shape(

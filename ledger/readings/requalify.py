@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.errors import NotFound
-from ledger.models import Device, Meter, Site
+from ledger.models import Device, Meter, MeterSeries, Site
+from ledger.models.evidence import SourceKind
+from ledger.readings.counters import derive
 from ledger.readings.energy import refresh
 from ledger.readings.importing import meter_state
 from ledger.readings.store import UPDATE, MeterState, fetch
@@ -56,6 +58,12 @@ def requalify(session: Session, meter_id: int) -> int:
     if found is None:
         raise NotFound(f"no meter with row number {meter_id}")
     meter, device, site = found
+    series = session.get(MeterSeries, meter_id)
+    if series is not None and series.kind == SourceKind.COUNTER:
+        state = meter_state(session, meter, device, Kind.ENERGY, series.interval_s)
+        derived = derive(database, session, state, series)
+        refresh(database, session, site, state)
+        return derived.written + derived.taken_out
     sql = (
         "SELECT kind, MIN(duration_s), MIN(start_s), MAX(start_s) FROM meter_readings "
         "WHERE meter_id = ? GROUP BY kind"

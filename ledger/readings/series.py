@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
-from ledger.models import MeterSeries
+from ledger.models import MeterSeries, MeterSource
+from ledger.models.evidence import SourceKind
+from ledger.readings.formats import Format
 from ledger.readings.sources import Source
 
 
@@ -29,6 +31,7 @@ class Series:
         self._session = session
         self._source = source
         self._source_id = source_id
+        self._kind = SourceKind.COUNTER.value if source.counter else source.kind.name.lower()
         self._checked: set[int] = set()
 
     def require(self, meter_id: int, device_code: str) -> None:
@@ -49,19 +52,27 @@ class Series:
                 MeterSeries(
                     meter_id=meter_id,
                     source_id=self._source_id,
-                    kind=source.kind.name.lower(),
+                    kind=self._kind,
                     unit=source.unit,
                     interval_s=source.interval_s,
                     created_at=datetime.now(UTC),
                 )
             )
             return
-        mine = (source.kind.name.lower(), source.unit, source.interval_s)
+        mine = (self._kind, source.unit, source.interval_s)
         if (known.kind, known.unit, known.interval_s) != mine:
             raise BadInput(
                 f"source {source.name}: meter {device_code} has readings of {known.kind} in "
                 f"{known.unit} every {known.interval_s // 60} minutes, this file brings {mine[0]} in "
                 f"{mine[1]} every {mine[2] // 60}; one meter keeps one unit and interval: declare "
                 "another device",
+                code="mixed-readings",
+            )
+        first = self._session.get_one(MeterSource, known.source_id)
+        width = Format.of(first.format_options).rollover
+        if width != source.file_format.rollover:
+            raise BadInput(
+                f"source {source.name}: rollover is {source.file_format.rollover}, and meter "
+                f"{device_code} has it from source {first.name} as {width}; one register has one width",
                 code="mixed-readings",
             )

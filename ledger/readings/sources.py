@@ -18,6 +18,7 @@ from ledger.readings.times import DoubledTime, NaiveTime, TimeReader
 from ledger.readings.writing import Missing, rewriter_of
 from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
 from ledger.reductions.records import Kind
+from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Source:
     value_column: str
     time_zone: str
     file_format: Format = PLAIN
+    counter: bool = False
+    """The values are those of a cumulative register, each at one instant."""
 
     @property
     def interval_s(self) -> int:
@@ -127,6 +130,7 @@ class _Reader:
     ) -> None:
         written = source.file_format
         self._table, self._source, self._devices, self._notes = table, source, devices, notes
+        notes.expect(source.interval_s)
         self._time_place = table.place_of(source.time_column)
         self._date_place = -1
         if written.date_column is not None:
@@ -141,8 +145,11 @@ class _Reader:
             label_is_end=source.label_is_end,
             grid_zone=grid_zone,
             time_format=written.time_format,
+            instants=source.counter,
         )
-        self._fixed_s = source.interval_s if source.interval_s <= HOUR_S else None
+        even = source.interval_s <= HOUR_S and not source.counter
+        self._fixed_s = source.interval_s if even else None
+        self._longest = REGISTER_MAX if source.counter else TEXT_MAX
         self._scale = unit_scale(source.kind, source.unit, f"source {source.name}")
         self._rewrite = rewriter_of(written)
         self._missing = Missing(written.missing, self._rewrite) if written.missing else None
@@ -152,6 +159,8 @@ class _Reader:
         """Yield the rows; see ``read_rows``."""
         source, devices, doubled = self._source, self._devices, self._doubled
         device_place, width = self._device_place, len(self._table.columns)
+        time_place, date_place = self._time_place, self._date_place
+        value_place = self._value_place
         device = source.device_code or ""
         first = True
         for line, cells in self._table.rows():
@@ -167,7 +176,7 @@ class _Reader:
                 message = f"device {device!r} is not in the site file"
                 yield RowError(line, source.device_column or "", message, device)
                 continue
-            time_text = self._time_text(cells)
+            time_text = cells[time_place].strip() if date_place < 0 else self._joined(cells)
             try:
                 start_s = self._times.start_s(time_text)
             except NaiveTime as error:
@@ -180,7 +189,7 @@ class _Reader:
                 if doubled is None:
                     yield RowError(line, source.time_column, str(error))
                     continue
-                text = cells[self._value_place].strip()
+                text = cells[value_place].strip()
                 row = Doubled(device, line, text, time_text, error.wall, error.before, error.after)
                 yield from self._decided(doubled.add(row))
                 continue
@@ -190,15 +199,13 @@ class _Reader:
             first = False
             if doubled is not None:
                 yield from self._decided(doubled.close(device, self._label_s(start_s)))
-            yield self._reading(device, start_s, cells[self._value_place].strip(), line)
+            yield self._reading(device, start_s, cells[value_place].strip(), line)
         if doubled is not None:
             yield from self._decided(doubled.rest())
 
-    def _time_text(self, cells: list[str]) -> str:
-        text = cells[self._time_place].strip()
-        if self._date_place < 0:
-            return text
-        return f"{cells[self._date_place].strip()} {text}"
+    def _joined(self, cells: list[str]) -> str:
+        """Return date and time of two columns as one text."""
+        return f"{cells[self._date_place].strip()} {cells[self._time_place].strip()}"
 
     def _label_s(self, start_s: int) -> int:
         """Return the moment that the time of a row names."""
@@ -238,6 +245,10 @@ class _Reader:
         try:
             if self._rewrite is not None:
                 text = self._rewrite(text)
+            if len(text) > self._longest:
+                raise ValueError(
+                    f"a number of {len(text)} characters is longer than {self._longest}"
+                )
             digits, scale = parse_value(text, self._scale)
         except ValueError as error:
             return RowError(line, self._source.value_column, str(error))

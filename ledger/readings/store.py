@@ -31,12 +31,12 @@ _DENSE = 4
 """Up to so many stored slots for each row of a piece are read as one range."""
 
 _COLUMNS = "id, start_s, text, value_digits, value_scale, quality, conflict, reason"
-_INSERT = (
+INSERT = (
     "INSERT INTO meter_readings (meter_id, start_s, duration_s, kind, text, unit, value_digits, "
     "value_scale, quality, conflict, reason, file_id, line) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 UPDATE = "UPDATE meter_readings SET quality = ?, conflict = ?, reason = ? WHERE id = ?"
-_INSERT_DATA = (
+INSERT_DATA = (
     "INSERT INTO device_data (device_id, metric_name, value, unit, recorded_at, created_at) "
     "VALUES (?,?,?,?,?,?)"
 )
@@ -71,6 +71,14 @@ class MeterState:
         place = bisect_right(self.issued, (start_s, 2**63)) - 1
         return place >= 0 and start_s < self.issued[place][1]
 
+    def is_inside_issued(self, start_s: int, end_s: int) -> bool:
+        """Return whether an interval lies wholly in a period that was issued."""
+        return any(from_s <= start_s and end_s <= to_s for from_s, to_s in self.issued)
+
+    def borders_issued(self, at_s: int) -> bool:
+        """Return whether an instant lies in a period that was issued, or at its beginning or end."""
+        return any(from_s <= at_s <= to_s for from_s, to_s in self.issued)
+
 
 @dataclass
 class Tally:
@@ -83,6 +91,8 @@ class Tally:
     missing: int = 0
     outliers: int = 0
     stuck: int = 0
+    intervals: int = 0
+    """Derived from registers, new or changed."""
 
 
 @dataclass
@@ -150,9 +160,12 @@ class Writer:
                 inserts.append(self._row(meter, row, quality, conflict))
                 tally.missing += quality // 100 == 2
                 tally.outliers += quality // 100 == 3
-        self._db.executemany(self._session, _INSERT, inserts)
+        self._db.executemany(self._session, INSERT, inserts)
         self._db.executemany(self._session, UPDATE, updates)
         self._write_data(meter, [row for slot in slots.values() for row in slot.new])
+
+    def finish(self, meter: MeterState, tally: Tally) -> None:
+        """Do what is left after the last row of a meter: nothing."""
 
     def _compared(
         self, meter: MeterState, rows: Sequence[RawReading], tally: Tally
@@ -167,7 +180,7 @@ class Writer:
             if slot.has(row.text):
                 tally.unchanged += 1
                 continue
-            if _contradicts(row, slot):
+            if contradicts(row, slot):
                 tally.conflicts += 1
             else:
                 tally.new += 1
@@ -245,15 +258,15 @@ class Writer:
         encode, now, device = self._encode, self._now, meter.device_id
         self._db.executemany(
             self._session,
-            _INSERT_DATA,
+            INSERT_DATA,
             (
                 encode(
                     (
                         device,
                         metric,
-                        Decimal(micro(row.digits, row.scale or 0)).scaleb(-6),
+                        micro(row.digits, row.scale or 0),
                         unit,
-                        _at(row.start_s),
+                        utc(row.start_s),
                         now,
                     )
                 )
@@ -269,7 +282,7 @@ def fetch(db: Database, session: Session, sql: str, values: tuple[Any, ...]) -> 
     return result.fetchall()
 
 
-def _contradicts(row: RawReading, slot: Slot) -> bool:
+def contradicts(row: RawReading, slot: Slot) -> bool:
     """Return whether a row has a value that none of the slot's values equals."""
     if row.digits is None:
         return False
@@ -283,17 +296,18 @@ def _equal(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return Fraction(one[0], 10 ** one[1]) == Fraction(other[0], 10 ** other[1])
 
 
-def micro(digits: int, scale: int) -> int:
-    """Return a value in millionths, rounded half away from zero."""
+def micro(digits: int, scale: int) -> Decimal:
+    """Return a value rounded half away from zero to 1e-6, as ``device_data`` holds it."""
     if scale <= 6:
-        return int(digits * 10 ** (6 - scale))
+        return Decimal(digits).scaleb(-scale)
     unit = 10 ** (scale - 6)
     rounded = (2 * abs(digits) + unit) // (2 * unit)
-    return int(-rounded if digits < 0 else rounded)
+    return Decimal(-rounded if digits < 0 else rounded).scaleb(-6)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _at(seconds: int) -> datetime:
+def utc(seconds: int) -> datetime:
+    """Return seconds since 1970 as an aware time."""
     return _EPOCH + timedelta(seconds=seconds)

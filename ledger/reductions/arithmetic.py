@@ -39,6 +39,7 @@ from ledger.reductions.records import (
     ReductionInputs,
     Role,
 )
+from ledger.reductions.registers import TO
 
 SECONDS_PER_HOUR = 3600
 SECONDS_PER_DAY = 86400
@@ -53,6 +54,7 @@ FACTOR_UNITS: dict[str, Fraction] = {
 }
 """Kilograms per kilowatt-hour of one unit of a factor. A pound is 0.45359237 kg by definition."""
 
+_CONFLICT = frozenset({Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT})
 _DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 _CLASS = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,3})?)S?", re.ASCII)
 
@@ -194,15 +196,29 @@ def slots_of(from_s: int, to_s: int, interval_s: int) -> int:
 
 
 def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:
-    """Return how many slots of the period a meter should have, and what became of them."""
-    used = outlier = 0
+    """Return how many slots of the period a meter should have, and what became of them.
+
+    The difference of a register spans as many slots as go into its length; of all of them together,
+    rounded down, for they need not lie on the grid.
+    """
+    expected = slots_of(from_s, to_s, meter.interval_s)
+    slots = [0, 0]
+    seconds = [0, 0]
     conflicts: set[int] = set()
     for reading in meter.readings:
-        used += reading.quality in USED
-        outlier += reading.quality in OUTLIER
-        if reading.quality == Quality.SUPERSEDED_IN_CONFLICT:
+        if reading.quality in USED or reading.quality in OUTLIER:
+            which = int(reading.quality in OUTLIER)
+            if TO in reading.text:
+                seconds[which] += reading.end_s - reading.start_s
+            else:
+                slots[which] += 1
+        elif reading.quality in _CONFLICT:
             conflicts.add(reading.start_s)
-    expected = slots_of(from_s, to_s, meter.interval_s)
+    for which, spanned_s in enumerate(seconds):
+        if spanned_s:
+            free = expected - sum(slots)
+            slots[which] += min(free, max(1, spanned_s // meter.interval_s))
+    used, outlier = slots
     return Counts(expected, used, expected - used - outlier, outlier, len(conflicts))
 
 

@@ -29,7 +29,6 @@ import sha3  # type: ignore[import-untyped]
 from ledger.errors import BadInput, Refused
 from ledger.reductions.records import Meter, Reading
 
-
 # Start, end and digits, each in a word of 32 bytes; a negative number is filled up with ones.
 _FRONT = Struct(">24xQ24xQ24xQ")
 _FRONT_NEGATIVE = Struct(">24xQ24xQ24sq")
@@ -87,10 +86,11 @@ def leaves_of(meters: Iterable[Meter]) -> list[bytes]:
                 middle = words[scale, kind, quality] = b"".join(
                     number.to_bytes(32, "big") for number in (scale, kind, quality)
                 )
-            if digits >= 0:
-                front = pack(start_s, end_s, digits)
-            else:
-                front = pack_negative(start_s, end_s, _MINUS, digits)
+            front = (
+                pack(start_s, end_s, digits)
+                if digits >= 0
+                else pack_negative(start_s, end_s, _MINUS, digits)
+            )
             data = name + front + middle + keccak(text.encode()).digest()
             leaves.append(keccak(keccak(data).digest()).digest())
     return leaves
@@ -146,7 +146,9 @@ def merkle_tree(leaves: Sequence[bytes]) -> list[bytes]:
         tree[first:end] = [
             keccak(left + right if left < right else right + left).digest()
             for left, right in zip(
-                tree[2 * first + 1 : 2 * end + 1 : 2], tree[2 * first + 2 : 2 * end + 2 : 2], strict=True
+                tree[2 * first + 1 : 2 * end + 1 : 2],
+                tree[2 * first + 2 : 2 * end + 2 : 2],
+                strict=True,
             )
         ]
         end = first

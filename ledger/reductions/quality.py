@@ -28,9 +28,11 @@ REASONS: dict[Quality, str | None] = {
     Quality.OUTLIER_ABOVE: "above 1.2 x rated power",
     Quality.OUTLIER_BELOW: "below -0.2 x rated power",
     Quality.STUCK: "stuck: the same value for hours, a flat line that no meter gives",
+    Quality.COUNTER_FELL: "the register fell",
     Quality.SUPERSEDED_IN_CONFLICT: "another value of the same time claims less",
     Quality.SUPERSEDED_SAME_VALUE: "same value, written in another way",
     Quality.SUPERSEDED_EMPTY: "another row has a value for the same time",
+    Quality.REGISTER_CONFLICT: "several values of the register at one time",
     Quality.LATE: "arrived after the period was issued",
 }
 """The reason as stored, one for each quality; with the stored quality it gives the number back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 
 from ledger.countries import wrong_country
@@ -10,13 +11,16 @@ from ledger.errors import BadInput
 from ledger.readings.times import zone
 from ledger.reductions.arithmetic import FACTOR_UNITS
 from ledger.reductions.flatlines import STUCK_HOURS
-from ledger.reductions.records import Purpose, Role
+from ledger.reductions.numbers import UNITS, parse_value
+from ledger.reductions.records import Kind, Purpose, Role
+from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 from ledger.sites.document import Document, Table
-from ledger.sites.source_table import read_source
+from ledger.sites.source_table import COUNTER, read_source
 from ledger.sites.specs import (
     DeviceSpec,
     FactorSpec,
     MarketSpec,
+    MeterChangeSpec,
     ProjectSpec,
     SiteFile,
     SiteSpec,
@@ -30,6 +34,7 @@ TABLES = {
     "project": False,
     "device": True,
     "source": True,
+    "meter_change": True,
     "vpp": True,
     "strategy": True,
     "market": True,
@@ -66,6 +71,7 @@ def read_site_file(text: str, name: str) -> SiteFile:
         project=None if project is None else _project(project),
         devices=tuple(_device(table) for table in document.many("device")),
         sources=tuple(read_source(table) for table in document.many("source")),
+        meter_changes=tuple(_meter_change(table) for table in document.many("meter_change")),
         vpps=tuple(_vpp(table) for table in document.many("vpp")),
         strategies=tuple(_strategy(table) for table in document.many("strategy")),
         markets=tuple(_market(table) for table in document.many("market")),
@@ -173,6 +179,21 @@ def _stuck_hours(table: Table) -> int:
     return hours
 
 
+def _meter_change(table: Table) -> MeterChangeSpec:
+    table.require_known(_keys(MeterChangeSpec))
+    readings = {}
+    for key in ("closing", "opening"):
+        readings[key] = table.decimal(key, "write the register's reading in the unit of its source")
+        if len(readings[key]) > REGISTER_MAX:
+            raise table.wrong(key, f"{key} has more than {REGISTER_MAX} characters")
+    return MeterChangeSpec(
+        device=table.text("device", 100),
+        at=table.moment("at"),
+        meter_serial=table.optional("meter_serial", 100),
+        **readings,
+    )
+
+
 def _vpp(table: Table) -> VppSpec:
     table.require_known(_keys(VppSpec))
     return VppSpec(
@@ -208,6 +229,7 @@ def _check_unique(document: Document, file: SiteFile) -> None:
         "factor": [(item.code, item.version) for item in file.factors],
         "device": [item.code for item in file.devices],
         "source": [item.name for item in file.sources],
+        "meter_change": [(item.device, item.at) for item in file.meter_changes],
         "vpp": [item.code for item in file.vpps],
         "strategy": [(item.vpp, item.name) for item in file.strategies],
         "market": [item.name for item in file.markets],
@@ -234,6 +256,7 @@ def _check_references(document: Document, file: SiteFile) -> None:
             raise document.wrong(
                 "source", place, "device", f"no [[device]] has code {source.device!r}"
             )
+    _check_meter_changes(document, file, devices)
     plants = {item.code for item in file.vpps}
     for place, vpp in enumerate(file.vpps):
         for code in vpp.devices:
@@ -244,3 +267,29 @@ def _check_references(document: Document, file: SiteFile) -> None:
     for place, strategy in enumerate(file.strategies):
         if strategy.vpp not in plants:
             raise document.wrong("strategy", place, "vpp", f"no [[vpp]] has code {strategy.vpp!r}")
+
+
+def _check_meter_changes(
+    document: Document, file: SiteFile, devices: Mapping[str, DeviceSpec]
+) -> None:
+    counters = [item for item in file.sources if item.kind == COUNTER]
+    for place, change in enumerate(file.meter_changes):
+        if change.device not in devices:
+            raise document.wrong(
+                "meter_change", place, "device", f"no [[device]] has code {change.device!r}"
+            )
+        feeding = [item for item in counters if item.device in (None, change.device)]
+        for source in feeding:
+            for key in ("closing", "opening"):
+                try:
+                    parse_value(getattr(change, key), UNITS[Kind.ENERGY][source.unit])
+                except ValueError as error:
+                    raise document.wrong("meter_change", place, key, f"{key}: {error}") from error
+        if not feeding:
+            raise document.wrong(
+                "meter_change",
+                place,
+                "device",
+                f"no [[source]] of kind {COUNTER!r} feeds device {change.device!r}: the readings of "
+                "a change are those of a register",
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from ledger.errors import BadInput
 from ledger.readings.formats import (
     CLOCK_CHANGES,
@@ -21,8 +23,9 @@ from ledger.readings.grids import INTERVALS
 from ledger.readings.sources import unit_scale
 from ledger.readings.timeformats import parser_of
 from ledger.readings.times import OFFSET, zone
-from ledger.reductions.numbers import TEXT_MAX, UNITS
+from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
 from ledger.reductions.records import Kind
+from ledger.reductions.registers import WIDTH_MAX
 from ledger.sites.document import Table
 from ledger.sites.specs import SourceSpec
 
@@ -36,31 +39,28 @@ _CSV_ONLY = ("delimiter", "header_line", "comment")
 def read_source(table: Table) -> SourceSpec:
     """Read and check one ``[[source]]``."""
     table.require_known(_KEYS)
-    kind = table.one_of("kind", (*(item.name.lower() for item in Kind), COUNTER))
-    if kind == COUNTER:
-        raise table.wrong(
-            "kind",
-            "cumulative counters are not read by this release; export interval energy or power "
-            "from the meter, and write kind energy or power",
-            "not-supported",
-        )
+    kind = table.one_of("kind", (*(item.name.lower() for item in UNITS), COUNTER))
+    counter = kind == COUNTER
+    measured = Kind.ENERGY if counter else Kind[kind.upper()]
     if table.has("device") == table.has("device_column"):
         raise table.wrong(
             None, "write either device (the file is of one meter) or device_column, one of them"
         )
     time_zone = _time_zone(table)
+    has_label = table.has("label") or not counter
     return SourceSpec(
         name=table.text("name", 100),
         kind=kind,
-        unit=_unit(table, Kind[kind.upper()]),
+        unit=_unit(table, measured),
         interval_minutes=table.whole("interval_minutes", INTERVALS),
-        label=table.one_of("label", ("start", "end")),
+        # A register is read at an instant: the label says nothing of it.
+        label=table.one_of("label", ("start", "end")) if has_label else "start",
         device=table.optional("device", 100),
         device_column=table.optional("device_column", 100),
         time_column=table.text("time_column", 100),
         value_column=table.text("value_column", 100),
         time_zone=time_zone,
-        written=_written(table, time_zone),
+        written=_written(table, time_zone, _rollover(table, measured, counter=counter)),
     )
 
 
@@ -86,7 +86,27 @@ def _time_zone(table: Table) -> str:
     return time_zone
 
 
-def _written(table: Table, time_zone: str) -> Format:
+def _rollover(table: Table, kind: Kind, *, counter: bool) -> str | None:
+    """Return the value at which a register begins anew."""
+    if not table.has("rollover"):
+        return None
+    if not counter:
+        raise table.wrong("rollover", f"rollover is of kind {COUNTER!r} alone; take it out")
+    width = table.decimal("rollover")
+    unit = table.value("unit")
+    if len(width) > WIDTH_MAX or Decimal(width) <= 0:
+        raise table.wrong(
+            "rollover", f"rollover is above 0 and has at most {WIDTH_MAX} characters, found {width}"
+        )
+    if isinstance(unit, str) and unit in UNITS[kind]:
+        try:
+            parse_value(width, UNITS[kind][unit])
+        except ValueError as error:
+            raise table.wrong("rollover", f"rollover: {error}") from error
+    return width
+
+
+def _written(table: Table, time_zone: str, rollover: str | None) -> Format:
     """Return how the file is written."""
     form = _choice(table, "format", FORMATS, CSV)
     if form == JSON_LINES:
@@ -112,6 +132,7 @@ def _written(table: Table, time_zone: str) -> Format:
         missing=_missing(table),
         register=table.optional("register", 100),
         clock_change=_clock_change(table, time_zone),
+        rollover=rollover,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from ledger.readings.formats import Format
@@ -92,6 +92,17 @@ class SourceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterChangeSpec:
+    """``[[meter_change]]``; closing and opening in the unit of the meter's source."""
+
+    device: str
+    at: datetime
+    closing: str
+    opening: str
+    meter_serial: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class VppSpec:
     """``[[vpp]]``; capacity in kW."""
 
@@ -129,6 +140,7 @@ class SiteFile:
     project: ProjectSpec | None
     devices: tuple[DeviceSpec, ...]
     sources: tuple[SourceSpec, ...]
+    meter_changes: tuple[MeterChangeSpec, ...]
     vpps: tuple[VppSpec, ...]
     strategies: tuple[StrategySpec, ...]
     markets: tuple[MarketSpec, ...]

@@ -25,9 +25,9 @@ from ledger.models import (
 )
 from ledger.models.evidence import IssuanceState
 from ledger.readings import import_file, reductions_for
-from ledger.reductions.quality import Limits, judge_slot
 from ledger.readings.requalify import requalify
 from ledger.reductions import Counts, Kind, Quality, Role
+from ledger.reductions.quality import Limits, judge_slot
 from tests.support.plant import SITE, apply, imported, write_csv
 
 START = datetime(2014, 6, 1, tzinfo=UTC)

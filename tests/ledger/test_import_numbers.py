@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import BadInput
-from ledger.reductions.numbers import UNITS, parse_value
 from ledger.readings.sources import unit_scale
 from ledger.readings.times import NaiveTime, TimeReader, legal_day_start_s, zone
 from ledger.reductions import Kind
+from ledger.reductions.numbers import UNITS, parse_value
 
 
 def value(text: str, unit: str = "kW") -> Fraction:

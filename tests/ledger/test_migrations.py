@@ -29,7 +29,20 @@ from ledger.models.system import AuditLog
 from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
 from ledger.models.vpp import VppDefinition, VppStatus
 
-CHAIN = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012"]
+CHAIN = [
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+]
 DEADLINE_S = 60
 THEN = datetime(2014, 7, 1, tzinfo=UTC)
 

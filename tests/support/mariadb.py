@@ -16,9 +16,7 @@ class MariaDbServer(_Server):
     """A server whose data die with the tests: no care for power cuts."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(
-            folder, ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"]
-        )
+        super().__init__(folder, ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"])
 
 
 def empty(server: MariaDbServer, database: str) -> None:
