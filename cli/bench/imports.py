@@ -90,8 +90,8 @@ def measure(rows: int, mariadb: str | None, say: Say) -> list[Result]:
             with _scratch(mariadb) as url:
                 say("the same rows by LOAD DATA")
                 limit = _load_data(files, url, rows)
-            name = "mariadb_rows_per_s"
-            results.append(_speed(name, rows, imported.seconds, "raw LOAD DATA", limit))
+            speed = _speed("mariadb_rows_per_s", rows, imported.seconds, "raw LOAD DATA", limit)
+            results.append(speed)
     most = max(peaks.values())
     results.append(
         share_of_limit("import_memory_mb", _round(most), "MiB", "limit", MEMORY_LIMIT_MB)
