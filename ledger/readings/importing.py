@@ -21,21 +21,24 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.errors import NotFound
-from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
-from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
+from ledger.models import Device, ImportFile, Meter, MeterSource, Site
+from ledger.models.evidence import SourceKind, SourceLabel
 from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
 from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
-from ledger.readings.flatlines import mark_stuck
+from ledger.readings.flatlines import mark_stuck, watch_over
 from ledger.readings.formats import Format
+from ledger.readings.issued import issued_periods
 from ledger.readings.registers import RegisterWriter
 from ledger.readings.series import Series
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally
 from ledger.readings.tables import check_bytes, opened, sha256_of
 from ledger.readings.times import zone
-from ledger.reductions.quality import Limits
+from ledger.reductions.flatlines import Watch
+from ledger.reductions.numbers import kind_of
+from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
 
 PIECE_ROWS = 50_000
@@ -186,7 +189,7 @@ def _import(
     _lock(session, site_code)
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
-    meters = _meters(session, site, source)
+    meters = _meters(db, session, site, source)
     log = _log(session, row.id, path, digest)
     where = zone(site.time_zone)
     writer: RegisterWriter | DayWriter
@@ -219,7 +222,8 @@ def _import(
         missed.finish()
     for meter in meters.values():
         writer.finish(meter, tally)
-        report.stuck += mark_stuck(db, session, meter, where)
+        if not source.counter:  # equal differences of a register are no flat line
+            report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
     _finish(report, tally, notes, log)
     session.flush()
@@ -240,7 +244,7 @@ def source_of(row: MeterSource) -> Source:
     """Return a stored source as the reader wants it."""
     return Source(
         name=row.name,
-        kind=Kind.POWER if row.kind is SourceKind.POWER else Kind.ENERGY,
+        kind=kind_of(row.kind.value, row.unit),
         unit=row.unit,
         interval_minutes=row.interval_minutes,
         label_is_end=row.label is SourceLabel.END,
@@ -270,7 +274,7 @@ def _site_and_source(
     raise NotFound(f"site {site_code!r} has no source {source_name!r}; it has: {known}")
 
 
-def _meters(session: Session, site: Site, source: Source) -> dict[str, MeterState]:
+def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[str, MeterState]:
     """Return the site's meters by device code."""
     query = (
         select(Meter, Device)
@@ -282,9 +286,9 @@ def _meters(session: Session, site: Site, source: Source) -> dict[str, MeterStat
     for meter, device in session.execute(query).all():
         if source.device_code is not None and device.device_id != source.device_code:
             continue
-        meters[device.device_id] = meter_state(
-            session, meter, device, source.kind, source.interval_s
-        )
+        state = meter_state(session, meter, device, source.kind, source.interval_s)
+        state.watch = watch_over(db, session, state, source.interval_s)
+        meters[device.device_id] = state
     return meters
 
 
@@ -293,26 +297,17 @@ def meter_state(
 ) -> MeterState:
     """Return what an import must know of a meter."""
     rated = None if meter.rated_kw is None else Fraction(meter.rated_kw)
+    role = Role(meter.role.value)
     return MeterState(
         id=meter.id,
         device_id=device.id,
         device_code=device.device_id,
-        role=Role(meter.role.value),
-        limits=Limits(rated, kind, interval_s),
+        role=role,
+        limits=limits_of(role, rated, kind, interval_s),
         stuck_hours=meter.stuck_hours or 0,
-        issued=issued_periods(session, meter.project_id),
+        watch=Watch(interval_s, 0),
+        issued=issued_periods(session, meter.id, meter.project_id),
     )
-
-
-def issued_periods(session: Session, project_id: int | None) -> list[tuple[int, int]]:
-    """Return the periods of a project's live issuances, in order."""
-    if project_id is None:
-        return []
-    query = select(Issuance.from_s, Issuance.to_s).where(
-        Issuance.project_id == project_id,
-        Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
-    )
-    return sorted((from_s, to_s) for from_s, to_s in session.execute(query).all())
 
 
 def _log(session: Session, source_id: int, path: Path, digest: str) -> ImportFile:
