@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from cli.command import Invocation
 from cli.demo import market
@@ -30,17 +30,18 @@ from ledger.models import (
     CreditBatch,
     CreditSite,
     Issuance,
-    Meter,
-    MeterReading,
     Project,
     Site,
 )
-from ledger.models.evidence import IssuanceState, ReadingQuality
+from ledger.models.evidence import IssuanceState
 from ledger.readings import import_file
+from ledger.readings.exclusions import exclusions
 from ledger.reconcile import reconcile
+from ledger.reductions.quality import REASONS, stored
 from ledger.serials import credit_id
 from ledger.settings import LOCAL_CHAIN_ID, Settings
 from ledger.sites import apply_site
+from ledger.units import decimal_floor
 
 
 def run_demo(run: Invocation, fresh: bool) -> Story:
@@ -157,30 +158,22 @@ def _import(run: Invocation, flow: Flow, story: Story) -> None:
 
 
 def _excluded(flow: Flow, plant: Plant) -> list[dict[str, Any]]:
-    """Return what of a plant's readings does not count, by reason; a slot without a row is no reading."""
+    """Return what of a plant's readings does not count, by device and reason; a slot without a row is no reading."""
     with flow.db.read() as session:
-        query = (
-            select(
-                MeterReading.quality,
-                MeterReading.reason,
-                func.count(MeterReading.id),
-                func.min(MeterReading.line),
-            )
-            .join(Meter, Meter.id == MeterReading.meter_id)
-            .join(Site, Site.id == Meter.site_id)
-            .where(Site.code == plant.site, MeterReading.quality != ReadingQuality.USED)
-            .group_by(MeterReading.quality, MeterReading.reason)
-            .order_by(MeterReading.quality, MeterReading.reason)
-        )
         return [
             {
                 "site": plant.site,
-                "quality": quality.value,
-                "reason": reason or "the file has the instant, without a value",
-                "readings": count,
-                "first_line": line,
+                "device": item.device,
+                "quality": stored(item.quality)[0],
+                "number": int(item.quality),
+                "reason": REASONS[item.quality],
+                "readings": item.readings,
+                "first_line": item.first_line,
+                "not_claimed_kwh": None
+                if item.not_claimed_kwh is None
+                else decimal_floor(item.not_claimed_kwh, 9),
             }
-            for quality, reason, count, line in session.execute(query)
+            for item in exclusions(session, plant.site)
         ]
 
 

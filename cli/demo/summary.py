@@ -68,6 +68,8 @@ def shown(story: Story) -> list[str | Table]:
         f"Took {story.seconds['total']} s. Look next:",
         "  ./dev credits list                         every credit, by serial",
         f"  ./dev credits show {retirement['serials']}    the retired credit, and its batch",
+        "  ./dev readings show --site lhb --at 2014-03-30T03:10    one time with two values, and which counts",
+        "  ./dev readings quality --site lhb -o quality.svg    what became of every slot, as a picture",
         "  ./dev reductions --project lhb-wind --from 2014-03-01 --to 2014-04-01    a month, recomputed",
         "  ./dev reconcile                            the comparison, rule by rule",
         f"  ./dev {story.proof['command']}",
@@ -112,13 +114,29 @@ def _imports(story: Story) -> Table:
 
 def _excluded(story: Story) -> Table:
     return Table(
-        ("site", "quality", "readings", "first in line", "why it does not count"),
+        (
+            "site",
+            "device",
+            "quality",
+            "readings",
+            "first in line",
+            "not claimed kWh",
+            "why it does not count",
+        ),
         [
-            (item["site"], item["quality"], item["readings"], item["first_line"], item["reason"])
+            (
+                item["site"],
+                item["device"],
+                item["quality"],
+                item["readings"],
+                item["first_line"],
+                item["not_claimed_kwh"],
+                item["reason"],
+            )
             for item in story.excluded
         ],
         title="Excluded readings (they stand in the evidence all the same)",
-        right=frozenset({"readings", "first in line"}),
+        right=frozenset({"readings", "first in line", "not claimed kWh"}),
     )
 
 

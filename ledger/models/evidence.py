@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     CHAR,
@@ -32,7 +33,16 @@ from ledger.models.base import (
     updated_at,
 )
 from ledger.models.devices import Device
-from ledger.models.types import BigInt, ExactDecimal, Hash, MediumText, Sha256, Varchar, choice
+from ledger.models.types import (
+    BigInt,
+    ExactDecimal,
+    Hash,
+    MediumText,
+    Sha256,
+    Varchar,
+    choice,
+    json_object,
+)
 
 SITE = "Row number of the site."
 
@@ -54,6 +64,7 @@ class MeterRole(StrEnum):
     EXPORT = "export"
     LOAD = "load"
     FUEL = "fuel"
+    STORAGE = "storage"
 
 
 class SourceKind(StrEnum):
@@ -62,6 +73,7 @@ class SourceKind(StrEnum):
     POWER = "power"
     ENERGY = "energy"
     COUNTER = "counter"
+    FUEL = "fuel"
 
 
 class SourceLabel(StrEnum):
@@ -72,10 +84,12 @@ class SourceLabel(StrEnum):
 
 
 class ReadingKind(StrEnum):
-    """What a reading's value is: mean power in kW, or energy in kWh."""
+    """What a reading's value is: mean power in kW, energy in kWh, fuel in kg or litres."""
 
     POWER = "power"
     ENERGY = "energy"
+    FUEL_MASS = "fuel_mass"
+    FUEL_VOLUME = "fuel_volume"
 
 
 class ReadingQuality(StrEnum):
@@ -112,6 +126,10 @@ class Site(Base):
         ForeignKey("emission_factors.id"),
         comment="Row number of the factor for the site's inventory.",
     )
+    market_factor_id: Mapped[int | None] = mapped_column(
+        ForeignKey("emission_factors.id"),
+        comment="Row number of the factor for its market-based inventory.",
+    )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
 
@@ -137,6 +155,38 @@ class EmissionFactor(Base):
     data_year: Mapped[int | None] = mapped_column(comment="Year of the data behind it.")
     verified: Mapped[bool] = mapped_column(comment="Whether somebody compared it with the source.")
     content_sha256: Mapped[str] = mapped_column(Sha256, comment="SHA-256 of the row's content.")
+    document: Mapped[str | None] = mapped_column(Text, comment="The publication.")
+    document_sha256: Mapped[str | None] = mapped_column(
+        Sha256, comment="SHA-256 of the publication's bytes."
+    )
+    gas_set: Mapped[str | None] = mapped_column(
+        Varchar(100), comment="Gases that it counts, such as CO2."
+    )
+    boundary: Mapped[str | None] = mapped_column(Text, comment="What it counts them over.")
+    published_at: Mapped[date | None] = mapped_column(comment="Day of its publication.")
+    valid_from: Mapped[date | None] = mapped_column(comment="First legal day that it is for.")
+    valid_to: Mapped[date | None] = mapped_column(comment="Last legal day that it is for.")
+    om: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Operating margin, a decimal text, in the row's unit."
+    )
+    bm: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Build margin, a decimal text, in the row's unit."
+    )
+    w_om: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Weight of the operating margin, a decimal text from 0 to 1."
+    )
+    w_bm: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Weight of the build margin, a decimal text from 0 to 1."
+    )
+    ncv_gj_per_t: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Net calorific value of a fuel, a decimal text, GJ per tonne."
+    )
+    density_kg_per_l: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Density of a fuel, a decimal text, kg per litre."
+    )
+    oxidation_share: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Share of a fuel's carbon that is oxidised, a decimal text."
+    )
     created_at: Mapped[datetime] = created_at()
 
     __table_args__ = (
@@ -164,6 +214,12 @@ class Project(Base):
     completeness_min: Mapped[Decimal] = mapped_column(
         ExactDecimal(5, 4),
         comment="Share of the expected slots, from 0 to 1, under which a period is refused.",
+    )
+    leakage_share: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Leakage as a share of the baseline, a decimal text; null is none."
+    )
+    uncertainty_share: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Deduction as a share of reductions, a decimal text; null is none."
     )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
@@ -203,6 +259,19 @@ class Meter(Base):
     calibrated: Mapped[bool] = mapped_column(
         comment="False: the maximum permissible error is deducted."
     )
+    measured_error: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Error that the calibration found, a decimal text, percent."
+    )
+    fuel_factor_id: Mapped[int | None] = mapped_column(
+        ForeignKey("emission_factors.id"), comment="Row number of the factor of its fuel."
+    )
+    density_kg_per_l: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Density of its fuel, a decimal text, kg per litre."
+    )
+    stuck_hours: Mapped[int | None] = mapped_column(
+        SmallInteger,
+        comment="Hours of one positive value that are a flat line, 24: the legal day; 0, null: never.",
+    )
     created_at: Mapped[datetime] = created_at()
 
     device: Mapped[Device] = relationship(lazy="raise")
@@ -240,6 +309,9 @@ class MeterSource(Base):
     value_column: Mapped[str] = mapped_column(Varchar(100), comment="Column with the value.")
     time_zone: Mapped[str] = mapped_column(
         Varchar(64), comment="`offset` when the text carries it, else an IANA name."
+    )
+    format_options: Mapped[dict[str, Any] | None] = mapped_column(
+        json_object(), comment="How the file is written, where not as plain CSV; null: it is."
     )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
@@ -357,6 +429,9 @@ class Issuance(Base):
         ExactDecimal(24, 9), comment="Project emissions, t CO2e."
     )
     leakage_t: Mapped[Decimal] = mapped_column(ExactDecimal(24, 9), comment="Leakage, t CO2e.")
+    uncertainty_t: Mapped[Decimal | None] = mapped_column(
+        ExactDecimal(24, 9), comment="Deducted for uncertainty, t CO2e; null: before it was known."
+    )
     reductions_kg: Mapped[Decimal] = mapped_column(
         ExactDecimal(24, 9), comment="Reductions, kg CO2e."
     )

@@ -6,72 +6,46 @@ its source says is refused whole.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.errors import BadInput, NotFound
-from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
-from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
+from ledger.errors import NotFound
+from ledger.models import Device, ImportFile, Meter, MeterSource, Site
+from ledger.models.evidence import SourceKind, SourceLabel
+from ledger.readings.ahead import ahead
+from ledger.readings.clocks import Notes
+from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
-from ledger.readings.quality import Limits
+from ledger.readings.flatlines import mark_stuck, watch_over
+from ledger.readings.formats import Format
+from ledger.readings.issued import issued_periods
+from ledger.readings.registers import RegisterWriter
+from ledger.readings.report import ImportReport, Rejections
+from ledger.readings.series import Series
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
-from ledger.readings.store import MeterState, Tally, Writer, fetch
-from ledger.readings.tables import opened, sha256_of
+from ledger.readings.store import MeterState, Tally
+from ledger.readings.tables import check_bytes, opened, sha256_of
 from ledger.readings.times import zone
+from ledger.reductions.flatlines import Watch
+from ledger.reductions.numbers import kind_of
+from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
 
-PIECE_ROWS = 10_000
-ERRORS_MAX = 1_000
-"""Errors that a report names; the rest is counted."""
+PIECE_ROWS = 50_000
+ALLOCATIONS = 200_000
+"""Objects that are made before Python looks for cyclic garbage among them."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the rows done so far, and their number in all where it is known."""
-
-
-@dataclass
-class ImportReport:
-    """What became of every row: ``read = new + unchanged + conflicts + rejected``."""
-
-    file_sha256: str
-    read: int = 0
-    new: int = 0
-    """Rows stored that contradict nothing."""
-    unchanged: int = 0
-    """Rows that were stored before, or stand in the file twice."""
-    conflicts: int = 0
-    """Rows stored that contradict another value of their time."""
-    rejected: int = 0
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    """Of the rejected rows: line, column and message, at most ``ERRORS_MAX``."""
-    late: int = 0
-    """Of the stored rows: those whose period was issued before."""
-    missing: int = 0
-    """Of the stored rows: those without a value."""
-    outliers: int = 0
-    """Of the stored rows: those beyond what the device can do."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what the ``import`` command prints."""
-        document: dict[str, Any] = {
-            "file_sha256": self.file_sha256,
-            "read": self.read,
-            "new": self.new,
-            "unchanged": self.unchanged,
-            "conflicts": self.conflicts,
-            "rejected": self.rejected,
-            "errors": self.errors,
-        }
-        noted = {"late": self.late, "outliers": self.outliers, "missing": self.missing}
-        return document | {name: count for name, count in noted.items() if count}
 
 
 def import_file(
@@ -92,7 +66,7 @@ def import_file(
     site_code, source_name
         As the site file names them.
     path
-        CSV in UTF-8, plain or gzipped.
+        As its source says, plain or gzipped.
     dry_run
         Do all of it and keep nothing.
     progress
@@ -119,7 +93,19 @@ def import_file(
             session.rollback()
         return report
 
-    return db.run(work)
+    with _few_collections():
+        return db.run(work)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Let Python look for cyclic garbage rarely: rows make none, and each search walks over all of them."""
+    usual = gc.get_threshold()
+    gc.set_threshold(ALLOCATIONS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def check_file(path: Path) -> None:
@@ -128,10 +114,9 @@ def check_file(path: Path) -> None:
     Raises
     ------
     BadInput
-        It cannot be read, is empty, or is not UTF-8 text.
+        It cannot be read, or nothing stands in it.
     """
-    with opened(path):
-        pass
+    check_bytes(path)
 
 
 def _import(
@@ -148,28 +133,40 @@ def _import(
     source = source_of(row)
     meters = _meters(db, session, site, source)
     log = _log(session, row.id, path, digest)
-    writer = Writer(db, session, source, log.id)
-    report, tally = ImportReport(digest), Tally()
-    unknown: dict[str, _Unknown] = {}
-    with opened(path) as table:
-        rows = read_rows(table, source, zone(site.time_zone), meters)
-        for piece in _pieces(rows):
+    where = zone(site.time_zone)
+    writer: RegisterWriter | DayWriter
+    if source.counter:
+        writer = RegisterWriter(db, session, source, log.id)
+    else:
+        writer = DayWriter(db, session, site, source, log.id)
+    series = Series(session, source, row.id)
+    report, tally, notes = ImportReport(digest), Tally(), Notes()
+    rejected = Rejections(report)
+    with opened(path, source.file_format) as table:
+        rows = read_rows(table, source, where, meters, notes)
+        pieces = _pieces(rows)
+        if db.dialect != "sqlite":  # SQLite works in this process: nothing waits
+            pieces = ahead(pieces)
+        for piece in pieces:
             by_meter: dict[str, list[RawReading]] = {}
             for item in piece:
                 if isinstance(item, RowError):
-                    _reject(report, unknown, item)
+                    rejected.add(item)
                 else:
                     by_meter.setdefault(item.device, []).append(item)
             for code, readings in by_meter.items():
+                series.require(meters[code].id, code)
                 writer.write(meters[code], readings, tally)
             report.read += len(piece)
             if progress is not None:
                 progress(report.read, None)
-    for missed in unknown.values():
-        missed.finish()
+    rejected.finish()
     for meter in meters.values():
+        writer.finish(meter, tally)
+        if not source.counter:  # equal differences of a register are no flat line
+            report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
-    _finish(report, tally, log)
+    _finish(report, tally, notes, log)
     session.flush()
     return report
 
@@ -185,18 +182,10 @@ def _lock(session: Session, site_code: str) -> None:
 
 
 def source_of(row: MeterSource) -> Source:
-    """Return a stored source as the reader wants it.
-
-    Raises
-    ------
-    BadInput
-        It is of a kind that this release does not read.
-    """
-    if row.kind is SourceKind.COUNTER:
-        raise BadInput(f"source {row.name}: cumulative counters are not read by this release")
+    """Return a stored source as the reader wants it."""
     return Source(
         name=row.name,
-        kind=Kind.POWER if row.kind is SourceKind.POWER else Kind.ENERGY,
+        kind=kind_of(row.kind.value, row.unit),
         unit=row.unit,
         interval_minutes=row.interval_minutes,
         label_is_end=row.label is SourceLabel.END,
@@ -205,6 +194,8 @@ def source_of(row: MeterSource) -> Source:
         time_column=row.time_column,
         value_column=row.value_column,
         time_zone=row.time_zone,
+        file_format=Format.of(row.format_options),
+        counter=row.kind is SourceKind.COUNTER,
     )
 
 
@@ -236,10 +227,9 @@ def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[
     for meter, device in session.execute(query).all():
         if source.device_code is not None and device.device_id != source.device_code:
             continue
-        _check_alike(db, session, meter.id, device.device_id, source)
-        meters[device.device_id] = meter_state(
-            session, meter, device, source.kind, source.interval_s
-        )
+        state = meter_state(session, meter, device, source.kind, source.interval_s)
+        state.watch = watch_over(db, session, state, source.interval_s)
+        meters[device.device_id] = state
     return meters
 
 
@@ -248,39 +238,17 @@ def meter_state(
 ) -> MeterState:
     """Return what an import must know of a meter."""
     rated = None if meter.rated_kw is None else Fraction(meter.rated_kw)
+    role = Role(meter.role.value)
     return MeterState(
         id=meter.id,
         device_id=device.id,
         device_code=device.device_id,
-        role=Role(meter.role.value),
-        limits=Limits(rated, kind, interval_s),
-        issued=issued_periods(session, meter.project_id),
+        role=role,
+        limits=limits_of(role, rated, kind, interval_s),
+        stuck_hours=meter.stuck_hours or 0,
+        watch=Watch(interval_s, 0),
+        issued=issued_periods(session, meter.id, meter.project_id),
     )
-
-
-def issued_periods(session: Session, project_id: int | None) -> list[tuple[int, int]]:
-    """Return the periods of a project's live issuances, in order."""
-    if project_id is None:
-        return []
-    query = select(Issuance.from_s, Issuance.to_s).where(
-        Issuance.project_id == project_id,
-        Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
-    )
-    return sorted((from_s, to_s) for from_s, to_s in session.execute(query).all())
-
-
-def _check_alike(db: Database, session: Session, meter_id: int, code: str, source: Source) -> None:
-    """Refuse to mix units, kinds or intervals on one meter: the same energy would count twice."""
-    sql = "SELECT kind, unit, duration_s FROM meter_readings WHERE meter_id = ? LIMIT 1"
-    for kind, unit, duration_s in fetch(db, session, sql, (meter_id,)):
-        mine = (source.kind.name.lower(), source.unit, source.interval_s)
-        if (kind, unit, duration_s) != mine:
-            raise BadInput(
-                f"source {source.name}: meter {code} has readings of {kind} in {unit} every "
-                f"{duration_s // 60} minutes, this file brings {mine[0]} in {mine[1]} every "
-                f"{mine[2] // 60}; one meter keeps one unit and interval: declare another device",
-                code="mixed-readings",
-            )
 
 
 def _log(session: Session, source_id: int, path: Path, digest: str) -> ImportFile:
@@ -306,39 +274,12 @@ def _pieces(rows: Iterable[RawReading | RowError]) -> Iterator[list[RawReading |
         yield piece
 
 
-class _Unknown:
-    """Rows of a device that the site does not have: one error for all of them."""
-
-    def __init__(self, error: RowError, entry: dict[str, Any] | None) -> None:
-        self._error = error
-        self._entry = entry
-        self.count = 1
-
-    def finish(self) -> None:
-        """Write the number of rows into the message."""
-        if self._entry is not None:
-            rows = f" ({self.count} rows)" if self.count > 1 else ""
-            self._entry["message"] = (
-                f"{self._error.message}{rows}; add a [[device]] with this code, or leave it out"
-            )
-
-
-def _reject(report: ImportReport, unknown: dict[str, _Unknown], error: RowError) -> None:
-    report.rejected += 1
-    device = error.unknown_device
-    if device is not None and device in unknown:
-        unknown[device].count += 1
-        return
-    entry = None
-    if len(report.errors) < ERRORS_MAX:
-        entry = {"line": error.line, "column": error.column, "message": error.message}
-        report.errors.append(entry)
-    if device is not None and len(unknown) < ERRORS_MAX:
-        unknown[device] = _Unknown(error, entry)
-
-
-def _finish(report: ImportReport, tally: Tally, log: ImportFile) -> None:
+def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -> None:
     report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
+    report.stuck += tally.stuck
     report.late, report.missing, report.outliers = tally.late, tally.missing, tally.outliers
+    report.intervals = tally.intervals
+    report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
+    report.clock_jumps_count = notes.jumps
     log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
     log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected

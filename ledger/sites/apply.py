@@ -8,7 +8,6 @@ serial and role.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +20,7 @@ from ledger.models import (
     DeviceType,
     EmissionFactor,
     Meter,
-    MeterReading,
+    MeterSeries,
     MeterSource,
     Project,
     Site,
@@ -29,33 +28,21 @@ from ledger.models import (
 from ledger.models.base import Base
 from ledger.models.devices import DeviceStatus
 from ledger.models.evidence import FactorPurpose, MeterRole, SourceKind, SourceLabel
+from ledger.readings.formats import Format
+from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
+from ledger.reductions import methodologies
+from ledger.reductions.records import Role
+from ledger.sites.changes import SiteChanges
+from ledger.sites.factors import find_factor, store_factor, warnings_of
+from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
 from ledger.sites.plants import apply_plants
 from ledger.sites.site_file import read_site_file
 from ledger.sites.specs import DeviceSpec, FactorSpec, SiteFile, SourceSpec
 
+_LOCATION, _MARKET = FactorPurpose.INVENTORY_LOCATION, FactorPurpose.INVENTORY_MARKET
 Row = TypeVar("Row", bound=Base)
 ResolveAccount = Callable[[str], str]
-
-
-@dataclass
-class SiteChanges:
-    """What a site file changed, each as ``"<table> <name>"``."""
-
-    created: list[str] = field(default_factory=list)
-    updated: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    """What is allowed and will stop an issuance, or should be known."""
-
-    def as_json(self) -> dict[str, list[str]]:
-        """Return the lists by name."""
-        return {
-            "created": self.created,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "warnings": self.warnings,
-        }
 
 
 def plain_account(text: str) -> str:
@@ -131,6 +118,8 @@ class _Application:
         self._file = file
         self._resolve_account = resolve_account
         self.changes = SiteChanges()
+        self._shown_otherwise = False
+        """Whether the inventory of readings that are there comes to something else now."""
 
     def run(self) -> SiteChanges:
         """Apply every table, those that others refer to first."""
@@ -141,8 +130,14 @@ class _Application:
         devices = {spec.code: self._device(site, project, spec) for spec in self._file.devices}
         for source in self._file.sources:
             self._source(site, source)
+        apply_meter_changes(self._session, self._file, devices, self.changes)
         apply_plants(self.put, self._file, devices, self._resolve_account)
         self._session.flush()
+        if self._shown_otherwise and refresh_site(self._session, site):
+            self.changes.warnings.append(
+                f"site {site.code}: its inventory is computed anew, by the factors and meters that it "
+                "has now"
+            )
         return self.changes
 
     def put(
@@ -171,62 +166,41 @@ class _Application:
         return BadInput(f"{self._file.name}: {message}", code=code)
 
     def _factor(self, spec: FactorSpec) -> None:
+        new = store_factor(self._session, spec, self._file.name)
         label = f"factor {spec.code} {spec.version}"
-        query = select(EmissionFactor).filter_by(code=spec.code, version=spec.version)
-        known = self._session.scalars(query).first()
-        if known is None:
-            values = {
-                "purpose": FactorPurpose(spec.purpose),
-                "value": spec.value,
-                "unit": spec.unit,
-                "source": spec.source,
-                "data_year": spec.data_year,
-                "verified": spec.verified,
-                "content_sha256": spec.sha256(),
-            }
-            self.put(EmissionFactor, {"code": spec.code, "version": spec.version}, values, label)
-        elif known.content_sha256 == spec.sha256():
-            self.changes.unchanged.append(label)
-        else:
-            raise self._wrong(
-                f"{label} is recorded as {known.value} {known.unit} ({known.purpose.value}, "
-                f"{known.source}) and factors are never changed: give the new content a new version",
-                "factor-changed",
-            )
-        if not spec.verified:
-            self.changes.warnings.append(f"{label} is marked unverified")
+        (self.changes.created if new else self.changes.unchanged).append(label)
+        self.changes.warnings += warnings_of(spec)
 
-    def _factor_row(self, code: str, version: str | None, what: str) -> EmissionFactor:
-        """Return the factor that is meant: the file's own version first, else the only one known."""
-        own = [spec.version for spec in self._file.factors if spec.code == code]
-        if version is None and len(own) == 1:
-            version = own[0]
-        query = select(EmissionFactor).filter_by(code=code)
-        if version is not None:
-            query = query.filter_by(version=version)
-        rows = self._session.scalars(query).all()
-        if len(rows) == 1:
-            return rows[0]
-        if rows:
-            versions = ", ".join(row.version for row in rows)
+    def _factor_row(
+        self, code: str, version: str | None, what: str, *purposes: FactorPurpose
+    ) -> EmissionFactor:
+        """Return the factor that is meant; one of another purpose is refused where one is named."""
+        own = self._file.factors
+        factor = find_factor(self._session, code, version, f"{self._file.name}: {what}", own)
+        if purposes and factor.purpose not in purposes:
+            wanted = " or ".join(purpose.value for purpose in purposes)
             raise self._wrong(
-                f"{what}: factor {code!r} has versions {versions}; write factor_version",
-                "factor-unclear",
+                f"{what}: {factor.code} is for {factor.purpose.value}; name a factor with purpose "
+                f"{wanted}",
+                "wrong-purpose",
             )
-        raise self._wrong(f"{what}: no [[factor]] has code {code!r}", "no-such-factor")
+        if not factor.verified and factor.code not in {spec.code for spec in own}:
+            self.changes.warnings.append(f"factor {code} {factor.version} is marked unverified")
+        return factor
 
     def _site(self) -> Site:
         spec = self._file.site
-        factor_id = None
+        factor_id = market_id = None
         if spec.inventory_factor is not None:
-            factor = self._factor_row(spec.inventory_factor, None, "[site] inventory_factor")
-            if factor.purpose is not FactorPurpose.INVENTORY_LOCATION:
-                raise self._wrong(
-                    f"[site] inventory_factor: {factor.code} is for {factor.purpose.value}; name a "
-                    "factor with purpose inventory_location",
-                    "wrong-purpose",
-                )
-            factor_id = factor.id
+            version = spec.inventory_factor_version
+            factor_id = self._factor_row(
+                spec.inventory_factor, version, "[site] inventory_factor", _LOCATION
+            ).id
+        if spec.market_factor is not None:
+            version = spec.market_factor_version
+            market_id = self._factor_row(
+                spec.market_factor, version, "[site] market_factor", _MARKET
+            ).id
         known = self._session.scalars(select(Site).filter_by(code=spec.code)).first()
         if known is not None and known.time_zone != spec.time_zone and self._has_readings(known):
             raise self._wrong(
@@ -234,16 +208,20 @@ class _Application:
                 "it cannot change any more",
                 "zone-changed",
             )
+        if known is not None:
+            before = (known.inventory_factor_id, known.market_factor_id)
+            self._shown_otherwise |= before != (factor_id, market_id)
         values = {
             "name": spec.name,
             "time_zone": spec.time_zone,
             "country": spec.country,
             "inventory_factor_id": factor_id,
+            "market_factor_id": market_id,
         }
         return self.put(Site, {"code": spec.code}, values, f"site {spec.code}")
 
     def _has_readings(self, site: Site) -> bool:
-        query = select(MeterReading.id).join(Meter, Meter.id == MeterReading.meter_id)
+        query = select(MeterSeries.meter_id).join(Meter, Meter.id == MeterSeries.meter_id)
         return (
             self._session.scalars(query.where(Meter.site_id == site.id).limit(1)).first()
             is not None
@@ -259,6 +237,15 @@ class _Application:
                 f"project {spec.code}: factor {factor.code} is for {factor.purpose.value}, which cannot mint; "
                 "reductions will be refused"
             )
+        if methodologies.known(spec.methodology, spec.methodology_version) is None:
+            text = methodologies.unknown(spec.methodology, spec.methodology_version)
+            self.changes.warnings.append(f"project {spec.code}: {text}; reductions will be refused")
+        roles = {device.role for device in self._file.devices}
+        if roles and not roles & {Role.GENERATION, Role.EXPORT}:
+            self.changes.warnings.append(
+                f"project {spec.code}: no meter of generation or export; savings on the demand side are "
+                "refused until a methodology for them exists"
+            )
         known = self._session.scalars(select(Project).filter_by(code=spec.code)).first()
         if known is not None and known.site_id != site.id:
             raise self._wrong(f"project {spec.code!r} belongs to another site", "taken")
@@ -269,6 +256,8 @@ class _Application:
             "factor_id": factor.id,
             "program": spec.program,
             "completeness_min": spec.completeness_min,
+            "leakage_share": spec.leakage_share,
+            "uncertainty_share": spec.uncertainty_share,
         }
         return self.put(Project, {"code": spec.code}, values, f"project {spec.code}")
 
@@ -317,12 +306,7 @@ class _Application:
                 "meter-taken",
             )
         role = MeterRole(spec.role)
-        has_readings = (
-            known is not None
-            and self._session.scalars(
-                select(MeterReading.id).where(MeterReading.meter_id == known.id).limit(1)
-            ).first()
-        )
+        has_readings = known is not None and self._session.get(MeterSeries, known.id) is not None
         kept = known is None or (known.serial, known.role) == (spec.meter_serial, role)
         if known is not None and has_readings and not kept:
             raise self._wrong(
@@ -330,15 +314,23 @@ class _Application:
                 "so that serial and role stay; declare another [[device]] for another meter",
                 "meter-changed",
             )
-        if role is MeterRole.FUEL:
+        fuel_id = None
+        if spec.fuel_factor is not None:
+            what = f"device {spec.code}: fuel_factor"
+            version = spec.fuel_factor_version
+            fuel_id = self._factor_row(spec.fuel_factor, version, what, FactorPurpose.FUEL).id
+        elif role is MeterRole.FUEL:
             self.changes.warnings.append(
-                f"device {spec.code}: this release computes no emissions of fuel; reductions will be refused"
+                f"device {spec.code}: no fuel_factor says what its fuel emits; reductions will be refused"
             )
-        counted = role is not MeterRole.LOAD and project is not None
-        rated_before = None if known is None else known.rated_kw
+        joins = known is None and role is MeterRole.IMPORT
+        fuel = (fuel_id, spec.density_kg_per_l)
+        other_fuel = known is not None and (known.fuel_factor_id, known.density_kg_per_l) != fuel
+        self._shown_otherwise |= joins or other_fuel
+        judged_by = None if known is None else (known.rated_kw, known.stuck_hours or 0)
         values = {
             "site_id": site.id,
-            "project_id": project.id if counted and project is not None else None,
+            "project_id": None if project is None else project.id,
             "serial": spec.meter_serial,
             "role": role,
             "rated_kw": spec.rated_kw,
@@ -346,12 +338,17 @@ class _Application:
             "calibrated_from": spec.calibrated_from,
             "calibrated_to": spec.calibrated_to,
             "calibrated": spec.calibrated,
+            "measured_error": spec.measured_error,
+            "fuel_factor_id": fuel_id,
+            "density_kg_per_l": spec.density_kg_per_l,
+            "stuck_hours": spec.stuck_hours,
         }
         meter = self.put(Meter, {"device_id": device.id}, values, f"meter {spec.meter_serial}")
-        if has_readings and rated_before != spec.rated_kw:
+        if has_readings and judged_by != (spec.rated_kw, spec.stuck_hours):
             count = requalify(self._session, meter.id)
             self.changes.warnings.append(
-                f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power"
+                f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power "
+                "or stuck_hours"
             )
 
     def _source(self, site: Site, spec: SourceSpec) -> None:
@@ -365,6 +362,11 @@ class _Application:
             "time_column": spec.time_column,
             "value_column": spec.value_column,
             "time_zone": spec.time_zone,
+            "format_options": spec.written.options(),
         }
         key = {"site_id": site.id, "name": spec.name}
-        self.put(MeterSource, key, values, f"source {spec.name}")
+        known = self._session.scalars(select(MeterSource).filter_by(**key)).first()
+        width = None if known is None else Format.of(known.format_options).rollover
+        row = self.put(MeterSource, key, values, f"source {spec.name}")
+        if known is not None and width != spec.written.rollover:
+            derive_anew(self._session, meters_of_source(self._session, row.id), self.changes)

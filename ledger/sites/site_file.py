@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 
 from ledger.countries import wrong_country
 from ledger.errors import BadInput
-from ledger.readings.numbers import UNITS
-from ledger.readings.sources import INTERVALS, unit_scale
-from ledger.readings.times import OFFSET, zone
-from ledger.reductions.arithmetic import FACTOR_UNITS
-from ledger.reductions.records import Kind, Purpose, Role
+from ledger.readings.times import zone
+from ledger.reductions.flatlines import STUCK_HOURS
+from ledger.reductions.numbers import COUNTER, UNITS, parse_value
+from ledger.reductions.records import Kind, Role
+from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 from ledger.sites.document import Document, Table
+from ledger.sites.factors import read_factor
+from ledger.sites.source_table import read_source
 from ledger.sites.specs import (
     DeviceSpec,
-    FactorSpec,
     MarketSpec,
+    MeterChangeSpec,
     ProjectSpec,
     SiteFile,
     SiteSpec,
-    SourceSpec,
     StrategySpec,
     VppSpec,
 )
@@ -31,6 +33,7 @@ TABLES = {
     "project": False,
     "device": True,
     "source": True,
+    "meter_change": True,
     "vpp": True,
     "strategy": True,
     "market": True,
@@ -38,7 +41,6 @@ TABLES = {
 """Known tables, and whether each may stand several times."""
 
 STRATEGIES = ("arbitrage", "peak_shaving", "load_following", "frequency_regulation")
-COUNTER = "counter"
 
 
 def read_site_file(text: str, name: str) -> SiteFile:
@@ -64,10 +66,11 @@ def read_site_file(text: str, name: str) -> SiteFile:
     file = SiteFile(
         name=name,
         site=_site(site),
-        factors=tuple(_factor(table) for table in document.many("factor")),
+        factors=tuple(read_factor(table) for table in document.many("factor")),
         project=None if project is None else _project(project),
         devices=tuple(_device(table) for table in document.many("device")),
-        sources=tuple(_source(table) for table in document.many("source")),
+        sources=tuple(read_source(table) for table in document.many("source")),
+        meter_changes=tuple(_meter_change(table) for table in document.many("meter_change")),
         vpps=tuple(_vpp(table) for table in document.many("vpp")),
         strategies=tuple(_strategy(table) for table in document.many("strategy")),
         markets=tuple(_market(table) for table in document.many("market")),
@@ -94,20 +97,9 @@ def _site(table: Table) -> SiteSpec:
         time_zone=time_zone,
         country=country,
         inventory_factor=table.optional("inventory_factor", 100),
-    )
-
-
-def _factor(table: Table) -> FactorSpec:
-    table.require_known(_keys(FactorSpec))
-    return FactorSpec(
-        code=table.text("code", 100),
-        version=table.text("version", 50),
-        purpose=table.one_of("purpose", tuple(item.value for item in Purpose)),
-        value=table.decimal("value"),
-        unit=table.one_of("unit", tuple(FACTOR_UNITS)),
-        source=table.text("source", 1000, "say where the factor is published"),
-        data_year=table.whole("data_year") if table.has("data_year") else None,
-        verified=table.flag("verified", False),
+        inventory_factor_version=table.optional("inventory_factor_version", 50),
+        market_factor=table.optional("market_factor", 100),
+        market_factor_version=table.optional("market_factor_version", 50),
     )
 
 
@@ -126,7 +118,19 @@ def _project(table: Table) -> ProjectSpec:
         factor_version=table.optional("factor_version", 50),
         program=table.text("program", 50),
         completeness_min=completeness,
+        leakage_share=_share(table, "leakage_share"),
+        uncertainty_share=_share(table, "uncertainty_share"),
     )
+
+
+def _share(table: Table, key: str) -> str | None:
+    """Return a share from 0 to 1 as it is written; None when it is not given."""
+    if not table.has(key):
+        return None
+    text = table.decimal(key)
+    if not 0 <= Decimal(text) <= 1:
+        raise table.wrong(key, f"{key} is a share, from 0 to 1, found {text}")
+    return text
 
 
 def _device(table: Table) -> DeviceSpec:
@@ -141,11 +145,25 @@ def _device(table: Table) -> DeviceSpec:
             "accuracy_class", f"accuracy_class is such as 0.5 or 0.5S, found {accuracy!r}"
         )
     calibrated = table.flag("calibrated", True)
-    if accuracy is None and not (calibrated and first is None and last is None):
+    measured = table.decimal("measured_error") if table.has("measured_error") else None
+    if measured is not None and not -100 < Decimal(measured) < 100:
+        raise table.wrong(
+            "measured_error", f"measured_error is percent of the reading, found {measured}"
+        )
+    plain = calibrated and first is None and last is None and measured is None
+    if accuracy is None and not plain:
         raise table.wrong(
             None,
-            "accuracy_class is missing: outside a calibration its permissible error is deducted",
+            "accuracy_class is missing: outside a calibration its permissible error is deducted, and "
+            "within one a measured_error that is larger",
         )
+    role = table.one_of("role", tuple(item.value for item in Role))
+    density = table.decimal("density_kg_per_l") if table.has("density_kg_per_l") else None
+    if density is not None and Decimal(density) <= 0:
+        raise table.wrong("density_kg_per_l", "density_kg_per_l must be more than 0")
+    for key in ("fuel_factor", "fuel_factor_version", "density_kg_per_l"):
+        if table.has(key) and role != Role.FUEL:
+            raise table.wrong(key, f"{key} is for a meter of the role fuel, this one is {role}")
     return DeviceSpec(
         code=code,
         name=table.optional("name", 200) or code,
@@ -153,53 +171,44 @@ def _device(table: Table) -> DeviceSpec:
         location=table.optional("location", 200),
         rated_kw=table.amount("rated_kw", 6, 10**9) if table.has("rated_kw") else None,
         meter_serial=table.text("meter_serial", 100),
-        role=table.one_of("role", tuple(item.value for item in Role)),
+        role=role,
         accuracy_class=accuracy,
         calibrated=calibrated,
         calibrated_from=first,
         calibrated_to=last,
+        measured_error=measured,
+        fuel_factor=table.optional("fuel_factor", 100),
+        fuel_factor_version=table.optional("fuel_factor_version", 50),
+        density_kg_per_l=density,
+        stuck_hours=_stuck_hours(table),
     )
 
 
-def _source(table: Table) -> SourceSpec:
-    table.require_known(_keys(SourceSpec))
-    kind = table.one_of("kind", (*(item.name.lower() for item in Kind), COUNTER))
-    if kind == COUNTER:
+def _stuck_hours(table: Table) -> int:
+    if not table.has("stuck_hours"):
+        return STUCK_HOURS
+    hours = table.whole("stuck_hours")
+    if not 0 <= hours <= STUCK_HOURS:
         raise table.wrong(
-            "kind",
-            "cumulative counters are not read by this release; export interval energy or power "
-            "from the meter, and write kind energy or power",
-            "not-supported",
+            "stuck_hours",
+            f"stuck_hours must be from 1 to {STUCK_HOURS} whole hours, or 0 to judge no flat line, "
+            f"found {hours}",
         )
-    known = UNITS[Kind[kind.upper()]]
-    unit = table.text("unit", 20, f"a unit has no default: write one of {', '.join(known)}")
-    try:
-        unit_scale(Kind[kind.upper()], unit, "unit")
-    except BadInput as error:
-        raise table.wrong("unit", error.message.removeprefix("unit: "), "unknown-unit") from error
-    if table.has("device") == table.has("device_column"):
-        raise table.wrong(
-            None, "write either device (the file is of one meter) or device_column, one of them"
-        )
-    time_zone = table.text(
-        "time_zone", 64, 'write "offset" when the times carry it, else an IANA name'
-    )
-    if time_zone != OFFSET:
-        try:
-            zone(time_zone)
-        except BadInput as error:
-            raise table.wrong("time_zone", f'{error.message}, or "offset"') from error
-    return SourceSpec(
-        name=table.text("name", 100),
-        kind=kind,
-        unit=unit,
-        interval_minutes=table.whole("interval_minutes", INTERVALS),
-        label=table.one_of("label", ("start", "end")),
-        device=table.optional("device", 100),
-        device_column=table.optional("device_column", 100),
-        time_column=table.text("time_column", 100),
-        value_column=table.text("value_column", 100),
-        time_zone=time_zone,
+    return hours
+
+
+def _meter_change(table: Table) -> MeterChangeSpec:
+    table.require_known(_keys(MeterChangeSpec))
+    readings = {}
+    for key in ("closing", "opening"):
+        readings[key] = table.decimal(key, "write the register's reading in the unit of its source")
+        if len(readings[key]) > REGISTER_MAX:
+            raise table.wrong(key, f"{key} has more than {REGISTER_MAX} characters")
+    return MeterChangeSpec(
+        device=table.text("device", 100),
+        at=table.moment("at"),
+        meter_serial=table.optional("meter_serial", 100),
+        **readings,
     )
 
 
@@ -238,6 +247,7 @@ def _check_unique(document: Document, file: SiteFile) -> None:
         "factor": [(item.code, item.version) for item in file.factors],
         "device": [item.code for item in file.devices],
         "source": [item.name for item in file.sources],
+        "meter_change": [(item.device, item.at) for item in file.meter_changes],
         "vpp": [item.code for item in file.vpps],
         "strategy": [(item.vpp, item.name) for item in file.strategies],
         "market": [item.name for item in file.markets],
@@ -264,6 +274,7 @@ def _check_references(document: Document, file: SiteFile) -> None:
             raise document.wrong(
                 "source", place, "device", f"no [[device]] has code {source.device!r}"
             )
+    _check_meter_changes(document, file, devices)
     plants = {item.code for item in file.vpps}
     for place, vpp in enumerate(file.vpps):
         for code in vpp.devices:
@@ -274,3 +285,29 @@ def _check_references(document: Document, file: SiteFile) -> None:
     for place, strategy in enumerate(file.strategies):
         if strategy.vpp not in plants:
             raise document.wrong("strategy", place, "vpp", f"no [[vpp]] has code {strategy.vpp!r}")
+
+
+def _check_meter_changes(
+    document: Document, file: SiteFile, devices: Mapping[str, DeviceSpec]
+) -> None:
+    counters = [item for item in file.sources if item.kind == COUNTER]
+    for place, change in enumerate(file.meter_changes):
+        if change.device not in devices:
+            raise document.wrong(
+                "meter_change", place, "device", f"no [[device]] has code {change.device!r}"
+            )
+        feeding = [item for item in counters if item.device in (None, change.device)]
+        for source in feeding:
+            for key in ("closing", "opening"):
+                try:
+                    parse_value(getattr(change, key), UNITS[Kind.ENERGY][source.unit])
+                except ValueError as error:
+                    raise document.wrong("meter_change", place, key, f"{key}: {error}") from error
+        if not feeding:
+            raise document.wrong(
+                "meter_change",
+                place,
+                "device",
+                f"no [[source]] of kind {COUNTER!r} feeds device {change.device!r}: the readings of "
+                "a change are those of a register",
+            )

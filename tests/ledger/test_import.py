@@ -21,18 +21,16 @@ from ledger.models import (
     Issuance,
     Meter,
     MeterReading,
-    Project,
 )
 from ledger.models.evidence import IssuanceState
 from ledger.readings import import_file, reductions_for
-from ledger.readings.quality import Limits, judge_slot
 from ledger.readings.requalify import requalify
 from ledger.reductions import Counts, Kind, Quality, Role
-from tests.support.plant import SITE, apply, imported, write_csv
+from ledger.reductions.quality import Limits, judge_slot
+from tests.support.plant import JUNE, SITE, apply, imported, issue, write_csv
 
 START = datetime(2014, 6, 1, tzinfo=UTC)
 T0, T1, T2 = ((START + timedelta(minutes=10 * n)).isoformat() for n in range(3))
-JUNE = date(2014, 6, 1), date(2014, 6, 2)
 
 Row = tuple[str, str, bool, str | None]
 
@@ -202,47 +200,6 @@ def test_the_customers_tables_are_filled(park: Database, tmp_path: Path) -> None
     assert emission.factors["factor"] == "grid-average"
 
 
-def issue(db: Database, *, state: IssuanceState = IssuanceState.ISSUED, number: int = 1) -> None:
-    """Write an issuance of 1 June 2014, as the room of issuances would."""
-    with db.write() as session:
-        (reduction,) = reductions_for(session, "park-wind", *JUNE)
-        project = session.scalars(select(Project)).one()
-        inputs = reduction.inputs
-        carry = reduction.carry_out_kg
-        session.add(
-            Issuance(
-                project_id=project.id,
-                vintage=2014,
-                from_date=JUNE[0],
-                to_date=JUNE[1],
-                from_s=inputs.from_s,
-                to_s=inputs.to_s,
-                factor_id=project.factor_id,
-                readings_expected=144,
-                readings_used=1,
-                readings_missing=143,
-                readings_outlier=0,
-                readings_conflict=0,
-                export_kwh=Decimal(0),
-                import_kwh=Decimal(0),
-                net_kwh=Decimal(0),
-                baseline_t=Decimal(0),
-                project_t=Decimal(0),
-                leakage_t=Decimal(0),
-                reductions_kg=Decimal(0),
-                carry_in_kg="0/1",
-                carry_out_kg=f"{carry.numerator}/{carry.denominator}",
-                issued_kg=reduction.issued_kg,
-                evidence_root=reduction.evidence_root,
-                leaves=reduction.leaves,
-                manifest='{"methodology":{"id":"CCER-01-002","version":"V01"}}',
-                manifest_hash="0x" + f"{number:064x}",
-                key="0x" + f"{number:064x}",
-                state=state,
-            )
-        )
-
-
 def test_trap_a_reading_edited_after_the_issuance_is_late_and_moves_nothing(
     park: Database, tmp_path: Path
 ) -> None:
@@ -296,7 +253,7 @@ def test_the_carry_of_an_issuance_goes_into_the_next_of_its_vintage(
     assert issued.inputs.carry_in_kg == 0
     assert same_year.inputs.carry_in_kg == issued.carry_out_kg
     assert next_year.inputs.carry_in_kg == 0
-    other = SITE.replace('methodology_version = "V01"', 'methodology_version = "V02"')
+    other = SITE.replace('"CCER-01-002"', '"internal-grid-renewable"').replace('"V01"', '"1"')
     apply(small, other)
     with small.read() as session:
         (new_rules,) = reductions_for(session, "park-wind", date(2014, 6, 2), date(2014, 6, 3))

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import BadInput
-from ledger.readings.numbers import UNITS, parse_value
 from ledger.readings.sources import unit_scale
 from ledger.readings.times import NaiveTime, TimeReader, legal_day_start_s, zone
 from ledger.reductions import Kind
+from ledger.reductions.numbers import UNITS, parse_value
 
 
 def value(text: str, unit: str = "kW") -> Fraction:
@@ -53,9 +53,9 @@ def test_a_number_is_kept_exactly(text: str, unit: str, kw: str) -> None:
     ("text", "says"),
     [
         ("abc", "is not a number"),
-        ("nan", "leave a missing value empty"),
-        ("-inf", "leave a missing value empty"),
-        ("NULL", "leave a missing value empty"),
+        ("nan", "is not a number: leave a missing value empty"),
+        ("-inf", "is not a number: leave a missing value empty"),
+        ("NULL", "is not a number: leave a missing value empty"),
         ("1,5", "decimal point"),
         ("1 000", "is not a number"),
         ("1_000", "is not a number"),

@@ -2,10 +2,16 @@
 
 import gzip
 from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
+from sqlalchemy import select
+
 from ledger.db import Database
-from ledger.readings import ImportReport, import_file
+from ledger.models import Issuance, Project
+from ledger.models.evidence import IssuanceState
+from ledger.readings import ImportReport, import_file, reductions_for
 from ledger.sites import SiteChanges, apply_site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,6 +20,9 @@ LHB_SITE = DATA / "la-haute-borne" / "site.toml"
 LHB_FILE = DATA / "la-haute-borne" / "R80721-2014-2015.csv.gz"
 SERF_SITE = DATA / "serf-east" / "site.toml"
 SERF_FILE = DATA / "serf-east" / "serf-east-15min.csv.gz"
+
+JUNE = date(2014, 6, 1), date(2014, 6, 2)
+"""The day that ``issue`` issues."""
 
 SITE = """\
 [site]
@@ -92,3 +101,44 @@ def write_csv(
 def imported(db: Database, path: Path, source: str = "scada", site: str = "park") -> ImportReport:
     """Import a meter file."""
     return import_file(db, site, source, path)
+
+
+def issue(db: Database, *, state: IssuanceState = IssuanceState.ISSUED, number: int = 1) -> None:
+    """Write an issuance of 1 June 2014, as the room of issuances would."""
+    with db.write() as session:
+        (reduction,) = reductions_for(session, "park-wind", *JUNE)
+        project = session.scalars(select(Project)).one()
+        inputs = reduction.inputs
+        carry = reduction.carry_out_kg
+        session.add(
+            Issuance(
+                project_id=project.id,
+                vintage=2014,
+                from_date=JUNE[0],
+                to_date=JUNE[1],
+                from_s=inputs.from_s,
+                to_s=inputs.to_s,
+                factor_id=project.factor_id,
+                readings_expected=144,
+                readings_used=1,
+                readings_missing=143,
+                readings_outlier=0,
+                readings_conflict=0,
+                export_kwh=Decimal(0),
+                import_kwh=Decimal(0),
+                net_kwh=Decimal(0),
+                baseline_t=Decimal(0),
+                project_t=Decimal(0),
+                leakage_t=Decimal(0),
+                reductions_kg=Decimal(0),
+                carry_in_kg="0/1",
+                carry_out_kg=f"{carry.numerator}/{carry.denominator}",
+                issued_kg=reduction.issued_kg,
+                evidence_root=reduction.evidence_root,
+                leaves=reduction.leaves,
+                manifest='{"methodology":{"id":"CCER-01-002","version":"V01"}}',
+                manifest_hash="0x" + f"{number:064x}",
+                key="0x" + f"{number:064x}",
+                state=state,
+            )
+        )

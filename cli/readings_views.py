@@ -1,0 +1,284 @@
+"""``truetonne readings quality``, ``gaps`` and ``show``: what became of every reading, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import Invocation, command, command_group
+from cli.output import Table, counted
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy.orm import Session
+
+    from ledger.readings.slots import SiteDays
+
+Site = Annotated[str, typer.Option("--site", help="Code of the site.")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="Code of one device; all of the site without it.")
+]
+From = Annotated[
+    datetime | None,
+    typer.Option(
+        "--from",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="First legal day; that of the first reading without it.",
+    ),
+]
+To = Annotated[
+    datetime | None,
+    typer.Option(
+        "--to",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="The day after the last; that after the last reading without it.",
+    ),
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Draw it as a heat map too, FILE.svg or FILE.png."
+    ),
+]
+Daily = Annotated[
+    bool, typer.Option("--daily", help="A row for each day, of a long period too; else each month.")
+]
+At = Annotated[
+    str | None,
+    typer.Option("--at", metavar="TIME", help="A time in the slot, as 2014-03-30T03:10:00+02:00."),
+]
+RangeFrom = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="From this time or legal day on.")
+]
+RangeTo = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="Until before this time or legal day.")
+]
+
+DAILY_MAX = 62
+"""Days up to which a row for each of them is what a person wants."""
+REASONS_SHOWN = 2
+_COUNTS = (
+    "expected",
+    "used",
+    "missing",
+    "above",
+    "below",
+    "stuck",
+    "conflict",
+    "superseded",
+    "late",
+)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group(
+        "See what became of readings: quality, gaps, and every row with its reason."
+    )
+    command(group, "quality")(quality)
+    command(group, "gaps")(gaps)
+    command(group, "show")(show)
+    root.add_typer(group, name="readings")
+
+
+def quality(
+    run: Invocation,
+    site: Site,
+    device: Device = None,
+    start: From = None,
+    end: To = None,
+    daily: Daily = False,
+    out: Picture = None,
+) -> None:
+    """Show what became of every slot: used, missing, outlier, stuck, superseded, late; and why."""
+    from ledger.readings.views import quality_document
+
+    with _days(run, site, device, start, end, out) as (session, found):
+        document = quality_document(session, found)
+        tables = list(_quality_tables(session, found, daily))
+    _draw(found, "Quality of readings", "QUALITY", out, document)
+    run.output.result(document, *tables, *_drawn(out))
+
+
+def gaps(
+    run: Invocation,
+    site: Site,
+    device: Device = None,
+    start: From = None,
+    end: To = None,
+    out: Picture = None,
+) -> None:
+    """Show every gap: runs of slots without a value, those too that a file leaves out."""
+    from ledger.readings.views import gaps_document
+
+    with _days(run, site, device, start, end, out) as (_, found):
+        document = gaps_document(found)
+    _draw(found, "Gaps in readings", "GAPS", out, document)
+    shown: list[str | Table] = []
+    for item in document["devices"]:
+        shown += [_gap_table(item, found), _gap_summary(item), ""]
+    run.output.result(document, *shown, *_drawn(out))
+
+
+def show(
+    run: Invocation,
+    site: Site,
+    device: Device = None,
+    at: At = None,
+    start: RangeFrom = None,
+    end: RangeTo = None,
+) -> None:
+    """Show every stored row of a slot or a short range: its text, file and line, and why it does not count."""
+    from cli.books import open_books
+    from ledger.readings.lookup import rows_of
+    from ledger.reductions.zones import zone
+
+    with open_books(run.settings) as db, db.read() as session:
+        document = rows_of(session, site, device, at=at, start=start, end=end)
+    where = zone(document["time_zone"])
+    rows = document["rows"]
+    if not rows:
+        run.output.result(document, "no row in any file: the slot is missing, and claims nothing")
+        return
+    table = Table(
+        ("device", "from", "text", "unit", "quality", "no", "why", "file", "line"),
+        [
+            (
+                row["device"],
+                _local(row["from"], where),
+                row["text"],
+                row["unit"],
+                row["quality"],
+                row["number"],
+                row["reason"],
+                row["file"],
+                row["line"],
+            )
+            for row in rows
+        ],
+        title=f"{site}: {counted(len(rows), 'row')}, times in {document['time_zone']}",
+        right=frozenset({"text", "line", "no"}),
+    )
+    run.output.result(document, table)
+
+
+@contextmanager
+def _days(
+    run: Invocation,
+    site: str,
+    device: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    out: Path | None,
+) -> Iterator[tuple[Session, SiteDays]]:
+    """Yield a session and the days that were asked for; a picture that cannot be written is said first."""
+    from cli.books import open_books
+    from ledger.readings.slots import load_days
+
+    if out is not None:
+        from cli.drawing import check_picture
+
+        check_picture(out)
+    first, last = start and start.date(), end and end.date()
+    with open_books(run.settings) as db, db.read() as session:
+        yield session, load_days(session, site, device, first, last)
+
+
+def _draw(
+    found: SiteDays, title: str, colours: str, out: Path | None, document: dict[str, Any]
+) -> None:
+    """Write the picture, and its name into the document."""
+    if out is None:
+        return
+    from cli import heatmap
+    from cli.drawing import write_picture
+
+    write_picture(heatmap.heatmap(found, title, getattr(heatmap, colours)), out)
+    document["picture"] = str(out)
+
+
+def _drawn(out: Path | None) -> list[str]:
+    return [] if out is None else [f"wrote {out}"]
+
+
+def _quality_tables(session: Session, found: SiteDays, daily: bool) -> Iterator[str | Table]:
+    from ledger.readings.views import counts_of_days, file_names, reasons_of_days
+
+    files = file_names(session, found)
+    daily = daily or (found.end - found.start).days <= DAILY_MAX
+    what = "day" if daily else "month"
+    for device in found.devices:
+        parts = [
+            (name, list(part))
+            for name, part in groupby(device.days, key=lambda d: _part(d.day, daily))
+        ]
+        rows: list[tuple[object, ...]] = []
+        for name, days in [*parts, ("total", device.days)]:
+            counts = counts_of_days(days)
+            why = "" if name == "total" else _why(reasons_of_days(days, files))
+            rows.append((name, *(counts[key] for key in _COUNTS), why))
+        yield Table(
+            (what, *_COUNTS, "why, and where first"),
+            rows,
+            title=f"{found.site} {device.device}: slots by legal {what} in {found.time_zone}",
+            right=frozenset(_COUNTS),
+        )
+        yield ""
+
+
+def _part(day: date, daily: bool) -> str:
+    return day.isoformat() if daily else f"{day:%Y-%m}"
+
+
+def _why(reasons: list[dict[str, Any]]) -> str:
+    """Return the first reasons in one cell; that a value counts is none."""
+    excluded = [item for item in reasons if item["quality"] != "used"]
+    said = []
+    for item in excluded[:REASONS_SHOWN]:
+        first = item["first"]
+        place = f" ({first['file']} line {first['line']})" if "line" in first else ""
+        said.append(f"{item['readings']} {item['reason']}{place}")
+    more = len(excluded) - len(said)
+    return "; ".join([*said, f"{counted(more, 'more reason')}"] if more else said)
+
+
+def _gap_table(item: dict[str, Any], found: SiteDays) -> Table:
+    return Table(
+        ("device", "from", "to", "missing slots", "hours"),
+        [
+            (
+                item["device"],
+                _local(gap["from"], found.where),
+                _local(gap["to"], found.where),
+                gap["slots"],
+                gap["hours"],
+            )
+            for gap in item["gaps"]
+        ],
+        title=f"{found.site} {item['device']}: gaps from {found.start} to {found.end}, "
+        f"times in {found.time_zone}",
+        right=frozenset({"missing slots", "hours"}),
+    )
+
+
+def _gap_summary(item: dict[str, Any]) -> str:
+    if not item["gaps"]:
+        return f"{item['device']}: no gap; all of {item['expected']} slots have a value"
+    longest = item["longest"]
+    return (
+        f"{item['device']}: {counted(len(item['gaps']), 'gap')}, {item['missing']} of {item['expected']} slots, "
+        f"{item['hours']} h; the longest has {longest['slots']} slots, {longest['hours']} h"
+    )
+
+
+def _local(moment: datetime, where: ZoneInfo) -> str:
+    return moment.astimezone(where).isoformat(timespec="minutes")

@@ -1,0 +1,316 @@
+"""The slots of meters day by day: which there should be, and what became of each of them.
+
+A slot is one interval of a meter within one legal day of its site. Slots that no file names are slots too:
+a legal day of 23 or 25 hours has so many fewer or more. A reading that is longer than an interval, such as
+the difference of a counter over a gap, fills all the slots that it covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import IntEnum
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ledger.errors import BadInput, NotFound
+from ledger.models import Device, Meter, MeterReading, MeterSource, Site
+from ledger.models.evidence import SourceKind
+from ledger.readings.store import fetch
+from ledger.reductions.quality import loaded
+from ledger.reductions.records import Quality
+from ledger.reductions.zones import legal_day, legal_day_start_s, zone
+
+_HOUR_S = 3600
+_STEP_DAYS = 62
+YEARS_MAX = 50
+"""Longest period that is looked at."""
+StoredReading = tuple[int, int, str, str | None, int, int]
+_SELECT = (
+    "SELECT start_s, duration_s, quality, reason, file_id, line FROM meter_readings "
+    "WHERE meter_id = ? AND "
+)
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 2), date(2106, 1, 1)
+
+
+class State(IntEnum):
+    """What a slot came to. Every slot has one state."""
+
+    ABSENT = 0
+    """No file has it."""
+    USED = 1
+    CONFLICT = 2
+    """Used: of several different values the one that claims least."""
+    ABOVE = 3
+    """An outlier above the limit."""
+    BELOW = 4
+    """An outlier below the limit."""
+    STUCK = 5
+    """In a flat line."""
+    EMPTY = 6
+    """A file has it, without a value that counts or could."""
+    LATE = 7
+    """Its value arrived after the period was issued; in what was issued it is missing."""
+
+
+MISSING = (State.ABSENT, State.EMPTY, State.LATE)
+OUTLIERS = (State.ABOVE, State.BELOW, State.STUCK)
+_STATES = {
+    Quality.USED: State.USED,
+    Quality.USED_IN_CONFLICT: State.CONFLICT,
+    Quality.OUTLIER_ABOVE: State.ABOVE,
+    Quality.OUTLIER_BELOW: State.BELOW,
+    Quality.STUCK: State.STUCK,
+    Quality.LATE: State.LATE,
+}
+
+
+@dataclass
+class Tally:
+    """Readings of one quality: how many, and where the first of them stands."""
+
+    readings: int
+    first_s: int
+    file_id: int
+    line: int
+
+
+@dataclass
+class Day:
+    """One legal day of one meter."""
+
+    day: date
+    from_s: int
+    to_s: int
+    interval_s: int
+    states: bytearray = field(init=False)
+    """A ``State`` for each slot."""
+    tallies: dict[Quality, Tally] = field(default_factory=dict)
+    """By quality, of the readings that begin in the day."""
+    conflicts: int = 0
+    """Slots with several different values, whatever became of them."""
+    _conflict_s: int = -1
+
+    def __post_init__(self) -> None:
+        self.states = bytearray((self.to_s - self.from_s) // self.interval_s)
+
+    def count(self, *states: State) -> int:
+        """Return how many slots have one of these states."""
+        return sum(self.states.count(state) for state in states)
+
+    def fill(self, start_s: int, end_s: int, state: State) -> None:
+        """Give the slots that a reading covers its state; what counts goes before what came late."""
+        first = max(0, (start_s - self.from_s) // self.interval_s)
+        end = min(len(self.states), -((self.from_s - end_s) // self.interval_s))
+        for place in range(first, end):
+            known = self.states[place]
+            if (
+                known == State.ABSENT
+                or state in _CHOSEN
+                or (known == State.EMPTY and state is State.LATE)
+            ):
+                self.states[place] = state
+
+    def note(self, quality: Quality, start_s: int, file_id: int, line: int) -> None:
+        """Count a reading; they come in order of time."""
+        if quality is Quality.SUPERSEDED_IN_CONFLICT and start_s != self._conflict_s:
+            self.conflicts += 1
+            self._conflict_s = start_s
+        tally = self.tallies.get(quality)
+        if tally is None:
+            self.tallies[quality] = Tally(1, start_s, file_id, line)
+        else:
+            tally.readings += 1
+
+
+_CHOSEN = frozenset(_STATES.values()) - {State.LATE}
+
+
+@dataclass(frozen=True)
+class DeviceDays:
+    """The days of one meter, in order."""
+
+    device: str
+    serial: str
+    role: str
+    interval_s: int
+    days: list[Day]
+
+
+@dataclass(frozen=True)
+class SiteDays:
+    """The days of a site's meters over one period."""
+
+    site: str
+    time_zone: str
+    start: date
+    end: date
+    """Exclusive."""
+    devices: list[DeviceDays]
+
+    @property
+    def where(self) -> ZoneInfo:
+        """The site's legal zone."""
+        return zone(self.time_zone)
+
+
+def load_days(
+    session: Session,
+    site_code: str,
+    device_code: str | None = None,
+    start: date | None = None,
+    end: date | None = None,
+) -> SiteDays:
+    """Return the days of a site's meters.
+
+    Parameters
+    ----------
+    device_code
+        None: all devices of the site that have a meter.
+    start, end
+        Legal dates of the site, ``end`` exclusive; None: from the first reading, to the last one.
+
+    Raises
+    ------
+    NotFound
+        There is no such site or device.
+    BadInput
+        The period is empty or too long, or there is no reading to tell it from.
+    """
+    site, meters = meters_of(session, site_code, device_code)
+    where = zone(site.time_zone)
+    start, end = _period(session, site, [meter.id for meter, _ in meters], start, end)
+    dates = [start + timedelta(days=n) for n in range((end - start).days + 1)]
+    starts = [legal_day_start_s(day, where) for day in dates]
+    devices = []
+    for meter, code in meters:
+        interval_s, longer = _interval_s(session, meter, code)
+        days = [
+            Day(day, from_s, to_s, interval_s)
+            for day, (from_s, to_s) in zip(dates, pairwise(starts), strict=False)
+        ]
+        _fill(days, _rows(session, meter.id, starts, longer=longer))
+        devices.append(DeviceDays(code, meter.serial, meter.role.value, interval_s, days))
+    return SiteDays(site.code, site.time_zone, start, end, devices)
+
+
+def meters_of(
+    session: Session, site_code: str, device_code: str | None
+) -> tuple[Site, list[tuple[Meter, str]]]:
+    """Return a site and its meters with their devices' codes, all or one.
+
+    Raises
+    ------
+    NotFound
+        There is no such site or device; the message names those that there are.
+    """
+    site = session.scalars(select(Site).where(Site.code == site_code)).first()
+    if site is None:
+        known = ", ".join(session.scalars(select(Site.code).order_by(Site.code))) or "none"
+        raise NotFound(f"no site {site_code!r}; there is: {known}. Sites come from site files")
+    query = (
+        select(Meter, Device.device_id)
+        .join(Device, Device.id == Meter.device_id)
+        .where(Meter.site_id == site.id)
+        .order_by(Device.device_id)
+    )
+    meters = [(meter, code) for meter, code in session.execute(query).all()]
+    if device_code is None and meters:
+        return site, meters
+    found = [item for item in meters if item[1] == device_code]
+    if not found:
+        known = ", ".join(code for _, code in meters) or "none"
+        which = "no device with a meter" if device_code is None else f"no device {device_code!r}"
+        raise NotFound(f"site {site_code!r} has {which}; it has: {known}")
+    return site, found
+
+
+def _period(
+    session: Session, site: Site, meter_ids: list[int], start: date | None, end: date | None
+) -> tuple[date, date]:
+    if start is None or end is None:
+        ends = [_span(session, meter_id) for meter_id in meter_ids]
+        known = [span for span in ends if span is not None]
+        if not known:
+            raise BadInput(
+                f"site {site.code!r} has no reading of these devices; import their meter files, or "
+                "give the period with --from and --to",
+                code="no-readings",
+            )
+        where = zone(site.time_zone)
+        start = start or legal_day(min(first_s for first_s, _ in known), where)
+        end = end or legal_day(max(last_s for _, last_s in known), where) + timedelta(days=1)
+    if start >= end:
+        raise BadInput(
+            f"the period from {start} to {end} is empty: the end is exclusive and comes later",
+            code="empty-period",
+        )
+    if start < _FIRST_DAY or end > _LAST_DAY or (end - start).days > YEARS_MAX * 366:
+        raise BadInput(
+            f"the period from {start} to {end} must lie between {_FIRST_DAY} and {_LAST_DAY} and be no "
+            f"longer than {YEARS_MAX} years",
+            code="period-too-long",
+        )
+    return start, end
+
+
+def _span(session: Session, meter_id: int) -> tuple[int, int] | None:
+    """Return the first and the last start of a meter's readings; None when it has none."""
+    mine = MeterReading.meter_id == meter_id
+    first_s = session.scalar(select(func.min(MeterReading.start_s)).where(mine))
+    last_s = session.scalar(select(func.max(MeterReading.start_s)).where(mine))
+    return None if first_s is None or last_s is None else (first_s, last_s)
+
+
+def _interval_s(session: Session, meter: Meter, code: str) -> tuple[int, bool]:
+    """Return the interval of a meter in seconds, and whether its readings may be longer than that."""
+    sources = session.scalars(
+        select(MeterSource).where(MeterSource.site_id == meter.site_id).order_by(MeterSource.id)
+    ).all()
+    feeding = [source for source in sources if source.device_code in (None, code)]
+    for source in feeding:
+        if (
+            source.kind is SourceKind.COUNTER
+        ):  # its readings are as long as the time between two rows
+            return source.interval_minutes * 60, True
+    query = select(MeterReading.duration_s).where(
+        MeterReading.meter_id == meter.id, MeterReading.duration_s > 0
+    )
+    length = session.scalars(query.limit(1)).first()
+    if length is None:
+        length = feeding[0].interval_minutes * 60 if feeding else _HOUR_S
+    return length, False
+
+
+def _fill(days: list[Day], rows: Iterable[StoredReading]) -> None:
+    """Give the slots their states, and count the readings; rows come in order of time."""
+    place = 0
+    for start_s, duration_s, quality, reason, file_id, line in rows:
+        judged = loaded(quality, reason)
+        state = _STATES.get(judged, State.EMPTY)
+        while start_s >= days[place].to_s:
+            place += 1
+        if start_s >= days[place].from_s:
+            days[place].note(judged, start_s, file_id, line)
+        end_s, at = start_s + duration_s, place
+        while at < len(days) and days[at].from_s < end_s and duration_s:
+            days[at].fill(start_s, end_s, state)
+            at += 1
+
+
+def _rows(
+    session: Session, meter_id: int, starts: list[int], *, longer: bool
+) -> Iterator[StoredReading]:
+    """Yield the readings that touch the days, in order; some weeks at once, so that memory stays flat."""
+    db = session.info["database"]
+    if longer:  # one that began before may reach into them
+        sql = _SELECT + "start_s < ? AND start_s + duration_s > ? ORDER BY start_s, text"
+        yield from fetch(db, session, sql, (meter_id, starts[0], starts[0]))
+    sql = _SELECT + "start_s >= ? AND start_s < ? ORDER BY start_s, text"
+    for place in range(0, len(starts) - 1, _STEP_DAYS):
+        end = min(place + _STEP_DAYS, len(starts) - 1)
+        yield from fetch(db, session, sql, (meter_id, starts[place], starts[end]))

@@ -1,0 +1,390 @@
+"""Quality, gaps and single rows: literals of the real file, and a small park on both databases."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, select
+
+from ledger.db import Database
+from ledger.errors import BadInput, NotFound
+from ledger.models import ImportFile, MeterReading
+from ledger.models.evidence import ReadingKind, ReadingQuality
+from ledger.readings import import_file, reductions_for
+from ledger.readings.exclusions import exclusions
+from ledger.readings.lookup import rows_of
+from ledger.readings.slots import Day, State, load_days
+from ledger.readings.views import gaps_document, quality_document
+from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
+
+FILE = "R80721-2014-2015.csv.gz"
+JUNE = date(2014, 6, 1), date(2014, 6, 2)
+MIDNIGHT = datetime(2014, 5, 31, 22, tzinfo=UTC)
+"""Midnight of 1 June in Paris."""
+
+
+def time_of(slot: int) -> str:
+    return (MIDNIGHT + timedelta(minutes=10 * slot)).isoformat()
+
+
+def quality(
+    db: Database, site: str, start: date | None = None, end: date | None = None
+) -> dict[str, Any]:
+    with db.read() as session:
+        return quality_document(session, load_days(session, site, None, start, end))
+
+
+def gaps(
+    db: Database, site: str, start: date | None = None, end: date | None = None
+) -> dict[str, Any]:
+    with db.read() as session:
+        return gaps_document(load_days(session, site, None, start, end))
+
+
+@pytest.fixture(scope="module")
+def turbine(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database with the real turbine."""
+    file = tmp_path_factory.mktemp("turbine") / "truetonne.db"
+    shutil.copyfile(sqlite_template, file)
+    database = Database(f"sqlite:///{file}")
+    apply(database, LHB_SITE)
+    import_file(database, "lhb", "scada", LHB_FILE)
+    yield database
+    database.close()
+
+
+# ------------------------------------------------------------------ the real file
+
+COUNTED = ("expected", "used", "missing", "absent", "outlier", "conflict", "superseded")
+
+
+def test_the_whole_file_slot_by_slot(turbine: Database) -> None:
+    document = quality(turbine, "lhb")
+    assert document["period"] == {"from": date(2014, 1, 1), "to": date(2016, 1, 2)}
+    (device,) = document["devices"]
+    assert (device["device"], device["interval_minutes"]) == ("R80721", 10)
+    assert [device["total"][key] for key in COUNTED] == [105264, 103899, 1365, 156, 0, 12, 12]
+    assert len(device["days"]) == 731
+    for key in COUNTED:
+        assert sum(day[key] for day in device["days"]) == device["total"][key]
+
+
+@pytest.mark.parametrize(
+    ("day", "counts"),
+    [
+        (date(2014, 1, 1), [144, 138, 6, 6, 0, 0, 0]),  # the file begins an hour late
+        (date(2014, 3, 29), [144, 144, 0, 0, 0, 0, 0]),
+        (date(2014, 3, 30), [138, 138, 0, 0, 0, 6, 6]),  # 23 hours; one of them with two values
+        (date(2014, 4, 28), [144, 127, 17, 0, 0, 0, 0]),
+        (date(2014, 10, 26), [150, 144, 6, 6, 0, 0, 0]),  # 25 hours; the file has 24 of them
+        (date(2015, 3, 1), [144, 0, 144, 0, 0, 0, 0]),
+        (date(2015, 3, 29), [138, 138, 0, 0, 0, 6, 6]),
+    ],
+)
+def test_known_days(turbine: Database, day: date, counts: list[int]) -> None:
+    (device,) = quality(turbine, "lhb", day, day + timedelta(days=1))["devices"]
+    assert [device["total"][key] for key in COUNTED] == counts
+    assert [device["days"][0][key] for key in COUNTED] == counts
+
+
+def test_march_2014_has_six_conflicts_and_says_where(turbine: Database) -> None:
+    (device,) = quality(turbine, "lhb", date(2014, 3, 1), date(2014, 4, 1))["devices"]
+    assert [device["total"][key] for key in COUNTED] == [4458, 4458, 0, 0, 0, 6, 6]
+    instant = datetime(2014, 3, 30, 1, tzinfo=UTC)
+    assert device["reasons"] == [
+        {
+            "number": 101,
+            "quality": "used",
+            "reason": "claims least of several values",
+            "readings": 6,
+            "first": {"at": instant, "file": FILE, "line": 12681},
+        },
+        {
+            "number": 401,
+            "quality": "superseded",
+            "reason": "another value of the same time claims less",
+            "readings": 6,
+            "first": {"at": instant, "file": FILE, "line": 12680},
+        },
+    ]
+
+
+def test_the_counts_are_those_of_the_reduction_month_by_month(turbine: Database) -> None:
+    for number in range(1, 13):
+        start, end = date(2015, number, 1), date(2015 + number // 12, number % 12 + 1, 1)
+        (device,) = quality(turbine, "lhb", start, end)["devices"]
+        with turbine.read() as session:
+            (reduction,) = reductions_for(session, "lhb-wind", start, end)
+        counts, total = reduction.counts, device["total"]
+        for key in ("expected", "used", "missing", "outlier", "conflict"):
+            assert total[key] == getattr(counts, key), (number, key)
+        (of_gaps,) = gaps(turbine, "lhb", start, end)["devices"]
+        assert of_gaps["missing"] == counts.missing
+
+
+def test_the_gaps_of_the_real_file(turbine: Database) -> None:
+    (device,) = gaps(turbine, "lhb")["devices"]
+    assert (len(device["gaps"]), device["missing"], device["hours"]) == (23, 1365, "227.5")
+    longest = {
+        "from": datetime(2015, 2, 27, 1, 40, tzinfo=UTC),
+        "to": datetime(2015, 3, 4, 14, 30, tzinfo=UTC),
+        "slots": 797,
+        "hours": "132.833",
+    }
+    assert device["longest"] == longest
+    assert longest in device["gaps"]
+    autumn = {
+        "from": datetime(2014, 10, 26, 0, tzinfo=UTC),
+        "to": datetime(2014, 10, 26, 1, tzinfo=UTC),
+        "slots": 6,
+        "hours": "1",
+    }
+    assert autumn in device["gaps"]  # one local hour of the two
+
+
+def test_energy_that_is_not_claimed_is_said_exactly(turbine: Database) -> None:
+    with turbine.read() as session:
+        found = [
+            (item.device, int(item.quality), item.readings, item.first_line, item.not_claimed_kwh)
+            for item in exclusions(session, "lhb")
+        ]
+    # Twelve hours' sixths of the higher value less the lower one, added up by hand in fractions.
+    assert found == [
+        ("R80721", 200, 1209, 16919, None),
+        ("R80721", 401, 12, 12680, Fraction(383799998999999957, 10**15)),
+    ]
+
+
+def test_one_reading_of_the_real_file_and_why_it_does_not_count(turbine: Database) -> None:
+    with turbine.read() as session:
+        document = rows_of(session, "lhb", "R80721", at="2014-03-30T03:19:59")
+    assert [
+        (row["text"], row["value"], row["number"], row["quality"], row["reason"], row["line"])
+        for row in document["rows"]
+    ] == [
+        ("39.41", "39.41", 101, "used", "claims least of several values", 12682),
+        (
+            "87.589996",
+            "87.589996",
+            401,
+            "superseded",
+            "another value of the same time claims less",
+            12683,
+        ),
+    ]
+    assert {row["file"] for row in document["rows"]} == {FILE}
+    assert {row["from"] for row in document["rows"]} == {datetime(2014, 3, 30, 1, 10, tzinfo=UTC)}
+
+
+# ------------------------------------------------------------------ a park of one day
+
+
+def test_every_state_of_a_slot_is_counted(db: Database, tmp_path: Path) -> None:
+    apply(db, SITE.replace('role = "generation"', 'role = "generation"\nstuck_hours = 1'))
+    lines = [(time_of(n), "60") for n in range(6)]  # stuck
+    lines += [(time_of(6), "120.5"), (time_of(7), "-21"), (time_of(8), "")]
+    lines += [(time_of(9), "50"), (time_of(9), "55"), (time_of(9), "57")]
+    lines += [(time_of(10), "51"), (time_of(10), "51.0")]
+    imported(db, write_csv(tmp_path / "a.csv", lines))
+    issue(db)
+    imported(
+        db,
+        write_csv(
+            tmp_path / "b.csv", [(time_of(8), "40"), (time_of(12), "40"), (time_of(10), "7")]
+        ),
+    )
+    (device,) = quality(db, "park", *JUNE)["devices"]
+    assert device["total"] == {
+        "expected": 144,
+        "used": 2,
+        "missing": 134,
+        "absent": 132,
+        "outlier": 8,
+        "above": 1,
+        "below": 1,
+        "stuck": 6,
+        "conflict": 1,
+        "superseded": 3,
+        "late": 3,
+    }
+    assert [
+        (item["number"], item["readings"], item["first"].get("line")) for item in device["reasons"]
+    ] == [
+        (None, 132, None),
+        (101, 1, 11),
+        (200, 1, 10),
+        (301, 1, 8),
+        (302, 1, 9),
+        (303, 6, 2),
+        (401, 2, 12),
+        (402, 1, 15),
+        (500, 3, 2),
+    ]
+    assert device["reasons"][0]["first"] == {"at": MIDNIGHT + timedelta(minutes=110)}
+    (of_gaps,) = gaps(db, "park", *JUNE)["devices"]
+    assert [(gap["from"], gap["slots"]) for gap in of_gaps["gaps"]] == [
+        (MIDNIGHT + timedelta(minutes=80), 1),
+        (MIDNIGHT + timedelta(minutes=110), 133),
+    ]
+    with db.read() as session:
+        (days,) = load_days(session, "park", "A", *JUNE).devices
+        states = list(days.days[0].states)
+        found = {int(item.quality): item.not_claimed_kwh for item in exclusions(session, "park")}
+    assert states[:13] == [State.STUCK] * 6 + [
+        State.ABOVE,
+        State.BELOW,
+        State.LATE,
+        State.CONFLICT,
+        State.USED,
+        State.ABSENT,
+        State.LATE,
+    ]
+    assert found == {
+        200: None,
+        301: Fraction(1205, 60),
+        302: None,
+        303: 60,
+        401: Fraction(7, 6),  # the highest of the slot beyond the one that counts
+        402: None,
+        500: None,
+    }
+
+
+def test_a_long_reading_fills_the_slots_that_it_covers(db: Database, tmp_path: Path) -> None:
+    apply(
+        db,
+        SITE.replace('kind = "power"', 'kind = "energy"').replace('unit = "kW"', 'unit = "kWh"'),
+    )
+    imported(
+        db,
+        write_csv(
+            tmp_path / "a.csv", [(time_of(0), "1"), (time_of(143), "1"), (time_of(144), "1")]
+        ),
+    )
+    with db.write() as session:  # as a counter leaves them: a difference over a gap is one reading
+        rows = session.scalars(select(MeterReading).order_by(MeterReading.start_s)).all()
+        rows[0].duration_s = 3 * 600
+        rows[1].duration_s = 0  # the instant of a register covers nothing
+        rows[2].start_s, rows[2].duration_s = rows[1].start_s - 600, 3 * 600  # over midnight
+        rows[2].kind, rows[2].quality = ReadingKind.ENERGY, ReadingQuality.USED
+    from ledger.models import MeterSource
+    from ledger.models.evidence import SourceKind
+
+    with db.write() as session:
+        session.scalars(select(MeterSource)).one().kind = SourceKind.COUNTER
+    (device,) = quality(db, "park", JUNE[0], JUNE[1] + timedelta(days=1))["devices"]
+    assert [day["used"] for day in device["days"]] == [5, 1]
+    (device,) = quality(db, "park", JUNE[1], JUNE[1] + timedelta(days=1))["devices"]
+    assert device["total"]["used"] == 1  # it began the day before
+    (of_gaps,) = gaps(db, "park", *JUNE)["devices"]
+    assert [(gap["slots"], gap["hours"]) for gap in of_gaps["gaps"]] == [(139, "23.167")]
+
+
+slots = st.dictionaries(
+    st.integers(0, 2 * 144 - 1), st.sampled_from(["1", "", "500", "-6"]), max_size=25
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(slots)
+def test_gaps_are_the_slots_without_a_value_and_no_other(
+    sqlite_db: Database, tmp_path: Path, texts: dict[int, str]
+) -> None:
+    apply(sqlite_db)
+    with sqlite_db.write() as session:
+        session.execute(delete(MeterReading))
+        session.execute(delete(ImportFile))
+    if texts:
+        imported(
+            sqlite_db,
+            write_csv(tmp_path / "a.csv", [(time_of(n), text) for n, text in texts.items()]),
+        )
+    (device,) = gaps(sqlite_db, "park", JUNE[0], date(2014, 6, 3))["devices"]
+    covered = [MIDNIGHT + timedelta(minutes=10 * n) for n in range(288) if not texts.get(n, "")]
+    said = []
+    last = None
+    for gap in device["gaps"]:
+        assert last is None or last < gap["from"]  # no two touch
+        last = gap["to"]
+        steps = (gap["to"] - gap["from"]) // timedelta(minutes=10)
+        assert steps == gap["slots"]
+        said += [gap["from"] + timedelta(minutes=10 * n) for n in range(steps)]
+    assert said == covered
+    assert device["missing"] == len(covered)
+
+
+def test_a_late_or_superseded_row_never_hides_what_counts() -> None:
+    day = Day(JUNE[0], 0, 1200, 600)
+    for state in (State.LATE, State.EMPTY, State.USED, State.LATE, State.EMPTY):
+        day.fill(0, 600, state)
+    day.fill(600, 1200, State.EMPTY)
+    day.fill(600, 1200, State.LATE)
+    assert list(day.states) == [State.USED, State.LATE]
+
+
+# ------------------------------------------------------------------ what is asked wrongly
+
+
+def test_what_is_not_there_is_named_with_what_is(sqlite_db: Database) -> None:
+    with sqlite_db.read() as session, pytest.raises(NotFound, match="no site 'x'; there is: none"):
+        load_days(session, "x")
+    apply(sqlite_db)
+    with sqlite_db.read() as session:
+        with pytest.raises(NotFound, match="no site 'x'; there is: park"):
+            load_days(session, "x")
+        with pytest.raises(NotFound, match="site 'park' has no device 'B'; it has: A"):
+            load_days(session, "park", "B")
+        with pytest.raises(BadInput, match="site 'park' has no reading of these devices"):
+            load_days(session, "park")
+        assert load_days(session, "park", None, *JUNE).devices[0].interval_s == 600
+        with pytest.raises(BadInput, match="from 2014-06-02 to 2014-06-01 is empty"):
+            load_days(session, "park", None, JUNE[1], JUNE[0])
+        with pytest.raises(BadInput, match="be no longer than 50 years"):
+            load_days(session, "park", None, date(1971, 1, 1), date(2100, 1, 1))
+        with pytest.raises(BadInput, match="must lie between 1970-01-02 and 2106-01-01"):
+            load_days(session, "park", None, date(1, 1, 1), date(2, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("given_", "said"),
+    [
+        ({}, "give --at TIME, or both --from and --to"),
+        ({"start": "2014-06-01"}, "give --at TIME, or both --from and --to"),
+        (
+            {"at": "2014-06-01T00:00", "end": "2014-06-02"},
+            "give --at TIME, or both --from and --to",
+        ),
+        ({"at": "noon"}, "--at: 'noon' is not a time"),
+        ({"at": "2014-06-01"}, "for a whole day give --from and --to"),
+        (
+            {"at": "2014-10-26T02:10"},
+            "comes twice in Europe/Paris .clock change.; write its offset",
+        ),
+        ({"at": "2014-03-30T02:10"}, "does not exist in Europe/Paris"),
+        ({"at": "0001-01-01T00:00:00+14:00"}, "is not between 1970 and 2106"),
+        ({"start": "2014-06-02", "end": "2014-06-01"}, "is empty"),
+        ({"start": "9999-12-31", "end": "2014-06-01"}, "is not between 1970 and 2106"),
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_said(
+    sqlite_db: Database, given_: dict[str, str], said: str
+) -> None:
+    apply(sqlite_db)
+    with sqlite_db.read() as session, pytest.raises(BadInput, match=said):
+        rows_of(session, "park", None, **given_)
+
+
+def test_a_range_of_more_rows_than_are_read_by_a_person_is_refused(turbine: Database) -> None:
+    with turbine.read() as session:
+        day = rows_of(session, "lhb", None, start="2014-06-01", end="2014-06-02")
+        assert len(day["rows"]) == 144
+        with pytest.raises(BadInput, match="more than 1,000 rows; take a shorter range"):
+            rows_of(session, "lhb", None, start="2014-06-01", end="2014-07-01")
