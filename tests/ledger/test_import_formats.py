@@ -272,6 +272,13 @@ def test_a_wrong_delimiter_is_one_clear_line_and_the_right_one_reads(
     assert bring(sqlite_db, tmp_path, text, f'delimiter = "{written}"').new == 1
 
 
+def test_lines_of_json_without_a_declaration_say_what_to_declare(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=r'the lines are of JSON: write format = "jsonl"'):
+        bring(sqlite_db, tmp_path, '{"time": "2014-06-01T00:00Z", "value": 1}\n' * 2)
+
+
 def test_a_decimal_comma_that_is_not_declared_says_what_to_declare(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
