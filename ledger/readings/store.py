@@ -147,7 +147,7 @@ class Writer:
             elif len(slot.new) == 1 and not slot.old:
                 row = slot.new[0]
                 value = None if row.digits is None else (row.digits, row.scale or 0)
-                judged = judge_one(value, meter.limits, row.text, row.duration_s)
+                judged = judge_one(row.text, value, meter.limits, row.duration_s)
                 qualities, conflict = [judged], False
                 meter.touch(start_s, row.duration_s)
             else:

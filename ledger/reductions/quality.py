@@ -78,12 +78,10 @@ class Limits:
     interval_s: int
     _by_scale: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
-    def judge(self, digits: int, scale: int, duration_s: int | None = None) -> Quality:
-        """Return ``USED``, or which kind of outlier a value is, over the interval or so many seconds."""
+    def judge(self, digits: int, scale: int, duration_s: int) -> Quality:
+        """Return ``USED``, or which kind of outlier a value of so many seconds is."""
         if self.rated_kw is None:
             return Quality.USED
-        if duration_s is None:
-            duration_s = self.interval_s
         limits = self._by_scale.get((scale, duration_s))
         if limits is None:
             limits = self._by_scale[scale, duration_s] = self._at(scale, duration_s)
@@ -101,10 +99,8 @@ class Limits:
         return -(-low.numerator // low.denominator), high.numerator // high.denominator
 
 
-def judge_one(
-    value: Value, limits: Limits, text: str = "", duration_s: int | None = None
-) -> Quality:
-    """Return the quality of the only row of a slot, of the interval's length or so many seconds."""
+def judge_one(text: str, value: Value, limits: Limits, duration_s: int) -> Quality:
+    """Return the quality of the only row of a slot of so many seconds."""
     return without_value(text) if value is None else limits.judge(*value, duration_s)
 
 
@@ -130,6 +126,7 @@ def judge_slot(
     duration_s
         Length of the slot; None: the meter's interval.
     """
+    seconds = limits.interval_s if duration_s is None else duration_s
     valued = [(text, value) for text, value in rows if value is not None]
     if not valued:
         return [without_value(text) for text, _ in rows], False
@@ -144,7 +141,7 @@ def judge_slot(
         if value is None:
             qualities.append(Quality.SUPERSEDED_EMPTY)
         elif text == chosen:
-            judged = limits.judge(*value, duration_s)
+            judged = limits.judge(*value, seconds)
             in_conflict = conflict and judged is Quality.USED
             qualities.append(Quality.USED_IN_CONFLICT if in_conflict else judged)
         elif size[text] == least:
