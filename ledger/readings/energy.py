@@ -9,10 +9,10 @@ for looking at, and nothing is credited from them. What is emitted, and by which
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,19 +20,20 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
+from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import EnergyConsumption, EnergyProduction, MeterSeries, Site
 from ledger.models.evidence import SourceKind
 from ledger.readings.inventory import Inventory, clear
 from ledger.readings.store import MeterState, fetch
-from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone
+from ledger.readings.times import legal_day, legal_day_start_s, zone
 from ledger.reductions.records import Role
 
 UNIT = "kWh"
 _DAY_S, _HOUR_S = 86400, 3600
 _RUN_DAYS = 31
 """Days that are read at once, so that memory stays flat over years."""
-_SCALE = 36
-_KWH = _HOUR_S * 10**_SCALE
+SCALE = 36
+_KWH = _HOUR_S * 10**SCALE
 """Energy is summed in units of 1/_KWH kWh: a whole number for every reading that can be stored."""
 
 _SELECT = (
@@ -50,17 +51,58 @@ def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> No
     longest_s = _longest_s(db, session, meter.id)
     for first, end in runs_of_days(meter.touched_days):
         from_s, to_s = first * _DAY_S, end * _DAY_S
-        days = _legal_days(from_s, to_s, where)
+        days = legal_days(from_s, to_s, where)
         hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days, longest_s)
-        if meter.role not in (Role.FUEL, Role.STORAGE):
-            # Fuel is no energy of a meter, and what a battery gives back was produced before.
-            _write_energy(db, session, meter, hours, from_s, to_s)
-        quantities = {
-            days[place][1]: (Fraction(sums[0], _KWH), Fraction(sums[1], _KWH))
-            for place, sums in by_day.items()
-        }
-        book.write(days[0][1], days[-1][1], quantities)
+        _write(db, session, book, meter, (from_s, to_s), hours, days, by_day)
     meter.touched_days.clear()
+
+
+def write_days(
+    db: Database,
+    session: Session,
+    book: Inventory,
+    meter: MeterState,
+    days: list[tuple[date, int]],
+    hours: Sums,
+) -> None:
+    """Write energy and emissions of whole legal days that begin with an hour.
+
+    Parameters
+    ----------
+    book
+        The meter's inventory.
+    days
+        The days in order and the day after the last, each with its first second.
+    hours
+        All energy of these days.
+    """
+    starts = [start for _, start in days]
+    by_day: Sums = {}
+    for hour, sums in hours.items():
+        total = by_day.setdefault(bisect_right(starts, hour * _HOUR_S) - 1, [0, 0])
+        total[0] += sums[0]
+        total[1] += sums[1]
+    _write(db, session, book, meter, (starts[0], starts[-1]), hours, days, by_day)
+
+
+def _write(
+    db: Database,
+    session: Session,
+    book: Inventory,
+    meter: MeterState,
+    hours_range: tuple[int, int],
+    hours: Sums,
+    days: list[tuple[date, int]],
+    by_day: Sums,
+) -> None:
+    if meter.role not in (Role.FUEL, Role.STORAGE):
+        # Fuel is no energy of a meter, and what a battery gives back was produced before.
+        _write_energy(db, session, meter, hours, *hours_range)
+    quantities = {
+        days[place][1]: (Fraction(sums[0], _KWH), Fraction(sums[1], _KWH))
+        for place, sums in by_day.items()
+    }
+    book.write(days[0][1], days[-1][1], quantities)
 
 
 def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
@@ -77,7 +119,7 @@ def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
         yield first, last + 1
 
 
-def _legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]]:
+def legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]]:
     """Return the legal days that a range touches and one more, each with its first second."""
     day, last = legal_day(from_s, where), legal_day(to_s - 1, where)
     days = []
@@ -116,7 +158,7 @@ def _summed(
         factor = unit.get((scale, kind, duration_s))
         if factor is None:
             seconds = duration_s if kind == "power" else _HOUR_S
-            factor = unit[scale, kind, duration_s] = 10 ** (_SCALE - scale) * seconds
+            factor = unit[scale, kind, duration_s] = 10 ** (SCALE - scale) * seconds
         energy = digits * factor
         if duration_s > _HOUR_S:
             _spread(energy, (start_s, start_s + duration_s), hours, hours_range, by_day, starts)
@@ -160,22 +202,23 @@ def _write_energy(
             (EnergyProduction, "production", 0, True),
             (EnergyConsumption, "consumption", 1, False),
         ]
-    now = datetime.now(UTC)
+    now = time_text(int(time.time()))
     for model, column, sign, zeros in tables:
-        clear(session, model.__table__, meter.device_id, from_s, to_s)
-        rows = [
-            (meter.device_id, _kwh(sums[sign]), UNIT, utc_of(hour * _HOUR_S), now)
-            for hour, sums in hours.items()
-            if zeros or sums[sign]
-        ]
         table = model.__table__
-        names = ("device_id", column, "unit", "recorded_at", "created_at")
-        encode = db.encoder(*(table.c[name] for name in names))
-        sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES (?,?,?,?,?)"
-        db.executemany(session, sql, (encode(row) for row in rows))
+        clear(session, table, meter.device_id, from_s, to_s)
+        chosen = {hour: sums[sign] for hour, sums in hours.items() if zeros or sums[sign]}
+        values = decimals(db.dialect, table.c[column])(list(map(_watt_hours, chosen.values())))
+        times = time_texts(hour * _HOUR_S for hour in chosen)
+        db.insert_many(
+            session,
+            table.name,
+            (column, "recorded_at"),
+            zip(values, times, strict=True),
+            {"device_id": meter.device_id, "unit": UNIT, "created_at": now},
+        )
 
 
-def _kwh(energy: int | Fraction) -> Decimal:
-    """Return a sum as kWh with three decimals, rounded half away from zero; sums are never negative."""
+def _watt_hours(energy: int | Fraction) -> int:
+    """Return a sum in thousandths of a kWh, rounded half away from zero; sums are never negative."""
     unit = _KWH // 1000
-    return Decimal((2 * energy + unit) // (2 * unit)).scaleb(-3)
+    return int((2 * energy + unit) // (2 * unit))

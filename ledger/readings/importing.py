@@ -6,13 +6,13 @@ its source says is refused whole.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,15 +21,18 @@ from ledger.db import Database
 from ledger.errors import NotFound
 from ledger.models import Device, ImportFile, Meter, MeterSource, Site
 from ledger.models.evidence import SourceKind, SourceLabel
+from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
+from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
 from ledger.readings.flatlines import mark_stuck, watch_over
 from ledger.readings.formats import Format
 from ledger.readings.issued import issued_periods
 from ledger.readings.registers import RegisterWriter
+from ledger.readings.report import ImportReport, Rejections
 from ledger.readings.series import Series
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
-from ledger.readings.store import MeterState, Tally, Writer
+from ledger.readings.store import MeterState, Tally
 from ledger.readings.tables import check_bytes, opened, sha256_of
 from ledger.readings.times import zone
 from ledger.reductions.flatlines import Watch
@@ -37,67 +40,12 @@ from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
 
-PIECE_ROWS = 10_000
-ERRORS_MAX = 1_000
-"""Errors that a report names; the rest is counted."""
+PIECE_ROWS = 50_000
+ALLOCATIONS = 200_000
+"""Objects that are made before Python looks for cyclic garbage among them."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the rows done so far, and their number in all where it is known."""
-
-
-@dataclass
-class ImportReport:
-    """What became of every row: ``read = new + unchanged + conflicts + rejected``."""
-
-    file_sha256: str
-    read: int = 0
-    new: int = 0
-    """Rows stored that contradict nothing."""
-    unchanged: int = 0
-    """Rows that were stored before, or stand in the file twice."""
-    conflicts: int = 0
-    """Rows stored that contradict another value of their time."""
-    rejected: int = 0
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    """Of the rejected rows: line, column and message, at most ``ERRORS_MAX``."""
-    late: int = 0
-    """Of the stored rows: those whose period was issued before."""
-    missing: int = 0
-    """Of the stored rows: those without a value."""
-    outliers: int = 0
-    """Of the stored rows: those beyond what the device can do."""
-    stuck: int = 0
-    """Readings that this import put into a flat line, those of earlier files too."""
-    intervals: int = 0
-    """Of a cumulative register: intervals that are new or changed."""
-    clock_change: int = 0
-    """Of the rows read: those of a doubled hour that their order put before or after the change."""
-    clock_jumps: list[dict[str, Any]] = field(default_factory=list)
-    """Places where the time of a device goes back, or forward by more than a day: the first hundred."""
-    clock_jumps_count: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what the ``import`` command prints."""
-        document: dict[str, Any] = {
-            "file_sha256": self.file_sha256,
-            "read": self.read,
-            "new": self.new,
-            "unchanged": self.unchanged,
-            "conflicts": self.conflicts,
-            "rejected": self.rejected,
-            "errors": self.errors,
-        }
-        noted = {
-            "late": self.late,
-            "outliers": self.outliers,
-            "stuck": self.stuck,
-            "missing": self.missing,
-            "intervals": self.intervals,
-            "clock_change": self.clock_change,
-            "clock_jumps": self.clock_jumps,
-            "clock_jumps_count": self.clock_jumps_count,
-        }
-        return document | {name: found for name, found in noted.items() if found}
 
 
 def import_file(
@@ -145,7 +93,19 @@ def import_file(
             session.rollback()
         return report
 
-    return db.run(work)
+    with _few_collections():
+        return db.run(work)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Let Python look for cyclic garbage rarely: rows make none, and each search walks over all of them."""
+    usual = gc.get_threshold()
+    gc.set_threshold(ALLOCATIONS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def check_file(path: Path) -> None:
@@ -173,17 +133,25 @@ def _import(
     source = source_of(row)
     meters = _meters(db, session, site, source)
     log = _log(session, row.id, path, digest)
-    writer = (RegisterWriter if source.counter else Writer)(db, session, source, log.id)
+    where = zone(site.time_zone)
+    writer: RegisterWriter | DayWriter
+    if source.counter:
+        writer = RegisterWriter(db, session, source, log.id)
+    else:
+        writer = DayWriter(db, session, site, source, log.id)
     series = Series(session, source, row.id)
     report, tally, notes = ImportReport(digest), Tally(), Notes()
-    unknown: dict[str, _Unknown] = {}
+    rejected = Rejections(report)
     with opened(path, source.file_format) as table:
-        rows = read_rows(table, source, zone(site.time_zone), meters, notes)
-        for piece in _pieces(rows):
+        rows = read_rows(table, source, where, meters, notes)
+        pieces = _pieces(rows)
+        if db.dialect != "sqlite":  # SQLite works in this process: nothing waits
+            pieces = ahead(pieces)
+        for piece in pieces:
             by_meter: dict[str, list[RawReading]] = {}
             for item in piece:
                 if isinstance(item, RowError):
-                    _reject(report, unknown, item)
+                    rejected.add(item)
                 else:
                     by_meter.setdefault(item.device, []).append(item)
             for code, readings in by_meter.items():
@@ -192,12 +160,11 @@ def _import(
             report.read += len(piece)
             if progress is not None:
                 progress(report.read, None)
-    for missed in unknown.values():
-        missed.finish()
+    rejected.finish()
     for meter in meters.values():
         writer.finish(meter, tally)
         if not source.counter:  # equal differences of a register are no flat line
-            report.stuck += mark_stuck(db, session, meter, zone(site.time_zone))
+            report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
     _finish(report, tally, notes, log)
     session.flush()
@@ -307,43 +274,12 @@ def _pieces(rows: Iterable[RawReading | RowError]) -> Iterator[list[RawReading |
         yield piece
 
 
-class _Unknown:
-    """Rows of a device that the site does not have: one error for all of them."""
-
-    def __init__(self, error: RowError, entry: dict[str, Any] | None) -> None:
-        self._error = error
-        self._entry = entry
-        self.count = 1
-
-    def finish(self) -> None:
-        """Write the number of rows into the message."""
-        if self._entry is not None:
-            rows = f" ({self.count} rows)" if self.count > 1 else ""
-            self._entry["message"] = (
-                f"{self._error.message}{rows}; add a [[device]] with this code, or leave it out"
-            )
-
-
-def _reject(report: ImportReport, unknown: dict[str, _Unknown], error: RowError) -> None:
-    report.rejected += 1
-    device = error.unknown_device
-    if device is not None and device in unknown:
-        unknown[device].count += 1
-        return
-    entry = None
-    if len(report.errors) < ERRORS_MAX:
-        entry = {"line": error.line, "column": error.column, "message": error.message}
-        report.errors.append(entry)
-    if device is not None and len(unknown) < ERRORS_MAX:
-        unknown[device] = _Unknown(error, entry)
-
-
 def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -> None:
     report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
+    report.stuck += tally.stuck
     report.late, report.missing, report.outliers = tally.late, tally.missing, tally.outliers
     report.intervals = tally.intervals
     report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
     report.clock_jumps_count = notes.jumps
-    report.errors.sort(key=lambda error: error["line"])  # rows of a doubled hour are decided later
     log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
     log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected

@@ -103,7 +103,7 @@ def _judge_days(database: Database, session: Session, meter: MeterState, starts:
         after = (name, conflict and row[3] is not None, reason)
         if after != (row[5], bool(row[6]), row[7]):
             updates.append((*after, row[0]))
-            meter.touched_days.add(row[1] // 86400)
+            meter.touch(row[1], row[8])
     database.executemany(session, UPDATE, updates)
     return len(updates)
 

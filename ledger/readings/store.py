@@ -97,6 +97,7 @@ class Tally:
     late: int = 0
     missing: int = 0
     outliers: int = 0
+    stuck: int = 0
     intervals: int = 0
     """Derived from registers, new or changed."""
 

@@ -168,6 +168,8 @@ class CsvTable(Table):
 
     def _delimiter_hint(self) -> str | None:
         """Return what to declare when the header holds together what should be apart."""
+        if self.columns[0].startswith("{"):
+            return 'the lines are of JSON: write format = "jsonl" in [[source]]'
         if len(self.columns) > 1:
             return None
         for sign, name in DELIMITERS.items():
@@ -221,16 +223,16 @@ def with_rows(
     path: Path, rows: Iterable[tuple[int, Cells]], line: int
 ) -> Iterator[tuple[int, Cells]]:
     """Yield rows, of which there must be one."""
-    any_row = False
-    for item in rows:
-        any_row = True
-        yield item
-    if not any_row:
+    source = iter(rows)
+    first = next(source, None)
+    if first is None:
         raise BadInput(
             f"{path.name}: no row follows the header; is it the right file?",
             code="empty-file",
             details={"file": path.name, "line": line},
         )
+    yield first
+    yield from source
 
 
 def empty_file(path: Path, needs: str, line: int = 1) -> BadInput:

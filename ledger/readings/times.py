@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ledger.readings.timeformats import parser_of
@@ -31,6 +32,8 @@ __all__ = [
 
 OFFSET = "offset"
 """What a source says when the text of the time carries its offset."""
+_DATE_AND_CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]", re.ASCII)
+_REMEMBERED_MAX = 10_000
 _END_S = 2**32
 """The contract keeps times in 32 bits, until 2106."""
 
@@ -90,6 +93,9 @@ class TimeReader:
         self._read = parser_of(time_format)
         self._grid = Instants() if instants else grid_of(grid_zone, interval_s)
         self._label_is_end = label_is_end
+        self._repeats = time_format is None and self._grid.repeats_daily
+        self._days: dict[str, int] = {}
+        self._clocks: dict[str, int] = {}
 
     def start_s(self, text: str) -> int:
         """Return the first second of the interval that a time names.
@@ -103,10 +109,38 @@ class TimeReader:
         ValueError
             With one line that says what is wrong.
         """
+        day, clock = self._days.get(text[:10]), self._clocks.get(text[10:])
+        if day is not None and clock is not None and 0 <= day + clock < _END_S:
+            return day + clock
         moment = self._read(text)
         if moment.tzinfo is None:
             moment = self._localized(moment, text)
-        return self.slot_of(moment, text)
+        start_s = self.slot_of(moment, text)
+        if self._repeats:
+            self._remember(text, moment, start_s)
+        return start_s
+
+    def _remember(self, text: str, moment: datetime, start_s: int) -> None:
+        """Keep what a day and a time of day add up to: a file has few of each, in many pairs.
+
+        Kept are good ISO times alone, and of a zone only days on which its clocks do not change.
+        """
+        if _DATE_AND_CLOCK.match(text) is None:
+            return
+        midnight_s = epoch_s(datetime.fromisoformat(text[:10]).replace(tzinfo=UTC))
+        if self._zone is not None:
+            if moment.tzinfo is not self._zone:
+                return  # the text has an offset of its own
+            hours = (utc_of(midnight_s + hour * 3600) for hour in range(-24, 49))
+            offsets = {hour.astimezone(self._zone).utcoffset() for hour in hours}
+            if len(offsets) > 1:
+                return
+            midnight_s -= int((moment.utcoffset() or timedelta()).total_seconds())
+        if len(self._days) + len(self._clocks) > _REMEMBERED_MAX:
+            self._days.clear()
+            self._clocks.clear()
+        self._days[text[:10]] = midnight_s
+        self._clocks[text[10:]] = start_s - midnight_s
 
     def duration_s(self, start_s: int) -> int:
         """Return the length of the interval that begins there."""

@@ -173,7 +173,7 @@ def fuel_t_per_tonne(factor: Factor) -> Fraction:
     Refused
         The factor is not for fuel.
     BadInput
-        It has no net calorific value, or an unknown unit.
+        It has no net calorific value, an unknown unit, or a number below 0.
     """
     if factor.purpose is not Purpose.FUEL:
         raise Refused(
@@ -191,6 +191,8 @@ def fuel_t_per_tonne(factor: Factor) -> Fraction:
     carbon = fraction_of_decimal(factor.value, f"{what}: value") * FUEL_UNITS[factor.unit]
     ncv = fraction_of_decimal(factor.ncv_gj_per_t, f"{what}: ncv_gj_per_t")
     oxidised = fraction_of_decimal(factor.oxidation_share or "1", f"{what}: oxidation_share")
+    if min(carbon, ncv, oxidised) < 0:
+        raise BadInput(f"{what}: what a fuel emits is never less than 0")
     return ncv / GJ_PER_TJ * carbon * oxidised
 
 

@@ -113,12 +113,21 @@ class Watch:
         self.days: set[int] = set()
         """Days of UTC since 1970 whose legal days must be looked at."""
         self._off = not stuck_hours
-        self._old = (stored[0] - _NEAR_S, stored[1] + _NEAR_S) if stored else (1, 0)
+        self._old = (1, 0)
+        if stored is not None:
+            self.has(*stored)
         # A legal day may be shorter than 24 hours: to look too often does no harm.
         needed_s = min(stuck_hours, _HALF_DAY) * _HOUR_S
         self._enough = max(2, needed_s // interval_s) if interval_s else 2
         self._last_s = self._first_s = -1
         self._digits = self._scale = self._count = 0
+
+    def has(self, first_s: int, last_s: int) -> None:
+        """Note that the meter has readings there: whatever comes near makes its day one to be looked at."""
+        first_s, last_s = first_s - _NEAR_S, last_s + _NEAR_S
+        if self._old[0] <= self._old[1]:
+            first_s, last_s = min(first_s, self._old[0]), max(last_s, self._old[1])
+        self._old = (first_s, last_s)
 
     def alone(self, start_s: int, digits: int, scale: int) -> None:
         """Note a reading that is the only one of its slot."""

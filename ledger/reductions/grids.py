@@ -23,6 +23,8 @@ class Grid(Protocol):
     """Intervals of one source."""
 
     name: str
+    repeats_daily: bool
+    """Whether an interval that begins there begins there on every day of UTC."""
 
     def start_s(self, seconds: int, *, at_end: bool) -> int | None:
         """Return the start of the interval that begins there, or ends there; None: none does."""
@@ -36,6 +38,7 @@ class Instants:
     """No intervals: each second stands for itself."""
 
     name = "whole seconds"
+    repeats_daily = True
 
     def start_s(self, seconds: int, *, at_end: bool) -> int | None:
         """Return the second itself."""
@@ -53,7 +56,7 @@ class _Even:
         self.name = f"{interval_s // 60} minutes from midnight in {where.key}"
         self._where = where
         self._interval_s = interval_s
-        self._whole_hours = _offsets_fit(where, interval_s)
+        self._whole_hours = self.repeats_daily = _offsets_fit(where, interval_s)
 
     def start_s(self, seconds: int, *, at_end: bool) -> int | None:
         start = seconds - self._interval_s if at_end else seconds
@@ -74,6 +77,7 @@ class _Clock:
 
     def __init__(self, where: ZoneInfo, interval_s: int) -> None:
         self.name = f"{interval_s // 60} minutes from midnight in {where.key}"
+        self.repeats_daily = False
         self._where = where
         self._interval_s = interval_s
         self._points = lru_cache(maxsize=4096)(self._points_of)

@@ -14,6 +14,8 @@ from fractions import Fraction
 from ledger.reductions.records import Kind, Quality, Role
 
 SECONDS_PER_HOUR = 3600
+_NO_LIMIT = 10**60
+"""More than any digits: 64 bits, brought to the scale of another value."""
 OUTLIER_ABOVE = Fraction(12, 10)
 OUTLIER_BELOW = Fraction(-2, 10)
 """Shares of the rated power beyond which a reading claims nothing; the limits themselves pass."""
@@ -82,18 +84,21 @@ class Limits:
 
     def judge(self, digits: int, scale: int, duration_s: int) -> Quality:
         """Return ``USED``, or which kind of outlier a value of so many seconds is."""
-        if self.rated_kw is None:
-            return Quality.USED
+        low, high = self.bounds(scale, duration_s)
+        if digits < low:
+            return Quality.OUTLIER_BELOW
+        return Quality.OUTLIER_ABOVE if digits > high else Quality.USED
+
+    def bounds(self, scale: int, duration_s: int) -> tuple[int, int]:
+        """Return the lowest and the highest digits of a scale that pass; without a rated power, all do."""
         limits = self._by_scale.get((scale, duration_s))
         if limits is None:
             limits = self._by_scale[scale, duration_s] = self._at(scale, duration_s)
-        if digits < limits[0]:
-            return Quality.OUTLIER_BELOW
-        return Quality.OUTLIER_ABOVE if digits > limits[1] else Quality.USED
+        return limits
 
     def _at(self, scale: int, duration_s: int) -> tuple[int, int]:
-        """Return the lowest and the highest digits of a scale that pass."""
-        assert self.rated_kw is not None
+        if self.rated_kw is None:
+            return -_NO_LIMIT, _NO_LIMIT
         full = self.rated_kw * 10**scale
         if self.kind is Kind.ENERGY:
             full = full * duration_s / SECONDS_PER_HOUR

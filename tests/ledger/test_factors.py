@@ -126,6 +126,7 @@ def test_the_hash_of_a_factor_of_the_first_release_has_not_changed(sqlite_db: Da
         ("valid_to", "valid_until", "unknown key 'valid_until'; did you mean 'valid_to'?"),
         ("2023-01-01", "2024-01-01", "valid_to comes before valid_from"),
         ("00000000ff", "FF", "64 digits"),
+        ('value = "0.5"', 'value = "-0.5"', "must not be less than 0"),
         ('"crediting_cm"', '"fuel"', "unknown unit 't/MWh'"),
         ('unit = "t/MWh"\n', "", "'unit' is missing"),
     ],
