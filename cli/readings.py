@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from ledger.sites import SiteChanges
 
 ERRORS_SHOWN = 20
+JUMPS_SHOWN = 5
 
 SiteFile = Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site file.")]
-MeterFile = Annotated[Path, typer.Argument(metavar="FILE", help="CSV in UTF-8, plain or gzipped.")]
+MeterFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="As its source says, plain or gzipped.")
+]
 Site = Annotated[str, typer.Option("--site", help="Code of the site.")]
 Source = Annotated[str, typer.Option("--source", help="Name of the source in the site file.")]
 
@@ -126,14 +129,28 @@ def rejected(file: Path, document: dict[str, Any]) -> list[str]:
 
 
 def _noted(report: ImportReport) -> list[str]:
-    """Return a line for each kind of kept row that will not count as it stands."""
+    """Return a line for each kind of kept row that will not count as it stands, and for odd times."""
     notes = (
         (report.late, "late: their period is issued already, and they move nothing that was"),
         (report.outliers, "beyond what the device can do, and not used"),
         (report.stuck, "stuck in a flat line that no meter gives, and not used"),
         (report.missing, "without a value"),
+        (report.intervals, "intervals of the register that are new or changed"),
+        (
+            report.clock_change,
+            "of a local hour that comes twice, put before or after the change by their order",
+        ),
+        (
+            report.clock_jumps_count,
+            "times that go back, or forward by more than a day, against the row before:",
+        ),
     )
-    return [f"  {count} {what}" for count, what in notes if count]
+    lines = [f"  {count} {what}" for count, what in notes if count]
+    for jump in report.clock_jumps[:JUMPS_SHOWN]:
+        lines.append(
+            f"    line {jump['line']}, device {jump['device']}: {jump['from']} to {jump['to']}"
+        )
+    return lines
 
 
 def _shown(item: dict[str, Any]) -> Table:

@@ -7,6 +7,8 @@ Every benchmark prints one shape: ``{"machine": {...}, "results": [{"name", "val
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from cli.command import Invocation, command, command_group
@@ -15,7 +17,9 @@ from cli.command import Invocation, command, command_group
 def register(root: typer.Typer) -> None:
     """Add the group."""
     group = command_group("Measure, beside a peer or a limit.")
+    command(group, "evidence")(evidence)
     command(group, "gas")(gas)
+    command(group, "import")(import_)
     root.add_typer(group, name="bench")
 
 
@@ -28,3 +32,48 @@ def gas(run: Invocation) -> None:
     with LocalNode(find_anvil(run.settings.anvil), options=["--enable-tx-gas-limit"]) as node:
         results = measure(node.rpc_url)
     show(run.output, results, title="gas of whole receipts: Prague, optimizer 200 runs")
+
+
+def evidence(
+    run: Invocation,
+    readings: Annotated[int, typer.Option(min=1, help="Readings under the root.")] = 1_000_000,
+    peer_readings: Annotated[
+        int, typer.Option(min=1, help="Readings that OpenZeppelin's library is given.")
+    ] = 20_000,
+) -> None:
+    """Measure the evidence root in CPU seconds, beside OpenZeppelin's JavaScript library."""
+    from cli.bench.evidence import measure
+    from cli.bench.report import show
+
+    results = measure(readings, peer_readings)
+    show(run.output, results, title=f"root of {readings} readings, CPU time of all processes")
+
+
+def import_(
+    run: Invocation,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the file.")] = 1_000_000,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A MariaDB server on which databases may be made and dropped; "
+            "default: one is started, where it is installed.",
+        ),
+    ] = None,
+) -> None:
+    """Measure an import into SQLite and MariaDB, beside the fastest that they take the same rows."""
+    from contextlib import ExitStack
+
+    from cli.bench.imports import measure, own_server
+    from cli.bench.mariadb import ServerUnavailable
+    from cli.bench.report import show
+
+    with ExitStack() as stack:
+        server = database_url
+        if server is None:
+            try:
+                server = stack.enter_context(own_server())
+            except ServerUnavailable as error:
+                run.output.step(f"without MariaDB: {error.message}")
+        results = measure(rows, server, run.output.step)
+    show(run.output, results, title=f"import of {rows} rows")

@@ -31,7 +31,7 @@ from sqlalchemy import URL, Column, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ledger.db import engines
+from ledger.db import bulk, engines
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.migrations import runner
@@ -181,6 +181,33 @@ class Database:
             connection.exec_driver_sql(text, piece)
             count += len(piece)
         return count
+
+    def insert_many(
+        self,
+        session: Session,
+        table: str,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[bulk.Plain]],
+        constants: Mapping[str, bulk.Plain],
+    ) -> None:
+        """Insert many rows of whole numbers, text and None, see ``ledger.db.bulk``.
+
+        Parameters
+        ----------
+        session
+            The unit of work.
+        table, columns
+            Where to, by the names in the database.
+        rows
+            Values of the columns, as the database stores them; read once, in pieces.
+        constants
+            Columns that have the same value in every row.
+        """
+        session.flush()
+        connection = session.connection()
+        source = iter(rows)
+        while piece := list(islice(source, EXECUTEMANY_ROWS)):
+            bulk.insert(connection, table, columns, piece, constants)
 
     def encoder(
         self, *columns: Column[Any] | InstrumentedAttribute[Any]

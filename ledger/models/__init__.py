@@ -12,6 +12,7 @@ from ledger.models import (
     evidence,
     mirror,
     oversight,
+    series,
     settlement,
     system,
     trading,
@@ -86,6 +87,7 @@ from ledger.models.mirror import (
     CreditTransfer,
 )
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
+from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
     RlTrainingRun,
     VppDispatchCommand,
@@ -126,7 +128,7 @@ SECTIONS = (
     ("6. Blockchain", (blockchain,)),
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
-    ("9. Evidence: from meters to issued credits", (evidence,)),
+    ("9. Evidence: from meters to issued credits", (evidence, series)),
     ("10. Mirror: what goes to a chain and what comes back", (mirror, oversight, escrow)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
@@ -172,12 +174,15 @@ __all__ = [
     "Issuance",
     "MarketTrendPrediction",
     "Meter",
+    "MeterChange",
     "MeterReading",
+    "MeterSeries",
     "MeterSource",
     "MultiObjectiveOptimization",
     "PriceOptimizationHistory",
     "Project",
     "ReadingClaim",
+    "RegisterReading",
     "RiskHedgeRecord",
     "RlExperienceReplay",
     "RlModel",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     CHAR,
@@ -32,7 +33,16 @@ from ledger.models.base import (
     updated_at,
 )
 from ledger.models.devices import Device
-from ledger.models.types import BigInt, ExactDecimal, Hash, MediumText, Sha256, Varchar, choice
+from ledger.models.types import (
+    BigInt,
+    ExactDecimal,
+    Hash,
+    MediumText,
+    Sha256,
+    Varchar,
+    choice,
+    json_object,
+)
 
 SITE = "Row number of the site."
 
@@ -244,6 +254,9 @@ class MeterSource(Base):
     value_column: Mapped[str] = mapped_column(Varchar(100), comment="Column with the value.")
     time_zone: Mapped[str] = mapped_column(
         Varchar(64), comment="`offset` when the text carries it, else an IANA name."
+    )
+    format_options: Mapped[dict[str, Any] | None] = mapped_column(
+        json_object(), comment="How the file is written, where not as plain CSV; null: it is."
     )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()

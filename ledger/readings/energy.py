@@ -1,16 +1,18 @@
 """What the customer's tables show of the readings: energy by the hour, emissions by the day.
 
 Both are derived, and computed anew from ``meter_readings`` for every day that an import touched.
-Hours are of UTC, days are legal days of the site. Energy is rounded half away from zero to 0.001 kWh
+Hours are of UTC, days are legal days of the site. A reading of an hour or less belongs to the hour and the
+day in which it begins; a longer one is spread over them evenly, since nothing says when in it the
+energy came. Energy is rounded half away from zero to 0.001 kWh
 and emissions to 0.000001 t: these tables are for looking at, and nothing is credited from them.
 """
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,13 +21,16 @@ from sqlalchemy import Column, Table, delete, insert
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
+from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import (
     CarbonEmission,
     EmissionFactor,
     EnergyConsumption,
     EnergyProduction,
+    MeterSeries,
     Site,
 )
+from ledger.models.evidence import SourceKind
 from ledger.readings.store import MeterState, fetch
 from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone
 from ledger.reductions.arithmetic import FACTOR_UNITS
@@ -36,31 +41,65 @@ METHOD = "location_based"
 _DAY_S, _HOUR_S = 86400, 3600
 _RUN_DAYS = 31
 """Days that are read at once, so that memory stays flat over years."""
-_SCALE = 36
-_KWH = _HOUR_S * 10**_SCALE
+SCALE = 36
+_KWH = _HOUR_S * 10**SCALE
 """Energy is summed in units of 1/_KWH kWh: a whole number for every reading that can be stored."""
 
 _SELECT = (
     "SELECT start_s, duration_s, kind, value_digits, value_scale FROM meter_readings "
     "WHERE meter_id = ? AND start_s >= ? AND start_s < ? AND quality = 'used' ORDER BY start_s"
 )
-Sums = dict[int, list[int]]
+Sums = dict[int, list[int | Fraction]]
 """Positive and negative energy by hour or day, in units of 1/_KWH kWh."""
 
 
 def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> None:
     """Compute energy and emissions of a meter anew for the days that were touched."""
     where = zone(site.time_zone)
-    factor = None
-    if site.inventory_factor_id is not None:
-        factor = session.get(EmissionFactor, site.inventory_factor_id)
+    factor = inventory_factor(session, site)
+    longest_s = _longest_s(db, session, meter.id)
     for first, end in runs_of_days(meter.touched_days):
         from_s, to_s = first * _DAY_S, end * _DAY_S
-        days = _legal_days(from_s, to_s, where)
-        hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days)
+        days = legal_days(from_s, to_s, where)
+        hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days, longest_s)
         _write_energy(db, session, meter, hours, from_s, to_s)
         _write_emissions(session, meter, factor, days, by_day)
     meter.touched_days.clear()
+
+
+def inventory_factor(session: Session, site: Site) -> EmissionFactor | None:
+    """Return the factor of the site's inventory, if it has one."""
+    if site.inventory_factor_id is None:
+        return None
+    return session.get(EmissionFactor, site.inventory_factor_id)
+
+
+def write_days(
+    db: Database,
+    session: Session,
+    meter: MeterState,
+    factor: EmissionFactor | None,
+    days: list[tuple[date, int]],
+    hours: Sums,
+) -> None:
+    """Write energy and emissions of whole legal days that begin with an hour.
+
+    Parameters
+    ----------
+    days
+        The days in order and the day after the last, each with its first second.
+    hours
+        All energy of these days.
+    """
+    starts = [start for _, start in days]
+    by_day: Sums = {}
+    for hour, sums in hours.items():
+        day = bisect_right(starts, hour * _HOUR_S) - 1
+        total = by_day.setdefault(day, [0, 0])
+        total[0] += sums[0]
+        total[1] += sums[1]
+    _write_energy(db, session, meter, hours, starts[0], starts[-1])
+    _write_emissions(session, meter, factor, days, by_day)
 
 
 def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
@@ -77,7 +116,7 @@ def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
         yield first, last + 1
 
 
-def _legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]]:
+def legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]]:
     """Return the legal days that a range touches and one more, each with its first second."""
     day, last = legal_day(from_s, where), legal_day(to_s - 1, where)
     days = []
@@ -87,12 +126,23 @@ def _legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int
     return days
 
 
+def _longest_s(db: Database, session: Session, meter_id: int) -> int:
+    """Return how long a reading of the meter may be; 0 when none is longer than an hour."""
+    series = session.get(MeterSeries, meter_id)
+    if series is None or (series.kind != SourceKind.COUNTER and series.interval_s <= _HOUR_S):
+        return 0
+    sql = "SELECT MAX(duration_s) FROM meter_readings WHERE meter_id = ?"
+    ((longest_s,),) = fetch(db, session, sql, (meter_id,))
+    return longest_s or 0
+
+
 def _summed(
     db: Database,
     session: Session,
     meter_id: int,
     hours_range: tuple[int, int],
     days: list[tuple[date, int]],
+    longest_s: int,
 ) -> tuple[Sums, Sums]:
     starts = [start for _, start in days]
     from_s, to_s = min(hours_range[0], starts[0]), max(hours_range[1], starts[-1])
@@ -100,19 +150,43 @@ def _summed(
     by_day: Sums = {}
     unit: dict[tuple[int, str, int], int] = {}
     for start_s, duration_s, kind, digits, scale in fetch(
-        db, session, _SELECT, (meter_id, from_s, to_s)
+        db, session, _SELECT, (meter_id, from_s - longest_s, to_s)
     ):
         factor = unit.get((scale, kind, duration_s))
         if factor is None:
             seconds = duration_s if kind == "power" else _HOUR_S
-            factor = unit[scale, kind, duration_s] = 10 ** (_SCALE - scale) * seconds
+            factor = unit[scale, kind, duration_s] = 10 ** (SCALE - scale) * seconds
         energy = digits * factor
+        if duration_s > _HOUR_S:
+            _spread(energy, (start_s, start_s + duration_s), hours, hours_range, by_day, starts)
+            continue
         if hours_range[0] <= start_s < hours_range[1]:
             hours.setdefault(start_s // _HOUR_S, [0, 0])[energy < 0] += abs(energy)
         if starts[0] <= start_s < starts[-1]:
             day = bisect_right(starts, start_s) - 1
             by_day.setdefault(day, [0, 0])[energy < 0] += abs(energy)
     return hours, by_day
+
+
+def _spread(
+    energy: int,
+    interval: tuple[int, int],
+    hours: Sums,
+    hours_range: tuple[int, int],
+    by_day: Sums,
+    starts: list[int],
+) -> None:
+    """Share the energy of a long interval out over its hours and days, in proportion to time."""
+    start_s, end_s = interval
+    sign, share = energy < 0, Fraction(abs(energy), end_s - start_s)
+    first, last = max(start_s, hours_range[0]), min(end_s, hours_range[1])
+    for hour in range(first // _HOUR_S, -(-last // _HOUR_S)):
+        seconds = min(last, (hour + 1) * _HOUR_S) - max(first, hour * _HOUR_S)
+        hours.setdefault(hour, [0, 0])[sign] += share * seconds
+    for day in range(len(starts) - 1):
+        seconds = min(end_s, starts[day + 1]) - max(start_s, starts[day])
+        if seconds > 0:
+            by_day.setdefault(day, [0, 0])[sign] += share * seconds
 
 
 def _write_energy(
@@ -125,19 +199,20 @@ def _write_energy(
             (EnergyProduction, "production", 0, True),
             (EnergyConsumption, "consumption", 1, False),
         ]
-    now = datetime.now(UTC)
+    now = time_text(int(time.time()))
     for model, column, sign, zeros in tables:
-        _clear(session, model.__table__, meter.device_id, from_s, to_s)
-        rows = [
-            (meter.device_id, _kwh(sums[sign]), UNIT, utc_of(hour * _HOUR_S), now)
-            for hour, sums in hours.items()
-            if zeros or sums[sign]
-        ]
         table = model.__table__
-        names = ("device_id", column, "unit", "recorded_at", "created_at")
-        encode = db.encoder(*(table.c[name] for name in names))
-        sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES (?,?,?,?,?)"
-        db.executemany(session, sql, (encode(row) for row in rows))
+        _clear(session, table, meter.device_id, from_s, to_s)
+        chosen = {hour: sums[sign] for hour, sums in hours.items() if zeros or sums[sign]}
+        values = decimals(db.dialect, table.c[column])(list(map(_watt_hours, chosen.values())))
+        times = time_texts(hour * _HOUR_S for hour in chosen)
+        db.insert_many(
+            session,
+            table.name,
+            (column, "recorded_at"),
+            zip(values, times, strict=True),
+            {"device_id": meter.device_id, "unit": UNIT, "created_at": now},
+        )
 
 
 def _write_emissions(
@@ -192,7 +267,7 @@ def _clear(session: Session, table: Table, device_id: int, from_s: int, to_s: in
     )
 
 
-def _kwh(energy: int) -> Decimal:
-    """Return a sum as kWh with three decimals, rounded half away from zero; sums are never negative."""
+def _watt_hours(energy: int | Fraction) -> int:
+    """Return a sum in thousandths of a kWh, rounded half away from zero; sums are never negative."""
     unit = _KWH // 1000
-    return Decimal((2 * energy + unit) // (2 * unit)).scaleb(-3)
+    return int((2 * energy + unit) // (2 * unit))

@@ -6,7 +6,9 @@ its source says is refused whole.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -18,20 +20,27 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.errors import BadInput, NotFound
+from ledger.errors import NotFound
 from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
 from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
+from ledger.readings.ahead import ahead
+from ledger.readings.clocks import Notes
+from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
-from ledger.readings.flatlines import mark_stuck, watch_over
+from ledger.readings.flatlines import mark_stuck
+from ledger.readings.formats import Format
+from ledger.readings.registers import RegisterWriter
+from ledger.readings.series import Series
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
-from ledger.readings.store import MeterState, Tally, Writer, fetch
-from ledger.readings.tables import opened, sha256_of
+from ledger.readings.store import MeterState, Tally
+from ledger.readings.tables import check_bytes, opened, sha256_of
 from ledger.readings.times import zone
-from ledger.reductions.flatlines import Watch
 from ledger.reductions.quality import Limits
 from ledger.reductions.records import Kind, Role
 
-PIECE_ROWS = 10_000
+PIECE_ROWS = 50_000
+ALLOCATIONS = 200_000
+"""Objects that are made before Python looks for cyclic garbage among them."""
 ERRORS_MAX = 1_000
 """Errors that a report names; the rest is counted."""
 
@@ -62,6 +71,13 @@ class ImportReport:
     """Of the stored rows: those beyond what the device can do."""
     stuck: int = 0
     """Readings that this import put into a flat line, those of earlier files too."""
+    intervals: int = 0
+    """Of a cumulative register: intervals that are new or changed."""
+    clock_change: int = 0
+    """Of the rows read: those of a doubled hour that their order put before or after the change."""
+    clock_jumps: list[dict[str, Any]] = field(default_factory=list)
+    """Places where the time of a device goes back, or forward by more than a day: the first hundred."""
+    clock_jumps_count: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return what the ``import`` command prints."""
@@ -79,8 +95,12 @@ class ImportReport:
             "outliers": self.outliers,
             "stuck": self.stuck,
             "missing": self.missing,
+            "intervals": self.intervals,
+            "clock_change": self.clock_change,
+            "clock_jumps": self.clock_jumps,
+            "clock_jumps_count": self.clock_jumps_count,
         }
-        return document | {name: count for name, count in noted.items() if count}
+        return document | {name: found for name, found in noted.items() if found}
 
 
 def import_file(
@@ -101,7 +121,7 @@ def import_file(
     site_code, source_name
         As the site file names them.
     path
-        CSV in UTF-8, plain or gzipped.
+        As its source says, plain or gzipped.
     dry_run
         Do all of it and keep nothing.
     progress
@@ -128,7 +148,19 @@ def import_file(
             session.rollback()
         return report
 
-    return db.run(work)
+    with _few_collections():
+        return db.run(work)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Let Python look for cyclic garbage rarely: rows make none, and each search walks over all of them."""
+    usual = gc.get_threshold()
+    gc.set_threshold(ALLOCATIONS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def check_file(path: Path) -> None:
@@ -137,10 +169,9 @@ def check_file(path: Path) -> None:
     Raises
     ------
     BadInput
-        It cannot be read, is empty, or is not UTF-8 text.
+        It cannot be read, or nothing stands in it.
     """
-    with opened(path):
-        pass
+    check_bytes(path)
 
 
 def _import(
@@ -155,14 +186,23 @@ def _import(
     _lock(session, site_code)
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
-    meters = _meters(db, session, site, source)
+    meters = _meters(session, site, source)
     log = _log(session, row.id, path, digest)
-    writer = Writer(db, session, source, log.id)
-    report, tally = ImportReport(digest), Tally()
+    where = zone(site.time_zone)
+    writer: RegisterWriter | DayWriter
+    if source.counter:
+        writer = RegisterWriter(db, session, source, log.id)
+    else:
+        writer = DayWriter(db, session, site, source, log.id)
+    series = Series(session, source, row.id)
+    report, tally, notes = ImportReport(digest), Tally(), Notes()
     unknown: dict[str, _Unknown] = {}
-    with opened(path) as table:
-        rows = read_rows(table, source, zone(site.time_zone), meters)
-        for piece in _pieces(rows):
+    with opened(path, source.file_format) as table:
+        rows = read_rows(table, source, where, meters, notes)
+        pieces = _pieces(rows)
+        if db.dialect != "sqlite":  # SQLite works in this process: nothing waits
+            pieces = ahead(pieces)
+        for piece in pieces:
             by_meter: dict[str, list[RawReading]] = {}
             for item in piece:
                 if isinstance(item, RowError):
@@ -170,6 +210,7 @@ def _import(
                 else:
                     by_meter.setdefault(item.device, []).append(item)
             for code, readings in by_meter.items():
+                series.require(meters[code].id, code)
                 writer.write(meters[code], readings, tally)
             report.read += len(piece)
             if progress is not None:
@@ -177,9 +218,10 @@ def _import(
     for missed in unknown.values():
         missed.finish()
     for meter in meters.values():
-        report.stuck += mark_stuck(db, session, meter, zone(site.time_zone))
+        writer.finish(meter, tally)
+        report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
-    _finish(report, tally, log)
+    _finish(report, tally, notes, log)
     session.flush()
     return report
 
@@ -195,15 +237,7 @@ def _lock(session: Session, site_code: str) -> None:
 
 
 def source_of(row: MeterSource) -> Source:
-    """Return a stored source as the reader wants it.
-
-    Raises
-    ------
-    BadInput
-        It is of a kind that this release does not read.
-    """
-    if row.kind is SourceKind.COUNTER:
-        raise BadInput(f"source {row.name}: cumulative counters are not read by this release")
+    """Return a stored source as the reader wants it."""
     return Source(
         name=row.name,
         kind=Kind.POWER if row.kind is SourceKind.POWER else Kind.ENERGY,
@@ -215,6 +249,8 @@ def source_of(row: MeterSource) -> Source:
         time_column=row.time_column,
         value_column=row.value_column,
         time_zone=row.time_zone,
+        file_format=Format.of(row.format_options),
+        counter=row.kind is SourceKind.COUNTER,
     )
 
 
@@ -234,7 +270,7 @@ def _site_and_source(
     raise NotFound(f"site {site_code!r} has no source {source_name!r}; it has: {known}")
 
 
-def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[str, MeterState]:
+def _meters(session: Session, site: Site, source: Source) -> dict[str, MeterState]:
     """Return the site's meters by device code."""
     query = (
         select(Meter, Device)
@@ -246,10 +282,9 @@ def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[
     for meter, device in session.execute(query).all():
         if source.device_code is not None and device.device_id != source.device_code:
             continue
-        _check_alike(db, session, meter.id, device.device_id, source)
-        state = meter_state(session, meter, device, source.kind, source.interval_s)
-        state.watch = watch_over(db, session, state, source.interval_s)
-        meters[device.device_id] = state
+        meters[device.device_id] = meter_state(
+            session, meter, device, source.kind, source.interval_s
+        )
     return meters
 
 
@@ -265,7 +300,6 @@ def meter_state(
         role=Role(meter.role.value),
         limits=Limits(rated, kind, interval_s),
         stuck_hours=meter.stuck_hours or 0,
-        watch=Watch(interval_s, 0),
         issued=issued_periods(session, meter.project_id),
     )
 
@@ -279,20 +313,6 @@ def issued_periods(session: Session, project_id: int | None) -> list[tuple[int, 
         Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
     )
     return sorted((from_s, to_s) for from_s, to_s in session.execute(query).all())
-
-
-def _check_alike(db: Database, session: Session, meter_id: int, code: str, source: Source) -> None:
-    """Refuse to mix units, kinds or intervals on one meter: the same energy would count twice."""
-    sql = "SELECT kind, unit, duration_s FROM meter_readings WHERE meter_id = ? LIMIT 1"
-    for kind, unit, duration_s in fetch(db, session, sql, (meter_id,)):
-        mine = (source.kind.name.lower(), source.unit, source.interval_s)
-        if (kind, unit, duration_s) != mine:
-            raise BadInput(
-                f"source {source.name}: meter {code} has readings of {kind} in {unit} every "
-                f"{duration_s // 60} minutes, this file brings {mine[0]} in {mine[1]} every "
-                f"{mine[2] // 60}; one meter keeps one unit and interval: declare another device",
-                code="mixed-readings",
-            )
 
 
 def _log(session: Session, source_id: int, path: Path, digest: str) -> ImportFile:
@@ -349,8 +369,13 @@ def _reject(report: ImportReport, unknown: dict[str, _Unknown], error: RowError)
         unknown[device] = _Unknown(error, entry)
 
 
-def _finish(report: ImportReport, tally: Tally, log: ImportFile) -> None:
+def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -> None:
     report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
+    report.stuck += tally.stuck
     report.late, report.missing, report.outliers = tally.late, tally.missing, tally.outliers
+    report.intervals = tally.intervals
+    report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
+    report.clock_jumps_count = notes.jumps
+    report.errors.sort(key=lambda error: error["line"])  # rows of a doubled hour are decided later
     log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
     log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected

@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models.evidence import IssuanceState, ReadingQuality
+from ledger.models.evidence import IssuanceState, ReadingQuality, SourceKind
+from ledger.readings.counters import excluded_registers
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.quality import loaded
@@ -94,7 +95,18 @@ def late_readings(session: Session, inputs: ReductionInputs) -> int:
             table.quality == ReadingQuality.LATE,
         )
     )
-    return session.scalar(query) or 0
+    register = models.RegisterReading
+    instants = (
+        select(func.count())
+        .select_from(register)
+        .where(
+            register.meter_id.in_(ids.values()),
+            register.at_s >= inputs.from_s,
+            register.at_s <= inputs.to_s,
+            register.quality == ReadingQuality.LATE,
+        )
+    )
+    return (session.scalar(query) or 0) + (session.scalar(instants) or 0)
 
 
 def load_period(
@@ -287,6 +299,8 @@ def _readings(
             table.meter_id == meter_id,
             table.start_s >= from_s,
             table.start_s < to_s,
+            # The difference of a register over the end of a period belongs to none.
+            table.start_s + table.duration_s <= to_s,
             # What came late belongs to a correction, never into a root.
             table.quality != ReadingQuality.LATE,
         )
@@ -294,7 +308,7 @@ def _readings(
     )
     if lock:  # what is committed now, and not when this unit of work first read something
         query = query.with_for_update(read=True)
-    return tuple(
+    readings = tuple(
         Reading(
             start_s,
             start_s + duration_s,
@@ -308,6 +322,10 @@ def _readings(
             query
         )
     )
+    excluded = excluded_registers(session, meter_id, from_s, to_s, lock=lock)
+    if not excluded:
+        return readings
+    return tuple(sorted((*readings, *excluded), key=lambda item: (item.start_s, item.text)))
 
 
 def _shape(
@@ -317,21 +335,22 @@ def _shape(
     sources: Iterable[models.MeterSource],
 ) -> tuple[Kind, str, int]:
     """Return kind, unit and interval of a meter: of its readings, else of the source that feeds it."""
-    table = models.MeterReading
-    query = (
-        select(table.kind, table.unit, table.duration_s).where(table.meter_id == meter.id).limit(1)
-    )
-    found = session.execute(query).first()
-    if found is not None:
-        return Kind[found[0].name], found[1], found[2]
+    series = session.get(models.MeterSeries, meter.id)
+    if series is not None:
+        return _kind_of(series.kind), series.unit, series.interval_s
     for source in sources:
         if source.device_code in (None, device_code):
-            return Kind[source.kind.name], source.unit, source.interval_minutes * 60
+            return _kind_of(source.kind.value), source.unit, source.interval_minutes * 60
     raise Refused(
         f"meter {meter.serial} has no reading and no [[source]] that feeds it; declare one or take "
         f"device {device_code} out of the project",
         code="no-source",
     )
+
+
+def _kind_of(source_kind: str) -> Kind:
+    """Return what the readings of a kind of source are; a counter's are the energies between."""
+    return Kind.ENERGY if source_kind == SourceKind.COUNTER else Kind[source_kind.upper()]
 
 
 def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:

@@ -14,8 +14,11 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.errors import NotFound
-from ledger.models import Device, Meter, Site
+from ledger.models import Device, Meter, MeterSeries, Site
+from ledger.models.evidence import SourceKind
+from ledger.readings.counters import derive
 from ledger.readings.energy import refresh
+from ledger.readings.flatlines import mark_stuck
 from ledger.readings.importing import meter_state
 from ledger.readings.store import UPDATE, MeterState, fetch
 from ledger.reductions.flatlines import can_stick, stuck_places
@@ -56,9 +59,17 @@ def requalify(session: Session, meter_id: int) -> int:
     if found is None:
         raise NotFound(f"no meter with row number {meter_id}")
     meter, device, site = found
+    series = session.get(MeterSeries, meter_id)
+    if series is not None and series.kind == SourceKind.COUNTER:
+        state = meter_state(session, meter, device, Kind.ENERGY, series.interval_s)
+        derived = derive(database, session, state, series)
+        _touch_all(database, session, state)
+        mark_stuck(database, session, state, zone(site.time_zone))
+        refresh(database, session, site, state)
+        return derived.written + derived.taken_out
     sql = (
-        "SELECT kind, duration_s, MIN(start_s), MAX(start_s) FROM meter_readings "
-        "WHERE meter_id = ? GROUP BY kind, duration_s"
+        "SELECT kind, MIN(duration_s), MIN(start_s), MAX(start_s) FROM meter_readings "
+        "WHERE meter_id = ? GROUP BY kind"
     )
     changed = 0
     for kind, duration_s, first_s, last_s in fetch(database, session, sql, (meter_id,)):
@@ -69,6 +80,14 @@ def requalify(session: Session, meter_id: int) -> int:
             changed += _judge_days(database, session, state, days)
         refresh(database, session, site, state)
     return changed
+
+
+def _touch_all(database: Database, session: Session, meter: MeterState) -> None:
+    """Note every day of a meter as touched: what makes a flat line may have changed."""
+    sql = "SELECT MIN(start_s), MAX(start_s + duration_s) FROM meter_readings WHERE meter_id = ?"
+    ((first_s, last_s),) = fetch(database, session, sql, (meter.id,))
+    if first_s is not None:
+        meter.touch(first_s, last_s - first_s)
 
 
 def _judge_days(database: Database, session: Session, meter: MeterState, starts: list[int]) -> int:
@@ -83,7 +102,7 @@ def _judge_days(database: Database, session: Session, meter: MeterState, starts:
             continue
         slot = list(group)
         values = [(row[2], None if row[3] is None else (row[3], row[4])) for row in slot]
-        qualities, conflict = judge_slot(values, meter.role, meter.limits)
+        qualities, conflict = judge_slot(values, meter.role, meter.limits, slot[0][8])
         for row, quality in zip(slot, qualities, strict=True):
             if quality in USED or quality in OUTLIER:
                 chosen.append(len(judged))
@@ -95,7 +114,7 @@ def _judge_days(database: Database, session: Session, meter: MeterState, starts:
         after = (name, conflict and row[3] is not None, reason)
         if after != (row[5], bool(row[6]), row[7]):
             updates.append((*after, row[0]))
-            meter.touched_days.add(row[1] // 86400)
+            meter.touch(row[1], row[8])
     database.executemany(session, UPDATE, updates)
     return len(updates)
 

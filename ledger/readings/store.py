@@ -21,7 +21,6 @@ from ledger.db import Database
 from ledger.db.sqltext import for_driver
 from ledger.models import DeviceData
 from ledger.readings.sources import RawReading, Source
-from ledger.reductions.flatlines import Watch
 from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
 from ledger.reductions.records import Kind, Quality, Role
 
@@ -32,12 +31,12 @@ _DENSE = 4
 """Up to so many stored slots for each row of a piece are read as one range."""
 
 _COLUMNS = "id, start_s, text, value_digits, value_scale, quality, conflict, reason"
-_INSERT = (
+INSERT = (
     "INSERT INTO meter_readings (meter_id, start_s, duration_s, kind, text, unit, value_digits, "
     "value_scale, quality, conflict, reason, file_id, line) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 UPDATE = "UPDATE meter_readings SET quality = ?, conflict = ?, reason = ? WHERE id = ?"
-_INSERT_DATA = (
+INSERT_DATA = (
     "INSERT INTO device_data (device_id, metric_name, value, unit, recorded_at, created_at) "
     "VALUES (?,?,?,?,?,?)"
 )
@@ -53,17 +52,32 @@ class MeterState:
     role: Role
     limits: Limits
     stuck_hours: int
-    """How long one value makes a flat line, see ``reductions.flatlines``; 0: none is looked for."""
-    watch: Watch
+    """How long one value may last at most, see ``reductions.flatlines``; 0: any time."""
     issued: list[tuple[int, int]]
     """Periods of live issuances, ``[from_s, to_s)``, in order."""
     touched_days: set[int] = field(default_factory=set)
     """Days of UTC since 1970 in which something changed."""
 
+    def touch(self, start_s: int, duration_s: int) -> None:
+        """Note that something changed in an interval."""
+        first, last = start_s // 86400, (start_s + max(duration_s, 1) - 1) // 86400
+        if first == last:
+            self.touched_days.add(first)
+        else:
+            self.touched_days.update(range(first, last + 1))
+
     def is_issued(self, start_s: int) -> bool:
         """Return whether a slot lies in a period that was issued."""
         place = bisect_right(self.issued, (start_s, 2**63)) - 1
         return place >= 0 and start_s < self.issued[place][1]
+
+    def is_inside_issued(self, start_s: int, end_s: int) -> bool:
+        """Return whether an interval lies wholly in a period that was issued."""
+        return any(from_s <= start_s and end_s <= to_s for from_s, to_s in self.issued)
+
+    def borders_issued(self, at_s: int) -> bool:
+        """Return whether an instant lies in a period that was issued, or at its beginning or end."""
+        return any(from_s <= at_s <= to_s for from_s, to_s in self.issued)
 
 
 @dataclass
@@ -76,6 +90,9 @@ class Tally:
     late: int = 0
     missing: int = 0
     outliers: int = 0
+    stuck: int = 0
+    intervals: int = 0
+    """Derived from registers, new or changed."""
 
 
 @dataclass
@@ -133,21 +150,22 @@ class Writer:
             elif len(slot.new) == 1 and not slot.old:
                 row = slot.new[0]
                 value = None if row.digits is None else (row.digits, row.scale or 0)
-                qualities, conflict = [judge_one(value, meter.limits)], False
-                if value is not None:
-                    meter.watch.alone(start_s, *value)
-                meter.touched_days.add(start_s // 86400)
+                judged = judge_one(row.text, value, meter.limits, row.duration_s)
+                qualities, conflict = [judged], False
+                meter.touch(start_s, row.duration_s)
             else:
                 qualities, conflict = self._judged(meter, slot, updates)
-                meter.watch.look(start_s)
-                meter.touched_days.add(start_s // 86400)
+                meter.touch(start_s, slot.new[0].duration_s)
             for row, quality in zip(slot.new, qualities, strict=True):
                 inserts.append(self._row(meter, row, quality, conflict))
-                tally.missing += quality is Quality.MISSING
+                tally.missing += quality // 100 == 2
                 tally.outliers += quality // 100 == 3
-        self._db.executemany(self._session, _INSERT, inserts)
+        self._db.executemany(self._session, INSERT, inserts)
         self._db.executemany(self._session, UPDATE, updates)
         self._write_data(meter, [row for slot in slots.values() for row in slot.new])
+
+    def finish(self, meter: MeterState, tally: Tally) -> None:
+        """Do what is left after the last row of a meter: nothing."""
 
     def _compared(
         self, meter: MeterState, rows: Sequence[RawReading], tally: Tally
@@ -162,7 +180,7 @@ class Writer:
             if slot.has(row.text):
                 tally.unchanged += 1
                 continue
-            if _contradicts(row, slot):
+            if contradicts(row, slot):
                 tally.conflicts += 1
             else:
                 tally.new += 1
@@ -204,7 +222,9 @@ class Writer:
         for new in slot.new:
             value = None if new.digits is None else (new.digits, new.scale or 0)
             everything.append((new.text, value))
-        qualities, conflict = judge_slot(everything, meter.role, meter.limits)
+        qualities, conflict = judge_slot(
+            everything, meter.role, meter.limits, slot.new[0].duration_s
+        )
         for row, quality in zip(old, qualities, strict=False):
             if quality is not row.quality or conflict is not row.conflict:
                 name, reason = stored(quality)
@@ -219,7 +239,7 @@ class Writer:
         return (
             meter.id,
             row.start_s,
-            source.interval_s,
+            row.duration_s,
             source.kind.name.lower(),
             row.text,
             source.unit,
@@ -238,15 +258,15 @@ class Writer:
         encode, now, device = self._encode, self._now, meter.device_id
         self._db.executemany(
             self._session,
-            _INSERT_DATA,
+            INSERT_DATA,
             (
                 encode(
                     (
                         device,
                         metric,
-                        _micro(row.digits, row.scale or 0),
+                        micro(row.digits, row.scale or 0),
                         unit,
-                        _at(row.start_s),
+                        utc(row.start_s),
                         now,
                     )
                 )
@@ -262,7 +282,7 @@ def fetch(db: Database, session: Session, sql: str, values: tuple[Any, ...]) -> 
     return result.fetchall()
 
 
-def _contradicts(row: RawReading, slot: Slot) -> bool:
+def contradicts(row: RawReading, slot: Slot) -> bool:
     """Return whether a row has a value that none of the slot's values equals."""
     if row.digits is None:
         return False
@@ -276,7 +296,8 @@ def _equal(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return Fraction(one[0], 10 ** one[1]) == Fraction(other[0], 10 ** other[1])
 
 
-def _micro(digits: int, scale: int) -> Decimal:
+def micro(digits: int, scale: int) -> Decimal:
+    """Return a value rounded half away from zero to 1e-6, as ``device_data`` holds it."""
     if scale <= 6:
         return Decimal(digits).scaleb(-scale)
     unit = 10 ** (scale - 6)
@@ -287,5 +308,6 @@ def _micro(digits: int, scale: int) -> Decimal:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _at(seconds: int) -> datetime:
+def utc(seconds: int) -> datetime:
+    """Return seconds since 1970 as an aware time."""
     return _EPOCH + timedelta(seconds=seconds)

@@ -1,7 +1,8 @@
-"""A CSV file, plain or gzipped, as a stream of rows with their line numbers.
+"""A meter file, plain or gzipped, as a stream of rows with their line numbers.
 
-What is wrong with a file as a whole (not UTF-8, no header, a missing column, a broken gzip) is one
-``BadInput`` with file, line, column and what to do. Memory stays flat whatever the file's length.
+What is wrong with a file as a whole (not the declared encoding, no header, a missing column, a broken
+gzip) is one ``BadInput`` with file, line, column and what to do. Memory stays flat whatever the
+file's length. CSV is here, lines of JSON are in ``jsonlines``.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NamedTuple, NoReturn
 
 from ledger.errors import BadInput
+from ledger.readings.formats import DELIMITERS, JSON_LINES, PLAIN, Format
 
 _GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF8_MARK = b"\xef\xbb\xbf"
 _CELL_MAX = 65_536
 
 
@@ -35,32 +40,110 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be read ({error.strerror}); name an existing file",
-            code="file-unreadable",
-        ) from error
+        raise _unreadable(path, error) from error
 
 
-class Table:
+class BadRow(NamedTuple):
+    """What stands in the place of a row's cells when it has none."""
+
+    message: str
+    column: str = ""
+
+
+Cells = list[str] | BadRow
+
+
+class Table(ABC):
     """The rows of an open file.
 
     Attributes
     ----------
     columns
-        Names in the header, without blanks around them.
+        Names of the columns as far as they are known; every row has as many cells.
     """
 
-    def __init__(self, path: Path, text: io.TextIOWrapper) -> None:
+    columns: list[str]
+
+    def __init__(self, path: Path, file_format: Format) -> None:
         self.path = path
-        self._reader = csv.reader(text, strict=True)
-        header = next(self._lines(), None)
-        if header is None:
-            raise BadInput(
-                f"{path.name}: the file is empty; it needs a header line with the names of the columns",
-                code="empty-file",
-                details={"file": path.name, "line": 1},
-            )
-        self.columns = [name.strip() for name in header[1]]
+        self.format = file_format
+
+    @abstractmethod
+    def place_of(self, name: str) -> int:
+        """Return the place of a column in each row.
+
+        Raises
+        ------
+        BadInput
+            The file does not have it, or has it twice.
+        """
+
+    @abstractmethod
+    def rows(self) -> Iterator[tuple[int, Cells]]:
+        """Yield the line on which each row ends, and its cells; empty lines are passed over.
+
+        Raises
+        ------
+        BadInput
+            The file has no row at all, or cannot be read on.
+        """
+
+    @property
+    @abstractmethod
+    def line(self) -> int:
+        """The last line that was read."""
+
+    def guarded(self, rows: Iterable[tuple[int, Cells]]) -> Iterator[tuple[int, Cells]]:
+        """Yield rows; what breaks the reading of them is said in one line."""
+        try:
+            yield from rows
+        except UnicodeDecodeError as error:
+            encoding = self.format.encoding
+            byte = error.object[error.start]
+            hint = "save the file as UTF-8"
+            if encoding == "utf-8":
+                hint += ', or write its encoding in [[source]], such as encoding = "windows-1252"'
+            what = f"byte 0x{byte:02x} is not {encoding.upper()}; {hint}"
+            self._broken(what, error, _first_undecodable(self.path, encoding))
+        except csv.Error as error:
+            self._broken(f"not valid CSV ({error})", error)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            self._broken("the gzip file is damaged or cut short; fetch it again", error)
+        except OSError as error:
+            self._broken(f"cannot be read on ({error.strerror})", error)
+
+    def _broken(self, what: str, error: Exception, line: int | None = None) -> NoReturn:
+        line = line or self.line + 1
+        raise BadInput(
+            f"{self.path.name}: line {line}: {what}; nothing was imported",
+            code="file-unreadable",
+            details={"file": self.path.name, "line": line},
+        ) from error
+
+
+class CsvTable(Table):
+    """The rows of a CSV file: a header, and as many cells in each row."""
+
+    def __init__(self, path: Path, text: io.TextIOWrapper, file_format: Format) -> None:
+        super().__init__(path, file_format)
+        self._passed = file_format.header_line - 1
+        lines: Iterable[str] = islice(text, self._passed, None) if self._passed else text
+        self._counted = None
+        if file_format.comment is not None:
+            lines = self._counted = _WithoutComments(lines, file_format.comment)
+        self._reader = csv.reader(lines, delimiter=file_format.delimiter, strict=True)
+        header = next(self.guarded(self._lines()), None)
+        if header is None or isinstance(header[1], BadRow):
+            raise empty_file(path, "a header line with the names of the columns", self._passed + 1)
+        self._header_line = header[0]
+        self.columns = [name.strip().removeprefix("\ufeff").strip() for name in header[1]]
+
+    @property
+    def line(self) -> int:
+        """The last line that was read."""
+        if self._counted is not None:
+            return self._passed + self._counted.number
+        return self._passed + self._reader.line_num
 
     def place_of(self, name: str) -> int:
         """Return the place of a column.
@@ -75,18 +158,25 @@ class Table:
             return self.columns.index(name)
         found = ", ".join(self.columns)
         what = "has no column" if count == 0 else f"has {count} columns named"
-        hint = "correct the header or the [[source]]"
-        if len(self.columns) == 1 and ";" in found:
-            hint = "the columns are separated by semicolons; separate them by commas"
-        elif len(self.columns) == 1 and "\t" in found:
-            hint = "the columns are separated by tabs; separate them by commas"
+        hint = self._delimiter_hint() or "correct the header or the [[source]]"
+        line = self._header_line
         raise BadInput(
-            f"{self.path.name}: line 1 {what} {name!r}, found: {found[:200]}; {hint}",
+            f"{self.path.name}: line {line} {what} {name!r}, found: {found[:200]}; {hint}",
             code="missing-column" if count == 0 else "column-twice",
-            details={"file": self.path.name, "line": 1, "column": name},
+            details={"file": self.path.name, "line": line, "column": name},
         )
 
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
+    def _delimiter_hint(self) -> str | None:
+        """Return what to declare when the header holds together what should be apart."""
+        if len(self.columns) > 1:
+            return None
+        for sign, name in DELIMITERS.items():
+            if sign != self.format.delimiter and sign in self.columns[0]:
+                written = "\\t" if sign == "\t" else sign
+                return f'the columns are separated by {name}: write delimiter = "{written}" in [[source]]'
+        return None
+
+    def rows(self) -> Iterator[tuple[int, Cells]]:
         """Yield the line on which each row ends, and its cells; empty lines are passed over.
 
         Raises
@@ -94,89 +184,166 @@ class Table:
         BadInput
             The file has no row at all, or cannot be read on.
         """
-        any_row = False
-        for item in self._lines():
-            any_row = True
-            yield item
-        if not any_row:
-            raise BadInput(
-                f"{self.path.name}: no row follows the header; is it the right file?",
-                code="empty-file",
-                details={"file": self.path.name, "line": 2},
-            )
+        return with_rows(self.path, self.guarded(self._lines()), self._header_line + 1)
 
-    def _lines(self) -> Iterator[tuple[int, list[str]]]:
-        reader = self._reader
-        try:
+    def _lines(self) -> Iterator[tuple[int, Cells]]:
+        reader, passed, counted = self._reader, self._passed, self._counted
+        if counted is None:
             for cells in reader:
                 if cells:
-                    yield reader.line_num, cells
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start]
-            what = f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
-            self._broken(what, error, _first_undecodable(self.path))
-        except csv.Error as error:
-            self._broken(f"not valid CSV ({error})", error)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            self._broken("the gzip file is damaged or cut short; fetch it again", error)
-        except OSError as error:
-            self._broken(f"cannot be read on ({error.strerror})", error)
+                    yield passed + reader.line_num, cells
+        else:
+            for cells in reader:
+                if cells:
+                    yield passed + counted.number, cells
 
-    def _broken(self, what: str, error: Exception, line: int | None = None) -> NoReturn:
-        line = line or self._reader.line_num + 1
+
+class _WithoutComments:
+    """Lines of a file without those that begin with a prefix; counts all of them."""
+
+    def __init__(self, lines: Iterable[str], prefix: str) -> None:
+        self._lines = iter(lines)
+        self._prefix = prefix
+        self.number = 0
+
+    def __iter__(self) -> _WithoutComments:
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            line = next(self._lines)
+            self.number += 1
+            if not line.lstrip("\ufeff \t").startswith(self._prefix):
+                return line
+
+
+def with_rows(
+    path: Path, rows: Iterable[tuple[int, Cells]], line: int
+) -> Iterator[tuple[int, Cells]]:
+    """Yield rows, of which there must be one."""
+    source = iter(rows)
+    first = next(source, None)
+    if first is None:
         raise BadInput(
-            f"{self.path.name}: line {line}: {what}; nothing was imported",
-            code="file-unreadable",
-            details={"file": self.path.name, "line": line},
-        ) from error
+            f"{path.name}: no row follows the header; is it the right file?",
+            code="empty-file",
+            details={"file": path.name, "line": line},
+        )
+    yield first
+    yield from source
 
 
-def _first_undecodable(path: Path) -> int:
-    """Return the first line that is not UTF-8; the decoder reads ahead and cannot say."""
+def empty_file(path: Path, needs: str, line: int = 1) -> BadInput:
+    """Return the error of a file in which nothing stands."""
+    where = "the file is empty" if line == 1 else f"there is no line {line}"
+    return BadInput(
+        f"{path.name}: {where}; it needs {needs}",
+        code="empty-file",
+        details={"file": path.name, "line": line},
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> BadInput:
+    return BadInput(
+        f"{path}: cannot be read ({error.strerror}); name an existing file", code="file-unreadable"
+    )
+
+
+def _first_undecodable(path: Path, encoding: str) -> int:
+    """Return the first line that cannot be decoded; the decoder reads ahead and cannot say."""
     with path.open("rb") as raw:
         packed = raw.read(2) == _GZIP
     with gzip.open(path) if packed else path.open("rb") as lines:
+        if encoding == "utf-16":
+            try:
+                lines.read().decode(encoding)
+            except UnicodeDecodeError as error:
+                return error.object[: error.start].replace(b"\x00", b"").count(b"\n") + 1
         for number, line in enumerate(lines, start=1):
             try:
-                line.decode("utf-8")
+                line.decode(encoding)
             except UnicodeDecodeError:
                 return number
     return 1
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Table]:
-    """Open a CSV file, gzipped or not; a byte order mark is passed over.
+def opened(path: Path, file_format: Format = PLAIN) -> Iterator[Table]:
+    """Open a meter file, gzipped or not; a byte order mark is passed over.
 
     Raises
     ------
     BadInput
-        The file cannot be read, is empty, or is not UTF-8.
+        The file cannot be read, is empty, or is not in the encoding that its source declares.
     """
-    csv.field_size_limit(_CELL_MAX)
+    with _unpacked(path) as binary:
+        _check_marks(path, _beginning(path, binary), file_format.encoding)
+        encoding = "utf-8-sig" if file_format.encoding == "utf-8" else file_format.encoding
+        with io.TextIOWrapper(binary, encoding=encoding, newline="") as text:
+            if file_format.format == JSON_LINES:
+                from ledger.readings.jsonlines import JsonTable
+
+                yield JsonTable(path, text, file_format)
+            else:
+                csv.field_size_limit(_CELL_MAX)
+                yield CsvTable(path, text, file_format)
+
+
+def check_bytes(path: Path) -> None:
+    """Look at a file whose format is not known yet.
+
+    Raises
+    ------
+    BadInput
+        It cannot be read, or nothing stands in it.
+    """
+    with _unpacked(path) as binary:
+        if not _beginning(path, binary).removeprefix(_UTF8_MARK).strip():
+            raise empty_file(path, "a header line with the names of the columns")
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
     try:
         raw = path.open("rb")
     except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be read ({error.strerror}); name an existing file",
-            code="file-unreadable",
-        ) from error
+        raise _unreadable(path, error) from error
     with raw:
-        start = raw.read(2)
+        packed = raw.read(2) == _GZIP
         raw.seek(0)
-        if start in _UTF16:
-            raise BadInput(
-                f"{path.name}: line 1 is UTF-16; save the file as UTF-8",
-                code="file-unreadable",
-                details={"file": path.name, "line": 1},
-            )
-        binary: BinaryIO = raw
-        if start == _GZIP:
-            binary = gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[assignment]
-        with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
-            yield Table(path, text)
+        if not packed:
+            yield raw
+            return
+        yield io.BufferedReader(gzip.GzipFile(fileobj=raw, mode="rb"), 1 << 16)
 
 
-def cell(cells: Sequence[str], place: int) -> str:
-    """Return a cell without blanks around it."""
-    return cells[place].strip()
+def _beginning(path: Path, binary: io.BufferedReader) -> bytes:
+    try:
+        return binary.peek(4)[:4096]
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(
+            f"{path.name}: line 1: the gzip file is damaged or cut short; fetch it again; "
+            "nothing was imported",
+            code="file-unreadable",
+            details={"file": path.name, "line": 1},
+        ) from error
+
+
+def _check_marks(path: Path, start: bytes, encoding: str) -> None:
+    """Refuse a file whose byte order mark names another encoding than its source."""
+    marked = None
+    if start.startswith(_UTF16):
+        marked = "utf-16"
+    elif start.startswith(_UTF8_MARK):
+        marked = "utf-8"
+    what = None
+    if marked is not None and marked != encoding:
+        what = f'line 1 is {marked.upper()}; write encoding = "{marked}" in [[source]]'
+    elif encoding == "utf-16" and marked is None and start:
+        what = "line 1 has no byte order mark, so that it is not UTF-16; write another encoding"
+    if what is not None:
+        raise BadInput(
+            f"{path.name}: {what}",
+            code="file-unreadable",
+            details={"file": path.name, "line": 1},
+        )

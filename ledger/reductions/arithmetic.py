@@ -39,8 +39,10 @@ from ledger.reductions.records import (
     ReductionInputs,
     Role,
 )
+from ledger.reductions.registers import TO
 
 SECONDS_PER_HOUR = 3600
+SECONDS_PER_DAY = 86400
 KG_PER_TONNE = 1000
 
 FACTOR_UNITS: dict[str, Fraction] = {
@@ -52,6 +54,7 @@ FACTOR_UNITS: dict[str, Fraction] = {
 }
 """Kilograms per kilowatt-hour of one unit of a factor. A pound is 0.45359237 kg by definition."""
 
+_CONFLICT = frozenset({Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT})
 _DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 _CLASS = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,3})?)S?", re.ASCII)
 
@@ -180,16 +183,42 @@ def export_import_kwh(meter: Meter) -> tuple[Fraction, Fraction]:
     return export, imported
 
 
+def slots_of(from_s: int, to_s: int, interval_s: int) -> int:
+    """Return how many intervals a period of whole legal days has.
+
+    Up to an hour they have one length. Longer ones are counted on the clock, so that each day has as
+    many, of 23, 24 or 25 hours.
+    """
+    if interval_s <= SECONDS_PER_HOUR:
+        return (to_s - from_s) // interval_s
+    days = (to_s - from_s + SECONDS_PER_DAY // 2) // SECONDS_PER_DAY
+    return days * (SECONDS_PER_DAY // interval_s)
+
+
 def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:
-    """Return how many slots of the period a meter should have, and what became of them."""
-    used = outlier = 0
+    """Return how many slots of the period a meter should have, and what became of them.
+
+    The difference of a register spans as many slots as go into its length; of all of them together,
+    rounded down, for they need not lie on the grid.
+    """
+    expected = slots_of(from_s, to_s, meter.interval_s)
+    slots = [0, 0]
+    seconds = [0, 0]
     conflicts: set[int] = set()
     for reading in meter.readings:
-        used += reading.quality in USED
-        outlier += reading.quality in OUTLIER
-        if reading.quality == Quality.SUPERSEDED_IN_CONFLICT:
+        if reading.quality in USED or reading.quality in OUTLIER:
+            which = int(reading.quality in OUTLIER)
+            if TO in reading.text:
+                seconds[which] += reading.end_s - reading.start_s
+            else:
+                slots[which] += 1
+        elif reading.quality in _CONFLICT:
             conflicts.add(reading.start_s)
-    expected = (to_s - from_s) // meter.interval_s
+    for which, spanned_s in enumerate(seconds):
+        if spanned_s:
+            free = expected - sum(slots)
+            slots[which] += min(free, max(1, spanned_s // meter.interval_s))
+    used, outlier = slots
     return Counts(expected, used, expected - used - outlier, outlier, len(conflicts))
 
 

@@ -22,6 +22,8 @@ TEXT_MAX = 64
 SCALE_MAX = 36
 """Decimals that are kept: more than any number printed from a 64-bit float needs."""
 _DIGITS_END = 2**63
+_SHORT, _WHOLE_SURE = 19, 9
+"""A text of so many characters and digits before the point fits 64 bits and is under 1e9."""
 _VALUE_END = 10**9
 _SCIENTIFIC = re.compile(r"([+-]?[0-9]*)\.?([0-9]*)[eE]([+-]?[0-9]{1,3})", re.ASCII)
 _NOT_PLAIN = re.compile(r"[^0-9.+-]", re.ASCII)
@@ -46,6 +48,14 @@ def parse_value(text: str, unit_scale: int) -> tuple[int, int]:
         raise ValueError(f"a number of {len(text)} characters is longer than {TEXT_MAX}")
     whole, _, part = text.partition(".")
     scale = len(part) + unit_scale
+    if (
+        len(text) <= _SHORT
+        and len(whole) <= _WHOLE_SURE
+        and unit_scale >= 0
+        and text.isascii()
+        and (whole + part).isdigit()
+    ):  # nearly every number: it fits, whatever it is
+        return int(whole + part), scale
     try:
         if _NOT_PLAIN.search(text):  # int() takes blanks, underscores and foreign digits
             raise ValueError
@@ -88,5 +98,7 @@ def _complaint(text: str) -> str:
     if text.lower().strip("+-") in ("nan", "inf", "infinity", "null", "none", "na", "n/a"):
         return f"{text!r} is not a number: leave a missing value empty"
     if re.fullmatch(r"[+-]?[0-9.]*,[0-9]+", text):
-        return f"{text!r} has a comma: write the decimal point as a point"
+        return (
+            f'{text!r} has a comma: if it is the decimal point, write decimal = "," in [[source]]'
+        )
     return f"{text[:40]!r} is not a number"

@@ -14,6 +14,8 @@ from fractions import Fraction
 from ledger.reductions.records import Kind, Quality, Role
 
 SECONDS_PER_HOUR = 3600
+_NO_LIMIT = 10**60
+"""More than any digits: 64 bits, brought to the scale of another value."""
 OUTLIER_ABOVE = Fraction(12, 10)
 OUTLIER_BELOW = Fraction(-2, 10)
 """Shares of the rated power beyond which a reading claims nothing; the limits themselves pass."""
@@ -22,12 +24,15 @@ REASONS: dict[Quality, str | None] = {
     Quality.USED: None,
     Quality.USED_IN_CONFLICT: "claims least of several values",
     Quality.MISSING: "no value in the file",
+    Quality.MISSING_SENTINEL: "a text that is declared to mean no value",
     Quality.OUTLIER_ABOVE: "above 1.2 x rated power",
     Quality.OUTLIER_BELOW: "below -0.2 x rated power",
     Quality.STUCK: "stuck: the same value for hours, a flat line that no meter gives",
+    Quality.COUNTER_FELL: "the register fell",
     Quality.SUPERSEDED_IN_CONFLICT: "another value of the same time claims less",
     Quality.SUPERSEDED_SAME_VALUE: "same value, written in another way",
     Quality.SUPERSEDED_EMPTY: "another row has a value for the same time",
+    Quality.REGISTER_CONFLICT: "several values of the register at one time",
     Quality.LATE: "arrived after the period was issued",
 }
 """The reason as stored, one for each quality; with the stored quality it gives the number back."""
@@ -75,36 +80,44 @@ class Limits:
     rated_kw: Fraction | None
     kind: Kind
     interval_s: int
-    _by_scale: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _by_scale: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
-    def judge(self, digits: int, scale: int) -> Quality:
-        """Return ``USED``, or which kind of outlier a value is."""
-        if self.rated_kw is None:
-            return Quality.USED
-        limits = self._by_scale.get(scale)
-        if limits is None:
-            limits = self._by_scale[scale] = self._at(scale)
-        if digits < limits[0]:
+    def judge(self, digits: int, scale: int, duration_s: int) -> Quality:
+        """Return ``USED``, or which kind of outlier a value of so many seconds is."""
+        low, high = self.bounds(scale, duration_s)
+        if digits < low:
             return Quality.OUTLIER_BELOW
-        return Quality.OUTLIER_ABOVE if digits > limits[1] else Quality.USED
+        return Quality.OUTLIER_ABOVE if digits > high else Quality.USED
 
-    def _at(self, scale: int) -> tuple[int, int]:
-        """Return the lowest and the highest digits of a scale that pass."""
-        assert self.rated_kw is not None
+    def bounds(self, scale: int, duration_s: int) -> tuple[int, int]:
+        """Return the lowest and the highest digits of a scale that pass; without a rated power, all do."""
+        limits = self._by_scale.get((scale, duration_s))
+        if limits is None:
+            limits = self._by_scale[scale, duration_s] = self._at(scale, duration_s)
+        return limits
+
+    def _at(self, scale: int, duration_s: int) -> tuple[int, int]:
+        if self.rated_kw is None:
+            return -_NO_LIMIT, _NO_LIMIT
         full = self.rated_kw * 10**scale
         if self.kind is Kind.ENERGY:
-            full = full * self.interval_s / SECONDS_PER_HOUR
+            full = full * duration_s / SECONDS_PER_HOUR
         low, high = full * OUTLIER_BELOW, full * OUTLIER_ABOVE
         return -(-low.numerator // low.denominator), high.numerator // high.denominator
 
 
-def judge_one(value: Value, limits: Limits) -> Quality:
-    """Return the quality of the only row of a slot."""
-    return Quality.MISSING if value is None else limits.judge(*value)
+def judge_one(text: str, value: Value, limits: Limits, duration_s: int) -> Quality:
+    """Return the quality of the only row of a slot of so many seconds."""
+    return without_value(text) if value is None else limits.judge(*value, duration_s)
+
+
+def without_value(text: str) -> Quality:
+    """Return why a row has no value: its text is empty, or is declared to say so."""
+    return Quality.MISSING_SENTINEL if text else Quality.MISSING
 
 
 def judge_slot(
-    rows: Sequence[tuple[str, Value]], role: Role, limits: Limits
+    rows: Sequence[tuple[str, Value]], role: Role, limits: Limits, duration_s: int | None = None
 ) -> tuple[list[Quality], bool]:
     """Return the quality of each row of a slot, in their order, and whether they are in conflict.
 
@@ -117,10 +130,13 @@ def judge_slot(
         Text and value of each row; no text stands twice.
     role, limits
         Of the meter.
+    duration_s
+        Length of the slot; None: the meter's interval.
     """
+    seconds = limits.interval_s if duration_s is None else duration_s
     valued = [(text, value) for text, value in rows if value is not None]
     if not valued:
-        return [Quality.MISSING] * len(rows), False
+        return [without_value(text) for text, _ in rows], False
     top = max(scale for _, (_, scale) in valued)
     size = {text: digits * 10 ** (top - scale) for text, (digits, scale) in valued}
     least = min(size.values()) if role.supplies else max(size.values())
@@ -132,7 +148,7 @@ def judge_slot(
         if value is None:
             qualities.append(Quality.SUPERSEDED_EMPTY)
         elif text == chosen:
-            judged = limits.judge(*value)
+            judged = limits.judge(*value, seconds)
             in_conflict = conflict and judged is Quality.USED
             qualities.append(Quality.USED_IN_CONFLICT if in_conflict else judged)
         elif size[text] == least:

@@ -20,6 +20,8 @@ class Kind(IntEnum):
     """Mean power over the interval, kW."""
     ENERGY = 2
     """Energy over the interval, kWh."""
+    REGISTER = 3
+    """Value of a cumulative register at one instant, kWh: an excluded one, the start is the end."""
 
 
 class Quality(IntEnum):
@@ -34,24 +36,32 @@ class Quality(IntEnum):
     """Several different values of one instant: this is the one that claims least."""
     MISSING = 200
     """The file has the instant, without a value."""
+    MISSING_SENTINEL = 201
+    """The text is one that the source declares to mean "no value"."""
     OUTLIER_ABOVE = 301
     """Above 1.2 times the rated power."""
     OUTLIER_BELOW = 302
     """Below -0.2 times the rated power."""
     STUCK = 303
     """One of a flat line of positive values that the meter cannot produce."""
+    COUNTER_FELL = 304
+    """A register is lower than before, without a declared width or change that explains it."""
     SUPERSEDED_IN_CONFLICT = 401
     """Another value of the same instant claims less."""
     SUPERSEDED_SAME_VALUE = 402
     """The same value of the same instant, written in another way."""
     SUPERSEDED_EMPTY = 403
     """Empty, where another row has a value for the same instant."""
+    REGISTER_CONFLICT = 404
+    """A register has several values at one instant: none is used, the difference runs over it."""
     LATE = 500
     """Arrived after its period was issued; stands in no evidence root."""
 
 
 USED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT})
-OUTLIER = frozenset({Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW, Quality.STUCK})
+OUTLIER = frozenset(
+    {Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW, Quality.STUCK, Quality.COUNTER_FELL}
+)
 
 
 class Reading(NamedTuple):

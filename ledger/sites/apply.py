@@ -8,7 +8,6 @@ serial and role.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +20,7 @@ from ledger.models import (
     DeviceType,
     EmissionFactor,
     Meter,
-    MeterReading,
+    MeterSeries,
     MeterSource,
     Project,
     Site,
@@ -29,33 +28,16 @@ from ledger.models import (
 from ledger.models.base import Base
 from ledger.models.devices import DeviceStatus
 from ledger.models.evidence import FactorPurpose, MeterRole, SourceKind, SourceLabel
+from ledger.readings.formats import Format
 from ledger.readings.requalify import requalify
+from ledger.sites.changes import SiteChanges
+from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
 from ledger.sites.plants import apply_plants
 from ledger.sites.site_file import read_site_file
 from ledger.sites.specs import DeviceSpec, FactorSpec, SiteFile, SourceSpec
 
 Row = TypeVar("Row", bound=Base)
 ResolveAccount = Callable[[str], str]
-
-
-@dataclass
-class SiteChanges:
-    """What a site file changed, each as ``"<table> <name>"``."""
-
-    created: list[str] = field(default_factory=list)
-    updated: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    """What is allowed and will stop an issuance, or should be known."""
-
-    def as_json(self) -> dict[str, list[str]]:
-        """Return the lists by name."""
-        return {
-            "created": self.created,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "warnings": self.warnings,
-        }
 
 
 def plain_account(text: str) -> str:
@@ -141,6 +123,7 @@ class _Application:
         devices = {spec.code: self._device(site, project, spec) for spec in self._file.devices}
         for source in self._file.sources:
             self._source(site, source)
+        apply_meter_changes(self._session, self._file, devices, self.changes)
         apply_plants(self.put, self._file, devices, self._resolve_account)
         self._session.flush()
         return self.changes
@@ -243,7 +226,7 @@ class _Application:
         return self.put(Site, {"code": spec.code}, values, f"site {spec.code}")
 
     def _has_readings(self, site: Site) -> bool:
-        query = select(MeterReading.id).join(Meter, Meter.id == MeterReading.meter_id)
+        query = select(MeterSeries.meter_id).join(Meter, Meter.id == MeterSeries.meter_id)
         return (
             self._session.scalars(query.where(Meter.site_id == site.id).limit(1)).first()
             is not None
@@ -317,12 +300,7 @@ class _Application:
                 "meter-taken",
             )
         role = MeterRole(spec.role)
-        has_readings = (
-            known is not None
-            and self._session.scalars(
-                select(MeterReading.id).where(MeterReading.meter_id == known.id).limit(1)
-            ).first()
-        )
+        has_readings = known is not None and self._session.get(MeterSeries, known.id) is not None
         kept = known is None or (known.serial, known.role) == (spec.meter_serial, role)
         if known is not None and has_readings and not kept:
             raise self._wrong(
@@ -367,6 +345,11 @@ class _Application:
             "time_column": spec.time_column,
             "value_column": spec.value_column,
             "time_zone": spec.time_zone,
+            "format_options": spec.written.options(),
         }
         key = {"site_id": site.id, "name": spec.name}
-        self.put(MeterSource, key, values, f"source {spec.name}")
+        known = self._session.scalars(select(MeterSource).filter_by(**key)).first()
+        width = None if known is None else Format.of(known.format_options).rollover
+        row = self.put(MeterSource, key, values, f"source {spec.name}")
+        if known is not None and width != spec.written.rollover:
+            derive_anew(self._session, meters_of_source(self._session, row.id), self.changes)

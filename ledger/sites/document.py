@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import date
+from contextlib import suppress
+from datetime import date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
@@ -52,6 +53,10 @@ class Table:
     def has(self, key: str) -> bool:
         """Return whether a key is given."""
         return key in self._values
+
+    def value(self, key: str) -> Any:
+        """Return what is given for a key, unchecked."""
+        return self._values.get(key)
 
     def require_known(self, known: frozenset[str]) -> None:
         """Refuse keys that are not known.
@@ -166,6 +171,22 @@ class Table:
         except ValueError:
             pass
         raise self.wrong(key, f"{key} must be a date such as 2013-01-31, found {value!r}")
+
+    def moment(self, key: str) -> datetime:
+        """Return a time with its offset, in whole seconds."""
+        value = self._values.get(key)
+        if key not in self._values:
+            raise self.wrong(None, f"{key!r} is missing", "missing-key")
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = datetime.fromisoformat(value)
+        if not isinstance(value, datetime) or value.tzinfo is None or value.microsecond:
+            raise self.wrong(
+                key,
+                f"{key} must be a time with its offset such as 2014-06-01T12:00:00+02:00, "
+                f"found {self._values[key]!r}",
+            )
+        return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of texts; empty when it is not given."""

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 
 from ledger.countries import wrong_country
 from ledger.errors import BadInput
-from ledger.readings.sources import INTERVALS, unit_scale
-from ledger.readings.times import OFFSET, zone
+from ledger.readings.times import zone
 from ledger.reductions.arithmetic import FACTOR_UNITS
 from ledger.reductions.flatlines import STUCK_HOURS
-from ledger.reductions.numbers import UNITS
+from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.records import Kind, Purpose, Role
+from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 from ledger.sites.document import Document, Table
+from ledger.sites.source_table import COUNTER, read_source
 from ledger.sites.specs import (
     DeviceSpec,
     FactorSpec,
     MarketSpec,
+    MeterChangeSpec,
     ProjectSpec,
     SiteFile,
     SiteSpec,
-    SourceSpec,
     StrategySpec,
     VppSpec,
 )
@@ -32,6 +34,7 @@ TABLES = {
     "project": False,
     "device": True,
     "source": True,
+    "meter_change": True,
     "vpp": True,
     "strategy": True,
     "market": True,
@@ -39,7 +42,6 @@ TABLES = {
 """Known tables, and whether each may stand several times."""
 
 STRATEGIES = ("arbitrage", "peak_shaving", "load_following", "frequency_regulation")
-COUNTER = "counter"
 
 
 def read_site_file(text: str, name: str) -> SiteFile:
@@ -68,7 +70,8 @@ def read_site_file(text: str, name: str) -> SiteFile:
         factors=tuple(_factor(table) for table in document.many("factor")),
         project=None if project is None else _project(project),
         devices=tuple(_device(table) for table in document.many("device")),
-        sources=tuple(_source(table) for table in document.many("source")),
+        sources=tuple(read_source(table) for table in document.many("source")),
+        meter_changes=tuple(_meter_change(table) for table in document.many("meter_change")),
         vpps=tuple(_vpp(table) for table in document.many("vpp")),
         strategies=tuple(_strategy(table) for table in document.many("strategy")),
         markets=tuple(_market(table) for table in document.many("market")),
@@ -176,45 +179,18 @@ def _stuck_hours(table: Table) -> int:
     return hours
 
 
-def _source(table: Table) -> SourceSpec:
-    table.require_known(_keys(SourceSpec))
-    kind = table.one_of("kind", (*(item.name.lower() for item in Kind), COUNTER))
-    if kind == COUNTER:
-        raise table.wrong(
-            "kind",
-            "cumulative counters are not read by this release; export interval energy or power "
-            "from the meter, and write kind energy or power",
-            "not-supported",
-        )
-    known = UNITS[Kind[kind.upper()]]
-    unit = table.text("unit", 20, f"a unit has no default: write one of {', '.join(known)}")
-    try:
-        unit_scale(Kind[kind.upper()], unit, "unit")
-    except BadInput as error:
-        raise table.wrong("unit", error.message.removeprefix("unit: "), "unknown-unit") from error
-    if table.has("device") == table.has("device_column"):
-        raise table.wrong(
-            None, "write either device (the file is of one meter) or device_column, one of them"
-        )
-    time_zone = table.text(
-        "time_zone", 64, 'write "offset" when the times carry it, else an IANA name'
-    )
-    if time_zone != OFFSET:
-        try:
-            zone(time_zone)
-        except BadInput as error:
-            raise table.wrong("time_zone", f'{error.message}, or "offset"') from error
-    return SourceSpec(
-        name=table.text("name", 100),
-        kind=kind,
-        unit=unit,
-        interval_minutes=table.whole("interval_minutes", INTERVALS),
-        label=table.one_of("label", ("start", "end")),
-        device=table.optional("device", 100),
-        device_column=table.optional("device_column", 100),
-        time_column=table.text("time_column", 100),
-        value_column=table.text("value_column", 100),
-        time_zone=time_zone,
+def _meter_change(table: Table) -> MeterChangeSpec:
+    table.require_known(_keys(MeterChangeSpec))
+    readings = {}
+    for key in ("closing", "opening"):
+        readings[key] = table.decimal(key, "write the register's reading in the unit of its source")
+        if len(readings[key]) > REGISTER_MAX:
+            raise table.wrong(key, f"{key} has more than {REGISTER_MAX} characters")
+    return MeterChangeSpec(
+        device=table.text("device", 100),
+        at=table.moment("at"),
+        meter_serial=table.optional("meter_serial", 100),
+        **readings,
     )
 
 
@@ -253,6 +229,7 @@ def _check_unique(document: Document, file: SiteFile) -> None:
         "factor": [(item.code, item.version) for item in file.factors],
         "device": [item.code for item in file.devices],
         "source": [item.name for item in file.sources],
+        "meter_change": [(item.device, item.at) for item in file.meter_changes],
         "vpp": [item.code for item in file.vpps],
         "strategy": [(item.vpp, item.name) for item in file.strategies],
         "market": [item.name for item in file.markets],
@@ -279,6 +256,7 @@ def _check_references(document: Document, file: SiteFile) -> None:
             raise document.wrong(
                 "source", place, "device", f"no [[device]] has code {source.device!r}"
             )
+    _check_meter_changes(document, file, devices)
     plants = {item.code for item in file.vpps}
     for place, vpp in enumerate(file.vpps):
         for code in vpp.devices:
@@ -289,3 +267,29 @@ def _check_references(document: Document, file: SiteFile) -> None:
     for place, strategy in enumerate(file.strategies):
         if strategy.vpp not in plants:
             raise document.wrong("strategy", place, "vpp", f"no [[vpp]] has code {strategy.vpp!r}")
+
+
+def _check_meter_changes(
+    document: Document, file: SiteFile, devices: Mapping[str, DeviceSpec]
+) -> None:
+    counters = [item for item in file.sources if item.kind == COUNTER]
+    for place, change in enumerate(file.meter_changes):
+        if change.device not in devices:
+            raise document.wrong(
+                "meter_change", place, "device", f"no [[device]] has code {change.device!r}"
+            )
+        feeding = [item for item in counters if item.device in (None, change.device)]
+        for source in feeding:
+            for key in ("closing", "opening"):
+                try:
+                    parse_value(getattr(change, key), UNITS[Kind.ENERGY][source.unit])
+                except ValueError as error:
+                    raise document.wrong("meter_change", place, key, f"{key}: {error}") from error
+        if not feeding:
+            raise document.wrong(
+                "meter_change",
+                place,
+                "device",
+                f"no [[source]] of kind {COUNTER!r} feeds device {change.device!r}: the readings of "
+                "a change are those of a register",
+            )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
+
+from ledger.readings.formats import Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,19 @@ class SourceSpec:
     time_column: str
     value_column: str
     time_zone: str
+    written: Format
+    """How the file is written; its fields are keys of the table too."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeterChangeSpec:
+    """``[[meter_change]]``; closing and opening in the unit of the meter's source."""
+
+    device: str
+    at: datetime
+    closing: str
+    opening: str
+    meter_serial: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +140,7 @@ class SiteFile:
     project: ProjectSpec | None
     devices: tuple[DeviceSpec, ...]
     sources: tuple[SourceSpec, ...]
+    meter_changes: tuple[MeterChangeSpec, ...]
     vpps: tuple[VppSpec, ...]
     strategies: tuple[StrategySpec, ...]
     markets: tuple[MarketSpec, ...]

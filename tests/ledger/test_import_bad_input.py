@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 
 from ledger.db import Database
-from ledger.errors import BadInput, NotFound, TruetonneError
+from ledger.errors import NotFound, TruetonneError
 from ledger.models import DeviceData, ImportFile, MeterReading
 from ledger.readings import import_file
 from tests.support.plant import SITE, apply, imported, write_csv
@@ -155,10 +155,3 @@ def test_errors_are_listed_up_to_a_thousand_and_counted_beyond(
 ) -> None:
     report = imported(park, write_csv(tmp_path / "a.csv", [(T0, "x")] * 1500))
     assert (report.rejected, len(report.errors)) == (1500, 1000)
-
-
-def test_a_counter_is_refused_when_the_site_is_applied(sqlite_db: Database) -> None:
-    with pytest.raises(BadInput, match="cumulative counters are not read by this release"):
-        apply(
-            sqlite_db, SITE.replace('kind = "power"\nunit = "kW"', 'kind = "counter"\nunit = "kWh"')
-        )

@@ -53,9 +53,9 @@ def test_a_number_is_kept_exactly(text: str, unit: str, kw: str) -> None:
     ("text", "says"),
     [
         ("abc", "is not a number"),
-        ("nan", "leave a missing value empty"),
-        ("-inf", "leave a missing value empty"),
-        ("NULL", "leave a missing value empty"),
+        ("nan", "is not a number: leave a missing value empty"),
+        ("-inf", "is not a number: leave a missing value empty"),
+        ("NULL", "is not a number: leave a missing value empty"),
         ("1,5", "decimal point"),
         ("1 000", "is not a number"),
         ("1_000", "is not a number"),

@@ -262,7 +262,7 @@ WRONG = [
     ),
     ('role = "generation"', 'role = "generation"\ncalibrated_from = "1.1.2013"', 40, "a date"),
     ('kind = "power"\n', 'kind = "powr"\n', 43, "did you mean 'power'?"),
-    ('kind = "power"\n', 'kind = "counter"\n', 43, "not read by this release"),
+    ('kind = "power"\n', 'kind = "counter"\n', 44, "unknown unit 'kW' for energy"),
     ('unit = "kW"', 'unit = "kw"', 44, "unknown unit 'kw' for power; write kW"),
     ('unit = "kW"', 'unit = "kWh"', 44, "use one of W, kW, MW, GW"),
     ('unit = "kW"\n', "", 41, "a unit has no default"),

@@ -1,164 +1,22 @@
-"""A MariaDB server of the tests' own: a temporary folder, a free port, ended by its process id."""
+"""The MariaDB server of the tests, see ``cli.bench.mariadb``."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pymysql
 
-START_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 30
-TRIES = 3
-FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/libexec"
+from cli.bench.mariadb import MariaDbServer as _Server
+from cli.bench.mariadb import ServerUnavailable, free_port
+
+__all__ = ["MariaDbServer", "ServerUnavailable", "empty", "free_port"]
 
 
-class ServerUnavailable(Exception):
-    """No server can be started here; the message says why."""
-
-
-class MariaDbServer:
-    """A running server. ``url(name)`` makes SQLAlchemy's address of one of its databases."""
+class MariaDbServer(_Server):
+    """A server whose data die with the tests: no care for power cuts."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._program, self._install = _programs()
-
-    def start(self) -> None:
-        """Make an empty data folder and start the server on a free port."""
-        _run(
-            [
-                self._install,
-                "--no-defaults",
-                f"--datadir={self.folder / 'data'}",
-                # Servers that start delete the temporary tables of others in a folder they share.
-                f"--tmpdir={self.folder}",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-                *_as_root(),
-            ]
-        )
-        for _ in range(TRIES):  # another process may take the port first
-            self.port = free_port()
-            if self._launch():
-                return
-        raise ServerUnavailable(f"mariadbd does not start: {_tail(self.folder / 'server.log')}")
-
-    def restart(self) -> None:
-        """Start the server again, on the same port and data, after ``kill`` or ``stop``."""
-        if not self._launch():
-            log = _tail(self.folder / "server.log")
-            raise ServerUnavailable(f"mariadbd does not start again: {log}")
-
-    def url(self, database: str) -> str:
-        """Return the address of a database for ``ledger.db``."""
-        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{database}"
-
-    def execute(self, *statements: str) -> None:
-        """Execute statements as the server's root, outside of any database."""
-        with pymysql.connect(
-            host="127.0.0.1", port=self.port, user="root", autocommit=True
-        ) as link:
-            for statement in statements:
-                link.cursor().execute(statement)
-
-    def stop(self) -> None:
-        """End the server, by its own process id."""
-        process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def kill(self) -> None:
-        """End the server as a power cut would."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-
-    def _launch(self) -> bool:
-        log = self.folder / "server.log"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [
-                    self._program,
-                    "--no-defaults",
-                    f"--datadir={self.folder / 'data'}",
-                    f"--tmpdir={self.folder}",
-                    f"--socket={self.folder / 's'}",
-                    f"--pid-file={self.folder / 'pid'}",
-                    "--bind-address=127.0.0.1",
-                    f"--port={self.port}",
-                    "--skip-name-resolve",
-                    "--innodb-buffer-pool-size=128M",
-                    # The data die with the tests: no care for power cuts.
-                    "--innodb-flush-log-at-trx-commit=0",
-                    "--innodb-doublewrite=0",
-                    *_as_root(),
-                ],
-                stdout=output,
-                stderr=output,
-                cwd=self.folder,
-            )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                self._process = None
-                return False
-            try:
-                self.execute("SELECT 1")
-                return True
-            except pymysql.err.OperationalError:
-                time.sleep(0.05)
-        self.kill()
-        return False
-
-
-def _programs() -> tuple[str, str]:
-    path = f"{os.environ.get('PATH', '')}:{FOLDERS}"
-    server = shutil.which("mariadbd", path=path)
-    install = shutil.which("mariadb-install-db", path=path)
-    if not server or not install:
-        raise ServerUnavailable(
-            "mariadbd and mariadb-install-db are not installed (Debian's package mariadb-server)"
-        )
-    return server, install
-
-
-def _as_root() -> list[str]:
-    return ["--user=root"] if os.geteuid() == 0 else []
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ServerUnavailable(
-            f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-500:]}"
-        )
-
-
-def _tail(log: Path) -> str:
-    return log.read_text(errors="replace").strip()[-1000:] if log.exists() else "no log"
+        super().__init__(folder, ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"])
 
 
 def empty(server: MariaDbServer, database: str) -> None:

@@ -1,0 +1,283 @@
+"""How fast a meter file is imported, beside the fastest that its database takes the same rows.
+
+The limit is measured in the same run, on an empty database of the same schema, indexes and settings: the
+same rows of ``meter_readings`` and ``device_data``, ready-made, in one transaction, by sqlite3's
+``executemany`` or by ``LOAD DATA LOCAL INFILE``. The import makes them from the file's text, judges them,
+and derives energy by the hour besides, which the limit does not.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import pymysql
+from pymysql.cursors import SSCursor
+from sqlalchemy import func, make_url, select
+
+from cli.bench.mariadb import MariaDbServer
+from cli.bench.report import Result, lower_is_better, share_of_limit
+from cli.bench.turbines import SITE, write_csv
+from cli.bench.usage import peak_mb
+from ledger.db import Database
+from ledger.errors import ProblemFound
+from ledger.models import ImportFile, MeterReading
+
+MEMORY_LIMIT_MB = Decimal(300)
+SMALL_SHARE = 10
+"""The file that memory is compared on has one row for so many of the other."""
+READINGS = (
+    "meter_id, start_s, duration_s, kind, text, unit, value_digits, value_scale, quality, conflict, "
+    "reason, file_id, line"
+)
+DATA = "device_id, metric_name, value, unit, recorded_at, created_at"
+TABLES = {"meter_readings": READINGS, "device_data": DATA}
+
+Say = Callable[[str], None]
+
+
+class Imported(NamedTuple):
+    """One import in a process of its own."""
+
+    seconds: float
+    peak_mb: Decimal
+
+
+def measure(rows: int, mariadb: str | None, say: Say) -> list[Result]:
+    """Return rows a second into SQLite and, where there is one, into MariaDB, and the memory it takes.
+
+    Parameters
+    ----------
+    rows
+        Rows of the file.
+    mariadb
+        Address of a server on which a database may be made and dropped; None: no MariaDB.
+    say
+        Told what is done next.
+    """
+    with TemporaryDirectory(prefix="truetonne-bench-") as name:
+        folder = Path(name)
+        file = folder / "turbines.csv"
+        say(f"writing a file of {rows} rows")
+        write_csv(file, rows)
+        small = folder / "small.csv"
+        write_csv(small, max(rows // SMALL_SHARE, 1))
+
+        say("importing into SQLite")
+        url = f"sqlite:///{folder / 'books.db'}"
+        imported = _imported(url, file, rows)
+        less = _imported(f"sqlite:///{folder / 'small.db'}", small, max(rows // SMALL_SHARE, 1))
+        say("the same rows by executemany")
+        limit = _executemany(folder, url, rows)
+        results = [_speed("sqlite_rows_per_s", rows, imported.seconds, "raw executemany", limit)]
+        peaks = {"sqlite": imported.peak_mb}
+        if mariadb is not None:
+            with _scratch(mariadb) as url:
+                say("importing into MariaDB")
+                imported = _imported(url, file, rows)
+                peaks["mariadb"] = imported.peak_mb
+                files = _tab_separated(folder, url)
+            with _scratch(mariadb) as url:
+                say("the same rows by LOAD DATA")
+                limit = _load_data(files, url, rows)
+            name = "mariadb_rows_per_s"
+            results.append(_speed(name, rows, imported.seconds, "raw LOAD DATA", limit))
+    most = max(peaks.values())
+    results.append(
+        share_of_limit("import_memory_mb", _round(most), "MiB", "limit", MEMORY_LIMIT_MB)
+    )
+    results.append(
+        lower_is_better(
+            "import_memory_by_length_mb",
+            _round(peaks["sqlite"]),
+            "MiB",
+            f"a file of one row for {SMALL_SHARE}",
+            _round(less.peak_mb),
+        )
+    )
+    return results
+
+
+@contextmanager
+def own_server() -> Iterator[str]:
+    """Start a MariaDB with its usual settings for one run, and give its address.
+
+    Raises
+    ------
+    DependencyDown
+        None is installed, or it does not start.
+    """
+    with TemporaryDirectory(prefix="mariadb-") as name:
+        server = MariaDbServer(Path(name))
+        server.start()
+        try:
+            yield server.url("")
+        finally:
+            server.stop()
+
+
+def _speed(name: str, rows: int, seconds: float, against: str, limit_s: float) -> Result:
+    value, limit = (Decimal(round(rows / spent)) for spent in (seconds, limit_s))
+    return share_of_limit(name, value, "rows/s", against, limit)
+
+
+def _imported(url: str, file: Path, rows: int) -> Imported:
+    """Import the file in a new process, so that its memory is its own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(_import, url, file, rows).result()
+
+
+def _import(url: str, file: Path, rows: int) -> Imported:
+    from ledger.readings import import_file
+
+    database = _with_site(url, file.parent)
+    try:
+        before = time.perf_counter()
+        report = import_file(database, "bench", "scada", file)
+        seconds = time.perf_counter() - before
+    finally:
+        database.close()
+    if report.new != rows:
+        raise ProblemFound(f"of {rows} rows {report.new} were imported", code="rows-lost")
+    return Imported(seconds, peak_mb())
+
+
+def _with_site(url: str, folder: Path) -> Database:
+    """Return a new database that knows the turbines and has no reading."""
+    from ledger.sites import apply_site
+
+    database = Database(url)
+    database.upgrade()
+    site = folder / "site.toml"
+    site.write_text(SITE, encoding="utf-8")
+    database.run(lambda session: apply_site(session, site))
+    return database
+
+
+def _with_import(url: str, folder: Path) -> Database:
+    """Return a new database to which an import could add readings: they refer to its file."""
+    database = _with_site(url, folder)
+    with database.write() as session:
+        session.add(
+            ImportFile(
+                source_id=1,
+                file_name="turbines.csv",
+                file_sha256="0" * 64,
+                rows_read=0,
+                rows_new=0,
+                rows_unchanged=0,
+                rows_conflict=0,
+                rows_rejected=0,
+                imported_at=datetime.now(UTC),
+            )
+        )
+    return database
+
+
+def _executemany(folder: Path, imported: str, rows: int) -> float:
+    """Return the seconds that sqlite3 takes for the rows that an import stored."""
+    ready = {}
+    with Database(imported).read() as session:
+        for table, columns in TABLES.items():
+            query = f"SELECT {columns} FROM {table} ORDER BY id"
+            ready[table] = [tuple(row) for row in session.connection().exec_driver_sql(query)]
+    database = _with_import(f"sqlite:///{folder / 'limit.db'}", folder)
+    before = time.perf_counter()
+    with database.write() as session:
+        raw = session.connection().connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        for table, columns in TABLES.items():
+            places = ",".join("?" * len(columns.split(",")))
+            raw.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", ready[table])
+    seconds = time.perf_counter() - before
+    _check(database, rows)
+    return seconds
+
+
+def _tab_separated(folder: Path, imported: str) -> dict[str, Path]:
+    """Write the rows that an import stored as files for ``LOAD DATA``."""
+    files = {}
+    with _linked(imported) as link:
+        for table, columns in TABLES.items():
+            files[table] = folder / f"{table}.tsv"
+            with link.cursor(SSCursor) as cursor, files[table].open("w", encoding="utf-8") as out:
+                cursor.execute(f"SELECT {columns} FROM {table} ORDER BY id")
+                for row in cursor:
+                    out.write(
+                        "\t".join("\\N" if cell is None else str(cell) for cell in row) + "\n"
+                    )
+    return files
+
+
+def _load_data(files: dict[str, Path], url: str, rows: int) -> float:
+    """Return the seconds that ``LOAD DATA LOCAL INFILE`` takes for the files."""
+    database = _with_import(url, next(iter(files.values())).parent)
+    with _linked(url, local_infile=True) as link, link.cursor() as cursor:
+        before = time.perf_counter()
+        cursor.execute("START TRANSACTION")
+        for table, columns in TABLES.items():
+            cursor.execute(
+                f"LOAD DATA LOCAL INFILE %s INTO TABLE {table} CHARACTER SET utf8mb4 ({columns})",
+                (str(files[table]),),
+            )
+        link.commit()
+        seconds = time.perf_counter() - before
+    _check(database, rows)
+    return seconds
+
+
+def _check(database: Database, rows: int) -> None:
+    """Refuse a limit that stored anything but the rows."""
+    with database.read() as session:
+        stored = session.scalar(select(func.count()).select_from(MeterReading))
+    database.close()
+    if stored != rows:
+        raise ProblemFound(f"the limit stored {stored} rows instead of {rows}", code="rows-lost")
+
+
+@contextmanager
+def _scratch(server: str) -> Iterator[str]:
+    """Make a database on a server for the time of a block."""
+    name = f"truetonne_bench_{uuid4().hex[:12]}"
+    with _linked(server) as link:
+        link.cursor().execute(f"CREATE DATABASE {name}")
+    try:
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with _linked(server) as link:
+            link.cursor().execute(f"DROP DATABASE {name}")
+
+
+@contextmanager
+def _linked(url: str, **options: Any) -> Iterator[pymysql.Connection[Any]]:
+    """Open a plain connection to a MariaDB, as the ledger's own are set."""
+    parsed = make_url(url)
+    link = pymysql.connect(
+        host=parsed.host or "localhost",
+        port=parsed.port or 3306,
+        user=parsed.username,
+        password=parsed.password or "",
+        database=parsed.database or None,
+        charset="utf8mb4",
+        init_command="SET time_zone='+00:00'",
+        **options,
+    )
+    try:
+        yield link
+    finally:
+        link.close()
+
+
+def _round(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("0.1"))

@@ -1,0 +1,70 @@
+"""How the text of a meter file is written: what a ``[[source]]`` says beyond columns and units.
+
+Every key has the default of the plainest file: CSV in UTF-8 with a header, commas between the
+columns, a point before the decimals, ISO 8601 for times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+CSV, JSON_LINES = "csv", "jsonl"
+FORMATS = (CSV, JSON_LINES)
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+DECIMALS = (".", ",")
+THOUSANDS = (".", ",", " ", "'")
+ENCODINGS = ("utf-8", "utf-16", "latin-1", "windows-1252", "gb18030")
+REFUSE, IN_ORDER = "refuse", "in_order"
+CLOCK_CHANGES = (REFUSE, IN_ORDER)
+UNIX, UNIX_MS = "unix", "unix_ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How the files of a source are written. The fields are keys of ``[[source]]``."""
+
+    format: str = CSV
+    delimiter: str = ","
+    decimal: str = "."
+    thousands: str | None = None
+    encoding: str = "utf-8"
+    header_line: int = 1
+    """Line of the header, counted from 1; the lines before it are passed over."""
+    comment: str | None = None
+    """Lines that begin with it are passed over."""
+    time_format: str | None = None
+    """Pattern for ``timeformats.compiled``, ``unix`` or ``unix_ms``; None is ISO 8601."""
+    date_column: str | None = None
+    """Column whose text stands before that of the time, with one blank between."""
+    missing: tuple[str, ...] = ()
+    """Texts that say that there is no value."""
+    register: str | None = None
+    """Name of the register, where a file has several; for people."""
+    clock_change: str = REFUSE
+    """What becomes of a local hour that comes twice."""
+    rollover: str | None = None
+    """Value at which a cumulative register begins anew at 0, in the unit of the source."""
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any] | None) -> Format:
+        """Return a format from what ``options`` once returned."""
+        known = dict(options or {})
+        if "missing" in known:
+            known["missing"] = tuple(known["missing"])
+        return cls(**known)
+
+    def options(self) -> dict[str, Any] | None:
+        """Return the keys that differ from their defaults, for JSON; None when none does."""
+        differing = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if getattr(self, item.name) != item.default
+        }
+        if "missing" in differing:
+            differing["missing"] = list(differing["missing"])
+        return differing or None
+
+
+PLAIN = Format()

@@ -1,0 +1,127 @@
+"""Where intervals begin and end: counted from midnight in the site's legal zone.
+
+An interval of an hour or less has one length, and divides an hour. A longer one is counted on the
+clock: a daily reading is one legal day long, of 23 or 25 hours when the clocks change.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from ledger.reductions.zones import epoch_s, legal_day, legal_day_start_s, utc_of
+
+INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
+"""Minutes of an interval: those that divide an hour never straddle a change of the clocks, the longer
+ones divide a day on the clock."""
+HOUR_S, _DAY_S = 3600, 86400
+
+
+class Grid(Protocol):
+    """Intervals of one source."""
+
+    name: str
+    repeats_daily: bool
+    """Whether an interval that begins there begins there on every day of UTC."""
+
+    def start_s(self, seconds: int, *, at_end: bool) -> int | None:
+        """Return the start of the interval that begins there, or ends there; None: none does."""
+        ...
+
+    def duration_s(self, start_s: int) -> int:
+        """Return the length of the interval that begins there."""
+
+
+class Instants:
+    """No intervals: each second stands for itself."""
+
+    name = "whole seconds"
+    repeats_daily = True
+
+    def start_s(self, seconds: int, *, at_end: bool) -> int | None:
+        """Return the second itself."""
+        return seconds
+
+    def duration_s(self, start_s: int) -> int:
+        """Return 0."""
+        return 0
+
+
+class _Even:
+    """Intervals of one length, an hour or less."""
+
+    def __init__(self, where: ZoneInfo, interval_s: int) -> None:
+        self.name = f"{interval_s // 60} minutes from midnight in {where.key}"
+        self._where = where
+        self._interval_s = interval_s
+        self._whole_hours = self.repeats_daily = _offsets_fit(where, interval_s)
+
+    def start_s(self, seconds: int, *, at_end: bool) -> int | None:
+        start = seconds - self._interval_s if at_end else seconds
+        phase = start if self._whole_hours else start + self._local_offset_s(start)
+        return None if phase % self._interval_s else start
+
+    def duration_s(self, start_s: int) -> int:
+        return self._interval_s
+
+    def _local_offset_s(self, seconds: int) -> int:
+        offset = utc_of(seconds).astimezone(self._where).utcoffset()
+        assert offset is not None
+        return int(offset.total_seconds())
+
+
+class _Clock:
+    """Intervals of more than an hour: between times on the clock of the legal zone."""
+
+    def __init__(self, where: ZoneInfo, interval_s: int) -> None:
+        self.name = f"{interval_s // 60} minutes from midnight in {where.key}"
+        self.repeats_daily = False
+        self._where = where
+        self._interval_s = interval_s
+        self._points = lru_cache(maxsize=4096)(self._points_of)
+
+    def start_s(self, seconds: int, *, at_end: bool) -> int | None:
+        day = legal_day(seconds, self._where)
+        points = self._points(day)
+        if at_end and seconds == points[0]:
+            return self._points(day - timedelta(days=1))[-2]
+        if seconds not in points:
+            return None
+        return points[points.index(seconds) - 1] if at_end else seconds
+
+    def duration_s(self, start_s: int) -> int:
+        points = self._points(legal_day(start_s, self._where))
+        return points[points.index(start_s) + 1] - start_s
+
+    def _points_of(self, day: date) -> list[int]:
+        """Return the starts of a legal day and its end, where they fall, in order."""
+        return clock_points(day, self._where, self._interval_s)
+
+
+def clock_points(day: date, where: ZoneInfo, interval_s: int) -> list[int]:
+    """Return where the intervals of a legal day begin on the clock, and its end, in order."""
+    midnight = datetime(day.year, day.month, day.day)
+    points = {
+        epoch_s((midnight + timedelta(seconds=at)).replace(tzinfo=where))
+        for at in range(0, _DAY_S, interval_s)
+    }
+    return sorted({*points, legal_day_start_s(day + timedelta(days=1), where)})
+
+
+@lru_cache(maxsize=64)
+def grid_of(where: ZoneInfo, interval_s: int) -> Grid:
+    """Return the intervals of a source at a site."""
+    return _Even(where, interval_s) if interval_s <= HOUR_S else _Clock(where, interval_s)
+
+
+def _offsets_fit(where: ZoneInfo, interval_s: int) -> bool:
+    """Return whether every offset that the zone had or will have is a multiple of the interval."""
+    for year in range(1970, 2107):
+        for month in (1, 4, 7, 10):
+            offset = datetime(year, month, 1, tzinfo=where).utcoffset()
+            assert offset is not None
+            if offset.total_seconds() % interval_s:
+                return False
+    return True

@@ -1,0 +1,95 @@
+"""Declared changes of instruments into the database, and the intervals of a register derived anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.errors import BadInput
+from ledger.models import Device, Meter, MeterChange, MeterSeries
+from ledger.models.evidence import SourceKind
+from ledger.readings.importing import issued_periods
+from ledger.readings.requalify import requalify
+from ledger.readings.times import epoch_s, utc_of
+from ledger.sites.changes import SiteChanges
+from ledger.sites.specs import MeterChangeSpec, SiteFile
+
+
+def apply_meter_changes(
+    session: Session, file: SiteFile, devices: Mapping[str, Device], changes: SiteChanges
+) -> None:
+    """Bring the changes of each device's instrument to those of the file.
+
+    Raises
+    ------
+    BadInput
+        One of them lies within a period that was issued.
+    """
+    for code, device in devices.items():
+        meter = session.scalars(select(Meter).filter_by(device_id=device.id)).one()
+        wanted = {epoch_s(item.at): item for item in file.meter_changes if item.device == code}
+        rows = session.scalars(select(MeterChange).filter_by(meter_id=meter.id)).all()
+        known = {row.at_s: row for row in rows}
+        differing = []
+        for at_s in sorted({*wanted, *known}):
+            label = f"meter change {code} {utc_of(at_s).isoformat()}"
+            if _applied(session, meter, at_s, known.get(at_s), wanted.get(at_s)):
+                differing.append(at_s)
+                (changes.updated if at_s in known else changes.created).append(label)
+            else:
+                changes.unchanged.append(label)
+        for at_s in differing:
+            _require_open(session, file, code, meter, at_s)
+        if differing:
+            derive_anew(session, [meter.id], changes)
+
+
+def _applied(
+    session: Session,
+    meter: Meter,
+    at_s: int,
+    row: MeterChange | None,
+    spec: MeterChangeSpec | None,
+) -> bool:
+    """Make, change or take out one row; return whether there was anything to do."""
+    if spec is None:
+        session.delete(row)
+        return True
+    values = {"closing": spec.closing, "opening": spec.opening, "instrument": spec.meter_serial}
+    if row is None:
+        session.add(MeterChange(meter_id=meter.id, at_s=at_s, **values))
+        return True
+    if all(getattr(row, name) == value for name, value in values.items()):
+        return False
+    for name, value in values.items():
+        setattr(row, name, value)
+    return True
+
+
+def _require_open(session: Session, file: SiteFile, code: str, meter: Meter, at_s: int) -> None:
+    for from_s, to_s in issued_periods(session, meter.project_id):
+        if from_s < at_s < to_s:
+            raise BadInput(
+                f"{file.name}: [[meter_change]] of device {code}: {utc_of(at_s).isoformat()} lies in a "
+                "period that was issued; what issued credits rest on does not change",
+                code="period-already-issued",
+            )
+
+
+def meters_of_source(session: Session, source_id: int) -> list[int]:
+    """Return the meters whose series began with a source."""
+    query = select(MeterSeries.meter_id).where(MeterSeries.source_id == source_id)
+    return list(session.scalars(query.order_by(MeterSeries.meter_id)).all())
+
+
+def derive_anew(session: Session, meter_ids: Iterable[int], changes: SiteChanges) -> None:
+    """Derive the intervals of registers anew, after what they are derived by has changed."""
+    session.flush()
+    for meter_id in meter_ids:
+        series = session.get(MeterSeries, meter_id)
+        if series is not None and series.kind == SourceKind.COUNTER:
+            count = requalify(session, meter_id)
+            serial = session.get_one(Meter, meter_id).serial
+            changes.warnings.append(f"meter {serial}: {count} intervals derived anew")

@@ -1,0 +1,190 @@
+"""``[[source]]`` of a site file: columns, units, times, and how the file is written."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from ledger.errors import BadInput
+from ledger.readings.formats import (
+    CLOCK_CHANGES,
+    CSV,
+    DECIMALS,
+    DELIMITERS,
+    ENCODINGS,
+    FORMATS,
+    JSON_LINES,
+    REFUSE,
+    THOUSANDS,
+    UNIX,
+    UNIX_MS,
+    Format,
+)
+from ledger.readings.grids import INTERVALS
+from ledger.readings.sources import unit_scale
+from ledger.readings.timeformats import parser_of
+from ledger.readings.times import OFFSET, zone
+from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
+from ledger.reductions.records import Kind
+from ledger.reductions.registers import WIDTH_MAX
+from ledger.sites.document import Table
+from ledger.sites.specs import SourceSpec
+
+COUNTER = "counter"
+_UTC = ("UTC", "Etc/UTC")
+_FORMAT_KEYS = frozenset(Format.__dataclass_fields__)
+_KEYS = (frozenset(SourceSpec.__dataclass_fields__) - {"written"}) | _FORMAT_KEYS
+_CSV_ONLY = ("delimiter", "header_line", "comment")
+
+
+def read_source(table: Table) -> SourceSpec:
+    """Read and check one ``[[source]]``."""
+    table.require_known(_KEYS)
+    kind = table.one_of("kind", (*(item.name.lower() for item in UNITS), COUNTER))
+    counter = kind == COUNTER
+    measured = Kind.ENERGY if counter else Kind[kind.upper()]
+    if table.has("device") == table.has("device_column"):
+        raise table.wrong(
+            None, "write either device (the file is of one meter) or device_column, one of them"
+        )
+    time_zone = _time_zone(table)
+    has_label = table.has("label") or not counter
+    return SourceSpec(
+        name=table.text("name", 100),
+        kind=kind,
+        unit=_unit(table, measured),
+        interval_minutes=table.whole("interval_minutes", INTERVALS),
+        # A register is read at an instant: the label says nothing of it.
+        label=table.one_of("label", ("start", "end")) if has_label else "start",
+        device=table.optional("device", 100),
+        device_column=table.optional("device_column", 100),
+        time_column=table.text("time_column", 100),
+        value_column=table.text("value_column", 100),
+        time_zone=time_zone,
+        written=_written(table, time_zone, _rollover(table, measured, counter=counter)),
+    )
+
+
+def _unit(table: Table, kind: Kind) -> str:
+    known = UNITS[kind]
+    unit = table.text("unit", 20, f"a unit has no default: write one of {', '.join(known)}")
+    try:
+        unit_scale(kind, unit, "unit")
+    except BadInput as error:
+        raise table.wrong("unit", error.message.removeprefix("unit: "), "unknown-unit") from error
+    return unit
+
+
+def _time_zone(table: Table) -> str:
+    time_zone = table.text(
+        "time_zone", 64, 'write "offset" when the times carry it, else an IANA name'
+    )
+    if time_zone != OFFSET:
+        try:
+            zone(time_zone)
+        except BadInput as error:
+            raise table.wrong("time_zone", f'{error.message}, or "offset"') from error
+    return time_zone
+
+
+def _rollover(table: Table, kind: Kind, *, counter: bool) -> str | None:
+    """Return the value at which a register begins anew."""
+    if not table.has("rollover"):
+        return None
+    if not counter:
+        raise table.wrong("rollover", f"rollover is of kind {COUNTER!r} alone; take it out")
+    width = table.decimal("rollover")
+    unit = table.value("unit")
+    if len(width) > WIDTH_MAX or Decimal(width) <= 0:
+        raise table.wrong(
+            "rollover", f"rollover is above 0 and has at most {WIDTH_MAX} characters, found {width}"
+        )
+    if isinstance(unit, str) and unit in UNITS[kind]:
+        try:
+            parse_value(width, UNITS[kind][unit])
+        except ValueError as error:
+            raise table.wrong("rollover", f"rollover: {error}") from error
+    return width
+
+
+def _written(table: Table, time_zone: str, rollover: str | None) -> Format:
+    """Return how the file is written."""
+    form = _choice(table, "format", FORMATS, CSV)
+    if form == JSON_LINES:
+        for key in _CSV_ONLY:
+            if table.has(key):
+                raise table.wrong(
+                    key, f"{key} is of CSV files; take it out, or write format = {CSV!r}"
+                )
+    decimal = _choice(table, "decimal", DECIMALS, ".")
+    thousands = _choice(table, "thousands", THOUSANDS, None)
+    if thousands == decimal:
+        raise table.wrong("thousands", f"decimal and thousands are both {decimal!r}")
+    return Format(
+        format=form or CSV,
+        delimiter=_choice(table, "delimiter", tuple(DELIMITERS), ",") or ",",
+        decimal=decimal or ".",
+        thousands=thousands,
+        encoding=_choice(table, "encoding", ENCODINGS, "utf-8") or "utf-8",
+        header_line=_header_line(table),
+        comment=table.optional("comment", 10),
+        time_format=_time_format(table, time_zone),
+        date_column=table.optional("date_column", 100),
+        missing=_missing(table),
+        register=table.optional("register", 100),
+        clock_change=_clock_change(table, time_zone),
+        rollover=rollover,
+    )
+
+
+def _choice(table: Table, key: str, choices: tuple[str, ...], default: str | None) -> str | None:
+    """Return one of a few texts, blanks and signs among them."""
+    if not table.has(key):
+        return default
+    value = table.value(key)
+    if value not in choices:
+        known = ", ".join(f'"{item}"' for item in choices).replace("\t", "\\t")
+        raise table.wrong(key, f"{key} must be one of {known}, found {value!r}")
+    return str(value)
+
+
+def _header_line(table: Table) -> int:
+    if not table.has("header_line"):
+        return 1
+    line = table.whole("header_line")
+    if not 1 <= line <= 10_000:
+        raise table.wrong("header_line", f"header_line is a line of the file, from 1, found {line}")
+    return line
+
+
+def _time_format(table: Table, time_zone: str) -> str | None:
+    pattern = table.optional("time_format", 100)
+    try:
+        parser_of(pattern)
+    except ValueError as error:
+        raise table.wrong("time_format", f"time_format {pattern!r}: {error}") from error
+    if pattern in (UNIX, UNIX_MS) and time_zone not in (OFFSET, *_UTC):
+        raise table.wrong(
+            "time_zone", f'times that count seconds since 1970 are of UTC: write "{OFFSET}"'
+        )
+    return pattern
+
+
+def _missing(table: Table) -> tuple[str, ...]:
+    texts = table.texts("missing")
+    for text in texts:
+        if not text.strip() or len(text) > TEXT_MAX:
+            raise table.wrong(
+                "missing",
+                f"missing lists texts of 1 to {TEXT_MAX} characters, found {text!r}; "
+                "an empty value is missing anyway",
+            )
+    return texts
+
+
+def _clock_change(table: Table, time_zone: str) -> str:
+    chosen = _choice(table, "clock_change", CLOCK_CHANGES, REFUSE) or REFUSE
+    if chosen != REFUSE and time_zone == OFFSET:
+        raise table.wrong(
+            "clock_change", "times with their offset come once; take clock_change out"
+        )
+    return chosen

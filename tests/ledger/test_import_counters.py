@@ -1,0 +1,637 @@
+"""Cumulative registers: what they count between readings, whatever comes between."""
+
+import gzip
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, func, select, update
+
+from ledger.db import Database
+from ledger.errors import BadInput
+from ledger.models import (
+    DeviceData,
+    EnergyProduction,
+    Issuance,
+    Meter,
+    MeterChange,
+    MeterReading,
+    MeterSeries,
+    RegisterReading,
+)
+from ledger.models.evidence import IssuanceState
+from ledger.readings import ImportReport, reductions_for
+from ledger.readings.period import load_period
+from ledger.readings.requalify import requalify
+from ledger.reductions import Counts
+from ledger.reductions.arithmetic import compute
+from ledger.reductions.registers import energy_of
+from ledger.units import decimal_floor
+from tests.ledger.test_import import issue
+from tests.support.independent_registers import Energy, energies_of
+from tests.support.plant import SERF_FILE, SERF_SITE, SITE, apply, imported, write_csv
+
+START = datetime(2014, 6, 1, tzinfo=UTC)
+START_S = int(START.timestamp())
+JUNE = date(2014, 6, 1), date(2014, 6, 2)
+COUNTER = SITE.replace('kind = "power"\nunit = "kW"', 'kind = "counter"\nunit = "kWh"').replace(
+    'label = "start"\n', ""
+)
+
+
+def at(hours: float) -> str:
+    return (START + timedelta(hours=hours)).isoformat()
+
+
+def swap(hours: float, closing: str, opening: str) -> str:
+    return (
+        f'\n[[meter_change]]\ndevice = "A"\nat = "{at(hours)}"\nclosing = "{closing}"\n'
+        f'opening = "{opening}"\nmeter_serial = "new"\n'
+    )
+
+
+def bring(db: Database, folder: Path, *rows: tuple[float, str], name: str = "a") -> ImportReport:
+    """Import readings of the register, each so many hours after the start."""
+    return imported(db, write_csv(folder / f"{name}.csv", [(at(h), text) for h, text in rows]))
+
+
+def derived(db: Database) -> list[Energy]:
+    """What is stored of the intervals, in order."""
+    with db.read() as session:
+        rows = session.scalars(select(MeterReading).order_by(MeterReading.start_s)).all()
+    return [
+        (
+            row.start_s,
+            row.start_s + row.duration_s,
+            row.text,
+            Fraction(row.value_digits or 0, 10 ** (row.value_scale or 0)),
+            row.quality.value,
+        )
+        for row in rows
+    ]
+
+
+def short(db: Database) -> list[tuple[str, str]]:
+    """Text and quality of the intervals."""
+    return [(text, quality) for _, _, text, _, quality in derived(db)]
+
+
+def registers(db: Database) -> list[tuple[str, str, str | None]]:
+    with db.read() as session:
+        query = select(RegisterReading).order_by(RegisterReading.at_s, RegisterReading.text)
+        return [(row.text, row.quality.value, row.reason) for row in session.scalars(query)]
+
+
+@pytest.fixture
+def park(db: Database) -> Database:
+    apply(db, COUNTER)
+    return db
+
+
+@pytest.fixture
+def small(sqlite_db: Database) -> Database:
+    apply(sqlite_db, COUNTER)
+    return sqlite_db
+
+
+def test_a_register_becomes_the_energy_between_its_readings(park: Database, tmp_path: Path) -> None:
+    first = bring(park, tmp_path, (0, "1000"), (1, "1060.5"), (2, "1060.5"), (26, "1100"))
+    assert first.as_json() == {
+        "file_sha256": first.file_sha256,
+        "read": 4,
+        "new": 4,
+        "unchanged": 0,
+        "conflicts": 0,
+        "rejected": 0,
+        "errors": [],
+        "intervals": 3,
+    }
+    stored = derived(park)
+    assert [(item[1] - item[0], *item[2:]) for item in stored] == [
+        (3600, "1000>1060.5", Fraction("60.5"), "used"),
+        (3600, "1060.5>1060.5", Fraction(0), "used"),
+        (86400, "1060.5>1100", Fraction("39.5"), "used"),
+    ]
+    again = bring(park, tmp_path, (0, "1000"), (1, "1060.5"), (2, "1060.5"), (26, "1100"))
+    assert (again.new, again.unchanged, again.intervals) == (0, 4, 0)
+    assert derived(park) == stored
+    with park.read() as session:
+        produced = session.scalars(
+            select(EnergyProduction.production).order_by(EnergyProduction.recorded_at)
+        ).all()
+        data = session.execute(select(DeviceData.metric_name, DeviceData.value)).all()
+    # The day is spread over its hours evenly: 39.5 / 24.
+    assert produced == [Decimal("60.500"), Decimal("0.000"), *[Decimal("1.646")] * 24]
+    assert ("energy_register", Decimal("1060.500000")) in [tuple(row) for row in data]
+
+
+def test_trap_a_difference_over_a_gap_is_one_reading_of_the_whole_gap(
+    small: Database, tmp_path: Path
+) -> None:
+    apply(small, COUNTER.replace("interval_minutes = 10", "interval_minutes = 60"))
+    bring(small, tmp_path, (-2, "0"), (-1, "10"), (7, "90"), (8, "100"), (22, "240"))
+    with small.read() as session:
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+    assert (day.net_kwh, day.leaves) == (240, 4)
+    assert day.counts == Counts(expected=24, used=24)
+
+
+def test_trap_a_difference_over_the_end_of_a_period_belongs_to_none(
+    small: Database, tmp_path: Path
+) -> None:
+    bring(small, tmp_path, (-4, "-5"), (-3, "0"), (-1, "20"), (21, "250"), (23, "270"), (24, "280"))
+    with small.read() as session:
+        (before,) = reductions_for(session, "park-wind", date(2014, 5, 31), date(2014, 6, 1))
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+        (after,) = reductions_for(session, "park-wind", date(2014, 6, 2), date(2014, 6, 3))
+    # Midnight in Paris is 22:00 UTC: of 20 kWh from 21 to 23 nothing says on which side they came.
+    assert [part.net_kwh for part in (before, day, after)] == [5, 230, 10]
+
+
+def test_late_finer_readings_split_an_interval(park: Database, tmp_path: Path) -> None:
+    bring(park, tmp_path, (0, "0"), (4, "40"))
+    report = bring(park, tmp_path, (1, "10"), (3, "20"), name="b")
+    assert report.intervals == 3
+    assert short(park) == [("0>10", "used"), ("10>20", "used"), ("20>40", "used")]
+    with park.read() as session:
+        hours = session.scalars(
+            select(EnergyProduction.production).order_by(EnergyProduction.recorded_at)
+        ).all()
+    assert hours == [Decimal("10.000"), Decimal("5.000"), Decimal("5.000"), Decimal("20.000")]
+
+
+def test_trap_a_register_that_runs_over_at_its_width(small: Database, tmp_path: Path) -> None:
+    apply(small, COUNTER + "")
+    wide = COUNTER.replace('kind = "counter"', 'kind = "counter"\nrollover = "1000000"')
+    apply(small, wide)
+    bring(small, tmp_path, (0, "999950.5"), (1, "10.25"), (2, "20.25"))
+    assert derived(small)[0][2:] == ("999950.5>1000000|0>10.25", Fraction("59.75"), "used")
+    assert energy_of("999950.5>1000000|0>10.25", 0) == (5975, 2)
+
+
+def test_a_fall_that_is_no_plausible_rollover_is_a_reset_and_claims_nothing(
+    small: Database, tmp_path: Path
+) -> None:
+    apply(small, COUNTER.replace('kind = "counter"', 'kind = "counter"\nrollover = "1000000"'))
+    # 100 kW: after a wrap of 999,010 kWh in an hour nobody asks.
+    report = bring(small, tmp_path, (0, "1000"), (1, "10"), (2, "70"))
+    assert report.as_json()["outliers"] == 1
+    assert short(small) == [("1000>10", "outlier"), ("10>70", "used")]
+    with small.read() as session:
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+        leaf = day.inputs.meters[0].readings[0]
+    assert (leaf.quality, leaf.digits, leaf.text) == (304, -990, "1000>10")
+    assert (day.net_kwh, day.counts.outlier) == (60, 6)
+
+
+def test_trap_a_width_that_is_not_declared_is_not_guessed(small: Database, tmp_path: Path) -> None:
+    bring(small, tmp_path, (0, "999950"), (1, "10"))
+    assert short(small) == [("999950>10", "outlier")]
+    changes = apply(
+        small, COUNTER.replace('kind = "counter"', 'kind = "counter"\nrollover = "1000000"')
+    )
+    assert "meter serial-A: 2 intervals derived anew" in changes.warnings
+    assert short(small) == [("999950>1000000|0>10", "used")]
+
+
+def test_trap_a_meter_swap_with_closing_and_opening_readings(
+    park: Database, tmp_path: Path
+) -> None:
+    apply(park, COUNTER + swap(1.5, "1030.5", "7"))
+    bring(park, tmp_path, (0, "1000"), (1, "1020"), (2, "17"), (3, "37"))
+    assert [(end - start, *rest) for start, end, *rest in derived(park)] == [
+        (3600, "1000>1020", 20, "used"),
+        (1800, "1020>1030.5", Fraction("10.5"), "used"),
+        (1800, "7>17", 10, "used"),
+        (3600, "17>37", 20, "used"),
+    ]
+
+
+def test_a_swap_that_is_declared_afterwards_or_taken_out_derives_anew(
+    park: Database, tmp_path: Path
+) -> None:
+    bring(park, tmp_path, (0, "1000"), (1, "17"))
+    assert short(park) == [("1000>17", "outlier")]
+    changes = apply(park, COUNTER + swap(0.5, "1010", "0"))
+    assert "meter change A 2014-06-01T00:30:00+00:00" in changes.created
+    assert short(park) == [("1000>1010", "used"), ("0>17", "used")]
+    assert apply(park, COUNTER + swap(0.5, "1010", "0")).created == []
+    changes = apply(park, COUNTER + swap(0.5, "1011", "0"))
+    assert "meter change A 2014-06-01T00:30:00+00:00" in changes.updated
+    assert short(park)[0] == ("1000>1011", "used")
+    apply(park, COUNTER)
+    assert short(park) == [("1000>17", "outlier")]
+    with park.read() as session:
+        assert session.scalars(select(func.count()).select_from(MeterChange)).one() == 0
+
+
+def test_a_reading_at_the_instant_of_a_swap_may_only_repeat_it(
+    small: Database, tmp_path: Path
+) -> None:
+    apply(small, COUNTER + swap(1, "1010", "0"))
+    bring(small, tmp_path, (0, "1000"), (1, "1010.0"), (2, "20"))
+    assert short(small) == [("1000>1010", "used"), ("0>20", "used")]
+    assert registers(small)[1] == (
+        "1010.0",
+        "superseded",
+        "same value, written in another way",
+    )
+    bring(small, tmp_path, (1, "500"), name="b")
+    assert short(small) == [("1000>1010", "used"), ("0>20", "used")]
+    assert {row[2] for row in registers(small)[1:3]} == {
+        "several values of the register at one time"
+    }
+
+
+def test_several_values_at_one_instant_are_not_used_and_are_leaves(
+    park: Database, tmp_path: Path
+) -> None:
+    report = bring(park, tmp_path, (0, "0"), (1, "10"), (1, "11"), (1, "10.0"), (2, "20"))
+    assert (report.new, report.conflicts) == (4, 1)
+    assert short(park) == [("0>20", "used")]
+    with park.read() as session:
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+    leaves = day.inputs.meters[0].readings
+    assert [(leaf.kind, leaf.quality, leaf.text, leaf.digits) for leaf in leaves] == [
+        (2, 100, "0>20", 20),
+        (3, 404, "10", 10),
+        (3, 404, "10.0", 100),
+        (3, 404, "11", 11),
+    ]
+    assert all(leaf.start_s == leaf.end_s for leaf in leaves if leaf.kind == 3)
+    assert (day.net_kwh, day.leaves) == (20, 4)
+    assert day.counts == Counts(expected=144, used=12, missing=132, conflict=1)
+
+
+def test_what_is_excluded_of_a_register_is_committed_with_its_reason(
+    small: Database, tmp_path: Path
+) -> None:
+    apply(small, COUNTER + 'missing = ["-"]\n')
+    report = bring(small, tmp_path, (0, "0"), (0, "0.0"), (0, ""), (1, "-"), (2, ""), (3, "5"))
+    assert report.missing == 3
+    with small.read() as session:
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+    found = [(leaf.kind, leaf.quality, leaf.text) for leaf in day.inputs.meters[0].readings]
+    assert found == [(3, 403, ""), (3, 402, "0.0"), (2, 100, "0>5"), (3, 201, "-"), (3, 200, "")]
+
+
+def test_above_the_rated_power_over_its_own_length_is_an_outlier(
+    small: Database, tmp_path: Path
+) -> None:
+    # 100 kW: 120 kWh in an hour pass, 480 in four; more does not.
+    bring(small, tmp_path, (0, "0"), (1, "120"), (5, "600"), (6, "720.001"), (10, "1200.002"))
+    assert [quality for _, quality in short(small)] == ["used", "used", "outlier", "outlier"]
+
+
+def test_counts_hold_whatever_the_steps(small: Database, tmp_path: Path) -> None:
+    apply(small, COUNTER.replace("interval_minutes = 10", "interval_minutes = 60"))
+    rows = [(-2 + n * 50 / 60, str(n * 10)) for n in range(30)]
+    bring(small, tmp_path, *rows)
+    with small.read() as session:
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+    counts = day.counts
+    assert counts == Counts(expected=24, used=23, missing=1)
+    assert counts.expected == counts.used + counts.missing + counts.outlier
+
+
+def test_seconds_off_the_grid_are_read_as_they_are(small: Database, tmp_path: Path) -> None:
+    path = write_csv(
+        tmp_path / "a.csv",
+        [
+            ("2014-06-01T00:00:07Z", "0"),
+            ("2014-06-01T00:33:41Z", "5"),
+            ("2014-06-01T01:00:00.5Z", "9"),
+        ],
+    )
+    report = imported(small, path)
+    assert (report.new, report.rejected) == (2, 1)
+    assert derived(small)[0][:2] == (START_S + 7, START_S + 33 * 60 + 41)
+
+
+def test_a_meter_does_not_mix_a_register_with_intervals_or_widths(
+    small: Database, tmp_path: Path
+) -> None:
+    bring(small, tmp_path, (0, "0"), (1, "5"))
+    other = COUNTER.replace('kind = "counter"', 'kind = "energy"').replace(
+        "interval_minutes", 'label = "start"\ninterval_minutes'
+    )
+    apply(small, other)
+    with pytest.raises(BadInput, match="has readings of counter in kWh"):
+        bring(small, tmp_path, (2, "5"), name="b")
+    second = COUNTER + COUNTER[COUNTER.index("[[source]]") :].replace("scada", "other").replace(
+        'kind = "counter"', 'kind = "counter"\nrollover = "1000"'
+    )
+    apply(small, second)
+    with pytest.raises(BadInput, match="one register has one width"):
+        imported(small, write_csv(tmp_path / "c.csv", [(at(3), "7")]), "other")
+
+
+# ------------------------------------------------------------------ issued periods
+
+
+def test_trap_a_register_reading_after_the_issuance_is_late_and_moves_nothing(
+    park: Database, tmp_path: Path
+) -> None:
+    bring(park, tmp_path, (-2, "0"), (4, "60"), (21, "200"), (23, "220"))
+    issue(park)
+    with park.read() as session:
+        (before,) = reductions_for(session, "park-wind", *JUNE)
+    stored = derived(park)
+    report = bring(park, tmp_path, (2, "30"), (4, "61"), (30, "250"), name="b")
+    assert (report.new, report.conflicts, report.late) == (2, 1, 2)
+    assert derived(park) == [
+        *stored,
+        (START_S + 23 * 3600, START_S + 30 * 3600, "220>250", 30, "used"),
+    ]
+    with park.read() as session:
+        (after,) = reductions_for(session, "park-wind", *JUNE)
+    assert (after.net_kwh, after.evidence_root) == (before.net_kwh, before.evidence_root)
+
+
+def test_a_reading_at_the_end_of_an_issued_period_opens_the_next_and_adds_nothing_to_it(
+    park: Database, tmp_path: Path
+) -> None:
+    bring(park, tmp_path, (-2, "0"), (21, "200"), (23, "220"))
+    issue(park)
+    bring(park, tmp_path, (22, "212"), name="b")
+    assert short(park) == [("0>200", "used"), ("200>212", "late"), ("212>220", "used")]
+    with park.read() as session:
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+        (after,) = reductions_for(session, "park-wind", date(2014, 6, 2), date(2014, 6, 3))
+    assert (day.net_kwh, after.net_kwh) == (200, 8)
+
+
+def test_another_value_where_an_issued_interval_ends_is_late(
+    park: Database, tmp_path: Path
+) -> None:
+    bring(park, tmp_path, (-2, "0"), (22, "200"), (23, "220"))
+    issue(park)
+    report = bring(park, tmp_path, (22, "150"), name="b")
+    assert (report.conflicts, report.late) == (1, 1)
+    assert short(park) == [("0>200", "used"), ("200>220", "used")]
+
+
+def test_what_came_late_for_a_void_issuance_counts_for_the_next(
+    park: Database, tmp_path: Path
+) -> None:
+    bring(park, tmp_path, (-2, "0"), (21, "200"), (23, "220"))
+    issue(park)
+    bring(park, tmp_path, (4, "60"), (22, "212"), name="b")
+    with park.write() as session:
+        meter = session.scalars(select(Meter.id)).one()
+        assert requalify(session, meter) == 0
+    with park.write() as session:
+        session.execute(update(Issuance).values(state=IssuanceState.VOID))
+        assert requalify(session, meter) == 4
+    assert short(park) == [
+        ("0>60", "used"),
+        ("60>200", "used"),
+        ("200>212", "used"),
+        ("212>220", "used"),
+    ]
+
+
+def test_a_swap_within_an_issued_period_is_refused(small: Database, tmp_path: Path) -> None:
+    bring(small, tmp_path, (-2, "0"), (22, "200"))
+    issue(small)
+    with pytest.raises(BadInput, match="lies in a period that was issued"):
+        apply(small, COUNTER + swap(5, "60", "0"))
+    assert short(small) == [("0>200", "used")]
+
+
+def test_a_corrected_rating_judges_the_intervals_anew(park: Database, tmp_path: Path) -> None:
+    bring(park, tmp_path, (0, "0"), (1, "100"))
+    apply(park, COUNTER.replace('rated_kw = "100"', 'rated_kw = "50"'))
+    assert short(park) == [("0>100", "outlier")]
+
+
+# ------------------------------------------------------------------ the site file
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (swap(1, "5", "0").replace('"A"', '"B"'), "no [[device]] has code 'B'"),
+        (swap(1, "5", "0") * 2, "stands twice"),
+        (swap(1, "five", "0"), "plain decimal number"),
+        (swap(1, "5", "0" * 25), "plain decimal number"),
+        (swap(1, "9999999999", "0"), "beyond 1e9"),
+        (swap(1, "5", "0").replace("+00:00", ""), "a time with its offset"),
+        (swap(1, "5", "0").replace("meter_serial", "serial"), "unknown key 'serial'"),
+    ],
+)
+def test_a_wrong_change_is_refused_with_its_line(sqlite_db: Database, more: str, says: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        apply(sqlite_db, COUNTER + more)
+    assert says in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('kind = "counter"', 'kind = "counter"\nrollover = "0"', "rollover is above 0"),
+        (
+            'kind = "counter"',
+            'kind = "counter"\nrollover = "1000000000000"',
+            "at most 12 characters",
+        ),
+        (
+            'kind = "counter"',
+            'kind = "energy"\nlabel = "end"\nrollover = "10"',
+            "rollover is of kind",
+        ),
+        ('unit = "kWh"', 'unit = "kW"', "unknown unit 'kW' for energy"),
+        ('kind = "counter"', 'kind = "register"', "unknown kind 'register'"),
+    ],
+)
+def test_a_wrong_counter_is_refused(sqlite_db: Database, old: str, new: str, says: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        apply(sqlite_db, COUNTER.replace(old, new))
+    assert says in caught.value.message
+
+
+def test_a_change_needs_a_counter(sqlite_db: Database) -> None:
+    with pytest.raises(BadInput, match="no \\[\\[source\\]\\] of kind 'counter' feeds device 'A'"):
+        apply(sqlite_db, SITE + swap(1, "5", "0"))
+
+
+# ------------------------------------------------------------------ against an independent model
+
+
+texts = st.one_of(
+    st.integers(0, 999).map(str),
+    st.integers(0, 9999).map(lambda n: f"{n // 10}.{n % 10}"),
+    st.just(""),
+)
+readings = st.lists(st.tuples(st.integers(0, 40), texts), min_size=1, max_size=14)
+swaps = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(0, 999).map(str), st.integers(0, 50).map(str)),
+    max_size=2,
+    unique_by=lambda item: item[0],
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    readings,
+    swaps,
+    st.sampled_from([None, "1000"]),
+    st.sampled_from([None, "100", "3000"]),
+    st.lists(st.integers(0, 14), max_size=2),
+    st.randoms(),
+)
+def test_any_order_of_files_gives_what_an_independent_model_gives(
+    small: Database,
+    tmp_path: Path,
+    rows: list[tuple[int, str]],
+    changes: list[tuple[int, str, str]],
+    width: str | None,
+    rated: str | None,
+    cuts: list[int],
+    random: object,
+) -> None:
+    with small.write() as session:
+        for model in (MeterReading, RegisterReading, MeterSeries, MeterChange):
+            session.execute(delete(model))
+    site = COUNTER
+    if width is not None:
+        site = site.replace('kind = "counter"', f'kind = "counter"\nrollover = "{width}"')
+    site = site.replace('rated_kw = "100"\n', "" if rated is None else f'rated_kw = "{rated}"\n')
+    apply(small, site + "".join(swap(hour / 4, *both) for hour, *both in changes))
+    random.shuffle(rows)  # type: ignore[attr-defined]
+    edges = [0, *sorted(cuts), len(rows)]
+    for number, (first, last) in enumerate(pairwise(edges)):
+        if rows[first:last]:
+            part = [(hour / 4, text) for hour, text in rows[first:last]]
+            bring(small, tmp_path, *part, name=str(number))
+    expected = energies_of(
+        [(START_S + hour * 900, text) for hour, text in rows],
+        [(START_S + hour * 900, *both) for hour, *both in changes],
+        width=width,
+        rated_kw=None if rated is None else Fraction(rated),
+    )
+    assert derived(small) == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 6)), min_size=2, max_size=4),
+    st.sampled_from([0, 3, -3]),
+)
+def test_the_energy_of_a_text_is_that_of_plain_fractions(
+    numbers: list[tuple[int, int]], unit_scale: int
+) -> None:
+    if len(numbers) % 2:
+        numbers = numbers[:-1]
+    written = [format(Decimal(digits).scaleb(-places), "f") for digits, places in numbers]
+    written = [text for text in written if Fraction(text) < 10**6]
+    if len(written) != len(numbers):
+        return
+    text = "|".join(f"{a}>{b}" for a, b in zip(written[::2], written[1::2], strict=True))
+    digits, scale = energy_of(text, unit_scale)
+    total = sum(Fraction(b) - Fraction(a) for a, b in zip(written[::2], written[1::2], strict=True))
+    assert Fraction(digits, 10**scale) == total / Fraction(10) ** unit_scale
+
+
+@pytest.mark.parametrize("text", ["12", "12>", ">12", "1>2|3", "1>2>3", "a>b"])
+def test_a_text_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not"):
+        energy_of(text, 0)
+
+
+# ------------------------------------------------------------------ the bundled plant as a register
+
+
+SERF_MONTHS = [
+    # Kilograms and carry as issued from the file of power itself.
+    (7, 371, "0.394465638"),
+    (8, 373, "0.721631899"),
+    (9, 376, "0.874974782"),
+    (10, 152, "0.014238005"),
+]
+
+
+def registers_of(path: Path, folder: Path) -> tuple[Path, Path]:
+    """Make of a file of power two registers, what was supplied and what was drawn, in Wh.
+
+    They are read at both ends of each interval of 15 minutes that the file has, run over at 1,000,000
+    Wh, and are written with semicolons and decimal commas.
+    """
+    out, drawn = Fraction(0), Fraction(0)
+    lines: tuple[list[str], list[str]] = (["time;Wh"], ["time;Wh"])
+
+    def read(moment: datetime) -> None:
+        for register, into in zip((out, drawn), lines, strict=True):
+            value = register % 1_000_000
+            whole, rest = divmod(value, 1)
+            part = f"{int(rest * 10**10):010d}"
+            assert Fraction(f"{int(whole)}.{part}") == value
+            line = f"{moment:%d.%m.%Y %H:%M};{int(whole)},{part}"
+            if into[-1] != line:
+                into.append(line)
+
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        next(stream)
+        for line in stream:
+            if "," not in line:
+                continue
+            time, text = line.rstrip("\n").split(",")
+            start = datetime.fromisoformat(time)
+            watt_hours = Fraction(text or 0) / 4
+            read(start)
+            out += max(watt_hours, Fraction(0))
+            drawn += max(-watt_hours, Fraction(0))
+            read(start + timedelta(minutes=15))
+    made = folder / "supplied.csv", folder / "drawn.csv"
+    for file, content in zip(made, lines, strict=True):
+        file.write_text("\n".join(content) + "\n")
+    return made
+
+
+def test_the_bundled_rooftop_as_two_registers_gives_the_published_kilograms(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    device = SERF_SITE.read_text().split("[[device]]")[1].split("[[source]]")[0]
+    site = SERF_SITE.read_text().split("[[source]]")[0]
+    site += "[[device]]" + device.replace('"SERF-EAST"', '"DRAWN"').replace("generation", "import")
+    for code in ("SERF-EAST", "DRAWN"):
+        site += f"""
+[[source]]
+name = "{code}"
+kind = "counter"
+unit = "Wh"
+interval_minutes = 15
+device = "{code}"
+time_column = "time"
+value_column = "Wh"
+time_format = "%d.%m.%Y %H:%M"
+time_zone = "Etc/GMT+7"
+delimiter = ";"
+decimal = ","
+rollover = "1000000"
+"""
+    apply(sqlite_db, site)
+    for file, code in zip(registers_of(SERF_FILE, tmp_path), ("SERF-EAST", "DRAWN"), strict=True):
+        report = imported(sqlite_db, file, code, "serf-east")
+        assert (report.rejected, report.conflicts, report.outliers) == (0, 0, 0)
+    carry = Fraction(0)
+    found = []
+    with sqlite_db.read() as session:
+        for month, _, _ in SERF_MONTHS:
+            inputs = load_period(
+                session,
+                "serf-east-pv",
+                date(2016, month, 1),
+                date(2016, month + 1, 1),
+                carry_in_kg=carry,
+            )
+            reduction = compute(inputs)
+            carry = reduction.carry_out_kg
+            found.append((month, reduction.issued_kg, str(decimal_floor(carry, 9))))
+    assert found == SERF_MONTHS

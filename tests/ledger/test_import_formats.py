@@ -1,0 +1,667 @@
+"""Files as they come: how they are written, and what the times in them mean."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from ledger.db import Database
+from ledger.errors import BadInput
+from ledger.models import CarbonEmission, EnergyProduction, MeterReading
+from ledger.readings import ImportReport, reductions_for
+from ledger.readings.formats import Format
+from ledger.readings.grids import grid_of
+from ledger.readings.timeformats import parser_of
+from ledger.readings.times import zone
+from ledger.readings.writing import rewriter_of
+from ledger.reductions import Counts
+from tests.support.plant import SITE, apply, imported
+
+START = datetime(2014, 6, 1, tzinfo=UTC)
+
+
+def declared(*lines: str, **changes: str) -> str:
+    """The park, with further lines in its ``[[source]]`` and other values of its keys."""
+    site = SITE
+    for key, value in changes.items():
+        old = next(line for line in SITE.splitlines()[::-1] if line.startswith(f"{key} ="))
+        site = site.replace(old, f"{key} = {value}")
+    return site + "\n".join(lines) + "\n"
+
+
+def bring(
+    db: Database, folder: Path, text: str | bytes, *lines: str, **changes: str
+) -> ImportReport:
+    """Apply the park with such a source, and import a file."""
+    apply(db, declared(*lines, **changes))
+    path = folder / "meter.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return imported(db, path)
+
+
+def stored(db: Database) -> list[tuple[str, str, str]]:
+    """Time in UTC, text, and quality of each row."""
+    with db.read() as session:
+        rows = session.scalars(
+            select(MeterReading).order_by(MeterReading.start_s, MeterReading.text)
+        ).all()
+    return [
+        (datetime.fromtimestamp(row.start_s, UTC).isoformat()[:16], row.text, row.quality.value)
+        for row in rows
+    ]
+
+
+def values(db: Database) -> list[Fraction | None]:
+    """Value of each row, kW or kWh."""
+    with db.read() as session:
+        rows = session.scalars(select(MeterReading).order_by(MeterReading.start_s)).all()
+    return [
+        None
+        if row.value_digits is None
+        else Fraction(row.value_digits, 10 ** (row.value_scale or 0))
+        for row in rows
+    ]
+
+
+# ------------------------------------------------------------------ how numbers are written
+
+
+def test_trap_semicolons_and_decimal_commas(sqlite_db: Database, tmp_path: Path) -> None:
+    report = bring(
+        sqlite_db,
+        tmp_path,
+        "time;value\n2014-06-01T00:00Z;60,25\n2014-06-01T00:10Z;-0,5\n2014-06-01T00:20Z;1,5e1\n",
+        'delimiter = ";"',
+        'decimal = ","',
+    )
+    assert (report.new, report.rejected) == (3, 0)
+    assert values(sqlite_db) == [Fraction("60.25"), Fraction("-0.5"), Fraction(15)]
+    # The ledger writes a number one way, so that its text says its value without the source.
+    assert [row[1] for row in stored(sqlite_db)] == ["60.25", "-0.5", "1.5e1"]
+
+
+def test_trap_a_point_where_commas_are_declared_is_not_guessed(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    report = bring(
+        sqlite_db,
+        tmp_path,
+        "time;value\n2014-06-01T00:00Z;60.25\n",
+        'delimiter = ";"',
+        'decimal = ","',
+    )
+    assert report.rejected == 1
+    assert 'has a point, and the source says decimal = ","' in report.errors[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "thousands", "plain"),
+    [
+        ("1.234,5", ",", ".", "1234.5"),
+        ("-1.234.567", ",", ".", "-1234567"),
+        ("1,234.5", ".", ",", "1234.5"),
+        ("1 234", ".", " ", "1234"),
+        ("1\u00a0234,5", ",", " ", "1234.5"),
+        ("1\u202f234\u202f567,5", ",", " ", "1234567.5"),
+        ("1'234.5", ".", "'", "1234.5"),
+        ("1\u2019234.5", ".", "'", "1234.5"),
+        ("1234,5", ",", ".", "1234.5"),
+        ("0,5", ",", ".", "0.5"),
+        (",5", ",", None, ".5"),
+    ],
+)
+def test_thousands_are_taken_out(
+    text: str, decimal: str, thousands: str | None, plain: str
+) -> None:
+    rewrite = rewriter_of(Format(decimal=decimal, thousands=thousands))
+    assert rewrite is not None
+    assert rewrite(text) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "thousands"),
+    [
+        ("1.23", ",", "."),
+        ("12.3456", ",", "."),
+        ("1234.567", ",", "."),
+        ("1,2345.6", ".", ","),
+        ("1,234,56", ".", ","),
+        ("1 234\u00a0567", ".", " "),
+        (".234", ",", "."),
+        ("1.234,567.8", ",", "."),
+    ],
+)
+def test_wrong_grouping_is_refused(text: str, decimal: str, thousands: str) -> None:
+    rewrite = rewriter_of(Format(decimal=decimal, thousands=thousands))
+    assert rewrite is not None
+    with pytest.raises(ValueError, match=r"grouped in threes|has a point"):
+        rewrite(text)
+
+
+@given(
+    st.integers(-(10**12), 10**12), st.integers(0, 999), st.sampled_from([".,", ",.", " ,", "'."])
+)
+def test_a_number_written_with_thousands_is_the_number(whole: int, part: int, signs: str) -> None:
+    thousands, decimal = signs
+    text = f"{whole:,}".replace(",", thousands) + f"{decimal}{part:03d}"
+    rewrite = rewriter_of(Format(decimal=decimal, thousands=thousands))
+    assert rewrite is not None
+    sign = -1 if whole < 0 else 1
+    assert Fraction(rewrite(text)) == whole + sign * Fraction(part, 1000)
+
+
+def test_trap_a_sentinel_that_is_declared_is_a_missing_value(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    times = [(START + timedelta(minutes=10 * n)).isoformat() for n in range(6)]
+    texts = ["NaN", "-", "-1000000", "-1000000.0", "-1e6", "60"]
+    rows = "".join(f"{time},{text}\n" for time, text in zip(times, texts, strict=True))
+    report = bring(sqlite_db, tmp_path, "time,value\n" + rows, 'missing = ["NaN", "-", "-1000000"]')
+    assert (report.new, report.missing, report.outliers) == (6, 5, 0)
+    assert {row[2] for row in stored(sqlite_db)} == {"missing", "used"}
+    with sqlite_db.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+        leaves = {reading.text: reading for reading in reduction.inputs.meters[0].readings}
+    assert reduction.counts == Counts(expected=144, used=1, missing=143)
+    assert (leaves["-1000000"].quality, leaves["-1000000"].digits) == (201, 0)
+
+
+def test_trap_a_sentinel_that_is_not_declared_is_rejected_or_an_outlier(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    report = bring(
+        sqlite_db, tmp_path, "time,value\n2014-06-01T00:00Z,NaN\n2014-06-01T00:10Z,-1000000\n"
+    )
+    assert (report.rejected, report.outliers) == (1, 1)
+
+
+def test_trap_an_empty_value_that_a_file_writes_as_zero(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = "time,value\n2014-06-01T00:00Z,0\n2014-06-01T00:10Z,0.00\n2014-06-01T00:20Z,0.5\n"
+    report = bring(sqlite_db, tmp_path, text, 'missing = ["0"]')
+    assert (report.missing, [row[2] for row in stored(sqlite_db)]) == (
+        2,
+        ["missing", "missing", "used"],
+    )
+
+
+def test_a_value_takes_the_place_of_a_sentinel(sqlite_db: Database, tmp_path: Path) -> None:
+    text = "time,value\n2014-06-01T00:00Z,-\n2014-06-01T00:00Z,60\n"
+    bring(sqlite_db, tmp_path, text, 'missing = ["-"]')
+    assert [row[1:] for row in stored(sqlite_db)] == [("-", "superseded"), ("60", "used")]
+
+
+# ------------------------------------------------------------------ how files are written
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("utf-16", "utf-16"),
+        ("windows-1252", "windows-1252"),
+        ("latin-1", "latin-1"),
+        ("gb18030", "gb18030"),
+        ("utf-8-sig", "utf-8"),
+    ],
+)
+def test_trap_encodings_and_the_byte_order_mark(
+    sqlite_db: Database, tmp_path: Path, encoding: str, name: str
+) -> None:
+    column = "有功功率" if name in ("gb18030", "utf-8", "utf-16") else "Größe"
+    content = f"time,{column}\n2014-06-01T00:00Z,60\n".encode(encoding)
+    report = bring(sqlite_db, tmp_path, content, f'encoding = "{name}"', value_column=f'"{column}"')
+    assert (report.new, report.rejected) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "says"),
+    [
+        ("time,value\n".encode("utf-16"), "utf-8", 'line 1 is UTF-16; write encoding = "utf-16"'),
+        (b"\xef\xbb\xbftime,value\n", "latin-1", 'line 1 is UTF-8; write encoding = "utf-8"'),
+        (b"time,value\n", "utf-16", "no byte order mark"),
+        (b"time,value\n2014,\xff\n", "gb18030", "line 2: byte 0xff is not GB18030"),
+        (b"time,value\n2014,\xff\n", "utf-8", 'encoding = "windows-1252"'),
+    ],
+)
+def test_another_encoding_than_declared_is_refused_whole(
+    sqlite_db: Database, tmp_path: Path, content: bytes, encoding: str, says: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        bring(sqlite_db, tmp_path, content, f'encoding = "{encoding}"')
+    assert says in caught.value.message
+
+
+def test_lines_before_the_header_and_comments_are_passed_over_and_lines_keep_their_numbers(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = (
+        'Report "of the day\n\n# made by hand\ntime,value\n2014-06-01T00:00Z,60\n#2014,7\n\n'
+        "2014-06-01T00:10Z,sixty\n"
+    )
+    report = bring(sqlite_db, tmp_path, text, "header_line = 3", 'comment = "#"')
+    assert (report.read, report.new) == (2, 1)
+    assert [error["line"] for error in report.errors] == [8]
+    with sqlite_db.read() as session:
+        assert session.scalars(select(MeterReading.line)).one() == 5
+
+
+def test_a_header_beyond_the_end_is_refused(sqlite_db: Database, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="there is no line 5; it needs a header line"):
+        bring(sqlite_db, tmp_path, "time,value\n", "header_line = 5")
+
+
+@pytest.mark.parametrize(
+    ("sign", "written", "name"),
+    [(";", ";", "semicolons"), ("\t", "\\t", "tabs"), ("|", "|", "bars")],
+)
+def test_a_wrong_delimiter_is_one_clear_line_and_the_right_one_reads(
+    sqlite_db: Database, tmp_path: Path, sign: str, written: str, name: str
+) -> None:
+    text = f"time{sign}value\n2014-06-01T00:00Z{sign}60\n"
+    with pytest.raises(BadInput) as caught:
+        bring(sqlite_db, tmp_path, text)
+    hint = f'the columns are separated by {name}: write delimiter = "{written}" in [[source]]'
+    assert caught.value.message.endswith(hint)
+    assert bring(sqlite_db, tmp_path, text, f'delimiter = "{written}"').new == 1
+
+
+def test_a_decimal_comma_that_is_not_declared_says_what_to_declare(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    report = bring(sqlite_db, tmp_path, 'time,value\n2014-06-01T00:00Z,"60,5"\n')
+    assert 'write decimal = "," in [[source]]' in report.errors[0]["message"]
+
+
+# ------------------------------------------------------------------ lines of JSON
+
+
+def test_json_lines_are_read_without_a_float(sqlite_db: Database, tmp_path: Path) -> None:
+    lines = [
+        '{"t": "2014-06-01T00:00Z", "data": {"P": 60.1000000000000001}}',
+        '{"t": "2014-06-01T00:10Z", "data": {"P": null}}',
+        '{"t": "2014-06-01T00:20Z", "data": {"P": "7.5"}}',
+        "",
+        '{"t": "2014-06-01T00:30Z", "data.P": 8, "data": {"P": 9}}',
+        "[1, 2]",
+        '{"t": "2014-06-01T00:40Z"}',
+        '{"t": "2014-06-01T00:50Z", "data": {"P": true}}',
+        '{"t": "2014-06-01T00:50Z", "t": 1, "data": {"P": 1}}',
+        '{"t": "2014-06-01T01:00Z", "data": {"P": NaN}}',
+        "not JSON",
+    ]
+    report = bring(
+        sqlite_db,
+        tmp_path,
+        "\n".join(lines),
+        'format = "jsonl"',
+        time_column='"t"',
+        value_column='"data.P"',
+    )
+    assert (report.read, report.new, report.rejected) == (10, 4, 6)
+    assert [row[1] for row in stored(sqlite_db)] == ["60.1000000000000001", "", "7.5", "8"]
+    found = [(error["line"], error["message"]) for error in report.errors]
+    assert found == [
+        (6, "not a JSON object, but a list"),
+        (7, "the object has no key 'data.P', found: t"),
+        (8, "'data.P' is true or false, not a text or a number"),
+        (9, "not one JSON object on a line (a key stands twice)"),
+        (10, "'NaN' is not a number: leave a missing value empty"),
+        (11, "not one JSON object on a line (Expecting value at column 1)"),
+    ]
+
+
+def test_an_empty_file_of_json_lines_is_refused(sqlite_db: Database, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="it needs a JSON object on each line"):
+        bring(sqlite_db, tmp_path, "\n \n", 'format = "jsonl"')
+
+
+@given(st.decimals(-(10**6), 10**6, allow_nan=False, allow_infinity=False))
+def test_a_json_number_is_its_text(number: Decimal) -> None:
+    text = format(number, "f")
+    found = json.loads(f'{{"P": {text}}}', parse_float=str, parse_int=str)
+    assert found["P"] == text
+
+
+# ------------------------------------------------------------------ how times are written
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "iso"),
+    [
+        ("%d.%m.%Y %H:%M", "31.12.2014 23:50", "2014-12-31T23:50:00"),
+        ("%d.%m.%Y %H:%M", "1.2.2014  5:07", "2014-02-01T05:07:00"),
+        ("%d.%m.%Y %H:%M", "31.12.2014 24:00", "2015-01-01T00:00:00"),
+        ("%m/%d/%y %I:%M %p", "12/31/14 12:05 AM", "2014-12-31T00:05:00"),
+        ("%m/%d/%y %I:%M %p", "12/31/69 12:05 pm", "1969-12-31T12:05:00"),
+        ("%Y%m%d%H%M%S", "20141231235000", "2014-12-31T23:50:00"),
+        ("%d-%b-%Y", "31-dec-2014", "2014-12-31T00:00:00"),
+        ("%d %B %Y %T", "31 December 2014 23:50:00", "2014-12-31T23:50:00"),
+        ("%FT%T%z", "2014-12-31T23:50:00+01:00", "2014-12-31T23:50:00+01:00"),
+        ("%F %H:%M %z", "2014-12-31 23:50 -0730", "2014-12-31T23:50:00-07:30"),
+        (None, "2014-12-31T24:00:00+01:00", "2015-01-01T00:00:00+01:00"),
+        (None, "2014-12-31 24:00", "2015-01-01T00:00:00"),
+        ("unix", "1420066200", "2014-12-31T22:50:00+00:00"),
+        ("unix_ms", "1420066200000", "2014-12-31T22:50:00+00:00"),
+    ],
+)
+def test_a_time_is_read_as_its_source_says(pattern: str | None, text: str, iso: str) -> None:
+    assert parser_of(pattern)(text) == datetime.fromisoformat(iso)
+    assert parser_of(pattern)(text).isoformat() == iso
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("%d.%m.%Y %H:%M", "2014-12-31 23:50"),
+        ("%d.%m.%Y %H:%M", "31.13.2014 23:50"),
+        ("%d.%m.%Y %H:%M", "31.12.2014 24:10"),
+        ("%d.%m.%Y %H:%M", "31.12.2014 23:50 "),
+        ("%d.%m.%Y %H:%M", "３１.12.2014 23:50"),
+        ("%m/%d/%y %I:%M %p", "12/31/14 13:05 PM"),
+        ("%Y%m%d%H%M", "2014123123500"),
+        (None, "2014-12-31T24:10:00"),
+        (None, "2014-12-32T24:00:00"),
+        ("unix", "1420066200.5"),
+        ("unix", "2014-12-31"),
+        ("unix", "1" * 15),
+        ("unix_ms", "1420066200500"),
+    ],
+)
+def test_a_time_of_another_form_is_refused_in_one_line(pattern: str | None, text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not|is no|has") as caught:
+        parser_of(pattern)(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("%d.%m.%Y %Q", "not known"),
+        ("%d.%m %H:%M", "a year"),
+        ("%d.%m.%Y %d", "stands twice"),
+        ("%d.%m.%Y %I:%M", "%I with %p"),
+        ("%d.%m.%Y %", "not known"),
+    ],
+)
+def test_a_pattern_that_cannot_be_used_is_refused_with_the_site_file(
+    sqlite_db: Database, pattern: str, says: str
+) -> None:
+    with pytest.raises(BadInput, match=says) as caught:
+        apply(sqlite_db, declared(f'time_format = "{pattern}"'))
+    assert "[source]" in caught.value.message
+
+
+def test_trap_a_label_at_the_end_in_two_columns_closes_the_day_before(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = "day;time;value\n31.12.2014;23:50;1\n31.12.2014;24:00;2\n01.01.2015;00:00;2\n01.01.2015;0:10;3\n"
+    report = bring(
+        sqlite_db,
+        tmp_path,
+        text,
+        'delimiter = ";"',
+        'date_column = "day"',
+        'time_format = "%d.%m.%Y %H:%M"',
+        label='"end"',
+        time_zone='"Europe/Paris"',
+    )
+    # 24:00 and 0:00 are one moment, and so one interval.
+    assert (report.new, report.unchanged) == (3, 1)
+    assert [row[:2] for row in stored(sqlite_db)] == [
+        ("2014-12-31T22:40", "1"),
+        ("2014-12-31T22:50", "2"),
+        ("2014-12-31T23:00", "3"),
+    ]
+    with sqlite_db.read() as session:
+        (year,) = reductions_for(session, "park-wind", date(2014, 12, 31), date(2015, 1, 1))
+    assert year.counts.used == 2
+
+
+# ------------------------------------------------------------------ clocks
+
+
+def autumn(*walls: str) -> str:
+    return "time,value\n" + "".join(f"2014-10-26T{wall},{n}\n" for n, wall in enumerate(walls))
+
+
+HOURLY = {"interval_minutes": "30", "time_zone": '"Europe/Paris"'}
+IN_ORDER = 'clock_change = "in_order"'
+
+
+def test_trap_a_25_hour_day_is_read_in_the_order_of_its_rows(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    walls = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]
+    report = bring(sqlite_db, tmp_path, autumn(*walls), IN_ORDER, **HOURLY)
+    assert (report.new, report.rejected, report.clock_change) == (6, 0, 4)
+    assert report.as_json()["clock_change"] == 4
+    assert [row[:2] for row in stored(sqlite_db)] == [
+        ("2014-10-25T23:30", "0"),
+        ("2014-10-26T00:00", "1"),
+        ("2014-10-26T00:30", "2"),
+        ("2014-10-26T01:00", "3"),
+        ("2014-10-26T01:30", "4"),
+        ("2014-10-26T02:00", "5"),
+    ]
+    with sqlite_db.read() as session:
+        (day,) = reductions_for(session, "park-wind", date(2014, 10, 26), date(2014, 10, 27))
+    assert day.counts.expected == 50
+
+
+def test_trap_without_a_declaration_a_doubled_hour_is_rejected_row_by_row(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    walls = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]
+    report = bring(sqlite_db, tmp_path, autumn(*walls), **HOURLY)
+    assert (report.new, report.rejected, report.clock_change) == (2, 4, 0)
+    assert [error["line"] for error in report.errors] == [3, 4, 5, 6]
+    assert 'clock_change = "in_order"' in report.errors[0]["message"]
+
+
+@pytest.mark.parametrize(
+    "walls",
+    [
+        ["01:30", "02:00", "02:30", "03:00"],  # one pass: which?
+        ["01:30", "02:00", "02:00", "02:30", "02:30", "03:00"],  # shuffled
+        ["03:00", "02:00", "02:30", "02:00", "02:30", "01:30"],  # not in order around it
+        ["03:30", "02:30", "02:00", "02:30", "02:00", "01:30"],  # backwards
+        ["02:00", "02:30"],  # the file ends in it
+        ["02:00", "02:30", "02:00", "02:30", "02:00"],  # three passes
+    ],
+)
+def test_an_order_that_does_not_say_which_hour_it_is_is_not_guessed(
+    sqlite_db: Database, tmp_path: Path, walls: list[str]
+) -> None:
+    report = bring(sqlite_db, tmp_path, autumn(*walls), IN_ORDER, **HOURLY)
+    doubled = [wall for wall in walls if wall.startswith("02")]
+    assert (report.rejected, report.clock_change) == (len(doubled), 0)
+    assert "the order of the rows does not say which one" in report.errors[0]["message"]
+    assert [error["line"] for error in report.errors] == sorted(e["line"] for e in report.errors)
+
+
+def test_the_order_is_that_of_each_device(sqlite_db: Database, tmp_path: Path) -> None:
+    second = SITE[SITE.index("[[device]]") : SITE.index("[[source]]")]
+    second = second.replace('"A"', '"B"').replace("serial-A", "serial-B")
+    site = declared(IN_ORDER, **HOURLY).replace('device = "A"', 'device_column = "who"')
+    apply(sqlite_db, site.replace("[[source]]", second + "[[source]]"))
+    path = tmp_path / "two.csv"
+    walls = ["02:00", "02:30", "02:00", "02:30"]
+    rows = [f"{who},2014-10-26T{wall},{n}\n" for n, wall in enumerate(walls) for who in "AB"]
+    path.write_text("who,time,value\n" + "".join(rows))
+    report = imported(sqlite_db, path)
+    assert (report.new, report.clock_change) == (8, 8)
+
+
+def test_trap_a_23_hour_day_has_no_hour_to_put_a_missing_one_in(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = "time,value\n2014-03-30T01:30,1\n2014-03-30T02:00,2\n2014-03-30T03:00,3\n"
+    report = bring(sqlite_db, tmp_path, text, IN_ORDER, **HOURLY)
+    assert (report.new, report.rejected) == (2, 1)
+    assert "does not exist in Europe/Paris" in report.errors[0]["message"]
+    with sqlite_db.read() as session:
+        (day,) = reductions_for(session, "park-wind", date(2014, 3, 30), date(2014, 3, 31))
+    assert day.counts.expected == 46
+
+
+def test_jumps_of_a_clock_are_noted_and_reject_nothing(sqlite_db: Database, tmp_path: Path) -> None:
+    text = "time,value\n" + "".join(
+        f"{time},1\n"
+        for time in (
+            "2014-06-01T00:00Z",
+            "2014-06-01T00:10Z",
+            "2014-06-03T00:00Z",
+            "2014-06-01T00:20Z",
+            "2014-06-02T00:20Z",
+        )
+    )
+    report = bring(sqlite_db, tmp_path, text)
+    assert (report.new, report.rejected) == (5, 0)
+    assert report.as_json()["clock_jumps"] == [
+        {
+            "line": 4,
+            "device": "A",
+            "from": "2014-06-01T00:10:00+00:00",
+            "to": "2014-06-03T00:00:00+00:00",
+        },
+        {
+            "line": 5,
+            "device": "A",
+            "from": "2014-06-03T00:00:00+00:00",
+            "to": "2014-06-01T00:20:00+00:00",
+        },
+    ]
+
+
+def test_jumps_are_listed_up_to_a_hundred_and_counted_beyond(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    times = [(START - timedelta(minutes=10 * n)).isoformat() for n in range(300)]
+    report = bring(sqlite_db, tmp_path, "time,value\n" + "".join(f"{t},1\n" for t in times))
+    document = report.as_json()
+    assert (len(document["clock_jumps"]), document["clock_jumps_count"]) == (100, 299)
+
+
+# ------------------------------------------------------------------ intervals of more than an hour
+
+
+def daily(first: date, days: int, value: str = "1") -> str:
+    rows = [f"{first + timedelta(days=n)},{value}\n" for n in range(days)]
+    return "time,value\n" + "".join(rows)
+
+
+DAILY = {
+    "interval_minutes": "1440",
+    "time_zone": '"Europe/Paris"',
+    "kind": '"energy"',
+    "unit": '"kWh"',
+}
+
+
+@pytest.mark.parametrize(("first", "hours"), [(date(2014, 3, 30), 23), (date(2014, 10, 26), 25)])
+def test_trap_a_daily_reading_is_one_legal_day_of_23_or_25_hours(
+    sqlite_db: Database, tmp_path: Path, first: date, hours: int
+) -> None:
+    # 120 kWh an hour is the limit of a device of 100 kW.
+    text = daily(first, 1, str(hours * 120)) + daily(first + timedelta(days=1), 1, "2880.001")[11:]
+    report = bring(sqlite_db, tmp_path, text, **DAILY)
+    assert (report.new, report.outliers) == (2, 1)
+    with sqlite_db.read() as session:
+        rows = session.scalars(select(MeterReading).order_by(MeterReading.start_s)).all()
+        (day,) = reductions_for(session, "park-wind", first, first + timedelta(days=1))
+        produced = session.scalars(select(EnergyProduction.production)).all()
+    assert [row.duration_s for row in rows] == [hours * 3600, 86400]
+    assert day.counts == Counts(expected=1, used=1)
+    assert day.net_kwh == hours * 120
+    assert produced == [Decimal("120.000")] * hours
+
+
+def test_a_year_of_days_has_as_many_slots_as_days(sqlite_db: Database, tmp_path: Path) -> None:
+    bring(sqlite_db, tmp_path, daily(date(2014, 1, 1), 365, "1"), **DAILY)
+    with sqlite_db.read() as session:
+        (year,) = reductions_for(session, "park-wind", date(2014, 1, 1), date(2015, 1, 1))
+        (march,) = reductions_for(session, "park-wind", date(2014, 3, 1), date(2014, 4, 1))
+        emissions = session.scalars(select(CarbonEmission)).all()
+    assert (year.counts, year.net_kwh) == (Counts(expected=365, used=365), 365)
+    assert march.counts == Counts(expected=31, used=31)
+    assert emissions == []  # nothing was drawn
+
+
+def test_days_whose_label_is_their_end(sqlite_db: Database, tmp_path: Path) -> None:
+    changes = DAILY | {"label": '"end"'}
+    bring(sqlite_db, tmp_path, daily(date(2015, 1, 1), 1), **changes)
+    assert stored(sqlite_db)[0][0] == "2014-12-30T23:00"
+
+
+@pytest.mark.parametrize("minutes", [120, 180, 240, 360, 480, 720, 1440])
+@pytest.mark.parametrize("name", ["Europe/Paris", "America/Sao_Paulo", "Asia/Kathmandu", "UTC"])
+def test_long_intervals_follow_each_other_over_a_year_of_clock_changes(
+    minutes: int, name: str
+) -> None:
+    where = zone(name)
+    grid = grid_of(where, minutes * 60)
+    start = int(datetime(2018, 1, 1, tzinfo=where).timestamp())
+    end = int(datetime(2019, 1, 1, tzinfo=where).timestamp())
+    count = 0
+    while start < end:
+        assert grid.start_s(start, at_end=False) == start
+        after = start + grid.duration_s(start)
+        assert grid.start_s(after, at_end=True) == start
+        assert abs(after - start - minutes * 60) <= 3600
+        assert grid.start_s(start + 600, at_end=False) is None
+        start, count = after, count + 1
+    assert (start, count) == (end, 365 * 1440 // minutes)
+
+
+# ------------------------------------------------------------------ what the site file may say
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('format = "xml"', 'format must be one of "csv", "jsonl"'),
+        ('delimiter = ":"', 'delimiter must be one of ",", ";", "\\t", "|"'),
+        ('decimal = "\'"', "decimal must be one of"),
+        ('thousands = "."\ndecimal = "."', "decimal and thousands are both '.'"),
+        ('encoding = "utf-7"', "encoding must be one of"),
+        ("header_line = 0", "header_line is a line of the file, from 1"),
+        ('header_line = "2"', "whole number without quotes"),
+        ('missing = "NaN"', "must be a list of texts"),
+        ('missing = [" "]', "an empty value is missing anyway"),
+        ('clock_change = "guess"', 'clock_change must be one of "refuse", "in_order"'),
+        ('clock_change = "in_order"', "times with their offset come once"),
+        ('format = "jsonl"\ndelimiter = ";"', "delimiter is of CSV files"),
+        ('delimeter = ";"', "did you mean 'delimiter'"),
+        ("interval_minute = 5", "did you mean 'interval_minutes'"),
+    ],
+)
+def test_wrong_keys_of_a_source_are_refused_with_their_line(
+    sqlite_db: Database, line: str, says: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        apply(sqlite_db, declared(line))
+    assert says in caught.value.message
+    assert "line " in caught.value.message
+
+
+def test_seconds_since_1970_are_of_no_zone(sqlite_db: Database) -> None:
+    with pytest.raises(BadInput, match="seconds since 1970 are of UTC"):
+        apply(sqlite_db, declared('time_format = "unix"', time_zone='"Europe/Paris"'))
+    apply(sqlite_db, declared('time_format = "unix"'))
+
+
+def test_a_source_that_did_not_change_is_unchanged(sqlite_db: Database) -> None:
+    site = declared(
+        'delimiter = ";"', 'missing = ["-"]', "header_line = 2", 'register = "1-0:2.8.0"'
+    )
+    apply(sqlite_db, site)
+    assert "source scada" in apply(sqlite_db, site).unchanged
+    assert "source scada" in apply(sqlite_db, declared('missing = ["-"]')).updated
+    assert "source scada" in apply(sqlite_db, SITE).updated
