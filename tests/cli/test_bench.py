@@ -1,11 +1,17 @@
-"""``truetonne bench``: the shape that others read, and figures that cannot have been made up."""
+"""``truetonne bench``: the shape that others read, and figures that cannot have been made up.
+
+No test asks how long something takes: what is measured here is too little for that.
+"""
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
+from typing import Any
 
-from tests.cli.conftest import Program
+import pytest
+
+from tests.cli.conftest import Ended, Program
+from tests.support.mariadb import MariaDbServer
 
 NAMES = {
     "issue",
@@ -23,19 +29,24 @@ NEW_SLOT, CHANGED_SLOT = 22_100, 5_000  # EIP-2929, cold
 WORD = 32 * 8 + 4 * 32  # the least that a trade's word costs: in the log, and as zeros in the call
 
 
-def test_gas(truetonne: Program) -> None:
-    ended = truetonne("bench", "gas", "--json")
+def results_of(ended: Ended, limits: tuple[str, ...]) -> dict[str, Any]:
+    """Return the results by name; ``limits`` are the first words of what a share is taken of."""
     assert ended.code == 0, ended.err
-    document = json.loads(ended.out)
+    document = ended.json()
     assert set(document) == {"machine", "results"}
     results = {result["name"]: result for result in document["results"]}
     assert len(results) == len(document["results"])
-    assert set(results) >= NAMES
     for result in results.values():
         assert set(result) == {"name", "value", "unit", "against", "against_value", "ratio"}
         value, other = Decimal(result["value"]), Decimal(result["against_value"])
-        expected = value / other if result["against"].startswith("EIP-") else other / value
+        expected = value / other if result["against"].startswith(limits) else other / value
         assert abs(Decimal(result["ratio"]) - expected) <= Decimal("0.0005")
+    return results
+
+
+def test_gas(truetonne: Program) -> None:
+    results = results_of(truetonne("bench", "gas", "--json"), limits=("EIP-",))
+    assert set(results) >= NAMES
 
     gas = {name: Decimal(result["value"]) for name, result in results.items()}
     # Floors that the protocol sets: slots that such an act cannot but write.
@@ -52,3 +63,41 @@ def test_gas(truetonne: Program) -> None:
         for result in results.values()
         if result["against"].startswith("EIP-")
     )
+
+
+def test_evidence(truetonne: Program) -> None:
+    words = ("bench", "evidence", "--readings", "3000", "--peer-readings", "300", "--json")
+    results = results_of(truetonne(*words), limits=("limit",))
+    assert set(results) == {"root_3000", "root_vs_openzeppelin"}
+    peer = results["root_vs_openzeppelin"]
+    assert peer["against"] == "@openzeppelin/merkle-tree 1.0.8, 300 readings"
+
+
+@pytest.mark.mariadb
+def test_import(truetonne: Program, mariadb_server: MariaDbServer) -> None:
+    words = (
+        "bench",
+        "import",
+        "--rows",
+        "2000",
+        "--json",
+        "--database-url",
+        mariadb_server.url(""),
+    )
+    results = results_of(truetonne(*words), limits=("raw", "limit"))
+    assert set(results) == {
+        "sqlite_rows_per_s",
+        "mariadb_rows_per_s",
+        "import_memory_mb",
+        "import_memory_by_length_mb",
+    }
+    assert results["sqlite_rows_per_s"]["against"] == "raw executemany"
+    assert results["mariadb_rows_per_s"]["against"] == "raw LOAD DATA"
+    assert truetonne.files() == set()  # nothing is left behind
+
+
+def test_import_says_that_a_server_does_not_answer(truetonne: Program) -> None:
+    url = "mysql+pymysql://root@127.0.0.1:1/"
+    ended = truetonne("bench", "import", "--rows", "10", "--database-url", url)
+    assert ended.code == 3
+    assert "127.0.0.1:1" in ended.err.splitlines()[-1]
