@@ -206,7 +206,7 @@ def load_days(
     """
     site, meters = meters_of(session, site_code, device_code)
     where = zone(site.time_zone)
-    start, end = _period(session, site, [meter.id for meter, _ in meters], start, end)
+    start, end = period_of(session, site, [meter.id for meter, _ in meters], start, end)
     count = (end - start).days + 1
     starts = [legal_day_start_s(start + timedelta(days=n), where) for n in range(count)]
     devices = []
@@ -251,9 +251,10 @@ def meters_of(
     return site, found
 
 
-def _period(
+def period_of(
     session: Session, site: Site, meter_ids: list[int], start: date | None, end: date | None
 ) -> tuple[date, date]:
+    """Return the period that is meant: what is not given reaches as far as there are readings."""
     if start is None or end is None:
         ends = [_span(session, meter_id) for meter_id in meter_ids]
         known = [span for span in ends if span is not None]
