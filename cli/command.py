@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from cli.output import Output
+from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -65,15 +66,68 @@ class Invocation:
         return load_settings(self.config, self.environ)
 
 
-def command_group(help: str) -> typer.Typer:
-    """Return a group of commands, with the options that every command has."""
+def command_group(help: str, alone: Callable[..., int | None] | None = None) -> typer.Typer:
+    """Return a group of commands, with the options that every command has.
+
+    Parameters
+    ----------
+    alone
+        What the group does by itself, when no command of it is named. Its options are then those of
+        the group; a command of the group takes none of them.
+    """
     group = typer.Typer(help=help, add_completion=False, rich_markup_mode=None)
+    own = (
+        ()
+        if alone is None
+        else tuple(inspect.signature(alone, eval_str=True).parameters.values())[1:]
+    )
 
-    @group.callback()
-    def options(ctx: typer.Context, as_json: AsJson = False, config: Config = None) -> None:
-        _take(ctx, as_json, config)
+    def options(ctx: typer.Context, as_json: bool, config: Path | None, **arguments: Any) -> None:
+        invocation = _take(ctx, as_json, config)
+        if alone is None:
+            return
+        given = {name: value for name, value in arguments.items() if value is not None}
+        if ctx.invoked_subcommand is not None:
+            if given:
+                raise BadInput(
+                    f"options stand after the command: {ctx.command_path} {ctx.invoked_subcommand} ...",
+                    code="usage",
+                )
+            return
+        for parameter in own:
+            if parameter.name not in given and parameter.default is inspect.Parameter.empty:
+                (option,) = parameter.annotation.__metadata__
+                name = (option.default, *option.param_decls)[0]  # as typer keeps the first one
+                raise BadInput(
+                    f"missing option '{name}'; see `{ctx.command_path} --help`",
+                    code="usage",
+                )
+        code = alone(invocation, **given)
+        if code:
+            raise typer.Exit(code)
 
+    options.__annotations__ = {}
+    options.__signature__ = _signature(  # type: ignore[attr-defined]
+        [parameter.replace(default=None) for parameter in own]
+    )
+    group.callback(invoke_without_command=alone is not None)(options)
     return group
+
+
+def _signature(own: Sequence[inspect.Parameter]) -> inspect.Signature:
+    """Return the parameters of a command with those that every command has."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shared = (("as_json", AsJson, False), ("config", Config, None))
+    return inspect.Signature(
+        [
+            inspect.Parameter("ctx", keyword, annotation=typer.Context),
+            *(parameter.replace(kind=keyword) for parameter in own),
+            *(
+                inspect.Parameter(name, keyword, annotation=annotation, default=default)
+                for name, annotation, default in shared
+            ),
+        ]
+    )
 
 
 def command(group: typer.Typer, name: str, **options: Any) -> Callable[[_Command], _Command]:
@@ -90,19 +144,7 @@ def command(group: typer.Typer, name: str, **options: Any) -> Callable[[_Command
 
         call.__doc__ = function.__doc__
         call.__annotations__ = {}
-        shared = (("as_json", AsJson, False), ("config", Config, None))
-        call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [
-                inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
-                *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
-                *(
-                    inspect.Parameter(
-                        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default
-                    )
-                    for name, annotation, default in shared
-                ),
-            ]
-        )
+        call.__signature__ = _signature(own)  # type: ignore[attr-defined]
         group.command(name, **options)(call)
         return function
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from indexer import Indexer
@@ -71,6 +71,12 @@ class Flow:
                 )
             self.chain.sender.rebroadcast()
             time.sleep(_POLL_SECONDS)
+
+    def confirm_or_fail(self, keys: Sequence[str]) -> None:
+        """Wait until every intent is confirmed or has failed; for acts whose failure others take up."""
+        for key in keys:
+            with suppress(Refused):
+                self.confirm([key])
 
     def _waiting(self, keys: Sequence[str]) -> list[str]:
         waiting = []

@@ -1,4 +1,4 @@
-"""``truetonne site apply``, ``import`` and ``reductions``: from a park and its meters to kilograms."""
+"""``truetonne site apply`` and ``import``: a park, and what its meters say."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.credits_write import From, Project, To
-from cli.output import Table
 from ledger.errors import BadInput, RowsRejected
 from ledger.settings import Settings
 
@@ -37,7 +35,6 @@ def register(root: typer.Typer) -> None:
     command(group, "apply")(apply_site)
     root.add_typer(group, name="site")
     command(root, "import")(import_readings)
-    command(root, "reductions")(reductions)
 
 
 def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None:
@@ -97,26 +94,6 @@ def import_readings(
     return RowsRejected.exit_code if report.rejected else 0
 
 
-def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
-    """Compute the reductions of a period; write nothing."""
-    from cli.books import open_books
-    from ledger.readings.period import late_readings, reductions_for
-    from ledger.reductions.manifest import report
-
-    with open_books(run.settings) as db, db.read() as session:
-        computed = reductions_for(session, project, start.date(), end.date())
-        found = []
-        for item in computed:
-            shown = report(item)
-            late = late_readings(session, item.inputs)
-            if late:
-                shown["readings"]["late"] = late
-            found.append(shown)
-    # A period over New Year makes two issuances, and so two answers.
-    document = found[0] if len(found) == 1 else {"project": project, "vintages": found}
-    run.output.result(document, *(_shown(item) for item in found))
-
-
 def rejected(file: Path, document: dict[str, Any]) -> list[str]:
     """Return a line for each of the first rejected rows: file, line, column, and what to do."""
     errors = document["errors"]
@@ -151,23 +128,6 @@ def _noted(report: ImportReport) -> list[str]:
             f"    line {jump['line']}, device {jump['device']}: {jump['from']} to {jump['to']}"
         )
     return lines
-
-
-def _shown(item: dict[str, Any]) -> Table:
-    period, counts = item["period"], item["readings"]
-    rows = [(name.replace("_", " "), item[name]) for name in item if name.endswith(("_kwh", "_t"))]
-    rows += [(f"readings {name}", count) for name, count in counts.items()]
-    rows += [
-        (name.replace("_", " "), item[name])
-        for name in ("reductions_kg", "carry_in_kg", "issued_kg", "carry_out_kg")
-    ]
-    rows += [("leaves", item["leaves"]), ("evidence root", item["evidence_root"])]
-    return Table(
-        ("what", "value"),
-        rows,
-        title=f"{item['project']}, vintage {item['vintage']}: {period['from']} to {period['to']}",
-        right=frozenset({"value"}),
-    )
 
 
 def _account_reader(settings: Settings, file: Path) -> Callable[[str], str]:

@@ -24,7 +24,16 @@ from ledger.chain.intents import NewIntent, new_key
 from ledger.chain.sender import AlreadyOnChain
 from ledger.chain.structs import claim_tuple, claim_typed_data
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import ChainIntent, CreditBatch, EmissionFactor, Issuance, Project, ReadingClaim
+from ledger.models import (
+    ChainIntent,
+    Correction,
+    CorrectionCarry,
+    CreditBatch,
+    EmissionFactor,
+    Issuance,
+    Project,
+    ReadingClaim,
+)
 from ledger.models import Meter as MeterRow
 from ledger.models.evidence import IssuanceState
 from ledger.models.mirror import IntentState
@@ -32,7 +41,7 @@ from ledger.readings.period import load_period, meter_ids, split_by_vintage
 from ledger.readings.requalify import requalify
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
-from ledger.reductions.records import Meter, Purpose, Reduction
+from ledger.reductions.records import CarriedCorrection, Meter, Purpose, Reduction
 from ledger.registration import ChainSite, methodology_hash, site_on_chain
 from ledger.units import decimal_floor
 
@@ -174,7 +183,8 @@ def fail(session: Session, key: str, error: str) -> None:
         if issuance.state is IssuanceState.VOID:
             continue
         issuance.state = IssuanceState.VOID
-        session.execute(delete(ReadingClaim).where(ReadingClaim.issuance_id == issuance.id))
+        for claims in (ReadingClaim, CorrectionCarry):
+            session.execute(delete(claims).where(claims.issuance_id == issuance.id))
         session.flush()
         meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)
         for meter_id in session.scalars(meters).all():
@@ -308,6 +318,7 @@ def _store(
     session.add(issuance)
     session.flush()
     _claim_slots(session, chain, issuance.id, inputs.meters)
+    _pay_corrections(session, issuance.id, inputs.corrections)
     return PlannedIssuance(claim.key, inputs.vintage, inputs.from_date, inputs.to_date, reduction)
 
 
@@ -355,6 +366,7 @@ def _row(
         baseline_t=decimal_floor(reduction.baseline_t, 9),
         project_t=decimal_floor(reduction.project_t, 9),
         leakage_t=decimal_floor(reduction.leakage_t, 9),
+        uncertainty_t=decimal_floor(reduction.uncertainty_t, 9),
         reductions_kg=decimal_floor(reduction.reductions_kg, 9),
         carry_in_kg=_fraction_text(inputs.carry_in_kg),
         carry_out_kg=_fraction_text(reduction.carry_out_kg),
@@ -388,6 +400,24 @@ def _claim_slots(session: Session, chain: Chain, issuance_id: int, meters: Seque
             "readings of the period are claimed by an issuance already; a reading counts once",
             code="period-already-issued",
         ) from error
+
+
+def _pay_corrections(
+    session: Session, issuance_id: int, corrections: Sequence[CarriedCorrection]
+) -> None:
+    """Note which deficits the issuance took over: none is carried twice."""
+    keys = [correction.key for correction in corrections]
+    query = select(Correction.key, Correction.id).where(Correction.key.in_(keys))
+    ids = {key: number for key, number in session.execute(query).all()}
+    for correction in corrections:
+        session.add(
+            CorrectionCarry(
+                correction_id=ids[correction.key],
+                issuance_id=issuance_id,
+                carried_kg=_fraction_text(correction.carried_kg),
+            )
+        )
+    session.flush()
 
 
 def _fraction_text(value: Fraction) -> str:

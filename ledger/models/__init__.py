@@ -6,6 +6,7 @@ Importing this package registers every table with ``Base.metadata``.
 from ledger.models import (
     advanced,
     blockchain,
+    corrections,
     devices,
     energy,
     escrow,
@@ -38,6 +39,7 @@ from ledger.models.blockchain import (
     CarbonCredit,
     SmartContract,
 )
+from ledger.models.corrections import Correction, CorrectionCarry, CorrectionReading
 from ledger.models.devices import (
     Device,
     DeviceAlert,
@@ -128,7 +130,7 @@ SECTIONS = (
     ("6. Blockchain", (blockchain,)),
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
-    ("9. Evidence: from meters to issued credits", (evidence, series)),
+    ("9. Evidence: from meters to issued credits", (evidence, series, corrections)),
     ("10. Mirror: what goes to a chain and what comes back", (mirror, oversight, escrow)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
@@ -150,6 +152,9 @@ __all__ = [
     "ChainInclusion",
     "ChainIntent",
     "ChainNonceLane",
+    "Correction",
+    "CorrectionCarry",
+    "CorrectionReading",
     "CreditBatch",
     "CreditCancellation",
     "CreditClass",

@@ -64,6 +64,7 @@ class MeterRole(StrEnum):
     EXPORT = "export"
     LOAD = "load"
     FUEL = "fuel"
+    STORAGE = "storage"
 
 
 class SourceKind(StrEnum):
@@ -72,6 +73,7 @@ class SourceKind(StrEnum):
     POWER = "power"
     ENERGY = "energy"
     COUNTER = "counter"
+    FUEL = "fuel"
 
 
 class SourceLabel(StrEnum):
@@ -82,10 +84,12 @@ class SourceLabel(StrEnum):
 
 
 class ReadingKind(StrEnum):
-    """What a reading's value is: mean power in kW, or energy in kWh."""
+    """What a reading's value is: mean power in kW, energy in kWh, fuel in kg or litres."""
 
     POWER = "power"
     ENERGY = "energy"
+    FUEL_MASS = "fuel_mass"
+    FUEL_VOLUME = "fuel_volume"
 
 
 class ReadingQuality(StrEnum):
@@ -122,6 +126,10 @@ class Site(Base):
         ForeignKey("emission_factors.id"),
         comment="Row number of the factor for the site's inventory.",
     )
+    market_factor_id: Mapped[int | None] = mapped_column(
+        ForeignKey("emission_factors.id"),
+        comment="Row number of the factor for its market-based inventory.",
+    )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
 
@@ -147,6 +155,38 @@ class EmissionFactor(Base):
     data_year: Mapped[int | None] = mapped_column(comment="Year of the data behind it.")
     verified: Mapped[bool] = mapped_column(comment="Whether somebody compared it with the source.")
     content_sha256: Mapped[str] = mapped_column(Sha256, comment="SHA-256 of the row's content.")
+    document: Mapped[str | None] = mapped_column(Text, comment="The publication.")
+    document_sha256: Mapped[str | None] = mapped_column(
+        Sha256, comment="SHA-256 of the publication's bytes."
+    )
+    gas_set: Mapped[str | None] = mapped_column(
+        Varchar(100), comment="Gases that it counts, such as CO2."
+    )
+    boundary: Mapped[str | None] = mapped_column(Text, comment="What it counts them over.")
+    published_at: Mapped[date | None] = mapped_column(comment="Day of its publication.")
+    valid_from: Mapped[date | None] = mapped_column(comment="First legal day that it is for.")
+    valid_to: Mapped[date | None] = mapped_column(comment="Last legal day that it is for.")
+    om: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Operating margin, a decimal text, in the row's unit."
+    )
+    bm: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Build margin, a decimal text, in the row's unit."
+    )
+    w_om: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Weight of the operating margin, a decimal text from 0 to 1."
+    )
+    w_bm: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Weight of the build margin, a decimal text from 0 to 1."
+    )
+    ncv_gj_per_t: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Net calorific value of a fuel, a decimal text, GJ per tonne."
+    )
+    density_kg_per_l: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Density of a fuel, a decimal text, kg per litre."
+    )
+    oxidation_share: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Share of a fuel's carbon that is oxidised, a decimal text."
+    )
     created_at: Mapped[datetime] = created_at()
 
     __table_args__ = (
@@ -174,6 +214,12 @@ class Project(Base):
     completeness_min: Mapped[Decimal] = mapped_column(
         ExactDecimal(5, 4),
         comment="Share of the expected slots, from 0 to 1, under which a period is refused.",
+    )
+    leakage_share: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Leakage as a share of the baseline, a decimal text; null is none."
+    )
+    uncertainty_share: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Deduction as a share of reductions, a decimal text; null is none."
     )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
@@ -212,6 +258,15 @@ class Meter(Base):
     calibrated_to: Mapped[date | None] = mapped_column(comment="Last legal day of the calibration.")
     calibrated: Mapped[bool] = mapped_column(
         comment="False: the maximum permissible error is deducted."
+    )
+    measured_error: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Error that the calibration found, a decimal text, percent."
+    )
+    fuel_factor_id: Mapped[int | None] = mapped_column(
+        ForeignKey("emission_factors.id"), comment="Row number of the factor of its fuel."
+    )
+    density_kg_per_l: Mapped[str | None] = mapped_column(
+        Varchar(40), comment="Density of its fuel, a decimal text, kg per litre."
     )
     stuck_hours: Mapped[int | None] = mapped_column(
         SmallInteger,
@@ -374,6 +429,9 @@ class Issuance(Base):
         ExactDecimal(24, 9), comment="Project emissions, t CO2e."
     )
     leakage_t: Mapped[Decimal] = mapped_column(ExactDecimal(24, 9), comment="Leakage, t CO2e.")
+    uncertainty_t: Mapped[Decimal | None] = mapped_column(
+        ExactDecimal(24, 9), comment="Deducted for uncertainty, t CO2e; null: before it was known."
+    )
     reductions_kg: Mapped[Decimal] = mapped_column(
         ExactDecimal(24, 9), comment="Reductions, kg CO2e."
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ledger.readings.grids import HOUR_S
+from ledger.reductions.grids import HOUR_S
 from ledger.reductions.zones import epoch_s, utc_of
 
 DAY_S = 86400

@@ -3,8 +3,8 @@
 Both are derived, and computed anew from ``meter_readings`` for every day that an import touched.
 Hours are of UTC, days are legal days of the site. A reading of an hour or less belongs to the hour and the
 day in which it begins; a longer one is spread over them evenly, since nothing says when in it the
-energy came. Energy is rounded half away from zero to 0.001 kWh
-and emissions to 0.000001 t: these tables are for looking at, and nothing is credited from them.
+energy came. Energy is rounded half away from zero to 0.001 kWh and emissions to 0.000001 t: these tables are
+for looking at, and nothing is credited from them. What is emitted, and by which factor, stands in ``inventory``.
 """
 
 from __future__ import annotations
@@ -12,32 +12,23 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Column, Table, delete, insert
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.db.bulk import decimals, time_text, time_texts
-from ledger.models import (
-    CarbonEmission,
-    EmissionFactor,
-    EnergyConsumption,
-    EnergyProduction,
-    MeterSeries,
-    Site,
-)
+from ledger.models import EnergyConsumption, EnergyProduction, MeterSeries, Site
 from ledger.models.evidence import SourceKind
+from ledger.readings.inventory import Inventory, clear
 from ledger.readings.store import MeterState, fetch
-from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone
-from ledger.reductions.arithmetic import FACTOR_UNITS
-from ledger.units import decimal_half_up
+from ledger.readings.times import legal_day, legal_day_start_s, zone
+from ledger.reductions.records import Role
 
 UNIT = "kWh"
-METHOD = "location_based"
 _DAY_S, _HOUR_S = 86400, 3600
 _RUN_DAYS = 31
 """Days that are read at once, so that memory stays flat over years."""
@@ -56,29 +47,21 @@ Sums = dict[int, list[int | Fraction]]
 def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> None:
     """Compute energy and emissions of a meter anew for the days that were touched."""
     where = zone(site.time_zone)
-    factor = inventory_factor(session, site)
+    book = Inventory(session, site, meter)
     longest_s = _longest_s(db, session, meter.id)
     for first, end in runs_of_days(meter.touched_days):
         from_s, to_s = first * _DAY_S, end * _DAY_S
         days = legal_days(from_s, to_s, where)
         hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days, longest_s)
-        _write_energy(db, session, meter, hours, from_s, to_s)
-        _write_emissions(session, meter, factor, days, by_day)
+        _write(db, session, book, meter, (from_s, to_s), hours, days, by_day)
     meter.touched_days.clear()
-
-
-def inventory_factor(session: Session, site: Site) -> EmissionFactor | None:
-    """Return the factor of the site's inventory, if it has one."""
-    if site.inventory_factor_id is None:
-        return None
-    return session.get(EmissionFactor, site.inventory_factor_id)
 
 
 def write_days(
     db: Database,
     session: Session,
+    book: Inventory,
     meter: MeterState,
-    factor: EmissionFactor | None,
     days: list[tuple[date, int]],
     hours: Sums,
 ) -> None:
@@ -86,6 +69,8 @@ def write_days(
 
     Parameters
     ----------
+    book
+        The meter's inventory.
     days
         The days in order and the day after the last, each with its first second.
     hours
@@ -94,12 +79,30 @@ def write_days(
     starts = [start for _, start in days]
     by_day: Sums = {}
     for hour, sums in hours.items():
-        day = bisect_right(starts, hour * _HOUR_S) - 1
-        total = by_day.setdefault(day, [0, 0])
+        total = by_day.setdefault(bisect_right(starts, hour * _HOUR_S) - 1, [0, 0])
         total[0] += sums[0]
         total[1] += sums[1]
-    _write_energy(db, session, meter, hours, starts[0], starts[-1])
-    _write_emissions(session, meter, factor, days, by_day)
+    _write(db, session, book, meter, (starts[0], starts[-1]), hours, days, by_day)
+
+
+def _write(
+    db: Database,
+    session: Session,
+    book: Inventory,
+    meter: MeterState,
+    hours_range: tuple[int, int],
+    hours: Sums,
+    days: list[tuple[date, int]],
+    by_day: Sums,
+) -> None:
+    if meter.role not in (Role.FUEL, Role.STORAGE):
+        # Fuel is no energy of a meter, and what a battery gives back was produced before.
+        _write_energy(db, session, meter, hours, *hours_range)
+    quantities = {
+        days[place][1]: (Fraction(sums[0], _KWH), Fraction(sums[1], _KWH))
+        for place, sums in by_day.items()
+    }
+    book.write(days[0][1], days[-1][1], quantities)
 
 
 def runs_of_days(days: set[int]) -> Iterator[tuple[int, int]]:
@@ -202,7 +205,7 @@ def _write_energy(
     now = time_text(int(time.time()))
     for model, column, sign, zeros in tables:
         table = model.__table__
-        _clear(session, table, meter.device_id, from_s, to_s)
+        clear(session, table, meter.device_id, from_s, to_s)
         chosen = {hour: sums[sign] for hour, sums in hours.items() if zeros or sums[sign]}
         values = decimals(db.dialect, table.c[column])(list(map(_watt_hours, chosen.values())))
         times = time_texts(hour * _HOUR_S for hour in chosen)
@@ -213,58 +216,6 @@ def _write_energy(
             zip(values, times, strict=True),
             {"device_id": meter.device_id, "unit": UNIT, "created_at": now},
         )
-
-
-def _write_emissions(
-    session: Session,
-    meter: MeterState,
-    factor: EmissionFactor | None,
-    days: list[tuple[date, int]],
-    by_day: Sums,
-) -> None:
-    """Replace the emissions of the energy that a device drew, by legal day."""
-    table = CarbonEmission.__table__
-    assert isinstance(table, Table)
-    _clear(session, table, meter.device_id, days[0][1], days[-1][1])
-    if factor is None:
-        return
-    kg_per_kwh = Fraction(factor.value) * FACTOR_UNITS[factor.unit]
-    sign = 1 if meter.role.supplies else 0
-    now = datetime.now(UTC)
-    rows = []
-    for place, sums in by_day.items():
-        if not sums[sign]:
-            continue
-        kwh = Fraction(sums[sign], _KWH)
-        rows.append(
-            {
-                "device_id": meter.device_id,
-                "emissions": decimal_half_up(kwh * kg_per_kwh / 1000, 6),
-                "calculation_method": METHOD,
-                "factors": {
-                    "factor": factor.code,
-                    "version": factor.version,
-                    "value": factor.value,
-                    "unit": factor.unit,
-                    "consumption_kwh": str(decimal_half_up(kwh, 9)),
-                },
-                "recorded_at": utc_of(days[place][1]),
-                "created_at": now,
-            }
-        )
-    if rows:
-        session.execute(insert(table), rows)
-
-
-def _clear(session: Session, table: Table, device_id: int, from_s: int, to_s: int) -> None:
-    recorded_at: Column[datetime] = table.c.recorded_at
-    session.execute(
-        delete(table).where(
-            table.c.device_id == device_id,
-            recorded_at >= utc_of(from_s),
-            recorded_at < utc_of(to_s),
-        )
-    )
 
 
 def _watt_hours(energy: int | Fraction) -> int:

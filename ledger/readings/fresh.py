@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.db.bulk import decimals, time_text, time_texts
-from ledger.models import DeviceData, EmissionFactor, Site
-from ledger.readings.energy import SCALE, Sums, inventory_factor, legal_days, write_days
+from ledger.models import DeviceData, Site
+from ledger.readings.energy import SCALE, Sums, legal_days, write_days
+from ledger.readings.inventory import Inventory
 from ledger.readings.sources import RawReading, Source
 from ledger.readings.store import METRIC, MeterState, Tally, fetch
 from ledger.readings.times import zone
@@ -44,7 +45,8 @@ class FreshDays:
         self._file_id = file_id
         self._now = time_text(int(time.time()))
         self._where = zone(site.time_zone)
-        self._factor: EmissionFactor | None = inventory_factor(session, site)
+        self._site = site
+        self._books: dict[int, Inventory] = {}
         self._values = decimals(db.dialect, DeviceData.value)
 
     def store(self, meter: MeterState, rows: Sequence[RawReading], tally: Tally) -> bool:
@@ -64,12 +66,18 @@ class FreshDays:
         self._write_readings(meter, columns, qualities)
         self._write_data(meter, columns)
         hours = self._hours(columns, qualities)
-        write_days(self._db, self._session, meter, self._factor, days, hours)
+        write_days(self._db, self._session, self._book(meter), meter, days, hours)
         tally.new += len(rows)
         tally.missing += sum(qualities.count(quality) for quality in _EMPTY)
         tally.outliers += sum(qualities.count(quality) for quality in _OUTLIERS)
         tally.stuck += qualities.count(Quality.STUCK)
         return True
+
+    def _book(self, meter: MeterState) -> Inventory:
+        book = self._books.get(meter.id)
+        if book is None:
+            book = self._books[meter.id] = Inventory(self._session, self._site, meter)
+        return book
 
     def _are_fresh(self, meter: MeterState, columns: Columns, starts: Sequence[int]) -> bool:
         from_s, to_s = starts[0], starts[-1]

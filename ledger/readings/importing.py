@@ -9,98 +9,42 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.errors import NotFound
-from ledger.models import Device, ImportFile, Issuance, Meter, MeterSource, Site
-from ledger.models.evidence import IssuanceState, SourceKind, SourceLabel
+from ledger.models import Device, ImportFile, Meter, MeterSource, Site
+from ledger.models.evidence import SourceKind, SourceLabel
 from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
 from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
 from ledger.readings.flatlines import mark_stuck
 from ledger.readings.formats import Format
+from ledger.readings.issued import issued_periods
 from ledger.readings.registers import RegisterWriter
+from ledger.readings.report import ImportReport, Rejections
 from ledger.readings.series import Series
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally
 from ledger.readings.tables import check_bytes, opened, sha256_of
 from ledger.readings.times import zone
-from ledger.reductions.quality import Limits
+from ledger.reductions.numbers import kind_of
+from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
 
 PIECE_ROWS = 50_000
 ALLOCATIONS = 200_000
 """Objects that are made before Python looks for cyclic garbage among them."""
-ERRORS_MAX = 1_000
-"""Errors that a report names; the rest is counted."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the rows done so far, and their number in all where it is known."""
-
-
-@dataclass
-class ImportReport:
-    """What became of every row: ``read = new + unchanged + conflicts + rejected``."""
-
-    file_sha256: str
-    read: int = 0
-    new: int = 0
-    """Rows stored that contradict nothing."""
-    unchanged: int = 0
-    """Rows that were stored before, or stand in the file twice."""
-    conflicts: int = 0
-    """Rows stored that contradict another value of their time."""
-    rejected: int = 0
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    """Of the rejected rows: line, column and message, at most ``ERRORS_MAX``."""
-    late: int = 0
-    """Of the stored rows: those whose period was issued before."""
-    missing: int = 0
-    """Of the stored rows: those without a value."""
-    outliers: int = 0
-    """Of the stored rows: those beyond what the device can do."""
-    stuck: int = 0
-    """Readings that this import put into a flat line, those of earlier files too."""
-    intervals: int = 0
-    """Of a cumulative register: intervals that are new or changed."""
-    clock_change: int = 0
-    """Of the rows read: those of a doubled hour that their order put before or after the change."""
-    clock_jumps: list[dict[str, Any]] = field(default_factory=list)
-    """Places where the time of a device goes back, or forward by more than a day: the first hundred."""
-    clock_jumps_count: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what the ``import`` command prints."""
-        document: dict[str, Any] = {
-            "file_sha256": self.file_sha256,
-            "read": self.read,
-            "new": self.new,
-            "unchanged": self.unchanged,
-            "conflicts": self.conflicts,
-            "rejected": self.rejected,
-            "errors": self.errors,
-        }
-        noted = {
-            "late": self.late,
-            "outliers": self.outliers,
-            "stuck": self.stuck,
-            "missing": self.missing,
-            "intervals": self.intervals,
-            "clock_change": self.clock_change,
-            "clock_jumps": self.clock_jumps,
-            "clock_jumps_count": self.clock_jumps_count,
-        }
-        return document | {name: found for name, found in noted.items() if found}
 
 
 def import_file(
@@ -186,7 +130,7 @@ def _import(
     _lock(session, site_code)
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
-    meters = _meters(session, site, source)
+    meters = _meters(db, session, site, source)
     log = _log(session, row.id, path, digest)
     where = zone(site.time_zone)
     writer: RegisterWriter | DayWriter
@@ -196,7 +140,7 @@ def _import(
         writer = DayWriter(db, session, site, source, log.id)
     series = Series(session, source, row.id)
     report, tally, notes = ImportReport(digest), Tally(), Notes()
-    unknown: dict[str, _Unknown] = {}
+    rejected = Rejections(report)
     with opened(path, source.file_format) as table:
         rows = read_rows(table, source, where, meters, notes)
         pieces = _pieces(rows)
@@ -206,7 +150,7 @@ def _import(
             by_meter: dict[str, list[RawReading]] = {}
             for item in piece:
                 if isinstance(item, RowError):
-                    _reject(report, unknown, item)
+                    rejected.add(item)
                 else:
                     by_meter.setdefault(item.device, []).append(item)
             for code, readings in by_meter.items():
@@ -215,11 +159,11 @@ def _import(
             report.read += len(piece)
             if progress is not None:
                 progress(report.read, None)
-    for missed in unknown.values():
-        missed.finish()
+    rejected.finish()
     for meter in meters.values():
         writer.finish(meter, tally)
-        report.stuck += mark_stuck(db, session, meter, where)
+        if not source.counter:  # equal differences of a register are no flat line
+            report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
     _finish(report, tally, notes, log)
     session.flush()
@@ -240,7 +184,7 @@ def source_of(row: MeterSource) -> Source:
     """Return a stored source as the reader wants it."""
     return Source(
         name=row.name,
-        kind=Kind.POWER if row.kind is SourceKind.POWER else Kind.ENERGY,
+        kind=kind_of(row.kind.value, row.unit),
         unit=row.unit,
         interval_minutes=row.interval_minutes,
         label_is_end=row.label is SourceLabel.END,
@@ -270,7 +214,7 @@ def _site_and_source(
     raise NotFound(f"site {site_code!r} has no source {source_name!r}; it has: {known}")
 
 
-def _meters(session: Session, site: Site, source: Source) -> dict[str, MeterState]:
+def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[str, MeterState]:
     """Return the site's meters by device code."""
     query = (
         select(Meter, Device)
@@ -293,26 +237,16 @@ def meter_state(
 ) -> MeterState:
     """Return what an import must know of a meter."""
     rated = None if meter.rated_kw is None else Fraction(meter.rated_kw)
+    role = Role(meter.role.value)
     return MeterState(
         id=meter.id,
         device_id=device.id,
         device_code=device.device_id,
-        role=Role(meter.role.value),
-        limits=Limits(rated, kind, interval_s),
+        role=role,
+        limits=limits_of(role, rated, kind, interval_s),
         stuck_hours=meter.stuck_hours or 0,
-        issued=issued_periods(session, meter.project_id),
+        issued=issued_periods(session, meter.id, meter.project_id),
     )
-
-
-def issued_periods(session: Session, project_id: int | None) -> list[tuple[int, int]]:
-    """Return the periods of a project's live issuances, in order."""
-    if project_id is None:
-        return []
-    query = select(Issuance.from_s, Issuance.to_s).where(
-        Issuance.project_id == project_id,
-        Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
-    )
-    return sorted((from_s, to_s) for from_s, to_s in session.execute(query).all())
 
 
 def _log(session: Session, source_id: int, path: Path, digest: str) -> ImportFile:
@@ -338,37 +272,6 @@ def _pieces(rows: Iterable[RawReading | RowError]) -> Iterator[list[RawReading |
         yield piece
 
 
-class _Unknown:
-    """Rows of a device that the site does not have: one error for all of them."""
-
-    def __init__(self, error: RowError, entry: dict[str, Any] | None) -> None:
-        self._error = error
-        self._entry = entry
-        self.count = 1
-
-    def finish(self) -> None:
-        """Write the number of rows into the message."""
-        if self._entry is not None:
-            rows = f" ({self.count} rows)" if self.count > 1 else ""
-            self._entry["message"] = (
-                f"{self._error.message}{rows}; add a [[device]] with this code, or leave it out"
-            )
-
-
-def _reject(report: ImportReport, unknown: dict[str, _Unknown], error: RowError) -> None:
-    report.rejected += 1
-    device = error.unknown_device
-    if device is not None and device in unknown:
-        unknown[device].count += 1
-        return
-    entry = None
-    if len(report.errors) < ERRORS_MAX:
-        entry = {"line": error.line, "column": error.column, "message": error.message}
-        report.errors.append(entry)
-    if device is not None and len(unknown) < ERRORS_MAX:
-        unknown[device] = _Unknown(error, entry)
-
-
 def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -> None:
     report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
     report.stuck += tally.stuck
@@ -376,6 +279,5 @@ def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -
     report.intervals = tally.intervals
     report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
     report.clock_jumps_count = notes.jumps
-    report.errors.sort(key=lambda error: error["line"])  # rows of a doubled hour are decided later
     log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
     log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected

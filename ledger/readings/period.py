@@ -6,7 +6,6 @@ vintage. A period over New Year is split. Nothing here writes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -14,22 +13,24 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models.evidence import IssuanceState, ReadingQuality, SourceKind
+from ledger.models.evidence import MeterRole, ReadingQuality
+from ledger.readings.carry import carried_into
 from ledger.readings.counters import excluded_registers
+from ledger.readings.factor_rows import factor_record
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
+from ledger.reductions.numbers import COUNTER, kind_of
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import (
     Calibration,
-    Factor,
+    CarriedCorrection,
     Kind,
     Meter,
-    Purpose,
     Reading,
     Reduction,
     ReductionInputs,
@@ -76,7 +77,9 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
     for part_start, part_end in split_by_vintage(start, end):
         inputs = load_period(session, project_code, part_start, part_end)
         if reductions:
-            inputs = replace(inputs, carry_in_kg=min(reductions[-1].carry_out_kg, Fraction(0)))
+            # Corrections have entered the part before.
+            carry_in_kg = min(reductions[-1].carry_out_kg, Fraction(0))
+            inputs = replace(inputs, carry_in_kg=carry_in_kg, corrections=())
         reductions.append(compute(inputs))
     return reductions
 
@@ -148,8 +151,9 @@ def load_period(
     project, site, factor = _project(session, project_code)
     where = zone(site.time_zone)
     from_s, to_s = legal_day_start_s(start, where), legal_day_start_s(end, where)
+    corrections: tuple[CarriedCorrection, ...] = ()
     if carry_in_kg is None:
-        carry_in_kg = _carry(session, project, start, from_s)
+        carry_in_kg, corrections = carried_into(session, project, start, end, from_s)
     return ReductionInputs(
         program=project.program,
         project=project.code,
@@ -167,7 +171,10 @@ def load_period(
         completeness_min=_plain(project.completeness_min),
         meters=tuple(_meters(session, project, where, from_s, to_s, lock=lock)),
         carry_in_kg=carry_in_kg,
+        corrections=corrections,
         enforce=enforce,
+        leakage_share=project.leakage_share or "0",
+        uncertainty_share=project.uncertainty_share or "0",
     )
 
 
@@ -193,50 +200,6 @@ def _project(
         known = ", ".join(session.scalars(select(models.Project.code)).all()) or "none"
         raise NotFound(f"no project {code!r}; there is: {known}. Projects come from site files")
     return found[0], found[1], found[2]
-
-
-def factor_record(row: models.EmissionFactor) -> Factor:
-    """Return a stored factor as the arithmetic wants it."""
-    return Factor(
-        code=row.code,
-        version=row.version,
-        purpose=Purpose(row.purpose.value),
-        value=row.value,
-        unit=row.unit,
-        source=row.source,
-        verified=row.verified,
-        sha256=row.content_sha256,
-        data_year=row.data_year,
-    )
-
-
-def _carry(session: Session, project: models.Project, start: date, from_s: int) -> Fraction:
-    """Return what the last issuance before the period left.
-
-    A deficit is carried until it is paid; a positive carry only within one vintage, one factor
-    version and one methodology version.
-    """
-    query = (
-        select(models.Issuance)
-        .where(
-            models.Issuance.project_id == project.id,
-            models.Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
-            models.Issuance.to_s <= from_s,
-        )
-        .order_by(models.Issuance.to_s.desc())
-        .limit(1)
-    )
-    last = session.scalars(query).first()
-    if last is None:
-        return Fraction(0)
-    carry = Fraction(last.carry_out_kg)
-    methodology = json.loads(last.manifest)["methodology"]
-    same = (
-        last.vintage == start.year
-        and last.factor_id == project.factor_id
-        and methodology == {"id": project.methodology, "version": project.methodology_version}
-    )
-    return carry if same else min(carry, Fraction(0))
 
 
 def _meters(
@@ -265,23 +228,80 @@ def _meters(
         select(models.MeterSource).where(models.MeterSource.site_id == project.site_id)
     ).all()
     for row, device_code in rows:
-        readings = _readings(session, row.id, from_s, to_s, lock=lock)
-        kind, unit, interval_s = _shape(session, row, device_code, sources)
+        readings = readings_of(session, row.id, from_s, to_s, lock=lock)
+        role = Role(row.role.value)
+        shape = _shape(session, row, device_code, sources)
+        if shape is None:
+            if not role.counts:  # a load or a battery that no file speaks of is not missed
+                continue
+            raise Refused(
+                f"meter {row.serial} has no reading and no [[source]] that feeds it; declare one or "
+                f"take device {device_code} out of the project",
+                code="no-source",
+            )
+        kind, unit, interval_s, register = shape
+        fuel = None
+        if row.fuel_factor_id is not None:
+            fuel = factor_record(session.get_one(models.EmissionFactor, row.fuel_factor_id))
         yield Meter(
             serial=row.serial,
             device_code=device_code,
-            role=Role(row.role.value),
+            role=role,
             kind=kind,
             unit=unit,
             interval_s=interval_s,
             rated_kw=None if row.rated_kw is None else _plain(row.rated_kw),
             calibration=_calibration(row, where),
             readings=readings,
+            fuel=fuel,
+            density_kg_per_l=row.density_kg_per_l,
+            stuck_hours=0 if register else row.stuck_hours or 0,
+            register=register,
         )
 
 
-def _readings(
-    session: Session, meter_id: int, from_s: int, to_s: int, *, lock: bool
+def readings_of(
+    session: Session, meter_id: int, from_s: int, to_s: int, *, lock: bool = False
+) -> tuple[Reading, ...]:
+    """Return the readings of a meter from one second to another, all but those that came late."""
+    # What came late belongs to a correction, never into a root.
+    in_time = models.MeterReading.quality != ReadingQuality.LATE
+    readings = _stored(session, meter_id, from_s, to_s, in_time, lock=lock)
+    excluded = excluded_registers(session, meter_id, from_s, to_s, lock=lock)
+    if not excluded:
+        return readings
+    return tuple(sorted((*readings, *excluded), key=lambda item: (item.start_s, item.text)))
+
+
+def late_readings_of(
+    session: Session, meter_id: int, from_s: int, to_s: int
+) -> tuple[Reading, ...]:
+    """Return the readings of a meter that came after their period was issued."""
+    late = models.MeterReading.quality == ReadingQuality.LATE
+    return _stored(session, meter_id, from_s, to_s, late, lock=False)
+
+
+def texts_without_value(session: Session, meter_id: int, from_s: int, to_s: int) -> set[str]:
+    """Return the texts of a meter that its source declared to mean that there is no value."""
+    table = models.MeterReading
+    query = select(table.text).where(
+        table.meter_id == meter_id,
+        table.start_s >= from_s,
+        table.start_s < to_s,
+        table.value_digits.is_(None),
+        table.text != "",
+    )
+    return set(session.scalars(query.distinct()).all())
+
+
+def _stored(
+    session: Session,
+    meter_id: int,
+    from_s: int,
+    to_s: int,
+    which: ColumnElement[bool],
+    *,
+    lock: bool,
 ) -> tuple[Reading, ...]:
     table = models.MeterReading
     query = (
@@ -301,14 +321,13 @@ def _readings(
             table.start_s < to_s,
             # The difference of a register over the end of a period belongs to none.
             table.start_s + table.duration_s <= to_s,
-            # What came late belongs to a correction, never into a root.
-            table.quality != ReadingQuality.LATE,
+            which,
         )
         .order_by(table.start_s, table.text)
     )
     if lock:  # what is committed now, and not when this unit of work first read something
         query = query.with_for_update(read=True)
-    readings = tuple(
+    return tuple(
         Reading(
             start_s,
             start_s + duration_s,
@@ -322,10 +341,6 @@ def _readings(
             query
         )
     )
-    excluded = excluded_registers(session, meter_id, from_s, to_s, lock=lock)
-    if not excluded:
-        return readings
-    return tuple(sorted((*readings, *excluded), key=lambda item: (item.start_s, item.text)))
 
 
 def _shape(
@@ -333,24 +348,25 @@ def _shape(
     meter: models.Meter,
     device_code: str,
     sources: Iterable[models.MeterSource],
-) -> tuple[Kind, str, int]:
-    """Return kind, unit and interval of a meter: of its readings, else of the source that feeds it."""
+) -> tuple[Kind, str, int, bool] | None:
+    """Return kind, unit and step of a meter, and whether it is a register.
+
+    They are those of its readings, else of the source that feeds it.
+
+    None when it has neither. A source without a device feeds them all, but those of fuel only the
+    meters of fuel, and the others only the others.
+    """
     series = session.get(models.MeterSeries, meter.id)
     if series is not None:
-        return _kind_of(series.kind), series.unit, series.interval_s
+        kind = kind_of(series.kind, series.unit)
+        return kind, series.unit, series.interval_s, series.kind == COUNTER
     for source in sources:
-        if source.device_code in (None, device_code):
-            return _kind_of(source.kind.value), source.unit, source.interval_minutes * 60
-    raise Refused(
-        f"meter {meter.serial} has no reading and no [[source]] that feeds it; declare one or take "
-        f"device {device_code} out of the project",
-        code="no-source",
-    )
-
-
-def _kind_of(source_kind: str) -> Kind:
-    """Return what the readings of a kind of source are; a counter's are the energies between."""
-    return Kind.ENERGY if source_kind == SourceKind.COUNTER else Kind[source_kind.upper()]
+        kind = kind_of(source.kind.value, source.unit)
+        fits = kind.is_fuel == (meter.role is MeterRole.FUEL)
+        if source.device_code == device_code or (source.device_code is None and fits):
+            register = source.kind.value == COUNTER
+            return kind, source.unit, source.interval_minutes * 60, register
+    return None
 
 
 def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:
@@ -363,6 +379,7 @@ def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:
         if row.calibrated_from is None
         else legal_day_start_s(row.calibrated_from, where),
         to_s=None if end is None else legal_day_start_s(end, where),
+        measured_error=row.measured_error,
     )
 
 

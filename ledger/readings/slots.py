@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, Meter, MeterReading, MeterSeries, MeterSource, Site
 from ledger.models.evidence import SourceKind
-from ledger.readings.grids import clock_points
 from ledger.readings.store import fetch
+from ledger.reductions.grids import clock_points
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import Quality
 from ledger.reductions.zones import legal_day, legal_day_start_s, zone

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 from ledger.errors import BadInput
 from ledger.readings.clocks import Doubled, DoubledHours, Notes
 from ledger.readings.formats import IN_ORDER, PLAIN, Format
-from ledger.readings.grids import HOUR_S
 from ledger.readings.tables import BadRow, Table
 from ledger.readings.times import DoubledTime, NaiveTime, TimeReader
 from ledger.readings.writing import Missing, rewriter_of
+from ledger.reductions.grids import HOUR_S
 from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
 from ledger.reductions.records import Kind
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX

@@ -24,7 +24,12 @@ from ledger.readings.sources import RawReading, Source
 from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
 from ledger.reductions.records import Kind, Quality, Role
 
-METRIC = {Kind.POWER: ("active_power", "kW"), Kind.ENERGY: ("energy", "kWh")}
+METRIC = {
+    Kind.POWER: ("active_power", "kW"),
+    Kind.ENERGY: ("energy", "kWh"),
+    Kind.FUEL_MASS: ("fuel_mass", "kg"),
+    Kind.FUEL_VOLUME: ("fuel_volume", "L"),
+}
 """Name and unit of a reading in ``device_data``."""
 _LOOKUP_KEYS = 500
 _DENSE = 4
@@ -52,7 +57,7 @@ class MeterState:
     role: Role
     limits: Limits
     stuck_hours: int
-    """How long one value may last at most, see ``reductions.flatlines``; 0: any time."""
+    """How long one value makes a flat line, see ``reductions.flatlines``; 0: none is looked for."""
     issued: list[tuple[int, int]]
     """Periods of live issuances, ``[from_s, to_s)``, in order."""
     touched_days: set[int] = field(default_factory=set)

@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from ledger.readings.grids import Instants, grid_of
 from ledger.readings.timeformats import parser_of
+from ledger.reductions.grids import Instants, grid_of
 from ledger.reductions.zones import (
     TZDATA_VERSION,
     epoch_s,

@@ -14,6 +14,7 @@ from ledger.chain.client import ChainClient
 from ledger.db import Database
 from ledger.reconcile import (
     chain_rules,
+    correction_rules,
     escrow_rules,
     flow_rules,
     mirror_rules,
@@ -44,6 +45,7 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("intents", transaction_rules.intents),
     ("issuances", flow_rules.issuances),
     ("evidence", flow_rules.evidence),
+    ("corrections", correction_rules.corrections),
     ("settlement-batches", flow_rules.settlement_batches),
     ("trades", flow_rules.trades),
 )

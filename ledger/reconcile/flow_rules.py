@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from sqlalchemy import select
 
@@ -25,13 +27,21 @@ from ledger.models import (
 from ledger.models.evidence import IssuanceState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.readings.period import factor_record, load_period, meter_ids
+from ledger.readings.carry import carried_of
+from ledger.readings.factor_rows import factor_record
+from ledger.readings.period import load_period, meter_ids
 from ledger.reconcile.books import Books
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
-from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
-from ledger.reductions.records import Reduction
+from ledger.reductions.manifest import (
+    FORMAT_1,
+    build,
+    canonical_text,
+    fraction_text,
+    manifest_hash,
+)
+from ledger.reductions.records import Reduction, ReductionInputs
 from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import Trade, hex_words, nets_of, unpack
@@ -124,11 +134,34 @@ def _recomputed(books: Books, row: Issuance, project_code: str) -> Reduction:
     if factor.code != inputs.factor.code or factor.version != inputs.factor.version:
         # The project has another factor by now: the issuance keeps the one that it was made with.
         inputs = replace(inputs, factor=factor_record(factor))
-    return compute(inputs)
+    return compute(_as_issued(inputs, json.loads(row.manifest)))
+
+
+def _as_issued(inputs: ReductionInputs, manifest: dict[str, Any]) -> ReductionInputs:
+    """Return the inputs with what the project said then; meters that joined it since are left out.
+
+    The manifest is held by its hash on chain, so that it is the word for what may change in a site
+    file; readings, serials, factors and figures are compared with it.
+    """
+    serials = {meter["serial"] for meter in manifest["meters"]}
+    return replace(
+        inputs,
+        program=manifest["program"],
+        methodology=manifest["methodology"]["id"],
+        methodology_version=manifest["methodology"]["version"],
+        completeness_min=manifest["completeness_min"],
+        leakage_share=manifest.get("leakage_share", "0"),
+        uncertainty_share=manifest.get("uncertainty_share", "0"),
+        tzdata=manifest["period"]["tzdata"],
+        corrections=tuple(carried_of(table) for table in manifest.get("corrections", [])),
+        meters=tuple(meter for meter in inputs.meters if meter.serial in serials),
+    )
 
 
 def _figures(what: str, row: Issuance, again: Reduction) -> list[str]:
     counts, nine = again.counts, 9
+    form = json.loads(row.manifest)["format"]
+    deducted = None if form == FORMAT_1 else decimal_floor(again.uncertainty_t, nine)
     expected = {
         "vintage": again.inputs.vintage,
         "readings_expected": counts.expected,
@@ -142,12 +175,13 @@ def _figures(what: str, row: Issuance, again: Reduction) -> list[str]:
         "baseline_t": decimal_floor(again.baseline_t, nine),
         "project_t": decimal_floor(again.project_t, nine),
         "leakage_t": decimal_floor(again.leakage_t, nine),
+        "uncertainty_t": deducted,
         "reductions_kg": decimal_floor(again.reductions_kg, nine),
         "carry_out_kg": fraction_text(again.carry_out_kg),
         "issued_kg": again.issued_kg,
         "evidence_root": again.evidence_root,
         "leaves": again.leaves,
-        "manifest": canonical_text(build(again)),
+        "manifest": canonical_text(build(again, form)),
     }
     return [
         f"{what}: {name} is not what the stored readings give"

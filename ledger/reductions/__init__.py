@@ -1,5 +1,6 @@
 """Pure arithmetic from readings and factors to kilograms, the evidence tree, and the manifest."""
 
+from ledger.reductions import methodologies
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import report
 from ledger.reductions.records import (
@@ -29,5 +30,6 @@ __all__ = [
     "ReductionInputs",
     "Role",
     "compute",
+    "methodologies",
     "report",
 ]

@@ -2,26 +2,46 @@
 
 It is canonical JSON (UTF-8, keys sorted, no blanks, no float; energy, carbon and factors as decimal
 text, carries as exact fractions ``"n/d"``), and its keccak-256 goes on chain.
+
+What a manifest of an earlier format said stays readable: ``build`` writes it in that format too, so
+that an issuance of the past can be compared with what its readings give today.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
+from ledger.errors import BadInput
 from ledger.reductions.arithmetic import counts_of
 from ledger.reductions.evidence import keccak256
-from ledger.reductions.records import Counts, Factor, Meter, Quality, Reduction
+from ledger.reductions.records import (
+    Counts,
+    Factor,
+    Meter,
+    MeterResult,
+    Quality,
+    Reduction,
+    ReductionInputs,
+    Role,
+)
+from ledger.reductions.zones import legal_day, legal_day_start_s, zone
 from ledger.units import text_of_fraction_floor
 
-FORMAT = "truetonne-manifest/1"
+FORMAT = "truetonne-manifest/2"
+FORMAT_1 = "truetonne-manifest/1"
+"""What the first release wrote: without leakage, uncertainty, fuel, margins and energies by meter."""
 EVIDENCE_FORMAT = "truetonne-evidence/1"
-CODE_VERSION = "reductions/1"
+CODE_VERSION = "reductions/2"
 """Version of this room's arithmetic; raised with every change that could alter a result."""
+CODE_VERSION_1 = "reductions/1"
+"""Gives the same as version 2 for all that it could compute."""
 ROUNDING = "once, at issuance, down to whole kg; the remainder is carried"
+DAY_DIGITS = 16
 DECIMALS = 9
 """Digits after the point of every energy and mass that is shown, cut toward minus infinity."""
 
@@ -48,9 +68,12 @@ def counts_json(counts: Counts) -> dict[str, int]:
 
 
 def report(reduction: Reduction) -> dict[str, Any]:
-    """Return what the ``reductions`` command prints for one vintage."""
+    """Return what the ``reductions`` command prints for one vintage.
+
+    What a project does not have (uncertainty, loads, storage, fuel) has no key.
+    """
     inputs = reduction.inputs
-    return {
+    shown_first = {
         "project": inputs.project,
         "vintage": inputs.vintage,
         "period": {"from": inputs.from_date.isoformat(), "to": inputs.to_date.isoformat()},
@@ -61,20 +84,76 @@ def report(reduction: Reduction) -> dict[str, Any]:
         "baseline_t": shown(reduction.baseline_t),
         "project_t": shown(reduction.project_t),
         "leakage_t": shown(reduction.leakage_t),
+    }
+    if reduction.uncertainty_t:
+        shown_first["uncertainty_t"] = shown(reduction.uncertainty_t)
+    return shown_first | {
         "reductions_kg": shown(reduction.reductions_kg),
         "carry_in_kg": shown(inputs.carry_in_kg),
         "issued_kg": str(reduction.issued_kg),
         "carry_out_kg": shown(reduction.carry_out_kg),
         "evidence_root": reduction.evidence_root,
         "leaves": reduction.leaves,
+        **information_json(reduction),
+        **corrections_json(inputs),
     }
 
 
-def build(reduction: Reduction) -> dict[str, Any]:
-    """Return the manifest of a reduction that is to be issued."""
+def corrections_json(inputs: ReductionInputs) -> dict[str, str]:
+    """Return what corrections of earlier periods add to the carry, when there are any."""
+    if not inputs.corrections:
+        return {}
+    total = sum((correction.carried_kg for correction in inputs.corrections), Fraction(0))
+    return {"corrections_kg": shown(total)}
+
+
+def information_json(reduction: Reduction) -> dict[str, Any]:
+    """Return what is shown beside the balance and never added to it: self-use, storage, fuel."""
+    found: dict[str, Any] = {}
+    own = reduction.self_consumption
+    if own is not None:
+        found["self_consumption"] = {
+            "self_kwh": shown(own.self_kwh),
+            "export_kwh": shown(own.export_kwh),
+            "interval_s": own.interval_s,
+        }
+    roles = {meter.role for meter in reduction.inputs.meters}
+    names = {
+        Role.LOAD: ("load", ("load_kwh",)),
+        Role.STORAGE: ("storage", ("charged_kwh", "discharged_kwh")),
+        Role.FUEL: ("fuel", ("fuel_kg", "fuel_t")),
+    }
+    for role, (name, fields) in names.items():
+        if role in roles:
+            found[name] = {
+                field: shown(
+                    sum((getattr(result, field) for result in reduction.meters), Fraction(0))
+                )
+                for field in fields
+            }
+    return found
+
+
+def build(reduction: Reduction, form: str = FORMAT) -> dict[str, Any]:
+    """Return the manifest of a reduction that is to be issued.
+
+    Parameters
+    ----------
+    reduction
+        With all that it was computed from.
+    form
+        ``FORMAT``, or ``FORMAT_1`` to compare with what stands in the books since the first release.
+
+    Raises
+    ------
+    BadInput
+        The format is not known here.
+    """
+    if form not in (FORMAT, FORMAT_1):
+        raise BadInput(f"manifest of format {form!r}: known are {FORMAT} and {FORMAT_1}")
     inputs = reduction.inputs
-    return {
-        "format": FORMAT,
+    manifest: dict[str, Any] = {
+        "format": form,
         "code_version": CODE_VERSION,
         "program": inputs.program,
         "project": inputs.project,
@@ -91,18 +170,34 @@ def build(reduction: Reduction) -> dict[str, Any]:
         },
         "factor": factor_json(inputs.factor),
         "completeness_min": inputs.completeness_min,
-        "meters": [_meter_json(meter, inputs.from_s, inputs.to_s) for meter in inputs.meters],
+        "leakage_share": inputs.leakage_share,
+        "uncertainty_share": inputs.uncertainty_share,
+        "meters": [
+            _meter_json(meter, result, inputs)
+            for meter, result in zip(inputs.meters, reduction.meters, strict=True)
+        ],
         "readings": counts_json(reduction.counts),
         "energy": {
             "export_kwh": shown(reduction.export_kwh),
             "import_kwh": shown(reduction.import_kwh),
             "net_kwh": shown(reduction.net_kwh),
         },
+        "information": information_json(reduction),
+        "corrections": [
+            {
+                "key": correction.key,
+                "cause": correction.cause,
+                "from": correction.from_date.isoformat(),
+                "to": correction.to_date.isoformat(),
+                "carried_kg": fraction_text(correction.carried_kg),
+            }
+            for correction in inputs.corrections
+        ],
         "carbon": {
             "baseline_t": shown(reduction.baseline_t),
             "project_t": shown(reduction.project_t),
             "leakage_t": shown(reduction.leakage_t),
-            "uncertainty_t": shown(Fraction(0)),
+            "uncertainty_t": shown(reduction.uncertainty_t),
             "reductions_kg": shown(reduction.reductions_kg),
             "carry_in_kg": fraction_text(inputs.carry_in_kg),
             "carry_out_kg": fraction_text(reduction.carry_out_kg),
@@ -116,24 +211,66 @@ def build(reduction: Reduction) -> dict[str, Any]:
             "total_kg": str(reduction.evidence_total_kg),
         },
     }
+    return manifest if form == FORMAT else _in_format_1(manifest)
+
+
+_METER_2 = (
+    "measured_error",
+    "fuel",
+    "density_kg_per_l",
+    "stuck_hours",
+    "register",
+    "no_value_texts",
+    "result",
+    "days",
+)
+_FACTOR_1 = [
+    "code",
+    "version",
+    "purpose",
+    "value",
+    "unit",
+    "source",
+    "data_year",
+    "verified",
+    "sha256",
+]
+
+
+def _in_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest without what the first format did not have."""
+    for name in ("leakage_share", "uncertainty_share", "information", "corrections"):
+        del manifest[name]
+    manifest["code_version"] = CODE_VERSION_1
+    manifest["factor"] = {name: manifest["factor"][name] for name in _FACTOR_1}
+    for meter in manifest["meters"]:
+        for name in _METER_2:
+            del meter[name]
+    return manifest
 
 
 def factor_json(factor: Factor) -> dict[str, Any]:
-    """Return a factor as the manifest quotes it."""
+    """Return a factor as the manifest quotes it: every field, null where nothing is published."""
+    values = {name: getattr(factor, name) for name in Factor.__dataclass_fields__}
+    values["purpose"] = factor.purpose.value
     return {
-        "code": factor.code,
-        "version": factor.version,
-        "purpose": factor.purpose.value,
-        "value": factor.value,
-        "unit": factor.unit,
-        "source": factor.source,
-        "data_year": factor.data_year,
-        "verified": factor.verified,
-        "sha256": factor.sha256,
+        name: value.isoformat() if isinstance(value, date) else value
+        for name, value in values.items()
     }
 
 
-def _meter_json(meter: Meter, from_s: int, to_s: int) -> dict[str, Any]:
+_RESULTS = {
+    Role.GENERATION: ("export_kwh", "import_kwh"),
+    Role.EXPORT: ("export_kwh", "import_kwh"),
+    Role.IMPORT: ("import_kwh",),
+    Role.LOAD: ("load_kwh",),
+    Role.STORAGE: ("charged_kwh", "discharged_kwh"),
+    Role.FUEL: ("fuel_kg", "fuel_t"),
+}
+"""What is said of a meter of each role."""
+
+
+def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> dict[str, Any]:
     rows = Counter(reading.quality for reading in meter.readings)
     return {
         "serial": meter.serial,
@@ -147,9 +284,54 @@ def _meter_json(meter: Meter, from_s: int, to_s: int) -> dict[str, Any]:
         "calibrated": meter.calibration.calibrated,
         "calibrated_from_s": meter.calibration.from_s,
         "calibrated_to_s": meter.calibration.to_s,
-        "readings": counts_json(counts_of(meter, from_s, to_s)),
+        "measured_error": meter.calibration.measured_error,
+        "fuel": None if meter.fuel is None else factor_json(meter.fuel),
+        "density_kg_per_l": meter.density_kg_per_l,
+        "stuck_hours": meter.stuck_hours,
+        "register": meter.register,
+        "no_value_texts": no_value_texts(meter),
+        "readings": counts_json(counts_of(meter, inputs.from_s, inputs.to_s)),
         # Rows rather than slots: every leaf is counted once, the duplicates among the superseded.
         "rows": {Quality(code).name.lower(): rows[code] for code in sorted(rows)},
+        # Permissible error deducted; cut like every number shown.
+        "result": {name: shown(getattr(result, name)) for name in _RESULTS[meter.role]},
+        "days": days_json(meter, inputs.zone),
+    }
+
+
+def no_value_texts(meter: Meter) -> list[str]:
+    """Return the texts of a meter's readings that its source declares to mean "no value", in order."""
+    empty = (Quality.MISSING_SENTINEL, Quality.SUPERSEDED_EMPTY)
+    return sorted(
+        {reading.text for reading in meter.readings if reading.text and reading.quality in empty}
+    )
+
+
+def days_json(meter: Meter, zone_name: str) -> dict[str, str]:
+    """Return a digest for each legal day that has a reading: where two sets of readings differ.
+
+    The root says that something differs, and not where. A digest is the first 16 digits of the
+    keccak-256 of the day's lines in the readings file, in order, without the meter's column; a
+    reading belongs to the day that it starts in. Nothing rests on it that does not rest on the root.
+
+    Raises
+    ------
+    BadInput
+        There is no such zone.
+    """
+    where = zone(zone_name)
+    lines: defaultdict[date, list[str]] = defaultdict(list)
+    day, until_s = date.min, 0
+    for start_s, end_s, kind, quality, _, _, text in sorted(
+        meter.readings, key=lambda reading: (reading.start_s, reading.text)
+    ):
+        if start_s >= until_s:
+            day = legal_day(start_s, where)
+            until_s = legal_day_start_s(day + timedelta(days=1), where)
+        lines[day].append(f"{start_s},{end_s},{int(kind)},{int(quality)},{text}\n")
+    return {
+        day.isoformat(): keccak256("".join(found).encode()).hex()[:DAY_DIGITS]
+        for day, found in lines.items()
     }
 
 

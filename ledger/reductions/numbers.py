@@ -1,21 +1,30 @@
 """The number in a meter file: from decimal text to an exact pair of integers.
 
-A value is ``digits / 10**scale`` in the base unit, kW for power and kWh for energy. Digits and scale
-follow the text: ``457.76`` in kW is (45776, 2); watts add 3 to the scale, megawatts take 3 away, and a
-scale below zero is multiplied out. Scientific notation is exact too: ``1.5e-3`` is (15, 4).
+A value is ``digits / 10**scale`` in the base unit: kW for power, kWh for energy, kg or litres for
+fuel. Digits and scale follow the text: ``457.76`` in kW is (45776, 2); watts add 3 to the scale,
+megawatts take 3 away, and a scale below zero is multiplied out. Scientific notation is exact too:
+``1.5e-3`` is (15, 4).
 """
 
 from __future__ import annotations
 
 import re
 
+from ledger.errors import BadInput
 from ledger.reductions.records import Kind
 
 UNITS: dict[Kind, dict[str, int]] = {
     Kind.POWER: {"W": 3, "kW": 0, "MW": -3, "GW": -6},
     Kind.ENERGY: {"Wh": 3, "kWh": 0, "MWh": -3, "GWh": -6},
+    Kind.FUEL_MASS: {"g": 3, "kg": 0, "t": -3},
+    Kind.FUEL_VOLUME: {"L": 0, "m3": -3},
 }
 """What each unit adds to the scale: the power of ten from the base unit down to it."""
+
+COUNTER = "counter"
+"""Kind of a source of cumulative registers: its readings are the energies between."""
+FUEL = "fuel"
+"""Kind of a source of fuel; its unit says whether it is weighed or measured by volume."""
 
 TEXT_MAX = 64
 """Characters of a number's text that are stored."""
@@ -27,6 +36,34 @@ _SHORT, _WHOLE_SURE = 19, 9
 _VALUE_END = 10**9
 _SCIENTIFIC = re.compile(r"([+-]?[0-9]*)\.?([0-9]*)[eE]([+-]?[0-9]{1,3})", re.ASCII)
 _NOT_PLAIN = re.compile(r"[^0-9.+-]", re.ASCII)
+
+
+def units_of(source_kind: str) -> list[str]:
+    """Return the units that a source of a kind may name: ``power``, ``energy``, ``counter`` or ``fuel``."""
+    if source_kind == FUEL:
+        return [unit for kind, units in UNITS.items() if kind.is_fuel for unit in units]
+    return list(UNITS[kind_of(source_kind, "")])
+
+
+def kind_of(source_kind: str, unit: str) -> Kind:
+    """Return the kind of a source's readings.
+
+    Raises
+    ------
+    BadInput
+        A fuel's unit is neither one of mass nor one of volume.
+    """
+    if source_kind == COUNTER:
+        return Kind.ENERGY
+    if source_kind != FUEL:
+        return Kind[source_kind.upper()]
+    for kind, units in UNITS.items():
+        if kind.is_fuel and unit in units:
+            return kind
+    known = units_of(FUEL)
+    close = [name for name in known if name.lower() == unit.lower()]
+    hint = f"write {close[0]}" if close else f"use one of {', '.join(known)}"
+    raise BadInput(f"unknown unit {unit!r} for fuel; {hint}", code="unknown-unit")
 
 
 def parse_value(text: str, unit_scale: int) -> tuple[int, int]:

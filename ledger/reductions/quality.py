@@ -106,6 +106,16 @@ class Limits:
         return -(-low.numerator // low.denominator), high.numerator // high.denominator
 
 
+def limits_of(role: Role, rated_kw: Fraction | None, kind: Kind, interval_s: int) -> Limits:
+    """Return the limits of a meter: none for fuel, and none for storage.
+
+    A rated power says nothing of litres, and a battery draws what it is rated for, far below -0.2
+    times that.
+    """
+    limited = role not in (Role.FUEL, Role.STORAGE) and not kind.is_fuel
+    return Limits(rated_kw if limited else None, kind, interval_s)
+
+
 def judge_one(text: str, value: Value, limits: Limits, duration_s: int) -> Quality:
     """Return the quality of the only row of a slot of so many seconds."""
     return without_value(text) if value is None else limits.judge(*value, duration_s)

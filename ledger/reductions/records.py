@@ -22,6 +22,15 @@ class Kind(IntEnum):
     """Energy over the interval, kWh."""
     REGISTER = 3
     """Value of a cumulative register at one instant, kWh: an excluded one, the start is the end."""
+    FUEL_MASS = 4
+    """Fuel burnt over the interval, kg."""
+    FUEL_VOLUME = 5
+    """Fuel burnt over the interval, litres."""
+
+    @property
+    def is_fuel(self) -> bool:
+        """Whether the reading counts fuel."""
+        return self in (Kind.FUEL_MASS, Kind.FUEL_VOLUME)
 
 
 class Quality(IntEnum):
@@ -65,7 +74,7 @@ OUTLIER = frozenset(
 
 
 class Reading(NamedTuple):
-    """One row of a meter file: ``digits`` times 10^-``scale``, in kW or kWh."""
+    """One row of a meter file: ``digits`` times 10^-``scale``, in kW, kWh, kg or litres."""
 
     start_s: int
     end_s: int
@@ -86,11 +95,18 @@ class Role(StrEnum):
     EXPORT = "export"
     LOAD = "load"
     FUEL = "fuel"
+    STORAGE = "storage"
+    """A battery: positive is discharge, negative is charge. It makes no energy: never credited."""
 
     @property
     def supplies(self) -> bool:
         """Whether positive values are supplied to the grid, and negative ones drawn from it."""
         return self in (Role.GENERATION, Role.EXPORT)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the meter enters the balance: loads and storage are shown, and count for nothing."""
+        return self not in (Role.LOAD, Role.STORAGE)
 
 
 class Purpose(StrEnum):
@@ -104,20 +120,41 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """An emission factor as published."""
+    """An emission factor as published. Numbers are decimal text, None where nothing is published."""
 
     code: str
     version: str
     purpose: Purpose
     value: str
-    """Decimal text, as published."""
+    """As published."""
     unit: str
-    """One of ``arithmetic.FACTOR_UNITS``."""
+    """One of ``factors.FACTOR_UNITS``, for fuel one of ``factors.FUEL_UNITS``."""
     source: str
     verified: bool
     sha256: str
     """SHA-256 of the factor's content, so that a silent edit shows."""
     data_year: int | None = None
+    document: str | None = None
+    """The publication, as far as ``source`` does not name it."""
+    document_sha256: str | None = None
+    gas_set: str | None = None
+    """The gases that it counts, such as ``CO2``."""
+    boundary: str | None = None
+    """What it counts them over."""
+    published_at: date | None = None
+    valid_from: date | None = None
+    valid_to: date | None = None
+    """Last legal day."""
+    om: str | None = None
+    """Operating margin, in the unit of ``value``; with ``bm`` and both weights, or not at all."""
+    bm: str | None = None
+    w_om: str | None = None
+    w_bm: str | None = None
+    ncv_gj_per_t: str | None = None
+    """Net calorific value of a fuel."""
+    density_kg_per_l: str | None = None
+    oxidation_share: str | None = None
+    """Share of the carbon that is oxidised; None is all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +169,16 @@ class Calibration:
         False: the maximum permissible error of the class is deducted throughout.
     from_s, to_s
         The calibrated interval, ``to_s`` exclusive; None where it is open.
+    measured_error
+        Percent, decimal text with its sign: what the calibration found. It is deducted where it is
+        beyond the class; None when nothing is declared.
     """
 
     accuracy_class: str | None = None
     calibrated: bool = True
     from_s: int | None = None
     to_s: int | None = None
+    measured_error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +195,37 @@ class Meter:
     rated_kw: str | None
     calibration: Calibration
     readings: tuple[Reading, ...]
+    fuel: Factor | None = None
+    """Factor of the fuel that a meter of the role fuel counts."""
+    density_kg_per_l: str | None = None
+    """Density of that fuel as delivered, decimal text; None takes the factor's."""
+    stuck_hours: int = 0
+    """How long one value makes a flat line, see ``flatlines``; 0: none is looked for."""
+    register: bool = False
+    """Whether its readings are differences of a cumulative register, see ``registers``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedCorrection:
+    """A deficit of an earlier period that enters this one.
+
+    Attributes
+    ----------
+    key
+        Of the correction, ``0x`` and 64 digits.
+    cause
+        Why the earlier period was computed again.
+    from_date, to_date
+        The earlier period, ``to_date`` exclusive.
+    carried_kg
+        Below zero, kg CO2e.
+    """
+
+    key: str
+    cause: str
+    from_date: date
+    to_date: date
+    carried_kg: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +251,14 @@ class ReductionInputs:
     meters: tuple[Meter, ...]
     carry_in_kg: Fraction = Fraction(0)
     enforce: bool = True
-    """False looks at a period that will not be issued: neither empty nor incomplete is refused."""
+    """False looks at a period that will not be issued: neither empty nor incomplete is refused, nor
+    a methodology that is not known."""
+    leakage_share: str = "0"
+    """Share of the baseline emissions, decimal text."""
+    uncertainty_share: str = "0"
+    """Share of positive reductions that is deducted, decimal text."""
+    corrections: tuple[CarriedCorrection, ...] = ()
+    """Deficits of corrections; ``carry_in_kg`` holds them already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +286,51 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterResult:
+    """What one meter comes to, permissible error included where one is deducted.
+
+    Attributes
+    ----------
+    export_kwh, import_kwh
+        What it adds to the balance.
+    load_kwh
+        Used by a load; shown alone.
+    charged_kwh, discharged_kwh
+        Of a storage; shown alone.
+    fuel_kg, fuel_t
+        Fuel burnt, kg, and its emissions, t CO2.
+    """
+
+    serial: str
+    export_kwh: Fraction = Fraction(0)
+    import_kwh: Fraction = Fraction(0)
+    load_kwh: Fraction = Fraction(0)
+    charged_kwh: Fraction = Fraction(0)
+    discharged_kwh: Fraction = Fraction(0)
+    fuel_kg: Fraction = Fraction(0)
+    fuel_t: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfConsumption:
+    """Where the generated energy went, interval by interval: information, never added to a baseline.
+
+    Attributes
+    ----------
+    self_kwh
+        The sum of min(load, generation).
+    export_kwh
+        The sum of max(generation - load, 0).
+    interval_s
+        Length of the intervals that were compared, seconds.
+    """
+
+    self_kwh: Fraction
+    export_kwh: Fraction
+    interval_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reduction:
     """The reductions of one project in one period of one vintage."""
 
@@ -222,6 +346,11 @@ class Reduction:
     evidence_root: str
     """``0x`` and 64 digits; empty when the period has no reading at all."""
     leaves: int
+    uncertainty_t: Fraction = Fraction(0)
+    meters: tuple[MeterResult, ...] = ()
+    """In the order of the inputs' meters."""
+    self_consumption: SelfConsumption | None = None
+    """Where generation and load are both metered."""
 
     @property
     def net_kwh(self) -> Fraction:
@@ -230,8 +359,8 @@ class Reduction:
 
     @property
     def reductions_kg(self) -> Fraction:
-        """Baseline less project less leakage, kg CO2e, before any carry."""
-        return (self.baseline_t - self.project_t - self.leakage_t) * 1000
+        """Baseline less project, leakage and uncertainty, kg CO2e, before any carry."""
+        return (self.baseline_t - self.project_t - self.leakage_t - self.uncertainty_t) * 1000
 
     @property
     def available_kg(self) -> Fraction:

@@ -180,11 +180,11 @@ def _interval(opening: Point, closing: Point, rules: Rules) -> Interval:
         around = _around(opening, closing, rules, duration_s)
         if around is not None:
             return around
-    fitted = _fitted(digits, scale)
-    if fitted is None:
+    whole = fitted(digits, scale)
+    if whole is None:
         return Interval(opening.at_s, closing.at_s, text, None, None, Quality.MISSING)
-    quality = judge_interval(*fitted, rules.limits, duration_s)
-    return Interval(opening.at_s, closing.at_s, text, *fitted, quality)
+    quality = judge_interval(*whole, rules.limits, duration_s)
+    return Interval(opening.at_s, closing.at_s, text, *whole, quality)
 
 
 def _around(opening: Point, closing: Point, rules: Rules, duration_s: int) -> Interval | None:
@@ -195,17 +195,17 @@ def _around(opening: Point, closing: Point, rules: Rules, duration_s: int) -> In
     if not all(0 <= end < width for end in ends):
         return None
     text = f"{opening.text}{TO}{rules.width}{THEN}0{TO}{closing.text}"
-    fitted = _fitted(*energy_of(text, rules.unit_scale))
-    if fitted is None or rules.limits.judge(*fitted, duration_s) is not Quality.USED:
+    whole = fitted(*energy_of(text, rules.unit_scale))
+    if whole is None or rules.limits.judge(*whole, duration_s) is not Quality.USED:
         return None
-    return Interval(opening.at_s, closing.at_s, text, *fitted, Quality.USED)
+    return Interval(opening.at_s, closing.at_s, text, *whole, Quality.USED)
 
 
 def _ratio(value: tuple[int, int]) -> tuple[int, int]:
     return value[0], 10 ** value[1]
 
 
-def _fitted(digits: int, scale: int) -> tuple[int, int] | None:
+def fitted(digits: int, scale: int) -> tuple[int, int] | None:
     """Return a value that fits 64 bits, zeros at its end dropped if need be; else None."""
     while scale > 0 and digits % 10 == 0 and not -_DIGITS_END < digits < _DIGITS_END:
         digits //= 10

@@ -29,13 +29,18 @@ from ledger.models.base import Base
 from ledger.models.devices import DeviceStatus
 from ledger.models.evidence import FactorPurpose, MeterRole, SourceKind, SourceLabel
 from ledger.readings.formats import Format
+from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
+from ledger.reductions import methodologies
+from ledger.reductions.records import Role
 from ledger.sites.changes import SiteChanges
+from ledger.sites.factors import find_factor, store_factor, warnings_of
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
 from ledger.sites.plants import apply_plants
 from ledger.sites.site_file import read_site_file
 from ledger.sites.specs import DeviceSpec, FactorSpec, SiteFile, SourceSpec
 
+_LOCATION, _MARKET = FactorPurpose.INVENTORY_LOCATION, FactorPurpose.INVENTORY_MARKET
 Row = TypeVar("Row", bound=Base)
 ResolveAccount = Callable[[str], str]
 
@@ -113,6 +118,8 @@ class _Application:
         self._file = file
         self._resolve_account = resolve_account
         self.changes = SiteChanges()
+        self._shown_otherwise = False
+        """Whether the inventory of readings that are there comes to something else now."""
 
     def run(self) -> SiteChanges:
         """Apply every table, those that others refer to first."""
@@ -126,6 +133,11 @@ class _Application:
         apply_meter_changes(self._session, self._file, devices, self.changes)
         apply_plants(self.put, self._file, devices, self._resolve_account)
         self._session.flush()
+        if self._shown_otherwise and refresh_site(self._session, site):
+            self.changes.warnings.append(
+                f"site {site.code}: its inventory is computed anew, by the factors and meters that it "
+                "has now"
+            )
         return self.changes
 
     def put(
@@ -154,62 +166,41 @@ class _Application:
         return BadInput(f"{self._file.name}: {message}", code=code)
 
     def _factor(self, spec: FactorSpec) -> None:
+        new = store_factor(self._session, spec, self._file.name)
         label = f"factor {spec.code} {spec.version}"
-        query = select(EmissionFactor).filter_by(code=spec.code, version=spec.version)
-        known = self._session.scalars(query).first()
-        if known is None:
-            values = {
-                "purpose": FactorPurpose(spec.purpose),
-                "value": spec.value,
-                "unit": spec.unit,
-                "source": spec.source,
-                "data_year": spec.data_year,
-                "verified": spec.verified,
-                "content_sha256": spec.sha256(),
-            }
-            self.put(EmissionFactor, {"code": spec.code, "version": spec.version}, values, label)
-        elif known.content_sha256 == spec.sha256():
-            self.changes.unchanged.append(label)
-        else:
-            raise self._wrong(
-                f"{label} is recorded as {known.value} {known.unit} ({known.purpose.value}, "
-                f"{known.source}) and factors are never changed: give the new content a new version",
-                "factor-changed",
-            )
-        if not spec.verified:
-            self.changes.warnings.append(f"{label} is marked unverified")
+        (self.changes.created if new else self.changes.unchanged).append(label)
+        self.changes.warnings += warnings_of(spec)
 
-    def _factor_row(self, code: str, version: str | None, what: str) -> EmissionFactor:
-        """Return the factor that is meant: the file's own version first, else the only one known."""
-        own = [spec.version for spec in self._file.factors if spec.code == code]
-        if version is None and len(own) == 1:
-            version = own[0]
-        query = select(EmissionFactor).filter_by(code=code)
-        if version is not None:
-            query = query.filter_by(version=version)
-        rows = self._session.scalars(query).all()
-        if len(rows) == 1:
-            return rows[0]
-        if rows:
-            versions = ", ".join(row.version for row in rows)
+    def _factor_row(
+        self, code: str, version: str | None, what: str, *purposes: FactorPurpose
+    ) -> EmissionFactor:
+        """Return the factor that is meant; one of another purpose is refused where one is named."""
+        own = self._file.factors
+        factor = find_factor(self._session, code, version, f"{self._file.name}: {what}", own)
+        if purposes and factor.purpose not in purposes:
+            wanted = " or ".join(purpose.value for purpose in purposes)
             raise self._wrong(
-                f"{what}: factor {code!r} has versions {versions}; write factor_version",
-                "factor-unclear",
+                f"{what}: {factor.code} is for {factor.purpose.value}; name a factor with purpose "
+                f"{wanted}",
+                "wrong-purpose",
             )
-        raise self._wrong(f"{what}: no [[factor]] has code {code!r}", "no-such-factor")
+        if not factor.verified and factor.code not in {spec.code for spec in own}:
+            self.changes.warnings.append(f"factor {code} {factor.version} is marked unverified")
+        return factor
 
     def _site(self) -> Site:
         spec = self._file.site
-        factor_id = None
+        factor_id = market_id = None
         if spec.inventory_factor is not None:
-            factor = self._factor_row(spec.inventory_factor, None, "[site] inventory_factor")
-            if factor.purpose is not FactorPurpose.INVENTORY_LOCATION:
-                raise self._wrong(
-                    f"[site] inventory_factor: {factor.code} is for {factor.purpose.value}; name a "
-                    "factor with purpose inventory_location",
-                    "wrong-purpose",
-                )
-            factor_id = factor.id
+            version = spec.inventory_factor_version
+            factor_id = self._factor_row(
+                spec.inventory_factor, version, "[site] inventory_factor", _LOCATION
+            ).id
+        if spec.market_factor is not None:
+            version = spec.market_factor_version
+            market_id = self._factor_row(
+                spec.market_factor, version, "[site] market_factor", _MARKET
+            ).id
         known = self._session.scalars(select(Site).filter_by(code=spec.code)).first()
         if known is not None and known.time_zone != spec.time_zone and self._has_readings(known):
             raise self._wrong(
@@ -217,11 +208,15 @@ class _Application:
                 "it cannot change any more",
                 "zone-changed",
             )
+        if known is not None:
+            before = (known.inventory_factor_id, known.market_factor_id)
+            self._shown_otherwise |= before != (factor_id, market_id)
         values = {
             "name": spec.name,
             "time_zone": spec.time_zone,
             "country": spec.country,
             "inventory_factor_id": factor_id,
+            "market_factor_id": market_id,
         }
         return self.put(Site, {"code": spec.code}, values, f"site {spec.code}")
 
@@ -242,6 +237,15 @@ class _Application:
                 f"project {spec.code}: factor {factor.code} is for {factor.purpose.value}, which cannot mint; "
                 "reductions will be refused"
             )
+        if methodologies.known(spec.methodology, spec.methodology_version) is None:
+            text = methodologies.unknown(spec.methodology, spec.methodology_version)
+            self.changes.warnings.append(f"project {spec.code}: {text}; reductions will be refused")
+        roles = {device.role for device in self._file.devices}
+        if roles and not roles & {Role.GENERATION, Role.EXPORT}:
+            self.changes.warnings.append(
+                f"project {spec.code}: no meter of generation or export; savings on the demand side are "
+                "refused until a methodology for them exists"
+            )
         known = self._session.scalars(select(Project).filter_by(code=spec.code)).first()
         if known is not None and known.site_id != site.id:
             raise self._wrong(f"project {spec.code!r} belongs to another site", "taken")
@@ -252,6 +256,8 @@ class _Application:
             "factor_id": factor.id,
             "program": spec.program,
             "completeness_min": spec.completeness_min,
+            "leakage_share": spec.leakage_share,
+            "uncertainty_share": spec.uncertainty_share,
         }
         return self.put(Project, {"code": spec.code}, values, f"project {spec.code}")
 
@@ -308,15 +314,23 @@ class _Application:
                 "so that serial and role stay; declare another [[device]] for another meter",
                 "meter-changed",
             )
-        if role is MeterRole.FUEL:
+        fuel_id = None
+        if spec.fuel_factor is not None:
+            what = f"device {spec.code}: fuel_factor"
+            version = spec.fuel_factor_version
+            fuel_id = self._factor_row(spec.fuel_factor, version, what, FactorPurpose.FUEL).id
+        elif role is MeterRole.FUEL:
             self.changes.warnings.append(
-                f"device {spec.code}: this release computes no emissions of fuel; reductions will be refused"
+                f"device {spec.code}: no fuel_factor says what its fuel emits; reductions will be refused"
             )
-        counted = role is not MeterRole.LOAD and project is not None
+        joins = known is None and role is MeterRole.IMPORT
+        fuel = (fuel_id, spec.density_kg_per_l)
+        other_fuel = known is not None and (known.fuel_factor_id, known.density_kg_per_l) != fuel
+        self._shown_otherwise |= joins or other_fuel
         judged_by = None if known is None else (known.rated_kw, known.stuck_hours or 0)
         values = {
             "site_id": site.id,
-            "project_id": project.id if counted and project is not None else None,
+            "project_id": None if project is None else project.id,
             "serial": spec.meter_serial,
             "role": role,
             "rated_kw": spec.rated_kw,
@@ -324,6 +338,9 @@ class _Application:
             "calibrated_from": spec.calibrated_from,
             "calibrated_to": spec.calibrated_to,
             "calibrated": spec.calibrated,
+            "measured_error": spec.measured_error,
+            "fuel_factor_id": fuel_id,
+            "density_kg_per_l": spec.density_kg_per_l,
             "stuck_hours": spec.stuck_hours,
         }
         meter = self.put(Meter, {"device_id": device.id}, values, f"meter {spec.meter_serial}")

@@ -50,6 +50,11 @@ class Table:
         self._place = place
         self._values = values
 
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The keys and values, as they were read."""
+        return self._values
+
     def has(self, key: str) -> bool:
         """Return whether a key is given."""
         return key in self._values

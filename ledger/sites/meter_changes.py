@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ledger.errors import BadInput
 from ledger.models import Device, Meter, MeterChange, MeterSeries
 from ledger.models.evidence import SourceKind
-from ledger.readings.importing import issued_periods
+from ledger.readings.issued import issued_periods
 from ledger.readings.requalify import requalify
 from ledger.readings.times import epoch_s, utc_of
 from ledger.sites.changes import SiteChanges
@@ -69,7 +69,7 @@ def _applied(
 
 
 def _require_open(session: Session, file: SiteFile, code: str, meter: Meter, at_s: int) -> None:
-    for from_s, to_s in issued_periods(session, meter.project_id):
+    for from_s, to_s in issued_periods(session, meter.id, meter.project_id):
         if from_s < at_s < to_s:
             raise BadInput(
                 f"{file.name}: [[meter_change]] of device {code}: {utc_of(at_s).isoformat()} lies in a "

@@ -9,16 +9,15 @@ from decimal import Decimal
 from ledger.countries import wrong_country
 from ledger.errors import BadInput
 from ledger.readings.times import zone
-from ledger.reductions.arithmetic import FACTOR_UNITS
 from ledger.reductions.flatlines import STUCK_HOURS
-from ledger.reductions.numbers import UNITS, parse_value
-from ledger.reductions.records import Kind, Purpose, Role
+from ledger.reductions.numbers import COUNTER, UNITS, parse_value
+from ledger.reductions.records import Kind, Role
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 from ledger.sites.document import Document, Table
-from ledger.sites.source_table import COUNTER, read_source
+from ledger.sites.factors import read_factor
+from ledger.sites.source_table import read_source
 from ledger.sites.specs import (
     DeviceSpec,
-    FactorSpec,
     MarketSpec,
     MeterChangeSpec,
     ProjectSpec,
@@ -67,7 +66,7 @@ def read_site_file(text: str, name: str) -> SiteFile:
     file = SiteFile(
         name=name,
         site=_site(site),
-        factors=tuple(_factor(table) for table in document.many("factor")),
+        factors=tuple(read_factor(table) for table in document.many("factor")),
         project=None if project is None else _project(project),
         devices=tuple(_device(table) for table in document.many("device")),
         sources=tuple(read_source(table) for table in document.many("source")),
@@ -98,20 +97,9 @@ def _site(table: Table) -> SiteSpec:
         time_zone=time_zone,
         country=country,
         inventory_factor=table.optional("inventory_factor", 100),
-    )
-
-
-def _factor(table: Table) -> FactorSpec:
-    table.require_known(_keys(FactorSpec))
-    return FactorSpec(
-        code=table.text("code", 100),
-        version=table.text("version", 50),
-        purpose=table.one_of("purpose", tuple(item.value for item in Purpose)),
-        value=table.decimal("value"),
-        unit=table.one_of("unit", tuple(FACTOR_UNITS)),
-        source=table.text("source", 1000, "say where the factor is published"),
-        data_year=table.whole("data_year") if table.has("data_year") else None,
-        verified=table.flag("verified", False),
+        inventory_factor_version=table.optional("inventory_factor_version", 50),
+        market_factor=table.optional("market_factor", 100),
+        market_factor_version=table.optional("market_factor_version", 50),
     )
 
 
@@ -130,7 +118,19 @@ def _project(table: Table) -> ProjectSpec:
         factor_version=table.optional("factor_version", 50),
         program=table.text("program", 50),
         completeness_min=completeness,
+        leakage_share=_share(table, "leakage_share"),
+        uncertainty_share=_share(table, "uncertainty_share"),
     )
+
+
+def _share(table: Table, key: str) -> str | None:
+    """Return a share from 0 to 1 as it is written; None when it is not given."""
+    if not table.has(key):
+        return None
+    text = table.decimal(key)
+    if not 0 <= Decimal(text) <= 1:
+        raise table.wrong(key, f"{key} is a share, from 0 to 1, found {text}")
+    return text
 
 
 def _device(table: Table) -> DeviceSpec:
@@ -145,11 +145,25 @@ def _device(table: Table) -> DeviceSpec:
             "accuracy_class", f"accuracy_class is such as 0.5 or 0.5S, found {accuracy!r}"
         )
     calibrated = table.flag("calibrated", True)
-    if accuracy is None and not (calibrated and first is None and last is None):
+    measured = table.decimal("measured_error") if table.has("measured_error") else None
+    if measured is not None and not -100 < Decimal(measured) < 100:
+        raise table.wrong(
+            "measured_error", f"measured_error is percent of the reading, found {measured}"
+        )
+    plain = calibrated and first is None and last is None and measured is None
+    if accuracy is None and not plain:
         raise table.wrong(
             None,
-            "accuracy_class is missing: outside a calibration its permissible error is deducted",
+            "accuracy_class is missing: outside a calibration its permissible error is deducted, and "
+            "within one a measured_error that is larger",
         )
+    role = table.one_of("role", tuple(item.value for item in Role))
+    density = table.decimal("density_kg_per_l") if table.has("density_kg_per_l") else None
+    if density is not None and Decimal(density) <= 0:
+        raise table.wrong("density_kg_per_l", "density_kg_per_l must be more than 0")
+    for key in ("fuel_factor", "fuel_factor_version", "density_kg_per_l"):
+        if table.has(key) and role != Role.FUEL:
+            raise table.wrong(key, f"{key} is for a meter of the role fuel, this one is {role}")
     return DeviceSpec(
         code=code,
         name=table.optional("name", 200) or code,
@@ -157,11 +171,15 @@ def _device(table: Table) -> DeviceSpec:
         location=table.optional("location", 200),
         rated_kw=table.amount("rated_kw", 6, 10**9) if table.has("rated_kw") else None,
         meter_serial=table.text("meter_serial", 100),
-        role=table.one_of("role", tuple(item.value for item in Role)),
+        role=role,
         accuracy_class=accuracy,
         calibrated=calibrated,
         calibrated_from=first,
         calibrated_to=last,
+        measured_error=measured,
+        fuel_factor=table.optional("fuel_factor", 100),
+        fuel_factor_version=table.optional("fuel_factor_version", 50),
+        density_kg_per_l=density,
         stuck_hours=_stuck_hours(table),
     )
 

@@ -19,17 +19,17 @@ from ledger.readings.formats import (
     UNIX_MS,
     Format,
 )
-from ledger.readings.grids import INTERVALS
 from ledger.readings.sources import unit_scale
 from ledger.readings.timeformats import parser_of
 from ledger.readings.times import OFFSET, zone
-from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
+from ledger.reductions.grids import INTERVALS
+from ledger.reductions.numbers import COUNTER, FUEL, TEXT_MAX, UNITS, kind_of, parse_value, units_of
 from ledger.reductions.records import Kind
 from ledger.reductions.registers import WIDTH_MAX
 from ledger.sites.document import Table
 from ledger.sites.specs import SourceSpec
 
-COUNTER = "counter"
+SOURCE_KINDS = ("power", "energy", COUNTER, FUEL)
 _UTC = ("UTC", "Etc/UTC")
 _FORMAT_KEYS = frozenset(Format.__dataclass_fields__)
 _KEYS = (frozenset(SourceSpec.__dataclass_fields__) - {"written"}) | _FORMAT_KEYS
@@ -39,9 +39,9 @@ _CSV_ONLY = ("delimiter", "header_line", "comment")
 def read_source(table: Table) -> SourceSpec:
     """Read and check one ``[[source]]``."""
     table.require_known(_KEYS)
-    kind = table.one_of("kind", (*(item.name.lower() for item in UNITS), COUNTER))
+    kind = table.one_of("kind", SOURCE_KINDS)
     counter = kind == COUNTER
-    measured = Kind.ENERGY if counter else Kind[kind.upper()]
+    unit, measured = _unit(table, kind)
     if table.has("device") == table.has("device_column"):
         raise table.wrong(
             None, "write either device (the file is of one meter) or device_column, one of them"
@@ -51,7 +51,7 @@ def read_source(table: Table) -> SourceSpec:
     return SourceSpec(
         name=table.text("name", 100),
         kind=kind,
-        unit=_unit(table, measured),
+        unit=unit,
         interval_minutes=table.whole("interval_minutes", INTERVALS),
         # A register is read at an instant: the label says nothing of it.
         label=table.one_of("label", ("start", "end")) if has_label else "start",
@@ -64,14 +64,16 @@ def read_source(table: Table) -> SourceSpec:
     )
 
 
-def _unit(table: Table, kind: Kind) -> str:
-    known = UNITS[kind]
+def _unit(table: Table, source_kind: str) -> tuple[str, Kind]:
+    """Return the unit of a source, and the kind of its readings."""
+    known = units_of(source_kind)
     unit = table.text("unit", 20, f"a unit has no default: write one of {', '.join(known)}")
     try:
+        kind = kind_of(source_kind, unit)
         unit_scale(kind, unit, "unit")
     except BadInput as error:
         raise table.wrong("unit", error.message.removeprefix("unit: "), "unknown-unit") from error
-    return unit
+    return unit, kind
 
 
 def _time_zone(table: Table) -> str:

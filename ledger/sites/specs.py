@@ -9,6 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from ledger.readings.formats import Format
+from ledger.reductions.records import Factor, Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,14 @@ class SiteSpec:
     time_zone: str
     country: str
     inventory_factor: str | None
+    inventory_factor_version: str | None = None
+    market_factor: str | None = None
+    market_factor_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FactorSpec:
-    """``[[factor]]``."""
+    """``[[factor]]``, in a site file or in a file of factors."""
 
     code: str
     version: str
@@ -34,12 +38,45 @@ class FactorSpec:
     source: str
     data_year: int | None
     verified: bool
+    document: str | None = None
+    document_sha256: str | None = None
+    gas_set: str | None = None
+    boundary: str | None = None
+    published_at: date | None = None
+    valid_from: date | None = None
+    valid_to: date | None = None
+    om: str | None = None
+    bm: str | None = None
+    w_om: str | None = None
+    w_bm: str | None = None
+    ncv_gj_per_t: str | None = None
+    density_kg_per_l: str | None = None
+    oxidation_share: str | None = None
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the content, 64 digits: another content is another version."""
-        content = {name: getattr(self, name) for name in self.__slots__}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """Return the SHA-256 of the content, 64 digits: another content is another version.
+
+        What is not given is left out, so that a field that is added to this class changes the hash of
+        no factor that is recorded.
+        """
+        content = {
+            name: getattr(self, name)
+            for place, name in enumerate(self.__slots__)
+            if place < _FIRST_FIELDS or getattr(self, name) is not None
+        }
+        text = json.dumps(
+            content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
+        )
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+    def record(self) -> Factor:
+        """Return the factor as the arithmetic wants it."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return Factor(**values | {"purpose": Purpose(self.purpose), "sha256": self.sha256()})
+
+
+_FIRST_FIELDS = 8
+"""Fields of the first release, which are hashed whether they are given or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +90,8 @@ class ProjectSpec:
     factor_version: str | None
     program: str
     completeness_min: Decimal
+    leakage_share: str | None = None
+    uncertainty_share: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +109,11 @@ class DeviceSpec:
     calibrated: bool
     calibrated_from: date | None
     calibrated_to: date | None
-    stuck_hours: int
+    measured_error: str | None = None
+    fuel_factor: str | None = None
+    fuel_factor_version: str | None = None
+    density_kg_per_l: str | None = None
+    stuck_hours: int = 24
 
 
 @dataclass(frozen=True, slots=True)

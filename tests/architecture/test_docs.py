@@ -52,7 +52,7 @@ def commands() -> dict[str, set[str]]:
 
     def walk(command: Any, path: str) -> Iterator[tuple[str, set[str]]]:
         inner = getattr(command, "commands", None)
-        if inner is None:
+        if inner is None or command.invoke_without_command:
             options = {
                 name
                 for parameter in command.params
@@ -60,8 +60,7 @@ def commands() -> dict[str, set[str]]:
                 for name in parameter.opts
             }
             yield path, options - SHARED_OPTIONS
-            return
-        for name, found in inner.items():
+        for name, found in (inner or {}).items():
             yield from walk(found, f"{path} {name}")
 
     return dict(walk(typer.main.get_command(build()), "truetonne"))

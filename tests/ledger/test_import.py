@@ -253,7 +253,7 @@ def test_the_carry_of_an_issuance_goes_into_the_next_of_its_vintage(
     assert issued.inputs.carry_in_kg == 0
     assert same_year.inputs.carry_in_kg == issued.carry_out_kg
     assert next_year.inputs.carry_in_kg == 0
-    other = SITE.replace('methodology_version = "V01"', 'methodology_version = "V02"')
+    other = SITE.replace('"CCER-01-002"', '"internal-grid-renewable"').replace('"V01"', '"1"')
     apply(small, other)
     with small.read() as session:
         (new_rules,) = reductions_for(session, "park-wind", date(2014, 6, 2), date(2014, 6, 3))

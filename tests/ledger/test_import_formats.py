@@ -16,11 +16,11 @@ from ledger.errors import BadInput
 from ledger.models import CarbonEmission, EnergyProduction, MeterReading
 from ledger.readings import ImportReport, reductions_for
 from ledger.readings.formats import Format
-from ledger.readings.grids import grid_of
 from ledger.readings.timeformats import parser_of
 from ledger.readings.times import zone
 from ledger.readings.writing import rewriter_of
 from ledger.reductions import Counts
+from ledger.reductions.grids import grid_of
 from tests.support.plant import SITE, apply, imported
 
 START = datetime(2014, 6, 1, tzinfo=UTC)

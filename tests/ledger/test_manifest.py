@@ -32,7 +32,7 @@ def test_it_records_all_that_the_methodology_asks_for() -> None:
     manifest = manifest_of(carry_in_kg=Fraction(1, 3))
     assert manifest["program"] == "internal"
     assert manifest["methodology"] == {"id": "CCER-01-002", "version": "V01"}
-    assert manifest["code_version"] == "reductions/1"
+    assert manifest["code_version"] == "reductions/2"
     assert manifest["vintage"] == 1970
     assert manifest["period"] == {
         "from": "1970-01-01",
@@ -79,7 +79,7 @@ def test_any_change_of_what_it_rests_on_changes_its_hash() -> None:
         spelled(zone="Etc/GMT"),
         spelled(tzdata="2026b"),
         spelled(program="other"),
-        spelled(methodology_version="V02"),
+        spelled(methodology="CCER-01-001"),
         spelled(factor=replace(FACTOR, source="elsewhere")),
         spelled(factor=replace(FACTOR, verified=False)),
         spelled(completeness_min="0.001"),

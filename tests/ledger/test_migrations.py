@@ -29,20 +29,7 @@ from ledger.models.system import AuditLog
 from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
 from ledger.models.vpp import VppDefinition, VppStatus
 
-CHAIN = [
-    "0001",
-    "0002",
-    "0003",
-    "0004",
-    "0005",
-    "0006",
-    "0007",
-    "0008",
-    "0009",
-    "0010",
-    "0011",
-    "0012",
-]
+CHAIN = [f"{number:04d}" for number in range(1, 15)]
 DEADLINE_S = 60
 THEN = datetime(2014, 7, 1, tzinfo=UTC)
 
@@ -208,7 +195,7 @@ def test_a_file_is_copied_before_it_is_changed(tmp_path: Path) -> None:
         session.add(DeviceType(type_name="kept", category="c"))
         session.flush()
     # The row may still stand in the write-ahead log alone: it belongs to the copy.
-    assert database.upgrade() == ["0009", "0010", "0011", "0012"]
+    assert database.upgrade() == CHAIN[8:]
     copy = tmp_path / "books.db.before-0008"
     with closing(sqlite3.connect(copy)) as link:
         assert link.execute("SELECT version_num FROM alembic_version").fetchall() == [("0008",)]
@@ -565,7 +552,7 @@ def test_rows_of_the_first_contracts_are_kept(
         with pytest.raises(RuntimeError, match="the power is gone"):
             new_db.upgrade()
         monkeypatch.undo()
-    assert new_db.upgrade() == ["0010", "0011", "0012"]
+    assert new_db.upgrade() == CHAIN[9:]
     assert structure(new_db) == structure(finished)
 
     def found(columns: str, table: str) -> list[tuple[Any, ...]]:

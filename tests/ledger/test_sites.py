@@ -164,7 +164,7 @@ def test_two_sites_share_a_factor_of_the_same_content(db: Database) -> None:
         ('value = "0.5"', 'value = "0.4"'),
         ('value = "0.5"', 'value = "0.50"'),
         ('unit = "t/MWh"', 'unit = "kg/MWh"'),
-        ('purpose = "crediting_cm"', 'purpose = "fuel"'),
+        ('purpose = "crediting_cm"', 'purpose = "inventory_market"'),
     ],
 )
 def test_a_factor_is_never_changed(db: Database, old: str, new: str) -> None:
@@ -231,10 +231,15 @@ def test_a_device_or_meter_of_another_site_is_not_taken(sqlite_db: Database) -> 
         assert session.scalars(select(func.count()).select_from(DeviceType)).one() == 1
 
 
-def test_a_load_is_not_part_of_the_project(sqlite_db: Database) -> None:
-    apply(sqlite_db, changed('role = "generation"', 'role = "load"'))
+@pytest.mark.parametrize("role", ["load", "storage"])
+def test_a_load_and_a_battery_are_shown_with_the_project(sqlite_db: Database, role: str) -> None:
+    changes = apply(sqlite_db, changed('role = "generation"', f'role = "{role}"'))
     with sqlite_db.read() as session:
-        assert session.scalars(select(Meter.project_id)).one() is None
+        assert session.scalars(select(Meter.project_id)).one() is not None
+    assert changes.warnings == [
+        "project park-wind: no meter of generation or export; savings on the demand side are refused "
+        "until a methodology for them exists"
+    ]
 
 
 WRONG = [

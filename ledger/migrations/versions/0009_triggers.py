@@ -23,24 +23,10 @@ PARENTS = (
 def upgrade() -> None:
     """Create each trigger unless it is there."""
     for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            _append_only(table, verb)
+        steps.append_only(table)
     if not steps.on_sqlite():  # SQLite has the foreign keys themselves
         for parent, child, column in PARENTS:
             _keep_parent(parent, child, column)
-
-
-def _append_only(table: str, verb: str) -> None:
-    message = f"{table} is append-only: write a new row with a reason"
-    refusal = (
-        f"SELECT RAISE(ABORT, '{message}');"
-        if steps.on_sqlite()
-        else f"SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{message}';"
-    )
-    op.execute(
-        f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-        f"FOR EACH ROW BEGIN {refusal} END"
-    )
 
 
 def _keep_parent(parent: str, child: str, column: str) -> None:

@@ -1,0 +1,103 @@
+"""``truetonne factors``: the emission factors of the books, which only grow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import DryRun, Invocation, command, command_group
+from cli.output import Table
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+Code = Annotated[str, typer.Argument(metavar="CODE", help="Code of the factor.")]
+FactorFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="TOML with [[factor]], or the name of a bundled set.")
+]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("Keep emission factors: recorded once, never changed.")
+    command(group, "list")(list_)
+    command(group, "show")(show)
+    command(group, "import")(import_)
+    root.add_typer(group, name="factors")
+
+
+def list_(run: Invocation) -> None:
+    """List the factors that are recorded, and the sets that come with the package."""
+    from cli.books import open_books
+    from ledger.sites.factors import bundled, list_factors
+
+    with open_books(run.settings) as db, db.read() as session:
+        factors = list_factors(session)
+    run.output.result(
+        {"factors": factors, "bundled": bundled()},
+        Table(
+            ("code", "version", "purpose", "value", "unit", "verified"),
+            [
+                (
+                    item["code"],
+                    item["version"],
+                    item["purpose"],
+                    item["value"],
+                    item["unit"],
+                    "yes" if item["verified"] else "no",
+                )
+                for item in factors
+            ],
+            title="emission factors",
+            right=frozenset({"value"}),
+        ),
+        f"sets to import by name: {', '.join(bundled())}",
+    )
+
+
+def show(run: Invocation, code: Code) -> None:
+    """Show every version of a factor: value, document, year of the data, gases, boundary, hash."""
+    from cli.books import open_books
+    from ledger.sites.factors import list_factors
+
+    with open_books(run.settings) as db, db.read() as session:
+        versions = list_factors(session, code)
+    run.output.result({"code": code, "versions": versions}, *(_shown(item) for item in versions))
+
+
+def import_(run: Invocation, file: FactorFile, dry_run: DryRun = False) -> None:
+    """Record the factors of a file; the same code and version with other content is refused."""
+    from cli.books import open_books
+    from ledger.sites.factors import load_factor_file, store_factor, warnings_of
+
+    specs = load_factor_file(file)  # before the books: a wrong file is the first thing to say
+
+    def work(session: Session) -> dict[str, Any]:
+        found: dict[str, Any] = {"created": [], "unchanged": [], "warnings": []}
+        for spec in specs:
+            new = store_factor(session, spec, file)
+            found["created" if new else "unchanged"].append(f"{spec.code} {spec.version}")
+            found["warnings"] += warnings_of(spec)
+        if dry_run:
+            session.rollback()
+        return found
+
+    with open_books(run.settings) as db:
+        document = db.run(work)
+    if dry_run:
+        document["dry_run"] = True
+    run.output.result(
+        document,
+        *(f"created factor {name}" for name in document["created"]),
+        *(f"warning: {text}" for text in document["warnings"]),
+        f"{file}: {len(document['created'])} created, {len(document['unchanged'])} unchanged"
+        f"{' (nothing written)' if dry_run else ''}",
+    )
+
+
+def _shown(item: dict[str, Any]) -> Table:
+    rows = [
+        (name.replace("_", " "), str(value)) for name, value in item.items() if value is not None
+    ]
+    return Table(("what", "value"), rows, title=f"{item['code']} {item['version']}")

@@ -1,0 +1,209 @@
+"""``truetonne reductions``: from readings to kilograms, as files, and computed again from them alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import corrections
+from cli.command import Invocation, command, command_group
+from cli.corrections import OptionalFrom, OptionalTo
+from cli.credits_write import From, Project, To
+from cli.output import Table
+from ledger.errors import BadInput, ProblemFound
+
+if TYPE_CHECKING:
+    from ledger.readings.evidence_files import EvidenceFiles
+    from ledger.reductions.recompute import Verification
+
+DIFFERENCES_SHOWN = 20
+
+ManifestFile = Annotated[
+    Path, typer.Argument(metavar="MANIFEST", help="The manifest, manifest.json.")
+]
+ReadingsFile = Annotated[
+    Path, typer.Argument(metavar="READINGS", help="Its readings, CSV, plain or gzipped.")
+]
+Folder = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write the files into.")
+]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group, which is a command by itself too."""
+    group = command_group("Compute, export, verify and correct reductions.", alone=reductions)
+    command(group, "export")(export)
+    command(group, "verify")(verify)
+    corrections.register(group)
+    root.add_typer(group, name="reductions")
+
+
+def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
+    """Compute the reductions of a period; write nothing."""
+    from cli.books import open_books
+    from ledger.readings.period import late_readings, reductions_for
+    from ledger.reductions.manifest import report
+
+    with open_books(run.settings) as db, db.read() as session:
+        computed = reductions_for(session, project, start.date(), end.date())
+        found = []
+        for item in computed:
+            shown = report(item)
+            late = late_readings(session, item.inputs)
+            if late:
+                shown["readings"]["late"] = late
+            found.append(shown)
+    # A period over New Year makes two issuances, and so two answers.
+    document = found[0] if len(found) == 1 else {"project": project, "vintages": found}
+    run.output.result(document, *(_shown(item) for item in found))
+
+
+def export(
+    run: Invocation,
+    folder: Folder,
+    project: Annotated[str | None, typer.Option("--project", help="Code of the project.")] = None,
+    start: OptionalFrom = None,
+    end: OptionalTo = None,
+    credit: Annotated[
+        str | None,
+        typer.Option("--credit", metavar="ID", help="The batch whose issuance it shall be."),
+    ] = None,
+) -> None:
+    """Write manifest and readings of a period or of a batch, for `reductions verify`."""
+    from cli.books import open_books
+    from ledger.readings.evidence_files import files_of_credit, files_of_period
+
+    asked = (project, start, end)
+    if (credit is None) == (asked == (None, None, None)) or (credit is None and None in asked):
+        raise BadInput("name either --credit, or --project with --from and --to", code="usage")
+    with open_books(run.settings) as db, db.read() as session:
+        if credit is not None:
+            files = [files_of_credit(session, credit)]
+        else:
+            assert project is not None and start is not None and end is not None
+            files = files_of_period(session, project, start.date(), end.date())
+    # A period over New Year makes two issuances, and so two folders.
+    places = [folder] if len(files) == 1 else [folder / str(item.vintage) for item in files]
+    for item, place in zip(files, places, strict=True):
+        item.write(place)
+    rows = [_exported(item, place) for item, place in zip(files, places, strict=True)]
+    run.output.result(
+        {"files": rows},
+        *(
+            f"{row['manifest']} and {row['readings']}: {row['leaves']} readings, {row['issued_kg']} kg"
+            f"{'' if row['issued'] else ' (not issued)'}\n  manifest hash {row['manifest_hash']}\n"
+            f"  evidence root {row['evidence_root']}"
+            for row in rows
+        ),
+    )
+
+
+def verify(
+    run: Invocation,
+    manifest: ManifestFile,
+    readings: ReadingsFile,
+    manifest_hash: Annotated[
+        str | None,
+        typer.Option(
+            "--manifest-hash", metavar="0x..", help="The claim's manifestHash, as on chain."
+        ),
+    ] = None,
+    root: Annotated[
+        str | None,
+        typer.Option("--root", metavar="0x..", help="The claim's evidenceRoot, as on chain."),
+    ] = None,
+    issued: Annotated[
+        str | None,
+        typer.Option("--issued", metavar="KG", help="The kilograms that were issued, as on chain."),
+    ] = None,
+) -> int:
+    """Compute a manifest again from its readings, from the two files alone, and say what differs."""
+    from ledger.reductions.recompute import NOT_PROVEN, Trusted, verify_files
+
+    trusted = Trusted(
+        _hash("--manifest-hash", manifest_hash), _hash("--root", root), _kilograms(issued)
+    )
+    result = verify_files(manifest, readings, trusted)
+    run.output.result(
+        result.as_json(),
+        *(f"{'ok    ' if check.ok else 'NOT OK'}  {check.name}" for check in result.checks),
+        *_said(result),
+        f"manifest hash {result.manifest_hash}",
+        f"evidence root {result.evidence_root or 'none'}",
+        f"issued kg {result.issued_kg or 'none'}",
+        "It does not prove:",
+        *(f"  - {text}" for text in NOT_PROVEN),
+    )
+    return 0 if result.valid else ProblemFound.exit_code
+
+
+def _said(result: Verification) -> list[str]:
+    lines = [
+        f"  {item.path}: stated {item.manifest}, recomputed {item.recomputed}"
+        for item in result.differences[:DIFFERENCES_SHOWN]
+    ]
+    more = len(result.differences) - len(lines)
+    if more > 0:
+        lines.append(f"  and {more} more differences; `--json` names them")
+    lines += [f"  note: {hint}" for hint in result.hints]
+    verdict = (
+        "valid: both files give what the manifest says"
+        if result.valid
+        else f"NOT VALID: {len(result.differences)} differences"
+    )
+    return [*lines, verdict]
+
+
+def _exported(item: EvidenceFiles, place: Path) -> dict[str, Any]:
+    from ledger.readings.evidence_files import MANIFEST, READINGS
+
+    return {
+        "project": item.project,
+        "vintage": item.vintage,
+        "period": {"from": item.from_date.isoformat(), "to": item.to_date.isoformat()},
+        "issued": item.issued,
+        "manifest": str(place / MANIFEST),
+        "readings": str(place / READINGS),
+        "manifest_hash": item.manifest_hash,
+        "evidence_root": item.evidence_root,
+        "issued_kg": str(item.issued_kg),
+        "leaves": item.leaves,
+    }
+
+
+def _hash(option: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    digits = text.lower().removeprefix("0x")
+    if len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
+        raise BadInput(
+            f"{option}: {text[:80]!r} is no hash: 0x and 64 hexadecimal digits", code="usage"
+        )
+    return "0x" + digits
+
+
+def _kilograms(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 30:
+        raise BadInput(f"--issued: {text[:40]!r} is no whole number of kilograms", code="usage")
+    return int(text)
+
+
+def _shown(item: dict[str, Any]) -> Table:
+    period, counts = item["period"], item["readings"]
+    rows = [(name.replace("_", " "), item[name]) for name in item if name.endswith(("_kwh", "_t"))]
+    rows += [(f"readings {name}", count) for name, count in counts.items()]
+    rows += [
+        (name.replace("_", " "), item[name])
+        for name in ("reductions_kg", "carry_in_kg", "issued_kg", "carry_out_kg")
+    ]
+    rows += [("leaves", item["leaves"]), ("evidence root", item["evidence_root"])]
+    return Table(
+        ("what", "value"),
+        rows,
+        title=f"{item['project']}, vintage {item['vintage']}: {period['from']} to {period['to']}",
+        right=frozenset({"value"}),
+    )

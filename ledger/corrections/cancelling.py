@@ -1,0 +1,87 @@
+"""Cancels on chain what was issued too much, as far as the owner of the credits still holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.events import CREDIT
+from ledger.chain.sender import AlreadyOnChain
+from ledger.errors import Refused
+from ledger.holdings import Holding, plan_cancellation
+from ledger.models import (
+    ChainIntent,
+    Correction,
+    CreditBatch,
+    CreditHolding,
+    Issuance,
+)
+from ledger.models.mirror import IntentState
+
+Cancel = Callable[[Session, Issuance, Fraction, str], tuple[str, int] | None]
+"""Plans the cancellation of what is owed; returns its key and kilograms, None when nothing is held."""
+
+
+def canceller(chain: Chain) -> Cancel:
+    """Return what cancels units of a batch that the owner of the project's credits holds."""
+    owner = chain.deployment.account("owner")
+
+    def cancel(
+        session: Session, issuance: Issuance, owed_kg: Fraction, reason: str
+    ) -> tuple[str, int] | None:
+        batch = session.scalars(select(CreditBatch).where(CreditBatch.key == issuance.key)).first()
+        if batch is None:
+            return None
+        query = select(CreditHolding.amount_kg).where(
+            CreditHolding.batch_id == batch.batch_id, CreditHolding.holder == owner
+        )
+        held = session.scalars(query).first() or 0
+        amount = min(-(-owed_kg.numerator // owed_kg.denominator), held - _planned(session, batch))
+        if amount <= 0:
+            return None
+        holding = Holding(batch.batch_id, owner, amount, intents.new_key())
+        return plan_cancellation(session, chain, holding, reason), amount
+
+    return cancel
+
+
+def _planned(session: Session, batch: CreditBatch) -> int:
+    """Return what corrections of the batch cancel already and the mirror has not seen, kg."""
+    query = (
+        select(Correction.cancelled_kg)
+        .join(Issuance, Issuance.id == Correction.issuance_id)
+        .join(ChainIntent, ChainIntent.key == Correction.act_key)
+        .where(
+            Issuance.key == batch.key,
+            ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+        )
+    )
+    return sum(session.scalars(query).all())
+
+
+def submit_planned(chain: Chain) -> list[str]:
+    """Send the cancellations of corrections that are not sent yet, and return their keys.
+
+    One that the contract refuses pays nothing: its kilograms are carried instead.
+    """
+    query = (
+        select(Correction.act_key)
+        .join(ChainIntent, ChainIntent.key == Correction.act_key)
+        .where(ChainIntent.state == IntentState.PLANNED)
+        .order_by(Correction.id)
+    )
+    with chain.db.read() as session:
+        keys = [key for key in session.scalars(query).all() if key is not None]
+    sent = []
+    for key in keys:
+        try:
+            chain.sender.submit(key, CREDIT)
+        except (AlreadyOnChain, Refused):  # the mirror, or the intent, says so
+            continue
+        sent.append(key)
+    return sent

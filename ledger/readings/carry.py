@@ -1,0 +1,125 @@
+"""What enters a period from before it: the carry of the issuance before, and deficits of corrections."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date
+from fractions import Fraction
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger import models
+from ledger.models.evidence import IssuanceState
+from ledger.models.mirror import IntentState
+from ledger.reductions.records import CarriedCorrection
+
+_LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
+
+
+def carried_into(
+    session: Session, project: models.Project, start: date, end: date, from_s: int
+) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:
+    """Return what enters a period: the carry of the issuance before it, and deficits of corrections.
+
+    Of a period that is issued exactly, what entered it then.
+    """
+    issued = session.scalars(
+        select(models.Issuance).where(
+            models.Issuance.project_id == project.id,
+            models.Issuance.state.in_(_LIVE),
+            models.Issuance.from_date == start,
+            models.Issuance.to_date == end,
+        )
+    ).first()
+    if issued is not None:
+        entered = json.loads(issued.manifest).get("corrections", [])
+        return Fraction(issued.carry_in_kg), tuple(carried_of(table) for table in entered)
+    corrections = unpaid_corrections(session, project.id, from_s)
+    deficits = sum((correction.carried_kg for correction in corrections), Fraction(0))
+    return _carry(session, project, start, from_s) + deficits, corrections
+
+
+def carried_of(table: Mapping[str, str]) -> CarriedCorrection:
+    """Return a correction as a manifest names it."""
+    return CarriedCorrection(
+        table["key"],
+        table["cause"],
+        date.fromisoformat(table["from"]),
+        date.fromisoformat(table["to"]),
+        Fraction(table["carried_kg"]),
+    )
+
+
+def unpaid_corrections(
+    session: Session, project_id: int, until_s: int | None = None
+) -> tuple[CarriedCorrection, ...]:
+    """Return the deficits of a project that no issuance has paid yet, in the order of their keys.
+
+    Parameters
+    ----------
+    until_s
+        Only of periods that end by then; None: of all.
+    """
+    correction, issuance = models.Correction, models.Issuance
+    query = (
+        select(correction, issuance, models.ChainIntent.state)
+        .join(issuance, issuance.id == correction.issuance_id)
+        .outerjoin(models.ChainIntent, models.ChainIntent.key == correction.act_key)
+        .where(issuance.project_id == project_id, issuance.state.in_(_LIVE))
+        .order_by(correction.key)
+    )
+    if until_s is not None:
+        query = query.where(issuance.to_s <= until_s)
+    rows = session.execute(query).all()
+    carry = models.CorrectionCarry
+    paid: dict[int, Fraction] = defaultdict(Fraction)
+    for correction_id, carried_kg in session.execute(
+        select(carry.correction_id, carry.carried_kg).where(
+            carry.correction_id.in_([row.id for row, _, _ in rows])
+        )
+    ):
+        paid[correction_id] += Fraction(carried_kg)
+    found = []
+    for row, corrected, act in rows:
+        # A cancellation that the contract refused paid nothing: what it should have paid is carried.
+        cancelled = 0 if act is IntentState.FAILED else row.cancelled_kg
+        owed = max(Fraction(row.owed_kg) - cancelled, Fraction(0)) + paid[row.id]
+        if owed > 0:
+            found.append(
+                CarriedCorrection(
+                    row.key, row.cause.value, corrected.from_date, corrected.to_date, -owed
+                )
+            )
+    return tuple(found)
+
+
+def _carry(session: Session, project: models.Project, start: date, from_s: int) -> Fraction:
+    """Return what the last issuance before the period left.
+
+    A deficit is carried until it is paid; a positive carry only within one vintage, one factor
+    version and one methodology version.
+    """
+    query = (
+        select(models.Issuance)
+        .where(
+            models.Issuance.project_id == project.id,
+            models.Issuance.state.in_(_LIVE),
+            models.Issuance.to_s <= from_s,
+        )
+        .order_by(models.Issuance.to_s.desc())
+        .limit(1)
+    )
+    last = session.scalars(query).first()
+    if last is None:
+        return Fraction(0)
+    carry = Fraction(last.carry_out_kg)
+    methodology = json.loads(last.manifest)["methodology"]
+    same = (
+        last.vintage == start.year
+        and last.factor_id == project.factor_id
+        and methodology == {"id": project.methodology, "version": project.methodology_version}
+    )
+    return carry if same else min(carry, Fraction(0))

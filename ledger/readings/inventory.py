@@ -1,0 +1,261 @@
+"""The inventory: what a site emitted, by scope and method, in ``carbon_emissions``.
+
+It is a book of its own beside the reductions and never mixes with them: average factors, rounded
+half away from zero to 0.000001 t, one row for each device, legal day and method::
+
+    scope1_fuel      fuel burnt on the site:          FC x NCV x CC x OF x 44/12
+    location_based   electricity drawn from the grid: kWh x average of the grid      GHG Protocol,
+    market_based     the same electricity:            kWh x residual or contract     Scope 2 Guidance
+
+The two methods of Scope 2 count the same energy: they are read side by side and never added.
+Electricity drawn is what a supplying meter draws, and what an import meter counts. A load is counted
+where the site has no import meter; otherwise the import meter has it already. Storage draws what
+another meter has counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from sqlalchemy import Column, Table, delete, insert, select
+from sqlalchemy.orm import Session
+
+from ledger.errors import BadInput, NotFound
+from ledger.models import CarbonEmission, Device, EmissionFactor, Meter, Site
+from ledger.models.evidence import MeterRole
+from ledger.readings.factor_rows import factor_record
+from ledger.readings.store import MeterState
+from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone
+from ledger.reductions.factors import factor_kg_per_kwh, fuel_kg, fuel_t
+from ledger.reductions.records import Kind, Role
+from ledger.units import decimal_half_up
+
+SCOPE1, LOCATION, MARKET = "scope1_fuel", "location_based", "market_based"
+SCOPES = {SCOPE1: 1, LOCATION: 2, MARKET: 2}
+"""Scope of each method; the methods are values of ``calculation_method``."""
+KG_PER_TONNE = 1000
+PERIODS = ("day", "month")
+"""What emissions may be listed by."""
+
+
+class Inventory:
+    """The inventory of one meter.
+
+    Parameters
+    ----------
+    session
+        The unit of work.
+    site, meter
+        Whose emissions they are.
+    """
+
+    def __init__(self, session: Session, site: Site, meter: MeterState) -> None:
+        self._session = session
+        self._meter = meter
+        self._methods: list[tuple[str, EmissionFactor]] = []
+        self._density: str | None = None
+        if meter.role is Role.FUEL:
+            row = session.get_one(Meter, meter.id)
+            self._density = row.density_kg_per_l
+            self._add(SCOPE1, row.fuel_factor_id)
+        elif draws(session, site.id, meter.role):
+            self._add(LOCATION, site.inventory_factor_id)
+            self._add(MARKET, site.market_factor_id)
+
+    def _add(self, method: str, factor_id: int | None) -> None:
+        if factor_id is not None:
+            self._methods.append((method, self._session.get_one(EmissionFactor, factor_id)))
+
+    def write(
+        self, from_s: int, to_s: int, quantities: Mapping[int, tuple[Fraction, Fraction]]
+    ) -> None:
+        """Replace the rows of a range of legal days.
+
+        Parameters
+        ----------
+        from_s, to_s
+            The range, ``to_s`` exclusive.
+        quantities
+            By the first second of a day: the sums of positive and of negative values, in kWh, kg or
+            litres.
+        """
+        table = CarbonEmission.__table__
+        assert isinstance(table, Table)
+        clear(self._session, table, self._meter.device_id, from_s, to_s)
+        sign = 1 if self._meter.role.supplies else 0
+        now = datetime.now(UTC)
+        rows = [
+            {
+                "device_id": self._meter.device_id,
+                **self._emission(method, factor, both[sign]),
+                "recorded_at": utc_of(start_s),
+                "created_at": now,
+            }
+            for start_s, both in quantities.items()
+            if both[sign]
+            for method, factor in self._methods
+        ]
+        if rows:
+            self._session.execute(insert(table), rows)
+
+    def _emission(self, method: str, row: EmissionFactor, quantity: Fraction) -> dict[str, Any]:
+        """Return emissions, method and factors of one day."""
+        factor = factor_record(row)
+        factors: dict[str, Any] = {
+            "scope": SCOPES[method],
+            "factor": factor.code,
+            "version": factor.version,
+            "value": factor.value,
+            "unit": factor.unit,
+        }
+        if method == SCOPE1:
+            kind, density = self._meter.limits.kind, self._density or factor.density_kg_per_l
+            tonnes = fuel_t(quantity, kind, factor, density)
+            mass_kg = fuel_kg(quantity, kind, factor, density)
+            factors["ncv_gj_per_t"] = factor.ncv_gj_per_t
+            factors["oxidation_share"] = factor.oxidation_share or "1"
+            if kind is Kind.FUEL_VOLUME:
+                factors["density_kg_per_l"] = density
+            factors["fuel_kg"] = format(decimal_half_up(mass_kg, 9), "f")
+        else:
+            tonnes = quantity * factor_kg_per_kwh(factor) / KG_PER_TONNE
+            factors["consumption_kwh"] = format(decimal_half_up(quantity, 9), "f")
+        return {
+            "emissions": decimal_half_up(tonnes, 6),
+            "calculation_method": method,
+            "factors": factors,
+        }
+
+
+def draws(session: Session, site_id: int, role: Role) -> bool:
+    """Return whether a meter of a role counts electricity that the site draws, and nobody else does."""
+    if role is Role.LOAD:
+        query = select(Meter.id).where(Meter.site_id == site_id, Meter.role == MeterRole.IMPORT)
+        return session.scalars(query.limit(1)).first() is None
+    return role.supplies or role is Role.IMPORT
+
+
+def clear(session: Session, table: Table, device_id: int, from_s: int, to_s: int) -> None:
+    """Delete the rows of a device in a range."""
+    recorded_at: Column[datetime] = table.c.recorded_at
+    session.execute(
+        delete(table).where(
+            table.c.device_id == device_id,
+            recorded_at >= utc_of(from_s),
+            recorded_at < utc_of(to_s),
+        )
+    )
+
+
+def emissions_of(
+    session: Session, site_code: str, start: date, end: date, by: str | None = None
+) -> dict[str, Any]:
+    """Return the inventory of a site as JSON.
+
+    Parameters
+    ----------
+    start, end
+        Legal dates of the site, ``end`` exclusive.
+    by
+        ``day`` or ``month``; None: the whole period.
+
+    Returns
+    -------
+    dict
+        ``rows`` by period, device, method and factor, and ``totals`` by scope and method; the two
+        methods of Scope 2 stand side by side. Tonnes, kilowatt-hours and kilograms as decimal text.
+
+    Raises
+    ------
+    NotFound
+        There is no such site.
+    BadInput
+        The period is empty, or ``by`` is neither.
+    """
+    if by not in (None, *PERIODS):
+        raise BadInput(f"--by {by}: write {' or '.join(PERIODS)}, or leave it out")
+    if start >= end:
+        raise BadInput(
+            f"the period from {start} to {end} is empty: the end is exclusive and comes later"
+        )
+    site = session.scalars(select(Site).where(Site.code == site_code)).first()
+    if site is None:
+        raise NotFound(
+            f"no site {site_code!r}; apply its file first: truetonne site apply SITE.toml"
+        )
+    where = zone(site.time_zone)
+    query = (
+        select(CarbonEmission, Device.device_id)
+        .join(Device, Device.id == CarbonEmission.device_id)
+        .join(Meter, Meter.device_id == Device.id)
+        .where(
+            Meter.site_id == site.id,
+            CarbonEmission.recorded_at >= utc_of(legal_day_start_s(start, where)),
+            CarbonEmission.recorded_at < utc_of(legal_day_start_s(end, where)),
+        )
+        .order_by(CarbonEmission.recorded_at, Device.device_id, CarbonEmission.calculation_method)
+    )
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for emission, device in session.execute(query):
+        day = legal_day(int(emission.recorded_at.timestamp()), where)
+        _add_row(rows, emission, device, _period(day, by))
+    found = list(rows.values())
+    return {
+        "site": site.code,
+        "period": {"from": start.isoformat(), "to": end.isoformat()},
+        "rows": [_as_text(row) for row in found],
+        "totals": _totals(found),
+    }
+
+
+def _period(day: date, by: str | None) -> str | None:
+    text = day.isoformat()
+    return {"day": text, "month": text[:7], None: None}[by]
+
+
+def _add_row(
+    rows: dict[tuple[Any, ...], dict[str, Any]],
+    emission: CarbonEmission,
+    device: str,
+    period: str | None,
+) -> None:
+    factors, method = emission.factors or {}, emission.calculation_method
+    name = "fuel_kg" if method == SCOPE1 else "consumption_kwh"
+    key = (period, device, method, factors.get("factor"), factors.get("version"))
+    row = rows.get(key)
+    if row is None:
+        row = rows[key] = {} if period is None else {"period": period}
+        row |= {
+            "device": device,
+            "scope": SCOPES.get(method),
+            "method": method,
+            "factor": factors.get("factor"),
+            "version": factors.get("version"),
+            "value": factors.get("value"),
+            "unit": factors.get("unit"),
+            name: Decimal(0),
+            "emissions_t": Decimal(0),
+        }
+    row[name] += Decimal(factors.get(name, 0))
+    row["emissions_t"] += emission.emissions
+
+
+def _totals(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    totals: dict[str, Decimal] = {}
+    for row in rows:
+        totals[row["method"]] = totals.get(row["method"], Decimal(0)) + row["emissions_t"]
+    return [
+        {"scope": SCOPES.get(method), "method": method, "emissions_t": format(total, "f")}
+        for method, total in sorted(totals.items(), key=lambda item: (SCOPES.get(item[0], 9), item))
+    ]
+
+
+def _as_text(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: format(value, "f") if isinstance(value, Decimal) else value
+        for name, value in row.items()
+    }

@@ -1,0 +1,239 @@
+"""Emission factors: from published text to exact fractions, and which factor may be used for what.
+
+::
+
+    EF_CM [t/MWh]   OM x w_OM + BM x w_BM, the weights sum to 1; a published CM is used as published
+    CO2 of fuel     FC x NCV x CC x OF x 44/12     IPCC 2006, volume 2; CCER-01-001, (4) and (5)
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from fractions import Fraction
+
+from ledger.errors import BadInput, Refused
+from ledger.reductions.records import Factor, Kind, Purpose
+
+FACTOR_UNITS: dict[str, Fraction] = {
+    "t/MWh": Fraction(1),
+    "kg/kWh": Fraction(1),
+    "kg/MWh": Fraction(1, 1000),
+    "g/kWh": Fraction(1, 1000),
+    "lb/MWh": Fraction(45359237, 10**11),
+}
+"""Kilograms per kilowatt-hour of one unit of a factor. A pound is 0.45359237 kg by definition."""
+
+CO2_PER_CARBON = Fraction(44, 12)
+"""Mass of CO2 per mass of carbon, by the molar masses that the IPCC's equations use."""
+
+FUEL_UNITS: dict[str, Fraction] = {
+    "t CO2/TJ": Fraction(1),
+    "kg CO2/TJ": Fraction(1, 1000),
+    "t C/TJ": CO2_PER_CARBON,
+    "kg C/GJ": CO2_PER_CARBON,
+}
+"""Tonnes of CO2 per terajoule of one unit of a fuel's factor."""
+
+GJ_PER_TJ = 1000
+KG_PER_TONNE = 1000
+
+_DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+
+
+def fraction_of_decimal(text: str, what: str) -> Fraction:
+    """Return plain decimal text as an exact fraction.
+
+    Raises
+    ------
+    BadInput
+        The text is not digits with at most one point.
+    """
+    if not _DECIMAL.fullmatch(text):
+        raise BadInput(f"{what} must be a plain decimal number such as 0.4329, found {text!r}")
+    return Fraction(text)
+
+
+def factor_kg_per_kwh(factor: Factor) -> Fraction:
+    """Return a factor in kg CO2e per kWh.
+
+    Raises
+    ------
+    BadInput
+        Its value is not a decimal, or its unit is not one of ``FACTOR_UNITS``.
+    """
+    if factor.unit not in FACTOR_UNITS:
+        known = ", ".join(FACTOR_UNITS)
+        raise BadInput(f"factor {factor.code}: unknown unit {factor.unit!r}; use one of {known}")
+    value = fraction_of_decimal(factor.value, f"factor {factor.code}: value")
+    return value * FACTOR_UNITS[factor.unit]
+
+
+def combined_margin(factor: Factor) -> Fraction | None:
+    """Return what the margins of a factor give, in its own unit; None when it names none.
+
+    EF_CM = OM x w_OM + BM x w_BM (CDM TOOL07, step 6). A published value is used all the same.
+
+    Raises
+    ------
+    BadInput
+        Only some of the four are given, or the weights do not sum to 1.
+    """
+    given = (factor.om, factor.bm, factor.w_om, factor.w_bm)
+    numbers = [
+        fraction_of_decimal(text, f"factor {factor.code}: {name}")
+        for name, text in zip(("om", "bm", "w_om", "w_bm"), given, strict=True)
+        if text is not None
+    ]
+    if not numbers:
+        return None
+    if len(numbers) < len(given):
+        raise BadInput(f"factor {factor.code}: om, bm, w_om and w_bm are given together, or none")
+    om, bm, w_om, w_bm = numbers
+    if w_om + w_bm != 1 or min(w_om, w_bm) < 0:
+        raise BadInput(
+            f"factor {factor.code}: the weights w_om {factor.w_om} and w_bm {factor.w_bm} must be "
+            "shares that sum to 1"
+        )
+    return om * w_om + bm * w_bm
+
+
+def margin_warning(factor: Factor) -> str | None:
+    """Return what to say when the published value is not what its margins give; else None.
+
+    They agree when the margins' value, rounded half up or cut to the decimals of the published one,
+    is that one: publications do either.
+    """
+    margin = combined_margin(factor)
+    if margin is None:
+        return None
+    value = fraction_of_decimal(factor.value, f"factor {factor.code}: value")
+    unit = 10 ** len(factor.value.partition(".")[2])
+    if value * unit in ((margin * unit + Fraction(1, 2)) // 1, (margin * unit) // 1):
+        return None
+    scaled = (margin * 10**9 + Fraction(1, 2)) // 1
+    text = f"{scaled // 10**9}.{scaled % 10**9:09d}".rstrip("0")
+    return (
+        f"factor {factor.code} {factor.version}: {factor.w_om} x {factor.om} + {factor.w_bm} x "
+        f"{factor.bm} is {text}, published is {factor.value}; the published value is used"
+    )
+
+
+def require_crediting(factor: Factor) -> None:
+    """Refuse a factor of the inventory where credits are made.
+
+    Raises
+    ------
+    Refused
+        The factor's purpose is not ``crediting_cm``.
+    """
+    if factor.purpose is not Purpose.CREDITING:
+        raise Refused(
+            f"factor {factor.code} {factor.version} is for {factor.purpose.value} and cannot mint: "
+            "name a factor with purpose crediting_cm in [project]",
+            code="wrong-purpose",
+            details={"factor": factor.code, "purpose": factor.purpose.value},
+        )
+
+
+def require_valid(factor: Factor, start: date, end: date) -> None:
+    """Refuse a period that a factor is not published for.
+
+    Parameters
+    ----------
+    start, end
+        Legal dates, ``end`` exclusive.
+
+    Raises
+    ------
+    Refused
+        A day of the period lies before ``valid_from`` or after ``valid_to``.
+    """
+    early = factor.valid_from is not None and start < factor.valid_from
+    late = factor.valid_to is not None and end > factor.valid_to + timedelta(days=1)
+    if early or late:
+        first = factor.valid_from or "the beginning"
+        raise Refused(
+            f"factor {factor.code} {factor.version} is valid from {first} to "
+            f"{factor.valid_to or 'today'}, the period is {start} to {end}: name the factor of these "
+            "days, or split the period",
+            code="factor-not-valid",
+            details={"factor": factor.code, "version": factor.version},
+        )
+
+
+def fuel_t_per_tonne(factor: Factor) -> Fraction:
+    """Return the CO2 of one tonne of a fuel, t: NCV x CC x 44/12 x OF, or NCV x EF x OF.
+
+    IPCC 2006 Guidelines, volume 2, chapter 1: net calorific values of table 1.2, carbon content of
+    table 1.3, CO2 factors of table 1.4; CCER-01-001, equation (5).
+
+    Raises
+    ------
+    Refused
+        The factor is not for fuel.
+    BadInput
+        It has no net calorific value, or an unknown unit.
+    """
+    if factor.purpose is not Purpose.FUEL:
+        raise Refused(
+            f"factor {factor.code} {factor.version} is for {factor.purpose.value} and not for fuel: "
+            "name a factor with purpose fuel as fuel_factor in [[device]]",
+            code="wrong-purpose",
+            details={"factor": factor.code, "purpose": factor.purpose.value},
+        )
+    what = f"factor {factor.code}"
+    if factor.unit not in FUEL_UNITS:
+        known = ", ".join(FUEL_UNITS)
+        raise BadInput(f"{what}: unknown unit {factor.unit!r} for a fuel; use one of {known}")
+    if factor.ncv_gj_per_t is None:
+        raise BadInput(f"{what}: ncv_gj_per_t is missing; give the net calorific value in GJ/t")
+    carbon = fraction_of_decimal(factor.value, f"{what}: value") * FUEL_UNITS[factor.unit]
+    ncv = fraction_of_decimal(factor.ncv_gj_per_t, f"{what}: ncv_gj_per_t")
+    oxidised = fraction_of_decimal(factor.oxidation_share or "1", f"{what}: oxidation_share")
+    return ncv / GJ_PER_TJ * carbon * oxidised
+
+
+def fuel_kg(
+    quantity: Fraction, kind: Kind, factor: Factor, density_kg_per_l: str | None = None
+) -> Fraction:
+    """Return the mass of a quantity of fuel, kg; litres by the density given, else the factor's.
+
+    Raises
+    ------
+    BadInput
+        Litres, and no density.
+    """
+    if kind is Kind.FUEL_MASS:
+        return quantity
+    density = density_kg_per_l or factor.density_kg_per_l
+    if density is None:
+        raise BadInput(
+            f"factor {factor.code} names no density and the meter counts litres: write "
+            "density_kg_per_l into its [[device]]",
+            code="no-density",
+        )
+    return quantity * fraction_of_decimal(density, f"factor {factor.code}: density_kg_per_l")
+
+
+def fuel_t(
+    quantity: Fraction, kind: Kind, factor: Factor, density_kg_per_l: str | None = None
+) -> Fraction:
+    """Return the CO2 of a quantity of fuel, t: FC x NCV x CC x OF x 44/12.
+
+    Parameters
+    ----------
+    quantity
+        Kilograms or litres, as ``kind`` says.
+    density_kg_per_l
+        Of the fuel as delivered; None takes the factor's.
+
+    Raises
+    ------
+    BadInput
+        What the calculation needs is missing.
+    Refused
+        The factor is not for fuel.
+    """
+    mass_kg = fuel_kg(quantity, kind, factor, density_kg_per_l)
+    return mass_kg / KG_PER_TONNE * fuel_t_per_tonne(factor)

@@ -1,0 +1,109 @@
+"""The lines of a readings file judged anew: what each is worth, by the rules and not by its word.
+
+A stranger's half of an import: digits and scale follow from text and unit, the quality of a line from
+all lines of its slot. What contradicts the file is a ``Difference`` that names the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ledger.reductions.manifest_file import Manifest1
+from ledger.reductions.meter_judge import Difference, MeterJudge, place_of
+from ledger.reductions.readings_file import Line
+from ledger.reductions.records import Reading
+from ledger.reductions.zones import utc_of
+
+_YEAR_2106_S = 2**32
+NAMED_SLOTS_MAX = 5
+
+
+@dataclass
+class Judged:
+    """The readings of every meter, judged anew."""
+
+    readings: dict[str, tuple[Reading, ...]]
+    lines: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+
+def judge(
+    manifest: Manifest1, lines: Iterable[Line], no_value: Mapping[str, Iterable[str]] | None = None
+) -> Judged:
+    """Return the readings that stand in a file, each with the quality that follows from the rules.
+
+    A line that can be no reading of the period (doubled, moved, outside, of another meter, no number)
+    is a difference and counts for nothing.
+
+    Parameters
+    ----------
+    no_value
+        Texts of each meter that mean "no value", besides those that the manifest names.
+    """
+    tables = {table.serial: table for table in manifest.meters}
+    judged = Judged({serial: () for serial in tables})
+    by_meter: dict[str, list[Line]] = {}
+    last: Line | None = None
+    for line in lines:
+        judged.lines += 1
+        if last is not None and _order(line) < _order(last):
+            judged.differences.append(
+                Difference(place_of(line), f"stands after line {last.number}", "stands before it")
+            )
+        last = line
+        by_meter.setdefault(line.meter, []).append(line)
+    for serial, given in by_meter.items():
+        table = tables.get(serial)
+        if table is None:
+            judged.differences.append(
+                Difference(
+                    f"readings[{serial}]",
+                    f"{len(given)} lines of this meter",
+                    f"one of the manifest's meters: {', '.join(tables)}",
+                )
+            )
+            continue
+        meter = MeterJudge(manifest, table, (no_value or {}).get(serial, ()), judged.differences)
+        once = _once(sorted(given, key=_order), judged.differences)
+        judged.readings[serial] = tuple(meter.readings(once))
+    return judged
+
+
+def _order(line: Line) -> tuple[str, int, str]:
+    return line.meter, line.start_s, line.text
+
+
+def _once(lines: Iterable[Line], differences: list[Difference]) -> Iterator[Line]:
+    """Yield lines of one meter in order, each text of a time once."""
+    before: Line | None = None
+    for line in lines:
+        if before is not None and _order(line) == _order(before):
+            differences.append(
+                Difference(place_of(line), f"the same as line {before.number}", "each reading once")
+            )
+            continue
+        before = line
+        yield line
+
+
+def empty_slots(manifest: Manifest1, judged: Judged) -> list[str]:
+    """Return a sentence for each meter whose lines are fewer than its manifest says."""
+    said = []
+    for table in manifest.meters:
+        readings = judged.readings[table.serial]
+        lacking = sum(table.rows.values()) - len(readings)
+        if lacking <= 0:
+            continue
+        there = {reading.start_s for reading in readings}
+        period = range(manifest.period.from_s, manifest.period.to_s, table.interval_s)
+        empty = [start_s for start_s in period if start_s not in there]
+        first = ", ".join(
+            f"{utc_of(start_s):%Y-%m-%dT%H:%M:%SZ}" for start_s in empty[:NAMED_SLOTS_MAX]
+        )
+        said.append(
+            f"meter {table.serial}: {lacking} lines fewer than the manifest counts; "
+            f"{len(empty)} times have no line{f': {first}' if first else ''}"
+            f"{', ...' if len(empty) > NAMED_SLOTS_MAX else ''}"
+        )
+    return said

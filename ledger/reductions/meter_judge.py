@@ -1,0 +1,226 @@
+"""The lines of one meter judged anew, by the rules of an import, from their texts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from ledger.errors import BadInput
+from ledger.reductions.flatlines import can_stick, stuck_places
+from ledger.reductions.grids import Grid, grid_of
+from ledger.reductions.manifest_file import KINDS, Manifest1, MeterTable, MeterTable1
+from ledger.reductions.numbers import UNITS, parse_value
+from ledger.reductions.quality import Value, judge_slot, limits_of, without_value
+from ledger.reductions.readings_file import Line
+from ledger.reductions.records import OUTLIER, USED, Kind, Quality, Reading
+from ledger.reductions.registers import TO, energy_of, fitted, judge_interval
+from ledger.reductions.zones import day_starts, utc_of, zone
+
+_YEAR_2106_S = 2**32
+_UNUSED_INSTANTS = (Quality.SUPERSEDED_SAME_VALUE, Quality.REGISTER_CONFLICT)
+
+
+class Difference(NamedTuple):
+    """One thing that is not as it should be.
+
+    ``manifest`` is what the manifest or the readings file says, ``recomputed`` what follows.
+    """
+
+    path: str
+    manifest: Any
+    recomputed: Any
+
+
+class _Row(NamedTuple):
+    line: Line
+    value: Value
+
+
+class MeterJudge:
+    """Judges the lines of one meter.
+
+    Parameters
+    ----------
+    manifest, table
+        The manifest, and what it says of the meter.
+    no_value
+        Texts that mean "no value", besides those that the manifest names.
+    differences
+        Where what contradicts a line is noted.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest1,
+        table: MeterTable1,
+        no_value: Iterable[str],
+        differences: list[Difference],
+    ) -> None:
+        more = table if isinstance(table, MeterTable) else None
+        self._table = table
+        self._kind = KINDS[table.kind]
+        self._scale = UNITS[self._kind][table.unit]
+        self._register = more.register if more else False
+        self._stuck_hours = more.stuck_hours if more else 0
+        self._no_value = {*no_value, *(more.no_value_texts if more else ())}
+        rated = None if table.rated_kw is None else Fraction(table.rated_kw)
+        self._limits = limits_of(table.role, rated, self._kind, table.interval_s)
+        self._from_s, self._to_s = manifest.period.from_s, manifest.period.to_s
+        self._zone_name = manifest.period.zone
+        self._grid = self._grid_of_zone()
+        self._differences = differences
+
+    def _grid_of_zone(self) -> Grid | None:
+        try:
+            return grid_of(zone(self._zone_name), self._table.interval_s)
+        except BadInput:  # said of the period
+            return None
+
+    def readings(self, lines: Iterable[Line]) -> list[Reading]:
+        """Return the readings that lines of the meter are, in order; each text of a time once."""
+        judged: list[tuple[Line, Reading]] = []
+        for _, group in groupby(self._rows(lines), key=lambda row: row.line.start_s):
+            judged += self._slot(list(group))
+        for place in self._stuck([reading for _, reading in judged]):
+            line, reading = judged[place]
+            judged[place] = (line, reading._replace(quality=Quality.STUCK))
+        for line, reading in judged:
+            if line.quality != reading.quality:
+                self._note(line, ".quality", _named(line.quality), _named(reading.quality))
+        return [reading for _, reading in judged]
+
+    def _rows(self, lines: Iterable[Line]) -> Iterator[_Row]:
+        """Yield the lines that can be readings of the meter in the period, with their values."""
+        start_s = end_s = self._from_s
+        for line in lines:
+            instant = self._register and line.kind == Kind.REGISTER
+            if line.start_s < self._from_s or line.end_s > self._to_s:
+                found = f"{line.start_s} to {line.end_s}"
+                self._note(line, "", found, f"within {self._from_s} to {self._to_s}")
+                continue
+            if not instant and line.kind != self._kind:
+                self._note(line, ".kind", line.kind, int(self._kind))
+                continue
+            if not self._fits(line, instant):
+                continue
+            if not instant and line.start_s != start_s and line.start_s < end_s:
+                expected = f"{end_s} or later: intervals do not overlap"
+                self._note(line, ".start_s", line.start_s, expected)
+                continue
+            try:
+                value = self._value(line.text, instant)
+            except ValueError as error:
+                self._note(line, ".text", line.text, str(error))
+                continue
+            if not instant:
+                start_s, end_s = line.start_s, line.end_s
+            yield _Row(line, value)
+
+    def _fits(self, line: Line, instant: bool) -> bool:
+        """Return whether a line begins and ends where an interval of the meter does."""
+        duration_s = line.end_s - line.start_s
+        if instant or self._register:
+            if (duration_s == 0) is instant:
+                return True
+            self._note(line, ".end_s", line.end_s, "the start of an instant, later of an interval")
+            return False
+        if self._grid is None:
+            return True
+        if self._grid.start_s(line.start_s, at_end=False) != line.start_s:
+            self._note(line, ".start_s", line.start_s, f"on the grid of {self._grid.name}")
+            return False
+        expected = self._grid.duration_s(line.start_s)
+        if duration_s != expected:
+            self._note(line, ".end_s", line.end_s, line.start_s + expected)
+        return duration_s == expected
+
+    def _value(self, text: str, instant: bool) -> Value:
+        if not text or text in self._no_value:
+            return None
+        if self._register and not instant:
+            return fitted(*energy_of(text, self._scale))
+        if TO in text:
+            raise ValueError("no number; only a register has differences")
+        return parse_value(text, self._scale)
+
+    def _slot(self, slot: list[_Row]) -> Iterator[tuple[Line, Reading]]:
+        instants = [row for row in slot if row.line.kind == Kind.REGISTER]
+        others = [row for row in slot if row.line.kind != Kind.REGISTER]
+        valued = any(row.value is not None for row in slot)
+        for line, value in instants:
+            yield line, _reading(line, value, _unused(line, value, valued))
+        if self._register:
+            for line, value in others:
+                quality = Quality.MISSING
+                if value is not None:
+                    duration_s = line.end_s - line.start_s
+                    quality = judge_interval(*value, self._limits, duration_s)
+                yield line, _reading(line, value, quality)
+        elif others:
+            texts = [(row.line.text, row.value) for row in others]
+            first = others[0].line
+            qualities, _ = judge_slot(
+                texts, self._table.role, self._limits, first.end_s - first.start_s
+            )
+            for (line, value), quality in zip(others, qualities, strict=True):
+                yield line, _reading(line, value, quality)
+
+    def _stuck(self, readings: list[Reading]) -> Iterator[int]:
+        """Yield the places of the readings that would count and stand in a flat line."""
+        if not can_stick(self._table.role, self._stuck_hours):
+            return
+        try:
+            starts = day_starts(self._from_s, self._to_s, zone(self._zone_name))
+        except BadInput:  # said of the period
+            return
+        chosen = [
+            place
+            for place, reading in enumerate(readings)
+            if reading.quality in USED or reading.quality in OUTLIER
+        ]
+        levels = [
+            (reading.start_s, reading.end_s, reading.digits, reading.scale)
+            for reading in (readings[place] for place in chosen)
+        ]
+        for line in stuck_places(levels, starts, self._stuck_hours):
+            if readings[chosen[line]].quality in USED:
+                yield chosen[line]
+
+    def _note(self, line: Line, part: str, found: Any, expected: Any) -> None:
+        self._differences.append(Difference(place_of(line) + part, found, expected))
+
+
+def place_of(line: Line) -> str:
+    """Return how a difference names a line."""
+    when = str(line.start_s)
+    if line.start_s < _YEAR_2106_S:
+        when = f"{utc_of(line.start_s):%Y-%m-%dT%H:%M:%SZ}"
+    return f"readings[line {line.number}, {line.meter}, {when}]"
+
+
+def _reading(line: Line, value: Value, quality: Quality) -> Reading:
+    digits, scale = value or (0, 0)
+    return Reading(line.start_s, line.end_s, line.kind, quality, digits, scale, line.text)
+
+
+def _unused(line: Line, value: Value, valued: bool) -> Quality:
+    """Return the quality of a register's reading from which no interval begins or ends.
+
+    Whether it repeats the one that counts or contradicts another, the intervals beside it decide, and
+    a declared change of the instrument: both claim nothing, and either is taken as stated.
+    """
+    if value is None:
+        return Quality.SUPERSEDED_EMPTY if valued else without_value(line.text)
+    for quality in _UNUSED_INSTANTS:
+        if line.quality == quality:
+            return quality
+    return Quality.REGISTER_CONFLICT
+
+
+def _named(quality: int) -> str:
+    try:
+        return f"{int(quality)} {Quality(quality).name.lower()}"
+    except ValueError:
+        return f"{quality}, no quality"

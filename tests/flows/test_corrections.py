@@ -1,0 +1,471 @@
+"""Corrections: what came late is counted once, claims nothing, and what was too much is paid."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+
+from indexer import Indexer
+from ledger import issuance
+from ledger.corrections import Outcome, correct, corrections_of, debts_of, submit_planned
+from ledger.db import Database
+from ledger.errors import NotFound, Refused
+from ledger.issuance import plan_issuance
+from ledger.issuance import submit_planned as submit_issuances
+from ledger.models import (
+    ChainIntent,
+    Correction,
+    CorrectionCarry,
+    CorrectionReading,
+    CreditBatch,
+    CreditCancellation,
+    Issuance,
+)
+from ledger.models.mirror import IntentState
+from ledger.readings import ImportReport, import_file, reductions_for
+from ledger.readings.evidence_files import MANIFEST, READINGS, files_of_credit, files_of_period
+from ledger.reconcile import reconcile
+from ledger.reductions.recompute import Trusted, verify_files
+from ledger.registration import register_project, register_site
+from ledger.sites import apply_site
+from tests.support.chain import PARTIES
+from tests.support.independent import months_of
+from tests.support.mirror import running_chain
+from tests.support.park import PARIS, PROJECT, Park, open_chain
+from tests.support.plant import LHB_FILE, LHB_SITE, SITE, anvil_like, write_csv
+
+FIRST = date(2014, 1, 1)
+SLOTS = 144
+
+
+def day(number: int) -> date:
+    return date(2014, 1, number)
+
+
+def issue(park: Park, start: date, end: date) -> Issuance:
+    plan_issuance(park.chain, PROJECT, start, end)
+    submit_issuances(park.chain)
+    park.mirror_final()
+    return park.rows(Issuance)[-1]  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def issued(both: Park) -> Park:
+    """The first of four days at 60 kW is issued: 720 kg."""
+    both.register()
+    both.generate(FIRST, ["60", "60", "60", "60"])
+    assert issue(both, day(1), day(2)).issued_kg == 720
+    return both
+
+
+def late(park: Park, *rows: tuple[int, str], day_number: int = 1) -> ImportReport:
+    """Import values for slots of a day, in kW."""
+    start = datetime(2014, 1, day_number, tzinfo=PARIS).astimezone(UTC)
+    lines = [((start + timedelta(minutes=10 * slot)).isoformat(), kw) for slot, kw in rows]
+    return import_file(park.db, "park", "scada", write_csv(park.folder / "late.csv", lines))
+
+
+def effects(outcome: Outcome) -> list[tuple[str, str, Fraction, Fraction]]:
+    return [(item.cause, item.state, item.effect_kg, item.owed_kg) for item in outcome.found]
+
+
+def books_agree(park: Park) -> None:
+    report = reconcile(park.db, park.node.client, park.node.deployment)
+    assert [(rule.name, rule.differences) for rule in report.rules if not rule.ok] == []
+
+
+# ------------------------------------------------------------------------- late readings
+
+
+def test_a_lower_late_reading_is_carried_into_the_next_issuance(issued: Park) -> None:
+    root = issued.rows(Issuance)[0].evidence_root
+    assert late(issued, (3, "57.9"), (9, "0")).late == 2
+    found = correct(issued.db, PROJECT)
+    # (60 - 57.9)/6 h x 0.5 + 60/6 h x 0.5 = 0.175 + 5 kg
+    assert effects(found) == [
+        ("late_readings", "carried", Fraction(-5175, 1000), Fraction(5175, 1000))
+    ]
+    assert (found.found[0].late_readings, found.found[0].cancelled_kg) == (2, 0)
+    assert issued.rows(Issuance)[0].evidence_root == root
+    books_agree(issued)
+
+    nothing = correct(issued.db, PROJECT)
+    assert (nothing.found, nothing.passed_over) == ([], [])
+    assert issued.count(Correction) == 1
+    assert issued.count(CorrectionReading) == 2
+
+    second = issue(issued, day(2), day(3))
+    assert (second.carry_in_kg, second.issued_kg, second.carry_out_kg) == ("-207/40", 714, "33/40")
+    (named,) = json.loads(second.manifest)["corrections"]
+    assert named == {
+        "key": found.found[0].key,
+        "cause": "late_readings",
+        "from": "2014-01-01",
+        "to": "2014-01-02",
+        "carried_kg": "-207/40",
+    }
+    with issued.db.read() as session:
+        assert debts_of(session) == {}
+    books_agree(issued)
+    third = issue(issued, day(3), day(4))
+    assert (third.carry_in_kg, third.issued_kg) == ("33/40", 720)  # paid once
+    assert json.loads(third.manifest)["corrections"] == []
+    books_agree(issued)
+
+
+def test_a_period_that_names_a_correction_verifies_from_its_files(issued: Park) -> None:
+    late(issued, (9, "0"))
+    correct(issued.db, PROJECT)
+    issue(issued, day(2), day(3))
+    with issued.db.read() as session:
+        first, second = files_of_period(session, PROJECT, day(1), day(2)) + files_of_period(
+            session, PROJECT, day(2), day(3)
+        )
+        again = files_of_credit(session, "park-wind-2014-1")
+    assert first == again  # the late reading is in no issued root
+    second.write(issued.folder / "second")
+    files = (issued.folder / "second" / MANIFEST, issued.folder / "second" / READINGS)
+    row = issued.rows(Issuance)[1]
+    trusted = Trusted(row.manifest_hash, row.evidence_root, row.issued_kg)
+    assert verify_files(*files, trusted).valid
+    # Without its correction the carry stands for nothing.
+    plain = json.loads(files[0].read_text())
+    plain["corrections"] = []
+    plain["carbon"]["carry_in_kg"] = "5/1"
+    files[0].write_text(json.dumps(plain, sort_keys=True, separators=(",", ":")))
+    paths = [item.path for item in verify_files(*files).differences]
+    assert "carbon.carry_in_kg" in paths
+
+
+def test_a_late_reading_that_adds_is_recorded_and_claims_nothing(both: Park) -> None:
+    both.register()
+    both.generate(FIRST, ["60", "60"])
+    with both.db.write() as session:  # the first slot of the day never came
+        session.execute(text("DELETE FROM meter_readings WHERE start_s = 1388530800"))
+    assert issue(both, day(1), day(2)).issued_kg == 715
+    assert late(both, (0, "60")).late == 1
+    assert effects(correct(both.db, PROJECT)) == [("late_readings", "recorded", Fraction(5), 0)]
+    second = issue(both, day(2), day(3))
+    assert (second.carry_in_kg, second.issued_kg) == ("0/1", 720)
+    books_agree(both)
+    # What was recorded makes up for what comes later still: both together were not issued too much.
+    assert late(both, (1, "36")).late == 1
+    assert effects(correct(both.db, PROJECT)) == [("late_readings", "recorded", Fraction(-2), 0)]
+    assert late(both, (2, "0")).late == 1
+    assert effects(correct(both.db, PROJECT)) == [
+        ("late_readings", "carried", Fraction(-5), Fraction(2))
+    ]
+
+
+def test_what_came_twice_or_changes_nothing_is_counted_all_the_same(issued: Park) -> None:
+    assert late(issued, (0, "60.0"), (1, "61")).late == 2
+    assert effects(correct(issued.db, PROJECT)) == [("late_readings", "recorded", Fraction(0), 0)]
+    assert correct(issued.db, PROJECT).found == []
+    assert late(issued, (0, "60.0"), (1, "61")).unchanged == 2
+    assert correct(issued.db, PROJECT).found == []
+
+
+def test_a_dry_run_keeps_nothing(issued: Park) -> None:
+    late(issued, (9, "0"))
+    assert effects(correct(issued.db, PROJECT, dry_run=True))[0][2] == -5
+    assert issued.count(Correction) == issued.count(CorrectionReading) == 0
+
+
+def test_only_the_period_that_is_asked_for(issued: Park) -> None:
+    issue(issued, day(2), day(3))
+    late(issued, (9, "0"))
+    late(issued, (9, "30"), day_number=2)
+    assert correct(issued.db, PROJECT, period=(day(3), day(4))).found == []
+    found = correct(issued.db, PROJECT, period=(day(2), day(3)))
+    assert [(item.from_date, item.effect_kg) for item in found.found] == [(day(2), Fraction(-5, 2))]
+    with issued.db.read() as session:
+        assert [item.from_date for item in corrections_of(session, PROJECT)] == [day(2)]
+        with pytest.raises(NotFound, match="no project 'other'"):
+            corrections_of(session, "other")
+    with pytest.raises(NotFound, match="no project 'other'"):
+        correct(issued.db, "other")
+
+
+def test_a_planned_issuance_is_not_corrected_yet(both: Park) -> None:
+    both.register()
+    both.generate(FIRST, ["60"])
+    plan_issuance(both.chain, PROJECT, day(1), day(2))
+    late(both, (9, "0"))
+    outcome = correct(both.db, PROJECT)
+    assert (outcome.found, outcome.passed_over) == (
+        [],
+        ["2014-01-01 to 2014-01-02: not issued yet"],
+    )
+
+
+def test_corrections_are_never_edited(issued: Park) -> None:
+    late(issued, (9, "0"))
+    correct(issued.db, PROJECT)
+    for statement in (
+        "UPDATE corrections SET owed_kg = '0/1'",
+        "DELETE FROM corrections",
+        "UPDATE correction_readings SET correction_id = 2",
+        "DELETE FROM correction_readings",
+    ):
+        with pytest.raises(DBAPIError, match="append-only"), issued.db.write() as session:
+            session.execute(text(statement))
+
+
+# -------------------------------------------------------------------------- cancellations
+
+
+def cancellations(park: Park) -> list[tuple[int, str]]:
+    return [(row.amount_kg, row.holder) for row in park.rows(CreditCancellation)]
+
+
+def test_too_much_is_cancelled_in_equal_number_rounded_up(issued: Park) -> None:
+    late(issued, (3, "57.9"), (9, "0"))
+    found = correct(issued.db, PROJECT, chain=issued.chain)
+    assert effects(found)[0][1:] == ("cancelled", Fraction(-5175, 1000), Fraction(5175, 1000))
+    assert found.found[0].cancelled_kg == 6
+    assert correct(issued.db, PROJECT, chain=issued.chain).found == []
+    assert len(submit_planned(issued.chain)) == 1
+    assert submit_planned(issued.chain) == []
+    issued.mirror_final()
+    assert cancellations(issued) == [(6, PARTIES["owner"])]
+    (batch,) = issued.rows(CreditBatch)
+    assert (batch.issued_kg, batch.cancelled_kg) == (720, 6)
+    assert issued.rows(CreditCancellation)[0].reason.startswith("correction 0x")
+    books_agree(issued)
+    second = issue(issued, day(2), day(3))
+    assert (second.carry_in_kg, second.issued_kg) == ("0/1", 720)
+    books_agree(issued)
+
+
+def test_what_the_owner_does_not_hold_any_more_is_carried(issued: Park) -> None:
+    (batch,) = issued.rows(CreditBatch)
+    issued.node.retire("owner", batch.batch_id, 717)
+    issued.mirror_final()
+    late(issued, (3, "57.9"), (9, "0"))
+    (found,) = correct(issued.db, PROJECT, chain=issued.chain).found
+    assert (found.state, found.cancelled_kg) == ("carried", 3)
+    assert found.carried_kg == Fraction(2175, 1000)
+    submit_planned(issued.chain)
+    issued.mirror_final()
+    second = issue(issued, day(2), day(3))
+    assert (second.carry_in_kg, second.issued_kg) == ("-87/40", 717)
+    books_agree(issued)
+
+
+def test_nothing_is_held_and_all_of_it_is_carried(issued: Park) -> None:
+    (batch,) = issued.rows(CreditBatch)
+    issued.node.transfer("owner", "buyer", batch.batch_id, 720)
+    issued.mirror_final()
+    late(issued, (9, "0"))
+    (found,) = correct(issued.db, PROJECT, chain=issued.chain).found
+    assert (found.state, found.cancelled_kg, found.act_key) == ("carried", 0, None)
+
+
+def test_a_cancellation_that_the_contract_refuses_is_carried(issued: Park) -> None:
+    late(issued, (9, "0"))
+    (found,) = correct(issued.db, PROJECT, chain=issued.chain).found
+    assert (found.state, found.cancelled_kg) == ("cancelled", 5)
+    (batch,) = issued.rows(CreditBatch)
+    issued.node.transfer("owner", "buyer", batch.batch_id, 718)  # before it is sent
+    assert submit_planned(issued.chain) == []
+    assert found.act_key is not None
+    assert issued.intent(found.act_key).state is IntentState.FAILED
+    with issued.db.read() as session:
+        assert debts_of(session) == {found.key: Fraction(5)}
+    issued.mirror_final()
+    second = issue(issued, day(2), day(3))
+    assert (second.carry_in_kg, second.issued_kg) == ("-5/1", 715)
+    books_agree(issued)
+
+
+def test_a_cancellation_that_was_planned_and_not_sent_is_sent_later(issued: Park) -> None:
+    late(issued, (9, "0"))
+    correct(issued.db, PROJECT, chain=issued.chain)
+    late(issued, (10, "0"))
+    (second,) = correct(issued.db, PROJECT, chain=issued.chain).found
+    assert second.owed_kg == 5
+    other = issued.again()
+    assert len(submit_planned(other.chain)) == 2
+    issued.mirror_final()
+    assert cancellations(issued) == [(5, PARTIES["owner"])] * 2
+    books_agree(issued)
+    other.db.close()
+
+
+# -------------------------------------------------------------------------------- factors
+
+REVISED = """
+[[factor]]
+code = "cm"
+version = "2"
+purpose = "crediting_cm"
+value = "0.4"
+unit = "t/MWh"
+source = "a correction"
+verified = true
+
+[[factor]]
+code = "cm"
+version = "3"
+purpose = "crediting_cm"
+value = "0.6"
+unit = "t/MWh"
+source = "a mistake"
+verified = true
+
+[project]"""
+
+
+def revise(park: Park) -> None:
+    site = SITE.replace("\n[project]", REVISED).replace(
+        'factor = "cm"', 'factor = "cm"\nfactor_version = "1"'
+    )
+    with park.db.write() as session:
+        apply_site(session, site, resolve_account=anvil_like)
+
+
+def test_a_lower_factor_is_an_over_issuance_that_is_cancelled(issued: Park) -> None:
+    revise(issued)
+    manifest = issued.rows(Issuance)[0].manifest
+    with pytest.raises(NotFound, match="known versions are: 1, 2, 3"):
+        correct(issued.db, PROJECT, factor=("cm", "4"))
+    assert "3 is not lower" in correct(issued.db, PROJECT, factor=("cm", "3")).passed_over[0]
+    with pytest.raises(NotFound, match="known versions are: none"):
+        correct(issued.db, PROJECT, factor=("mc", "1"))
+    assert (
+        "does not revise"
+        in correct(issued.db, PROJECT, factor=("grid-average", "1")).passed_over[0]
+    )
+    assert issued.count(Correction) == 0
+    (found,) = correct(issued.db, PROJECT, factor=("cm", "2"), chain=issued.chain).found
+    # 1,440 kWh x 0.1 kg
+    assert (found.cause, found.effect_kg, found.cancelled_kg) == ("changed_factor", -144, 144)
+    assert correct(issued.db, PROJECT, factor=("cm", "2"), chain=issued.chain).found == []
+    submit_planned(issued.chain)
+    issued.mirror_final()
+    assert cancellations(issued) == [(144, PARTIES["owner"])]
+    assert issued.rows(Issuance)[0].manifest == manifest  # never an edit
+    # A late reading afterwards counts by the lower factor: 10 kWh x 0.4 kg.
+    late(issued, (9, "0"))
+    assert effects(correct(issued.db, PROJECT)) == [
+        ("late_readings", "carried", Fraction(-4), Fraction(4))
+    ]
+    books_agree(issued)
+
+
+# ------------------------------------------------------------------------- many at once
+
+
+def test_two_that_correct_at_once_count_a_late_reading_once(both: Park) -> None:
+    both.register()
+    both.generate(FIRST, ["60"])
+    issue(both, day(1), day(2))
+    late(both, (9, "0"))
+    other = both.again()
+    found: list[Any] = []
+    start = threading.Barrier(2)
+
+    def run(park: Park) -> None:
+        start.wait()
+        found.append(correct(park.db, PROJECT, chain=park.chain))
+
+    threads = [threading.Thread(target=run, args=(park,)) for park in (both, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(len(outcome.found) for outcome in found) == [0, 1]
+    assert both.count(Correction) == both.count(CorrectionReading) == 1
+    with both.db.read() as session:
+        acts = session.scalars(select(ChainIntent).where(ChainIntent.kind == "cancel")).all()
+        assert len(acts) == 1
+    other.db.close()
+
+
+def test_a_void_issuance_gives_its_deficit_back(issued: Park) -> None:
+    late(issued, (9, "0"))
+    correct(issued.db, PROJECT)
+    plan_issuance(issued.chain, PROJECT, day(2), day(3))
+    assert issued.count(CorrectionCarry) == 1
+    with issued.db.write() as session:
+        issuance.fail(session, issued.rows(Issuance)[1].key, "a test")
+    assert issued.count(CorrectionCarry) == 0
+    with issued.db.read() as session:
+        assert list(debts_of(session).values()) == [Fraction(5)]
+
+
+# ------------------------------------------------------------------------- the real file
+
+
+@pytest.fixture
+def real(sqlite_db: Database, tmp_path: Path) -> Iterator[Park]:
+    """La Haute Borne in 2014, its January issued."""
+    with running_chain() as node:
+        chain = open_chain(sqlite_db, node)
+        with sqlite_db.write() as session:
+            apply_site(session, LHB_SITE, resolve_account=anvil_like)
+        import_file(sqlite_db, "lhb", "scada", LHB_FILE)
+        park = Park(
+            sqlite_db, node, chain, Indexer(sqlite_db, node.client, node.deployment), tmp_path
+        )
+        park.mirror.run_until("head")
+        register_project(chain, "lhb-wind")
+        park.mirror_final()
+        if register_site(chain, "lhb-wind") is not None:
+            park.mirror_final()
+        plan_issuance(chain, "lhb-wind", date(2014, 1, 1), date(2014, 2, 1))
+        submit_issuances(chain)
+        park.mirror_final()
+        yield park
+
+
+def test_the_january_of_the_bundled_turbine_is_corrected(real: Park) -> None:
+    (january,) = real.rows(Issuance)
+    assert january.issued_kg == 123_851
+    # 2014-01-01 01:00 in Paris: 441.06 kW in the file, 41.06 kW by what comes late.
+    rows = ["Wind_turbine_name,Date_time,P_avg", "R80721,2014-01-01T01:00:00+01:00,41.06"]
+    file = real.folder / "late.csv"
+    file.write_text("\n".join(rows) + "\n")
+    assert import_file(real.db, "lhb", "scada", file).late == 1
+    (found,) = correct(real.db, "lhb-wind").found
+    # -400 kW x 1/6 h x 0.4329 kg/kWh
+    assert found.effect_kg == Fraction(-400, 6) * Fraction(4329, 10_000) == Fraction(-2886, 100)
+    with real.db.read() as session:
+        (february,) = reductions_for(session, "lhb-wind", date(2014, 2, 1), date(2014, 3, 1))
+    months = months_of(
+        LHB_FILE,
+        time_column="Date_time",
+        value_column="P_avg",
+        zone="Europe/Paris",
+        minutes=10,
+        kw_per_unit=Fraction(1),
+        rated_kw=Fraction(2050),
+        factor_kg_per_kwh=Fraction(4329, 10_000),
+    )
+    available = (
+        months[2014, 2].net_kwh * Fraction(4329, 10_000)
+        + months[2014, 1].carry_kg
+        - Fraction(2886, 100)
+    )
+    assert february.issued_kg == available // 1 == 179_455 - 29
+    assert february.carry_out_kg == available - available // 1
+    books_agree(real)
+
+
+def test_a_correction_needs_a_factor_that_may_mint(issued: Park) -> None:
+    wrong = REVISED.replace("crediting_cm", "inventory_location", 1)
+    site = SITE.replace("\n[project]", wrong).replace(
+        'factor = "cm"', 'factor = "cm"\nfactor_version = "1"'
+    )
+    with issued.db.write() as session:
+        apply_site(session, site, resolve_account=anvil_like)
+    with pytest.raises(Refused, match="cannot mint"):
+        correct(issued.db, PROJECT, factor=("cm", "2"))
+    assert issued.count(Correction) == 0

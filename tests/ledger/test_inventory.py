@@ -1,0 +1,249 @@
+"""The inventory: Scope 1 and 2 by day, by location and by market, beside the reductions and never in them."""
+
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from ledger.db import Database
+from ledger.errors import BadInput, NotFound
+from ledger.models import (
+    CarbonEmission,
+    Device,
+    EnergyConsumption,
+    EnergyProduction,
+    MeterReading,
+)
+from ledger.readings import import_file, reductions_for
+from ledger.readings.inventory import emissions_of
+from tests.support.plant import SITE, apply, write_csv
+
+DEVICE = """
+[[device]]
+code = "{code}"
+type = "{role}"
+meter_serial = "serial-{code}"
+role = "{role}"
+{more}
+
+[[source]]
+name = "{code}"
+kind = "{kind}"
+unit = "{unit}"
+interval_minutes = 60
+label = "start"
+device = "{code}"
+time_column = "time"
+value_column = "value"
+time_zone = "offset"
+"""
+DIESEL = """
+[[factor]]
+code = "diesel"
+version = "2006"
+purpose = "fuel"
+value = "74100"
+unit = "kg CO2/TJ"
+source = "a test"
+ncv_gj_per_t = "43.0"
+verified = true
+"""
+RESIDUAL = """
+[[factor]]
+code = "residual"
+version = "2023"
+purpose = "inventory_market"
+value = "0.7"
+unit = "kg/kWh"
+source = "a test"
+verified = true
+"""
+FUEL = DEVICE.format(
+    code="GEN",
+    role="fuel",
+    kind="fuel",
+    unit="L",
+    more='fuel_factor = "diesel"\ndensity_kg_per_l = "0.84"',
+)
+GRID = DEVICE.format(code="GRID", role="import", kind="energy", unit="kWh", more="")
+LOAD = DEVICE.format(code="LOAD", role="load", kind="energy", unit="kWh", more="")
+BATTERY = DEVICE.format(
+    code="BAT", role="storage", kind="energy", unit="kWh", more='rated_kw = "9"'
+)
+MARKET = SITE.replace(
+    'inventory_factor = "grid-average"',
+    'inventory_factor = "grid-average"\nmarket_factor = "residual"',
+)
+JUNE = date(2014, 6, 1), date(2014, 7, 1)
+HOURS = [f"2014-06-01T0{hour}:00:00+02:00" for hour in range(9)]
+
+
+def bring(db: Database, folder: Path, source: str, *values: str, day: int = 1) -> None:
+    """Import values of one hour each from midnight in Paris on."""
+    rows = [
+        (f"2014-06-{day:02d}T{hour:02d}:00:00+02:00", value) for hour, value in enumerate(values)
+    ]
+    assert import_file(db, "park", source, write_csv(folder / f"{source}.csv", rows)).rejected == 0
+
+
+def rows(db: Database) -> list[tuple[str, str, Decimal]]:
+    with db.read() as session:
+        query = (
+            select(Device.device_id, CarbonEmission.calculation_method, CarbonEmission.emissions)
+            .join(Device, Device.id == CarbonEmission.device_id)
+            .order_by(Device.device_id, CarbonEmission.calculation_method)
+        )
+        return [tuple(row) for row in session.execute(query)]
+
+
+def test_scope_1_and_both_methods_of_scope_2(db: Database, tmp_path: Path) -> None:
+    assert apply(db, MARKET + DIESEL + RESIDUAL + FUEL + GRID).warnings == []
+    bring(db, tmp_path, "GEN", "600", "", "400")
+    bring(db, tmp_path, "GRID", "100", "23.5")
+    assert rows(db) == [
+        ("GEN", "scope1_fuel", Decimal("2.676492")),  # 840 kg x 43.0 GJ/t x 74.1 t/TJ
+        ("GRID", "location_based", Decimal("0.012350")),  # 123.5 kWh x 100 g
+        ("GRID", "market_based", Decimal("0.086450")),  # 123.5 kWh x 0.7 kg
+    ]
+    with db.read() as session:
+        shown = emissions_of(session, "park", *JUNE)
+        energies = session.scalars(
+            select(EnergyConsumption.device_id)
+            .join(Device, Device.id == EnergyConsumption.device_id)
+            .where(Device.device_id == "GEN")
+        ).all()
+        text, kind, digits = session.execute(
+            select(MeterReading.text, MeterReading.kind, MeterReading.value_digits).order_by(
+                MeterReading.id
+            )
+        ).first() or ("", None, 0)
+    assert energies == []  # litres are no kilowatt-hours
+    assert (text, getattr(kind, "value", None), digits) == ("600", "fuel_volume", 600)
+    assert shown["totals"] == [
+        {"scope": 1, "method": "scope1_fuel", "emissions_t": "2.676492"},
+        {"scope": 2, "method": "location_based", "emissions_t": "0.012350"},
+        {"scope": 2, "method": "market_based", "emissions_t": "0.086450"},
+    ]
+    fuel, location, market = shown["rows"]
+    assert fuel == {
+        "device": "GEN",
+        "scope": 1,
+        "method": "scope1_fuel",
+        "factor": "diesel",
+        "version": "2006",
+        "value": "74100",
+        "unit": "kg CO2/TJ",
+        "fuel_kg": "840.000000000",
+        "emissions_t": "2.676492",
+    }
+    assert location["consumption_kwh"] == market["consumption_kwh"] == "123.500000000"
+    assert (market["factor"], market["value"], market["unit"]) == ("residual", "0.7", "kg/kWh")
+
+
+def test_by_day_and_by_month_in_legal_days(sqlite_db: Database, tmp_path: Path) -> None:
+    apply(sqlite_db, SITE + GRID)
+    bring(sqlite_db, tmp_path, "GRID", "10")
+    bring(sqlite_db, tmp_path, "GRID", "20", day=30)
+    with sqlite_db.read() as session:
+        days = emissions_of(session, "park", *JUNE, "day")["rows"]
+        months = emissions_of(session, "park", *JUNE, "month")["rows"]
+        none = emissions_of(session, "park", date(2014, 6, 2), date(2014, 6, 30))
+        with pytest.raises(BadInput, match="write day or month"):
+            emissions_of(session, "park", *JUNE, "week")
+        with pytest.raises(BadInput, match="is empty"):
+            emissions_of(session, "park", JUNE[1], JUNE[0])
+        with pytest.raises(NotFound, match="site apply"):
+            emissions_of(session, "elsewhere", *JUNE)
+    assert [(row["period"], row["emissions_t"]) for row in days] == [
+        ("2014-06-01", "0.001000"),
+        ("2014-06-30", "0.002000"),
+    ]
+    assert [(row["period"], row["emissions_t"]) for row in months] == [("2014-06", "0.003000")]
+    assert (none["rows"], none["totals"]) == ([], [])
+
+
+def test_market_based_is_there_only_when_declared(sqlite_db: Database, tmp_path: Path) -> None:
+    apply(sqlite_db, SITE + GRID)
+    bring(sqlite_db, tmp_path, "GRID", "10")
+    assert [method for _, method, _ in rows(sqlite_db)] == ["location_based"]
+    changes = apply(sqlite_db, MARKET + RESIDUAL + GRID)
+    assert (
+        "site park: its inventory is computed anew, by the factors and meters that it has now"
+        in (changes.warnings)
+    )
+    assert [method for _, method, _ in rows(sqlite_db)] == ["location_based", "market_based"]
+    apply(sqlite_db, SITE.replace('inventory_factor = "grid-average"\n', "") + GRID)
+    assert rows(sqlite_db) == []
+
+
+def test_trap_a_load_behind_an_import_meter_is_not_counted_a_second_time(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, SITE + LOAD)
+    bring(sqlite_db, tmp_path, "LOAD", "50")
+    assert rows(sqlite_db) == [("LOAD", "location_based", Decimal("0.005000"))]
+    apply(sqlite_db, SITE + LOAD + GRID)  # the import meter takes over
+    assert rows(sqlite_db) == []
+    bring(sqlite_db, tmp_path, "GRID", "60")
+    assert rows(sqlite_db) == [("GRID", "location_based", Decimal("0.006000"))]
+
+
+def test_a_battery_emits_nothing_and_makes_no_energy(sqlite_db: Database, tmp_path: Path) -> None:
+    apply(sqlite_db, SITE + BATTERY)
+    bring(sqlite_db, tmp_path, "BAT", "-9", "8")  # it draws what it is rated for: no outlier
+    assert rows(sqlite_db) == []
+    with sqlite_db.read() as session:
+        assert session.scalars(select(EnergyProduction.id)).all() == []
+        assert session.scalars(select(EnergyConsumption.id)).all() == []
+        assert {row.value for row in session.scalars(select(MeterReading.quality))} == {"used"}
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "kilograms"),
+    [("g", "840000", "840"), ("kg", "840", "840"), ("t", "0.84", "840"), ("m3", "1", "840")],
+)
+def test_units_of_fuel_from_the_file_to_project_emissions(
+    sqlite_db: Database, tmp_path: Path, unit: str, text: str, kilograms: str
+) -> None:
+    fuel = FUEL.replace('unit = "L"', f'unit = "{unit}"')
+    apply(sqlite_db, SITE + DIESEL + fuel)
+    bring(sqlite_db, tmp_path, "GEN", text)
+    import_file(sqlite_db, "park", "scada", write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    with sqlite_db.read() as session:
+        (found,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+    fuel_result = next(item for item in found.meters if item.serial == "serial-GEN")
+    assert fuel_result.fuel_kg == Fraction(kilograms)
+    assert found.project_t == Fraction("2.676492")
+    assert found.reductions_kg == 5 - Fraction("2676.492")
+    assert found.issued_kg == 0
+
+
+def test_inventory_and_reductions_are_two_books(sqlite_db: Database, tmp_path: Path) -> None:
+    # Whatever factors the inventory has, the reductions are the same.
+    apply(sqlite_db, SITE + GRID)
+    bring(sqlite_db, tmp_path, "GRID", "10")
+    import_file(sqlite_db, "park", "scada", write_csv(tmp_path / "a.csv", [(HOURS[0], "120")]))
+
+    def reductions() -> Fraction:
+        with sqlite_db.read() as session:
+            (found,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+        return found.reductions_kg
+
+    before = reductions()
+    assert before == (20 - 10) / Fraction(2)
+    apply(sqlite_db, MARKET + RESIDUAL + GRID)
+    assert reductions() == before
+
+
+def test_a_load_or_a_battery_without_a_file_stops_nothing(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    devices = (LOAD.partition("[[source]]")[0], BATTERY.partition("[[source]]")[0])
+    apply(sqlite_db, SITE + "".join(devices))
+    import_file(sqlite_db, "park", "scada", write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    with sqlite_db.read() as session:
+        (found,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+    assert [item.serial for item in found.meters] == ["serial-A"]

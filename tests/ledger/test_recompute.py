@@ -1,0 +1,535 @@
+"""``reductions verify``: what follows from two files, and that no change of either passes."""
+
+import copy
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ledger.errors import BadInput
+from ledger.reductions import Calibration, Kind, Meter, Reading, Role, compute
+from ledger.reductions.judging import judge
+from ledger.reductions.manifest import build, canonical_text, manifest_hash
+from ledger.reductions.manifest_file import read_manifest
+from ledger.reductions.numbers import UNITS, parse_value
+from ledger.reductions.quality import Limits, judge_slot
+from ledger.reductions.readings_file import HEADER, lines_of, pack, parse, read
+from ledger.reductions.recompute import Trusted, Verification, factor_sha256, verify, verify_files
+from tests.ledger.test_reductions import FACTOR, inputs
+
+DAY_S = 86_400
+SLOT_S = 600
+CALIBRATED = Calibration()
+
+
+def meter_of(
+    serial: str,
+    role: Role,
+    texts: list[tuple[int, str]],
+    unit: str = "kW",
+    calibration: Calibration = CALIBRATED,
+) -> Meter:
+    """Return a meter whose readings are judged as an import judges them."""
+    limits = Limits(Fraction(100), Kind.POWER, SLOT_S)
+    readings = []
+    for slot in sorted({slot for slot, _ in texts}):
+        rows = [
+            (text, parse_value(text, UNITS[Kind.POWER][unit]) if text else None)
+            for text in sorted(text for number, text in texts if number == slot)
+        ]
+        qualities, _ = judge_slot(rows, role, limits)
+        for (text, value), quality in zip(rows, qualities, strict=True):
+            digits, scale = value or (0, 0)
+            start_s = slot * SLOT_S
+            readings.append(
+                Reading(start_s, start_s + SLOT_S, Kind.POWER, quality, digits, scale, text)
+            )
+    return Meter(
+        serial, f"d-{serial}", role, Kind.POWER, unit, SLOT_S, "100", calibration, tuple(readings)
+    )
+
+
+def small_park() -> tuple[Meter, ...]:
+    """A turbine with every quality, and an import meter in watts that is out of calibration."""
+    turbine: list[tuple[int, str]] = [(slot, "60") for slot in range(140)]
+    turbine += [
+        (0, "61.5"),
+        (1, "60.0"),
+        (2, ""),
+        (140, ""),
+        (141, "121"),
+        (142, "-21"),
+        (143, "-3"),
+    ]
+    drawn = [(slot, "6000") for slot in range(30)]
+    return (
+        meter_of("A, east", Role.GENERATION, turbine),
+        meter_of("B", Role.IMPORT, drawn, "W", Calibration("0.5", True, 0, 6 * SLOT_S)),
+    )
+
+
+def factor() -> Any:
+    content = {
+        "code": "cm",
+        "version": "1",
+        "purpose": "crediting_cm",
+        "value": "0.4329",
+        "unit": "t/MWh",
+        "source": "a test",
+        "data_year": None,
+        "verified": True,
+    }
+    return replace(FACTOR, sha256=factor_sha256(content))
+
+
+def files_of(*meters: Meter, **changes: Any) -> tuple[dict[str, Any], list[str]]:
+    reduction = compute(
+        inputs(*meters, **{"factor": factor(), "carry_in_kg": Fraction(1, 3), **changes})
+    )
+    return build(reduction), list(lines_of(meters))
+
+
+MANIFEST, LINES = files_of(*small_park())
+
+
+def run(manifest: dict[str, Any], lines: list[str], **trusted: Any) -> Verification:
+    data = canonical_text(manifest).encode()
+    plain, stated = read_manifest(data, "m")
+    return verify(data, plain, stated, judge(stated, parse(lines, "r")), Trusted(**trusted))
+
+
+def paths(result: Verification) -> list[str]:
+    return [difference.path for difference in result.differences]
+
+
+def test_what_was_computed_is_found_again() -> None:
+    # 138 x 60 kW, 2 slots used of 60 (conflict, spelling), one of -3 kW: 140 x 60/6 - 3/6; drawn 30 x 6/6,
+    # of which 24 lie outside of the calibration: 24 x 0.005 more.
+    result = run(MANIFEST, LINES)
+    assert result.valid, result.differences
+    export, drawn = Fraction(140 * 60, 6), Fraction(3, 6) + 30 + 24 * Fraction(5, 1000)
+    available = (export - drawn) * Fraction("0.4329") + Fraction(1, 3)
+    assert result.issued_kg == str(available // 1) == "593"
+    assert MANIFEST["energy"]["export_kwh"] == "1400.000000000"
+    assert MANIFEST["energy"]["import_kwh"] == "30.620000000"
+    assert result.manifest_hash == manifest_hash(canonical_text(MANIFEST))
+    assert all(check.ok for check in result.checks)
+    assert result.as_json()["valid"] is True
+    assert [check.name for check in result.checks][1] == (
+        "each of 177 readings' quality follows from the rules"
+    )
+
+
+def test_it_needs_neither_database_nor_chain() -> None:
+    code = (
+        "import sys, ledger.reductions.recompute\n"
+        "print(sorted({'sqlalchemy', 'web3', 'pymysql', 'eth_account'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# ------------------------------------------------------------------- every field of a manifest
+
+
+def scalars(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from scalars(item, (*path, key))
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from scalars(item, (*path, place))
+    else:
+        yield path
+
+
+def parent_of(manifest: Any, path: tuple[Any, ...]) -> Any:
+    for key in path[:-1]:
+        manifest = manifest[key]
+    return manifest
+
+
+def named(path: tuple[Any, ...]) -> str:
+    said = ""
+    for key in path:
+        if isinstance(key, int):
+            said += f"[{['A, east', 'B'][key]}]"
+        else:
+            said += f".{key}" if said else key
+    return said
+
+
+def others(value: Any) -> list[Any]:
+    """Return values of the same type that are not this one."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1, value - 1]
+    if value is None:
+        return ["7", 7]
+    changed = [value + "x", value[:-1] + ("1" if value[-1:] != "1" else "2")]
+    if value[:1] in "123456789":
+        changed.append("9" + value)
+    return changed
+
+
+BOUND_BY_HASH = {
+    "program",
+    "project",
+    "site",
+    "methodology.id",
+    "methodology.version",
+    "period.zone",
+    "period.tzdata",
+    "completeness_min",
+}
+"""What is taken as stated: a change of it alone shows in the manifest's hash, or in what it entails."""
+
+
+@pytest.mark.parametrize("path", list(scalars(MANIFEST)), ids=named)
+def test_a_change_of_any_field_is_found(path: tuple[Any, ...]) -> None:
+    trusted = manifest_hash(canonical_text(MANIFEST))
+    value = parent_of(MANIFEST, path)[path[-1]]
+    outcomes = []
+    for other in others(value):
+        changed = copy.deepcopy(MANIFEST)
+        parent_of(changed, path)[path[-1]] = other
+        try:
+            result = run(changed, LINES, manifest_hash=trusted)
+        except BadInput as error:
+            assert str(path[-1]) in error.message or path == ("format",), error.message
+            outcomes.append("refused")
+            continue
+        assert not result.valid
+        assert "given.manifest_hash" in paths(result)
+        alone = run(changed, LINES)
+        if not alone.valid:
+            outcomes.append("named")
+            continue
+        named_only = ("device", "accuracy_class", "rated_kw", "density_kg_per_l", "stuck_hours")
+        device = path[0] == "meters" and path[-1] in named_only
+        dates = path[-1] in ("calibrated_from_s", "calibrated_to_s", "calibrated")
+        assert named(path) in BOUND_BY_HASH or device or dates, (named(path), other)
+        outcomes.append("by hash")
+    assert outcomes
+
+
+def derived() -> list[tuple[Any, ...]]:
+    """Every count, sum, carry and hash: what is computed again, each of them."""
+    return [
+        path
+        for path in scalars(MANIFEST)
+        if path[0] in ("readings", "energy", "evidence", "vintage")
+        or (path[0] == "carbon" and path[1] != "carry_in_kg")
+        or (path[0] == "meters" and path[2] in ("readings", "rows", "result", "days"))
+        or path[:2] in (("period", "from_s"), ("period", "to_s"), ("factor", "sha256"))
+    ]
+
+
+@pytest.mark.parametrize("path", derived(), ids=named)
+def test_a_changed_number_is_named_by_its_path(path: tuple[Any, ...]) -> None:
+    changed = copy.deepcopy(MANIFEST)
+    value = parent_of(changed, path)[path[-1]]
+    other: Any = value + 1 if isinstance(value, int) else None
+    if isinstance(value, str):
+        other = "0x" + "1" * 64 if value.startswith("0x") else value
+        if len(value) in (16, 64):
+            other = "1" * len(value)
+        elif "/" in value:
+            other = "1/7"
+        elif not value.startswith("0x"):
+            other = "1" + value.removeprefix("-") if value[:1] in "-0123456789" else value + "x"
+    parent_of(changed, path)[path[-1]] = other
+    result = run(changed, LINES)
+    assert named(path) in paths(result)
+    assert any(not check.ok for check in result.checks)
+
+
+FREE = ("rows", "result", "days")
+"""Tables whose keys depend on the readings."""
+
+
+@pytest.mark.parametrize("path", list(scalars(MANIFEST)), ids=named)
+def test_a_key_that_is_missing_or_more_is_refused_by_name(path: tuple[Any, ...]) -> None:
+    changed = copy.deepcopy(MANIFEST)
+    del parent_of(changed, path)[path[-1]]
+    if len(path) > 1 and path[-2] in FREE:
+        assert named(path) in paths(run(changed, LINES))
+    else:
+        with pytest.raises(BadInput, match=str(path[-1])):
+            run(changed, LINES)
+    more = copy.deepcopy(MANIFEST)
+    free = len(path) > 1 and path[-2] in FREE
+    parent_of(more, path)["bonus"] = (
+        {"result": "1", "days": "0" * 16}.get(str(path[-2]), 1) if free else 1
+    )
+    if len(path) > 1 and path[-2] in FREE:
+        assert any(name.endswith(".bonus") for name in paths(run(more, LINES)))
+    else:
+        with pytest.raises(BadInput, match="bonus"):
+            run(more, LINES)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (lambda text: " " + text, "character 1: not the one spelling"),
+        (lambda text: text + "\n", "not the one spelling"),
+        (lambda text: text.replace(",", ", ", 1), "not the one spelling"),
+        (lambda text: text[:-1] + ',"vintage":1970}', "not the one spelling"),
+        (lambda text: text.replace('"vintage":1970', '"vintage":1970.0'), "float has no place"),
+        (lambda text: text.replace('"vintage":1970', '"vintage":true'), "vintage: expected 'int'"),
+        (lambda text: text.replace('"vintage":1970', '"vintage":NaN'), "float has no place"),
+        (lambda text: text.replace('"vintage":1970', '"vintage":-0'), "not the one spelling"),
+        (lambda text: text.replace("a test", "a t\\u0065st"), "not the one spelling"),
+        (lambda text: text[:-1], "not JSON"),
+        (lambda text: "[]", "a manifest is a JSON object"),
+        (lambda text: "[" * 100_000, "not JSON"),
+        (lambda text: text.replace("-manifest/", "-manifest/9"), "format: 'truetonne-manifest/9"),
+        (lambda text: text.replace('"unit":"kW"', '"unit":"kVA"'), "is no unit of power"),
+        (
+            lambda text: text.replace('"serial":"B"', '"serial":"A, east"'),
+            "each serial stands once",
+        ),
+    ],
+)
+def test_what_is_no_manifest_is_refused_in_one_line(
+    changed: Callable[[str], str], said: str
+) -> None:
+    text = changed(canonical_text(MANIFEST))
+    with pytest.raises(BadInput) as caught:
+        read_manifest(text.encode(), "m.json")
+    assert said in caught.value.message
+    assert caught.value.message.startswith("m.json: ")
+    assert len(caught.value.message) < 400
+
+
+# -------------------------------------------------------------------------- readings files
+
+
+BODY = LINES[1:]
+
+
+def cells(line: str) -> list[str]:
+    """Return the cells of a line; the first meter's serial has a comma, and so stands in quotes."""
+    head, comma, rest = line.rstrip("\n").rpartition('"')
+    if not comma:
+        return line.rstrip("\n").split(",")
+    return [head + comma, *rest[1:].split(",")]
+
+
+ACTS = [
+    "text",
+    "start",
+    "both",
+    "end",
+    "kind",
+    "quality",
+    "meter",
+    "drop",
+    "double",
+    "move",
+    "insert",
+]
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> list[str]:
+    """A readings file with one line changed, left out, doubled or moved."""
+    place = draw(st.integers(0, len(BODY) - 1))
+    body = list(BODY)
+    act = draw(
+        st.sampled_from(
+            [
+                "text",
+                "start",
+                "both",
+                "end",
+                "kind",
+                "quality",
+                "meter",
+                "drop",
+                "double",
+                "move",
+                "insert",
+            ]
+        )
+    )
+    parts = cells(body[place])
+    if act == "text":
+        parts[5] = draw(
+            st.sampled_from(["", "0", "59.9", "60.00", "6e1", "121.5", "-22", "61", "x"]).filter(
+                lambda text: text != parts[5]
+            )
+        )
+    elif act == "start":
+        parts[1] = str(
+            max(0, int(parts[1]) + draw(st.sampled_from([-600, -1, 1, 300, 600, 86_400])))
+        )
+    elif act == "both":
+        by = draw(st.sampled_from([1, 60, 600, 3600, 86_400]))
+        parts[1], parts[2] = str(int(parts[1]) + by), str(int(parts[2]) + by)
+    elif act == "end":
+        parts[2] = str(int(parts[2]) + draw(st.sampled_from([-1, 1, 600])))
+    elif act == "kind":
+        parts[3] = "2"
+    elif act == "quality":
+        wrong = draw(st.sampled_from([0, 100, 101, 200, 301, 302, 401, 402, 403, 500, 999]))
+        parts[4] = str(wrong if str(wrong) != parts[4] else 7)
+    elif act == "meter":
+        parts[0] = "B" if parts[0] != "B" else '"A, east"'
+    changed = ",".join(parts) + "\n"
+    if act == "drop":
+        del body[place]
+    elif act == "double":
+        body.insert(place, body[place])
+    elif act == "move":
+        to = draw(st.integers(0, len(BODY) - 1).filter(lambda number: number != place))
+        body.insert(to, body.pop(place))
+    elif act == "insert":
+        parts[5] = "59"
+        body.insert(place, ",".join(parts) + "\n")
+    else:
+        body[place] = changed
+    return [LINES[0], *body]
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(mutants())
+def test_no_mutant_of_the_readings_passes(lines: list[str]) -> None:
+    if lines == LINES:
+        return
+    result = run(MANIFEST, lines)
+    assert not result.valid
+    assert result.differences and all(difference.path for difference in result.differences)
+
+
+def change(place: int, column: int, value: str) -> list[str]:
+    body = list(BODY)
+    parts = cells(body[place])
+    parts[column] = value
+    body[place] = ",".join(parts) + "\n"
+    return [LINES[0], *body]
+
+
+def test_a_mutant_names_its_line() -> None:
+    assert paths(run(MANIFEST, change(5, 4, "302"))) == [
+        "readings[line 7, A, east, 1970-01-01T00:20:00Z].quality"
+    ]
+    (wrong,) = run(MANIFEST, change(5, 4, "302")).differences
+    assert (wrong.manifest, wrong.recomputed) == ("302 outlier_below", "100 used")
+    assert "readings[line 7, A, east, 1970-01-01T00:20:00Z].text" in paths(
+        run(MANIFEST, change(5, 5, "6O"))
+    )
+    assert "readings[line 7, A, east, 1970-01-01T00:20:00Z].kind" in paths(
+        run(MANIFEST, change(5, 3, "2"))
+    )
+    doubled = [*LINES[:8], LINES[7], *LINES[8:]]
+    assert any("[line 9, " in name for name in paths(run(MANIFEST, doubled)))
+    moved = [LINES[0], *BODY[:9], BODY[10], BODY[9], *BODY[11:]]
+    assert len(paths(run(MANIFEST, moved))) == 1
+    foreign = [*LINES, "C,0,600,1,100,1\n"]
+    assert "readings[C]" in paths(run(MANIFEST, foreign))
+    outside = [*LINES, f"B,{DAY_S},{DAY_S + 600},1,100,1\n"]
+    assert any(f"[line {len(outside)}, B" in name for name in paths(run(MANIFEST, outside)))
+
+
+def test_a_line_left_out_is_named_by_the_time_that_has_none() -> None:
+    result = run(MANIFEST, [line for line in LINES if ",60000,60600," not in line])
+    assert "meters[A, east].rows.used" in paths(result)
+    assert any("1 times have no line: 1970-01-01T16:40:00Z" in hint for hint in result.hints)
+
+
+def test_somebody_who_computes_all_of_it_anew_still_has_another_root() -> None:
+    """The lie is consistent: only what stands on chain shows it."""
+    honest = run(MANIFEST, LINES)
+    turbine, drawn = small_park()
+    texts = [
+        ((r.start_s // SLOT_S), "99" if r.start_s == 60_000 else r.text) for r in turbine.readings
+    ]
+    manifest, lines = files_of(meter_of("A, east", Role.GENERATION, texts), drawn)
+    lie = run(manifest, lines)
+    assert lie.valid
+    assert lie.issued_kg != honest.issued_kg
+    told = run(
+        manifest,
+        lines,
+        manifest_hash=honest.manifest_hash,
+        root=honest.evidence_root,
+        issued_kg=int(honest.issued_kg),
+    )
+    assert paths(told) == ["given.manifest_hash", "given.root", "given.issued_kg"]
+    assert [check.ok for check in told.checks[-3:]] == [False, False, False]
+
+
+def test_a_rule_that_forbids_is_said() -> None:
+    changed = copy.deepcopy(MANIFEST)
+    changed["completeness_min"] = "0.99"
+    result = run(changed, LINES)
+    (rules,) = [item for item in result.differences if item.path == "rules"]
+    assert "the project requires a share of 0.99" in rules.recomputed
+
+
+# ------------------------------------------------------------------------------ the files
+
+
+def test_the_file_has_one_spelling(tmp_path: Path) -> None:
+    packed = pack(small_park())
+    assert packed == pack(tuple(reversed(small_park())))
+    assert gzip.decompress(packed).decode() == "".join(LINES)
+    assert LINES[0] == HEADER + "\n"
+    assert '"A, east",0,600,1,101,60\n' in LINES
+    (tmp_path / "r.csv.gz").write_bytes(packed)
+    (tmp_path / "r.csv").write_text("".join(LINES))
+    (tmp_path / "m.json").write_bytes(canonical_text(MANIFEST).encode())
+    for name in ("r.csv.gz", "r.csv"):
+        assert verify_files(tmp_path / "m.json", tmp_path / name).valid
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "line 1: empty"),
+        (b"meter;start\n", "line 1: the header must be meter,start_s"),
+        (b"\xef\xbb\xbf" + (HEADER + "\n").encode(), "line 1: the header"),
+        ((HEADER + "\nB,0,600,1,100\n").encode(), "line 2: 5 columns instead of 6"),
+        ((HEADER + "\nB,0,600,1,100,1").encode(), "line 2: the line is not ended"),
+        ((HEADER + "\nB,00,600,1,100,1\n").encode(), "line 2: column start_s: '00'"),
+        ((HEADER + "\nB,0,+600,1,100,1\n").encode(), "line 2: column end_s: '+600'"),
+        ((HEADER + "\nB,0,600,1.0,100,1\n").encode(), "line 2: column kind: '1.0'"),
+        ((HEADER + "\nB,0,600,1,,1\n").encode(), "line 2: column quality: ''"),
+        ((HEADER + '\n"B",0,600,1,100,1\n').encode(), "line 2: a cell is not in its one spelling"),
+        ((HEADER + "\nB,0,600,1,100,1\r\n").encode(), "line 2: a cell is not in its one spelling"),
+        ((HEADER + "\nB,0,600,1,100," + "1" * 5000 + "\n").encode(), "line 2: is longer than"),
+        ((HEADER + "\n").encode() + b"\xff\n", "not UTF-8 text"),
+        (pack(small_park())[:-9], "damaged gzip"),
+        (pack(small_park())[:40] + b"xx" + pack(small_park())[42:], "damaged gzip"),
+    ],
+)
+def test_what_is_no_readings_file_is_refused_in_one_line(
+    tmp_path: Path, data: bytes, said: str
+) -> None:
+    file = tmp_path / "r.csv"
+    file.write_bytes(data)
+    with pytest.raises(BadInput) as caught:
+        list(read(file))
+    assert said in caught.value.message
+    assert caught.value.message.startswith(f"{file}: ")
+    assert len(caught.value.message) < 400
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No such file"):
+        verify_files(tmp_path / "m", tmp_path / "r")
+    (tmp_path / "m").write_text(json.dumps(MANIFEST))
+    with pytest.raises(BadInput, match="not the one spelling"):
+        verify_files(tmp_path / "m", tmp_path / "r")
