@@ -18,7 +18,6 @@ from ledger.models import Device, Meter, MeterSeries, Site
 from ledger.models.evidence import SourceKind
 from ledger.readings.counters import derive
 from ledger.readings.energy import refresh
-from ledger.readings.flatlines import mark_stuck
 from ledger.readings.importing import meter_state
 from ledger.readings.store import UPDATE, MeterState, fetch
 from ledger.reductions.flatlines import can_stick, stuck_places
@@ -63,8 +62,6 @@ def requalify(session: Session, meter_id: int) -> int:
     if series is not None and series.kind == SourceKind.COUNTER:
         state = meter_state(session, meter, device, Kind.ENERGY, series.interval_s)
         derived = derive(database, session, state, series)
-        _touch_all(database, session, state)
-        mark_stuck(database, session, state, zone(site.time_zone))
         refresh(database, session, site, state)
         return derived.written + derived.taken_out
     sql = (
@@ -80,14 +77,6 @@ def requalify(session: Session, meter_id: int) -> int:
             changed += _judge_days(database, session, state, days)
         refresh(database, session, site, state)
     return changed
-
-
-def _touch_all(database: Database, session: Session, meter: MeterState) -> None:
-    """Note every day of a meter as touched: what makes a flat line may have changed."""
-    sql = "SELECT MIN(start_s), MAX(start_s + duration_s) FROM meter_readings WHERE meter_id = ?"
-    ((first_s, last_s),) = fetch(database, session, sql, (meter.id,))
-    if first_s is not None:
-        meter.touch(first_s, last_s - first_s)
 
 
 def _judge_days(database: Database, session: Session, meter: MeterState, starts: list[int]) -> int:

@@ -169,7 +169,7 @@ class MeterJudge:
 
     def _stuck(self, readings: list[Reading]) -> Iterator[int]:
         """Yield the places of the readings that would count and stand in a flat line."""
-        if not can_stick(self._table.role, self._stuck_hours):
+        if self._register or not can_stick(self._table.role, self._stuck_hours):
             return
         try:
             starts = day_starts(self._from_s, self._to_s, zone(self._zone_name))
