@@ -8,7 +8,6 @@ serial and role.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +32,7 @@ from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
 from ledger.reductions import methodologies
 from ledger.reductions.records import Role
+from ledger.sites.changes import SiteChanges, plain_account
 from ledger.sites.factors import find_factor, store_factor, warnings_of
 from ledger.sites.plants import apply_plants
 from ledger.sites.site_file import read_site_file
@@ -41,40 +41,6 @@ from ledger.sites.specs import DeviceSpec, FactorSpec, SiteFile, SourceSpec
 _LOCATION, _MARKET = FactorPurpose.INVENTORY_LOCATION, FactorPurpose.INVENTORY_MARKET
 Row = TypeVar("Row", bound=Base)
 ResolveAccount = Callable[[str], str]
-
-
-@dataclass
-class SiteChanges:
-    """What a site file changed, each as ``"<table> <name>"``."""
-
-    created: list[str] = field(default_factory=list)
-    updated: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    """What is allowed and will stop an issuance, or should be known."""
-
-    def as_json(self) -> dict[str, list[str]]:
-        """Return the lists by name."""
-        return {
-            "created": self.created,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "warnings": self.warnings,
-        }
-
-
-def plain_account(text: str) -> str:
-    """Return an account that is written as an address, in lower case.
-
-    Raises
-    ------
-    BadInput
-        It is not an address.
-    """
-    body = text[2:]
-    if text[:2] != "0x" or len(body) != 40 or set(body.lower()) - set("0123456789abcdef"):
-        raise BadInput(f"{text!r} is not an account; write 0x and 40 hexadecimal digits")
-    return text.lower()
 
 
 def apply_site(

@@ -29,8 +29,9 @@ UNUSABLE = [
     Quality.SUPERSEDED_IN_CONFLICT,
     Quality.SUPERSEDED_SAME_VALUE,
 ]
-decimals = st.decimals(min_value=-(10**6), max_value=10**6, places=6).map(lambda d: f"{d:f}")
-amounts = st.decimals(min_value=0, max_value=10**4, places=4).map(lambda d: f"{d:f}")
+decimals = st.decimals(min_value=-(10**5), max_value=10**6, places=6).map(lambda d: f"{d:f}")
+litres = st.decimals(min_value=-10, max_value=100, places=3).map(lambda d: f"{d:f}")
+amounts = st.decimals(min_value=0, max_value=60, places=4).map(lambda d: f"{d:f}")
 shares = st.decimals(min_value=0, max_value=1, places=4).map(lambda d: f"{d:f}")
 edges = st.none() | st.integers(0, SLOTS * LENGTH_S)
 
@@ -39,9 +40,11 @@ edges = st.none() | st.integers(0, SLOTS * LENGTH_S)
 def plain_meters(draw: st.DrawFn, role: str) -> second.Plain:
     fuel = role == "fuel"
     kind = draw(st.sampled_from(["fuel_mass", "fuel_volume"] if fuel else ["power", "energy"]))
-    slots = draw(st.sets(st.integers(0, SLOTS - 1), max_size=6))
+    slots = draw(st.sets(st.integers(0, SLOTS - 1), min_size=1, max_size=4))
+    texts = litres if fuel else decimals
+    usable = st.sampled_from([True, True, True, False])
     readings = [
-        (slot * LENGTH_S, (slot + 1) * LENGTH_S, draw(decimals), draw(st.booleans()))
+        (slot * LENGTH_S, (slot + 1) * LENGTH_S, draw(texts), draw(usable))
         for slot in sorted(slots)
     ]
     return second.Plain(
@@ -65,7 +68,7 @@ def plain_meters(draw: st.DrawFn, role: str) -> second.Plain:
 def parks(draw: st.DrawFn) -> list[second.Plain]:
     supply = draw(st.sampled_from(["generation", "export"]))
     roles = [supply] * draw(st.integers(1, 2))
-    others = draw(st.lists(st.sampled_from(["import", "load", "fuel", "storage"]), max_size=4))
+    others = [role for role in ("import", "load", "fuel", "storage") if draw(st.booleans())]
     if supply == "export" and "storage" in others:
         others.append("import")
     return [draw(plain_meters(role)) for role in (*roles, *others)]
@@ -110,7 +113,7 @@ def recorded(plain: second.Plain, number: int) -> Meter:
 
 @given(
     parks(),
-    st.decimals(min_value=0, max_value=2000, places=6).map(lambda d: f"{d:f}"),
+    st.decimals(min_value="0.01", max_value=2000, places=6).map(lambda d: f"{d:f}"),
     st.sampled_from(sorted(second.KG_PER_KWH)),
     shares,
     shares,
