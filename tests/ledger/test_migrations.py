@@ -67,7 +67,13 @@ def structure(db: Database) -> list[Any]:
             return [tuple(row) for row in rows]
         names = sorted(inspect(link).get_table_names())
         created = [
-            link.exec_driver_sql(f"SHOW CREATE TABLE {name}").fetchone()[1] for name in names
+            # Where rows were, the next number stays behind.
+            re.sub(
+                r" AUTO_INCREMENT=\d+",
+                "",
+                link.exec_driver_sql(f"SHOW CREATE TABLE {name}").fetchone()[1],
+            )
+            for name in names
         ]  # type: ignore[index]
         triggers = link.exec_driver_sql(
             "SELECT trigger_name, action_statement FROM information_schema.triggers "
