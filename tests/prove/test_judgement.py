@@ -91,6 +91,14 @@ def test_survivors_are_explained_and_explanations_have_a_survivor() -> None:
     ]
 
 
+def test_mutants_that_do_not_compile_show_nothing() -> None:
+    killed, broken = Verdict("forge", "test", 1), Verdict("invalid", "", 1)
+    said = ["short.toml names a mutant that does not compile: one"]
+    assert campaign.unbuilt({"one": broken, "two": killed}, short=True) == said
+    assert campaign.unbuilt({"one": broken, "two": killed}, short=False) == []
+    assert campaign.unbuilt({"one": broken}, short=False) == ["no mutant compiles"]
+
+
 def test_the_tables_are_readable() -> None:
     for file in (campaign.SURVIVORS_FILE, campaign.SHORT_FILE, slither.ACCEPTED_FILE):
         assert tomllib.loads(file.read_text(encoding="utf-8")), file

@@ -24,7 +24,7 @@ QUICK = {  # a fault is to be found, not the shortest way to it
     "FOUNDRY_INVARIANT_RUNS": "3",
     "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
 }
-SHORT_SUITES = ("base", "unit")
+SHORT_SUITES = ("unit",)
 SUITES = (*SHORT_SUITES, "erc1155", "fuzz", "invariant")  # properties are proven elsewhere
 # Which of Brownie's tests speak of a file; the first word that its name holds.
 BROWNIE_TESTS = {
@@ -94,9 +94,10 @@ class Workshop:
                 continue
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        for suite in (self.folder / "tests" / "forge").iterdir():
-            if suite.name not in self._suites:
-                shutil.rmtree(suite)
+        # The other suites go, but not what they lend to these: models and bases.
+        for suite in (self.folder / "tests" / "forge").glob("*/*.t.sol"):
+            if suite.parent.name not in self._suites:
+                suite.unlink()
         # What the checkout becomes while a campaign runs is not looked at.
         self._sources = {
             str(path.relative_to(self.folder)): path.read_bytes()
