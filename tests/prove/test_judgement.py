@@ -40,9 +40,13 @@ def test_halmos_counts_no_proof_that_was_cut_short() -> None:
 
 def test_every_property_of_the_sources_is_wanted() -> None:
     names = halmos.properties()
-    assert len(names) == len(set(names)) > 15
+    assert len(names) == len(set(names)) > 60
     assert {name.split(".")[0] for name in names} == {
+        "CreditAccessProperties",
+        "CreditHoldersProperties",
         "CreditProperties",
+        "RolesProperties",
+        "SettlementAccessProperties",
         "SettlementProperties",
         "TradesProperties",
     }
