@@ -8,9 +8,11 @@ from decimal import Decimal
 from fractions import Fraction
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ledger.errors import TruetonneError
 from ledger.models import (
+    AuditLog,
     ChainIntent,
     CreditBatch,
     EmissionFactor,
@@ -32,6 +34,7 @@ from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
 from ledger.reductions.records import Reduction
+from ledger.settlement import cancel
 from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import Trade, hex_words, nets_of, unpack
@@ -236,7 +239,10 @@ def settlement_batches(books: Books) -> list[str]:
 
 
 def trades(books: Books) -> list[str]:
-    """Every trade that the chain settled is executed with the same figures, and no other one is."""
+    """Every trade that the chain settled is executed with the same figures, and no other one is.
+
+    A trade is cancelled when the chain has cancelled its batch, or by the command that keeps the reason.
+    """
     session = books.session
     rows = {row.id: row for row in session.scalars(select(VppTradingRecord))}
     accounts = session.scalars(select(VppSettlementAccount)).all()
@@ -270,10 +276,19 @@ def trades(books: Books) -> list[str]:
                     if is_final
                     else (TradeStatus.PENDING, None)
                 )
+    taken_out = _taken_out(session)
     for number, row in rows.items():
-        status, at = expected.get(number, (row.status, None))
-        if number not in expected and row.status is TradeStatus.EXECUTED:
-            found.append(f"trade {number}: executed, and not settled on chain")
+        if number in expected or number in taken_out:
+            status, at = expected.get(number, (TradeStatus.CANCELLED, None))
+        else:
+            status, at = row.status, None
+            if status is TradeStatus.EXECUTED:
+                found.append(f"trade {number}: executed, and not settled on chain")
+            elif status is TradeStatus.CANCELLED:
+                found.append(
+                    f"trade {number}: cancelled, and neither is a batch of it cancelled on chain, nor has the "
+                    f"audit log an entry {cancel.ACTION}"
+                )
         found += unequal(
             f"trade {number}",
             (row.status, row.settlement_time),
@@ -281,6 +296,12 @@ def trades(books: Books) -> list[str]:
             ("status", "settlement_time"),
         )
     return found
+
+
+def _taken_out(session: Session) -> set[int]:
+    """Return the numbers of the trades that were cancelled by the command."""
+    query = select(AuditLog.resource).where(AuditLog.action == cancel.ACTION)
+    return {int(resource.rpartition("/")[2]) for resource in session.scalars(query)}
 
 
 def _trades_of(batch: SettledBatch) -> list[Trade]:
