@@ -263,9 +263,7 @@ def _proposal(chain: Chain, key: str, packed: PackedBatch) -> NewIntent:
     )
 
 
-def _plan_finalization(
-    session: Session, chain: Chain, now: datetime, following: int
-) -> list[str]:
+def _plan_finalization(session: Session, chain: Chain, now: datetime, following: int) -> list[str]:
     """Return the keys of what is due, in order; none when the contract has an earlier open batch."""
     query = (
         select(VppSettlementBatch, SettlementBatch)

@@ -56,7 +56,9 @@ def guarded(contract: str) -> set[str]:
     """Return the functions of a contract of which a property says who may call them."""
     named: set[str] = set()
     for path in sorted(SUITES.glob("*.t.sol")):
-        subject = next((found for word, found in SUBJECTS.items() if path.name.startswith(word)), ())
+        subject = next(
+            (found for word, found in SUBJECTS.items() if path.name.startswith(word)), ()
+        )
         if contract in subject:
             for name, functions in properties(path.read_text(encoding="utf-8")):
                 named |= functions if name.startswith("check_only") else set()

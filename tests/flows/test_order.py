@@ -83,9 +83,7 @@ def test_more_closed_batches_than_a_finalisation_passes(both: Park) -> None:
     assert [rule.name for rule in report.rules if not rule.ok] == []
 
 
-def test_they_are_passed_as_often_as_needed(
-    funded: Park, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_they_are_passed_as_often_as_needed(funded: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order, "SKIP_PER_TRANSACTION", 3)
     cancel_many(funded, PASSED_AT_ONCE + 7)  # 7 too many: after two calls of 3, one
     propose_one(funded)
@@ -110,9 +108,7 @@ def test_what_was_sent_is_not_sent_anew_while_it_waits(funded: Park) -> None:
     assert len(skips(funded)) == 1
 
 
-def test_a_crash_before_sending_is_made_good(
-    funded: Park, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_before_sending_is_made_good(funded: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     cancel_many(funded, PASSED_AT_ONCE + 1)
     propose_one(funded)
     honest = funded.chain.sender.submit
