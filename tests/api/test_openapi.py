@@ -21,6 +21,7 @@ ANSWERED = (
     "/v1/transactions",
     "/v1/contracts?with_abi=true",
     "/v1/trades",
+    "/v1/readings/quality?site=park&from=2014-05-31&to=2014-06-02",
     "/v1/status",
     "/livez",
 )
@@ -37,6 +38,9 @@ REFUSED = (
     "/v1/transactions?limit=0",
     "/v1/contracts?cursor=x",
     "/v1/trades?traded_from=noon",
+    "/v1/readings/quality",
+    "/v1/readings/quality?site=nowhere",
+    "/v1/readings/quality?site=park&from=2014-06-02&to=2014-06-01",
     "/v1/status?x=1",
     "/livez?x=1",
     "/readyz?x=1",

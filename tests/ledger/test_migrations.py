@@ -631,3 +631,30 @@ def test_meters_that_have_readings_get_their_series(new_db: Database, finished: 
         ).all()
     assert [tuple(row) for row in found] == [(1, 5, "power", "W", 900)]
     assert structure(new_db) == structure(finished)
+
+
+# ------------------------------------------------------------------ more choices for a column
+
+
+def test_rows_stay_and_columns_of_choices_hold_more(new_db: Database) -> None:
+    new_db.upgrade("0010")
+    at = "2026-01-01 00:00:00.000000"
+    site = "INSERT INTO sites (id, code, name, time_zone, country, created_at, updated_at) VALUES "
+    sql = [
+        site + f"(1, 's', 's', 'UTC', 'FR', '{at}', '{at}')",
+        "INSERT INTO meter_sources (id, site_id, name, kind, unit, interval_minutes, label, "
+        "time_column, value_column, time_zone, created_at, updated_at) "
+        f"VALUES (1, 1, 'a', 'power', 'kW', 10, 'start', 't', 'v', 'UTC', '{at}', '{at}')",
+    ]
+    with new_db.write() as session:
+        for line in sql:
+            session.execute(text(line.replace(":00", r"\:00")))
+    new_db.upgrade()
+    with new_db.write() as session:
+        kinds = session.execute(text("SELECT kind FROM meter_sources")).scalars().all()
+        assert kinds == ["power"]
+        session.execute(text("UPDATE meter_sources SET kind = 'fuel'"))
+        if new_db.dialect == "sqlite":
+            assert session.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+    with pytest.raises(DBAPIError), new_db.write() as session:
+        session.execute(text("UPDATE meter_sources SET kind = 'wood'"))
