@@ -7,8 +7,6 @@ the manifest's hash, which is compared with the one on chain when it is given.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,6 +16,7 @@ from typing import Any
 
 from ledger.errors import BadInput, Refused
 from ledger.reductions.arithmetic import compute
+from ledger.reductions.factors import content_sha256
 from ledger.reductions.judging import Judged, empty_slots, judge
 from ledger.reductions.manifest import FORMAT_1, build, fraction_text, manifest_hash
 from ledger.reductions.manifest_file import Manifest1, inputs_of, read_manifest
@@ -154,21 +153,6 @@ def differences_of(stated: Any, recomputed: Any, path: str = "") -> Iterator[Dif
         yield Difference(path, stated, recomputed)
 
 
-def factor_sha256(factor: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a factor's content as a manifest quotes it: canonical JSON without the hash.
-
-    What the first format did not know enters where something is published, so that a factor of then
-    keeps its hash.
-    """
-    content = {
-        name: value
-        for name, value in factor.items()
-        if name != "sha256" and (value is not None or name == "data_year")
-    }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
 def _period_differences(stated: Manifest1) -> Iterator[Difference]:
     """Yield where the seconds of the period do not follow from its legal dates, inside one year."""
     period = stated.period
@@ -198,7 +182,7 @@ def _factor_differences(plain: Mapping[str, Any]) -> Iterator[Difference]:
         if meter.get("fuel"):
             factors[f"meters[{meter['serial']}].fuel"] = meter["fuel"]
     for path, factor in factors.items():
-        follows = factor_sha256(factor)
+        follows = content_sha256(factor)
         if factor["sha256"] != follows:
             yield Difference(f"{path}.sha256", factor["sha256"], follows)
 

@@ -2,6 +2,7 @@
 
 import copy
 import gzip
+import hashlib
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from ledger.reductions.manifest_file import read_manifest
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Limits, judge_slot
 from ledger.reductions.readings_file import HEADER, lines_of, pack, parse, read
-from ledger.reductions.recompute import Trusted, Verification, factor_sha256, verify, verify_files
+from ledger.reductions.recompute import Trusted, Verification, verify, verify_files
 from tests.ledger.test_reductions import FACTOR, inputs
 
 DAY_S = 86_400
@@ -88,7 +89,8 @@ def factor() -> Any:
         "data_year": None,
         "verified": True,
     }
-    return replace(FACTOR, sha256=factor_sha256(content))
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return replace(FACTOR, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
 def files_of(*meters: Meter, **changes: Any) -> tuple[dict[str, Any], list[str]]:
