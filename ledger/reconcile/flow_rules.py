@@ -122,6 +122,7 @@ def _recomputed(books: Books, row: Issuance, project_code: str) -> Reduction:
         row.to_date,
         enforce=False,
         carry_in_kg=Fraction(row.carry_in_kg),
+        issuance_id=row.id,
     )
     factor = books.session.get(EmissionFactor, row.factor_id)
     if factor is None:

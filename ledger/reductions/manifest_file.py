@@ -227,13 +227,14 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
     """
     plain = _plain(data, name)
     stated = plain.get("format") if isinstance(plain, dict) else None
+    shape = _SHAPES.get(stated, Manifest1) if isinstance(stated, str) else Manifest
     if isinstance(stated, str) and stated not in _SHAPES:
         raise BadInput(
             f"{name}: format: {stated[:60]!r}; this version recomputes {' and '.join(_SHAPES)}, "
             "use the one that wrote it"
         )
     try:
-        manifest = msgspec.convert(plain, _SHAPES.get(stated or FORMAT, Manifest), strict=True)
+        manifest = msgspec.convert(plain, shape, strict=True)
     except msgspec.ValidationError as error:
         raise BadInput(f"{name}: {_place(error)}") from None
     serials = [meter.serial for meter in manifest.meters]

@@ -24,6 +24,7 @@ from ledger.models.evidence import ReadingQuality
 from ledger.readings import import_file
 from ledger.readings.evidence_files import files_of_issuance
 from ledger.readings.period import load_period
+from ledger.reconcile import reconcile
 from ledger.reductions import compute
 from ledger.registration import register_project, register_site
 from tests.support.park import PARIS, PROJECT, Park
@@ -208,6 +209,9 @@ def test_a_device_that_moves_is_issued_once_for_every_interval(both: Park) -> No
     (planned,) = plan_issuance(both.chain, "second", day(3), day(4))
     assert planned.reduction.issued_kg == 720
     assert both.count(ReadingClaim) == 3 * SLOTS
+    both.mirror_final()
+    report = reconcile(both.db, both.node.client, both.node.deployment)
+    assert [(rule.name, rule.differences) for rule in report.rules if not rule.ok] == []
 
 
 def test_what_a_moved_device_brings_for_an_issued_time_is_late(both: Park) -> None:

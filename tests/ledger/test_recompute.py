@@ -281,6 +281,66 @@ def test_a_key_that_is_missing_or_more_is_refused_by_name(path: tuple[Any, ...])
             run(more, LINES)
 
 
+ODD: list[Any] = [
+    *(
+        0,
+        1,
+        -1,
+        2**31,
+        2**53,
+        True,
+        False,
+        None,
+        "",
+        "0",
+        "1",
+        "-1",
+        "1/1",
+        "-3/7",
+        "0x" + "1" * 64,
+    ),
+    *(
+        "UTC",
+        "Europe/Paris",
+        "../etc",
+        "fuel",
+        "fuel_mass",
+        "register",
+        "import",
+        "load",
+        "storage",
+    ),
+    *("export", "power", "energy", "kW", "kWh", "kg", "L", "9" * 25, "1970-01-01", "1971-01-01"),
+    *("1969-12-31", "2014-02-30", "crediting_cm", "g/kWh", "0.5S", "1e5", "CCER-01-001"),
+    *([], {}, ["x"]),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(scalars(MANIFEST))), st.sampled_from(ODD)),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(1, len(LINES)),
+)
+def test_whatever_stands_in_a_manifest_is_judged_or_refused(
+    changes: list[tuple[tuple[Any, ...], Any]], lines: int
+) -> None:
+    """Nothing but a verdict or one line of refusal comes of it."""
+    changed = copy.deepcopy(MANIFEST)
+    for path, value in changes:
+        parent_of(changed, path)[path[-1]] = value
+    trusted = manifest_hash(canonical_text(MANIFEST))
+    try:
+        result = run(changed, LINES[:lines], manifest_hash=trusted)
+    except BadInput as error:
+        assert error.message.startswith("m: ")
+    else:
+        assert result.valid is (changed == MANIFEST and lines == len(LINES))
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
