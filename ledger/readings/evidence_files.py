@@ -18,13 +18,8 @@ from ledger import models
 from ledger.errors import BadInput, BooksDiffer, NotFound
 from ledger.models.evidence import IssuanceState
 from ledger.naming import find_credit
-from ledger.readings.period import (
-    late_readings_of,
-    readings_of,
-    reductions_for,
-    split_by_vintage,
-    texts_without_value,
-)
+from ledger.readings.period import reductions_for, split_by_vintage
+from ledger.readings.stored import late_readings_of, readings_of, texts_without_value
 from ledger.reductions import readings_file
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
