@@ -198,7 +198,8 @@ def _shown(item: dict[str, Any]) -> Table:
     rows += [(f"readings {name}", count) for name, count in counts.items()]
     rows += [
         (name.replace("_", " "), item[name])
-        for name in ("reductions_kg", "carry_in_kg", "issued_kg", "carry_out_kg")
+        for name in ("reductions_kg", "carry_in_kg", "corrections_kg", "issued_kg", "carry_out_kg")
+        if name in item
     ]
     for block in ("self_consumption", "load", "storage", "fuel"):  # shown, and added to nothing
         shown = item.get(block, {})
