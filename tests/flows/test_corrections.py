@@ -32,6 +32,7 @@ from ledger.models.mirror import IntentState
 from ledger.readings import ImportReport, import_file, reductions_for
 from ledger.readings.evidence_files import MANIFEST, READINGS, files_of_credit, files_of_period
 from ledger.reconcile import reconcile
+from ledger.reductions import report
 from ledger.reductions.recompute import Trusted, verify_files
 from ledger.registration import register_project, register_site
 from ledger.sites import apply_site
@@ -101,6 +102,10 @@ def test_a_lower_late_reading_is_carried_into_the_next_issuance(issued: Park) ->
     assert issued.count(Correction) == 1
     assert issued.count(CorrectionReading) == 2
 
+    with issued.db.read() as session:
+        (preview,) = reductions_for(session, PROJECT, day(2), day(3))
+    shown = report(preview)
+    assert (shown["carry_in_kg"], shown["corrections_kg"]) == ("-5.175000000", "-5.175000000")
     second = issue(issued, day(2), day(3))
     assert (second.carry_in_kg, second.issued_kg, second.carry_out_kg) == ("-207/40", 714, "33/40")
     (named,) = json.loads(second.manifest)["corrections"]
