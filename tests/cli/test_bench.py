@@ -70,7 +70,7 @@ def test_proofs(truetonne: Program) -> None:
     """Measured, not asserted: only that a real proof was built and checked, and how it is shown."""
     ended = truetonne("bench", "proofs", "--json")
     assert ended.code == 0, ended.err
-    results = {result["name"]: result for result in json.loads(ended.out)["results"]}
+    results = {result["name"]: result for result in ended.json()["results"]}
     assert set(results) == {"verify_ms", "build_ms"}
     for result in results.values():
         assert (result["unit"], result["against"]) == ("ms", "limit")
