@@ -5,7 +5,6 @@ No test asks how long something takes: what is measured here is too little for t
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from typing import Any
 

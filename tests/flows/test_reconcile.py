@@ -30,6 +30,7 @@ from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.chain.local_node import LocalNode, find_anvil
 from ledger.chain.sender import Sender
 from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer
+from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import BooksDiffer, NotFound
 from ledger.models import Base, VppTradingRecord
@@ -43,8 +44,8 @@ from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support import acts
 from tests.support.chain import PARTIES, TestChain, deploy_contracts, trade
-from tests.support.park import Park
-from tests.support.plant import SITE, imported, write_csv
+from tests.support.park import STEADY, Park
+from tests.support.plant import imported, write_csv
 
 TRADING = f"""
 [[vpp]]
@@ -77,6 +78,7 @@ MIRRORED = (
     "chain_events",
     "chain_inclusions",
     "chain_intents",
+    "correction_carries",
     "credit_batches",
     "credit_cancellations",
     "credit_classes",
@@ -189,7 +191,7 @@ def _live(history: History, others: TestChain, folder: Path) -> None:
         history.indexer.run_until("head")
 
     with db.write() as session:
-        apply_site(session, SITE + TRADING)
+        apply_site(session, STEADY + TRADING)
     start = datetime(2019, 12, 31, 23, tzinfo=UTC)
     times = [start + timedelta(minutes=10 * slot) for slot in range(288)]
     values = ["60.5", "-0.3", "", "61.000000000000004", "500"] + ["42.1"] * 283
@@ -205,7 +207,11 @@ def _live(history: History, others: TestChain, folder: Path) -> None:
     for day in (1, 2):
         issuance.plan_issuance(chain, "park-wind", date(2020, 1, day), date(2020, 1, day + 1))
         issuance.submit_planned(chain)
-    settle_down()
+        settle_down()
+        if day == 1:  # a reading that comes late, and lowers what the next one issues
+            late = [((start + timedelta(hours=9)).isoformat(), "41.1")]
+            imported(db, write_csv(folder / "late.csv", late))
+            assert len(correct(db, "park-wind").found) == 1
 
     for party in ("owner", "market"):
         escrow.mint_test_currency(chain, PARTIES[party], 100_00)
@@ -435,6 +441,7 @@ def test_every_rule_can_fail(history: History) -> None:
         "intents": "UPDATE chain_intents SET call_data = '0x'",
         "issuances": "UPDATE issuances SET issued_kg = issued_kg + 1",
         "evidence": "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'used'",
+        "corrections": "UPDATE correction_carries SET carried_kg = '-1/7'",
         "settlement-batches": "UPDATE vpp_settlement_items SET word = '0x'",
         "trades": "UPDATE vpp_trading_records SET price = price + 1",
     }
