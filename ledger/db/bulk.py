@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import repeat
-from typing import Any
+from types import NoneType
+from typing import Any, cast
 
 from pymysql.converters import escape_string
 from sqlalchemy import Column, Connection
@@ -44,13 +45,10 @@ def insert(
     fixed = {name: literal(value, "mysql") for name, value in constants.items()}
     literals = {}
     for name, column in columns.items():
-        # Whole numbers first: a set or a count of unlike types would take True for 1.
-        if set(map(type, column)) == {int}:
-            literals[name] = column
-        elif column[0] == column[-1] and column.count(column[0]) == len(column):
+        if column[0] == column[-1] and column.count(column[0]) == len(column):
             fixed[name] = literal(column[0], "mysql")
         else:
-            literals[name] = [literal(value, "mysql") for value in column]
+            literals[name] = _literals(column)
     # MySQL has other words for rows that are selected from.
     once = bool(literals) and getattr(dialect, "is_mariadb", False)
     count = len(next(iter(columns.values())))
@@ -101,6 +99,20 @@ def literal(value: Plain, dialect: str) -> str:
     if type(value) is int:
         return str(value)
     raise TypeError(f"a bulk insert takes int, str and None, found {type(value).__name__}")
+
+
+def _literals(column: Sequence[Plain]) -> Sequence[object]:
+    """Return the values of one column as they stand in MariaDB's SQL; the usual columns all at once."""
+    kinds = set(map(type, column))
+    if kinds == {int}:
+        return column
+    if kinds == {int, NoneType}:
+        return ["NULL" if value is None else value for value in column]
+    if kinds == {str}:
+        together = "".join(cast("Sequence[str]", column))
+        if escape_string(together) == together:
+            return [f"'{value}'" for value in column]
+    return [literal(value, "mysql") for value in column]
 
 
 class _Days(dict[int, str]):
