@@ -16,6 +16,8 @@ from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
 from api.errors import ProblemDocument
 from api.etag import Envelope
+from api.proofs.endpoints import router as proofs
+from api.readings.endpoints import router as readings
 from api.status.endpoints import router as status
 from api.trades.endpoints import router as trades
 from api.transactions.endpoints import router as transactions
@@ -49,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = Context(settings, database)
-    for router in (credits_, transactions, contracts, trades, status):
+    for router in (credits_, proofs, transactions, contracts, trades, readings, status):
         app.include_router(router)
     errors.install(app)
     app.add_middleware(Envelope)

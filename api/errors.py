@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ledger.errors import BadInput, DependencyDown, NotFound, TruetonneError
+from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:truetonne:"
@@ -30,8 +30,13 @@ _UNAVAILABLE = {
     "database-busy": "the database is busy",
     "schema-missing": "the database has no tables yet",
     "node-down": "the node does not answer",
+    "not-proven": "the node's answers prove nothing",
+    "node-elsewhere": "the node is on another fork than the mirror",
     "wrong-chain": "the node serves another chain than the books are kept for",
 }
+
+_OF_THE_LEDGER: dict[type[TruetonneError], int] = {NotFound: 404, BadInput: 422, Refused: 409}
+"""Errors whose message is for whoever asks, and the status that they are answered with."""
 
 _log = logging.getLogger("truetonne.api")
 
@@ -127,9 +132,9 @@ def problem_of(
         error = DependencyDown(str(error), code="database-busy")
     if isinstance(error, DependencyDown):
         return _unavailable(error)
-    if isinstance(error, BadInput):
-        status = 404 if isinstance(error, NotFound) else 422
-        return Problem(status, error.code, error.message, **error.details)
+    for kind, status in _OF_THE_LEDGER.items():
+        if isinstance(error, kind):
+            return Problem(status, error.code, error.message, **error.details)
     if isinstance(error, TruetonneError):
         _log.error("an error of the ledger reached the edge: %s", error.message)
     return Problem(

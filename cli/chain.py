@@ -1,4 +1,4 @@
-"""``truetonne chain deploy | register``: contracts onto a network, projects onto the contracts."""
+"""``truetonne chain deploy | verify | register``: contracts onto a network, projects onto the contracts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
+from ledger.errors import BadInput
+from ledger.settings import Settings, load_settings
 
+Network = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="NAME",
+        help="Such as sepolia, whose node SEPOLIA_RPC_URL names; by default the configured one.",
+    ),
+]
 Project = Annotated[str, typer.Option("--project", help="Code of the project.")]
 
 
@@ -15,27 +25,34 @@ def register(root: typer.Typer) -> None:
     """Add the group."""
     group = command_group("Put contracts and projects on a chain.")
     command(group, "deploy")(deploy)
+    command(group, "verify")(verify)
     command(group, "register")(register_project)
     root.add_typer(group, name="chain")
 
 
-def deploy(run: Invocation) -> None:
+def deploy(run: Invocation, network: Network = None) -> None:
     """Deploy the contracts to the configured node, or to the local chain; harmless when they are."""
+    from cli.deploying import deploy as deploy_to
     from cli.deploying import ensure_deployed
     from ledger.chain.book import Deployment
     from ledger.chain.shared_node import check_chain_is_here, node_for
     from ledger.db import Database
 
-    settings = run.settings
+    settings = _settings(run, network)
     settings.home.mkdir(parents=True, exist_ok=True)
     db = Database(settings.database_url)
     try:
         db.upgrade()
-        check_chain_is_here(settings, db)
+        if settings.local_chain:
+            check_chain_is_here(settings, db)
     finally:
         db.close()
     with node_for(settings) as rpc_url:
-        new = ensure_deployed(settings, rpc_url)
+        if settings.local_chain or settings.deployment.exists():
+            new = ensure_deployed(settings, rpc_url)
+        else:
+            deploy_to(settings, rpc_url, settings.network)
+            new = True
     deployment = Deployment.load(settings.deployment)
     addresses = {name: item.address for name, item in deployment.contracts.items()}
     run.output.result(
@@ -43,6 +60,51 @@ def deploy(run: Invocation) -> None:
         *(f"{name} at {address}" for name, address in addresses.items()),
         f"address book: {settings.deployment}",
     )
+
+
+def verify(run: Invocation, network: Network = None) -> int:
+    """Compile the sources and compare them with what the network runs: code, arguments, addresses."""
+    from cli.deploying import verify as verify_on
+    from ledger.chain.access import load_deployment
+    from ledger.chain.shared_node import node_for
+
+    settings = _settings(run, network)
+    load_deployment(settings)  # first: without one no node needs to be started
+    with node_for(settings) as rpc_url:
+        rows = verify_on(settings, rpc_url, settings.network)
+    wrong = [row for row in rows if row["differs"]]
+    run.output.result(
+        {
+            "network": settings.network,
+            "verified": not wrong,
+            "contracts": [{**row, "verified": not row["differs"]} for row in rows],
+        },
+        *(
+            f"{row['name']} at {row['address']}: "
+            + (
+                f"NOT verified, {', '.join(row['differs'])} differ"
+                if row["differs"]
+                else "verified"
+            )
+            for row in rows
+        ),
+    )
+    return 1 if wrong else 0
+
+
+def _settings(run: Invocation, network: str | None) -> Settings:
+    """Return the settings for a network: that of the environment, unless another one is named."""
+    if network is None or network == run.settings.network:
+        return run.settings
+    variable = f"{network.upper().replace('-', '_')}_RPC_URL"
+    rpc_url = run.environ.get("TRUETONNE_RPC_URL") or run.environ.get(variable)
+    if not rpc_url:
+        raise BadInput(
+            f"no node is known for network {network!r}: set {variable}, or rpc_url",
+            code="no-node",
+        )
+    given = {"TRUETONNE_NETWORK": network, "TRUETONNE_RPC_URL": rpc_url}
+    return load_settings(run.config, {**run.environ, **given})
 
 
 def register_project(run: Invocation, project: Project, dry_run: DryRun = False) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli import credits_write
+from cli import credits_write, proofs
 from cli.command import Invocation, command, command_group
 from cli.lists import Cursor, Limit, walk
 from cli.output import Table
@@ -44,6 +44,7 @@ def register(root: typer.Typer) -> None:
     command(group, "list")(list_credits)
     command(group, "show")(show_credit)
     credits_write.register(group)
+    proofs.register(group, root)
     root.add_typer(group, name="credits")
 
 

@@ -1,10 +1,14 @@
-"""Contracts onto a local chain, by the Brownie script of the checkout."""
+"""Contracts onto a chain and compared with their sources, by the Brownie scripts of the checkout."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from ledger.chain.abi import artifact
 from ledger.chain.book import Deployment
@@ -64,19 +68,63 @@ def deploy(settings: Settings, rpc_url: str, network: str) -> None:
     BadInput
         If this is no checkout.
     """
-    script = CHECKOUT / "scripts" / "deploy.py"
-    if not script.is_file():
-        raise BadInput("deploying needs the sources: clone the repository and use its ./dev")
     settings.deployment.parent.mkdir(parents=True, exist_ok=True)
+    output = _run_script("deploy", settings, rpc_url, network)
+    # Brownie exits 0 after an error in a script: what counts is the file.
+    if output.failed or not settings.deployment.exists():
+        raise _failed("deploy", settings, output)
+
+
+def verify(settings: Settings, rpc_url: str, network: str) -> list[dict[str, Any]]:
+    """Compile the sources and compare them with what a node runs.
+
+    Returns
+    -------
+    list
+        For each contract of the deployment file its ``name``, ``address``, and what ``differs``:
+        nothing when the deployed code is that of the sources, constructed with the file's arguments.
+
+    Raises
+    ------
+    DependencyDown
+        If the script fails; its last line of output says why.
+    BadInput
+        If this is no checkout, or there is no deployment file.
+    """
+    Deployment.load(settings.deployment)  # before the compiler is started: the first thing to say
+    with TemporaryDirectory() as folder:
+        result = Path(folder) / "verified.json"
+        output = _run_script("verify", settings, rpc_url, network, str(result))
+        if not result.exists():
+            raise _failed("verify", settings, output)
+        rows: list[dict[str, Any]] = json.loads(result.read_text(encoding="utf-8"))
+    return rows
+
+
+@dataclass(frozen=True)
+class _Output:
+    failed: bool
+    text: str
+
+
+def _run_script(
+    name: str, settings: Settings, rpc_url: str, network: str, result: str = ""
+) -> _Output:
+    if not (CHECKOUT / "scripts" / f"{name}.py").is_file():
+        raise BadInput(
+            f"chain {name} needs the sources: clone the repository and use its ./dev",
+            code="not-a-checkout",
+        )
     environment = {
         **os.environ,
         "TRUETONNE_RPC_URL": rpc_url,
         "TRUETONNE_NETWORK": network,
         "TRUETONNE_DEPLOYMENT": str(settings.deployment.resolve()),
         "TRUETONNE_DATABASE_URL": _absolute(settings.database_url),
+        "TRUETONNE_VERIFY_RESULT": result,
     }
     ended = subprocess.run(
-        ["sh", str(CHECKOUT / "dev"), "brownie", "run", "deploy", "--network", "local"],
+        ["sh", str(CHECKOUT / "dev"), "brownie", "run", name, "--network", "local"],
         cwd=CHECKOUT,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -84,20 +132,22 @@ def deploy(settings: Settings, rpc_url: str, network: str) -> None:
         text=True,
         check=False,
     )
-    # Brownie exits 0 after an error in a script: what counts is the file.
-    if ended.returncode != 0 or not settings.deployment.exists():
-        log = settings.deployment.with_name("deploy.log")
-        log.write_text(ended.stdout + ended.stderr, encoding="utf-8")
-        raise DependencyDown(
-            f"the deploy script failed: {_telling_line(ended.stdout + ended.stderr)}; all it said is in {log}",
-            code="deploy-failed",
-        )
+    return _Output(ended.returncode != 0, ended.stdout + ended.stderr)
 
 
-def _telling_line(output: str) -> str:
+def _failed(name: str, settings: Settings, output: _Output) -> DependencyDown:
+    log = settings.deployment.with_name(f"{name}.log")
+    log.write_text(output.text, encoding="utf-8")
+    return DependencyDown(
+        f"the {name} script failed: {_telling_line(name, output.text)}; all it said is in {log}",
+        code=f"{name}-failed",
+    )
+
+
+def _telling_line(name: str, output: str) -> str:
     """Return the line of Brownie's output that says most: the script's own, or the last error."""
     lines = [" ".join(line.split()) for line in output.splitlines() if line.strip()]
-    for telling in ("deploy: ", "Error"):
+    for telling in (f"{name}: ", "Error"):
         found = [line for line in lines if telling in line]
         if found:
             return found[-1]

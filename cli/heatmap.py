@@ -19,6 +19,7 @@ QUALITY = {
     State.ABOVE: ("#D55E00", "outlier: above limit"),
     State.BELOW: ("#CC79A7", "outlier: below limit"),
     State.STUCK: ("#E69F00", "outlier: stuck"),
+    State.FELL: ("#F0E442", "outlier: register fell"),
 }
 """Colour and name of each state, as the legend has them."""
 _VALUE = ("#B3DCF2", "has a value")

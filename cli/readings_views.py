@@ -73,6 +73,7 @@ _COUNTS = (
     "above",
     "below",
     "stuck",
+    "fell",
     "conflict",
     "superseded",
     "late",
@@ -150,11 +151,12 @@ def show(
         run.output.result(document, "no row in any file: the slot is missing, and claims nothing")
         return
     table = Table(
-        ("device", "from", "text", "unit", "quality", "no", "why", "file", "line"),
+        ("device", "from", "kind", "text", "unit", "quality", "no", "why", "file", "line"),
         [
             (
                 row["device"],
                 _local(row["from"], where),
+                row["kind"],
                 row["text"],
                 row["unit"],
                 row["quality"],
@@ -221,16 +223,18 @@ def _quality_tables(session: Session, found: SiteDays, daily: bool) -> Iterator[
             (name, list(part))
             for name, part in groupby(device.days, key=lambda d: _part(d.day, daily))
         ]
+        # Only a register falls.
+        shown = [key for key in _COUNTS if key != "fell" or counts_of_days(device.days)[key]]
         rows: list[tuple[object, ...]] = []
         for name, days in [*parts, ("total", device.days)]:
             counts = counts_of_days(days)
             why = "" if name == "total" else _why(reasons_of_days(days, files))
-            rows.append((name, *(counts[key] for key in _COUNTS), why))
+            rows.append((name, *(counts[key] for key in shown), why))
         yield Table(
-            (what, *_COUNTS, "why, and where first"),
+            (what, *shown, "why, and where first"),
             rows,
             title=f"{found.site} {device.device}: slots by legal {what} in {found.time_zone}",
-            right=frozenset(_COUNTS),
+            right=frozenset(shown),
         )
         yield ""
 

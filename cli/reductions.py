@@ -200,6 +200,10 @@ def _shown(item: dict[str, Any]) -> Table:
         (name.replace("_", " "), item[name])
         for name in ("reductions_kg", "carry_in_kg", "issued_kg", "carry_out_kg")
     ]
+    for block in ("self_consumption", "load", "storage", "fuel"):  # shown, and added to nothing
+        shown = item.get(block, {})
+        words = block.replace("_", " ")
+        rows += [(f"{words}: {name.replace('_', ' ')}", shown[name]) for name in shown]
     rows += [("leaves", item["leaves"]), ("evidence root", item["evidence_root"])]
     return Table(
         ("what", "value"),

@@ -5,11 +5,15 @@ with the arguments of the deployment file at the contract's own address (in a ca
 and compares the code it leaves with the deployed code, byte for byte, metadata hash and immutables
 included. It also recomputes the CREATE2 address, which commits to code and arguments, and compares
 every hash of the file. Contracts that agree become ``verified`` in ``smart_contracts``.
+
+``truetonne chain verify`` runs this and shows the same.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -69,13 +73,16 @@ def main() -> None:
         settings = load_settings(None, {**os.environ, **choice})
         deployment = Deployment.load(settings.deployment)
         compiled = project.get_loaded_projects()[0]
-        verified, wrong = [], []
+        verified, wrong, rows = [], [], []
         for name, deployed in deployment.contracts.items():
             found = differences(request, linked_build(compiled, name), deployed)
             (wrong if found else verified).append(name)
+            rows.append({"name": name, "address": deployed.address, "differs": found})
             print(
                 f"{name} {deployed.address}: {', '.join(found) + ' differ' if found else 'verified'}"
             )
+        if os.environ.get("TRUETONNE_VERIFY_RESULT"):  # for the command that ran this
+            Path(os.environ["TRUETONNE_VERIFY_RESULT"]).write_text(json.dumps(rows))
         mark_verified(settings, deployment, verified)
     except TruetonneError as error:
         sys.exit(f"verify: {error.message}")

@@ -7,12 +7,28 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.context import ReadContext, no_query
-from api.credits import queries
-from api.credits.schemas import CreditAnswer, CreditPage, CreditParameters
+from api.credits import history, queries
+from api.credits.schemas import (
+    CreditAnswer,
+    CreditPage,
+    CreditParameters,
+    HistoryAnswer,
+    RetirementAnswer,
+)
 from api.errors import responses
 from api.pagination import link_header
 
 router = APIRouter(tags=["credits"])
+
+
+CreditName = Annotated[
+    str,
+    Path(
+        description="SITE-VINTAGE-NUMBER, SITE-VINTAGE-NUMBER-FIRST-LAST, a row number, a batch "
+        "number, or the key of an issuance.",
+    ),
+]
+"""Which credit, as people name it."""
 
 
 @router.get("/v1/credits", responses=responses(422, 503), summary="List credits")
@@ -34,14 +50,35 @@ def list_credits(
 )
 def show_credit(
     context: ReadContext,
-    credit_id: Annotated[
-        str,
-        Path(
-            description="SITE-VINTAGE-NUMBER, SITE-VINTAGE-NUMBER-FIRST-LAST, a row number, a batch "
-            "number, or the key of an issuance.",
-        ),
-    ],
+    credit_id: CreditName,
 ) -> CreditAnswer:
     """One credit with its batch and its retirement."""
     with context.reading() as (session, view):
         return queries.show_credit(session, view, credit_id)
+
+
+@router.get(
+    "/v1/credits/{credit_id}/history",
+    dependencies=[Depends(no_query)],
+    responses=responses(404, 422, 503),
+    summary="Show the life of a credit",
+)
+def show_history(context: ReadContext, credit_id: CreditName) -> HistoryAnswer:
+    """Life of the batch of a credit, oldest first: from meter files to retirements."""
+    with context.reading() as (session, view):
+        return history.show_history(session, view, credit_id)
+
+
+@router.get(
+    "/v1/retirements/{retirement_id}",
+    dependencies=[Depends(no_query)],
+    responses=responses(404, 422, 503),
+    summary="Show a retirement",
+)
+def show_retirement(
+    context: ReadContext,
+    retirement_id: Annotated[str, Path(description="Its number, or its key.")],
+) -> RetirementAnswer:
+    """One retirement: who benefits, and which serials."""
+    with context.reading() as (session, view):
+        return queries.show_retirement(session, view, retirement_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,9 +18,11 @@ from api.credits.schemas import (
     CreditParameters,
     CreditPart,
     Retirement,
+    RetirementAnswer,
 )
 from api.finality import ChainView
 from api.pagination import page_of, paged
+from ledger.chain.events import ZERO_HASH
 from ledger.errors import NotFound
 from ledger.models.blockchain import CarbonCredit, CreditStatus
 from ledger.models.mirror import (
@@ -32,6 +35,9 @@ from ledger.models.mirror import (
 from ledger.models.oversight import CreditInvalidation, InvalidationStep
 from ledger.naming import PARTS_MAX, find_credit, rows_of
 from ledger.units import kg_of_tonnes
+
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 
 
 def list_credits(session: Session, view: ChainView, parameters: CreditParameters) -> CreditPage:
@@ -236,4 +242,44 @@ def _retirement(session: Session, retirement_id: int | None) -> Retirement | Non
         tx_hash=found.tx_hash,
         block_number=found.block_number,
         retired_at=found.retired_at,
+    )
+
+
+def show_retirement(session: Session, view: ChainView, name: str) -> RetirementAnswer:
+    """Return one retirement, by its number or its key.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    query = select(CreditRetirement, CreditSerial.credit_id).outerjoin(
+        CreditSerial, CreditSerial.retirement_id == CreditRetirement.retirement_id
+    )
+    found = None
+    if _NUMBER.fullmatch(name):
+        query = query.where(CreditRetirement.retirement_id == int(name))
+        found = session.execute(query).first()
+    elif _KEY.fullmatch(name):
+        found = session.execute(query.where(CreditRetirement.key == name.lower())).first()
+    if found is None:
+        raise NotFound(f"there is no retirement {name[:100]!r}; give its number or its key")
+    row, credit_id = found
+    retirement = _retirement(session, row.retirement_id)
+    assert retirement is not None
+    times = row.consumption_start_s, row.consumption_end_s
+    start, end = (datetime.fromtimestamp(at, UTC) if at else None for at in times)
+    return RetirementAnswer(
+        **dict(retirement),
+        **view.fields(),
+        retirement_id=row.retirement_id,
+        batch_id=row.batch_id,
+        first_serial=row.first_serial,
+        last_serial=row.first_serial + row.amount_kg - 1,
+        amount_kg=row.amount_kg,
+        consumption_start=start,
+        consumption_end=end,
+        document_hash=None if row.document_hash == ZERO_HASH else row.document_hash,
+        credit_id=credit_id,
+        final=view.is_final(row.block_number),
     )

@@ -113,3 +113,43 @@ class CreditPage(ChainPage):
     """One page of credits."""
 
     items: list[Credit] = Field(description="The credits of the page.")
+
+
+class HistoryEntry(Document):
+    """One thing that happened."""
+
+    kind: str = Field(
+        description="readings_imported, reductions_computed, issued, transferred, retired, cancelled, "
+        "invalidation_proposed, invalidation_dropped, invalidation_executed or overlap_proven."
+    )
+    at: Time | None = Field(
+        description="When: time of the block, or of our books; null: see block."
+    )
+    block_number: int | None = Field(description="Block; null for what happened in our books.")
+    log: int | None = Field(description="Place of its log in the block.")
+    tx_hash: str | None = Field(description="Transaction.")
+    final: bool | None = Field(description="Whether its block is final; null without a block.")
+    values: dict[str, str] = Field(description="What it says, by name; numbers as text.")
+
+
+class HistoryAnswer(ChainAnswer):
+    """The life of a batch, oldest first: from its meter files to retirements and cancellations."""
+
+    batch_id: IntegerText = Field(description="The batch.")
+    items: list[HistoryEntry] = Field(description="What happened.")
+    complete: bool = Field(description="Whether that is all; else the latest are left out.")
+
+
+class RetirementAnswer(Retirement, ChainAnswer):
+    """One retirement, with the credits that it retired."""
+
+    retirement_id: IntegerText = Field(description="Number of the retirement.")
+    batch_id: IntegerText = Field(description="The batch whose credits were retired.")
+    first_serial: IntegerText = Field(description="First kilogram that was retired, in the batch.")
+    last_serial: IntegerText = Field(description="Last kilogram that was retired, in the batch.")
+    amount_kg: IntegerText = Field(description="Kilograms.")
+    consumption_start: Time | None = Field(description="Start of what is offset; null: not stated.")
+    consumption_end: Time | None = Field(description="End of what is offset; null: not stated.")
+    document_hash: str | None = Field(description="Hash of a document; null: none.")
+    credit_id: str | None = Field(description="The credit, by its serials.")
+    final: bool = Field(description="Whether the retirement stands in a final block.")

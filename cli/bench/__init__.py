@@ -19,6 +19,7 @@ def register(root: typer.Typer) -> None:
     group = command_group("Measure, beside a peer or a limit.")
     command(group, "evidence")(evidence)
     command(group, "gas")(gas)
+    command(group, "proofs")(proofs)
     command(group, "import")(import_)
     root.add_typer(group, name="bench")
 
@@ -32,6 +33,17 @@ def gas(run: Invocation) -> None:
     with LocalNode(find_anvil(run.settings.anvil), options=["--enable-tx-gas-limit"]) as node:
         results = measure(node.rpc_url)
     show(run.output, results, title="gas of whole receipts: Prague, optimizer 200 runs")
+
+
+def proofs(run: Invocation) -> None:
+    """Measure how long a proof takes to build and to check, on an Anvil of its own."""
+    from cli.bench.proofs import measure
+    from cli.bench.report import show
+    from ledger.chain.local_node import LocalNode, find_anvil
+
+    with LocalNode(find_anvil(run.settings.anvil)) as node:
+        results = measure(node.rpc_url)
+    show(run.output, results, title="a retirement in a block of 100 transactions")
 
 
 def evidence(

@@ -59,7 +59,7 @@ def measure(rpc_url: str) -> list[Result]:
     """
     client = ChainClient(rpc_url)
     try:
-        park = _Park(client)
+        park = Park(client)
         gas = {**_credit_acts(park), **_settlement_acts(park)}
         sizes = {name: len(client.code(park.places[name])) // 2 - 1 for name in park.places}
     finally:
@@ -85,7 +85,7 @@ def measure(rpc_url: str) -> list[Result]:
     return results + limits + sizes_of
 
 
-class _Park:
+class Park:
     """The contracts on a chain of our own, with a class, a project, a site and funded accounts."""
 
     def __init__(self, client: ChainClient) -> None:
@@ -143,6 +143,28 @@ class _Park:
         signature = self.signed(CREDIT, "issue", claim, anvil_signer(ANVIL_ROLES["verifier"]))
         receipt = self.act("issuer", CREDIT, "issue", [claim, PARTY["verifier"], signature])
         return 1 << 32 | self.issued, receipt
+
+    def retire_among(self, batch: int, transactions: int) -> Receipt:
+        """Retire 1,000 kg in the middle of a block of that many transactions of others."""
+        self.client.request("evm_setAutomine", [False])
+        details = ("Muster GmbH, Berlin", "electricity of 2026, Scope 2", b"DE", 0, 0, bytes(32))
+        arguments = [keccak(text=f"r {batch}"), batch, 1_000, details]
+        retire = {"to": self.places[CREDIT], "data": encode_call(CREDIT, "retire", arguments)}
+        tip = "0x3b9aca00"
+        hashes = []
+        for number in range(transactions):
+            message = {"to": PARTY["admin"], "value": hex(number)}
+            if number == transactions // 2:
+                message = retire
+            # One sender, so that nonces keep the order.
+            message |= {"from": PARTY["owner"], "gas": hex(300_000), "maxPriorityFeePerGas": tip}
+            hashes.append(self.client.request("eth_sendTransaction", [message]))
+        self.client.request("evm_mine")
+        self.client.request("evm_setAutomine", [True])
+        receipt = self.client.receipt(hashes[transactions // 2])
+        if receipt is None or receipt.status != 1:
+            raise DependencyDown("the benchmark's retirement is in no block, or failed")
+        return receipt
 
     def signed(
         self, contract: str, function: str, values: Sequence[Any], signer: LocalSigner
@@ -232,7 +254,7 @@ class _Park:
 # ------------------------------------------------------------------------------- credits
 
 
-def _credit_acts(park: _Park) -> dict[str, Decimal]:
+def _credit_acts(park: Park) -> dict[str, Decimal]:
     """Return the gas of issuance, transfer, retirement, cancellation and overlap proof."""
     park.issue(1_000_000)
     batch, issued = park.issue(123_851)
@@ -253,7 +275,7 @@ def _credit_acts(park: _Park) -> dict[str, Decimal]:
     }
 
 
-def _prove_overlap(park: _Park) -> Receipt:
+def _prove_overlap(park: Park) -> Receipt:
     """Issue two batches that count one reading twice, and show it."""
     proven = []
     for number in (1, 2):
@@ -276,7 +298,7 @@ def _prove_overlap(park: _Park) -> Receipt:
 # ---------------------------------------------------------------------------- settlement
 
 
-def _settlement_acts(park: _Park) -> dict[str, Decimal]:
+def _settlement_acts(park: Park) -> dict[str, Decimal]:
     """Return the gas of settling trades of credits for money, singly and by the thousand."""
     signers = sorted((new_signer() for _ in range(PARTICIPANTS)), key=lambda each: each.address)
     accounts = [signer.address for signer in signers]
@@ -318,7 +340,7 @@ def _settlement_acts(park: _Park) -> dict[str, Decimal]:
     }
 
 
-def _fund(park: _Park, accounts: Sequence[str]) -> int:
+def _fund(park: Park, accounts: Sequence[str]) -> int:
     """Give every account money and credits in the escrow; return the credits' batch."""
     each = 10**9
     batch, _ = park.issue(each * PARTICIPANTS)

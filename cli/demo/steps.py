@@ -10,6 +10,7 @@ from sqlalchemy import select
 from cli.command import Invocation
 from cli.demo import market
 from cli.demo.plants import PLANTS, Period, Plant
+from cli.demo.proof import prove
 from cli.demo.story import Story
 from cli.deploying import ensure_deployed
 from cli.flow import Flow, flow_on
@@ -73,6 +74,7 @@ def run_demo(run: Invocation, fresh: bool) -> Story:
                 ("trade", market.trade),
                 ("retire", market.retire),
                 ("reconcile", _reconcile),
+                ("prove", prove),
             ):
                 begun = time.monotonic()
                 step(run, flow, story)

@@ -20,6 +20,7 @@ class Story:
     settlement: dict[str, Any] = field(default_factory=dict)
     retirement: dict[str, Any] = field(default_factory=dict)
     reconciliation: dict[str, Any] = field(default_factory=dict)
+    proof: dict[str, Any] = field(default_factory=dict)
     books_agree: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 

@@ -13,7 +13,7 @@ DISCLAIMER = (
     "The factor 0.4329 t/MWh is the published combined margin of CDM ASB0038-2018 (Armenia). It is here as an example "
     "of arithmetic: no claim about these plants is made, and these are credits of no program."
 )
-_STEPS = ("deploy", "import", "register", "issue", "trade", "retire", "reconcile", "total")
+_STEPS = ("deploy", "import", "register", "issue", "trade", "retire", "reconcile", "prove", "total")
 
 
 def document(story: Story) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def document(story: Story) -> dict[str, Any]:
         "settlement": story.settlement,
         "retirement": story.retirement,
         "reconciliation": story.reconciliation,
+        "proof": story.proof,
         "seconds": {name: str(story.seconds.get(name, "")) for name in _STEPS},
     }
 
@@ -59,6 +60,8 @@ def shown(story: Story) -> list[str | Table]:
         f"{retirement['retirement_id']}, on behalf of {retirement['beneficiary']}",
         f"         in transaction {retirement['transaction']}",
         verdict,
+        f"Proof    {story.proof['file']}: {len(story.proof['checks'])} checks hold, {story.proof['readings']} readings "
+        "among them, from one block hash, without node or database.",
         "",
         DISCLAIMER,
         "",
@@ -69,6 +72,8 @@ def shown(story: Story) -> list[str | Table]:
         "  ./dev readings quality --site lhb -o quality.svg    what became of every slot, as a picture",
         "  ./dev reductions --project lhb-wind --from 2014-03-01 --to 2014-04-01    a month, recomputed",
         "  ./dev reconcile                            the comparison, rule by rule",
+        f"  ./dev {story.proof['command']}",
+        "                                             the proof, offline: on any machine, years from now",
         "  ./dev up                                   node, mirror, jobs and API on this data",
     ]
 

@@ -323,6 +323,10 @@ class VppSettlement(_Contract):
         found = self._views("finalizableAt", [[batch_id] for batch_id in batch_ids], block)
         return [int(values[0]) for values in found]
 
+    def next_to_finalize(self, block: int | str = "latest") -> int:
+        """Return the first batch that is neither finalised nor cancelled; one past the last when all are."""
+        return int(self._view("nextToFinalize", [], block)[0])
+
     def trades_root_of(self, batch_id: int, block: int | str = "latest") -> str:
         """Return the Merkle root of a batch's trades."""
         return _hex(self._view("tradesRootOf", [batch_id], block)[0])

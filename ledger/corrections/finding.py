@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -22,6 +22,7 @@ from ledger.models import (
     Issuance,
     MeterReading,
     Project,
+    RegisterReading,
 )
 from ledger.models.corrections import CorrectionCause, CorrectionState
 from ledger.models.evidence import IssuanceState, ReadingQuality
@@ -154,6 +155,12 @@ class _Corrector:
     def run(self, revised: EmissionFactor | None) -> None:
         """Record the late readings, then the revised factor, where there is anything new."""
         late = self._late()
+        instants = self._late_instants()
+        if instants:
+            self._outcome.passed_over.append(
+                f"{_name(self._issuance)}: {instants} late readings of a register, which stand between readings "
+                "that are issued: the sum over them stays what it was"
+            )
         current = self._current_factor()
         if late:
             self._record(CorrectionCause.LATE_READINGS, current, late)
@@ -176,6 +183,21 @@ class _Corrector:
             )
         )
         return list(self._session.scalars(query).all())
+
+    def _late_instants(self) -> int:
+        """Return how many readings of registers came for an instant of the issued period."""
+        ids = meter_ids_of(self._session, self._issuance)
+        query = (
+            select(func.count())
+            .select_from(RegisterReading)
+            .where(
+                RegisterReading.meter_id.in_(ids.values()),
+                RegisterReading.at_s >= self._issuance.from_s,
+                RegisterReading.at_s < self._issuance.to_s,
+                RegisterReading.quality == ReadingQuality.LATE,
+            )
+        )
+        return self._session.scalar(query) or 0
 
     def _current_factor(self) -> EmissionFactor:
         number = self._earlier[-1].factor_id if self._earlier else self._issuance.factor_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -13,15 +13,19 @@ from sqlalchemy.orm import Session
 from ledger.readings.slots import meters_of
 from ledger.readings.store import fetch
 from ledger.reductions.quality import loaded
-from ledger.reductions.records import OUTLIER, USED, Quality, Role
+from ledger.reductions.records import USED, Quality, Role
 
 _SELECT = (
     "SELECT start_s, duration_s, kind, value_digits, value_scale, quality, reason, line "
     "FROM meter_readings WHERE meter_id = ? AND (quality <> 'used' OR conflict = 1) "
     "ORDER BY start_s, text"
 )
+_REGISTERS = (
+    "SELECT quality, reason, line FROM register_readings "
+    "WHERE meter_id = ? AND quality <> 'used' ORDER BY at_s, text"
+)
 _HOUR_S = 3600
-_FULL = OUTLIER - {Quality.OUTLIER_BELOW}
+_FULL = (Quality.OUTLIER_ABOVE, Quality.STUCK)
 
 
 @dataclass
@@ -54,7 +58,9 @@ def exclusions(session: Session, site_code: str) -> list[Exclusion]:
     for meter, code in meters:
         mine: dict[Quality, Exclusion] = {}
         rows = fetch(db, session, _SELECT, (meter.id,))
-        for quality, line, kwh in _excluded(rows, Role(meter.role.value)):
+        registers = fetch(db, session, _REGISTERS, (meter.id,))
+        instants = ((loaded(name, reason), line, None) for name, reason, line in registers)
+        for quality, line, kwh in chain(_excluded(rows, Role(meter.role.value)), instants):
             known = mine.get(quality)
             if known is None:
                 mine[quality] = Exclusion(code, quality, 1, line, kwh)

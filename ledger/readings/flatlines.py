@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.readings.energy import runs_of_days
 from ledger.readings.store import UPDATE, MeterState, fetch
-from ledger.reductions.flatlines import Watch, can_stick, stuck_places
+from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.quality import stored
 from ledger.reductions.records import Quality
 from ledger.reductions.zones import day_starts
@@ -31,26 +31,8 @@ _STUCK = stored(Quality.STUCK)
 _USED = stored(Quality.USED)[0]
 
 
-def watch_over(db: Database, session: Session, meter: MeterState, interval_s: int) -> Watch:
-    """Return what tells an import which days of a meter it must look at for flat lines.
-
-    Parameters
-    ----------
-    interval_s
-        Length of the import's readings in seconds; 0 where they are of various lengths.
-    """
-    if not can_stick(meter.role, meter.stuck_hours):
-        return Watch(interval_s, 0)
-    # Two questions, so that each is one look into the index.
-    part = "(SELECT {}(start_s) FROM meter_readings WHERE meter_id = ?)"
-    sql = f"SELECT {part.format('MIN')}, {part.format('MAX')}"
-    ((first_s, last_s),) = fetch(db, session, sql, (meter.id, meter.id))
-    stored_before = None if first_s is None else (first_s, last_s)
-    return Watch(interval_s, meter.stuck_hours, stored_before)
-
-
 def mark_stuck(db: Database, session: Session, meter: MeterState, where: ZoneInfo) -> int:
-    """Judge the flat lines of the days that may have one; note those that change by it as touched.
+    """Judge the flat lines of the days that were touched; note days that change by it as touched too.
 
     Parameters
     ----------
@@ -62,15 +44,17 @@ def mark_stuck(db: Database, session: Session, meter: MeterState, where: ZoneInf
     int
         How many readings became stuck.
     """
+    if not can_stick(meter.role, meter.stuck_hours):
+        return 0
     stuck = 0
-    for first, end in runs_of_days(meter.watch.days):
+    for first, end in list(runs_of_days(meter.touched_days)):
         starts = day_starts(first * _DAY_S, end * _DAY_S, where)
         rows = fetch(db, session, _SELECT, (meter.id, starts[0], starts[-1]))
         places = set(stuck_places([row[:4] for row in rows], starts, meter.stuck_hours))
         if not places and not any(row[7] == _STUCK[1] for row in rows):
             continue
         updates: list[tuple[Any, ...]] = []
-        for place, (start_s, _, _, _, id_, quality, conflict, reason) in enumerate(rows):
+        for place, (start_s, end_s, _, _, id_, quality, conflict, reason) in enumerate(rows):
             is_stuck = (quality, reason) == _STUCK
             changes = (place in places) is not is_stuck and (is_stuck or quality == _USED)
             if not changes or meter.is_issued(start_s):
@@ -78,9 +62,8 @@ def mark_stuck(db: Database, session: Session, meter: MeterState, where: ZoneInf
             after = _STUCK if place in places else stored(without_line(bool(conflict)))
             updates.append((after[0], bool(conflict), after[1], id_))
             stuck += place in places
-            meter.touched_days.add(start_s // _DAY_S)
+            meter.touch(start_s, end_s - start_s)
         db.executemany(session, UPDATE, updates)
-    meter.watch.days.clear()
     return stuck
 
 

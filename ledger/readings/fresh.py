@@ -67,7 +67,6 @@ class FreshDays:
         self._write_data(meter, columns)
         hours = self._hours(columns, qualities)
         write_days(self._db, self._session, self._book(meter), meter, days, hours)
-        meter.watch.has(columns.starts[0], columns.starts[-1])
         tally.new += len(rows)
         tally.missing += sum(qualities.count(quality) for quality in _EMPTY)
         tally.outliers += sum(qualities.count(quality) for quality in _OUTLIERS)
@@ -105,9 +104,10 @@ class FreshDays:
             else (below if value < low else above)
             for text, value in zip(columns.texts, columns.values, strict=True)
         ]
-        # Two equal values in a row are the least that makes a flat line.
+        # Two equal values after each other are the least that a flat line has; empty slots do not part them.
+        there = (value for value in columns.values if value is not None)
         if can_stick(meter.role, meter.stuck_hours) and any(
-            one == other and one for one, other in pairwise(columns.values)
+            one == other and one for one, other in pairwise(there)
         ):
             for place in self._stuck(columns, day_starts, meter.stuck_hours):
                 if qualities[place] is used:

@@ -25,7 +25,7 @@ from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
 from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
-from ledger.readings.flatlines import mark_stuck, watch_over
+from ledger.readings.flatlines import mark_stuck
 from ledger.readings.formats import Format
 from ledger.readings.issued import issued_periods
 from ledger.readings.registers import RegisterWriter
@@ -35,7 +35,6 @@ from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally
 from ledger.readings.tables import check_bytes, opened, sha256_of
 from ledger.readings.times import zone
-from ledger.reductions.flatlines import Watch
 from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
@@ -227,9 +226,9 @@ def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[
     for meter, device in session.execute(query).all():
         if source.device_code is not None and device.device_id != source.device_code:
             continue
-        state = meter_state(session, meter, device, source.kind, source.interval_s)
-        state.watch = watch_over(db, session, state, source.interval_s)
-        meters[device.device_id] = state
+        meters[device.device_id] = meter_state(
+            session, meter, device, source.kind, source.interval_s
+        )
     return meters
 
 
@@ -246,7 +245,6 @@ def meter_state(
         role=role,
         limits=limits_of(role, rated, kind, interval_s),
         stuck_hours=meter.stuck_hours or 0,
-        watch=Watch(interval_s, 0),
         issued=issued_periods(session, meter.id, meter.project_id),
     )
 

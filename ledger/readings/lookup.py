@@ -6,11 +6,12 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
-from ledger.models import ImportFile, Meter, MeterReading
+from ledger.models import ImportFile, Meter, MeterReading, RegisterReading
+from ledger.models.evidence import ReadingQuality
 from ledger.readings.slots import meters_of
 from ledger.reductions.quality import loaded
 from ledger.reductions.zones import epoch_s, legal_day_start_s, utc_of, zone
@@ -74,6 +75,7 @@ def rows_of(
     found: list[dict[str, Any]] = []
     for meter, code in meters:
         found += _rows(session, meter, code, holds)
+        found += _registers(session, meter, code, (from_s, max(to_s, from_s + 1)))
         if len(found) > ROWS_MAX:
             raise BadInput(
                 f"there are more than {ROWS_MAX:,} rows; take a shorter range or one device",
@@ -89,12 +91,9 @@ def rows_of(
 
 
 def _holds(second: int) -> ColumnElement[bool]:
-    """Return the condition that a row's interval holds a second; a register's instant holds itself."""
+    """Return the condition that a row's interval holds a second."""
     table = MeterReading
-    return and_(
-        table.start_s <= second,
-        (table.start_s + table.duration_s > second) | (table.start_s == second),
-    )
+    return and_(table.start_s <= second, table.start_s + table.duration_s > second)
 
 
 def _rows(
@@ -109,24 +108,64 @@ def _rows(
     )
     return [
         {
-            "device": code,
+            **_common(code, row, file),
             "from": utc_of(row.start_s),
             "to": utc_of(row.start_s + row.duration_s),
-            "text": row.text,
-            "unit": row.unit,
-            "value": _value(row.value_digits, row.value_scale),
+            "kind": row.kind.value,
             "value_unit": _UNITS.get(row.kind.value),
-            "number": int(loaded(row.quality.value, row.reason)),
-            "quality": row.quality.value,
-            "reason": row.reason,
             "conflict": row.conflict,
-            "file": file.file_name,
-            "line": row.line,
-            "file_sha256": file.file_sha256,
-            "imported_at": file.imported_at,
         }
         for row, file in session.execute(query).all()
     ]
+
+
+def _registers(
+    session: Session, meter: Meter, code: str, period: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Return the rows of a register in a range, and those next to it: what its energies lie between."""
+    table, (from_s, to_s) = RegisterReading, period
+    mine, counts = table.meter_id == meter.id, table.quality == ReadingQuality.USED
+    before = session.scalar(select(func.max(table.at_s)).where(mine, counts, table.at_s <= from_s))
+    after = session.scalar(select(func.min(table.at_s)).where(mine, counts, table.at_s >= to_s))
+    query = (
+        select(table, ImportFile)
+        .join(ImportFile, ImportFile.id == table.file_id)
+        .where(
+            mine,
+            table.at_s >= (from_s if before is None else before),
+            table.at_s <= (to_s if after is None else after),
+        )
+        .order_by(table.at_s, table.text)
+        .limit(ROWS_MAX + 1)
+    )
+    return [
+        {
+            **_common(code, row, file),
+            "from": utc_of(row.at_s),
+            "to": utc_of(row.at_s),
+            "kind": "register",
+            "value_unit": _UNITS["register"],
+            "conflict": False,
+        }
+        for row, file in session.execute(query).all()
+    ]
+
+
+def _common(code: str, row: MeterReading | RegisterReading, file: ImportFile) -> dict[str, Any]:
+    """Return what every row has."""
+    return {
+        "device": code,
+        "text": row.text,
+        "unit": row.unit,
+        "value": _value(row.value_digits, row.value_scale),
+        "number": int(loaded(row.quality.value, row.reason)),
+        "quality": row.quality.value,
+        "reason": row.reason,
+        "file": file.file_name,
+        "line": row.line,
+        "file_sha256": file.file_sha256,
+        "imported_at": file.imported_at,
+    }
 
 
 def _value(digits: int | None, scale: int | None) -> str | None:

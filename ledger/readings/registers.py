@@ -37,9 +37,9 @@ _INSERT = (
     "INSERT INTO register_readings (meter_id, at_s, text, unit, value_digits, value_scale, quality, "
     "reason, file_id, line) VALUES (?,?,?,?,?,?,?,?,?,?)"
 )
-_NEXT_TO = (
-    "SELECT start_s, start_s + duration_s FROM meter_readings WHERE meter_id = ? AND start_s <= ? "
-    "AND quality <> 'late' ORDER BY start_s DESC LIMIT 2"
+_BEFORE = (
+    "SELECT start_s, start_s + duration_s FROM meter_readings WHERE meter_id = ? AND start_s < ? "
+    "AND quality <> 'late' ORDER BY start_s DESC LIMIT 1"
 )
 
 
@@ -104,14 +104,12 @@ class RegisterWriter:
 
     def _is_late(self, meter: MeterState, at_s: int) -> bool:
         """Return whether an instant lies in an issued period, or where one of its intervals ends."""
+        if meter.is_issued(at_s):
+            return True
         if not meter.borders_issued(at_s):
             return False
-        if any(from_s < at_s < to_s for from_s, to_s in meter.issued):
-            return True
-        near = fetch(self._db, self._session, _NEXT_TO, (meter.id, at_s))
-        return any(
-            at_s in (start, end) and meter.is_inside_issued(start, end) for start, end in near
-        )
+        near = fetch(self._db, self._session, _BEFORE, (meter.id, at_s))
+        return any(end == at_s and meter.is_inside_issued(start, end) for start, end in near)
 
     def _known(self, meter_id: int, rows: Sequence[RawReading]) -> dict[int, Slot]:
         instants = sorted({row.start_s for row in rows})

@@ -2,11 +2,12 @@
 
 A slot is one interval of a meter within one legal day of its site. Slots that no file names are slots too:
 a legal day of 23 or 25 hours has so many fewer or more. A reading that is longer than an interval, such as
-the difference of a counter over a gap, fills all the slots that it covers.
+the difference of a register over a gap, fills all the slots that it touches.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -18,9 +19,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput, NotFound
-from ledger.models import Device, Meter, MeterReading, MeterSource, Site
+from ledger.models import Device, Meter, MeterReading, MeterSeries, MeterSource, Site
 from ledger.models.evidence import SourceKind
 from ledger.readings.store import fetch
+from ledger.reductions.grids import clock_points
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import Quality
 from ledger.reductions.zones import legal_day, legal_day_start_s, zone
@@ -33,6 +35,10 @@ StoredReading = tuple[int, int, str, str | None, int, int]
 _SELECT = (
     "SELECT start_s, duration_s, quality, reason, file_id, line FROM meter_readings "
     "WHERE meter_id = ? AND "
+)
+_REGISTERS = (
+    "SELECT at_s, quality, reason, file_id, line FROM register_readings "
+    "WHERE meter_id = ? AND at_s >= ? AND at_s < ? AND quality <> 'used' ORDER BY at_s, text"
 )
 _FIRST_DAY, _LAST_DAY = date(1970, 1, 2), date(2106, 1, 1)
 
@@ -55,15 +61,18 @@ class State(IntEnum):
     """A file has it, without a value that counts or could."""
     LATE = 7
     """Its value arrived after the period was issued; in what was issued it is missing."""
+    FELL = 8
+    """An outlier: the register fell."""
 
 
 MISSING = (State.ABSENT, State.EMPTY, State.LATE)
-OUTLIERS = (State.ABOVE, State.BELOW, State.STUCK)
+OUTLIERS = (State.ABOVE, State.BELOW, State.STUCK, State.FELL)
 _STATES = {
     Quality.USED: State.USED,
     Quality.USED_IN_CONFLICT: State.CONFLICT,
     Quality.OUTLIER_ABOVE: State.ABOVE,
     Quality.OUTLIER_BELOW: State.BELOW,
+    Quality.COUNTER_FELL: State.FELL,
     Quality.STUCK: State.STUCK,
     Quality.LATE: State.LATE,
 }
@@ -87,6 +96,8 @@ class Day:
     from_s: int
     to_s: int
     interval_s: int
+    points: list[int] | None = None
+    """Where its slots begin, and its end, when they are longer than an hour: counted on the clock."""
     states: bytearray = field(init=False)
     """A ``State`` for each slot."""
     tallies: dict[Quality, Tally] = field(default_factory=dict)
@@ -96,7 +107,14 @@ class Day:
     _conflict_s: int = -1
 
     def __post_init__(self) -> None:
-        self.states = bytearray((self.to_s - self.from_s) // self.interval_s)
+        count = (self.to_s - self.from_s) // self.interval_s
+        self.states = bytearray(count if self.points is None else len(self.points) - 1)
+
+    def slot_start_s(self, place: int) -> int:
+        """Return the first second of a slot; of the one after the last, the end of the day."""
+        if place >= len(self.states):
+            return self.to_s
+        return self.from_s + place * self.interval_s if self.points is None else self.points[place]
 
     def count(self, *states: State) -> int:
         """Return how many slots have one of these states."""
@@ -104,8 +122,12 @@ class Day:
 
     def fill(self, start_s: int, end_s: int, state: State) -> None:
         """Give the slots that a reading covers its state; what counts goes before what came late."""
-        first = max(0, (start_s - self.from_s) // self.interval_s)
-        end = min(len(self.states), -((self.from_s - end_s) // self.interval_s))
+        if self.points is None:
+            first = max(0, (start_s - self.from_s) // self.interval_s)
+            end = min(len(self.states), -((self.from_s - end_s) // self.interval_s))
+        else:
+            first = max(0, bisect_right(self.points, start_s) - 1)
+            end = min(len(self.states), bisect_left(self.points, end_s))
         for place in range(first, end):
             known = self.states[place]
             if (
@@ -117,7 +139,7 @@ class Day:
 
     def note(self, quality: Quality, start_s: int, file_id: int, line: int) -> None:
         """Count a reading; they come in order of time."""
-        if quality is Quality.SUPERSEDED_IN_CONFLICT and start_s != self._conflict_s:
+        if quality in _CONFLICTS and start_s != self._conflict_s:
             self.conflicts += 1
             self._conflict_s = start_s
         tally = self.tallies.get(quality)
@@ -127,6 +149,7 @@ class Day:
             tally.readings += 1
 
 
+_CONFLICTS = (Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT)
 _CHOSEN = frozenset(_STATES.values()) - {State.LATE}
 
 
@@ -183,17 +206,16 @@ def load_days(
     """
     site, meters = meters_of(session, site_code, device_code)
     where = zone(site.time_zone)
-    start, end = _period(session, site, [meter.id for meter, _ in meters], start, end)
-    dates = [start + timedelta(days=n) for n in range((end - start).days + 1)]
-    starts = [legal_day_start_s(day, where) for day in dates]
+    start, end = period_of(session, site, [meter.id for meter, _ in meters], start, end)
+    count = (end - start).days + 1
+    starts = [legal_day_start_s(start + timedelta(days=n), where) for n in range(count)]
     devices = []
     for meter, code in meters:
-        interval_s, longer = _interval_s(session, meter, code)
-        days = [
-            Day(day, from_s, to_s, interval_s)
-            for day, (from_s, to_s) in zip(dates, pairwise(starts), strict=False)
-        ]
-        _fill(days, _rows(session, meter.id, starts, longer=longer))
+        interval_s, register = _interval_s(session, meter, code)
+        days = _empty_days(start, starts, interval_s, where)
+        _fill(days, _rows(session, meter.id, starts, longer=register))
+        if register:
+            _note_registers(session, meter.id, days)
         devices.append(DeviceDays(code, meter.serial, meter.role.value, interval_s, days))
     return SiteDays(site.code, site.time_zone, start, end, devices)
 
@@ -229,9 +251,10 @@ def meters_of(
     return site, found
 
 
-def _period(
+def period_of(
     session: Session, site: Site, meter_ids: list[int], start: date | None, end: date | None
 ) -> tuple[date, date]:
+    """Return the period that is meant: what is not given reaches as far as there are readings."""
     if start is None or end is None:
         ends = [_span(session, meter_id) for meter_id in meter_ids]
         known = [span for span in ends if span is not None]
@@ -267,23 +290,27 @@ def _span(session: Session, meter_id: int) -> tuple[int, int] | None:
 
 
 def _interval_s(session: Session, meter: Meter, code: str) -> tuple[int, bool]:
-    """Return the interval of a meter in seconds, and whether its readings may be longer than that."""
+    """Return the interval of a meter in seconds, and whether it is a register's, whose readings may be longer."""
+    series = session.get(MeterSeries, meter.id)
+    if series is not None:
+        return series.interval_s, series.kind == SourceKind.COUNTER
     sources = session.scalars(
         select(MeterSource).where(MeterSource.site_id == meter.site_id).order_by(MeterSource.id)
     ).all()
-    feeding = [source for source in sources if source.device_code in (None, code)]
-    for source in feeding:
-        if (
-            source.kind is SourceKind.COUNTER
-        ):  # its readings are as long as the time between two rows
-            return source.interval_minutes * 60, True
-    query = select(MeterReading.duration_s).where(
-        MeterReading.meter_id == meter.id, MeterReading.duration_s > 0
-    )
-    length = session.scalars(query.limit(1)).first()
-    if length is None:
-        length = feeding[0].interval_minutes * 60 if feeding else _HOUR_S
-    return length, False
+    for source in sources:
+        if source.device_code in (None, code):
+            return source.interval_minutes * 60, source.kind is SourceKind.COUNTER
+    return _HOUR_S, False
+
+
+def _empty_days(start: date, starts: list[int], interval_s: int, where: ZoneInfo) -> list[Day]:
+    """Return the days of a period, no slot of which has anything yet."""
+    days = []
+    for number, (from_s, to_s) in enumerate(pairwise(starts)):
+        day = start + timedelta(days=number)
+        points = clock_points(day, where, interval_s) if interval_s > _HOUR_S else None
+        days.append(Day(day, from_s, to_s, interval_s, points))
+    return days
 
 
 def _fill(days: list[Day], rows: Iterable[StoredReading]) -> None:
@@ -314,3 +341,13 @@ def _rows(
     for place in range(0, len(starts) - 1, _STEP_DAYS):
         end = min(place + _STEP_DAYS, len(starts) - 1)
         yield from fetch(db, session, sql, (meter_id, starts[place], starts[end]))
+
+
+def _note_registers(session: Session, meter_id: int, days: list[Day]) -> None:
+    """Count the readings of a register that are not used; an instant fills no slot."""
+    db = session.info["database"]
+    values = (meter_id, days[0].from_s, days[-1].to_s)
+    starts = [day.from_s for day in days]
+    for at_s, quality, reason, file_id, line in fetch(db, session, _REGISTERS, values):
+        place = bisect_right(starts, at_s) - 1
+        days[place].note(loaded(quality, reason), at_s, file_id, line)

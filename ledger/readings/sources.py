@@ -205,7 +205,7 @@ class _Reader:
 
     def _joined(self, cells: list[str]) -> str:
         """Return date and time of two columns as one text."""
-        return f"{cells[self._date_place].strip()} {cells[self._time_place].strip()}"
+        return f"{cells[self._date_place].strip()} {cells[self._time_place].strip()}".strip()
 
     def _label_s(self, start_s: int) -> int:
         """Return the moment that the time of a row names."""

@@ -21,7 +21,6 @@ from ledger.db import Database
 from ledger.db.sqltext import for_driver
 from ledger.models import DeviceData
 from ledger.readings.sources import RawReading, Source
-from ledger.reductions.flatlines import Watch
 from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
 from ledger.reductions.records import Kind, Quality, Role
 
@@ -59,7 +58,6 @@ class MeterState:
     limits: Limits
     stuck_hours: int
     """How long one value makes a flat line, see ``reductions.flatlines``; 0: none is looked for."""
-    watch: Watch
     issued: list[tuple[int, int]]
     """Periods of live issuances, ``[from_s, to_s)``, in order."""
     touched_days: set[int] = field(default_factory=set)
@@ -159,12 +157,9 @@ class Writer:
                 value = None if row.digits is None else (row.digits, row.scale or 0)
                 judged = judge_one(row.text, value, meter.limits, row.duration_s)
                 qualities, conflict = [judged], False
-                if value is not None:
-                    meter.watch.alone(start_s, *value)
                 meter.touch(start_s, row.duration_s)
             else:
                 qualities, conflict = self._judged(meter, slot, updates)
-                meter.watch.look(start_s)
                 meter.touch(start_s, slot.new[0].duration_s)
             for row, quality in zip(slot.new, qualities, strict=True):
                 inserts.append(self._row(meter, row, quality, conflict))

@@ -168,6 +168,8 @@ class CsvTable(Table):
 
     def _delimiter_hint(self) -> str | None:
         """Return what to declare when the header holds together what should be apart."""
+        if self.columns[0].startswith("{"):
+            return 'the lines are of JSON: write format = "jsonl" in [[source]]'
         if len(self.columns) > 1:
             return None
         for sign, name in DELIMITERS.items():

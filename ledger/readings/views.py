@@ -40,9 +40,9 @@ class Gap:
 def counts_of_days(days: Iterable[Day]) -> dict[str, int]:
     """Return what became of the slots, and how many readings are superseded or late.
 
-    ``expected = used + missing + outlier``, as in a reduction; ``absent`` are the missing ones without a
-    row, ``above``, ``below`` and ``stuck`` the outliers by kind, ``conflict`` the slots with several
-    different values.
+    ``expected = used + missing + outlier``, as in a reduction; ``absent`` are the missing ones without a row,
+    ``above``, ``below``, ``stuck`` and ``fell`` (of a register) the outliers by kind, ``conflict`` the slots
+    with several different values.
     """
     days = list(days)
 
@@ -66,6 +66,7 @@ def counts_of_days(days: Iterable[Day]) -> dict[str, int]:
         "above": slots(State.ABOVE),
         "below": slots(State.BELOW),
         "stuck": slots(State.STUCK),
+        "fell": slots(State.FELL),
         "conflict": sum(day.conflicts for day in days),
         "superseded": readings(*(quality for quality in Quality if quality // 100 == 4)),
         "late": readings(Quality.LATE),
@@ -87,7 +88,7 @@ def reasons_of_days(days: Iterable[Day], files: dict[int, str]) -> list[dict[str
     absent = sum(day.count(State.ABSENT) for day in days)
     if absent:
         first = next(day for day in days if day.count(State.ABSENT))
-        at = first.from_s + first.states.index(State.ABSENT) * first.interval_s
+        at = first.slot_start_s(first.states.index(State.ABSENT))
         reasons.append(_reason(None, "missing", NO_ROW, absent, {"at": utc_of(at)}))
     for quality in sorted(total):
         if quality == Quality.USED:
@@ -117,9 +118,7 @@ def gaps_of(device: DeviceDays) -> Iterator[Gap]:
     last: Gap | None = None
     for day in device.days:
         for found in _GAP.finditer(day.states):
-            from_s = day.from_s + found.start() * day.interval_s
-            whole = found.end() == len(day.states)
-            to_s = day.to_s if whole else day.from_s + found.end() * day.interval_s
+            from_s, to_s = day.slot_start_s(found.start()), day.slot_start_s(found.end())
             slots = found.end() - found.start()
             if last is not None and last.to_s == from_s:
                 last = Gap(last.from_s, to_s, last.slots + slots)

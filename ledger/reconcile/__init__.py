@@ -18,6 +18,7 @@ from ledger.reconcile import (
     escrow_rules,
     flow_rules,
     mirror_rules,
+    trade_rules,
     transaction_rules,
 )
 from ledger.reconcile.books import Books, open_books
@@ -47,7 +48,7 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("evidence", flow_rules.evidence),
     ("corrections", correction_rules.corrections),
     ("settlement-batches", flow_rules.settlement_batches),
-    ("trades", flow_rules.trades),
+    ("trades", trade_rules.trades),
 )
 """Every rule with its name, in the order of the report."""
 

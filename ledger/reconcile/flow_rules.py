@@ -1,11 +1,10 @@
-"""Rules of the two flows: issuances against their batches and readings, trades against their settlement."""
+"""Rules of the two flows: issuances against their batches and readings, settlement batches against theirs."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -19,19 +18,15 @@ from ledger.models import (
     Issuance,
     Project,
     ReadingClaim,
-    VppSettlementAccount,
     VppSettlementBatch,
     VppSettlementItem,
-    VppTradingRecord,
 )
 from ledger.models.evidence import IssuanceState
 from ledger.models.settlement import BatchState
-from ledger.models.trading import TradeStatus, TradeType
 from ledger.readings.carry import carried_of
 from ledger.readings.factor_rows import factor_record
 from ledger.readings.period import load_period, meter_ids
 from ledger.reconcile.books import Books
-from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import (
@@ -44,8 +39,8 @@ from ledger.reductions.manifest import (
 from ledger.reductions.records import Reduction, ReductionInputs
 from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.tree import trades_root
-from ledger.settlement.words import Trade, hex_words, nets_of, unpack
-from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents, decimal_floor
+from ledger.settlement.words import hex_words, nets_of
+from ledger.units import decimal_floor
 
 
 def issuances(books: Books) -> list[str]:
@@ -267,93 +262,3 @@ def settlement_batches(books: Books) -> list[str]:
         if proposal.asset != ENERGY:
             found.append(f"{what}: its trades are of energy, on chain of asset {proposal.asset}")
     return found
-
-
-def trades(books: Books) -> list[str]:
-    """Every trade that the chain settled is executed with the same figures, and no other one is."""
-    session = books.session
-    rows = {row.id: row for row in session.scalars(select(VppTradingRecord))}
-    accounts = session.scalars(select(VppSettlementAccount)).all()
-    owners = {(item.vpp_id, item.market): item.address for item in accounts}
-    ours = set(session.scalars(select(VppSettlementBatch.batch_key)))
-    found = []
-    expected: dict[int, tuple[TradeStatus, datetime | None]] = {}
-    for key, batch in books.replay.settled.items():
-        if key not in ours and batch.cosigned_digest is None:  # proposed by somebody else's books
-            continue
-        outcome = _outcome(books, batch)
-        for trade in _trades_of(batch):
-            if trade.seq in rows:
-                differences = _differences_of(rows[trade.seq], owners, trade)
-                found += differences
-                if key in ours or not differences:
-                    expected[trade.seq] = outcome
-            elif key in ours:
-                found.append(f"trade {trade.seq}: settled on chain, and not in the books")
-    for (block, _), single in books.replay.singles.items():
-        trade = Trade(
-            single["seq"], single["buyer"], single["seller"], single["quantity"], single["price_e4"]
-        )
-        if trade.seq in rows and single["asset"] == ENERGY:
-            differences = _differences_of(rows[trade.seq], owners, trade)
-            found += differences
-            if not differences:
-                is_final = block <= books.final
-                expected[trade.seq] = (
-                    (TradeStatus.EXECUTED, single["settled_at"])
-                    if is_final
-                    else (TradeStatus.PENDING, None)
-                )
-    for number, row in rows.items():
-        status, at = expected.get(number, (row.status, None))
-        if number not in expected and row.status is TradeStatus.EXECUTED:
-            found.append(f"trade {number}: executed, and not settled on chain")
-        found += unequal(
-            f"trade {number}",
-            (row.status, row.settlement_time),
-            (status, at),
-            ("status", "settlement_time"),
-        )
-    return found
-
-
-def _trades_of(batch: SettledBatch) -> list[Trade]:
-    parties = batch.proposal.accounts
-    return [
-        Trade(
-            trade.seq,
-            parties[trade.buyer],
-            parties[trade.seller],
-            trade.quantity_milli,
-            trade.price_e4,
-        )
-        for trade in map(unpack, batch.proposal.words)
-    ]
-
-
-def _differences_of(
-    row: VppTradingRecord, owners: dict[tuple[int | None, str | None], str], trade: Trade
-) -> list[str]:
-    sides = (owners.get((None, row.market)), owners.get((row.vpp_id, None)))
-    buyer, seller = sides[::-1] if row.trade_type is TradeType.BUY else sides
-    return unequal(
-        f"trade {trade.seq}",
-        (row.quantity, row.price, row.total_value, buyer, seller),
-        (
-            Decimal(trade.quantity_milli) / QUANTITY_SCALE,
-            Decimal(trade.price_e4) / PRICE_SCALE,
-            currency_of_cents(trade.cents),
-            trade.buyer,
-            trade.seller,
-        ),
-        ("quantity", "price", "total_value", "buyer", "seller"),
-    )
-
-
-def _outcome(books: Books, batch: SettledBatch) -> tuple[TradeStatus, datetime | None]:
-    """Return what a trade of a batch must be by now: done only once its block is final."""
-    if batch.ended_block is None or batch.ended_block > books.final:
-        return TradeStatus.PENDING, None
-    if batch.finalized:
-        return TradeStatus.EXECUTED, books.time(batch.ended_block)
-    return TradeStatus.CANCELLED, None

@@ -8,9 +8,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from collections.abc import Mapping
 from datetime import date, timedelta
 from fractions import Fraction
+from typing import Any
 
 from ledger.errors import BadInput, Refused
 from ledger.reductions.records import Factor, Kind, Purpose
@@ -39,6 +43,35 @@ GJ_PER_TJ = 1000
 KG_PER_TONNE = 1000
 
 _DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+
+
+_ALWAYS = frozenset(
+    ("code", "version", "purpose", "value", "unit", "source", "data_year", "verified")
+)
+"""Fields of the first release, which are hashed whether they are given or not."""
+
+
+def content_sha256(fields: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a factor's content, 64 digits, as its row and each manifest carry it.
+
+    Of JSON in UTF-8 with sorted keys and no blanks, dates as ``YYYY-MM-DD``. A field that is not
+    given is left out, unless the first release had it, so that a field that is added to ``Factor``
+    changes the hash of no factor that is recorded.
+
+    Parameters
+    ----------
+    fields
+        Of a ``Factor``, or of the object that a manifest has for one; ``sha256`` is not its content.
+    """
+    content = {
+        name: value
+        for name, value in fields.items()
+        if name != "sha256" and (value is not None or name in _ALWAYS)
+    }
+    text = json.dumps(
+        content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
+    )
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def fraction_of_decimal(text: str, what: str) -> Fraction:
@@ -173,7 +206,7 @@ def fuel_t_per_tonne(factor: Factor) -> Fraction:
     Refused
         The factor is not for fuel.
     BadInput
-        It has no net calorific value, or an unknown unit.
+        It has no net calorific value, an unknown unit, or a number below 0.
     """
     if factor.purpose is not Purpose.FUEL:
         raise Refused(
@@ -191,6 +224,8 @@ def fuel_t_per_tonne(factor: Factor) -> Fraction:
     carbon = fraction_of_decimal(factor.value, f"{what}: value") * FUEL_UNITS[factor.unit]
     ncv = fraction_of_decimal(factor.ncv_gj_per_t, f"{what}: ncv_gj_per_t")
     oxidised = fraction_of_decimal(factor.oxidation_share or "1", f"{what}: oxidation_share")
+    if min(carbon, ncv, oxidised) < 0:
+        raise BadInput(f"{what}: what a fuel emits is never less than 0")
     return ncv / GJ_PER_TJ * carbon * oxidised
 
 

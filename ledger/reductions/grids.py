@@ -97,12 +97,17 @@ class _Clock:
 
     def _points_of(self, day: date) -> list[int]:
         """Return the starts of a legal day and its end, where they fall, in order."""
-        midnight = datetime(day.year, day.month, day.day)
-        points = {
-            epoch_s((midnight + timedelta(seconds=at)).replace(tzinfo=self._where))
-            for at in range(0, _DAY_S, self._interval_s)
-        }
-        return sorted({*points, legal_day_start_s(day + timedelta(days=1), self._where)})
+        return clock_points(day, self._where, self._interval_s)
+
+
+def clock_points(day: date, where: ZoneInfo, interval_s: int) -> list[int]:
+    """Return where the intervals of a legal day begin on the clock, and its end, in order."""
+    midnight = datetime(day.year, day.month, day.day)
+    points = {
+        epoch_s((midnight + timedelta(seconds=at)).replace(tzinfo=where))
+        for at in range(0, _DAY_S, interval_s)
+    }
+    return sorted({*points, legal_day_start_s(day + timedelta(days=1), where)})
 
 
 @lru_cache(maxsize=64)

@@ -27,6 +27,7 @@ from ledger.reductions.records import Reading, Reduction
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
 
 ABSENT = "absent"
+DAYS_SHOWN = 5
 
 NOT_PROVEN = (
     "that the readings are what the meter measured, and the meter where it is said to be",
@@ -123,7 +124,7 @@ def verify(
         evidence_root=again.evidence_root if again else "",
         issued_kg=str(again.issued_kg) if again else "",
         differences=found,
-        hints=_hints(stated, judged),
+        hints=_hints(stated, judged, found),
     )
     result.checks = [
         Check(name, not any(_belongs(difference.path, paths) for difference in found))
@@ -232,8 +233,18 @@ def _trusted_differences(
         yield Difference("given.issued_kg", str(trusted.issued_kg), str(again.issued_kg))
 
 
-def _hints(stated: Manifest1, judged: Judged) -> list[str]:
-    hints = empty_slots(stated, judged)
+def _hints(stated: Manifest1, judged: Judged, found: list[Difference]) -> list[str]:
+    days: dict[str, list[str]] = {}
+    for difference in found:
+        meter, sign, day = difference.path.partition("].days.")
+        if sign:
+            days.setdefault(meter.removeprefix("meters["), []).append(day)
+    hints = [
+        f"meter {serial}: the readings of {', '.join(sorted(found_days)[:DAYS_SHOWN])}"
+        f"{' and later days' if len(found_days) > DAYS_SHOWN else ''} are not those that the manifest was made from"
+        for serial, found_days in days.items()
+    ]
+    hints += empty_slots(stated, judged)
     if stated.period.tzdata != TZDATA_VERSION:
         hints.append(
             f"the manifest was made with time zone data {stated.period.tzdata}, here is {TZDATA_VERSION}"
@@ -280,7 +291,7 @@ def _belongs(path: str, wanted: tuple[str, ...]) -> bool:
         name = path
     elif path.startswith("meters[") and "]." in path:
         field_name = path.rpartition("].")[2].partition(".")[0]
-        name = {"fuel": "factor", "days": "days"}.get(field_name, "meters")
+        name = {"fuel": "factor", "days": "days", "result": "energy"}.get(field_name, "meters")
     else:
         name = path.partition(".")[0].partition("[")[0]
     return name in wanted

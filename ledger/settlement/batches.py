@@ -34,6 +34,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
+from ledger.settlement import order
 from ledger.settlement.elsewhere import ENERGY, Accounts, settled_elsewhere
 from ledger.settlement.money import explained
 from ledger.settlement.tree import trades_root
@@ -120,12 +121,15 @@ def submit_planned(chain: Chain) -> list[str]:
 def finalize_due(chain: Chain) -> list[str]:
     """Finalise every proposed batch whose window has passed; return the transactions' hashes.
 
-    The contract finalises in order, so the first refusal ends the round; the next one tries again.
+    The contract finalises in order: while an earlier batch is open there, nothing is tried, and the
+    first refusal ends the round. The next round goes on from there. Closed batches that keep the contract
+    from finding ours are passed first (see ``order``).
     """
     head = chain.client.block("latest")
     now = datetime.fromtimestamp(head.timestamp if head else 0, UTC)
-    sent = []
-    for key in chain.db.run(lambda session: _plan_finalization(session, chain, now)):
+    following = chain.settlement.next_to_finalize()
+    sent: list[str] = []
+    for key in chain.db.run(lambda session: _plan_finalization(session, chain, now, following)):
         try:
             sent.append(chain.sender.submit(key, SETTLEMENT))
         except Refused as refusal:
@@ -134,7 +138,9 @@ def finalize_due(chain: Chain) -> list[str]:
                 "BatchNotProposed" in refusal.message
             ):  # somebody else was faster: the mirror will say so
                 continue
-            if "WindowOpen" in refusal.message or "OutOfOrder" in refusal.message:
+            if "OutOfOrder" in refusal.message:
+                return sent + order.pass_closed(chain, _batch_id(chain, key))
+            if "WindowOpen" in refusal.message:
                 break
             raise
     return sent
@@ -257,7 +263,8 @@ def _proposal(chain: Chain, key: str, packed: PackedBatch) -> NewIntent:
     )
 
 
-def _plan_finalization(session: Session, chain: Chain, now: datetime) -> list[str]:
+def _plan_finalization(session: Session, chain: Chain, now: datetime, following: int) -> list[str]:
+    """Return the keys of what is due, in order; none when the contract has an earlier open batch."""
     query = (
         select(VppSettlementBatch, SettlementBatch)
         .join(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
@@ -269,8 +276,11 @@ def _plan_finalization(session: Session, chain: Chain, now: datetime) -> list[st
         .order_by(VppSettlementBatch.chain_batch_id)
         .with_for_update(skip_locked=True)
     )
-    keys = []
-    for batch, on_chain in session.execute(query).all():
+    keys: list[str] = []
+    due = session.execute(query).all()
+    if due and (due[0][0].chain_batch_id or 0) > following:
+        return keys
+    for batch, on_chain in due:
         earlier = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
         if earlier is not None and earlier.state is not IntentState.FAILED:
             if earlier.state is IntentState.PLANNED:
@@ -295,6 +305,12 @@ def _plan_finalization(session: Session, chain: Chain, now: datetime) -> list[st
         )
         keys.append(batch.finalize_key)
     return keys
+
+
+def _batch_id(chain: Chain, key: str) -> int:
+    """Return the number on chain of the batch that an intent finalises."""
+    with chain.db.read() as session:
+        return int(intents.get(session, key).parameters["batchId"])
 
 
 def _drop_finalization(session: Session, key: str) -> None:

@@ -11,6 +11,8 @@ from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecor
 from ledger.models.trading import TradeStatus
 from ledger.settlement.elsewhere import settled_elsewhere
 
+ACTION = "trades.cancel"
+"""What the audit log calls it."""
 _REASON_MAX = 1000
 
 
@@ -63,7 +65,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     trade.status = TradeStatus.CANCELLED
     audit.record(
         session,
-        "trades.cancel",
+        ACTION,
         f"{VppTradingRecord.__tablename__}/{number}",
         {"status": TradeStatus.PENDING.value},
         {"status": TradeStatus.CANCELLED.value, "reason": reason.strip()},

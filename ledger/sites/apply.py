@@ -33,7 +33,7 @@ from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
 from ledger.reductions import methodologies
 from ledger.reductions.records import Role
-from ledger.sites.changes import SiteChanges
+from ledger.sites.changes import SiteChanges, plain_account
 from ledger.sites.factors import find_factor, store_factor, warnings_of
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
 from ledger.sites.plants import apply_plants
@@ -43,20 +43,6 @@ from ledger.sites.specs import DeviceSpec, FactorSpec, SiteFile, SourceSpec
 _LOCATION, _MARKET = FactorPurpose.INVENTORY_LOCATION, FactorPurpose.INVENTORY_MARKET
 Row = TypeVar("Row", bound=Base)
 ResolveAccount = Callable[[str], str]
-
-
-def plain_account(text: str) -> str:
-    """Return an account that is written as an address, in lower case.
-
-    Raises
-    ------
-    BadInput
-        It is not an address.
-    """
-    body = text[2:]
-    if text[:2] != "0x" or len(body) != 40 or set(body.lower()) - set("0123456789abcdef"):
-        raise BadInput(f"{text!r} is not an account; write 0x and 40 hexadecimal digits")
-    return text.lower()
 
 
 def apply_site(

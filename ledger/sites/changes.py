@@ -1,8 +1,10 @@
-"""What a site file changed."""
+"""What a site file changed, and how an account in it is read when nothing else is said."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from ledger.errors import BadInput
 
 
 @dataclass
@@ -23,3 +25,17 @@ class SiteChanges:
             "unchanged": self.unchanged,
             "warnings": self.warnings,
         }
+
+
+def plain_account(text: str) -> str:
+    """Return an account that is written as an address, in lower case.
+
+    Raises
+    ------
+    BadInput
+        It is not an address.
+    """
+    body = text[2:]
+    if text[:2] != "0x" or len(body) != 40 or set(body.lower()) - set("0123456789abcdef"):
+        raise BadInput(f"{text!r} is not an account; write 0x and 40 hexadecimal digits")
+    return text.lower()

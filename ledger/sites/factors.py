@@ -91,6 +91,8 @@ def _sha256(table: Table, key: str) -> str | None:
 
 def _check_numbers(table: Table, spec: FactorSpec) -> None:
     fuel = spec.purpose == Purpose.FUEL
+    if Fraction(spec.value) < 0:
+        raise table.wrong("value", f"value must not be less than 0, found {spec.value}")
     for name in _NUMBERS:
         of_fuel = name in _NUMBERS[4:]
         text = getattr(spec, name)

@@ -70,7 +70,7 @@ def _applied(
 
 def _require_open(session: Session, file: SiteFile, code: str, meter: Meter, at_s: int) -> None:
     for from_s, to_s in issued_periods(session, meter.id, meter.project_id):
-        if from_s < at_s < to_s:
+        if from_s <= at_s < to_s:
             raise BadInput(
                 f"{file.name}: [[meter_change]] of device {code}: {utc_of(at_s).isoformat()} lies in a "
                 "period that was issued; what issued credits rest on does not change",

@@ -96,4 +96,6 @@ def _kind_of(spec: DeviceSpec) -> ResourceType:
     for word, kind in _KINDS:
         if word in name:
             return kind
+    if spec.role == "storage":
+        return ResourceType.BATTERY
     return ResourceType.LOAD if spec.role in ("load", "import") else ResourceType.GENERATOR

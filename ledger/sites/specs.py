@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
 from ledger.readings.formats import Format
+from ledger.reductions.factors import content_sha256
 from ledger.reductions.records import Factor, Purpose
 
 
@@ -54,29 +53,13 @@ class FactorSpec:
     oxidation_share: str | None = None
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the content, 64 digits: another content is another version.
-
-        What is not given is left out, so that a field that is added to this class changes the hash of
-        no factor that is recorded.
-        """
-        content = {
-            name: getattr(self, name)
-            for place, name in enumerate(self.__slots__)
-            if place < _FIRST_FIELDS or getattr(self, name) is not None
-        }
-        text = json.dumps(
-            content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
-        )
-        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+        """Return the SHA-256 of the content, 64 digits: another content is another version."""
+        return content_sha256({name: getattr(self, name) for name in self.__slots__})
 
     def record(self) -> Factor:
         """Return the factor as the arithmetic wants it."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return Factor(**values | {"purpose": Purpose(self.purpose), "sha256": self.sha256()})
-
-
-_FIRST_FIELDS = 8
-"""Fields of the first release, which are hashed whether they are given or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -51,6 +52,7 @@ from ledger.models.trading import (
 from ledger.models.vpp import VppDefinition, VppStatus
 from ledger.settings import Settings, load_settings
 from tests.support.mariadb import MariaDbServer
+from tests.support.plant import apply, imported, write_csv
 
 HEAD_BLOCK = 98
 FINAL_BLOCK = 90
@@ -99,6 +101,7 @@ def books(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         for batch in range(1, BATCHES + 1):
             _batch(session, batch)
         _trades(session)
+    _readings(database, tmp_path_factory.mktemp("readings"))
     database.close()
     return url
 
@@ -122,6 +125,13 @@ def client(settings: Settings) -> Iterator[TestClient]:
     """A client of the API over those books."""
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
+
+
+def _readings(database: Database, folder: Path) -> None:
+    """Half an hour of a park: a value, none, and one that is beyond what the device can do."""
+    apply(database)
+    rows = [("2014-06-01T00:00:00+02:00", "60"), ("2014-06-01T00:10:00+02:00", "")]
+    imported(database, write_csv(folder / "a.csv", [*rows, ("2014-06-01T00:20:00+02:00", "500")]))
 
 
 def _contracts(session: Session) -> None:

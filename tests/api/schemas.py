@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 _IGNORED = {"title", "description", "default"}
@@ -59,6 +59,8 @@ def _pattern(value: Any, schema: Mapping[str, Any], _document: Any, at: str) -> 
 
 
 def _format(value: Any, schema: Mapping[str, Any], _document: Any, at: str) -> list[str]:
+    if schema["format"] == "date":
+        return [] if date.fromisoformat(value).isoformat() == value else [f"{at}: {value!r}"]
     assert schema["format"] == "date-time"
     aware = datetime.fromisoformat(value).utcoffset() is not None
     return [] if aware else [f"{at}: {value!r} has no zone"]

@@ -261,3 +261,59 @@ def test_status_adds_up(client: TestClient) -> None:
         "CarbonCredit": CREDIT_CONTRACT,
         "VppSettlement": SETTLEMENT_CONTRACT,
     }
+
+
+def test_the_quality_of_readings_is_that_of_the_command_line(client: TestClient) -> None:
+    answer = client.get("/v1/readings/quality?site=park&device=A")
+    assert answer.status_code == 200
+    document = answer.json()
+    assert document["period"] == {"from": "2014-06-01", "to": "2014-06-02"}
+    (device,) = document["devices"]
+    assert device["total"] == {
+        "expected": 144,
+        "used": 1,
+        "missing": 142,
+        "absent": 141,
+        "outlier": 1,
+        "above": 1,
+        "below": 0,
+        "stuck": 0,
+        "fell": 0,
+        "conflict": 0,
+        "superseded": 0,
+        "late": 0,
+    }
+    assert [(item["number"], item["readings"]) for item in device["days"][0]["reasons"]] == [
+        (None, 141),
+        (200, 1),
+        (301, 1),
+    ]
+    assert device["reasons"][2]["first"] == {
+        "at": "2014-05-31T22:20:00Z",
+        "file": "a.csv",
+        "line": 4,
+    }
+    assert device["reasons"][0]["first"] == {
+        "at": "2014-05-31T22:30:00Z",
+        "file": None,
+        "line": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("site=nowhere", 404, "not-found"),
+        ("site=park&device=B", 404, "not-found"),
+        ("site=park&from=2014-06-02&to=2014-06-02", 422, "empty-period"),
+        ("site=park&from=2014-01-01&to=2016-01-01", 422, "period-too-long"),
+        ("site=park&from=noon", 422, "bad-request"),
+        ("site=park&start=2014-06-01", 422, "bad-request"),
+        ("device=A", 422, "bad-request"),
+    ],
+)
+def test_a_question_about_quality_that_has_no_answer(
+    client: TestClient, query: str, status: int, code: str
+) -> None:
+    answer = client.get(f"/v1/readings/quality?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (status, code)

@@ -65,6 +65,19 @@ def test_gas(truetonne: Program) -> None:
     )
 
 
+def test_proofs(truetonne: Program) -> None:
+    """Measured, not asserted: only that a real proof was built and checked, and how it is shown."""
+    ended = truetonne("bench", "proofs", "--json")
+    assert ended.code == 0, ended.err
+    results = {result["name"]: result for result in ended.json()["results"]}
+    assert set(results) == {"verify_ms", "build_ms"}
+    for result in results.values():
+        assert (result["unit"], result["against"]) == ("ms", "limit")
+        assert Decimal(result["value"]) > 0
+    assert results["verify_ms"]["against_value"] == "5"
+    assert results["build_ms"]["against_value"] == "50"
+
+
 def test_evidence(truetonne: Program) -> None:
     words = ("bench", "evidence", "--readings", "3000", "--peer-readings", "300", "--json")
     results = results_of(truetonne(*words), limits=("limit",))

@@ -61,6 +61,7 @@ def first(home: Path) -> dict[str, Any]:
     """The document of the first run."""
     ended = truetonne(home, "demo", "--json")
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
+    shutil.copy(home / "proof.json", home / "first-proof.json")  # later runs write it anew
     return json.loads(ended.stdout)
 
 
@@ -180,7 +181,7 @@ def test_a_log_file_sees_the_steps(home: Path, first: dict[str, Any]) -> None:
     assert ended.returncode == 0
     assert [line.split()[0] for line in ended.stderr.splitlines()] == [
         *("deploying", "importing", "importing", "registering", "issuing", "issuing"),
-        *("selling", "transferring", "comparing"),
+        *("selling", "transferring", "comparing", "proving"),
     ]
     quiet = truetonne(home, "demo", "--json")
     assert (quiet.returncode, quiet.stderr) == (0, "")
@@ -282,3 +283,58 @@ def test_up_ends_when_its_node_does(
     assert error["code"] == "node-ended"
     assert "the node of the local chain has ended" in error["message"]
     assert truetonne(home, "reconcile").returncode == 0
+
+
+def test_the_proof_of_the_demonstration_is_valid_elsewhere(
+    first: dict[str, Any], home: Path, tmp_path: Path
+) -> None:
+    """The printed command, in an empty folder, with an empty home."""
+    proof = first["proof"]
+    assert proof["readings"] == 4458
+    shutil.copy(home / "first-proof.json", tmp_path / "proof.json")
+    words = proof["command"].replace(proof["file"], "proof.json").split()
+    ended = subprocess.run(
+        [sys.executable, "-m", "cli.main", *words, "--json"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    document = json.loads(ended.stdout)
+    assert document["valid"] is True
+    assert document["facts"]["issued"]["amount"] == str(LHB_KG[0])
+    assert document["facts"]["serials"] == {"first": 1, "last": 10_000, "state": "retired"}
+    assert {path.name for path in tmp_path.iterdir()} == {"proof.json"}
+
+
+def test_the_contracts_of_the_demonstration_are_verified(
+    first: dict[str, Any], home: Path, tmp_path: Path
+) -> None:
+    ended = truetonne(home, "chain", "verify", "--json")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    document = json.loads(ended.stdout)
+    assert document["verified"] is True
+    contracts = {item["name"]: item for item in document["contracts"]}
+    assert {"CarbonCredit", "VppSettlement", "Oversight"} <= set(contracts)
+    assert all(item["verified"] and not item["differs"] for item in contracts.values())
+
+    (chain,) = home.glob("chain-*")
+    book = json.loads((chain / "deployment.json").read_text())
+    credit = book["contracts"]["CarbonCredit"]
+    credit["constructor"]["admin"] = "0x" + "11" * 20  # another admin than the one that was given
+    other = tmp_path / "deployment.json"
+    other.write_text(json.dumps(book))
+    ended = truetonne(home, "chain", "verify", "--json", deployment=str(other))
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    wrong = [item for item in json.loads(ended.stdout)["contracts"] if item["differs"]]
+    assert [item["name"] for item in wrong] == ["CarbonCredit"]
+    assert {"address", "hash of the init code"} <= set(wrong[0]["differs"])
+
+
+def test_a_network_without_a_node_is_one_line(home: Path) -> None:
+    ended = truetonne(home, "chain", "verify", "--network", "sepolia")
+    assert ended.returncode == 2
+    assert "SEPOLIA_RPC_URL" in ended.stderr

@@ -32,15 +32,18 @@ from ledger.chain.sender import Sender
 from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer
 from ledger.db import Database
 from ledger.errors import BooksDiffer, NotFound
-from ledger.models import Base
+from ledger.models import Base, VppTradingRecord
+from ledger.models.trading import TradeStatus
 from ledger.models.types import ExactDecimal, Hex
 from ledger.reconcile import RULES, reconcile
 from ledger.registration import register_project, register_site
 from ledger.settlement import batches, escrow
+from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support import acts
 from tests.support.chain import PARTIES, TestChain, deploy_contracts, trade
+from tests.support.park import Park
 from tests.support.plant import SITE, imported, write_csv
 
 TRADING = f"""
@@ -454,6 +457,32 @@ def test_every_rule_can_fail(history: History) -> None:
 def test_a_cell_that_cannot_be_read_is_a_difference(history: History, sql: str) -> None:
     with _by_hand(history, text(sql)):
         assert history.broken()
+
+
+def test_a_trade_is_cancelled_by_the_command_alone(both: Park) -> None:
+    """The chain knows nothing of a pending trade: what took it out stands in the audit log, or nowhere."""
+
+    def said() -> list[str]:
+        report = reconcile(both.db, both.node.client, both.chain.deployment)
+        return [text for rule in report.rules for text in rule.differences]
+
+    def set_status(number: int, status: TradeStatus) -> None:
+        with both.db.write() as session:
+            session.get_one(VppTradingRecord, number).status = status
+
+    both.trade(("sell", 1000, 10_000), ("sell", 1000, 20_000), ("sell", 1000, 30_000))
+    both.mirror_final()
+    both.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
+    assert said() == []
+    set_status(2, TradeStatus.CANCELLED)
+    (difference,) = said()
+    assert difference.startswith("trade 2: cancelled, and neither")
+    assert "trades.cancel" in difference
+    set_status(2, TradeStatus.PENDING)
+    assert said() == []
+    set_status(1, TradeStatus.PENDING)
+    (difference,) = said()
+    assert difference.startswith("trade 1: status")
 
 
 def test_without_a_mirror_there_is_nothing_to_compare(

@@ -1,5 +1,6 @@
 """Factors as data: read from files, recorded once, found by code, and used for their purpose alone."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,8 @@ from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import EmissionFactor, Meter, Project, Site
 from ledger.readings import reductions_for
-from ledger.reductions.factors import fuel_t
+from ledger.reductions.factors import content_sha256, fuel_t
+from ledger.reductions.manifest import factor_json
 from ledger.reductions.records import Kind
 from ledger.sites.factors import (
     bundled,
@@ -126,6 +128,7 @@ def test_the_hash_of_a_factor_of_the_first_release_has_not_changed(sqlite_db: Da
         ("valid_to", "valid_until", "unknown key 'valid_until'; did you mean 'valid_to'?"),
         ("2023-01-01", "2024-01-01", "valid_to comes before valid_from"),
         ("00000000ff", "FF", "64 digits"),
+        ('value = "0.5"', 'value = "-0.5"', "must not be less than 0"),
         ('"crediting_cm"', '"fuel"', "unknown unit 't/MWh'"),
         ('unit = "t/MWh"\n', "", "'unit' is missing"),
     ],
@@ -142,6 +145,14 @@ def test_a_fuel_needs_its_net_calorific_value() -> None:
     fuel = ONE.replace('"crediting_cm"', '"fuel"').replace('"t/MWh"', '"t C/TJ"')
     with pytest.raises(BadInput, match="ncv_gj_per_t is missing"):
         read_factor_file(fuel.partition('[[factor]]\ncode = "grid"\nversion = "2"')[0], "f.toml")
+
+
+def test_the_hash_of_a_factor_follows_from_what_a_manifest_says_of_it() -> None:
+    for name in bundled():
+        for spec in load_factor_file(name):
+            quoted = json.loads(json.dumps(factor_json(spec.record())))
+            assert content_sha256(quoted) == spec.sha256() == quoted["sha256"]
+            assert content_sha256(quoted | {"value": "1.5"}) != spec.sha256()
 
 
 # ---------------------------------------------------------------- the sets that come with it

@@ -26,7 +26,7 @@ from ledger.models import (
 from ledger.models.evidence import IssuanceState
 from ledger.readings import import_file, reductions_for
 from ledger.readings.requalify import requalify
-from ledger.reductions.flatlines import Watch, stuck_places
+from ledger.reductions.flatlines import stuck_places
 from ledger.reductions.zones import day_starts, zone
 from ledger.sites.site_file import read_site_file
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
@@ -80,7 +80,7 @@ def stuck_by_definition(
                     at += step
             long_enough = Fraction(len(line) * seconds, 3600) >= (whole if hours == 24 else hours)
             counts = value > 0 and (rated is None or value <= rated * Fraction(6, 5))
-            if hours and counts and long_enough and len(line) > 1:
+            if hours and counts and long_enough and len(line) > 2:
                 stuck.add(valued[place][0])
     return stuck
 
@@ -122,31 +122,6 @@ def test_what_is_stuck_is_what_the_definition_says(
     assert found == stuck_by_definition(texts, PARIS, minutes * 60, hours)
 
 
-@settings(max_examples=200, deadline=None)
-@given(lines, st.integers(1, 24), st.sampled_from([15, 30, 60]), st.integers(0, 40), st.randoms())
-def test_an_import_looks_at_every_day_that_has_a_line(
-    values: list[str], hours: int, minutes: int, skipped: int, random: Random
-) -> None:
-    day = date(2014, 3, 29)
-    slots = [slot for n in range(4) for slot in slots_of(day + timedelta(days=n), minutes)][
-        skipped:
-    ]
-    texts = {slot: [text] for slot, text in zip(slots, values, strict=False)}
-    order = list(texts)
-    if random.random() < 0.5:  # some rows come out of turn
-        for _ in range(random.randrange(1, 4)):
-            order.insert(random.randrange(len(order)), order.pop(random.randrange(len(order))))
-    watch = Watch(minutes * 60, hours)
-    for slot in order:
-        if texts[slot][0]:
-            watch.alone(slot, *number(texts[slot][0]))
-    seen: set[int] = set()
-    for utc_day in watch.days:
-        first, *_, end = day_starts(utc_day * 86400, (utc_day + 1) * 86400, zone("Europe/Paris"))
-        seen.update(slot for slot in slots if first <= slot < end)
-    assert stuck_by_definition(texts, PARIS, minutes * 60, hours) <= seen
-
-
 def test_a_file_that_takes_the_days_hour_by_hour_hides_no_line(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
@@ -161,14 +136,18 @@ def test_a_file_that_takes_the_days_hour_by_hour_hides_no_line(
     assert stuck_slots(sqlite_db) == set(flat)
 
 
-def test_one_long_reading_is_no_line_and_one_past_midnight_is_of_no_day() -> None:
+def test_two_long_readings_are_no_line_and_one_past_midnight_is_of_no_day() -> None:
     midnight = slots_of(date(2014, 6, 2))[0]
     starts = [midnight - 86400, midnight, midnight + 86400]
     whole_day = (midnight - 86400, midnight, 60, 0)
     assert stuck_places([whole_day], starts, 24) == []
-    halves = [(midnight - 86400, midnight - 43200, 60, 0), (midnight - 43200, midnight, 60, 0)]
-    assert stuck_places(halves, starts, 24) == [0, 1]
-    beyond = [halves[0], (midnight - 43200, midnight + 600, 60, 0)]
+    half = midnight - 43200
+    assert (
+        stuck_places([(midnight - 86400, half, 60, 0), (half, midnight, 60, 0)], starts, 24) == []
+    )
+    thirds = [(midnight - 28800 * n, midnight - 28800 * (n - 1), 60, 0) for n in (3, 2, 1)]
+    assert stuck_places(thirds, starts, 24) == [0, 1, 2]
+    beyond = [*thirds[:2], (midnight - 28800, midnight + 600, 60, 0)]
     assert stuck_places(beyond, starts, 12) == []
     # Half the energy in half the time is the same power, and another reading.
     unlike = [
@@ -247,6 +226,17 @@ def test_a_row_that_comes_later_ends_a_line_or_completes_it(db: Database, tmp_pa
         ("used", True, "claims least of several values"),
         ("superseded", True, "another value of the same time claims less"),
     ]
+
+
+def test_equal_differences_of_a_register_are_no_flat_line(db: Database, tmp_path: Path) -> None:
+    site = park(1).replace('kind = "power"\nunit = "kW"', 'kind = "counter"\nunit = "kWh"')
+    apply(db, site.replace('label = "start"\n', ""))
+    instants = [*slots_of(JUNE[0]), slots_of(JUNE[1])[0]]
+    lines = [row for n, slot in enumerate(instants) for row in rows([slot], str(1000 + 5 * n))]
+    assert imported(db, write_csv(tmp_path / "a.csv", lines)).stuck == 0
+    with db.write() as session:
+        assert requalify(session, session.scalars(select(Meter.id)).one()) == 0
+    assert (stuck_slots(db), produced(db)) == (set(), 5 * 144)
 
 
 def test_only_positive_values_that_would_count_are_stuck(

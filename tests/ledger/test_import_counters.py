@@ -1,6 +1,7 @@
 """Cumulative registers: what they count between readings, whatever comes between."""
 
 import gzip
+import threading
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -394,6 +395,61 @@ def test_what_came_late_for_a_void_issuance_counts_for_the_next(
         ("200>212", "used"),
         ("212>220", "used"),
     ]
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.tuples(st.integers(-8, 32), st.integers(0, 300)), min_size=1, max_size=10),
+    st.lists(st.tuples(st.integers(-8, 32), st.integers(0, 300)), max_size=10),
+)
+def test_whatever_comes_late_nothing_issued_moves_and_nothing_counts_twice(
+    small: Database,
+    tmp_path: Path,
+    before: list[tuple[int, int]],
+    after: list[tuple[int, int]],
+) -> None:
+    with small.write() as session:
+        for model in (MeterReading, RegisterReading, MeterSeries, Issuance):
+            session.execute(delete(model))
+    first = [(hour, str(value)) for hour, value in before]
+    bring(small, tmp_path, (-2, "0"), (20, "290"), *first)
+    day_s = START_S - 2 * 3600, START_S + 22 * 3600
+    issued = [row for row in derived(small) if day_s[0] <= row[0] and row[1] <= day_s[1]]
+    with small.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", *JUNE)
+    issue(small)
+    bring(small, tmp_path, (40, "400"), *((hour, str(value)) for hour, value in after), name="b")
+    rows = [row for row in derived(small) if row[4] != "late"]
+    assert [row for row in rows if day_s[0] <= row[0] and row[1] <= day_s[1]] == issued
+    assert all(one[1] <= other[0] for one, other in pairwise(rows))
+    with small.read() as session:
+        (again,) = reductions_for(session, "park-wind", *JUNE)
+    assert (again.net_kwh, again.evidence_root) == (reduction.net_kwh, reduction.evidence_root)
+
+
+def test_two_importers_of_one_register_at_once_lose_and_double_nothing(
+    park: Database, tmp_path: Path
+) -> None:
+    rows = [(hour / 6, str(hour)) for hour in range(120)]
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(2)
+
+    def work(number: int) -> None:
+        try:
+            barrier.wait()
+            bring(park, tmp_path, *rows[number::2], name=str(number))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert [row[2] for row in derived(park)] == [f"{n}>{n + 1}" for n in range(119)]
 
 
 def test_a_swap_within_an_issued_period_is_refused(small: Database, tmp_path: Path) -> None:

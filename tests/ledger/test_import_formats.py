@@ -272,6 +272,13 @@ def test_a_wrong_delimiter_is_one_clear_line_and_the_right_one_reads(
     assert bring(sqlite_db, tmp_path, text, f'delimiter = "{written}"').new == 1
 
 
+def test_lines_of_json_without_a_declaration_say_what_to_declare(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=r'the lines are of JSON: write format = "jsonl"'):
+        bring(sqlite_db, tmp_path, '{"time": "2014-06-01T00:00Z", "value": 1}\n' * 2)
+
+
 def test_a_decimal_comma_that_is_not_declared_says_what_to_declare(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
@@ -665,3 +672,58 @@ def test_a_source_that_did_not_change_is_unchanged(sqlite_db: Database) -> None:
     assert "source scada" in apply(sqlite_db, site).unchanged
     assert "source scada" in apply(sqlite_db, declared('missing = ["-"]')).updated
     assert "source scada" in apply(sqlite_db, SITE).updated
+
+
+# ------------------------------------------------------------------ units, and days that are longer
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "kwh"),
+    [
+        ("power", "W", Fraction(60, 1000) / 6),
+        ("power", "kW", Fraction(60) / 6),
+        ("power", "MW", Fraction(60000) / 6),
+        ("energy", "Wh", Fraction(60, 1000)),
+        ("energy", "kWh", Fraction(60)),
+        ("energy", "MWh", Fraction(60000)),
+    ],
+)
+def test_trap_watts_kilowatts_and_watt_hours_are_what_the_source_says(
+    sqlite_db: Database, tmp_path: Path, kind: str, unit: str, kwh: Fraction
+) -> None:
+    site = declared(kind=f'"{kind}"', unit=f'"{unit}"').replace('rated_kw = "100"', "")
+    apply(sqlite_db, site)
+    path = tmp_path / "meter.csv"
+    path.write_text("time,value\n2014-06-01T00:00Z,60\n")
+    imported(sqlite_db, path)
+    with sqlite_db.read() as session:
+        (day,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+    assert day.net_kwh == kwh
+
+
+@pytest.mark.parametrize(("minutes", "slots"), [(15, 29 * 96), (1440, 29)])
+def test_trap_a_leap_day_has_its_slots(
+    sqlite_db: Database, tmp_path: Path, minutes: int, slots: int
+) -> None:
+    first = datetime(2016, 2, 1)
+    rows = [f"{first + timedelta(minutes=minutes * n)},1\n" for n in range(slots)]
+    bring(
+        sqlite_db,
+        tmp_path,
+        "time,value\n" + "".join(rows),
+        time_zone='"Europe/Paris"',
+        interval_minutes=str(minutes),
+    )
+    with sqlite_db.read() as session:
+        (month,) = reductions_for(session, "park-wind", date(2016, 2, 1), date(2016, 3, 1))
+    assert month.counts == Counts(expected=slots, used=slots)
+
+
+def test_trap_overlapping_files_count_once(sqlite_db: Database, tmp_path: Path) -> None:
+    rows = [f"{(START + timedelta(minutes=10 * n)).isoformat()},60\n" for n in range(12)]
+    bring(sqlite_db, tmp_path, "time,value\n" + "".join(rows[:8]))
+    report = bring(sqlite_db, tmp_path, "time,value\n" + "".join(rows[4:]))
+    assert (report.new, report.unchanged) == (4, 4)
+    with sqlite_db.read() as session:
+        (day,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+    assert day.net_kwh == 120

@@ -202,6 +202,7 @@ def test_fuel_that_flows_back_makes_no_credit() -> None:
         ({"density_kg_per_l": None}, BadInput, "write density_kg_per_l into its"),
         ({"fuel": replace(DIESEL, ncv_gj_per_t=None)}, BadInput, "ncv_gj_per_t is missing"),
         ({"fuel": replace(DIESEL, unit="t/MWh")}, BadInput, "unknown unit 't/MWh' for a fuel"),
+        ({"fuel": replace(DIESEL, value="-1")}, BadInput, "never less than 0"),
         ({"kind": Kind.ENERGY}, Refused, "a source of kind fuel feeds the role fuel"),
     ],
 )

@@ -1,5 +1,6 @@
 """The chain of migrations: repeatable, interruptible, careful with what is there; its partitions and triggers."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -66,13 +67,21 @@ def structure(db: Database) -> list[Any]:
             return [tuple(row) for row in rows]
         names = sorted(inspect(link).get_table_names())
         created = [
-            link.exec_driver_sql(f"SHOW CREATE TABLE {name}").fetchone()[1] for name in names
+            # Where rows were, the next number stays behind.
+            re.sub(
+                r" AUTO_INCREMENT=\d+",
+                "",
+                link.exec_driver_sql(f"SHOW CREATE TABLE {name}").fetchone()[1],
+            )
+            for name in names
         ]  # type: ignore[index]
         triggers = link.exec_driver_sql(
             "SELECT trigger_name, action_statement FROM information_schema.triggers "
             "WHERE trigger_schema = DATABASE() ORDER BY trigger_name"
         ).fetchall()
-        return [*created, *map(tuple, triggers)]
+        # Where numbering stands is of the rows that were there, not of the structure.
+        numbered = [re.sub(r" AUTO_INCREMENT=[0-9]+", "", sql) for sql in created]
+        return [*numbered, *map(tuple, triggers)]
 
 
 # ------------------------------------------------------------------ the chain
@@ -576,3 +585,76 @@ def test_rows_of_the_first_contracts_are_kept(
     ]
     assert found("account, asset, amount", "settlement_movements") == [(_A, "0", "77")]
     assert found("account, asset, balance", "settlement_balances") == [(_A, "0", "77")]
+
+
+# ------------------------------------------------------------------ series of readings
+
+_NOW = "'2026-01-01 00:00:00.000000'"
+READINGS_BEFORE = (
+    f"INSERT INTO device_types (id, type_name, category, created_at) VALUES (1, 't', 'c', {_NOW})",
+    *(
+        "INSERT INTO devices (id, device_id, name, type, status, created_at, updated_at) "
+        f"VALUES ({n}, 'D{n}', 'd', 't', 'offline', {_NOW}, {_NOW})"
+        for n in (1, 2)
+    ),
+    "INSERT INTO sites (id, code, name, time_zone, country, created_at, updated_at) "
+    f"VALUES (1, 's', 's', 'UTC', 'FR', {_NOW}, {_NOW})",
+    *(
+        "INSERT INTO meters (id, site_id, device_id, serial, role, calibrated, created_at) "
+        f"VALUES ({n}, 1, {n}, 'm{n}', 'generation', 1, {_NOW})"
+        for n in (1, 2)
+    ),
+    "INSERT INTO meter_sources (id, site_id, name, kind, unit, interval_minutes, label, time_column, "
+    "value_column, time_zone, created_at, updated_at) "
+    f"VALUES (5, 1, 'x', 'power', 'W', 15, 'start', 't', 'v', 'offset', {_NOW}, {_NOW})",
+    "INSERT INTO import_files (id, source_id, file_name, file_sha256, rows_read, rows_new, "
+    "rows_unchanged, rows_conflict, rows_rejected, imported_at) "
+    f"VALUES (3, 5, 'f', '{'ab' * 32}', 2, 2, 0, 0, 0, {_NOW})",
+    *(
+        "INSERT INTO meter_readings (meter_id, start_s, duration_s, kind, text, unit, value_digits, "
+        "value_scale, quality, conflict, file_id, line) "
+        f"VALUES (1, {start}, 900, 'power', '1', 'W', 1, 3, 'used', 0, 3, 2)"
+        for start in (0, 900)
+    ),
+)
+
+
+def test_meters_that_have_readings_get_their_series(new_db: Database, finished: Database) -> None:
+    new_db.upgrade("0010")
+    with new_db.write() as session:
+        for sql in READINGS_BEFORE:
+            session.execute(text(sql.replace(":00", r"\:00")))
+    assert new_db.upgrade("0011") == ["0011"]
+    with new_db.read() as session:
+        found = session.execute(
+            text("SELECT meter_id, source_id, kind, unit, interval_s FROM meter_series")
+        ).all()
+    assert [tuple(row) for row in found] == [(1, 5, "power", "W", 900)]
+    assert structure(new_db) == structure(finished)
+
+
+# ------------------------------------------------------------------ more choices for a column
+
+
+def test_rows_stay_and_columns_of_choices_hold_more(new_db: Database) -> None:
+    new_db.upgrade("0010")
+    at = "2026-01-01 00:00:00.000000"
+    site = "INSERT INTO sites (id, code, name, time_zone, country, created_at, updated_at) VALUES "
+    sql = [
+        site + f"(1, 's', 's', 'UTC', 'FR', '{at}', '{at}')",
+        "INSERT INTO meter_sources (id, site_id, name, kind, unit, interval_minutes, label, "
+        "time_column, value_column, time_zone, created_at, updated_at) "
+        f"VALUES (1, 1, 'a', 'power', 'kW', 10, 'start', 't', 'v', 'UTC', '{at}', '{at}')",
+    ]
+    with new_db.write() as session:
+        for line in sql:
+            session.execute(text(line.replace(":00", r"\:00")))
+    new_db.upgrade()
+    with new_db.write() as session:
+        kinds = session.execute(text("SELECT kind FROM meter_sources")).scalars().all()
+        assert kinds == ["power"]
+        session.execute(text("UPDATE meter_sources SET kind = 'fuel'"))
+        if new_db.dialect == "sqlite":
+            assert session.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+    with pytest.raises(DBAPIError), new_db.write() as session:
+        session.execute(text("UPDATE meter_sources SET kind = 'wood'"))

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import ImportFile, MeterReading
-from ledger.models.evidence import ReadingKind, ReadingQuality
 from ledger.readings import import_file, reductions_for
 from ledger.readings.exclusions import exclusions
 from ledger.readings.lookup import rows_of
@@ -25,6 +24,9 @@ from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue
 
 FILE = "R80721-2014-2015.csv.gz"
 JUNE = date(2014, 6, 1), date(2014, 6, 2)
+COUNTER = SITE.replace('kind = "power"\nunit = "kW"', 'kind = "counter"\nunit = "kWh"').replace(
+    'label = "start"\n', ""
+)
 MIDNIGHT = datetime(2014, 5, 31, 22, tzinfo=UTC)
 """Midnight of 1 June in Paris."""
 
@@ -209,6 +211,7 @@ def test_every_state_of_a_slot_is_counted(db: Database, tmp_path: Path) -> None:
         "above": 1,
         "below": 1,
         "stuck": 6,
+        "fell": 0,
         "conflict": 1,
         "superseded": 3,
         "late": 3,
@@ -256,34 +259,59 @@ def test_every_state_of_a_slot_is_counted(db: Database, tmp_path: Path) -> None:
     }
 
 
-def test_a_long_reading_fills_the_slots_that_it_covers(db: Database, tmp_path: Path) -> None:
+def test_a_registers_difference_fills_the_slots_between(db: Database, tmp_path: Path) -> None:
+    apply(db, COUNTER)
+    lines = [(0, "100"), (3, "101"), (4, "102"), (4, "103"), (5, "104"), (143, "105"), (145, "106")]
+    lines += [(146, "1"), (147, "2")]
+    imported(db, write_csv(tmp_path / "a.csv", [(time_of(n), text) for n, text in lines]))
+    (device,) = quality(db, "park", JUNE[0], date(2014, 6, 3))["devices"]
+    assert [
+        [day[key] for key in ("expected", "used", "missing", "outlier", "fell", "conflict")]
+        for day in device["days"]
+    ] == [[144, 144, 0, 0, 0, 1], [144, 2, 141, 1, 1, 0]]
+    assert [(item["number"], item["readings"]) for item in device["reasons"]] == [
+        (None, 141),
+        (304, 1),
+        (404, 2),
+    ]
+    # The energy over midnight began the day before, and belongs to the second day as well.
+    (device,) = quality(db, "park", JUNE[1], date(2014, 6, 3))["devices"]
+    assert (device["total"]["used"], device["total"]["fell"]) == (2, 1)
+    (of_gaps,) = gaps(db, "park", JUNE[1], date(2014, 6, 3))["devices"]
+    assert [(gap["slots"], gap["hours"]) for gap in of_gaps["gaps"]] == [(141, "23.5")]
+    with db.read() as session:
+        shown = rows_of(session, "park", "A", at=time_of(4))["rows"]
+        found = {int(item.quality): item.readings for item in exclusions(session, "park")}
+    assert [(row["kind"], row["text"], row["value"], row["number"]) for row in shown] == [
+        ("energy", "101>104", "3", 100),
+        ("register", "101", "101", 100),
+        ("register", "102", "102", 404),
+        ("register", "103", "103", 404),
+        ("register", "104", "104", 100),
+    ]
+    assert found == {304: 1, 404: 2}
+
+
+def test_a_daily_reading_is_one_slot_of_a_day_of_any_length(db: Database, tmp_path: Path) -> None:
     apply(
         db,
-        SITE.replace('kind = "power"', 'kind = "energy"').replace('unit = "kW"', 'unit = "kWh"'),
-    )
-    imported(
-        db,
-        write_csv(
-            tmp_path / "a.csv", [(time_of(0), "1"), (time_of(143), "1"), (time_of(144), "1")]
+        SITE.replace('kind = "power"\nunit = "kW"', 'kind = "energy"\nunit = "kWh"').replace(
+            "interval_minutes = 10", "interval_minutes = 1440"
         ),
     )
-    with db.write() as session:  # as a counter leaves them: a difference over a gap is one reading
-        rows = session.scalars(select(MeterReading).order_by(MeterReading.start_s)).all()
-        rows[0].duration_s = 3 * 600
-        rows[1].duration_s = 0  # the instant of a register covers nothing
-        rows[2].start_s, rows[2].duration_s = rows[1].start_s - 600, 3 * 600  # over midnight
-        rows[2].kind, rows[2].quality = ReadingKind.ENERGY, ReadingQuality.USED
-    from ledger.models import MeterSource
-    from ledger.models.evidence import SourceKind
-
-    with db.write() as session:
-        session.scalars(select(MeterSource)).one().kind = SourceKind.COUNTER
-    (device,) = quality(db, "park", JUNE[0], JUNE[1] + timedelta(days=1))["devices"]
-    assert [day["used"] for day in device["days"]] == [5, 1]
-    (device,) = quality(db, "park", JUNE[1], JUNE[1] + timedelta(days=1))["devices"]
-    assert device["total"]["used"] == 1  # it began the day before
-    (of_gaps,) = gaps(db, "park", *JUNE)["devices"]
-    assert [(gap["slots"], gap["hours"]) for gap in of_gaps["gaps"]] == [(139, "23.167")]
+    lines = [("2014-03-29T00:00:00+01:00", "1"), ("2014-03-30T00:00:00+01:00", "2")]
+    imported(db, write_csv(tmp_path / "a.csv", [*lines, ("2014-04-01T00:00:00+02:00", "3")]))
+    (device,) = quality(db, "park")["devices"]
+    assert [(day["expected"], day["used"]) for day in device["days"]] == [
+        (1, 1),
+        (1, 1),
+        (1, 0),
+        (1, 1),
+    ]
+    (of_gaps,) = gaps(db, "park", date(2014, 3, 29), date(2014, 4, 2))["devices"]
+    assert [(gap["slots"], gap["hours"]) for gap in of_gaps["gaps"]] == [(1, "24")]
+    (autumn,) = gaps(db, "park", date(2014, 10, 26), date(2014, 10, 27))["devices"]
+    assert (autumn["missing"], autumn["hours"]) == (1, "25")
 
 
 slots = st.dictionaries(

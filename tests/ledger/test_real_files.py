@@ -21,6 +21,8 @@ from ledger.models import (
 )
 from ledger.readings import ImportReport, import_file, load_period, reductions_for
 from ledger.reductions import Counts, Reduction, compute, report
+from ledger.reductions.energies import energy_kwh
+from ledger.reductions.records import USED
 from tests.support.independent import Month, months_of
 from tests.support.plant import LHB_FILE, LHB_SITE, SERF_FILE, SERF_SITE, apply
 
@@ -193,6 +195,32 @@ def test_trap_energy_stored_in_whole_watt_hours_loses_ten_kilograms_a_year() -> 
         for year in (2014, 2015)
     }
     assert years == {2014: 1_075_141, 2015: 1_277_070}
+
+
+def test_trap_tonnes_floored_for_each_reading_lose_percents_of_a_year(real: Database) -> None:
+    # DECIMAL(12,3) tonnes hold whole kilograms: what ten minutes come to is cut 52,434 times.
+    with real.read() as session:
+        inputs = load_period(session, "lhb-wind", date(2014, 1, 1), date(2015, 1, 1))
+    used = [reading for meter in inputs.meters for reading in meter.readings]
+    cut = sum(energy_kwh(row) * Fraction("0.4329") // 1 for row in used if row.quality in USED)
+    assert cut == 1_044_949
+    assert compute(inputs).reductions_kg - cut > Fraction("0.028") * 1_075_151
+
+
+def test_trap_floats_give_two_answers_for_one_real_month_and_fractions_one(
+    real: Database,
+) -> None:
+    with real.read() as session:
+        inputs = load_period(session, "lhb-wind", date(2014, 2, 1), date(2014, 3, 1))
+    (meter,) = inputs.meters
+    tonnes = [
+        row.digits / 10**row.scale / 6 * 0.4329 / 1000
+        for row in meter.readings
+        if row.quality in USED
+    ]
+    assert len({sum(tonnes), sum(reversed(tonnes)), sum(sorted(tonnes))}) > 1
+    backwards = replace(inputs, meters=(replace(meter, readings=meter.readings[::-1]),))
+    assert compute(inputs).reductions_kg == compute(backwards).reductions_kg
 
 
 def test_trap_half_up_rounding_would_mint_too_much_in_13_of_25_months(real: Database) -> None:

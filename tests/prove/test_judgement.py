@@ -40,9 +40,13 @@ def test_halmos_counts_no_proof_that_was_cut_short() -> None:
 
 def test_every_property_of_the_sources_is_wanted() -> None:
     names = halmos.properties()
-    assert len(names) == len(set(names)) > 15
+    assert len(names) == len(set(names)) > 60
     assert {name.split(".")[0] for name in names} == {
+        "CreditAccessProperties",
+        "CreditHoldersProperties",
         "CreditProperties",
+        "RolesProperties",
+        "SettlementAccessProperties",
         "SettlementProperties",
         "TradesProperties",
     }
@@ -89,6 +93,14 @@ def test_survivors_are_explained_and_explanations_have_a_survivor() -> None:
         "explained as a survivor, and killed: stale",
         "explained as a survivor, and not there: gone",
     ]
+
+
+def test_mutants_that_do_not_compile_show_nothing() -> None:
+    killed, broken = Verdict("forge", "test", 1), Verdict("invalid", "", 1)
+    said = ["short.toml names a mutant that does not compile: one"]
+    assert campaign.unbuilt({"one": broken, "two": killed}, short=True) == said
+    assert campaign.unbuilt({"one": broken, "two": killed}, short=False) == []
+    assert campaign.unbuilt({"one": broken}, short=False) == ["no mutant compiles"]
 
 
 def test_the_tables_are_readable() -> None:

@@ -52,6 +52,7 @@ def prove(
         _write_diffs(found)
     verdicts, seconds = _try(chosen, short, fresh, forge_only)
     wrong += judge(verdicts, explained, {mutant.name for mutant in found})
+    wrong += unbuilt(verdicts, short)
     kinds = [verdict.outcome for verdict in verdicts.values()]
     survivors = [
         name for name, verdict in verdicts.items() if verdict.outcome in ("survived", "waiting")
@@ -117,6 +118,17 @@ def judge(
     return wrong
 
 
+def unbuilt(verdicts: dict[str, Verdict], short: bool) -> list[str]:
+    """Return what is wrong when mutants do not compile: each of the short form, or all of a sample.
+
+    A fault that does not compile is no test of the tests; if none compiles, the workshop is broken.
+    """
+    invalid = [name for name, verdict in verdicts.items() if verdict.outcome == "invalid"]
+    if short:
+        return [f"short.toml names a mutant that does not compile: {name}" for name in invalid]
+    return ["no mutant compiles"] if invalid and len(invalid) == len(verdicts) else []
+
+
 def sample(found: list[Mutant], limit: int) -> list[Mutant]:
     """Return a part of the mutants that has some of each file and operator, the same each time.
 
@@ -165,8 +177,7 @@ def _try(
 
     todo = [mutant for mutant in chosen if mutant.name not in results]
     if todo:
-        if not short:
-            workshops.queue[0].check_forge()
+        workshops.queue[0].check_forge()
         phase(todo)
     waiting = [m for m in chosen if results[m.name].outcome == "waiting"]
     if waiting and not short and not forge_only:

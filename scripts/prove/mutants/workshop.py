@@ -24,8 +24,9 @@ QUICK = {  # a fault is to be found, not the shortest way to it
     "FOUNDRY_INVARIANT_RUNS": "3",
     "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
 }
-SHORT_SUITES = ("base", "unit")
+SHORT_SUITES = ("unit",)
 SUITES = (*SHORT_SUITES, "erc1155", "fuzz", "invariant")  # properties are proven elsewhere
+LENDING = ("base", "invariant")  # their parts are used by other suites
 # Which of Brownie's tests speak of a file; the first word that its name holds.
 BROWNIE_TESTS = {
     "Settlement": "tests/contracts/settlement",
@@ -95,8 +96,11 @@ class Workshop:
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
         for suite in (self.folder / "tests" / "forge").iterdir():
-            if suite.name not in self._suites:
+            if suite.name not in (*self._suites, *LENDING):
                 shutil.rmtree(suite)
+            elif suite.name not in self._suites:
+                for tests in suite.glob("*.t.sol"):
+                    tests.unlink()
         # What the checkout becomes while a campaign runs is not looked at.
         self._sources = {
             str(path.relative_to(self.folder)): path.read_bytes()

@@ -5,10 +5,10 @@ import {IERC1155} from "@openzeppelin/contracts/token/ERC1155/IERC1155.sol";
 
 import {CarbonCredit} from "../../../contracts/CarbonCredit.sol";
 import {ICarbonCredit} from "../../../contracts/interfaces/ICarbonCredit.sol";
-import {ICreditOversight} from "../../../contracts/interfaces/ICreditOversight.sol";
 import {Symbolic, WillingVerifier} from "../base/Symbolic.sol";
 
 /// @title Properties of CarbonCredit, for all amounts, callers and claims
+/// @dev Who may change what, function by function, is in CreditAccess.t.sol and CreditHolders.t.sol.
 contract CreditProperties is Symbolic {
     CarbonCredit private credit;
     WillingVerifier private verifier;
@@ -136,23 +136,6 @@ contract CreditProperties is Symbolic {
         if (tryCall(caller, address(credit), data)) {
             vm.assertTrue(caller == ISSUER && claim.classId == 1, "who issues");
         }
-    }
-
-    /// @notice CC-01, CC-10, CC-50, CC-52, CC-53: whatever a stranger calls, nothing is changed.
-    function check_strangerChangesNothing(address caller) external {
-        vm.assume(caller != ADMIN && caller != REGISTRAR && caller != ISSUER);
-        vm.assume(caller != OFFICER && caller != HOLDER && caller != address(verifier));
-        (uint64 seq, bytes32 head) = credit.logHead();
-        bytes memory data = svm.createCalldata("CarbonCredit");
-        tryCall(caller, address(credit), data);
-        (uint64 seqAfter, bytes32 headAfter) = credit.logHead();
-        vm.assertEq(seqAfter, seq, "a ledger event");
-        vm.assertEq(headAfter, head, "the head");
-        vm.assertEq(credit.balanceOf(HOLDER, BATCH), _issued, "units");
-        vm.assertEq(credit.totalSupply(BATCH), _issued, "supply");
-        vm.assertTrue(!credit.paused(), "pause");
-        vm.assertTrue(credit.statusOf(BATCH) == ICreditOversight.Status.Active, "status");
-        vm.assertTrue(credit.defaultAdmin() == ADMIN, "admin");
     }
 
     function _plainClaim() private pure returns (ICarbonCredit.Claim memory claim) {

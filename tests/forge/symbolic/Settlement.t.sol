@@ -150,21 +150,6 @@ contract SettlementProperties is Symbolic {
         vm.assertTrue(!settlement.isSettled(uint64(word >> 192)), "marked");
     }
 
-    /// @notice VS-03, VS-10, VS-31, VS-32: whatever a stranger calls, nothing of others is changed.
-    function check_strangerChangesNothing(address caller) external {
-        vm.assume(caller != ADMIN && caller != OPERATOR && caller != PAUSER);
-        vm.assume(caller != ARBITER && caller != address(credits));
-        vm.assume(caller != FIRST && caller != SECOND && caller != address(currency));
-        bytes memory data = svm.createCalldata("VppSettlement");
-        tryCall(caller, address(settlement), data);
-        vm.assertEq(settlement.balanceOf(FIRST), _held, "first");
-        vm.assertEq(settlement.balanceOf(SECOND), _held, "second");
-        vm.assertEq(settlement.totalLocked(), 0, "locked");
-        vm.assertEq(settlement.batchCount(), 0, "batches");
-        vm.assertTrue(!settlement.paused(), "pause");
-        vm.assertTrue(settlement.defaultAdmin() == ADMIN, "admin");
-    }
-
     function _deposit(address account) private {
         currency.mint(account, _held);
         vm.startPrank(account);

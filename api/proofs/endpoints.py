@@ -1,0 +1,97 @@
+"""``/v1/credits/{credit_id}/bundle`` and ``/v1/readings/{reading_id}/proof``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from api.context import Context, ReadContext, no_query
+from api.credits.endpoints import CreditName
+from api.errors import Problem, responses
+from api.proofs.schemas import READINGS_MAX, BundleParameters, ReadingProof
+from ledger.bundles import ALL, build_bundle
+from ledger.chain.access import load_deployment
+from ledger.chain.client import ChainClient
+from ledger.chain.shared_node import published_url
+from ledger.errors import DependencyDown
+from ledger.evidence import prove_reading
+
+router = APIRouter(tags=["proofs"])
+
+
+@router.get(
+    "/v1/credits/{credit_id}/bundle",
+    responses={
+        200: {"description": "The bundle, as docs/proof-format.md describes it."},
+        **responses(404, 409, 422, 503),
+    },
+    summary="Prove a credit",
+)
+def show_bundle(
+    context: ReadContext, credit_id: CreditName, parameters: Annotated[BundleParameters, Query()]
+) -> Response:
+    """One file that proves a credit to somebody who trusts a block hash. Asks the node."""
+    readings = parameters.readings
+    if readings == "all":
+        readings = ALL
+    elif not 0 <= readings <= READINGS_MAX:
+        raise Problem(422, "bad-request", f"readings: 0 to {READINGS_MAX}, or all")
+    client = _client(context)
+    try:
+        with context.reading() as (session, view):
+            block = parameters.block if parameters.block is not None else view.final_block or 0
+            built = build_bundle(
+                client, load_deployment(context.settings), session, credit_id, block, readings
+            )
+    finally:
+        client.close()
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", credit_id)[:100]
+    return Response(
+        built.text,
+        media_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="{name}.bundle.json"'},
+    )
+
+
+@router.get(
+    "/v1/readings/{reading_id}/proof",
+    dependencies=[Depends(no_query)],
+    responses=responses(404, 409, 422, 503),
+    summary="Prove a reading",
+)
+def show_reading_proof(
+    context: ReadContext,
+    reading_id: Annotated[int, Path(ge=1, lt=2**63, description="Row number of the reading.")],
+) -> ReadingProof:
+    """Way of a reading to the evidence root on chain."""
+    with context.reading() as (session, view):
+        found = prove_reading(session, reading_id)
+        reading = found.reading
+        return ReadingProof(
+            id=found.row.id,
+            device_code=found.device_code,
+            meter=found.serial,
+            start=reading.start_s,
+            end=reading.end_s,
+            kind=reading.kind,
+            quality=reading.quality,
+            digits=reading.digits,
+            scale=reading.scale,
+            text=reading.text,
+            unit=found.row.unit,
+            file_line=found.row.line,
+            leaf="0x" + found.leaf.hex(),
+            proof=["0x" + node.hex() for node in found.proof],
+            evidence_root=found.issuance.evidence_root,
+            issuance_key=found.issuance.key,
+            **view.fields(),
+        )
+
+
+def _client(context: Context) -> ChainClient:
+    rpc_url = published_url(context.settings)
+    if not rpc_url:
+        raise DependencyDown("no local node runs; start it with `truetonne up`", code="node-down")
+    return ChainClient(rpc_url)

@@ -1,0 +1,1 @@
+"""Readings: what became of the slots of a site's meters."""

@@ -1,0 +1,36 @@
+"""What the readings' endpoints ask the books."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from api.readings.schemas import Quality, QualityParameters
+from ledger.errors import BadInput
+from ledger.readings.slots import load_days, meters_of, period_of
+from ledger.readings.views import quality_document
+
+METER_DAYS_MAX = 400
+"""Days of all meters together that one answer has."""
+
+
+def quality(session: Session, asked: QualityParameters) -> Quality:
+    """Return what became of the slots that were asked for.
+
+    Raises
+    ------
+    NotFound
+        There is no such site or device.
+    BadInput
+        The period is empty, or too long for one answer.
+    """
+    site, meters = meters_of(session, asked.site, asked.device)
+    start, end = period_of(session, site, [meter.id for meter, _ in meters], asked.start, asked.end)
+    days = (end - start).days * len(meters)
+    if days > METER_DAYS_MAX:
+        raise BadInput(
+            f"from {start} to {end} the meters have {days} days together, one answer has at most "
+            f"{METER_DAYS_MAX}; ask for a shorter period or one device",
+            code="period-too-long",
+        )
+    found = load_days(session, asked.site, asked.device, start, end)
+    return Quality.model_validate(quality_document(session, found))

@@ -1,0 +1,88 @@
+"""What a proof costs: built from a block of a hundred transactions, and checked.
+
+Building asks the node for block, receipts and state and makes two tries; checking has the text alone.
+Medians of several runs, in milliseconds, beside the limits that the design set.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from statistics import median
+
+from cli.bench.gas import CREDIT, PARTY, Park
+from cli.bench.report import Result, lower_is_better
+from ledger.bundles import Place, Subject, prove
+from ledger.chain.book import DeployedContract, Deployment
+from ledger.chain.client import ChainClient
+from ledger.proofs.verifier import verify
+
+TRANSACTIONS = 100
+RUNS = 15
+VERIFY_MS_MAX, BUILD_MS_MAX = Decimal(5), Decimal(50)
+
+
+def measure(rpc_url: str) -> list[Result]:
+    """Issue a batch, retire from it in a full block, and return what its proof costs.
+
+    Raises
+    ------
+    DependencyDown
+        If the node refuses a transaction or does not mine it.
+    """
+    client = ChainClient(rpc_url)
+    try:
+        park = Park(client)
+        batch, issued = park.issue(1_000_000)
+        retired = park.retire_among(batch, TRANSACTIONS)
+        places = [
+            Place(kind, receipt.block_number, receipt.tx_hash, receipt.logs[log].log_index)
+            for kind, receipt, log in (("issued", issued, 0), ("retired", retired, 1))
+        ]
+        subject = Subject(batch, (1, 1000), places)
+        deployment = _deployment(park)
+        built = prove(client, deployment, subject, "latest")
+        build_ms = _median_ms(lambda: prove(client, deployment, subject, "latest"))
+        verify_ms = _median_ms(lambda: verify(built.text, built.trusted))
+    finally:
+        client.close()
+    return [
+        lower_is_better("verify_ms", verify_ms, "ms", "limit", VERIFY_MS_MAX),
+        lower_is_better("build_ms", build_ms, "ms", "limit", BUILD_MS_MAX),
+    ]
+
+
+def _median_ms(work: Callable[[], object]) -> Decimal:
+    times = []
+    for _ in range(RUNS):
+        begun = time.perf_counter_ns()
+        work()
+        times.append(time.perf_counter_ns() - begun)
+    return (Decimal(median(times)) / 10**6).quantize(Decimal("0.01"))
+
+
+def _deployment(park: Park) -> Deployment:
+    """Return an address book with the credit contract."""
+    nothing = "0x" + "00" * 32
+    contract = DeployedContract(
+        name=CREDIT,
+        address=park.places[CREDIT],
+        constructor={},
+        salt=nothing,
+        init_code_hash=nothing,
+        code_hash=nothing,
+        block=1,
+        tx_hash=None,
+        source_hash=nothing,
+    )
+    return Deployment(
+        network="bench",
+        chain_id=park.client.chain_id(),
+        genesis_hash=nothing,
+        deployed_block=1,
+        contracts={CREDIT: contract},
+        accounts=dict(PARTY),
+        class_id=1,
+        class_code="bench",
+    )

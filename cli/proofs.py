@@ -1,0 +1,208 @@
+"""``truetonne credits bundle`` and ``truetonne verify``: one file, and what it proves offline."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import Invocation, command
+from ledger.errors import BadInput
+
+if TYPE_CHECKING:
+    from ledger.proofs.verifier import Trusted
+
+_BYTES_MAX = 256 * 1024 * 1024
+"""Beyond this a file is no bundle: ten years of one meter are 40 MB."""
+
+Credit = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="A batch SITE-VINTAGE-NUMBER, its serials, a row number, or a key."
+    ),
+]
+
+
+def _readings(text: str | int) -> int:
+    if isinstance(text, int):  # the default passes through here too
+        return text
+    if text == "all":
+        return -1
+    if not (text.isascii() and text.isdigit() and len(text) < 8):
+        raise typer.BadParameter(f"{text!r} is neither a number of readings nor `all`")
+    return int(text)
+
+
+Readings = Annotated[
+    int,
+    typer.Option(
+        "--readings",
+        metavar="N|all",
+        parser=_readings,
+        help="How many readings come with it, each with its proof, or all of them.",
+    ),
+]
+
+
+def _hexadecimal(length: int) -> Any:
+    def parse(text: str) -> bytes:
+        if not re.fullmatch(rf"0x[0-9a-fA-F]{{{2 * length}}}", text, re.ASCII):
+            raise typer.BadParameter(f"write 0x and {2 * length} hexadecimal digits, not {text!r}")
+        return bytes.fromhex(text[2:])
+
+    return parse
+
+
+def register(group: typer.Typer, root: typer.Typer) -> None:
+    """Add ``credits bundle`` to its group, and ``verify`` to the root."""
+    command(group, "bundle")(bundle)
+    command(root, "verify")(verify)
+
+
+def bundle(
+    run: Invocation,
+    credit: Credit,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The bundle.")],
+    readings: Readings = 0,
+    block: Annotated[
+        str | None,
+        typer.Option(
+            "--block",
+            metavar="NUMBER",
+            help="The block to prove against; by default the last final one.",
+        ),
+    ] = None,
+) -> None:
+    """Write one file that proves a credit to an auditor who trusts a block hash."""
+    from api.finality import chain_view
+    from cli.flow import open_flow
+    from ledger.bundles import build_bundle
+
+    number = _block(block)
+    with open_flow(run.settings) as flow:
+        flow.mirror_final()
+        with flow.db.read() as session:
+            view = chain_view(session, run.settings.network, run.settings.finality)
+            built = build_bundle(
+                flow.chain.client,
+                flow.chain.deployment,
+                session,
+                credit,
+                number if number is not None else view.final_block or 0,
+                readings,
+            )
+    try:
+        output.write_text(built.text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"{output}: cannot be written ({error.strerror}); name a file in a folder that exists",
+            code="file-unwritable",
+        ) from error
+    trusted = _trusted(built.trusted)
+    document = {
+        "file": str(output),
+        "bytes": output.stat().st_size,
+        "trusted": trusted,
+        "checks": [{"name": name, "ok": True, "text": text} for name, text in built.checks],
+    }
+    run.output.result(
+        document,
+        f"{output}: {document['bytes']} bytes, {len(built.checks)} checks hold. Verify it, offline:",
+        f"  truetonne {command_line(output, built.trusted)}",
+    )
+
+
+def verify(
+    run: Invocation,
+    file: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle, JSON.")],
+    block_hash: Annotated[
+        bytes,
+        typer.Option(
+            "--block-hash", metavar="0x..", parser=_hexadecimal(32), help="A block that you trust."
+        ),
+    ],
+    address: Annotated[
+        bytes,
+        typer.Option(
+            "--address", metavar="0x..", parser=_hexadecimal(20), help="The credit contract."
+        ),
+    ],
+    code_hash: Annotated[
+        bytes,
+        typer.Option(
+            "--code-hash", metavar="0x..", parser=_hexadecimal(32), help="Hash of its code."
+        ),
+    ],
+    chain_id: Annotated[
+        int, typer.Option("--chain-id", metavar="N", min=1, help="Number of the chain.")
+    ],
+) -> int:
+    """Check a bundle with four values that you trust: no node, no database, no network."""
+    from ledger.proofs.verifier import NOT_PROVEN, ProofError, Trusted
+    from ledger.proofs.verifier import verify as check
+
+    text = _text(file)
+    failed: list[tuple[str, str]] = []
+    try:
+        verdict = check(text, Trusted(block_hash, address, code_hash, chain_id))
+        held, facts = verdict.checks, verdict.facts
+    except ProofError as error:
+        held, facts = list(error.done), {}
+        failed = [(error.check, error.message)]
+    run.output.result(
+        {
+            "valid": not failed,
+            "checks": [
+                {"name": name, "ok": ok, "text": text}
+                for ok, rows in ((True, held), (False, failed))
+                for name, text in rows
+            ],
+            "facts": facts,
+            "not_proven": list(NOT_PROVEN),
+        },
+        *(f"ok       {text}" for _, text in held),
+        *(f"FAILED   {text}" for _, text in failed),
+        *([] if failed else ["", f"{file}: valid. It does not prove"]),
+        *([] if failed else [f"  - {text};" for text in NOT_PROVEN]),
+        *([f"{file}: not valid"] if failed else []),
+    )
+    return 1 if failed else 0
+
+
+def command_line(file: Path, trusted: Trusted) -> str:
+    """Return the command that verifies a bundle, without the program's name."""
+    options = (f"--{name.replace('_', '-')} {value}" for name, value in _trusted(trusted).items())
+    return " ".join((f"verify {file}", *options))
+
+
+def _text(file: Path) -> str:
+    try:
+        if file.stat().st_size > _BYTES_MAX:
+            raise BadInput(f"{file}: larger than any bundle", code="file-unreadable")
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"{file}: cannot be read ({error.strerror}); name an existing file",
+            code="file-unreadable",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{file}: not UTF-8 text, so no bundle", code="file-unreadable") from error
+
+
+def _block(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 18):
+        raise BadInput(f"--block {text!r}: write the number of a block")
+    return int(text)
+
+
+def _trusted(trusted: Trusted) -> dict[str, Any]:
+    return {
+        "block_hash": "0x" + trusted.block_hash.hex(),
+        "address": "0x" + trusted.address.hex(),
+        "code_hash": "0x" + trusted.code_hash.hex(),
+        "chain_id": trusted.chain_id,
+    }

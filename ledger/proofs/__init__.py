@@ -1,0 +1,1 @@
+"""What an auditor checks without trusting us: the builder of proof bundles, and their verifier."""

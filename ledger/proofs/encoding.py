@@ -1,0 +1,122 @@
+"""Blocks, transactions and receipts, from what a node answers to the bytes that their hashes cover."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ledger.errors import Refused
+from ledger.proofs.verifier import rlp
+
+HEADER = (
+    *("parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot"),
+    *("logsBloom", "difficulty", "number", "gasLimit", "gasUsed", "timestamp", "extraData"),
+    *("mixHash", "nonce", "baseFeePerGas", "withdrawalsRoot", "blobGasUsed", "excessBlobGas"),
+    *("parentBeaconBlockRoot", "requestsHash"),
+)
+"""Fields of a header in their order; the later ones came with forks (Prague has all)."""
+_QUANTITIES = frozenset(
+    (
+        *("difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas"),
+        *("blobGasUsed", "excessBlobGas"),
+    )
+)
+_FEES = ("maxPriorityFeePerGas", "maxFeePerGas", "gas")
+_FIELDS: dict[int, tuple[str, ...]] = {
+    0: ("nonce", "gasPrice", "gas", "to", "value", "input"),
+    1: ("chainId", "nonce", "gasPrice", "gas", "to", "value", "input", "accessList"),
+    2: ("chainId", "nonce", *_FEES, "to", "value", "input", "accessList"),
+    3: (
+        *("chainId", "nonce", *_FEES, "to", "value", "input", "accessList"),
+        *("maxFeePerBlobGas", "blobVersionedHashes"),
+    ),
+    4: ("chainId", "nonce", *_FEES, "to", "value", "input", "accessList", "authorizationList"),
+}
+"""Fields of a transaction by type, before the signature (EIP-155, 2930, 1559, 4844, 7702)."""
+_BYTES = frozenset(("to", "input"))
+
+
+def header(raw: Mapping[str, Any]) -> bytes:
+    """Return the RLP of a block's header."""
+    return rlp.encode(
+        [
+            _quantity(raw[name]) if name in _QUANTITIES else _bytes(raw[name])
+            for name in HEADER
+            if raw.get(name) is not None
+        ]
+    )
+
+
+def transaction(raw: Mapping[str, Any]) -> bytes:
+    """Return the signed bytes of a transaction.
+
+    Raises
+    ------
+    Refused
+        It is of a type that is not known here: the transactions of its block cannot be proven.
+    """
+    kind = int(raw.get("type") or "0x0", 16)
+    fields = [_field(name, raw) for name in _known(kind)]
+    fields += [_signature_v(raw, kind), _quantity(raw["r"]), _quantity(raw["s"])]
+    return (bytes([kind]) if kind else b"") + rlp.encode(fields)
+
+
+def receipt(raw: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a receipt.
+
+    Raises
+    ------
+    Refused
+        Its transaction is of a type that is not known here.
+    """
+    kind = int(raw.get("type") or "0x0", 16)
+    _known(kind)
+    logs = [
+        [_bytes(log["address"]), [_bytes(topic) for topic in log["topics"]], _bytes(log["data"])]
+        for log in raw["logs"]
+    ]
+    fields = [_quantity(raw["status"]), _quantity(raw["cumulativeGasUsed"])]
+    body = rlp.encode([*fields, _bytes(raw["logsBloom"]), logs])
+    return (bytes([kind]) if kind else b"") + body
+
+
+def _known(kind: int) -> tuple[str, ...]:
+    if kind not in _FIELDS:
+        raise Refused(
+            f"a block has a transaction of type {kind}, which is not known here: nothing in that block "
+            "can be proven; only chains with Ethereum's own transactions are supported",
+            code="transaction-type",
+        )
+    return _FIELDS[kind]
+
+
+def _field(name: str, raw: Mapping[str, Any]) -> Any:
+    value = raw[name]
+    if name == "accessList":
+        return [
+            [_bytes(item["address"]), [_bytes(key) for key in item["storageKeys"]]]
+            for item in value or ()
+        ]
+    if name == "blobVersionedHashes":
+        return [_bytes(item) for item in value]
+    if name == "authorizationList":
+        return [
+            [
+                *(_quantity(item["chainId"]), _bytes(item["address"]), _quantity(item["nonce"])),
+                *(_quantity(item["yParity"]), _quantity(item["r"]), _quantity(item["s"])),
+            ]
+            for item in value
+        ]
+    return _bytes(value) if name in _BYTES else _quantity(value)
+
+
+def _signature_v(raw: Mapping[str, Any], kind: int) -> bytes:
+    return _quantity(raw["yParity"] if kind and raw.get("yParity") is not None else raw["v"])
+
+
+def _bytes(text: str | None) -> bytes:
+    return bytes.fromhex((text or "0x")[2:])
+
+
+def _quantity(text: str) -> bytes:
+    return rlp.bytes_of(int(text, 16))

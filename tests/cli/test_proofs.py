@@ -1,0 +1,75 @@
+"""``truetonne verify`` as an auditor runs it: a file, four values, an empty folder, nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Program
+
+HASH, ADDRESS = "0x" + "11" * 32, "0x" + "22" * 20
+GIVEN = ("--block-hash", HASH, "--address", ADDRESS, "--code-hash", HASH, "--chain-id", "31337")
+
+
+def test_a_file_that_is_no_bundle_is_not_valid(truetonne: Program) -> None:
+    file = truetonne.write("bundle.json", "{}")
+    ended = truetonne("verify", file, *GIVEN, "--json")
+    assert ended.code == 1
+    document = ended.json()
+    assert document["valid"] is False
+    assert [(item["name"], item["ok"]) for item in document["checks"]] == [("format", False)]
+    assert truetonne.files() == {"bundle.json"}  # nothing was made: no home, no database
+
+
+def test_the_failing_check_is_said_to_a_person(truetonne: Program) -> None:
+    ended = truetonne("verify", truetonne.write("bundle.json", "[1.5]"), *GIVEN)
+    assert ended.code == 1
+    assert "FAILED" in ended.out
+    assert "not valid" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("missing.json", None), ("latin.json", b"\xe9\xe8"), (".", None)]
+)
+def test_a_file_that_cannot_be_read_is_one_line(
+    truetonne: Program, name: str, content: bytes | None
+) -> None:
+    if content is not None:
+        truetonne.write(name, content)
+    ended = truetonne("verify", name, *GIVEN)
+    assert ended.code == 2
+    assert name in ended.one_line()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--block-hash", "0x12"),
+        ("--block-hash", "11" * 32),
+        ("--address", "0x" + "zz" * 20),
+        ("--code-hash", "latest"),
+        ("--chain-id", "0"),
+        ("--chain-id", "mainnet"),
+    ],
+)
+def test_a_trusted_value_that_is_none_is_one_line(
+    truetonne: Program, option: str, value: str
+) -> None:
+    words = list(GIVEN)
+    words[words.index(option) + 1] = value
+    ended = truetonne("verify", truetonne.write("bundle.json", "{}"), *words, "--json")
+    assert ended.code == 2
+    assert option in ended.json()["error"]["message"]
+
+
+def test_a_credit_that_is_not_there_has_no_bundle(park: Program) -> None:
+    ended = park("credits", "bundle", "lab-wind-2014-1", "-o", "bundle.json")
+    assert ended.code == 2
+    assert "deploy" in ended.one_line()
+    assert "bundle.json" not in park.files()
+
+
+@pytest.mark.parametrize("readings", ["-1", "some", "1.5"])
+def test_readings_are_a_number_or_all(park: Program, readings: str) -> None:
+    ended = park("credits", "bundle", "x", "-o", "b.json", "--readings", readings)
+    assert ended.code == 2
+    assert readings in ended.one_line()

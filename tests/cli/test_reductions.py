@@ -1,0 +1,182 @@
+"""``truetonne reductions`` and what stands beside it: export, verify, corrections, correct."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import READINGS, SITE, Ended, Program
+from tests.support.chain import TestChain
+from tests.support.mirror import running_chain
+
+JANUARY = ("--project", "lab-wind", "--from", "2014-01-01", "--to", "2014-02-01")
+NAME = "lab-wind-2014-1"
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[TestChain]:
+    with running_chain() as chain:
+        yield chain
+
+
+@pytest.fixture(scope="module")
+def issued(
+    chain: TestChain, park_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Program:
+    """The program in a folder whose January is issued: 1,299 kg of 3000.83 kWh."""
+    program = Program(tmp_path_factory.mktemp("reductions"))
+    program.environ |= program.with_settings(
+        {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "finality": "0"}
+    )
+    program.write("local.json", chain.deployment_text())
+    program.write("site.toml", SITE.replace("0x" + "2" * 40, "anvil:6"))
+    lines = [
+        f"2014-01-{day:02d}{line[10:]}"
+        for day in range(1, 11)
+        for line in READINGS.splitlines()[1:]
+    ]
+    program.write("readings.csv", "time,power\n" + "\n".join(lines) + "\n")
+    for words in (
+        ("db", "upgrade"),
+        ("site", "apply", "site.toml"),
+        ("import", "--site", "lab", "--source", "scada", "readings.csv"),
+        ("reductions", "export", *JANUARY, "-o", "before"),
+        ("chain", "register", "--project", "lab-wind"),
+        ("credits", "issue", *JANUARY),
+        ("reductions", "export", "--credit", NAME, "-o", "after"),
+    ):
+        good(program(*words))
+    return program
+
+
+def good(ended: Ended) -> Ended:
+    assert ended.code == 0, ended.out + ended.err
+    assert ended.err == ""
+    return ended
+
+
+def test_what_was_exported_before_is_what_was_issued(issued: Program) -> None:
+    for name in ("manifest.json", "readings.csv.gz"):
+        before, after = (issued.folder / folder / name for folder in ("before", "after"))
+        assert before.read_bytes() == after.read_bytes()
+    again = good(issued("reductions", "export", *JANUARY, "-o", "again", "--json")).json()
+    (files,) = again["files"]
+    assert (files["issued"], files["issued_kg"], files["leaves"]) == (True, "1299", 20)
+    assert files["manifest"] == "again/manifest.json"
+    lines = gzip.decompress((issued.folder / "after" / "readings.csv.gz").read_bytes()).decode()
+    assert lines.splitlines()[:2] == [
+        "meter,start_s,end_s,kind,quality,text",
+        "T1,1388530800,1388531400,1,100,600",
+    ]
+
+
+def test_a_stranger_verifies_with_the_two_files_and_what_stands_on_chain(
+    issued: Program, chain: TestChain, tmp_path: Path
+) -> None:
+    shown = good(issued("credits", "show", NAME, "--json")).json()
+    batch = json.dumps(shown)
+    (files,) = good(issued("reductions", "export", *JANUARY, "-o", "again", "--json")).json()[
+        "files"
+    ]
+    assert files["manifest_hash"] in batch and files["evidence_root"] in batch
+    # Elsewhere: no books, no node, settings that lead nowhere.
+    stranger = Program(tmp_path)
+    stranger.environ |= stranger.with_settings(
+        {"database_url": "mysql+pymysql://nobody@127.0.0.1:1/none", "rpc_url": "http://127.0.0.1:1"}
+    )
+    paths = [str(issued.folder / "after" / name) for name in ("manifest.json", "readings.csv.gz")]
+    given = ("--manifest-hash", files["manifest_hash"], "--root", files["evidence_root"])
+    said = good(stranger("reductions", "verify", *paths, *given, "--issued", "1299", "--json"))
+    document = said.json()
+    assert list(document) == [
+        "valid",
+        "checks",
+        "differences",
+        "hints",
+        "manifest_hash",
+        "evidence_root",
+        "issued_kg",
+    ]
+    assert (document["valid"], document["differences"], document["issued_kg"]) == (True, [], "1299")
+    assert {"name": "the root is the one given", "ok": True} in document["checks"]
+    text = good(stranger("reductions", "verify", *paths)).out
+    assert "ok      each of 20 readings' quality follows from the rules\n" in text
+    assert "It does not prove:" in text
+    assert list(tmp_path.iterdir()) == []
+
+    other = stranger("reductions", "verify", *paths, "--issued", "1300", "--root", "0x" + "1" * 64)
+    assert other.code == 1
+    assert "NOT OK  the root is the one given\n" in other.out
+    assert "given.issued_kg: stated 1300, recomputed 1299\n" in other.out
+    wrong = stranger("reductions", "verify", paths[1], paths[1])
+    assert wrong.code == 2
+    assert "not UTF-8 text" in wrong.one_line()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("reductions",), "missing option '--project'; see `truetonne reductions --help`"),
+        (("reductions", *JANUARY[:4]), "missing option '--to'"),
+        (("reductions", *JANUARY, "verify", "a", "b"), "options stand after the command"),
+        (("reductions", "export", "-o", "x"), "name either --credit, or --project with --from"),
+        (("reductions", "export", "-o", "x", *JANUARY[:2]), "name either --credit"),
+        (("reductions", "export", "-o", "x", *JANUARY, "--credit", "1"), "name either --credit"),
+        (("reductions", "export", "-o", "site.toml", *JANUARY), "site.toml: File exists"),
+        (("reductions", "export", "-o", "x", "--credit", "no-such-1"), "there is no credit"),
+        (("reductions", "verify", "a", "b"), "a: No such file or directory"),
+        (("reductions", "verify", "site.toml", "b"), "site.toml: not JSON"),
+        (("reductions", "verify", "a", "b", "--root", "0x12"), "--root: '0x12' is no hash"),
+        (("reductions", "verify", "a", "b", "--issued", "1.5"), "--issued: '1.5' is no whole"),
+        (("reductions", "correct", "--project", "no"), "no project 'no'"),
+        (("reductions", "correct", *JANUARY[:4]), "--from and --to stand together"),
+        (
+            ("reductions", "correct", "--project", "lab-wind", "--factor", "CM"),
+            "--factor and --factor-version stand together",
+        ),
+        (("reductions", "corrections", "--project", "no"), "no project 'no'"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_one_line(
+    issued: Program, words: tuple[str, ...], said: str
+) -> None:
+    ended = issued(*words)
+    assert ended.code == 2
+    assert said in ended.one_line()
+
+
+def test_what_came_late_is_found_and_cancelled(issued: Program) -> None:
+    assert "no corrections" in good(issued("reductions", "corrections")).out
+    nothing = good(issued("reductions", "correct", "--project", "lab-wind"))
+    assert nothing.out == "nothing new: every late reading is counted already\n"
+    issued.write("late.csv", "time,power\n2014-01-01T00:00:00+01:00,0\n")
+    good(issued("import", "--site", "lab", "--source", "scada", "late.csv"))
+    dry = issued("reductions", "correct", "--project", "lab-wind", "--dry-run", "--json")
+    (item,) = good(dry).json()["corrections"]
+    # 600 kW x 1/6 h x 0.4329 kg/kWh
+    assert (item["effect_kg"], item["effect_kg_exact"]) == ("-43.290000000", "-4329/100")
+    assert (item["state"], item["carried_kg"]) == ("carried", "-43.290000000")
+    assert good(issued("reductions", "corrections", "--json")).json() == {"corrections": []}
+
+    done = good(issued("reductions", "correct", "--project", "lab-wind", "--cancel"))
+    assert "late readings: 44 kg are cancelled on chain\n" in done.out
+    (row,) = good(issued("reductions", "corrections", "--json")).json()["corrections"]
+    assert (row["state"], row["cancelled_kg"], row["open_kg"]) == ("cancelled", "44", "0.000000000")
+    assert row["period"] == {"from": "2014-01-01", "to": "2014-02-01"}
+    listed = good(issued("credits", "list", "--json", "--status", "cancelled")).json()["credits"]
+    assert [credit["amount"] for credit in listed] == ["0.044"]
+    again = good(issued("reductions", "correct", "--project", "lab-wind", "--cancel"))
+    assert again.out == "nothing new: every late reading is counted already\n"
+    rules = good(issued("reconcile", "--json")).json()["rules"]
+    assert {"name": "corrections", "ok": True, "differences": []} in rules
+    # The issuance verifies as before.
+    paths = ("after/manifest.json", "after/readings.csv.gz")
+    good(issued("reductions", "verify", *paths))
+    good(issued("reductions", "export", "--credit", NAME, "-o", "later"))
+    assert (issued.folder / "later" / "readings.csv.gz").read_bytes() == (
+        issued.folder / "after" / "readings.csv.gz"
+    ).read_bytes()

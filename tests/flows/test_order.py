@@ -1,0 +1,141 @@
+"""Batches are finalised in the contract's order, and closed ones before them are passed, however many."""
+
+import pytest
+
+from ledger.models import ChainIntent, VppSettlementBatch, VppTradingRecord
+from ledger.models.mirror import IntentState
+from ledger.reconcile import reconcile
+from ledger.settlement import escrow, order
+from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from tests.support.chain import PARTIES, WINDOW_S, trade
+from tests.support.park import Park
+
+PASSED_AT_ONCE = 32
+"""What a finalisation passes by itself: MAX_SKIP of the contract."""
+
+
+def fund(park: Park) -> Park:
+    escrow.mint_test_currency(park.chain, PARTIES["market"], 100_00)
+    escrow.deposit(park.chain, PARTIES["market"], PARTIES["market"], 100_00)
+    park.mirror.run_until("head")
+    return park
+
+
+@pytest.fixture
+def funded(park: Park) -> Park:
+    return fund(park)
+
+
+def cancel_many(park: Park, count: int) -> None:
+    """Let another operator's books propose and cancel batches; the trade is the same each time."""
+    for batch_id in range(1, count + 1):
+        packed, _ = park.node.propose([trade(900_000, "market", "owner", 0, 0)])
+        park.node.cancel_batch(batch_id, packed)
+
+
+def propose_one(park: Park, hour: int = 0) -> None:
+    """Propose one trade of ours, and let its window pass."""
+    park.trade(("sell", 1000, 10_000), hour=hour)
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    pass_time(park)
+
+
+def pass_time(park: Park) -> None:
+    park.node.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
+    park.node.mine(1)
+    park.mirror.run_until("head")
+
+
+def skips(park: Park) -> list[IntentState]:
+    return [row.state for row in park.rows(ChainIntent) if row.function_name == "skipClosed"]
+
+
+def statuses(park: Park) -> list[str]:
+    return [row.status.value for row in park.rows(VppTradingRecord)]
+
+
+def rounds(park: Park) -> int:
+    """Finalise as the job does, round after round, until our batch is final; return how many."""
+    for number in range(1, 10):
+        finalize_due(park.chain)
+        park.mirror_final()
+        if statuses(park) == ["executed"]:
+            return number
+    raise AssertionError("never finalised")
+
+
+@pytest.mark.parametrize("closed", [0, 1, PASSED_AT_ONCE])
+def test_a_finalisation_passes_some_by_itself(funded: Park, closed: int) -> None:
+    cancel_many(funded, closed)
+    propose_one(funded)
+    assert rounds(funded) == 1
+    assert skips(funded) == []
+
+
+def test_more_closed_batches_than_a_finalisation_passes(both: Park) -> None:
+    funded = fund(both)
+    cancel_many(funded, PASSED_AT_ONCE + 1)
+    propose_one(funded)
+    assert rounds(funded) == 2  # the first one passes them
+    assert skips(funded) == [IntentState.CONFIRMED]
+    report = reconcile(funded.db, funded.node.client, funded.chain.deployment)
+    assert [rule.name for rule in report.rules if not rule.ok] == []
+
+
+def test_they_are_passed_as_often_as_needed(funded: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "SKIP_PER_TRANSACTION", 3)
+    cancel_many(funded, PASSED_AT_ONCE + 7)  # 7 too many: after two calls of 3, one
+    propose_one(funded)
+    assert rounds(funded) == 4
+    assert len(skips(funded)) == 3
+    assert set(skips(funded)) == {IntentState.CONFIRMED}
+
+
+def test_what_was_sent_is_not_sent_anew_while_it_waits(funded: Park) -> None:
+    cancel_many(funded, PASSED_AT_ONCE + 1)
+    propose_one(funded)
+    funded.node.client.request("evm_setAutomine", [False])
+    before = funded.node.client.transaction_count(PARTIES["operator"], "pending")
+    for _ in range(3):
+        finalize_due(funded.chain)
+    assert skips(funded) == [IntentState.SUBMITTED]
+    after = funded.node.client.transaction_count(PARTIES["operator"], "pending")
+    assert after == before + 1
+    funded.node.client.request("evm_setAutomine", [True])
+    funded.node.mine(1)
+    assert rounds(funded) == 1
+    assert len(skips(funded)) == 1
+
+
+def test_a_crash_before_sending_is_made_good(funded: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancel_many(funded, PASSED_AT_ONCE + 1)
+    propose_one(funded)
+    honest = funded.chain.sender.submit
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+
+        def crash(key: str, contract: str) -> str:
+            if funded.intent(key).function_name == "skipClosed":
+                raise KeyboardInterrupt
+            return honest(key, contract)
+
+        patch.setattr(funded.chain.sender, "submit", crash)
+        finalize_due(funded.chain)
+    assert skips(funded) == [IntentState.PLANNED]
+    assert rounds(funded) == 2
+    assert skips(funded) == [IntentState.CONFIRMED]
+
+
+def test_an_open_batch_before_ours_is_waited_for_in_silence(funded: Park) -> None:
+    # Not of these books, and nobody finalises it.
+    packed, _ = funded.node.propose([trade(900_000, "market", "owner", 0, 0)])
+    propose_one(funded)
+    intents = len(funded.rows(ChainIntent))
+    for _ in range(3):
+        assert finalize_due(funded.chain) == []
+    assert len(funded.rows(ChainIntent)) == intents  # no refusal is heaped upon another
+    (batch,) = funded.rows(VppSettlementBatch)
+    assert batch.finalize_key is None
+    funded.node.finalize(1, packed)
+    assert rounds(funded) == 1
+    assert skips(funded) == []

@@ -1,0 +1,201 @@
+"""What an import judged is judged alike from the exported files, whatever the source is."""
+
+import gzip
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from ledger.db import Database
+from ledger.errors import BooksDiffer, NotFound
+from ledger.readings.evidence_files import (
+    MANIFEST,
+    READINGS,
+    EvidenceFiles,
+    files_of_credit,
+    files_of_period,
+)
+from ledger.reductions.recompute import Verification, verify_files
+from tests.support.park import PARIS
+from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, write_csv
+
+FIRST = datetime(2014, 6, 1, tzinfo=PARIS).astimezone(UTC)
+JUNE = (date(2014, 6, 1), date(2014, 6, 3))
+COUNTER = SITE.replace('kind = "power"\nunit = "kW"', 'kind = "counter"\nunit = "kWh"').replace(
+    'label = "start"\n', ""
+)
+
+
+def at(minutes: int) -> str:
+    return (FIRST + timedelta(minutes=minutes)).isoformat()
+
+
+def exported(db: Database, folder: Path, period: tuple[date, date] = JUNE) -> EvidenceFiles:
+    """Write the files of a period, and check them with nothing but them."""
+    with db.read() as session:
+        (files,) = files_of_period(session, "park-wind", *period)
+    files.write(folder)
+    result = verify_files(folder / MANIFEST, folder / READINGS)
+    assert result.valid, result.differences
+    return files
+
+
+def again(folder: Path, old: str, new: str) -> Verification:
+    """Verify after a change of the readings file."""
+    lines = gzip.decompress((folder / READINGS).read_bytes()).decode()
+    assert old in lines
+    (folder / "changed.csv").write_text(lines.replace(old, new, 1))
+    return verify_files(folder / MANIFEST, folder / "changed.csv")
+
+
+def meter_of(files: EvidenceFiles) -> dict[str, Any]:
+    (meter,) = json.loads(files.manifest)["meters"]
+    return dict(meter)
+
+
+def bring(db: Database, folder: Path, rows: Sequence[tuple[int, str]], site: str = SITE) -> None:
+    apply(db, site)
+    report = imported(db, write_csv(folder / "m.csv", [(at(minutes), kw) for minutes, kw in rows]))
+    assert report.rejected == 0, report.errors
+
+
+def test_a_flat_line_is_found_again(sqlite_db: Database, tmp_path: Path) -> None:
+    site = SITE.replace('role = "generation"', 'role = "generation"\nstuck_hours = 3')
+    rows = [(10 * slot, "7.5" if 20 <= slot < 40 else str(slot % 9)) for slot in range(144)]
+    bring(sqlite_db, tmp_path, rows, site)
+    meter = meter_of(exported(sqlite_db, tmp_path))
+    assert meter["stuck_hours"] == 3
+    assert meter["rows"] == {"used": 124, "stuck": 20}
+    # Somebody who lets one of them count is told.
+    result = again(tmp_path, ",1,303,7.5", ",1,100,7.5")
+    (wrong,) = result.differences
+    assert (wrong.manifest, wrong.recomputed) == ("100 used", "303 stuck")
+    # And so is somebody who breaks the line.
+    broken = again(tmp_path, ",1,303,7.5", ",1,100,7.6")
+    assert "meters[serial-A].days.2014-06-01" in [item.path for item in broken.differences]
+
+
+def test_declared_texts_for_no_value_are_found_again(sqlite_db: Database, tmp_path: Path) -> None:
+    site = SITE.replace('time_zone = "offset"', 'time_zone = "offset"\nmissing = ["-999", "n/a"]')
+    bring(sqlite_db, tmp_path, [(0, "60"), (10, "-999"), (20, "n/a"), (30, "")], site)
+    imported(sqlite_db, write_csv(tmp_path / "b.csv", [(at(10), "50")]))
+    meter = meter_of(exported(sqlite_db, tmp_path))
+    assert meter["no_value_texts"] == ["-999", "n/a"]
+    assert meter["rows"] == {
+        "used": 2,
+        "missing": 1,
+        "missing_sentinel": 1,
+        "superseded_empty": 1,
+    }
+    hidden = again(tmp_path, ",1,100,50", ",1,201,50")
+    assert [item.recomputed for item in hidden.differences if "quality" in item.path] == [
+        "100 used"
+    ]
+    plain = json.loads((tmp_path / MANIFEST).read_text())
+    plain["meters"][0]["no_value_texts"] = ["50", "n/a"]
+    spelled = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    (tmp_path / "other.json").write_text(spelled)
+    result = verify_files(tmp_path / "other.json", tmp_path / READINGS)
+    qualities = [item for item in result.differences if item.path.endswith(".quality")]
+    assert [item.recomputed for item in qualities] == ["302 outlier_below", "403 superseded_empty"]
+
+
+def test_a_register_is_computed_again_from_its_texts(sqlite_db: Database, tmp_path: Path) -> None:
+    site = COUNTER.replace('time_zone = "offset"', 'time_zone = "offset"\nrollover = "1000"')
+    hours = [
+        (0, "900"),
+        (1, "950.5"),
+        (2, "990"),
+        (3, "15"),  # ran over: 25 kWh
+        (4, "40"),
+        (4, "41"),  # in conflict: the difference runs over it
+        (5, "60"),
+        (6, "60.0"),
+        (6, "60"),
+        (7, "58"),  # fell
+        (8, "900"),  # more than 100 kW in an hour
+        (9, ""),
+    ]
+    bring(sqlite_db, tmp_path, [(60 * hour, value) for hour, value in hours], site)
+    files = exported(sqlite_db, tmp_path)
+    meter = meter_of(files)
+    assert meter["register"] is True
+    assert meter["rows"]["register_conflict"] == 2
+    assert meter["rows"]["counter_fell"] == 1
+    assert meter["rows"]["outlier_above"] == 1
+    # 50.5 + 39.5 + 25 + 45 + 0 kWh
+    assert json.loads(files.manifest)["energy"]["export_kwh"] == "160.000000000"
+    lines = gzip.decompress(files.readings).decode()
+    assert ",2,100,990>1000|0>15\n" in lines
+    for old, new in (
+        (",2,304,60>58", ",2,100,60>58"),
+        (",2,301,58>900", ",2,100,58>900"),
+        (",3,404,40", ",3,100,40"),
+    ):
+        result = again(tmp_path, old, new)
+        assert [item.path.endswith(".quality") for item in result.differences] == [True], old
+    assert not again(tmp_path, "900>950.5", "900>950.6").valid
+    assert not again(tmp_path, "900>950.5", "950.5").valid
+
+
+def test_a_daily_reading_is_as_long_as_its_legal_day(sqlite_db: Database, tmp_path: Path) -> None:
+    site = (
+        SITE.replace('kind = "power"\nunit = "kW"', 'kind = "energy"\nunit = "MWh"')
+        .replace("interval_minutes = 10", "interval_minutes = 1440")
+        .replace('time_zone = "offset"', 'time_zone = "Europe/Paris"')
+    )
+    apply(sqlite_db, site)
+    days = [(f"2014-03-{day:02d}T00:00:00", "1.25") for day in (29, 30, 31)]
+    assert imported(sqlite_db, write_csv(tmp_path / "m.csv", days)).rejected == 0
+    files = exported(sqlite_db, tmp_path, (date(2014, 3, 29), date(2014, 4, 1)))
+    assert json.loads(files.manifest)["energy"]["export_kwh"] == "3750.000000000"
+    # 30 March has 23 hours.
+    lines = gzip.decompress(files.readings).decode().splitlines()[1:]
+    lengths = [int(line.split(",")[2]) - int(line.split(",")[1]) for line in lines]
+    assert lengths == [86_400, 82_800, 86_400]
+    start, end = lines[1].split(",")[1:3]
+    longer = again(tmp_path, f"{start},{end}", f"{start},{int(start) + 86_400}")
+    assert not longer.valid
+
+
+def test_the_bundled_year_is_exported_and_verified(sqlite_db: Database, tmp_path: Path) -> None:
+    apply(sqlite_db, LHB_SITE)
+    imported(sqlite_db, LHB_FILE, site="lhb")
+    with sqlite_db.read() as session:
+        both = files_of_period(session, "lhb-wind", date(2014, 1, 1), date(2016, 1, 1))
+        (march,) = files_of_period(session, "lhb-wind", date(2014, 3, 1), date(2014, 4, 1))
+        with pytest.raises(NotFound, match="there is no credit 'lhb-wind-2014-1'"):
+            files_of_credit(session, "lhb-wind-2014-1")
+    assert [(item.vintage, item.issued_kg, item.issued) for item in both] == [
+        (2014, 1_075_151, False),
+        (2015, 1_277_080, False),
+    ]
+    for item in (*both, march):
+        item.write(tmp_path)
+        result = verify_files(tmp_path / MANIFEST, tmp_path / READINGS)
+        assert result.valid, result.differences[:5]
+        assert result.evidence_root == item.evidence_root
+    # The hour that comes twice in March: six conflicts.
+    assert json.loads(march.manifest)["readings"]["conflict"] == 6
+    # One digit on 17 March, and the day is named.
+    second = int(datetime(2014, 3, 17, 12, tzinfo=PARIS).timestamp())
+    lines = gzip.decompress((tmp_path / READINGS).read_bytes()).decode()
+    (line,) = [line for line in lines.splitlines() if line.startswith(f"R80721,{second},")]
+    changed = again(tmp_path, line, line[:-1] + ("1" if line[-1] != "1" else "2"))
+    days = [item.path for item in changed.differences if ".days." in item.path]
+    assert days == ["meters[R80721].days.2014-03-17"]
+    assert any("the readings of 2014-03-17 are not those" in hint for hint in changed.hints)
+
+
+def test_books_that_were_altered_hand_out_nothing(sqlite_db: Database, tmp_path: Path) -> None:
+    bring(sqlite_db, tmp_path, [(0, "60"), (10, "500")])
+    with sqlite_db.write() as session:
+        session.execute(
+            text("UPDATE meter_readings SET quality = 'used', reason = NULL WHERE text = '500'")
+        )
+    with sqlite_db.read() as session, pytest.raises(BooksDiffer, match="301 outlier_above"):
+        files_of_period(session, "park-wind", *JUNE)
