@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import repeat
-from typing import Any
+from types import NoneType
+from typing import Any, cast
 
 from pymysql.converters import escape_string
 from sqlalchemy import Column, Connection
@@ -29,29 +30,29 @@ _DAY_S = 86400
 def insert(
     connection: Connection,
     table: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Plain]],
+    columns: Mapping[str, Sequence[Plain]],
     constants: Mapping[str, Plain],
 ) -> None:
-    """Insert rows; ``constants`` are columns that have the same value in all of them."""
+    """Insert rows, given by column; ``constants`` are columns that have the same value in all of them."""
     dialect = connection.dialect
     if dialect.name == "sqlite":
         names = ", ".join((*constants, *columns))
         said = [literal(value, "sqlite") for value in constants.values()]
         places = ", ".join([*said, *"?" * len(columns)])
-        connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", list(rows))
+        rows = list(zip(*columns.values(), strict=True))
+        connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)
         return
     fixed = {name: literal(value, "mysql") for name, value in constants.items()}
-    by_name = {}
-    for name, column in zip(columns, zip(*rows, strict=True), strict=True):
-        literals = _literals(column)
-        if len(set(literals)) == 1:
-            fixed[name] = str(literals[0])
+    literals = {}
+    for name, column in columns.items():
+        if column[0] == column[-1] and column.count(column[0]) == len(column):
+            fixed[name] = literal(column[0], "mysql")
         else:
-            by_name[name] = literals
+            literals[name] = _literals(column)
     # MySQL has other words for rows that are selected from.
-    once = bool(by_name) and getattr(dialect, "is_mariadb", False)
-    statement = _selected(by_name, fixed) if once else _values(by_name, fixed, len(rows))
+    once = bool(literals) and getattr(dialect, "is_mariadb", False)
+    count = len(next(iter(columns.values())))
+    statement = _selected(literals, fixed) if once else _values(literals, fixed, count)
     # The driver takes a % for a place: all of these are meant as such.
     connection.exec_driver_sql(f"INSERT INTO {table} {statement}".replace("%", "%%"))
 
@@ -89,22 +90,29 @@ def literal(value: Plain, dialect: str) -> str:
     TypeError
         It is neither a whole number nor text nor None.
     """
+    if type(value) is str:
+        if dialect == "sqlite":
+            return "'" + value.replace("'", "''") + "'"
+        return "'" + escape_string(value) + "'"
     if value is None:
         return "NULL"
     if type(value) is int:
         return str(value)
-    if type(value) is str:
-        quoted = value.replace("'", "''") if dialect == "sqlite" else escape_string(value)
-        return f"'{quoted}'"
     raise TypeError(f"a bulk insert takes int, str and None, found {type(value).__name__}")
 
 
 def _literals(column: Sequence[Plain]) -> Sequence[object]:
-    """Return the values of one column as they stand in SQL; each different one is written once."""
-    if set(map(type, column)) == {int}:
+    """Return the values of one column as they stand in MariaDB's SQL; the usual columns all at once."""
+    kinds = set(map(type, column))
+    if kinds == {int}:
         return column
-    texts = {value: literal(value, "mysql") for value in set(column)}
-    return [texts[value] for value in column]
+    if kinds == {int, NoneType}:
+        return ["NULL" if value is None else value for value in column]
+    if kinds == {str}:
+        together = "".join(cast("Sequence[str]", column))
+        if escape_string(together) == together:
+            return [f"'{value}'" for value in column]
+    return [literal(value, "mysql") for value in column]
 
 
 class _Days(dict[int, str]):

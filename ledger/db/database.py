@@ -182,12 +182,11 @@ class Database:
             count += len(piece)
         return count
 
-    def insert_many(
+    def insert_columns(
         self,
         session: Session,
         table: str,
-        columns: Sequence[str],
-        rows: Iterable[Sequence[bulk.Plain]],
+        columns: Mapping[str, Sequence[bulk.Plain]],
         constants: Mapping[str, bulk.Plain],
     ) -> None:
         """Insert many rows of whole numbers, text and None, see ``ledger.db.bulk``.
@@ -196,18 +195,18 @@ class Database:
         ----------
         session
             The unit of work.
-        table, columns
-            Where to, by the names in the database.
-        rows
-            Values of the columns, as the database stores them; read once, in pieces.
+        table
+            Where to, by its name in the database.
+        columns
+            The values of each column, as the database stores them; all are of one length.
         constants
             Columns that have the same value in every row.
         """
         session.flush()
         connection = session.connection()
-        source = iter(rows)
-        while piece := list(islice(source, EXECUTEMANY_ROWS)):
-            bulk.insert(connection, table, columns, piece, constants)
+        for at in range(0, max(map(len, columns.values())), EXECUTEMANY_ROWS):
+            piece = {name: column[at : at + EXECUTEMANY_ROWS] for name, column in columns.items()}
+            bulk.insert(connection, table, piece, constants)
 
     def encoder(
         self, *columns: Column[Any] | InstrumentedAttribute[Any]

@@ -209,11 +209,10 @@ def _write_energy(
         chosen = {hour: sums[sign] for hour, sums in hours.items() if zeros or sums[sign]}
         values = decimals(db.dialect, table.c[column])(list(map(_watt_hours, chosen.values())))
         times = time_texts(hour * _HOUR_S for hour in chosen)
-        db.insert_many(
+        db.insert_columns(
             session,
             table.name,
-            (column, "recorded_at"),
-            zip(values, times, strict=True),
+            {column: values, "recorded_at": times},
             {"device_id": meter.device_id, "unit": UNIT, "created_at": now},
         )
 

@@ -129,20 +129,18 @@ class FreshDays:
     ) -> None:
         source = self._source
         names, reasons = zip(*map(_STORED.__getitem__, qualities), strict=True)
-        self._db.insert_many(
+        self._db.insert_columns(
             self._session,
             "meter_readings",
-            ("start_s", "text", "value_digits", "value_scale", "line", "quality", "reason"),
-            zip(
-                columns.starts,
-                columns.texts,
-                columns.digits,
-                columns.scales,
-                columns.lines,
-                names,
-                reasons,
-                strict=True,
-            ),
+            {
+                "start_s": columns.starts,
+                "text": columns.texts,
+                "value_digits": columns.digits,
+                "value_scale": columns.scales,
+                "line": columns.lines,
+                "quality": names,
+                "reason": reasons,
+            },
             {
                 "meter_id": meter.id,
                 "duration_s": source.interval_s,
@@ -162,11 +160,13 @@ class FreshDays:
             for start_s, value in zip(columns.starts, columns.values, strict=True)
             if value is not None
         ]
-        self._db.insert_many(
+        self._db.insert_columns(
             self._session,
             "device_data",
-            ("value", "recorded_at"),
-            zip(self._values(micros(there, columns.scale)), time_texts(times), strict=True),
+            {
+                "value": self._values(micros(there, columns.scale)),
+                "recorded_at": time_texts(times),
+            },
             {
                 "device_id": meter.device_id,
                 "metric_name": metric,

@@ -300,11 +300,14 @@ def test_a_bulk_insert_keeps_every_value_as_it_is(db: Database, tmp_path: Path) 
     ]
     rows = [(text, None if place % 3 else place, "t") for place, text in enumerate(texts)]
     with db.write() as session:
-        db.insert_many(
+        db.insert_columns(
             session,
             "emission_factors",
-            ("code", "data_year", "version"),
-            rows,
+            {
+                "code": texts,
+                "data_year": [year for _, year, _ in rows],
+                "version": ["t"] * len(rows),
+            },
             {
                 "purpose": "fuel",
                 "value": "1",
@@ -329,16 +332,15 @@ def test_a_bulk_insert_keeps_every_value_as_it_is(db: Database, tmp_path: Path) 
 @pytest.mark.parametrize("value", [True, 1.5, b"x"])
 def test_a_bulk_insert_refuses_what_it_cannot_say(db: Database, value: Any) -> None:
     with pytest.raises(TypeError, match="takes int, str and None"), db.write() as session:
-        db.insert_many(session, "devices", ("name",), [("a",)], {"location": value})
+        db.insert_columns(session, "devices", {"name": ["a"]}, {"location": value})
 
 
 def test_a_bulk_insert_ends_with_its_unit_of_work(db: Database, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stop"), db.write() as session:
-        db.insert_many(
+        db.insert_columns(
             session,
             "device_types",
-            ("type_name", "category"),
-            [("x", "c"), ("y", "c")],
+            {"type_name": ["x", "y"], "category": ["c", "c"]},
             {"created_at": "2014-01-01 00:00:00.000000"},
         )
         raise RuntimeError("stop")
