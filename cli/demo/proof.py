@@ -9,6 +9,7 @@ from cli.demo.story import Story
 from cli.flow import Flow
 from cli.proofs import command_line
 from ledger.bundles import ALL, build_bundle
+from ledger.proofs.sums import NAME, recompute
 from ledger.proofs.verifier import verify
 
 FILE = "proof.json"
@@ -29,7 +30,9 @@ def prove(run: Invocation, flow: Flow, story: Story) -> None:
         )
     path.write_text(built.text + "\n", encoding="utf-8")
     begun = time.monotonic()
-    verdict = verify(path.read_text(encoding="utf-8"), built.trusted)
+    text = path.read_text(encoding="utf-8")
+    verdict = verify(text, built.trusted)
+    verdict.hold(NAME, recompute(text) or "")
     story.proof = {
         "file": str(path),
         "bytes": path.stat().st_size,

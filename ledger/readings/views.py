@@ -20,6 +20,8 @@ from ledger.units import decimal_half_up
 
 NO_ROW = "no row in any file"
 _HOUR_S = 3600
+_IDS = 500
+"""Files that are asked for at once: a park may have one for each day."""
 _GAP = re.compile(rb"[%b]+" % b"".join(re.escape(bytes([state])) for state in MISSING))
 
 
@@ -187,8 +189,13 @@ def file_names(session: Session, found: SiteDays) -> dict[int, str]:
         for day in device.days
         for tally in day.tallies.values()
     }
-    query = select(ImportFile.id, ImportFile.file_name).where(ImportFile.id.in_(ids))
-    return {id_: name for id_, name in session.execute(query).all()}
+    names: dict[int, str] = {}
+    known = sorted(ids)
+    for place in range(0, len(known), _IDS):
+        some = known[place : place + _IDS]
+        query = select(ImportFile.id, ImportFile.file_name).where(ImportFile.id.in_(some))
+        names.update((id_, name) for id_, name in session.execute(query).all())
+    return names
 
 
 def _head(found: SiteDays) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ledger.models import (
     MeterSeries,
     MeterSource,
     Project,
+    ReadingClaim,
     Site,
 )
 from ledger.models.base import Base
@@ -31,8 +32,7 @@ from ledger.models.evidence import FactorPurpose, MeterRole, SourceKind, SourceL
 from ledger.readings.formats import Format
 from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
-from ledger.reductions import methodologies
-from ledger.reductions.records import Role
+from ledger.sites.advice import project_warnings
 from ledger.sites.changes import SiteChanges, plain_account
 from ledger.sites.factors import find_factor, store_factor, warnings_of
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
@@ -223,15 +223,7 @@ class _Application:
                 f"project {spec.code}: factor {factor.code} is for {factor.purpose.value}, which cannot mint; "
                 "reductions will be refused"
             )
-        if methodologies.known(spec.methodology, spec.methodology_version) is None:
-            text = methodologies.unknown(spec.methodology, spec.methodology_version)
-            self.changes.warnings.append(f"project {spec.code}: {text}; reductions will be refused")
-        roles = {device.role for device in self._file.devices}
-        if roles and not roles & {Role.GENERATION, Role.EXPORT}:
-            self.changes.warnings.append(
-                f"project {spec.code}: no meter of generation or export; savings on the demand side are "
-                "refused until a methodology for them exists"
-            )
+        self.changes.warnings += project_warnings(spec, self._file.devices)
         known = self._session.scalars(select(Project).filter_by(code=spec.code)).first()
         if known is not None and known.site_id != site.id:
             raise self._wrong(f"project {spec.code!r} belongs to another site", "taken")
@@ -300,6 +292,9 @@ class _Application:
                 "so that serial and role stay; declare another [[device]] for another meter",
                 "meter-changed",
             )
+        counted = None if project is None or spec.inventory_only else project.id
+        if known is not None and known.project_id != counted:
+            self._require_not_issued(known, spec)
         fuel_id = None
         if spec.fuel_factor is not None:
             what = f"device {spec.code}: fuel_factor"
@@ -316,7 +311,7 @@ class _Application:
         judged_by = None if known is None else (known.rated_kw, known.stuck_hours or 0)
         values = {
             "site_id": site.id,
-            "project_id": None if project is None else project.id,
+            "project_id": counted,
             "serial": spec.meter_serial,
             "role": role,
             "rated_kw": spec.rated_kw,
@@ -335,6 +330,16 @@ class _Application:
             self.changes.warnings.append(
                 f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power "
                 "or stuck_hours"
+            )
+
+    def _require_not_issued(self, known: Meter, spec: DeviceSpec) -> None:
+        """Refuse to take a meter out of a project that credits were issued to with its readings."""
+        query = select(ReadingClaim.issuance_id).where(ReadingClaim.meter_id == known.id).limit(1)
+        if known.project_id is not None and self._session.scalars(query).first() is not None:
+            raise self._wrong(
+                f"device {spec.code}: readings of its meter {known.serial} were issued, so that it stays "
+                "with its project; declare another [[device]] for another use",
+                "meter-issued",
             )
 
     def _source(self, site: Site, spec: SourceSpec) -> None:

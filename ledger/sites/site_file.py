@@ -181,6 +181,7 @@ def _device(table: Table) -> DeviceSpec:
         fuel_factor_version=table.optional("fuel_factor_version", 50),
         density_kg_per_l=density,
         stuck_hours=_stuck_hours(table),
+        inventory_only=table.flag("inventory_only", False),
     )
 
 

@@ -97,6 +97,7 @@ class DeviceSpec:
     fuel_factor_version: str | None = None
     density_kg_per_l: str | None = None
     stuck_hours: int = 24
+    inventory_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,8 +116,9 @@ def test_every_row_of_a_slot_is_shown_with_its_reason(read: Program) -> None:
     lines = read(*SHOW, "--at", "2014-01-01T00:05").out.splitlines()
     assert lines[0] == "lab: 2 rows, times in Europe/Paris"
     assert [re.split(r"  +", line) for line in lines[2:]] == [
-        ["T1", "2014-01-01T00:00+01:00", "600", "kW", "used", "101", "claims least of several values", "r.csv", "2"],
-        ["T1", "2014-01-01T00:00+01:00", "660", "kW", "superseded", "401",
+        ["T1", "2014-01-01T00:00+01:00", "power", "600", "kW", "used", "101",
+         "claims least of several values", "r.csv", "2"],
+        ["T1", "2014-01-01T00:00+01:00", "power", "660", "kW", "superseded", "401",
          "another value of the same time claims less", "r.csv", "3"],
     ]  # fmt: skip
     (row,) = read(*SHOW, "--at", "2013-12-31T23:10:00Z", "--json").json()["rows"]

@@ -15,6 +15,7 @@ from indexer import Indexer
 from ledger.bundles import ALL, BuiltBundle, build_bundle
 from ledger.db import Database
 from ledger.errors import NotFound, Refused
+from ledger.proofs.sums import recompute
 from ledger.proofs.verifier import ProofError, Trusted, verify
 from ledger.proofs.verifier.trie import keccak256
 from tests.support.chain import FIRST_PERIOD_S, PARTIES
@@ -81,6 +82,20 @@ def test_with_all_readings_the_root_is_recomputed(park: Park) -> None:
     built = bundle(park, readings=ALL)
     facts = verify(built.text, built.trusted).facts
     assert (facts["readings"], facts["all_readings"]) == (144, True)
+
+
+def test_with_all_readings_the_kilograms_are_computed_again(park: Park) -> None:
+    text = bundle(park, readings=ALL).text
+    said = recompute(text)
+    assert said is not None
+    assert "0.5 t/MWh they come to 720 kg" in said
+    assert recompute(bundle(park, readings=3).text) is None
+    # Nobody can give it this without the hash: the arithmetic by itself finds it all the same.
+    document = json.loads(text)
+    row = document["readings"]["rows"][7]
+    document["readings"]["rows"][7] = [*row[:7], "61"]
+    with pytest.raises(ProofError, match="do not follow from its readings"):
+        recompute(json.dumps(document))
 
 
 @pytest.mark.parametrize(

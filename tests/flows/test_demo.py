@@ -92,6 +92,14 @@ def test_imports_say_what_was_read_and_what_does_not_count(first: dict[str, Any]
     reasons = {(item["site"], item["quality"]): item["readings"] for item in first["excluded"]}
     assert reasons["lhb", "superseded"] == 12
     assert reasons["lhb", "missing"] == 1_209
+    # Energy of the higher values of twelve times beyond the lower ones, which count.
+    superseded = [item for item in first["excluded"] if item["quality"] == "superseded"]
+    assert [
+        (item["device"], item["number"], item["first_line"], item["not_claimed_kwh"])
+        for item in superseded
+    ] == [("R80721", 401, 12_680, "383.799998999")]
+    (missing,) = [item for item in first["excluded"] if item["quality"] == "missing"]
+    assert missing["not_claimed_kwh"] is None
 
 
 def test_trades_are_settled_and_money_is_conserved(first: dict[str, Any]) -> None:

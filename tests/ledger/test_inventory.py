@@ -16,6 +16,7 @@ from ledger.models import (
     EnergyConsumption,
     EnergyProduction,
     MeterReading,
+    ReadingClaim,
 )
 from ledger.readings import import_file, reductions_for
 from ledger.readings.inventory import emissions_of
@@ -247,3 +248,35 @@ def test_a_load_or_a_battery_without_a_file_stops_nothing(
     with sqlite_db.read() as session:
         (found,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
     assert [item.serial for item in found.meters] == ["serial-A"]
+
+
+def test_the_parks_own_import_is_no_part_of_the_project(db: Database, tmp_path: Path) -> None:
+    bought = GRID.replace('role = "import"', 'role = "import"\ninventory_only = true')
+    assert (
+        "is deducted from the generation; if it feeds the park's loads"
+        in (apply(db, SITE + LOAD + GRID).warnings[0])
+    )
+    assert apply(db, SITE + LOAD + bought).warnings == []
+    bring(db, tmp_path, "GRID", "40")
+    bring(db, tmp_path, "LOAD", "45")
+    import_file(db, "park", "scada", write_csv(tmp_path / "a.csv", [(HOURS[0], "120")]))
+    with db.read() as session:
+        (found,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+    assert found.net_kwh == 20  # generation, once; nothing of what the loads bought
+    assert [item.serial for item in found.meters] == ["serial-A", "serial-LOAD"]
+    assert rows(db) == [("GRID", "location_based", Decimal("0.004000"))]
+
+
+def test_a_meter_that_credits_stand_on_stays_with_its_project(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    from tests.ledger.test_import import issue
+
+    apply(sqlite_db, SITE)
+    import_file(sqlite_db, "park", "scada", write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    issue(sqlite_db)
+    with sqlite_db.write() as session:
+        session.add(ReadingClaim(meter_id=1, start_s=0, issuance_id=1))
+    out = SITE.replace('role = "generation"', 'role = "generation"\ninventory_only = true')
+    with pytest.raises(BadInput, match="were issued, so that it stays with its project"):
+        apply(sqlite_db, out)

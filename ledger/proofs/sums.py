@@ -1,0 +1,72 @@
+"""The kilograms of a bundle, computed again from its readings by the rules of the manifest.
+
+The verifier proves that manifest and readings are those of the event; this says that they give the
+number that was issued. It is the arithmetic of the ledger itself, so that it stands outside the verifier.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ledger.errors import BadInput
+from ledger.proofs.verifier import ProofError
+from ledger.reductions.judging import judge
+from ledger.reductions.manifest_file import read_manifest
+from ledger.reductions.readings_file import Line
+from ledger.reductions.recompute import Trusted, verify
+
+NAME = "sum"
+
+
+def recompute(text: str) -> str | None:
+    """Compute the issuance of a bundle that was verified again; return what that means.
+
+    Parameters
+    ----------
+    text
+        The bundle.
+
+    Returns
+    -------
+    str or None
+        None when the bundle lacks the manifest or has only some of the readings.
+
+    Raises
+    ------
+    ProofError
+        The readings do not give what the manifest says, or it is of a version that is not known here.
+    """
+    bundle = json.loads(text)
+    manifest, readings = bundle["manifest"], bundle["readings"]
+    if manifest is None or readings is None or readings["proofs"] is not None:
+        return None
+    try:
+        plain, stated = read_manifest(manifest.encode(), "manifest")
+        judged = judge(stated, iter(_lines(readings)))
+        result = verify(manifest.encode(), plain, stated, judged, Trusted())
+    except BadInput as error:
+        raise ProofError(NAME, f"{NAME}: {error.message}") from error
+    if not result.valid:
+        first = result.differences[0]
+        raise ProofError(
+            NAME,
+            f"{NAME}: {len(result.differences)} numbers of the manifest do not follow from its readings, "
+            f"first {first.path}: stated {first.manifest}, recomputed {first.recomputed}",
+        )
+    return (
+        f"by the rules of {stated.methodology.id} {stated.methodology.version} and the factor "
+        f"{stated.factor.value} {stated.factor.unit} they come to {result.issued_kg} kg, which is what was "
+        "issued"
+    )
+
+
+def _lines(readings: dict[str, Any]) -> list[Line]:
+    rows = sorted(
+        (readings["meters"][meter], start, text, end, kind, quality)
+        for meter, start, end, kind, quality, _, _, text in readings["rows"]
+    )
+    return [
+        Line(number, meter, start, end, kind, quality, text)
+        for number, (meter, start, text, end, kind, quality) in enumerate(rows, start=2)
+    ]

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {ISettlementEscrow} from "../../../contracts/interfaces/ISettlementEscrow.sol";
+import {Book} from "../base/Book.sol";
+import {SettlementPark} from "../base/SettlementPark.sol";
+
+/// @title The smallest sums and the largest asset that VppSettlement knows
+contract SettlementEdgesTest is SettlementPark {
+    uint256 private constant LAST = type(uint64).max;
+
+    Book.Deal[] private deals;
+
+    function setUp() public {
+        buildSettlement(2);
+        deposit(parties[0], 1);
+        depositCredits(parties[1], 1);
+        deals.push(Book.Deal(1, 0, 1, 1, 100_000)); // a kilogram for a cent
+    }
+
+    /// @notice VS-18, VS-24: one cent and one kilogram reach those who gain them.
+    function testOneCentAndOneKilogramArePaid() public {
+        propose(newKey(), CREDIT, deals);
+        vm.warp(block.timestamp + WINDOW);
+        finalize(1, outcomeOf(CREDIT, deals, 0));
+        _has(parties[0], 0, 1);
+        _has(parties[1], 1, 0);
+    }
+
+    /// @notice VS-22: a cancellation gives one cent and one kilogram back.
+    function testOneCentAndOneKilogramAreRestored() public {
+        propose(newKey(), CREDIT, deals);
+        _has(parties[0], 0, 0);
+        _has(parties[1], 0, 0);
+        cancel(1, outcomeOf(CREDIT, deals, 0), deals);
+        _has(parties[0], 1, 0);
+        _has(parties[1], 0, 1);
+    }
+
+    /// @notice VS-24: the last number that a batch has room for is an asset; the next one is none.
+    function testTheLastAsset() public {
+        credits.mint(parties[1], LAST, 1);
+        vm.prank(parties[1]);
+        credits.safeTransferFrom(parties[1], address(settlement), LAST, 1, "");
+        propose(newKey(), LAST, deals);
+        vm.assertEq(settlement.assetOf(1), LAST, "asset");
+        vm.warp(block.timestamp + WINDOW);
+        finalize(1, outcomeOf(LAST, deals, 0));
+        vm.assertEq(settlement.creditBalanceOf(parties[0], LAST), 1, "credits");
+
+        deals[0].seq = 2;
+        uint256[] memory words = new uint256[](1);
+        words[0] = Book.word(deals[0]);
+        bytes32 key = newKey();
+        vm.expectRevert(
+            abi.encodeWithSelector(ISettlementEscrow.AssetNotTransferable.selector, LAST + 1)
+        );
+        vm.prank(operator);
+        settlement.proposeBatch(key, LAST + 1, parties, words);
+    }
+
+    function _has(address account, uint256 cents, uint256 kilograms) private view {
+        vm.assertEq(settlement.balanceOf(account), cents * UNIT, "cents");
+        vm.assertEq(settlement.creditBalanceOf(account, CREDIT), kilograms, "kilograms");
+    }
+}
