@@ -19,7 +19,7 @@ from itertools import groupby
 from ledger.reductions.records import Role
 
 STUCK_HOURS = 24
-"""``stuck_hours`` where a site file says nothing: the whole legal day."""
+"""The most that ``stuck_hours`` may be: the whole legal day, of 23 or 25 hours too."""
 LINE_MIN = 3
 """Readings of a line at least: two that are equal happen, where intervals are long."""
 _HOUR_S = 3600

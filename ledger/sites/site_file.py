@@ -187,7 +187,7 @@ def _device(table: Table) -> DeviceSpec:
 
 def _stuck_hours(table: Table) -> int:
     if not table.has("stuck_hours"):
-        return STUCK_HOURS
+        return 0
     hours = table.whole("stuck_hours")
     if not 0 <= hours <= STUCK_HOURS:
         raise table.wrong(

@@ -39,11 +39,10 @@ Texts = dict[int, list[str]]
 """Texts of the rows of each slot, by its first second."""
 
 
-def park(hours: int | None = None, role: str = "generation", minutes: int = 10) -> str:
+def park(hours: int = 24, role: str = "generation", minutes: int = 10) -> str:
     """Return the site file with ``stuck_hours``, a role and an interval."""
     text = SITE.replace("interval_minutes = 10", f"interval_minutes = {minutes}")
-    key = "" if hours is None else f"\nstuck_hours = {hours}"
-    return text.replace('role = "generation"', f'role = "{role}"{key}')
+    return text.replace('role = "generation"', f'role = "{role}"\nstuck_hours = {hours}')
 
 
 def slots_of(day: date, minutes: int = 10, zone: ZoneInfo = PARIS) -> list[int]:
@@ -419,5 +418,8 @@ def test_a_wrong_number_of_hours_is_said_with_its_line(value: str, said: str) ->
     assert raised.value.message.endswith(said)
 
 
-def test_without_a_number_it_is_the_whole_day() -> None:
-    assert read_site_file(SITE, "park.toml").devices[0].stuck_hours == 24
+def test_without_a_number_no_flat_line_is_looked_for(sqlite_db: Database) -> None:
+    """Some plants are right to stand at one value for a day: who declares the key says that his is not."""
+    assert read_site_file(SITE, "park.toml").devices[0].stuck_hours == 0
+    apply(sqlite_db, SITE)
+    assert imported(sqlite_db, rows(slots_of(JUNE[0]), "60")).stuck == 0

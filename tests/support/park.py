@@ -41,8 +41,6 @@ name = "day-ahead"
 account = "anvil:6"
 """
 CHAIN_ID = 31337
-STEADY = SITE.replace('role = "generation"', 'role = "generation"\nstuck_hours = 0')
-"""The site of a park: its tests count in constant powers, which no plant has for a day."""
 
 
 @dataclass
@@ -141,7 +139,7 @@ def running_park(db: Database, folder: Path) -> Iterator[Park]:
         with db.write() as session:
             apply_site(
                 session,
-                STEADY + TRADING,
+                SITE + TRADING,
                 resolve_account=lambda text: anvil_address(int(text.removeprefix("anvil:"))),
             )
         yield Park(db, node, chain, Indexer(db, node.client, node.deployment), folder)
