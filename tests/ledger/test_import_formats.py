@@ -706,7 +706,7 @@ def test_trap_a_leap_day_has_its_slots(
     sqlite_db: Database, tmp_path: Path, minutes: int, slots: int
 ) -> None:
     first = datetime(2016, 2, 1)
-    rows = [f"{first + timedelta(minutes=minutes * n)},1\n" for n in range(slots)]
+    rows = [f"{first + timedelta(minutes=minutes * n)},{1 + n % 2}\n" for n in range(slots)]
     bring(
         sqlite_db,
         tmp_path,

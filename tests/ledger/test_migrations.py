@@ -630,6 +630,7 @@ def test_meters_that_have_readings_get_their_series(new_db: Database, finished: 
             text("SELECT meter_id, source_id, kind, unit, interval_s FROM meter_series")
         ).all()
     assert [tuple(row) for row in found] == [(1, 5, "power", "W", 900)]
+    new_db.upgrade()
     assert structure(new_db) == structure(finished)
 
 
