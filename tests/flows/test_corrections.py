@@ -39,8 +39,8 @@ from ledger.sites import apply_site
 from tests.support.chain import PARTIES
 from tests.support.independent import months_of
 from tests.support.mirror import running_chain
-from tests.support.park import PARIS, PROJECT, STEADY, Park, open_chain
-from tests.support.plant import LHB_FILE, LHB_SITE, anvil_like, write_csv
+from tests.support.park import PARIS, PROJECT, Park, open_chain
+from tests.support.plant import LHB_FILE, LHB_SITE, SITE, anvil_like, write_csv
 
 FIRST = date(2014, 1, 1)
 SLOTS = 144
@@ -329,7 +329,7 @@ verified = true
 
 
 def revise(park: Park) -> None:
-    site = STEADY.replace("\n[project]", REVISED).replace(
+    site = SITE.replace("\n[project]", REVISED).replace(
         'factor = "cm"', 'factor = "cm"\nfactor_version = "1"'
     )
     with park.db.write() as session:
@@ -466,7 +466,7 @@ def test_the_january_of_the_bundled_turbine_is_corrected(real: Park) -> None:
 
 def test_a_correction_needs_a_factor_that_may_mint(issued: Park) -> None:
     wrong = REVISED.replace("crediting_cm", "inventory_location", 1)
-    site = STEADY.replace("\n[project]", wrong).replace(
+    site = SITE.replace("\n[project]", wrong).replace(
         'factor = "cm"', 'factor = "cm"\nfactor_version = "1"'
     )
     with issued.db.write() as session:

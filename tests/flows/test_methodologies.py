@@ -18,11 +18,11 @@ from ledger.reconcile import reconcile
 from ledger.reductions import manifest as manifests
 from ledger.sites import apply_site
 from tests.ledger.test_inventory import BATTERY, DIESEL, FUEL, LOAD
-from tests.support.park import PROJECT, STEADY, Park
-from tests.support.plant import write_csv
+from tests.support.park import PROJECT, Park
+from tests.support.plant import SITE, write_csv
 
 FIRST, SECOND = date(2014, 1, 1), date(2014, 1, 2)
-SHARES = STEADY.replace(
+SHARES = SITE.replace(
     'program = "internal"',
     'program = "internal"\nleakage_share = "0.01"\nuncertainty_share = "0.02"',
 )
@@ -71,7 +71,7 @@ def test_an_issuance_with_fuel_shares_load_and_storage_recomputes(both: Park) ->
     assert row.leaves == 144 + 3
     # A site file that says something else since then moves nothing that was issued.
     with both.db.write() as session:
-        apply_site(session, STEADY.replace('"CCER-01-002"', '"CCER-01-001"'))
+        apply_site(session, SITE.replace('"CCER-01-002"', '"CCER-01-001"'))
     assert [
         line
         for rule in reconcile(both.db, both.node.client, both.node.deployment).rules

@@ -44,8 +44,8 @@ from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support import acts
 from tests.support.chain import PARTIES, TestChain, deploy_contracts, trade
-from tests.support.park import STEADY, Park
-from tests.support.plant import imported, write_csv
+from tests.support.park import Park
+from tests.support.plant import SITE, imported, write_csv
 
 TRADING = f"""
 [[vpp]]
@@ -191,7 +191,7 @@ def _live(history: History, others: TestChain, folder: Path) -> None:
         history.indexer.run_until("head")
 
     with db.write() as session:
-        apply_site(session, STEADY + TRADING)
+        apply_site(session, SITE + TRADING)
     start = datetime(2019, 12, 31, 23, tzinfo=UTC)
     times = [start + timedelta(minutes=10 * slot) for slot in range(288)]
     values = ["60.5", "-0.3", "", "61.000000000000004", "500"] + ["42.1"] * 283

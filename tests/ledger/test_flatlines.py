@@ -380,10 +380,8 @@ def test_the_order_of_rows_and_files_changes_nothing(
 def test_the_real_turbine_has_no_flat_line_of_even_one_hour(
     sqlite_db: Database,
 ) -> None:
-    site = LHB_SITE.read_text().replace(
-        'role = "generation"', 'role = "generation"\nstuck_hours = 1'
-    )
-    assert "stuck_hours" in site
+    site = LHB_SITE.read_text().replace("stuck_hours = 24", "stuck_hours = 1")
+    assert "stuck_hours = 1 " in site
     apply(sqlite_db, site)
     assert import_file(sqlite_db, "lhb", "scada", LHB_FILE).stuck == 0
     with sqlite_db.read() as session:
@@ -418,8 +416,9 @@ def test_a_wrong_number_of_hours_is_said_with_its_line(value: str, said: str) ->
     assert raised.value.message.endswith(said)
 
 
-def test_without_a_number_no_flat_line_is_looked_for(sqlite_db: Database) -> None:
+def test_without_a_number_no_flat_line_is_looked_for(sqlite_db: Database, tmp_path: Path) -> None:
     """Some plants are right to stand at one value for a day: who declares the key says that his is not."""
     assert read_site_file(SITE, "park.toml").devices[0].stuck_hours == 0
     apply(sqlite_db, SITE)
-    assert imported(sqlite_db, rows(slots_of(JUNE[0]), "60")).stuck == 0
+    file = write_csv(tmp_path / "a.csv", rows(slots_of(JUNE[0]), "60"))
+    assert imported(sqlite_db, file).stuck == 0
