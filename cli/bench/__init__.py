@@ -16,15 +16,16 @@ from cli.command import Invocation, command, command_group
 
 def register(root: typer.Typer) -> None:
     """Add the group."""
+    # Named apart from the modules: importing one puts its name into this package.
     group = command_group("Measure, beside a peer or a limit.")
-    command(group, "evidence")(evidence)
-    command(group, "gas")(gas)
-    command(group, "proofs")(proofs)
-    command(group, "import")(import_)
+    command(group, "evidence")(bench_evidence)
+    command(group, "gas")(bench_gas)
+    command(group, "proofs")(bench_proofs)
+    command(group, "import")(bench_import)
     root.add_typer(group, name="bench")
 
 
-def gas(run: Invocation) -> None:
+def bench_gas(run: Invocation) -> None:
     """Measure what the contracts' acts cost, on receipts of an Anvil of its own."""
     from cli.bench.gas import measure
     from cli.bench.report import show
@@ -35,7 +36,7 @@ def gas(run: Invocation) -> None:
     show(run.output, results, title="gas of whole receipts: Prague, optimizer 200 runs")
 
 
-def proofs(run: Invocation) -> None:
+def bench_proofs(run: Invocation) -> None:
     """Measure how long a proof takes to build and to check, on an Anvil of its own."""
     from cli.bench.proofs import measure
     from cli.bench.report import show
@@ -46,7 +47,7 @@ def proofs(run: Invocation) -> None:
     show(run.output, results, title="a retirement in a block of 100 transactions")
 
 
-def evidence(
+def bench_evidence(
     run: Invocation,
     readings: Annotated[int, typer.Option(min=1, help="Readings under the root.")] = 1_000_000,
     peer_readings: Annotated[
@@ -61,13 +62,13 @@ def evidence(
     show(run.output, results, title=f"root of {readings} readings, CPU time of all processes")
 
 
-def import_(
+def bench_import(
     run: Invocation,
     rows: Annotated[int, typer.Option(min=1, help="Rows of the file.")] = 1_000_000,
     runs: Annotated[
         int, typer.Option(min=1, help="How often each is done; the fastest of each counts.")
     ] = 2,
-    mariadb: Annotated[bool, typer.Option(help="Measure MariaDB too.")] = True,
+    sqlite_only: Annotated[bool, typer.Option("--sqlite-only", help="Leave MariaDB out.")] = False,
     database_url: Annotated[
         str | None,
         typer.Option(
@@ -86,10 +87,10 @@ def import_(
 
     with ExitStack() as stack:
         server = database_url
-        if server is None and mariadb:
+        if server is None and not sqlite_only:
             try:
                 server = stack.enter_context(own_server())
             except ServerUnavailable as error:
                 run.output.step(f"without MariaDB: {error.message}")
-        results = measure(rows, runs, server if mariadb else None, run.output.step)
+        results = measure(rows, runs, None if sqlite_only else server, run.output.step)
     show(run.output, results, title=f"import of {rows} rows")

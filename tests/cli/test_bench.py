@@ -95,7 +95,7 @@ def test_evidence(truetonne: Program) -> None:
 
 
 def test_import(truetonne: Program) -> None:
-    words = ("bench", "import", "--rows", "2000", "--runs", "1", "--no-mariadb", "--json")
+    words = ("bench", "import", "--rows", "2000", "--runs", "1", "--sqlite-only", "--json")
     results = results_of(truetonne(*words), limits=("limit",), shares=("_rows_per_s",))
     assert set(results) == {
         "sqlite_rows_per_s",
