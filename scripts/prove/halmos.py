@@ -19,7 +19,7 @@ LONG = (
     "check_finalizeConserves",
     "check_proposeConserves",
 )
-TIMEOUT_S = {True: 240, False: 7200}
+TIMEOUT_S = {True: 600, False: 7200}  # for what hangs: the machine may be shared
 _RESULT = re.compile(r"^\[(\w+)\] (check_\w+)\(.*?\(paths: (\d+), time: ([\d.]+)s", re.MULTILINE)
 _SUITE = re.compile(r"^Running \d+ tests for (\S+):(\w+)$", re.MULTILINE)
 

@@ -7,7 +7,7 @@ from ledger.models.mirror import IntentState
 from ledger.reconcile import reconcile
 from ledger.settlement import escrow, order
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
-from tests.support.chain import PARTIES, WINDOW_S, trade
+from tests.support.chain import PARTIES, WINDOW_S, trade, wait_for
 from tests.support.park import Park
 
 PASSED_AT_ONCE = 32
@@ -37,7 +37,8 @@ def propose_one(park: Park, hour: int = 0) -> None:
     """Propose one trade of ours, and let its window pass."""
     park.trade(("sell", 1000, 10_000), hour=hour)
     plan_batches(park.chain)
-    submit_planned(park.chain)
+    (tx_hash,) = submit_planned(park.chain)
+    wait_for(park.node.client, tx_hash)  # its window begins with its block
     pass_time(park)
 
 
