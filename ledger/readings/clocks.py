@@ -1,8 +1,9 @@
 """What the order of a file's rows says about the clock of each device.
 
 Where the clocks go back, an hour comes twice. A source that declares ``clock_change = "in_order"``
-promises that its rows stand in the order of time: the first pass of the hour is then before the
-change, the second after it. Whatever the order does not decide is rejected, never guessed.
+promises that its rows stand in the order of time, the oldest or the newest first: of the two passes
+of the hour, the earlier one is then before the change. Whatever the order does not decide is rejected,
+never guessed.
 """
 
 from __future__ import annotations
@@ -67,9 +68,16 @@ class Doubled:
 
 
 class DoubledHours:
-    """Rows of doubled hours by device, kept until a later row says what their order means."""
+    """Rows of doubled hours by device, kept until a later row says what their order means.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    interval_s
+        Length of the source's interval.
+    """
+
+    def __init__(self, interval_s: int) -> None:
+        self._interval_s = interval_s
         self._waiting: dict[str, list[Doubled]] = {}
         self._last_s: dict[str, int] = {}
 
@@ -96,12 +104,13 @@ class DoubledHours:
         """
         rows = self._waiting.pop(device, None)
         if rows:
-            second = _second_pass(rows, self._last_s.get(device), next_s)
+            found = _passes(rows, self._last_s.get(device), next_s, self._interval_s)
             for place, row in enumerate(rows):
-                if second is None:
+                if found is None:
                     yield row, None
                 else:
-                    yield row, row.after if place >= second else row.before
+                    second, falling = found
+                    yield row, row.after if (place >= second) is not falling else row.before
         if next_s is not None:
             self._last_s[device] = next_s
 
@@ -111,17 +120,38 @@ class DoubledHours:
             yield from self.close(device, None)
 
 
-def _second_pass(rows: list[Doubled], last_s: int | None, next_s: int | None) -> int | None:
-    """Return where the second pass begins; None unless the rows are two passes in rising order.
+def _passes(
+    rows: list[Doubled], last_s: int | None, next_s: int | None, interval_s: int
+) -> tuple[int, bool] | None:
+    """Return where the other pass begins, and whether the newest row stands first.
 
-    What stands before them must be earlier, and what follows later.
+    None unless the rows are two passes in rising order with earlier ones before and later ones
+    after, or all of it the other way round; and where both could be.
     """
-    walls = [row.wall for row in rows]
-    falls = [place for place in range(1, len(walls)) if walls[place] <= walls[place - 1]]
-    if len(falls) != 1:
+    low, high = min(epoch_s(row.before) for row in rows), max(epoch_s(row.after) for row in rows)
+    found = []
+    if (last_s is None or last_s < low) and (next_s is None or next_s > high):
+        found += [(turn, False) for turn in _turns(rows, interval_s, falling=False)]
+    if (last_s is None or last_s > high) and (next_s is None or next_s < low):
+        found += [(turn, True) for turn in _turns(rows, interval_s, falling=True)]
+    if len(found) != 1 or found[0][0] is None:
         return None
-    if last_s is not None and last_s >= min(epoch_s(row.before) for row in rows):
-        return None
-    if next_s is not None and next_s <= max(epoch_s(row.after) for row in rows):
-        return None
-    return falls[0]
+    return found[0][0], found[0][1]
+
+
+def _turns(rows: list[Doubled], interval_s: int, *, falling: bool) -> list[int | None]:
+    """Return where the clock may turn: None stands for a single pass, an empty list for no such order.
+
+    Two rows of one time after each other are of one pass, a duplicate or a conflict. Only where
+    one interval fills the whole hour that comes twice, and so each pass has one time alone, are two
+    rows of it the two passes; but not two equal ones, which may as well be one row twice.
+    """
+    walls = [row.wall for row in (rows[::-1] if falling else rows)]
+    turns = [place for place in range(1, len(walls)) if walls[place] < walls[place - 1]]
+    if turns:
+        place = len(rows) - turns[0] if falling else turns[0]
+        return [place] if len(turns) == 1 else []
+    shift_s = epoch_s(rows[0].after) - epoch_s(rows[0].before)
+    if len(rows) == 2 and walls[0] == walls[1] and interval_s >= shift_s:
+        return [1 if rows[0].cell != rows[1].cell else None]
+    return [None]

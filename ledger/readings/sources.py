@@ -153,7 +153,7 @@ class _Reader:
         self._scale = unit_scale(source.kind, source.unit, f"source {source.name}")
         self._rewrite = rewriter_of(written)
         self._missing = Missing(written.missing, self._rewrite) if written.missing else None
-        self._doubled = DoubledHours() if written.clock_change == IN_ORDER else None
+        self._doubled = DoubledHours(source.interval_s) if written.clock_change == IN_ORDER else None
 
     def rows(self) -> Iterator[RawReading | RowError]:
         """Yield the rows; see ``read_rows``."""

@@ -478,7 +478,9 @@ def test_trap_without_a_declaration_a_doubled_hour_is_rejected_row_by_row(
         ["01:30", "02:00", "02:30", "03:00"],  # one pass: which?
         ["01:30", "02:00", "02:00", "02:30", "02:30", "03:00"],  # shuffled
         ["03:00", "02:00", "02:30", "02:00", "02:30", "01:30"],  # not in order around it
-        ["03:30", "02:30", "02:00", "02:30", "02:00", "01:30"],  # backwards
+        ["01:30", "02:00", "02:30", "02:30", "03:00"],  # one pass, and a row of it twice
+        ["03:00", "02:30", "02:30", "02:00", "01:30"],  # the same, newest first
+        ["02:00", "02:30", "02:00"],  # two passes either way round
         ["02:00", "02:30"],  # the file ends in it
         ["02:00", "02:30", "02:00", "02:30", "02:00"],  # three passes
     ],
@@ -491,6 +493,67 @@ def test_an_order_that_does_not_say_which_hour_it_is_is_not_guessed(
     assert (report.rejected, report.clock_change) == (len(doubled), 0)
     assert "the order of the rows does not say which one" in report.errors[0]["message"]
     assert [error["line"] for error in report.errors] == sorted(e["line"] for e in report.errors)
+
+
+def test_trap_a_row_that_stands_twice_is_no_second_pass(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = autumn("01:45", "02:00", "02:15", "02:15", "02:30", "02:45", "03:00")
+    text = text.replace("02:15,3", "02:15,2")  # the two rows are identical
+    report = bring(sqlite_db, tmp_path, text, IN_ORDER, **HOURLY | {"interval_minutes": "15"})
+    assert (report.new, report.rejected, report.clock_change) == (2, 5, 0)
+    assert [row[:2] for row in stored(sqlite_db)] == [
+        ("2014-10-25T23:45", "0"),
+        ("2014-10-26T02:00", "6"),
+    ]
+
+
+def test_a_row_that_stands_twice_within_one_of_two_passes_counts_once(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = autumn("01:30", "02:00", "02:30", "02:00", "02:30", "02:30", "03:00")
+    text = text.replace("02:30,5", "02:30,4")
+    report = bring(sqlite_db, tmp_path, text, IN_ORDER, **HOURLY)
+    assert (report.new, report.unchanged, report.rejected) == (6, 1, 0)
+    assert stored(sqlite_db)[4] == ("2014-10-26T01:30", "4", "used")
+
+
+@pytest.mark.parametrize(
+    ("walls", "first"),
+    [
+        (["03:00", "02:30", "02:00", "02:30", "02:00", "01:30"], "5"),
+        (["02:30", "02:00", "02:30", "02:00", "01:30"], "4"),
+        (["03:00", "02:30", "02:30", "02:00", "02:30", "01:30"], "5"),
+    ],
+)
+def test_a_file_with_the_newest_row_first_is_decided_by_its_order_too(
+    sqlite_db: Database, tmp_path: Path, walls: list[str], first: str
+) -> None:
+    report = bring(sqlite_db, tmp_path, autumn(*walls), IN_ORDER, **HOURLY)
+    assert (report.rejected, report.clock_change) == (0, sum(w[:2] == "02" for w in walls))
+    rows = stored(sqlite_db)
+    assert rows[0][:2] == ("2014-10-25T23:30", first)
+    # The last 02:30 of the file is the first of the night.
+    last = len(walls) - 1 - walls[::-1].index("02:30")
+    assert ("2014-10-26T00:30", str(last)) in [row[:2] for row in rows]
+    assert ("2014-10-26T01:30", str(walls.index("02:30"))) in [row[:2] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ("1 2 3 4", [("23:00", "1"), ("00:00", "2"), ("01:00", "3"), ("02:00", "4")]),
+        ("1 2 2 4", [("23:00", "1"), ("02:00", "4")]),  # one row twice, or two passes: who knows
+    ],
+)
+def test_the_two_hours_of_an_hourly_file_are_told_by_their_values(
+    sqlite_db: Database, tmp_path: Path, values: str, kept: list[tuple[str, str]]
+) -> None:
+    walls = ("01:00", "02:00", "02:00", "03:00")
+    rows = [f"2014-10-26T{w},{v}\n" for w, v in zip(walls, values.split(), strict=True)]
+    changes = HOURLY | {"interval_minutes": "60"}
+    bring(sqlite_db, tmp_path, "time,value\n" + "".join(rows), IN_ORDER, **changes)
+    assert [(row[0][11:], row[1]) for row in stored(sqlite_db)] == kept
 
 
 def test_the_order_is_that_of_each_device(sqlite_db: Database, tmp_path: Path) -> None:
