@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
+from statistics import median_low
 from typing import Any
 
 from ledger.reductions.grids import HOUR_S
@@ -18,6 +20,10 @@ from ledger.reductions.zones import epoch_s, utc_of
 
 DAY_S = 86400
 JUMPS_MAX = 100
+STEPS_OF = 1_000
+"""Rows of each device from which it is told how far apart they are."""
+_STEPS_MIN = 8
+_DOUBLED_MAX = 100_000
 _WAITING_MAX = 10_000
 
 
@@ -27,29 +33,90 @@ class Notes:
 
     jump_s: int = DAY_S
     """A step forward of more than this is a jump."""
+    moved: int = 0
+    """Rows whose time lay beside the grid and was taken to it."""
     clock_change: int = 0
     """Rows of a doubled hour that were put before or after the change by their order."""
     jumps: int = 0
     clock_jumps: list[dict[str, Any]] = field(default_factory=list)
     """The first ``JUMPS_MAX`` of the jumps: line, device, from, to."""
     _last: dict[str, int] = field(default_factory=dict)
+    _interval_s: int = HOUR_S
+    _where: tzinfo = UTC
+    _regular: bool = False
+    _first: dict[str, list[int]] = field(default_factory=dict)
+    _doubled: set[tuple[str, datetime]] = field(default_factory=set)
+    _came_twice: bool = False
+    _skipped: tuple[str, timedelta] | None = None
 
-    def expect(self, interval_s: int) -> None:
-        """Say how far apart times are: a day is no jump where each is a day after the other."""
+    def expect(self, interval_s: int, where: tzinfo, *, regular: bool) -> None:
+        """Say how far apart times are, and in which zone jumps are told.
+
+        A day is no jump where each is a day after the other. ``regular``: there should be a row in
+        each interval.
+        """
+        self._interval_s, self._where, self._regular = interval_s, where, regular
         if interval_s > HOUR_S:
             self.jump_s = DAY_S + interval_s + HOUR_S
 
     def pass_time(self, device: str, start_s: int, line: int) -> None:
         """Take in the next time of a device, and note a jump."""
+        first = self._first.get(device)
+        if first is None:
+            first = self._first[device] = []
+        if len(first) < STEPS_OF:
+            first.append(start_s)
         last = self._last.get(device, start_s)
         if not last <= start_s <= last + self.jump_s:
             self.jumps += 1
             if len(self.clock_jumps) < JUMPS_MAX:
-                before, after = utc_of(last).isoformat(), utc_of(start_s).isoformat()
+                before, after = (
+                    utc_of(time_s).astimezone(self._where).isoformat() for time_s in (last, start_s)
+                )
                 self.clock_jumps.append(
                     {"line": line, "device": device, "from": before, "to": after}
                 )
         self._last[device] = start_s
+
+    def pass_doubled(self, device: str, wall: datetime) -> None:
+        """Take in a local time that comes twice."""
+        if (device, wall) in self._doubled:
+            self._came_twice = True
+        elif len(self._doubled) < _DOUBLED_MAX:
+            self._doubled.add((device, wall))
+
+    def pass_skipped(self, time_zone: str, offset: timedelta) -> None:
+        """Take in a local time that never comes; ``offset`` is that of standard time."""
+        self._skipped = self._skipped or (time_zone, offset)
+
+    def spacing(self) -> dict[str, Any] | None:
+        """Return how far apart the first rows of a device are, where intervals are much shorter."""
+        steps: dict[str, int] = {}
+        for device, starts in self._first.items() if self._regular else ():
+            apart = [abs(after - before) for before, after in pairwise(starts) if after != before]
+            if len(apart) >= _STEPS_MIN and median_low(apart) >= 2 * self._interval_s:
+                steps[device] = median_low(apart)
+        if not steps:
+            return None
+        device, step_s = next(iter(steps.items()))
+        return {
+            "device": device,
+            "devices": len(steps),
+            "minutes": step_s // 60,
+            "interval_minutes": self._interval_s // 60,
+        }
+
+    def hints(self) -> list[str]:
+        """Return what the times as a whole say about the source."""
+        if self._skipped is None or not self._doubled or self._came_twice:
+            return []
+        time_zone, offset = self._skipped
+        hours, rest = divmod(int(offset.total_seconds()), HOUR_S)
+        zones = '"UTC"' + ("" if rest or not hours else f' or "Etc/GMT{-hours:+d}"')
+        return [
+            f"this clock seems not to change: it has times in spring that {time_zone} leaves out, and "
+            f"has the hour of autumn once; write time_zone = {zones}"
+        ]
 
 
 @dataclass(frozen=True, slots=True)
