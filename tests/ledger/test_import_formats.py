@@ -17,7 +17,7 @@ from ledger.models import CarbonEmission, EnergyProduction, MeterReading
 from ledger.readings import ImportReport, reductions_for
 from ledger.readings.formats import Format
 from ledger.readings.timeformats import parser_of
-from ledger.readings.times import zone
+from ledger.readings.times import DoubledTime, SkippedTime, TimeReader, zone
 from ledger.readings.writing import rewriter_of
 from ledger.reductions import Counts
 from ledger.reductions.grids import grid_of
@@ -772,6 +772,32 @@ def test_trap_on_the_day_of_change_the_labels_of_a_long_interval_are_the_grids_o
         rows = session.scalars(select(MeterReading).order_by(MeterReading.start_s)).all()
     found = [(row.start_s // 3600 % 24, row.duration_s // 3600) for row in rows]
     assert found == list(slots.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "label_is_end", "text", "begins"),
+    [
+        # Midnight is skipped in Sao Paulo, and comes twice in Havana.
+        ("America/Sao_Paulo", False, "2018-11-04", "2018-11-04T03:00Z"),
+        ("America/Sao_Paulo", True, "2018-11-04", "2018-11-03T03:00Z"),
+        ("America/Havana", False, "2018-11-04", "2018-11-04T04:00Z"),
+        ("America/Havana", True, "2018-11-04", "2018-11-03T04:00Z"),
+    ],
+)
+def test_a_legal_day_whose_midnight_is_skipped_or_comes_twice_has_its_label(
+    name: str, label_is_end: bool, text: str, begins: str
+) -> None:
+    daily = TimeReader(name, 86400, label_is_end=label_is_end, grid_zone=zone(name))
+    assert daily.start_s(text) == int(datetime.fromisoformat(begins).timestamp())
+    hourly = TimeReader(name, 3600, label_is_end=label_is_end, grid_zone=zone(name))
+    with pytest.raises((DoubledTime, SkippedTime)):
+        hourly.start_s(text)
+
+
+def test_a_skipped_time_is_no_label_of_the_grid_of_another_zone() -> None:
+    reader = TimeReader("Europe/Paris", 7200, label_is_end=False, grid_zone=zone("Europe/Berlin"))
+    with pytest.raises(SkippedTime):
+        reader.start_s("2014-03-30T02:00")
 
 
 def test_a_time_that_never_comes_and_is_no_label_is_rejected_of_long_intervals_too(
