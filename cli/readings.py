@@ -117,9 +117,12 @@ def _noted(report: ImportReport) -> list[str]:
             report.clock_change,
             "of a local hour that comes twice, put before or after the change by their order",
         ),
+        (report.moved, "taken to the time of the grid that they lie beside"),
         (
             report.clock_jumps_count,
-            "times that go back, or forward by more than a day, against the row before:",
+            "times of a row go back against the row before, or forward by more than a day:"
+            if report.clock_jumps_count > 1
+            else "time of a row goes back against the row before, or forward by more than a day:",
         ),
     )
     lines = [f"  {count} {what}" for count, what in notes if count]
@@ -127,7 +130,21 @@ def _noted(report: ImportReport) -> list[str]:
         lines.append(
             f"    line {jump['line']}, device {jump['device']}: {jump['from']} to {jump['to']}"
         )
-    return lines
+    if report.spacing is not None:
+        lines.append(f"  {_spacing(report.spacing)}")
+    return [*lines, *(f"  {hint}" for hint in report.hints)]
+
+
+def _spacing(found: dict[str, Any]) -> str:
+    """Return the warning that rows are much farther apart than the intervals of their source."""
+    minutes, interval = found["minutes"], found["interval_minutes"]
+    more = found["devices"] - 1
+    others = f" and {more} more" if more else ""
+    unit = "minute" if interval == 1 else "minutes"
+    return (
+        f"warning: rows of device {found['device']}{others} come every {minutes} minutes, the source "
+        f"says {interval}: power would be counted for {interval} {unit} of each, the rest is missing"
+    )
 
 
 def _account_reader(settings: Settings, file: Path) -> Callable[[str], str]:

@@ -1,15 +1,18 @@
 """What the order of a file's rows says about the clock of each device.
 
 Where the clocks go back, an hour comes twice. A source that declares ``clock_change = "in_order"``
-promises that its rows stand in the order of time: the first pass of the hour is then before the
-change, the second after it. Whatever the order does not decide is rejected, never guessed.
+promises that its rows stand in the order of time, the oldest or the newest first: of the two passes
+of the hour, the earlier one is then before the change. Whatever the order does not decide is rejected,
+never guessed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
+from statistics import median_low
 from typing import Any
 
 from ledger.reductions.grids import HOUR_S
@@ -17,6 +20,10 @@ from ledger.reductions.zones import epoch_s, utc_of
 
 DAY_S = 86400
 JUMPS_MAX = 100
+STEPS_OF = 1_000
+"""Rows of each device from which it is told how far apart they are."""
+_STEPS_MIN = 8
+_DOUBLED_MAX = 100_000
 _WAITING_MAX = 10_000
 
 
@@ -26,29 +33,90 @@ class Notes:
 
     jump_s: int = DAY_S
     """A step forward of more than this is a jump."""
+    moved: int = 0
+    """Rows whose time lay beside the grid and was taken to it."""
     clock_change: int = 0
     """Rows of a doubled hour that were put before or after the change by their order."""
     jumps: int = 0
     clock_jumps: list[dict[str, Any]] = field(default_factory=list)
     """The first ``JUMPS_MAX`` of the jumps: line, device, from, to."""
     _last: dict[str, int] = field(default_factory=dict)
+    _interval_s: int = HOUR_S
+    _where: tzinfo = UTC
+    _regular: bool = False
+    _first: dict[str, list[int]] = field(default_factory=dict)
+    _doubled: set[tuple[str, datetime]] = field(default_factory=set)
+    _came_twice: bool = False
+    _skipped: tuple[str, timedelta] | None = None
 
-    def expect(self, interval_s: int) -> None:
-        """Say how far apart times are: a day is no jump where each is a day after the other."""
+    def expect(self, interval_s: int, where: tzinfo, *, regular: bool) -> None:
+        """Say how far apart times are, and in which zone jumps are told.
+
+        A day is no jump where each is a day after the other. ``regular``: there should be a row in
+        each interval.
+        """
+        self._interval_s, self._where, self._regular = interval_s, where, regular
         if interval_s > HOUR_S:
             self.jump_s = DAY_S + interval_s + HOUR_S
 
     def pass_time(self, device: str, start_s: int, line: int) -> None:
         """Take in the next time of a device, and note a jump."""
+        first = self._first.get(device)
+        if first is None:
+            first = self._first[device] = []
+        if len(first) < STEPS_OF:
+            first.append(start_s)
         last = self._last.get(device, start_s)
         if not last <= start_s <= last + self.jump_s:
             self.jumps += 1
             if len(self.clock_jumps) < JUMPS_MAX:
-                before, after = utc_of(last).isoformat(), utc_of(start_s).isoformat()
+                before, after = (
+                    utc_of(time_s).astimezone(self._where).isoformat() for time_s in (last, start_s)
+                )
                 self.clock_jumps.append(
                     {"line": line, "device": device, "from": before, "to": after}
                 )
         self._last[device] = start_s
+
+    def pass_doubled(self, device: str, wall: datetime) -> None:
+        """Take in a local time that comes twice."""
+        if (device, wall) in self._doubled:
+            self._came_twice = True
+        elif len(self._doubled) < _DOUBLED_MAX:
+            self._doubled.add((device, wall))
+
+    def pass_skipped(self, time_zone: str, offset: timedelta) -> None:
+        """Take in a local time that never comes; ``offset`` is that of standard time."""
+        self._skipped = self._skipped or (time_zone, offset)
+
+    def spacing(self) -> dict[str, Any] | None:
+        """Return how far apart the first rows of a device are, where intervals are much shorter."""
+        steps: dict[str, int] = {}
+        for device, starts in self._first.items() if self._regular else ():
+            apart = [abs(after - before) for before, after in pairwise(starts) if after != before]
+            if len(apart) >= _STEPS_MIN and median_low(apart) >= 2 * self._interval_s:
+                steps[device] = median_low(apart)
+        if not steps:
+            return None
+        device, step_s = next(iter(steps.items()))
+        return {
+            "device": device,
+            "devices": len(steps),
+            "minutes": step_s // 60,
+            "interval_minutes": self._interval_s // 60,
+        }
+
+    def hints(self) -> list[str]:
+        """Return what the times as a whole say about the source."""
+        if self._skipped is None or not self._doubled or self._came_twice:
+            return []
+        time_zone, offset = self._skipped
+        hours, rest = divmod(int(offset.total_seconds()), HOUR_S)
+        zones = '"UTC"' + ("" if rest or not hours else f' or "Etc/GMT{-hours:+d}"')
+        return [
+            f"this clock seems not to change: it has times in spring that {time_zone} leaves out, and "
+            f"has the hour of autumn once; write time_zone = {zones}"
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +135,16 @@ class Doubled:
 
 
 class DoubledHours:
-    """Rows of doubled hours by device, kept until a later row says what their order means."""
+    """Rows of doubled hours by device, kept until a later row says what their order means.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    interval_s
+        Length of the source's interval.
+    """
+
+    def __init__(self, interval_s: int) -> None:
+        self._interval_s = interval_s
         self._waiting: dict[str, list[Doubled]] = {}
         self._last_s: dict[str, int] = {}
 
@@ -96,12 +171,13 @@ class DoubledHours:
         """
         rows = self._waiting.pop(device, None)
         if rows:
-            second = _second_pass(rows, self._last_s.get(device), next_s)
+            found = _passes(rows, self._last_s.get(device), next_s, self._interval_s)
             for place, row in enumerate(rows):
-                if second is None:
+                if found is None:
                     yield row, None
                 else:
-                    yield row, row.after if place >= second else row.before
+                    second, falling = found
+                    yield row, row.after if (place >= second) is not falling else row.before
         if next_s is not None:
             self._last_s[device] = next_s
 
@@ -111,17 +187,38 @@ class DoubledHours:
             yield from self.close(device, None)
 
 
-def _second_pass(rows: list[Doubled], last_s: int | None, next_s: int | None) -> int | None:
-    """Return where the second pass begins; None unless the rows are two passes in rising order.
+def _passes(
+    rows: list[Doubled], last_s: int | None, next_s: int | None, interval_s: int
+) -> tuple[int, bool] | None:
+    """Return where the other pass begins, and whether the newest row stands first.
 
-    What stands before them must be earlier, and what follows later.
+    None unless the rows are two passes in rising order with earlier ones before and later ones
+    after, or all of it the other way round; and where both could be.
     """
-    walls = [row.wall for row in rows]
-    falls = [place for place in range(1, len(walls)) if walls[place] <= walls[place - 1]]
-    if len(falls) != 1:
+    low, high = min(epoch_s(row.before) for row in rows), max(epoch_s(row.after) for row in rows)
+    found = []
+    if (last_s is None or last_s < low) and (next_s is None or next_s > high):
+        found += [(turn, False) for turn in _turns(rows, interval_s, falling=False)]
+    if (last_s is None or last_s > high) and (next_s is None or next_s < low):
+        found += [(turn, True) for turn in _turns(rows, interval_s, falling=True)]
+    if len(found) != 1 or found[0][0] is None:
         return None
-    if last_s is not None and last_s >= min(epoch_s(row.before) for row in rows):
-        return None
-    if next_s is not None and next_s <= max(epoch_s(row.after) for row in rows):
-        return None
-    return falls[0]
+    return found[0][0], found[0][1]
+
+
+def _turns(rows: list[Doubled], interval_s: int, *, falling: bool) -> list[int | None]:
+    """Return where the clock may turn: None stands for a single pass, an empty list for no such order.
+
+    Two rows of one time after each other are of one pass, a duplicate or a conflict. Only where
+    one interval fills the whole hour that comes twice, and so each pass has one time alone, are two
+    rows of it the two passes; but not two equal ones, which may as well be one row twice.
+    """
+    walls = [row.wall for row in (rows[::-1] if falling else rows)]
+    turns = [place for place in range(1, len(walls)) if walls[place] < walls[place - 1]]
+    if turns:
+        place = len(rows) - turns[0] if falling else turns[0]
+        return [place] if len(turns) == 1 else []
+    shift_s = epoch_s(rows[0].after) - epoch_s(rows[0].before)
+    if len(rows) == 2 and walls[0] == walls[1] and interval_s >= shift_s:
+        return [1 if rows[0].cell != rows[1].cell else None]
+    return [None]

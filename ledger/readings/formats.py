@@ -44,6 +44,8 @@ class Format:
     """Name of the register, where a file has several; for people."""
     clock_change: str = REFUSE
     """What becomes of a local hour that comes twice."""
+    tolerance_seconds: int = 0
+    """So far beside the grid a time may lie, and is taken to the nearest time of the grid."""
     rollover: str | None = None
     """Value at which a cumulative register begins anew at 0, in the unit of the source."""
 

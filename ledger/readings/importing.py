@@ -279,5 +279,6 @@ def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -
     report.intervals = tally.intervals
     report.clock_change, report.clock_jumps = notes.clock_change, notes.clock_jumps
     report.clock_jumps_count = notes.jumps
+    report.moved, report.spacing, report.hints = notes.moved, notes.spacing(), notes.hints()
     log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
     log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected

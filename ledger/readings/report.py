@@ -36,11 +36,18 @@ class ImportReport:
     """Readings that this import put into a flat line, those of earlier files too."""
     intervals: int = 0
     """Of a cumulative register: intervals that are new or changed."""
+    moved: int = 0
+    """Of the rows read: those whose time lay beside the grid and was taken to it, as declared."""
     clock_change: int = 0
     """Of the rows read: those of a doubled hour that their order put before or after the change."""
     clock_jumps: list[dict[str, Any]] = field(default_factory=list)
     """Places where the time of a device goes back, or forward by more than a day: the first hundred."""
     clock_jumps_count: int = 0
+    spacing: dict[str, Any] | None = None
+    """Where rows are much farther apart than intervals: the first such device, ``minutes`` between its
+    rows, ``interval_minutes``, and the number of such ``devices``."""
+    hints: list[str] = field(default_factory=list)
+    """What may be wrong with the source, where its rows as a whole say so."""
 
     def as_json(self) -> dict[str, Any]:
         """Return what the ``import`` command prints."""
@@ -59,9 +66,12 @@ class ImportReport:
             "stuck": self.stuck,
             "missing": self.missing,
             "intervals": self.intervals,
+            "moved": self.moved,
             "clock_change": self.clock_change,
             "clock_jumps": self.clock_jumps,
             "clock_jumps_count": self.clock_jumps_count,
+            "spacing": self.spacing,
+            "hints": self.hints,
         }
         return document | {name: found for name, found in noted.items() if found}
 

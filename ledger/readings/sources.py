@@ -13,7 +13,7 @@ from ledger.errors import BadInput
 from ledger.readings.clocks import Doubled, DoubledHours, Notes
 from ledger.readings.formats import IN_ORDER, PLAIN, Format
 from ledger.readings.tables import BadRow, Table
-from ledger.readings.times import DoubledTime, NaiveTime, TimeReader
+from ledger.readings.times import DoubledTime, NaiveTime, SkippedTime, TimeReader
 from ledger.readings.writing import Missing, rewriter_of
 from ledger.reductions.grids import HOUR_S
 from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
@@ -130,7 +130,8 @@ class _Reader:
     ) -> None:
         written = source.file_format
         self._table, self._source, self._devices, self._notes = table, source, devices, notes
-        notes.expect(source.interval_s)
+        regular = not source.counter and source.kind in (Kind.POWER, Kind.ENERGY)
+        notes.expect(source.interval_s, grid_zone, regular=regular)
         self._time_place = table.place_of(source.time_column)
         self._date_place = -1
         if written.date_column is not None:
@@ -146,6 +147,7 @@ class _Reader:
             grid_zone=grid_zone,
             time_format=written.time_format,
             instants=source.counter,
+            tolerance_s=written.tolerance_seconds,
         )
         even = source.interval_s <= HOUR_S and not source.counter
         self._fixed_s = source.interval_s if even else None
@@ -153,7 +155,9 @@ class _Reader:
         self._scale = unit_scale(source.kind, source.unit, f"source {source.name}")
         self._rewrite = rewriter_of(written)
         self._missing = Missing(written.missing, self._rewrite) if written.missing else None
-        self._doubled = DoubledHours() if written.clock_change == IN_ORDER else None
+        self._doubled = (
+            DoubledHours(source.interval_s) if written.clock_change == IN_ORDER else None
+        )
 
     def rows(self) -> Iterator[RawReading | RowError]:
         """Yield the rows; see ``read_rows``."""
@@ -186,6 +190,7 @@ class _Reader:
                 continue
             except DoubledTime as error:
                 first = False
+                self._notes.pass_doubled(device, error.wall)
                 if doubled is None:
                     yield RowError(line, source.time_column, str(error))
                     continue
@@ -194,7 +199,7 @@ class _Reader:
                 yield from self._decided(doubled.add(row))
                 continue
             except ValueError as error:
-                yield RowError(line, source.time_column, str(error))
+                yield self._bad_time(line, error)
                 continue
             first = False
             if doubled is not None:
@@ -202,6 +207,13 @@ class _Reader:
             yield self._reading(device, start_s, cells[value_place].strip(), line)
         if doubled is not None:
             yield from self._decided(doubled.rest())
+        self._notes.moved = self._times.moved
+
+    def _bad_time(self, line: int, error: ValueError) -> RowError:
+        """Return a row whose time cannot be used."""
+        if isinstance(error, SkippedTime):
+            self._notes.pass_skipped(self._source.time_zone, error.offset)
+        return RowError(line, self._source.time_column, str(error))
 
     def _joined(self, cells: list[str]) -> str:
         """Return date and time of two columns as one text."""

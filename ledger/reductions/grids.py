@@ -30,6 +30,10 @@ class Grid(Protocol):
         """Return the start of the interval that begins there, or ends there; None: none does."""
         ...
 
+    def nearest_s(self, seconds: int) -> int:
+        """Return the time nearest to it at which intervals begin and end."""
+        ...
+
     def duration_s(self, start_s: int) -> int:
         """Return the length of the interval that begins there."""
 
@@ -41,6 +45,10 @@ class Instants:
     repeats_daily = True
 
     def start_s(self, seconds: int, *, at_end: bool) -> int | None:
+        """Return the second itself."""
+        return seconds
+
+    def nearest_s(self, seconds: int) -> int:
         """Return the second itself."""
         return seconds
 
@@ -60,11 +68,19 @@ class _Even:
 
     def start_s(self, seconds: int, *, at_end: bool) -> int | None:
         start = seconds - self._interval_s if at_end else seconds
-        phase = start if self._whole_hours else start + self._local_offset_s(start)
-        return None if phase % self._interval_s else start
+        return None if self._beside_s(start) else start
+
+    def nearest_s(self, seconds: int) -> int:
+        beside_s = self._beside_s(seconds)
+        after = 2 * beside_s > self._interval_s
+        return seconds - beside_s + (self._interval_s if after else 0)
 
     def duration_s(self, start_s: int) -> int:
         return self._interval_s
+
+    def _beside_s(self, seconds: int) -> int:
+        phase = seconds if self._whole_hours else seconds + self._local_offset_s(seconds)
+        return phase % self._interval_s
 
     def _local_offset_s(self, seconds: int) -> int:
         offset = utc_of(seconds).astimezone(self._where).utcoffset()
@@ -90,6 +106,10 @@ class _Clock:
         if seconds not in points:
             return None
         return points[points.index(seconds) - 1] if at_end else seconds
+
+    def nearest_s(self, seconds: int) -> int:
+        points = self._points(legal_day(seconds, self._where))
+        return min(points, key=lambda point: abs(point - seconds))
 
     def duration_s(self, start_s: int) -> int:
         points = self._points(legal_day(start_s, self._where))

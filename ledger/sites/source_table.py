@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from ledger.errors import BadInput
@@ -47,12 +48,13 @@ def read_source(table: Table) -> SourceSpec:
             None, "write either device (the file is of one meter) or device_column, one of them"
         )
     time_zone = _time_zone(table)
+    interval_minutes = table.whole("interval_minutes", INTERVALS)
     has_label = table.has("label") or not counter
     return SourceSpec(
         name=table.text("name", 100),
         kind=kind,
         unit=unit,
-        interval_minutes=table.whole("interval_minutes", INTERVALS),
+        interval_minutes=interval_minutes,
         # A register is read at an instant: the label says nothing of it.
         label=table.one_of("label", ("start", "end")) if has_label else "start",
         device=table.optional("device", 100),
@@ -60,7 +62,11 @@ def read_source(table: Table) -> SourceSpec:
         time_column=table.text("time_column", 100),
         value_column=table.text("value_column", 100),
         time_zone=time_zone,
-        written=_written(table, time_zone, _rollover(table, measured, counter=counter)),
+        written=replace(
+            _written(table, time_zone),
+            rollover=_rollover(table, measured, counter=counter),
+            tolerance_seconds=_tolerance(table, interval_minutes * 60, counter=counter),
+        ),
     )
 
 
@@ -108,7 +114,23 @@ def _rollover(table: Table, kind: Kind, *, counter: bool) -> str | None:
     return width
 
 
-def _written(table: Table, time_zone: str, rollover: str | None) -> Format:
+def _tolerance(table: Table, interval_s: int, *, counter: bool) -> int:
+    """Return how many seconds a time may lie beside the grid."""
+    key = "tolerance_seconds"
+    if not table.has(key):
+        return 0
+    if counter:
+        raise table.wrong(key, f"a register is read at any second; take {key} out")
+    seconds = table.whole(key)
+    if not 0 <= seconds < (interval_s + 1) // 2:
+        raise table.wrong(
+            key,
+            f"{key} is from 0 to less than half the interval of {interval_s} s, found {seconds}",
+        )
+    return seconds
+
+
+def _written(table: Table, time_zone: str) -> Format:
     """Return how the file is written."""
     form = _choice(table, "format", FORMATS, CSV)
     if form == JSON_LINES:
@@ -134,7 +156,6 @@ def _written(table: Table, time_zone: str, rollover: str | None) -> Format:
         missing=_missing(table),
         register=table.optional("register", 100),
         clock_change=_clock_change(table, time_zone),
-        rollover=rollover,
     )
 
 

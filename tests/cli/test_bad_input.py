@@ -86,6 +86,20 @@ def test_a_text_where_a_number_belongs_is_named_and_the_good_rows_are_kept(park:
     assert f"{park.folder / 'wide.csv'}: line 4: 3 cells where the header has 2" in wide.out
 
 
+def test_what_is_odd_about_the_times_of_a_file_is_said_in_the_zone_of_the_site(
+    park: Program,
+) -> None:
+    times = [f"2014-01-05T{hour:02d}:00:00+01:00,1\n" for hour in (*range(10), 0)]
+    ended = park(*IMPORT, park.write("hours.csv", "time,power\n" + "".join(times)))
+    assert ended.code == 0
+    assert ended.out.splitlines()[1:] == [
+        "  1 time of a row goes back against the row before, or forward by more than a day:",
+        "    line 12, device T1: 2014-01-05T09:00:00+01:00 to 2014-01-05T00:00:00+01:00",
+        "  warning: rows of device T1 come every 60 minutes, the source says 10: power would be counted for "
+        "10 minutes of each, the rest is missing",
+    ]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_column(park: Program) -> None:
     ended = park(*IMPORT, park.write("readings.csv", "\ufeff" + READINGS), "--json")
     assert ended.code == 0

@@ -251,6 +251,7 @@ def test_millionths_are_rounded_half_away_from_zero(scale: int, values: list[int
     st.sampled_from(["offset", "Europe/Paris", "Asia/Kolkata", "America/New_York"]),
     st.sampled_from(["Europe/Paris", "Asia/Kolkata"]),
     st.booleans(),
+    st.sampled_from([0, 61]),
     st.lists(
         st.tuples(
             st.datetimes(datetime(2014, 3, 28), datetime(2014, 3, 31)),
@@ -264,20 +265,29 @@ def test_millionths_are_rounded_half_away_from_zero(scale: int, values: list[int
     ),
 )
 def test_a_reader_that_remembers_reads_as_a_new_one(
-    time_zone: str, grid: str, at_end: bool, times: list[tuple[datetime, str, str]]
+    time_zone: str,
+    grid: str,
+    at_end: bool,
+    tolerance_s: int,
+    times: list[tuple[datetime, str, str]],
 ) -> None:
     def reader() -> TimeReader:
-        return TimeReader(time_zone, 600, label_is_end=at_end, grid_zone=zone(grid))
+        return TimeReader(
+            time_zone, 600, label_is_end=at_end, grid_zone=zone(grid), tolerance_s=tolerance_s
+        )
 
-    def read(by: TimeReader, said: str) -> int | str:
+    def read(by: TimeReader, said: str) -> tuple[int | str, int]:
+        moved = by.moved
         try:
-            return by.start_s(said)
+            return by.start_s(said), by.moved - moved
         except ValueError as error:
-            return str(error)
+            # What may mend a time beside the grid depends on those before it.
+            return str(error).split("; correct interval_minutes", maxsplit=1)[0], 0
 
     warm = reader()
     for moment, offset, form in times * 2:
-        said = moment.replace(minute=moment.minute // 10 * 10).strftime(form) + offset
+        minute = moment.minute // 10 * 10 + (tolerance_s > 0 and moment.minute % 2)
+        said = moment.replace(minute=minute).strftime(form) + offset
         assert read(warm, said) == read(reader(), said)
 
 

@@ -17,7 +17,7 @@ from ledger.models import CarbonEmission, EnergyProduction, MeterReading
 from ledger.readings import ImportReport, reductions_for
 from ledger.readings.formats import Format
 from ledger.readings.timeformats import parser_of
-from ledger.readings.times import zone
+from ledger.readings.times import DoubledTime, SkippedTime, TimeReader, zone
 from ledger.readings.writing import rewriter_of
 from ledger.reductions import Counts
 from ledger.reductions.grids import grid_of
@@ -478,7 +478,9 @@ def test_trap_without_a_declaration_a_doubled_hour_is_rejected_row_by_row(
         ["01:30", "02:00", "02:30", "03:00"],  # one pass: which?
         ["01:30", "02:00", "02:00", "02:30", "02:30", "03:00"],  # shuffled
         ["03:00", "02:00", "02:30", "02:00", "02:30", "01:30"],  # not in order around it
-        ["03:30", "02:30", "02:00", "02:30", "02:00", "01:30"],  # backwards
+        ["01:30", "02:00", "02:30", "02:30", "03:00"],  # one pass, and a row of it twice
+        ["03:00", "02:30", "02:30", "02:00", "01:30"],  # the same, newest first
+        ["02:00", "02:30", "02:00"],  # two passes either way round
         ["02:00", "02:30"],  # the file ends in it
         ["02:00", "02:30", "02:00", "02:30", "02:00"],  # three passes
     ],
@@ -491,6 +493,67 @@ def test_an_order_that_does_not_say_which_hour_it_is_is_not_guessed(
     assert (report.rejected, report.clock_change) == (len(doubled), 0)
     assert "the order of the rows does not say which one" in report.errors[0]["message"]
     assert [error["line"] for error in report.errors] == sorted(e["line"] for e in report.errors)
+
+
+def test_trap_a_row_that_stands_twice_is_no_second_pass(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = autumn("01:45", "02:00", "02:15", "02:15", "02:30", "02:45", "03:00")
+    text = text.replace("02:15,3", "02:15,2")  # the two rows are identical
+    report = bring(sqlite_db, tmp_path, text, IN_ORDER, **HOURLY | {"interval_minutes": "15"})
+    assert (report.new, report.rejected, report.clock_change) == (2, 5, 0)
+    assert [row[:2] for row in stored(sqlite_db)] == [
+        ("2014-10-25T23:45", "0"),
+        ("2014-10-26T02:00", "6"),
+    ]
+
+
+def test_a_row_that_stands_twice_within_one_of_two_passes_counts_once(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = autumn("01:30", "02:00", "02:30", "02:00", "02:30", "02:30", "03:00")
+    text = text.replace("02:30,5", "02:30,4")
+    report = bring(sqlite_db, tmp_path, text, IN_ORDER, **HOURLY)
+    assert (report.new, report.unchanged, report.rejected) == (6, 1, 0)
+    assert stored(sqlite_db)[4] == ("2014-10-26T01:30", "4", "used")
+
+
+@pytest.mark.parametrize(
+    ("walls", "first"),
+    [
+        (["03:00", "02:30", "02:00", "02:30", "02:00", "01:30"], "5"),
+        (["02:30", "02:00", "02:30", "02:00", "01:30"], "4"),
+        (["03:00", "02:30", "02:30", "02:00", "02:30", "01:30"], "5"),
+    ],
+)
+def test_a_file_with_the_newest_row_first_is_decided_by_its_order_too(
+    sqlite_db: Database, tmp_path: Path, walls: list[str], first: str
+) -> None:
+    report = bring(sqlite_db, tmp_path, autumn(*walls), IN_ORDER, **HOURLY)
+    assert (report.rejected, report.clock_change) == (0, sum(w[:2] == "02" for w in walls))
+    rows = stored(sqlite_db)
+    assert rows[0][:2] == ("2014-10-25T23:30", first)
+    # The last 02:30 of the file is the first of the night.
+    last = len(walls) - 1 - walls[::-1].index("02:30")
+    assert ("2014-10-26T00:30", str(last)) in [row[:2] for row in rows]
+    assert ("2014-10-26T01:30", str(walls.index("02:30"))) in [row[:2] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ("1 2 3 4", [("23:00", "1"), ("00:00", "2"), ("01:00", "3"), ("02:00", "4")]),
+        ("1 2 2 4", [("23:00", "1"), ("02:00", "4")]),  # one row twice, or two passes: who knows
+    ],
+)
+def test_the_two_hours_of_an_hourly_file_are_told_by_their_values(
+    sqlite_db: Database, tmp_path: Path, values: str, kept: list[tuple[str, str]]
+) -> None:
+    walls = ("01:00", "02:00", "02:00", "03:00")
+    rows = [f"2014-10-26T{w},{v}\n" for w, v in zip(walls, values.split(), strict=True)]
+    changes = HOURLY | {"interval_minutes": "60"}
+    bring(sqlite_db, tmp_path, "time,value\n" + "".join(rows), IN_ORDER, **changes)
+    assert [(row[0][11:], row[1]) for row in stored(sqlite_db)] == kept
 
 
 def test_the_order_is_that_of_each_device(sqlite_db: Database, tmp_path: Path) -> None:
@@ -535,14 +598,14 @@ def test_jumps_of_a_clock_are_noted_and_reject_nothing(sqlite_db: Database, tmp_
         {
             "line": 4,
             "device": "A",
-            "from": "2014-06-01T00:10:00+00:00",
-            "to": "2014-06-03T00:00:00+00:00",
+            "from": "2014-06-01T02:10:00+02:00",
+            "to": "2014-06-03T02:00:00+02:00",
         },
         {
             "line": 5,
             "device": "A",
-            "from": "2014-06-03T00:00:00+00:00",
-            "to": "2014-06-01T00:20:00+00:00",
+            "from": "2014-06-03T02:00:00+02:00",
+            "to": "2014-06-01T02:20:00+02:00",
         },
     ]
 
@@ -556,7 +619,195 @@ def test_jumps_are_listed_up_to_a_hundred_and_counted_beyond(
     assert (len(document["clock_jumps"]), document["clock_jumps_count"]) == (100, 299)
 
 
+def test_a_clock_that_does_not_change_is_told_by_the_file_as_a_whole(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    spring, fall = (
+        ("2014-03-30T02:00", "2014-03-30T02:30"),
+        ("2014-10-26T02:00", "2014-10-26T02:30"),
+    )
+    both = "".join(f"{time},1\n" for time in spring + fall)
+    report = bring(sqlite_db, tmp_path, "time,value\n" + both, **HOURLY)
+    assert report.rejected == 4
+    assert report.as_json()["hints"] == [
+        "this clock seems not to change: it has times in spring that Europe/Paris leaves out, and has "
+        'the hour of autumn once; write time_zone = "UTC" or "Etc/GMT-1"'
+    ]
+    west = HOURLY | {"time_zone": '"America/New_York"'}
+    changes = both.replace("03-30", "03-09").replace("10-26", "11-02").replace("T02", "T01")
+    changes += "2014-03-09T02:30,1\n"
+    found = bring(sqlite_db, tmp_path, "time,value\n" + changes, **west).hints
+    assert found[0].endswith('time_zone = "UTC" or "Etc/GMT+5"')
+    twice = both + "".join(f"{time},1\n" for time in fall)
+    assert bring(sqlite_db, tmp_path, "time,value\n" + twice, **HOURLY).hints == []
+
+
+# ------------------------------------------------------------------ times beside the grid
+
+
+def beside(*times: str, value: str = "60") -> str:
+    return "time,value\n" + "".join(f"2014-06-01T{time}Z,{value}\n" for time in times)
+
+
+def test_trap_times_beside_the_grid_are_rejected_and_the_message_says_what_to_declare(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = beside("00:01", "00:11", "00:21", "00:34")
+    report = bring(sqlite_db, tmp_path, text)
+    assert report.rejected == 4
+    grid = "is not on the grid of 10 minutes from midnight in Europe/Paris; correct interval_minutes, or "
+    first, _, third, last = (error["message"] for error in report.errors)
+    assert first == f"'2014-06-01T00:01Z' {grid}write tolerance_seconds = 60 in [[source]]"
+    assert third.endswith("or write tolerance_seconds = 60 in [[source]]")
+    assert last == (
+        f"'2014-06-01T00:34Z' {grid}bring periods of varying length as the readings of a register, "
+        'kind = "counter"'
+    )
+    later = bring(sqlite_db, tmp_path, beside("00:00", "00:11"))
+    assert "tolerance_seconds" not in later.errors[0]["message"]
+
+
+@pytest.mark.parametrize(("label", "shift"), [("start", 0), ("end", 10)])
+def test_a_tolerance_takes_times_to_the_grid_and_counts_them(
+    sqlite_db: Database, tmp_path: Path, label: str, shift: int
+) -> None:
+    times = ["00:01", "00:11", "00:20", "00:29", "00:38:59", "00:52"]
+    report = bring(
+        sqlite_db, tmp_path, beside(*times), "tolerance_seconds = 60", label=f'"{label}"'
+    )
+    assert (report.new, report.moved, report.rejected) == (4, 3, 2)
+    assert report.as_json()["moved"] == 3
+    slots = [START + timedelta(minutes=10 * n - shift) for n in range(4)]
+    assert [row[:2] for row in stored(sqlite_db)] == [
+        (slot.isoformat()[:16], "60") for slot in slots
+    ]
+    with sqlite_db.read() as session:
+        assert session.scalars(select(MeterReading.line)).all() == [2, 3, 4, 5]
+
+
+def test_every_day_counts_its_moved_times_and_fractions_are_taken_along(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    times = [START + timedelta(minutes=10 * n, seconds=20) for n in range(3 * 144)]
+    rows = [f"{time.isoformat()},60\n" for time in times]
+    rows += ["2014-06-09T00:00:59.9Z,60\n", "2014-06-09T00:11:00.1Z,60\n"]
+    text = "time,value\n" + "".join(rows)
+    report = bring(sqlite_db, tmp_path, text, "tolerance_seconds = 60")
+    assert (report.new, report.moved, report.rejected) == (433, 433, 1)
+    with sqlite_db.read() as session:
+        (june,) = reductions_for(session, "park-wind", date(2014, 6, 2), date(2014, 6, 3))
+    assert (june.counts.used, june.net_kwh) == (144, 1440)
+
+
+def test_two_rows_taken_to_one_slot_are_a_duplicate_or_a_conflict(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = beside("00:00", "00:01") + "2014-06-01T00:09Z,60\n2014-06-01T00:10Z,50\n"
+    report = bring(sqlite_db, tmp_path, text, "tolerance_seconds = 60")
+    assert (report.new, report.unchanged, report.conflicts, report.moved) == (2, 1, 1, 2)
+    assert stored(sqlite_db) == [
+        ("2014-06-01T00:00", "60", "used"),
+        ("2014-06-01T00:10", "50", "used"),
+        ("2014-06-01T00:10", "60", "superseded"),
+    ]
+
+
+QUARTERS = [f"{n // 4:02d}:{n % 4 * 15 + 1:02d}" for n in range(20)]
+
+
+def test_rows_much_farther_apart_than_intervals_are_warned_of(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    report = bring(sqlite_db, tmp_path, beside(*QUARTERS), interval_minutes="1")
+    assert (report.new, report.rejected) == (20, 0)
+    assert report.as_json()["spacing"] == {
+        "device": "A",
+        "devices": 1,
+        "minutes": 15,
+        "interval_minutes": 1,
+    }
+
+
+def test_rows_as_far_apart_as_intervals_are_not_warned_of_though_some_are_missing(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = beside(*QUARTERS[:6], *QUARTERS[12:])
+    report = bring(sqlite_db, tmp_path, text, "tolerance_seconds = 60", interval_minutes="15")
+    assert (report.moved, report.spacing) == (14, None)
+    assert not {"spacing", "hints"} & set(report.as_json())
+
+
 # ------------------------------------------------------------------ intervals of more than an hour
+
+
+@pytest.mark.parametrize(
+    ("minutes", "label", "day", "slots"),
+    [
+        # 02:00 is a label of 120 minutes: in autumn the first of two, in spring the moment of 03:00.
+        (120, "start", "2014-10-26", {"00:00": (22, 2), "02:00": (0, 3), "04:00": (3, 2)}),
+        (120, "end", "2014-10-26", {"02:00": (22, 2), "04:00": (0, 3), "06:00": (3, 2)}),
+        (120, "start", "2014-03-30", {"00:00": (23, 2), "02:00": (1, 1), "04:00": (2, 2)}),
+        (120, "end", "2014-03-30", {"02:00": (23, 2), "04:00": (1, 1), "06:00": (2, 2)}),
+    ],
+)
+def test_trap_on_the_day_of_change_the_labels_of_a_long_interval_are_the_grids_own(
+    sqlite_db: Database,
+    tmp_path: Path,
+    minutes: int,
+    label: str,
+    day: str,
+    slots: dict[str, tuple[int, int]],
+) -> None:
+    text = "time,value\n" + "".join(f"{day}T{wall},60\n" for wall in slots)
+    report = bring(
+        sqlite_db,
+        tmp_path,
+        text,
+        interval_minutes=str(minutes),
+        time_zone='"Europe/Paris"',
+        label=f'"{label}"',
+    )
+    assert (report.new, report.rejected) == (3, 0)
+    with sqlite_db.read() as session:
+        rows = session.scalars(select(MeterReading).order_by(MeterReading.start_s)).all()
+    found = [(row.start_s // 3600 % 24, row.duration_s // 3600) for row in rows]
+    assert found == list(slots.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "label_is_end", "text", "begins"),
+    [
+        # Midnight is skipped in Sao Paulo, and comes twice in Havana.
+        ("America/Sao_Paulo", False, "2018-11-04", "2018-11-04T03:00Z"),
+        ("America/Sao_Paulo", True, "2018-11-04", "2018-11-03T03:00Z"),
+        ("America/Havana", False, "2018-11-04", "2018-11-04T04:00Z"),
+        ("America/Havana", True, "2018-11-04", "2018-11-03T04:00Z"),
+    ],
+)
+def test_a_legal_day_whose_midnight_is_skipped_or_comes_twice_has_its_label(
+    name: str, label_is_end: bool, text: str, begins: str
+) -> None:
+    daily = TimeReader(name, 86400, label_is_end=label_is_end, grid_zone=zone(name))
+    assert daily.start_s(text) == int(datetime.fromisoformat(begins).timestamp())
+    hourly = TimeReader(name, 3600, label_is_end=label_is_end, grid_zone=zone(name))
+    with pytest.raises((DoubledTime, SkippedTime)):
+        hourly.start_s(text)
+
+
+def test_a_skipped_time_is_no_label_of_the_grid_of_another_zone() -> None:
+    reader = TimeReader("Europe/Paris", 7200, label_is_end=False, grid_zone=zone("Europe/Berlin"))
+    with pytest.raises(SkippedTime):
+        reader.start_s("2014-03-30T02:00")
+
+
+def test_a_time_that_never_comes_and_is_no_label_is_rejected_of_long_intervals_too(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = "time,value\n2014-03-30T02:30,60\n2014-10-26T02:30,60\n"
+    changes = {"interval_minutes": "120", "time_zone": '"Europe/Paris"'}
+    report = bring(sqlite_db, tmp_path, text, **changes)
+    assert ["does not exist" in error["message"] for error in report.errors] == [True, False]
+    assert "is not on the grid" in report.errors[1]["message"]
 
 
 def daily(first: date, days: int, value: str = "1") -> str:
@@ -645,6 +896,8 @@ def test_long_intervals_follow_each_other_over_a_year_of_clock_changes(
         ('clock_change = "guess"', 'clock_change must be one of "refuse", "in_order"'),
         ('clock_change = "in_order"', "times with their offset come once"),
         ('format = "jsonl"\ndelimiter = ";"', "delimiter is of CSV files"),
+        ("tolerance_seconds = 300", "from 0 to less than half the interval of 600 s, found 300"),
+        ("tolerance_seconds = -1", "from 0 to less than half"),
         ('delimeter = ";"', "did you mean 'delimiter'"),
         ("interval_minute = 5", "did you mean 'interval_minutes'"),
     ],
