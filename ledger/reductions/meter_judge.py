@@ -19,7 +19,11 @@ from ledger.reductions.registers import TO, energy_of, fitted, judge_interval
 from ledger.reductions.zones import day_starts, utc_of, zone
 
 _YEAR_2106_S = 2**32
-_UNUSED_INSTANTS = (Quality.SUPERSEDED_SAME_VALUE, Quality.REGISTER_CONFLICT)
+_UNUSED_INSTANTS = (
+    Quality.SUPERSEDED_SAME_VALUE,
+    Quality.REGISTER_CONFLICT,
+    Quality.REGISTER_DIP,
+)
 
 
 class Difference(NamedTuple):
@@ -208,8 +212,8 @@ def _reading(line: Line, value: Value, quality: Quality) -> Reading:
 def _unused(line: Line, value: Value, valued: bool) -> Quality:
     """Return the quality of a register's reading from which no interval begins or ends.
 
-    Whether it repeats the one that counts or contradicts another, the intervals beside it decide, and
-    a declared change of the instrument: both claim nothing, and either is taken as stated.
+    Whether it repeats the one that counts, contradicts another or stands in a dip, the intervals beside
+    it decide, and a declared change of the instrument: all claim nothing, and each is taken as stated.
     """
     if value is None:
         return Quality.SUPERSEDED_EMPTY if valued else without_value(line.text)

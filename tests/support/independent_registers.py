@@ -5,7 +5,6 @@ It takes all rows of a meter at once and follows the sentences of ``docs/meter-f
 
 from collections.abc import Iterable
 from fractions import Fraction
-from itertools import pairwise
 
 Row = tuple[int, str]
 """Instant and text; an empty text is a row without a value."""
@@ -37,19 +36,51 @@ def energies_of(
         ends[instant] = closing, opening
     found: list[Energy] = []
     instants = sorted(ends)
-    for start, end in pairwise(instants):
+    changed = {instant for instant, _, _ in swaps}
+    place = 0
+
+    def most(start: int, end: int) -> Fraction | None:
+        return None if rated_kw is None else rated_kw * Fraction(12, 10) * (end - start) / 3600
+
+    def ran_over(first: Fraction, last: Fraction, possible: Fraction | None) -> bool:
+        if width is None or possible is None:
+            return False
+        whole = Fraction(width)
+        if not (whole / 2 < first < whole and 0 <= last < whole / 2):
+            return False
+        return possible < whole * kwh_per_unit and (whole + last - first) * kwh_per_unit <= possible
+
+    while place + 1 < len(instants):
+        start, end = instants[place], instants[place + 1]
         first, last = ends[start][1], ends[end][0]
-        kwh = (Fraction(last) - Fraction(first)) * kwh_per_unit
-        most = None if rated_kw is None else rated_kw * Fraction(12, 10) * (end - start) / 3600
+        value = Fraction(first)
+        place += 1
+        if Fraction(last) < value and end not in changed:
+            # Whether the old value comes back within a week, before the next change.
+            back = []
+            for later in range(place + 1, min(len(instants), place + 1000)):
+                instant = instants[later]
+                if instant in changed or instant > start + 7 * 86400:
+                    break
+                rise = (Fraction(ends[instant][0]) - value) * kwh_per_unit
+                possible = most(start, instant)
+                if rise >= 0 and (possible is None or rise <= possible):
+                    back.append((later, rise, possible))
+            if back:
+                later, rise, possible = back[0]
+                twice = width is not None and (
+                    possible is None or rise + Fraction(width) * kwh_per_unit <= possible
+                )
+                if not (twice and ran_over(value, Fraction(last), most(start, end))):
+                    place = later
+                    end, last = instants[later], ends[instants[later]][0]
+        kwh = (Fraction(last) - value) * kwh_per_unit
+        limit = most(start, end)
         text, quality = f"{first}>{last}", "used"
-        if kwh < 0:
-            quality = "outlier"
-            if width is not None:
-                around = kwh + Fraction(width) * kwh_per_unit
-                inside = Fraction(last) >= 0 and Fraction(first) < Fraction(width)
-                if inside and (most is None or around <= most):
-                    kwh, quality, text = around, "used", f"{first}>{width}|0>{last}"
-        elif most is not None and kwh > most:
+        if kwh < 0 and ran_over(value, Fraction(last), limit):
+            kwh += Fraction(width or 0) * kwh_per_unit
+            text = f"{first}>{width}|0>{last}"
+        elif kwh < 0 or (limit is not None and kwh > limit):
             quality = "outlier"
         found.append((start, end, text, kwh, quality))
     return found
