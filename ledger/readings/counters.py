@@ -195,19 +195,19 @@ class _Derivation:
             "AND quality = 'used' ORDER BY at_s DESC LIMIT 1"
         )
         found = fetch(self._db, self._session, sql, (self._meter.id, before_s))
-        near = [row[0] for row in found]
-        near += [change.at_s for change in self._changes if change.at_s < from_s]
-        return max(near, default=0)
+        if not found:
+            return 0
+        changes = (change.at_s for change in self._changes if change.at_s < from_s)
+        return max(int(found[0][0]), *changes, 0)
 
     def _is_as_before(self, at_s: int) -> bool:
-        """Return whether an interval ended at an instant before too: what follows it is the same.
+        """Return whether an interval ended with a reading before too: what follows it is the same.
 
         Of rows in an issued period nothing can be said, since they are never judged anew.
         """
         row = self._chosen.get(at_s)
-        if row is None:
-            return any(change.at_s == at_s for change in self._changes)
-        return row.quality is Quality.USED and not self._meter.is_issued(at_s)
+        used = row is not None and row.quality is Quality.USED
+        return used and not self._meter.is_issued(at_s)
 
     def _judge_ends(self, interval: Interval) -> None:
         for point in interval.over:

@@ -15,7 +15,7 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Value, judge_slot, limits_of, without_value
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import OUTLIER, USED, Kind, Quality, Reading
-from ledger.reductions.registers import TO, energy_of, fitted, judge_interval
+from ledger.reductions.registers import THEN, TO, energy_of, fitted, judge_interval, rollover_holds
 from ledger.reductions.zones import day_starts, utc_of, zone
 
 _YEAR_2106_S = 2**32
@@ -161,6 +161,10 @@ class MeterJudge:
                 if value is not None:
                     duration_s = line.end_s - line.start_s
                     quality = judge_interval(*value, self._limits, duration_s)
+                    if THEN in line.text and not rollover_holds(
+                        line.text, self._scale, self._limits, duration_s
+                    ):
+                        quality = Quality.COUNTER_FELL
                 yield line, _reading(line, value, quality)
         elif others:
             texts = [(row.line.text, row.value) for row in others]

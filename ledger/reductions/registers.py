@@ -114,6 +114,19 @@ def judge_interval(digits: int, scale: int, limits: Limits, duration_s: int) -> 
     return limits.judge(digits, scale, duration_s)
 
 
+def rollover_holds(text: str, unit_scale: int, limits: Limits, duration_s: int) -> bool:
+    """Return whether what the text of a rollover says can be nothing else, see ``intervals``."""
+    pieces = [piece.partition(TO)[::2] for piece in text.split(THEN)]
+    if len(pieces) != 2 or Fraction(pieces[1][0]) != 0:
+        return False
+    (before, width), (_, after) = pieces
+    opening, closing = (
+        Point(at_s, end, *parse_value(end, unit_scale))
+        for at_s, end in ((0, before), (duration_s, after))
+    )
+    return _is_rollover(opening, closing, Rules(limits, unit_scale, width))
+
+
 def judge_instant(
     rows: Sequence[tuple[str, Value]], change: Change | None = None
 ) -> tuple[list[Quality], int | None]:
@@ -230,9 +243,9 @@ def _over_dip(
 
 
 def _is_below(one: Point, other: Point) -> bool:
-    if one.scale == other.scale:
-        return one.digits < other.digits
-    return one.digits * 10**other.scale < other.digits * 10**one.scale
+    top = max(one.scale, other.scale)
+    digits, others = (int(item.digits * 10 ** (top - item.scale)) for item in (one, other))
+    return digits < others
 
 
 def _can_rise(opening: Point, closing: Point, rules: Rules, *, around: bool = False) -> bool:

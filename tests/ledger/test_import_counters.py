@@ -31,7 +31,9 @@ from ledger.readings.period import load_period
 from ledger.readings.requalify import requalify
 from ledger.reductions import Counts
 from ledger.reductions.arithmetic import compute
-from ledger.reductions.registers import energy_of
+from ledger.reductions.quality import Limits
+from ledger.reductions.records import Kind
+from ledger.reductions.registers import energy_of, rollover_holds
 from ledger.units import decimal_floor
 from tests.ledger.test_import import issue
 from tests.support.independent_registers import Energy, energies_of
@@ -243,7 +245,7 @@ def test_a_rollover_is_what_can_be_nothing_else(
 
 def test_a_rollover_needs_a_rated_power(sqlite_db: Database) -> None:
     site = declared("1000000", "100").replace('rated_kw = "100"\n', "")
-    with pytest.raises(BadInput, match="rollover needs rated_kw in the .*'A'"):
+    with pytest.raises(BadInput, match="rollover needs rated_kw in the"):
         apply(sqlite_db, site)
 
 
@@ -792,6 +794,24 @@ def test_the_energy_of_a_text_is_that_of_plain_fractions(
     digits, scale = energy_of(text, unit_scale)
     total = sum(Fraction(b) - Fraction(a) for a, b in zip(written[::2], written[1::2], strict=True))
     assert Fraction(digits, 10**scale) == total / Fraction(10) ** unit_scale
+
+
+@pytest.mark.parametrize(
+    ("text", "hours", "expected"),
+    [
+        # 100 kW, as an auditor sees it: the text alone.
+        ("950>1000|0>60", 1, True),
+        ("950>1000|0>70.001", 1, False),
+        ("950>1000|0>60", 8.5, False),
+        ("400>1000|0>60", 8, False),
+        ("950>1000|5>60", 1, False),
+        ("950>1000|0>10|0>5", 1, False),
+    ],
+)
+def test_a_rollover_is_judged_anew_by_its_text(text: str, hours: float, expected: bool) -> None:
+    limits = Limits(Fraction(100), Kind.ENERGY, 900)
+    assert rollover_holds(text, 0, limits, int(hours * 3600)) is expected
+    assert not rollover_holds(text, 0, Limits(None, Kind.ENERGY, 900), 3600)
 
 
 @pytest.mark.parametrize("text", ["12", "12>", ">12", "1>2|3", "1>2>3", "a>b"])

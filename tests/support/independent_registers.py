@@ -39,17 +39,6 @@ def energies_of(
     changed = {instant for instant, _, _ in swaps}
     place = 0
 
-    def most(start: int, end: int) -> Fraction | None:
-        return None if rated_kw is None else rated_kw * Fraction(12, 10) * (end - start) / 3600
-
-    def ran_over(first: Fraction, last: Fraction, possible: Fraction | None) -> bool:
-        if width is None or possible is None:
-            return False
-        whole = Fraction(width)
-        if not (whole / 2 < first < whole and 0 <= last < whole / 2):
-            return False
-        return possible < whole * kwh_per_unit and (whole + last - first) * kwh_per_unit <= possible
-
     while place + 1 < len(instants):
         start, end = instants[place], instants[place + 1]
         first, last = ends[start][1], ends[end][0]
@@ -57,30 +46,65 @@ def energies_of(
         place += 1
         if Fraction(last) < value and end not in changed:
             # Whether the old value comes back within a week, before the next change.
-            back = []
-            for later in range(place + 1, min(len(instants), place + 1000)):
-                instant = instants[later]
-                if instant in changed or instant > start + 7 * 86400:
-                    break
-                rise = (Fraction(ends[instant][0]) - value) * kwh_per_unit
-                possible = most(start, instant)
-                if rise >= 0 and (possible is None or rise <= possible):
-                    back.append((later, rise, possible))
-            if back:
-                later, rise, possible = back[0]
-                twice = width is not None and (
-                    possible is None or rise + Fraction(width) * kwh_per_unit <= possible
-                )
-                if not (twice and ran_over(value, Fraction(last), most(start, end))):
+            later = _back(ends, instants, place, changed, rated_kw, kwh_per_unit)
+            if later is not None:
+                twice = Fraction(ends[instants[later]][0]) - value + Fraction(width or 0)
+                possible = _most(rated_kw, start, instants[later])
+                both = possible is None or twice * kwh_per_unit <= possible
+                limit = _most(rated_kw, start, end)
+                if not (both and _ran_over(value, Fraction(last), limit, width, kwh_per_unit)):
                     place = later
                     end, last = instants[later], ends[instants[later]][0]
         kwh = (Fraction(last) - value) * kwh_per_unit
-        limit = most(start, end)
+        limit = _most(rated_kw, start, end)
         text, quality = f"{first}>{last}", "used"
-        if kwh < 0 and ran_over(value, Fraction(last), limit):
+        if kwh < 0 and _ran_over(value, Fraction(last), limit, width, kwh_per_unit):
             kwh += Fraction(width or 0) * kwh_per_unit
             text = f"{first}>{width}|0>{last}"
         elif kwh < 0 or (limit is not None and kwh > limit):
             quality = "outlier"
         found.append((start, end, text, kwh, quality))
     return found
+
+
+def _most(rated_kw: Fraction | None, start: int, end: int) -> Fraction | None:
+    return None if rated_kw is None else rated_kw * Fraction(12, 10) * (end - start) / 3600
+
+
+def _ran_over(
+    first: Fraction,
+    last: Fraction,
+    possible: Fraction | None,
+    width: str | None,
+    kwh_per_unit: Fraction,
+) -> bool:
+    """Whether a fall can be nothing but a register that ran over."""
+    if width is None or possible is None:
+        return False
+    whole = Fraction(width)
+    if not (whole / 2 < first < whole and 0 <= last < whole / 2):
+        return False
+    around = (whole - first + last) * kwh_per_unit
+    return possible < whole * kwh_per_unit and around <= possible
+
+
+def _back(
+    ends: dict[int, tuple[str, str]],
+    instants: list[int],
+    fallen: int,
+    changed: set[int],
+    rated_kw: Fraction | None,
+    kwh_per_unit: Fraction,
+) -> int | None:
+    """The place of the first reading that is back at the value before a fall, if there is one."""
+    start = instants[fallen - 1]
+    value = Fraction(ends[start][1])
+    for later in range(fallen + 1, min(len(instants), fallen + 1000)):
+        instant = instants[later]
+        if instant in changed or instant > start + 7 * 86400:
+            return None
+        rise = (Fraction(ends[instant][0]) - value) * kwh_per_unit
+        possible = _most(rated_kw, start, instant)
+        if rise >= 0 and (possible is None or rise <= possible):
+            return later
+    return None
