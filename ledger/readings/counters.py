@@ -23,7 +23,15 @@ from ledger.readings.store import INSERT, UPDATE, MeterState, fetch
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import loaded, stored
 from ledger.reductions.records import Kind, Quality, Reading
-from ledger.reductions.registers import Change, Interval, Point, Rules, intervals, judge_instant
+from ledger.reductions.registers import (
+    DIP_S,
+    Change,
+    Interval,
+    Point,
+    Rules,
+    intervals,
+    judge_instant,
+)
 
 PIECE_ROWS = 20_000
 _ROWS = (
@@ -81,7 +89,7 @@ def derive(
     meter, series
         The meter.
     from_s, to_s
-        Instants whose readings are new; intervals beyond their neighbours stay as they are.
+        First and last instant whose readings are new.
     """
     return _Derivation(db, session, meter, series).run(from_s, to_s)
 
@@ -143,75 +151,105 @@ class _Derivation:
         ]
         self._brought: dict[int, tuple[int, int]] = {}
         """File and line of the reading at which an interval ends, or after which it ends."""
+        self._chosen: dict[int, _Row] = {}
+        """Rows that stand for their instants, and of which it is not yet known whether they are used."""
         self._judged: list[tuple[Any, ...]] = []
 
     def run(self, from_s: int, to_s: int) -> Derived:
         """Derive, and write what differs."""
-        first_s, last_s = self._neighbours(from_s, to_s)
-        changes = [change for change in self._changes if first_s <= change.at_s <= last_s]
-        points = self._points(first_s, last_s, {change.at_s: change for change in self._changes})
+        first_s = self._first_s(from_s)
+        changes = [change for change in self._changes if change.at_s >= first_s]
+        points = self._points(first_s, {change.at_s: change for change in self._changes})
         done = Derived()
         place_s = first_s
+        last_s = _FOREVER_S
         piece: list[Interval] = []
         for interval in intervals(points, changes, self._rules):
             piece.append(interval)
+            same = interval.end_s > to_s and self._is_as_before(interval.end_s)
+            self._judge_ends(interval)
+            if same:
+                last_s = interval.end_s
+                break
             if len(piece) >= PIECE_ROWS:
                 done = _sum(done, self._write(piece, place_s, interval.end_s))
                 place_s, piece = interval.end_s, []
         done = _sum(done, self._write(piece, place_s, last_s))
+        for row in [row for at_s, row in self._chosen.items() if at_s < last_s]:
+            self._judge(row, Quality.USED)
         self._flush()
         return done
 
-    def _neighbours(self, from_s: int, to_s: int) -> tuple[int, int]:
-        """Return the instants before and after which no interval changes."""
-        return self._edge(from_s, "<", "DESC", 0), self._edge(to_s, ">", "ASC", _FOREVER_S)
+    def _first_s(self, from_s: int) -> int:
+        """Return an instant before which no new reading changes anything: in use, or a change.
 
-    def _edge(self, at_s: int, sign: str, order: str, default: int) -> int:
-        """Return the nearest instant outside that certainly counts: in use, or a change."""
+        A reading within ``DIP_S`` before a new one can become part of a dip. Nor does the end of an
+        issued period tell, where rows stay as they were when it was issued.
+        """
+        before_s = from_s - DIP_S
+        for _, to_s in reversed(self._meter.issued):
+            if to_s - DIP_S < before_s < to_s:
+                before_s = to_s - DIP_S
         sql = (
-            f"SELECT at_s FROM register_readings WHERE meter_id = ? AND at_s {sign} ? "
-            f"AND quality = 'used' ORDER BY at_s {order} LIMIT 1"
+            "SELECT at_s FROM register_readings WHERE meter_id = ? AND at_s <= ? "
+            "AND quality = 'used' ORDER BY at_s DESC LIMIT 1"
         )
-        found = [row[0] for row in fetch(self._db, self._session, sql, (self._meter.id, at_s))]
+        found = fetch(self._db, self._session, sql, (self._meter.id, before_s))
         if not found:
-            return default
-        near: list[int] = [found[0]]
-        if sign == "<":
-            near += [change.at_s for change in self._changes if found[0] < change.at_s < at_s]
-            return max(near)
-        near += [change.at_s for change in self._changes if at_s < change.at_s < found[0]]
-        return min(near)
+            return 0
+        changes = (change.at_s for change in self._changes if change.at_s < from_s)
+        return max(int(found[0][0]), *changes, 0)
 
-    def _points(self, first_s: int, last_s: int, changes: dict[int, Change]) -> Iterator[Point]:
-        """Yield the readings that count, and note how each row is judged."""
-        for at_s, group in groupby(self._rows(first_s, last_s), key=lambda row: row.at_s):
+    def _is_as_before(self, at_s: int) -> bool:
+        """Return whether an interval ended with a reading before too: what follows it is the same.
+
+        Of rows in an issued period nothing can be said, since they are never judged anew.
+        """
+        row = self._chosen.get(at_s)
+        used = row is not None and row.quality is Quality.USED
+        return used and not self._meter.is_issued(at_s)
+
+    def _judge_ends(self, interval: Interval) -> None:
+        for point in interval.over:
+            self._judge(self._chosen.pop(point.at_s), Quality.REGISTER_DIP)
+        for at_s in (interval.start_s, interval.end_s):
+            row = self._chosen.pop(at_s, None)
+            if row is not None:
+                self._judge(row, Quality.USED)
+
+    def _judge(self, row: _Row, quality: Quality) -> None:
+        if quality is not row.quality and not self._meter.is_issued(row.at_s):
+            self._judged.append((*stored(quality), row.id))
+            if len(self._judged) >= PIECE_ROWS:
+                self._flush()
+
+    def _points(self, first_s: int, changes: dict[int, Change]) -> Iterator[Point]:
+        """Yield the readings that count, and note how the other rows are judged."""
+        for at_s, group in groupby(self._rows(first_s), key=lambda row: row.at_s):
             rows = [row for row in group if not self._stays_late(row)]
             if not rows:
                 continue
             qualities, chosen = judge_instant(
                 [(row.text, row.value) for row in rows], changes.get(at_s)
             )
-            for row, quality in zip(rows, qualities, strict=True):
-                if quality is not row.quality:
-                    self._judged.append((*stored(quality), row.id))
-            if len(self._judged) >= PIECE_ROWS:
-                self._flush()
+            for place, (row, quality) in enumerate(zip(rows, qualities, strict=True)):
+                if place != chosen:
+                    self._judge(row, quality)
             row = rows[chosen or 0]
             self._brought[at_s] = (row.file_id, row.line)
             if chosen is not None:
                 assert row.value is not None
+                self._chosen[at_s] = row
                 yield Point(at_s, row.text, *row.value)
 
-    def _rows(self, first_s: int, last_s: int) -> Iterator[_Row]:
-        """Yield the stored rows of a range in order, some ten thousand read at once."""
+    def _rows(self, first_s: int) -> Iterator[_Row]:
+        """Yield the stored rows from an instant on in order, some ten thousand read at once."""
         while True:
             values = (self._meter.id, first_s, PIECE_ROWS)
             found = fetch(self._db, self._session, _ROWS + self._lock, values)
             whole = len(found) < PIECE_ROWS
             end_s = _FOREVER_S if whole else found[-1][1]  # the last instant may have more rows
             for item in found:
-                if item[1] > last_s:
-                    return
                 if item[1] < end_s:
                     yield _Row(item)
             if whole:

@@ -15,11 +15,15 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Value, judge_slot, limits_of, without_value
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import OUTLIER, USED, Kind, Quality, Reading
-from ledger.reductions.registers import TO, energy_of, fitted, judge_interval
+from ledger.reductions.registers import THEN, TO, energy_of, fitted, judge_interval, rollover_holds
 from ledger.reductions.zones import day_starts, utc_of, zone
 
 _YEAR_2106_S = 2**32
-_UNUSED_INSTANTS = (Quality.SUPERSEDED_SAME_VALUE, Quality.REGISTER_CONFLICT)
+_UNUSED_INSTANTS = (
+    Quality.SUPERSEDED_SAME_VALUE,
+    Quality.REGISTER_CONFLICT,
+    Quality.REGISTER_DIP,
+)
 
 
 class Difference(NamedTuple):
@@ -157,6 +161,10 @@ class MeterJudge:
                 if value is not None:
                     duration_s = line.end_s - line.start_s
                     quality = judge_interval(*value, self._limits, duration_s)
+                    if THEN in line.text and not rollover_holds(
+                        line.text, self._scale, self._limits, duration_s
+                    ):
+                        quality = Quality.COUNTER_FELL
                 yield line, _reading(line, value, quality)
         elif others:
             texts = [(row.line.text, row.value) for row in others]
@@ -208,8 +216,8 @@ def _reading(line: Line, value: Value, quality: Quality) -> Reading:
 def _unused(line: Line, value: Value, valued: bool) -> Quality:
     """Return the quality of a register's reading from which no interval begins or ends.
 
-    Whether it repeats the one that counts or contradicts another, the intervals beside it decide, and
-    a declared change of the instrument: both claim nothing, and either is taken as stated.
+    Whether it repeats the one that counts, contradicts another or stands in a dip, the intervals beside
+    it decide, and a declared change of the instrument: all claim nothing, and each is taken as stated.
     """
     if value is None:
         return Quality.SUPERSEDED_EMPTY if valued else without_value(line.text)

@@ -33,6 +33,7 @@ REASONS: dict[Quality, str | None] = {
     Quality.SUPERSEDED_SAME_VALUE: "same value, written in another way",
     Quality.SUPERSEDED_EMPTY: "another row has a value for the same time",
     Quality.REGISTER_CONFLICT: "several values of the register at one time",
+    Quality.REGISTER_DIP: "the register was lower for a while, and is back",
     Quality.LATE: "arrived after the period was issued",
 }
 """The reason as stored, one for each quality; with the stored quality it gives the number back."""

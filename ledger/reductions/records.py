@@ -63,6 +63,8 @@ class Quality(IntEnum):
     """Empty, where another row has a value for the same instant."""
     REGISTER_CONFLICT = 404
     """A register has several values at one instant: none is used, the difference runs over it."""
+    REGISTER_DIP = 405
+    """A register was lower, and soon back where it was: not used, the difference runs over it."""
     LATE = 500
     """Arrived after its period was issued; stands in no evidence root."""
 

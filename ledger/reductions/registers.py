@@ -10,19 +10,29 @@ and the rated power; the order in which files arrived changes nothing.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
 from ledger.reductions.numbers import SCALE_MAX, parse_value
-from ledger.reductions.quality import Limits, Value, without_value
+from ledger.reductions.quality import (
+    OUTLIER_ABOVE,
+    SECONDS_PER_HOUR,
+    Limits,
+    Value,
+    without_value,
+)
 from ledger.reductions.records import Quality
 
 TEXT_MAX = 24
 """Characters of a register's text: two of them and a width make one text of an interval."""
 WIDTH_MAX = 12
 TO, THEN = ">", "|"
+DIP_S = 7 * 86400
+DIP_READINGS = 1000
+"""A register that fell and is back within so many seconds and readings did not begin anew."""
 _DIGITS_END = 2**63
 
 
@@ -44,7 +54,10 @@ class Change(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """What a register counted between two instants; no digits where they do not fit."""
+    """What a register counted between two instants; no digits where they do not fit.
+
+    ``over`` are the readings between them that are not used, see ``intervals``.
+    """
 
     start_s: int
     end_s: int
@@ -52,6 +65,7 @@ class Interval(NamedTuple):
     digits: int | None
     scale: int | None
     quality: Quality
+    over: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,19 @@ def judge_interval(digits: int, scale: int, limits: Limits, duration_s: int) -> 
     return limits.judge(digits, scale, duration_s)
 
 
+def rollover_holds(text: str, unit_scale: int, limits: Limits, duration_s: int) -> bool:
+    """Return whether what the text of a rollover says can be nothing else, see ``intervals``."""
+    pieces = [piece.partition(TO)[::2] for piece in text.split(THEN)]
+    if len(pieces) != 2 or Fraction(pieces[1][0]) != 0:
+        return False
+    (before, width), (_, after) = pieces
+    opening, closing = (
+        Point(at_s, end, *parse_value(end, unit_scale))
+        for at_s, end in ((0, before), (duration_s, after))
+    )
+    return _is_rollover(opening, closing, Rules(limits, unit_scale, width))
+
+
 def judge_instant(
     rows: Sequence[tuple[str, Value]], change: Change | None = None
 ) -> tuple[list[Quality], int | None]:
@@ -144,6 +171,11 @@ def intervals(
 ) -> Iterator[Interval]:
     """Yield the energies between the readings of a meter, in order.
 
+    A register that is lower than before has fallen. If it is back at its old value or above within
+    ``DIP_S`` and ``DIP_READINGS``, by a rise that the device can do and before the instrument is
+    changed, it never began anew: the readings between are not used, and the difference runs over them.
+    Else it is a rollover if it can be nothing else, and else a reset, which claims nothing.
+
     Parameters
     ----------
     points
@@ -153,12 +185,108 @@ def intervals(
     rules
         How they are judged.
     """
+    ahead = _Ahead(_merged(points, changes))
     opening: Point | None = None
-    for point in _merged(points, changes):
-        closing = point.closing if isinstance(point, Change) else point
+    for item in ahead:
+        closing = item.closing if isinstance(item, Change) else item
         if opening is not None:
-            yield _interval(opening, closing, rules)
-        opening = point.opening if isinstance(point, Change) else point
+            low: tuple[Point, ...] = ()
+            if isinstance(item, Point) and _is_below(closing, opening):
+                low, closing = _over_dip(opening, item, ahead, rules)
+            yield _interval(opening, closing, rules)._replace(over=low)
+        opening = item.opening if isinstance(item, Change) else closing
+
+
+class _Ahead:
+    """Points and changes in order, which can be looked at before they are taken."""
+
+    def __init__(self, items: Iterator[Point | Change]) -> None:
+        self._items = items
+        self._seen: deque[Point | Change] = deque()
+
+    def __iter__(self) -> Iterator[Point | Change]:
+        while True:
+            if self._seen:
+                yield self._seen.popleft()
+                continue
+            item = next(self._items, None)
+            if item is None:
+                return
+            yield item
+
+    def peek(self) -> Iterator[Point | Change]:
+        """Yield what comes next, without taking it."""
+        yield from self._seen
+        for item in self._items:
+            self._seen.append(item)
+            yield item
+
+    def take(self, count: int) -> list[Point | Change]:
+        """Take so many of those that were looked at."""
+        return [self._seen.popleft() for _ in range(count)]
+
+
+def _over_dip(
+    opening: Point, fallen: Point, ahead: _Ahead, rules: Rules
+) -> tuple[tuple[Point, ...], Point]:
+    """Return the readings that are not used after a fall, and the one that the difference runs to."""
+    for place, item in enumerate(ahead.peek(), start=1):
+        if isinstance(item, Change) or item.at_s - opening.at_s > DIP_S or place >= DIP_READINGS:
+            break
+        if _is_below(item, opening) or not _can_rise(opening, item, rules):
+            continue
+        if _is_rollover(opening, fallen, rules) and _can_rise(opening, item, rules, around=True):
+            break
+        low = [fallen, *ahead.take(place)]
+        return tuple(point for point in low[:-1] if isinstance(point, Point)), item
+    return (), fallen
+
+
+def _is_below(one: Point, other: Point) -> bool:
+    top = max(one.scale, other.scale)
+    digits, others = (int(item.digits * 10 ** (top - item.scale)) for item in (one, other))
+    return digits < others
+
+
+def _can_rise(opening: Point, closing: Point, rules: Rules, *, around: bool = False) -> bool:
+    """Return whether the device can do a rise, or one around the whole register on top of it."""
+    most = _most(opening, closing, rules)
+    rise = _kwh(closing) - _kwh(opening)
+    if around:
+        rise += _width(rules)
+    return most is None or rise <= most
+
+
+def _most(opening: Point, closing: Point, rules: Rules) -> Fraction | None:
+    """Return the most kWh that the device can do between two readings, as far as it is declared."""
+    if rules.limits.rated_kw is None:
+        return None
+    hours = Fraction(closing.at_s - opening.at_s, SECONDS_PER_HOUR)
+    return rules.limits.rated_kw * OUTLIER_ABOVE * hours
+
+
+def _kwh(point: Point) -> Fraction:
+    return Fraction(point.digits, 10**point.scale)
+
+
+def _width(rules: Rules) -> Fraction:
+    assert rules.width is not None
+    digits, scale = parse_value(rules.width, rules.unit_scale)
+    return Fraction(digits, 10**scale)
+
+
+def _is_rollover(opening: Point, closing: Point, rules: Rules) -> bool:
+    """Return whether a register that fell ran over its declared width, and can have done nothing else.
+
+    It was in its upper half and is in its lower one, and the device can do what is between, but not a
+    whole width in that time. Without a rated power nobody knows.
+    """
+    most = _most(opening, closing, rules)
+    if rules.width is None or most is None:
+        return False
+    width, before, after = _width(rules), _kwh(opening), _kwh(closing)
+    near_ends = width / 2 < before < width and 0 <= after < width / 2
+    return near_ends and most < width and after - before + width <= most
 
 
 def _merged(points: Iterable[Point], changes: Sequence[Change]) -> Iterator[Point | Change]:
@@ -175,34 +303,13 @@ def _merged(points: Iterable[Point], changes: Sequence[Change]) -> Iterator[Poin
 def _interval(opening: Point, closing: Point, rules: Rules) -> Interval:
     text = f"{opening.text}{TO}{closing.text}"
     duration_s = closing.at_s - opening.at_s
-    digits, scale = energy_of(text, rules.unit_scale)
-    if digits < 0 and rules.width is not None:
-        around = _around(opening, closing, rules, duration_s)
-        if around is not None:
-            return around
-    whole = fitted(digits, scale)
+    if _is_below(closing, opening) and _is_rollover(opening, closing, rules):
+        text = f"{opening.text}{TO}{rules.width}{THEN}0{TO}{closing.text}"
+    whole = fitted(*energy_of(text, rules.unit_scale))
     if whole is None:
         return Interval(opening.at_s, closing.at_s, text, None, None, Quality.MISSING)
     quality = judge_interval(*whole, rules.limits, duration_s)
     return Interval(opening.at_s, closing.at_s, text, *whole, quality)
-
-
-def _around(opening: Point, closing: Point, rules: Rules, duration_s: int) -> Interval | None:
-    """Return the energy of a register that ran over, if it can have; else None."""
-    assert rules.width is not None
-    width = Fraction(*_ratio(parse_value(rules.width, rules.unit_scale)))
-    ends = [Fraction(point.digits, 10**point.scale) for point in (opening, closing)]
-    if not all(0 <= end < width for end in ends):
-        return None
-    text = f"{opening.text}{TO}{rules.width}{THEN}0{TO}{closing.text}"
-    whole = fitted(*energy_of(text, rules.unit_scale))
-    if whole is None or rules.limits.judge(*whole, duration_s) is not Quality.USED:
-        return None
-    return Interval(opening.at_s, closing.at_s, text, *whole, Quality.USED)
-
-
-def _ratio(value: tuple[int, int]) -> tuple[int, int]:
-    return value[0], 10 ** value[1]
 
 
 def fitted(digits: int, scale: int) -> tuple[int, int] | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from ledger.reductions import methodologies
-from ledger.reductions.records import Role
-from ledger.sites.specs import DeviceSpec, ProjectSpec
+from ledger.reductions.numbers import UNITS, parse_value
+from ledger.reductions.quality import OUTLIER_ABOVE
+from ledger.reductions.records import Kind, Role
+from ledger.sites.specs import DeviceSpec, ProjectSpec, SourceSpec
 
 
 def project_warnings(project: ProjectSpec, devices: Sequence[DeviceSpec]) -> list[str]:
@@ -28,4 +31,24 @@ def project_warnings(project: ProjectSpec, devices: Sequence[DeviceSpec]) -> lis
             "the generation; if it feeds the park's loads and not the plant, write inventory_only = true "
             "into its [[device]]"
         )
+    return found
+
+
+def source_warnings(source: SourceSpec, devices: Sequence[DeviceSpec]) -> list[str]:
+    """Return for which devices the declared width of a register never explains a fall."""
+    width = source.written.rollover
+    if width is None:
+        return []
+    digits, scale = parse_value(width, UNITS[Kind.ENERGY][source.unit])
+    found = []
+    for device in devices:
+        if source.device not in (None, device.code) or device.rated_kw is None:
+            continue
+        most = Fraction(device.rated_kw) * OUTLIER_ABOVE * Fraction(source.interval_minutes, 60)
+        if Fraction(digits, 10**scale) <= most:
+            found.append(
+                f"source {source.name}: device {device.code} of {device.rated_kw} kW can run over its "
+                f"rollover {width} {source.unit} within {source.interval_minutes} minutes, so that no fall "
+                "is taken for a rollover; read the register more often"
+            )
     return found

@@ -32,7 +32,7 @@ from ledger.models.evidence import FactorPurpose, MeterRole, SourceKind, SourceL
 from ledger.readings.formats import Format
 from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
-from ledger.sites.advice import project_warnings
+from ledger.sites.advice import project_warnings, source_warnings
 from ledger.sites.changes import SiteChanges, plain_account
 from ledger.sites.factors import find_factor, store_factor, warnings_of
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
@@ -116,6 +116,7 @@ class _Application:
         devices = {spec.code: self._device(site, project, spec) for spec in self._file.devices}
         for source in self._file.sources:
             self._source(site, source)
+            self.changes.warnings += source_warnings(source, self._file.devices)
         apply_meter_changes(self._session, self._file, devices, self.changes)
         apply_plants(self.put, self._file, devices, self._resolve_account)
         self._session.flush()

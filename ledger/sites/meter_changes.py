@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
-from ledger.models import Device, Meter, MeterChange, MeterSeries
-from ledger.models.evidence import SourceKind
+from ledger.models import Device, Meter, MeterChange, MeterSeries, RegisterReading
+from ledger.models.evidence import ReadingQuality, SourceKind
 from ledger.readings.issued import issued_periods
 from ledger.readings.requalify import requalify
 from ledger.readings.times import epoch_s, utc_of
+from ledger.reductions.numbers import UNITS, parse_value
+from ledger.reductions.quality import REASONS
+from ledger.reductions.records import Kind, Quality
 from ledger.sites.changes import SiteChanges
 from ledger.sites.specs import MeterChangeSpec, SiteFile
 
@@ -44,6 +48,7 @@ def apply_meter_changes(
             _require_open(session, file, code, meter, at_s)
         if differing:
             derive_anew(session, [meter.id], changes)
+        changes.warnings += _against_readings(session, code, meter.id, wanted)
 
 
 def _applied(
@@ -76,6 +81,62 @@ def _require_open(session: Session, file: SiteFile, code: str, meter: Meter, at_
                 "period that was issued; what issued credits rest on does not change",
                 code="period-already-issued",
             )
+
+
+def _against_readings(
+    session: Session, code: str, meter_id: int, wanted: Mapping[int, MeterChangeSpec]
+) -> list[str]:
+    """Return which readings of changes the stored ones beside them contradict."""
+    series = session.get(MeterSeries, meter_id)
+    if series is None or series.kind != SourceKind.COUNTER:
+        return []
+    scale = UNITS[Kind.ENERGY][series.unit]
+    found = []
+    for at_s in sorted(wanted):
+        spec = wanted[at_s]
+        earliest_s = max((other for other in wanted if other < at_s), default=-(2**62))
+        latest_s = min((other for other in wanted if other > at_s), default=2**62)
+        where = f"meter change {code} {utc_of(at_s).isoformat()}"
+        before = _reading(session, meter_id, earliest_s, at_s, last=True)
+        if before is not None and _kwh(spec.closing, scale) < _stored_kwh(before):
+            found.append(
+                f"{where}: closing {spec.closing} is below {before.text}, read before at "
+                f"{utc_of(before.at_s).isoformat()}; nothing counts between them"
+            )
+        after = _reading(session, meter_id, at_s, latest_s, last=False)
+        if after is not None and _kwh(spec.opening, scale) > _stored_kwh(after):
+            found.append(
+                f"{where}: opening {spec.opening} is above {after.text}, read after at "
+                f"{utc_of(after.at_s).isoformat()}; nothing counts between them"
+            )
+    return found
+
+
+def _reading(
+    session: Session, meter_id: int, from_s: int, to_s: int, *, last: bool
+) -> RegisterReading | None:
+    """Return the last or first reading between two instants that has a value of its own."""
+    table = RegisterReading
+    query = select(table).where(
+        table.meter_id == meter_id,
+        table.at_s > from_s,
+        table.at_s < to_s,
+        or_(
+            table.quality == ReadingQuality.USED,
+            table.reason == REASONS[Quality.REGISTER_DIP],
+        ),
+    )
+    order = table.at_s.desc() if last else table.at_s
+    return session.scalars(query.order_by(order).limit(1)).first()
+
+
+def _kwh(text: str, unit_scale: int) -> Fraction:
+    digits, scale = parse_value(text, unit_scale)
+    return Fraction(digits, 10**scale)
+
+
+def _stored_kwh(row: RegisterReading) -> Fraction:
+    return Fraction(row.value_digits or 0, 10 ** (row.value_scale or 0))
 
 
 def meters_of_source(session: Session, source_id: int) -> list[int]:

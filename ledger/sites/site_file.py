@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC
 from decimal import Decimal
 
 from ledger.countries import wrong_country
@@ -23,6 +24,7 @@ from ledger.sites.specs import (
     ProjectSpec,
     SiteFile,
     SiteSpec,
+    SourceSpec,
     StrategySpec,
     VppSpec,
 )
@@ -205,6 +207,10 @@ def _meter_change(table: Table) -> MeterChangeSpec:
         readings[key] = table.decimal(key, "write the register's reading in the unit of its source")
         if len(readings[key]) > REGISTER_MAX:
             raise table.wrong(key, f"{key} has more than {REGISTER_MAX} characters")
+        if Decimal(readings[key]) < 0:
+            raise table.wrong(
+                key, f"{key} is a register's reading, from 0 up, found {readings[key]}"
+            )
     return MeterChangeSpec(
         device=table.text("device", 100),
         at=table.moment("at"),
@@ -244,19 +250,22 @@ def _keys(record: type) -> frozenset[str]:
 
 
 def _check_unique(document: Document, file: SiteFile) -> None:
-    keys: dict[str, list[object]] = {
-        "factor": [(item.code, item.version) for item in file.factors],
-        "device": [item.code for item in file.devices],
-        "source": [item.name for item in file.sources],
-        "meter_change": [(item.device, item.at) for item in file.meter_changes],
-        "vpp": [item.code for item in file.vpps],
-        "strategy": [(item.vpp, item.name) for item in file.strategies],
-        "market": [item.name for item in file.markets],
+    keys = {
+        "factor": [f"{item.code!r} of version {item.version!r}" for item in file.factors],
+        "device": [repr(item.code) for item in file.devices],
+        "source": [repr(item.name) for item in file.sources],
+        "meter_change": [
+            f"device {item.device} at {item.at.astimezone(UTC).isoformat()}"
+            for item in file.meter_changes
+        ],
+        "vpp": [repr(item.code) for item in file.vpps],
+        "strategy": [f"{item.name!r} of vpp {item.vpp!r}" for item in file.strategies],
+        "market": [repr(item.name) for item in file.markets],
     }
     for table, items in keys.items():
         for place, item in enumerate(items):
             if item in items[:place]:
-                raise document.wrong(table, place, None, f"{item!r} stands twice")
+                raise document.wrong(table, place, None, f"{item} stands twice")
     serials = [item.meter_serial for item in file.devices]
     for place, serial in enumerate(serials):
         if serial in serials[:place]:
@@ -275,6 +284,8 @@ def _check_references(document: Document, file: SiteFile) -> None:
             raise document.wrong(
                 "source", place, "device", f"no [[device]] has code {source.device!r}"
             )
+        if source.written.rollover is not None:
+            _check_rollover(document, place, source, file.devices)
     _check_meter_changes(document, file, devices)
     plants = {item.code for item in file.vpps}
     for place, vpp in enumerate(file.vpps):
@@ -286,6 +297,21 @@ def _check_references(document: Document, file: SiteFile) -> None:
     for place, strategy in enumerate(file.strategies):
         if strategy.vpp not in plants:
             raise document.wrong("strategy", place, "vpp", f"no [[vpp]] has code {strategy.vpp!r}")
+
+
+def _check_rollover(
+    document: Document, place: int, source: SourceSpec, devices: Sequence[DeviceSpec]
+) -> None:
+    for device in devices:
+        fed = source.device in (None, device.code) and device.role is not Role.FUEL
+        if fed and device.rated_kw is None:
+            raise document.wrong(
+                "source",
+                place,
+                "rollover",
+                f"rollover needs rated_kw in the [[device]] {device.code!r}: without it a register that "
+                "ran over cannot be told from one that was reset",
+            )
 
 
 def _check_meter_changes(

@@ -119,6 +119,9 @@ def test_a_register_is_computed_again_from_its_texts(sqlite_db: Database, tmp_pa
         (7, "58"),  # fell
         (8, "900"),  # more than 100 kW in an hour
         (9, ""),
+        (10, "905"),
+        (11, "0"),  # a fault, and no rollover: an hour later it is back
+        (12, "910"),
     ]
     bring(sqlite_db, tmp_path, [(60 * hour, value) for hour, value in hours], site)
     files = exported(sqlite_db, tmp_path)
@@ -127,8 +130,9 @@ def test_a_register_is_computed_again_from_its_texts(sqlite_db: Database, tmp_pa
     assert meter["rows"]["register_conflict"] == 2
     assert meter["rows"]["counter_fell"] == 1
     assert meter["rows"]["outlier_above"] == 1
-    # 50.5 + 39.5 + 25 + 45 + 0 kWh
-    assert json.loads(files.manifest)["energy"]["export_kwh"] == "160.000000000"
+    assert meter["rows"]["register_dip"] == 1
+    # 50.5 + 39.5 + 25 + 45 + 0 + 5 + 5 kWh
+    assert json.loads(files.manifest)["energy"]["export_kwh"] == "170.000000000"
     lines = gzip.decompress(files.readings).decode()
     assert ",2,100,990>1000|0>15\n" in lines
     for old, new in (
@@ -138,6 +142,13 @@ def test_a_register_is_computed_again_from_its_texts(sqlite_db: Database, tmp_pa
     ):
         result = again(tmp_path, old, new)
         assert [item.path.endswith(".quality") for item in result.differences] == [True], old
+    for old, new, named in (
+        (",3,405,0", ",3,100,0", "404 register_conflict"),
+        ("990>1000|0>15", "990>1000|5>15", "304 counter_fell"),
+    ):
+        result = again(tmp_path, old, new)
+        found = [item.recomputed for item in result.differences if item.path.endswith(".quality")]
+        assert found == [named]
     assert not again(tmp_path, "900>950.5", "900>950.6").valid
     assert not again(tmp_path, "900>950.5", "950.5").valid
 

@@ -31,7 +31,9 @@ from ledger.readings.period import load_period
 from ledger.readings.requalify import requalify
 from ledger.reductions import Counts
 from ledger.reductions.arithmetic import compute
-from ledger.reductions.registers import energy_of
+from ledger.reductions.quality import Limits
+from ledger.reductions.records import Kind
+from ledger.reductions.registers import energy_of, rollover_holds
 from ledger.units import decimal_floor
 from tests.ledger.test_import import issue
 from tests.support.independent_registers import Energy, energies_of
@@ -198,6 +200,181 @@ def test_trap_a_width_that_is_not_declared_is_not_guessed(small: Database, tmp_p
     )
     assert "meter serial-A: 2 intervals derived anew" in changes.warnings
     assert short(small) == [("999950>1000000|0>10", "used")]
+
+
+def declared(rollover: str, rated_kw: str) -> str:
+    site = COUNTER.replace('kind = "counter"', f'kind = "counter"\nrollover = "{rollover}"')
+    return site.replace('rated_kw = "100"', f'rated_kw = "{rated_kw}"')
+
+
+def total(db: Database) -> Fraction:
+    return sum((row[3] for row in derived(db) if row[4] == "used"), Fraction(0))
+
+
+def test_trap_a_jitter_backward_mints_no_width(small: Database, tmp_path: Path) -> None:
+    changes = apply(small, declared("100000", "5000"))
+    assert changes.warnings == []
+    bring(small, tmp_path, (0, "50000"), (24, "50010"), (48, "50009.9"), (72, "50020"))
+    assert short(small) == [("50000>50010", "used"), ("50010>50020", "used")]
+    assert total(small) == 20
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "hours", "quality"),
+    [
+        # 100 kW, width 1000: 120 kWh in an hour, 960 in eight.
+        ("950", "60", 1, "used"),
+        ("950", "70", 1, "used"),
+        ("950", "70.001", 1, "outlier"),
+        ("501", "460", 8, "used"),
+        ("500", "460", 8, "outlier"),  # not beyond the half
+        ("501", "461.001", 8, "outlier"),
+        ("950", "500", 8, "outlier"),  # not below the half
+        ("950", "60", 8.25, "used"),
+        ("950", "60", 8.5, "outlier"),  # 1020 kWh: a whole width, and nobody knows how many
+    ],
+)
+def test_a_rollover_is_what_can_be_nothing_else(
+    small: Database, tmp_path: Path, before: str, after: str, hours: float, quality: str
+) -> None:
+    apply(small, declared("1000", "100"))
+    bring(small, tmp_path, (0, before), (hours, after))
+    text = f"{before}>1000|0>{after}" if quality == "used" else f"{before}>{after}"
+    assert short(small) == [(text, quality)]
+
+
+def test_a_rollover_needs_a_rated_power(sqlite_db: Database) -> None:
+    site = declared("1000000", "100").replace('rated_kw = "100"\n', "")
+    with pytest.raises(BadInput, match="rollover needs rated_kw in the"):
+        apply(sqlite_db, site)
+
+
+def test_a_width_that_one_step_can_fill_is_warned_of(sqlite_db: Database) -> None:
+    # 120 kW over ten minutes are 20 kWh.
+    assert apply(sqlite_db, declared("20.001", "100")).warnings == []
+    (warning,) = apply(sqlite_db, declared("20", "100")).warnings
+    assert warning == (
+        "source scada: device A of 100 kW can run over its rollover 20 kWh within 10 minutes, so that "
+        "no fall is taken for a rollover; read the register more often"
+    )
+
+
+def test_trap_a_zero_in_between_does_not_count_the_register_again(
+    park: Database, tmp_path: Path
+) -> None:
+    apply(park, COUNTER.replace('rated_kw = "100"', 'rated_kw = "2000"'))
+    bring(park, tmp_path, (-2, "30000"), (0, "30500"), (2, "0"), (4, "31500"))
+    assert short(park) == [("30000>30500", "used"), ("30500>31500", "used")]
+    assert total(park) == 1500
+    assert registers(park)[2] == (
+        "0",
+        "superseded",
+        "the register was lower for a while, and is back",
+    )
+    with park.read() as session:
+        (day,) = reductions_for(session, "park-wind", *JUNE)
+    leaves = [(leaf.kind, leaf.quality, leaf.text) for leaf in day.inputs.meters[0].readings]
+    assert leaves == [(2, 100, "30000>30500"), (2, 100, "30500>31500"), (3, 405, "0")]
+    assert day.net_kwh == 1500
+
+
+def test_a_zero_in_hours_whatever_the_order_of_files(park: Database, tmp_path: Path) -> None:
+    rows = [(0, "50"), (1, "60"), (2, "0"), (3, "80"), (4, "90")]
+    for number, row in enumerate(reversed(rows)):
+        bring(park, tmp_path, row, name=str(number))
+    assert short(park) == [("50>60", "used"), ("60>80", "used"), ("80>90", "used")]
+
+
+def test_a_reading_that_is_back_takes_out_what_was_derived_before_it(
+    park: Database, tmp_path: Path
+) -> None:
+    apply(park, COUNTER.replace('rated_kw = "100"', 'rated_kw = "2000"'))
+    bring(park, tmp_path, (0, "1000"), (1, "10"), (2, "20"))
+    assert short(park) == [("1000>10", "outlier"), ("10>20", "used")]
+    bring(park, tmp_path, (167, "1500"), (180, "1600"), name="b")
+    assert short(park) == [("1000>1500", "used"), ("1500>1600", "used")]
+    bring(park, tmp_path, (0.5, "1499"), name="c")
+    assert [text for text, _ in short(park)] == ["1000>1499", "1499>1500", "1500>1600"]
+    # The last reading before the fall is one that nothing within a week comes back to.
+    bring(park, tmp_path, (0.75, "1550"), name="d")
+    assert [text for text, _ in short(park)] == [
+        "1000>1499",
+        "1499>1550",
+        "1550>10",
+        "10>20",
+        "20>1500",
+        "1500>1600",
+    ]
+    assert {quality for _, quality, _ in registers(park)} == {"used"}
+
+
+@pytest.mark.parametrize(
+    ("hours", "texts"),
+    [(168, ["1000>1200"]), (168.25, ["1000>10", "10>20", "20>1200"])],
+)
+def test_a_register_that_is_back_after_a_week_began_anew(
+    small: Database, tmp_path: Path, hours: float, texts: list[str]
+) -> None:
+    apply(small, COUNTER)
+    bring(small, tmp_path, (0, "1000"), (1, "10"), (2, "20"), (hours, "1200"))
+    assert [text for text, _ in short(small)] == texts
+
+
+@pytest.mark.parametrize(("lows", "counted"), [(999, 100), (1000, 190)])
+def test_a_register_that_is_back_after_a_thousand_readings_began_anew(
+    small: Database, tmp_path: Path, lows: int, counted: int
+) -> None:
+    low = [(1 + number / 60, "10") for number in range(lows)]
+    bring(small, tmp_path, (0, "100"), *low, (24, "200"))
+    assert total(small) == counted
+
+
+def test_a_value_that_the_device_cannot_reach_is_no_way_back(
+    small: Database, tmp_path: Path
+) -> None:
+    # 100 kW: 1000 in three hours cannot be, 160 in four can.
+    bring(small, tmp_path, (0, "100"), (1, "0"), (2, "10"), (3, "1000"), (4, "160"), (5, "170"))
+    assert short(small) == [("100>160", "used"), ("160>170", "used")]
+
+
+def test_a_dip_does_not_run_over_a_declared_change(small: Database, tmp_path: Path) -> None:
+    apply(small, COUNTER + swap(1.5, "20", "50"))
+    bring(small, tmp_path, (0, "100"), (1, "10"), (2, "60"), (3, "110"))
+    assert [text for text, _ in short(small)] == ["100>10", "10>20", "50>60", "60>110"]
+
+
+def test_a_dip_near_the_width_is_no_rollover(small: Database, tmp_path: Path) -> None:
+    apply(small, declared("1000", "100"))
+    # Around to 970 within two hours would be 1020 kWh.
+    bring(small, tmp_path, (0, "950"), (1, "0"), (2, "970"), (3, "40"))
+    assert short(small) == [("950>970", "used"), ("970>1000|0>40", "used")]
+
+
+def test_trap_a_dip_over_the_end_of_an_issued_period_claims_nothing_and_moves_nothing(
+    park: Database, tmp_path: Path
+) -> None:
+    apply(park, COUNTER.replace('rated_kw = "100"', 'rated_kw = "2000"'))
+    bring(park, tmp_path, (-2, "30000"), (20, "30500"), (21, "0"), (23, "1"))
+    issue(park)
+    with park.read() as session:
+        (before,) = reductions_for(session, "park-wind", *JUNE)
+    bring(park, tmp_path, (24, "31500"), (25, "31600"), name="b")
+    assert short(park) == [
+        ("30000>30500", "used"),
+        ("30500>0", "outlier"),
+        ("31500>31600", "used"),
+    ]
+    # Derived from near the border, from the end, and from the beginning: always the same.
+    stored = derived(park)
+    bring(park, tmp_path, (26, "31700"), name="c")
+    bring(park, tmp_path, (24 * 9, "31800"), name="d")
+    bring(park, tmp_path, (24 * 10, "31900"), name="e")
+    with park.write() as session:
+        assert requalify(session, session.scalars(select(Meter.id)).one()) == 0
+    assert derived(park)[:3] == stored
+    with park.read() as session:
+        (after,) = reductions_for(session, "park-wind", *JUNE)
+    assert (after.net_kwh, after.evidence_root) == (before.net_kwh, before.evidence_root)
 
 
 def test_trap_a_meter_swap_with_closing_and_opening_readings(
@@ -473,7 +650,9 @@ def test_a_corrected_rating_judges_the_intervals_anew(park: Database, tmp_path: 
     ("more", "says"),
     [
         (swap(1, "5", "0").replace('"A"', '"B"'), "no [[device]] has code 'B'"),
-        (swap(1, "5", "0") * 2, "stands twice"),
+        (swap(1, "5", "0") * 2, "device A at 2014-06-01T01:00:00+00:00 stands twice"),
+        (swap(1, "-5", "0"), "closing is a register's reading, from 0 up, found -5"),
+        (swap(1, "5", "-0.1"), "opening is a register's reading, from 0 up, found -0.1"),
         (swap(1, "five", "0"), "plain decimal number"),
         (swap(1, "5", "0" * 25), "plain decimal number"),
         (swap(1, "9999999999", "0"), "beyond 1e9"),
@@ -511,6 +690,23 @@ def test_a_wrong_counter_is_refused(sqlite_db: Database, old: str, new: str, say
     assert says in caught.value.message
 
 
+def test_a_change_that_the_readings_beside_it_contradict_is_warned_of(
+    park: Database, tmp_path: Path
+) -> None:
+    bring(park, tmp_path, (0, "1000"), (1, "1020"), (2, "17"), (3, "37"))
+    assert apply(park, COUNTER + swap(1.5, "1020", "17")).warnings == [
+        "meter serial-A: 3 intervals derived anew"
+    ]
+    assert apply(park, COUNTER + swap(1.5, "1019.9", "17.1")).warnings[1:] == [
+        "meter change A 2014-06-01T01:30:00+00:00: closing 1019.9 is below 1020, read before at "
+        "2014-06-01T01:00:00+00:00; nothing counts between them",
+        "meter change A 2014-06-01T01:30:00+00:00: opening 17.1 is above 17, read after at "
+        "2014-06-01T02:00:00+00:00; nothing counts between them",
+    ]
+    # Each change is compared with the readings up to the next one.
+    assert apply(park, COUNTER + swap(1.5, "1020", "0") + swap(1.75, "1", "9")).warnings[1:] == []
+
+
 def test_a_change_needs_a_counter(sqlite_db: Database) -> None:
     with pytest.raises(BadInput, match="no \\[\\[source\\]\\] of kind 'counter' feeds device 'A'"):
         apply(sqlite_db, SITE + swap(1, "5", "0"))
@@ -539,8 +735,9 @@ swaps = st.lists(
     readings,
     swaps,
     st.sampled_from([None, "1000"]),
-    st.sampled_from([None, "100", "3000"]),
+    st.sampled_from([None, "100", "700", "3000"]),
     st.lists(st.integers(0, 14), max_size=2),
+    st.sampled_from([1, 30]),
     st.randoms(),
 )
 def test_any_order_of_files_gives_what_an_independent_model_gives(
@@ -551,15 +748,19 @@ def test_any_order_of_files_gives_what_an_independent_model_gives(
     width: str | None,
     rated: str | None,
     cuts: list[int],
+    stretch: int,
     random: object,
 ) -> None:
     with small.write() as session:
         for model in (MeterReading, RegisterReading, MeterSeries, MeterChange):
             session.execute(delete(model))
     site = COUNTER
-    if width is not None:
+    if width is not None and rated is not None:
         site = site.replace('kind = "counter"', f'kind = "counter"\nrollover = "{width}"')
     site = site.replace('rated_kw = "100"\n', "" if rated is None else f'rated_kw = "{rated}"\n')
+    # Of quarters of an hour, or of seven and a half hours: longer than a week.
+    rows = [(quarter * stretch, text) for quarter, text in rows]
+    changes = [(quarter * stretch, *both) for quarter, *both in changes]
     apply(small, site + "".join(swap(hour / 4, *both) for hour, *both in changes))
     random.shuffle(rows)  # type: ignore[attr-defined]
     edges = [0, *sorted(cuts), len(rows)]
@@ -593,6 +794,24 @@ def test_the_energy_of_a_text_is_that_of_plain_fractions(
     digits, scale = energy_of(text, unit_scale)
     total = sum(Fraction(b) - Fraction(a) for a, b in zip(written[::2], written[1::2], strict=True))
     assert Fraction(digits, 10**scale) == total / Fraction(10) ** unit_scale
+
+
+@pytest.mark.parametrize(
+    ("text", "hours", "expected"),
+    [
+        # 100 kW, as an auditor sees it: the text alone.
+        ("950>1000|0>60", 1, True),
+        ("950>1000|0>70.001", 1, False),
+        ("950>1000|0>60", 8.5, False),
+        ("400>1000|0>60", 8, False),
+        ("950>1000|5>60", 1, False),
+        ("950>1000|0>10|0>5", 1, False),
+    ],
+)
+def test_a_rollover_is_judged_anew_by_its_text(text: str, hours: float, expected: bool) -> None:
+    limits = Limits(Fraction(100), Kind.ENERGY, 900)
+    assert rollover_holds(text, 0, limits, int(hours * 3600)) is expected
+    assert not rollover_holds(text, 0, Limits(None, Kind.ENERGY, 900), 3600)
 
 
 @pytest.mark.parametrize("text", ["12", "12>", ">12", "1>2|3", "1>2>3", "a>b"])

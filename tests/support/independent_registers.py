@@ -5,7 +5,6 @@ It takes all rows of a meter at once and follows the sentences of ``docs/meter-f
 
 from collections.abc import Iterable
 from fractions import Fraction
-from itertools import pairwise
 
 Row = tuple[int, str]
 """Instant and text; an empty text is a row without a value."""
@@ -37,19 +36,75 @@ def energies_of(
         ends[instant] = closing, opening
     found: list[Energy] = []
     instants = sorted(ends)
-    for start, end in pairwise(instants):
+    changed = {instant for instant, _, _ in swaps}
+    place = 0
+
+    while place + 1 < len(instants):
+        start, end = instants[place], instants[place + 1]
         first, last = ends[start][1], ends[end][0]
-        kwh = (Fraction(last) - Fraction(first)) * kwh_per_unit
-        most = None if rated_kw is None else rated_kw * Fraction(12, 10) * (end - start) / 3600
+        value = Fraction(first)
+        place += 1
+        if Fraction(last) < value and end not in changed:
+            # Whether the old value comes back within a week, before the next change.
+            later = _back(ends, instants, place, changed, rated_kw, kwh_per_unit)
+            if later is not None:
+                twice = Fraction(ends[instants[later]][0]) - value + Fraction(width or 0)
+                possible = _most(rated_kw, start, instants[later])
+                both = possible is None or twice * kwh_per_unit <= possible
+                limit = _most(rated_kw, start, end)
+                if not (both and _ran_over(value, Fraction(last), limit, width, kwh_per_unit)):
+                    place = later
+                    end, last = instants[later], ends[instants[later]][0]
+        kwh = (Fraction(last) - value) * kwh_per_unit
+        limit = _most(rated_kw, start, end)
         text, quality = f"{first}>{last}", "used"
-        if kwh < 0:
-            quality = "outlier"
-            if width is not None:
-                around = kwh + Fraction(width) * kwh_per_unit
-                inside = Fraction(last) >= 0 and Fraction(first) < Fraction(width)
-                if inside and (most is None or around <= most):
-                    kwh, quality, text = around, "used", f"{first}>{width}|0>{last}"
-        elif most is not None and kwh > most:
+        if kwh < 0 and _ran_over(value, Fraction(last), limit, width, kwh_per_unit):
+            kwh += Fraction(width or 0) * kwh_per_unit
+            text = f"{first}>{width}|0>{last}"
+        elif kwh < 0 or (limit is not None and kwh > limit):
             quality = "outlier"
         found.append((start, end, text, kwh, quality))
     return found
+
+
+def _most(rated_kw: Fraction | None, start: int, end: int) -> Fraction | None:
+    return None if rated_kw is None else rated_kw * Fraction(12, 10) * (end - start) / 3600
+
+
+def _ran_over(
+    first: Fraction,
+    last: Fraction,
+    possible: Fraction | None,
+    width: str | None,
+    kwh_per_unit: Fraction,
+) -> bool:
+    """Whether a fall can be nothing but a register that ran over."""
+    if width is None or possible is None:
+        return False
+    whole = Fraction(width)
+    if not (whole / 2 < first < whole and 0 <= last < whole / 2):
+        return False
+    around = (whole - first + last) * kwh_per_unit
+    return possible < whole * kwh_per_unit and around <= possible
+
+
+def _back(
+    ends: dict[int, tuple[str, str]],
+    instants: list[int],
+    fallen: int,
+    changed: set[int],
+    rated_kw: Fraction | None,
+    kwh_per_unit: Fraction,
+) -> int | None:
+    """The place of the first reading that is back at the value before a fall, if there is one."""
+    start = instants[fallen - 1]
+    value = Fraction(ends[start][1])
+    for later in range(fallen + 1, min(len(instants), fallen + 1000)):
+        instant = instants[later]
+        if instant in changed or instant > start + 7 * 86400:
+            return None
+        rise = (Fraction(ends[instant][0]) - value) * kwh_per_unit
+        possible = _most(rated_kw, start, instant)
+        if rise >= 0 and (possible is None or rise <= possible):
+            return later
+    return None
