@@ -36,6 +36,8 @@ class ImportReport:
     """Readings that this import put into a flat line, those of earlier files too."""
     intervals: int = 0
     """Of a cumulative register: intervals that are new or changed."""
+    future: int = 0
+    """Of the good rows: those that end more than a day after the time of the import."""
     clock_change: int = 0
     """Of the rows read: those of a doubled hour that their order put before or after the change."""
     clock_jumps: list[dict[str, Any]] = field(default_factory=list)
@@ -59,6 +61,7 @@ class ImportReport:
             "stuck": self.stuck,
             "missing": self.missing,
             "intervals": self.intervals,
+            "future": self.future,
             "clock_change": self.clock_change,
             "clock_jumps": self.clock_jumps,
             "clock_jumps_count": self.clock_jumps_count,
