@@ -444,7 +444,9 @@ def test_two_issuances_of_one_period_at_once(both: Park) -> None:
 
     thread = threading.Thread(target=second)
     with both.db.write() as session:
-        first = issuance._plan(session, both.chain, PROJECT, (day(1), day(2)), 2**40)
+        first = issuance._plan(
+            session, both.chain, PROJECT, (day(1), day(2)), 2**40, datetime.now(UTC)
+        )
         thread.start()
         thread.join(0.5)
         assert thread.is_alive(), "the second did not wait for the first"
