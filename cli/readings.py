@@ -112,6 +112,10 @@ def _noted(report: ImportReport) -> list[str]:
         (report.outliers, "beyond what the device can do, and not used"),
         (report.stuck, "stuck in a flat line that no meter gives, and not used"),
         (report.missing, "without a value"),
+        (
+            report.future,
+            "lie in the future, more than a day from now: check the clock and the source's time_format",
+        ),
         (report.intervals, "intervals of the register that are new or changed"),
         (
             report.clock_change,

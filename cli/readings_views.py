@@ -126,7 +126,9 @@ def gaps(
     _draw(found, "Gaps in readings", "GAPS", out, document)
     shown: list[str | Table] = []
     for item in document["devices"]:
-        shown += [_gap_table(item, found), _gap_summary(item), ""]
+        if item["gaps"]:
+            shown.append(_gap_table(item, found))
+        shown += [_gap_summary(item), ""]
     run.output.result(document, *shown, *_drawn(out))
 
 

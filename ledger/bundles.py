@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.errors import DependencyDown, NotFound, Refused
-from ledger.models import CreditBatch, CreditRetirement, Issuance, Project
+from ledger.models import CreditBatch, CreditRetirement, Issuance
 from ledger.models.evidence import IssuanceState
 from ledger.naming import NamedCredit, find_credit, rows_of
 from ledger.proofs import encoding
@@ -25,7 +25,7 @@ from ledger.proofs.tries import Trie, path
 from ledger.proofs.verifier import FORMAT, ProofError, Trusted, ledger, verify
 from ledger.proofs.verifier.checks import FACTORY, HISTORY, HISTORY_BLOCKS
 from ledger.proofs.verifier.trie import keccak256
-from ledger.readings.period import load_period
+from ledger.readings.evidence_files import issued_inputs
 from ledger.reductions.evidence import leaves_of, merkle_tree, proof_of
 from ledger.reductions.records import Meter
 
@@ -308,13 +308,9 @@ def _evidence(
     session: Session, batch: CreditBatch, readings: int
 ) -> tuple[str | None, dict[str, Any] | None]:
     """Return manifest and readings, where these books have them."""
-    query = (
-        select(Issuance, Project.code)
-        .join(Project, Project.id == Issuance.project_id)
-        .where(Issuance.key == batch.key, Issuance.state != IssuanceState.VOID)
-    )
-    found = session.execute(query).first()
-    if found is None:
+    query = select(Issuance).where(Issuance.key == batch.key, Issuance.state != IssuanceState.VOID)
+    issuance = session.scalars(query).first()
+    if issuance is None:
         if readings:
             raise Refused(
                 "these books have neither manifest nor readings of the batch: it was issued from others; "
@@ -322,11 +318,9 @@ def _evidence(
                 code="no-evidence",
             )
         return None, None
-    issuance, project = found
     rows: dict[str, Any] | None = None
     if readings:
-        period = load_period(session, project, issuance.from_date, issuance.to_date, enforce=False)
-        rows = _readings(period.meters, readings)
+        rows = _readings(issued_inputs(session, issuance).meters, readings)
     return issuance.manifest, rows
 
 

@@ -8,10 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.errors import NotFound, Refused
-from ledger.models import Device, Issuance, MeterReading, Project
+from ledger.models import Device, Issuance, MeterReading, ReadingClaim
 from ledger.models import Meter as MeterRow
 from ledger.models.evidence import IssuanceState, ReadingQuality
-from ledger.readings.period import load_period
+from ledger.readings.evidence_files import issued_inputs
 from ledger.reductions.evidence import leaf_hash, leaves_of, merkle_tree, meter_hash, proof_of
 from ledger.reductions.records import Reading
 
@@ -49,8 +49,8 @@ def prove_reading(session: Session, reading_id: int) -> ProvenReading:
     if found is None:
         raise NotFound(f"there is no reading {reading_id}")
     row, meter, device_code = found
-    issuance, project = _issuance(session, row, meter)
-    period = load_period(session, project, issuance.from_date, issuance.to_date, enforce=False)
+    issuance = _issuance(session, row)
+    period = issued_inputs(session, issuance)
     for item in period.meters:
         for reading in item.readings if item.serial == meter.serial else ():
             if (reading.start_s, reading.text) == (row.start_s, row.text):
@@ -61,21 +61,22 @@ def prove_reading(session: Session, reading_id: int) -> ProvenReading:
     raise Refused(f"reading {reading_id} is no leaf of its period's evidence", code="no-such-leaf")
 
 
-def _issuance(session: Session, row: MeterReading, meter: MeterRow) -> tuple[Issuance, str]:
+def _issuance(session: Session, row: MeterReading) -> Issuance:
+    # By the claim of the slot: the meter may count for another project by now.
     query = (
-        select(Issuance, Project.code)
-        .join(Project, Project.id == Issuance.project_id)
+        select(Issuance)
+        .join(ReadingClaim, ReadingClaim.issuance_id == Issuance.id)
         .where(
-            Issuance.project_id == meter.project_id,
-            Issuance.from_s <= row.start_s,
-            Issuance.to_s > row.start_s,
+            ReadingClaim.meter_id == row.meter_id,
+            ReadingClaim.start_s == row.start_s,
             Issuance.state == IssuanceState.ISSUED,
         )
     )
-    found = session.execute(query).first()
-    if found is None or row.quality is ReadingQuality.LATE:
-        why = "it came after its period was issued" if found else "its period is not issued"
+    found = session.scalars(query).first()
+    late = row.quality is ReadingQuality.LATE
+    if found is None or late:
+        why = "it came after its period was issued" if late else "its period is not issued"
         raise Refused(
             f"reading {row.id} stands under no evidence root: {why}", code="not-in-evidence"
         )
-    return found[0], found[1]
+    return found

@@ -33,12 +33,14 @@ from ledger.models import (
     Issuance,
     Project,
     ReadingClaim,
+    Site,
 )
 from ledger.models import Meter as MeterRow
 from ledger.models.evidence import IssuanceState
 from ledger.models.mirror import IntentState
 from ledger.readings.period import load_period, meter_ids, split_by_vintage
 from ledger.readings.requalify import requalify
+from ledger.readings.times import zone
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.records import CarriedCorrection, Meter, Purpose, Reduction
@@ -62,7 +64,13 @@ class PlannedIssuance:
 
 
 def plan_issuance(
-    chain: Chain, project_code: str, start: date, end: date, *, dry_run: bool = False
+    chain: Chain,
+    project_code: str,
+    start: date,
+    end: date,
+    *,
+    dry_run: bool = False,
+    now: datetime | None = None,
 ) -> list[PlannedIssuance]:
     """Store the issuances of a period, one for each vintage, and return them.
 
@@ -72,6 +80,8 @@ def plan_issuance(
         Legal dates of the site; ``end`` is exclusive.
     dry_run
         Do all of it and keep nothing.
+    now
+        The time that it is, aware; None: by the clock of this machine.
 
     Raises
     ------
@@ -80,13 +90,14 @@ def plan_issuance(
     BadInput
         If the project is not registered on chain, or the period is empty.
     Refused
-        If a slot is claimed already, a gap hides a deficit, or there is nothing to issue.
+        If the period has not ended, a slot is claimed already, a gap hides a deficit, or there is nothing to issue.
     """
     head = chain.client.block("latest")
     deadline = (head.timestamp if head else 0) + _DEADLINE_SECONDS
+    moment = now or datetime.now(UTC)
 
     def work(session: Session) -> list[PlannedIssuance]:
-        planned = _plan(session, chain, project_code, (start, end), deadline)
+        planned = _plan(session, chain, project_code, (start, end), deadline, moment)
         if dry_run:
             session.rollback()
         return planned
@@ -200,7 +211,12 @@ def rewind(session: Session, above_block: int) -> None:
 
 
 def _plan(
-    session: Session, chain: Chain, project_code: str, period: tuple[date, date], deadline: int
+    session: Session,
+    chain: Chain,
+    project_code: str,
+    period: tuple[date, date],
+    deadline: int,
+    now: datetime,
 ) -> list[PlannedIssuance]:
     # Locked, and first: what this unit of work sees of other issuances is what is there once it has the lock.
     query = select(Project).where(Project.code == project_code).with_for_update()
@@ -214,6 +230,7 @@ def _plan(
             f"run truetonne chain register --project {project_code}",
             code="not-registered",
         )
+    _check_ended(session, project, period[1], now)
     _void_refused(session, project.id)
     planned = []
     for start, end in split_by_vintage(*period):
@@ -229,6 +246,18 @@ def _plan(
             )
         planned.append(_store(session, chain, project, site, reduction, deadline))
     return planned
+
+
+def _check_ended(session: Session, project: Project, end: date, now: datetime) -> None:
+    """Refuse a period that is not over: the contract would, and what is left of it can still change."""
+    site = session.get_one(Site, project.site_id)
+    today = now.astimezone(zone(site.time_zone)).date()
+    if end > today:
+        raise Refused(
+            f"the period ends on {end}, and today is {today} in {site.time_zone}: a period is issued once it "
+            "is over; give an earlier --to",
+            code="period-not-over",
+        )
 
 
 def _void_refused(session: Session, project_id: int) -> None:

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from datetime import date
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Column, Engine, make_url
@@ -263,8 +264,15 @@ class Database:
             engine.dispose()
 
     def current(self) -> str | None:
-        """Return the revision of the schema; None when there is none."""
+        """Return the revision of the schema; None when there is none.
+
+        Raises
+        ------
+        DependencyDown
+            The server does not answer, or the file can be neither opened nor made.
+        """
         if self.dialect == "sqlite" and not Path(self.url.database or "").exists():
+            _require_place(self.url)
             return None
         with self.read() as session:
             return runner.current(session.connection())
@@ -366,6 +374,21 @@ def _checked(url: str) -> URL:
     raise BadInput(
         f"database {parsed.drivername!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
     )
+
+
+def _require_place(url: URL) -> None:
+    """Require that an SQLite file that is not there could be made; nothing stays of the trial."""
+    folder = Path(url.database or "").absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with TemporaryDirectory(prefix=".truetonne-", dir=folder):
+            pass
+    except OSError as error:
+        raise DependencyDown(
+            f"database {url.database}: cannot be opened: it is not there and cannot be made in {folder} "
+            f"({error.strerror}); name a folder that can be written"
+        ) from error
 
 
 def _folder_of(url: URL) -> None:

@@ -113,12 +113,25 @@ def files_of_credit(session: Session, name: str) -> EvidenceFiles:
 
 def files_of_issuance(session: Session, issuance: models.Issuance) -> EvidenceFiles:
     """Return the files of an issuance: its stored manifest, and the readings of its period."""
+    return _checked(issuance.manifest, issued_inputs(session, issuance).meters, issued=True)
+
+
+def issued_inputs(session: Session, issuance: models.Issuance) -> ReductionInputs:
+    """Return what an issuance was computed from: the stored readings, and all else by its manifest.
+
+    A meter may be calibrated anew, rated otherwise or moved since then; the manifest, whose hash
+    the chain holds, says what was so when the period was issued. Readings have their stored quality.
+
+    Raises
+    ------
+    BadInput
+        The stored manifest is none.
+    """
     _, stated = read_manifest(issuance.manifest.encode("utf-8"), _called(issuance))
     readings: dict[str, tuple[Reading, ...]] = {table.serial: () for table in stated.meters}
     for serial, meter_id in meter_ids_of(session, issuance).items():
         readings[serial] = readings_of(session, meter_id, issuance.from_s, issuance.to_s)
-    meters = inputs_of(stated, readings).meters
-    return _checked(issuance.manifest, meters, issued=True)
+    return inputs_of(stated, readings)
 
 
 def meter_ids_of(session: Session, issuance: models.Issuance) -> dict[str, int]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -43,8 +44,19 @@ PIECE_ROWS = 50_000
 ALLOCATIONS = 200_000
 """Objects that are made before Python looks for cyclic garbage among them."""
 
+_FUTURE_S = 86_400
+"""How much later than now a reading may end before it is noted: clocks and zones differ."""
+
 Progress = Callable[[int, int | None], None]
 """Called with the rows done so far, and their number in all where it is known."""
+
+
+class _File(NamedTuple):
+    """A meter file, and the second from which on its readings lie in the future."""
+
+    path: Path
+    digest: str
+    future_s: int
 
 
 def import_file(
@@ -55,6 +67,7 @@ def import_file(
     *,
     dry_run: bool = False,
     progress: Progress | None = None,
+    now: datetime | None = None,
 ) -> ImportReport:
     """Import a meter file.
 
@@ -70,6 +83,9 @@ def import_file(
         Do all of it and keep nothing.
     progress
         Called after every piece of the file.
+    now
+        The time that it is, aware; None: by the clock of this machine. Rows that end more than a day
+        later are kept and counted as of the future.
 
     Returns
     -------
@@ -85,9 +101,11 @@ def import_file(
     """
     path = Path(path)
     digest = sha256_of(path)
+    future_s = int((now or datetime.now(UTC)).timestamp()) + _FUTURE_S
 
     def work(session: Session) -> ImportReport:
-        report = _import(db, session, site_code, source_name, path, digest, progress)
+        file = _File(path, digest, future_s)
+        report = _import(db, session, site_code, source_name, file, progress)
         if dry_run:
             session.rollback()
         return report
@@ -123,15 +141,14 @@ def _import(
     session: Session,
     site_code: str,
     source_name: str,
-    path: Path,
-    digest: str,
+    file: _File,
     progress: Progress | None,
 ) -> ImportReport:
     _lock(session, site_code)
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
     meters = _meters(db, session, site, source)
-    log = _log(session, row.id, path, digest)
+    log = _log(session, row.id, file.path, file.digest)
     where = zone(site.time_zone)
     writer: RegisterWriter | DayWriter
     if source.counter:
@@ -139,9 +156,9 @@ def _import(
     else:
         writer = DayWriter(db, session, site, source, log.id)
     series = Series(session, source, row.id)
-    report, tally, notes = ImportReport(digest), Tally(), Notes()
+    report, tally, notes = ImportReport(file.digest), Tally(), Notes()
     rejected = Rejections(report)
-    with opened(path, source.file_format) as table:
+    with opened(file.path, source.file_format) as table:
         rows = read_rows(table, source, where, meters, notes)
         pieces = _pieces(rows)
         if db.dialect != "sqlite":  # SQLite works in this process: nothing waits
@@ -156,6 +173,9 @@ def _import(
             for code, readings in by_meter.items():
                 series.require(meters[code].id, code)
                 writer.write(meters[code], readings, tally)
+                report.future += sum(
+                    row.start_s + row.duration_s > file.future_s for row in readings
+                )
             report.read += len(piece)
             if progress is not None:
                 progress(report.read, None)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger import models
@@ -119,7 +119,6 @@ def load_period(
     enforce: bool = True,
     carry_in_kg: Fraction | None = None,
     lock: bool = False,
-    issuance_id: int | None = None,
 ) -> ReductionInputs:
     """Return all that a reduction depends on.
 
@@ -133,8 +132,6 @@ def load_period(
         None: what the issuances before the period left.
     lock
         Lock the project's meters until the unit of work ends, against an import.
-    issuance_id
-        An issuance whose meters are meant too, when they count for another project by now.
 
     Raises
     ------
@@ -170,9 +167,7 @@ def load_period(
         to_s=to_s,
         factor=factor_record(factor),
         completeness_min=_plain(project.completeness_min),
-        meters=tuple(
-            _meters(session, project, where, (from_s, to_s), lock=lock, issuance_id=issuance_id)
-        ),
+        meters=tuple(_meters(session, project, where, (from_s, to_s), lock=lock)),
         carry_in_kg=carry_in_kg,
         corrections=corrections,
         enforce=enforce,
@@ -212,18 +207,12 @@ def _meters(
     period: tuple[int, int],
     *,
     lock: bool,
-    issuance_id: int | None,
 ) -> Iterable[Meter]:
     from_s, to_s = period
-    belongs: ColumnElement[bool] = models.Meter.project_id == project.id
-    if issuance_id is not None:
-        claims = models.ReadingClaim
-        claimed = select(claims.meter_id).where(claims.issuance_id == issuance_id).distinct()
-        belongs = or_(belongs, models.Meter.id.in_(claimed))
     query = (
         select(models.Meter, models.Device.device_id)
         .join(models.Device, models.Device.id == models.Meter.device_id)
-        .where(belongs)
+        .where(models.Meter.project_id == project.id)
         .order_by(models.Meter.serial)
     )
     rows = session.execute(query.with_for_update() if lock else query).all()

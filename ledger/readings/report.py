@@ -38,6 +38,8 @@ class ImportReport:
     """Of a cumulative register: intervals that are new or changed."""
     moved: int = 0
     """Of the rows read: those whose time lay beside the grid and was taken to it, as declared."""
+    future: int = 0
+    """Of the good rows: those that end more than a day after the time of the import."""
     clock_change: int = 0
     """Of the rows read: those of a doubled hour that their order put before or after the change."""
     clock_jumps: list[dict[str, Any]] = field(default_factory=list)
@@ -67,6 +69,7 @@ class ImportReport:
             "missing": self.missing,
             "intervals": self.intervals,
             "moved": self.moved,
+            "future": self.future,
             "clock_change": self.clock_change,
             "clock_jumps": self.clock_jumps,
             "clock_jumps_count": self.clock_jumps_count,

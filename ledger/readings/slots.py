@@ -19,13 +19,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput, NotFound
-from ledger.models import Device, Meter, MeterReading, MeterSeries, MeterSource, Site
+from ledger.models import Device, ImportFile, Meter, MeterReading, MeterSeries, MeterSource, Site
 from ledger.models.evidence import SourceKind
 from ledger.readings.store import fetch
 from ledger.reductions.grids import clock_points
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import Quality
-from ledger.reductions.zones import legal_day, legal_day_start_s, zone
+from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 
 _HOUR_S = 3600
 _STEP_DAYS = 62
@@ -255,6 +255,7 @@ def period_of(
     session: Session, site: Site, meter_ids: list[int], start: date | None, end: date | None
 ) -> tuple[date, date]:
     """Return the period that is meant: what is not given reaches as far as there are readings."""
+    stated = start is not None and end is not None
     if start is None or end is None:
         ends = [_span(session, meter_id) for meter_id in meter_ids]
         known = [span for span in ends if span is not None]
@@ -275,10 +276,33 @@ def period_of(
     if start < _FIRST_DAY or end > _LAST_DAY or (end - start).days > YEARS_MAX * 366:
         raise BadInput(
             f"the period from {start} to {end} must lie between {_FIRST_DAY} and {_LAST_DAY} and be no "
-            f"longer than {YEARS_MAX} years",
+            f"longer than {YEARS_MAX} years{'' if stated else _far_off(session, site, meter_ids)}",
             code="period-too-long",
         )
     return start, end
+
+
+def _far_off(session: Session, site: Site, meter_ids: list[int]) -> str:
+    """Return how to go on when readings span too long a time, and which of them lies far off the others."""
+    advice = "; give --from and --to"
+    found: list[tuple[int, MeterReading]] = []
+    start_s = MeterReading.start_s
+    for meter_id in meter_ids:
+        for order, beyond in ((start_s.asc(), start_s.__gt__), (start_s.desc(), start_s.__lt__)):
+            query = select(MeterReading).where(MeterReading.meter_id == meter_id).order_by(order)
+            row = session.scalars(query.limit(1)).first()
+            if row is None:
+                continue
+            next_ = session.scalars(query.where(beyond(row.start_s)).limit(1)).first()
+            if next_ is not None:
+                found.append((abs(next_.start_s - row.start_s), row))
+    if not found:
+        return advice
+    _, far = max(found, key=lambda item: item[0])
+    when = utc_of(far.start_s).astimezone(zone(site.time_zone)).isoformat()
+    file = session.get(ImportFile, far.file_id)
+    place = f" ({file.file_name} line {far.line})" if file is not None else ""
+    return f"{advice}; far off from the others lies the reading of {when}{place}"
 
 
 def _span(session: Session, meter_id: int) -> tuple[int, int] | None:

@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any
 
 from sqlalchemy import select
 
@@ -23,9 +22,8 @@ from ledger.models import (
 )
 from ledger.models.evidence import IssuanceState
 from ledger.models.settlement import BatchState
-from ledger.readings.carry import carried_of
+from ledger.readings.evidence_files import issued_inputs, meter_ids_of
 from ledger.readings.factor_rows import factor_record
-from ledger.readings.period import load_period, meter_ids
 from ledger.reconcile.books import Books
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
@@ -36,7 +34,7 @@ from ledger.reductions.manifest import (
     fraction_text,
     manifest_hash,
 )
-from ledger.reductions.records import Reduction, ReductionInputs
+from ledger.reductions.records import Reduction
 from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import hex_words, nets_of
@@ -115,43 +113,28 @@ def evidence(books: Books) -> list[str]:
 
 
 def _recomputed(books: Books, row: Issuance, project_code: str) -> Reduction:
-    inputs = load_period(
-        books.session,
-        project_code,
-        row.from_date,
-        row.to_date,
-        enforce=False,
-        carry_in_kg=Fraction(row.carry_in_kg),
-        issuance_id=row.id,
-    )
+    """Compute an issuance again from the stored readings.
+
+    The manifest is held by its hash on chain, so that it is the word for what may change in a site
+    file: the project's shares, a meter's calibration or rated power. Readings, the factor, the
+    period and the carry are of the books, and compared with it.
+    """
     factor = books.session.get(EmissionFactor, row.factor_id)
     if factor is None:
         raise ValueError(f"its factor {row.factor_id} is gone")
-    if factor.code != inputs.factor.code or factor.version != inputs.factor.version:
-        # The project has another factor by now: the issuance keeps the one that it was made with.
-        inputs = replace(inputs, factor=factor_record(factor))
-    return compute(_as_issued(inputs, json.loads(row.manifest)))
-
-
-def _as_issued(inputs: ReductionInputs, manifest: dict[str, Any]) -> ReductionInputs:
-    """Return the inputs with what the project said then; meters that joined it since are left out.
-
-    The manifest is held by its hash on chain, so that it is the word for what may change in a site
-    file; readings, serials, factors and figures are compared with it.
-    """
-    serials = {meter["serial"] for meter in manifest["meters"]}
-    return replace(
-        inputs,
-        program=manifest["program"],
-        methodology=manifest["methodology"]["id"],
-        methodology_version=manifest["methodology"]["version"],
-        completeness_min=manifest["completeness_min"],
-        leakage_share=manifest.get("leakage_share", "0"),
-        uncertainty_share=manifest.get("uncertainty_share", "0"),
-        tzdata=manifest["period"]["tzdata"],
-        corrections=tuple(carried_of(table) for table in manifest.get("corrections", [])),
-        meters=tuple(meter for meter in inputs.meters if meter.serial in serials),
+    inputs = replace(
+        issued_inputs(books.session, row),
+        project=project_code,
+        vintage=row.from_date.year,
+        from_date=row.from_date,
+        to_date=row.to_date,
+        from_s=row.from_s,
+        to_s=row.to_s,
+        factor=factor_record(factor),
+        carry_in_kg=Fraction(row.carry_in_kg),
+        enforce=False,
     )
+    return compute(inputs)
 
 
 def _figures(what: str, row: Issuance, again: Reduction) -> list[str]:
@@ -187,13 +170,17 @@ def _figures(what: str, row: Issuance, again: Reduction) -> list[str]:
 
 
 def _claims(books: Books, what: str, row: Issuance, again: Reduction) -> list[str]:
-    session, meters = books.session, again.inputs.meters
+    session = books.session
     claims = select(ReadingClaim.meter_id, ReadingClaim.start_s).where(
         ReadingClaim.issuance_id == row.id
     )
     claimed = {tuple(claim) for claim in session.execute(claims)}
-    ids = meter_ids(session, [meter.serial for meter in meters])
-    slots = {(ids[meter.serial], reading.start_s) for meter in meters for reading in meter.readings}
+    ids = meter_ids_of(session, row)
+    slots = {
+        (ids[meter.serial], reading.start_s)
+        for meter in again.inputs.meters
+        for reading in meter.readings
+    }
     return [f"{what}: {len(claimed ^ slots)} slots are claimed wrongly"] if claimed != slots else []
 
 

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -38,6 +39,9 @@ FUEL_UNITS: dict[str, Fraction] = {
     "kg C/GJ": CO2_PER_CARBON,
 }
 """Tonnes of CO2 per terajoule of one unit of a fuel's factor."""
+
+GRID_MIN, GRID_MAX = Fraction(1, 100), Fraction(2)
+"""Combined margins between which no warning is due, t/MWh: a grid of coal alone has about 1."""
 
 GJ_PER_TJ = 1000
 KG_PER_TONNE = 1000
@@ -149,6 +153,28 @@ def margin_warning(factor: Factor) -> str | None:
     return (
         f"factor {factor.code} {factor.version}: {factor.w_om} x {factor.om} + {factor.w_bm} x "
         f"{factor.bm} is {text}, published is {factor.value}; the published value is used"
+    )
+
+
+def magnitude_warning(factor: Factor) -> str | None:
+    """Return what to say when a crediting factor is not of the size of any grid's; else None.
+
+    Raises
+    ------
+    BadInput
+        Its value is not a decimal, or its unit is unknown.
+    """
+    if factor.purpose is not Purpose.CREDITING:
+        return None
+    value = factor_kg_per_kwh(factor)
+    if GRID_MIN <= value <= GRID_MAX:
+        return None
+    size = "more" if value > GRID_MAX else "less"
+    # Only powers of ten divide, so that it ends.
+    tonnes = format(Decimal(value.numerator) / Decimal(value.denominator), "f")
+    return (
+        f"factor {factor.code} {factor.version}: {factor.value} {factor.unit} is {tonnes} t/MWh, {size} than "
+        "any grid emits; check the unit: g/kWh against kg/kWh"
     )
 
 

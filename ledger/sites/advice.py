@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from ledger.models import MeterSource
+from ledger.readings.formats import Format
 from ledger.reductions import methodologies
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import OUTLIER_ABOVE
 from ledger.reductions.records import Kind, Role
 from ledger.sites.specs import DeviceSpec, ProjectSpec, SourceSpec
+
+
+def times_changed(known: MeterSource, spec: SourceSpec) -> list[str]:
+    """Return the keys of a source by which the same rows get other times than they had."""
+    before, after = Format.of(known.format_options), spec.written
+    pairs = {
+        "label": (known.label.value, spec.label),
+        "time_zone": (known.time_zone, spec.time_zone),
+        "time_format": (before.time_format, after.time_format),
+        "clock_change": (before.clock_change, after.clock_change),
+    }
+    return [name for name, (old, new) in pairs.items() if old != new]
 
 
 def project_warnings(project: ProjectSpec, devices: Sequence[DeviceSpec]) -> list[str]:
@@ -25,6 +39,12 @@ def project_warnings(project: ProjectSpec, devices: Sequence[DeviceSpec]) -> lis
             f"{name}: no meter of generation or export; savings on the demand side are refused until a "
             "methodology for them exists"
         )
+    found += [
+        f"device {device.code}: no rated_kw, so that there is no outlier limit: whatever its meter says is "
+        "credited; write the rated power of the plant behind it"
+        for device in devices
+        if Role(device.role).supplies and device.rated_kw is None and not device.inventory_only
+    ]
     if {Role.GENERATION, Role.LOAD, Role.IMPORT} <= counted.keys():
         found.append(
             f"{name}: what the import meter {counted[Role.IMPORT].meter_serial} counts is deducted from "

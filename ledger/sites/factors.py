@@ -18,7 +18,13 @@ from sqlalchemy.orm import Session
 from ledger.errors import BadInput, NotFound
 from ledger.models import EmissionFactor
 from ledger.models.evidence import FactorPurpose
-from ledger.reductions.factors import FACTOR_UNITS, FUEL_UNITS, combined_margin, margin_warning
+from ledger.reductions.factors import (
+    FACTOR_UNITS,
+    FUEL_UNITS,
+    combined_margin,
+    magnitude_warning,
+    margin_warning,
+)
 from ledger.reductions.records import Purpose
 from ledger.sites.document import Document, Table
 from ledger.sites.specs import FactorSpec
@@ -93,6 +99,8 @@ def _check_numbers(table: Table, spec: FactorSpec) -> None:
     fuel = spec.purpose == Purpose.FUEL
     if Fraction(spec.value) < 0:
         raise table.wrong("value", f"value must not be less than 0, found {spec.value}")
+    if spec.purpose == Purpose.CREDITING and Fraction(spec.value) == 0:
+        raise table.wrong("value", "value of a crediting factor must be more than 0, found 0")
     for name in _NUMBERS:
         of_fuel = name in _NUMBERS[4:]
         text = getattr(spec, name)
@@ -206,8 +214,8 @@ def store_factor(session: Session, spec: FactorSpec, where: str) -> bool:
 def warnings_of(spec: FactorSpec) -> list[str]:
     """Return what should be known of a factor before it is used."""
     found = [] if spec.verified else [f"factor {spec.code} {spec.version} is marked unverified"]
-    warning = margin_warning(spec.record())
-    return found if warning is None else [*found, warning]
+    said = (margin_warning(spec.record()), magnitude_warning(spec.record()))
+    return found + [warning for warning in said if warning is not None]
 
 
 def find_factor(

@@ -112,6 +112,14 @@ def test_gaps_one_by_one_and_in_all(read: Program) -> None:
     assert whole.json()["devices"][0]["gaps"][1]["to"] == "2014-01-01T23:00:00Z"
 
 
+def test_without_a_gap_there_is_no_table(park: Program) -> None:
+    lines = [f"2014-01-01T{n // 6:02d}:{n % 6}0:00+01:00,600" for n in range(144)]
+    file = park.write("full.csv", "\n".join(["time,power", *lines]) + "\n")
+    assert park("import", "--site", "lab", "--source", "scada", file).code == 0
+    ended = park(*GAPS_OF)
+    assert ended.out.strip() == "T1: no gap; all of 144 slots have a value"
+
+
 def test_every_row_of_a_slot_is_shown_with_its_reason(read: Program) -> None:
     lines = read(*SHOW, "--at", "2014-01-01T00:05").out.splitlines()
     assert lines[0] == "lab: 2 rows, times in Europe/Paris"

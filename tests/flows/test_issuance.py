@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -179,6 +179,21 @@ def test_what_cannot_be_planned(park: Park) -> None:
     with pytest.raises(Refused) as caught:
         plan_issuance(park.chain, PROJECT, day(1), day(2))
     assert caught.value.code in ("no-readings", "incomplete")
+
+
+def test_a_period_that_is_not_over_is_refused(ready: Park) -> None:
+    # Midnight in Paris of the 4th is 23:00 of the 3rd in UTC.
+    before = datetime(2014, 1, 3, 22, 59, 59, tzinfo=UTC)
+    for dry_run in (True, False):
+        with pytest.raises(Refused) as caught:
+            plan_issuance(ready.chain, PROJECT, day(1), day(4), dry_run=dry_run, now=before)
+        assert caught.value.code == "period-not-over"
+        assert "ends on 2014-01-04, and today is 2014-01-03 in Europe/Paris" in str(caught.value)
+    with pytest.raises(Refused, match="the period ends on 2099-01-01, and today is 20"):
+        plan_issuance(ready.chain, PROJECT, date(2098, 1, 1), date(2099, 1, 1), dry_run=True)
+    assert ready.count(Issuance) == ready.count(ReadingClaim) == 0
+    over = before + timedelta(seconds=1)
+    assert len(plan_issuance(ready.chain, PROJECT, day(1), day(4), now=over)) == 1
 
 
 def test_a_period_over_new_year_is_two_issuances(park: Park) -> None:
@@ -429,7 +444,9 @@ def test_two_issuances_of_one_period_at_once(both: Park) -> None:
 
     thread = threading.Thread(target=second)
     with both.db.write() as session:
-        first = issuance._plan(session, both.chain, PROJECT, (day(1), day(2)), 2**40)
+        first = issuance._plan(
+            session, both.chain, PROJECT, (day(1), day(2)), 2**40, datetime.now(UTC)
+        )
         thread.start()
         thread.join(0.5)
         assert thread.is_alive(), "the second did not wait for the first"

@@ -455,6 +455,9 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DependencyDown, match="cannot be made"):
         Database(f"sqlite:///{tmp_path / 'file' / 'x' / 'a.db'}").ping()
+    for place in (tmp_path / "file" / "x" / "a.db", Path("/proc/x/a.db")):
+        with pytest.raises(DependencyDown, match="cannot be opened: it is not there and cannot be"):
+            Database(f"sqlite:///{place}").current()
     with pytest.raises(DependencyDown, match="check that the folder exists"):
         Database(f"sqlite:///{tmp_path}").ping()
 

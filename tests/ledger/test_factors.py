@@ -245,6 +245,41 @@ def test_the_bundled_example_and_the_site_of_the_same_code_live_beside_each_othe
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        ("432.9", "kg/kWh", "432.9 kg/kWh is 432.9 t/MWh, more than any grid emits"),
+        ("2001", "g/kWh", "2001 g/kWh is 2.001 t/MWh, more than"),
+        ("0.4329", "g/kWh", "0.4329 g/kWh is 0.0004329 t/MWh, less than any grid emits"),
+        ("0.009", "t/MWh", "0.009 t/MWh is 0.009 t/MWh, less than"),
+        ("0.01", "t/MWh", None),
+        ("2", "kg/kWh", None),
+        ("2000", "kg/MWh", None),
+        ("954", "lb/MWh", None),
+    ],
+)
+def test_a_crediting_factor_of_another_size_than_a_grids_is_a_warning(
+    sqlite_db: Database, value: str, unit: str, said: str | None
+) -> None:
+    old = 'value = "0.5"\nunit = "t/MWh"'
+    assert old in SITE
+    warnings = apply(sqlite_db, SITE.replace(old, f'value = "{value}"\nunit = "{unit}"')).warnings
+    if said is None:
+        assert warnings == []
+    else:
+        (warning,) = warnings
+        assert warning.startswith(f"factor cm 1: {said}")
+        assert warning.endswith("check the unit: g/kWh against kg/kWh")
+
+
+@pytest.mark.parametrize(("value", "said"), [("0", "must be more than 0"), ("-1", "less than 0")])
+def test_a_crediting_factor_of_nothing_is_refused(
+    sqlite_db: Database, value: str, said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        apply(sqlite_db, SITE.replace('value = "0.5"', f'value = "{value}"'))
+
+
 def test_a_province_cannot_mint(sqlite_db: Database, tmp_path: Path) -> None:
     from ledger.errors import Refused
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.models import CarbonEmission, EnergyProduction, MeterReading
-from ledger.readings import ImportReport, reductions_for
+from ledger.readings import ImportReport, import_file, reductions_for
 from ledger.readings.formats import Format
 from ledger.readings.timeformats import parser_of
 from ledger.readings.times import DoubledTime, SkippedTime, TimeReader, zone
@@ -735,6 +735,18 @@ def test_rows_as_far_apart_as_intervals_are_not_warned_of_though_some_are_missin
     report = bring(sqlite_db, tmp_path, text, "tolerance_seconds = 60", interval_minutes="15")
     assert (report.moved, report.spacing) == (14, None)
     assert not {"spacing", "hints"} & set(report.as_json())
+
+
+def test_readings_of_the_future_are_noted_and_kept(sqlite_db: Database, tmp_path: Path) -> None:
+    apply(sqlite_db)
+    path = tmp_path / "meter.csv"
+    # A day after now is 1 June 00:10; the first ends then, the second a slot later.
+    path.write_text("time,value\n2014-06-01T00:00Z,1\n2014-06-01T00:10Z,2\n2099-01-01T00:00Z,3\n")
+    now = datetime(2014, 5, 31, 0, 10, tzinfo=UTC)
+    report = import_file(sqlite_db, "park", "scada", path, now=now)
+    assert (report.new, report.rejected, report.as_json()["future"]) == (3, 0, 2)
+    path.write_text("time,value\n2014-06-01T00:20Z,1\n")
+    assert "future" not in imported(sqlite_db, path).as_json()
 
 
 # ------------------------------------------------------------------ intervals of more than an hour

@@ -381,6 +381,21 @@ def test_what_is_not_there_is_named_with_what_is(sqlite_db: Database) -> None:
             load_days(session, "park", None, date(1, 1, 1), date(2, 1, 1))
 
 
+def test_a_reading_far_off_the_others_is_named_with_what_to_do(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db)
+    rows = [(time_of(0), "1"), ("2104-06-01T00:00:00+02:00", "2"), (time_of(1), "3")]
+    imported(sqlite_db, write_csv(tmp_path / "typed.csv", rows))
+    said = (
+        r"no longer than 50 years; give --from and --to; far off from the others lies the reading of "
+        r"2104-06-01T00:00:00\+02:00 \(typed.csv line 3\)"
+    )
+    with sqlite_db.read() as session, pytest.raises(BadInput, match=said):
+        load_days(session, "park")
+    assert gaps(sqlite_db, "park", *JUNE)["devices"][0]["missing"] == 142
+
+
 @pytest.mark.parametrize(
     ("given_", "said"),
     [

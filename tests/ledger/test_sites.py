@@ -216,6 +216,43 @@ def test_what_readings_rest_on_is_not_changed(sqlite_db: Database, tmp_path: Pat
         assert session.scalars(select(Meter.serial)).one() == "serial-A"
 
 
+@pytest.mark.parametrize("role", ["generation", "export"])
+def test_a_supplying_meter_without_a_rated_power_has_no_limit(
+    sqlite_db: Database, role: str
+) -> None:
+    bare = changed('rated_kw = "100"\n', "").replace('"generation"', f'"{role}"')
+    (warning,) = apply(sqlite_db, bare).warnings
+    assert warning.startswith("device A: no rated_kw, so that there is no outlier limit")
+    shown = bare.replace('serial-A"', 'serial-A"\ninventory_only = true')
+    assert not any("rated_kw" in text for text in apply(sqlite_db, shown).warnings)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('label = "start"', 'label = "end"', "label"),
+        ('time_zone = "offset"', 'time_zone = "UTC"', "time_zone"),
+        ('time_zone = "offset"', 'time_zone = "offset"\ntime_format = "unix"', "time_format"),
+        (
+            'time_zone = "offset"',
+            'time_zone = "Europe/Paris"\nclock_change = "in_order"',
+            "time_zone and clock_change",
+        ),
+    ],
+)
+def test_other_times_of_a_source_with_readings_are_a_warning(
+    sqlite_db: Database, tmp_path: Path, old: str, new: str, named: str
+) -> None:
+    apply(sqlite_db)
+    assert apply(sqlite_db, changed(old, new)).warnings == []  # nothing is stored yet
+    apply(sqlite_db)
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(T0, "60")]))
+    (warning,) = apply(sqlite_db, changed(old, new)).warnings
+    assert warning.startswith(f"source scada: {named} changed, and readings of it are stored")
+    assert "comes in shifted" in warning
+    assert apply(sqlite_db, changed(old, new)).warnings == []
+
+
 def test_a_device_or_meter_of_another_site_is_not_taken(sqlite_db: Database) -> None:
     apply(sqlite_db)
     other = changed('code = "park"\nname', 'code = "other"\nname').replace(
