@@ -20,7 +20,7 @@ from ledger.models import DeviceData, Site
 from ledger.readings.energy import SCALE, Sums, legal_days, write_days
 from ledger.readings.inventory import Inventory
 from ledger.readings.sources import RawReading, Source
-from ledger.readings.store import METRIC, MeterState, Tally, fetch
+from ledger.readings.store import METRIC, MICROS_MAX, MeterState, Tally, fetch
 from ledger.readings.times import zone
 from ledger.reductions.flatlines import Level, can_stick, stuck_places
 from ledger.reductions.quality import stored, without_value
@@ -225,7 +225,10 @@ def micros(values: Sequence[int], scale: int) -> list[int]:
         return [value * unit for value in values]
     unit = 10 ** (scale - 6)
     half, unit = unit, 2 * unit
-    return [
+    rounded = [
         (2 * value + half) // unit if value >= 0 else -((half - 2 * value) // unit)
         for value in values
     ]
+    if not -MICROS_MAX <= min(rounded, default=0) <= max(rounded, default=0) <= MICROS_MAX:
+        return [min(max(value, -MICROS_MAX), MICROS_MAX) for value in rounded]
+    return rounded

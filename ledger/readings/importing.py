@@ -165,6 +165,7 @@ def _import(
         if not source.counter:  # equal differences of a register are no flat line
             report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
+        report.left_out += len(meter.left_out)
     _finish(report, tally, notes, log)
     session.flush()
     return report

@@ -11,21 +11,32 @@ import csv
 import gzip
 import hashlib
 import io
+import re
+import unicodedata
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeVar
 
 from ledger.errors import BadInput
 from ledger.readings.formats import DELIMITERS, JSON_LINES, PLAIN, Format
+from ledger.readings.lines import LINE_MAX, LongLine, WithoutComments, limited
+from ledger.readings.marks import (
+    GZIP,
+    UTF8_MARK,
+    check_encoding,
+    check_text,
+    first_undecodable,
+)
 
-_GZIP = b"\x1f\x8b"
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_UTF8_MARK = b"\xef\xbb\xbf"
 _CELL_MAX = 65_536
+_JSON_OBJECT = re.compile(r'\{\s*("|$)')
+_JSON_ARRAY = re.compile(r"\[\s*([{\[]|$)")
+ONE_ARRAY = "the file is one JSON array; write one object on each line"
+Item = TypeVar("Item")
 
 
 def sha256_of(path: Path) -> str:
@@ -69,8 +80,15 @@ class Table(ABC):
         self.format = file_format
 
     @abstractmethod
-    def place_of(self, name: str) -> int:
+    def place_of(self, name: str, key: str = "") -> int:
         """Return the place of a column in each row.
+
+        Parameters
+        ----------
+        name
+            As the source has it: the header's text, or the number of the column.
+        key
+            The key of ``[[source]]`` that names it.
 
         Raises
         ------
@@ -93,7 +111,7 @@ class Table(ABC):
     def line(self) -> int:
         """The last line that was read."""
 
-    def guarded(self, rows: Iterable[tuple[int, Cells]]) -> Iterator[tuple[int, Cells]]:
+    def guarded(self, rows: Iterable[Item]) -> Iterator[Item]:
         """Yield rows; what breaks the reading of them is said in one line."""
         try:
             yield from rows
@@ -102,15 +120,25 @@ class Table(ABC):
             byte = error.object[error.start]
             hint = "save the file as UTF-8"
             if encoding == "utf-8":
-                hint += ', or write its encoding in [[source]], such as encoding = "windows-1252"'
+                hint += (
+                    ', or write its encoding in [[source]]: encoding = "windows-1252" (Western '
+                    'Europe) or encoding = "gb18030" (Chinese)'
+                )
             what = f"byte 0x{byte:02x} is not {encoding.upper()}; {hint}"
-            self._broken(what, error, _first_undecodable(self.path, encoding))
+            self._broken(what, error, first_undecodable(self.path, encoding))
         except csv.Error as error:
-            self._broken(f"not valid CSV ({error})", error)
+            self._broken(*self._csv_wrong(error))
+        except LongLine as error:
+            what = f"a line of more than {LINE_MAX:,} characters; write one row on each line"
+            self._broken(what, error, error.number)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             self._broken("the gzip file is damaged or cut short; fetch it again", error)
         except OSError as error:
             self._broken(f"cannot be read on ({error.strerror})", error)
+
+    def _csv_wrong(self, error: csv.Error) -> tuple[str, Exception, int]:
+        """Return what is wrong with the CSV, and its line."""
+        return f"not valid CSV ({error})", error, self.line
 
     def _broken(self, what: str, error: Exception, line: int | None = None) -> NoReturn:
         line = line or self.line + 1
@@ -127,16 +155,21 @@ class CsvTable(Table):
     def __init__(self, path: Path, text: io.TextIOWrapper, file_format: Format) -> None:
         super().__init__(path, file_format)
         self._passed = file_format.header_line - 1
-        lines: Iterable[str] = islice(text, self._passed, None) if self._passed else text
+        lines: Iterator[str] = islice(limited(text), self._passed, None)
         self._counted = None
         if file_format.comment is not None:
-            lines = self._counted = _WithoutComments(lines, file_format.comment)
-        self._reader = csv.reader(lines, delimiter=file_format.delimiter, strict=True)
+            lines = self._counted = WithoutComments(lines, file_format.comment)
+        self._ended = 0
+        self._header_line = self._passed + 1
+        self._reader = csv.reader((), delimiter=file_format.delimiter, strict=True)
+        start = list(self.guarded(islice(lines, 1)))
+        _refuse_json(path, self._header_line, start)
+        self._reader = csv.reader(chain(start, lines), delimiter=file_format.delimiter, strict=True)
         header = next(self.guarded(self._lines()), None)
         if header is None or isinstance(header[1], BadRow):
             raise empty_file(path, "a header line with the names of the columns", self._passed + 1)
         self._header_line = header[0]
-        self.columns = [name.strip().removeprefix("\ufeff").strip() for name in header[1]]
+        self.columns = [_normal(name.strip().removeprefix("\ufeff").strip()) for name in header[1]]
 
     @property
     def line(self) -> int:
@@ -145,7 +178,7 @@ class CsvTable(Table):
             return self._passed + self._counted.number
         return self._passed + self._reader.line_num
 
-    def place_of(self, name: str) -> int:
+    def place_of(self, name: str, key: str = "") -> int:
         """Return the place of a column.
 
         Raises
@@ -153,23 +186,35 @@ class CsvTable(Table):
         BadInput
             The header does not have it, or has it twice.
         """
-        count = self.columns.count(name)
+        found = ", ".join(self.columns)[:200]
+        if key in self.format.numbered:
+            if int(name) <= len(self.columns):
+                return int(name) - 1
+            what = f"has {len(self.columns)} columns, and {key} = {name}"
+            raise self._no_column(f"{what}, found: {found}", "missing-column", name)
+        count = self.columns.count(_normal(name))
         if count == 1:
-            return self.columns.index(name)
-        found = ", ".join(self.columns)
-        what = "has no column" if count == 0 else f"has {count} columns named"
-        hint = self._delimiter_hint() or "correct the header or the [[source]]"
+            return self.columns.index(_normal(name))
+        called = f"named {name!r}" if name else "without a name"
+        what = f"has {count} columns {called}"
+        hint = f"; or write its number, {key} = 1 for the first column" if key else ""
+        if count == 0:
+            what = f"has no column {name!r}" if name else "has no column without a name"
+            hint = ""
+        hint = self._delimiter_hint() or f"correct the header or the [[source]]{hint}"
+        code = "column-twice" if count else "missing-column"
+        raise self._no_column(f"{what}, found: {found}; {hint}", code, name)
+
+    def _no_column(self, what: str, code: str, name: str) -> BadInput:
         line = self._header_line
-        raise BadInput(
-            f"{self.path.name}: line {line} {what} {name!r}, found: {found[:200]}; {hint}",
-            code="missing-column" if count == 0 else "column-twice",
+        return BadInput(
+            f"{self.path.name}: line {line} {what}",
+            code=code,
             details={"file": self.path.name, "line": line, "column": name},
         )
 
     def _delimiter_hint(self) -> str | None:
         """Return what to declare when the header holds together what should be apart."""
-        if self.columns[0].startswith("{"):
-            return 'the lines are of JSON: write format = "jsonl" in [[source]]'
         if len(self.columns) > 1:
             return None
         for sign, name in DELIMITERS.items():
@@ -192,31 +237,49 @@ class CsvTable(Table):
         reader, passed, counted = self._reader, self._passed, self._counted
         if counted is None:
             for cells in reader:
+                self._ended = reader.line_num
                 if cells:
                     yield passed + reader.line_num, cells
         else:
             for cells in reader:
+                counted.first = 0
                 if cells:
                     yield passed + counted.number, cells
 
+    def _csv_wrong(self, error: csv.Error) -> tuple[str, Exception, int]:
+        counted = self._counted
+        first = self._passed + (self._ended + 1 if counted is None else counted.first)
+        if "field larger" in str(error):
+            what = f"a cell of more than {_CELL_MAX:,} characters"
+            return f"{what}; a quote that opens on this line may not be closed", error, first
+        opens = "a quote opens in the row that begins on this line and"
+        if "unexpected end" in str(error):
+            return f"{opens} is never closed", error, first
+        if first < self.line:
+            return f"{opens} closes only on line {self.line}", error, first
+        what = f"not valid CSV ({error}); a quote within a quoted cell is written twice"
+        return what, error, self.line
 
-class _WithoutComments:
-    """Lines of a file without those that begin with a prefix; counts all of them."""
 
-    def __init__(self, lines: Iterable[str], prefix: str) -> None:
-        self._lines = iter(lines)
-        self._prefix = prefix
-        self.number = 0
+def _normal(name: str) -> str:
+    """Return a name with its accents written the one way, however its file writes them."""
+    return unicodedata.normalize("NFC", name)
 
-    def __iter__(self) -> _WithoutComments:
-        return self
 
-    def __next__(self) -> str:
-        while True:
-            line = next(self._lines)
-            self.number += 1
-            if not line.lstrip("\ufeff \t").startswith(self._prefix):
-                return line
+def _refuse_json(path: Path, line: int, start: list[str]) -> None:
+    """Refuse JSON where CSV was declared, before the quotes in it are taken for those of CSV."""
+    text = start[0].lstrip("\ufeff \t") if start else ""
+    if _JSON_ARRAY.match(text):
+        hint = f'{ONE_ARRAY}, and format = "jsonl" in [[source]]'
+    elif _JSON_OBJECT.match(text):
+        hint = 'the lines are of JSON: write format = "jsonl" in [[source]]'
+    else:
+        return
+    raise BadInput(
+        f"{path.name}: line {line}: {hint}",
+        code="file-unreadable",
+        details={"file": path.name, "line": line},
+    )
 
 
 def with_rows(
@@ -251,24 +314,6 @@ def _unreadable(path: Path, error: OSError) -> BadInput:
     )
 
 
-def _first_undecodable(path: Path, encoding: str) -> int:
-    """Return the first line that cannot be decoded; the decoder reads ahead and cannot say."""
-    with path.open("rb") as raw:
-        packed = raw.read(2) == _GZIP
-    with gzip.open(path) if packed else path.open("rb") as lines:
-        if encoding == "utf-16":
-            try:
-                lines.read().decode(encoding)
-            except UnicodeDecodeError as error:
-                return error.object[: error.start].replace(b"\x00", b"").count(b"\n") + 1
-        for number, line in enumerate(lines, start=1):
-            try:
-                line.decode(encoding)
-            except UnicodeDecodeError:
-                return number
-    return 1
-
-
 @contextmanager
 def opened(path: Path, file_format: Format = PLAIN) -> Iterator[Table]:
     """Open a meter file, gzipped or not; a byte order mark is passed over.
@@ -279,7 +324,7 @@ def opened(path: Path, file_format: Format = PLAIN) -> Iterator[Table]:
         The file cannot be read, is empty, or is not in the encoding that its source declares.
     """
     with _unpacked(path) as binary:
-        _check_marks(path, _beginning(path, binary), file_format.encoding)
+        check_encoding(path, _beginning(path, binary), file_format.encoding)
         encoding = "utf-8-sig" if file_format.encoding == "utf-8" else file_format.encoding
         with io.TextIOWrapper(binary, encoding=encoding, newline="") as text:
             if file_format.format == JSON_LINES:
@@ -300,7 +345,7 @@ def check_bytes(path: Path) -> None:
         It cannot be read, or nothing stands in it.
     """
     with _unpacked(path) as binary:
-        if not _beginning(path, binary).removeprefix(_UTF8_MARK).strip():
+        if not _beginning(path, binary).removeprefix(UTF8_MARK).strip():
             raise empty_file(path, "a header line with the names of the columns")
 
 
@@ -311,7 +356,7 @@ def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
     except OSError as error:
         raise _unreadable(path, error) from error
     with raw:
-        packed = raw.read(2) == _GZIP
+        packed = raw.read(2) == GZIP
         raw.seek(0)
         if not packed:
             yield raw
@@ -321,7 +366,7 @@ def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
 
 def _beginning(path: Path, binary: io.BufferedReader) -> bytes:
     try:
-        return binary.peek(4)[:4096]
+        start = binary.peek(4)[:4096]
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(
             f"{path.name}: line 1: the gzip file is damaged or cut short; fetch it again; "
@@ -329,23 +374,5 @@ def _beginning(path: Path, binary: io.BufferedReader) -> bytes:
             code="file-unreadable",
             details={"file": path.name, "line": 1},
         ) from error
-
-
-def _check_marks(path: Path, start: bytes, encoding: str) -> None:
-    """Refuse a file whose byte order mark names another encoding than its source."""
-    marked = None
-    if start.startswith(_UTF16):
-        marked = "utf-16"
-    elif start.startswith(_UTF8_MARK):
-        marked = "utf-8"
-    what = None
-    if marked is not None and marked != encoding:
-        what = f'line 1 is {marked.upper()}; write encoding = "{marked}" in [[source]]'
-    elif encoding == "utf-16" and marked is None and start:
-        what = "line 1 has no byte order mark, so that it is not UTF-16; write another encoding"
-    if what is not None:
-        raise BadInput(
-            f"{path.name}: {what}",
-            code="file-unreadable",
-            details={"file": path.name, "line": 1},
-        )
+    check_text(path, start)
+    return start
