@@ -154,7 +154,9 @@ class FreshDays:
     def _write_data(self, meter: MeterState, columns: Columns) -> None:
         """Store the values in ``device_data``, rounded half away from zero to 1e-6."""
         metric, unit = METRIC[self._source.kind]
-        there = [value for value in columns.values if value is not None]
+        there = micros([value for value in columns.values if value is not None], columns.scale)
+        if there and not -MICROS_MAX <= min(there) <= max(there) <= MICROS_MAX:
+            there = [min(max(value, -MICROS_MAX), MICROS_MAX) for value in there]
         times = [
             start_s
             for start_s, value in zip(columns.starts, columns.values, strict=True)
@@ -164,7 +166,7 @@ class FreshDays:
             self._session,
             "device_data",
             {
-                "value": self._values(micros(there, columns.scale)),
+                "value": self._values(there),
                 "recorded_at": time_texts(times),
             },
             {
@@ -225,10 +227,7 @@ def micros(values: Sequence[int], scale: int) -> list[int]:
         return [value * unit for value in values]
     unit = 10 ** (scale - 6)
     half, unit = unit, 2 * unit
-    rounded = [
+    return [
         (2 * value + half) // unit if value >= 0 else -((half - 2 * value) // unit)
         for value in values
     ]
-    if not -MICROS_MAX <= min(rounded, default=0) <= max(rounded, default=0) <= MICROS_MAX:
-        return [min(max(value, -MICROS_MAX), MICROS_MAX) for value in rounded]
-    return rounded

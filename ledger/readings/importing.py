@@ -25,6 +25,7 @@ from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
 from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
+from ledger.readings.files import check_bytes, opened, sha256_of
 from ledger.readings.flatlines import mark_stuck
 from ledger.readings.formats import Format
 from ledger.readings.issued import issued_periods
@@ -33,7 +34,6 @@ from ledger.readings.report import ImportReport, Rejections
 from ledger.readings.series import Series
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally
-from ledger.readings.tables import check_bytes, opened, sha256_of
 from ledger.readings.times import zone
 from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
