@@ -242,20 +242,20 @@ def test_a_number_that_is_too_large_is_called_so(park: Database, tmp_path: Path)
 
 @pytest.mark.parametrize("again", [False, True])
 def test_sums_too_large_for_the_tables_are_left_out_there(
-    sqlite_db: Database, tmp_path: Path, again: bool
+    db: Database, tmp_path: Path, again: bool
 ) -> None:
     site = SITE.replace('rated_kw = "100"\n', "").replace('"power"', '"energy"')
-    apply(sqlite_db, site.replace('unit = "kW"', 'unit = "kWh"'))
+    apply(db, site.replace('unit = "kW"', 'unit = "kWh"'))
     path = tmp_path / "a.csv"
     rows = [(T0, "600000000"), (T1, "600000000"), ("2014-06-01T01:00:00+00:00", "999999999.9999")]
     rows += [("2014-06-01T02:00:00+00:00", "999999999.99999999"), ("2014-06-01T03:00Z", "5")]
     if again:  # the second file of a day goes another way through the books
-        imported(sqlite_db, write_csv(path, rows[:1]))
-    report = imported(sqlite_db, write_csv(path, rows))
+        imported(db, write_csv(path, rows[:1]))
+    report = imported(db, write_csv(path, rows))
     assert (report.new + report.unchanged, report.rejected) == (5, 0)
     assert report.left_out == 3  # 1.2e9 kWh, and two that round up to 1e9
     assert report.as_json()["left_out"] == 3
-    with sqlite_db.read() as session:
+    with db.read() as session:
         hours = session.scalars(select(EnergyProduction.production)).all()
         data = sorted(session.scalars(select(DeviceData.value)).all())
     assert hours == [Decimal(5)]
