@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ledger.readings import ImportReport
     from ledger.sites import SiteChanges
 
+INTERRUPTED = 130
 ERRORS_SHOWN = 20
 JUMPS_SHOWN = 5
 
@@ -75,11 +77,15 @@ def import_readings(
     from ledger.readings import check_file, import_file
 
     check_file(file)
-    with (
-        open_books(run.settings) as db,
-        run.output.progress(f"importing {file.name}", "rows") as advance,
-    ):
-        report = import_file(db, site, source, file, dry_run=dry_run, progress=advance)
+    try:
+        with (
+            open_books(run.settings) as db,
+            run.output.progress(f"importing {file.name}", "rows") as advance,
+        ):
+            report = import_file(db, site, source, file, dry_run=dry_run, progress=advance)
+    except KeyboardInterrupt:  # one unit of work: it is taken back whole
+        print("interrupted; nothing was imported", file=sys.stderr)
+        return INTERRUPTED
     document = report.as_json()
     if dry_run:
         document["dry_run"] = True
@@ -115,6 +121,11 @@ def _noted(report: ImportReport) -> list[str]:
         (
             report.future,
             "lie in the future, more than a day from now: check the clock and the source's time_format",
+        ),
+        (
+            report.left_out,
+            "sums of an hour or a day too large for the energy and emission tables; they are left out "
+            "there alone, and a rated_kw makes such values outliers",
         ),
         (report.intervals, "intervals of the register that are new or changed"),
         (

@@ -206,8 +206,17 @@ def _write_energy(
     for model, column, sign, zeros in tables:
         table = model.__table__
         clear(session, table, meter.device_id, from_s, to_s)
-        chosen = {hour: sums[sign] for hour, sums in hours.items() if zeros or sums[sign]}
-        values = decimals(db.dialect, table.c[column])(list(map(_watt_hours, chosen.values())))
+        chosen = {
+            hour: _watt_hours(sums[sign]) for hour, sums in hours.items() if zeros or sums[sign]
+        }
+        chosen = {
+            hour: number
+            for hour, number in chosen.items()
+            if meter.fits(table.c[column], hour * _HOUR_S, number)
+        }
+        if not chosen:
+            continue
+        values = decimals(db.dialect, table.c[column])(list(chosen.values()))
         times = time_texts(hour * _HOUR_S for hour in chosen)
         db.insert_columns(
             session,

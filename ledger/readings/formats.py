@@ -19,6 +19,7 @@ ENCODINGS = ("utf-8", "utf-16", "latin-1", "windows-1252", "gb18030")
 REFUSE, IN_ORDER = "refuse", "in_order"
 CLOCK_CHANGES = (REFUSE, IN_ORDER)
 UNIX, UNIX_MS = "unix", "unix_ms"
+_LISTS = {"missing", "numbered"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,15 @@ class Format:
     """So far beside the grid a time may lie, and is taken to the nearest time of the grid."""
     rollover: str | None = None
     """Value at which a cumulative register begins anew at 0, in the unit of the source."""
+    numbered: tuple[str, ...] = ()
+    """Keys of ``[[source]]`` that give the number of a column, from 1, in place of its name."""
 
     @classmethod
     def of(cls, options: Mapping[str, Any] | None) -> Format:
         """Return a format from what ``options`` once returned."""
         known = dict(options or {})
-        if "missing" in known:
-            known["missing"] = tuple(known["missing"])
+        for name in _LISTS & known.keys():
+            known[name] = tuple(known[name])
         return cls(**known)
 
     def options(self) -> dict[str, Any] | None:
@@ -64,8 +67,8 @@ class Format:
             for item in fields(self)
             if getattr(self, item.name) != item.default
         }
-        if "missing" in differing:
-            differing["missing"] = list(differing["missing"])
+        for name in _LISTS & differing.keys():
+            differing[name] = list(differing[name])
         return differing or None
 
 

@@ -20,7 +20,7 @@ from ledger.models import DeviceData, Site
 from ledger.readings.energy import SCALE, Sums, legal_days, write_days
 from ledger.readings.inventory import Inventory
 from ledger.readings.sources import RawReading, Source
-from ledger.readings.store import METRIC, MeterState, Tally, fetch
+from ledger.readings.store import METRIC, MICROS_MAX, MeterState, Tally, fetch
 from ledger.readings.times import zone
 from ledger.reductions.flatlines import Level, can_stick, stuck_places
 from ledger.reductions.quality import stored, without_value
@@ -154,7 +154,9 @@ class FreshDays:
     def _write_data(self, meter: MeterState, columns: Columns) -> None:
         """Store the values in ``device_data``, rounded half away from zero to 1e-6."""
         metric, unit = METRIC[self._source.kind]
-        there = [value for value in columns.values if value is not None]
+        there = micros([value for value in columns.values if value is not None], columns.scale)
+        if there and not -MICROS_MAX <= min(there) <= max(there) <= MICROS_MAX:
+            there = [min(max(value, -MICROS_MAX), MICROS_MAX) for value in there]
         times = [
             start_s
             for start_s, value in zip(columns.starts, columns.values, strict=True)
@@ -164,7 +166,7 @@ class FreshDays:
             self._session,
             "device_data",
             {
-                "value": self._values(micros(there, columns.scale)),
+                "value": self._values(there),
                 "recorded_at": time_texts(times),
             },
             {

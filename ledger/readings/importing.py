@@ -26,6 +26,7 @@ from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
 from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
+from ledger.readings.files import check_bytes, opened, sha256_of
 from ledger.readings.flatlines import mark_stuck
 from ledger.readings.formats import Format
 from ledger.readings.issued import issued_periods
@@ -34,7 +35,6 @@ from ledger.readings.report import ImportReport, Rejections
 from ledger.readings.series import Series
 from ledger.readings.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.store import MeterState, Tally
-from ledger.readings.tables import check_bytes, opened, sha256_of
 from ledger.readings.times import zone
 from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
@@ -185,6 +185,7 @@ def _import(
         if not source.counter:  # equal differences of a register are no flat line
             report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
+        report.left_out += len(meter.left_out)
     _finish(report, tally, notes, log)
     session.flush()
     return report

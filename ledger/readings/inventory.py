@@ -99,8 +99,13 @@ class Inventory:
             if both[sign]
             for method, factor in self._methods
         ]
+        rows = [row for row in rows if self._fits(table.c.emissions, row)]
         if rows:
             self._session.execute(insert(table), rows)
+
+    def _fits(self, column: Column[Decimal], row: Mapping[str, Any]) -> bool:
+        start_s = int(row["recorded_at"].timestamp())
+        return self._meter.fits(column, start_s, int(row["emissions"].scaleb(6)))
 
     def _emission(self, method: str, row: EmissionFactor, quantity: Fraction) -> dict[str, Any]:
         """Return emissions, method and factors of one day."""

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ledger.errors import BadInput
 from ledger.readings.formats import Format
-from ledger.readings.tables import BadRow, Cells, Table, empty_file
+from ledger.readings.lines import LINE_MAX
+from ledger.readings.tables import ONE_ARRAY, BadRow, Cells, Table, empty_file
 
 _MISSING = object()
-_LINE_MAX = 1_048_576
 
 
 class JsonTable(Table):
@@ -36,7 +37,7 @@ class JsonTable(Table):
         """The last line that was read."""
         return self._line
 
-    def place_of(self, name: str) -> int:
+    def place_of(self, name: str, key: str = "") -> int:
         """Return the place of a column; whether a line has it shows when it is read."""
         if name not in self.columns:
             self.columns.append(name)
@@ -57,13 +58,31 @@ class JsonTable(Table):
         if first:
             raise empty_file(self.path, "a JSON object on each line")
 
+    def _require_object(self, line: str) -> None:
+        """Refuse a file whose first line is no JSON object: it is not what its source says."""
+        text = line.lstrip("\ufeff \t")
+        if text.startswith("{"):
+            return
+        what = 'not one JSON object; if the file is CSV, take format = "jsonl" out of [[source]]'
+        if text.startswith("["):
+            what = ONE_ARRAY
+        raise BadInput(
+            f"{self.path.name}: line {self._line}: {what}; nothing was imported",
+            code="file-unreadable",
+            details={"file": self.path.name, "line": self._line},
+        )
+
     def _lines(self) -> Iterator[tuple[int, Cells]]:
-        while line := self._text.readline(_LINE_MAX):
+        first = True
+        while line := self._text.readline(LINE_MAX):
             self._line += 1
-            if len(line) == _LINE_MAX and not line.endswith("\n"):
-                while not line.endswith("\n") and (line := self._text.readline(_LINE_MAX)):
+            if first and line.strip():
+                self._require_object(line)
+                first = False
+            if len(line) == LINE_MAX and not line.endswith("\n"):
+                while not line.endswith("\n") and (line := self._text.readline(LINE_MAX)):
                     pass
-                yield self._line, BadRow(f"a line of more than {_LINE_MAX} characters")
+                yield self._line, BadRow(f"a line of more than {LINE_MAX} characters")
             elif line.strip():
                 yield self._line, self._cells(line)
 

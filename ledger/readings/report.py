@@ -34,6 +34,8 @@ class ImportReport:
     """Of the stored rows: those beyond what the device can do."""
     stuck: int = 0
     """Readings that this import put into a flat line, those of earlier files too."""
+    left_out: int = 0
+    """Hours and days whose sum is too large for the tables that are for looking at."""
     intervals: int = 0
     """Of a cumulative register: intervals that are new or changed."""
     moved: int = 0
@@ -67,6 +69,7 @@ class ImportReport:
             "outliers": self.outliers,
             "stuck": self.stuck,
             "missing": self.missing,
+            "left_out": self.left_out,
             "intervals": self.intervals,
             "moved": self.moved,
             "future": self.future,

@@ -132,14 +132,20 @@ class _Reader:
         self._table, self._source, self._devices, self._notes = table, source, devices, notes
         regular = not source.counter and source.kind in (Kind.POWER, Kind.ENERGY)
         notes.expect(source.interval_s, grid_zone, regular=regular)
-        self._time_place = table.place_of(source.time_column)
+        self._time_place = table.place_of(source.time_column, "time_column")
         self._date_place = -1
         if written.date_column is not None:
-            self._date_place = table.place_of(written.date_column)
-        self._value_place = table.place_of(source.value_column)
+            self._date_place = table.place_of(written.date_column, "date_column")
+        self._value_place = table.place_of(source.value_column, "value_column")
         self._device_place = -1
         if source.device_column is not None:
-            self._device_place = table.place_of(source.device_column)
+            self._device_place = table.place_of(source.device_column, "device_column")
+        # A column without a name is called by its number.
+        self._time_name = source.time_column or str(self._time_place + 1)
+        self._value_name = source.value_column or str(self._value_place + 1)
+        self._device_name = source.device_column or str(self._device_place + 1)
+        if source.device_column is None:
+            self._device_name = ""
         self._times = TimeReader(
             source.time_zone,
             source.interval_s,
@@ -178,21 +184,21 @@ class _Reader:
                 device = cells[device_place].strip()
             if device not in devices:
                 message = f"device {device!r} is not in the site file"
-                yield RowError(line, source.device_column or "", message, device)
+                yield RowError(line, self._device_name, message, device)
                 continue
             time_text = cells[time_place].strip() if date_place < 0 else self._joined(cells)
             try:
                 start_s = self._times.start_s(time_text)
             except NaiveTime as error:
                 if first:
-                    raise _naive(self._table.path, line, source, error) from None
-                yield RowError(line, source.time_column, str(error))
+                    raise _naive(self._table.path, line, self._time_name, error) from None
+                yield RowError(line, self._time_name, str(error))
                 continue
             except DoubledTime as error:
                 first = False
                 self._notes.pass_doubled(device, error.wall)
                 if doubled is None:
-                    yield RowError(line, source.time_column, str(error))
+                    yield RowError(line, self._time_name, str(error))
                     continue
                 text = cells[value_place].strip()
                 row = Doubled(device, line, text, time_text, error.wall, error.before, error.after)
@@ -213,7 +219,7 @@ class _Reader:
         """Return a row whose time cannot be used."""
         if isinstance(error, SkippedTime):
             self._notes.pass_skipped(self._source.time_zone, error.offset)
-        return RowError(line, self._source.time_column, str(error))
+        return RowError(line, self._time_name, str(error))
 
     def _joined(self, cells: list[str]) -> str:
         """Return date and time of two columns as one text."""
@@ -230,7 +236,7 @@ class _Reader:
     ) -> Iterator[RawReading | RowError]:
         """Yield rows of a doubled hour as their order has decided."""
         for row, moment in rows:
-            column = self._source.time_column
+            column = self._time_name
             if moment is None:
                 message = (
                     f"{row.time_text!r} comes twice in {self._source.time_zone} (clock change), and the "
@@ -263,13 +269,13 @@ class _Reader:
                 )
             digits, scale = parse_value(text, self._scale)
         except ValueError as error:
-            return RowError(line, self._source.value_column, str(error))
+            return RowError(line, self._value_name, str(error))
         return RawReading(device, start_s, text, digits, scale, line, duration_s)
 
 
-def _naive(path: Path, line: int, source: Source, error: NaiveTime) -> BadInput:
+def _naive(path: Path, line: int, column: str, error: NaiveTime) -> BadInput:
     return BadInput(
-        f"{path.name}: line {line}, column {source.time_column}: {error}; nothing was imported",
+        f"{path.name}: line {line}, column {column}: {error}; nothing was imported",
         code="naive-time",
-        details={"file": path.name, "line": line, "column": source.time_column},
+        details={"file": path.name, "line": line, "column": column},
     )

@@ -15,11 +15,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from sqlalchemy import Column
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.db.sqltext import for_driver
 from ledger.models import DeviceData
+from ledger.models.types import ExactDecimal
 from ledger.readings.sources import RawReading, Source
 from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
 from ledger.reductions.records import Kind, Quality, Role
@@ -31,6 +33,8 @@ METRIC = {
     Kind.FUEL_VOLUME: ("fuel_volume", "L"),
 }
 """Name and unit of a reading in ``device_data``."""
+MICROS_MAX = 10**15 - 1
+"""Largest value of ``device_data`` in millionths: what is under 1e9 and rounds up to it is this."""
 _LOOKUP_KEYS = 500
 _DENSE = 4
 """Up to so many stored slots for each row of a piece are read as one range."""
@@ -62,6 +66,8 @@ class MeterState:
     """Periods of live issuances, ``[from_s, to_s)``, in order."""
     touched_days: set[int] = field(default_factory=set)
     """Days of UTC since 1970 in which something changed."""
+    left_out: set[tuple[str, int]] = field(default_factory=set)
+    """Hours and days too large for the tables that are for looking at: column and first second."""
 
     def touch(self, start_s: int, duration_s: int) -> None:
         """Note that something changed in an interval."""
@@ -70,6 +76,20 @@ class MeterState:
             self.touched_days.add(first)
         else:
             self.touched_days.update(range(first, last + 1))
+
+    def fits(self, column: Column[Any], start_s: int, number: int) -> bool:
+        """Return whether a number of a decimal column's smallest unit fits; note it where it does not.
+
+        Without a rated power nothing bounds the sum of an hour or a day, and an import does not fail for
+        a table from which nothing is credited.
+        """
+        assert isinstance(column.type, ExactDecimal)
+        key = f"{column.table.name}.{column.name}", start_s
+        if abs(number) < 10**column.type.precision:
+            self.left_out.discard(key)
+            return True
+        self.left_out.add(key)
+        return False
 
     def is_issued(self, start_s: int) -> bool:
         """Return whether a slot lies in a period that was issued."""
@@ -306,7 +326,7 @@ def micro(digits: int, scale: int) -> Decimal:
     if scale <= 6:
         return Decimal(digits).scaleb(-scale)
     unit = 10 ** (scale - 6)
-    rounded = (2 * abs(digits) + unit) // (2 * unit)
+    rounded = min((2 * abs(digits) + unit) // (2 * unit), MICROS_MAX)
     return Decimal(-rounded if digits < 0 else rounded).scaleb(-6)
 
 

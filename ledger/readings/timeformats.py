@@ -25,7 +25,9 @@ _WORDS = {
     "z": "Z|[+-][0-9]{2}:?[0-9]{2}",
 }
 _END_OF_DAY = re.compile(r"(.*[T ])24(:?00(?::?00(?:[.,]0+)?)?(?:Z|[+-][0-9:]+)?)", re.ASCII)
+_BELOW_MICROS = re.compile(r"[.,][0-9]{6}0*[1-9]", re.ASCII)
 _WHOLE = re.compile(r"(-?[0-9]{1,15})(?:\.0*)?", re.ASCII)
+_MICROS_FROM = len("20140101T010101.000000")
 _DAY = timedelta(days=1)
 
 
@@ -46,6 +48,8 @@ def parser_of(time_format: str | None) -> Parser:
 
 def iso(text: str) -> datetime:
     """Return a time in ISO 8601."""
+    if len(text) > _MICROS_FROM and _BELOW_MICROS.search(text):  # Python drops them unseen
+        raise ValueError(f"{text[:40]!r} has fractions of a second")
     try:
         return datetime.fromisoformat(text)
     except ValueError:

@@ -34,7 +34,7 @@ _DIGITS_END = 2**63
 _SHORT, _WHOLE_SURE = 19, 9
 """A text of so many characters and digits before the point fits 64 bits and is under 1e9."""
 _VALUE_END = 10**9
-_SCIENTIFIC = re.compile(r"([+-]?[0-9]*)\.?([0-9]*)[eE]([+-]?[0-9]{1,3})", re.ASCII)
+_SCIENTIFIC = re.compile(r"([+-]?[0-9]*)\.?([0-9]*)[eE]([+-]?[0-9]{1,4})", re.ASCII)
 _NOT_PLAIN = re.compile(r"[^0-9.+-]", re.ASCII)
 
 
@@ -103,12 +103,12 @@ def parse_value(text: str, unit_scale: int) -> tuple[int, int]:
     if scale < 0:
         digits *= 10**-scale
         scale = 0
-    if not -_DIGITS_END < digits < _DIGITS_END or scale > SCALE_MAX:
-        digits, scale = _shortened(text, digits, scale)
     if not -_VALUE_END * 10**scale < digits < _VALUE_END * 10**scale:
         raise ValueError(
             f"{text!r} is beyond 1e9 kW or kWh: leave a value that does not exist empty"
         )
+    if not -_DIGITS_END < digits < _DIGITS_END or scale > SCALE_MAX:
+        digits, scale = _shortened(text, digits, scale)
     return digits, scale
 
 

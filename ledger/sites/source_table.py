@@ -32,8 +32,10 @@ from ledger.sites.specs import SourceSpec
 
 SOURCE_KINDS = ("power", "energy", COUNTER, FUEL)
 _UTC = ("UTC", "Etc/UTC")
-_FORMAT_KEYS = frozenset(Format.__dataclass_fields__)
+_FORMAT_KEYS = frozenset(Format.__dataclass_fields__) - {"numbered"}
 _KEYS = (frozenset(SourceSpec.__dataclass_fields__) - {"written"}) | _FORMAT_KEYS
+_COLUMN_KEYS = ("time_column", "value_column", "device_column", "date_column")
+_COLUMNS_MAX = 10_000
 _CSV_ONLY = ("delimiter", "header_line", "comment")
 
 
@@ -58,9 +60,9 @@ def read_source(table: Table) -> SourceSpec:
         # A register is read at an instant: the label says nothing of it.
         label=table.one_of("label", ("start", "end")) if has_label else "start",
         device=table.optional("device", 100),
-        device_column=table.optional("device_column", 100),
-        time_column=table.text("time_column", 100),
-        value_column=table.text("value_column", 100),
+        device_column=_column(table, "device_column") if table.has("device_column") else None,
+        time_column=_column(table, "time_column"),
+        value_column=_column(table, "value_column"),
         time_zone=time_zone,
         written=replace(
             _written(table, time_zone),
@@ -152,11 +154,25 @@ def _written(table: Table, time_zone: str) -> Format:
         header_line=_header_line(table),
         comment=table.optional("comment", 10),
         time_format=_time_format(table, time_zone),
-        date_column=table.optional("date_column", 100),
+        date_column=_column(table, "date_column") if table.has("date_column") else None,
         missing=_missing(table),
         register=table.optional("register", 100),
         clock_change=_clock_change(table, time_zone),
+        numbered=tuple(key for key in _COLUMN_KEYS if isinstance(table.value(key), int)),
     )
+
+
+def _column(table: Table, key: str) -> str:
+    """Return a column: the text of its header, which may be empty, or its number."""
+    value = table.value(key)
+    numbered = isinstance(value, int) and not isinstance(value, bool)
+    if value != "" and not numbered:
+        return table.text(key, 100)
+    if table.value("format") == JSON_LINES:
+        raise table.wrong(key, f"{key} is a key of the JSON objects, a text, found {value!r}")
+    if numbered and not 1 <= value <= _COLUMNS_MAX:
+        raise table.wrong(key, f"{key} is the number of a column, from 1, found {value}")
+    return str(value)
 
 
 def _choice(table: Table, key: str, choices: tuple[str, ...], default: str | None) -> str | None:

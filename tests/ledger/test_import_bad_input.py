@@ -1,14 +1,17 @@
 """Bad meter files: one clear line with file, line, column and what to do, and nothing half-written."""
 
 import gzip
+import tracemalloc
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
+from cli.main import run
 from ledger.db import Database
 from ledger.errors import NotFound, TruetonneError
-from ledger.models import DeviceData, ImportFile, MeterReading
+from ledger.models import DeviceData, EnergyProduction, ImportFile, MeterReading
 from ledger.readings import import_file
 from tests.support.plant import SITE, apply, imported, write_csv
 
@@ -47,8 +50,23 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
         (b"time\tvalue\n2014\t1\n", "separated by tabs", 1),
         ("time,value\n".encode("utf-16"), "UTF-16", 1),
         (HEAD + b"2014-06-01T00:00:00,60\n", "has no offset", 2),
-        (HEAD + GOOD + f"{T1},\xff\n".encode("latin-1"), "is not UTF-8", None),
-        (HEAD + GOOD + f'{T1},"60\n'.encode(), "not valid CSV", None),
+        (HEAD + GOOD + f"{T1},\xff\n".encode("latin-1"), '"gb18030" (Chinese)', 3),
+        (HEAD + GOOD + f'{T1},"60\n'.encode(), "line 3: a quote opens in the row", 3),
+        (HEAD + GOOD + f'{T1},"6"0\n'.encode(), "line 3: not valid CSV", 3),
+        (HEAD + b'"x,60\n' + GOOD * 3 + b'"y",60\n', "closes only on line 6", 2),
+        (HEAD + b'"x,60\n' + GOOD * 9000, "a cell of more than 65,536 characters; a quote", 2),
+        (HEAD + GOOD + b"9" * 2_000_000 + b"\n", "a line of more than 1,048,576 characters", 3),
+        (gzip.compress(HEAD + bytes(9_000_000)), "a line of more than 1,048,576 characters", 2),
+        (b"PK\x03\x04\x14\x00\x06\x00", "an Excel workbook or a zip; save it as CSV", 1),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook; save it as CSV", 1),
+        (b"PAR1\x15\x04\x15", "a Parquet file; write it as CSV", 1),
+        (b"\x89PNG\r\n\x1a\n", "a picture", 1),
+        (gzip.compress(gzip.compress(HEAD + GOOD)), "gzipped twice", 1),
+        (gzip.compress(b"PK\x03\x04\x14\x00"), "an Excel workbook or a zip", 1),
+        ("time,value\n".encode("utf-32"), "UTF-32; save it as UTF-8", 1),
+        (b'{"time": "2014", "value": 1}\n', 'write format = "jsonl"', 1),
+        (b'{\n "time": "2014",\n "value": 1}\n', 'write format = "jsonl"', 1),
+        (b'[{"time": "2014", "value": 1}]\n', "one JSON array; write one object on each line", 1),
         (gzip.compress(HEAD + GOOD, mtime=0)[:-9], "damaged or cut short", None),
         (b"\x1f\x8bnot gzip at all", "damaged or cut short", None),
     ],
@@ -155,3 +173,104 @@ def test_errors_are_listed_up_to_a_thousand_and_counted_beyond(
 ) -> None:
     report = imported(park, write_csv(tmp_path / "a.csv", [(T0, "x")] * 1500))
     assert (report.rejected, len(report.errors)) == (1500, 1000)
+
+
+def test_memory_is_flat_for_one_huge_line(park: Database, tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv.gz"
+    with gzip.open(path, "wb", 1) as packed:
+        packed.write(HEAD)
+        for _ in range(40):
+            packed.write(b"9" * 1_000_000)
+    tracemalloc.start()
+    try:
+        refused(park, path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_lines_before_the_header_and_comments_are_counted(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, SITE + 'header_line = 3\ncomment = "#"\n')
+    path = tmp_path / "meter.csv"
+    path.write_bytes(b"a\nb\n" + HEAD + GOOD + b'# c\n# d\n"x,60\n' + GOOD)
+    assert refused(sqlite_db, path).details["line"] == 7
+    path.write_bytes(b"a\n" + b"b" * 2_000_000 + b"\n" + HEAD + GOOD)
+    assert refused(sqlite_db, path).details["line"] == 2
+
+
+@pytest.mark.parametrize("name", ["utf-8", "gb18030", "utf-16"])
+def test_the_line_that_is_not_in_its_encoding(
+    sqlite_db: Database, tmp_path: Path, name: str
+) -> None:
+    apply(sqlite_db, SITE + f'encoding = "{name}"\n')
+    # More than one piece of what is read at once; the signs are of several bytes in each encoding.
+    text = "time,value\n" + "\u0a0a\u4e00,1\n" * 30_000
+    broken = b"\x00\xdc\x00\xdc" if name == "utf-16" else b"\xff\xff"
+    path = tmp_path / "meter.csv"
+    path.write_bytes(text.encode(name) + broken)
+    assert refused(sqlite_db, path).details["line"] == 30_002
+    path.write_bytes(text.encode(name) + "\u4e00".encode(name)[:1])  # cut short
+    assert refused(sqlite_db, path).details["line"] == 30_002
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"time,value\n" + GOOD, 'take format = "jsonl" out of [[source]]'),
+        (b'[{"time": 1},\n{"time": 2}]\n', "one JSON array; write one object on each line"),
+        (b"\n12\n", "line 2: not one JSON object"),
+    ],
+)
+def test_what_does_not_begin_as_lines_of_json_do(
+    sqlite_db: Database, tmp_path: Path, content: bytes, says: str
+) -> None:
+    apply(sqlite_db, SITE + 'format = "jsonl"\n')
+    path = tmp_path / "meter.csv"
+    path.write_bytes(content)
+    assert says in refused(sqlite_db, path).message
+
+
+def test_a_number_that_is_too_large_is_called_so(park: Database, tmp_path: Path) -> None:
+    rows = [(T0, "1e400"), (T1, "1e9999"), (T1, "123456789012345678901234567890")]
+    report = imported(park, write_csv(tmp_path / "a.csv", rows))
+    assert report.rejected == 3
+    assert all("is beyond 1e9" in error["message"] for error in report.errors)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_sums_too_large_for_the_tables_are_left_out_there(
+    db: Database, tmp_path: Path, again: bool
+) -> None:
+    site = SITE.replace('rated_kw = "100"\n', "").replace('"power"', '"energy"')
+    apply(db, site.replace('unit = "kW"', 'unit = "kWh"'))
+    path = tmp_path / "a.csv"
+    rows = [(T0, "600000000"), (T1, "600000000"), ("2014-06-01T01:00:00+00:00", "999999999.9999")]
+    rows += [("2014-06-01T02:00:00+00:00", "999999999.99999999"), ("2014-06-01T03:00Z", "5")]
+    if again:  # the second file of a day goes another way through the books
+        imported(db, write_csv(path, rows[:1]))
+    report = imported(db, write_csv(path, rows))
+    assert (report.new + report.unchanged, report.rejected) == (5, 0)
+    assert report.left_out == 3  # 1.2e9 kWh, and two that round up to 1e9
+    assert report.as_json()["left_out"] == 3
+    with db.read() as session:
+        hours = session.scalars(select(EnergyProduction.production)).all()
+        data = sorted(session.scalars(select(DeviceData.value)).all())
+    assert hours == [Decimal(5)]
+    assert data[-2:] == [Decimal("999999999.9999"), Decimal("999999999.999999")]
+
+
+def test_an_interrupted_import_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("TRUETONNE_HOME", str(tmp_path))
+    assert run(["db", "upgrade"]) == 0
+    monkeypatch.setattr("ledger.readings.import_file", interrupted)
+    path = write_csv(tmp_path / "a.csv", [(T0, "1")])
+    assert run(["import", "--site", "park", "--source", "scada", str(path)]) == 130
+    assert capsys.readouterr().err == "interrupted; nothing was imported\n"

@@ -56,6 +56,7 @@ type = "wind_turbine"
 rated_kw = "100"
 meter_serial = "A"
 role = "generation"
+stuck_hours = 24
 
 [[device]]
 code = "B"

@@ -992,3 +992,91 @@ def test_trap_overlapping_files_count_once(sqlite_db: Database, tmp_path: Path) 
     with sqlite_db.read() as session:
         (day,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
     assert day.net_kwh == 120
+
+
+# ------------------------------------------------------------------ columns without a name
+
+
+PANDAS = ",power,value\n2014-06-01T00:00Z,5,60\n2014-06-01T00:10,5,x\n"
+
+
+@pytest.mark.parametrize(("time", "value"), [('""', '"value"'), ("1", "3"), ('""', "3")])
+def test_a_column_without_a_name_and_one_by_its_number(
+    sqlite_db: Database, tmp_path: Path, time: str, value: str
+) -> None:
+    text = PANDAS + "2014-06-01T00:20Z,5,x\n"
+    report = bring(sqlite_db, tmp_path, text, time_column=time, value_column=value)
+    assert stored(sqlite_db) == [("2014-06-01T00:00", "60", "used")]
+    named = "3" if value == "3" else "value"
+    assert [(error["line"], error["column"]) for error in report.errors] == [(3, "1"), (4, named)]
+    # Applied again, the source is the same.
+    assert not apply(sqlite_db, declared(time_column=time, value_column=value)).updated
+
+
+@pytest.mark.parametrize(
+    ("time", "value", "says"),
+    [
+        ("9", "3", "line 1 has 3 columns, and time_column = 9, found: , power, value"),
+        ('""', '""', "no row"),
+        ('""', '"other"', "has no column 'other'"),
+    ],
+)
+def test_a_column_that_is_not_there(
+    sqlite_db: Database, tmp_path: Path, time: str, value: str, says: str
+) -> None:
+    text = PANDAS if says != "no row" else "a,,\n"
+    with pytest.raises(BadInput) as caught:
+        bring(sqlite_db, tmp_path, text, time_column=time, value_column=value)
+    expected = "has 2 columns without a name" if says == "no row" else says
+    assert expected in caught.value.message
+    if says == "no row":
+        assert "write its number, time_column = 1 for the first column" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("lines", "column", "says"),
+    [
+        ((), "0", "time_column is the number of a column, from 1, found 0"),
+        ((), "true", "time_column must be a text"),
+        ((), "1.5", "time_column must be a text"),
+        (('format = "jsonl"',), "1", "time_column is a key of the JSON objects"),
+        (('format = "jsonl"',), '""', "time_column is a key of the JSON objects"),
+        (('numbered = ["time_column"]',), '"time"', "unknown key 'numbered'"),
+    ],
+)
+def test_numbers_of_columns_that_a_source_cannot_have(
+    sqlite_db: Database, lines: tuple[str, ...], column: str, says: str
+) -> None:
+    with pytest.raises(BadInput, match=says):
+        apply(sqlite_db, declared(*lines, time_column=column))
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [("Gro\u0308\u00dfe", "Gr\u00f6\u00dfe"), ("Gr\u00f6\u00dfe", "Gro\u0308\u00dfe")],
+)
+def test_accents_may_be_written_in_two_ways(
+    sqlite_db: Database, tmp_path: Path, header: str, key: str
+) -> None:
+    bring(sqlite_db, tmp_path, f"time,{header}\n2014-06-01T00:00Z,1\n", value_column=f'"{key}"')
+    assert len(stored(sqlite_db)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("2014-06-01T00:00:00.0000001Z", False),
+        ("2014-06-01T00:00:00,00000000000001+00:00", False),
+        ("2014-06-01T00:00:00.5Z", False),
+        ("20140601T000000.0000001Z", False),
+        ("2014-06-01T00:00:00.0000000Z", True),
+        ("2014-06-01T00:00:00.000Z", True),
+    ],
+)
+def test_fractions_of_a_second_however_small(
+    sqlite_db: Database, tmp_path: Path, text: str, good: bool
+) -> None:
+    report = bring(sqlite_db, tmp_path, f'time,value\n"{text}",1\n')
+    assert (report.new, report.rejected) == ((1, 0) if good else (0, 1))
+    if not good:
+        assert "has fractions of a second" in report.errors[0]["message"]

@@ -1,0 +1,89 @@
+"""What the bytes of a file say of it: that it is no text at all, or text in another encoding."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+from pathlib import Path
+
+from ledger.errors import BadInput
+
+GZIP = b"\x1f\x8b"
+UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_NO_TEXT = {
+    b"PK\x03\x04": "an Excel workbook or a zip; save it as CSV, or take the file out of the zip",
+    b"PK\x05\x06": "an empty zip; take the file out of it before it is packed",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as CSV",
+    b"PAR1": "a Parquet file; write it as CSV",
+    b"\x89PNG": "a picture; name the meter file",
+    b"%PDF": "a PDF; name the meter file",
+    b"7z\xbc\xaf": "a 7z archive; unpack it, plain or gzipped",
+    b"BZh": "a bzip2 file; unpack it, plain or gzipped",
+    b"\xfd7zX": "an xz file; unpack it, plain or gzipped",
+    b"\x28\xb5\x2f\xfd": "a zstd file; unpack it, plain or gzipped",
+    b"\xff\xfe\x00\x00": "UTF-32; save it as UTF-8",
+    b"\x00\x00\xfe\xff": "UTF-32; save it as UTF-8",
+}
+_PIECE = 1 << 16
+
+
+def check_text(path: Path, start: bytes) -> None:
+    """Refuse a file that begins, once unpacked, as no text of a meter does.
+
+    Raises
+    ------
+    BadInput
+        With what it is, and what to do.
+    """
+    if start.startswith(GZIP):
+        raise _wrong(path, "the file is gzipped twice; unpack it once")
+    for mark, what in _NO_TEXT.items():
+        if start.startswith(mark):
+            raise _wrong(path, f"the file is {what}")
+
+
+def check_encoding(path: Path, start: bytes, encoding: str) -> None:
+    """Refuse a file whose byte order mark names another encoding than its source.
+
+    Raises
+    ------
+    BadInput
+        With the encoding to write.
+    """
+    marked = None
+    if start.startswith(_UTF16):
+        marked = "utf-16"
+    elif start.startswith(UTF8_MARK):
+        marked = "utf-8"
+    if marked is not None and marked != encoding:
+        raise _wrong(path, f'line 1 is {marked.upper()}; write encoding = "{marked}" in [[source]]')
+    if encoding == "utf-16" and marked is None and start:
+        raise _wrong(
+            path, "line 1 has no byte order mark, so that it is not UTF-16; write another encoding"
+        )
+
+
+def _wrong(path: Path, what: str) -> BadInput:
+    return BadInput(
+        f"{path.name}: {what}", code="file-unreadable", details={"file": path.name, "line": 1}
+    )
+
+
+def first_undecodable(path: Path, encoding: str) -> int:
+    """Return the first line that cannot be decoded; the decoder of a file reads ahead and cannot say."""
+    with path.open("rb") as raw:
+        packed = raw.read(2) == GZIP
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line = 1
+    with gzip.open(path) if packed else path.open("rb") as binary:
+        while True:
+            piece = binary.read(_PIECE)
+            waiting = len(decoder.getstate()[0])
+            try:
+                line += decoder.decode(piece, final=not piece).count("\n")
+            except UnicodeDecodeError as error:
+                good = error.object[waiting : error.start]
+                return line + (decoder.decode(good).count("\n") if good else 0)
+            if not piece:
+                return line
