@@ -203,34 +203,55 @@ class _Ahead:
     def __init__(self, items: Iterator[Point | Change]) -> None:
         self._items = items
         self._seen: deque[Point | Change] = deque()
+        self._tops: deque[tuple[int, int]] = deque()
+        """Instant and value of each point looked at that is above all after it."""
 
     def __iter__(self) -> Iterator[Point | Change]:
         while True:
-            if self._seen:
-                yield self._seen.popleft()
-                continue
-            item = next(self._items, None)
+            item = self._take() if self._seen else next(self._items, None)
             if item is None:
                 return
             yield item
 
-    def peek(self) -> Iterator[Point | Change]:
-        """Yield what comes next, without taking it."""
-        yield from self._seen
-        for item in self._items:
+    def reaches(self, opening: Point) -> bool:
+        """Return whether something in the bounds of a dip may be as high; each item is seen once."""
+        while len(self._seen) < DIP_READINGS:
+            last = self._seen[-1] if self._seen else opening
+            if isinstance(last, Change) or last.at_s - opening.at_s > DIP_S:
+                break
+            item = next(self._items, None)
+            if item is None:
+                break
             self._seen.append(item)
-            yield item
+            if isinstance(item, Point):
+                value = _comparable(item)
+                while self._tops and self._tops[-1][1] <= value:
+                    self._tops.pop()
+                self._tops.append((item.at_s, value))
+        return bool(self._tops) and self._tops[0][1] >= _comparable(opening)
+
+    def seen(self) -> Iterator[Point | Change]:
+        """Return what was looked at, without taking it."""
+        return iter(self._seen)
 
     def take(self, count: int) -> list[Point | Change]:
         """Take so many of those that were looked at."""
-        return [self._seen.popleft() for _ in range(count)]
+        return [self._take() for _ in range(count)]
+
+    def _take(self) -> Point | Change:
+        item = self._seen.popleft()
+        if self._tops and self._tops[0][0] == item.at_s:
+            self._tops.popleft()
+        return item
 
 
 def _over_dip(
     opening: Point, fallen: Point, ahead: _Ahead, rules: Rules
 ) -> tuple[tuple[Point, ...], Point]:
     """Return the readings that are not used after a fall, and the one that the difference runs to."""
-    for place, item in enumerate(ahead.peek(), start=1):
+    if not ahead.reaches(opening):
+        return (), fallen
+    for place, item in enumerate(ahead.seen(), start=1):
         if isinstance(item, Change) or item.at_s - opening.at_s > DIP_S or place >= DIP_READINGS:
             break
         if _is_below(item, opening) or not _can_rise(opening, item, rules):
@@ -243,9 +264,13 @@ def _over_dip(
 
 
 def _is_below(one: Point, other: Point) -> bool:
-    top = max(one.scale, other.scale)
-    digits, others = (int(item.digits * 10 ** (top - item.scale)) for item in (one, other))
-    return digits < others
+    if one.scale == other.scale:
+        return one.digits < other.digits
+    return _comparable(one) < _comparable(other)
+
+
+def _comparable(point: Point) -> int:
+    return int(point.digits * 10 ** (SCALE_MAX - point.scale))
 
 
 def _can_rise(opening: Point, closing: Point, rules: Rules, *, around: bool = False) -> bool:
