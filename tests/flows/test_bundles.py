@@ -1,6 +1,7 @@
 """A real credit on a real chain, bundled, and checked by nothing but the bundle and four values."""
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -22,8 +23,8 @@ from tests.support.chain import FIRST_PERIOD_S, PARTIES
 from tests.support.park import Park
 from tests.support.proven import BATCH, NAME, proven_park
 
-MUTATIONS = 4_000
-"""Of the short form; `python -m tests.benchmarks.mutations` makes as many as one likes."""
+MUTATIONS = int(os.environ.get("TRUETONNE_MUTANTS", "4000"))
+"""Mutants of a bundle; for a long run give the variable a larger number."""
 
 
 @pytest.fixture(scope="module")
