@@ -1,7 +1,7 @@
 """Whole mirrors compared: the rows of every mirrored table, without what only the place decides."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,9 +91,12 @@ def fresh(template: Path, folder: Path, chain: TestChain, finality: str | int) -
 
 
 @contextmanager
-def running_chain() -> Iterator[TestChain]:
-    """A node of one's own with the contracts on it, their roles granted and a site registered."""
-    with LocalNode(find_anvil(None)) as node:
+def running_chain(options: Sequence[str] = ()) -> Iterator[TestChain]:
+    """A node of one's own with the contracts on it, their roles granted and a site registered.
+
+    ``options`` are further ones of Anvil.
+    """
+    with LocalNode(find_anvil(None), options=options) as node:
         client = ChainClient(node.rpc_url)
         try:
             yield TestChain(client, deploy_contracts(client))

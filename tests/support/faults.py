@@ -1,0 +1,252 @@
+"""What may go wrong between a node and its mirror, by name.
+
+Each kind is made anew for a history: it draws its details from the history's chance, and some need blocks
+that the chain had and left. ``KINDS`` lists them all; a kind that needs an orphaned fork is in ``FORKED``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from ledger.chain.abi import artifact
+from ledger.chain.events import CREDIT
+from ledger.chain.layout import canonical_type
+from tests.support.chronicle import Chronicle, Past
+from tests.support.proxy import Delivery, Fault, NodeError, Tamper
+
+HANG_S = 2.0
+"""Longer than the time-out of the clients that are tested with it."""
+Kind = Callable[[random.Random, Chronicle], Fault]
+_RECEIPTS = ("eth_getTransactionReceipt", "eth_getBlockReceipts")
+_BLOCKS = ("eth_getBlockByNumber", "eth_getBlockByHash")
+
+
+# ---------------------------------------------------------------------- over the wire
+
+
+def _wire(name: str, delivery: Callable[[bytes], Delivery | None]) -> tuple[str, Kind]:
+    return name, lambda chance, chronicle: Fault(name, delivery=delivery)
+
+
+def _cut(body: bytes) -> bytes:
+    return body[: max(1, len(body) // 2)]
+
+
+_WIRE = dict(
+    [
+        _wire("time-out", lambda body: Delivery(b"", silent=True, pause_s=HANG_S, close=True)),
+        _wire("slow body", lambda body: Delivery(body, pieces=5, pause_s=0.03)),
+        _wire("truncated answer", lambda body: Delivery(_cut(body))),
+        _wire("empty answer", lambda body: Delivery(b"")),
+        _wire(
+            "connection closed in the middle of a body",
+            lambda body: Delivery(_cut(body), declared=len(body), close=True),
+        ),
+        _wire("connection closed before an answer", lambda body: Delivery(b"", silent=True, close=True)),
+        _wire("429", lambda body: Delivery(b"slow down", 429, {"content-type": "text/plain"})),
+        _wire(
+            "429 with Retry-After",
+            lambda body: Delivery(
+                b'{"jsonrpc":"2.0","id":null,"error":{"code":-32005,"message":"rate limit"}}',
+                429,
+                {"retry-after": "1"},
+            ),
+        ),
+        _wire(
+            "502 of a gateway",
+            lambda body: Delivery(b"<html>Bad Gateway</html>", 502, {"content-type": "text/html"}),
+        ),
+        _wire("an answer of nothing but null", lambda body: Delivery(b"null")),
+    ]
+)
+
+
+# ------------------------------------------------------------------------- the protocol
+
+
+def _errors(chance: random.Random, chronicle: Chronicle) -> Fault:
+    texts = ("limit exceeded", "header not found", "missing trie node", "internal error")
+
+    def results(method: str, params: list[Any], result: Any) -> Any:
+        return NodeError(chance.choice(texts))
+
+    return Fault("error objects", results=results, whole=False)
+
+
+def _whole_error(chance: random.Random, chronicle: Chronicle) -> Fault:
+    body = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"batch refused"}}'
+    return Fault("one error object for a request", delivery=lambda _: Delivery(body))
+
+
+def _out_of_order(chance: random.Random, chronicle: Chronicle) -> Fault:
+    return Fault("answers of a batch out of order", answers=lambda answers: answers[::-1])
+
+
+def _one_missing(chance: random.Random, chronicle: Chronicle) -> Fault:
+    def answers(true: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        place = chance.randrange(len(true))
+        return true[:place] + true[place + 1 :]
+
+    return Fault("an answer of a batch missing", answers=answers)
+
+
+def _other_ids(chance: random.Random, chronicle: Chronicle) -> Fault:
+    def answers(true: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**answer, "id": answer["id"] + 1_000_000} for answer in true]
+
+    return Fault("answers with ids of other calls", answers=answers)
+
+
+# ---------------------------------------------------------------------------- the content
+
+
+def _result(name: str, methods: tuple[str, ...], change: Callable[..., Any]) -> tuple[str, Kind]:
+    """A kind that changes the results of some calls; those without content stay as they are."""
+
+    def kind(chance: random.Random, chronicle: Chronicle) -> Fault:
+        def results(method: str, params: list[Any], result: Any) -> Any:
+            return change(chance, result) if method in methods and result else result
+
+        return Fault(name, results=results)
+
+    return name, kind
+
+
+def _drop(chance: random.Random, items: list[Any]) -> list[Any]:
+    place = chance.randrange(len(items))
+    return items[:place] + items[place + 1 :]
+
+
+def _double(chance: random.Random, items: list[Any]) -> list[Any]:
+    place = chance.randrange(len(items))
+    return items[: place + 1] + items[place:]
+
+
+def _each(**values: Any) -> Callable[[random.Random, list[Any]], list[Any]]:
+    return lambda chance, items: [{**item, **values} for item in items]
+
+
+def _orphaned(chance: random.Random, result: Any) -> Any:
+    if isinstance(result, list):
+        return [_orphaned(chance, each) for each in result]
+    strange = "0x" + chance.randbytes(32).hex()
+    return {
+        **result,
+        "blockHash": strange,
+        "logs": [{**log, "blockHash": strange} for log in result["logs"]],
+    }
+
+
+def _nothing(chance: random.Random, result: Any) -> None:
+    return None
+
+
+def _fewer_receipts(chance: random.Random, result: Any) -> Any:
+    return _drop(chance, result) if isinstance(result, list) else None
+
+
+_CONTENT = dict(
+    [
+        _result("a log missing", ("eth_getLogs",), _drop),
+        _result("no logs", ("eth_getLogs",), lambda chance, logs: []),
+        _result("a log twice", ("eth_getLogs",), _double),
+        _result("logs marked as removed", ("eth_getLogs",), _each(removed=True)),
+        _result("logs of a block that nobody has", ("eth_getLogs",), _each(blockHash="0x" + "cd" * 32)),
+        _result("null logs", ("eth_getLogs",), _nothing),
+        _result("null receipts", _RECEIPTS, _fewer_receipts),
+        _result("receipts of an orphaned block", _RECEIPTS, _orphaned),
+        _result("null blocks", _BLOCKS, _nothing),
+        _result("wrong chain id", ("eth_chainId",), lambda chance, result: "0x1"),
+    ]
+)
+
+
+def _left_out(chance: random.Random, chronicle: Chronicle) -> Fault:
+    """A log of the credit contract that neither the index nor the receipt has: only its numbers tell."""
+    credit = chronicle.deployment.credit.address
+    doomed: set[tuple[str, str]] = set()
+
+    def kept(logs: list[Any]) -> list[Any]:
+        return [log for log in logs if (log["blockHash"], log["logIndex"]) not in doomed]
+
+    def results(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_getLogs" and result and not doomed:
+            ledger = [
+                log
+                for log in result
+                if log["address"].lower() == credit and log["topics"][0] in _numbered()
+            ]
+            if ledger:
+                last = chance.choice(ledger)
+                doomed.add((last["blockHash"], last["logIndex"]))
+        if method == "eth_getLogs" and result:
+            return kept(result)
+        if method in _RECEIPTS and result:
+            if isinstance(result, list):
+                return [{**each, "logs": kept(each["logs"])} for each in result]
+            return {**result, "logs": kept(result["logs"])}
+        return result
+
+    return Fault("an event left out everywhere", results=results)
+
+
+@cache
+def _numbered() -> frozenset[str]:
+    """Topics of the events that the contract counts in its sealed log."""
+    found = set()
+    for item in artifact(CREDIT).abi:
+        if item["type"] == "event" and any(each["name"] == "seq" for each in item["inputs"]):
+            types = ",".join(canonical_type(each) for each in item["inputs"])
+            found.add("0x" + keccak(text=f"{item['name']}({types})").hex())
+    assert found
+    return frozenset(found)
+
+
+# ------------------------------------------------------------------------- other chains
+
+
+def _past(name: str, tip: Callable[[random.Random, Chronicle], str], whole: bool) -> tuple[str, Kind]:
+    def kind(chance: random.Random, chronicle: Chronicle) -> Fault:
+        node = Past(chronicle, tip(chance, chronicle))
+        results: Tamper = node.answer
+        return Fault(name, results=results, whole=whole)
+
+    return name, kind
+
+
+def _older(chance: random.Random, chronicle: Chronicle) -> str:
+    behind = chance.randint(1, 12)
+    return chronicle.canonical[max(chronicle.head - behind, min(chronicle.canonical))]
+
+
+def _orphan(chance: random.Random, chronicle: Chronicle) -> str:
+    return chance.choice(chronicle.orphaned_tips)
+
+
+_PAST = dict(
+    [
+        _past("some answers of an older head", _older, whole=False),
+        _past("an older head", _older, whole=True),
+        _past("some answers of another fork", _orphan, whole=False),
+        _past("another fork", _orphan, whole=True),
+    ]
+)
+KINDS: dict[str, Kind] = {
+    **_WIRE,
+    "error objects": _errors,
+    "one error object for a request": _whole_error,
+    "answers of a batch out of order": _out_of_order,
+    "an answer of a batch missing": _one_missing,
+    "answers with ids of other calls": _other_ids,
+    **_CONTENT,
+    "an event left out everywhere": _left_out,
+    **_PAST,
+}
+FORKED = ("some answers of another fork", "another fork")
+HARMLESS = ("slow body", "answers of a batch out of order")
+"""Faults under which a mirror must go on as if nothing were the matter."""

@@ -1,0 +1,409 @@
+"""A random history from beginning to end: chain, mirrors, faults, and what they are compared with.
+
+After each look, and at the end, the mirror must hold what the chain held up to the block where it stands,
+by the record and by the model; at the end it must equal a fresh one, row for row in all tables.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import select
+
+from indexer import Indexer
+from ledger.chain.client import ChainClient
+from ledger.db import Database
+from ledger.errors import DependencyDown, MirrorStopped, TruetonneError, WrongChain
+from ledger.models import Base
+from ledger.reconcile import reconcile
+from tests.support.chain import PARTIES, TestChain
+from tests.support.chronicle import Chronicle
+from tests.support.faults import HANG_S, KINDS
+from tests.support.histories import History
+from tests.support.mirror import dump, fresh, running_chain
+from tests.support.model import Model
+from tests.support.nursery import Child, Nursery
+from tests.support.plans import Plan, Step
+from tests.support.proxy import FaultyNode
+
+PATIENCE_S = 60.0
+"""After that a mirror that does not reach the head is a difference; it usually takes a moment."""
+STATES_KEPT = 8_000
+
+
+class HistoryDiffers(AssertionError):
+    """A mirror that is not what the chain is, or a fault that did not strike."""
+
+
+@dataclass
+class Outcome:
+    """What a history did. ``counts`` has kills, second indexers and so on by name."""
+
+    blocks: int = 0
+    failed_transactions: int = 0
+    events: int = 0
+    depths: list[int] = field(default_factory=list)
+    strikes: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+@dataclass
+class Stage:
+    """What histories share: a node with contracts at a snapshot, its record, and templates of books."""
+
+    chain: TestChain
+    record: Chronicle
+    template: Path
+    folder: Path
+    nursery: Nursery | None = None
+    mariadb: Callable[[], Database] | None = None
+    """Returns the MariaDB books without rows."""
+
+
+@contextmanager
+def stage(
+    template: Path,
+    folder: Path,
+    nursery: Nursery | None = None,
+    mariadb: Callable[[], Database] | None = None,
+) -> Iterator[Stage]:
+    """Start a node for histories, and end it."""
+    # Anvil keeps the states of some hundred blocks and writes older ones to files, from which it does not
+    # always go back to the right one. A stage has no more blocks than these.
+    with running_chain(["--prune-history", str(STATES_KEPT)]) as chain:
+        record = Chronicle(chain.client.rpc_url, chain.deployment, PARTIES)
+        state = Model()
+        record.note(lambda raw: state)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "deployment.json").write_text(chain.deployment_text(), encoding="utf-8")
+        try:
+            yield Stage(chain, record, template, folder, nursery, mariadb)
+        finally:
+            record.close()
+
+
+def run(on: Stage, what: Plan, wrap: Callable[[Indexer], Indexer] | None = None) -> Outcome:
+    """Run one history on a stage and leave the stage as it was.
+
+    Parameters
+    ----------
+    wrap
+        Changes the mirror before it is used, for tests of this module.
+
+    Raises
+    ------
+    HistoryDiffers, ModelDiffers
+        With the first difference.
+    """
+    client = on.chain.client
+    snapshot = client.request("evm_snapshot")
+    record = on.record.fork()
+    started = time.monotonic()
+    try:
+        with FaultyNode(client.rpc_url, random.Random(what.seed)) as proxy:
+            scenario = Scenario(on, what, record, proxy)
+            try:
+                scenario.play()
+            finally:
+                scenario.end()
+        outcome = scenario.outcome
+        outcome.seconds = time.monotonic() - started
+        return outcome
+    finally:
+        record.close()
+        assert client.request("evm_revert", [snapshot])
+
+
+class Scenario:
+    """One history while it runs."""
+
+    def __init__(self, on: Stage, what: Plan, record: Chronicle, proxy: FaultyNode) -> None:
+        self.plan = what
+        self.outcome = Outcome()
+        self._on = on
+        self._proxy = proxy
+        self._chance = random.Random(what.seed + 1)
+        chain = TestChain(on.chain.client, on.chain.deployment)
+        self.history = History(chain, record)
+        if what.store == "mariadb":
+            assert on.mariadb is not None
+            self.db = on.mariadb()
+        else:
+            file = on.folder / "mirror.db"
+            for old in on.folder.glob("mirror.db*"):
+                old.unlink()
+            shutil.copyfile(on.template, file)
+            self.db = Database(f"sqlite:///{file}")
+        self._client = ChainClient(proxy.rpc_url, timeout_s=HANG_S / 4)
+        self._mirror = Indexer(self.db, self._client, chain.deployment, what.finality)
+        self._children: list[Child] = []
+        self._armed: str | None = None
+
+    # ------------------------------------------------------------------ the frame
+
+    def play(self) -> None:
+        """Do all steps, then compare everything."""
+        for step in self.plan.steps:
+            self._step(step)
+        self._proxy.disarm()
+        self._armed = None
+        # Final is what was final once: a head that stays lower would make a fresh mirror say less.
+        self._grow()
+        self._catch_up()
+        for child in self._children:
+            if child.alive() and child.stop() != 0:
+                raise HistoryDiffers(f"a mirror that was asked to end said: {child.said()}")
+        self._look()
+        self._compare()
+        for name in self.plan.faults:
+            if not self._proxy.strikes[name]:
+                raise HistoryDiffers(f"the fault {name!r} did not strike")
+        outcome, history = self.outcome, self.history
+        outcome.blocks, outcome.depths = history.blocks, history.depths
+        outcome.failed_transactions = history.failed
+        outcome.strikes = self._proxy.strikes
+        outcome.counts["killed at a request"] = len(self._proxy.killed)
+
+    def end(self) -> None:
+        """End processes and connections."""
+        self._proxy.spare()
+        for child in self._children:
+            child.kill()
+        self._client.close()
+        self.db.close()
+
+    def _step(self, step: Step) -> None:
+        match step:
+            case ("act", name, kg, choice, who):
+                self.history.play(name, kg, choice, who)
+            case ("mine", blocks):
+                self.history.mine(blocks)
+            case ("reorganise", depth, steps):
+                self.history.reorganise(depth, steps)
+            case ("roll_back", depth):
+                self.history.roll_back(depth)
+            case ("mirror",):
+                self._catch_up()
+                self._look()
+            case ("look",):
+                self._tick()
+                self._look()
+            case ("fault", name, strikes):
+                self._fault(name, strikes)
+            case ("start",) | ("second",) | ("stop",) | ("kill", _, _):
+                self._process(step)
+            case _:
+                raise AssertionError(step)
+
+    # ------------------------------------------------------------------- mirroring
+
+    def _tick(self) -> None:
+        """One tick of the mirror in this process; the command's own need no telling."""
+        if self.plan.processes:
+            return
+        self._bear(self._mirror.tick)
+
+    def _bear(self, work: Callable[[], object]) -> bool:
+        """Do something that may end with a reason where one is known; say whether it went through."""
+        try:
+            work()
+            return True
+        except TruetonneError as error:
+            self._reason(error)
+            return False
+
+    def _reason(self, error: TruetonneError) -> None:
+        """Accept an error only where it is the right answer to what was done to the mirror."""
+        self.outcome.counts[f"waited or stopped: {error.code}"] += 1
+        if self._armed == "wrong chain id" and isinstance(error, WrongChain):
+            return
+        if isinstance(error, DependencyDown) and error.code == "node-behind" and self._is_behind():
+            return
+        waits = error.exit_code == DependencyDown.exit_code
+        if self._armed is None or not waits or not error.message:
+            raise HistoryDiffers(f"without a cause: {type(error).__name__}: {error}") from error
+
+    def _is_behind(self) -> bool:
+        final = self._cursor("final_number")
+        return final is not None and self.history.head < final
+
+    def _cursor(self, column: str) -> object:
+        table = Base.metadata.tables["chain_cursor"]
+        with self.db.read() as session:
+            return session.execute(select(table.c[column])).scalar_one_or_none()
+
+    def _grow(self) -> None:
+        """Let the chain reach the height that it once had."""
+        missing = self.history.highest - self.history.head
+        if missing > 0:
+            self.history.mine(missing)
+
+    def _catch_up(self) -> None:
+        """Let the mirror reach the head; under a fault it may end with a reason instead."""
+        if self._is_behind():
+            self._grow()
+        if self.plan.processes:
+            self._wait_for_head()
+        elif not self._bear(lambda: self._mirror.run_until("head")) and self._armed is None:
+            self._mirror.run_until("head")
+
+    def _wait_for_head(self) -> None:
+        """Wait for the command to reach the head; start it where none runs, or one sleeps long."""
+        started = time.monotonic()
+        restarted = started
+        while self._cursor("block_hash") != self.history.record.canonical[self.history.head]:
+            now = time.monotonic()
+            if now - started > PATIENCE_S:
+                said = [child.said() for child in self._children]
+                raise HistoryDiffers(f"the head was not reached in {PATIENCE_S} s: {said}")
+            running = self._running()
+            if running and now - restarted > 1.5:  # it waits after faults, longer each time
+                self._end(running[0])
+                restarted = now
+            elif not running:
+                self._start()
+            time.sleep(0.01)
+
+    # ------------------------------------------------------------------- processes
+
+    def _running(self) -> list[Child]:
+        """Return the mirrors that run; one that ended by itself must have had a reason."""
+        for child in [child for child in self._children if not child.alive()]:
+            self._children.remove(child)
+            if child.pid in self._proxy.killed:
+                continue
+            self._check_end(child)
+        return self._children
+
+    def _check_end(self, child: Child) -> None:
+        said = child.said()
+        self.outcome.counts["stopped with a reason"] += 1
+        excused = self._armed is not None or self._was_struck
+        codes = (2, 3) if "wrong chain id" in self.plan.faults else (3,)
+        if child.code not in codes or not excused or "error: " not in said or "Traceback" in said:
+            raise HistoryDiffers(f"a mirror ended with {child.code}: {said}")
+
+    @property
+    def _was_struck(self) -> bool:
+        return bool(self._proxy.strikes)
+
+    def _start(self) -> Child:
+        assert self._on.nursery is not None
+        settings = {
+            "TRUETONNE_DATABASE_URL": self.db.url.render_as_string(hide_password=False),
+            "TRUETONNE_RPC_URL": self._proxy.rpc_url,
+            "TRUETONNE_DEPLOYMENT": str(self._on.folder / "deployment.json"),
+            "TRUETONNE_FINALITY": self.plan.finality,
+            "TRUETONNE_HOME": str(self._on.folder / "home"),
+        }
+        number = self.outcome.counts["processes"] = self.outcome.counts["processes"] + 1
+        log = self._on.folder / f"log-{number}"
+        log.unlink(missing_ok=True)
+        child = self._on.nursery.start(["index", "run"], settings, log)
+        self._children.append(child)
+        return child
+
+    def _end(self, child: Child) -> None:
+        self._children.remove(child)
+        if child.stop() != 0 and child.pid not in self._proxy.killed:
+            self._check_end(child)
+
+    def _process(self, step: Step) -> None:
+        running = self._running()
+        match step:
+            case ("start",):
+                if not running:
+                    self._start()
+            case ("second",):
+                if not running:
+                    self._start()
+                self._start()
+                self.outcome.counts["second indexers"] += 1
+            case ("stop",):
+                if running:
+                    self._end(running[0])
+                    self.outcome.counts["stopped"] += 1
+            case ("kill", requests, delay_s):
+                self._kill(running[0] if running else self._start(), requests, delay_s)
+
+    def _kill(self, child: Child, requests: int, delay_s: float) -> None:
+        """End a mirror at a request of its own, while the chain goes on."""
+        self._proxy.kill_after(child.pid, requests, delay_s)
+        until = time.monotonic() + 0.6
+        while child.alive() and time.monotonic() < until:
+            self.history.play("deposit", self._chance.randint(1, 9), 0, self._chance.randint(0, 2))
+            time.sleep(self._chance.uniform(0, 0.05))
+        self._proxy.spare()
+        if child.alive():
+            child.kill()
+            self.outcome.counts["killed while it waited"] += 1
+        elif child.pid not in self._proxy.killed:
+            self._check_end(child)
+            self._children.remove(child)
+            return
+        self._children.remove(child)
+        self.outcome.counts["kills"] += 1
+        self._look()
+
+    # --------------------------------------------------------------------- faults
+
+    def _fault(self, name: str, strikes: int) -> None:
+        """Arm a fault, give it something to strike, and see that it does."""
+        fault = KINDS[name](self._chance, self.history.record)
+        before = self._proxy.strikes[name]
+        self._armed = name
+        self._proxy.arm(fault, strikes, self._chance.choice((1.0, 0.5)))
+        until = time.monotonic() + PATIENCE_S
+        while self._proxy.strikes[name] == before:
+            if time.monotonic() > until:
+                raise HistoryDiffers(f"the fault {name!r} did not strike")
+            self.history.play("deposit", self._chance.randint(1, 9), 0, self._chance.randint(0, 2))
+            self.history.play("share", self._chance.randint(1, 9), 0, 0)
+            self.history.play("retire", 1, self._chance.randint(0, 5), self._chance.randint(0, 2))
+            if self._is_behind():
+                self._grow()
+            if self.plan.processes:
+                if not self._running():
+                    self._start()
+                time.sleep(0.1)
+            else:
+                self._tick()
+            self._look()
+        if self._chance.random() < 0.5:  # else it may go on during later steps
+            self._proxy.disarm()
+            if not self.plan.processes:
+                self._armed = None
+
+    # ----------------------------------------------------------------- comparison
+
+    def _look(self) -> None:
+        """Compare the mirror with the chain up to where it stands: at any instant they must agree."""
+        self.outcome.counts["looks"] += 1
+        found = self.history.record.differences(self.db)
+        if found:
+            raise HistoryDiffers("\n".join(found))
+
+    def _compare(self) -> None:
+        """Compare the mirror with a fresh one, and the books with the contracts' storage."""
+        mine = dump(self.db)
+        new = fresh(self._on.template, self._on.folder, self.history.chain, self.plan.finality)
+        for table, expected in new.items():
+            if mine[table] != expected:
+                lacking = [row for row in expected if row not in mine[table]]
+                beyond = [row for row in mine[table] if row not in expected]
+                raise HistoryDiffers(f"{table}: lacks {lacking[:3]}, has instead {beyond[:3]}")
+        self.outcome.events = len(new["chain_events"])
+        if self.plan.seed % 4 == 0:
+            report = reconcile(self.db, self.history.chain.client, self.history.chain.deployment)
+            broken = [rule.name for rule in report.rules if not rule.ok]
+            if broken:
+                raise HistoryDiffers(f"reconcile: {', '.join(broken)}")
+            self.outcome.counts["reconciled"] += 1
