@@ -1,19 +1,29 @@
-"""The real program in a process of its own, in an empty folder, with nothing set."""
+"""The real program in a process of its own, in an empty folder, with nothing set.
+
+``Program`` runs are forked from a process that has imported the program before (``tests/support/forks.py``);
+``started`` starts Python anew, as a user does: ``test_frame.py`` holds one against the other.
+"""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.forks import Forks
+
 ROOT = Path(__file__).resolve().parents[2]
+
+TIMEOUT_S = 120
 
 SITE = """\
 [site]
@@ -107,6 +117,14 @@ class Ended:
         return line
 
 
+@cache
+def forks() -> Forks:
+    """Return this process's own forks."""
+    made = Forks()
+    atexit.register(made.close)
+    return made
+
+
 class Program:
     """``truetonne`` in a folder of its own."""
 
@@ -123,13 +141,18 @@ class Program:
 
     def __call__(self, *words: str | Path, **settings: str) -> Ended:
         """Run the program to its end."""
+        environ = self.with_settings(settings)
+        return Ended(*forks().run([str(word) for word in words], self.folder, environ, TIMEOUT_S))
+
+    def started(self, *words: str | Path, **settings: str) -> Ended:
+        """Start Python and run the program to its end."""
         ended = subprocess.run(
             self.command(*words),
             cwd=self.folder,
             env=self.with_settings(settings),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=TIMEOUT_S,
             check=False,
         )
         return Ended(ended.returncode, ended.stdout, ended.stderr)

@@ -20,6 +20,25 @@ from tests.cli.conftest import Program
 
 
 @pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--help"], 0),
+        (["--version", "--json"], 0),
+        (["db", "current", "--json"], 1),
+        (["credits", "list", "--limit", "0", "--json"], 2),
+        (["import", "--site", "lab", "--source", "scada", "名.csv"], 2),
+        (["index", "run", "--until", "head"], 2),
+    ],
+)
+def test_a_forked_run_is_what_a_started_one_is(
+    truetonne: Program, words: list[str], code: int
+) -> None:
+    forked, started = truetonne(*words), truetonne.started(*words)
+    assert forked == started
+    assert started.code == code
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["--json", "db", "current"],
@@ -129,11 +148,11 @@ def test_an_internal_error_is_one_line_too(truetonne: Program) -> None:
     # A module of the standard library that is broken on purpose stands for a defect.
     truetonne.write("sitecustomize.py", "import json\njson.dumps = None\n")
     truetonne.environ["PYTHONPATH"] += f":{truetonne.folder}"
-    ended = truetonne("openapi", "-o", "api.json")
+    ended = truetonne.started("openapi", "-o", "api.json")
     assert ended.code == 1
     (line,) = ended.err.splitlines()
     assert line.startswith("error: internal error: TypeError")
-    told = truetonne("--traceback", "openapi", "-o", "api.json")
+    told = truetonne.started("--traceback", "openapi", "-o", "api.json")
     assert "Traceback" in told.err
 
 
