@@ -7,8 +7,8 @@ hexadecimal text; here they are integers. Hashes and addresses are lower-case te
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from ledger.chain.transport import Bounds, open_transport
 from ledger.chain.transport_errors import NodeAnswer
 from ledger.errors import TruetonneError
 
+T = TypeVar("T")
 _BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
 
@@ -198,6 +199,24 @@ class ChainClient:
                 f"{self.place} answers {method} with {str(found)[:40]!r}, which is no number; check rpc_url"
             ) from error
 
+    def _read(
+        self, raws: Sequence[Any], parse: Callable[[Any], T | None], what: str
+    ) -> list[T | None]:
+        """Make values of plain JSON; None stays None, for what the node does not have."""
+        try:
+            return [None if raw is None else parse(raw) for raw in raws]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise NodeAnswer(
+                f"{self.place} was asked for {what} and answers with something else; check rpc_url"
+            ) from error
+
+    def _logs(self, query: dict[str, Any]) -> list[LogRecord]:
+        found = self.request("eth_getLogs", [query])
+        logs = self._read(found if isinstance(found, list) else [found], _log, "logs")
+        if found is None or None in logs:
+            raise NodeAnswer(f"{self.place} was asked for logs and answers with nothing")
+        return [log for log in logs if log is not None]
+
     # ------------------------------------------------------------------ views
 
     def chain_id(self) -> int:
@@ -216,7 +235,7 @@ class ChainClient:
     def blocks(self, blocks: Sequence[int | str]) -> list[BlockHeader | None]:
         """Return several headers in the order asked."""
         raws = self.request_batch([_block_call(block, False) for block in blocks])
-        return [_header(raw) if raw else None for raw in raws]
+        return self._read(raws, _header, "headers")
 
     def block_with_transactions(
         self, number: int
@@ -229,10 +248,7 @@ class ChainClient:
     ) -> list[tuple[BlockHeader, list[TransactionInfo]] | None]:
         """Return several blocks with their transactions, in the order asked."""
         raws = self.request_batch([_block_call(number, True) for number in numbers])
-        return [
-            (_header(raw), [_transaction(item) for item in raw["transactions"]]) if raw else None
-            for raw in raws
-        ]
+        return self._read(raws, _block, "blocks")
 
     def logs(self, addresses: Sequence[str], from_block: int, to_block: int) -> list[LogRecord]:
         """Return the logs of the addresses in blocks ``from_block`` to ``to_block``, both included."""
@@ -241,12 +257,12 @@ class ChainClient:
             "fromBlock": hex(from_block),
             "toBlock": hex(to_block),
         }
-        return [_log(raw) for raw in self.request("eth_getLogs", [query])]
+        return self._logs(query)
 
     def logs_of_block(self, addresses: Sequence[str], block_hash: str) -> list[LogRecord]:
         """Return the logs of the addresses in one block, named by its hash."""
         query = {"address": list(addresses), "blockHash": block_hash}
-        return [_log(raw) for raw in self.request("eth_getLogs", [query])]
+        return self._logs(query)
 
     def receipt(self, tx_hash: str) -> Receipt | None:
         """Return the receipt of a transaction; None while it is in no block."""
@@ -255,12 +271,12 @@ class ChainClient:
     def receipts(self, tx_hashes: Sequence[str]) -> list[Receipt | None]:
         """Return several receipts in the order asked."""
         raws = self.request_batch([("eth_getTransactionReceipt", [item]) for item in tx_hashes])
-        return [_receipt(raw) if raw else None for raw in raws]
+        return self._read(raws, _receipt, "receipts")
 
     def transactions(self, tx_hashes: Sequence[str]) -> list[TransactionInfo | None]:
         """Return several transactions in the order asked; None for one that is in no block."""
         raws = self.request_batch([("eth_getTransactionByHash", [item]) for item in tx_hashes])
-        return [_transaction(raw) if raw and raw.get("blockHash") else None for raw in raws]
+        return self._read(raws, _included, "transactions")
 
     def code(self, address: str, block: int | str = "latest") -> str:
         """Return the code at an address as hexadecimal text; ``0x`` where there is none."""
@@ -335,6 +351,10 @@ def _header(raw: dict[str, Any]) -> BlockHeader:
     )
 
 
+def _block(raw: dict[str, Any]) -> tuple[BlockHeader, list[TransactionInfo]]:
+    return _header(raw), [_transaction(item) for item in raw["transactions"]]
+
+
 def _address(raw: str | None) -> str | None:
     return raw.lower() if raw else None
 
@@ -350,6 +370,10 @@ def _transaction(raw: dict[str, Any]) -> TransactionInfo:
         value=int(raw["value"], 16),
         gas=int(raw["gas"], 16),
     )
+
+
+def _included(raw: dict[str, Any]) -> TransactionInfo | None:
+    return _transaction(raw) if raw.get("blockHash") else None
 
 
 def _log(raw: dict[str, Any]) -> LogRecord:

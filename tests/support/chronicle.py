@@ -22,6 +22,7 @@ from ledger.models import Base
 from tests.support.model import BUFFER, ESCROW, Model
 
 _LOG_HEAD = "0x" + keccak(text="logHead()")[:4].hex()
+StateAfter = Callable[[dict[str, Any], list[dict[str, Any]]], Model]
 
 
 @dataclass(frozen=True)
@@ -79,27 +80,42 @@ class Chronicle:
         """The number of the latest block that was noted."""
         return max(self.canonical)
 
-    def note(self, state_after: Callable[[dict[str, Any]], Model]) -> int:
+    def note(self, state_after: StateAfter) -> int:
         """Take notice of every block that is new; return how many there were.
 
-        ``state_after`` is called with each of them in turn, and returns the state that it leaves.
+        ``state_after`` is called with each of them and its receipts, in turn; it returns the state that the
+        block leaves. A block that was noted before has no receipts: it leaves what it left then.
         """
-        head = int(self.ask([("eth_blockNumber", [])])[0], 16)
+        raw, receipts, log_head = self.ask(self._questions("latest"))
+        head = int(raw["number"], 16)
+        if self.canonical.get(head - 1) == raw["parentHash"] and head not in self.canonical:
+            self._add(raw, receipts, log_head, state_after(raw, receipts))  # most often one is new
+            return 1
         new: list[dict[str, Any]] = []
         number = head
-        while number > self._first - 1:
-            size = 1 if number == head else 32  # most often one block is new
-            numbers = range(number, max(number - size, self._first - 1), -1)
+        while number >= self._first:
+            numbers = range(number, max(number - 32, self._first - 1), -1)
             raws = self.ask([("eth_getBlockByNumber", [hex(each), True]) for each in numbers])
-            fresh = [raw for raw in raws if self.canonical.get(int(raw["number"], 16)) != raw["hash"]]
-            new += fresh
-            if len(fresh) < len(raws):
+            strange = [raw for raw in raws if self.canonical.get(int(raw["number"], 16)) != raw["hash"]]
+            new += strange
+            if len(strange) < len(raws):
                 break
-            number -= size
+            number -= 32
         self._leave(head if not new else int(new[-1]["number"], 16) - 1)
         for raw in reversed(new):
-            self._add(raw, state_after(raw))
+            receipts, log_head = [], "0x"
+            if raw["hash"] not in self.known:
+                _, receipts, log_head = self.ask(self._questions(raw["number"]))
+            self._add(raw, receipts, log_head, state_after(raw, receipts))
         return len(new)
+
+    def _questions(self, place: str) -> list[tuple[str, list[Any]]]:
+        call = {"to": self.deployment.credit.address, "data": _LOG_HEAD}
+        return [
+            ("eth_getBlockByNumber", [place, True]),
+            ("eth_getBlockReceipts", [place]),
+            ("eth_call", [call, place]),
+        ]
 
     def _leave(self, last: int) -> None:
         """Forget as canonical what stands above a block."""
@@ -109,20 +125,16 @@ class Chronicle:
         for number in above:
             del self.canonical[number]
 
-    def _add(self, raw: dict[str, Any], state: Model) -> None:
+    def _add(
+        self, raw: dict[str, Any], receipts: list[dict[str, Any]], log_head: str, state: Model
+    ) -> None:
         number, name = int(raw["number"], 16), raw["hash"]
         self.canonical[number] = name
-        if name in self.known:
-            return
-        receipts, log_head = [], "0x"
-        call = {"to": self.deployment.credit.address, "data": _LOG_HEAD}
-        log_head = self.ask([("eth_call", [call, hex(number)])])[0]
-        if raw["transactions"]:
-            receipts = self.ask([("eth_getBlockReceipts", [hex(number)])])[0]
-        logs = [log for receipt in receipts for log in receipt["logs"]]
-        self.known[name] = Block(
-            number, name, raw["parentHash"], raw, receipts, logs, log_head, state.copy()
-        )
+        if name not in self.known:
+            logs = [log for receipt in receipts for log in receipt["logs"]]
+            self.known[name] = Block(
+                number, name, raw["parentHash"], raw, receipts, logs, log_head, state.copy()
+            )
 
     def ask(self, calls: Sequence[tuple[str, list[Any]]]) -> list[Any]:
         """Return the node's results, as they are."""

@@ -158,6 +158,9 @@ _CONTENT = dict(
         _result("logs marked as removed", ("eth_getLogs",), _each(removed=True)),
         _result("logs of a block that nobody has", ("eth_getLogs",), _each(blockHash="0x" + "cd" * 32)),
         _result("null logs", ("eth_getLogs",), _nothing),
+        _result(
+            "a result of another kind", (*_BLOCKS, *_RECEIPTS, "eth_getLogs"), lambda chance, result: "0x1"
+        ),
         _result("null receipts", _RECEIPTS, _fewer_receipts),
         _result("receipts of an orphaned block", _RECEIPTS, _orphaned),
         _result("null blocks", _BLOCKS, _nothing),

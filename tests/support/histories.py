@@ -9,6 +9,7 @@ from typing import Any
 from tests.support.chain import PARTIES, TestChain, send
 from tests.support.chronicle import Chronicle
 from tests.support.history_acts import Act, Acts, Done, Draft
+from tests.support.model import Model
 
 ForkStep = tuple[str, int, int, int, int]
 """An act of a fork, with the offset of its block from the first one."""
@@ -48,12 +49,8 @@ class History:
         act: Act = getattr(self.acts, name)(kg, choice, who)
         draft = next(act, None)
         while draft is not None:
-            receipt = send(self.chain.client, draft.sender, draft.to, draft.data)
-            header = self.chain.client.block(receipt.block_number)
-            assert header is not None
-            self.failed += receipt.status != 1
-            draft = _resume(act, Done(receipt.status == 1, header.timestamp))
-            self._note()
+            send(self.chain.client, draft.sender, draft.to, draft.data)
+            draft = self._note({(draft.sender, draft.data): [act]})
 
     def mine(self, blocks: int) -> None:
         """Mine blocks with nothing in them."""
@@ -80,7 +77,6 @@ class History:
                 placed.append((draft.message(), offset % depth))
         self.chain.reorganise(depth, sorted(placed, key=lambda each: each[1]))
         self._note(pending)
-        assert not any(pending.values()), "a transaction of the fork was not mined"
         self.depths.append(depth)
         return depth
 
@@ -106,19 +102,23 @@ class History:
             "gas": hex(100_000),
         }
 
-    def _note(self, pending: dict[tuple[str, str], list[Act]] | None = None) -> None:
-        def state_after(raw: dict[str, Any]) -> Any:
-            for transaction in raw["transactions"] if pending else ():
-                waiting = pending[transaction["from"].lower(), transaction["input"]]
+    def _note(self, pending: dict[tuple[str, str], list[Act]] | None = None) -> Draft | None:
+        """Note the new blocks, and tell the acts that wait; return what the last of them wants next."""
+        drafts: list[Draft | None] = [None]
+
+        def state_after(raw: dict[str, Any], receipts: list[dict[str, Any]]) -> Model:
+            for transaction, receipt in zip(raw["transactions"], receipts, strict=False):
+                waiting = (pending or {}).get((transaction["from"], transaction["input"]))
                 if waiting:
-                    status = self.record.ask([("eth_getTransactionReceipt", [transaction["hash"]])])
-                    ok = status[0]["status"] == "0x1"
+                    ok = receipt["status"] == "0x1"
                     self.failed += not ok
-                    _resume(waiting.pop(0), Done(ok, int(raw["timestamp"], 16)))
+                    drafts.append(_resume(waiting.pop(0), Done(ok, int(raw["timestamp"], 16))))
             return self.acts.model
 
         self.blocks += self.record.note(state_after)
         self.highest = max(self.highest, self.head)
+        assert not any((pending or {}).values()), "a transaction was not mined"
+        return drafts[-1]
 
 
 def _resume(act: Act, done: Done) -> Draft | None:

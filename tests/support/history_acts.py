@@ -316,7 +316,7 @@ class Acts:
         done = yield self._draft(self._pen.propose, [item])
         if self._judge(done, self.model.money[buyer] >= kg, "a proposal"):
             self.model.money[buyer] -= kg
-            self._remember(Proposal(buyer, seller, kg, done.at + WINDOW_S, seq=self._trades))
+            self._remember(Proposal(buyer, seller, kg, done.at + WINDOW_S, seq=item.seq))
 
     def cosign(self, kg: int, _choice: int, who: int) -> Act:
         buyer, seller = HOLDERS[who % 3], HOLDERS[(who + 1) % 3]
