@@ -1,6 +1,7 @@
 """A real node with the contracts for every test, and mirrors of it to compare with."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from indexer import Indexer
 from ledger.db import Database
 from tests.support.chain import TestChain
+from tests.support.mariadb import MariaDbServer, empty
 from tests.support.mirror import Dump, dump, fresh, running_chain
+from tests.support.nursery import Nursery
+from tests.support.scenario import Stage, stage
 
 DEPTH = 64
 """A finality that no reorganisation of these tests reaches, unless a test says so."""
@@ -45,3 +49,40 @@ def same_as_fresh(
             assert mine[table] == expected, table
 
     return check
+
+
+@pytest.fixture(scope="module")
+def history_stage(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """A node on which histories are played one after the other, mirrored in this process."""
+    with stage(sqlite_template, tmp_path_factory.mktemp("stage")) as on:
+        yield on
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def process_stage(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, nursery: Nursery
+) -> Iterator[Stage]:
+    """The same, mirrored by ``truetonne index run`` in processes of its own."""
+    with stage(sqlite_template, tmp_path_factory.mktemp("stage"), nursery) as on:
+        yield on
+
+
+@pytest.fixture
+def mariadb_stage(
+    process_stage: Stage, mariadb_server: MariaDbServer, mariadb_schema: Database
+) -> Stage:
+    """The same, with the books in MariaDB."""
+
+    def books() -> Database:
+        empty(mariadb_server, "truetonne")
+        return Database(mariadb_server.url("truetonne"))
+
+    return replace(process_stage, mariadb=books)

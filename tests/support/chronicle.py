@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-import msgspec
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,6 +18,7 @@ from ledger.chain.book import Deployment
 from ledger.db import Database
 from ledger.models import Base
 from tests.support.model import BUFFER, ESCROW, Model
+from tests.support.wire import Wire
 
 _LOG_HEAD = "0x" + keccak(text="logHead()")[:4].hex()
 StateAfter = Callable[[dict[str, Any], list[dict[str, Any]]], Model]
@@ -63,10 +62,10 @@ class Chronicle:
         self._created = {item.tx_hash.lower() for item in deployment.contracts.values()}
         self._first = deployment.deployed_block - 1
         self._rpc_url = rpc_url
-        self._http = httpx.Client(timeout=30, trust_env=False)
+        self.wire = Wire(rpc_url)
 
     def close(self) -> None:
-        self._http.close()
+        self.wire.close()
 
     def fork(self) -> Chronicle:
         """Return a record that knows what this one knows, for another history from here on."""
@@ -86,7 +85,7 @@ class Chronicle:
         ``state_after`` is called with each of them and its receipts, in turn; it returns the state that the
         block leaves. A block that was noted before has no receipts: it leaves what it left then.
         """
-        raw, receipts, log_head = self.ask(self._questions("latest"))
+        raw, receipts, log_head = self.wire.ask(self._questions("latest"))
         head = int(raw["number"], 16)
         if self.canonical.get(head - 1) == raw["parentHash"] and head not in self.canonical:
             self._add(raw, receipts, log_head, state_after(raw, receipts))  # most often one is new
@@ -95,7 +94,7 @@ class Chronicle:
         number = head
         while number >= self._first:
             numbers = range(number, max(number - 32, self._first - 1), -1)
-            raws = self.ask([("eth_getBlockByNumber", [hex(each), True]) for each in numbers])
+            raws = self.wire.ask([("eth_getBlockByNumber", [hex(each), True]) for each in numbers])
             strange = [raw for raw in raws if self.canonical.get(int(raw["number"], 16)) != raw["hash"]]
             new += strange
             if len(strange) < len(raws):
@@ -105,7 +104,7 @@ class Chronicle:
         for raw in reversed(new):
             receipts, log_head = [], "0x"
             if raw["hash"] not in self.known:
-                _, receipts, log_head = self.ask(self._questions(raw["number"]))
+                _, receipts, log_head = self.wire.ask(self._questions(raw["number"]))
             self._add(raw, receipts, log_head, state_after(raw, receipts))
         return len(new)
 
@@ -135,19 +134,6 @@ class Chronicle:
             self.known[name] = Block(
                 number, name, raw["parentHash"], raw, receipts, logs, log_head, state.copy()
             )
-
-    def ask(self, calls: Sequence[tuple[str, list[Any]]]) -> list[Any]:
-        """Return the node's results, as they are."""
-        body = [
-            {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-            for number, (method, params) in enumerate(calls)
-        ]
-        answers = msgspec.json.decode(
-            self._http.post(self._rpc_url, json=body).content, type=list[dict[str, Any]]
-        )
-        by_id = {answer["id"]: answer for answer in answers}
-        assert all("result" in answer for answer in answers), answers
-        return [by_id[number]["result"] for number in range(len(calls))]
 
     # ------------------------------------------------------------------ questions
 

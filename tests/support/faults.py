@@ -253,3 +253,5 @@ KINDS: dict[str, Kind] = {
 FORKED = ("some answers of another fork", "another fork")
 HARMLESS = ("slow body", "answers of a batch out of order")
 """Faults under which a mirror must go on as if nothing were the matter."""
+FOLLOWED = tuple(_PAST)
+"""Faults under which a mirror may also go on: it is shown a whole chain, though not the right one."""

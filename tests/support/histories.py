@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from tests.support.chain import PARTIES, TestChain, send
+from tests.support.chain import PARTIES, TestChain
 from tests.support.chronicle import Chronicle
 from tests.support.history_acts import Act, Acts, Done, Draft
 from tests.support.model import Model
@@ -49,8 +49,13 @@ class History:
         act: Act = getattr(self.acts, name)(kg, choice, who)
         draft = next(act, None)
         while draft is not None:
-            send(self.chain.client, draft.sender, draft.to, draft.data)
-            draft = self._note({(draft.sender, draft.data): [act]})
+            before = self.record.canonical[self.head]
+            self.record.wire.ask([("eth_sendTransaction", [draft.message()])])
+            pending = {(draft.sender, draft.data): [act]}
+            draft = self._note(pending)
+            while self.record.canonical[self.head] == before:  # it answers before it has mined
+                draft = self._note(pending)
+            self._all_mined(pending)
 
     def mine(self, blocks: int) -> None:
         """Mine blocks with nothing in them."""
@@ -77,6 +82,7 @@ class History:
                 placed.append((draft.message(), offset % depth))
         self.chain.reorganise(depth, sorted(placed, key=lambda each: each[1]))
         self._note(pending)
+        self._all_mined(pending)
         self.depths.append(depth)
         return depth
 
@@ -117,8 +123,11 @@ class History:
 
         self.blocks += self.record.note(state_after)
         self.highest = max(self.highest, self.head)
-        assert not any((pending or {}).values()), "a transaction was not mined"
         return drafts[-1]
+
+    @staticmethod
+    def _all_mined(pending: dict[tuple[str, str], list[Act]]) -> None:
+        assert not any(pending.values()), "a transaction was not mined"
 
 
 def _resume(act: Act, done: Done) -> Draft | None:

@@ -12,6 +12,8 @@ from tests.support.history_acts import IN_FORKS, ON_CHAIN
 
 Step = tuple[Any, ...]
 DEPTH_MAX = 64
+MARIADB_SHARE = 0.15
+PROCESS_SHARE = 0.4
 _OFTEN = (
     "issue", "transfer", "retire", "deposit", "deposit", "bring_credits", "propose", "cosign", "dispute",
 )  # fmt: skip
@@ -41,7 +43,9 @@ class Plan:
     faults: tuple[str, ...] = field(default=())
 
 
-def plan(seed: int, mariadb_share: float = 0.15, process_share: float = 0.4) -> Plan:
+def plan(
+    seed: int, mariadb_share: float = MARIADB_SHARE, process_share: float = PROCESS_SHARE
+) -> Plan:
     """Return the history of a seed."""
     chance = random.Random(seed)
     store = "mariadb" if chance.random() < mariadb_share else "sqlite"

@@ -19,8 +19,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
 import msgspec
+
+from tests.support.wire import Wire
 
 Tamper = Callable[[str, list[Any], Any], Any]
 """Takes method, parameters and true result; returns the result to hand out."""
@@ -36,9 +37,7 @@ class LyingNode:
     def __init__(self, rpc_url: str) -> None:
         self.tamper: Tamper | None = None
         self.lies = 0
-        self._node = httpx.Client(
-            timeout=30, trust_env=False, headers={"content-type": "application/json"}
-        )
+        self._node = Wire(rpc_url)
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,7 +47,7 @@ class LyingNode:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                answer = msgspec.json.decode(outer._node.post(rpc_url, content=body).content)
+                answer = msgspec.json.decode(outer._node.post(body))
                 with suppress(OSError):  # a client that was killed hears nothing
                     outer._respond(self, msgspec.json.decode(body), answer)
 
@@ -161,6 +160,10 @@ class Fault:
     whole: bool = True
 
 
+ENDLESS = 1 << 30
+"""Strikes of a fault that lasts until it is disarmed."""
+
+
 class FaultyNode(LyingNode):
     """Forwards JSON-RPC to a node, with one fault at a time.
 
@@ -183,10 +186,15 @@ class FaultyNode(LyingNode):
         """Processes that were killed at one of their requests."""
         self._lock = threading.Lock()
 
-    def arm(self, fault: Fault, strikes: int = 1 << 30, odds: float = 1.0) -> None:
+    def arm(self, fault: Fault, strikes: int = ENDLESS, odds: float = 1.0) -> None:
         """Let a fault strike so many requests, each with some odds."""
         with self._lock:
             self._fault, self._left, self._odds = fault, strikes, odds
+
+    @property
+    def endless(self) -> bool:
+        """Whether a fault lasts until it is disarmed."""
+        return self._fault is not None and self._left > ENDLESS // 2
 
     def disarm(self) -> None:
         """Be honest from now on."""

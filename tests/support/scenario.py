@@ -20,8 +20,9 @@ from sqlalchemy import select
 
 from indexer import Indexer
 from ledger.chain.client import ChainClient
+from ledger.chain.transport_errors import NodeSlow
 from ledger.db import Database
-from ledger.errors import DependencyDown, MirrorStopped, TruetonneError, WrongChain
+from ledger.errors import DependencyDown, TruetonneError, WrongChain
 from ledger.models import Base
 from ledger.reconcile import reconcile
 from tests.support.chain import PARTIES, TestChain
@@ -32,13 +33,16 @@ from tests.support.mirror import dump, fresh, running_chain
 from tests.support.model import Model
 from tests.support.nursery import Child, Nursery
 from tests.support.plans import Plan, Step
-from tests.support.proxy import FaultyNode
+from tests.support.proxy import ENDLESS, FaultyNode
 
 PATIENCE_S = 60.0
 """After that a mirror that does not reach the head is a difference; it usually takes a moment."""
 STATES_KEPT = 8_000
 IN_ORDER = (0, -signal.SIGTERM)
 """How a mirror ends that is asked to: in its loop, or before it has come so far."""
+
+Books = Callable[[], Database]
+"""Returns the books of a server, without rows."""
 
 
 class HistoryDiffers(AssertionError):
@@ -67,8 +71,7 @@ class Stage:
     template: Path
     folder: Path
     nursery: Nursery | None = None
-    mariadb: Callable[[], Database] | None = None
-    """Returns the MariaDB books without rows."""
+    mariadb: Books | None = None
 
 
 @contextmanager
@@ -76,7 +79,7 @@ def stage(
     template: Path,
     folder: Path,
     nursery: Nursery | None = None,
-    mariadb: Callable[[], Database] | None = None,
+    mariadb: Books | None = None,
 ) -> Iterator[Stage]:
     """Start a node for histories, and end it."""
     # Anvil keeps the states of some hundred blocks and writes older ones to files, from which it does not
@@ -145,10 +148,12 @@ class Scenario:
                 old.unlink()
             shutil.copyfile(on.template, file)
             self.db = Database(f"sqlite:///{file}")
-        self._client = ChainClient(proxy.rpc_url, timeout_s=HANG_S / 4)
+        self._impatient = "time-out" in what.faults
+        self._client = ChainClient(proxy.rpc_url, timeout_s=HANG_S / 3 if self._impatient else 30)
         self._mirror = Indexer(self.db, self._client, chain.deployment, what.finality)
         self._children: list[Child] = []
-        self._armed: str | None = None
+        self._struck_before: dict[int, int] = {}
+        """Strikes of all faults when a process was started, by its number."""
 
     # ------------------------------------------------------------------ the frame
 
@@ -157,7 +162,6 @@ class Scenario:
         for step in self.plan.steps:
             self._step(step)
         self._proxy.disarm()
-        self._armed = None
         # Final is what was final once: a head that stays lower would make a fresh mirror say less.
         self._grow()
         self._catch_up()
@@ -201,6 +205,8 @@ class Scenario:
                 self._look()
             case ("fault", name, strikes):
                 self._fault(name, strikes)
+            case ("honest",):
+                self._proxy.disarm()
             case ("start",) | ("second",) | ("stop",) | ("kill", _, _):
                 self._process(step)
             case _:
@@ -215,24 +221,27 @@ class Scenario:
         self._bear(self._mirror.tick)
 
     def _bear(self, work: Callable[[], object]) -> bool:
-        """Do something that may end with a reason where one is known; say whether it went through."""
+        """Do something that may end with a reason where it was struck; say whether it went through."""
+        before = self._proxy.strikes.copy()
         try:
             work()
             return True
         except TruetonneError as error:
-            self._reason(error)
+            self.outcome.counts[f"waited or stopped: {error.code}"] += 1
+            if not self._is_excused(error, self._proxy.strikes - before):
+                raise HistoryDiffers(f"without a cause: {type(error).__name__}: {error}") from error
             return False
 
-    def _reason(self, error: TruetonneError) -> None:
+    def _is_excused(self, error: TruetonneError, struck: Counter[str]) -> bool:
         """Accept an error only where it is the right answer to what was done to the mirror."""
-        self.outcome.counts[f"waited or stopped: {error.code}"] += 1
-        if self._armed == "wrong chain id" and isinstance(error, WrongChain):
-            return
-        if isinstance(error, DependencyDown) and error.code == "node-behind" and self._is_behind():
-            return
+        if isinstance(error, WrongChain):
+            return struck["wrong chain id"] > 0
+        if error.code == "node-behind" and self._is_behind():
+            return True
+        if self._impatient and isinstance(error, NodeSlow):  # or the machine is
+            return True
         waits = error.exit_code == DependencyDown.exit_code
-        if self._armed is None or not waits or not error.message:
-            raise HistoryDiffers(f"without a cause: {type(error).__name__}: {error}") from error
+        return waits and bool(struck) and bool(error.message)
 
     def _is_behind(self) -> bool:
         final = self._cursor("final_number")
@@ -255,8 +264,10 @@ class Scenario:
             self._grow()
         if self.plan.processes:
             self._wait_for_head()
-        elif not self._bear(lambda: self._mirror.run_until("head")) and self._armed is None:
-            self._mirror.run_until("head")
+            return
+        while not self._bear(lambda: self._mirror.run_until("head")):
+            if self._proxy.endless:
+                return
 
     def _wait_for_head(self) -> None:
         """Wait for the command to reach the head; start it where none runs, or one sleeps long."""
@@ -289,14 +300,10 @@ class Scenario:
     def _check_end(self, child: Child) -> None:
         said = child.said()
         self.outcome.counts["stopped with a reason"] += 1
-        excused = self._armed is not None or self._was_struck
+        excused = self._proxy.strikes.total() > self._struck_before[child.pid]
         codes = (2, 3) if "wrong chain id" in self.plan.faults else (3,)
         if child.code not in codes or not excused or "error: " not in said or "Traceback" in said:
             raise HistoryDiffers(f"a mirror ended with {child.code}: {said}")
-
-    @property
-    def _was_struck(self) -> bool:
-        return bool(self._proxy.strikes)
 
     def _start(self) -> Child:
         assert self._on.nursery is not None
@@ -310,7 +317,9 @@ class Scenario:
         number = self.outcome.counts["processes"] = self.outcome.counts["processes"] + 1
         log = self._on.folder / f"log-{number}"
         log.unlink(missing_ok=True)
+        struck = self._proxy.strikes.total()
         child = self._on.nursery.start(["index", "run"], settings, log)
+        self._struck_before[child.pid] = struck
         self._children.append(child)
         return child
 
@@ -362,8 +371,8 @@ class Scenario:
         """Arm a fault, give it something to strike, and see that it does."""
         fault = KINDS[name](self._chance, self.history.record)
         before = self._proxy.strikes[name]
-        self._armed = name
-        self._proxy.arm(fault, strikes, self._chance.choice((1.0, 0.5)))
+        odds = self._chance.choice((1.0, 0.5)) if strikes < ENDLESS else 1.0
+        self._proxy.arm(fault, strikes, odds)
         until = time.monotonic() + PATIENCE_S
         while self._proxy.strikes[name] == before:
             if time.monotonic() > until:
@@ -380,10 +389,8 @@ class Scenario:
             else:
                 self._tick()
             self._look()
-        if self._chance.random() < 0.5:  # else it may go on during later steps
+        if strikes < ENDLESS and self._chance.random() < 0.5:  # else it goes on during later steps
             self._proxy.disarm()
-            if not self.plan.processes:
-                self._armed = None
 
     # ----------------------------------------------------------------- comparison
 

@@ -1,0 +1,133 @@
+"""``./dev histories [--count N] [--seed S]``: runs histories, prints each seed and a summary; 1 on a difference.
+
+The history of a seed is the same every time: what happens, in which order, and which fault strikes. Only
+the instants at which processes are killed and meet each other are the machine's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ledger.db import Database
+from scripts.histories.summary import Summary
+from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
+from tests.support.nursery import Nursery
+from tests.support.plans import MARIADB_SHARE, PROCESS_SHARE, Plan, plan
+from tests.support.scenario import Books, Stage, run, stage
+
+BUILD = Path(__file__).resolve().parents[2] / "build" / "histories"
+STAGE_HISTORIES = 25
+"""So many share a node: a chain that was taken back leaves its states in the node's memory."""
+
+
+def main() -> int:
+    """Run what was asked for; 1 when a history differs, 3 when something is missing."""
+    parser = argparse.ArgumentParser(prog="./dev histories", description=__doc__)
+    parser.add_argument("--count", type=int, default=100, help="how many histories (100)")
+    parser.add_argument("--seed", type=int, help="of the first one; the next has the next number")
+    parser.add_argument(
+        "--mariadb-share", type=float, default=MARIADB_SHARE, help="share that is kept in MariaDB"
+    )
+    parser.add_argument(
+        "--process-share",
+        type=float,
+        default=PROCESS_SHARE,
+        help="share that `truetonne index run` mirrors, in processes that are killed",
+    )
+    parser.add_argument("--steps", action="store_true", help="print the steps, for a replay")
+    asked = parser.parse_args()
+    first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
+    plans = [
+        plan(seed, asked.mariadb_share, asked.process_share)
+        for seed in range(first, first + asked.count)
+    ]
+    summary = Summary(first, asked.mariadb_share, asked.process_share)
+    try:
+        with _stages(any(each.store == "mariadb" for each in plans)) as new_stage:
+            for start in range(0, len(plans), STAGE_HISTORIES):
+                with new_stage() as on:
+                    for each in plans[start : start + STAGE_HISTORIES]:
+                        _one(on, each, summary, asked.steps)
+    except ServerUnavailable as reason:
+        print(f"histories: {reason}; --mariadb-share 0 does without", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("histories: interrupted", file=sys.stderr)
+    print("\n".join(summary.lines()))
+    BUILD.mkdir(parents=True, exist_ok=True)
+    (BUILD / "summary.json").write_text(json.dumps(summary.as_json(), indent=1) + "\n", "utf-8")
+    return 1 if summary.differences or not summary.histories else 0
+
+
+def _one(on: Stage, what: Plan, summary: Summary, steps: bool) -> None:
+    if steps:
+        for step in what.steps:
+            print("  ", *step)
+    try:
+        outcome = run(on, what)
+    except Exception as error:  # whatever it is, it is a difference, and the others go on
+        summary.differ(what, error)
+        print(f"{what.seed}  DIFFERS  {type(error).__name__}: {error}")
+        if not isinstance(error, AssertionError):
+            traceback.print_exc()
+        print(f"   replay: {summary.replay(what.seed)}", flush=True)
+        return
+    summary.add(what, outcome)
+    kind = "processes" if what.processes else "in one process"
+    faults = ", ".join(what.faults) or "no fault"
+    print(
+        f"{what.seed}  equal  {what.store}, {kind}, {outcome.blocks} blocks, "
+        f"{len(outcome.depths)} reorganisations, {faults}, {outcome.seconds:.1f} s",
+        flush=True,
+    )
+
+
+@contextmanager
+def _stages(with_mariadb: bool) -> Iterator[Callable[[], AbstractContextManager[Stage]]]:
+    """Return a function that opens stages; server and nursery serve all of them."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="histories-")))
+        template = folder / "template.db"
+        books = Database(f"sqlite:///{template}")
+        books.upgrade()
+        books.close()
+        nursery = stack.enter_context(Nursery())
+        mariadb = stack.enter_context(_mariadb()) if with_mariadb else None
+        numbers = iter(range(1 << 30))
+        yield lambda: stage(template, folder / f"stage-{next(numbers)}", nursery, mariadb)
+
+
+@contextmanager
+def _mariadb() -> Iterator[Books]:
+    with TemporaryDirectory(prefix="mariadb-") as name:
+        server = MariaDbServer(Path(name))
+        server.start()
+        try:
+            server.execute("CREATE DATABASE truetonne")
+            books = Database(server.url("truetonne"))
+            books.upgrade()
+            books.close()
+
+            def new() -> Database:
+                empty(server, "truetonne")
+                return Database(server.url("truetonne"))
+
+            yield new
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    code = main()
+    print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
+    sys.exit(code)
