@@ -157,23 +157,50 @@ class Chronicle:
         """
         tables = Base.metadata.tables
         with db.read() as session:
-            tips = session.execute(select(tables["chain_cursor"].c.block_hash)).scalars().all()
-            if not tips:
+            place = tables["chain_cursor"]
+            cursors = session.execute(select(place.c.block_hash, place.c.final_number)).all()
+            if not cursors:
                 return [
                     f"{name} has rows before the mirror began"
                     for name in ("chain_events", "chain_inclusions", "credit_batches")
                     if session.execute(select(tables[name]).limit(1)).first()
                 ]
-            block = self.known.get(tips[0])
+            tip, final = cursors[0]
+            block = self.known.get(tip)
             if block is None:
-                return [f"the cursor names block {tips[0]}, which no chain ever had"]
-            return self._raw_differences(session, block) + [
-                f"at block {block.number}: {each}"
-                for each in block.state.differences(session, self.places)
+                return [f"the cursor names block {tip}, which no chain ever had"]
+            line = self.line(tip)
+            return [
+                *self._raw_differences(session, line),
+                *self._transaction_differences(session, line, final),
+                *(
+                    f"at block {block.number}: {each}"
+                    for each in block.state.differences(session, self.places)
+                ),
             ]
 
-    def _raw_differences(self, session: Session, tip: Block) -> list[str]:
-        line = self.line(tip.hash)
+    def _transaction_differences(
+        self, session: Session, line: Sequence[Block], final: int
+    ) -> list[str]:
+        """Every transaction of ours, none of a fork that was left; a status only where it is final."""
+        expected = {}
+        for block in line:
+            for receipt in filter(self._is_ours, block.receipts):
+                ok = receipt["status"] == "0x1"
+                status = "pending" if block.number > final else "confirmed" if ok else "failed"
+                expected[receipt["transactionHash"]] = (status, int(receipt["gasUsed"], 16))
+        table = Base.metadata.tables["blockchain_transactions"]
+        rows = session.execute(select(table.c.tx_hash, table.c.status, table.c.gas_used))
+        mirrored = {tx_hash: (status.value, gas) for tx_hash, status, gas in rows}
+        return [
+            f"transaction {tx_hash}, final to {final}: the mirror has {mirrored.get(tx_hash)}, "
+            f"the chain {expected.get(tx_hash)}"
+            for tx_hash in expected.keys() | mirrored.keys()
+            if expected.get(tx_hash) != mirrored.get(tx_hash)
+        ]
+
+    def _raw_differences(self, session: Session, line: Sequence[Block]) -> list[str]:
+        tip = line[-1]
         events = {
             (block.number, int(log["logIndex"], 16), log["transactionHash"], log["address"].lower())
             for block in line

@@ -59,7 +59,8 @@ def plan(
     if processes:
         steps.append(("start",))
     count = chance.randint(14, 30)
-    middle = [_process(chance) if processes and chance.random() < 0.2 else _step(chance) for _ in range(count)]
+    other = _process if processes else _during
+    middle = [other(chance) if chance.random() < 0.2 else _step(chance) for _ in range(count)]
     for name in faults:
         place = chance.randrange(len(middle) + 1)
         strikes = chance.randint(1, 2 if processes else 6)
@@ -96,6 +97,17 @@ def _step(chance: random.Random) -> Step:
     if roll < 0.86:
         return ("roll_back", _depth(chance))
     return ("mirror",) if roll < 0.94 else ("look",)
+
+
+def _during(chance: random.Random) -> Step:
+    """Return something that happens at a request of a tick: chain or books move under the mirror."""
+    inner: tuple[Step, ...] = (
+        ("second",),
+        ("reorganise", _depth(chance), fork(chance)),
+        ("roll_back", _depth(chance)),
+        ("act", *act(chance, _ACTS)),
+    )
+    return ("during", chance.randint(1, 14), chance.choice(inner))
 
 
 def _process(chance: random.Random) -> Step:

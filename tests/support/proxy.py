@@ -47,6 +47,7 @@ class LyingNode:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                outer._arrived()
                 answer = msgspec.json.decode(outer._node.post(body))
                 with suppress(OSError):  # a client that was killed hears nothing
                     outer._respond(self, msgspec.json.decode(body), answer)
@@ -76,6 +77,9 @@ class LyingNode:
         self._server.shutdown()
         self._server.server_close()
         self._node.close()
+
+    def _arrived(self) -> None:
+        """Called when a request has come, before it is passed on."""
 
     def _respond(self, handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
         _deliver(handler, Delivery(msgspec.json.encode(self._changed(calls, answers))))
@@ -182,6 +186,7 @@ class FaultyNode(LyingNode):
         self._left = 0
         self._odds = 1.0
         self._doomed: tuple[int, int, float] | None = None
+        self._interrupt: tuple[int, Callable[[], object]] | None = None
         self.killed: list[int] = []
         """Processes that were killed at one of their requests."""
         self._lock = threading.Lock()
@@ -206,13 +211,18 @@ class FaultyNode(LyingNode):
         with self._lock:
             self._doomed = (pid, self.requests + requests, delay_s)
 
-    def spare(self) -> None:
-        """Kill nobody any more."""
+    def interrupt(self, requests: int, work: Callable[[], object]) -> None:
+        """Do something when so many more requests have come, before the last of them is passed on."""
         with self._lock:
-            self._doomed = None
+            self._interrupt = (self.requests + requests, work)
+
+    def spare(self) -> bool:
+        """Kill nobody any more, and interrupt nothing; return whether an interruption had not come."""
+        with self._lock:
+            left, self._doomed, self._interrupt = self._interrupt, None, None
+            return left is not None
 
     def _respond(self, handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
-        self._maybe_kill()
         listed = calls if isinstance(calls, list) else [calls]
         by_id = {answer["id"]: answer for answer in (answers if listed is calls else [answers])}
         true = [by_id[call["id"]] for call in listed]
@@ -248,16 +258,22 @@ class FaultyNode(LyingNode):
             return _error(call["id"], result)
         return {**answer, "result": result}
 
-    def _maybe_kill(self) -> None:
+    def _arrived(self) -> None:
+        doomed = work = None
         with self._lock:
             self.requests += 1
-            if self._doomed is None or self.requests < self._doomed[1]:
-                return
-            (pid, _, delay_s), self._doomed = self._doomed, None
-        time.sleep(delay_s)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            self.killed.append(pid)
+            if self._doomed is not None and self.requests >= self._doomed[1]:
+                doomed, self._doomed = self._doomed, None
+            if self._interrupt is not None and self.requests >= self._interrupt[0]:
+                (_, work), self._interrupt = self._interrupt, None
+        if work is not None:
+            work()
+        if doomed is not None:
+            pid, _, delay_s = doomed
+            time.sleep(delay_s)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self.killed.append(pid)
 
 
 def _deliver(handler: BaseHTTPRequestHandler, delivery: Delivery) -> None:

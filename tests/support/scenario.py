@@ -96,13 +96,8 @@ def stage(
             record.close()
 
 
-def run(on: Stage, what: Plan, wrap: Callable[[Indexer], Indexer] | None = None) -> Outcome:
+def run(on: Stage, what: Plan) -> Outcome:
     """Run one history on a stage and leave the stage as it was.
-
-    Parameters
-    ----------
-    wrap
-        Changes the mirror before it is used, for tests of this module.
 
     Raises
     ------
@@ -152,6 +147,7 @@ class Scenario:
         self._client = ChainClient(proxy.rpc_url, timeout_s=HANG_S / 3 if self._impatient else 30)
         self._mirror = Indexer(self.db, self._client, chain.deployment, what.finality)
         self._children: list[Child] = []
+        self._moved = False
         self._struck_before: dict[int, int] = {}
         """Strikes of all faults when a process was started, by its number."""
 
@@ -203,6 +199,8 @@ class Scenario:
             case ("look",):
                 self._tick()
                 self._look()
+            case ("during", requests, inner):
+                self._during(requests, inner)
             case ("fault", name, strikes):
                 self._fault(name, strikes)
             case ("honest",):
@@ -237,6 +235,8 @@ class Scenario:
         if isinstance(error, WrongChain):
             return struck["wrong chain id"] > 0
         if error.code == "node-behind" and self._is_behind():
+            return True
+        if error.code == "node-moving" and self._moved:
             return True
         if self._impatient and isinstance(error, NodeSlow):  # or the machine is
             return True
@@ -285,6 +285,40 @@ class Scenario:
             elif not running:
                 self._start()
             time.sleep(0.01)
+
+    def _during(self, requests: int, inner: Step) -> None:
+        """Do something at a request of the mirror's next tick: the chain, or another mirror, moves under it."""
+        self.history.play("deposit", 1 + requests, 0, requests % 3)
+        failures: list[Exception] = []
+
+        def work() -> None:
+            try:
+                if inner == ("second",):
+                    self._second_mirror()
+                else:
+                    self._step(inner)
+            except Exception as error:
+                failures.append(error)
+
+        self._moved = True
+        self._proxy.interrupt(requests, work)
+        self._tick()
+        self._proxy.spare()
+        self._moved = False
+        self.outcome.counts["moved during a tick"] += 1
+        if failures:
+            raise failures[0]
+        self._look()
+
+    def _second_mirror(self) -> None:
+        """Another mirror of the same books, which reads all that there is."""
+        db = Database(self.db.url.render_as_string(hide_password=False))
+        chain = self.history.chain
+        try:
+            Indexer(db, chain.client, chain.deployment, self.plan.finality).run_until("head")
+            self.outcome.counts["second indexers"] += 1
+        finally:
+            db.close()
 
     # ------------------------------------------------------------------- processes
 
