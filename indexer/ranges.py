@@ -20,6 +20,7 @@ from ledger.chain.book import Deployment
 from ledger.chain.client import BlockHeader, ChainClient, RpcError
 from ledger.chain.events import DecodedEvent
 from ledger.chain.layout import json_safe
+from ledger.chain.transport_errors import AnswerTooLarge
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped
 from ledger.models import ChainBlock, ChainEvent
@@ -81,7 +82,7 @@ class RangeReader:
                 end = log.check(window.events)
                 if last == head:
                     end.compare(self._client, self._deployment.credit.address, window.last.hash)
-            except RpcError:
+            except (RpcError, AnswerTooLarge):
                 if self._blocks == 1:
                     raise
                 self._blocks = max(1, self._blocks // 2)

@@ -1,4 +1,4 @@
-"""A JSON-RPC client for one node: one kept connection, typed answers, one clear error.
+"""A JSON-RPC client for one node: calls with typed answers, over any transport, one clear error.
 
 Only the standard calls are used, so that any EVM node serves. Quantities of the wire are
 hexadecimal text; here they are integers. Hashes and addresses are lower-case text with ``0x``.
@@ -10,11 +10,11 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import httpx
 import msgspec
 
-from ledger.errors import BadInput, DependencyDown, TruetonneError
-from ledger.settings import redacted
+from ledger.chain.transport import Bounds, open_transport
+from ledger.chain.transport_errors import NodeAnswer
+from ledger.errors import TruetonneError
 
 _BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
@@ -96,12 +96,12 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class ChainClient:
-    """One node, asked over HTTP.
+    """One node, asked over HTTP, WebSocket or IPC. It may be used from several threads.
 
     Parameters
     ----------
     rpc_url
-        Address of the node's JSON-RPC interface.
+        Address of the node's JSON-RPC interface; says over which transport it is asked.
     timeout_s
         Seconds to wait for one answer.
 
@@ -109,7 +109,7 @@ class ChainClient:
     ------
     BadInput
         From every method, when the address is none.
-    DependencyDown
+    NodeTrouble
         From every method, when the node does not answer or does not answer in JSON-RPC.
     RpcError
         From every method, when the node answers with an error.
@@ -117,15 +117,15 @@ class ChainClient:
 
     def __init__(self, rpc_url: str, timeout_s: float = 30.0) -> None:
         self.rpc_url = rpc_url
-        self.place = redacted(rpc_url)
-        """The address for messages: without a password."""
+        self.transport = open_transport(rpc_url, Bounds(timeout_s=timeout_s))
+        """The way to the node, for whoever encodes and decodes on his own."""
+        self.place = self.transport.place
+        """The address for messages: without secrets."""
         self._ids = itertools.count(1)
-        # trust_env=False: a proxy variable must not send a key holder's traffic elsewhere.
-        self._http = httpx.Client(timeout=timeout_s, trust_env=False)
 
     def close(self) -> None:
-        """Close the kept connection."""
-        self._http.close()
+        """Close the kept connections."""
+        self.transport.close()
 
     # ------------------------------------------------------------------ calls
 
@@ -146,47 +146,35 @@ class ChainClient:
             for method, params in calls
         ]
         payload = bodies[0] if len(bodies) == 1 else bodies
+        again = all(_repeatable(method) for method, _ in calls)
+        content = self.transport.exchange(msgspec.json.encode(payload), again)
         try:
-            response = self._http.post(
-                self.rpc_url,
-                content=msgspec.json.encode(payload),
-                headers={"content-type": "application/json"},
-            )
-            answer = msgspec.json.decode(response.content)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
-        except httpx.HTTPError as error:
-            raise DependencyDown(
-                f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url",
-                code="node-down",
-            ) from error
+            answer = msgspec.json.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self._no_rpc(response.status_code) from error
+            raise self._no_rpc() from error
         answers = answer if isinstance(answer, list) else [answer]
         known = [item for item in answers if isinstance(item, dict)]
         by_id = {item["id"]: item for item in known if isinstance(item.get("id"), int)}
         if any(body["id"] not in by_id for body in bodies):
             # One error object for the whole request, without an id or with the first one's.
             if len(known) == 1 and known[0].get("error") is not None:
-                return [self._result(bodies[0], known[0], response.status_code)]
+                return [self._result(bodies[0], known[0])]
+            self.transport.reset()
             if not by_id:
-                raise self._no_rpc(response.status_code)
-            raise DependencyDown(
-                f"{self.place} left a call of a batch without an answer", code="node-down"
+                raise self._no_rpc()
+            raise NodeAnswer(
+                f"{self.place} left a call without an answer, and answered one that was not asked"
             )
-        return [self._result(body, by_id[body["id"]], response.status_code) for body in bodies]
+        return [self._result(body, by_id[body["id"]]) for body in bodies]
 
-    def _no_rpc(self, status: int) -> DependencyDown:
-        return DependencyDown(
-            f"{self.place} answers HTTP {status} but not JSON-RPC; check rpc_url",
-            code="node-down",
-        )
+    def _no_rpc(self) -> NodeAnswer:
+        return NodeAnswer(f"{self.place} answers, but not JSON-RPC; check rpc_url")
 
-    def _result(self, body: dict[str, Any], answer: dict[str, Any], status: int) -> Any:
+    def _result(self, body: dict[str, Any], answer: dict[str, Any]) -> Any:
         error = answer.get("error")
         if error is None:
             if "result" not in answer:
-                raise self._no_rpc(status)
+                raise self._no_rpc()
             return answer["result"]
         if not isinstance(error, dict):  # a gateway's own words
             raise RpcError(str(body["method"]), 0, str(error), None)
@@ -206,9 +194,8 @@ class ChainClient:
         try:
             return int(found, 16)
         except (TypeError, ValueError) as error:
-            raise DependencyDown(
-                f"{self.place} answers {method} with {str(found)[:40]!r}, which is no number; check rpc_url",
-                code="node-down",
+            raise NodeAnswer(
+                f"{self.place} answers {method} with {str(found)[:40]!r}, which is no number; check rpc_url"
             ) from error
 
     # ------------------------------------------------------------------ views
@@ -319,6 +306,11 @@ class ChainClient:
     def send_raw(self, raw: str) -> str:
         """Broadcast a signed transaction and return its hash."""
         return str(self.request("eth_sendRawTransaction", [raw]))
+
+
+def _repeatable(method: str) -> bool:
+    """Return whether a call may be made twice: it reads, or sends bytes that a node takes once."""
+    return method.startswith(("eth_", "net_", "web3_")) and method != "eth_sendTransaction"
 
 
 def _tag(block: int | str) -> Any:
