@@ -205,7 +205,8 @@ class _Deployed(Park):
 def _make(anvil: Path, folder: Path, events: int, say: Say) -> Truth:
     """Tell the story to a new node, save its state, and count what a node makes of that."""
     state = folder / "state.json"
-    with node(anvil, folder, ["--dump-state", str(state)]) as running:
+    saving = ["--dump-state", str(state), "--state-interval", str(10**6)]  # at the end alone
+    with node(anvil, folder, saving) as running:
         client = ChainClient(running.rpc_url, timeout_s=PATIENCE_S)
         try:
             planned = _tell(client, folder, events, say)
