@@ -119,7 +119,7 @@ def decode(contract: str, log: LogRecord) -> DecodedEvent:
         encoder does it: skipping it would leave a silent hole.
     """
     topics = log.topics
-    found = EVENTS[contract].get(topics[0]) if topics else None
+    found = EVENTS[contract].get(topics[0].lower()) if topics else None
     if found is None:
         raise MirrorStopped(_undecodable(contract, log, "unknown topic"))
     name, count, decoder = found
