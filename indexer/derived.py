@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ledger.db import tables
@@ -31,8 +31,6 @@ from ledger.serials import Run, RunStatus, active_run, credit_id
 from ledger.units import tonnes_of_kg
 
 UNIT = "tCO2e"
-_T = TypeVar("_T")
-_KEYS_PER_QUERY = 400
 
 
 @dataclass(frozen=True)
@@ -53,26 +51,63 @@ def expiry(expires_at_s: int) -> datetime | None:
     return datetime.fromtimestamp(expires_at_s, UTC) if expires_at_s else None
 
 
-def facts_of(session: Session, batch_ids: Iterable[int]) -> dict[int, BatchFacts]:
-    """Return the facts of stored batches."""
+@dataclass(frozen=True)
+class Standing:
+    """A batch as it is stored: its facts, and the run that is left of it; None when nothing is."""
+
+    facts: BatchFacts
+    left: Run | None
+
+    @property
+    def left_id(self) -> str | None:
+        """The ``credit_id`` of what is left."""
+        return None if self.left is None else _credit_id(self.facts, self.left)
+
+
+def standing(session: Session, batch_ids: Iterable[int]) -> dict[int, Standing]:
+    """Return stored batches by number."""
     found = {}
-    for part in _parts(sorted(batch_ids)):
+    for here in tables.among(session, CreditBatch.batch_id, set(batch_ids)):
         query = (
-            select(CreditBatch, CreditSite.code)
+            select(
+                CreditBatch.batch_id,
+                CreditBatch.status,
+                CreditBatch.issued_kg,
+                CreditBatch.retired_kg,
+                CreditBatch.cancelled_kg,
+                CreditBatch.expires_at_s,
+                CreditSite.code,
+                CreditBatch.vintage,
+                CreditBatch.ordinal,
+                CreditBatch.issuer,
+                CreditBatch.tx_hash,
+                CreditBatch.issued_at,
+            )
             .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
-            .where(CreditBatch.batch_id.in_(part))
+            .where(here)
         )
-        for batch, code in session.execute(query):
-            found[batch.batch_id] = BatchFacts(
-                code,
-                batch.vintage,
-                batch.ordinal,
-                batch.issuer,
-                batch.tx_hash,
-                batch.issued_at,
-                expiry(batch.expires_at_s),
+        for batch_id, status, issued, retired, cancelled, expires_at_s, *facts in session.execute(
+            query
+        ):
+            code, vintage, ordinal, issuer, tx_hash, issued_at = facts
+            expires_at = expiry(expires_at_s)
+            found[batch_id] = Standing(
+                BatchFacts(code, vintage, ordinal, issuer, tx_hash, issued_at, expires_at),
+                run_left(status, issued, retired, cancelled),
             )
     return found
+
+
+def run_left(status: BatchStatus, issued_kg: int, retired_kg: int, cancelled_kg: int) -> Run | None:
+    """Return what is left of a batch: active, unless the whole batch is cancelled."""
+    run = active_run(issued_kg, retired_kg, cancelled_kg)
+    if run is not None and status is BatchStatus.CANCELLED:
+        return replace(run, status=RunStatus.CANCELLED)
+    return run
+
+
+def _credit_id(facts: BatchFacts, run: Run) -> str:
+    return credit_id(facts.site_code, facts.vintage, facts.ordinal, run.first, run.last)
 
 
 # ------------------------------------------------------------------------ serials
@@ -80,30 +115,34 @@ def facts_of(session: Session, batch_ids: Iterable[int]) -> dict[int, BatchFacts
 
 def split_serials(
     session: Session,
-    batch_ids: Collection[int],
+    batches: Mapping[int, Standing],
     taken: Sequence[tuple[int, Run]],
-    facts: Mapping[int, BatchFacts],
+    outdated: Sequence[str],
 ) -> None:
     """Give the taken serials their rows and redraw what is left of every batch.
 
-    What is left is active, unless the whole batch is cancelled.
-
     Parameters
     ----------
-    batch_ids
-        The batches of which something else is left; their totals and states are already written.
+    batches
+        The batches as they are now, by number.
     taken
         Retired and cancelled runs, by batch.
-    facts
-        What is known of the batches; the rest is looked up.
+    outdated
+        What was left of them before, by ``credit_id``.
     """
-    if not batch_ids:
-        return
-    known = dict(facts)
-    known.update(facts_of(session, [item for item in batch_ids if item not in known]))
-    delete_active(session, batch_ids)
-    runs = list(taken) + _runs_left(session, batch_ids)
-    _insert_runs(session, runs, known)
+    delete_credits(session, outdated)
+    runs = [*taken]
+    runs += [
+        (batch_id, batch.left)
+        for batch_id, batch in sorted(batches.items())
+        if batch.left is not None
+    ]
+    _insert_runs(session, runs, batches)
+
+
+def redraw(session: Session, batch_ids: Collection[int]) -> None:
+    """Draw anew what is left of batches, whatever is there of them: for a rewind."""
+    split_serials(session, standing(session, batch_ids), [], _active_ids(session, batch_ids))
 
 
 def frozen_runs(session: Session, batch_id: int) -> Sequence[str]:
@@ -119,55 +158,33 @@ def frozen_runs(session: Session, batch_id: int) -> Sequence[str]:
     return session.scalars(query).all()
 
 
-def delete_active(session: Session, batch_ids: Collection[int]) -> None:
-    """Delete the active run of every batch."""
-    for part in _parts(sorted(batch_ids)):
+def _active_ids(session: Session, batch_ids: Collection[int]) -> list[str]:
+    found: list[str] = []
+    for here in tables.among(session, CreditSerial.batch_id, batch_ids):
         query = (
             select(CreditSerial.credit_id)
             .join(CarbonCredit, CarbonCredit.credit_id == CreditSerial.credit_id)
-            .where(CreditSerial.batch_id.in_(part), CarbonCredit.status == CreditStatus.ACTIVE)
+            .where(here, CarbonCredit.status == CreditStatus.ACTIVE)
         )
-        delete_credits(session, session.scalars(query).all())
+        found += session.scalars(query)
+    return found
 
 
 def delete_credits(session: Session, credit_ids: Sequence[str]) -> None:
     """Delete rows of ``carbon_credits`` and their serials."""
-    for part in _parts(credit_ids):
-        session.execute(_silent(delete(CreditSerial).where(CreditSerial.credit_id.in_(part))))
-        session.execute(_silent(delete(CarbonCredit).where(CarbonCredit.credit_id.in_(part))))
-
-
-def _runs_left(session: Session, batch_ids: Collection[int]) -> list[tuple[int, Run]]:
-    runs = []
-    for part in _parts(sorted(batch_ids)):
-        query = select(
-            CreditBatch.batch_id,
-            CreditBatch.issued_kg,
-            CreditBatch.retired_kg,
-            CreditBatch.cancelled_kg,
-            CreditBatch.status,
-        ).where(CreditBatch.batch_id.in_(part))
-        for batch_id, issued, retired, cancelled, status in session.execute(
-            query.order_by(CreditBatch.batch_id)
-        ):
-            run = active_run(issued, retired, cancelled)
-            if run is not None and status is BatchStatus.CANCELLED:
-                run = replace(run, status=RunStatus.CANCELLED)
-            if run is not None:
-                runs.append((batch_id, run))
-    return runs
+    for here in tables.among(session, CreditSerial.credit_id, credit_ids):
+        session.execute(_silent(delete(CreditSerial).where(here)))
+    for here in tables.among(session, CarbonCredit.credit_id, credit_ids):
+        session.execute(_silent(delete(CarbonCredit).where(here)))
 
 
 def _insert_runs(
-    session: Session, runs: Sequence[tuple[int, Run]], facts: Mapping[int, BatchFacts]
+    session: Session, runs: Sequence[tuple[int, Run]], batches: Mapping[int, Standing]
 ) -> None:
     if not runs:
         return
-    of = [facts[batch_id] for batch_id, _ in runs]
-    names = [
-        credit_id(fact.site_code, fact.vintage, fact.ordinal, run.first, run.last)
-        for fact, (_, run) in zip(of, runs, strict=True)
-    ]
+    of = [batches[batch_id].facts for batch_id, _ in runs]
+    names = [_credit_id(fact, run) for fact, (_, run) in zip(of, runs, strict=True)]
     connection = session.connection()
     dialect = connection.dialect.name
     tables.writer(CarbonCredit, dialect).insert_columns(
@@ -213,9 +230,8 @@ def add_holdings(session: Session, changes: Mapping[tuple[int, str], int]) -> No
         If somebody would hold less than nothing: a transfer was missed.
     """
     keys = sorted(key for key, kg in changes.items() if kg)
-    for part in _parts(keys):
-        columns = CreditHolding.batch_id, CreditHolding.holder
-        here = tuple_(*columns).in_(part)
+    columns = CreditHolding.batch_id, CreditHolding.holder
+    for part, here in tables.among_pairs(session, columns, keys):
         query = select(*columns, CreditHolding.amount_kg).where(here)
         before = {(batch_id, holder): kg for batch_id, holder, kg in session.execute(query)}
         after = {key: before.get(key, 0) + changes[key] for key in part}
@@ -242,9 +258,9 @@ def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> No
     MirrorStopped
         If a balance would fall below zero: a movement was missed.
     """
-    for part in _parts(sorted(key for key, units in changes.items() if units)):
-        columns = SettlementBalance.account, SettlementBalance.asset
-        here = tuple_(*columns).in_(part)
+    columns = SettlementBalance.account, SettlementBalance.asset
+    keys = sorted(key for key, units in changes.items() if units)
+    for part, here in tables.among_pairs(session, columns, keys):
         query = select(*columns, SettlementBalance.balance).where(here)
         before = {(account, asset): int(units) for account, asset, units in session.execute(query)}
         after = {key: before.get(key, 0) + changes[key] for key in part}
@@ -266,9 +282,3 @@ def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> No
 def _silent(statement: Any) -> Any:
     """Skip the mapper's bookkeeping: the session is emptied after every bulk change."""
     return statement.execution_options(synchronize_session=False)
-
-
-def _parts(items: Sequence[_T]) -> list[Sequence[_T]]:
-    return [
-        items[start : start + _KEYS_PER_QUERY] for start in range(0, len(items), _KEYS_PER_QUERY)
-    ]

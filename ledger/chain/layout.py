@@ -41,10 +41,15 @@ def json_value(item: Mapping[str, Any], value: Any) -> Any:
 
 def json_safe(value: Any) -> Any:
     """Return plain values with every integer that JSON readers would spoil as decimal text."""
-    if isinstance(value, dict):
-        return {name: json_safe(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is int:
+        return value if -JSON_SAFE_INTEGER <= value <= JSON_SAFE_INTEGER else str(value)
+    if kind is dict:
+        return {
+            name: part if type(part) is str else json_safe(part) for name, part in value.items()
+        }
+    if kind is list or kind is tuple:
         return [json_safe(part) for part in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > JSON_SAFE_INTEGER:
-        return str(value)
     return value

@@ -42,9 +42,11 @@ def insert(
         rows = list(zip(*columns.values(), strict=True))
         connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)
         return
-    fixed = {name: literal(value, "mysql") for name, value in constants.items()}
+    # In quotes: a column may be called as a word of the language is, such as `key`.
+    fixed = {f"`{name}`": literal(value, "mysql") for name, value in constants.items()}
     literals = {}
-    for name, column in columns.items():
+    for plain, column in columns.items():
+        name = f"`{plain}`"
         if column[0] == column[-1] and column.count(column[0]) == len(column):
             fixed[name] = literal(column[0], "mysql")
         else:
