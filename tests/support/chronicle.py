@@ -85,10 +85,14 @@ class Chronicle:
         ``state_after`` is called with each of them and its receipts, in turn; it returns the state that the
         block leaves. A block that was noted before has no receipts: it leaves what it left then.
         """
-        raw, receipts, log_head = self.wire.ask(self._questions("latest"))
+        # Not in one request: the node may mine between the answers of a batch.
+        raw = self.wire.ask([("eth_getBlockByNumber", ["latest", True])])[0]
         head = int(raw["number"], 16)
+        if self.canonical.get(head) == raw["hash"] and head == self.head:
+            return 0
         if self.canonical.get(head - 1) == raw["parentHash"] and head not in self.canonical:
-            self._add(raw, receipts, log_head, state_after(raw, receipts))  # most often one is new
+            receipts, log_head = self._more(raw)  # most often one is new
+            self._add(raw, receipts, log_head, state_after(raw, receipts))
             return 1
         new: list[dict[str, Any]] = []
         number = head
@@ -102,19 +106,19 @@ class Chronicle:
             number -= 32
         self._leave(head if not new else int(new[-1]["number"], 16) - 1)
         for raw in reversed(new):
-            receipts, log_head = [], "0x"
-            if raw["hash"] not in self.known:
-                _, receipts, log_head = self.wire.ask(self._questions(raw["number"]))
+            is_known = raw["hash"] in self.known
+            receipts, log_head = ([], "0x") if is_known else self._more(raw)
             self._add(raw, receipts, log_head, state_after(raw, receipts))
         return len(new)
 
-    def _questions(self, place: str) -> list[tuple[str, list[Any]]]:
+    def _more(self, raw: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+        """Return the receipts of a block, and the end of the credit log after it."""
         call = {"to": self.deployment.credit.address, "data": _LOG_HEAD}
-        return [
-            ("eth_getBlockByNumber", [place, True]),
-            ("eth_getBlockReceipts", [place]),
-            ("eth_call", [call, place]),
-        ]
+        receipts, log_head = self.wire.ask(
+            [("eth_getBlockReceipts", [raw["number"]]), ("eth_call", [call, raw["number"]])]
+        )
+        assert [each["blockHash"] for each in receipts] == [raw["hash"]] * len(raw["transactions"])
+        return receipts, log_head
 
     def _leave(self, last: int) -> None:
         """Forget as canonical what stands above a block."""

@@ -236,7 +236,7 @@ class Scenario:
             return struck["wrong chain id"] > 0
         if error.code == "node-behind" and self._is_behind():
             return True
-        if error.code == "node-moving" and self._moved:
+        if error.code in ("node-moving", "node-behind") and self._moved:
             return True
         if self._impatient and isinstance(error, NodeSlow):  # or the machine is
             return True
