@@ -68,13 +68,22 @@ def test_a_reorganisation_with_other_contents(history_stage: Stage, depth: int) 
     chance = random.Random(depth)
     acts = [
         ("act", name, 1 + number, number, number % 3)
-        for number, name in enumerate(("issue", "deposit", "transfer", "retire", "cancel", "propose"))
+        for number, name in enumerate(
+            ("issue", "deposit", "transfer", "retire", "cancel", "propose")
+        )
     ]
     other = tuple(
         (name, chance.randint(1, 9), number, number % 3, number * depth // 8)
         for number, name in enumerate(("issue", "retire", "settle_one", "cosign", "retire_for"))
     )
-    steps = (*acts, ("mine", DEPTH_MAX), *acts, ("mirror",), ("reorganise", depth, other), ("mirror",))
+    steps = (
+        *acts,
+        ("mine", DEPTH_MAX),
+        *acts,
+        ("mirror",),
+        ("reorganise", depth, other),
+        ("mirror",),
+    )
     outcome = run(history_stage, Plan(depth, steps))
     assert outcome.depths == [depth]
 

@@ -99,7 +99,9 @@ class Chronicle:
         while number >= self._first:
             numbers = range(number, max(number - 32, self._first - 1), -1)
             raws = self.wire.ask([("eth_getBlockByNumber", [hex(each), True]) for each in numbers])
-            strange = [raw for raw in raws if self.canonical.get(int(raw["number"], 16)) != raw["hash"]]
+            strange = [
+                raw for raw in raws if self.canonical.get(int(raw["number"], 16)) != raw["hash"]
+            ]
             new += strange
             if len(strange) < len(raws):
                 break
@@ -153,11 +155,16 @@ class Chronicle:
         """Return a copy of the state after a canonical block."""
         return self.known[self.canonical[number]].state.copy()
 
-    def differences(self, db: Database) -> list[str]:
+    def differences(self, db: Database, final_max: int) -> list[str]:
         """Return what a mirror holds otherwise than the chain up to the block where it stands.
 
         It may stand on a fork that was left; it may not mix two, lack a log, or have one too many. One
         snapshot of the books is looked at, whoever writes meanwhile.
+
+        Parameters
+        ----------
+        final_max
+            The last block that can ever have been final.
         """
         tables = Base.metadata.tables
         with db.read() as session:
@@ -174,7 +181,9 @@ class Chronicle:
             if block is None:
                 return [f"the cursor names block {tip}, which no chain ever had"]
             line = self.line(tip)
+            early = [f"block {final} is called final, and {final_max} is the last that can be"]
             return [
+                *(early if final > max(final_max, 0) else []),
                 *self._raw_differences(session, line),
                 *self._transaction_differences(session, line, final),
                 *(
@@ -235,7 +244,9 @@ class Chronicle:
         blocks = Base.metadata.tables["chain_blocks"]
         for number, name in session.execute(select(blocks.c.number, blocks.c.hash)):
             if hashes.get(number) != name:
-                found.append(f"chain_blocks: block {number} {name} is not of the chain of {tip.hash}")
+                found.append(
+                    f"chain_blocks: block {number} {name} is not of the chain of {tip.hash}"
+                )
         return found
 
     def _is_ours(self, receipt: dict[str, Any]) -> bool:
@@ -261,24 +272,20 @@ class Past:
 
     def answer(self, method: str, params: list[Any], truth: Any) -> Any:
         """Return what this node says; the true result where the chains have it in common."""
-        match method:
-            case "eth_blockNumber":
-                return hex(self._tip.number)
-            case "eth_getBlockByNumber" | "eth_getBlockByHash":
-                return self._block_result(params, truth)
-            case "eth_getBlockReceipts":
-                block = self._block(params[0])
-                return truth if block is _EARLIER else block and block.receipts
-            case "eth_getTransactionReceipt":
-                return self._transaction(params[0], truth, "receipts")
-            case "eth_getTransactionByHash":
-                return self._transaction(params[0], truth, "transactions")
-            case "eth_getLogs":
-                return self._logs(params[0])
-            case "eth_call" if params[0]["data"] == _LOG_HEAD:
-                block = self._block(params[1])
-                return block.log_head if isinstance(block, Block) else truth
-        return truth
+        if method == "eth_blockNumber":
+            return hex(self._tip.number)
+        if method in ("eth_getBlockByNumber", "eth_getBlockByHash"):
+            return self._block_result(params, truth)
+        if method in ("eth_getTransactionReceipt", "eth_getTransactionByHash"):
+            return self._transaction(params[0], truth, method.endswith("Receipt"))
+        if method == "eth_getLogs":
+            return self._logs(params[0])
+        block = self._block(params[0]) if method == "eth_getBlockReceipts" else _EARLIER
+        if block is not _EARLIER:
+            return block and block.receipts
+        if method == "eth_call" and params[0]["data"] == _LOG_HEAD:
+            block = self._block(params[1])
+        return block.log_head if isinstance(block, Block) else truth
 
     def _block(self, place: Any) -> Any:
         if isinstance(place, dict):
@@ -294,22 +301,26 @@ class Past:
 
     def _block_result(self, params: list[Any], truth: Any) -> Any:
         block = self._block(params[0])
-        if block is _EARLIER or (block is None and truth and int(truth["number"], 16) < min(self._line)):
+        if block is _EARLIER or (
+            block is None and truth and int(truth["number"], 16) < min(self._line)
+        ):
             return truth
         if block is None or params[1]:
             return block and block.raw
         return {**block.raw, "transactions": [each["hash"] for each in block.raw["transactions"]]}
 
-    def _transaction(self, tx_hash: str, truth: Any, what: str) -> Any:
+    def _transaction(self, tx_hash: str, truth: Any, receipt: bool) -> Any:
         if tx_hash not in self._included:
             early = truth and int(truth["blockNumber"], 16) < min(self._line)
             return truth if early else None
         block, place = self._included[tx_hash]
-        return block.receipts[place] if what == "receipts" else block.raw["transactions"][place]
+        return block.receipts[place] if receipt else block.raw["transactions"][place]
 
     def _logs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         addresses = query.get("address") or []
-        addresses = {each.lower() for each in ([addresses] if isinstance(addresses, str) else addresses)}
+        addresses = {
+            each.lower() for each in ([addresses] if isinstance(addresses, str) else addresses)
+        }
         if "blockHash" in query:
             block = self._by_hash.get(query["blockHash"])
             blocks = [block] if block else []

@@ -47,7 +47,10 @@ _WIRE = dict(
             "connection closed in the middle of a body",
             lambda body: Delivery(_cut(body), declared=len(body), close=True),
         ),
-        _wire("connection closed before an answer", lambda body: Delivery(b"", silent=True, close=True)),
+        _wire(
+            "connection closed before an answer",
+            lambda body: Delivery(b"", silent=True, close=True),
+        ),
         _wire("429", lambda body: Delivery(b"slow down", 429, {"content-type": "text/plain"})),
         _wire(
             "429 with Retry-After",
@@ -156,10 +159,14 @@ _CONTENT = dict(
         _result("no logs", ("eth_getLogs",), lambda chance, logs: []),
         _result("a log twice", ("eth_getLogs",), _double),
         _result("logs marked as removed", ("eth_getLogs",), _each(removed=True)),
-        _result("logs of a block that nobody has", ("eth_getLogs",), _each(blockHash="0x" + "cd" * 32)),
+        _result(
+            "logs of a block that nobody has", ("eth_getLogs",), _each(blockHash="0x" + "cd" * 32)
+        ),
         _result("null logs", ("eth_getLogs",), _nothing),
         _result(
-            "a result of another kind", (*_BLOCKS, *_RECEIPTS, "eth_getLogs"), lambda chance, result: "0x1"
+            "a result of another kind",
+            (*_BLOCKS, *_RECEIPTS, "eth_getLogs"),
+            lambda chance, result: "0x1",
         ),
         _result("null receipts", _RECEIPTS, _fewer_receipts),
         _result("receipts of an orphaned block", _RECEIPTS, _orphaned),
@@ -213,7 +220,9 @@ def _numbered() -> frozenset[str]:
 # ------------------------------------------------------------------------- other chains
 
 
-def _past(name: str, tip: Callable[[random.Random, Chronicle], str], whole: bool) -> tuple[str, Kind]:
+def _past(
+    name: str, tip: Callable[[random.Random, Chronicle], str], whole: bool
+) -> tuple[str, Kind]:
     def kind(chance: random.Random, chronicle: Chronicle) -> Fault:
         node = Past(chronicle, tip(chance, chronicle))
         results: Tamper = node.answer

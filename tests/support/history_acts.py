@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eth_utils.crypto import keccak
+
 from ledger.chain.client import Receipt
 from ledger.chain.contracts import encode_call
 from ledger.chain.events import CREDIT, SETTLEMENT
@@ -19,16 +21,18 @@ from ledger.settlement.words import PackedBatch, pack, unpack
 from tests.support import acts
 from tests.support.chain import (
     BOND_CENTS,
+    CAP_KG,
+    CREDIT_CAP_KG,
     CURRENCY,
     DISPUTE_TIMEOUT_S,
     GAS_CALL,
+    NOTIONAL_CAP_CENTS,
     PARTIES,
     WINDOW_S,
     TestChain,
     trade,
 )
 from tests.support.model import BUFFER, ESCROW, HOLDERS, Model, Proposal
-
 
 
 class ModelDiffers(AssertionError):
@@ -83,6 +87,7 @@ class Acts:
         self.model = state
         self._pen = _Drafting(chain.client, chain.deployment)
         self._trades = 0
+        self._names = 0
 
     def _draft(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Draft:
         function(*arguments, **named)
@@ -248,6 +253,31 @@ class Acts:
         if self._judge(done, self.model.paused == before, f"to {function}"):
             self.model.paused = not before
 
+    def overlap(self, kg: int, _choice: int, _who: int) -> Act:
+        """Two batches that one reading of a meter counts in, and the proof of it."""
+        self._names += 1
+        meter = f"meter {self._names}"
+        readings = [acts.evidence(meter, 0), acts.evidence(meter, 300)]
+        first = len(self.model.issued) + 1
+        if self.model.paused:
+            return
+        for reading in readings:
+            day = self.model.days + 1
+            yield from self._issue(self._pen.claim(kg, day, evidence_root=reading.root), kg)
+        proofs = [reading.proven for reading in readings]
+        done = yield self._draft(self._pen.act, "spare", CREDIT, "proveOverlap", proofs)
+        if self._judge(done, True, "a proof of an overlap"):
+            for ordinal in (first, first + 1):
+                self.model.status[batch_id_of(1, ordinal)] = "disputed"
+
+    def grant(self, _kg: int, _choice: int, _who: int) -> Act:
+        """A role, of no consequence, in the hands of a contract."""
+        self._names += 1
+        role = keccak(text=f"role {self._names}")
+        address = self.chain.deployment.contracts[CURRENCY].address
+        done = yield self._draft(self._pen.act, "admin", CREDIT, "grantRole", [role, address])
+        self._judge(done, True, "a grant")
+
     # -------------------------------------------------------------------- escrow
 
     def bring_credits(self, kg: int, choice: int, who: int) -> Act:
@@ -287,6 +317,22 @@ class Acts:
         done = yield self._draft(self._pen.withdraw, holder, kg)
         if self._judge(done, self.model.money[holder] >= kg, "a withdrawal"):
             self.model.money[holder] -= kg
+
+    # ------------------------------------------------------------------ registers
+
+    def register(self, _kg: int, _choice: int, _who: int) -> Act:
+        """A class, a project and a site, which nothing is issued for; a cap, and the terms of settlement."""
+        self._names += 1
+        name, code = f"other-{self._names}", keccak(text="methodology")
+        for party, contract, function, arguments in (
+            ("registrar", CREDIT, "registerClass", [name, code, 9, 0]),
+            ("registrar", CREDIT, "registerProject", [1, PARTIES["owner"], name]),
+            ("registrar", CREDIT, "registerSite", [1, name]),
+            ("registrar", CREDIT, "setClassCap", [1, CAP_KG + self._names]),
+            ("admin", SETTLEMENT, "setCaps", [NOTIONAL_CAP_CENTS, CREDIT_CAP_KG + self._names]),
+        ):
+            done = yield self._draft(self._pen.act, party, contract, function, arguments)
+            self._judge(done, True, f"a {function}")
 
     # ---------------------------------------------------------------- settlement
 
@@ -365,9 +411,7 @@ class Acts:
             return
         self.chain.later(WINDOW_S + 1)
         arguments = [number, self.chain.outcome(number, self._pack(proposal))]
-        done = yield self._draft(
-            self._pen.act, "operator", SETTLEMENT, "finalizeBatch", arguments
-        )
+        done = yield self._draft(self._pen.act, "operator", SETTLEMENT, "finalizeBatch", arguments)
         earlier = any(self.model.proposals[other].open for other in range(1, number))
         allowed = proposal.status == "proposed" and not earlier
         if self._judge(done, allowed, "a finalization"):
@@ -401,7 +445,16 @@ class Acts:
 
 IN_FORKS = (
     "issue", "issue_again", "transfer", "transfer_batch", "retire", "cancel", "retire_batch",
-    "retire_for", "share", "suspend", "replace", "pause", "bring_credits", "take_credits", "withdraw",
+    "retire_for", "share", "grant", "suspend", "replace", "pause", "bring_credits", "take_credits", "withdraw",
     "settle_one", "propose", "cosign",
 )  # fmt: skip
-ON_CHAIN = (*IN_FORKS, "invalidate", "deposit", "dispute", "finalize", "cancel_batch")
+ON_CHAIN = (
+    *IN_FORKS,
+    "register",
+    "overlap",
+    "invalidate",
+    "deposit",
+    "dispute",
+    "finalize",
+    "cancel_batch",
+)

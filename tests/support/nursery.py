@@ -68,6 +68,8 @@ class Nursery:
     """The process that forks."""
 
     def __init__(self) -> None:
+        self.mutant: str | None = None
+        """Name of what is broken in the processes that start now, see ``tests.support.mutants``."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.nursery"],
             cwd=ROOT,
@@ -78,7 +80,8 @@ class Nursery:
 
     def start(self, words: list[str], settings: dict[str, str], log: Path) -> Child:
         """Start the command with some words; ``settings`` are variables of its environment."""
-        pid = self.ask({"words": words, "settings": settings, "log": str(log)})
+        question = {"words": words, "settings": settings, "log": str(log), "mutant": self.mutant}
+        pid = self.ask(question)
         return Child(self, pid, log)
 
     def ask(self, question: dict[str, Any]) -> Any:
@@ -107,14 +110,11 @@ class Nursery:
 
 
 def _load() -> None:
-    import httpcore._sync
     import httpx
     import sqlalchemy.dialects.mysql.pymysql
     import sqlalchemy.dialects.sqlite  # noqa: F401
     from sqlalchemy.orm import configure_mappers
 
-    import cli.books
-    import indexer
     import ledger.chain.access
     import ledger.chain.client
     import ledger.chain.shared_node
@@ -144,6 +144,10 @@ def _child(question: dict[str, Any]) -> None:
         random.seed()
         os.environ.update(question["settings"])
         sys.argv = ["truetonne", *question["words"]]
+        if question["mutant"] is not None:
+            from tests.support.mutants import MUTANTS
+
+            MUTANTS[question["mutant"]](setattr)
         main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

@@ -64,7 +64,9 @@ def plan(
     for name in faults:
         place = chance.randrange(len(middle) + 1)
         strikes = chance.randint(1, 2 if processes else 6)
-        before: list[Step] = [("reorganise", 1 + chance.randrange(6), fork(chance))] if name in FORKED else []
+        before: list[Step] = (
+            [("reorganise", 1 + chance.randrange(6), fork(chance))] if name in FORKED else []
+        )
         middle[place:place] = [*before, ("fault", name, strikes)]
     if processes:
         middle.insert(chance.randrange(len(middle) + 1), ("kill", *_when(chance)))
@@ -79,11 +81,15 @@ def act(chance: random.Random, names: Sequence[str]) -> tuple[str, int, int, int
 
 def fork(chance: random.Random) -> tuple[Step, ...]:
     """Return what the blocks of a fork hold instead."""
-    return tuple((*act(chance, IN_FORKS), chance.randint(0, 8)) for _ in range(chance.randint(0, 5)))
+    return tuple(
+        (*act(chance, IN_FORKS), chance.randint(0, 8)) for _ in range(chance.randint(0, 5))
+    )
 
 
 def _depth(chance: random.Random) -> int:
-    return chance.choice((1, 1, 2, chance.randint(1, 8), chance.randint(1, 24), chance.randint(1, DEPTH_MAX)))
+    return chance.choice(
+        (1, 1, 2, chance.randint(1, 8), chance.randint(1, 24), chance.randint(1, DEPTH_MAX))
+    )
 
 
 def _step(chance: random.Random) -> Step:
@@ -121,4 +127,6 @@ def _process(chance: random.Random) -> Step:
 
 def _when(chance: random.Random) -> tuple[int, float]:
     """Return after how many requests of the mirrors, and how long after, a process is killed."""
-    return chance.randint(0, 25), chance.choice((0.0, chance.uniform(0, 0.01), chance.uniform(0, 0.05)))
+    return chance.randint(0, 25), chance.choice(
+        (0.0, chance.uniform(0, 0.01), chance.uniform(0, 0.05))
+    )

@@ -239,7 +239,9 @@ class FaultyNode(LyingNode):
             return true, None
         told, delivery = true, None
         if fault.results is not None:
-            told = [self._told(fault, call, answer) for call, answer in zip(calls, true, strict=True)]
+            told = [
+                self._told(fault, call, answer) for call, answer in zip(calls, true, strict=True)
+            ]
         if fault.answers is not None and len(calls) > 1:
             told = fault.answers(told) or told
         if fault.delivery is not None and fault.delivery(b"{}") is not None:

@@ -20,6 +20,7 @@ from sqlalchemy import select
 
 from indexer import Indexer
 from ledger.chain.client import ChainClient
+from ledger.chain.local_node import FINALITY_LAG_BLOCKS
 from ledger.chain.transport_errors import NodeSlow
 from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError, WrongChain
@@ -38,6 +39,8 @@ from tests.support.proxy import ENDLESS, FaultyNode
 PATIENCE_S = 60.0
 """After that a mirror that does not reach the head is a difference; it usually takes a moment."""
 STATES_KEPT = 8_000
+FINAL_BELOW_HEAD = {"64": 64, "5": 5, "finalized": FINALITY_LAG_BLOCKS}
+"""Blocks that stand on one that is final."""
 IN_ORDER = (0, -signal.SIGTERM)
 """How a mirror ends that is asked to: in its loop, or before it has come so far."""
 
@@ -431,7 +434,8 @@ class Scenario:
     def _look(self) -> None:
         """Compare the mirror with the chain up to where it stands: at any instant they must agree."""
         self.outcome.counts["looks"] += 1
-        found = self.history.record.differences(self.db)
+        final_max = self.history.highest - FINAL_BELOW_HEAD[self.plan.finality]
+        found = self.history.record.differences(self.db, final_max)
         if found:
             raise HistoryDiffers("\n".join(found))
 

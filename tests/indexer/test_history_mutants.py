@@ -1,0 +1,98 @@
+"""The histories find errors: each of these mirrors is broken in one part, and they notice every one."""
+
+import pytest
+
+from indexer.reorg import REWINDS
+from tests.support.history_acts import ModelDiffers
+from tests.support.mutants import MUTANTS, NOT_HERE, STEPS, without_rewind
+from tests.support.plans import Plan, Step
+from tests.support.scenario import Stage, run
+
+BEGIN: tuple[Step, ...] = (
+    ("act", "issue", 60, 0, 0),
+    ("act", "deposit", 60, 0, 0),
+    ("act", "deposit", 60, 0, 1),
+    ("act", "bring_credits", 5, 0, 0),
+    ("act", "propose", 6, 0, 1),
+    ("mirror",),
+)
+EVERYTHING: tuple[Step, ...] = (
+    ("act", "share", 50, 0, 0),
+    ("act", "issue", 40, 0, 0),
+    ("act", "retire", 3, 0, 0),
+    ("act", "cancel", 2, 0, 0),
+    ("act", "transfer", 4, 0, 0),
+    ("act", "withdraw", 55, 0, 2),  # refused
+    ("act", "settle_one", 2, 0, 0),
+    ("act", "propose", 5, 0, 0),
+    ("act", "dispute", 1, 0, 0),
+    ("act", "invalidate", 1, 0, 0),
+    ("act", "overlap", 9, 0, 0),
+    ("act", "grant", 1, 0, 0),
+    ("act", "register", 1, 0, 0),
+    ("look",),
+    ("reorganise", 60, ()),
+    ("look",),
+)
+FAULTS = {
+    "receipts are not compared with the index": "a log missing",
+    "the sealed log is believed": "an event left out everywhere",
+}
+
+
+def _plans(name: str) -> list[Plan]:
+    if name in FAULTS:
+        step: Step = ("fault", FAULTS[name], 3)
+        return [Plan(seed, (*BEGIN, step), faults=(FAULTS[name],)) for seed in range(3)]
+    if name == "the cursor has no guard":
+        during = [("during", number, ("second",)) for number in range(1, 12)]
+        return [Plan(0, (*BEGIN, *during))]
+    if name == "the cursor moves first":
+        acts = [("act", "deposit", 3, 0, 0), ("kill", 6, 0.02), ("start",)]
+        return [Plan(1, (*BEGIN, *acts * 6), processes=True)]
+    return [Plan(1, (*BEGIN, *EVERYTHING))]
+
+
+def _notices(on: Stage, plans: list[Plan]) -> bool:
+    for each in plans:
+        try:
+            run(on, each)
+        except ModelDiffers:
+            raise
+        except Exception:  # a mirror that breaks down is noticed as well
+            return True
+    return False
+
+
+def test_the_same_histories_find_nothing_in_the_mirror_as_it_is(process_stage: Stage) -> None:
+    plans = {plan.steps: plan for name in MUTANTS for plan in _plans(name)}
+    for plan in plans.values():
+        run(process_stage, plan)
+
+
+@pytest.mark.parametrize("name", [name for name in MUTANTS if name != "the cursor moves first"])
+def test_mutant(history_stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    MUTANTS[name](monkeypatch.setattr)
+    assert _notices(history_stage, _plans(name))
+
+
+def test_mutant_that_is_killed_between_cursor_and_rows(process_stage: Stage) -> None:
+    name = "the cursor moves first"
+    assert process_stage.nursery is not None
+    process_stage.nursery.mutant = name
+    try:
+        assert _notices(process_stage, _plans(name))
+    finally:
+        process_stage.nursery.mutant = None
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_step_of_a_rewind_left_out(
+    history_stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    without_rewind(STEPS[name])(monkeypatch.setattr)
+    assert _notices(history_stage, _plans(name))
+
+
+def test_few_steps_of_a_rewind_are_left_to_other_tests() -> None:
+    assert len(REWINDS) - len(STEPS) == len(NOT_HERE)
