@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import signal
 import sys
 import time
 import traceback
@@ -50,6 +51,8 @@ def main() -> int:
         plan(seed, asked.mariadb_share, asked.process_share)
         for seed in range(first, first + asked.count)
     ]
+    for number in (signal.SIGINT, signal.SIGTERM):  # also in the background: server and node must end
+        signal.signal(number, signal.default_int_handler)
     summary = Summary(first, asked.mariadb_share, asked.process_share)
     try:
         with _stages(any(each.store == "mariadb" for each in plans)) as new_stage:

@@ -88,6 +88,24 @@ def test_a_reorganisation_with_other_contents(history_stage: Stage, depth: int) 
     assert outcome.depths == [depth]
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        ("second",),
+        ("roll_back", 3),
+        ("reorganise", 4, (("retire", 2, 0, 0, 1), ("withdraw", 60, 0, 0, 2))),
+        ("act", "issue_again", 3, 0, 0),
+    ],
+    ids=lambda inner: inner[0],
+)
+def test_something_moves_under_a_tick(history_stage: Stage, inner: Step) -> None:
+    """At the first request of a tick, at the second, and so on: chain or books are others then."""
+    begin = [("act", "issue", 50, 0, 0), ("act", "deposit", 60, 0, 0), ("mine", 5), ("mirror",)]
+    during = [("during", number, inner) for number in range(1, 13)]
+    outcome = run(history_stage, Plan(1, (*begin, *during)))
+    assert outcome.counts["moved during a tick"] == len(during)
+
+
 @pytest.mark.parametrize("seed", [3, 11, 16])
 def test_killed_restarted_and_doubled(process_stage: Stage, seed: int) -> None:
     """Processes of the command; at least one is killed, and two run at once."""

@@ -31,7 +31,7 @@ EVERYTHING: tuple[Step, ...] = (
     ("act", "grant", 1, 0, 0),
     ("act", "register", 1, 0, 0),
     ("look",),
-    ("reorganise", 60, ()),
+    ("reorganise", 20, ()),  # all of it, and nothing of what was before
     ("look",),
 )
 FAULTS = {

@@ -72,13 +72,31 @@ _WIRE = dict(
 # ------------------------------------------------------------------------- the protocol
 
 
-def _errors(chance: random.Random, chronicle: Chronicle) -> Fault:
-    texts = ("limit exceeded", "header not found", "missing trie node", "internal error")
+_TEXTS = ("limit exceeded", "header not found", "missing trie node", "internal error")
 
+
+def _errors(chance: random.Random, chronicle: Chronicle) -> Fault:
     def results(method: str, params: list[Any], result: Any) -> Any:
-        return NodeError(chance.choice(texts))
+        return NodeError(chance.choice(_TEXTS))
 
     return Fault("error objects", results=results, whole=False)
+
+
+def _no_reasons(chance: random.Random, chronicle: Chronicle) -> Fault:
+    """Errors where it is asked why a transaction failed: what is written then must not depend on them."""
+
+    def results(method: str, params: list[Any], result: Any) -> Any:
+        asked = method.startswith(("trace_", "debug_")) or method == "eth_call"
+        return NodeError(chance.choice(_TEXTS)) if asked else result
+
+    return Fault("errors for the reasons of failures", results=results)
+
+
+def _no_traces(chance: random.Random, chronicle: Chronicle) -> Fault:
+    def results(method: str, params: list[Any], result: Any) -> Any:
+        return [] if method.startswith("trace_") and result else result
+
+    return Fault("empty traces", results=results)
 
 
 def _whole_error(chance: random.Random, chronicle: Chronicle) -> Fault:
@@ -251,6 +269,8 @@ _PAST = dict(
 KINDS: dict[str, Kind] = {
     **_WIRE,
     "error objects": _errors,
+    "errors for the reasons of failures": _no_reasons,
+    "empty traces": _no_traces,
     "one error object for a request": _whole_error,
     "answers of a batch out of order": _out_of_order,
     "an answer of a batch missing": _one_missing,
@@ -260,7 +280,7 @@ KINDS: dict[str, Kind] = {
     **_PAST,
 }
 FORKED = ("some answers of another fork", "another fork")
-HARMLESS = ("slow body", "answers of a batch out of order")
+HARMLESS = ("slow body", "answers of a batch out of order", "empty traces")
 """Faults under which a mirror must go on as if nothing were the matter."""
 FOLLOWED = tuple(_PAST)
 """Faults under which a mirror may also go on: it is shown a whole chain, though not the right one."""

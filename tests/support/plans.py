@@ -13,7 +13,7 @@ from tests.support.history_acts import IN_FORKS, ON_CHAIN
 Step = tuple[Any, ...]
 DEPTH_MAX = 64
 MARIADB_SHARE = 0.15
-PROCESS_SHARE = 0.4
+PROCESS_SHARE = 0.3
 _OFTEN = (
     "issue", "transfer", "retire", "deposit", "deposit", "bring_credits", "propose", "cosign", "dispute",
 )  # fmt: skip

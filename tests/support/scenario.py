@@ -282,7 +282,7 @@ class Scenario:
                 said = [child.said() for child in self._children]
                 raise HistoryDiffers(f"the head was not reached in {PATIENCE_S} s: {said}")
             running = self._running()
-            if running and now - restarted > 1.5:  # it waits after faults, longer each time
+            if running and now - restarted > 4.0:  # it waits after faults, longer each time
                 self._end(running[0])
                 restarted = now
             elif not running:
@@ -416,6 +416,7 @@ class Scenario:
                 raise HistoryDiffers(f"the fault {name!r} did not strike")
             self.history.play("deposit", self._chance.randint(1, 9), 0, self._chance.randint(0, 2))
             self.history.play("share", self._chance.randint(1, 9), 0, 0)
+            self.history.play("issue_again", 1, 0, 0)  # refused, where there was one
             self.history.play("retire", 1, self._chance.randint(0, 5), self._chance.randint(0, 2))
             if self._is_behind():
                 self._grow()
