@@ -29,6 +29,8 @@ from ledger.chain.wire import (
 )
 
 _NO_SUCH_METHOD = -32601
+_BLOCKS_PER_REQUEST = 16
+"""Receipts of so many blocks are asked for at once: several answers of some megabytes, not one of many."""
 _BLOCK_RECEIPTS = "eth_getBlockReceipts"
 _REFUSALS = ("not found", "not supported", "unsupported", "does not exist", "not available")
 

@@ -28,7 +28,6 @@ from ledger.models import (
 from ledger.models.blockchain import CreditStatus
 from ledger.models.mirror import BatchStatus
 from ledger.serials import Run, RunStatus, active_run, credit_id
-from ledger.units import tonnes_of_kg
 
 UNIT = "tCO2e"
 
@@ -53,15 +52,50 @@ def expiry(expires_at_s: int) -> datetime | None:
 
 @dataclass(frozen=True)
 class Standing:
-    """A batch as it is stored: its facts, and the run that is left of it; None when nothing is."""
+    """A batch as it stands: its facts, its totals in kg, and its status on chain."""
 
     facts: BatchFacts
-    left: Run | None
+    status: BatchStatus
+    issued_kg: int
+    retired_kg: int
+    cancelled_kg: int
+
+    @property
+    def left(self) -> Run | None:
+        """What is left of it: active, unless the whole batch is cancelled; None when nothing is."""
+        run = active_run(self.issued_kg, self.retired_kg, self.cancelled_kg)
+        if run is not None and self.status is BatchStatus.CANCELLED:
+            return replace(run, status=RunStatus.CANCELLED)
+        return run
 
     @property
     def left_id(self) -> str | None:
         """The ``credit_id`` of what is left."""
-        return None if self.left is None else _credit_id(self.facts, self.left)
+        run = self.left
+        return None if run is None else _credit_id(self.facts, run)
+
+    def after(self, changes: Mapping[str, Any]) -> Standing:
+        """Return the batch after changes of its columns."""
+        known = {name: changes[name] for name in _STANDING & changes.keys()}
+        return replace(self, **known) if known else self
+
+
+_STANDING = {"status", "retired_kg", "cancelled_kg"}
+"""Columns of a batch that change and say what is left."""
+
+
+def standing_of(row: Mapping[str, Any], site_code: str) -> Standing:
+    """Return a batch by its new row of ``credit_batches``."""
+    facts = BatchFacts(
+        site_code,
+        row["vintage"],
+        row["ordinal"],
+        row["issuer"],
+        row["tx_hash"],
+        row["issued_at"],
+        expiry(row["expires_at_s"]),
+    )
+    return Standing(facts, row["status"], row["issued_kg"], row["retired_kg"], row["cancelled_kg"])
 
 
 def standing(session: Session, batch_ids: Iterable[int]) -> dict[int, Standing]:
@@ -71,39 +105,24 @@ def standing(session: Session, batch_ids: Iterable[int]) -> dict[int, Standing]:
         query = (
             select(
                 CreditBatch.batch_id,
-                CreditBatch.status,
-                CreditBatch.issued_kg,
-                CreditBatch.retired_kg,
-                CreditBatch.cancelled_kg,
-                CreditBatch.expires_at_s,
-                CreditSite.code,
                 CreditBatch.vintage,
                 CreditBatch.ordinal,
                 CreditBatch.issuer,
                 CreditBatch.tx_hash,
                 CreditBatch.issued_at,
+                CreditBatch.expires_at_s,
+                CreditBatch.status,
+                CreditBatch.issued_kg,
+                CreditBatch.retired_kg,
+                CreditBatch.cancelled_kg,
+                CreditSite.code,
             )
             .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
             .where(here)
         )
-        for batch_id, status, issued, retired, cancelled, expires_at_s, *facts in session.execute(
-            query
-        ):
-            code, vintage, ordinal, issuer, tx_hash, issued_at = facts
-            expires_at = expiry(expires_at_s)
-            found[batch_id] = Standing(
-                BatchFacts(code, vintage, ordinal, issuer, tx_hash, issued_at, expires_at),
-                run_left(status, issued, retired, cancelled),
-            )
+        for row in session.execute(query).mappings():
+            found[row["batch_id"]] = standing_of(row, row["code"])
     return found
-
-
-def run_left(status: BatchStatus, issued_kg: int, retired_kg: int, cancelled_kg: int) -> Run | None:
-    """Return what is left of a batch: active, unless the whole batch is cancelled."""
-    run = active_run(issued_kg, retired_kg, cancelled_kg)
-    if run is not None and status is BatchStatus.CANCELLED:
-        return replace(run, status=RunStatus.CANCELLED)
-    return run
 
 
 def _credit_id(facts: BatchFacts, run: Run) -> str:
@@ -132,11 +151,10 @@ def split_serials(
     """
     delete_credits(session, outdated)
     runs = [*taken]
-    runs += [
-        (batch_id, batch.left)
-        for batch_id, batch in sorted(batches.items())
-        if batch.left is not None
-    ]
+    for batch_id, batch in sorted(batches.items()):
+        left = batch.left
+        if left is not None:
+            runs.append((batch_id, left))
     _insert_runs(session, runs, batches)
 
 
@@ -191,7 +209,7 @@ def _insert_runs(
         connection,
         {
             "credit_id": names,
-            "amount": [tonnes_of_kg(run.amount_kg) for _, run in runs],
+            "amount": [run.amount_kg for _, run in runs],  # a kilogram is a thousandth of a tonne
             "unit": [UNIT] * len(runs),
             "issuer": [fact.issuer for fact in of],
             "status": [_STATUS[run.status] for _, run in runs],
@@ -199,6 +217,7 @@ def _insert_runs(
             "issued_at": [fact.issued_at for fact in of],
             "expires_at": [fact.expires_at for fact in of],
         },
+        units=["amount"],
     )
     tables.writer(CreditSerial, dialect).insert_columns(
         connection,

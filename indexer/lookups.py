@@ -29,6 +29,14 @@ class Outcome:
     credit_nets: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Site:
+    """Code of a site, and the end of its last period in seconds since 1970."""
+
+    code: str
+    minted_until_s: int
+
+
 @dataclass
 class Lookups:
     """Rows of before, as far as the events of a range speak of them."""
@@ -37,8 +45,8 @@ class Lookups:
     """The year of an issuance by the law of the site, by its key: our books know it, the chain does not."""
     our_batches: frozenset[str] = frozenset()
     """Keys of the settlement batches that these books planned."""
-    minted_until: dict[int, int] = field(default_factory=dict)
-    """End of the last period of a site, in seconds since 1970, by number."""
+    sites: dict[int, Site] = field(default_factory=dict)
+    """Sites, by number."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     """What settlement batches come to that were proposed before."""
 
@@ -58,9 +66,14 @@ class Lookups:
             our_batches=frozenset(
                 key for (key,) in _rows(session, [VppSettlementBatch.batch_key], settled)
             ),
-            minted_until=dict(
-                _rows(session, [CreditSite.site_id, CreditSite.minted_until_s], site_ids)
-            ),
+            sites={
+                site_id: Site(code, until)
+                for site_id, code, until in _rows(
+                    session,
+                    [CreditSite.site_id, CreditSite.code, CreditSite.minted_until_s],
+                    site_ids,
+                )
+            },
             outcomes=_outcomes(session, ended),
         )
 

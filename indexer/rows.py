@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, inspect, select, update
 from sqlalchemy.orm import Session
 
 from indexer import derived
+from indexer.derived import Standing
 from indexer.lookups import Lookups, Outcome
 from ledger.chain.events import ZERO_ADDRESS, DecodedEvent
 from ledger.db import tables
@@ -39,7 +40,7 @@ from ledger.models import (
     SettlementTrade,
 )
 from ledger.models.escrow import CURRENCY, MovementKind
-from ledger.serials import Run
+from ledger.serials import Run, site_and_ordinal
 
 _ORDER: tuple[type[Base], ...] = (
     CreditClass,
@@ -146,9 +147,9 @@ class Rows:
         found = self._new[CreditSite].get(site_id) or self._changes[CreditSite].get(site_id)
         if found is not None:
             return int(found["minted_until_s"])
-        if site_id not in self.lookups.minted_until:
+        if site_id not in self.lookups.sites:
             raise MirrorStopped(_unknown(event, f"site {site_id}"))
-        return self.lookups.minted_until[site_id]
+        return self.lookups.sites[site_id].minted_until_s
 
     def current(self, event: DecodedEvent, table: type[Base], key: int, column: str) -> Any:
         """Return a column of the row with a primary key, after the events so far."""
@@ -221,22 +222,39 @@ class Rows:
 
     def write(self) -> None:
         """Write everything, and then what follows from it."""
-        before = derived.standing(
-            self.session, self._touched.keys() - self._new[CreditBatch].keys()
-        )
-        for batch_id, event in self._touched.items():
-            if batch_id not in before and batch_id not in self._new[CreditBatch]:
-                raise MirrorStopped(_unknown(event, f"batch {batch_id}"))
+        before, now = self._batches()
         for table in _ORDER:
             tables.insert(self.session, table, self._added[table])
         for table, changes in self._changes.items():
             self._write_changes(table, changes)
         outdated = [batch.left_id for batch in before.values() if batch.left_id is not None]
-        now = derived.standing(self.session, self._touched)
         derived.split_serials(self.session, now, self._taken, outdated)
         derived.add_holdings(self.session, self._held)
         derived.add_balances(self.session, self._escrow)
         self.session.expire_all()
+
+    def _batches(self) -> tuple[dict[int, Standing], dict[int, Standing]]:
+        """Return the batches of which something else is left: as they were, and as they are now."""
+        new, changes = self._new[CreditBatch], self._changes[CreditBatch]
+        before = derived.standing(self.session, self._touched.keys() - new.keys())
+        now = {}
+        for batch_id, event in self._touched.items():
+            if batch_id in new:
+                now[batch_id] = derived.standing_of(new[batch_id], self._site_code(event, batch_id))
+            elif batch_id in before:
+                now[batch_id] = before[batch_id].after(changes.get(batch_id, {}))
+            else:
+                raise MirrorStopped(_unknown(event, f"batch {batch_id}"))
+        return before, now
+
+    def _site_code(self, event: DecodedEvent, batch_id: int) -> str:
+        site_id, _ = site_and_ordinal(batch_id)
+        new = self._new[CreditSite].get(site_id)
+        if new is not None:
+            return str(new["code"])
+        if site_id not in self.lookups.sites:
+            raise MirrorStopped(_unknown(event, f"site {site_id}"))
+        return self.lookups.sites[site_id].code
 
     def _write_changes(self, table: type[Base], changes: Mapping[int, dict[str, Any]]) -> None:
         """Write changes of old rows: one statement for all rows of which the same columns change."""

@@ -13,7 +13,6 @@ from indexer.window import Window, block_time
 from ledger.chain import transactions
 from ledger.chain.client import BlockHeader
 from ledger.chain.events import DecodedEvent
-from ledger.chain.layout import json_safe
 from ledger.db import tables
 from ledger.models import ChainBlock, ChainEvent
 
@@ -66,7 +65,7 @@ def _write_events(session: Session, events: Sequence[DecodedEvent]) -> None:
             "tx_hash": [log.tx_hash for log in logs],
             "contract_address": [log.address for log in logs],
             "event_name": [event.name for event in events],
-            "args": [json_safe(event.values) for event in events],
+            "args": [event.values for event in events],
             "seq": [values["seq"] for values in in_log],
             "head": [values["head"] for values in in_log],
         },

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-JSON_SAFE_INTEGER = 2**53
+from ledger.models.types import JSON_SAFE_INTEGER, json_safe
+
+__all__ = ["JSON_SAFE_INTEGER", "canonical_type", "json_safe", "json_value"]
 
 
 def canonical_type(item: Mapping[str, Any]) -> str:
@@ -37,19 +39,3 @@ def json_value(item: Mapping[str, Any], value: Any) -> Any:
     if kind == "address":
         return str(value).lower()
     return json_safe(value)
-
-
-def json_safe(value: Any) -> Any:
-    """Return plain values with every integer that JSON readers would spoil as decimal text."""
-    kind = type(value)
-    if kind is str:
-        return value
-    if kind is int:
-        return value if -JSON_SAFE_INTEGER <= value <= JSON_SAFE_INTEGER else str(value)
-    if kind is dict:
-        return {
-            name: part if type(part) is str else json_safe(part) for name, part in value.items()
-        }
-    if kind is list or kind is tuple:
-        return [json_safe(part) for part in value]
-    return value

@@ -33,7 +33,14 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk
 from ledger.models import Base
-from ledger.models.types import ExactDecimal, Hex, UtcDateTime, ValueRefused, Varchar
+from ledger.models.types import (
+    ExactDecimal,
+    Hex,
+    UtcDateTime,
+    ValueRefused,
+    Varchar,
+    json_safe,
+)
 
 Encode = Callable[[Sequence[Any]], Sequence[bulk.Plain]]
 _KEYS_PER_QUERY = 400
@@ -47,6 +54,8 @@ _ROWS_MAX = 4_000
 _BYTES_MAX = 4_000_000
 """MariaDB takes 16 MB in one statement unless told otherwise."""
 _json = msgspec.json.Encoder()
+_LONG_NUMBER = re.compile(r"[:,\[]-?[0-9]{16}")
+"""Where a number of JSON may be 2^53 and more."""
 
 
 class TableWriter:
@@ -61,7 +70,7 @@ class TableWriter:
     """
 
     def __init__(self, table: Table, dialect: str) -> None:
-        self._name = table.name
+        self._table, self._name = table, table.name
         self._dialect = dialect
         self._encoders = {column.name: _encoder(column, dialect) for column in table.columns}
         self._statements: dict[tuple[str, ...], dict[int, str]] = {}
@@ -78,15 +87,28 @@ class TableWriter:
             names = list(rows[0])
             self.insert_columns(connection, {name: [row[name] for row in rows] for name in names})
 
-    def insert_columns(self, connection: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
+    def insert_columns(
+        self,
+        connection: Connection,
+        columns: Mapping[str, Sequence[Any]],
+        units: Collection[str] = (),
+    ) -> None:
         """Insert rows, given by column.
+
+        Parameters
+        ----------
+        units
+            Columns of decimals that are given as whole numbers of their smallest unit.
 
         Raises
         ------
         ValueRefused
             If a column cannot hold a value exactly.
         """
-        encoded = {name: self._encoders[name](values) for name, values in columns.items()}
+        encoded = {
+            name: self._units(name, values) if name in units else self._encoders[name](values)
+            for name, values in columns.items()
+        }
         if self._dialect == "sqlite":
             self._insert_sqlite(connection, encoded)
             return
@@ -95,6 +117,9 @@ class TableWriter:
         for at in range(0, rows, step):
             piece = {name: column[at : at + step] for name, column in encoded.items()}
             bulk.insert(connection, self._name, piece, {})
+
+    def _units(self, name: str, values: Sequence[int]) -> Sequence[bulk.Plain]:
+        return bulk.decimals(self._dialect, self._table.c[name])(values)
 
     def _insert_sqlite(
         self, connection: Connection, columns: Mapping[str, Sequence[bulk.Plain]]
@@ -276,7 +301,13 @@ def _times(values: Sequence[Any]) -> Sequence[bulk.Plain]:
 
 
 def _json_texts(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-    return [_json.encode(value).decode() for value in values]
+    """Return values as JSON; integers that readers with floating point would spoil become text."""
+    texts = [_json.encode(value).decode() for value in values]
+    if _LONG_NUMBER.search("\n".join(texts)):
+        for position, text in enumerate(texts):
+            if _LONG_NUMBER.search(text):
+                texts[position] = _json.encode(json_safe(values[position])).decode()
+    return texts
 
 
 def _same(values: Sequence[Any]) -> Sequence[bulk.Plain]:
