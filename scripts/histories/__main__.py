@@ -23,7 +23,8 @@ from scripts.histories.summary import Summary
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
 from tests.support.nursery import Nursery
 from tests.support.plans import MARIADB_SHARE, PROCESS_SHARE, Plan, plan
-from tests.support.scenario import Books, Stage, run, stage
+from tests.support.scenario import run
+from tests.support.stages import Books, Stage, stage
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "histories"
 STAGE_HISTORIES = 25
@@ -51,7 +52,8 @@ def main() -> int:
         plan(seed, asked.mariadb_share, asked.process_share)
         for seed in range(first, first + asked.count)
     ]
-    for number in (signal.SIGINT, signal.SIGTERM):  # also in the background: server and node must end
+    # Also in the background, where the shell lets Ctrl-C be ignored: server and node must end.
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     summary = Summary(first, asked.mariadb_share, asked.process_share)
     try:

@@ -12,7 +12,7 @@ from tests.support.chain import TestChain
 from tests.support.mariadb import MariaDbServer, empty
 from tests.support.mirror import Dump, dump, fresh, running_chain
 from tests.support.nursery import Nursery
-from tests.support.scenario import Stage, stage
+from tests.support.stages import Stage, stage
 
 DEPTH = 64
 """A finality that no reorganisation of these tests reaches, unless a test says so."""

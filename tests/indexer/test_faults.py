@@ -11,7 +11,8 @@ import pytest
 from tests.support.faults import FOLLOWED, FORKED, HARMLESS, KINDS
 from tests.support.plans import Plan, Step
 from tests.support.proxy import ENDLESS
-from tests.support.scenario import Stage, run
+from tests.support.scenario import run
+from tests.support.stages import Stage
 
 BEGIN: tuple[Step, ...] = (
     ("act", "issue", 40, 0, 0),

@@ -23,7 +23,8 @@ from tests.indexer.conftest import DEPTH
 from tests.support.history_acts import IN_FORKS, ON_CHAIN
 from tests.support.mirror import Dump, dump, fresh
 from tests.support.plans import DEPTH_MAX, Plan, Step, plan
-from tests.support.scenario import Stage, run
+from tests.support.scenario import run
+from tests.support.stages import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 

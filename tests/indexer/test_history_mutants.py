@@ -3,10 +3,11 @@
 import pytest
 
 from indexer.reorg import REWINDS
-from tests.support.history_acts import ModelDiffers
+from tests.support.history_acting import ModelDiffers
 from tests.support.mutants import MUTANTS, NOT_HERE, STEPS, without_rewind
 from tests.support.plans import Plan, Step
-from tests.support.scenario import Stage, run
+from tests.support.scenario import run
+from tests.support.stages import Stage
 
 BEGIN: tuple[Step, ...] = (
     ("act", "issue", 60, 0, 0),

@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.support.chain import PARTIES, TestChain
 from tests.support.chronicle import Chronicle
-from tests.support.history_acts import Act, Acts, Done, Draft
+from tests.support.history_acting import Act, Done, Draft
+from tests.support.history_acts import Acts
 from tests.support.model import Model
 
 ForkStep = tuple[str, int, int, int, int]

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sqlalchemy import select
 
@@ -26,30 +23,23 @@ from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError, WrongChain
 from ledger.models import Base
 from ledger.reconcile import reconcile
-from tests.support.chain import PARTIES, TestChain
+from tests.support.chain import TestChain
 from tests.support.chronicle import Chronicle
+from tests.support.differs import HistoryDiffers
 from tests.support.faults import HANG_S, KINDS
+from tests.support.fleet import Fleet
 from tests.support.histories import History
-from tests.support.mirror import dump, fresh, running_chain
-from tests.support.model import Model
-from tests.support.nursery import Child, Nursery
+from tests.support.mirror import dump, fresh
 from tests.support.plans import Plan, Step
 from tests.support.proxy import ENDLESS, FaultyNode
+from tests.support.stages import Stage
 
 PATIENCE_S = 60.0
 """After that a mirror that does not reach the head is a difference; it usually takes a moment."""
-STATES_KEPT = 8_000
+RESTART_S = 4.0
+"""After a trouble a mirror waits, longer each time; one that waited so long is started anew."""
 FINAL_BELOW_HEAD = {"64": 64, "5": 5, "finalized": FINALITY_LAG_BLOCKS}
 """Blocks that stand on one that is final."""
-IN_ORDER = (0, -signal.SIGTERM)
-"""How a mirror ends that is asked to: in its loop, or before it has come so far."""
-
-Books = Callable[[], Database]
-"""Returns the books of a server, without rows."""
-
-
-class HistoryDiffers(AssertionError):
-    """A mirror that is not what the chain is, or a fault that did not strike."""
 
 
 @dataclass
@@ -63,40 +53,6 @@ class Outcome:
     strikes: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
-
-
-@dataclass
-class Stage:
-    """What histories share: a node with contracts at a snapshot, its record, and templates of books."""
-
-    chain: TestChain
-    record: Chronicle
-    template: Path
-    folder: Path
-    nursery: Nursery | None = None
-    mariadb: Books | None = None
-
-
-@contextmanager
-def stage(
-    template: Path,
-    folder: Path,
-    nursery: Nursery | None = None,
-    mariadb: Books | None = None,
-) -> Iterator[Stage]:
-    """Start a node for histories, and end it."""
-    # Anvil keeps the states of some hundred blocks and writes older ones to files, from which it does not
-    # always go back to the right one. A stage has no more blocks than these.
-    with running_chain(["--prune-history", str(STATES_KEPT)]) as chain:
-        record = Chronicle(chain.client.rpc_url, chain.deployment, PARTIES)
-        state = Model()
-        record.note(lambda raw, receipts: state)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "deployment.json").write_text(chain.deployment_text(), encoding="utf-8")
-        try:
-            yield Stage(chain, record, template, folder, nursery, mariadb)
-        finally:
-            record.close()
 
 
 def run(on: Stage, what: Plan) -> Outcome:
@@ -149,10 +105,20 @@ class Scenario:
         self._impatient = "time-out" in what.faults
         self._client = ChainClient(proxy.rpc_url, timeout_s=HANG_S / 3 if self._impatient else 30)
         self._mirror = Indexer(self.db, self._client, chain.deployment, what.finality)
-        self._children: list[Child] = []
         self._moved = False
-        self._struck_before: dict[int, int] = {}
-        """Strikes of all faults when a process was started, by its number."""
+        if what.processes:
+            assert on.nursery is not None
+            log_folder, counts = on.folder, self.outcome.counts
+            self._fleet = Fleet(on.nursery, proxy, self._settings(), log_folder, counts)
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            "TRUETONNE_DATABASE_URL": self.db.url.render_as_string(hide_password=False),
+            "TRUETONNE_RPC_URL": self._proxy.rpc_url,
+            "TRUETONNE_DEPLOYMENT": str(self._on.folder / "deployment.json"),
+            "TRUETONNE_FINALITY": self.plan.finality,
+            "TRUETONNE_HOME": str(self._on.folder / "home"),
+        }
 
     # ------------------------------------------------------------------ the frame
 
@@ -164,9 +130,8 @@ class Scenario:
         # Final is what was final once: a head that stays lower would make a fresh mirror say less.
         self._grow()
         self._catch_up()
-        for child in self._children:
-            if child.alive() and child.stop() not in IN_ORDER:
-                raise HistoryDiffers(f"a mirror that was asked to end said: {child.said()}")
+        if self.plan.processes:
+            self._fleet.stop_all()
         self._look()
         self._compare()
         for name in self.plan.faults:
@@ -181,8 +146,8 @@ class Scenario:
     def end(self) -> None:
         """End processes and connections."""
         self._proxy.spare()
-        for child in self._children:
-            child.kill()
+        if self.plan.processes:
+            self._fleet.end()
         self._client.close()
         self.db.close()
 
@@ -279,14 +244,12 @@ class Scenario:
         while self._cursor("block_hash") != self.history.record.canonical[self.history.head]:
             now = time.monotonic()
             if now - started > PATIENCE_S:
-                said = [child.said() for child in self._children]
+                said = self._fleet.said()
                 raise HistoryDiffers(f"the head was not reached in {PATIENCE_S} s: {said}")
-            running = self._running()
-            if running and now - restarted > 4.0:  # it waits after faults, longer each time
-                self._end(running[0])
+            child = self._fleet.one()
+            if now - restarted > RESTART_S:
+                self._fleet.stop(child)
                 restarted = now
-            elif not running:
-                self._start()
             time.sleep(0.01)
 
     def _during(self, requests: int, inner: Step) -> None:
@@ -323,84 +286,26 @@ class Scenario:
         finally:
             db.close()
 
-    # ------------------------------------------------------------------- processes
-
-    def _running(self) -> list[Child]:
-        """Return the mirrors that run; one that ended by itself must have had a reason."""
-        for child in [child for child in self._children if not child.alive()]:
-            self._children.remove(child)
-            if child.pid in self._proxy.killed:
-                continue
-            self._check_end(child)
-        return self._children
-
-    def _check_end(self, child: Child) -> None:
-        said = child.said()
-        self.outcome.counts["stopped with a reason"] += 1
-        excused = self._proxy.strikes.total() > self._struck_before[child.pid]
-        codes = (2, 3) if "wrong chain id" in self.plan.faults else (3,)
-        if child.code not in codes or not excused or "error: " not in said or "Traceback" in said:
-            raise HistoryDiffers(f"a mirror ended with {child.code}: {said}")
-
-    def _start(self) -> Child:
-        assert self._on.nursery is not None
-        settings = {
-            "TRUETONNE_DATABASE_URL": self.db.url.render_as_string(hide_password=False),
-            "TRUETONNE_RPC_URL": self._proxy.rpc_url,
-            "TRUETONNE_DEPLOYMENT": str(self._on.folder / "deployment.json"),
-            "TRUETONNE_FINALITY": self.plan.finality,
-            "TRUETONNE_HOME": str(self._on.folder / "home"),
-        }
-        number = self.outcome.counts["processes"] = self.outcome.counts["processes"] + 1
-        log = self._on.folder / f"log-{number}"
-        log.unlink(missing_ok=True)
-        struck = self._proxy.strikes.total()
-        child = self._on.nursery.start(["index", "run"], settings, log)
-        self._struck_before[child.pid] = struck
-        self._children.append(child)
-        return child
-
-    def _end(self, child: Child) -> None:
-        self._children.remove(child)
-        if child.stop() not in IN_ORDER and child.pid not in self._proxy.killed:
-            self._check_end(child)
-
     def _process(self, step: Step) -> None:
-        running = self._running()
         match step:
             case ("start",):
-                if not running:
-                    self._start()
+                self._fleet.one()
             case ("second",):
-                if not running:
-                    self._start()
-                self._start()
+                self._fleet.one()
+                self._fleet.start()
                 self.outcome.counts["second indexers"] += 1
             case ("stop",):
-                if running:
-                    self._end(running[0])
+                for child in self._fleet.running()[:1]:
+                    self._fleet.stop(child)
                     self.outcome.counts["stopped"] += 1
             case ("kill", requests, delay_s):
-                self._kill(running[0] if running else self._start(), requests, delay_s)
+                if self._fleet.kill(requests, delay_s, self._go_on):
+                    self._look()
 
-    def _kill(self, child: Child, requests: int, delay_s: float) -> None:
-        """End a mirror at a request of its own, while the chain goes on."""
-        self._proxy.kill_after(child.pid, requests, delay_s)
-        until = time.monotonic() + 0.6
-        while child.alive() and time.monotonic() < until:
-            self.history.play("deposit", self._chance.randint(1, 9), 0, self._chance.randint(0, 2))
-            time.sleep(self._chance.uniform(0, 0.05))
-        self._proxy.spare()
-        if child.alive():
-            child.kill()
-            self.outcome.counts["killed while it waited"] += 1
-        elif child.pid not in self._proxy.killed:
-            self._check_end(child)
-            self._children.remove(child)
-            return
-        self._children.remove(child)
-        self.outcome.counts["kills"] += 1
-        self._look()
+    def _go_on(self) -> None:
+        """Let the chain go on for a moment."""
+        self.history.play("deposit", self._chance.randint(1, 9), 0, self._chance.randint(0, 2))
+        time.sleep(self._chance.uniform(0, 0.05))
 
     # --------------------------------------------------------------------- faults
 
@@ -421,8 +326,7 @@ class Scenario:
             if self._is_behind():
                 self._grow()
             if self.plan.processes:
-                if not self._running():
-                    self._start()
+                self._fleet.one()
                 time.sleep(0.1)
             else:
                 self._tick()
