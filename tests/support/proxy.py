@@ -190,6 +190,7 @@ class FaultyNode(LyingNode):
         self.killed: list[int] = []
         """Processes that were killed at one of their requests."""
         self._lock = threading.Lock()
+        self._working = threading.Lock()
 
     def arm(self, fault: Fault, strikes: int = ENDLESS, odds: float = 1.0) -> None:
         """Let a fault strike so many requests, each with some odds."""
@@ -217,9 +218,13 @@ class FaultyNode(LyingNode):
             self._interrupt = (self.requests + requests, work)
 
     def spare(self) -> bool:
-        """Kill nobody any more, and interrupt nothing; return whether an interruption had not come."""
+        """Kill nobody any more, and interrupt nothing; return whether an interruption had not come.
+
+        One that has come is waited for: a mirror reads ahead, and may be done before it is.
+        """
         with self._lock:
             left, self._doomed, self._interrupt = self._interrupt, None, None
+        with self._working:
             return left is not None
 
     def _respond(self, handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
@@ -268,8 +273,12 @@ class FaultyNode(LyingNode):
                 doomed, self._doomed = self._doomed, None
             if self._interrupt is not None and self.requests >= self._interrupt[0]:
                 (_, work), self._interrupt = self._interrupt, None
+                self._working.acquire()
         if work is not None:
-            work()
+            try:
+                work()
+            finally:
+                self._working.release()
         if doomed is not None:
             pid, _, delay_s = doomed
             time.sleep(delay_s)
