@@ -204,10 +204,7 @@ class Database:
             Columns that have the same value in every row.
         """
         session.flush()
-        connection = session.connection()
-        for at in range(0, max(map(len, columns.values())), EXECUTEMANY_ROWS):
-            piece = {name: column[at : at + EXECUTEMANY_ROWS] for name, column in columns.items()}
-            bulk.insert(connection, table, piece, constants)
+        bulk.insert(session.connection(), table, columns, constants)
 
     def encoder(
         self, *columns: Column[Any] | InstrumentedAttribute[Any]
