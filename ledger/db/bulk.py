@@ -55,46 +55,67 @@ def insert(
     TypeError
         A value is neither a whole number nor text nor None.
     """
+    prepared(connection, table, columns, constants)()
+
+
+def prepared(
+    connection: Connection,
+    table: str,
+    columns: Mapping[str, Sequence[Plain]],
+    constants: Mapping[str, Plain],
+) -> Callable[[], object]:
+    """Return what does the rest of ``insert``: nearly all of it is to wait for the database."""
     count = max(map(len, columns.values()), default=0)
     if not count:
-        return
+        return lambda: None
     if connection.dialect.name == "sqlite":
         names = ", ".join((*constants, *columns))
         said = [literal(value, "sqlite") for value in constants.values()]
         places = ", ".join([*said, *"?" * len(columns)])
         rows = list(zip(*columns.values(), strict=True))
-        connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)
-        return
-    if count >= LOAD_ROWS and _loaded(connection, table, columns, constants, count):
-        return
-    if count <= INSERT_ROWS:
-        _insert(connection, table, columns, constants)
-        return
-    with _as_one(connection):
-        for at in range(0, count, INSERT_ROWS):
-            piece = {name: column[at : at + INSERT_ROWS] for name, column in columns.items()}
-            _insert(connection, table, piece, constants)
+        statement = f"INSERT INTO {table} ({names}) VALUES ({places})"
+        return lambda: connection.exec_driver_sql(statement, rows)
+    content = None
+    if count >= LOAD_ROWS and _can_load(connection):
+        singles = {name: (value,) for name, value in constants.items()}
+        if tabbed.fit(table, {**columns, **singles}):
+            content = tabbed.text_of(columns.values())
+
+    def store() -> None:
+        if content is not None:
+            fixed = {name: literal(value, "mysql") for name, value in constants.items()}
+            if _loaded(connection, _load_statement(table, columns, fixed), content, count):
+                return
+        if count <= INSERT_ROWS:
+            _insert(connection, table, columns, constants)
+            return
+        with _as_one(connection):
+            for at in range(0, count, INSERT_ROWS):
+                piece = {name: column[at : at + INSERT_ROWS] for name, column in columns.items()}
+                _insert(connection, table, piece, constants)
+
+    return store
 
 
-def _loaded(
-    connection: Connection,
-    table: str,
-    columns: Mapping[str, Sequence[Plain]],
-    constants: Mapping[str, Plain],
-    count: int,
-) -> bool:
-    """Load the rows; return whether that could be done. Nothing was stored when it could not."""
+def _can_load(connection: Connection) -> bool:
     link = connection.connection.driver_connection
-    if not isinstance(link, LoadingConnection) or not link.can_load:
-        return False
-    if not tabbed.fit(table, {**columns, **{name: (value,) for name, value in constants.items()}}):
-        return False
-    fixed = ", ".join(f"{name} = {literal(value, 'mysql')}" for name, value in constants.items())
+    return isinstance(link, LoadingConnection) and link.can_load
+
+
+def _load_statement(table: str, columns: Iterable[str], fixed: Mapping[str, str]) -> str:
+    """Return a load of so many columns, from the table's name on."""
     statement = f"INTO TABLE {table} {tabbed.FORMAT} ({', '.join(columns)})"
     if fixed:
-        statement += f" SET {fixed}"
+        statement += " SET " + ", ".join(f"{name} = {said}" for name, said in fixed.items())
+    return statement
+
+
+def _loaded(connection: Connection, statement: str, content: bytes, count: int) -> bool:
+    """Load rows; return whether the server allowed it. Nothing was stored when it did not."""
+    link = connection.connection.driver_connection
+    assert isinstance(link, LoadingConnection)
     try:
-        with _as_one(connection), link.offering(tabbed.text_of(columns.values()), count) as name:
+        with _as_one(connection), link.offering(content, count) as name:
             connection.exec_driver_sql(
                 f"LOAD DATA LOCAL INFILE '{name}' {statement}".replace("%", "%%")
             )

@@ -106,6 +106,16 @@ class LoadingConnection(_Connection):
         offer.loaded = True
         return offer.content
 
+    def write_packets(self, content: bytes) -> None:
+        """Send bytes and the empty packet that ends them, all at once: each write lets other threads in."""
+        packets = []
+        for at in range(0, len(content) + _PACKET_BYTES, _PACKET_BYTES):
+            piece = content[at : at + _PACKET_BYTES]
+            number = int(self._next_seq_id)  # type: ignore[has-type]
+            packets += [len(piece).to_bytes(3, "little"), bytes((number,)), piece]
+            self._next_seq_id = (number + 1) % 256
+        self._write_bytes(b"".join(packets))  # type: ignore[attr-defined]
+
     def _require_exact(self, offer: _Offer) -> None:
         result: Any = self._result
         stored, warnings = result.affected_rows, result.warning_count
@@ -151,9 +161,7 @@ class _Result(MySQLResult):
                 f"the server asked for the file {asked}, which no statement of ours names; "
                 "it got nothing, and the connection was closed",
             )
-        for at in range(0, len(content), _PACKET_BYTES):
-            connection.write_packet(content[at : at + _PACKET_BYTES])
-        connection.write_packet(b"")
+        connection.write_packets(content)
         answer = connection._read_packet()
         if not answer.is_ok_packet():
             connection._force_close()
