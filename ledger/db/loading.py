@@ -93,7 +93,7 @@ class LoadingConnection(_Connection):
         """Execute a statement, as the driver does; raise when it is a load that was not exact."""
         offer = self._offer
         affected: int = super().query(sql, unbuffered)
-        if offer is not None and offer.loaded:
+        if offer is not None:
             self._offer = None
             self._require_exact(offer)
         return affected
@@ -119,6 +119,8 @@ class LoadingConnection(_Connection):
     def _require_exact(self, offer: _Offer) -> None:
         result: Any = self._result
         stored, warnings = result.affected_rows, result.warning_count
+        if not offer.loaded:
+            stored = 0  # whatever it says: it never asked for them
         if warnings:
             super().query("SHOW WARNINGS LIMIT 1")
             shown: Any = self._result

@@ -113,8 +113,11 @@ def test_nothing_is_given_under_an_old_name() -> None:
 
     with HostileServer(answer) as server:
         link = linked(server)
-        with link.offering(b"1\t2\n", 1) as name:
-            link.cursor().execute(f"SELECT '{name}'")  # no load: the offer ends with the block
+        with (
+            link.offering(b"1\t2\n", 1) as name,
+            pytest.raises(pymysql.err.DataError, match="of 1 rows 0 were loaded"),
+        ):
+            link.cursor().execute(f"DO '{name}'")  # no load: nothing is asked for
         with pytest.raises(pymysql.err.OperationalError, match="which no statement of ours"):
             link.cursor().execute("SELECT 1")
     assert names
