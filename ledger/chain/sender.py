@@ -38,6 +38,7 @@ AUDIT_BLOCKS = 256
 """So far below the mirror's head final intents are looked at again."""
 _HARMLESS = ("already known", "already imported", "nonce too low", "known transaction")
 """Answers to a second sending that mean the first one arrived."""
+_TOO_CHEAP = "less than block base fee"
 _NOT_TAKEN = "the node does not take it: "
 
 
@@ -369,6 +370,8 @@ class Sender:
         except RpcError as error:
             if not any(text in error.rpc_message.lower() for text in _HARMLESS):
                 self._alarm(attempt.tx_hash, _NOT_TAKEN + error.rpc_message)
+                if _TOO_CHEAP in error.rpc_message.lower():
+                    return  # some keep such a one, some do not: the next tending replaces it
                 raise NotTaken(
                     f"the node does not take transaction {attempt.tx_hash}: {error.rpc_message}; "
                     "it is stored and will be sent again"
@@ -383,8 +386,9 @@ class Sender:
     def _alarm(self, tx_hash: str, text: str) -> None:
         def note(session: Session) -> None:
             key = intents.key_of_transaction(session, tx_hash)
-            if key is not None:
-                intents.set_alarm(session, key, text)
+            known = intents.get(session, key).alarm if key is not None else None
+            if key is not None and (known is None or known.startswith(_NOT_TAKEN)):
+                intents.set_alarm(session, key, text)  # a better reason is not written over
 
         self._db.run(note)
 

@@ -173,8 +173,8 @@ def test_the_first_attempt_is_mined_though_there_is_a_second(both: Park) -> None
     both.chain.sender.tend()
     first, second = attempts(both, key)
     drop(both, second.tx_hash)
+    spike(both, 1)  # over again
     both.node.client.send_raw(first.raw_transaction)
-    both.node.client.request("anvil_setNextBlockBaseFeePerGas", [hex(GWEI)])
     both.node.mine(1)
     assert both.node.client.receipt(first.tx_hash) is not None
     assert both.chain.sender.rebroadcast() == 1

@@ -73,6 +73,44 @@ def issuing(url: str, rpc_url: str, deployment: Path, start: date, end: date) ->
     }
 
 
+def submitting(url: str, rpc_url: str, deployment: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Return the task of submitting intents that mint test currency, one after the other."""
+    return {
+        "act": "submit",
+        "url": url,
+        "rpc_url": rpc_url,
+        "deployment": str(deployment),
+        "keys": list(keys),
+    }
+
+
+def _submit(task: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    from ledger.chain.book import Deployment
+    from ledger.chain.client import ChainClient
+    from ledger.db import Database
+    from tests.support.park import open_chain
+
+    db = Database(task["url"])
+    db.ping()
+    node: Any = SimpleNamespace(
+        client=ChainClient(task["rpc_url"]), deployment=Deployment.load(Path(task["deployment"]))
+    )
+    chain = open_chain(db, node)
+    if task.get("hang"):
+
+        def hang(self: Any, raw: str) -> str:
+            Path(task["hang"]).touch()
+            time.sleep(START_SECONDS)
+            raise AssertionError("nobody killed this process")
+
+        ChainClient.send_raw = hang  # type: ignore[method-assign]
+
+    def work() -> dict[str, Any]:
+        return {"sent": [chain.sender.submit(key, "TestCurrency") for key in task["keys"]]}
+
+    return work
+
+
 def _import(task: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     from ledger.db import Database
     from ledger.readings import import_file
@@ -108,7 +146,7 @@ def _main() -> None:
     from ledger.errors import TruetonneError
 
     task = json.loads(sys.argv[1])
-    work = {"import": _import, "issue": _issue}[task["act"]](task)
+    work = {"import": _import, "issue": _issue, "submit": _submit}[task["act"]](task)
     Path(task["ready"]).touch()
     until = time.monotonic() + START_SECONDS
     while not Path(task["go"]).exists():
