@@ -114,11 +114,12 @@ def on_node(
     with db.read() as session:
         query = select(ChainCursor).where(ChainCursor.chain_id == intent.chain_id)
         cursor = session.scalars(query).first()
-    first = cursor.block_number + 1 if cursor is not None else 0
     if intent.function_name in KEYED:
-        return _by_key(client, intent, first)
+        # From the last final block: above it the mirror may hold a fork that is gone.
+        return _by_key(client, intent, cursor.final_number if cursor is not None else 0)
     if not unknown_nonces:
         return None
+    first = cursor.block_number + 1 if cursor is not None else 0
     last = client.block_number()
     if last - first >= _BLOCKS_LOOKED_THROUGH:
         raise DependencyDown(

@@ -100,7 +100,7 @@ class _Lane:
                 # A signer that is down, a cap of the day: the others of the lane are tended all the same.
                 self._alarm(intent, trouble.message)
         try:
-            self._fill_holes(count, max(intent.nonce or 0 for intent, _ in waiting))
+            self._fill_holes(count, waiting)
         except (DependencyDown, PolicyRefused, BadInput) as trouble:
             log.warning("a hole in the nonces of %s stays: %s", self._address, trouble.message)
 
@@ -109,10 +109,12 @@ class _Lane:
     def _is_stuck(self, intent: ChainIntent, last: ChainAttempt, count: int) -> bool:
         if int(last.max_fee_wei) < self._market.base_fee_wei:
             return True
-        waited = datetime.now(UTC) - last.created_at
         blocks_came = self._head.timestamp >= last.created_at.timestamp()
-        late = waited >= timedelta(seconds=self._desk.replace_seconds)
-        return intent.nonce == count and late and blocks_came
+        return intent.nonce == count and self._is_late(last) and blocks_came
+
+    def _is_late(self, last: ChainAttempt) -> bool:
+        waited = datetime.now(UTC) - last.created_at
+        return waited >= timedelta(seconds=self._desk.replace_seconds)
 
     def _replace(self, intent: ChainIntent, last: ChainAttempt) -> None:
         cap, base = self._desk.max_fee_wei, self._market.base_fee_wei
@@ -269,15 +271,25 @@ class _Lane:
 
     # ------------------------------------------------------------------------------- holes
 
-    def _fill_holes(self, count: int, highest: int) -> None:
-        """Fill the nonces below ours that neither we nor the pool have anything for."""
+    def _fill_holes(
+        self, count: int, waiting: Sequence[tuple[ChainIntent, list[ChainAttempt]]]
+    ) -> None:
+        """Fill the nonces below ours that neither we nor the pool have anything for.
+
+        What is in the pool, a node says by the count of pending transactions, and not all count alike:
+        a stranger's transaction has until ours has waited for ``replace_seconds``.
+        """
+        highest = max(intent.nonce or 0 for intent, _ in waiting)
         if count >= highest:
             return
         with self._desk.db.read() as session:
             ours = lanes.nonces_of(session, self._desk.chain_id, self._address, count)
         holes = [nonce for nonce in range(count, highest) if nonce not in ours]
-        if not holes or self._client.transaction_count(self._address, "pending") > holes[0]:
-            return  # a stranger's transaction waits there: it may still come
+        if not holes:
+            return
+        late = any(self._is_late(items[-1]) for _, items in waiting)
+        if not late and self._client.transaction_count(self._address, "pending") > holes[0]:
+            return  # a stranger's transaction seems to wait there
         for nonce in holes:
             self._fill(nonce)
 

@@ -29,10 +29,11 @@ def plan(
     arguments: list[Any] | None = None,
     party: str = "buyer",
     contract: str = CURRENCY,
+    key: str | None = None,
 ) -> str:
     """Plan a call; by default one that always succeeds."""
     intent = NewIntent(
-        key=new_key(),
+        key=key or new_key(),
         kind="test",
         contract=contract,
         address=park.node.deployment.contracts[contract].address,
@@ -75,7 +76,11 @@ def drop(park: Park, tx_hash: str) -> None:
 
 
 def steal(park: Park, party: str, nonce: int) -> str:
-    """Send a stranger's transaction with a nonce of a party, mine it, and assert that it has it."""
+    """Send a stranger's transaction with a nonce of a party, mine it, and assert that it has it.
+
+    From then on transactions wait in the pool.
+    """
+    automine(park, False)
     message = {
         "from": PARTIES[party],
         "to": PARTIES["spare"],
