@@ -25,7 +25,7 @@ def race(folder: Path, tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     processes = []
     for number, task in enumerate(tasks):
         ready = folder / f"ready-{number}"
-        words = json.dumps({**task, "go": str(go), "ready": str(ready)})
+        words = words_of(task, go, ready)
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-m", "tests.support.racers", words],
@@ -54,6 +54,11 @@ def race(folder: Path, tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 process.kill()
         for file in (go, *folder.glob("ready-*")):
             file.unlink(missing_ok=True)
+
+
+def words_of(task: dict[str, Any], go: Path, ready: Path) -> str:
+    """Return what a process of this module is given: a task, and the files that say go and ready."""
+    return json.dumps({**task, "go": str(go), "ready": str(ready)})
 
 
 def importing(url: str, file: Path) -> dict[str, Any]:

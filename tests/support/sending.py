@@ -128,6 +128,10 @@ def until_confirmed(park: Park, rounds: int = 30) -> None:
     raise AssertionError([intents.as_row(row) for row in park.rows(ChainIntent)])
 
 
+_OF_THE_TEST = ("anvil_", "evm_", "eth_sendTransaction", "eth_getTransactionByHash")
+"""Questions that tests ask, and the product does not."""
+
+
 class Crash(BaseException):
     """The process ends here: nothing after it is done, and nobody catches it."""
 
@@ -163,6 +167,8 @@ def crashing(monkeypatch: pytest.MonkeyPatch, boundaries: Boundaries) -> Iterato
 
     def asking(self: ChainClient, calls: Any) -> Any:
         names = ",".join(sorted({method for method, _ in calls}))
+        if names.startswith(_OF_THE_TEST):
+            return ask(self, calls)
         boundaries.step(f"before {names}")
         answer = ask(self, calls)
         boundaries.step(f"after {names}")
