@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from eth_utils.address import to_checksum_address
 
 from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.contracts import encode_call
@@ -180,9 +181,7 @@ def test_a_guarded_keyring_has_no_unguarded_signer(policy: SignerPolicy) -> None
     keyring = GuardedKeyring(Keyring({HOLDER: anvil_signer(5)}), policy)
     assert keyring.addresses == (HOLDER,)
     signer = keyring.signer(HOLDER, "test")
-    raw, _ = signer.sign_transaction(asked(SETTLEMENT_AT.replace("0x", "0x"), DEPOSIT) | {
-        "to": bytes.fromhex(SETTLEMENT_AT[2:]).hex().join(["0x", ""])
-    })  # fmt: skip
+    raw, _ = signer.sign_transaction(asked(to_checksum_address(SETTLEMENT_AT), DEPOSIT))
     assert Account.recover_transaction(raw).lower() == HOLDER
     with pytest.raises(PolicyRefused):
         signer.sign_transaction(asked(STRANGER, DEPOSIT))

@@ -40,6 +40,7 @@ def running_signer(lie: str = "none") -> Iterator[str]:
 
 def _sign(message: dict[str, Any], lie: str) -> Any:
     from eth_account import Account
+    from eth_utils.address import to_checksum_address
 
     from ledger.chain.signers import _ANVIL_KEYS, anvil_address
 
@@ -51,6 +52,7 @@ def _sign(message: dict[str, Any], lie: str) -> Any:
     name, _, change = lie.partition("=")
     if name in fields:
         fields[name] = fields[name] + int(change) if name in numbers else change
+    fields["to"] = to_checksum_address(fields["to"])
     if name == "sender":
         key = by_address[anvil_address(int(change))]
     if name == "access":
