@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from indexer import cursor as cursors
 from indexer.cursor import Cursor
 from ledger import issuance
-from ledger.chain import intents, transactions
+from ledger.chain import adoption, intents, transactions
 from ledger.chain.client import BlockHeader, ChainClient, RpcError
 from ledger.chain.transactions import Outcome
 from ledger.models import ChainBlock, ChainEvent, ChainInclusion
@@ -55,6 +55,7 @@ def advance(session: Session, cursor: Cursor, final_number: int) -> Cursor:
     for outcome in transactions.confirm(session, cursor.final_number, final_number):
         _settle_intent(session, outcome)
     session.flush()
+    adoption.adopt_final(session, final_number, cursor.final_number)
     issuance.settle_final(session, final_number)
     settlement.settle_final(session, final_number, cursor.final_number)
     _forget_blocks(session, cursor.final_number - BLOCKS_KEPT, final_number - BLOCKS_KEPT)
@@ -68,6 +69,8 @@ def _settle_intent(session: Session, outcome: Outcome) -> None:
         intents.confirm(session, key, tx_hash, number, at)
         issuance.confirm(session, key)
         return
+    if adoption.in_mirror(session, intents.get(session, key)) is not None:
+        return  # another transaction did it, and this one came too late
     intents.fail(session, key, tx_hash, number, at, outcome.error)
     # Each knows its own keys and ignores the others'.
     issuance.fail(session, key, outcome.error)

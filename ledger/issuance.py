@@ -325,7 +325,7 @@ def _store(
     manifest = build(reduction)
     text = canonical_text(manifest)
     claim = Claim(
-        key=new_key(),
+        key=_forgotten_key(session, site, reduction, manifest_hash(text)) or new_key(),
         class_id=site.class_id,
         project_id=site.project_id,
         site_id=site.site_id,
@@ -349,6 +349,26 @@ def _store(
     _claim_slots(session, chain, issuance.id, inputs.meters)
     _pay_corrections(session, issuance.id, inputs.corrections)
     return PlannedIssuance(claim.key, inputs.vintage, inputs.from_date, inputs.to_date, reduction)
+
+
+def _forgotten_key(
+    session: Session, site: ChainSite, reduction: Reduction, hash_of_manifest: str
+) -> str | None:
+    """Return the key of the batch on chain that is this very issuance, and that the books do not know.
+
+    They were restored from before its planning. It is planned again under its own key; the sender finds
+    that it is done, and the mirror calls it issued.
+    """
+    query = select(CreditBatch.key).where(
+        CreditBatch.site_id == site.site_id,
+        CreditBatch.period_start_s == reduction.inputs.from_s,
+        CreditBatch.period_end_s == reduction.inputs.to_s,
+        CreditBatch.issued_kg == reduction.issued_kg,
+        CreditBatch.evidence_root == reduction.evidence_root,
+        CreditBatch.manifest_hash == hash_of_manifest,
+        CreditBatch.key.not_in(select(Issuance.key)),
+    )
+    return session.scalars(query).first()
 
 
 def _intent(chain: Chain, claim: Claim) -> NewIntent:
