@@ -115,7 +115,7 @@ class TableWriter:
         rows = len(next(iter(encoded.values())))
         step = _rows_per_statement(encoded, rows)
         for at in range(0, rows, step):
-            piece = {name: column[at : at + step] for name, column in encoded.items()}
+            piece = {f"`{name}`": column[at : at + step] for name, column in encoded.items()}
             bulk.insert(connection, self._name, piece, {})
 
     def _units(self, name: str, values: Sequence[int]) -> Sequence[bulk.Plain]:
