@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,23 +17,27 @@ from indexer import finality as finalities
 from indexer import reorg
 from indexer.cursor import Cursor, Overtaken
 from indexer.finality import Claim
+from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
+from indexer.lease import LEASE_S, Holder, Lease
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
-from indexer.window import Window
+from indexer.window import Window, block_time
 from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain import deployment as contracts_book
+from ledger.chain import sightings
 from ledger.chain.book import Deployment
-from ledger.chain.client import BlockHeader, ChainClient, RpcError
+from ledger.chain.client import BlockHeader, ChainClient
 from ledger.chain.contracts import VppSettlement
 from ledger.chain.events import SETTLEMENT
+from ledger.chain.heads import Heads
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown, MirrorStopped, WrongChain
 from ledger.models import ChainBlock
 from ledger.models.types import ValueRefused
 
 _T = TypeVar("_T")
-_BACK_OFF_S_MAX = 15.0
-_DOUBLINGS_MAX = 12
+POLL_S = 0.1
+"""How often the head is looked at where the node announces none."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Indexer:
     finality
         When a block is final: ``"finalized"`` as the node says, or a number of blocks.
     poll_s
-        How long ``follow`` waits at the head, in seconds.
+        How long ``follow`` waits at the head where the node announces no blocks, in seconds.
     range_blocks_max
         Blocks that are read and written at once, at most.
 
@@ -93,7 +96,7 @@ class Indexer:
         client: ChainClient,
         deployment: Deployment,
         finality: str | int = finalities.FINALIZED,
-        poll_s: float = 0.25,
+        poll_s: float = POLL_S,
         range_blocks_max: int = RANGE_BLOCKS_MAX,
     ) -> None:
         require_complete([item.name for item in deployment.mirrored])
@@ -104,6 +107,7 @@ class Indexer:
         self._poll_s = poll_s
         self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None
+        self._contracts_stored = False
 
     # -------------------------------------------------------------------- running
 
@@ -144,42 +148,31 @@ class Indexer:
         stop: threading.Event,
         on_tick: Callable[[TickReport], None] | None = None,
         on_trouble: Callable[[Exception, float], None] | None = None,
+        *,
+        on_lead: Callable[[Holder | None], None] | None = None,
+        on_stand_by: Callable[[Holder], None] | None = None,
+        lease_s: float = LEASE_S,
     ) -> None:
-        """Mirror until told to stop. A node or a database that is down is waited for.
+        """Mirror until told to stop, while no other run does. What is down is waited for.
 
         Parameters
         ----------
         stop
             Set it to end the loop; a range that is being written is finished first.
-        on_tick
-            Called after every tick.
-        on_trouble
-            Called with the error and the seconds until the next attempt.
+        on_tick, on_trouble, on_lead, on_stand_by
+            See ``indexer.follow.Listeners``.
+        lease_s
+            Seconds after which another run takes over from one that was killed.
 
         Raises
         ------
         MirrorStopped, WrongChain
             As ``run_until``: waiting would not help.
         """
-        failures = 0
-        while not stop.is_set():
-            try:
-                report = self.tick()
-            except MirrorStopped:
-                raise
-            except (DependencyDown, RpcError) as error:
-                failures += 1
-                doubled = self._poll_s * 2 ** min(failures, _DOUBLINGS_MAX)
-                pause = min(doubled, _BACK_OFF_S_MAX) * random.uniform(0.5, 1.0)
-                if on_trouble is not None:
-                    on_trouble(error, pause)
-                stop.wait(pause)
-                continue
-            failures = 0
-            if on_tick is not None:
-                on_tick(report)
-            if report.idle:
-                stop.wait(self._poll_s)
+        lease = Lease(self._db, self._deployment.network, lease_s)
+        heads = Heads(self._client.transport, self._poll_s)
+        listeners = Listeners(on_tick, on_trouble, on_lead, on_stand_by)
+        Follower(self.tick, lease, heads, listeners).run(stop)
 
     def tick(self) -> TickReport:
         """Do one step: a rewind if the chain went another way, else one range, then finality."""
@@ -278,8 +271,10 @@ class Indexer:
         def take_back(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, ancestor)
             reorg.rewind(session, ancestor.number)
+            reorg.note(session, cursor, ancestor, head)
             return moved
 
+        self._contracts_stored = False  # some may have been taken back
         moved = self._guarded(take_back)
         return TickReport(
             head.number,
@@ -300,11 +295,17 @@ class Indexer:
         if any(event.contract == SETTLEMENT for event in window.events):
             self._units()
 
+        seen = sightings.find(self._client, self._deployment, window.events)
+        times = {header.number: block_time(header) for header in window.headers}
+
         def write(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, window.last)
             write_blocks(session, window)
             final = finalities.final_number(session, claim, window.last.number)
             write_range(session, window, self._units_per_cent or 0, final)
+            sightings.record(session, self._deployment, seen, times)
+            if not self._contracts_stored:
+                self._contracts_stored = contracts_book.restore(session, self._deployment)
             return finalities.advance(session, moved, final)
 
         try:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from ledger.migrations import steps
 
 revision = "0017"
-down_revision = "0014"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
