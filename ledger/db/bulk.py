@@ -177,14 +177,23 @@ def _selected(columns: Mapping[str, Sequence[object]], fixed: Mapping[str, str])
     To read the numbers and texts of a statement is a third of what an insert costs the server, and
     PyMySQL's own ``executemany`` would take as long again to write them.
     """
+    return (
+        f"({', '.join((*fixed, *columns))}) SELECT {', '.join((*fixed.values(), *columns))} "
+        f"FROM {_table_of(columns)} ready"
+    )
+
+
+def selection(columns: Mapping[str, Sequence[Plain]]) -> str:
+    """Return rows as a table that a statement of MariaDB may join, with these names of columns."""
+    return _table_of({name: _literals(column) for name, column in columns.items()})
+
+
+def _table_of(columns: Mapping[str, Sequence[object]]) -> str:
     row = f"({','.join(['%s'] * len(columns))})"
     rows = ",".join(map(row.__mod__, zip(*columns.values(), strict=True)))
     # The empty SELECT names the columns; their types are those of all rows together.
     named = ", ".join(f"NULL {name}" for name in columns)
-    return (
-        f"({', '.join((*fixed, *columns))}) SELECT {', '.join((*fixed.values(), *columns))} "
-        f"FROM (SELECT {named} WHERE 0 UNION ALL VALUES {rows}) ready"
-    )
+    return f"(SELECT {named} WHERE 0 UNION ALL VALUES {rows})"
 
 
 def _values(columns: Mapping[str, Sequence[object]], fixed: Mapping[str, str], count: int) -> str:

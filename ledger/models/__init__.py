@@ -12,6 +12,7 @@ from ledger.models import (
     escrow,
     evidence,
     mirror,
+    mirror_state,
     oversight,
     series,
     settlement,
@@ -89,6 +90,7 @@ from ledger.models.mirror import (
     CreditSite,
     CreditTransfer,
 )
+from ledger.models.mirror_state import ContractSighting, MirrorLease, MirrorReorganisation
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
@@ -132,7 +134,10 @@ SECTIONS = (
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
     ("9. Evidence: from meters to issued credits", (evidence, series, corrections)),
-    ("10. Mirror: what goes to a chain and what comes back", (mirror, oversight, escrow)),
+    (
+        "10. Mirror: what goes to a chain and what comes back",
+        (mirror, mirror_state, oversight, escrow),
+    ),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -154,6 +159,7 @@ __all__ = [
     "ChainIntent",
     "ChainNonceLane",
     "ChainSpending",
+    "ContractSighting",
     "Correction",
     "CorrectionCarry",
     "CorrectionReading",
@@ -185,6 +191,8 @@ __all__ = [
     "MeterReading",
     "MeterSeries",
     "MeterSource",
+    "MirrorLease",
+    "MirrorReorganisation",
     "MultiObjectiveOptimization",
     "PriceOptimizationHistory",
     "Project",

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from ledger.migrations import steps
 
-revision = "0017"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

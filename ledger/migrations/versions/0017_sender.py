@@ -8,8 +8,8 @@ from alembic import op
 from ledger.migrations import steps
 from ledger.models import types as t
 
-revision = "0018"
-down_revision = "0017"
+revision = "0017"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
