@@ -43,8 +43,13 @@ def final_block(
     return header.number if stored is None or stored == header.hash else 0
 
 
-def advance(session: Session, cursor: Cursor, final_number: int) -> Cursor:
+def advance(session: Session, cursor: Cursor, final_number: int, ours: bool = True) -> Cursor:
     """Confirm what stands in blocks up to ``final_number``, which is not above the cursor's block.
+
+    Parameters
+    ----------
+    ours
+        Whether our own intents, issuances and trades follow; a copy that is compared has none.
 
     Raises
     ------
@@ -52,12 +57,14 @@ def advance(session: Session, cursor: Cursor, final_number: int) -> Cursor:
         If somebody else moved the cursor.
     """
     moved = cursors.finalize(session, cursor, final_number)
-    for outcome in transactions.confirm(session, cursor.final_number, final_number):
-        _settle_intent(session, outcome)
-    session.flush()
-    issuance.settle_final(session, final_number)
-    settlement.settle_final(session, final_number, cursor.final_number)
-    _forget_blocks(session, cursor.final_number - BLOCKS_KEPT, final_number - BLOCKS_KEPT)
+    outcomes = transactions.confirm(session, cursor.final_number, final_number)
+    if ours:
+        for outcome in outcomes:
+            _settle_intent(session, outcome)
+        session.flush()
+        issuance.settle_final(session, final_number)
+        settlement.settle_final(session, final_number, cursor.final_number)
+    forget_blocks(session, cursor.final_number - BLOCKS_KEPT, final_number - BLOCKS_KEPT)
     return moved
 
 
@@ -74,7 +81,7 @@ def _settle_intent(session: Session, outcome: Outcome) -> None:
     settlement.failed(session, key, outcome.error)
 
 
-def _forget_blocks(session: Session, above_block: int, up_to_block: int) -> None:
+def forget_blocks(session: Session, above_block: int, up_to_block: int) -> None:
     """Delete old blocks that brought nothing; those with something of ours keep time and hash."""
     if up_to_block <= 0:
         return

@@ -64,6 +64,16 @@ class TickReport:
         return self.blocks == 0 and self.rewound_to is None and not self.overtaken
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How far a mirror goes that is made to be compared; it confirms nothing of our own."""
+
+    up_to: int
+    """The last block that is read."""
+    final: int
+    """The last block that is taken as final."""
+
+
 class Indexer:
     """The mirror of one deployment.
 
@@ -81,6 +91,8 @@ class Indexer:
         How long ``follow`` waits at the head where the node announces no blocks, in seconds.
     range_blocks_max
         Blocks that are read and written at once, at most.
+    limits
+        For a mirror that is made to be compared: how far it goes.
 
     Raises
     ------
@@ -96,6 +108,7 @@ class Indexer:
         finality: str | int = finalities.FINALIZED,
         poll_s: float = POLL_S,
         range_blocks_max: int = RANGE_BLOCKS_MAX,
+        limits: Limits | None = None,
     ) -> None:
         require_complete([item.name for item in deployment.mirrored])
         self._db = db
@@ -106,6 +119,7 @@ class Indexer:
         self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None
         self._contracts_stored = False
+        self._limits = limits
 
     # -------------------------------------------------------------------- running
 
@@ -182,8 +196,9 @@ class Indexer:
             if tip is None or tip.hash != cursor.block_hash:
                 return self._take_back(cursor, head)
             report = TickReport(head.number, cursor.block_number, cursor.final_number)
-            if head.number > cursor.block_number:
-                window = self._ranges.read(cursor, head.number)
+            goal = head.number if self._limits is None else min(head.number, self._limits.up_to)
+            if goal > cursor.block_number:
+                window = self._ranges.read(cursor, goal)
                 cursor = self._write(cursor, window)
                 report = replace(
                     report,
@@ -301,13 +316,17 @@ class Indexer:
             ) from error
 
     def _confirm(self, cursor: Cursor, head: BlockHeader) -> int:
-        with self._db.read() as session:
-            final = finalities.final_block(self._client, session, head, self._finality)
+        if self._limits is not None:
+            final = self._limits.final
+        else:
+            with self._db.read() as session:
+                final = finalities.final_block(self._client, session, head, self._finality)
         final = min(final, cursor.block_number)
         if final <= cursor.final_number:
             return cursor.final_number
+        ours = self._limits is None
         return self._guarded(
-            lambda session: finalities.advance(session, cursor, final)
+            lambda session: finalities.advance(session, cursor, final, ours)
         ).final_number
 
     def _guarded(self, work: Callable[[Session], _T]) -> _T:
