@@ -77,7 +77,8 @@ def index_verify(
 ) -> int:
     """Compare every mirrored table with a fresh decode of the chain; change nothing; exit 1 when they differ."""
     from cli.mirror import opened
-    from indexer.verify import Scope, verify
+    from indexer.report import Scope
+    from indexer.verify import verify
 
     with opened(run.settings) as at:
         scope = Scope(first, last, sample)

@@ -279,7 +279,7 @@ class Indexer:
         def take_back(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, ancestor)
             reorg.rewind(session, ancestor.number)
-            reorg.note(session, cursor, ancestor, head)
+            cursors.note(session, cursor, ancestor, head)
             return moved
 
         self._contracts_stored = False  # some may have been taken back

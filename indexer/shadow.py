@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -20,12 +21,14 @@ from sqlalchemy import Table, delete, select, update
 from sqlalchemy.orm import Session
 
 from indexer import finality, reorg
+from indexer.backoff import pause_s
 from indexer.loop import Indexer, Limits
 from indexer.tables import MIRRORED, OWN
 from ledger.chain import transactions
 from ledger.chain.book import Deployment
-from ledger.chain.client import BlockHeader, ChainClient
+from ledger.chain.client import BlockHeader, ChainClient, RpcError
 from ledger.db import Database
+from ledger.errors import DependencyDown, MirrorStopped
 from ledger.models import (
     BlockchainTransaction,
     ChainAttempt,
@@ -37,6 +40,9 @@ from ledger.models.blockchain import TransactionStatus
 from ledger.models.mirror import IntentState
 
 _ROWS_AT_ONCE = 2_000
+_READS_MAX = 4
+"""So often is a node asked that does not answer; what was read stays."""
+_PAUSE_S_MAX = 10.0
 
 
 class Workshop:
@@ -221,7 +227,17 @@ def read_on(
     MirrorStopped
         If something cannot be mirrored.
     """
-    Indexer(db, client, deployment, limits=Limits(up_to, final)).run_until(up_to)
+    mirror = Indexer(db, client, deployment, limits=Limits(up_to, final))
+    for failures in range(1, _READS_MAX):
+        try:
+            mirror.run_until(up_to)
+        except MirrorStopped:
+            raise
+        except (DependencyDown, RpcError) as error:
+            time.sleep(min(pause_s(error, failures), _PAUSE_S_MAX))
+        else:
+            return
+    mirror.run_until(up_to)
 
 
 def forget(db: Database, final: int) -> None:

@@ -15,97 +15,25 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
-from indexer import compare, finality, reorg
-from indexer.compare import Difference
+from indexer import compare, finality
+from indexer.place import Place, place_of
+from indexer.report import Report, Scope
 from indexer.shadow import Workshop, forget, read_on, take_back
+from indexer.sums import check_log_and_sums
 from indexer.tables import MIRRORED, Mirrored
 from ledger.chain.book import Deployment
 from ledger.chain.client import BlockHeader, ChainClient, RpcError
 from ledger.db import Database
-from ledger.errors import BadInput, BooksDiffer, DependencyDown, MirrorStopped, NotFound
-from ledger.models import (
-    ChainBlock,
-    ChainCursor,
-    ChainEvent,
-    ChainInclusion,
-    CreditBatch,
-    CreditHolding,
-)
-from ledger.reconcile import named_rules
+from ledger.errors import BadInput, BooksDiffer, DependencyDown, MirrorStopped
+from ledger.models import ChainEvent, ChainInclusion
 
-DIFFERENCES_MAX = 10_000
-"""So many are told; a mirror with more is to be built anew."""
 _ATTEMPTS = 6
 """So often is a comparison begun anew because the chain turned; the later ones end where it is final."""
-_STORAGE_RULES = ("credit-log", "batches-on-chain", "holdings-on-chain", "escrow-on-chain")
-"""Rules of the reconciliation that ask the contracts' storage, not their events."""
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What is compared. None stands for the first and the last mirrored block, and for all blocks."""
-
-    from_block: int | None = None
-    to_block: int | None = None
-    sample: int | None = None
-    """How many blocks of the range, chosen by chance."""
-
-
-@dataclass
-class Report:
-    """What a verification compared and found."""
-
-    from_block: int
-    to_block: int
-    checked: dict[str, int] = field(default_factory=dict)
-    """Rows by table; blocks, entries of the credit log, and batches whose sums were held to their supply."""
-    differences: list[Difference] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the mirror is what the chain says."""
-        return not self.differences
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what ``index verify --json`` prints."""
-        return {
-            "from": self.from_block,
-            "to": self.to_block,
-            "checked": self.checked,
-            "differences": [item.as_json() for item in self.differences],
-        }
-
-    def add(self, found: Iterator[Difference]) -> None:
-        """Take differences, up to the most that are told."""
-        for item in found:
-            known = {(other.table, other.column) for other in self.differences[:4]}
-            if item.table == "chain_cursor" and (item.table, item.column) in known:
-                continue  # what is wrong with the cursor was told first
-            if len(self.differences) >= DIFFERENCES_MAX:
-                return
-            self.differences.append(item)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a mirror stands on the chain."""
-
-    cursor: ChainCursor
-    tip: BlockHeader
-    """The last mirrored block that the chain still has."""
-    confirmed: int
-    """The last block that the mirror took as final, and that is; older ones may be forgotten."""
-    differences: tuple[Difference, ...]
-    """What is wrong with the cursor itself."""
 
 
 def verify(
@@ -177,55 +105,6 @@ def _once(
     return report if client.block(last) == end else None
 
 
-# ---------------------------------------------------------------------- where it stands
-
-
-def place_of(
-    copy: Database, client: ChainClient, deployment: Deployment, setting: str | int
-) -> Place:
-    """Find the last mirrored block that the chain still has, and what is wrong with the cursor.
-
-    Raises
-    ------
-    NotFound
-        If nothing is mirrored yet.
-    DependencyDown
-        If the node is behind the mirror, or has none of its blocks.
-    """
-    setting = int(setting) if str(setting).isdigit() else setting
-    with copy.read() as session:
-        cursor = session.get(ChainCursor, deployment.network)
-        if cursor is None:
-            raise NotFound("nothing is mirrored yet; run truetonne index run --until head")
-        stored = session.scalar(
-            select(ChainBlock.hash).where(ChainBlock.number == cursor.block_number)
-        )
-        head, here = client.blocks(["latest", cursor.block_number])
-        if head is None:
-            raise DependencyDown(f"the node at {client.place} has no latest block")
-        final_now = finality.final_block(client, session, head, setting)
-    found: list[Difference] = []
-    tip = here
-    if here is None or here.hash != cursor.block_hash:
-        if stored is None or (here is not None and stored == here.hash):
-            says = here.hash if here is not None else None
-            found.append(_of_cursor(cursor, "block_hash", cursor.block_hash, says))
-        if stored is None or here is None or stored != here.hash:
-            tip = reorg.common_ancestor(copy, client, cursor.block_number)
-    if tip is None:
-        raise DependencyDown(
-            "the node has none of the blocks that are mirrored; it is of another chain, or far behind",
-            code="node-behind",
-        )
-    if cursor.final_number > max(final_now, 0) and cursor.final_number > min(tip.number, final_now):
-        found.append(_of_cursor(cursor, "final_number", cursor.final_number, final_now))
-    return Place(cursor, tip, min(cursor.final_number, final_now), tuple(found))
-
-
-def _of_cursor(cursor: ChainCursor, column: str, held: Any, says: Any) -> Difference:
-    return Difference("chain_cursor", cursor.network, column, held, says)
-
-
 def _range(scope: Scope, deployment: Deployment, place: Place) -> tuple[int, int]:
     lowest = deployment.deployed_block
     first = lowest if scope.from_block is None else max(scope.from_block, lowest)
@@ -272,7 +151,7 @@ def _whole(
 ) -> None:
     fresh = fresh_beside(shop, copy, client, deployment, report.to_block, confirmed)
     compare_all(copy, fresh, report)
-    _log_and_sums(copy, client, deployment, report)
+    check_log_and_sums(copy, client, deployment, report)
 
 
 def fresh_beside(
@@ -313,7 +192,7 @@ def _part(
     read_on(again, client, deployment, report.to_block, min(confirmed, report.to_block))
     forget(again, confirmed)
     compare_all(copy, again, report)
-    _log_and_sums(copy, client, deployment, report)
+    check_log_and_sums(copy, client, deployment, report)
 
 
 def compare_all(copy: Database, fresh: Database, report: Report) -> None:
@@ -379,47 +258,3 @@ def _chosen(copy: Database, report: Report, size: int) -> list[int]:
     while len(chosen) < size:
         chosen.add(random.randint(first, last))
     return sorted(chosen, reverse=True)
-
-
-# --------------------------------------------------------------------- log and sums
-
-
-def _log_and_sums(
-    copy: Database, client: ChainClient, deployment: Deployment, report: Report
-) -> None:
-    """Hold the credit log, and the sums of holdings, to what is stored and to the contracts' storage."""
-    with copy.read() as session:
-        report.checked["log_entries"] = _entries(session, report)
-        report.checked["supply"] = _supply(session, report)
-        if report.differences:  # the rules that follow take a mirror that can be read
-            return
-        for name, sentences in named_rules(session, client, deployment, _STORAGE_RULES):
-            report.add(Difference(name, "", None, sentence, None) for sentence in sentences)
-
-
-def _entries(session: Session, report: Report) -> int:
-    """Count the entries of the credit log: their numbers are 1 to the last, each once."""
-    query = select(func.count(ChainEvent.seq), func.min(ChainEvent.seq), func.max(ChainEvent.seq))
-    entries, lowest, highest = session.execute(query).one()
-    distinct = session.scalar(select(func.count(func.distinct(ChainEvent.seq))))
-    if entries and not (lowest == 1 and entries == highest == distinct):
-        held = f"{entries} entries from {lowest} to {highest}"
-        report.add(iter([Difference("chain_events", "credit log", "seq", held, f"1 to {highest}")]))
-    return int(entries)
-
-
-def _supply(session: Session, report: Report) -> int:
-    """Hold the sum of a batch's holdings to what of it is neither retired nor cancelled."""
-    held = func.coalesce(func.sum(CreditHolding.amount_kg), 0)
-    left = CreditBatch.issued_kg - CreditBatch.retired_kg - CreditBatch.cancelled_kg
-    query = (
-        select(CreditBatch.batch_id, held, left)
-        .outerjoin(CreditHolding, CreditHolding.batch_id == CreditBatch.batch_id)
-        .group_by(CreditBatch.batch_id)
-    )
-    batches = session.execute(query).all()
-    for batch_id, kg, supply in batches:
-        if kg != supply:
-            key = str(batch_id)
-            report.add(iter([Difference("credit_holdings", key, "sum of amount_kg", kg, supply)]))
-    return len(batches)

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from indexer.place import place_of
+from indexer.report import Report, Scope
 from indexer.shadow import Workshop
 from indexer.tables import EXEMPT, MIRRORED
-from indexer.verify import Report, Scope, compare_all, fresh_beside, place_of, verify
+from indexer.verify import compare_all, fresh_beside, verify
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import Base
