@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from eth_abi.abi import encode as abi_encode
+from eth_utils.crypto import keccak
 from sqlalchemy import select
 from web3 import HTTPProvider, Web3
 
@@ -19,6 +21,8 @@ from indexer import Indexer
 from ledger.chain.abi import artifact
 from ledger.chain.contracts import encode_call
 from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.chain.layout import canonical_type
+from ledger.chain.reverts import reason_of
 from ledger.db import Database
 from ledger.models import BlockchainTransaction, ChainBlock, ChainInclusion
 from ledger.models.blockchain import TransactionStatus
@@ -44,23 +48,24 @@ EVERY = [
 ]
 
 
+_SIMPLE: dict[str, Any] = {
+    "bool": True,
+    "address": PARTIES["spare"],
+    "string": "é",
+    "bytes": b"\x01",
+}
+
+
 def plain(item: dict[str, Any]) -> Any:
-    """Return a value of a type: small numbers, an account, texts of two bytes, lists of one."""
+    """Return a value of a type: small numbers, an account, a short text, lists of one."""
     kind = item["type"]
     if kind.endswith("]"):
         return [plain({**item, "type": kind[: kind.rindex("[")]})]
     if kind == "tuple":
         return tuple(plain(part) for part in item["components"])
-    if kind.startswith(("uint", "int")):
-        return 1
-    if kind == "bool":
-        return True
-    if kind == "address":
-        return PARTIES["spare"]
-    if kind == "string":
-        return "é"
-    size = kind.removeprefix("bytes")
-    return b"\x01" * int(size) if size else b"\x01\x02"
+    if kind in _SIMPLE:
+        return _SIMPLE[kind]
+    return b"\x01" * int(kind[5:]) if kind.startswith("bytes") else 1
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +74,46 @@ def chain() -> Iterator[TestChain]:
         yield made
 
 
+def bare(name: str) -> str:
+    """Return a name without what tells camel case from snake case."""
+    return name.replace("_", "").lower()
+
+
+LIBRARIES = ("BatchMetadata", "Cancellation", "Oversight", "Register", "SignedMessages")
+
+
 def known_errors() -> set[str]:
-    """Names of every custom error that a call may end with."""
-    names = {CREDIT, SETTLEMENT} | {"CreditClaims", "CreditEvidence", "CreditRules"}
-    found: set[str] = set()
-    for name in names:
-        try:
-            abi = artifact(name).abi
-        except FileNotFoundError:  # a library of another name
-            continue
-        found |= {item["name"] for item in abi if item["type"] == "error"}
+    """Names of every custom error of the contracts, their libraries and the currency."""
+    return {
+        item["name"]
+        for name in (CREDIT, SETTLEMENT, *LIBRARIES, "TestCurrency")
+        for item in artifact(name).abi
+        if item["type"] == "error"
+    }
+
+
+def selectors(name: str) -> dict[str, str]:
+    """Selectors of a contract's custom errors, by name; computed here."""
+    found = {}
+    for item in artifact(name).abi:
+        if item["type"] == "error":
+            types = ",".join(canonical_type(part) for part in item["inputs"])
+            found[item["name"]] = "0x" + keccak(text=f"{item['name']}({types})")[:4].hex()
     return found
+
+
+@pytest.mark.parametrize("name", [CREDIT, SETTLEMENT, *LIBRARIES, "TestCurrency"])
+def test_every_error_has_its_name(name: str) -> None:
+    """A library's error reaches the caller of the contract: it is decoded whoever was called."""
+    abi = {item["name"]: item for item in artifact(name).abi if item["type"] == "error"}
+    for error, selector in selectors(name).items():
+        inputs = abi[error]["inputs"]
+        body = abi_encode(
+            [canonical_type(part) for part in inputs], [plain(part) for part in inputs]
+        )
+        for called in (CREDIT, SETTLEMENT, None):
+            said = reason_of(called, selector + body.hex())
+            assert said is not None and said.startswith(f"{error}("), (called, error, said)
 
 
 @pytest.mark.parametrize(("contract", "item"), EVERY)
@@ -103,9 +137,8 @@ def test_a_call_is_mirrored_whole(
     assert row.status is TransactionStatus.PENDING
     assert (row.contract_address, row.function_name) == (address, item["name"])
     assert row.parameters is not None
-    assert list(row.parameters) == [part["name"] for part in item["inputs"]] or set(
-        re.sub(r"_", "", name).lower() for name in row.parameters
-    ) == {part["name"].replace("_", "").lower() for part in item["inputs"]}
+    names = [part["name"] or f"argument{at}" for at, part in enumerate(item["inputs"])]
+    assert [bare(name) for name in row.parameters] == [bare(name) for name in names]
 
     web3 = Web3(HTTPProvider(chain.client.rpc_url))
     theirs: Any = web3.eth.get_transaction_receipt(receipt.tx_hash)  # type: ignore[arg-type]
