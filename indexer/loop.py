@@ -16,11 +16,13 @@ from indexer import cursor as cursors
 from indexer import finality as finalities
 from indexer import reorg
 from indexer.cursor import Cursor, Overtaken
+from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import LEASE_S, Holder, Lease
-from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader, block_row, write_range
+from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.window import Window, block_time
+from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain import deployment as contracts_book
 from ledger.chain import sightings
 from ledger.chain.book import Deployment
@@ -189,6 +191,7 @@ class Indexer:
     def tick(self) -> TickReport:
         """Do one step: a rewind if the chain went another way, else one range, then finality."""
         cursor = self._cursor()
+        claim = self._claim()
         head, tip = self._client.blocks(["latest", cursor.block_number])
         if head is None:
             raise DependencyDown(f"the node at {self._client.rpc_url} has no latest block")
@@ -196,10 +199,12 @@ class Indexer:
             if tip is None or tip.hash != cursor.block_hash:
                 return self._take_back(cursor, head)
             report = TickReport(head.number, cursor.block_number, cursor.final_number)
+            if self._limits is None and isinstance(self._finality, int):
+                claim = Claim(max(head.number - self._finality, 0))
             goal = head.number if self._limits is None else min(head.number, self._limits.up_to)
             if goal > cursor.block_number:
                 window = self._ranges.read(cursor, goal)
-                cursor = self._write(cursor, window)
+                cursor = self._write(cursor, window, claim)
                 report = replace(
                     report,
                     tip=cursor.block_number,
@@ -207,7 +212,9 @@ class Indexer:
                     events=len(window.events),
                     transactions=len(window.transactions),
                 )
-            return replace(report, final=self._confirm(cursor, head))
+            else:
+                cursor = self._confirm(cursor, claim)
+            return replace(report, final=cursor.final_number)
         except Overtaken:
             return TickReport(head.number, cursor.block_number, cursor.final_number, overtaken=True)
 
@@ -292,8 +299,16 @@ class Indexer:
             rewound_blocks=cursor.block_number - ancestor.number,
         )
 
-    def _write(self, cursor: Cursor, window: Window) -> Cursor:
-        """Write a range and move the cursor, in one transaction."""
+    def _claim(self) -> Claim:
+        """Return what the node calls final; what a depth makes final follows from the head."""
+        if self._limits is not None:
+            return Claim(self._limits.final)
+        if isinstance(self._finality, int):
+            return Claim()
+        return finalities.claimed(self._client, self._finality)
+
+    def _write(self, cursor: Cursor, window: Window, claim: Claim) -> Cursor:
+        """Write a range, confirm what is final, and move the cursor, in one transaction."""
         if any(event.contract == SETTLEMENT for event in window.events):
             self._units()
 
@@ -302,32 +317,30 @@ class Indexer:
 
         def write(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, window.last)
-            write_range(session, window, self._units_per_cent or 0)
+            write_blocks(session, window)
+            final = finalities.final_number(session, claim, window.last.number)
+            write_range(session, window, self._units_per_cent or 0, final)
             sightings.record(session, self._deployment, seen, times)
             if not self._contracts_stored:
                 self._contracts_stored = contracts_book.restore(session, self._deployment)
-            return moved
+            return finalities.advance(session, moved, final, self._limits is None)
 
         try:
             return self._guarded(write)
         except ValueRefused as error:
             raise MirrorStopped(
-                f"blocks {window.headers[0].number} to {window.last.number} hold a value that the books cannot: {error}"
+                f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
             ) from error
 
-    def _confirm(self, cursor: Cursor, head: BlockHeader) -> int:
-        if self._limits is not None:
-            final = self._limits.final
-        else:
-            with self._db.read() as session:
-                final = finalities.final_block(self._client, session, head, self._finality)
-        final = min(final, cursor.block_number)
+    def _confirm(self, cursor: Cursor, claim: Claim) -> Cursor:
+        """Confirm what became final since the last range."""
+        with self._db.read() as session:
+            final = finalities.final_number(session, claim, cursor.block_number)
         if final <= cursor.final_number:
-            return cursor.final_number
-        ours = self._limits is None
+            return cursor
         return self._guarded(
-            lambda session: finalities.advance(session, cursor, final, ours)
-        ).final_number
+            lambda session: finalities.advance(session, cursor, final, self._limits is None)
+        )
 
     def _guarded(self, work: Callable[[Session], _T]) -> _T:
         """Do one unit of work; if another mirror stood in the way, the tick is theirs."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from indexer import finality, reorg
 from indexer.compare import Difference
@@ -41,7 +42,6 @@ def place_of(
     DependencyDown
         If the node is behind the mirror, or has none of its blocks.
     """
-    setting = int(setting) if str(setting).isdigit() else setting
     with copy.read() as session:
         cursor = session.get(ChainCursor, deployment.network)
         if cursor is None:
@@ -52,7 +52,7 @@ def place_of(
         head, here = client.blocks(["latest", cursor.block_number])
         if head is None:
             raise DependencyDown(f"the node at {client.place} has no latest block")
-        final_now = finality.final_block(client, session, head, setting)
+        final_now = final_now_of(session, client, head, setting)
     found: list[Difference] = []
     tip = here
     if here is None or here.hash != cursor.block_hash:
@@ -69,6 +69,15 @@ def place_of(
     if cursor.final_number > max(final_now, 0) and cursor.final_number > min(tip.number, final_now):
         found.append(_of_cursor(cursor, "final_number", cursor.final_number, final_now))
     return Place(cursor, tip, min(cursor.final_number, final_now), tuple(found))
+
+
+def final_now_of(
+    session: Session, client: ChainClient, head: BlockHeader, setting: str | int
+) -> int:
+    """Return the last block that is final now, by the setting ``finality``."""
+    if str(setting).isdigit():
+        return max(head.number - int(setting), 0)
+    return finality.final_number(session, finality.claimed(client, str(setting)), head.number)
 
 
 def _of_cursor(cursor: ChainCursor, column: str, held: Any, says: Any) -> Difference:

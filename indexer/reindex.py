@@ -28,6 +28,7 @@ from indexer.compare import Pair
 from indexer.cursor import Overtaken
 from indexer.lease import Lease
 from indexer.loop import Indexer
+from indexer.place import final_now_of
 from indexer.shadow import Workshop
 from indexer.tables import MIRRORED, Mirrored
 from indexer.verify import fresh_beside
@@ -182,14 +183,13 @@ def _target(
     copy: Database, client: ChainClient, deployment: Deployment, setting: str | int
 ) -> _Target:
     """Return how far to go: where the mirror stands, or the last of its blocks that the chain still has."""
-    setting = int(setting) if str(setting).isdigit() else setting
     with copy.read() as session:
         cursor = session.get(ChainCursor, deployment.network)
         highest = session.scalar(select(ChainBlock.number).order_by(ChainBlock.number.desc()))
         head = client.block("latest")
         if head is None:
             raise DependencyDown(f"the node at {client.place} has no latest block")
-        final = finality.final_block(client, session, head, setting)
+        final = final_now_of(session, client, head, setting)
     tip = client.block(cursor.block_number) if cursor is not None else None
     if cursor is None or tip is None or tip.hash != cursor.block_hash:
         above = max(highest or 0, cursor.block_number if cursor is not None else 0) + 1

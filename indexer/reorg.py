@@ -266,7 +266,7 @@ def rewind_credits(session: Session, above_block: int) -> None:
             touched.add(batch_id)
             doomed += derived.frozen_runs(session, batch_id)
     derived.delete_credits(session, doomed)
-    derived.split_serials(session, touched, [], {})
+    derived.redraw(session, touched)
 
 
 # ---------------------------------------------------------------------- journals

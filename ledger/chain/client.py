@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import msgspec
 
 from ledger.chain.transport import Bounds, open_transport
 from ledger.chain.transport_errors import NodeAnswer
+from ledger.chain.wire import Answer, Asked, Call, WireTransaction
 from ledger.errors import TruetonneError
 
+T = TypeVar("T")
 _BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
 
@@ -127,6 +130,11 @@ class ChainClient:
         """Close the kept connections."""
         self.transport.close()
 
+    @cached_property
+    def keeps_traces(self) -> bool:
+        """Whether the node keeps the traces of its transactions, so that they cost it nothing: Anvil does."""
+        return str(self.request("web3_clientVersion")).lower().startswith("anvil/")
+
     # ------------------------------------------------------------------ calls
 
     def request(self, method: str, params: Sequence[Any] = ()) -> Any:
@@ -140,14 +148,51 @@ class ChainClient:
             results += self._post(calls[start : start + _BATCH_MAX])
         return results
 
-    def _post(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-        bodies = [
+    def ask(
+        self,
+        calls: Sequence[Call],
+        decoder: msgspec.json.Decoder[list[Answer[T]]],
+        batch_max: int = _BATCH_MAX,
+    ) -> Asked[T]:
+        """Send calls that only read, in batches, and return while they are on their way.
+
+        Parameters
+        ----------
+        decoder
+            One of ``ledger.chain.wire``: what the results are.
+        batch_max
+            Calls of one request at most: fewer where the answers are long.
+        """
+        bodies, sent = [], []
+        for start in range(0, len(calls), batch_max):
+            batch = self._bodies(calls[start : start + batch_max])
+            future = self.transport.submit(msgspec.json.encode(batch), True)
+            sent.append(([body["id"] for body in batch], future))
+            bodies.append(batch)
+
+        def explain(number: int, content: bytes) -> Exception:
+            try:
+                self._results(bodies[number], content)
+            except (RpcError, NodeAnswer) as error:
+                return error
+            method = bodies[number][0]["method"]
+            return NodeAnswer(f"{self.place} answers {method} with something else; check rpc_url")
+
+        return Asked(sent, decoder, explain)
+
+    def _bodies(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
+        return [
             {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
             for method, params in calls
         ]
+
+    def _post(self, calls: Sequence[Call]) -> list[Any]:
+        bodies = self._bodies(calls)
         payload = bodies[0] if len(bodies) == 1 else bodies
         again = all(_repeatable(method) for method, _ in calls)
-        content = self.transport.exchange(msgspec.json.encode(payload), again)
+        return self._results(bodies, self.transport.exchange(msgspec.json.encode(payload), again))
+
+    def _results(self, bodies: Sequence[dict[str, Any]], content: bytes) -> list[Any]:
         try:
             answer = msgspec.json.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -349,6 +394,20 @@ def _transaction(raw: dict[str, Any]) -> TransactionInfo:
         nonce=int(raw["nonce"], 16),
         value=int(raw["value"], 16),
         gas=int(raw["gas"], 16),
+    )
+
+
+def transaction_info(raw: WireTransaction) -> TransactionInfo:
+    """Return a transaction as the node wrote it with numbers for its quantities."""
+    return TransactionInfo(
+        hash=raw.hash.lower(),
+        index=int(raw.transaction_index, 16),
+        sender=raw.sender.lower(),
+        to=_address(raw.to),
+        input=raw.input,
+        nonce=int(raw.nonce, 16),
+        value=int(raw.value, 16),
+        gas=int(raw.gas, 16),
     )
 
 

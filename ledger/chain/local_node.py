@@ -24,8 +24,6 @@ from ledger.errors import BadInput, DependencyDown
 from ledger.settings import LOCAL_CHAIN_ID
 
 FINALITY_LAG_BLOCKS = 2
-_START_SECONDS_MAX = 20.0
-_STOP_SECONDS_MAX = 20.0
 
 
 class LocalNode:
@@ -41,6 +39,8 @@ class LocalNode:
         Port to listen on; None takes a free one.
     options
         Further command-line options.
+    patience_s
+        Seconds that the start, and the end, may take; a long chain is loaded and saved more slowly.
 
     Raises
     ------
@@ -57,12 +57,14 @@ class LocalNode:
         port: int | None = None,
         log: Path | None = None,
         options: Sequence[str] = (),
+        patience_s: float = 20.0,
     ) -> None:
         self.program = program
         self.state = state
         self.port = port if port is not None else free_port()
         self._log = log
         self._options = list(options)
+        self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -130,7 +132,7 @@ class LocalNode:
         return self
 
     def _wait(self) -> None:
-        until = time.monotonic() + _START_SECONDS_MAX
+        until = time.monotonic() + self._patience_s
         client = ChainClient(self.rpc_url, timeout_s=2.0)
         try:
             while self.running and time.monotonic() < until:
@@ -152,7 +154,7 @@ class LocalNode:
             return
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(_STOP_SECONDS_MAX)
+            process.wait(self._patience_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -16,6 +16,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 
 from ledger.errors import BadInput
 from ledger.settings import LOCAL_CHAIN_ID, Settings
@@ -229,3 +230,8 @@ def _unlock(file: Path, password: str) -> LocalSigner:
 def new_signer() -> LocalSigner:
     """Return the signer of a new random key, which is kept nowhere: for measurements."""
     return LocalSigner(Account.create())
+
+
+def derived_signer(name: str) -> LocalSigner:
+    """Return the signer of a key that everybody can compute from its name: for measurements."""
+    return LocalSigner(Account.from_key(keccak(text=f"truetonne {name}")))
