@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -101,7 +101,7 @@ def own_postgres() -> Iterator[Postgres]:
         folder = Path(name)
         user = _lesser_user()
         if user is not None:
-            os.chown(folder, *user)
+            shutil.chown(folder, user)
         data = folder / "data"
         _initialise(programs, data, user)
         port = free_port()
@@ -112,7 +112,8 @@ def own_postgres() -> Iterator[Postgres]:
                 stdout=log,
                 stderr=log,
                 cwd=folder,
-                **_as(user),
+                user=user,
+                extra_groups=[] if user else None,
             )
         server = Postgres(programs, port, process)
         try:
@@ -138,24 +139,17 @@ def _programs() -> Path:
     raise ServerUnavailable("PostgreSQL is not installed (Debian: apt-get install postgresql)")
 
 
-def _lesser_user() -> tuple[int, int] | None:
+def _lesser_user() -> str | None:
     """Return whom the server runs as when we are root, whom it refuses; None: as we are."""
     if os.geteuid() != 0:
         return None
     for name in _LESSER_USERS:
-        try:
-            found = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return found.pw_uid, found.pw_gid
+        with suppress(KeyError):
+            return pwd.getpwuid(pwd.getpwnam(name).pw_uid).pw_name
     raise ServerUnavailable("PostgreSQL does not run as root, and there is no user postgres")
 
 
-def _as(user: tuple[int, int] | None) -> dict[str, int]:
-    return {} if user is None else {"user": user[0], "group": user[1]}
-
-
-def _initialise(programs: Path, data: Path, user: tuple[int, int] | None) -> None:
+def _initialise(programs: Path, data: Path, user: str | None) -> None:
     command = [str(programs / "initdb"), "-D", str(data), "-A", "trust", "-U", USER]
     command += ["-E", "UTF8", "--locale=C"]
     done = _run(command, data.parent, user)
@@ -164,10 +158,16 @@ def _initialise(programs: Path, data: Path, user: tuple[int, int] | None) -> Non
 
 
 def _run(
-    command: Sequence[str], folder: Path, user: tuple[int, int] | None
+    command: Sequence[str], folder: Path, user: str | None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=folder, **_as(user)
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        user=user,
+        extra_groups=[] if user else None,
     )
 
 
