@@ -119,11 +119,26 @@ def bench_indexer(
     head_blocks: Annotated[
         int, typer.Option(min=0, help="Blocks of 1,000 events to mine at the head.")
     ] = 9,
+    growth: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="ROWS",
+            help="Measure this alone: whether the mirror slows down while it writes so many rows.",
+        ),
+    ] = None,
 ) -> None:
     """Measure the mirror on a chain of our own events, beside Subsquid and Ponder on the same chain."""
+    from cli.bench.indexer import growth as growing
     from cli.bench.indexer import measure
     from cli.bench.report import show
 
+    if growth is not None:
+        grown = growing.grow(growth, run.output.step)
+        for each in grown:
+            run.output.step(growing.told(each))
+        show(run.output, growing.results(grown), title="the last tenth beside the first")
+        return
     settings = run.settings
     folder = cache or settings.home / "bench"
     request = measure.Request(

@@ -30,13 +30,18 @@ def product(*arguments: str) -> list[str]:
 
 
 def environment(chain: BenchChain, home: Path, rpc_url: str, database_url: str) -> dict[str, str]:
+    """Return the settings of a run on the chain."""
+    return settings_of(chain.deployment, home, rpc_url, database_url)
+
+
+def settings_of(deployment: Path, home: Path, rpc_url: str, database_url: str) -> dict[str, str]:
     """Return the settings of a run, and nothing of ours that the caller's environment sets."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRUETONNE_")}
     return kept | {
         "TRUETONNE_HOME": str(home),
         "TRUETONNE_DATABASE_URL": database_url,
         "TRUETONNE_RPC_URL": rpc_url,
-        "TRUETONNE_DEPLOYMENT": str(chain.deployment.resolve()),
+        "TRUETONNE_DEPLOYMENT": str(deployment.resolve()),
         "TRUETONNE_NETWORK": "bench",
     }
 

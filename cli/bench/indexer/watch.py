@@ -50,6 +50,7 @@ def run(
     done: Callable[[], bool] | None = None,
     server_pid: int | None = None,
     seconds_max: float = 1200.0,
+    on_sample: Callable[[int], None] | None = None,
 ) -> Spent:
     """Run a program until it is done.
 
@@ -63,6 +64,8 @@ def run(
         Says whether its work is done: then it is told to end. None: it ends by itself.
     server_pid
         The database's server.
+    on_sample
+        Called with the process's number about ten times a second while it runs.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def run(
             start_new_session=True,
         )
     try:
-        cpu, peak = _until_done(process, log, done, started + seconds_max)
+        cpu, peak = _until_done(process, log, (done, on_sample), started + seconds_max)
         wall = time.perf_counter() - started
         server = tree_cpu_s(server_pid) - before
     finally:
@@ -91,15 +94,21 @@ def run(
 
 
 def _until_done(
-    process: subprocess.Popen[bytes], log: Path, done: Callable[[], bool] | None, until: float
+    process: subprocess.Popen[bytes],
+    log: Path,
+    asked: tuple[Callable[[], bool] | None, Callable[[int], None] | None],
+    until: float,
 ) -> tuple[Decimal, Decimal]:
     """Wait; return CPU seconds and most memory in MiB."""
+    done, on_sample = asked
     cpu = peak = _ZERO
     sampled = 0.0
     while True:
         now = time.perf_counter()
         if now - sampled >= SAMPLE_S:
             cpu, peak = max(cpu, tree_cpu_s(process.pid)), max(peak, _tree_peak_mb(process.pid))
+            if on_sample is not None:
+                on_sample(process.pid)
             sampled = now
         ended, status, used = os.wait4(process.pid, os.WNOHANG)
         if ended:
