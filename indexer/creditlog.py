@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from indexer.window import Doubt
+from indexer.doubt import Doubt
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.contracts import CarbonCredit
 from ledger.chain.events import ZERO_HASH, DecodedEvent, next_head

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, insert, select, tuple_
+from sqlalchemy import delete, select, tuple_
 from sqlalchemy.orm import Session
 
+from ledger.db import tables
 from ledger.errors import MirrorStopped
 from ledger.models import (
     CarbonCredit,
@@ -160,36 +161,38 @@ def _runs_left(session: Session, batch_ids: Collection[int]) -> list[tuple[int, 
 def _insert_runs(
     session: Session, runs: Sequence[tuple[int, Run]], facts: Mapping[int, BatchFacts]
 ) -> None:
-    credits: list[dict[str, Any]] = []
-    serials: list[dict[str, Any]] = []
-    for batch_id, run in runs:
-        fact = facts[batch_id]
-        name = credit_id(fact.site_code, fact.vintage, fact.ordinal, run.first, run.last)
-        credits.append(
-            {
-                "credit_id": name,
-                "amount": tonnes_of_kg(run.amount_kg),
-                "unit": UNIT,
-                "issuer": fact.issuer,
-                "status": _STATUS[run.status],
-                "blockchain_tx": fact.tx_hash,
-                "issued_at": fact.issued_at,
-                "expires_at": fact.expires_at,
-            }
-        )
-        serials.append(
-            {
-                "credit_id": name,
-                "batch_id": batch_id,
-                "first_serial": run.first,
-                "last_serial": run.last,
-                "retirement_id": run.retirement_id,
-            }
-        )
-    if credits:
-        connection = session.connection()
-        connection.execute(insert(CarbonCredit), credits)
-        connection.execute(insert(CreditSerial), serials)
+    if not runs:
+        return
+    of = [facts[batch_id] for batch_id, _ in runs]
+    names = [
+        credit_id(fact.site_code, fact.vintage, fact.ordinal, run.first, run.last)
+        for fact, (_, run) in zip(of, runs, strict=True)
+    ]
+    connection = session.connection()
+    dialect = connection.dialect.name
+    tables.writer(CarbonCredit, dialect).insert_columns(
+        connection,
+        {
+            "credit_id": names,
+            "amount": [tonnes_of_kg(run.amount_kg) for _, run in runs],
+            "unit": [UNIT] * len(runs),
+            "issuer": [fact.issuer for fact in of],
+            "status": [_STATUS[run.status] for _, run in runs],
+            "blockchain_tx": [fact.tx_hash for fact in of],
+            "issued_at": [fact.issued_at for fact in of],
+            "expires_at": [fact.expires_at for fact in of],
+        },
+    )
+    tables.writer(CreditSerial, dialect).insert_columns(
+        connection,
+        {
+            "credit_id": names,
+            "batch_id": [batch_id for batch_id, _ in runs],
+            "first_serial": [run.first for _, run in runs],
+            "last_serial": [run.last for _, run in runs],
+            "retirement_id": [run.retirement_id for _, run in runs],
+        },
+    )
 
 
 _STATUS = {
@@ -228,8 +231,7 @@ def add_holdings(session: Session, changes: Mapping[tuple[int, str], int]) -> No
             for (batch_id, holder), kg in after.items()
             if kg
         ]
-        if rows:
-            session.connection().execute(insert(CreditHolding), rows)
+        tables.insert(session, CreditHolding, rows)
 
 
 def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> None:
@@ -258,8 +260,7 @@ def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> No
             for (account, asset), units in after.items()
             if units
         ]
-        if rows:
-            session.connection().execute(insert(SettlementBalance), rows)
+        tables.insert(session, SettlementBalance, rows)
 
 
 def _silent(statement: Any) -> Any:

@@ -18,8 +18,9 @@ from indexer import finality as finalities
 from indexer import reorg
 from indexer.cursor import Cursor, Overtaken
 from indexer.handlers import require_complete
-from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader, block_row, write_range
+from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.window import Window
+from indexer.writing import block_row, write_range
 from ledger.chain import deployment as contracts_book
 from ledger.chain.book import Deployment
 from ledger.chain.client import BlockHeader, ChainClient, RpcError

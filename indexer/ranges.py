@@ -1,35 +1,85 @@
-"""Ranges of blocks: how long the next one is, when it is read again, and how it is written."""
+"""Ranges of blocks: how long the next one is, when it is read again, and what is read in advance.
+
+While a range is written, the next one is read and checked in a thread, and the answers for the one after
+that are on their way. What was read in advance is used when it still fits: it follows the cursor, and its
+last block is still the chain's. Otherwise it is forgotten, and so is everything that went wrong with it:
+the range is read anew, in the open.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import NoReturn
 
-from sqlalchemy import insert
-from sqlalchemy.orm import Session
-
 from indexer import cursor as cursors
+from indexer.asking import Node, RangeAsked
 from indexer.creditlog import CreditLog
 from indexer.cursor import Cursor, Overtaken
-from indexer.handlers import apply
-from indexer.rows import Rows
 from indexer.watch import Watch
-from indexer.window import Doubt, Window, block_time, read_window
-from ledger.chain import intents, transactions
+from indexer.window import Doubt, Window, read_window
+from ledger.chain import intents
 from ledger.chain.book import Deployment
-from ledger.chain.client import BlockHeader, ChainClient, RpcError
-from ledger.chain.events import DecodedEvent
-from ledger.chain.layout import json_safe
+from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.transport_errors import AnswerTooLarge
 from ledger.db import Database
-from ledger.errors import DependencyDown, MirrorStopped
-from ledger.models import ChainBlock, ChainEvent
+from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
 
 RANGE_BLOCKS_MAX = 512
-_RANGE_EVENTS_WANTED = 4_000
-"""A range that brought more is followed by a smaller one."""
+_RANGE_BLOCKS_FIRST = 32
+_EVENTS_WANTED = 6_000
+_ANSWER_BYTES_WANTED = 3_000_000
+"""Nodes answer fastest with one to four megabytes; a range that brought more is followed by a shorter one."""
 _READS_MAX = 5
 """So often is a range read before a doubt becomes a stop."""
 _DOUBT_PAUSE_S = 0.05
+_RANGES_BEFORE_LONGER = 50
+"""So many ranges are read before a length that was refused is tried again."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """A range that was read and checked, and the end of the credit log after it."""
+
+    window: Window
+    log: CreditLog
+
+
+class Length:
+    """How many blocks the next range has.
+
+    Parameters
+    ----------
+    blocks_max
+        At most.
+    """
+
+    def __init__(self, blocks_max: int) -> None:
+        self.blocks = min(blocks_max, _RANGE_BLOCKS_FIRST)
+        self._blocks_max = blocks_max
+        self._ceiling = blocks_max
+        self._since_refused = 0
+
+    def refused(self, blocks: int) -> None:
+        """Note that a node would not answer for so many blocks."""
+        self._ceiling = self.blocks = max(1, blocks // 2)
+        self._since_refused = 0
+
+    def was(self, window: Window, bytes_max: int) -> None:
+        """Note what a range brought."""
+        self._since_refused += 1
+        if self._since_refused >= _RANGES_BEFORE_LONGER:
+            self._ceiling, self._since_refused = min(2 * self._ceiling, self._blocks_max), 0
+        blocks = len(window.headers)
+        load = max(len(window.events) / _EVENTS_WANTED, bytes_max / _ANSWER_BYTES_WANTED)
+        if load > 1:
+            self.blocks = max(1, min(blocks, int(blocks / load)))
+        elif blocks >= self.blocks:
+            longer = 2 * blocks if load < 0.5 else int(blocks / load)
+            self.blocks = min(self._ceiling, max(longer, 1))
 
 
 class RangeReader:
@@ -52,8 +102,11 @@ class RangeReader:
         self._client = client
         self._deployment = deployment
         self._watch = Watch(deployment)
-        self._blocks_max = blocks_max
-        self._blocks = blocks_max
+        self._node = Node(client)
+        self._length = Length(blocks_max)
+        self._worker: ThreadPoolExecutor | None = None
+        self._ahead: Future[Read] | None = None
+        self._asked: RangeAsked | None = None
 
     def read(self, cursor: Cursor, head: int) -> Window:
         """Read the next range; shorter when the node refuses it, again when its answers disagree.
@@ -67,33 +120,66 @@ class RangeReader:
         MirrorStopped
             If the answers keep disagreeing, or a log of ours cannot be decoded.
         """
+        with (
+            self._db.read() as session
+        ):  # after the head was asked for: what it holds was stored before
+            open_hashes = {item.tx_hash for item in intents.open_attempts(session, cursor.chain_id)}
+        read = self._read_ahead(cursor, head)
+        if read is None:
+            self.forget()
+            read = self._read_now(cursor, head, open_hashes)
+        self._look_ahead(read, head, open_hashes)
+        return read.window
+
+    def forget(self) -> None:
+        """Let go of what was read in advance."""
+        ahead, self._ahead = self._ahead, None
+        asked, self._asked = self._asked, None
+        if ahead is not None:
+            ahead.cancel()
+        if asked is not None:
+            asked.cancel()
+
+    # -------------------------------------------------------------------- in the open
+
+    def _read_now(self, cursor: Cursor, head: int, open_hashes: Collection[str]) -> Read:
         with self._db.read() as session:
             log = CreditLog.load(session, cursor.block_number)
-            open_hashes = {item.tx_hash for item in intents.open_attempts(session, cursor.chain_id)}
         doubts = 0
         while True:
             first = cursor.block_number + 1
-            last = min(head, cursor.block_number + self._blocks)
+            last = min(head, cursor.block_number + self._length.blocks)
+            asked = RangeAsked(self._node, self._watch, first, last)
             try:
-                window = read_window(
-                    self._client, self._watch, cursor.block_hash, first, last, open_hashes
-                )
-                end = log.check(window.events)
+                read = self._checked(asked, cursor.block_hash, log, open_hashes)
                 if last == head:
-                    end.compare(self._client, self._deployment.credit.address, window.last.hash)
-            except RpcError:
-                if self._blocks == 1:
+                    self._compare(read)
+                return read
+            except (RpcError, AnswerTooLarge) as error:
+                if isinstance(error, RpcError) and self._node.learn(error):
+                    continue
+                if first == last:
                     raise
-                self._blocks = max(1, self._blocks // 2)
-                continue
+                self._length.refused(last - first + 1)
             except Doubt as doubt:
                 doubts += 1
-                if doubts < _READS_MAX:
-                    time.sleep(_DOUBT_PAUSE_S * doubts)
-                    continue
-                self._stop_or_wait(cursor, first, last, doubt)
-            self._adapt(len(window.events))
-            return window
+                if doubts >= _READS_MAX:
+                    self._stop_or_wait(cursor, first, last, doubt)
+                time.sleep(_DOUBT_PAUSE_S * doubts)
+            finally:
+                asked.cancel()
+
+    def _checked(
+        self, asked: RangeAsked, parent_hash: str, log: CreditLog, open_hashes: Collection[str]
+    ) -> Read:
+        window = read_window(asked, self._node, self._watch, parent_hash, open_hashes)
+        self._length.was(window, asked.bytes_max)
+        return Read(window, log.check(window.events))
+
+    def _compare(self, read: Read) -> None:
+        """At the head, nothing may be missing from the credit log."""
+        address = self._deployment.credit.address
+        read.log.compare(self._client, address, read.window.last.hash)
 
     def _stop_or_wait(self, cursor: Cursor, first: int, last: int, doubt: Doubt) -> NoReturn:
         """End a tick whose range stays doubtful."""
@@ -109,51 +195,45 @@ class RangeReader:
             f"blocks {first} to {last} were read {_READS_MAX} times and do not fit together: {doubt}"
         )
 
-    def _adapt(self, events: int) -> None:
-        if events > _RANGE_EVENTS_WANTED:
-            self._blocks = max(1, self._blocks // 2)
-        elif events * 2 < _RANGE_EVENTS_WANTED:
-            self._blocks = min(self._blocks_max, self._blocks * 2)
+    # ---------------------------------------------------------------------- in advance
 
+    def _look_ahead(self, read: Read, head: int, open_hashes: Collection[str]) -> None:
+        """Begin to read the range after one that is about to be written."""
+        first = read.window.last.number + 1
+        asked, self._asked = self._asked, None
+        if asked is not None and (asked.first != first or asked.last > head):
+            asked.cancel()
+            asked = None
+        if asked is None:
+            asked = self._ask(first, head)
+        if asked is None:
+            return
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="mirror-ahead")
+        self._ahead = self._worker.submit(
+            self._checked, asked, read.window.last.hash, read.log, open_hashes
+        )
+        self._asked = self._ask(asked.last + 1, head)
 
-def write_range(session: Session, window: Window, units_per_cent: int) -> None:
-    """Write the rows of a range; the cursor is moved in the same unit of work.
+    def _ask(self, first: int, head: int) -> RangeAsked | None:
+        last = min(head, first + self._length.blocks - 1)
+        return RangeAsked(self._node, self._watch, first, last) if first <= last else None
 
-    Parameters
-    ----------
-    units_per_cent
-        Units of the currency token that make a cent.
-    """
-    connection = session.connection()
-    connection.execute(insert(ChainBlock), [block_row(header) for header in window.headers])
-    transactions.record_included(session, window.transactions)
-    if window.events:
-        connection.execute(insert(ChainEvent), [_event_row(event) for event in window.events])
-    times = {header.number: block_time(header) for header in window.headers}
-    rows = Rows(session, times, units_per_cent)
-    for event in window.events:
-        apply(event, rows)
-    rows.write()
-
-
-def block_row(header: BlockHeader) -> dict[str, object]:
-    """Return a header as a row of ``chain_blocks``."""
-    return {
-        "number": header.number,
-        "hash": header.hash,
-        "parent_hash": header.parent_hash,
-        "block_time": block_time(header),
-    }
-
-
-def _event_row(event: DecodedEvent) -> dict[str, object]:
-    return {
-        "block_number": event.log.block_number,
-        "log_index": event.log.log_index,
-        "tx_hash": event.log.tx_hash,
-        "contract_address": event.log.address,
-        "event_name": event.name,
-        "args": json_safe(event.values),
-        "seq": event.values["seq"] if event.record is not None else None,
-        "head": event.values["head"] if event.record is not None else None,
-    }
+    def _read_ahead(self, cursor: Cursor, head: int) -> Read | None:
+        """Return what was read in advance, if it follows the cursor and the chain still has it."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        with suppress(TruetonneError, Doubt):  # whatever it was shows again when it is read anew
+            read = ahead.result()
+            last = read.window.last
+            follows = read.window.headers[0].parent_hash == cursor.block_hash
+            if not follows or read.window.first != cursor.block_number + 1 or last.number > head:
+                return None
+            again = self._client.block(last.number)
+            if again is None or again.hash != last.hash:
+                return None
+            if last.number == head:
+                self._compare(read)
+            return read
+        return None

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, inspect, select, update
+from sqlalchemy import bindparam, inspect, select, update
 from sqlalchemy.orm import Session
 
 from indexer import derived
 from indexer.derived import BatchFacts
 from ledger.chain.events import ZERO_ADDRESS, DecodedEvent
+from ledger.db import tables
 from ledger.errors import MirrorStopped
 from ledger.models import (
     Base,
@@ -57,6 +58,13 @@ _ORDER: tuple[type[Base], ...] = (
     SettlementTerm,
 )
 """Tables that handlers add to, parents first."""
+_KEYS: dict[type[Base], str] = {
+    CreditClass: "class_id",
+    CreditSite: "site_id",
+    CreditBatch: "batch_id",
+    SettlementBatch: "batch_id",
+}
+"""Tables whose rows change later, and their keys."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +107,13 @@ class Rows:
         self.units_per_cent = units_per_cent
         self._times = times
         self._added: dict[type[Base], list[dict[str, Any]]] = defaultdict(list)
-        self._changes: dict[type[Base], dict[Any, dict[str, Any]]] = defaultdict(dict)
+        self._new: dict[type[Base], dict[int, dict[str, Any]]] = {table: {} for table in _KEYS}
+        self._changes: dict[type[Base], dict[int, dict[str, Any]]] = {table: {} for table in _KEYS}
         self._facts: dict[int, BatchFacts] = {}
         self._site_codes: dict[int, str] = {}
         self._outcomes: dict[int, Outcome] = {}
         self._taken: list[tuple[int, Run]] = []
-        self._touched: set[int] = set()
+        self._touched: dict[int, DecodedEvent] = {}
         self._held: dict[tuple[int, str], int] = defaultdict(int)
         self._escrow: dict[tuple[str, int], int] = defaultdict(int)
 
@@ -115,12 +124,18 @@ class Rows:
         return self._times[event.log.block_number]
 
     def add(self, table: type[Base], **values: Any) -> None:
-        """Add a row."""
+        """Add a row; of one table all rows name the same columns."""
         self._added[table].append(values)
+        key = _KEYS.get(table)
+        if key is not None:
+            self._new[table][values[key]] = values
 
     def change(self, table: type[Base], key: int, **values: Any) -> None:
         """Change columns of the row with a primary key, new or old."""
-        self._changes[table].setdefault(key, {}).update(values)
+        row = self._new[table].get(key)
+        if row is None:
+            row = self._changes[table].setdefault(key, {})
+        row.update(values)
 
     def add_site(self, site_id: int, code: str) -> None:
         """Remember the code of a site that this range registers."""
@@ -131,14 +146,15 @@ class Rows:
         code = self._site_codes.get(site_id)
         if code is None:
             code = self.session.scalar(select(CreditSite.code).where(CreditSite.site_id == site_id))
-        if code is None:
-            raise MirrorStopped(_unknown(event, f"site {site_id}"))
+            if code is None:
+                raise MirrorStopped(_unknown(event, f"site {site_id}"))
+            self._site_codes[site_id] = code
         return code
 
-    def add_batch(self, batch_id: int, facts: BatchFacts) -> None:
+    def add_batch(self, event: DecodedEvent, batch_id: int, facts: BatchFacts) -> None:
         """Remember what the serials of a new batch need."""
         self._facts[batch_id] = facts
-        self._touched.add(batch_id)
+        self._touched[batch_id] = event
 
     def take_serials(self, event: DecodedEvent, batch_id: int, run: Run) -> None:
         """Take serials out of the active ones of a batch."""
@@ -147,22 +163,14 @@ class Rows:
 
     def redraw(self, event: DecodedEvent, batch_id: int) -> None:
         """Draw anew what is left of a batch."""
-        if batch_id not in self._facts:
-            found = derived.facts_of(self.session, [batch_id])
-            if batch_id not in found:
-                raise MirrorStopped(_unknown(event, f"batch {batch_id}"))
-            self._facts.update(found)
-        self._touched.add(batch_id)
+        self._touched.setdefault(batch_id, event)
 
     def current(self, event: DecodedEvent, table: type[Base], key: int, column: str) -> Any:
         """Return a column of the row with a primary key, after the events so far."""
-        changes = self._changes[table].get(key, {})
-        if column in changes:
-            return changes[column]
+        for rows in (self._new[table], self._changes[table]):
+            if column in rows.get(key, ()):
+                return rows[key][column]
         (key_column,) = inspect(table).primary_key
-        for row in reversed(self._added[table]):
-            if row[key_column.name] == key:
-                return row[column]
         query = select(table.__table__.c[column]).where(key_column == key)
         found = self.session.execute(query).one_or_none()
         if found is None:
@@ -235,18 +243,33 @@ class Rows:
 
     def write(self) -> None:
         """Write everything, and then what follows from it."""
-        connection = self.session.connection()
         for table in _ORDER:
-            if self._added[table]:
-                connection.execute(insert(table), self._added[table])
+            tables.insert(self.session, table, self._added[table])
         for table, changes in self._changes.items():
-            (key_column,) = inspect(table).primary_key
-            for key, values in changes.items():
-                connection.execute(update(table).where(key_column == key).values(**values))
-        derived.split_serials(self.session, self._touched, self._taken, self._facts)
+            self._write_changes(table, changes)
+        lacking = derived.facts_of(self.session, self._touched.keys() - self._facts.keys())
+        self._facts.update(lacking)
+        for batch_id, event in self._touched.items():
+            if batch_id not in self._facts:
+                raise MirrorStopped(_unknown(event, f"batch {batch_id}"))
+        derived.split_serials(self.session, self._touched.keys(), self._taken, self._facts)
         derived.add_holdings(self.session, self._held)
         derived.add_balances(self.session, self._escrow)
         self.session.expire_all()
+
+    def _write_changes(self, table: type[Base], changes: Mapping[int, dict[str, Any]]) -> None:
+        """Write changes of old rows: one statement for all rows of which the same columns change."""
+        alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+        for key, values in changes.items():
+            alike[tuple(values)].append({"b_key": key, **values})
+        columns = table.__table__.c
+        for names, rows in alike.items():
+            statement = (
+                update(table.__table__)  # type: ignore[arg-type]
+                .where(columns[_KEYS[table]] == bindparam("b_key"))
+                .values({name: bindparam(name) for name in names})
+            )
+            self.session.connection().execute(statement, rows)
 
 
 def _unknown(event: DecodedEvent, what: str) -> str:

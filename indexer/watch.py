@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ledger.chain.book import DeployedContract, Deployment
-from ledger.chain.client import TransactionInfo
 from ledger.chain.contracts import decode_call, selector_names
 
 
@@ -40,24 +39,24 @@ class Watch:
         """Addresses whose logs are mirrored."""
         return list(self.log_contracts)
 
-    def wants(self, transaction: TransactionInfo, also: Collection[str]) -> bool:
+    def wants(self, tx_hash: str, to: str | None, also: Collection[str]) -> bool:
         """Return whether a transaction is to be mirrored; ``also`` are hashes wanted anyway."""
         return (
-            transaction.to in self._names
-            or transaction.hash in also
-            or transaction.hash in self._created
+            (to is not None and to.lower() in self._names)
+            or tx_hash in also
+            or tx_hash in self._created
         )
 
-    def call_of(self, transaction: TransactionInfo) -> Call:
-        """Return what a transaction calls."""
-        created = self._created.get(transaction.hash)
+    def call_of(self, tx_hash: str, to: str | None, text: str) -> Call:
+        """Return what a transaction calls, by its receiver and its input."""
+        created = self._created.get(tx_hash)
         if created is not None:
             return Call(created.address, created.name, "constructor", dict(created.constructor))
-        name = self._names.get(transaction.to or "")
+        to = to.lower() if to else None
+        name = self._names.get(to or "")
         if name is None:
-            return Call(transaction.to, None, None, None)
-        decoded = decode_call(name, transaction.input)
+            return Call(to, None, None, None)
+        decoded = decode_call(name, text)
         if decoded is not None:
-            return Call(transaction.to, name, decoded.function, decoded.parameters)
-        function = selector_names(name).get(transaction.input[:10].lower())
-        return Call(transaction.to, name, function, None)
+            return Call(to, name, decoded.function, decoded.parameters)
+        return Call(to, name, selector_names(name).get(text[:10].lower()), None)

@@ -1,4 +1,4 @@
-"""Reading a range of blocks from a node that may lag, lie, or change its mind while it answers.
+"""Checking a range of blocks from a node that may lag, lie, or change its mind while it answers.
 
 A window is either complete and consistent, or it is a ``Doubt`` and nothing of it is written: every
 header names its parent, every log carries the hash of its header, the receipts of our transactions hold
@@ -7,20 +7,22 @@ exactly the logs that were handed out, and the last header is the same after rea
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from indexer.asking import Block, Node, RangeAsked
+from indexer.doubt import Doubt
+from indexer.inputs import Given, Mined, inputs_of
 from indexer.watch import Watch
-from ledger.chain.client import BlockHeader, ChainClient, LogRecord, Receipt, TransactionInfo
+from ledger.chain.client import BlockHeader, ChainClient, LogRecord, transaction_info
 from ledger.chain.events import DecodedEvent, decode
-from ledger.chain.failures import failure_of
+from ledger.chain.failures import failure_of, reason_in
 from ledger.chain.transactions import Included
+from ledger.chain.wire import WireLog, WireReceipt
 
-
-class Doubt(Exception):
-    """The node's answers do not fit together; reading again may help, writing them would not."""
+__all__ = ["Doubt", "Window", "block_time", "read_window"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Window:
     headers: tuple[BlockHeader, ...]
     transactions: tuple[Included, ...]
     events: tuple[DecodedEvent, ...]
+
+    @property
+    def first(self) -> int:
+        """The number of the lowest block."""
+        return self.headers[0].number
 
     @property
     def last(self) -> BlockHeader:
@@ -43,14 +50,9 @@ def block_time(header: BlockHeader) -> datetime:
 
 
 def read_window(
-    client: ChainClient,
-    watch: Watch,
-    parent_hash: str,
-    from_block: int,
-    to_block: int,
-    open_hashes: Collection[str],
+    asked: RangeAsked, node: Node, watch: Watch, parent_hash: str, open_hashes: Collection[str]
 ) -> Window:
-    """Read blocks ``from_block`` to ``to_block``, both included.
+    """Take in and check a range that was asked for.
 
     Parameters
     ----------
@@ -66,128 +68,215 @@ def read_window(
     MirrorStopped
         If a log of ours cannot be decoded.
     """
-    blocks = _blocks(client, parent_hash, from_block, to_block)
-    headers = {header.number: header for header, _ in blocks}
-    logs = client.logs(watch.log_addresses, from_block, to_block)
-    _check_logs(logs, blocks)
-    wanted = _wanted(blocks, watch, {log.tx_hash for log in logs} | set(open_hashes))
-    receipts = _receipts(client, wanted, headers)
-    _check_receipts(logs, receipts, watch)
-    included = [
-        _included(client, watch, transaction, receipt, headers[receipt.block_number])
-        for transaction, receipt in zip(wanted, receipts, strict=True)
-    ]
-    events = [decode(watch.log_contracts[log.address], log) for log in _in_order(logs)]
-    again = client.block(to_block)
-    if again is None or again.hash != headers[to_block].hash:
-        raise Doubt(f"block {to_block} changed while it was read")
-    return Window(tuple(headers.values()), tuple(included), tuple(events))
+    blocks, headers = _blocks(asked, parent_hash)
+    wire_logs = asked.logs()
+    logs = _checked_logs(wire_logs, blocks)
+    also = {log.tx_hash for log in logs}.union(open_hashes)
+    mined, wanted = _mined(asked, blocks, watch, also)
+    _check_receipts(wire_logs, wanted, watch)
+    given = inputs_of(node.client, mined, wanted, asked.traces())
+    times = {header.number: block_time(header) for header in headers}
+    included = tuple(
+        _included(node, watch, given[receipt.transaction_hash], receipt, block, times)
+        for block, receipt in wanted
+    )
+    contracts = watch.log_contracts
+    events = tuple(decode(contracts[log.address], log) for log in logs)
+    again = node.client.block(asked.last)
+    if again is None or again.hash != headers[-1].hash:
+        raise Doubt(f"block {asked.last} changed while it was read")
+    return Window(tuple(headers), included, events)
 
 
-def _blocks(
-    client: ChainClient, parent_hash: str, from_block: int, to_block: int
-) -> list[tuple[BlockHeader, list[TransactionInfo]]]:
-    numbers = range(from_block, to_block + 1)
-    found = []
-    for number, block in zip(numbers, client.blocks_with_transactions(numbers), strict=True):
+def _blocks(asked: RangeAsked, parent_hash: str) -> tuple[list[Block], list[BlockHeader]]:
+    blocks, headers = [], []
+    for number, block in zip(range(asked.first, asked.last + 1), asked.blocks(), strict=True):
         if block is None:
             raise Doubt(f"the node has no block {number} yet, or no longer")
-        header = block[0]
-        if header.number != number or header.parent_hash != parent_hash:
+        if int(block.number, 16) != number or block.parent_hash != parent_hash:
             raise Doubt(f"block {number} does not follow the one before it")
-        parent_hash = header.hash
-        found.append(block)
+        parent_hash = block.hash
+        blocks.append(block)
+        base_fee = int(block.base_fee or "0x0", 16)
+        headers.append(
+            BlockHeader(number, block.hash, block.parent_hash, int(block.timestamp, 16), base_fee)
+        )
+    return blocks, headers
+
+
+def _checked_logs(logs: Sequence[WireLog], blocks: Sequence[Block]) -> list[LogRecord]:
+    """Hold the logs against the blocks; return them in the order of the chain."""
+    by_number = {block.number: (int(block.number, 16), block) for block in blocks}
+    found = []
+    for log in logs:
+        number, block = by_number.get(log.block_number, (-1, None))
+        if log.removed:
+            raise Doubt(f"{_place(log)} was removed by a reorganisation")
+        if block is None:
+            raise Doubt(f"{_place(log)} lies outside the range that was asked for")
+        if log.block_hash.lower() != block.hash:
+            raise Doubt(f"{_place(log)} comes from another fork")
+        tx_index, tx_hash = int(log.transaction_index, 16), log.transaction_hash.lower()
+        if tx_index >= len(block.hashes) or block.hashes[tx_index] != tx_hash:
+            raise Doubt(f"{_place(log)} names a transaction that the block does not hold there")
+        found.append(
+            LogRecord(
+                log.address.lower(),
+                log.topics,
+                log.data,
+                number,
+                block.hash,
+                tx_hash,
+                tx_index,
+                int(log.log_index, 16),
+                False,
+            )
+        )
+    found.sort(key=_order)
+    if len(set(map(_order, found))) != len(found):
+        raise Doubt("a log was handed out twice")
     return found
 
 
-def _in_order(logs: Sequence[LogRecord]) -> list[LogRecord]:
-    return sorted(logs, key=lambda log: (log.block_number, log.log_index))
+def _order(log: LogRecord) -> tuple[int, int]:
+    return log.block_number, log.log_index
 
 
-def _check_logs(
-    logs: Sequence[LogRecord], blocks: Sequence[tuple[BlockHeader, list[TransactionInfo]]]
-) -> None:
-    by_number = {header.number: (header, transactions) for header, transactions in blocks}
-    places = set()
-    for log in logs:
-        where = f"log {log.log_index} of block {log.block_number}"
-        if log.removed:
-            raise Doubt(f"{where} was removed by a reorganisation")
-        if log.block_number not in by_number:
-            raise Doubt(f"{where} lies outside the range that was asked for")
-        header, transactions = by_number[log.block_number]
-        if log.block_hash != header.hash:
-            raise Doubt(f"{where} comes from another fork")
-        if log.tx_index >= len(transactions) or transactions[log.tx_index].hash != log.tx_hash:
-            raise Doubt(f"{where} names a transaction that the block does not hold there")
-        places.add((log.block_number, log.log_index))
-    if len(places) != len(logs):
-        raise Doubt("a log was handed out twice")
+def _place(log: WireLog) -> str:
+    return f"log {int(log.log_index, 16)} of block {int(log.block_number, 16)}"
 
 
-def _wanted(
-    blocks: Sequence[tuple[BlockHeader, list[TransactionInfo]]], watch: Watch, also: Collection[str]
-) -> list[TransactionInfo]:
-    return [
-        transaction
-        for _, transactions in blocks
-        for transaction in transactions
-        if watch.wants(transaction, also)
+# --------------------------------------------------------------------- receipts
+
+
+def _mined(
+    asked: RangeAsked, blocks: Sequence[Block], watch: Watch, also: Collection[str]
+) -> tuple[list[Mined], list[Mined]]:
+    """Return the receipts of all transactions, or of ours where the node has no others; and ours."""
+    by_block = asked.block_receipts()
+    if by_block is None:
+        mined = _asked_for(asked, blocks, watch, also)
+        return mined, mined
+    mined = list(_of_blocks(blocks, by_block))
+    wanted = [
+        (block, receipt)
+        for block, receipt in mined
+        if watch.wants(receipt.transaction_hash, receipt.to, also)
     ]
+    return mined, wanted
 
 
-def _receipts(
-    client: ChainClient, wanted: Sequence[TransactionInfo], headers: dict[int, BlockHeader]
-) -> list[Receipt]:
-    receipts = []
-    asked = client.receipts([transaction.hash for transaction in wanted])
-    for transaction, receipt in zip(wanted, asked, strict=True):
+def _of_blocks(
+    blocks: Sequence[Block], by_block: Iterable[list[WireReceipt] | None]
+) -> Iterator[Mined]:
+    for block, receipts in zip(blocks, by_block, strict=True):
+        place = f"block {int(block.number, 16)}"
+        if receipts is None:
+            raise Doubt(f"the node has no receipts of {place}")
+        for position, receipt in enumerate(receipts):
+            _check_receipt(block, receipt, f"receipt {position} of {place}")
+            yield block, receipt
+        if [receipt.transaction_hash for receipt in receipts] != block.hashes:
+            raise Doubt(f"the receipts of {place} are not those of its transactions")
+
+
+def _asked_for(
+    asked: RangeAsked, blocks: Sequence[Block], watch: Watch, also: Collection[str]
+) -> list[Mined]:
+    wanted = [
+        (block, item.hash.lower())
+        for block in blocks
+        for item in block.full
+        if watch.wants(item.hash.lower(), item.to, also)
+    ]
+    receipts = asked.receipts([tx_hash for _, tx_hash in wanted])
+    found = []
+    for (block, tx_hash), receipt in zip(wanted, receipts, strict=True):
         if receipt is None:
-            raise Doubt(f"the node has no receipt of {transaction.hash}")
-        header = headers.get(receipt.block_number)
-        if header is None or receipt.block_hash != header.hash:
-            raise Doubt(f"the receipt of {transaction.hash} comes from another fork")
-        receipts.append(receipt)
-    return receipts
+            raise Doubt(f"the node has no receipt of {tx_hash}")
+        _check_receipt(block, receipt, f"the receipt of {tx_hash}")
+        if receipt.transaction_hash != tx_hash:
+            raise Doubt(f"the receipt of {tx_hash} is that of another transaction")
+        found.append((block, receipt))
+    return found
 
 
-def _check_receipts(logs: Sequence[LogRecord], receipts: Sequence[Receipt], watch: Watch) -> None:
+def _check_receipt(block: Block, receipt: WireReceipt, what: str) -> None:
+    """Require that a receipt is of its block; make its hash lower-case."""
+    if receipt.block_hash.lower() != block.hash:
+        raise Doubt(f"{what} comes from another fork")
+    receipt.transaction_hash = receipt.transaction_hash.lower()
+
+
+def _check_receipts(logs: Sequence[WireLog], wanted: Sequence[Mined], watch: Watch) -> None:
     """Compare the logs with the receipts: a node that lags hands out fewer logs than there are."""
-    by_transaction: dict[str, set[LogRecord]] = defaultdict(set)
-    for log in logs:
-        by_transaction[log.tx_hash].add(log)
-    for receipt in receipts:
-        ours = {log for log in receipt.logs if log.address in watch.log_contracts}
-        if ours != by_transaction[receipt.tx_hash]:
+    ours = watch.log_contracts
+    by_receipts = [
+        log for _, receipt in wanted for log in receipt.logs if log.address.lower() in ours
+    ]
+    if by_receipts == logs:  # in the order of the chain, as nodes hand them out
+        return
+    of_receipts, of_index = map(_by_transaction, (by_receipts, logs))
+    for tx_hash in of_receipts | of_index:
+        mine, index = of_receipts.get(tx_hash, Counter()), of_index.get(tx_hash, Counter())
+        if mine != index:
             raise Doubt(
-                f"transaction {receipt.tx_hash} has {len(ours)} logs of ours by its receipt, "
-                f"and {len(by_transaction[receipt.tx_hash])} by the node's index"
+                f"transaction {tx_hash} has {mine.total()} logs of ours by its receipt, "
+                f"and {index.total()} by the node's index"
             )
 
 
+def _by_transaction(logs: Iterable[WireLog]) -> dict[str, Counter[tuple[object, ...]]]:
+    found: dict[str, Counter[tuple[object, ...]]] = {}
+    for log in logs:
+        key = (log.address.lower(), log.topics, log.data, log.log_index, log.block_hash)
+        found.setdefault(log.transaction_hash.lower(), Counter())[key] += 1
+    return found
+
+
+# ----------------------------------------------------------------- transactions
+
+
 def _included(
-    client: ChainClient,
+    node: Node,
     watch: Watch,
-    transaction: TransactionInfo,
-    receipt: Receipt,
-    header: BlockHeader,
+    given: Given,
+    receipt: WireReceipt,
+    block: Block,
+    times: dict[int, datetime],
 ) -> Included:
-    call = watch.call_of(transaction)
+    call = watch.call_of(receipt.transaction_hash, receipt.to, given.input)
+    number = int(block.number, 16)
     error = None
-    if receipt.status != 1:
-        error = failure_of(client, call.contract, transaction, receipt)
+    if int(receipt.status, 16) != 1:
+        error = _reason(node.client, call.contract, given, receipt)
+    created = receipt.contract_address
     return Included(
-        tx_hash=transaction.hash,
-        contract_address=call.contract_address or receipt.contract_address,
+        tx_hash=receipt.transaction_hash,
+        contract_address=call.contract_address or (created.lower() if created else None),
         function_name=call.function,
         parameters=call.parameters,
-        gas_used=receipt.gas_used,
-        gas_price_wei=receipt.effective_gas_price,
-        block_number=header.number,
-        block_hash=header.hash,
-        block_time=block_time(header),
-        tx_index=transaction.index,
-        sender=transaction.sender,
-        nonce=transaction.nonce,
+        gas_used=int(receipt.gas_used, 16),
+        gas_price_wei=int(receipt.effective_gas_price, 16),
+        block_number=number,
+        block_hash=block.hash,
+        block_time=times[number],
+        tx_index=int(receipt.transaction_index, 16),
+        sender=receipt.sender.lower(),
+        nonce=given.nonce,
         error=error,
+    )
+
+
+def _reason(client: ChainClient, contract: str | None, given: Given, receipt: WireReceipt) -> str:
+    """Return why a transaction failed."""
+    if given.trace is not None:
+        return reason_in(contract, given.trace)
+    assert given.transaction is not None
+    return failure_of(
+        client,
+        contract,
+        transaction_info(given.transaction),
+        int(receipt.block_number, 16),
+        int(receipt.gas_used, 16),
     )

@@ -7,6 +7,8 @@ time. The order is: the environment, then the file named by ``--config``, then t
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -17,6 +19,11 @@ from ledger.errors import BadInput
 
 ENV_PREFIX = "TRUETONNE_"
 LOCAL_CHAIN_ID = 31337
+_NODE_SCHEMES = ("http", "https", "ws", "wss")
+_KEY = re.compile(r"[A-Za-z0-9_.~-]{20,}")
+"""A part of a path that is long enough to be a key."""
+_SOCKET_BYTES_MAX = 107
+"""Unix bounds the path of a socket (sun_path, less the zero at the end)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "rpc_url",
         "",
-        "JSON-RPC address of a node; default: a local Anvil that `up` and `demo` start",
+        "address of a node: http(s)://, ws(s)://, or the path of its IPC socket; "
+        "default: a local Anvil that `up` and `demo` start",
     ),
     Setting(
         "network", "", "name of the network; default: local, or the name in the deployment file"
@@ -112,9 +120,8 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     database_url = value["database_url"] or f"sqlite:///{(home / 'truetonne.db').as_posix()}"
     _check_database_url(database_url)
     local_chain = not value["rpc_url"]
-    if value["rpc_url"] and not value["rpc_url"].startswith(("http://", "https://")):
-        found = redacted(value["rpc_url"])
-        raise BadInput(f"rpc_url must begin with http:// or https://, found {found!r}")
+    if value["rpc_url"]:
+        _check_rpc_url(value["rpc_url"])
     chain_folder = (
         home / f"chain-{hashlib.sha256(_identity(database_url).encode()).hexdigest()[:8]}"
     )
@@ -141,12 +148,39 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
 
 
 def redacted(url: str) -> str:
-    """Return a URL without its password, for messages and logs."""
+    """Return a URL without its secrets, for messages and logs.
+
+    A password is hidden, and so is what providers of nodes put into an address in its place: a token
+    before the host, a long part of the path, the values after the question mark.
+    """
     scheme, separator, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if not separator or not at or ":" not in credentials:
+    if not separator:
         return url
-    return f"{scheme}://{credentials.partition(':')[0]}:***@{place}"
+    credentials, at, place = rest.rpartition("@")
+    if at:
+        user, colon, _ = credentials.partition(":")
+        credentials = f"{user}:***" if colon else credentials
+    if scheme in _NODE_SCHEMES:
+        credentials = "***" if at and ":" not in credentials else credentials
+        place, question, query = place.partition("?")
+        host, *parts = place.split("/")
+        parts = ["***" if _KEY.fullmatch(part) else part for part in parts]
+        values = "&".join(re.sub("=.*", "=***", item) for item in query.split("&"))
+        place = "/".join([host, *parts]) + question + values
+    return f"{scheme}://{credentials}{at}{place}"
+
+
+def socket_path(rpc_url: str) -> Path | None:
+    """Return the path of the Unix socket that an address names; None for any other address.
+
+    ``ipc://PATH`` and bare paths (absolute, relative with a dot, or ending in ``.ipc``) name one.
+    """
+    if rpc_url.startswith("ipc://"):
+        return Path(rpc_url.removeprefix("ipc://"))
+    bare = rpc_url.startswith(("/", "./", "../")) or (
+        rpc_url.endswith(".ipc") and "://" not in rpc_url
+    )
+    return Path(rpc_url) if bare else None
 
 
 def described(settings: Settings) -> dict[str, str]:
@@ -184,6 +218,20 @@ def _check_database_url(url: str) -> None:
         scheme = url.partition("://")[0]
         raise BadInput(
             f"database_url: {scheme!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
+        )
+
+
+def _check_rpc_url(url: str) -> None:
+    path = socket_path(url)
+    if path is not None:
+        if str(path) in ("", ".") or len(os.fsencode(path)) > _SOCKET_BYTES_MAX:
+            raise BadInput(
+                f"rpc_url: {url!r} is not the path of a Unix socket; it has 1 to {_SOCKET_BYTES_MAX} bytes"
+            )
+    elif url.partition("://")[0] not in _NODE_SCHEMES or "://" not in url:
+        raise BadInput(
+            "rpc_url must begin with http://, https://, ws:// or wss://, or be the path of a socket "
+            f"(ipc://PATH), found {redacted(url)!r}"
         )
 
 

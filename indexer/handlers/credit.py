@@ -148,6 +148,7 @@ def issued(event: DecodedEvent, rows: Rows) -> None:
     code = rows.site_code(event, site_id)
     expires_at = expiry(claim.expires_at)
     rows.add_batch(
+        event,
         args.batch_id,
         BatchFacts(code, vintage, ordinal, args.issuer, event.log.tx_hash, at, expires_at),
     )

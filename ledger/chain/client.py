@@ -1,4 +1,4 @@
-"""A JSON-RPC client for one node: one kept connection, typed answers, one clear error.
+"""A JSON-RPC client for one node: calls with typed answers, over any transport, one clear error.
 
 Only the standard calls are used, so that any EVM node serves. Quantities of the wire are
 hexadecimal text; here they are integers. Hashes and addresses are lower-case text with ``0x``.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
-import httpx
 import msgspec
 
-from ledger.errors import BadInput, DependencyDown, TruetonneError
-from ledger.settings import redacted
+from ledger.chain.transport import Bounds, open_transport
+from ledger.chain.transport_errors import NodeAnswer
+from ledger.chain.wire import Answer, Asked, Call, WireTransaction
+from ledger.errors import TruetonneError
 
+T = TypeVar("T")
 _BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
 
@@ -96,12 +99,12 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class ChainClient:
-    """One node, asked over HTTP.
+    """One node, asked over HTTP, WebSocket or IPC. It may be used from several threads.
 
     Parameters
     ----------
     rpc_url
-        Address of the node's JSON-RPC interface.
+        Address of the node's JSON-RPC interface; says over which transport it is asked.
     timeout_s
         Seconds to wait for one answer.
 
@@ -109,7 +112,7 @@ class ChainClient:
     ------
     BadInput
         From every method, when the address is none.
-    DependencyDown
+    NodeTrouble
         From every method, when the node does not answer or does not answer in JSON-RPC.
     RpcError
         From every method, when the node answers with an error.
@@ -117,15 +120,20 @@ class ChainClient:
 
     def __init__(self, rpc_url: str, timeout_s: float = 30.0) -> None:
         self.rpc_url = rpc_url
-        self.place = redacted(rpc_url)
-        """The address for messages: without a password."""
+        self.transport = open_transport(rpc_url, Bounds(timeout_s=timeout_s))
+        """The way to the node, for whoever encodes and decodes on his own."""
+        self.place = self.transport.place
+        """The address for messages: without secrets."""
         self._ids = itertools.count(1)
-        # trust_env=False: a proxy variable must not send a key holder's traffic elsewhere.
-        self._http = httpx.Client(timeout=timeout_s, trust_env=False)
 
     def close(self) -> None:
-        """Close the kept connection."""
-        self._http.close()
+        """Close the kept connections."""
+        self.transport.close()
+
+    @cached_property
+    def keeps_traces(self) -> bool:
+        """Whether the node keeps the traces of its transactions, so that they cost it nothing: Anvil does."""
+        return str(self.request("web3_clientVersion")).lower().startswith("anvil/")
 
     # ------------------------------------------------------------------ calls
 
@@ -140,53 +148,73 @@ class ChainClient:
             results += self._post(calls[start : start + _BATCH_MAX])
         return results
 
-    def _post(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-        bodies = [
+    def ask(
+        self, calls: Sequence[Call], decoder: msgspec.json.Decoder[list[Answer[T]]]
+    ) -> Asked[T]:
+        """Send calls that only read, in batches, and return while they are on their way.
+
+        Parameters
+        ----------
+        decoder
+            One of ``ledger.chain.wire``: what the results are.
+        """
+        bodies, sent = [], []
+        for start in range(0, len(calls), _BATCH_MAX):
+            batch = self._bodies(calls[start : start + _BATCH_MAX])
+            future = self.transport.submit(msgspec.json.encode(batch), True)
+            sent.append(([body["id"] for body in batch], future))
+            bodies.append(batch)
+
+        def explain(number: int, content: bytes) -> Exception:
+            try:
+                self._results(bodies[number], content)
+            except (RpcError, NodeAnswer) as error:
+                return error
+            method = bodies[number][0]["method"]
+            return NodeAnswer(f"{self.place} answers {method} with something else; check rpc_url")
+
+        return Asked(sent, decoder, explain)
+
+    def _bodies(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
+        return [
             {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
             for method, params in calls
         ]
+
+    def _post(self, calls: Sequence[Call]) -> list[Any]:
+        bodies = self._bodies(calls)
         payload = bodies[0] if len(bodies) == 1 else bodies
+        again = all(_repeatable(method) for method, _ in calls)
+        return self._results(bodies, self.transport.exchange(msgspec.json.encode(payload), again))
+
+    def _results(self, bodies: Sequence[dict[str, Any]], content: bytes) -> list[Any]:
         try:
-            response = self._http.post(
-                self.rpc_url,
-                content=msgspec.json.encode(payload),
-                headers={"content-type": "application/json"},
-            )
-            answer = msgspec.json.decode(response.content)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
-        except httpx.HTTPError as error:
-            raise DependencyDown(
-                f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url",
-                code="node-down",
-            ) from error
+            answer = msgspec.json.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self._no_rpc(response.status_code) from error
+            raise self._no_rpc() from error
         answers = answer if isinstance(answer, list) else [answer]
         known = [item for item in answers if isinstance(item, dict)]
         by_id = {item["id"]: item for item in known if isinstance(item.get("id"), int)}
         if any(body["id"] not in by_id for body in bodies):
             # One error object for the whole request, without an id or with the first one's.
             if len(known) == 1 and known[0].get("error") is not None:
-                return [self._result(bodies[0], known[0], response.status_code)]
+                return [self._result(bodies[0], known[0])]
+            self.transport.reset()
             if not by_id:
-                raise self._no_rpc(response.status_code)
-            raise DependencyDown(
-                f"{self.place} left a call of a batch without an answer", code="node-down"
+                raise self._no_rpc()
+            raise NodeAnswer(
+                f"{self.place} left a call without an answer, and answered one that was not asked"
             )
-        return [self._result(body, by_id[body["id"]], response.status_code) for body in bodies]
+        return [self._result(body, by_id[body["id"]]) for body in bodies]
 
-    def _no_rpc(self, status: int) -> DependencyDown:
-        return DependencyDown(
-            f"{self.place} answers HTTP {status} but not JSON-RPC; check rpc_url",
-            code="node-down",
-        )
+    def _no_rpc(self) -> NodeAnswer:
+        return NodeAnswer(f"{self.place} answers, but not JSON-RPC; check rpc_url")
 
-    def _result(self, body: dict[str, Any], answer: dict[str, Any], status: int) -> Any:
+    def _result(self, body: dict[str, Any], answer: dict[str, Any]) -> Any:
         error = answer.get("error")
         if error is None:
             if "result" not in answer:
-                raise self._no_rpc(status)
+                raise self._no_rpc()
             return answer["result"]
         if not isinstance(error, dict):  # a gateway's own words
             raise RpcError(str(body["method"]), 0, str(error), None)
@@ -206,9 +234,8 @@ class ChainClient:
         try:
             return int(found, 16)
         except (TypeError, ValueError) as error:
-            raise DependencyDown(
-                f"{self.place} answers {method} with {str(found)[:40]!r}, which is no number; check rpc_url",
-                code="node-down",
+            raise NodeAnswer(
+                f"{self.place} answers {method} with {str(found)[:40]!r}, which is no number; check rpc_url"
             ) from error
 
     # ------------------------------------------------------------------ views
@@ -321,6 +348,11 @@ class ChainClient:
         return str(self.request("eth_sendRawTransaction", [raw]))
 
 
+def _repeatable(method: str) -> bool:
+    """Return whether a call may be made twice: it reads, or sends bytes that a node takes once."""
+    return method.startswith(("eth_", "net_", "web3_")) and method != "eth_sendTransaction"
+
+
 def _tag(block: int | str) -> Any:
     if isinstance(block, int):
         return hex(block)
@@ -357,6 +389,20 @@ def _transaction(raw: dict[str, Any]) -> TransactionInfo:
         nonce=int(raw["nonce"], 16),
         value=int(raw["value"], 16),
         gas=int(raw["gas"], 16),
+    )
+
+
+def transaction_info(raw: WireTransaction) -> TransactionInfo:
+    """Return a transaction as the node wrote it with numbers for its quantities."""
+    return TransactionInfo(
+        hash=raw.hash.lower(),
+        index=int(raw.transaction_index, 16),
+        sender=raw.sender.lower(),
+        to=_address(raw.to),
+        input=raw.input,
+        nonce=int(raw.nonce, 16),
+        value=int(raw.value, 16),
+        gas=int(raw.gas, 16),
     )
 
 

@@ -6,6 +6,7 @@ No caller sees an ABI tuple. Views are pinned to a block.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +17,8 @@ from eth_utils.crypto import keccak
 
 from ledger.chain.abi import artifact
 from ledger.chain.client import ChainClient
+from ledger.chain.decoders import CALLS
+from ledger.chain.decoders.words import of_hex
 from ledger.chain.events import CREDIT, SETTLEMENT, Claim
 from ledger.chain.layout import canonical_type, json_value
 from ledger.chain.structs import claim_tuple
@@ -108,7 +111,12 @@ def encode_call(contract: str, function: str, arguments: Sequence[Any]) -> str:
 
 def decode_call(contract: str, data: str) -> DecodedCall | None:
     """Return function and parameters of a transaction's input; None when no function fits."""
-    item = _functions(contract).get(data[:10].lower())
+    selector = data[:10].lower()
+    known = CALLS.get(contract, {}).get(selector)
+    if known is not None:
+        with suppress(ValueError):  # anybody may encode a call as no encoder would
+            return DecodedCall(known[0], known[1](of_hex(data[10:])))
+    item = _functions(contract).get(selector)
     if item is None:
         return None
     types = [canonical_type(part) for part in item["inputs"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_JSON_SAFE_INTEGER = 2**53
+JSON_SAFE_INTEGER = 2**53
 
 
 def canonical_type(item: Mapping[str, Any]) -> str:
@@ -45,6 +45,6 @@ def json_safe(value: Any) -> Any:
         return {name: json_safe(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [json_safe(part) for part in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _JSON_SAFE_INTEGER:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > JSON_SAFE_INTEGER:
         return str(value)
     return value

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
+from ledger.db import tables
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainBlock, ChainInclusion
 from ledger.models.blockchain import TransactionStatus
 
@@ -86,13 +87,12 @@ def record_included(session: Session, items: Sequence[Included]) -> None:
     hashes = [item.tx_hash for item in items]
     known = _known(session, hashes)
     keys = _intent_keys(session, hashes)
-    connection = session.connection()
-    fresh = [_fresh_row(item) for item in items if item.tx_hash not in known]
-    if fresh:
-        connection.execute(insert(BlockchainTransaction), fresh)
+    tables.insert(
+        session, BlockchainTransaction, [_row(item) for item in items if item.tx_hash not in known]
+    )
     ours = [item for item in items if item.tx_hash in known]
     if ours:
-        connection.execute(
+        session.connection().execute(
             update(BlockchainTransaction)
             .where(BlockchainTransaction.tx_hash == bindparam("b_hash"))
             .values(gas_used=bindparam("b_used"), gas_price=bindparam("b_price")),
@@ -101,22 +101,20 @@ def record_included(session: Session, items: Sequence[Included]) -> None:
                 for item in ours
             ],
         )
-    connection.execute(
-        insert(ChainInclusion),
-        [
-            {
-                "tx_hash": item.tx_hash,
-                "block_number": item.block_number,
-                "block_hash": item.block_hash,
-                "tx_index": item.tx_index,
-                "sender": item.sender,
-                "nonce": item.nonce,
-                "intent_key": keys.get(item.tx_hash),
-                "error": item.error[:_ERROR_LENGTH_MAX] if item.error is not None else None,
-            }
-            for item in items
-        ],
-    )
+    rows = [
+        {
+            "tx_hash": item.tx_hash,
+            "block_number": item.block_number,
+            "block_hash": item.block_hash,
+            "tx_index": item.tx_index,
+            "sender": item.sender,
+            "nonce": item.nonce,
+            "intent_key": keys.get(item.tx_hash),
+            "error": item.error[:_ERROR_LENGTH_MAX] if item.error is not None else None,
+        }
+        for item in items
+    ]
+    tables.insert(session, ChainInclusion, rows)
     session.expire_all()
 
 
@@ -205,12 +203,12 @@ def rewind(session: Session, above_block: int) -> None:
     session.expire_all()
 
 
-def _fresh_row(item: Included) -> dict[str, Any]:
+def _row(item: Included) -> dict[str, Any]:
     return {
         "tx_hash": item.tx_hash,
         "contract_address": item.contract_address,
         "function_name": item.function_name,
-        "parameters": dict(item.parameters) if item.parameters is not None else None,
+        "parameters": item.parameters,
         "status": TransactionStatus.PENDING,
         "gas_used": item.gas_used,
         "gas_price": item.gas_price_wei,

@@ -68,9 +68,12 @@ def transactions(books: Books) -> list[str]:
         found += unequal(
             f"blockchain_transactions {tx_hash}", held, list(expected.values()), list(expected)
         )
-        reason = (
-            failure_of(books.client, contract, item.transaction, item.receipt) if failed else None
-        )
+        reason = None
+        if failed:
+            receipt = item.receipt
+            reason = failure_of(
+                books.client, contract, item.transaction, receipt.block_number, receipt.gas_used
+            )
         inclusions[(tx_hash,)] = {
             "block_number": item.receipt.block_number,
             "block_hash": item.receipt.block_hash,

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from scripts.export_abi import CONTRACTS, FOLDER, metadata_hash
+from scripts.generate_decoders import generate
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE_BYTES_MAX = 24_576  # EIP-170
@@ -38,3 +39,7 @@ def test_code_fits_a_chain() -> None:
         artifact = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
         size = len(artifact["deployedBytecode"]) // 2 - 1
         assert size <= CODE_BYTES_MAX - MARGIN_BYTES, f"{name} has {size} bytes"
+
+
+def test_decoders_are_those_of_the_abi() -> None:
+    assert generate(check=True) == [], "run `python -m scripts.generate_decoders`"

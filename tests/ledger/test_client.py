@@ -1,10 +1,13 @@
 """The JSON-RPC client: against a real node, and against servers that answer anything else."""
 
 import json
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,14 +58,27 @@ def results(body: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[LocalNode]:
-    with LocalNode(find_anvil(None)) as started:
-        yield started
+def ipc() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="tt-") as folder:  # a short path: sockets bound it
+        yield Path(folder) / "anvil.ipc"
 
 
 @pytest.fixture(scope="module")
-def client(node: LocalNode) -> Iterator[ChainClient]:
-    made = ChainClient(node.rpc_url)
+def node(ipc: Path) -> Iterator[LocalNode]:
+    with LocalNode(find_anvil(None), options=["--ipc", str(ipc)]) as started:
+        yield started
+
+
+@pytest.fixture(scope="module", params=["http", "ws", "ipc", "path"])
+def client(request: pytest.FixtureRequest, node: LocalNode, ipc: Path) -> Iterator[ChainClient]:
+    """A client of the same node over each transport."""
+    addresses = {
+        "http": node.rpc_url,
+        "ws": node.rpc_url.replace("http://", "ws://"),
+        "ipc": f"ipc://{ipc}",
+        "path": str(ipc),
+    }
+    made = ChainClient(addresses[request.param])
     yield made
     made.close()
 
@@ -71,6 +87,7 @@ def client(node: LocalNode) -> Iterator[ChainClient]:
 
 
 def test_what_the_client_reads_is_what_web3_reads(node: LocalNode, client: ChainClient) -> None:
+    sent_before = client.transaction_count(PARTIES["buyer"])
     receipt = send(client, PARTIES["buyer"], PARTIES["spare"], "0x")
     oracle = Web3(HTTPProvider(node.rpc_url)).eth
     block = oracle.get_block(receipt.block_number, full_transactions=True)
@@ -90,7 +107,7 @@ def test_what_the_client_reads_is_what_web3_reads(node: LocalNode, client: Chain
     assert receipt.status == 1
     assert client.chain_id() == 31337
     assert client.block_number() == oracle.block_number
-    assert client.transaction_count(PARTIES["buyer"]) == 1
+    assert client.transaction_count(PARTIES["buyer"]) == sent_before + 1 == sent["nonce"] + 1
     assert client.block(header.hash) == client.block(header.number) == header
 
 
@@ -105,9 +122,21 @@ def test_what_is_not_there_is_none(client: ChainClient) -> None:
 def test_a_refusal_of_the_node_carries_its_code(client: ChainClient) -> None:
     with pytest.raises(RpcError, match="the node refused no_such_method") as caught:
         client.request("no_such_method")
-    assert caught.value.rpc_code == -32601
+    # "Method not found"; over WebSocket and IPC Anvil calls it invalid parameters.
+    assert caught.value.rpc_code in (-32601, -32602)
     assert caught.value.exit_code == 3
     assert not caught.value.reverted
+
+
+def test_long_batches_and_several_threads(client: ChainClient) -> None:
+    """Four threads ask 120 calls each; each gets its own answers, in its order."""
+    client.request("anvil_mine", ["0x78"])
+    height = client.block_number()
+    wanted = list(range(height - 119, height + 1))
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(client.blocks, [wanted, wanted[::-1], wanted, wanted[::-1]]))
+    numbers = [[header.number for header in headers if header] for headers in found]
+    assert numbers == [wanted, wanted[::-1], wanted, wanted[::-1]]
 
 
 # ------------------------------------------------------------------------ batches

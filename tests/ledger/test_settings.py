@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import BadInput
-from ledger.settings import SETTINGS, Settings, described, load_settings, redacted
+from ledger.settings import SETTINGS, Settings, described, load_settings, redacted, socket_path
 
 
 def load(**variables: str) -> Settings:
@@ -85,6 +85,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("api_port", "65536", "from 1 to 65535"),
         ("max_fee_gwei", "1e3", "above zero"),
         ("rpc_url", "localhost:8545", "must begin with http"),
+        ("rpc_url", "ftp://node", "must begin with http"),
+        ("rpc_url", "node", "must begin with http"),
+        ("rpc_url", "ipc://", "is not the path of a Unix socket"),
+        ("rpc_url", "/" + "x" * 107, "is not the path of a Unix socket"),
         ("database_url", "postgresql://x/y", "'postgresql' is not supported"),
         ("database_url", "sqlite://", "'sqlite' is not supported"),
     ],
@@ -98,7 +102,7 @@ def test_values_that_are_refused(name: str, value: str, said: str) -> None:
 
 def test_no_message_shows_a_password() -> None:
     with pytest.raises(BadInput) as caught:
-        load(rpc_url="wss://user:secret@node")
+        load(rpc_url="ftp://user:secret@node")
     assert "secret" not in caught.value.message
 
 
@@ -109,6 +113,13 @@ def test_no_message_shows_a_password() -> None:
         ("mysql+pymysql://u:p@ss:w@h/n", "mysql+pymysql://u:***@h/n"),
         ("mysql+pymysql://u@h/n", "mysql+pymysql://u@h/n"),
         ("http://h:8545", "http://h:8545"),
+        ("https://n/v3/0123456789abcdef0123456789abcdef", "https://n/v3/***"),
+        ("wss://n/v2/aB3_0123456789-abcdefg", "wss://n/v2/***"),
+        ("wss://n/ws?apikey=abc&x=1", "wss://n/ws?apikey=***&x=***"),
+        ("wss://token@n/ws", "wss://***@n/ws"),
+        ("wss://u:p@n:8546/ws", "wss://u:***@n:8546/ws"),
+        ("ipc:///run/node.ipc", "ipc:///run/node.ipc"),
+        ("/run/a-long-name-of-a-socket.ipc", "/run/a-long-name-of-a-socket.ipc"),
         ("sqlite:///a/b.db", "sqlite:///a/b.db"),
         ("no url", "no url"),
     ],
@@ -125,6 +136,22 @@ def test_every_setting_is_described_without_secrets() -> None:
     assert shown["database_url"] == "mysql+pymysql://u:***@h/n"
     assert "secret" not in str(shown)
     assert shown["keystore"] == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("ipc:///run/node.ipc", "/run/node.ipc"),
+        ("/run/node.sock", "/run/node.sock"),
+        ("./geth.ipc", "geth.ipc"),
+        ("geth.ipc", "geth.ipc"),
+        ("ws://node", None),
+        ("http://node/geth.ipc", None),
+    ],
+)
+def test_addresses_of_sockets(address: str, path: str | None) -> None:
+    assert load(rpc_url=address).rpc_url == address
+    assert socket_path(address) == (Path(path) if path else None)
 
 
 def test_a_node_of_one_s_own() -> None:

@@ -1,0 +1,165 @@
+"""What is asked of a node for a range of blocks: headers, logs and receipts, all on their way at once.
+
+A node that hands out all receipts of a block is asked for those and for hashes alone: a receipt says what
+its transaction called. One that does not is asked for whole blocks, and then for the receipts of the
+transactions that are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from indexer.watch import Watch
+from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.wire import (
+    BLOCK_RECEIPTS,
+    BLOCKS,
+    FULL_BLOCKS,
+    LOGS,
+    RECEIPTS,
+    Asked,
+    WireBlock,
+    WireFullBlock,
+    WireLog,
+    WireReceipt,
+    WireTrace,
+    WireTransaction,
+)
+
+_NO_SUCH_METHOD = -32601
+_BLOCK_RECEIPTS = "eth_getBlockReceipts"
+_REFUSALS = ("not found", "not supported", "unsupported", "does not exist", "not available")
+
+
+@dataclass
+class Node:
+    """A node, and what was learnt of it."""
+
+    client: ChainClient
+    has_block_receipts: bool = True
+
+    def learn(self, error: RpcError) -> bool:
+        """Note that a node lacks a method; return whether the same may be asked in another way now."""
+        said = error.rpc_message.lower()
+        lacks = error.rpc_code == _NO_SUCH_METHOD or any(word in said for word in _REFUSALS)
+        if error.method == _BLOCK_RECEIPTS and lacks and self.has_block_receipts:
+            self.has_block_receipts = False
+            return True
+        return False
+
+
+@dataclass
+class Block:
+    """A block as it was handed out, and what belongs to it."""
+
+    number: str
+    hash: str
+    parent_hash: str
+    timestamp: str
+    base_fee: str | None
+    hashes: list[str]
+    full: list[WireTransaction] = field(default_factory=list)
+    """Its transactions, when whole blocks were asked for."""
+    receipts: list[WireReceipt] | None = None
+    """All of its receipts, when they were asked for."""
+
+
+class RangeAsked:
+    """The blocks ``first`` to ``last``, asked for.
+
+    Parameters
+    ----------
+    node
+        The node, and in which way it is to be asked.
+    """
+
+    def __init__(self, node: Node, watch: Watch, first: int, last: int) -> None:
+        self.first, self.last = first, last
+        self._node = node
+        self._by_block = node.has_block_receipts
+        numbers = [hex(number) for number in range(first, last + 1)]
+        ask = node.client.ask
+        calls = [("eth_getBlockByNumber", [number, not self._by_block]) for number in numbers]
+        self._blocks: Asked[WireBlock] | None = None
+        self._whole: Asked[WireFullBlock] | None = None
+        self._receipts: Asked[list[WireReceipt]] | None = None
+        self._traces: Asked[list[WireTrace]] | None = None
+        if self._by_block:
+            self._blocks = ask(calls, BLOCKS)
+            self._receipts = ask(
+                [(_BLOCK_RECEIPTS, [number]) for number in numbers], BLOCK_RECEIPTS
+            )
+        else:
+            self._whole = ask(calls, FULL_BLOCKS)
+        query = {
+            "address": watch.log_addresses,
+            "fromBlock": numbers[0],
+            "toBlock": numbers[-1],
+        }
+        self._logs: Asked[list[WireLog]] = ask([("eth_getLogs", [query])], LOGS)
+
+    def blocks(self) -> list[Block | None]:
+        """Return the blocks in order; None for one that the node does not have."""
+        if self._whole is not None:
+            return [
+                None
+                if raw is None
+                else Block(
+                    raw.number,
+                    raw.hash.lower(),
+                    raw.parent_hash.lower(),
+                    raw.timestamp,
+                    raw.base_fee_per_gas,
+                    [item.hash.lower() for item in raw.transactions],
+                    raw.transactions,
+                )
+                for raw in self._whole.results()
+            ]
+        assert self._blocks is not None
+        return [
+            None
+            if raw is None
+            else Block(
+                raw.number,
+                raw.hash.lower(),
+                raw.parent_hash.lower(),
+                raw.timestamp,
+                raw.base_fee_per_gas,
+                [item.lower() for item in raw.transactions],
+            )
+            for raw in self._blocks.results()
+        ]
+
+    def logs(self) -> list[WireLog]:
+        """Return the logs of our contracts."""
+        (found,) = self._logs.results()
+        return found or []
+
+    def block_receipts(self) -> list[list[WireReceipt] | None] | None:
+        """Return the receipts of each block; None where they are asked for one by one."""
+        return None if self._receipts is None else self._receipts.results()
+
+    def traces(self) -> list[list[WireTrace]] | None:
+        """Return the traces of each block; None where the node keeps none."""
+        return None if self._traces is None else [item or [] for item in self._traces.results()]
+
+    def receipts(self, hashes: Sequence[str]) -> list[WireReceipt | None]:
+        """Ask for the receipts of transactions, and return them in the order asked."""
+        calls = [("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes]
+        return self._node.client.ask(calls, RECEIPTS).results()
+
+    @property
+    def bytes_max(self) -> int:
+        """The length of the longest answer."""
+        return max(item.bytes_max for item in self._all())
+
+    def cancel(self) -> None:
+        """Let go of what was not sent yet."""
+        for item in self._all():
+            item.cancel()
+
+    def _all(self) -> list[Asked[Any]]:
+        asked = (self._blocks, self._whole, self._receipts, self._traces, self._logs)
+        return [item for item in asked if item is not None]

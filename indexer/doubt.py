@@ -1,0 +1,5 @@
+"""What the mirror feels when a node contradicts itself."""
+
+
+class Doubt(Exception):
+    """The node's answers do not fit together; reading again may help, writing them would not."""

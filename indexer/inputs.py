@@ -1,0 +1,131 @@
+"""What our transactions were given: input and nonce, which no receipt says.
+
+They are asked for by their hashes. A node that keeps traces (Anvil does) is asked for those instead: it
+recovers the sender's signature anew whenever it hands out a transaction, a fifth of a millisecond each,
+and its traces hold the input without that, and why a call failed. They have no nonce. A sender's nonce
+rises by one at least from one of its transactions to the next: where the first and the last of a range
+are as far apart in their nonces as in number, those between follow, and otherwise each is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from indexer.asking import Block
+from indexer.doubt import Doubt
+from ledger.chain.client import ChainClient
+from ledger.chain.wire import TRANSACTIONS, WireReceipt, WireTrace, WireTransaction
+
+Mined = tuple[Block, WireReceipt]
+"""A transaction of a block, by its receipt."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a transaction was given."""
+
+    input: str
+    nonce: int
+    transaction: WireTransaction | None = None
+    """The whole of it, where it was handed out."""
+    trace: WireTrace | None = None
+    """What became of it, where the node told."""
+
+
+def inputs_of(
+    client: ChainClient,
+    mined: Sequence[Mined],
+    wanted: Sequence[Mined],
+    traces: Iterable[Sequence[WireTrace]] | None,
+) -> Mapping[str, Given]:
+    """Return what was given to the wanted transactions, by hash.
+
+    Parameters
+    ----------
+    mined
+        All transactions of the blocks, in the order of the chain.
+    traces
+        The traces of each block; None where the node keeps none.
+
+    Raises
+    ------
+    Doubt
+        If the node does not know one of them, or hands out another.
+    """
+    if not wanted:
+        return {}
+    if traces is not None:
+        return _by_traces(client, mined, wanted, traces)
+    known = {item.hash.lower(): item for block, _ in wanted for item in block.full}
+    lacking = [item for item in wanted if item[1].transaction_hash not in known]
+    known |= _by_hash(client, lacking)
+    given = {}
+    for _, receipt in wanted:
+        item = known[receipt.transaction_hash]
+        given[receipt.transaction_hash] = Given(item.input, int(item.nonce, 16), item)
+    return given
+
+
+def _by_hash(client: ChainClient, lacking: Sequence[Mined]) -> dict[str, WireTransaction]:
+    """Ask for transactions."""
+    calls = [("eth_getTransactionByHash", [receipt.transaction_hash]) for _, receipt in lacking]
+    found = client.ask(calls, TRANSACTIONS).results()
+    known = {}
+    for (block, receipt), transaction in zip(lacking, found, strict=True):
+        tx_hash = receipt.transaction_hash
+        if transaction is None or transaction.hash.lower() != tx_hash:
+            raise Doubt(f"the node has a receipt of {tx_hash}, and not the transaction")
+        if (transaction.block_hash or "").lower() != block.hash:
+            raise Doubt(f"transaction {tx_hash} comes from another fork")
+        known[tx_hash] = transaction
+    return known
+
+
+def _by_traces(
+    client: ChainClient,
+    mined: Sequence[Mined],
+    wanted: Sequence[Mined],
+    traces: Iterable[Sequence[WireTrace]],
+) -> dict[str, Given]:
+    own = {
+        (trace.transaction_hash or "").lower(): trace
+        for block in traces
+        for trace in block
+        if not trace.trace_address
+    }
+    nonces = _nonces(client, mined, wanted)
+    given = {}
+    for _, receipt in wanted:
+        tx_hash = receipt.transaction_hash
+        trace = own.get(tx_hash)
+        if trace is None:
+            raise Doubt(f"the node has a receipt of {tx_hash}, and no trace")
+        text = trace.action.input if trace.action.input is not None else trace.action.init
+        given[tx_hash] = Given(text or "0x", nonces[tx_hash], trace=trace)
+    return given
+
+
+def _nonces(client: ChainClient, mined: Sequence[Mined], wanted: Sequence[Mined]) -> dict[str, int]:
+    """Return the nonces of transactions, by hash."""
+    of_sender: dict[str, list[Mined]] = defaultdict(list)
+    for item in mined:
+        of_sender[item[1].sender].append(item)
+    senders = {receipt.sender for _, receipt in wanted}
+    ends = [item for sender in senders for item in _ends(of_sender[sender])]
+    known = _by_hash(client, ends)
+    nonces: dict[str, int] = {}
+    for sender in senders:
+        items = [receipt.transaction_hash for _, receipt in of_sender[sender]]
+        first, last = (int(known[tx_hash].nonce, 16) for tx_hash in (items[0], items[-1]))
+        if last - first != len(items) - 1:
+            whole = _by_hash(client, of_sender[sender])
+            nonces |= {tx_hash: int(item.nonce, 16) for tx_hash, item in whole.items()}
+            continue
+        nonces |= {tx_hash: first + position for position, tx_hash in enumerate(items)}
+    return nonces
+
+
+def _ends(items: Sequence[Mined]) -> Sequence[Mined]:
+    return items if len(items) == 1 else (items[0], items[-1])

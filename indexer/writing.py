@@ -1,0 +1,69 @@
+"""Writing a range of blocks, in the unit of work that also moves the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from indexer.handlers import apply
+from indexer.rows import Rows
+from indexer.window import Window, block_time
+from ledger.chain import transactions
+from ledger.chain.client import BlockHeader
+from ledger.chain.events import DecodedEvent
+from ledger.db import tables
+from ledger.models import ChainBlock, ChainEvent
+
+
+def write_range(session: Session, window: Window, units_per_cent: int) -> None:
+    """Write the rows of a range; the cursor is moved in the same unit of work.
+
+    Parameters
+    ----------
+    units_per_cent
+        Units of the currency token that make a cent.
+    """
+    tables.insert(session, ChainBlock, [block_row(header) for header in window.headers])
+    transactions.record_included(session, window.transactions)
+    _write_events(session, window.events)
+    times = {header.number: block_time(header) for header in window.headers}
+    rows = Rows(session, times, units_per_cent)
+    for event in window.events:
+        apply(event, rows)
+    rows.write()
+
+
+def block_row(header: BlockHeader) -> dict[str, object]:
+    """Return a header as a row of ``chain_blocks``."""
+    return {
+        "number": header.number,
+        "hash": header.hash,
+        "parent_hash": header.parent_hash,
+        "block_time": block_time(header),
+    }
+
+
+def _write_events(session: Session, events: Sequence[DecodedEvent]) -> None:
+    if not events:
+        return
+    connection = session.connection()
+    logs = [event.log for event in events]
+    in_log = [event.values if event.record is not None else _OUTSIDE for event in events]
+    tables.writer(ChainEvent, connection.dialect.name).insert_columns(
+        connection,
+        {
+            "block_number": [log.block_number for log in logs],
+            "log_index": [log.log_index for log in logs],
+            "tx_hash": [log.tx_hash for log in logs],
+            "contract_address": [log.address for log in logs],
+            "event_name": [event.name for event in events],
+            "args": [event.values for event in events],
+            "seq": [values["seq"] for values in in_log],
+            "head": [values["head"] for values in in_log],
+        },
+    )
+
+
+_OUTSIDE = {"seq": None, "head": None}
+"""Of an event that is no entry of the credit log."""

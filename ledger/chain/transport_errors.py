@@ -1,0 +1,67 @@
+"""What can go wrong between us and a node: one error for each kind, each one clear line.
+
+::
+
+    NodeTrouble           exit 3
+    ├── NodeDown          nobody listens, or a gateway says that the node behind it is gone
+    ├── NodeClosed        the connection ended in the middle of an answer, twice in a row
+    ├── NodeSlow          no whole answer within the time-out
+    ├── NodeLimits        asked too much: HTTP 429; says when to come back, if the node does
+    └── NodeAnswer        an answer that is none: a gateway's page, other ids than were asked
+        └── AnswerTooLarge    more bytes than are taken; ask for less
+"""
+
+from __future__ import annotations
+
+from ledger.errors import DependencyDown
+
+
+class NodeTrouble(DependencyDown):
+    """Base of everything that a transport raises because of the node or the way to it."""
+
+    default_code = "node-down"
+    retry_after_s: float | None = None
+    """Seconds that the node asked to be left alone; None where it did not say."""
+
+
+class NodeDown(NodeTrouble):
+    """Nobody answers."""
+
+
+class NodeClosed(NodeTrouble):
+    """The connection ended before the answer did."""
+
+
+class NodeSlow(NodeTrouble):
+    """The answer was not there in time."""
+
+    default_code = "node-slow"
+
+
+class NodeLimits(NodeTrouble):
+    """The node wants to be asked less.
+
+    Parameters
+    ----------
+    retry_after_s
+        Seconds to leave it alone; None where it did not say.
+    """
+
+    default_code = "node-limits"
+
+    def __init__(self, place: str, retry_after_s: float | None) -> None:
+        when = "" if retry_after_s is None else f"; it asks for {retry_after_s:.0f} s of rest"
+        super().__init__(
+            f"{place} limits how much it is asked (HTTP 429){when}; ask less, or use another node"
+        )
+        self.retry_after_s = retry_after_s
+
+
+class NodeAnswer(NodeTrouble):
+    """What came is no answer to what was asked."""
+
+    default_code = "node-answer"
+
+
+class AnswerTooLarge(NodeAnswer):
+    """The answer has more bytes than are taken; a shorter range has fewer."""

@@ -1,0 +1,189 @@
+"""The long answers of a node as structs, straight from the bytes: blocks, logs, receipts, traces.
+
+Everything is text as the node wrote it, hashes and quantities alike; whoever holds the answers against each
+other compares text, and makes numbers of what is left. Calls that were asked are on their way until
+``results`` is called, so that several requests are in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+Call = tuple[str, Sequence[Any]]
+
+
+class WireBlock(msgspec.Struct, rename="camel", gc=False):
+    """A block with the hashes of its transactions."""
+
+    number: str
+    hash: str
+    parent_hash: str
+    timestamp: str
+    transactions: list[str]
+    base_fee_per_gas: str | None = None
+
+
+class WireLog(msgspec.Struct, rename="camel", gc=False):
+    """A log."""
+
+    address: str
+    topics: tuple[str, ...]
+    data: str
+    block_number: str
+    block_hash: str
+    transaction_hash: str
+    transaction_index: str
+    log_index: str
+    removed: bool = False
+
+
+class WireReceipt(msgspec.Struct, rename="camel", gc=False):
+    """A receipt."""
+
+    transaction_hash: str
+    transaction_index: str
+    block_hash: str
+    block_number: str
+    sender: str = msgspec.field(name="from")
+    status: str
+    gas_used: str
+    effective_gas_price: str
+    logs: list[WireLog]
+    to: str | None = None
+    contract_address: str | None = None
+
+
+class WireTransaction(msgspec.Struct, rename="camel", gc=False):
+    """A transaction in a block."""
+
+    hash: str
+    transaction_index: str
+    sender: str = msgspec.field(name="from")
+    input: str
+    nonce: str
+    value: str
+    gas: str
+    to: str | None = None
+    block_hash: str | None = None
+
+
+class WireFullBlock(msgspec.Struct, rename="camel", gc=False):
+    """A block with its transactions."""
+
+    number: str
+    hash: str
+    parent_hash: str
+    timestamp: str
+    transactions: list[WireTransaction]
+    base_fee_per_gas: str | None = None
+
+
+class WireAction(msgspec.Struct, rename="camel", gc=False):
+    """What a call of a trace was given; a creation has no input but code."""
+
+    value: str = "0x0"
+    input: str | None = None
+    init: str | None = None
+
+
+class WireOutcome(msgspec.Struct, gc=False):
+    """What a call of a trace came to."""
+
+    output: str | None = None
+
+
+class WireTrace(msgspec.Struct, rename="camel", gc=False):
+    """One call of a transaction; that with an empty address is the transaction's own."""
+
+    trace_address: list[int]
+    action: WireAction
+    transaction_hash: str | None = None
+    result: WireOutcome | None = None
+    error: str | None = None
+
+
+class Answer(msgspec.Struct, Generic[T], gc=False):
+    """One answer of a batch."""
+
+    id: int
+    result: T | msgspec.UnsetType | None = msgspec.UNSET
+    error: Any = None
+
+
+def batch_decoder(kind: Any) -> msgspec.json.Decoder[list[Answer[Any]]]:
+    """Return a decoder of batches whose results are of one kind."""
+    return msgspec.json.Decoder(list[Answer[kind]])
+
+
+BLOCKS = batch_decoder(WireBlock)
+FULL_BLOCKS = batch_decoder(WireFullBlock)
+LOGS = batch_decoder(list[WireLog])
+RECEIPTS = batch_decoder(WireReceipt)
+BLOCK_RECEIPTS = batch_decoder(list[WireReceipt])
+TRANSACTIONS = batch_decoder(WireTransaction)
+TRACES = batch_decoder(list[WireTrace])
+
+
+class Asked(Generic[T]):
+    """Calls of one kind on their way to a node.
+
+    Parameters
+    ----------
+    sent
+        Each request: the ids of its calls, and the answer to come.
+    decoder
+        Of the answers.
+    explain
+        Called with the number of the request and an answer that is not what was asked for; raises what
+        the node meant by it.
+    """
+
+    def __init__(
+        self,
+        sent: Sequence[tuple[Sequence[int], Future[bytes]]],
+        decoder: msgspec.json.Decoder[list[Answer[T]]],
+        explain: Callable[[int, bytes], Exception],
+    ) -> None:
+        self._sent = sent
+        self._decoder = decoder
+        self._explain = explain
+        self.bytes_max = 0
+        """The length of the longest answer; known after ``results``."""
+
+    def results(self) -> list[T | None]:
+        """Wait for the answers; return the results in the order of the calls.
+
+        Raises
+        ------
+        NodeTrouble, RpcError
+            As ``ChainClient.request_batch``.
+        """
+        found: list[T | None] = []
+        for number, (ids, future) in enumerate(self._sent):
+            content = future.result()
+            self.bytes_max = max(self.bytes_max, len(content))
+            try:
+                answers = self._decoder.decode(content)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise self._explain(number, content) from error
+            if [answer.id for answer in answers] != ids:
+                by_id = {answer.id: answer for answer in answers}
+                if not by_id.keys() >= set(ids):
+                    raise self._explain(number, content)
+                answers = [by_id[one] for one in ids]
+            for answer in answers:
+                result = answer.result
+                if answer.error is not None or isinstance(result, msgspec.UnsetType):
+                    raise self._explain(number, content)
+                found.append(result)
+        return found
+
+    def cancel(self) -> None:
+        """Let go of what was not sent yet."""
+        for _, future in self._sent:
+            future.cancel()

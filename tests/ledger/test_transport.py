@@ -1,0 +1,421 @@
+"""The ways to a node: what each does right, and what it says of everything that can go wrong."""
+
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ledger.chain.client import ChainClient
+from ledger.chain.local_node import LocalNode, find_anvil, free_port
+from ledger.chain.transport import Bounds, Transport, open_transport
+from ledger.chain.transport_errors import (
+    AnswerTooLarge,
+    NodeAnswer,
+    NodeClosed,
+    NodeDown,
+    NodeLimits,
+    NodeSlow,
+)
+from ledger.errors import BadInput, DependencyDown
+from tests.support.endpoints import TRANSPORTS, Behaviour, Says, endpoint, true_answer
+
+EVERY = pytest.mark.parametrize("kind", TRANSPORTS)
+SHORT = Bounds(timeout_s=2.0)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose name is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="tt-") as made:
+        yield Path(made)
+
+
+@contextmanager
+def asking(
+    kind: str, behave: Behaviour, folder: Path, bounds: Bounds = SHORT
+) -> Iterator[Transport]:
+    with endpoint(kind, behave, folder) as address:
+        transport = open_transport(address, bounds)
+        try:
+            yield transport
+        finally:
+            transport.close()
+
+
+def request(number: int, params: object = ()) -> bytes:
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": number, "method": "m", "params": params})
+
+
+def result(content: bytes) -> object:
+    return msgspec.json.decode(content)["result"]
+
+
+# ------------------------------------------------------------------- when all is well
+
+
+@EVERY
+def test_what_is_sent_comes_back(kind: str, folder: Path) -> None:
+    with asking(kind, true_answer, folder) as transport:
+        for number in range(5):
+            assert result(transport.exchange(request(number, [number]))) == [number]
+
+
+@EVERY
+def test_a_long_answer_comes_whole(kind: str, folder: Path) -> None:
+    """Six megabytes with braces at every place where a reader might take them for the end."""
+    text = "}]" * 3_000_000
+    with asking(kind, true_answer, folder, Bounds(timeout_s=30)) as transport:
+        assert result(transport.exchange(request(1, [text]))) == [text]
+
+
+@EVERY
+def test_answers_keep_the_order_of_the_requests(kind: str, folder: Path) -> None:
+    def late_when_even(body: bytes) -> Says:
+        number = msgspec.json.decode(body)["id"]
+        return Says(true_answer(body).content, wait_s=0.02 if number % 2 == 0 else 0)
+
+    with asking(kind, late_when_even, folder) as transport:
+        answers = transport.exchange_all(request(number, [number]) for number in range(20))
+        assert [result(answer) for answer in answers] == [[number] for number in range(20)]
+
+
+@EVERY
+def test_several_are_in_flight_and_never_more_than_the_bound(kind: str, folder: Path) -> None:
+    lock, inside, most = threading.Lock(), [0], [0]
+
+    def count(body: bytes) -> Says:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.05)
+        with lock:
+            inside[0] -= 1
+        return true_answer(body)
+
+    with (
+        asking(kind, count, folder, Bounds(timeout_s=10, in_flight_max=3)) as transport,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        theirs = threads.map(transport.exchange, [request(n, [n]) for n in range(12)])
+        ours = transport.exchange_all(request(n, [n]) for n in range(100, 112))
+        found = [result(item) for item in [*theirs, *ours]]
+    assert found == [[n] for n in [*range(12), *range(100, 112)]]
+    assert most == [3]
+
+
+@EVERY
+def test_requests_are_drawn_only_as_answers_are_taken(kind: str, folder: Path) -> None:
+    drawn: list[int] = []
+
+    def bodies() -> Iterator[bytes]:
+        for number in range(100):
+            drawn.append(number)
+            yield request(number, [number])
+
+    with asking(kind, true_answer, folder, Bounds(timeout_s=5, in_flight_max=2)) as transport:
+        answers = transport.exchange_all(bodies())
+        assert result(next(answers)) == [0]
+        assert len(drawn) == 4
+        answers.close()  # type: ignore[attr-defined]
+
+
+# --------------------------------------------------------------------- when it is not
+
+
+@EVERY
+def test_a_slow_answer_is_not_waited_for_and_never_taken_for_the_next(
+    kind: str, folder: Path
+) -> None:
+    def first_is_slow(body: bytes) -> Says:
+        number = msgspec.json.decode(body)["id"]
+        return Says(true_answer(body).content, wait_s=0.6 if number == 1 else 0)
+
+    with asking(kind, first_is_slow, folder, Bounds(timeout_s=0.2)) as transport:
+        with pytest.raises(NodeSlow, match=r"did not answer within 0\.\d+ s") as caught:
+            transport.exchange(request(1, ["late"]))
+        assert caught.value.code == "node-slow"
+        time.sleep(0.6)
+        assert result(transport.exchange(request(2, ["now"]))) == ["now"]
+
+
+@EVERY
+def test_a_connection_that_ends_under_a_read_is_opened_again(kind: str, folder: Path) -> None:
+    asked: list[int] = []
+
+    def first_breaks(body: bytes) -> Says:
+        asked.append(msgspec.json.decode(body)["id"])
+        return Says(true_answer(body).content, close=len(asked) == 2)
+
+    with asking(kind, first_breaks, folder) as transport:
+        transport.exchange(request(1))
+        assert result(transport.exchange(request(2, ["again"]), again=True)) == ["again"]
+    assert asked == [1, 2, 2]
+
+
+@EVERY
+def test_what_must_not_be_made_twice_is_not(kind: str, folder: Path) -> None:
+    asked: list[bytes] = []
+
+    def breaks(body: bytes) -> Says:
+        asked.append(body)
+        return Says(true_answer(body).content, close=True)
+
+    with asking(kind, breaks, folder) as transport:
+        with pytest.raises(NodeClosed, match="closed the connection in the middle"):
+            transport.exchange(request(1))
+        assert len(asked) == 1
+        with pytest.raises(NodeClosed):
+            transport.exchange(request(2), again=True)
+        assert len(asked) == 3
+
+
+@EVERY
+def test_an_answer_beyond_the_bound_is_not_taken(kind: str, folder: Path) -> None:
+    with asking(
+        kind, true_answer, folder, Bounds(timeout_s=5, answer_bytes_max=100_000)
+    ) as transport:
+        with pytest.raises(AnswerTooLarge, match="more than 100000 bytes"):
+            transport.exchange(request(1, ["x" * 200_000]), again=True)
+        assert result(transport.exchange(request(2, ["x"]))) == ["x"]
+
+
+@EVERY
+def test_an_answer_to_another_call(kind: str, folder: Path) -> None:
+    def other(body: bytes) -> Says:
+        return Says(b'{"jsonrpc":"2.0","id":123456,"result":"0x1"}')
+
+    with endpoint(kind, other, folder) as address:
+        client = ChainClient(address, timeout_s=2)
+        with pytest.raises(NodeAnswer, match="answered one that was not asked"):
+            client.chain_id()
+        client.close()
+
+
+@EVERY
+@pytest.mark.parametrize("page", [b"<html>nginx</html>", b"hello", b"null"])
+def test_a_page_is_no_answer(kind: str, page: bytes, folder: Path) -> None:
+    with endpoint(kind, lambda body: Says(page), folder) as address:
+        client = ChainClient(address, timeout_s=2)
+        with pytest.raises(NodeAnswer, match="not JSON-RPC; check rpc_url"):
+            client.chain_id()
+        client.close()
+
+
+@EVERY
+def test_nobody_there(kind: str, folder: Path) -> None:
+    address = {
+        "http": f"http://127.0.0.1:{free_port()}",
+        "ws": f"ws://127.0.0.1:{free_port()}",
+        "ipc": f"{folder}/none.ipc",
+    }[kind]
+    transport = open_transport(address, SHORT)
+    with pytest.raises(NodeDown, match="no node answers at"):
+        transport.exchange(request(1))
+    transport.close()
+
+
+@EVERY
+def test_a_node_that_came_back_is_asked_again(kind: str, folder: Path) -> None:
+    """A real node ends under kept connections, and comes back at the same address."""
+    node = LocalNode(find_anvil(None), options=["--ipc", str(folder / "n.ipc")])
+    address = {
+        "http": node.rpc_url,
+        "ws": node.rpc_url.replace("http", "ws"),
+        "ipc": str(folder / "n.ipc"),
+    }[kind]
+    client = ChainClient(address, timeout_s=5)
+    with node:
+        assert client.chain_id() == 31337
+    with pytest.raises((NodeDown, NodeClosed)):
+        client.chain_id()
+    with node:
+        assert client.chain_id() == 31337
+    client.close()
+
+
+# --------------------------------------------------------------------- of HTTP alone
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [
+        (401, NodeAnswer, "check the key in rpc_url"),
+        (403, NodeAnswer, "check the key in rpc_url"),
+        (404, NodeAnswer, "answers HTTP 404 but not JSON-RPC"),
+        (502, NodeDown, "the node behind it is down"),
+        (503, NodeDown, "the node behind it is down"),
+        (504, NodeDown, "the node behind it is down"),
+    ],
+)
+def test_pages_of_gateways(
+    status: int, error: type[DependencyDown], said: str, folder: Path
+) -> None:
+    page = Says(b"<html><h1>nginx</h1></html>", status=status)
+    with (
+        asking("http", lambda body: page, folder) as transport,
+        pytest.raises(error, match=said),
+    ):
+        transport.exchange(request(1), again=True)
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 502])
+def test_a_refusal_in_json_rpc_is_an_answer_whatever_the_status(status: int, folder: Path) -> None:
+    refusal = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"no"}}'
+    with asking("http", lambda body: Says(refusal, status=status), folder) as transport:
+        assert transport.exchange(request(1)) == refusal
+
+
+def test_a_short_rest_is_kept_to_by_every_thread(folder: Path) -> None:
+    times: list[float] = []
+
+    def limits(body: bytes) -> Says:
+        times.append(time.monotonic())
+        if len(times) == 1:
+            return Says(b"slow down", status=429, headers={"retry-after": "1"})
+        return true_answer(body)
+
+    with asking("http", limits, folder) as transport:
+        assert result(transport.exchange(request(1, ["a"]))) == ["a"]
+    assert len(times) == 2
+    assert times[1] - times[0] >= 1.0
+
+
+@pytest.mark.parametrize(("said", "expected"), [("60", 60.0), ("soon", None), (None, None)])
+def test_a_long_rest_is_said(said: str | None, expected: float | None, folder: Path) -> None:
+    headers = {} if said is None else {"retry-after": said}
+    asked: list[bytes] = []
+
+    def limits(body: bytes) -> Says:
+        asked.append(body)
+        return Says(b'{"error":{"code":429}}', status=429, headers=headers)
+
+    with asking("http", limits, folder) as transport:
+        with pytest.raises(NodeLimits) as caught:
+            transport.exchange(request(1))
+        assert caught.value.retry_after_s == pytest.approx(expected, abs=1) if expected else True
+        assert (caught.value.retry_after_s is None) == (expected is None)
+        if expected is not None:  # nobody asks again before
+            with pytest.raises(NodeLimits):
+                transport.exchange(request(2))
+            assert len(asked) == 1
+
+
+def test_a_rest_until_a_date(folder: Path) -> None:
+    headers = {"retry-after": "Wed, 01 Jan 2120 00:00:00 GMT"}
+    with (
+        asking("http", lambda body: Says(b"", status=429, headers=headers), folder) as transport,
+        pytest.raises(NodeLimits) as caught,
+    ):
+        transport.exchange(request(1))
+    assert caught.value.retry_after_s is not None
+    assert caught.value.retry_after_s > 10**9
+
+
+def test_a_body_that_drips_is_not_waited_for(folder: Path) -> None:
+    """Each part comes in time, the whole does not."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        connection, _ = listening.accept()
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        try:
+            for _ in range(1000):
+                connection.sendall(b" ")
+                time.sleep(0.05)
+        except OSError:
+            pass
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    transport = open_transport(
+        f"http://127.0.0.1:{listening.getsockname()[1]}", Bounds(timeout_s=0.4)
+    )
+    with pytest.raises(NodeSlow):
+        transport.exchange(request(1))
+    transport.close()
+    thread.join()
+    listening.close()
+
+
+# ----------------------------------------------------------- of WebSocket and IPC alone
+
+
+def test_a_server_that_is_none_of_websockets(folder: Path) -> None:
+    with endpoint("http", true_answer, folder) as address:
+        transport = open_transport(address.replace("http://", "ws://"), SHORT)
+        with pytest.raises(NodeAnswer, match=r"opens no WebSocket|does not speak WebSocket"):
+            transport.exchange(request(1))
+        transport.close()
+
+
+@pytest.mark.parametrize("address", ["ws://", "ws://host:port", "wss://[::1"])
+def test_an_address_that_is_none(address: str) -> None:
+    transport = open_transport(address, SHORT)
+    with pytest.raises(BadInput, match="is not an address"):
+        transport.exchange(request(1))
+    transport.close()
+
+
+def test_a_file_is_no_socket(folder: Path) -> None:
+    (folder / "file").write_text("x")
+    transport = open_transport(f"ipc://{folder}/file", SHORT)
+    with pytest.raises((BadInput, NodeDown)):
+        transport.exchange(request(1))
+    transport.close()
+
+
+def test_a_socket_without_a_node(folder: Path) -> None:
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(folder / "left.ipc"))
+    left.close()
+    transport = open_transport(f"{folder}/left.ipc", SHORT)
+    with pytest.raises(NodeDown, match="nobody listens"):
+        transport.exchange(request(1))
+    transport.close()
+
+
+@pytest.mark.parametrize("between", [b"", b"\n", b" \r\n"])
+def test_messages_in_one_piece_are_told_apart(between: bytes, folder: Path) -> None:
+    messages = [b'{"a":"}{"}', b'["\xc3\xa9"]', b'{"b":[{}]}']
+    with asking("ipc", lambda body: Says(between.join(messages)), folder) as transport:
+        channel = transport.channel()
+        assert channel is not None
+        channel.send(request(1))
+        assert [channel.receive(2) for _ in messages] == messages
+        assert channel.usable()
+        channel.close()
+
+
+def test_json_that_is_none(folder: Path) -> None:
+    with (
+        asking("ipc", lambda body: Says(b'{"a" oops}'), folder) as transport,
+        pytest.raises(NodeAnswer, match="not JSON-RPC"),
+    ):
+        transport.exchange(request(1))
+
+
+@pytest.mark.parametrize("kind", ["ws", "ipc"])
+def test_a_channel_bears_silence(kind: str, folder: Path) -> None:
+    with asking(kind, true_answer, folder) as transport:
+        channel = transport.channel()
+        assert channel is not None
+        with pytest.raises(NodeSlow):
+            channel.receive(0.05)
+        channel.send(request(1, ["x"]))
+        assert result(channel.receive(2)) == ["x"]
+        channel.close()
+
+
+def test_http_has_no_channel(folder: Path) -> None:
+    with asking("http", true_answer, folder) as transport:
+        assert transport.channel() is None
