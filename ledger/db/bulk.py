@@ -42,13 +42,14 @@ def insert(
         rows = list(zip(*columns.values(), strict=True))
         connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)
         return
-    fixed = {name: literal(value, "mysql") for name, value in constants.items()}
+    # ``key`` is a word of MariaDB's.
+    fixed = {f"`{name}`": literal(value, "mysql") for name, value in constants.items()}
     literals = {}
     for name, column in columns.items():
         if column[0] == column[-1] and column.count(column[0]) == len(column):
-            fixed[name] = literal(column[0], "mysql")
+            fixed[f"`{name}`"] = literal(column[0], "mysql")
         else:
-            literals[name] = _literals(column)
+            literals[f"`{name}`"] = _literals(column)
     # MySQL has other words for rows that are selected from.
     once = bool(literals) and getattr(dialect, "is_mariadb", False)
     count = len(next(iter(columns.values())))
