@@ -13,6 +13,7 @@ import os
 from collections.abc import Collection
 
 import indexer.ranges
+import indexer.rows
 import indexer.window
 import indexer.writing
 from indexer import Indexer
@@ -23,6 +24,7 @@ from indexer.watch import Watch
 from indexer.window import Window
 from ledger.chain.events import decode
 from ledger.chain.wire import BLOCKS, LOGS
+from ledger.db import tables
 from ledger.settings import load_settings
 
 
@@ -62,12 +64,8 @@ class Journals(Rows):
 
     def write(self) -> None:
         """Write what was added, and nothing that follows from it."""
-        self._changes.clear()
-        self._touched.clear()
-        self._taken.clear()
-        self._held.clear()
-        self._escrow.clear()
-        super().write()
+        for table in indexer.rows._ORDER:
+            tables.insert(self.session, table, self._added[table])
 
 
 def main() -> None:
