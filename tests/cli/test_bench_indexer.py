@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 
-from cli.bench.indexer import growth, ours
+from cli.bench.indexer import growth, measure, ours
 from cli.bench.indexer.chain import BenchChain, kept_chain, names_of
 from cli.bench.indexer.endless import CREDIT_ADDRESS, Endless, block_hash
 from cli.bench.indexer.patterns import call_pattern, word
@@ -170,6 +171,21 @@ def test_rows_that_are_missing_are_no_result(chain: BenchChain, tmp_path: Path) 
     database.close()
     with pytest.raises(ProblemFound, match="and should have"):
         ours.check_rows(url, chain.truth)
+
+
+def test_peers_that_cannot_be_had_are_named(
+    chain: BenchChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without npm, or without PostgreSQL, there are no peers, and the reason is told; no error."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    request = measure.Request(None, tmp_path, EVENTS, 1, True, 0)
+    measured = measure.Measured(chain)
+    with ExitStack() as stack:
+        assert (
+            measure._peers(stack, request, measured, "http://127.0.0.1:9", lambda said: None) == {}
+        )
+    assert measured.missing
+    assert all("is not installed" in reason for reason in measured.missing)
 
 
 @pytest.mark.mariadb
