@@ -45,6 +45,8 @@ ROWS_OF_LOT = 112
 """About so many rows of all tables come from a lot; they are counted in the end."""
 MEMORY_LIMIT_MB = Decimal(400)
 MILLION = 10**6
+SAMPLE_S = 0.5
+"""How often the mirror's cursor is looked at: a thousandth of a core."""
 SECONDS_MAX = 6 * 3600.0
 
 
@@ -163,6 +165,8 @@ def _grown(
         books = Database(url)
 
         def sample(pid: int) -> None:
+            if samples and time.perf_counter() < samples[-1].at_s + SAMPLE_S:
+                return
             with books.read() as session:
                 block = session.scalar(select(ChainCursor.block_number))
             cpu = tree_cpu_s(pid) + tree_cpu_s(server_pid)
