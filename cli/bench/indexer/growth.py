@@ -169,7 +169,7 @@ def _grown(
                 return
             with books.read() as session:
                 block = session.scalar(select(ChainCursor.block_number))
-            cpu = tree_cpu_s(pid) + tree_cpu_s(server_pid)
+            cpu = tree_cpu_s(pid, fresh=False) + tree_cpu_s(server_pid, fresh=False)
             samples.append(Sample(time.perf_counter(), block or 0, cpu))
 
         try:

@@ -18,6 +18,7 @@ from ledger.errors import DependencyDown
 
 POLL_S = 0.02
 SAMPLE_S = 0.1
+TREE_S = 2.0
 STOP_S = 20.0
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -106,7 +107,8 @@ def _until_done(
     while True:
         now = time.perf_counter()
         if now - sampled >= SAMPLE_S:
-            cpu, peak = max(cpu, tree_cpu_s(process.pid)), max(peak, _tree_peak_mb(process.pid))
+            cpu = max(cpu, tree_cpu_s(process.pid, fresh=False))
+            peak = max(peak, _tree_peak_mb(process.pid))
             if on_sample is not None:
                 on_sample(process.pid)
             sampled = now
@@ -140,10 +142,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def tree_cpu_s(pid: int | None) -> Decimal:
-    """Return the CPU seconds of a process, of those below it, and of those that ended."""
+def tree_cpu_s(pid: int | None, *, fresh: bool = True) -> Decimal:
+    """Return the CPU seconds of a process, of those below it, and of those that ended.
+
+    ``fresh=False`` takes the processes that were below it a moment ago.
+    """
     ticks = 0
-    for stat in _tree(pid):
+    for one in _tree(pid, fresh=fresh):
+        try:
+            stat = (_PROC / str(one) / "stat").read_text(errors="replace")
+        except OSError:  # it has ended meanwhile
+            continue
         fields = stat.rsplit(")", 1)[1].split()
         ticks += sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime
     return Decimal(ticks) / _TICKS
@@ -151,30 +160,45 @@ def tree_cpu_s(pid: int | None) -> Decimal:
 
 def _tree_peak_mb(pid: int) -> Decimal:
     total = 0
-    for stat in _tree(pid):
+    for one in _tree(pid, fresh=False):
         try:
-            status = (_PROC / stat.split(" ", 1)[0] / "status").read_text()
+            status = (_PROC / str(one) / "status").read_text()
         except OSError:
             continue
         total += sum(int(line.split()[1]) for line in status.splitlines() if line[:6] == "VmHWM:")
     return Decimal(total) / 1024
 
 
-def _tree(pid: int | None) -> list[str]:
-    """Return ``stat`` of a process and of all below it.
+_seen: dict[int, tuple[float, list[int]]] = {}
 
-    Each process is asked for its children: to look through all processes of a machine ten times a second
-    would take a tenth of a core from what is measured.
+
+def _tree(pid: int | None, *, fresh: bool) -> list[int]:
+    """Return a process and all below it.
+
+    To look through all processes of a machine ten times a second would take a tenth of a core from what is
+    measured, so what was found is good for a while.
     """
-    found, waiting = [], [] if pid is None else [str(pid)]
-    while waiting:
-        folder = _PROC / waiting.pop()
-        try:
-            found.append((folder / "stat").read_text(errors="replace"))
-            for children in folder.glob("task/*/children"):
-                waiting += children.read_text().split()
-        except OSError:  # it has ended meanwhile, or this is no Linux
+    if pid is None or not _PROC.is_dir():
+        return []
+    now = time.monotonic()
+    if pid in _seen and not fresh and now < _seen[pid][0] + TREE_S:
+        return _seen[pid][1]
+    children: dict[int, list[int]] = {}
+    for folder in _PROC.iterdir():
+        if not folder.name.isdigit():
             continue
+        try:
+            stat = (folder / "stat").read_text(errors="replace")
+        except OSError:
+            continue
+        parent = int(stat.rsplit(")", 1)[1].split()[1])
+        children.setdefault(parent, []).append(int(folder.name))
+    found, waiting = [], [pid]
+    while waiting:
+        one = waiting.pop()
+        found.append(one)
+        waiting += children.get(one, [])
+    _seen[pid] = (now, found)
     return found
 
 
