@@ -1,4 +1,4 @@
-"""``truetonne index run | status`` and ``truetonne reconcile``: the mirror, and whether it is true."""
+"""``truetonne index run`` and ``truetonne reconcile``: the mirror, and whether it agrees with the chain."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import mirror_check
 from cli.command import Invocation, command, command_group
 from cli.output import Table
-from ledger.errors import BadInput, BooksDiffer, DependencyDown
+from ledger.errors import BadInput, BooksDiffer
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ledger.db import Database
 
 DIFFERENCES_SHOWN = 20
+LEASE_S = 10.0
+POLL_S = 0.1
 _HEAD = "head"
 _log = logging.getLogger("truetonne.index")
 
@@ -31,6 +34,27 @@ Until = Annotated[
         "--until",
         metavar="head|BLOCK",
         help="Read up to this block, or to the head, and end; without it: go on until Ctrl-C.",
+    ),
+]
+
+Lease = Annotated[
+    float,
+    typer.Option(
+        "--lease",
+        metavar="SECONDS",
+        help="A run that is killed is replaced by one that stands by after this time.",
+        min=1,
+        max=600,
+    ),
+]
+Poll = Annotated[
+    float,
+    typer.Option(
+        "--poll",
+        metavar="SECONDS",
+        help="How often the head is looked at; over WebSocket and IPC the node announces it.",
+        min=0.01,
+        max=60,
     ),
 ]
 
@@ -65,7 +89,7 @@ def register(root: typer.Typer) -> None:
     """Add the commands."""
     group = command_group("Mirror the chain into the books.")
     command(group, "run")(run_index)
-    command(group, "status")(index_status)
+    mirror_check.register(group)
     root.add_typer(group, name="index")
     command(root, "reconcile")(reconcile)
 
@@ -96,14 +120,16 @@ def opened(settings: Settings) -> Iterator[Opened]:
             client.close()
 
 
-def run_index(run: Invocation, until: Until = None) -> None:
-    """Read the chain into the books: blocks, events, transactions, credits, settlements."""
+def run_index(
+    run: Invocation, until: Until = None, lease_s: Lease = LEASE_S, poll_s: Poll = POLL_S
+) -> None:
+    """Read the chain into the books; a second run stands by, and takes over when the first is gone."""
     from indexer import Indexer
 
     target = _target(until)
     totals = Totals()
     with opened(run.settings) as at, run.output.progress("mirroring", "blocks") as advance:
-        indexer = Indexer(at.db, at.client, at.deployment, run.settings.finality)
+        indexer = Indexer(at.db, at.client, at.deployment, run.settings.finality, poll_s)
         last: list[TickReport] = []
 
         def ticked(report: TickReport) -> None:
@@ -112,7 +138,7 @@ def run_index(run: Invocation, until: Until = None) -> None:
             advance(report.tip, report.head)
 
         if target is None:
-            _follow(indexer, ticked)
+            _follow(indexer, ticked, lease_s)
         else:
             indexer.run_until(target, ticked)
     document: dict[str, Any] = {"network": at.deployment.network, **vars(totals)}
@@ -124,50 +150,6 @@ def run_index(run: Invocation, until: Until = None) -> None:
         f"final to {document.get('final_block')}; read {totals.blocks} blocks, "
         f"{totals.events} events, {totals.transactions} transactions",
     )
-
-
-def index_status(run: Invocation) -> int:
-    """Say how far the mirror has come, and how far it is behind the head; exit 3 when the node is down."""
-    from sqlalchemy import select
-
-    from cli.books import open_books
-    from ledger.chain.client import ChainClient
-    from ledger.chain.shared_node import published_url
-    from ledger.models.mirror import ChainCursor
-
-    settings = run.settings
-    with open_books(settings) as db, db.read() as session:
-        cursor = session.scalars(
-            select(ChainCursor).where(ChainCursor.network == settings.network)
-        ).one_or_none()
-    head, down = None, None
-    url = published_url(settings)
-    if url:
-        client = ChainClient(url)
-        try:
-            head = client.block_number()
-        except DependencyDown as error:
-            down = error
-        finally:
-            client.close()
-    document = {
-        "network": settings.network,
-        "chain_id": cursor.chain_id if cursor else None,
-        "block": cursor.block_number if cursor else None,
-        "final_block": cursor.final_number if cursor else None,
-        "updated_at": cursor.updated_at if cursor else None,
-        "head": head,
-        "behind": head - cursor.block_number if cursor and head is not None else None,
-        "node": "up" if head is not None else "down" if url else "asleep",
-    }
-    names = {"head": "head of the node", "behind": "blocks behind"}
-    rows = [(names.get(name, name.replace("_", " ")), value) for name, value in document.items()]
-    asleep = "the local chain is not running; commands start it when they need it"
-    notes = [] if head is not None else [down.message if down is not None else asleep]
-    begun = [] if cursor else ["the mirror has not begun: `truetonne index run` begins it"]
-    shown = [row for row in rows if row[1] is not None]
-    run.output.result(document, Table(("what", "value"), shown), *begun, *notes)
-    return DependencyDown.exit_code if down is not None else 0
 
 
 def reconcile(run: Invocation) -> int:
@@ -196,15 +178,33 @@ def reconcile(run: Invocation) -> int:
     return 0 if all(rule["ok"] for rule in rules) else BooksDiffer.exit_code
 
 
-def _follow(indexer: Any, ticked: Any) -> None:
+def watched(log: logging.Logger) -> dict[str, Any]:
+    """Return the callbacks of ``Indexer.follow`` that log who leads, and what is waited for."""
+    from indexer.backoff import trouble_of
+    from indexer.lease import Holder
+
+    def leads(before: Holder | None) -> None:
+        after = "" if before is None else f", after {before.place}"
+        log.warning("this run mirrors now%s", after)
+
+    def stands_by(other: Holder) -> None:
+        log.warning(
+            "stands by: %s mirrors; takes over when its lease ends, %.0f s after it was last heard of",
+            other.place,
+            other.remaining_ms / 1000,
+        )
+
+    def waits(error: Exception, pause_s: float) -> None:
+        log.warning("%s: %s; trying again in %.1f s", trouble_of(error).name, error, pause_s)
+
+    return {"on_lead": leads, "on_stand_by": stands_by, "on_trouble": waits}
+
+
+def _follow(indexer: Any, ticked: Any, lease_s: float) -> None:
     from cli.service import log_to_stderr, stop_on_signal
 
     log_to_stderr()
-    indexer.follow(
-        stop_on_signal(),
-        ticked,
-        lambda error, pause: _log.warning("%s; trying again in %.1f s", error, pause),
-    )
+    indexer.follow(stop_on_signal(), ticked, **watched(_log), lease_s=lease_s)
 
 
 def _target(until: str | None) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.command import Invocation, command
+from cli.mirror import watched
 from cli.output import counted
 from cli.service import log_to_stderr, stop_on_signal
 from ledger.errors import DependencyDown, TruetonneError
@@ -143,7 +144,7 @@ class _Mirror(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._flow.indexer.follow(self._stop_event, on_trouble=_waits)
+            self._flow.indexer.follow(self._stop_event, **watched(log))
         except TruetonneError as error:
             self.trouble = error
         except Exception as error:
@@ -151,10 +152,6 @@ class _Mirror(threading.Thread):
             self.trouble = TruetonneError(f"the mirror ended: {type(error).__name__}: {error}")
         finally:
             self._stop_event.set()
-
-
-def _waits(error: Exception, seconds: float) -> None:
-    log.warning("the mirror waits %.1f s: %s", seconds, error)
 
 
 def _shown(run: Invocation) -> str:

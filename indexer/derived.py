@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ledger.db import tables
@@ -28,11 +28,8 @@ from ledger.models import (
 from ledger.models.blockchain import CreditStatus
 from ledger.models.mirror import BatchStatus
 from ledger.serials import Run, RunStatus, active_run, credit_id
-from ledger.units import tonnes_of_kg
 
 UNIT = "tCO2e"
-_T = TypeVar("_T")
-_KEYS_PER_QUERY = 400
 
 
 @dataclass(frozen=True)
@@ -53,26 +50,83 @@ def expiry(expires_at_s: int) -> datetime | None:
     return datetime.fromtimestamp(expires_at_s, UTC) if expires_at_s else None
 
 
-def facts_of(session: Session, batch_ids: Iterable[int]) -> dict[int, BatchFacts]:
-    """Return the facts of stored batches."""
+@dataclass(frozen=True)
+class Standing:
+    """A batch as it stands: its facts, its totals in kg, and its status on chain."""
+
+    facts: BatchFacts
+    status: BatchStatus
+    issued_kg: int
+    retired_kg: int
+    cancelled_kg: int
+
+    @property
+    def left(self) -> Run | None:
+        """What is left of it: active, unless the whole batch is cancelled; None when nothing is."""
+        run = active_run(self.issued_kg, self.retired_kg, self.cancelled_kg)
+        if run is not None and self.status is BatchStatus.CANCELLED:
+            return replace(run, status=RunStatus.CANCELLED)
+        return run
+
+    @property
+    def left_id(self) -> str | None:
+        """The ``credit_id`` of what is left."""
+        run = self.left
+        return None if run is None else _credit_id(self.facts, run)
+
+    def after(self, changes: Mapping[str, Any]) -> Standing:
+        """Return the batch after changes of its columns."""
+        known = {name: changes[name] for name in _STANDING & changes.keys()}
+        return replace(self, **known) if known else self
+
+
+_STANDING = {"status", "retired_kg", "cancelled_kg"}
+"""Columns of a batch that change and say what is left."""
+
+
+def standing_of(row: Mapping[str, Any], site_code: str) -> Standing:
+    """Return a batch by its new row of ``credit_batches``."""
+    facts = BatchFacts(
+        site_code,
+        row["vintage"],
+        row["ordinal"],
+        row["issuer"],
+        row["tx_hash"],
+        row["issued_at"],
+        expiry(row["expires_at_s"]),
+    )
+    return Standing(facts, row["status"], row["issued_kg"], row["retired_kg"], row["cancelled_kg"])
+
+
+def standing(session: Session, batch_ids: Iterable[int]) -> dict[int, Standing]:
+    """Return stored batches by number."""
     found = {}
-    for part in _parts(sorted(batch_ids)):
+    for here in tables.among(session, CreditBatch.batch_id, set(batch_ids)):
         query = (
-            select(CreditBatch, CreditSite.code)
-            .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
-            .where(CreditBatch.batch_id.in_(part))
-        )
-        for batch, code in session.execute(query):
-            found[batch.batch_id] = BatchFacts(
-                code,
-                batch.vintage,
-                batch.ordinal,
-                batch.issuer,
-                batch.tx_hash,
-                batch.issued_at,
-                expiry(batch.expires_at_s),
+            select(
+                CreditBatch.batch_id,
+                CreditBatch.vintage,
+                CreditBatch.ordinal,
+                CreditBatch.issuer,
+                CreditBatch.tx_hash,
+                CreditBatch.issued_at,
+                CreditBatch.expires_at_s,
+                CreditBatch.status,
+                CreditBatch.issued_kg,
+                CreditBatch.retired_kg,
+                CreditBatch.cancelled_kg,
+                CreditSite.code,
             )
+            .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+            .where(here)
+        )
+        for row in session.execute(query).mappings():
+            found[row["batch_id"]] = standing_of(dict(row), row["code"])
     return found
+
+
+def _credit_id(facts: BatchFacts, run: Run) -> str:
+    return credit_id(facts.site_code, facts.vintage, facts.ordinal, run.first, run.last)
 
 
 # ------------------------------------------------------------------------ serials
@@ -80,30 +134,33 @@ def facts_of(session: Session, batch_ids: Iterable[int]) -> dict[int, BatchFacts
 
 def split_serials(
     session: Session,
-    batch_ids: Collection[int],
+    batches: Mapping[int, Standing],
     taken: Sequence[tuple[int, Run]],
-    facts: Mapping[int, BatchFacts],
+    outdated: Sequence[str],
 ) -> None:
     """Give the taken serials their rows and redraw what is left of every batch.
 
-    What is left is active, unless the whole batch is cancelled.
-
     Parameters
     ----------
-    batch_ids
-        The batches of which something else is left; their totals and states are already written.
+    batches
+        The batches as they are now, by number.
     taken
         Retired and cancelled runs, by batch.
-    facts
-        What is known of the batches; the rest is looked up.
+    outdated
+        What was left of them before, by ``credit_id``.
     """
-    if not batch_ids:
-        return
-    known = dict(facts)
-    known.update(facts_of(session, [item for item in batch_ids if item not in known]))
-    delete_active(session, batch_ids)
-    runs = list(taken) + _runs_left(session, batch_ids)
-    _insert_runs(session, runs, known)
+    delete_credits(session, outdated)
+    runs = [*taken]
+    for batch_id, batch in sorted(batches.items()):
+        left = batch.left
+        if left is not None:
+            runs.append((batch_id, left))
+    _insert_runs(session, runs, batches)
+
+
+def redraw(session: Session, batch_ids: Collection[int]) -> None:
+    """Draw anew what is left of batches, whatever is there of them: for a rewind."""
+    split_serials(session, standing(session, batch_ids), [], _active_ids(session, batch_ids))
 
 
 def frozen_runs(session: Session, batch_id: int) -> Sequence[str]:
@@ -119,62 +176,40 @@ def frozen_runs(session: Session, batch_id: int) -> Sequence[str]:
     return session.scalars(query).all()
 
 
-def delete_active(session: Session, batch_ids: Collection[int]) -> None:
-    """Delete the active run of every batch."""
-    for part in _parts(sorted(batch_ids)):
+def _active_ids(session: Session, batch_ids: Collection[int]) -> list[str]:
+    found: list[str] = []
+    for here in tables.among(session, CreditSerial.batch_id, batch_ids):
         query = (
             select(CreditSerial.credit_id)
             .join(CarbonCredit, CarbonCredit.credit_id == CreditSerial.credit_id)
-            .where(CreditSerial.batch_id.in_(part), CarbonCredit.status == CreditStatus.ACTIVE)
+            .where(here, CarbonCredit.status == CreditStatus.ACTIVE)
         )
-        delete_credits(session, session.scalars(query).all())
+        found += session.scalars(query)
+    return found
 
 
 def delete_credits(session: Session, credit_ids: Sequence[str]) -> None:
     """Delete rows of ``carbon_credits`` and their serials."""
-    for part in _parts(credit_ids):
-        session.execute(_silent(delete(CreditSerial).where(CreditSerial.credit_id.in_(part))))
-        session.execute(_silent(delete(CarbonCredit).where(CarbonCredit.credit_id.in_(part))))
-
-
-def _runs_left(session: Session, batch_ids: Collection[int]) -> list[tuple[int, Run]]:
-    runs = []
-    for part in _parts(sorted(batch_ids)):
-        query = select(
-            CreditBatch.batch_id,
-            CreditBatch.issued_kg,
-            CreditBatch.retired_kg,
-            CreditBatch.cancelled_kg,
-            CreditBatch.status,
-        ).where(CreditBatch.batch_id.in_(part))
-        for batch_id, issued, retired, cancelled, status in session.execute(
-            query.order_by(CreditBatch.batch_id)
-        ):
-            run = active_run(issued, retired, cancelled)
-            if run is not None and status is BatchStatus.CANCELLED:
-                run = replace(run, status=RunStatus.CANCELLED)
-            if run is not None:
-                runs.append((batch_id, run))
-    return runs
+    for here in tables.among(session, CreditSerial.credit_id, credit_ids):
+        session.execute(_silent(delete(CreditSerial).where(here)))
+    for here in tables.among(session, CarbonCredit.credit_id, credit_ids):
+        session.execute(_silent(delete(CarbonCredit).where(here)))
 
 
 def _insert_runs(
-    session: Session, runs: Sequence[tuple[int, Run]], facts: Mapping[int, BatchFacts]
+    session: Session, runs: Sequence[tuple[int, Run]], batches: Mapping[int, Standing]
 ) -> None:
     if not runs:
         return
-    of = [facts[batch_id] for batch_id, _ in runs]
-    names = [
-        credit_id(fact.site_code, fact.vintage, fact.ordinal, run.first, run.last)
-        for fact, (_, run) in zip(of, runs, strict=True)
-    ]
+    of = [batches[batch_id].facts for batch_id, _ in runs]
+    names = [_credit_id(fact, run) for fact, (_, run) in zip(of, runs, strict=True)]
     connection = session.connection()
     dialect = connection.dialect.name
     tables.writer(CarbonCredit, dialect).insert_columns(
         connection,
         {
             "credit_id": names,
-            "amount": [tonnes_of_kg(run.amount_kg) for _, run in runs],
+            "amount": [run.amount_kg for _, run in runs],  # a kilogram is a thousandth of a tonne
             "unit": [UNIT] * len(runs),
             "issuer": [fact.issuer for fact in of],
             "status": [_STATUS[run.status] for _, run in runs],
@@ -182,6 +217,7 @@ def _insert_runs(
             "issued_at": [fact.issued_at for fact in of],
             "expires_at": [fact.expires_at for fact in of],
         },
+        units=["amount"],
     )
     tables.writer(CreditSerial, dialect).insert_columns(
         connection,
@@ -213,9 +249,8 @@ def add_holdings(session: Session, changes: Mapping[tuple[int, str], int]) -> No
         If somebody would hold less than nothing: a transfer was missed.
     """
     keys = sorted(key for key, kg in changes.items() if kg)
-    for part in _parts(keys):
-        columns = CreditHolding.batch_id, CreditHolding.holder
-        here = tuple_(*columns).in_(part)
+    columns = CreditHolding.batch_id, CreditHolding.holder
+    for part, here in tables.among_pairs(session, columns, keys):
         query = select(*columns, CreditHolding.amount_kg).where(here)
         before = {(batch_id, holder): kg for batch_id, holder, kg in session.execute(query)}
         after = {key: before.get(key, 0) + changes[key] for key in part}
@@ -242,9 +277,9 @@ def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> No
     MirrorStopped
         If a balance would fall below zero: a movement was missed.
     """
-    for part in _parts(sorted(key for key, units in changes.items() if units)):
-        columns = SettlementBalance.account, SettlementBalance.asset
-        here = tuple_(*columns).in_(part)
+    columns = SettlementBalance.account, SettlementBalance.asset
+    keys = sorted(key for key, units in changes.items() if units)
+    for part, here in tables.among_pairs(session, columns, keys):
         query = select(*columns, SettlementBalance.balance).where(here)
         before = {(account, asset): int(units) for account, asset, units in session.execute(query)}
         after = {key: before.get(key, 0) + changes[key] for key in part}
@@ -266,9 +301,3 @@ def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> No
 def _silent(statement: Any) -> Any:
     """Skip the mapper's bookkeeping: the session is emptied after every bulk change."""
     return statement.execution_options(synchronize_session=False)
-
-
-def _parts(items: Sequence[_T]) -> list[Sequence[_T]]:
-    return [
-        items[start : start + _KEYS_PER_QUERY] for start in range(0, len(items), _KEYS_PER_QUERY)
-    ]

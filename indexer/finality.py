@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from dataclasses import dataclass
+
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from indexer import cursor as cursors
 from indexer.cursor import Cursor
 from ledger import issuance
 from ledger.chain import intents, transactions
-from ledger.chain.client import BlockHeader, ChainClient, RpcError
+from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.transactions import Outcome
 from ledger.models import ChainBlock, ChainEvent, ChainInclusion
 from ledger.settlement import confirm as settlement
@@ -19,38 +21,54 @@ BLOCKS_KEPT = 512
 """So many final blocks keep their hashes, to find where a fork began that should not have happened."""
 
 
-def final_block(
-    client: ChainClient, session: Session, head: BlockHeader, finality: str | int
-) -> int:
-    """Return the number of the last final block as the node sees it; 0 when it is on another fork.
+@dataclass(frozen=True)
+class Claim:
+    """The last final block as the node sees it; its hash where the node named one."""
+
+    number: int = 0
+    block_hash: str | None = None
+
+
+def claimed(client: ChainClient, finality: str) -> Claim:
+    """Ask the node which block is final.
+
+    Ask before the blocks that shall be confirmed are looked at: what is then still in the chain, and not
+    above it, is final.
+    """
+    try:
+        header = client.block(finality)
+    except RpcError:  # a young chain has finalised nothing, and some nodes call that an error
+        return Claim()
+    return Claim() if header is None else Claim(header.number, header.hash)
+
+
+def final_number(session: Session, claim: Claim, tip: int) -> int:
+    """Return the last block up to the mirror's tip that is final; 0 when the claim is of another fork.
 
     Parameters
     ----------
     session
         Where the mirrored blocks are: what is called final must be one of them, or above them.
-    finality
-        ``finalized``, or how many blocks must stand on a block to make it final.
     """
-    if isinstance(finality, int):
-        return max(head.number - finality, 0)
-    try:
-        header = client.block(finality)
-    except RpcError:  # a young chain has finalised nothing, and some nodes call that an error
-        return 0
-    if header is None:
-        return 0
-    stored = session.scalar(select(ChainBlock.hash).where(ChainBlock.number == header.number))
-    return header.number if stored is None or stored == header.hash else 0
+    if claim.block_hash is not None:
+        stored = session.scalar(select(ChainBlock.hash).where(ChainBlock.number == claim.number))
+        if stored is not None and stored != claim.block_hash:
+            return 0
+    return min(claim.number, tip)
 
 
 def advance(session: Session, cursor: Cursor, final_number: int) -> Cursor:
     """Confirm what stands in blocks up to ``final_number``, which is not above the cursor's block.
+
+    Nothing happens when they were final before.
 
     Raises
     ------
     Overtaken
         If somebody else moved the cursor.
     """
+    if final_number <= cursor.final_number:
+        return cursor
     moved = cursors.finalize(session, cursor, final_number)
     for outcome in transactions.confirm(session, cursor.final_number, final_number):
         _settle_intent(session, outcome)
@@ -83,8 +101,8 @@ def _forget_blocks(session: Session, above_block: int, up_to_block: int) -> None
         .where(
             ChainBlock.number > max(above_block, 0),
             ChainBlock.number <= up_to_block,
-            ChainBlock.number.not_in(select(ChainEvent.block_number)),
-            ChainBlock.number.not_in(select(ChainInclusion.block_number)),
+            ~exists().where(ChainEvent.block_number == ChainBlock.number),
+            ~exists().where(ChainInclusion.block_number == ChainBlock.number),
         )
         .execution_options(synchronize_session=False)
     )

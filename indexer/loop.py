@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,23 +16,28 @@ from indexer import cursor as cursors
 from indexer import finality as finalities
 from indexer import reorg
 from indexer.cursor import Cursor, Overtaken
+from indexer.finality import Claim
+from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
+from indexer.lease import LEASE_S, Holder, Lease
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
-from indexer.window import Window
-from indexer.writing import block_row, write_range
+from indexer.window import Window, block_time
+from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain import deployment as contracts_book
+from ledger.chain import sightings
 from ledger.chain.book import Deployment
-from ledger.chain.client import BlockHeader, ChainClient, RpcError
+from ledger.chain.client import BlockHeader, ChainClient
 from ledger.chain.contracts import VppSettlement
 from ledger.chain.events import SETTLEMENT
+from ledger.chain.heads import Heads
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown, MirrorStopped, WrongChain
 from ledger.models import ChainBlock
 from ledger.models.types import ValueRefused
 
 _T = TypeVar("_T")
-_BACK_OFF_S_MAX = 15.0
-_DOUBLINGS_MAX = 12
+POLL_S = 0.1
+"""How often the head is looked at where the node announces none."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Indexer:
     finality
         When a block is final: ``"finalized"`` as the node says, or a number of blocks.
     poll_s
-        How long ``follow`` waits at the head, in seconds.
+        How long ``follow`` waits at the head where the node announces no blocks, in seconds.
     range_blocks_max
         Blocks that are read and written at once, at most.
 
@@ -92,7 +96,7 @@ class Indexer:
         client: ChainClient,
         deployment: Deployment,
         finality: str | int = finalities.FINALIZED,
-        poll_s: float = 0.25,
+        poll_s: float = POLL_S,
         range_blocks_max: int = RANGE_BLOCKS_MAX,
     ) -> None:
         require_complete([item.name for item in deployment.mirrored])
@@ -103,6 +107,7 @@ class Indexer:
         self._poll_s = poll_s
         self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None
+        self._contracts_stored = False
 
     # -------------------------------------------------------------------- running
 
@@ -143,46 +148,36 @@ class Indexer:
         stop: threading.Event,
         on_tick: Callable[[TickReport], None] | None = None,
         on_trouble: Callable[[Exception, float], None] | None = None,
+        *,
+        on_lead: Callable[[Holder | None], None] | None = None,
+        on_stand_by: Callable[[Holder], None] | None = None,
+        lease_s: float = LEASE_S,
     ) -> None:
-        """Mirror until told to stop. A node or a database that is down is waited for.
+        """Mirror until told to stop, while no other run does. What is down is waited for.
 
         Parameters
         ----------
         stop
             Set it to end the loop; a range that is being written is finished first.
-        on_tick
-            Called after every tick.
-        on_trouble
-            Called with the error and the seconds until the next attempt.
+        on_tick, on_trouble, on_lead, on_stand_by
+            See ``indexer.follow.Listeners``.
+        lease_s
+            Seconds after which another run takes over from one that was killed.
 
         Raises
         ------
         MirrorStopped, WrongChain
             As ``run_until``: waiting would not help.
         """
-        failures = 0
-        while not stop.is_set():
-            try:
-                report = self.tick()
-            except MirrorStopped:
-                raise
-            except (DependencyDown, RpcError) as error:
-                failures += 1
-                doubled = self._poll_s * 2 ** min(failures, _DOUBLINGS_MAX)
-                pause = min(doubled, _BACK_OFF_S_MAX) * random.uniform(0.5, 1.0)
-                if on_trouble is not None:
-                    on_trouble(error, pause)
-                stop.wait(pause)
-                continue
-            failures = 0
-            if on_tick is not None:
-                on_tick(report)
-            if report.idle:
-                stop.wait(self._poll_s)
+        lease = Lease(self._db, self._deployment.network, lease_s)
+        heads = Heads(self._client.transport, self._poll_s)
+        listeners = Listeners(on_tick, on_trouble, on_lead, on_stand_by)
+        Follower(self.tick, lease, heads, listeners).run(stop)
 
     def tick(self) -> TickReport:
         """Do one step: a rewind if the chain went another way, else one range, then finality."""
         cursor = self._cursor()
+        claim = self._claim()
         head, tip = self._client.blocks(["latest", cursor.block_number])
         if head is None:
             raise DependencyDown(f"the node at {self._client.rpc_url} has no latest block")
@@ -190,9 +185,11 @@ class Indexer:
             if tip is None or tip.hash != cursor.block_hash:
                 return self._take_back(cursor, head)
             report = TickReport(head.number, cursor.block_number, cursor.final_number)
+            if isinstance(self._finality, int):
+                claim = Claim(max(head.number - self._finality, 0))
             if head.number > cursor.block_number:
                 window = self._ranges.read(cursor, head.number)
-                cursor = self._write(cursor, window)
+                cursor = self._write(cursor, window, claim)
                 report = replace(
                     report,
                     tip=cursor.block_number,
@@ -200,7 +197,9 @@ class Indexer:
                     events=len(window.events),
                     transactions=len(window.transactions),
                 )
-            return replace(report, final=self._confirm(cursor, head))
+            else:
+                cursor = self._confirm(cursor, claim)
+            return replace(report, final=cursor.final_number)
         except Overtaken:
             return TickReport(head.number, cursor.block_number, cursor.final_number, overtaken=True)
 
@@ -272,8 +271,10 @@ class Indexer:
         def take_back(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, ancestor)
             reorg.rewind(session, ancestor.number)
+            reorg.note(session, cursor, ancestor, head)
             return moved
 
+        self._contracts_stored = False  # some may have been taken back
         moved = self._guarded(take_back)
         return TickReport(
             head.number,
@@ -283,32 +284,44 @@ class Indexer:
             rewound_blocks=cursor.block_number - ancestor.number,
         )
 
-    def _write(self, cursor: Cursor, window: Window) -> Cursor:
-        """Write a range and move the cursor, in one transaction."""
+    def _claim(self) -> Claim:
+        """Return what the node calls final; what a depth makes final follows from the head."""
+        if isinstance(self._finality, int):
+            return Claim()
+        return finalities.claimed(self._client, self._finality)
+
+    def _write(self, cursor: Cursor, window: Window, claim: Claim) -> Cursor:
+        """Write a range, confirm what is final, and move the cursor, in one transaction."""
         if any(event.contract == SETTLEMENT for event in window.events):
             self._units()
 
+        seen = sightings.find(self._client, self._deployment, window.events)
+        times = {header.number: block_time(header) for header in window.headers}
+
         def write(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, window.last)
-            write_range(session, window, self._units_per_cent or 0)
-            return moved
+            write_blocks(session, window)
+            final = finalities.final_number(session, claim, window.last.number)
+            write_range(session, window, self._units_per_cent or 0, final)
+            sightings.record(session, self._deployment, seen, times)
+            if not self._contracts_stored:
+                self._contracts_stored = contracts_book.restore(session, self._deployment)
+            return finalities.advance(session, moved, final)
 
         try:
             return self._guarded(write)
         except ValueRefused as error:
             raise MirrorStopped(
-                f"blocks {window.headers[0].number} to {window.last.number} hold a value that the books cannot: {error}"
+                f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
             ) from error
 
-    def _confirm(self, cursor: Cursor, head: BlockHeader) -> int:
+    def _confirm(self, cursor: Cursor, claim: Claim) -> Cursor:
+        """Confirm what became final since the last range."""
         with self._db.read() as session:
-            final = finalities.final_block(self._client, session, head, self._finality)
-        final = min(final, cursor.block_number)
+            final = finalities.final_number(session, claim, cursor.block_number)
         if final <= cursor.final_number:
-            return cursor.final_number
-        return self._guarded(
-            lambda session: finalities.advance(session, cursor, final)
-        ).final_number
+            return cursor
+        return self._guarded(lambda session: finalities.advance(session, cursor, final))
 
     def _guarded(self, work: Callable[[Session], _T]) -> _T:
         """Do one unit of work; if another mirror stood in the way, the tick is theirs."""

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from indexer import derived
+from indexer.cursor import Cursor
 from indexer.handlers.credit import STATUS
 from ledger import issuance
-from ledger.chain import intents, transactions
+from ledger.chain import deployment as contracts_book
+from ledger.chain import intents, sightings, transactions
 from ledger.chain.client import BlockHeader, ChainClient
 from ledger.chain.events import ZERO_ADDRESS
 from ledger.db import Database
@@ -36,6 +39,7 @@ from ledger.models import (
     CreditSerial,
     CreditSite,
     CreditTransfer,
+    MirrorReorganisation,
     SettlementBatch,
     SettlementDispute,
     SettlementMovement,
@@ -80,6 +84,23 @@ def rewind(session: Session, above_block: int) -> None:
         step(session, above_block)
         session.flush()
         session.expire_all()
+
+
+def note(session: Session, cursor: Cursor, ancestor: BlockHeader, head: BlockHeader) -> None:
+    """Remember a reorganisation: from which tip, back to which block, towards which head."""
+    session.add(
+        MirrorReorganisation(
+            network=cursor.network,
+            found_at=datetime.now(UTC),
+            ancestor_number=ancestor.number,
+            ancestor_hash=ancestor.hash,
+            old_number=cursor.block_number,
+            old_hash=cursor.block_hash,
+            new_number=head.number,
+            new_hash=head.hash,
+        )
+    )
+    session.flush()
 
 
 # ------------------------------------------------------------------ what is derived
@@ -265,7 +286,7 @@ def rewind_credits(session: Session, above_block: int) -> None:
             touched.add(batch_id)
             doomed += derived.frozen_runs(session, batch_id)
     derived.delete_credits(session, doomed)
-    derived.split_serials(session, touched, [], {})
+    derived.redraw(session, touched)
 
 
 # ---------------------------------------------------------------------- journals
@@ -327,6 +348,8 @@ REWINDS: tuple[Callable[[Session, int], None], ...] = (
     _delete_above(SettlementBatch),
     issuance.rewind,  # asks the intents, so before them
     intents.rewind,
+    sightings.rewind,
+    contracts_book.rewind,  # asks the transactions that created them, so before those
     _delete_above(ChainEvent),
     transactions.rewind,
     rewind_blocks,

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, inspect, select, update
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from indexer import derived
-from indexer.derived import BatchFacts
+from indexer.derived import Standing
+from indexer.lookups import Lookups, Outcome
 from ledger.chain.events import ZERO_ADDRESS, DecodedEvent
 from ledger.db import tables
 from ledger.errors import MirrorStopped
@@ -39,7 +40,7 @@ from ledger.models import (
     SettlementTrade,
 )
 from ledger.models.escrow import CURRENCY, MovementKind
-from ledger.serials import Run
+from ledger.serials import Run, site_and_ordinal
 
 _ORDER: tuple[type[Base], ...] = (
     CreditClass,
@@ -77,16 +78,6 @@ class Movement:
     asset: int = CURRENCY
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a settlement batch comes to, by account in order: cents after the fee, kg of the asset."""
-
-    asset: int
-    accounts: tuple[str, ...]
-    nets: tuple[int, ...]
-    credit_nets: tuple[int, ...]
-
-
 class Rows:
     """The rows of one range of blocks.
 
@@ -98,19 +89,24 @@ class Rows:
         Time of each block of the range.
     units_per_cent
         Units of the currency token that make a cent.
+    lookups
+        What the range needs to know of rows of before.
     """
 
     def __init__(
-        self, session: Session, times: Mapping[int, datetime], units_per_cent: int
+        self,
+        session: Session,
+        times: Mapping[int, datetime],
+        units_per_cent: int,
+        lookups: Lookups,
     ) -> None:
         self.session = session
         self.units_per_cent = units_per_cent
+        self.lookups = lookups
         self._times = times
         self._added: dict[type[Base], list[dict[str, Any]]] = defaultdict(list)
         self._new: dict[type[Base], dict[int, dict[str, Any]]] = {table: {} for table in _KEYS}
         self._changes: dict[type[Base], dict[int, dict[str, Any]]] = {table: {} for table in _KEYS}
-        self._facts: dict[int, BatchFacts] = {}
-        self._site_codes: dict[int, str] = {}
         self._outcomes: dict[int, Outcome] = {}
         self._taken: list[tuple[int, Run]] = []
         self._touched: dict[int, DecodedEvent] = {}
@@ -137,25 +133,6 @@ class Rows:
             row = self._changes[table].setdefault(key, {})
         row.update(values)
 
-    def add_site(self, site_id: int, code: str) -> None:
-        """Remember the code of a site that this range registers."""
-        self._site_codes[site_id] = code
-
-    def site_code(self, event: DecodedEvent, site_id: int) -> str:
-        """Return the code of a site, which begins its serials."""
-        code = self._site_codes.get(site_id)
-        if code is None:
-            code = self.session.scalar(select(CreditSite.code).where(CreditSite.site_id == site_id))
-            if code is None:
-                raise MirrorStopped(_unknown(event, f"site {site_id}"))
-            self._site_codes[site_id] = code
-        return code
-
-    def add_batch(self, event: DecodedEvent, batch_id: int, facts: BatchFacts) -> None:
-        """Remember what the serials of a new batch need."""
-        self._facts[batch_id] = facts
-        self._touched[batch_id] = event
-
     def take_serials(self, event: DecodedEvent, batch_id: int, run: Run) -> None:
         """Take serials out of the active ones of a batch."""
         self.redraw(event, batch_id)
@@ -164,6 +141,15 @@ class Rows:
     def redraw(self, event: DecodedEvent, batch_id: int) -> None:
         """Draw anew what is left of a batch."""
         self._touched.setdefault(batch_id, event)
+
+    def minted_until(self, event: DecodedEvent, site_id: int) -> int:
+        """Return the end of the last period of a site, after the events so far."""
+        found = self._new[CreditSite].get(site_id) or self._changes[CreditSite].get(site_id)
+        if found is not None:
+            return int(found["minted_until_s"])
+        if site_id not in self.lookups.sites:
+            raise MirrorStopped(_unknown(event, f"site {site_id}"))
+        return self.lookups.sites[site_id].minted_until_s
 
     def current(self, event: DecodedEvent, table: type[Base], key: int, column: str) -> Any:
         """Return a column of the row with a primary key, after the events so far."""
@@ -227,49 +213,58 @@ class Rows:
 
     def outcome(self, event: DecodedEvent, batch_id: int) -> Outcome:
         """Return the outcome of a batch as it was proposed."""
-        if batch_id not in self._outcomes:
-            row = self.session.get(SettlementBatch, batch_id)
-            if row is None:
-                raise MirrorStopped(_unknown(event, f"settlement batch {batch_id}"))
-            self._outcomes[batch_id] = Outcome(
-                row.asset,
-                tuple(row.accounts),
-                tuple(int(net) for net in row.nets),
-                tuple(int(net) for net in row.credit_nets),
-            )
-        return self._outcomes[batch_id]
+        found = self._outcomes.get(batch_id) or self.lookups.outcomes.get(batch_id)
+        if found is None:
+            raise MirrorStopped(_unknown(event, f"settlement batch {batch_id}"))
+        return found
 
     # ----------------------------------------------------------------- writing
 
     def write(self) -> None:
         """Write everything, and then what follows from it."""
+        before, now = self._batches()
         for table in _ORDER:
             tables.insert(self.session, table, self._added[table])
         for table, changes in self._changes.items():
             self._write_changes(table, changes)
-        lacking = derived.facts_of(self.session, self._touched.keys() - self._facts.keys())
-        self._facts.update(lacking)
-        for batch_id, event in self._touched.items():
-            if batch_id not in self._facts:
-                raise MirrorStopped(_unknown(event, f"batch {batch_id}"))
-        derived.split_serials(self.session, self._touched.keys(), self._taken, self._facts)
+        outdated = [batch.left_id for batch in before.values() if batch.left_id is not None]
+        derived.split_serials(self.session, now, self._taken, outdated)
         derived.add_holdings(self.session, self._held)
         derived.add_balances(self.session, self._escrow)
         self.session.expire_all()
 
+    def _batches(self) -> tuple[dict[int, Standing], dict[int, Standing]]:
+        """Return the batches of which something else is left: as they were, and as they are now."""
+        new, changes = self._new[CreditBatch], self._changes[CreditBatch]
+        before = derived.standing(self.session, self._touched.keys() - new.keys())
+        now = {}
+        for batch_id, event in self._touched.items():
+            if batch_id in new:
+                now[batch_id] = derived.standing_of(new[batch_id], self._site_code(event, batch_id))
+            elif batch_id in before:
+                now[batch_id] = before[batch_id].after(changes.get(batch_id, {}))
+            else:
+                raise MirrorStopped(_unknown(event, f"batch {batch_id}"))
+        return before, now
+
+    def _site_code(self, event: DecodedEvent, batch_id: int) -> str:
+        site_id, _ = site_and_ordinal(batch_id)
+        new = self._new[CreditSite].get(site_id)
+        if new is not None:
+            return str(new["code"])
+        if site_id not in self.lookups.sites:
+            raise MirrorStopped(_unknown(event, f"site {site_id}"))
+        return self.lookups.sites[site_id].code
+
     def _write_changes(self, table: type[Base], changes: Mapping[int, dict[str, Any]]) -> None:
         """Write changes of old rows: one statement for all rows of which the same columns change."""
+        key = _KEYS[table]
         alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-        for key, values in changes.items():
-            alike[tuple(values)].append({"b_key": key, **values})
-        columns = table.__table__.c
-        for names, rows in alike.items():
-            statement = (
-                update(table.__table__)  # type: ignore[arg-type]
-                .where(columns[_KEYS[table]] == bindparam("b_key"))
-                .values({name: bindparam(name) for name in names})
-            )
-            self.session.connection().execute(statement, rows)
+        for number, values in changes.items():
+            alike[tuple(values)].append({key: number, **values})
+        connection = self.session.connection()
+        for rows in alike.values():
+            tables.writer(table, connection.dialect.name).update(connection, key, rows)
 
 
 def _unknown(event: DecodedEvent, what: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from indexer.handlers import apply
+from indexer.lookups import Lookups
 from indexer.rows import Rows
 from indexer.window import Window, block_time
 from ledger.chain import transactions
@@ -16,19 +17,25 @@ from ledger.db import tables
 from ledger.models import ChainBlock, ChainEvent
 
 
-def write_range(session: Session, window: Window, units_per_cent: int) -> None:
-    """Write the rows of a range; the cursor is moved in the same unit of work.
+def write_blocks(session: Session, window: Window) -> None:
+    """Write the headers of a range."""
+    tables.insert(session, ChainBlock, [block_row(header) for header in window.headers])
+
+
+def write_range(session: Session, window: Window, units_per_cent: int, final_number: int) -> None:
+    """Write what a range brought; its headers are there, and the cursor is moved in the same unit of work.
 
     Parameters
     ----------
     units_per_cent
         Units of the currency token that make a cent.
+    final_number
+        The last block that is final: what others sent in blocks up to it is confirmed at once.
     """
-    tables.insert(session, ChainBlock, [block_row(header) for header in window.headers])
-    transactions.record_included(session, window.transactions)
+    transactions.record_included(session, window.transactions, final_number)
     _write_events(session, window.events)
     times = {header.number: block_time(header) for header in window.headers}
-    rows = Rows(session, times, units_per_cent)
+    rows = Rows(session, times, units_per_cent, Lookups.of(session, window.events))
     for event in window.events:
         apply(event, rows)
     rows.write()

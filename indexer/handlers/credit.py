@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from sqlalchemy import select
-
-from indexer.derived import BatchFacts, expiry
 from indexer.handlers.registry import handles
 from indexer.rows import Rows
 from ledger.chain.events import (
@@ -34,7 +31,6 @@ from ledger.models import (
     CreditProject,
     CreditRetirement,
     CreditSite,
-    Issuance,
 )
 from ledger.models.mirror import BatchStatus
 from ledger.serials import Run, RunStatus, batch_id_of, site_and_ordinal, vintage_of
@@ -97,7 +93,6 @@ def project_registered(event: DecodedEvent, rows: Rows) -> None:
 def site_registered(event: DecodedEvent, rows: Rows) -> None:
     """Add a site."""
     args = cast(SiteRegistered, event.args)
-    rows.add_site(args.site_id, args.code)
     rows.add(
         CreditSite,
         site_id=args.site_id,
@@ -114,8 +109,7 @@ def issued(event: DecodedEvent, rows: Rows) -> None:
     args = cast(Issued, event.args)
     claim = args.claim
     site_id, ordinal = site_and_ordinal(args.batch_id)
-    vintage = _legal_year(rows, args.key) or vintage_of(claim.period_start)
-    at = rows.time_of(event)
+    vintage = rows.lookups.legal_years.get(args.key) or vintage_of(claim.period_start)
     rows.add(
         CreditBatch,
         batch_id=args.batch_id,
@@ -143,15 +137,9 @@ def issued(event: DecodedEvent, rows: Rows) -> None:
         block_number=event.log.block_number,
         log_index=event.log.log_index,
         tx_hash=event.log.tx_hash,
-        issued_at=at,
+        issued_at=rows.time_of(event),
     )
-    code = rows.site_code(event, site_id)
-    expires_at = expiry(claim.expires_at)
-    rows.add_batch(
-        event,
-        args.batch_id,
-        BatchFacts(code, vintage, ordinal, args.issuer, event.log.tx_hash, at, expires_at),
-    )
+    rows.redraw(event, args.batch_id)
 
 
 def _take_time(event: DecodedEvent, rows: Rows, args: Issued) -> int:
@@ -166,14 +154,9 @@ def _take_time(event: DecodedEvent, rows: Rows, args: Issued) -> int:
         gap_start = rows.current(event, CreditBatch, later, "gap_start_s")
         rows.change(CreditBatch, later, gap_start_s=args.claim.period_end)
     else:
-        gap_start = rows.current(event, CreditSite, site_id, "minted_until_s")
+        gap_start = rows.minted_until(event, site_id)
         rows.change(CreditSite, site_id, minted_until_s=args.claim.period_end)
     return int(gap_start)
-
-
-def _legal_year(rows: Rows, key: str) -> int | None:
-    """Return the year by the law of the site, which our own books know and the chain does not."""
-    return rows.session.scalar(select(Issuance.vintage).where(Issuance.key == key))
 
 
 @handles(CREDIT, "Retired")

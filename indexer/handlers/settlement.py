@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import cast
 
 from indexer.handlers.registry import handles
-from indexer.rows import Movement, Outcome, Rows
+from indexer.lookups import Outcome
+from indexer.rows import Movement, Rows
 from ledger.chain.events import (
     SETTLEMENT,
     BatchCancelled,
@@ -59,7 +60,8 @@ def batch_proposed(event: DecodedEvent, rows: Rows) -> None:
     for position, account, asset, units in _legs(outcome, rows.units_per_cent):
         if units < 0:
             rows.move(event, position, Movement(MovementKind.DEBIT, account, units, asset))
-    confirm.proposed(rows.session, args, event.log.block_number)
+    if args.key in rows.lookups.our_batches:
+        confirm.proposed(rows.session, args, event.log.block_number)
 
 
 @handles(SETTLEMENT, "BatchCosigned")
@@ -87,7 +89,8 @@ def batch_finalized(event: DecodedEvent, rows: Rows) -> None:
         fee_collector=args.fee_collector,
         ended_block=event.log.block_number,
     )
-    confirm.finalized(rows.session, args, event.log.block_number)
+    if args.key in rows.lookups.our_batches:
+        confirm.finalized(rows.session, args, event.log.block_number)
 
 
 @handles(SETTLEMENT, "BatchCancelled")
@@ -106,7 +109,8 @@ def batch_cancelled(event: DecodedEvent, rows: Rows) -> None:
         reason=args.reason,
         ended_block=event.log.block_number,
     )
-    confirm.cancelled(rows.session, args, event.log.block_number)
+    if args.key in rows.lookups.our_batches:
+        confirm.cancelled(rows.session, args, event.log.block_number)
 
 
 @handles(SETTLEMENT, "TradeDisputed")
@@ -159,7 +163,8 @@ def dispute_resolved(event: DecodedEvent, rows: Rows) -> None:
             status=SettlementStatus.PROPOSED,
             finalizable_at_s=args.finalizable_at,
         )
-        confirm.reopened(rows.session, args)
+        if args.key in rows.lookups.our_batches:
+            confirm.reopened(rows.session, args)
 
 
 def _legs(outcome: Outcome, units_per_cent: int) -> Iterator[tuple[int, str, int, int]]:

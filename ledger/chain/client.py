@@ -149,7 +149,10 @@ class ChainClient:
         return results
 
     def ask(
-        self, calls: Sequence[Call], decoder: msgspec.json.Decoder[list[Answer[T]]]
+        self,
+        calls: Sequence[Call],
+        decoder: msgspec.json.Decoder[list[Answer[T]]],
+        batch_max: int = _BATCH_MAX,
     ) -> Asked[T]:
         """Send calls that only read, in batches, and return while they are on their way.
 
@@ -157,10 +160,12 @@ class ChainClient:
         ----------
         decoder
             One of ``ledger.chain.wire``: what the results are.
+        batch_max
+            Calls of one request at most: fewer where the answers are long.
         """
         bodies, sent = [], []
-        for start in range(0, len(calls), _BATCH_MAX):
-            batch = self._bodies(calls[start : start + _BATCH_MAX])
+        for start in range(0, len(calls), batch_max):
+            batch = self._bodies(calls[start : start + batch_max])
             future = self.transport.submit(msgspec.json.encode(batch), True)
             sent.append(([body["id"] for body in batch], future))
             bodies.append(batch)

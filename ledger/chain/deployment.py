@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -20,8 +20,16 @@ from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown
-from ledger.models import SmartContract
+from ledger.models import (
+    BlockchainTransaction,
+    ChainBlock,
+    ChainCursor,
+    ChainInclusion,
+    SmartContract,
+)
 from ledger.models.blockchain import ContractStatus
+
+_NO_CODE = "0x"
 
 
 def row_name(contract: str, network: str) -> str:
@@ -33,14 +41,15 @@ def record(db: Database, client: ChainClient, deployment: Deployment) -> int:
     """Store the contracts of a deployment; return how many rows were new.
 
     A contract of the same name that stood at another address before is *deprecated*, and gets its
-    address into its name, which is unique.
+    address into its name, which is unique. One whose deployment is in no block is left out: it stands in
+    the file, and not on the chain.
 
     Raises
     ------
     DependencyDown
         If the node does not have the block of a deployment.
     """
-    times = {item.name: _block_time(client, item.block) for item in deployment.contracts.values()}
+    times = _times(client, deployment)
     try:
         return db.run(lambda session: _record(session, deployment, times))
     except IntegrityError:  # somebody recorded the same at the same moment: it is there now
@@ -80,7 +89,10 @@ def expected_row(
 def _record(session: Session, deployment: Deployment, times: Mapping[str, datetime]) -> int:
     new = 0
     for contract in deployment.contracts.values():
+        if contract.name not in times:
+            continue
         expected = expected_row(contract, deployment.network, times[contract.name])
+        _forget_seen(session, expected)
         query = select(SmartContract).where(
             SmartContract.contract_name == expected["contract_name"]
         )
@@ -95,6 +107,83 @@ def _record(session: Session, deployment: Deployment, times: Mapping[str, dateti
         session.flush()
         new += 1
     return new
+
+
+def _forget_seen(session: Session, expected: Mapping[str, Any]) -> None:
+    """Delete the row of a contract that was known from an event before the deployment file named it."""
+    session.execute(
+        delete(SmartContract)
+        .where(
+            SmartContract.network == expected["network"],
+            SmartContract.contract_address == expected["contract_address"],
+            SmartContract.contract_name.like("%@%:0x%"),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def restore(session: Session, deployment: Deployment) -> bool:
+    """Store contracts of the deployment whose creation is mirrored; return whether all are stored now.
+
+    A reorganisation may have taken a contract away, and brought it back in another block. For the
+    mirror alone, in the unit of work that wrote the block.
+    """
+    names = {
+        item.tx_hash: item for item in deployment.contracts.values() if item.tx_hash is not None
+    }
+    query = (
+        select(ChainInclusion.tx_hash, ChainBlock.block_time)
+        .join(ChainBlock, ChainBlock.number == ChainInclusion.block_number)
+        .where(ChainInclusion.tx_hash.in_(list(names)), ChainInclusion.error.is_(None))
+    )
+    times = {names[tx_hash].name: at for tx_hash, at in session.execute(query)}
+    _record(session, deployment, times)
+    present = select(SmartContract.contract_name).where(
+        SmartContract.contract_name.in_(
+            [row_name(name, deployment.network) for name in deployment.contracts]
+        )
+    )
+    return len(session.scalars(present).all()) == len(deployment.contracts)
+
+
+def rewind(session: Session, above_block: int) -> None:
+    """smart_contracts: contracts whose creation came later were never deployed. For the mirror alone."""
+    created = (
+        select(BlockchainTransaction.contract_address)
+        .join(ChainInclusion, ChainInclusion.tx_hash == BlockchainTransaction.tx_hash)
+        .where(
+            ChainInclusion.block_number > above_block,
+            ChainInclusion.error.is_(None),
+            BlockchainTransaction.function_name == "constructor",
+        )
+    )
+    session.execute(
+        delete(SmartContract)
+        .where(
+            SmartContract.contract_address.in_(created),
+            SmartContract.network.in_(select(ChainCursor.network)),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _times(client: ChainClient, deployment: Deployment) -> dict[str, datetime]:
+    """Return when each contract was deployed; those that never were are left out."""
+    contracts = list(deployment.contracts.values())
+    created = [item for item in contracts if item.tx_hash is not None]
+    receipts = client.receipts([str(item.tx_hash) for item in created])
+    blocks = {
+        item.name: receipt.block_number if receipt is not None else None
+        for item, receipt in zip(created, receipts, strict=True)
+    }
+    times = {}
+    for item in contracts:
+        block = blocks.get(item.name, item.block)
+        # A node may have forgotten an old receipt; the code tells whether the contract is there.
+        if block is None and client.code(item.address) == _NO_CODE:
+            continue
+        times[item.name] = _block_time(client, item.block if block is None else block)
+    return times
 
 
 def _block_time(client: ChainClient, number: int) -> datetime:

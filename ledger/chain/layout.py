@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-JSON_SAFE_INTEGER = 2**53
+from ledger.models.types import JSON_SAFE_INTEGER, json_safe
+
+__all__ = ["JSON_SAFE_INTEGER", "canonical_type", "json_safe", "json_value"]
 
 
 def canonical_type(item: Mapping[str, Any]) -> str:
@@ -37,14 +39,3 @@ def json_value(item: Mapping[str, Any], value: Any) -> Any:
     if kind == "address":
         return str(value).lower()
     return json_safe(value)
-
-
-def json_safe(value: Any) -> Any:
-    """Return plain values with every integer that JSON readers would spoil as decimal text."""
-    if isinstance(value, dict):
-        return {name: json_safe(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_safe(part) for part in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > JSON_SAFE_INTEGER:
-        return str(value)
-    return value

@@ -80,16 +80,23 @@ def record_pending(
     )
 
 
-def record_included(session: Session, items: Sequence[Included]) -> None:
-    """Record transactions with the blocks they stand in; they stay pending. For the mirror alone."""
+def record_included(session: Session, items: Sequence[Included], final_number: int = 0) -> None:
+    """Record transactions with the blocks they stand in. For the mirror alone.
+
+    They stay pending, except those of others in blocks up to ``final_number``: nothing else is to be told
+    of these, so they are what they will stay.
+    """
     if not items:
         return
     hashes = [item.tx_hash for item in items]
     known = _known(session, hashes)
     keys = _intent_keys(session, hashes)
-    tables.insert(
-        session, BlockchainTransaction, [_row(item) for item in items if item.tx_hash not in known]
-    )
+    fresh = [
+        _row(item, item.block_number <= final_number and item.tx_hash not in keys)
+        for item in items
+        if item.tx_hash not in known
+    ]
+    tables.insert(session, BlockchainTransaction, fresh)
     ours = [item for item in items if item.tx_hash in known]
     if ours:
         session.connection().execute(
@@ -144,8 +151,11 @@ def confirm(session: Session, above_block: int, up_to_block: int) -> list[Outcom
             ChainBlock.block_time,
         )
         .join(ChainBlock, ChainBlock.number == ChainInclusion.block_number)
+        .join(BlockchainTransaction, BlockchainTransaction.tx_hash == ChainInclusion.tx_hash)
         .where(
-            ChainInclusion.block_number > above_block, ChainInclusion.block_number <= up_to_block
+            ChainInclusion.block_number > above_block,
+            ChainInclusion.block_number <= up_to_block,
+            BlockchainTransaction.status == TransactionStatus.PENDING,
         )
         .order_by(ChainInclusion.block_number, ChainInclusion.tx_index)
     )
@@ -203,16 +213,20 @@ def rewind(session: Session, above_block: int) -> None:
     session.expire_all()
 
 
-def _row(item: Included) -> dict[str, Any]:
+def _row(item: Included, is_final: bool) -> dict[str, Any]:
+    status = TransactionStatus.PENDING
+    if is_final:
+        status = TransactionStatus.CONFIRMED if item.error is None else TransactionStatus.FAILED
     return {
         "tx_hash": item.tx_hash,
         "contract_address": item.contract_address,
         "function_name": item.function_name,
         "parameters": item.parameters,
-        "status": TransactionStatus.PENDING,
+        "status": status,
         "gas_used": item.gas_used,
         "gas_price": item.gas_price_wei,
         "created_at": item.block_time,
+        "confirmed_at": item.block_time if is_final else None,
     }
 
 
@@ -245,18 +259,15 @@ def _fail_replaced(session: Session, outcomes: Sequence[Outcome]) -> None:
 
 def _known(session: Session, hashes: Sequence[str]) -> set[str]:
     found: set[str] = set()
-    for part in _parts(hashes):
-        query = select(BlockchainTransaction.tx_hash).where(BlockchainTransaction.tx_hash.in_(part))
-        found.update(session.scalars(query))
+    for here in tables.among(session, BlockchainTransaction.tx_hash, hashes):
+        found.update(session.scalars(select(BlockchainTransaction.tx_hash).where(here)))
     return found
 
 
 def _intent_keys(session: Session, hashes: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for part in _parts(hashes):
-        query = select(ChainAttempt.tx_hash, ChainAttempt.intent_key).where(
-            ChainAttempt.tx_hash.in_(part)
-        )
+    for here in tables.among(session, ChainAttempt.tx_hash, hashes):
+        query = select(ChainAttempt.tx_hash, ChainAttempt.intent_key).where(here)
         found.update((row.tx_hash, row.intent_key) for row in session.execute(query))
     return found
 

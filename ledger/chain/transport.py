@@ -67,6 +67,9 @@ class Transport(ABC):
         From every request, one subclass for each trouble.
     """
 
+    announces = False
+    """Whether ``channel`` opens one: whether a node can be subscribed to."""
+
     def __init__(self, address: str, bounds: Bounds) -> None:
         self.address = address
         self.place = redacted(address)
@@ -161,6 +164,8 @@ class Transport(ABC):
 
 class ChannelTransport(Transport):
     """Requests over channels: each takes an idle one, or opens one, and is alone on it until it is answered."""
+
+    announces = True
 
     def __init__(self, address: str, bounds: Bounds) -> None:
         super().__init__(address, bounds)

@@ -1,9 +1,11 @@
-"""SQL text written once for both drivers: ``?`` and ``:name`` become what PyMySQL takes."""
+"""SQL text written once for both drivers: ``?`` and ``:name`` become what PyMySQL takes; the clock."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+
+from sqlalchemy import ColumnElement, Integer, literal_column
 
 _TOKEN = re.compile(
     r"""(?P<kept>'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|::)|(?P<mark>\?)|:(?P<name>[A-Za-z_]\w*)|(?P<percent>%)"""
@@ -32,3 +34,12 @@ def for_driver(sql: str, dialect: str) -> str:
         return f"%({token['name']})s" if token["name"] is not None else "%%"
 
     return _TOKEN.sub(replaced, sql)
+
+
+def clock_ms(dialect: str) -> ColumnElement[int]:
+    """Return the database's own clock as an expression: milliseconds since 1970, UTC."""
+    if dialect == "sqlite":
+        return literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)", Integer)
+    return literal_column(
+        "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000", Integer
+    )

@@ -7,7 +7,7 @@ A row passes the same rules as through the mapper (length, form and size of a va
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -15,15 +15,35 @@ from itertools import chain
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import JSON, BigInteger, Column, Connection, Enum, Integer, String, Table
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Enum,
+    Integer,
+    String,
+    Table,
+    func,
+    select,
+    tuple_,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk
 from ledger.models import Base
-from ledger.models.types import ExactDecimal, Hex, UtcDateTime, ValueRefused, Varchar
+from ledger.models.types import (
+    ExactDecimal,
+    Hex,
+    UtcDateTime,
+    ValueRefused,
+    Varchar,
+    json_safe,
+)
 
 Encode = Callable[[Sequence[Any]], Sequence[bulk.Plain]]
-_JSON_SAFE_INTEGER = 2**53
+_KEYS_PER_QUERY = 400
 _INTEGERS = {True: 2**63, False: 2**31}
 """What a column of whole numbers ends before, by whether it is a wide one."""
 _PIECES = (1_000, 100)
@@ -34,6 +54,8 @@ _ROWS_MAX = 4_000
 _BYTES_MAX = 4_000_000
 """MariaDB takes 16 MB in one statement unless told otherwise."""
 _json = msgspec.json.Encoder()
+_LONG_NUMBER = re.compile(r"[:,\[]-?[0-9]{16}")
+"""Where a number of JSON may be 2^53 and more."""
 
 
 class TableWriter:
@@ -48,7 +70,7 @@ class TableWriter:
     """
 
     def __init__(self, table: Table, dialect: str) -> None:
-        self._name = table.name
+        self._table, self._name = table, table.name
         self._dialect = dialect
         self._encoders = {column.name: _encoder(column, dialect) for column in table.columns}
         self._statements: dict[tuple[str, ...], dict[int, str]] = {}
@@ -65,23 +87,66 @@ class TableWriter:
             names = list(rows[0])
             self.insert_columns(connection, {name: [row[name] for row in rows] for name in names})
 
-    def insert_columns(self, connection: Connection, columns: Mapping[str, Sequence[Any]]) -> None:
+    def insert_columns(
+        self,
+        connection: Connection,
+        columns: Mapping[str, Sequence[Any]],
+        units: Collection[str] = (),
+    ) -> None:
         """Insert rows, given by column.
+
+        Parameters
+        ----------
+        units
+            Columns of decimals that are given as whole numbers of their smallest unit.
 
         Raises
         ------
         ValueRefused
             If a column cannot hold a value exactly.
         """
-        encoded = {name: self._encoders[name](values) for name, values in columns.items()}
+        encoded = {
+            name: self._units(name, values) if name in units else self._encoders[name](values)
+            for name, values in columns.items()
+        }
         if self._dialect == "sqlite":
             self._insert_sqlite(connection, encoded)
             return
         rows = len(next(iter(encoded.values())))
         step = _rows_per_statement(encoded, rows)
         for at in range(0, rows, step):
-            piece = {name: column[at : at + step] for name, column in encoded.items()}
+            piece = {f"`{name}`": column[at : at + step] for name, column in encoded.items()}
             bulk.insert(connection, self._name, piece, {})
+
+    def update(self, connection: Connection, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Change rows by one statement; all of them name the key and the same other columns.
+
+        Raises
+        ------
+        ValueRefused
+            If a column cannot hold a value exactly.
+        """
+        names = list(rows[0])
+        encoded = {name: self._encoders[name]([row[name] for row in rows]) for name in names}
+        others = [name for name in names if name != key]
+        if self._dialect == "sqlite":
+            value = {name: f"ready.value ->> {position}" for position, name in enumerate(names)}
+            changes = ", ".join(f"{name} = {value[name]}" for name in others)
+            connection.exec_driver_sql(
+                f"UPDATE {self._name} SET {changes} FROM json_each(?) ready "
+                f"WHERE {self._name}.{key} = {value[key]}",
+                (_json.encode(list(zip(*encoded.values(), strict=True))).decode(),),
+            )
+            return
+        changes = ", ".join(f"t.`{name}` = ready.`{name}`" for name in others)
+        statement = bulk.selection({f"`{name}`": column for name, column in encoded.items()})
+        connection.exec_driver_sql(
+            f"UPDATE {self._name} t JOIN {statement} ready ON t.{key} = ready.{key} "
+            f"SET {changes}".replace("%", "%%")
+        )
+
+    def _units(self, name: str, values: Sequence[int]) -> Sequence[bulk.Plain]:
+        return bulk.decimals(self._dialect, self._table.c[name])(values)
 
     def _insert_sqlite(
         self, connection: Connection, columns: Mapping[str, Sequence[bulk.Plain]]
@@ -124,27 +189,41 @@ def insert(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]
         writer(table, connection.dialect.name).insert(connection, rows)
 
 
-def json_text(value: Any) -> str:
-    """Return a value as JSON, with every integer that JSON readers would spoil as text."""
-    return _json.encode(_safe(value)).decode()
+def among(
+    session: Session, column: InstrumentedAttribute[Any], keys: Collection[Any]
+) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that together hold for the rows whose column is one of the keys.
+
+    SQLite takes any number as one value, so that one statement serves; MariaDB gets lists of a length
+    that it looks up in an index.
+    """
+    ordered = sorted(keys)
+    if not ordered:
+        return
+    if session.get_bind().dialect.name == "sqlite":
+        listed = func.json_each(_json.encode(ordered).decode()).table_valued("value")
+        yield column.in_(select(listed.c.value))
+        return
+    for start in range(0, len(ordered), _KEYS_PER_QUERY):
+        yield column.in_(ordered[start : start + _KEYS_PER_QUERY])
 
 
-def _safe(value: Any) -> Any:
-    kind = type(value)
-    if kind is str:
-        return value
-    if kind is dict:
-        for part in value.values():
-            if type(part) is not str and (
-                type(part) is not int or not -_JSON_SAFE_INTEGER <= part <= _JSON_SAFE_INTEGER
-            ):
-                return {name: _safe(each) for name, each in value.items()}
-        return value
-    if kind in (list, tuple):
-        return [_safe(part) for part in value]
-    if kind is int and not -_JSON_SAFE_INTEGER <= value <= _JSON_SAFE_INTEGER:
-        return str(value)
-    return value
+def among_pairs(
+    session: Session,
+    columns: tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any]],
+    keys: Sequence[tuple[Any, Any]],
+) -> Iterator[tuple[Sequence[tuple[Any, Any]], ColumnElement[bool]]]:
+    """Yield parts of the keys, and the condition that two columns are one of a part; see ``among``."""
+    if not keys:
+        return
+    if session.get_bind().dialect.name == "sqlite":
+        listed = func.json_each(_json.encode(keys).decode()).table_valued("value").c.value
+        pairs = select(func.json_extract(listed, "$[0]"), func.json_extract(listed, "$[1]"))
+        yield keys, tuple_(*columns).in_(pairs)
+        return
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        part = keys[start : start + _KEYS_PER_QUERY]
+        yield part, tuple_(*columns).in_(part)
 
 
 # ----------------------------------------------------------------------- encoders
@@ -166,26 +245,13 @@ def _encoder(column: Column[Any], dialect: str) -> Encode:
 
 
 def _encoder_of(kind: Any, dialect: str) -> Encode:
-    if isinstance(kind, Hex):
-        return _hex_encoder(kind)
-    if isinstance(kind, Varchar):
-        return _text_encoder(kind)
-    if isinstance(kind, ExactDecimal):
-        return _decimal_encoder(kind, dialect)
-    if isinstance(kind, UtcDateTime):
-        return _times
-    if isinstance(kind, JSON):
-        return lambda values: [json_text(value) for value in values]
-    if isinstance(kind, Enum):
-        return _choice_encoder(kind)
-    if isinstance(kind, Integer):
-        return _integer_encoder(_INTEGERS[isinstance(kind, BigInteger)])
-    if isinstance(kind, String):
-        return lambda values: values
+    for types, make in _ENCODERS:
+        if isinstance(kind, types):
+            return make(kind, dialect)
     raise TypeError(f"no encoder for {kind!r}")
 
 
-def _hex_encoder(kind: Hex) -> Encode:
+def _hex_encoder(kind: Hex, _dialect: str) -> Encode:
     form = re.compile(f"(?:{kind.prefix}[0-9a-f]{{{2 * kind.octets}}})*")
     each = cast("Callable[[str, Any], str]", kind.process_bind_param)
 
@@ -200,7 +266,7 @@ def _hex_encoder(kind: Hex) -> Encode:
     return encode
 
 
-def _text_encoder(kind: Varchar) -> Encode:
+def _text_encoder(kind: Varchar, _dialect: str) -> Encode:
     each = cast("Callable[[str, Any], str]", kind.process_bind_param)
 
     def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
@@ -216,9 +282,9 @@ def _decimal_encoder(kind: ExactDecimal, dialect: str) -> Encode:
     as_text = dialect == "sqlite" and kind.precision > 18
 
     def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-        if kind.scale == 0 and {int}.issuperset(map(type, values)):
-            if not values or -end < min(values) <= max(values) < end:
-                return list(map(str, values)) if as_text else values
+        whole = kind.scale == 0 and {int}.issuperset(map(type, values))
+        if whole and (not values or -end < min(values) <= max(values) < end):
+            return list(map(str, values)) if as_text else values
         exact = [kind.exact(value) for value in values]
         if dialect == "sqlite" and not as_text:
             return [int(value.scaleb(kind.scale)) for value in exact]
@@ -227,7 +293,9 @@ def _decimal_encoder(kind: ExactDecimal, dialect: str) -> Encode:
     return encode
 
 
-def _integer_encoder(end: int) -> Encode:
+def _integer_encoder(kind: Integer, _dialect: str) -> Encode:
+    end = _INTEGERS[isinstance(kind, BigInteger)]
+
     def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
         if values and not -end <= min(values) <= max(values) < end:
             beyond = next(value for value in values if not -end <= value < end)
@@ -237,7 +305,7 @@ def _integer_encoder(end: int) -> Encode:
     return encode
 
 
-def _choice_encoder(kind: Enum) -> Encode:
+def _choice_encoder(kind: Enum, _dialect: str) -> Encode:
     known = {member: member.value for member in cast("type[StrEnum]", kind.enum_class)}
 
     def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
@@ -257,6 +325,33 @@ def _times(values: Sequence[Any]) -> Sequence[bulk.Plain]:
         naive = value.astimezone(UTC).replace(tzinfo=None)
         texts[value] = naive.isoformat(" ", "microseconds")
     return [texts[value] for value in values]
+
+
+def _json_texts(values: Sequence[Any]) -> Sequence[bulk.Plain]:
+    """Return values as JSON; integers that readers with floating point would spoil become text."""
+    texts = [_json.encode(value).decode() for value in values]
+    if _LONG_NUMBER.search("\n".join(texts)):
+        for position, text in enumerate(texts):
+            if _LONG_NUMBER.search(text):
+                texts[position] = _json.encode(json_safe(values[position])).decode()
+    return texts
+
+
+def _same(values: Sequence[Any]) -> Sequence[bulk.Plain]:
+    return values
+
+
+_ENCODERS: tuple[tuple[type[Any], Callable[[Any, str], Encode]], ...] = (
+    (Hex, _hex_encoder),
+    (Varchar, _text_encoder),
+    (ExactDecimal, _decimal_encoder),
+    (UtcDateTime, lambda _kind, _dialect: _times),
+    (JSON, lambda _kind, _dialect: _json_texts),
+    (Enum, _choice_encoder),
+    (Integer, _integer_encoder),
+    (String, lambda _kind, _dialect: _same),
+)
+"""What encodes the values of a type; the first that fits. ``Enum`` is a ``String``."""
 
 
 def _rows_per_statement(columns: Mapping[str, Sequence[bulk.Plain]], rows: int) -> int:

@@ -12,6 +12,7 @@ from ledger.models import (
     escrow,
     evidence,
     mirror,
+    mirror_state,
     oversight,
     series,
     settlement,
@@ -88,6 +89,7 @@ from ledger.models.mirror import (
     CreditSite,
     CreditTransfer,
 )
+from ledger.models.mirror_state import ContractSighting, MirrorLease, MirrorReorganisation
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
@@ -131,7 +133,10 @@ SECTIONS = (
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
     ("9. Evidence: from meters to issued credits", (evidence, series, corrections)),
-    ("10. Mirror: what goes to a chain and what comes back", (mirror, oversight, escrow)),
+    (
+        "10. Mirror: what goes to a chain and what comes back",
+        (mirror, mirror_state, oversight, escrow),
+    ),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -152,6 +157,7 @@ __all__ = [
     "ChainInclusion",
     "ChainIntent",
     "ChainNonceLane",
+    "ContractSighting",
     "Correction",
     "CorrectionCarry",
     "CorrectionReading",
@@ -183,6 +189,8 @@ __all__ = [
     "MeterReading",
     "MeterSeries",
     "MeterSource",
+    "MirrorLease",
+    "MirrorReorganisation",
     "MultiObjectiveOptimization",
     "PriceOptimizationHistory",
     "Project",

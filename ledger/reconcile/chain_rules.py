@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from ledger.chain.deployment import expected_row
 from ledger.models import (
+    ContractSighting,
     CreditBatch,
     CreditClass,
     CreditHolding,
@@ -172,9 +173,10 @@ def contracts_deployed(books: Books) -> list[str]:
         code = books.client.code(contract.address, books.block)
         if "0x" + keccak(hexstr=code).hex() != contract.code_hash:
             found.append(f"{contract.name} at {contract.address}: other code than was deployed")
+    seen = set(books.session.scalars(select(ContractSighting.contract_name)))
     found += [
         f"smart_contracts {name}: in use, but not in the deployment file"
         for name, row in rows.items()
-        if row.status.value != "deprecated"
+        if row.status.value != "deprecated" and name not in seen
     ]
     return found

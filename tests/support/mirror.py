@@ -22,6 +22,7 @@ MIRRORED = (
     "chain_cursor",
     "chain_events",
     "chain_inclusions",
+    "contract_sightings",
     "credit_batches",
     "credit_cancellations",
     "credit_classes",

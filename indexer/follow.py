@@ -1,0 +1,119 @@
+"""Following the chain for as long as one is let: a lease, a loop of ticks, waits that know their reason."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from indexer.backoff import pause_s
+from indexer.lease import Holder, Lease
+from ledger.chain.client import RpcError
+from ledger.chain.heads import Heads
+from ledger.errors import DependencyDown, MirrorStopped
+
+if TYPE_CHECKING:
+    from indexer.loop import TickReport
+
+_STAND_BY_S_MAX = 1.0
+"""How often whoever stands by looks, at least."""
+_SLICE_S = 0.05
+
+
+@dataclass
+class Listeners:
+    """Who is told of what happens; all are optional."""
+
+    on_tick: Callable[[TickReport], None] | None = None
+    on_trouble: Callable[[Exception, float], None] | None = None
+    """Called with the error and the seconds until the next attempt."""
+    on_lead: Callable[[Holder | None], None] | None = None
+    """Called when this run takes the lease, with who had stood in its way; None when nobody had."""
+    on_stand_by: Callable[[Holder], None] | None = None
+    """Called when another run holds the lease."""
+
+
+@dataclass
+class Follower:
+    """One run that follows the chain while it holds the lease, and stands by while another does.
+
+    Parameters
+    ----------
+    tick
+        Does one step of the mirror.
+    """
+
+    tick: Callable[[], TickReport]
+    lease: Lease
+    heads: Heads
+    listeners: Listeners
+    _before: Holder | None = field(default=None, init=False)
+    """Who held the lease while we stood by."""
+    _failures: int = field(default=0, init=False)
+    _trouble_since_s: float | None = field(default=None, init=False)
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until told to stop; a range that is being written is finished first.
+
+        Raises
+        ------
+        MirrorStopped, WrongChain
+            Waiting would not help; the lease is released.
+        """
+        self.heads.start()
+        try:
+            while not stop.is_set():
+                try:
+                    self._step(stop)
+                except MirrorStopped:
+                    raise
+                except (DependencyDown, RpcError) as error:
+                    self._rest(error, stop)
+        finally:
+            self.heads.close()
+            with suppress(DependencyDown):
+                self.lease.release()
+
+    def _step(self, stop: threading.Event) -> None:
+        if not self.lease.held and not self._lead(stop):
+            return
+        report = self.tick()
+        self._failures, self._trouble_since_s = 0, None
+        self.lease.rate.add(report.blocks, report.events)
+        if self.listeners.on_tick is not None:
+            self.listeners.on_tick(report)
+        if report.idle:
+            self.heads.wait(lambda: stop.is_set() or not self.lease.held)
+
+    def _lead(self, stop: threading.Event) -> bool:
+        """Take the lease, or wait a moment for it; return whether it is ours."""
+        other = self.lease.take()
+        if other is None:
+            if self.listeners.on_lead is not None and self._trouble_since_s is None:
+                self.listeners.on_lead(self._before)
+            self._before = None
+            return True
+        if self._before is None or self._before.holder != other.holder:
+            self._before = other
+            if self.listeners.on_stand_by is not None:
+                self.listeners.on_stand_by(other)
+        # Not longer than the lease lasts: it is taken over when it ends, not at the next look.
+        stop.wait(min(max(other.remaining_ms / 1000, _SLICE_S), _STAND_BY_S_MAX))
+        return False
+
+    def _rest(self, error: Exception, stop: threading.Event) -> None:
+        """Wait after a trouble; who has been in trouble for longer than a lease lets another try."""
+        self._failures += 1
+        now_s = time.monotonic()
+        if self._trouble_since_s is None:
+            self._trouble_since_s = now_s
+        elif now_s - self._trouble_since_s > self.lease.lease_s and self.lease.held:
+            with suppress(DependencyDown):
+                self.lease.release()
+        pause = pause_s(error, self._failures)
+        if self.listeners.on_trouble is not None:
+            self.listeners.on_trouble(error, pause)
+        stop.wait(pause)

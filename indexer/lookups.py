@@ -1,0 +1,100 @@
+"""What a range needs to know of rows that were there before: one query a table, before any handler runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from ledger.chain.events import DecodedEvent
+from ledger.db import tables
+from ledger.models import CreditSite, Issuance, SettlementBatch, VppSettlementBatch
+from ledger.serials import site_and_ordinal
+
+_PROPOSALS = ("BatchProposed", "BatchFinalized", "BatchCancelled", "DisputeResolved")
+_ENDS = ("BatchFinalized", "BatchCancelled")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a settlement batch comes to, by account in order: cents after the fee, kg of the asset."""
+
+    asset: int
+    accounts: tuple[str, ...]
+    nets: tuple[int, ...]
+    credit_nets: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Code of a site, and the end of its last period in seconds since 1970."""
+
+    code: str
+    minted_until_s: int
+
+
+@dataclass
+class Lookups:
+    """Rows of before, as far as the events of a range speak of them."""
+
+    legal_years: dict[str, int] = field(default_factory=dict)
+    """The year of an issuance by the law of the site, by its key: our books know it, the chain does not."""
+    our_batches: frozenset[str] = frozenset()
+    """Keys of the settlement batches that these books planned."""
+    sites: dict[int, Site] = field(default_factory=dict)
+    """Sites, by number."""
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    """What settlement batches come to that were proposed before."""
+
+    @classmethod
+    def of(cls, session: Session, events: Sequence[DecodedEvent]) -> Lookups:
+        """Look up what the events of a range need."""
+        by_name: dict[str, list[DecodedEvent]] = defaultdict(list)
+        for event in events:
+            by_name[event.name].append(event)
+        issued = by_name["Issued"]
+        keys = {event.args.key for event in issued}
+        site_ids = {site_and_ordinal(event.args.batch_id)[0] for event in issued}
+        ended = {event.args.batch_id for name in _ENDS for event in by_name[name]}
+        settled = {event.args.key for name in _PROPOSALS for event in by_name[name]}
+        return cls(
+            legal_years=dict(_rows(session, [Issuance.key, Issuance.vintage], keys)),
+            our_batches=frozenset(
+                key for (key,) in _rows(session, [VppSettlementBatch.batch_key], settled)
+            ),
+            sites={
+                site_id: Site(code, until)
+                for site_id, code, until in _rows(
+                    session,
+                    [CreditSite.site_id, CreditSite.code, CreditSite.minted_until_s],
+                    site_ids,
+                )
+            },
+            outcomes=_outcomes(session, ended),
+        )
+
+
+def _outcomes(session: Session, batch_ids: Collection[int]) -> dict[int, Outcome]:
+    columns = [
+        SettlementBatch.batch_id,
+        SettlementBatch.asset,
+        SettlementBatch.accounts,
+        SettlementBatch.nets,
+        SettlementBatch.credit_nets,
+    ]
+    return {
+        batch_id: Outcome(asset, tuple(accounts), tuple(map(int, nets)), tuple(map(int, kg)))
+        for batch_id, asset, accounts, nets, kg in _rows(session, columns, batch_ids)
+    }
+
+
+def _rows(
+    session: Session, columns: Sequence[InstrumentedAttribute[Any]], keys: Collection[Any]
+) -> Iterator[Any]:
+    """Yield columns of the rows with these keys; the first column is the key."""
+    for here in tables.among(session, columns[0], keys):
+        yield from session.execute(select(*columns).where(here))

@@ -1,0 +1,102 @@
+"""What a mirror says of itself: how far, how far behind, how fast, who runs it, where the chain last turned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from indexer.lease import Holder, holder_of
+from ledger.chain.client import BlockHeader
+from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """The state of a mirror, from the books alone."""
+
+    cursor: ChainCursor | None
+    tip_time: datetime | None
+    holder: Holder | None
+    turn: MirrorReorganisation | None
+    """The last reorganisation."""
+
+
+def look(session: Session, network: str) -> Mirrored:
+    """Read the state of a network's mirror."""
+    cursor = session.scalars(
+        select(ChainCursor).where(ChainCursor.network == network)
+    ).one_or_none()
+    tip = session.get(ChainBlock, cursor.block_number) if cursor else None
+    turn = session.scalars(
+        select(MirrorReorganisation)
+        .where(MirrorReorganisation.network == network)
+        .order_by(MirrorReorganisation.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return Mirrored(cursor, tip.block_time if tip else None, holder_of(session, network), turn)
+
+
+def as_document(mirrored: Mirrored, head: BlockHeader | None) -> dict[str, Any]:
+    """Return what ``index status --json`` says of the mirror; ``head`` is the node's latest block."""
+    cursor, tip_time = mirrored.cursor, mirrored.tip_time
+    behind = head.number - cursor.block_number if cursor and head else None
+    behind_s = None
+    if head is not None and tip_time is not None:
+        # Of the chain's own times: no clock of a machine is asked.
+        behind_s = max(head.timestamp - int(tip_time.timestamp()), 0)
+    return {
+        "block": cursor.block_number if cursor else None,
+        "final_block": cursor.final_number if cursor else None,
+        "updated_at": cursor.updated_at if cursor else None,
+        "head": head.number if head else None,
+        "behind": behind,
+        "behind_s": behind_s,
+        "rate": _rate(mirrored.holder),
+        "leader": _leader(mirrored.holder),
+        "last_reorganisation": _turn(mirrored.turn),
+    }
+
+
+def _rate(holder: Holder | None) -> dict[str, Any] | None:
+    """Return blocks and events a second, as decimal texts of one place; None when nobody mirrors."""
+    if holder is None or not holder.live or not holder.window_ms:
+        return None
+    return {
+        "blocks_per_s": _tenths(holder.blocks, holder.window_ms),
+        "events_per_s": _tenths(holder.events, holder.window_ms),
+        "over_s": holder.window_ms // 1000,
+    }
+
+
+def _tenths(count: int, window_ms: int) -> str:
+    tenths = count * 10_000 // window_ms
+    return f"{tenths // 10}.{tenths % 10}"
+
+
+def _leader(holder: Holder | None) -> dict[str, Any] | None:
+    if holder is None:
+        return None
+    return {
+        "place": holder.place,
+        "live": holder.live,
+        "lease_ends_in_s": max(holder.remaining_ms, 0) // 1000,
+        "since_s": holder.held_ms // 1000,
+    }
+
+
+def _turn(turn: MirrorReorganisation | None) -> dict[str, Any] | None:
+    if turn is None:
+        return None
+    return {
+        "depth": turn.old_number - turn.ancestor_number,
+        "found_at": turn.found_at,
+        "block": turn.ancestor_number,
+        "from_block": turn.old_number,
+        "from_hash": turn.old_hash,
+        "to_block": turn.new_number,
+        "to_hash": turn.new_hash,
+    }

@@ -1,0 +1,80 @@
+"""What the mirror says of itself: who runs it, where the chain turned, which contracts appeared. Ours."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ledger.models.base import BEYOND, Base, big_id, big_key, options
+from ledger.models.mirror import BLOCK, LOG, TX
+from ledger.models.types import Address, Hash, Varchar
+
+
+class MirrorLease(Base):
+    """Who mirrors a network now. Times are of the database's clock, in ms since 1970 (UTC)."""
+
+    __tablename__ = "mirror_leases"
+
+    network: Mapped[str] = mapped_column(
+        Varchar(50), primary_key=True, comment="Name of the network."
+    )
+    holder: Mapped[str] = mapped_column(Varchar(40), comment="Number of the run that holds it.")
+    place: Mapped[str] = mapped_column(Varchar(200), comment="Host and process, for people.")
+    process: Mapped[str | None] = mapped_column(
+        Varchar(200), comment="Process as its machine knows it; null: not known."
+    )
+    taken_ms: Mapped[int] = mapped_column(BigInteger, comment="When it was taken, ms.")
+    until_ms: Mapped[int] = mapped_column(BigInteger, comment="When it ends unless renewed, ms.")
+    blocks: Mapped[int] = mapped_column(BigInteger, comment="Blocks mirrored lately.")
+    events: Mapped[int] = mapped_column(BigInteger, comment="Events mirrored lately.")
+    window_ms: Mapped[int] = mapped_column(BigInteger, comment="How long lately is, ms.")
+
+    __table_args__ = (options("Who mirrors a network now.", writer="indexer.lease", origin=BEYOND),)
+
+
+class MirrorReorganisation(Base):
+    """A time that the chain took blocks back which were mirrored."""
+
+    __tablename__ = "mirror_reorganisations"
+
+    id: Mapped[int] = big_id()
+    network: Mapped[str] = mapped_column(Varchar(50), comment="Name of the network.")
+    found_at: Mapped[datetime] = mapped_column(comment="When the mirror found it, UTC.")
+    ancestor_number: Mapped[int] = mapped_column(BigInteger, comment="Last block that stayed.")
+    ancestor_hash: Mapped[str] = mapped_column(Hash, comment="Its hash.")
+    old_number: Mapped[int] = mapped_column(BigInteger, comment="Last block mirrored before.")
+    old_hash: Mapped[str] = mapped_column(Hash, comment="Its hash.")
+    new_number: Mapped[int] = mapped_column(BigInteger, comment="Latest block of the node then.")
+    new_hash: Mapped[str] = mapped_column(Hash, comment="Its hash.")
+
+    __table_args__ = (
+        options("Blocks that were taken back.", writer="indexer.reorg", origin=BEYOND),
+    )
+
+
+class ContractSighting(Base):
+    """A contract that was given a role or the administration of one of ours, or was offered it."""
+
+    __tablename__ = "contract_sightings"
+
+    block_number: Mapped[int] = big_key(BLOCK)
+    log_index: Mapped[int] = big_key(LOG)
+    address: Mapped[str] = mapped_column(Address, comment="Contract that appeared.")
+    contract_name: Mapped[str] = mapped_column(Varchar(200), comment="Its name in smart_contracts.")
+    giver_address: Mapped[str] = mapped_column(Address, comment="Contract of ours that names it.")
+    event_name: Mapped[str] = mapped_column(Varchar(100), comment="Event that names it.")
+    role: Mapped[str | None] = mapped_column(Hash, comment="Role; null: the administration.")
+    code_hash: Mapped[str] = mapped_column(Hash, comment="keccak-256 of its code then.")
+    tx_hash: Mapped[str] = mapped_column(Hash, comment=TX)
+    seen_at: Mapped[datetime] = mapped_column(comment="Time of the block, UTC.")
+
+    __table_args__ = (
+        Index("idx_contract_sightings_address", "address"),
+        options(
+            "A contract that was given a role of ours.",
+            writer="ledger.chain.sightings",
+            origin=BEYOND,
+        ),
+    )

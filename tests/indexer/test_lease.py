@@ -1,0 +1,368 @@
+"""The lease: one run mirrors, another stands by and takes over; waits that know their reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text, update
+
+from indexer import Indexer, TickReport
+from indexer.backoff import DATABASE, DOWN, LAGS, LIMITS, PRUNED, REFUSES, SLOW, pause_s, trouble_of
+from indexer.lease import Holder, Lease, Rate, holder_of, process_identity
+from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.local_node import LocalNode, find_anvil
+from ledger.chain.transport_errors import NodeDown, NodeLimits, NodeSlow
+from ledger.db import Database, DatabaseBusy
+from ledger.errors import DependencyDown
+from ledger.models import ChainCursor, MirrorLease
+from tests.support.chain import TestChain, deploy_contracts
+from tests.support.mirror import running_chain
+
+DEADLINE_S = 30.0
+NETWORK = "local"
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.01)
+
+
+def found(db: Database) -> Holder:
+    with db.read() as session:
+        holder = holder_of(session, NETWORK)
+    assert holder is not None
+    return holder
+
+
+def holding(lease: Lease) -> bool:
+    return lease.held
+
+
+# --------------------------------------------------------------------------- the row
+
+
+def test_one_holds_and_another_is_told_who(db: Database) -> None:
+    first, second = Lease(db, NETWORK, 5), Lease(db, NETWORK, 5)
+    assert first.take() is None
+    assert holding(first)
+    other = second.take()
+    assert other is not None
+    assert other.holder == first.holder
+    assert other.live and 0 < other.remaining_ms <= 5000
+    assert f"process {os.getpid()}" in other.place
+    assert not holding(second)
+    first.release()
+    assert not holding(first)
+    assert second.take() is None
+    second.release()
+    assert not found(db).live
+
+
+def test_networks_have_leases_of_their_own(db: Database) -> None:
+    here, there = Lease(db, NETWORK, 5), Lease(db, "sepolia", 5)
+    assert here.take() is None
+    assert there.take() is None
+    here.release()
+    there.release()
+
+
+def test_it_is_renewed_while_its_holder_lives_and_no_longer(db: Database) -> None:
+    lease, rival = Lease(db, NETWORK, 1), Lease(db, NETWORK, 1)
+    assert lease.take() is None
+    taken = found(db)
+    until(lambda: found(db).held_ms > 2500)  # two and a half leases later
+    other = rival.take()
+    assert other is not None and other.holder == taken.holder
+    lease.stop_renewing()  # as if it hung
+    until(lambda: rival.take() is None)
+    assert found(db).holder == rival.holder
+    rival.release()
+
+
+def test_whoever_lost_it_learns_that(db: Database) -> None:
+    lease = Lease(db, NETWORK, 1)
+    assert lease.take() is None
+    with db.write() as session:
+        session.execute(update(MirrorLease).values(holder="somebody else"))
+    until(lambda: not lease.held)
+    assert not lease.renew()
+    lease.release()
+    assert found(db).holder == "somebody else"
+    assert found(db).live
+
+
+def test_many_at_once_and_one_wins(db: Database) -> None:
+    leases = [Lease(db, NETWORK, 5) for _ in range(6)]
+    start = threading.Barrier(len(leases))
+
+    def race(lease: Lease) -> None:
+        start.wait()
+        with suppress(DatabaseBusy):  # the loop tries again
+            lease.take()
+
+    threads = [threading.Thread(target=race, args=(lease,)) for lease in leases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [lease.holder for lease in leases if lease.held] == [found(db).holder]
+    for lease in leases:
+        lease.stop_renewing()
+
+
+def test_the_clock_is_the_database_s(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose clock is a year ahead takes nothing over."""
+    lease = Lease(db, NETWORK, 5)
+    assert lease.take() is None
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    other = Lease(db, NETWORK, 5).take()
+    assert other is not None and other.holder == lease.holder
+    with db.read() as session:
+        until_ms = session.scalar(select(MirrorLease.until_ms))
+        now = (
+            "CAST(strftime('%s', 'now') AS INTEGER)"
+            if db.dialect == "sqlite"
+            else "TIMESTAMPDIFF(SECOND, '1970-01-01', UTC_TIMESTAMP())"
+        )
+        database_s = session.execute(text(f"SELECT {now}")).scalar_one()
+    assert until_ms is not None
+    assert abs(until_ms / 1000 - 5 - database_s) < 3
+    lease.release()
+
+
+def test_the_dead_of_this_machine_are_not_waited_for(db: Database) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    identity = process_identity(child.pid)
+    assert identity is not None
+    dead, successor = Lease(db, NETWORK, 500), Lease(db, NETWORK, 5)
+    assert dead.take() is None
+    dead.stop_renewing()
+    with db.write() as session:
+        session.execute(update(MirrorLease).values(process=identity))
+    assert successor.take() is not None  # it lives
+    child.kill()
+    child.wait()
+    assert not found(db).live
+    assert successor.take() is None
+    with db.write() as session:  # one of another machine is waited for, whatever its number
+        session.execute(
+            update(MirrorLease).values(process="other-boot " + identity.split(" ", 1)[1])
+        )
+    assert found(db).live
+    successor.stop_renewing()
+
+
+def test_a_rate_is_of_the_last_minute() -> None:
+    now = [1000.0]
+    rate = Rate(lambda: now[0])
+    rate.add(10, 100)
+    now[0] += 20
+    assert rate.lately() == (10, 100, 20_000)
+    rate.add(5, 7)
+    now[0] += 50
+    assert rate.lately() == (5, 7, 60_000)
+    now[0] += 50
+    assert rate.lately() == (0, 0, 60_000)
+
+
+# -------------------------------------------------------------------------- the loop
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[TestChain]:
+    with running_chain() as made:
+        yield made
+
+
+@contextmanager
+def following(indexer: Indexer, **listeners: Any) -> Iterator[threading.Event]:
+    stop = threading.Event()
+    thread = threading.Thread(target=indexer.follow, args=(stop,), kwargs=listeners)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive()
+
+
+def tip(db: Database) -> int:
+    with db.read() as session:
+        return session.scalar(select(ChainCursor.block_number)) or 0
+
+
+def test_a_second_run_stands_by_and_takes_over_when_the_first_stops(
+    chain: TestChain, db: Database
+) -> None:
+    first = Indexer(db, chain.client, chain.deployment, 64)
+    second = Indexer(db, chain.client, chain.deployment, 64)
+    ticks: list[TickReport] = []
+    leads: list[Holder | None] = []
+    stood_by: list[Holder] = []
+    with following(first) as stop:
+        until(lambda: tip(db) == chain.client.block_number())
+        leader = found(db)
+        with following(
+            second, on_tick=ticks.append, on_lead=leads.append, on_stand_by=stood_by.append
+        ):
+            until(lambda: stood_by)
+            chain.mine(3)
+            until(lambda: tip(db) == chain.client.block_number())
+            assert ticks == []  # whoever stands by reads nothing
+            assert [item.holder for item in stood_by] == [leader.holder]
+            stop.set()
+            until(lambda: leads)
+            assert [item.holder for item in leads if item] == [leader.holder]
+            chain.mine(2)
+            until(lambda: tip(db) == chain.client.block_number())
+            assert sum(report.blocks for report in ticks) == 2
+            assert found(db).live
+    assert not found(db).live  # released at the end: nobody need wait
+
+
+RUNNER = """
+import sys, threading
+from pathlib import Path
+from indexer import Indexer
+from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
+from ledger.db import Database
+url, rpc, book = sys.argv[1:]
+mirror = Indexer(Database(url), ChainClient(rpc), Deployment.load(Path(book)), 64)
+mirror.follow(threading.Event(), lease_s=3.0)
+"""
+
+
+def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
+    chain: TestChain, db: Database, tmp_path: Path
+) -> None:
+    """kill -9 of a process; its successor is made to believe that it ran on another machine."""
+    book = tmp_path / "deployment.json"
+    book.write_text(chain.deployment_text())
+    url = db.url.render_as_string(hide_password=False)
+    leader = subprocess.Popen([sys.executable, "-c", RUNNER, url, chain.client.rpc_url, str(book)])
+    try:
+        until(lambda: tip(db) == chain.client.block_number())
+        with db.write() as session:
+            session.execute(update(MirrorLease).values(process=None))
+        leads: list[Holder | None] = []
+        stood_by: list[Holder] = []
+        second = Indexer(db, chain.client, chain.deployment, 64)
+        with following(second, on_lead=leads.append, on_stand_by=stood_by.append, lease_s=3.0):
+            until(lambda: stood_by)
+            leader.send_signal(signal.SIGKILL)
+            chain.mine(2)
+            with db.read() as session:
+                ends_ms = session.scalar(select(MirrorLease.until_ms)) or 0
+            until(lambda: leads)
+            with db.read() as session:
+                taken_ms = session.scalar(select(MirrorLease.taken_ms)) or 0
+            assert 0 < ends_ms <= taken_ms  # not before it ended, by the database's clock
+            assert leads[0] is not None and leads[0].holder == stood_by[0].holder
+            until(lambda: tip(db) == chain.client.block_number())
+    finally:
+        leader.kill()
+        leader.wait()
+
+
+def test_whoever_is_in_trouble_lets_another_try(chain: TestChain, sqlite_db: Database) -> None:
+    """The leader's node is gone: after a lease's time it lets go, and a run with another node mirrors."""
+    dead = ChainClient("http://127.0.0.1:9")
+    troubles: list[Exception] = []
+    first = Indexer(sqlite_db, dead, chain.deployment, 64)
+    second = Indexer(sqlite_db, chain.client, chain.deployment, 64)
+
+    def trouble(error: Exception, pause: float) -> None:
+        troubles.append(error)
+
+    with following(first, on_trouble=trouble, lease_s=1.0):
+        until(lambda: troubles)
+        with following(second, lease_s=1.0):
+            until(lambda: tip(sqlite_db) == chain.client.block_number())
+    assert all(isinstance(error, NodeDown) for error in troubles)
+    dead.close()
+
+
+# ------------------------------------------------------------------- seen soon enough
+
+
+@pytest.mark.parametrize("kind", ["http", "ws", "ipc"])
+def test_a_block_is_seen_when_it_is_mined(kind: str, sqlite_db: Database) -> None:
+    """Over WebSocket and IPC a poll would come after the deadline: the announcement is what counts."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tt-") as folder,
+        LocalNode(find_anvil(None), options=["--ipc", f"{folder}/a.ipc"]) as node,
+    ):
+        writer = ChainClient(node.rpc_url)
+        chain = TestChain(writer, deploy_contracts(writer))
+        address = {
+            "http": node.rpc_url,
+            "ws": node.rpc_url.replace("http", "ws"),
+            "ipc": f"{folder}/a.ipc",
+        }[kind]
+        client = ChainClient(address)
+        poll_s = 0.1 if kind == "http" else 60.0
+        mirror = Indexer(sqlite_db, client, chain.deployment, 64, poll_s=poll_s)
+        with following(mirror):
+            until(lambda: tip(sqlite_db) == writer.block_number())
+            time.sleep(0.5)  # the subscription stands
+            for _ in range(5):
+                chain.mine(1)
+                until(lambda: tip(sqlite_db) == writer.block_number())
+        client.close()
+        writer.close()
+
+
+# ------------------------------------------------------------------------ the back-off
+
+
+def rpc(code: int, message: str) -> RpcError:
+    return RpcError("eth_getLogs", code, message, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble"),
+    [
+        (NodeDown("x"), DOWN),
+        (NodeSlow("x"), SLOW),
+        (NodeLimits("n", 5), LIMITS),
+        (DependencyDown("x", code="node-behind"), LAGS),
+        (DependencyDown("x", code="database-down"), DATABASE),
+        (rpc(-32005, "query returned more than 10000 results"), LIMITS),
+        (rpc(-32000, "Too Many Requests"), LIMITS),
+        (rpc(-32000, "your app has exceeded its compute units per second capacity"), LIMITS),
+        (rpc(-32000, "missing trie node 8f3a (path ) state 0x8f3a is not available"), PRUNED),
+        (rpc(-32000, "pruned history unavailable"), PRUNED),
+        (rpc(4444, "pruned history unavailable"), PRUNED),
+        (rpc(-32601, "the method does not exist"), REFUSES),
+    ],
+)
+def test_troubles_are_told_apart(error: Exception, trouble: Any) -> None:
+    assert trouble_of(error) is trouble
+
+
+def test_waits_grow_to_a_bound_and_differ() -> None:
+    waits = [pause_s(NodeDown("x"), failures) for failures in range(1, 60)]
+    assert all(0.25 <= wait <= 15.0 for wait in waits)
+    assert min(waits[10:]) >= 7.5
+    assert len(set(waits)) > 50
+    assert max(pause_s(NodeDown("x"), 1) for _ in range(50)) <= 0.5
+
+
+def test_a_rest_that_is_asked_for_is_kept() -> None:
+    assert all(pause_s(NodeLimits("n", 90.0), failures) >= 90 for failures in (1, 2, 30))

@@ -1,0 +1,180 @@
+"""Contracts that appear in events of roles and ownership; contracts that a reorganisation took away."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_abi.abi import encode as abi_encode
+from eth_utils.crypto import keccak
+from sqlalchemy import select
+
+from indexer import Indexer
+from ledger.chain.abi import artifact
+from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.chain.layout import canonical_type
+from ledger.db import Database
+from ledger.models import ContractSighting, SmartContract
+from ledger.reconcile import reconcile
+from tests.support.chain import GAS_DEPLOY, PARTIES, SUSPENDER_ROLE, TestChain, send
+from tests.support.mirror import dump, fresh, running_chain
+
+DEPTH = 2
+DEEP = 64
+"""So that nothing is final that is taken away."""
+ADMIN_ROLE = b"\x00" * 32
+
+
+@pytest.fixture
+def chain() -> Any:
+    with running_chain() as made:
+        yield made
+
+
+def contracts(db: Database) -> dict[str, SmartContract]:
+    with db.read() as session:
+        return {row.contract_name: row for row in session.scalars(select(SmartContract))}
+
+
+def sightings(db: Database) -> list[ContractSighting]:
+    with db.read() as session:
+        return list(
+            session.scalars(select(ContractSighting).order_by(ContractSighting.block_number))
+        )
+
+
+def second_settlement(chain: TestChain) -> str:
+    """Deploy another settlement contract, with other terms: other immutables, the same source."""
+    book = chain.deployment
+    compiled = artifact(SETTLEMENT)
+    inputs = next(item for item in compiled.abi if item["type"] == "constructor")["inputs"]
+    given = {**book.settlement.constructor, "admin": PARTIES["spare"]}
+    values = [given[item["name"].removesuffix("_")] for item in inputs]
+    data = compiled.bytecode + abi_encode([canonical_type(item) for item in inputs], values).hex()
+    receipt = send(chain.client, PARTIES["admin"], None, data, GAS_DEPLOY)
+    assert receipt.contract_address is not None
+    return receipt.contract_address
+
+
+def plain_contract(chain: TestChain) -> str:
+    """Deploy a contract that is none of ours: its code is one STOP."""
+    receipt = send(chain.client, PARTIES["admin"], None, "0x600160005360016000f3", GAS_DEPLOY)
+    assert receipt.contract_address is not None
+    return receipt.contract_address
+
+
+def test_a_contract_that_is_given_a_role_is_registered_and_rewound(
+    chain: TestChain, sqlite_db: Database, sqlite_template: Path, tmp_path: Path
+) -> None:
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
+    mirror.run_until("head")
+    before = set(contracts(sqlite_db))
+    settlement, wallet = second_settlement(chain), plain_contract(chain)
+    role = chain.act("admin", CREDIT, "grantRole", [SUSPENDER_ROLE, settlement])
+    chain.act("admin", SETTLEMENT, "beginDefaultAdminTransfer", [wallet])
+    chain.act("admin", CREDIT, "grantRole", [SUSPENDER_ROLE, PARTIES["spare"]])  # an account
+    mirror.run_until("head")
+
+    names = [f"VppSettlement@local:{settlement}", f"Contract@local:{wallet}"]
+    assert set(contracts(sqlite_db)) == before | set(names)
+    row = contracts(sqlite_db)[names[0]]
+    header = chain.client.block(role.block_number)
+    assert header is not None
+    assert row.contract_address == settlement
+    assert row.deployed_at == datetime.fromtimestamp(header.timestamp, UTC)
+    assert "settleOne" in {item.get("name") for item in json.loads(row.abi)}
+    assert contracts(sqlite_db)[names[1]].abi == "[]"
+    first, second = sightings(sqlite_db)
+    assert (first.address, first.contract_name, first.role) == (
+        settlement,
+        names[0],
+        "0x" + SUSPENDER_ROLE.hex(),
+    )
+    assert first.giver_address == chain.deployment.credit.address
+    assert first.code_hash == "0x" + keccak(hexstr=chain.client.code(settlement)).hex()
+    assert (second.address, second.role) == (wallet, None)
+    assert second.event_name == "DefaultAdminTransferScheduled"
+    assert reconcile(sqlite_db, chain.client, chain.deployment).ok
+
+    chain.reorganise(3)  # the grants are gone, the contracts stay where they are
+    mirror.run_until("head")
+    assert set(contracts(sqlite_db)) == before
+    assert sightings(sqlite_db) == []
+    assert dump(sqlite_db) == fresh(sqlite_template, tmp_path, chain, DEPTH)
+
+
+def test_a_contract_stays_known_while_one_of_its_offices_stands(
+    chain: TestChain, sqlite_db: Database
+) -> None:
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
+    wallet = plain_contract(chain)
+    chain.act("admin", CREDIT, "grantRole", [SUSPENDER_ROLE, wallet])
+    chain.act("admin", SETTLEMENT, "beginDefaultAdminTransfer", [wallet])
+    mirror.run_until("head")
+    assert len(sightings(sqlite_db)) == 2
+    chain.reorganise(1)
+    mirror.run_until("head")
+    assert [row.event_name for row in sightings(sqlite_db)] == ["RoleGranted"]
+    assert f"Contract@local:{wallet}" in contracts(sqlite_db)
+
+
+def test_a_contract_of_the_deployment_keeps_its_row(chain: TestChain, sqlite_db: Database) -> None:
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
+    mirror.run_until("head")
+    before = set(contracts(sqlite_db))
+    chain.act("admin", CREDIT, "grantRole", [SUSPENDER_ROLE, chain.deployment.settlement.address])
+    mirror.run_until("head")
+    assert [row.contract_name for row in sightings(sqlite_db)] == ["VppSettlement@local"]
+    assert set(contracts(sqlite_db)) == before
+    chain.reorganise(1)
+    mirror.run_until("head")
+    assert sightings(sqlite_db) == []
+    assert set(contracts(sqlite_db)) == before
+
+
+def test_contracts_that_were_never_deployed(
+    chain: TestChain, sqlite_db: Database, sqlite_template: Path, tmp_path: Path
+) -> None:
+    """The chain goes back before the settlement contract: it never was, and neither is its row."""
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEEP)
+    mirror.run_until("head")
+    assert "VppSettlement@local" in contracts(sqlite_db)
+    depth = chain.client.block_number() - chain.deployment.settlement.block + 1
+    chain.roll_back(depth)
+    mirror.run_until("head")
+    assert "VppSettlement@local" not in contracts(sqlite_db)
+    assert "CarbonCredit@local" in contracts(sqlite_db)
+    assert dump(sqlite_db) == fresh(sqlite_template, tmp_path, chain, DEEP)
+    chain.mine(3)
+    mirror.run_until("head")
+    assert "VppSettlement@local" not in contracts(sqlite_db)
+    assert dump(sqlite_db) == fresh(sqlite_template, tmp_path, chain, DEEP)
+
+
+def test_a_contract_that_comes_back_in_another_block(
+    chain: TestChain, sqlite_db: Database, sqlite_template: Path, tmp_path: Path
+) -> None:
+    """The same transaction, signed once, is mined again later: the row has the later time."""
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEEP)
+    mirror.run_until("head")
+    created = chain.deployment.settlement
+    raw = chain.client.request("eth_getRawTransactionByHash", [created.tx_hash])
+    chain.roll_back(chain.client.block_number() - created.block + 1)
+    chain.mine(1)
+    chain.client.request("evm_increaseTime", [1000])
+    mirror.run_until("head")
+    assert "VppSettlement@local" not in contracts(sqlite_db)
+    assert chain.client.request("eth_sendRawTransaction", [raw]) == created.tx_hash
+    chain.mine(1)
+    mirror.run_until("head")
+    receipt = chain.client.receipt(str(created.tx_hash))
+    assert receipt is not None
+    header = chain.client.block(receipt.block_number)
+    assert header is not None
+    row = contracts(sqlite_db)["VppSettlement@local"]
+    assert row.deployed_at == datetime.fromtimestamp(header.timestamp, UTC)
+    assert receipt.block_number != created.block
+    assert dump(sqlite_db) == fresh(sqlite_template, tmp_path, chain, DEEP)
