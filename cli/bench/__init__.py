@@ -129,10 +129,15 @@ def bench_indexer(
     ] = None,
 ) -> None:
     """Measure the mirror on a chain of our own events, beside Subsquid and Ponder on the same chain."""
+    import signal
+    import sys
+
     from cli.bench.indexer import growth as growing
     from cli.bench.indexer import measure
     from cli.bench.report import show
 
+    # Servers and nodes that it started end with it, however it is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if growth is not None:
         grown = growing.grow(growth, run.output.step)
         for each in grown:
