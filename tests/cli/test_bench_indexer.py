@@ -243,16 +243,20 @@ def test_patterns_encode_as_eth_abi_does() -> None:
 
 
 def test_tenths_are_read_between_samples() -> None:
-    """Ten blocks in 15 s of time and 7.5 s of CPU, the second half twice as slow."""
-    spent = growth.Spent(Decimal(15), Decimal("7.5"), Decimal(0), Decimal(1))
+    """A hundred blocks: 20 s before the first range is there, then 10 blocks a second, in the end 5."""
+    spent = growth.Spent(Decimal(45), Decimal("27"), Decimal(0), Decimal(1))
     samples = (
         growth.Sample(100.0, 0, Decimal(0)),
-        growth.Sample(105.0, 5, Decimal("2.5")),
-        growth.Sample(115.0, 10, Decimal("7.5")),
+        growth.Sample(120.0, 2, Decimal(10)),
+        growth.Sample(120.8, 10, Decimal("10.8")),
+        growth.Sample(129.8, 100 - 20, Decimal("19")),
+        growth.Sample(133.8, 100, Decimal("27")),
     )
-    grown = growth.Grown("x", spent, 1_000, 10, samples)
-    assert grown.tenth(0) == (Decimal(100), Decimal("5000.00"))
-    assert grown.tenth(9) == (Decimal(50), Decimal("10000.00"))
+    grown = growth.Grown("x", spent, 1_000, 100, samples)
+    # Eight blocks of ten rows in 0.8 s of time and of CPU; not the 20.8 s since the start.
+    assert grown.tenth(0) == (Decimal(100), Decimal("10000.00"))
+    # Twenty blocks of ten rows in 4 s, and 8 s of CPU: a tenth is half of it.
+    assert grown.tenth(9) == (Decimal(50), Decimal("40000.00"))
 
 
 @pytest.mark.parametrize("peer", ["subsquid", "ponder"])

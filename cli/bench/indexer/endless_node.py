@@ -68,6 +68,9 @@ class EndlessNode:
     def _eth_chainId(self) -> str:
         return f'"{LOCAL_CHAIN_ID:#x}"'
 
+    def _web3_clientVersion(self) -> str:
+        return '"endless"'
+
     def _eth_blockNumber(self) -> str:
         return f'"{self._head:#x}"'
 

@@ -70,15 +70,22 @@ class Grown:
     samples: tuple[Sample, ...]
 
     def tenth(self, number: int) -> tuple[Decimal, Decimal]:
-        """Return rows a second, and CPU microseconds a row, of one tenth of the blocks, from 0."""
-        start, end = (_at(self.samples, self.blocks * part / 10) for part in (number, number + 1))
-        rows = Decimal(self.rows) / 10
+        """Return rows a second, and CPU microseconds a row, of one tenth of the blocks, from 0.
+
+        The first tenth begins with the first range that is written: to count the start of the program
+        would make the first tenth look slow, and hide that the last one is.
+        """
+        first, last = (self.blocks * part / 10 for part in (number, number + 1))
+        begun = next((each.block for each in self.samples if each.block > 0), 0)
+        if number == 0 and begun < last:
+            first = begun
+        start, end = _at(self.samples, first), _at(self.samples, last)
+        rows = Decimal(self.rows) * Decimal(str(last - first)) / self.blocks
         seconds, cpu = (
             Decimal(str(later - before)) for before, later in zip(start, end, strict=True)
         )
-        return (rows / seconds).quantize(Decimal(1)), (cpu * MILLION / rows).quantize(
-            Decimal("0.01")
-        )
+        per_row = (cpu * MILLION / rows).quantize(Decimal("0.01"))
+        return (rows / seconds).quantize(Decimal(1)), per_row
 
 
 def _at(samples: tuple[Sample, ...], block: float) -> tuple[float, float]:
