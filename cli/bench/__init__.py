@@ -142,7 +142,12 @@ def bench_indexer(
         grown = growing.grow(growth, run.output.step)
         for each in grown:
             run.output.step(growing.told(each))
-        show(run.output, growing.results(grown), title="the last tenth beside the first")
+        show(
+            run.output,
+            growing.results(grown),
+            title="the last tenth beside the first",
+            more={"growth": [growing.document(each) for each in grown]},
+        )
         return
     settings = run.settings
     folder = cache or settings.home / "bench"

@@ -197,6 +197,10 @@ def test_growth(truetonne: Program) -> None:
         for name in ("sqlite", "mariadb")
         for what in ("rows_per_s", "cpu_us_a_row", "peak_mb")
     }
+    for grown in document["growth"]:
+        assert len(grown["rows_per_s"]) == len(grown["cpu_us_a_row"]) == 10
+        # Three thousand were asked for; what a lot brings is known about.
+        assert 2_000 < grown["rows"] < 4_000
 
 
 def test_endless_blocks_link_and_seal() -> None:

@@ -146,6 +146,19 @@ def results(grown: list[Grown]) -> list[Result]:
     return found
 
 
+def document(grown: Grown) -> dict[str, object]:
+    """Return what the document holds of a run beside the results: every tenth."""
+    tenths = [grown.tenth(number) for number in range(10)]
+    return {
+        "name": grown.name,
+        "rows": grown.rows,
+        "blocks": grown.blocks,
+        "wall_s": grown.spent.wall_s,
+        "rows_per_s": [rate for rate, _ in tenths],
+        "cpu_us_a_row": [cpu for _, cpu in tenths],
+    }
+
+
 def told(grown: Grown) -> str:
     """Return a run as a line of text."""
     tenths = ", ".join(str(grown.tenth(number)[0]) for number in range(10))
