@@ -127,7 +127,7 @@ def bench_indexer(
             help="Measure this alone: whether the mirror slows down while it writes so many rows.",
         ),
     ] = None,
-) -> None:
+) -> int:
     """Measure the mirror on a chain of our own events, beside Subsquid and Ponder on the same chain."""
     import signal
     import sys
@@ -135,6 +135,7 @@ def bench_indexer(
     from cli.bench.indexer import growth as growing
     from cli.bench.indexer import measure
     from cli.bench.report import show
+    from ledger.errors import DependencyDown
 
     # Servers and nodes that it started end with it, however it is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -148,7 +149,7 @@ def bench_indexer(
             title="the last tenth beside the first",
             more={"growth": [growing.document(each) for each in grown]},
         )
-        return
+        return 0
     settings = run.settings
     folder = cache or settings.home / "bench"
     request = measure.Request(
@@ -163,3 +164,4 @@ def bench_indexer(
         title=f"{measured.chain.truth.events} events in {measured.chain.truth.head} blocks",
         more=measure.document(measured),
     )
+    return DependencyDown.exit_code if measured.failed else 0

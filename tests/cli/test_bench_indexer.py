@@ -108,7 +108,9 @@ def test_indexer(truetonne: Program, chain: BenchChain, cache: Path) -> None:
         "runs",
         "head_visible_ms",
         "missing",
+        "failed",
     }
+    assert document["failed"] is None
     results = {result["name"]: result for result in document["results"]}
     assert set(results) == {"raw_limit", "sqlite_peak_mb", "mariadb_peak_mb", "head_visible_ms"}
     assert all(set(result) == RESULT for result in results.values())

@@ -38,6 +38,8 @@ GAS = 8_000_000
 BLOCK_GAS = 2_000_000_000
 FEE_WEI = 10**10
 PATIENCE_S = 180.0
+RECENT_STATES = 128
+"""As nodes keep them; the mirror asks for the end of the credit log at the block that it has read."""
 FINAL_BLOCKS = 40
 """Empty ones at the end: every peer takes blocks so far below the head as final, and reads them in bulk."""
 CONTRACTS = (*LIBRARIES, CURRENCY, CREDIT, SETTLEMENT)
@@ -78,14 +80,21 @@ class BenchChain:
     @contextmanager
     def running(self, anvil: Path) -> Iterator[str]:
         """Serve the chain, and give the node's address."""
-        with node(anvil, self.folder, ["--load-state", str(self.folder / "state.json")]) as served:
+        loaded = ["--load-state", str(self.folder / "state.json")]
+        with node(anvil, self.folder, loaded, states=RECENT_STATES) as served:
             yield served.rpc_url
 
 
 @contextmanager
-def node(anvil: Path, folder: Path, options: Sequence[str]) -> Iterator[LocalNode]:
-    """Run a node of this chain's rules; its scratch files go below the folder."""
-    rules = ["--prune-history", "--auto-impersonate", "--gas-limit", str(BLOCK_GAS)]
+def node(anvil: Path, folder: Path, options: Sequence[str], states: int = 0) -> Iterator[LocalNode]:
+    """Run a node of this chain's rules; its scratch files go below the folder.
+
+    Parameters
+    ----------
+    states
+        Of so many of the last blocks it keeps the state.
+    """
+    rules = ["--prune-history", str(states), "--auto-impersonate", "--gas-limit", str(BLOCK_GAS)]
     rules += ["--timestamp", str(GENESIS_S)]
     home = os.environ.get("HOME")
     os.environ["HOME"] = str(folder.resolve())  # Anvil writes below it, and leaves it there

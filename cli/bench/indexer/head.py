@@ -10,7 +10,7 @@ import http.client
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -33,7 +33,7 @@ EVENTS = 1000
 SENT = EVENTS // EVENTS_OF_ONE
 """Transactions of a block: each retires units of two batches, and leaves a burn and a retirement of both."""
 POLL_S = 0.002
-WAIT_S = 120.0
+WAIT_S = 600.0
 DETAILS = ("Muster GmbH, Berlin", "electricity, Scope 2", b"DE", 0, 0, bytes(32))
 
 
@@ -52,7 +52,7 @@ def visible_ms(chain: BenchChain, rpc_url: str, blocks: int) -> list[Decimal]:
         with ours.sqlite_file() as (folder, url):
             settings = ours.environment(chain, folder, rpc_url, url)
             ours.upgrade(settings)
-            with _serving(folder, settings) as port, _shown(port) as api:
+            with _serving(folder, settings) as (port, processes), _shown(port, processes) as api:
                 api.wait_for(retired)
                 client.request("evm_setAutomine", [False])
                 for number in range(blocks):
@@ -70,13 +70,18 @@ def visible_ms(chain: BenchChain, rpc_url: str, blocks: int) -> list[Decimal]:
 class _Api:
     """The API, asked over one kept connection."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, processes: Mapping[Path, subprocess.Popen[bytes]]) -> None:
+        self._processes = processes
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def wait_for(self, retirement_id: int) -> None:
         """Wait until a retirement shows."""
         until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
+            for log, process in self._processes.items():
+                if process.poll() is not None:
+                    said = log.read_text(errors="replace").strip()[-500:]
+                    raise DependencyDown(f"{log.stem} ended while blocks were mined: {said}")
             try:
                 self._connection.request("GET", f"/v1/retirements/{retirement_id}")
                 answer = self._connection.getresponse()
@@ -96,8 +101,8 @@ class _Api:
 
 
 @contextmanager
-def _shown(port: int) -> Iterator[_Api]:
-    api = _Api(port)
+def _shown(port: int, processes: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[_Api]:
+    api = _Api(port, processes)
     try:
         yield api
     finally:
@@ -105,24 +110,25 @@ def _shown(port: int) -> Iterator[_Api]:
 
 
 @contextmanager
-def _serving(folder: Path, settings: dict[str, str]) -> Iterator[int]:
-    """Run mirror and API; give the API's port."""
+def _serving(
+    folder: Path, settings: dict[str, str]
+) -> Iterator[tuple[int, Mapping[Path, subprocess.Popen[bytes]]]]:
+    """Run mirror and API; give the API's port, and both processes by their logs."""
     port = free_port()
     environment = settings | {"TRUETONNE_API_PORT": str(port)}
-    processes = []
+    processes: dict[Path, subprocess.Popen[bytes]] = {}
     try:
-        for name in ("index run", "serve"):
-            with (folder / f"{name.split()[0]}.log").open("wb") as log:
-                processes.append(
-                    subprocess.Popen(
-                        ours.product(*name.split()), env=environment, stdout=log, stderr=log
-                    )
+        for words in (("index", "run"), ("serve",)):
+            log = folder / f"{words[0]}.log"
+            with log.open("wb") as output:
+                processes[log] = subprocess.Popen(
+                    ours.product(*words), env=environment, stdout=output, stderr=output
                 )
-        yield port
+        yield port, processes
     finally:
-        for process in processes:
+        for process in processes.values():
             process.terminate()
-        for process in processes:
+        for process in processes.values():
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:

@@ -22,6 +22,7 @@ from cli.bench.indexer.watch import Spent
 from cli.bench.mariadb import MariaDbServer, ServerUnavailable
 from cli.bench.report import Result, lower_is_better, share_of_limit
 from ledger.chain.local_node import find_anvil
+from ledger.errors import DependencyDown
 
 MEMORY_LIMIT_MB = Decimal(400)
 VISIBLE_LIMIT_MS = Decimal(250)
@@ -51,6 +52,8 @@ class Measured:
     runs: dict[str, list[Spent]] = field(default_factory=dict)
     visible_ms: list[Decimal] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    failed: str | None = None
+    """What of ours went wrong at the head; None: nothing."""
 
     def best(self, name: str) -> Spent | None:
         """Return the fastest run of one; None when there is none."""
@@ -89,7 +92,10 @@ def measure(request: Request, say: Say) -> Measured:
                 measured.runs.setdefault(name, []).append(spent)
         if request.head_blocks:
             say(f"at the head: {request.head_blocks} blocks of {head.EVENTS} events")
-            measured.visible_ms = head.visible_ms(chain, rpc_url, request.head_blocks)
+            try:
+                measured.visible_ms = head.visible_ms(chain, rpc_url, request.head_blocks)
+            except DependencyDown as error:  # what was measured before is not lost for it
+                measured.failed = f"at the head: {error.message}"
     return measured
 
 
@@ -226,6 +232,7 @@ def document(measured: Measured) -> Mapping[str, Any]:
         ],
         "head_visible_ms": measured.visible_ms,
         "missing": measured.missing,
+        "failed": measured.failed,
     }
 
 
@@ -235,7 +242,8 @@ def lines(measured: Measured) -> Sequence[str]:
     told = [
         f"{name}: {_told(spent, events)}" for name, runs in measured.runs.items() for spent in runs
     ]
-    return [*told, *(f"not measured: {reason}" for reason in measured.missing)]
+    lacking = [*measured.missing, *([measured.failed] if measured.failed else [])]
+    return [*told, *(f"not measured: {reason}" for reason in lacking)]
 
 
 def _told(spent: Spent, events: int) -> str:
