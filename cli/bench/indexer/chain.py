@@ -94,7 +94,14 @@ def node(anvil: Path, folder: Path, options: Sequence[str], states: int = 0) -> 
     states
         Of so many of the last blocks it keeps the state.
     """
-    rules = ["--prune-history", str(states), "--auto-impersonate", "--gas-limit", str(BLOCK_GAS)]
+    # No number: with a nought the node never shows what it has mined.
+    rules = [
+        "--prune-history",
+        *([str(states)] if states else []),
+        "--auto-impersonate",
+        "--gas-limit",
+        str(BLOCK_GAS),
+    ]
     rules += ["--timestamp", str(GENESIS_S)]
     home = os.environ.get("HOME")
     os.environ["HOME"] = str(folder.resolve())  # Anvil writes below it, and leaves it there
