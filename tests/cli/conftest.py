@@ -122,14 +122,14 @@ class Program:
             self.environ["TRUETONNE_ANVIL"] = str(anvil)
 
     def __call__(self, *words: str | Path, **settings: str) -> Ended:
-        """Run the program to its end."""
+        """Run the program to its end; one that never ends is a failure."""
         ended = subprocess.run(
             self.command(*words),
             cwd=self.folder,
             env=self.with_settings(settings),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         return Ended(ended.returncode, ended.stdout, ended.stderr)
