@@ -64,7 +64,12 @@ def replayed(bodies: Sequence[bytes], rpc_url: str) -> Spent:
     if failed.is_set():
         raise DependencyDown("the node does not answer what it answered before")
     wall = Decimal(str(time.perf_counter() - started)).quantize(Decimal("0.001"))
-    return Spent(wall, (cpu_s() - cpu).quantize(Decimal("0.001")), Decimal(0), peak_mb())
+    return Spent(
+        wall,
+        (cpu_s() - cpu).quantize(Decimal("0.001")),
+        Decimal(0),
+        peak_mb().quantize(Decimal("0.001")),
+    )
 
 
 @contextmanager
