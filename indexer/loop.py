@@ -20,6 +20,7 @@ from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import LEASE_S, Holder, Lease
+from indexer.memory import few_collections
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.window import Window, block_time
 from indexer.writing import block_row, write_blocks, write_range
@@ -141,6 +142,12 @@ class Indexer:
         WrongChain
             If the node serves another chain.
         """
+        with few_collections():
+            return self._run_until(target, on_tick)
+
+    def _run_until(
+        self, target: int | Literal["head"], on_tick: Callable[[TickReport], None] | None
+    ) -> TickReport:
         goal: int | None = None if target == "head" else target
         while True:
             report = self.tick()

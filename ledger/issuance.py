@@ -23,6 +23,7 @@ from ledger.chain.events import CREDIT, Claim
 from ledger.chain.intents import NewIntent, new_key
 from ledger.chain.sender import AlreadyOnChain
 from ledger.chain.structs import claim_tuple, claim_typed_data
+from ledger.db import tables
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
     ChainIntent,
@@ -167,12 +168,13 @@ def settle_final(session: Session, final_number: int) -> int:
     Those sent from these books are confirmed with their transactions. This finds the ones whose sending
     the books forgot, because they were restored from before it.
     """
-    query = (
-        select(Issuance, CreditBatch)
-        .join(CreditBatch, CreditBatch.key == Issuance.key)
-        .where(Issuance.state == IssuanceState.PLANNED, CreditBatch.block_number <= final_number)
-    )
-    found = session.execute(query).all()
+    # First what is planned: of batches there are as many as were ever issued, by anybody.
+    planned = session.scalars(select(Issuance).where(Issuance.state == IssuanceState.PLANNED))
+    by_key = {issuance.key: issuance for issuance in planned}
+    found = []
+    for here in tables.among(session, CreditBatch.key, by_key):
+        query = select(CreditBatch).where(here, CreditBatch.block_number <= final_number)
+        found += [(by_key[batch.key], batch) for batch in session.scalars(query)]
     for issuance, batch in found:
         issuance.state = IssuanceState.ISSUED
         intents.confirm(session, issuance.key, batch.tx_hash, batch.block_number, batch.issued_at)
