@@ -14,7 +14,7 @@ from typing import Any
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from ledger.chain import wire
+from ledger.chain import signed
 from ledger.chain.client import ChainClient, RpcError
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import redacted
@@ -144,12 +144,12 @@ class RemoteSigner:
         if not isinstance(raw, str) or not _HEX.fullmatch(raw):
             raise self._lied("a transaction", "it is no hexadecimal text")
         try:
-            wrong = wire.differences(raw, transaction, self._address)
+            wrong = signed.differences(raw, transaction, self._address)
         except ValueError as error:
             raise self._lied("a transaction", str(error)) from error
         if wrong:
             raise self._lied("a transaction", ", ".join(wrong))
-        return raw.lower(), wire.hash_of(raw)
+        return raw.lower(), signed.hash_of(raw)
 
     def sign_typed_data(self, message: Mapping[str, Any]) -> bytes:
         """Return the 65-byte EIP-712 signature of a message.

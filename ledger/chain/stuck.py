@@ -18,7 +18,7 @@ from itertools import groupby
 
 from sqlalchemy.orm import Session
 
-from ledger.chain import adoption, fees, intents, lanes, wire
+from ledger.chain import adoption, fees, intents, lanes, signed
 from ledger.chain.client import BlockHeader, ChainClient, RpcError, TransactionInfo
 from ledger.chain.fees import GWEI, TRANSFER_GAS, Fees, Market
 from ledger.chain.policy import PolicyRefused
@@ -135,7 +135,7 @@ class _Lane:
             )
             return
         signer = self._desk.keyring.signer(self._address, f"replace {intent.function_name}")
-        gas = int(wire.read(last.raw_transaction)["gas"])
+        gas = int(signed.read(last.raw_transaction)["gas"])
         assert intent.nonce is not None
         more = gas * (offered.max_fee_wei - before.max_fee_wei)
         account = self._desk.chain_id, self._address

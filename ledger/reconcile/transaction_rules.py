@@ -10,7 +10,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 
-from ledger.chain import wire
+from ledger.chain import signed
 from ledger.chain.client import Receipt, TransactionInfo
 from ledger.chain.contracts import decode_call, selector_names
 from ledger.chain.failures import failure_of
@@ -125,7 +125,7 @@ def _signed(attempt: ChainAttempt) -> list[str]:
     """Compare an attempt with what its bytes say."""
     what = f"chain_attempts {attempt.tx_hash}"
     try:
-        said = wire.read(attempt.raw_transaction)
+        said = signed.read(attempt.raw_transaction)
     except ValueError as error:
         return [f"{what}: the raw transaction cannot be read: {error}"]
     return unequal(

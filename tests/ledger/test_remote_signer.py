@@ -9,13 +9,13 @@ from eth_account import Account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledger.chain import wire
+from ledger.chain import signed
 from ledger.chain.events import Claim
 from ledger.chain.fees import Fees
 from ledger.chain.remote_signer import SignerDown, SignerLied, SignerService
+from ledger.chain.signed import Unsigned
 from ledger.chain.signers import anvil_address, anvil_signer, load_keyring
 from ledger.chain.structs import claim_typed_data
-from ledger.chain.wire import Unsigned
 from ledger.errors import BadInput
 from ledger.settings import load_settings
 from tests.support.remote_signer import running_signer
@@ -108,16 +108,16 @@ def test_a_lie_in_any_field(field: str, change: int, address: bytes, data: bytes
         told["maxFeePerGas"] = max(told["maxFeePerGas"], told["maxPriorityFeePerGas"])
     mine = "0x" + bytes(anvil_signer(5)._account.sign_transaction(told).raw_transaction).hex()
     same = {**told, "to": told["to"].lower()} == {**ASKED, "to": ASKED["to"].lower()}
-    assert (wire.differences(mine, ASKED, ME) == []) is same
+    assert (signed.differences(mine, ASKED, ME) == []) is same
     theirs = Account.from_key(key.to_bytes(32, "big")).sign_transaction(ASKED).raw_transaction
-    found = wire.differences("0x" + bytes(theirs).hex(), ASKED, ME)
+    found = signed.differences("0x" + bytes(theirs).hex(), ASKED, ME)
     assert [item.split(" is ")[0] for item in found] == ["sender"]
 
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_transaction(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        wire.read("0x02" + content.hex())
+        signed.read("0x02" + content.hex())
 
 
 @pytest.mark.parametrize(
