@@ -8,13 +8,12 @@ again, dearer ones where they are stuck, another nonce where a stranger took our
 
 from __future__ import annotations
 
-import logging
 import time
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain import adoption, fees, intents, lanes, stuck
+from ledger.chain.auditing import AUDIT_BLOCKS, taken_back
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.fees import GWEI, Fees
 from ledger.chain.intents import SignedAttempt
@@ -24,18 +23,14 @@ from ledger.chain.signers import Keyring, Signer
 from ledger.chain.signing import REPLACE_SECONDS, Desk
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown, Refused
-from ledger.models import ChainAttempt, ChainCursor, ChainIntent, ChainNonceLane
+from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.mirror import IntentState
-
-log = logging.getLogger(__name__)
 
 _INCLUSION_SECONDS_MAX = 180.0
 _INCLUSION_POLL_SECONDS = 0.25
 _POLLS_PER_TENDING = 20
 _LANE_TRIES = 20
 """So often others may take the nonce that was just signed with."""
-AUDIT_BLOCKS = 256
-"""So far below the mirror's head final intents are looked at again."""
 _HARMLESS = ("already known", "already imported", "nonce too low", "known transaction")
 """Answers to a second sending that mean the first one arrived."""
 _TOO_CHEAP = "less than block base fee"
@@ -205,36 +200,17 @@ class Sender:
         DependencyDown
             If the node does not answer, or did not take one of them.
         """
-        with self._db.read() as session:
-            query = select(ChainCursor.block_number).where(
-                ChainCursor.chain_id == self._desk.chain_id
-            )
-            head = session.scalars(query).first() or 0
-            final = (
-                select(ChainIntent)
-                .where(ChainIntent.chain_id == self._desk.chain_id)
-                .where(ChainIntent.block_number > head - blocks)
-            )
-            rows = [row for row in session.scalars(final) if row.tx_hash is not None]
-            last = {row.key: intents.attempts_of(session, row.key)[-1:] for row in rows}
-        receipts = self._client.receipts([str(row.tx_hash) for row in rows])
-        gone = [row for row, receipt in zip(rows, receipts, strict=True) if receipt is None]
+        gone = taken_back(self._desk, blocks)
         trouble: NotTaken | None = None
-        for row in gone:
-            log.warning(
-                "a reorganisation took back %s of %s, final in block %s: it is sent again",
-                row.function_name,
-                row.sender_address,
-                row.block_number,
-            )
-            for item in last[row.key]:
-                try:
-                    self._send(SignedAttempt(item.tx_hash, item.raw_transaction, 0, 0, 0))
-                except NotTaken as error:
-                    trouble = trouble or error
+        for last in gone.values():
+            try:
+                if last is not None:
+                    self._send(SignedAttempt(last.tx_hash, last.raw_transaction, 0, 0, 0))
+            except NotTaken as error:
+                trouble = trouble or error
         if trouble is not None:
             raise trouble
-        return [row.key for row in gone]
+        return list(gone)
 
     def wait_until_included(self, tx_hash: str) -> None:
         """Wait until a transaction, or one that replaced it, stands in a block: what follows builds on it.

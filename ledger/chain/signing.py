@@ -8,8 +8,8 @@ from ledger.chain.client import BlockHeader, ChainClient, RpcError
 from ledger.chain.fees import Fees, Market
 from ledger.chain.intents import SignedAttempt
 from ledger.chain.policy import DailyCaps
-from ledger.chain.signers import Keyring, Signer
 from ledger.chain.signed import Unsigned
+from ledger.chain.signers import Keyring, Signer
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import ChainIntent

@@ -10,6 +10,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 
+from ledger.chain import signed
 from ledger.chain.client import Receipt, TransactionInfo
 from ledger.chain.contracts import decode_call, selector_names
 from ledger.chain.failures import failure_of
@@ -101,6 +102,7 @@ def intents(books: Books) -> list[str]:
         by_intent.setdefault(attempt.intent_key, []).append(attempt)
         if "0x" + keccak(hexstr=attempt.raw_transaction).hex() != attempt.tx_hash:
             found.append(f"chain_attempts {attempt.tx_hash}: the raw transaction has another hash")
+        found += _signed(attempt)
     planned = {row.key for row in rows}
     found += [
         f"intent {key}: sent, but not in the books" for key in by_intent if key not in planned
@@ -120,6 +122,21 @@ def intents(books: Books) -> list[str]:
                 f"chain_nonce_lanes {row.sender_address}: nonce {row.nonce} would be given out again"
             )
     return found
+
+
+def _signed(attempt: ChainAttempt) -> list[str]:
+    """Compare an attempt with what its bytes say."""
+    what = f"chain_attempts {attempt.tx_hash}"
+    try:
+        said = signed.read(attempt.raw_transaction)
+    except ValueError as error:
+        return [f"{what}: the raw transaction cannot be read: {error}"]
+    return unequal(
+        what,
+        (attempt.nonce, int(attempt.max_fee_wei), int(attempt.priority_fee_wei)),
+        (said["nonce"], said["highest fee"], said["tip"]),
+        ("nonce", "max_fee_wei", "priority_fee_wei"),
+    )
 
 
 def _intent(

@@ -639,7 +639,8 @@ def test_meters_that_have_readings_get_their_series(new_db: Database, finished: 
 _SENT = (
     "INSERT INTO chain_intents (`key`, chain_id, kind, contract_address, function_name, parameters, call_data, "
     "sender_address, nonce, state, created_at) "
-    f"VALUES ('0x{{n:064x}}', 1, 'k', '0x{'a' * 40}', 'f', '{{{{}}}}', '0x', '0x{'b' * 40}', {{n}}, 'submitted', {_NOW})",
+    f"VALUES ('0x{{n:064x}}', 1, 'k', '0x{'a' * 40}', 'f', '{{{{}}}}', '0x', '0x{'b' * 40}', {{n}}, 'submitted', "
+    f"{_NOW})",
     "INSERT INTO chain_attempts (tx_hash, intent_key, ordinal, raw_transaction, max_fee_wei, priority_fee_wei, "
     f"created_at) VALUES ('0x{{n:063x}}f', '0x{{n:064x}}', 1, '0x', 1, 1, {_NOW})",
 )

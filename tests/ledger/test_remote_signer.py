@@ -13,9 +13,9 @@ from ledger.chain import signed
 from ledger.chain.events import Claim
 from ledger.chain.fees import Fees
 from ledger.chain.remote_signer import SignerDown, SignerLied, SignerService
+from ledger.chain.signed import Unsigned
 from ledger.chain.signers import anvil_address, anvil_signer, load_keyring
 from ledger.chain.structs import claim_typed_data
-from ledger.chain.signed import Unsigned
 from ledger.errors import BadInput
 from ledger.settings import load_settings
 from tests.support.remote_signer import running_signer
