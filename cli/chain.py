@@ -1,4 +1,4 @@
-"""``truetonne chain deploy | verify | register``: contracts onto a network, projects onto the contracts."""
+"""``truetonne chain deploy | verify | register | intents``: contracts onto a network, projects onto the contracts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli import intents
 from cli.command import DryRun, Invocation, command, command_group
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
@@ -27,6 +28,7 @@ def register(root: typer.Typer) -> None:
     command(group, "deploy")(deploy)
     command(group, "verify")(verify)
     command(group, "register")(register_project)
+    intents.register(group)
     root.add_typer(group, name="chain")
 
 

@@ -149,8 +149,22 @@ def _database(settings: Settings) -> Iterator[Check]:
         # It answers: what is wrong with its tables is for us to mend.
         failed = schema.verdict is Verdict.DOWN
         yield Check(schema.name, Verdict.FAILED, schema.found, schema.mend) if failed else schema
+        if schema.verdict is Verdict.OK:
+            yield _sending(database)
     finally:
         database.close()
+
+
+def _sending(database: Database) -> Check:
+    """Check that nothing on its way to the chain is stuck."""
+    from ledger.chain.overview import alarms
+
+    with database.read() as session:
+        waiting, stuck = alarms(session)
+    if stuck:
+        found = f"{len(stuck)} of {waiting} intents have an alarm, first {stuck[0]}"
+        return Check("sender", Verdict.FAILED, found, "see `truetonne chain intents`")
+    return Check("sender", Verdict.OK, f"{waiting} intents on their way, none with an alarm")
 
 
 def _ping(database: Database) -> str:
@@ -250,6 +264,20 @@ def _keys(settings: Settings) -> Iterator[Check]:
         )
     else:
         yield _closed("keystore_password_file", [password], str(password))
+    yield _signer(settings)
+
+
+def _signer(settings: Settings) -> Check:
+    if not settings.signer_url:
+        return Check("signer_url", Verdict.SKIPPED, "none")
+    from ledger.chain.remote_signer import SignerService
+
+    service = SignerService(settings.signer_url, timeout_s=NODE_SECONDS_MAX)
+    return _of(
+        "signer_url",
+        lambda: f"{service.place} signs for {len(service.accounts())} accounts",
+        "start it, or correct signer_url",
+    )
 
 
 def _closed(name: str, files: list[Path], found: str) -> Check:

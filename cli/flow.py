@@ -69,7 +69,7 @@ class Flow:
                     code="not-final-yet",
                     details={"keys": waiting},
                 )
-            self.chain.sender.rebroadcast()
+            self.chain.sender.tend()
             time.sleep(_POLL_SECONDS)
 
     def confirm_or_fail(self, keys: Sequence[str]) -> None:

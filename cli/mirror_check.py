@@ -1,19 +1,41 @@
-"""``truetonne index status``: how the mirror is."""
+"""``truetonne index status | verify | reindex``: how the mirror is, whether it is true, and one that is."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from cli.command import Invocation, command
+from cli.command import DryRun, Invocation, command
 from cli.output import Table
-from ledger.errors import DependencyDown
+from ledger.errors import BooksDiffer, DependencyDown
+
+DIFFERENCES_SHOWN = 20
+
+From = Annotated[
+    int | None,
+    typer.Option("--from", metavar="BLOCK", help="First block; without it: the first.", min=0),
+]
+To = Annotated[
+    int | None,
+    typer.Option("--to", metavar="BLOCK", help="Last block; without it: the last mirrored.", min=0),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        metavar="N",
+        help="Compare only what N blocks of the range brought, chosen by chance.",
+        min=1,
+    ),
+]
 
 
 def register(group: typer.Typer) -> None:
     """Add the commands."""
     command(group, "status")(index_status)
+    command(group, "verify")(index_verify)
+    command(group, "reindex")(index_reindex)
 
 
 def index_status(run: Invocation) -> int:
@@ -48,6 +70,80 @@ def index_status(run: Invocation) -> int:
     begun = [] if cursor else ["the mirror has not begun: `truetonne index run` begins it"]
     run.output.result(document, Table(("what", "value"), _rows(document)), *begun, *notes)
     return DependencyDown.exit_code if down is not None else 0
+
+
+def index_verify(
+    run: Invocation, first: From = None, last: To = None, sample: Sample = None
+) -> int:
+    """Compare every mirrored table with a fresh decode of the chain; change nothing; exit 1 when they differ."""
+    from cli.mirror import opened
+    from indexer.report import Scope
+    from indexer.verify import verify
+
+    with opened(run.settings) as at:
+        scope = Scope(first, last, sample)
+        report = verify(at.db, at.client, at.deployment, run.settings.finality, scope)
+    run.output.result(
+        report.as_json(),
+        Table(
+            ("what", "compared", "differences"),
+            [
+                (name, count, _in(report.differences, name))
+                for name, count in report.checked.items()
+            ],
+            title=f"mirror and chain, blocks {report.from_block} to {report.to_block}",
+            right=frozenset({"compared", "differences"}),
+        ),
+        *(f"  {difference}" for difference in report.differences[:DIFFERENCES_SHOWN]),
+        *_more(len(report.differences)),
+    )
+    return 0 if report.ok else BooksDiffer.exit_code
+
+
+def _in(differences: list[Any], table: str) -> int:
+    return sum(item.table == table for item in differences)
+
+
+def _more(count: int) -> list[str]:
+    if not count:
+        return []
+    more = count - DIFFERENCES_SHOWN
+    shown = [f"  and {more} more; --json has all of them"] if more > 0 else []
+    return [*shown, "`truetonne index reindex` builds the tables anew"]
+
+
+def index_reindex(run: Invocation, dry_run: DryRun = False) -> None:
+    """Build the mirrored tables anew from the chain and say what changed; what is our own stays as it is."""
+    from cli.mirror import opened
+    from indexer.reindex import reindex
+
+    with opened(run.settings) as at:
+        changes = reindex(
+            at.db,
+            at.client,
+            at.deployment,
+            run.settings.finality,
+            dry_run=dry_run,
+            on_step=run.output.step,
+        )
+    document = {"dry_run": dry_run, "network": at.deployment.network, **changes.as_json()}
+    said = "would change" if dry_run else "changed"
+    rows = [
+        (name, counts["added"], counts["removed"], counts["changed"])
+        for name, counts in changes.tables.items()
+    ]
+    if not rows:
+        run.output.result(document, f"every table is what the chain says at block {changes.block}")
+        return
+    run.output.result(
+        document,
+        Table(
+            ("table", "added", "removed", "changed"),
+            rows,
+            title=f"what {said}, at block {changes.block}",
+            right=frozenset({"added", "removed", "changed"}),
+        ),
+    )
 
 
 def _rows(document: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from ledger.chain.wire import (
     FULL_BLOCKS,
     LOGS,
     RECEIPTS,
+    TRACES,
     Asked,
     WireBlock,
     WireFullBlock,
@@ -64,8 +65,6 @@ class Block:
     hashes: list[str]
     full: list[WireTransaction] = field(default_factory=list)
     """Its transactions, when whole blocks were asked for."""
-    receipts: list[WireReceipt] | None = None
-    """All of its receipts, when they were asked for."""
 
 
 class RangeAsked:
@@ -90,17 +89,14 @@ class RangeAsked:
         self._traces: Asked[list[WireTrace]] | None = None
         if self._by_block:
             self._blocks = ask(calls, BLOCKS)
-            self._receipts = ask(
-                [(_BLOCK_RECEIPTS, [number]) for number in numbers], BLOCK_RECEIPTS
-            )
+            receipts = [(_BLOCK_RECEIPTS, [number]) for number in numbers]
+            self._receipts = ask(receipts, BLOCK_RECEIPTS, _BLOCKS_PER_REQUEST)
+            if node.client.keeps_traces:
+                traces = [("trace_block", [number]) for number in numbers]
+                self._traces = ask(traces, TRACES, _BLOCKS_PER_REQUEST)
         else:
             self._whole = ask(calls, FULL_BLOCKS)
-        query = {
-            "address": watch.log_addresses,
-            "fromBlock": numbers[0],
-            "toBlock": numbers[-1],
-        }
-        self._logs: Asked[list[WireLog]] = ask([("eth_getLogs", [query])], LOGS)
+        self._logs: Asked[list[WireLog]] = ask(_log_calls(watch, first, last), LOGS, 1)
 
     def blocks(self) -> list[Block | None]:
         """Return the blocks in order; None for one that the node does not have."""
@@ -136,8 +132,7 @@ class RangeAsked:
 
     def logs(self) -> list[WireLog]:
         """Return the logs of our contracts."""
-        (found,) = self._logs.results()
-        return found or []
+        return [log for found in self._logs.results() for log in found or ()]
 
     def block_receipts(self) -> list[list[WireReceipt] | None] | None:
         """Return the receipts of each block; None where they are asked for one by one."""
@@ -165,3 +160,17 @@ class RangeAsked:
     def _all(self) -> list[Asked[Any]]:
         asked = (self._blocks, self._whole, self._receipts, self._traces, self._logs)
         return [item for item in asked if item is not None]
+
+
+def _log_calls(watch: Watch, first: int, last: int) -> list[tuple[str, list[Any]]]:
+    """Return the queries for the logs of a range, each of so many blocks as receipts are asked for."""
+    calls: list[tuple[str, list[Any]]] = []
+    for start in range(first, last + 1, _BLOCKS_PER_REQUEST):
+        end = min(start + _BLOCKS_PER_REQUEST - 1, last)
+        query = {
+            "address": watch.log_addresses,
+            "fromBlock": hex(start),
+            "toBlock": hex(end),
+        }
+        calls.append(("eth_getLogs", [query]))
+    return calls

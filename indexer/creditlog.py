@@ -32,9 +32,11 @@ class CreditLog:
     @classmethod
     def load(cls, session: Session, up_to_block: int) -> CreditLog:
         """Return the log's end as it is mirrored, at a block: another mirror may be ahead by now."""
+        # Down the index of numbers: by the block's own index, SQLite would sort all that ever happened.
+        below = ChainEvent.block_number + 0 <= up_to_block
         query = (
             select(ChainEvent.seq, ChainEvent.head)
-            .where(ChainEvent.seq.is_not(None), ChainEvent.block_number <= up_to_block)
+            .where(ChainEvent.seq.is_not(None), below)
             .order_by(ChainEvent.seq.desc())
             .limit(1)
         )

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ledger.chain.client import BlockHeader
-from ledger.models import ChainCursor
+from ledger.models import ChainCursor, MirrorReorganisation
 
 
 class Overtaken(Exception):
@@ -94,6 +94,23 @@ def finalize(session: Session, cursor: Cursor, final_number: int) -> Cursor:
         If the cursor is not where it was.
     """
     return _guarded(session, cursor, replace(cursor, final_number=final_number))
+
+
+def note(session: Session, cursor: Cursor, ancestor: BlockHeader, head: BlockHeader) -> None:
+    """Remember a reorganisation: from which tip, back to which block, towards which head."""
+    session.add(
+        MirrorReorganisation(
+            network=cursor.network,
+            found_at=datetime.now(UTC),
+            ancestor_number=ancestor.number,
+            ancestor_hash=ancestor.hash,
+            old_number=cursor.block_number,
+            old_hash=cursor.block_hash,
+            new_number=head.number,
+            new_hash=head.hash,
+        )
+    )
+    session.flush()
 
 
 def _guarded(session: Session, old: Cursor, new: Cursor) -> Cursor:

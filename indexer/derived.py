@@ -121,7 +121,7 @@ def standing(session: Session, batch_ids: Iterable[int]) -> dict[int, Standing]:
             .where(here)
         )
         for row in session.execute(query).mappings():
-            found[row["batch_id"]] = standing_of(row, row["code"])
+            found[row["batch_id"]] = standing_of(dict(row), row["code"])
     return found
 
 

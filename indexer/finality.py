@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from indexer import cursor as cursors
 from indexer.cursor import Cursor
 from ledger import issuance
-from ledger.chain import intents, transactions
+from ledger.chain import adoption, intents, transactions
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.transactions import Outcome
 from ledger.models import ChainBlock, ChainEvent, ChainInclusion
@@ -57,10 +57,15 @@ def final_number(session: Session, claim: Claim, tip: int) -> int:
     return min(claim.number, tip)
 
 
-def advance(session: Session, cursor: Cursor, final_number: int) -> Cursor:
+def advance(session: Session, cursor: Cursor, final_number: int, ours: bool = True) -> Cursor:
     """Confirm what stands in blocks up to ``final_number``, which is not above the cursor's block.
 
     Nothing happens when they were final before.
+
+    Parameters
+    ----------
+    ours
+        Whether our own intents, issuances and trades follow; a copy that is compared has none.
 
     Raises
     ------
@@ -70,12 +75,15 @@ def advance(session: Session, cursor: Cursor, final_number: int) -> Cursor:
     if final_number <= cursor.final_number:
         return cursor
     moved = cursors.finalize(session, cursor, final_number)
-    for outcome in transactions.confirm(session, cursor.final_number, final_number):
-        _settle_intent(session, outcome)
-    session.flush()
-    issuance.settle_final(session, final_number)
-    settlement.settle_final(session, final_number, cursor.final_number)
-    _forget_blocks(session, cursor.final_number - BLOCKS_KEPT, final_number - BLOCKS_KEPT)
+    outcomes = transactions.confirm(session, cursor.final_number, final_number)
+    if ours:
+        for outcome in outcomes:
+            _settle_intent(session, outcome)
+        session.flush()
+        adoption.adopt_final(session, final_number, cursor.final_number)
+        issuance.settle_final(session, final_number)
+        settlement.settle_final(session, final_number, cursor.final_number)
+    forget_blocks(session, cursor.final_number - BLOCKS_KEPT, final_number - BLOCKS_KEPT)
     return moved
 
 
@@ -86,13 +94,15 @@ def _settle_intent(session: Session, outcome: Outcome) -> None:
         intents.confirm(session, key, tx_hash, number, at)
         issuance.confirm(session, key)
         return
+    if adoption.in_mirror(session, intents.get(session, key)) is not None:
+        return  # another transaction did it, and this one came too late
     intents.fail(session, key, tx_hash, number, at, outcome.error)
     # Each knows its own keys and ignores the others'.
     issuance.fail(session, key, outcome.error)
     settlement.failed(session, key, outcome.error)
 
 
-def _forget_blocks(session: Session, above_block: int, up_to_block: int) -> None:
+def forget_blocks(session: Session, above_block: int, up_to_block: int) -> None:
     """Delete old blocks that brought nothing; those with something of ours keep time and hash."""
     if up_to_block <= 0:
         return

@@ -20,6 +20,7 @@ from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import LEASE_S, Holder, Lease
+from indexer.memory import few_collections
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.window import Window, block_time
 from indexer.writing import block_row, write_blocks, write_range
@@ -66,6 +67,16 @@ class TickReport:
         return self.blocks == 0 and self.rewound_to is None and not self.overtaken
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How far a mirror goes that is made to be compared; it confirms nothing of our own."""
+
+    up_to: int
+    """The last block that is read."""
+    final: int
+    """The last block that is taken as final."""
+
+
 class Indexer:
     """The mirror of one deployment.
 
@@ -83,6 +94,8 @@ class Indexer:
         How long ``follow`` waits at the head where the node announces no blocks, in seconds.
     range_blocks_max
         Blocks that are read and written at once, at most.
+    limits
+        For a mirror that is made to be compared: how far it goes.
 
     Raises
     ------
@@ -98,6 +111,7 @@ class Indexer:
         finality: str | int = finalities.FINALIZED,
         poll_s: float = POLL_S,
         range_blocks_max: int = RANGE_BLOCKS_MAX,
+        limits: Limits | None = None,
     ) -> None:
         require_complete([item.name for item in deployment.mirrored])
         self._db = db
@@ -108,6 +122,7 @@ class Indexer:
         self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None
         self._contracts_stored = False
+        self._limits = limits
 
     # -------------------------------------------------------------------- running
 
@@ -127,6 +142,12 @@ class Indexer:
         WrongChain
             If the node serves another chain.
         """
+        with few_collections():
+            return self._run_until(target, on_tick)
+
+    def _run_until(
+        self, target: int | Literal["head"], on_tick: Callable[[TickReport], None] | None
+    ) -> TickReport:
         goal: int | None = None if target == "head" else target
         while True:
             report = self.tick()
@@ -185,10 +206,11 @@ class Indexer:
             if tip is None or tip.hash != cursor.block_hash:
                 return self._take_back(cursor, head)
             report = TickReport(head.number, cursor.block_number, cursor.final_number)
-            if isinstance(self._finality, int):
+            if self._limits is None and isinstance(self._finality, int):
                 claim = Claim(max(head.number - self._finality, 0))
-            if head.number > cursor.block_number:
-                window = self._ranges.read(cursor, head.number)
+            goal = head.number if self._limits is None else min(head.number, self._limits.up_to)
+            if goal > cursor.block_number:
+                window = self._ranges.read(cursor, goal)
                 cursor = self._write(cursor, window, claim)
                 report = replace(
                     report,
@@ -271,7 +293,7 @@ class Indexer:
         def take_back(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, ancestor)
             reorg.rewind(session, ancestor.number)
-            reorg.note(session, cursor, ancestor, head)
+            cursors.note(session, cursor, ancestor, head)
             return moved
 
         self._contracts_stored = False  # some may have been taken back
@@ -286,6 +308,8 @@ class Indexer:
 
     def _claim(self) -> Claim:
         """Return what the node calls final; what a depth makes final follows from the head."""
+        if self._limits is not None:
+            return Claim(self._limits.final)
         if isinstance(self._finality, int):
             return Claim()
         return finalities.claimed(self._client, self._finality)
@@ -306,7 +330,7 @@ class Indexer:
             sightings.record(session, self._deployment, seen, times)
             if not self._contracts_stored:
                 self._contracts_stored = contracts_book.restore(session, self._deployment)
-            return finalities.advance(session, moved, final)
+            return finalities.advance(session, moved, final, self._limits is None)
 
         try:
             return self._guarded(write)
@@ -321,7 +345,9 @@ class Indexer:
             final = finalities.final_number(session, claim, cursor.block_number)
         if final <= cursor.final_number:
             return cursor
-        return self._guarded(lambda session: finalities.advance(session, cursor, final))
+        return self._guarded(
+            lambda session: finalities.advance(session, cursor, final, self._limits is None)
+        )
 
     def _guarded(self, work: Callable[[Session], _T]) -> _T:
         """Do one unit of work; if another mirror stood in the way, the tick is theirs."""

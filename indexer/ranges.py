@@ -30,7 +30,7 @@ from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
 
 RANGE_BLOCKS_MAX = 512
 _RANGE_BLOCKS_FIRST = 32
-_EVENTS_WANTED = 8_000
+_EVENTS_WANTED = 6_000
 _ANSWER_BYTES_WANTED = 4_000_000
 """Nodes answer fastest with one to four megabytes; a range that brought more is followed by a shorter one."""
 _READS_MAX = 5

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from indexer import derived
-from indexer.cursor import Cursor
 from indexer.handlers.credit import STATUS
 from ledger import issuance
 from ledger.chain import deployment as contracts_book
@@ -39,7 +37,6 @@ from ledger.models import (
     CreditSerial,
     CreditSite,
     CreditTransfer,
-    MirrorReorganisation,
     SettlementBatch,
     SettlementDispute,
     SettlementMovement,
@@ -84,23 +81,6 @@ def rewind(session: Session, above_block: int) -> None:
         step(session, above_block)
         session.flush()
         session.expire_all()
-
-
-def note(session: Session, cursor: Cursor, ancestor: BlockHeader, head: BlockHeader) -> None:
-    """Remember a reorganisation: from which tip, back to which block, towards which head."""
-    session.add(
-        MirrorReorganisation(
-            network=cursor.network,
-            found_at=datetime.now(UTC),
-            ancestor_number=ancestor.number,
-            ancestor_hash=ancestor.hash,
-            old_number=cursor.block_number,
-            old_hash=cursor.block_hash,
-            new_number=head.number,
-            new_hash=head.hash,
-        )
-    )
-    session.flush()
 
 
 # ------------------------------------------------------------------ what is derived

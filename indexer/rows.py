@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, inspect, select, update
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from indexer import derived
@@ -258,17 +258,13 @@ class Rows:
 
     def _write_changes(self, table: type[Base], changes: Mapping[int, dict[str, Any]]) -> None:
         """Write changes of old rows: one statement for all rows of which the same columns change."""
+        key = _KEYS[table]
         alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-        for key, values in changes.items():
-            alike[tuple(values)].append({"b_key": key, **values})
-        columns = table.__table__.c
-        for names, rows in alike.items():
-            statement = (
-                update(table.__table__)  # type: ignore[arg-type]
-                .where(columns[_KEYS[table]] == bindparam("b_key"))
-                .values({name: bindparam(name) for name in names})
-            )
-            self.session.connection().execute(statement, rows)
+        for number, values in changes.items():
+            alike[tuple(values)].append({key: number, **values})
+        connection = self.session.connection()
+        for rows in alike.values():
+            tables.writer(table, connection.dialect.name).update(connection, key, rows)
 
 
 def _unknown(event: DecodedEvent, what: str) -> str:

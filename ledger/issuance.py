@@ -23,6 +23,7 @@ from ledger.chain.events import CREDIT, Claim
 from ledger.chain.intents import NewIntent, new_key
 from ledger.chain.sender import AlreadyOnChain
 from ledger.chain.structs import claim_tuple, claim_typed_data
+from ledger.db import tables
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
     ChainIntent,
@@ -167,12 +168,13 @@ def settle_final(session: Session, final_number: int) -> int:
     Those sent from these books are confirmed with their transactions. This finds the ones whose sending
     the books forgot, because they were restored from before it.
     """
-    query = (
-        select(Issuance, CreditBatch)
-        .join(CreditBatch, CreditBatch.key == Issuance.key)
-        .where(Issuance.state == IssuanceState.PLANNED, CreditBatch.block_number <= final_number)
-    )
-    found = session.execute(query).all()
+    # First what is planned: of batches there are as many as were ever issued, by anybody.
+    planned = session.scalars(select(Issuance).where(Issuance.state == IssuanceState.PLANNED))
+    by_key = {issuance.key: issuance for issuance in planned}
+    found = []
+    for here in tables.among(session, CreditBatch.key, by_key):
+        query = select(CreditBatch).where(here, CreditBatch.block_number <= final_number)
+        found += [(by_key[batch.key], batch) for batch in session.scalars(query)]
     for issuance, batch in found:
         issuance.state = IssuanceState.ISSUED
         intents.confirm(session, issuance.key, batch.tx_hash, batch.block_number, batch.issued_at)
@@ -325,7 +327,7 @@ def _store(
     manifest = build(reduction)
     text = canonical_text(manifest)
     claim = Claim(
-        key=new_key(),
+        key=_forgotten_key(session, site, reduction, manifest_hash(text)) or new_key(),
         class_id=site.class_id,
         project_id=site.project_id,
         site_id=site.site_id,
@@ -349,6 +351,26 @@ def _store(
     _claim_slots(session, chain, issuance.id, inputs.meters)
     _pay_corrections(session, issuance.id, inputs.corrections)
     return PlannedIssuance(claim.key, inputs.vintage, inputs.from_date, inputs.to_date, reduction)
+
+
+def _forgotten_key(
+    session: Session, site: ChainSite, reduction: Reduction, hash_of_manifest: str
+) -> str | None:
+    """Return the key of the batch on chain that is this very issuance, and that the books do not know.
+
+    They were restored from before its planning. It is planned again under its own key; the sender finds
+    that it is done, and the mirror calls it issued.
+    """
+    query = select(CreditBatch.key).where(
+        CreditBatch.site_id == site.site_id,
+        CreditBatch.period_start_s == reduction.inputs.from_s,
+        CreditBatch.period_end_s == reduction.inputs.to_s,
+        CreditBatch.issued_kg == reduction.issued_kg,
+        CreditBatch.evidence_root == reduction.evidence_root,
+        CreditBatch.manifest_hash == hash_of_manifest,
+        CreditBatch.key.not_in(select(Issuance.key)),
+    )
+    return session.scalars(query).first()
 
 
 def _intent(chain: Chain, claim: Claim) -> NewIntent:

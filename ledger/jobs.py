@@ -15,6 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import select
 
 from ledger.chain.access import Chain
+from ledger.chain.policy import PolicyRefused
 from ledger.chain.shared_node import mine_to_finality
 from ledger.errors import Refused, TruetonneError
 from ledger.models import ChainCursor, ChainInclusion
@@ -40,7 +41,7 @@ def scheduler(settings: Settings, chain: Chain) -> BackgroundScheduler:
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     made.add_job(_logged("settle", lambda: settle(chain)), "interval", seconds=SETTLE_SECONDS)
-    made.add_job(_logged("resend", chain.sender.rebroadcast), "interval", seconds=RESEND_SECONDS)
+    made.add_job(_logged("resend", lambda: resend(chain)), "interval", seconds=RESEND_SECONDS)
     made.add_job(
         _logged("reconcile", lambda: report_differences(chain)), "interval", hours=RECONCILE_HOURS
     )
@@ -62,7 +63,7 @@ def settle(chain: Chain) -> None:
         If a step is refused or the node does not answer; the next run goes on from there. A refusal
         does not keep the later steps from being done.
     """
-    refusal: Refused | None = None
+    refusal: Refused | PolicyRefused | None = None
     for step in (
         lambda: batches.plan_batches(chain, REFUSED_REST),
         lambda: batches.submit_planned(chain),
@@ -70,10 +71,22 @@ def settle(chain: Chain) -> None:
     ):
         try:
             step()
-        except Refused as error:
+        except (Refused, PolicyRefused) as error:
             refusal = refusal or error
     if refusal is not None:
         raise refusal
+
+
+def resend(chain: Chain) -> None:
+    """Bring on what is sent and not final, and look again at what was final lately.
+
+    Raises
+    ------
+    DependencyDown
+        If the node does not answer, or did not take a transaction; the next run tries again.
+    """
+    chain.sender.audit()
+    chain.sender.tend()
 
 
 def report_differences(chain: Chain) -> None:

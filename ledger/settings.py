@@ -62,9 +62,26 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "keystore_password_file", "", "file (mode 0600) with the password of the keystore files"
     ),
+    Setting(
+        "signer_url",
+        "",
+        "JSON-RPC address of a remote signer (web3signer, a geth with Clef) that keeps the keys",
+    ),
+    Setting("signer_gas_max", "16777216", "most gas that one transaction of ours may ask for"),
+    Setting(
+        "signer_daily_transactions", "10000", "transactions that an account may sign a day (UTC)"
+    ),
+    Setting(
+        "signer_daily_wei",
+        "10000000000000000000",
+        "wei that the transactions which an account signs on a day (UTC) may cost at the most",
+    ),
     Setting("api_host", "127.0.0.1", "address on which the API listens"),
     Setting("api_port", "8600", "port on which the API listens"),
     Setting("max_fee_gwei", "200", "highest fee per gas, in gwei, that a transaction may offer"),
+    Setting(
+        "replace_seconds", "60", "seconds after which a transaction in no block is replaced, dearer"
+    ),
     Setting(
         "anvil",
         "",
@@ -85,9 +102,14 @@ class Settings:
     finality: str
     keystore: Path | None
     keystore_password_file: Path | None
+    signer_url: str
+    signer_gas_max: int
+    signer_daily_transactions: int
+    signer_daily_wei: int
     api_host: str
     api_port: int
     max_fee_gwei: int
+    replace_seconds: int
     anvil: Path | None
     local_chain: bool
     """Whether the node is a local Anvil that the product starts itself."""
@@ -138,9 +160,16 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         finality=_finality(value["finality"]),
         keystore=_path(value["keystore"]),
         keystore_password_file=_path(value["keystore_password_file"]),
+        signer_url=_signer_url(value["signer_url"]),
+        signer_gas_max=_positive("signer_gas_max", value["signer_gas_max"]),
+        signer_daily_transactions=_positive(
+            "signer_daily_transactions", value["signer_daily_transactions"]
+        ),
+        signer_daily_wei=_positive("signer_daily_wei", value["signer_daily_wei"]),
         api_host=value["api_host"],
         api_port=_port("api_port", value["api_port"]),
         max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
+        replace_seconds=_positive("replace_seconds", value["replace_seconds"]),
         anvil=_path(value["anvil"]),
         local_chain=local_chain,
         chain_folder=chain_folder,
@@ -252,6 +281,12 @@ def _finality(value: str) -> str:
     if value == "finalized" or (value.isascii() and value.isdigit()):
         return value
     raise BadInput(f"finality must be `finalized` or a number of blocks, found {value!r}")
+
+
+def _signer_url(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise BadInput(f"signer_url must begin with http:// or https://, found {redacted(value)!r}")
+    return value
 
 
 def _path(value: str) -> Path | None:

@@ -7,6 +7,7 @@ Every benchmark prints one shape: ``{"machine": {...}, "results": [{"name", "val
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,7 @@ def register(root: typer.Typer) -> None:
     command(group, "gas")(bench_gas)
     command(group, "proofs")(bench_proofs)
     command(group, "import")(bench_import)
+    command(group, "indexer")(bench_indexer)
     root.add_typer(group, name="bench")
 
 
@@ -94,3 +96,72 @@ def bench_import(
                 run.output.step(f"without MariaDB: {error.message}")
         results = measure(rows, runs, None if sqlite_only else server, run.output.step)
     show(run.output, results, title=f"import of {rows} rows")
+
+
+def bench_indexer(
+    run: Invocation,
+    events: Annotated[
+        int, typer.Option(min=1, help="Events of the chain; it is made once, and kept.")
+    ] = 210_000,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for chains and peers; default: `bench` in the home folder.",
+        ),
+    ] = None,
+    without_peers: Annotated[
+        bool, typer.Option("--without-peers", help="Leave Subsquid and Ponder out.")
+    ] = False,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often each is run; the fastest of each counts.")
+    ] = 2,
+    head_blocks: Annotated[
+        int, typer.Option(min=0, help="Blocks of 1,000 events to mine at the head.")
+    ] = 9,
+    growth: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="ROWS",
+            help="Measure this alone: whether the mirror slows down while it writes so many rows.",
+        ),
+    ] = None,
+) -> int:
+    """Measure the mirror on a chain of our own events, beside Subsquid and Ponder on the same chain."""
+    import signal
+    import sys
+
+    from cli.bench.indexer import growth as growing
+    from cli.bench.indexer import measure
+    from cli.bench.report import show
+    from ledger.errors import DependencyDown
+
+    # Servers and nodes that it started end with it, however it is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if growth is not None:
+        grown = growing.grow(growth, run.output.step)
+        for each in grown:
+            run.output.step(growing.told(each))
+        show(
+            run.output,
+            growing.results(grown),
+            title="the last tenth beside the first",
+            more={"growth": [growing.document(each) for each in grown]},
+        )
+        return 0
+    settings = run.settings
+    folder = cache or settings.home / "bench"
+    request = measure.Request(
+        settings.anvil, folder.resolve(), events, rounds, not without_peers, head_blocks
+    )
+    measured = measure.measure(request, run.output.step)
+    if not run.output.as_json:
+        run.output.result({}, *measure.lines(measured))
+    show(
+        run.output,
+        measure.results(measured),
+        title=f"{measured.chain.truth.events} events in {measured.chain.truth.head} blocks",
+        more=measure.document(measured),
+    )
+    return DependencyDown.exit_code if measured.failed else 0

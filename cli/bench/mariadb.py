@@ -43,6 +43,11 @@ class MariaDbServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._program, self._install = _programs()
 
+    @property
+    def pid(self) -> int | None:
+        """The server's process number; None while it does not run."""
+        return self._process.pid if self._process is not None else None
+
     def start(self) -> None:
         """Make an empty data folder and start the server on a free port."""
         _run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -43,13 +43,19 @@ def machine() -> dict[str, Any]:
     }
 
 
-def show(output: Output, results: Sequence[Result], title: str) -> None:
-    """Print the results."""
+def show(
+    output: Output, results: Sequence[Result], title: str, more: Mapping[str, Any] | None = None
+) -> None:
+    """Print the results; ``more`` goes into the document beside them."""
     columns = ("name", "value", "unit", "against", "against_value", "ratio")
     rows = [[getattr(result, column) for column in columns] for result in results]
     right = frozenset({"value", "against_value", "ratio"})
     output.result(
-        {"machine": machine(), "results": [asdict(result) for result in results]},
+        {
+            "machine": machine(),
+            "results": [asdict(result) for result in results],
+            **(more or {}),
+        },
         Table([column.replace("_", " ") for column in columns], rows, title, right),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.chain.contracts import CarbonCredit, VppSettlement
+from ledger.chain.policy import GuardedKeyring, SignerPolicy
 from ledger.chain.sender import Sender
 from ledger.chain.shared_node import check_chain_is_here
 from ledger.chain.signers import Keyring, load_keyring
@@ -43,7 +44,8 @@ class Chain:
             If the node does not answer.
         """
         deployment = load_deployment(settings)
-        keyring = load_keyring(settings, deployment.chain_id)
+        policy = SignerPolicy.of(deployment, settings)
+        keyring = GuardedKeyring(load_keyring(settings, deployment.chain_id), policy)
         client = ChainClient(rpc_url or settings.rpc_url)
         try:
             deployment.check(client)
@@ -51,7 +53,16 @@ class Chain:
         except BaseException:
             client.close()
             raise
-        sender = Sender(db, client, keyring, deployment.chain_id, settings.max_fee_gwei)
+        sender = Sender(
+            db,
+            client,
+            keyring,
+            deployment.chain_id,
+            settings.max_fee_gwei,
+            caps=policy.caps,
+            replace_seconds=settings.replace_seconds,
+            finality=settings.finality,
+        )
         return cls(db, client, deployment, keyring, sender)
 
     @property

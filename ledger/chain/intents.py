@@ -1,9 +1,9 @@
-"""What is to be sent, stored before it is sent: the only writer of intents, lanes and attempts.
+"""What is to be sent, stored before it is sent: the only writer of intents and attempts.
 
 An intent is made with its key and its frozen call data (*planned*). Signing allocates a nonce and
 stores the raw transaction in the same commit (*submitted*). Only the mirror, having read the
 transaction in a final block, makes it *confirmed* or *failed*; a transaction that the node refuses
-before it has a nonce is *failed* at once, with the reason.
+before it has a nonce is *failed* at once, with the reason. Nonces come from ``lanes``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from sqlalchemy.orm import Session
 from ledger.chain import transactions
 from ledger.chain.contracts import decode_call, encode_call
 from ledger.errors import NotFound, TruetonneError
-from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
+from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.mirror import IntentState
 
 _TWIN_AGE = timedelta(hours=1)
+FILL = "fill_nonce"
+"""Kind of an intent that fills a hole in a lane."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,14 @@ class NewIntent:
 
 @dataclass(frozen=True)
 class SignedAttempt:
-    """A signed transaction of an intent; fees in wei per gas."""
+    """A signed transaction of an intent; fees in wei per gas, gas in units."""
 
     tx_hash: str
     raw: str
     nonce: int
     max_fee_wei: int
     priority_fee_wei: int
+    gas: int = 0
 
 
 def new_key() -> str:
@@ -80,6 +83,32 @@ def plan(session: Session, chain_id: int, intent: NewIntent) -> str:
     )
     session.flush()
     return intent.key
+
+
+def fill_of(chain_id: int, address: str) -> ChainIntent:
+    """Return an intent that does nothing but take a nonce of an account: nothing, to itself."""
+    return ChainIntent(
+        key=new_key(),
+        chain_id=chain_id,
+        kind=FILL,
+        contract_address=address,
+        function_name=FILL,
+        parameters={},
+        call_data="0x",
+        sender_address=address,
+        state=IntentState.PLANNED,
+        created_at=datetime.now(UTC),
+    )
+
+
+def end_fill(session: Session, key: str, nonce: int, said: str) -> None:
+    """Give up an intent that should have filled a nonce: a stranger's transaction has it."""
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is not None and (intent.state, intent.nonce) == (IntentState.SUBMITTED, nonce):
+        intent.state = IntentState.FAILED
+        intent.nonce = None
+        intent.error = f"{said}: nothing is left to fill"
+        session.flush()
 
 
 def is_call(stored: ChainIntent, intent: NewIntent) -> bool:
@@ -128,31 +157,14 @@ def get(session: Session, key: str) -> ChainIntent:
     return found
 
 
-def take_nonce(session: Session, chain_id: int, address: str, on_chain: int) -> int:
-    """Allocate the next nonce of an account's lane.
-
-    Parameters
-    ----------
-    on_chain
-        The account's next nonce as the node sees it; a lane never goes below it.
-    """
-    lane = session.get(ChainNonceLane, (chain_id, address), with_for_update=True)
-    if lane is None:
-        lane = ChainNonceLane(chain_id=chain_id, address=address, next_nonce=on_chain)
-        session.add(lane)
-    nonce = max(lane.next_nonce, on_chain)
-    lane.next_nonce = nonce + 1
-    session.flush()
-    return nonce
-
-
 def store_attempt(session: Session, intent: ChainIntent, attempt: SignedAttempt) -> None:
     """Store a signed transaction and mark its intent as submitted, before anything is sent."""
     now = datetime.now(UTC)
     intent.nonce = attempt.nonce
     intent.tx_hash = attempt.tx_hash
     intent.state = IntentState.SUBMITTED
-    intent.submitted_at = now
+    intent.submitted_at = intent.submitted_at or now
+    intent.alarm = None
     session.flush()
     ordinal = len(attempts_of(session, intent.key)) + 1
     session.add(
@@ -160,6 +172,7 @@ def store_attempt(session: Session, intent: ChainIntent, attempt: SignedAttempt)
             tx_hash=attempt.tx_hash,
             intent_key=intent.key,
             ordinal=ordinal,
+            nonce=attempt.nonce,
             raw_transaction=attempt.raw,
             max_fee_wei=attempt.max_fee_wei,
             priority_fee_wei=attempt.priority_fee_wei,
@@ -186,7 +199,7 @@ def attempts_of(session: Session, key: str) -> Sequence[ChainAttempt]:
 
 
 def open_attempts(session: Session, chain_id: int) -> Sequence[ChainAttempt]:
-    """Return the signed transactions whose fate is not known, in nonce order."""
+    """Return the signed transactions whose fate is not known, in nonce order; all of each intent."""
     query = (
         select(ChainAttempt)
         .join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
@@ -194,6 +207,49 @@ def open_attempts(session: Session, chain_id: int) -> Sequence[ChainAttempt]:
         .order_by(ChainIntent.sender_address, ChainIntent.nonce, ChainAttempt.ordinal)
     )
     return session.scalars(query).all()
+
+
+def open_intents(session: Session, chain_id: int) -> Sequence[ChainIntent]:
+    """Return the intents that are sent and not final, by account and nonce."""
+    query = (
+        select(ChainIntent)
+        .where(ChainIntent.chain_id == chain_id, ChainIntent.state == IntentState.SUBMITTED)
+        .order_by(ChainIntent.sender_address, ChainIntent.nonce)
+    )
+    return session.scalars(query).all()
+
+
+def set_alarm(session: Session, key: str, alarm: str | None) -> bool:
+    """Note what keeps an intent from a block; return whether that is new."""
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is None or intent.alarm == alarm:
+        return False
+    intent.alarm = alarm
+    session.flush()
+    return True
+
+
+def clear_alarm(session: Session, tx_hash: str, beginning: str) -> None:
+    """Take back an alarm of an attempt's intent that begins so."""
+    key = key_of_transaction(session, tx_hash)
+    intent = session.get(ChainIntent, key) if key is not None else None
+    if intent is not None and (intent.alarm or "").startswith(beginning):
+        set_alarm(session, intent.key, None)
+
+
+def release_nonce(session: Session, key: str, nonce: int, alarm: str) -> bool:
+    """Make an intent planned again whose nonce a stranger took; return whether it still had it.
+
+    Its attempts stay: they can never be included, and say so by their nonce.
+    """
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is None or intent.state is not IntentState.SUBMITTED or intent.nonce != nonce:
+        return False
+    intent.state = IntentState.PLANNED
+    intent.nonce = intent.tx_hash = intent.submitted_at = None
+    intent.alarm = alarm
+    session.flush()
+    return True
 
 
 def mark_broadcast(session: Session, tx_hash: str) -> None:
@@ -235,6 +291,7 @@ def confirm(
     intent.block_number = block_number
     intent.confirmed_at = at
     intent.error = None
+    intent.alarm = None
     session.flush()
     return intent
 
@@ -251,12 +308,26 @@ def fail(
 
 
 def rewind(session: Session, above_block: int) -> None:
-    """Take back every outcome above a block. For the mirror alone."""
-    session.execute(
-        update(ChainIntent)
-        .where(ChainIntent.block_number > above_block)
-        .values(state=IntentState.SUBMITTED, block_number=None, confirmed_at=None, error=None)
+    """Take back every outcome above a block. For the mirror alone.
+
+    What was never signed here, because the books had forgotten its sending, is planned again.
+    """
+    undone: dict[str, Any] = {"block_number": None, "confirmed_at": None, "error": None}
+    signed = select(ChainAttempt.intent_key).where(
+        ChainAttempt.intent_key == ChainIntent.key, ChainAttempt.nonce == ChainIntent.nonce
     )
+    above = ChainIntent.block_number > above_block
+    for where, state in (
+        (signed.exists(), {"state": IntentState.SUBMITTED}),
+        (~signed.exists(), {"state": IntentState.PLANNED, "tx_hash": None}),
+    ):
+        session.execute(
+            update(ChainIntent)
+            .where(above, where)
+            .values(**undone, **state)
+            .execution_options(synchronize_session=False)
+        )
+    session.expire_all()
 
 
 def as_row(intent: ChainIntent) -> Mapping[str, Any]:
@@ -271,4 +342,5 @@ def as_row(intent: ChainIntent) -> Mapping[str, Any]:
         "transaction": intent.tx_hash,
         "block": intent.block_number,
         "error": intent.error,
+        "alarm": intent.alarm,
     }

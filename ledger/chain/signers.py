@@ -18,6 +18,7 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
+from ledger.chain.remote_signer import SignerService
 from ledger.errors import BadInput
 from ledger.settings import LOCAL_CHAIN_ID, Settings
 
@@ -88,10 +89,11 @@ class LocalSigner:
 
 
 class Keyring:
-    """The signers at hand, by address."""
+    """The signers at hand, by address: keys of this process, and those that a service keeps."""
 
-    def __init__(self, signers: Mapping[str, Signer]) -> None:
+    def __init__(self, signers: Mapping[str, Signer], service: SignerService | None = None) -> None:
         self._signers = {address.lower(): signer for address, signer in signers.items()}
+        self._service = service
 
     def signer(self, address: str, purpose: str) -> Signer:
         """Return the signer of an address.
@@ -100,20 +102,26 @@ class Keyring:
         ------
         BadInput
             If no key for the address is at hand.
+        DependencyDown
+            If a remote signer is to be asked, and does not answer.
         """
-        try:
-            return self._signers[address.lower()]
-        except KeyError as error:
-            raise BadInput(
-                f"no key for {address}, which is needed to {purpose}; put its keystore file into the "
-                "keystore folder, or send from an account whose key is there",
-                code="no-key",
-            ) from error
+        wanted = address.lower()
+        if wanted in self._signers:
+            return self._signers[wanted]
+        if self._service is not None and wanted in self._service.accounts():
+            return self._service.signer(wanted)
+        where = f" or in the signer at {self._service.place}" if self._service else ""
+        raise BadInput(
+            f"no key for {address}, which is needed to {purpose}; put its keystore file into the "
+            f"keystore folder{where}, or send from an account whose key is there",
+            code="no-key",
+        )
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses that can sign."""
-        return tuple(self._signers)
+        remote = self._service.accounts() if self._service is not None else ()
+        return tuple(dict.fromkeys((*self._signers, *remote)))
 
 
 def anvil_address(index: int) -> str:
@@ -170,16 +178,18 @@ def resolve_account(text: str, chain_id: int) -> str:
 def load_keyring(settings: Settings, chain_id: int) -> Keyring:
     """Return the keys that the settings give.
 
-    Anvil's well-known keys are taken on the local chain id alone, and only when no keystore is set.
+    Anvil's well-known keys are taken on the local chain id alone, and only when neither a keystore nor a
+    remote signer is set. A remote signer is asked when one of its keys is needed, and not before.
 
     Raises
     ------
     BadInput
         If the keystore or its password cannot be read, or the password file is open to others.
     """
+    service = SignerService(settings.signer_url) if settings.signer_url else None
     if settings.keystore is None:
-        if chain_id != LOCAL_CHAIN_ID:
-            return Keyring({})
+        if service is not None or chain_id != LOCAL_CHAIN_ID:
+            return Keyring({}, service)
         signers = [anvil_signer(index) for index in range(len(_ANVIL_KEYS))]
         return Keyring({signer.address: signer for signer in signers})
     password = _password(settings.keystore_password_file)
@@ -190,7 +200,7 @@ def load_keyring(settings: Settings, chain_id: int) -> Keyring:
         if file.is_file() and not file.name.startswith("."):
             signer = _unlock(file, password)
             found[signer.address] = signer
-    return Keyring(found)
+    return Keyring(found, service)
 
 
 def _password(file: Path | None) -> str:

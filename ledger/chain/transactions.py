@@ -181,6 +181,12 @@ def confirm(session: Session, above_block: int, up_to_block: int) -> list[Outcom
     return outcomes
 
 
+def fail_replaced(session: Session, hashes: Sequence[str], at: datetime) -> None:
+    """Fail attempts of ours that can no longer come true: another transaction did it. For the mirror alone."""
+    if hashes:
+        _set_status(session, [(tx_hash, TransactionStatus.FAILED, at) for tx_hash in hashes])
+
+
 def rewind(session: Session, above_block: int) -> None:
     """Forget the blocks above one; attempts of ours are pending again. For the mirror alone."""
     rows = session.execute(

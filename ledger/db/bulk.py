@@ -1,26 +1,39 @@
-"""Many rows into one table, as fast as the driver allows.
+"""Many rows into one table, as fast as the database allows.
 
 The rows carry what the database stores and nothing else: whole numbers, text and None. Decimals and
 times are made ready by ``decimals`` and ``time_texts``.
+
+SQLite takes them by ``executemany``. MariaDB takes them by ``LOAD DATA LOCAL INFILE``, over a connection
+that opens no file (``loading``), where the server allows it and where all of them plainly fit
+(``tabbed``); otherwise by INSERT. Both store the same, and raise the same when they cannot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import repeat
 from types import NoneType
 from typing import Any, cast
 
+from pymysql.constants import ER
 from pymysql.converters import escape_string
 from sqlalchemy import Column, Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
+from ledger.db import tabbed
+from ledger.db.loading import NOT_ALLOWED, LoadingConnection
 from ledger.models.types import SQLITE_INTEGER_DIGITS, ExactDecimal
 
-Plain = int | str | None
+Plain = tabbed.Plain
 """What a bulk insert takes."""
+INSERT_ROWS = 5_000
+"""Rows of one INSERT."""
+LOAD_ROWS = 200
+"""Rows for which a load is worth its further round trips."""
 Decimals = Callable[[Sequence[int]], Sequence[Plain]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,26 +46,125 @@ def insert(
     columns: Mapping[str, Sequence[Plain]],
     constants: Mapping[str, Plain],
 ) -> None:
-    """Insert rows, given by column; ``constants`` are columns that have the same value in all of them."""
-    dialect = connection.dialect
-    if dialect.name == "sqlite":
+    """Insert rows, given by column; ``constants`` are columns that have the same value in all of them.
+
+    On MariaDB all are stored or none is, also when the error is caught and the unit of work goes on.
+
+    Raises
+    ------
+    TypeError
+        A value is neither a whole number nor text nor None.
+    """
+    prepared(connection, table, columns, constants)()
+
+
+def prepared(
+    connection: Connection,
+    table: str,
+    columns: Mapping[str, Sequence[Plain]],
+    constants: Mapping[str, Plain],
+) -> Callable[[], object]:
+    """Return what does the rest of ``insert``: nearly all of it is to wait for the database."""
+    count = max(map(len, columns.values()), default=0)
+    if not count:
+        return lambda: None
+    if connection.dialect.name == "sqlite":
         names = ", ".join((*constants, *columns))
         said = [literal(value, "sqlite") for value in constants.values()]
         places = ", ".join([*said, *"?" * len(columns)])
         rows = list(zip(*columns.values(), strict=True))
-        connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)
-        return
-    # In quotes: a column may be called as a word of the language is, such as `key`.
-    fixed = {f"`{name}`": literal(value, "mysql") for name, value in constants.items()}
+        statement = f"INSERT INTO {table} ({names}) VALUES ({places})"
+        return lambda: connection.exec_driver_sql(statement, rows)
+    content = None
+    if count >= LOAD_ROWS and _can_load(connection):
+        singles = {name: (value,) for name, value in constants.items()}
+        if tabbed.fit(table, {**columns, **singles}):
+            content = tabbed.text_of(columns.values())
+
+    def store() -> None:
+        if content is not None:
+            fixed = {name: literal(value, "mysql") for name, value in constants.items()}
+            if _loaded(connection, _load_statement(table, columns, fixed), content, count):
+                return
+        if count <= INSERT_ROWS:
+            _insert(connection, table, columns, constants)
+            return
+        with _as_one(connection):
+            for at in range(0, count, INSERT_ROWS):
+                piece = {name: column[at : at + INSERT_ROWS] for name, column in columns.items()}
+                _insert(connection, table, piece, constants)
+
+    return store
+
+
+def _can_load(connection: Connection) -> bool:
+    link = connection.connection.driver_connection
+    return isinstance(link, LoadingConnection) and link.can_load
+
+
+def _load_statement(table: str, columns: Iterable[str], fixed: Mapping[str, str]) -> str:
+    """Return a load of so many columns, from the table's name on."""
+    statement = f"INTO TABLE {table} {tabbed.FORMAT} ({', '.join(columns)})"
+    if fixed:
+        statement += " SET " + ", ".join(f"{name} = {said}" for name, said in fixed.items())
+    return statement
+
+
+def _loaded(connection: Connection, statement: str, content: bytes, count: int) -> bool:
+    """Load rows; return whether the server allowed it. Nothing was stored when it did not."""
+    link = connection.connection.driver_connection
+    assert isinstance(link, LoadingConnection)
+    try:
+        with _as_one(connection), link.offering(content, count) as name:
+            connection.exec_driver_sql(
+                f"LOAD DATA LOCAL INFILE '{name}' {statement}".replace("%", "%%")
+            )
+    except DBAPIError as error:
+        if _number_of(error) not in NOT_ALLOWED:
+            raise
+        link.turned_away()
+        return False
+    return True
+
+
+@contextmanager
+def _as_one(connection: Connection) -> Iterator[None]:
+    """Take back what a block has stored when it raises: one INSERT is all or nothing, too."""
+    connection.exec_driver_sql("SAVEPOINT truetonne_bulk")
+    try:
+        yield
+    except BaseException:
+        if not connection.invalidated:
+            try:
+                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT truetonne_bulk")
+            except DBAPIError as error:
+                # After a deadlock the whole transaction is gone, and its savepoints with it.
+                if _number_of(error) != ER.SP_DOES_NOT_EXIST:
+                    raise
+        raise
+
+
+def _number_of(error: DBAPIError) -> int | None:
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments else None
+
+
+def _insert(
+    connection: Connection,
+    table: str,
+    columns: Mapping[str, Sequence[Plain]],
+    constants: Mapping[str, Plain],
+) -> None:
+    """Insert the rows into MariaDB or MySQL by one statement."""
+    fixed = {name: literal(value, "mysql") for name, value in constants.items()}
     literals = {}
-    for plain, column in columns.items():
-        name = f"`{plain}`"
+    for name, column in columns.items():
         if column[0] == column[-1] and column.count(column[0]) == len(column):
             fixed[name] = literal(column[0], "mysql")
         else:
             literals[name] = _literals(column)
     # MySQL has other words for rows that are selected from.
-    once = bool(literals) and getattr(dialect, "is_mariadb", False)
+    once = bool(literals) and getattr(connection.dialect, "is_mariadb", False)
     count = len(next(iter(columns.values())))
     statement = _selected(literals, fixed) if once else _values(literals, fixed, count)
     # The driver takes a % for a place: all of these are meant as such.
@@ -65,14 +177,23 @@ def _selected(columns: Mapping[str, Sequence[object]], fixed: Mapping[str, str])
     To read the numbers and texts of a statement is a third of what an insert costs the server, and
     PyMySQL's own ``executemany`` would take as long again to write them.
     """
+    return (
+        f"({', '.join((*fixed, *columns))}) SELECT {', '.join((*fixed.values(), *columns))} "
+        f"FROM {_table_of(columns)} ready"
+    )
+
+
+def selection(columns: Mapping[str, Sequence[Plain]]) -> str:
+    """Return rows as a table that a statement of MariaDB may join, with these names of columns."""
+    return _table_of({name: _literals(column) for name, column in columns.items()})
+
+
+def _table_of(columns: Mapping[str, Sequence[object]]) -> str:
     row = f"({','.join(['%s'] * len(columns))})"
     rows = ",".join(map(row.__mod__, zip(*columns.values(), strict=True)))
     # The empty SELECT names the columns; their types are those of all rows together.
     named = ", ".join(f"NULL {name}" for name in columns)
-    return (
-        f"({', '.join((*fixed, *columns))}) SELECT {', '.join((*fixed.values(), *columns))} "
-        f"FROM (SELECT {named} WHERE 0 UNION ALL VALUES {rows}) ready"
-    )
+    return f"(SELECT {named} WHERE 0 UNION ALL VALUES {rows})"
 
 
 def _values(columns: Mapping[str, Sequence[object]], fixed: Mapping[str, str], count: int) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk, engines
+from ledger.db.behind import Behind, behind
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.migrations import runner
@@ -204,10 +205,12 @@ class Database:
             Columns that have the same value in every row.
         """
         session.flush()
-        connection = session.connection()
-        for at in range(0, max(map(len, columns.values())), EXECUTEMANY_ROWS):
-            piece = {name: column[at : at + EXECUTEMANY_ROWS] for name, column in columns.items()}
-            bulk.insert(connection, table, piece, constants)
+        bulk.insert(session.connection(), table, columns, constants)
+
+    def behind(self, session: Session) -> AbstractContextManager[Behind]:
+        """Open writes that the database does while their author goes on, see ``ledger.db.behind``."""
+        session.flush()
+        return behind(session, at_once=self.dialect == "sqlite")
 
     def encoder(
         self, *columns: Column[Any] | InstrumentedAttribute[Any]

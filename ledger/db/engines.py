@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+
+from ledger.db.loading import FILE_REFUSED, LoadingConnection
 
 MODE = "truetonne_mode"
 READ = "read"
@@ -28,6 +31,12 @@ _START = "start the server or correct TRUETONNE_DATABASE_URL"
 _UPGRADE = "run `truetonne db upgrade`"
 # MariaDB's numbers. Busy: the row's version is gone, waited too long for a lock, deadlock.
 _MYSQL = (
+    (
+        {FILE_REFUSED},
+        DOWN,
+        "somebody else may answer in its place: check TRUETONNE_DATABASE_URL, and have the server "
+        "prove its name (ssl_ca, ssl_verify_identity)",
+    ),
     ({1020, 1205, 1213}, BUSY, _AGAIN),
     ({1146}, NO_TABLE, _UPGRADE),
     ({1044, 1045, 1049}, DOWN, "check user, password and name in TRUETONNE_DATABASE_URL"),
@@ -79,10 +88,13 @@ def create(url: URL, *, lock_timeout_s: int, migration: bool = False) -> Engine:
             "charset": "utf8mb4",
             "connect_timeout": 10,
             "local_infile": False,
-            "init_command": f"SET time_zone='+00:00', sql_mode='{_SQL_MODE}', {waits}",
+            "init_command": f"SET time_zone='+00:00', sql_mode='{_SQL_MODE}', sql_notes=1, {waits}",
         },
         **common,
     )
+    if not migration:  # which loads no rows
+        event.listen(engine, "do_connect", _open_mysql)
+    event.listen(engine, "handle_error", _left_by_us)
     event.listen(engine, "begin", _begin_mysql)
     return engine
 
@@ -122,6 +134,19 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: 
     # What is sent to a chain was stored before: that must survive a power cut.
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA cache_size=-65536")
+
+
+def _open_mysql(
+    _dialect: Any, _record: Any, arguments: Sequence[Any], options: dict[str, Any]
+) -> LoadingConnection:
+    return LoadingConnection(*arguments, **options)
+
+
+def _left_by_us(context: ExceptionContext) -> None:
+    """Tell SQLAlchemy that a connection was closed that asked for a file."""
+    arguments = getattr(context.original_exception, "args", ())
+    if arguments and arguments[0] == FILE_REFUSED:
+        context.is_disconnect = True
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -115,8 +115,35 @@ class TableWriter:
         rows = len(next(iter(encoded.values())))
         step = _rows_per_statement(encoded, rows)
         for at in range(0, rows, step):
-            piece = {name: column[at : at + step] for name, column in encoded.items()}
+            piece = {f"`{name}`": column[at : at + step] for name, column in encoded.items()}
             bulk.insert(connection, self._name, piece, {})
+
+    def update(self, connection: Connection, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Change rows by one statement; all of them name the key and the same other columns.
+
+        Raises
+        ------
+        ValueRefused
+            If a column cannot hold a value exactly.
+        """
+        names = list(rows[0])
+        encoded = {name: self._encoders[name]([row[name] for row in rows]) for name in names}
+        others = [name for name in names if name != key]
+        if self._dialect == "sqlite":
+            value = {name: f"ready.value ->> {position}" for position, name in enumerate(names)}
+            changes = ", ".join(f"{name} = {value[name]}" for name in others)
+            connection.exec_driver_sql(
+                f"UPDATE {self._name} SET {changes} FROM json_each(?) ready "
+                f"WHERE {self._name}.{key} = {value[key]}",
+                (_json.encode(list(zip(*encoded.values(), strict=True))).decode(),),
+            )
+            return
+        changes = ", ".join(f"t.`{name}` = ready.`{name}`" for name in others)
+        statement = bulk.selection({f"`{name}`": column for name, column in encoded.items()})
+        connection.exec_driver_sql(
+            f"UPDATE {self._name} t JOIN {statement} ready ON t.{key} = ready.{key} "
+            f"SET {changes}".replace("%", "%%")
+        )
 
     def _units(self, name: str, values: Sequence[int]) -> Sequence[bulk.Plain]:
         return bulk.decimals(self._dialect, self._table.c[name])(values)

@@ -41,6 +41,7 @@ from ledger.models.types import (
     Sha256,
     Varchar,
     choice,
+    json_array,
     json_object,
 )
 
@@ -261,6 +262,10 @@ class Meter(Base):
     )
     measured_error: Mapped[str | None] = mapped_column(
         Varchar(40), comment="Error that the calibration found, a decimal text, percent."
+    )
+    calibrations: Mapped[list[dict[str, Any]] | None] = mapped_column(
+        json_array(),
+        comment="Its calibrations in order, where the site file names several; null: the columns above.",
     )
     fuel_factor_id: Mapped[int | None] = mapped_column(
         ForeignKey("emission_factors.id"), comment="Row number of the factor of its fuel."

@@ -6,7 +6,7 @@ take them back.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -30,6 +30,7 @@ LOG = "Position of the log in its block."
 TX = "Transaction that brought it."
 BATCH = "Number of the batch."
 INTENTS = "ledger.chain.intents"
+LANES = "ledger.chain.lanes"
 INDEXER = "indexer"
 
 
@@ -75,6 +76,9 @@ class ChainIntent(Base):
         Hash, comment="Attempt that was included, else the last."
     )
     error: Mapped[str | None] = mapped_column(Text, comment="Why it failed.")
+    alarm: Mapped[str | None] = mapped_column(
+        Text, comment="What keeps it from a block, and what to do; null: nothing known."
+    )
     block_number: Mapped[int | None] = mapped_column(BigInteger, comment="Block that included it.")
     created_at: Mapped[datetime] = created_at("When it was planned, UTC.")
     submitted_at: Mapped[datetime | None] = mapped_column(comment="When it was signed, UTC.")
@@ -97,11 +101,29 @@ class ChainNonceLane(Base):
     address: Mapped[str] = mapped_column(Address, primary_key=True, comment="Account.")
     next_nonce: Mapped[int] = mapped_column(BigInteger, comment="Nonce of its next transaction.")
 
-    __table_args__ = (options("The next nonce of an account.", writer=INTENTS, origin=BEYOND),)
+    __table_args__ = (options("The next nonce of an account.", writer=LANES, origin=BEYOND),)
+
+
+class ChainSpending(Base):
+    """What was signed for an account on a day: the daily caps survive a restart."""
+
+    __tablename__ = "chain_spending"
+
+    chain_id: Mapped[int] = big_key("Chain.")
+    address: Mapped[str] = mapped_column(Address, primary_key=True, comment="Account.")
+    day: Mapped[date] = mapped_column(primary_key=True, comment="Day, UTC.")
+    transactions: Mapped[int] = mapped_column(comment="Nonces that were signed for.")
+    cost_wei: Mapped[Decimal] = mapped_column(
+        ExactDecimal(38, 0), comment="The most that they can cost, gas times highest fee, in wei."
+    )
+
+    __table_args__ = (
+        options("What was signed for an account on a day.", writer=LANES, origin=BEYOND),
+    )
 
 
 class ChainAttempt(Base):
-    """A signed transaction of an intent. All attempts of an intent share its nonce."""
+    """A signed transaction of an intent. Of all attempts at one nonce one is included at the most."""
 
     __tablename__ = "chain_attempts"
 
@@ -110,6 +132,9 @@ class ChainAttempt(Base):
         Hash, ForeignKey("chain_intents.key"), comment="Key of the intent."
     )
     ordinal: Mapped[int] = mapped_column(comment="Number of the attempt, from 1.")
+    nonce: Mapped[int | None] = mapped_column(
+        BigInteger, comment="Its nonce; another than the intent's: a stranger took this one."
+    )
     raw_transaction: Mapped[str] = mapped_column(MediumText, comment="Signed transaction, 0x hex.")
     max_fee_wei: Mapped[Decimal] = mapped_column(
         ExactDecimal(38, 0), comment="Highest fee for a unit of gas, in wei."

@@ -50,7 +50,7 @@ class MirrorReorganisation(Base):
     new_hash: Mapped[str] = mapped_column(Hash, comment="Its hash.")
 
     __table_args__ = (
-        options("Blocks that were taken back.", writer="indexer.reorg", origin=BEYOND),
+        options("Blocks that were taken back.", writer="indexer.cursor", origin=BEYOND),
     )
 
 

@@ -28,6 +28,20 @@ _WAITING_MAX = 10_000
 
 
 @dataclass
+class _Jumps:
+    """Places where times are not in one order."""
+
+    count: int = 0
+    first: list[tuple[int, str, int, int]] = field(default_factory=list)
+    """Line, device, the time before and the time there."""
+
+    def add(self, line: int, device: str, last_s: int, start_s: int) -> None:
+        self.count += 1
+        if self.count <= JUMPS_MAX:
+            self.first.append((line, device, last_s, start_s))
+
+
+@dataclass
 class Notes:
     """What was noticed about the times of a file."""
 
@@ -37,9 +51,8 @@ class Notes:
     """Rows whose time lay beside the grid and was taken to it."""
     clock_change: int = 0
     """Rows of a doubled hour that were put before or after the change by their order."""
-    jumps: int = 0
-    clock_jumps: list[dict[str, Any]] = field(default_factory=list)
-    """The first ``JUMPS_MAX`` of the jumps: line, device, from, to."""
+    _rising: _Jumps = field(default_factory=_Jumps)
+    _falling: _Jumps = field(default_factory=_Jumps)
     _last: dict[str, int] = field(default_factory=dict)
     _interval_s: int = HOUR_S
     _where: tzinfo = UTC
@@ -68,15 +81,33 @@ class Notes:
             first.append(start_s)
         last = self._last.get(device, start_s)
         if not last <= start_s <= last + self.jump_s:
-            self.jumps += 1
-            if len(self.clock_jumps) < JUMPS_MAX:
-                before, after = (
-                    utc_of(time_s).astimezone(self._where).isoformat() for time_s in (last, start_s)
-                )
-                self.clock_jumps.append(
-                    {"line": line, "device": device, "from": before, "to": after}
-                )
+            self._rising.add(line, device, last, start_s)
+        if not last - self.jump_s <= start_s <= last:
+            self._falling.add(line, device, last, start_s)
         self._last[device] = start_s
+
+    @property
+    def jumps(self) -> int:
+        """How many places there are where a clock jumps."""
+        return self._jumps.count
+
+    @property
+    def clock_jumps(self) -> list[dict[str, Any]]:
+        """The first ``JUMPS_MAX`` of them: line, device, from, to."""
+        return [
+            {
+                "line": line,
+                "device": device,
+                "from": utc_of(last_s).astimezone(self._where).isoformat(),
+                "to": utc_of(start_s).astimezone(self._where).isoformat(),
+            }
+            for line, device, last_s, start_s in self._jumps.first
+        ]
+
+    @property
+    def _jumps(self) -> _Jumps:
+        """Those of the order that the file keeps better: the oldest first, or the newest."""
+        return self._rising if self._rising.count <= self._falling.count else self._falling
 
     def pass_doubled(self, device: str, wall: datetime) -> None:
         """Take in a local time that comes twice."""

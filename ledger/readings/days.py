@@ -11,9 +11,7 @@ from datetime import timedelta
 from operator import itemgetter
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.orm import Session
-
-from ledger.db import Database
+from ledger.db import Behind, Database
 from ledger.models import Site
 from ledger.readings.fresh import FreshDays
 from ledger.readings.sources import RawReading, Source
@@ -29,11 +27,12 @@ class DayWriter:
     """Writes the interval readings of one file within one unit of work."""
 
     def __init__(
-        self, db: Database, session: Session, site: Site, source: Source, file_id: int
+        self, db: Database, later: Behind, site: Site, source: Source, file_id: int
     ) -> None:
+        self._later = later
         self._held = HeldDays(zone(site.time_zone))
-        self._fresh = FreshDays(db, session, site, source, file_id)
-        self._writer = Writer(db, session, source, file_id)
+        self._fresh = FreshDays(db, later, site, source, file_id)
+        self._writer = Writer(db, later.session, source, file_id)
         self._meters: dict[str, MeterState] = {}
 
     def write(self, meter: MeterState, rows: list[RawReading], tally: Tally) -> None:
@@ -51,6 +50,7 @@ class DayWriter:
 
     def _store(self, meter: MeterState, rows: list[RawReading], tally: Tally) -> None:
         if rows and not self._fresh.store(meter, rows, tally):
+            self._later.wait()
             self._writer.write(meter, rows, tally)
 
 

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy.orm import Session
-
-from ledger.db import Database
+from ledger.db import Behind, Database
+from ledger.db.behind import Work
 from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import DeviceData, Site
 from ledger.readings.energy import SCALE, Sums, legal_days, write_days
@@ -37,16 +36,17 @@ class FreshDays:
     """Stores the days of one file that nothing is known of, within one unit of work."""
 
     def __init__(
-        self, db: Database, session: Session, site: Site, source: Source, file_id: int
+        self, db: Database, later: Behind, site: Site, source: Source, file_id: int
     ) -> None:
         self._db = db
-        self._session = session
+        self._later = later
         self._source = source
         self._file_id = file_id
         self._now = time_text(int(time.time()))
         self._where = zone(site.time_zone)
         self._site = site
         self._books: dict[int, Inventory] = {}
+        self._doubted: set[int] = set()
         self._values = decimals(db.dialect, DeviceData.value)
 
     def store(self, meter: MeterState, rows: Sequence[RawReading], tally: Tally) -> bool:
@@ -60,13 +60,23 @@ class FreshDays:
         columns = Columns(rows)
         days = legal_days(columns.starts[0], columns.starts[-1] + 1, self._where)
         starts = [start for _, start in days]
-        if not self._are_fresh(meter, columns, starts):
+        if not self._are_plain(meter, columns, starts):
+            return False
+        # Before the books are asked, which waits for all writes: the server stores those meanwhile.
+        # A meter of which they knew some days already is asked about first.
+        doubted = meter.id in self._doubted
+        if doubted and not self._are_unknown(meter, starts):
             return False
         qualities = self._judged(meter, columns, starts)
-        self._write_readings(meter, columns, qualities)
-        self._write_data(meter, columns)
         hours = self._hours(columns, qualities)
-        write_days(self._db, self._session, self._book(meter), meter, days, hours)
+        inserts = [self._readings(meter, columns, qualities), self._data(meter, columns)]
+        if not doubted and not self._are_unknown(meter, starts):
+            self._doubted.add(meter.id)
+            return False
+        book = self._book(meter)
+        for insert in inserts:
+            self._later.run(insert)
+        self._later.run(lambda: write_days(self._db, book.session, book, meter, days, hours))
         tally.new += len(rows)
         tally.missing += sum(qualities.count(quality) for quality in _EMPTY)
         tally.outliers += sum(qualities.count(quality) for quality in _OUTLIERS)
@@ -76,10 +86,11 @@ class FreshDays:
     def _book(self, meter: MeterState) -> Inventory:
         book = self._books.get(meter.id)
         if book is None:
-            book = self._books[meter.id] = Inventory(self._session, self._site, meter)
+            book = self._books[meter.id] = Inventory(self._later.session, self._site, meter)
         return book
 
-    def _are_fresh(self, meter: MeterState, columns: Columns, starts: Sequence[int]) -> bool:
+    def _are_plain(self, meter: MeterState, columns: Columns, starts: Sequence[int]) -> bool:
+        """Return whether days can be stored from memory, if the books know nothing of them."""
         from_s, to_s = starts[0], starts[-1]
         if self._source.interval_s > _HOUR_S or any(start % _HOUR_S for start in starts):
             return False  # an hour would have energy of days that are not looked at
@@ -87,9 +98,12 @@ class FreshDays:
             return False
         if len(set(columns.starts)) < len(columns.starts):
             return False
-        if any(first < to_s and from_s < end for first, end in meter.issued):
-            return False
-        return not fetch(self._db, self._session, _ANY, (meter.id, from_s, to_s))
+        return not any(first < to_s and from_s < end for first, end in meter.issued)
+
+    def _are_unknown(self, meter: MeterState, starts: Sequence[int]) -> bool:
+        """Return whether the books have no reading of the meter in these days."""
+        values = (meter.id, starts[0], starts[-1])
+        return not fetch(self._db, self._later.session, _ANY, values)
 
     def _judged(
         self, meter: MeterState, columns: Columns, day_starts: Sequence[int]
@@ -124,13 +138,11 @@ class FreshDays:
         ]
         return [places[level] for level in stuck_places(levels, day_starts, hours)]
 
-    def _write_readings(
-        self, meter: MeterState, columns: Columns, qualities: Sequence[Quality]
-    ) -> None:
+    def _readings(self, meter: MeterState, columns: Columns, qualities: Sequence[Quality]) -> Work:
+        """Return what stores the rows."""
         source = self._source
         names, reasons = zip(*map(_STORED.__getitem__, qualities), strict=True)
-        self._db.insert_columns(
-            self._session,
+        return self._later.prepared(
             "meter_readings",
             {
                 "start_s": columns.starts,
@@ -151,8 +163,8 @@ class FreshDays:
             },
         )
 
-    def _write_data(self, meter: MeterState, columns: Columns) -> None:
-        """Store the values in ``device_data``, rounded half away from zero to 1e-6."""
+    def _data(self, meter: MeterState, columns: Columns) -> Work:
+        """Return what stores the values in ``device_data``, rounded half away from zero to 1e-6."""
         metric, unit = METRIC[self._source.kind]
         there = micros([value for value in columns.values if value is not None], columns.scale)
         if there and not -MICROS_MAX <= min(there) <= max(there) <= MICROS_MAX:
@@ -162,8 +174,7 @@ class FreshDays:
             for start_s, value in zip(columns.starts, columns.values, strict=True)
             if value is not None
         ]
-        self._db.insert_columns(
-            self._session,
+        return self._later.prepared(
             "device_data",
             {
                 "value": self._values(there),

@@ -7,11 +7,13 @@ its source says is refused whole.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,12 +42,17 @@ from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role
 
-PIECE_ROWS = 50_000
+PIECE_ROWS = 25_000
 ALLOCATIONS = 200_000
 """Objects that are made before Python looks for cyclic garbage among them."""
+SWITCH_S = 0.0005
+"""How long a thread that computes keeps one waiting that could give a server its next work."""
 
 _FUTURE_S = 86_400
 """How much later than now a reading may end before it is noted: clocks and zones differ."""
+
+_start = itemgetter(RawReading._fields.index("start_s"))
+_duration = itemgetter(RawReading._fields.index("duration_s"))
 
 Progress = Callable[[int, int | None], None]
 """Called with the rows done so far, and their number in all where it is known."""
@@ -110,19 +117,25 @@ def import_file(
             session.rollback()
         return report
 
-    with _few_collections():
+    with _tuned():
         return db.run(work)
 
 
 @contextmanager
-def _few_collections() -> Iterator[None]:
-    """Let Python look for cyclic garbage rarely: rows make none, and each search walks over all of them."""
-    usual = gc.get_threshold()
+def _tuned() -> Iterator[None]:
+    """Set Python for an import, and back.
+
+    Rows make no cyclic garbage, and each search for it walks over all of them. Threads that compute
+    let those in quickly that talk with the server.
+    """
+    usual, switch_s = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(ALLOCATIONS, *usual[1:])
+    sys.setswitchinterval(SWITCH_S)
     try:
         yield
     finally:
         gc.set_threshold(*usual)
+        sys.setswitchinterval(switch_s)
 
 
 def check_file(path: Path) -> None:
@@ -150,38 +163,30 @@ def _import(
     meters = _meters(db, session, site, source)
     log = _log(session, row.id, file.path, file.digest)
     where = zone(site.time_zone)
-    writer: RegisterWriter | DayWriter
-    if source.counter:
-        writer = RegisterWriter(db, session, source, log.id)
-    else:
-        writer = DayWriter(db, session, site, source, log.id)
-    series = Series(session, source, row.id)
     report, tally, notes = ImportReport(file.digest), Tally(), Notes()
     rejected = Rejections(report)
-    with opened(file.path, source.file_format) as table:
-        rows = read_rows(table, source, where, meters, notes)
-        pieces = _pieces(rows)
+    with opened(file.path, source.file_format) as table, db.behind(session) as later:
+        writer: RegisterWriter | DayWriter
+        if source.counter:
+            writer = RegisterWriter(db, session, source, log.id)
+        else:
+            writer = DayWriter(db, later, site, source, log.id)
+        series = Series(later, source, row.id)
+        pieces = _pieces(read_rows(table, source, where, meters, notes))
         if db.dialect != "sqlite":  # SQLite works in this process: nothing waits
             pieces = ahead(pieces)
         for piece in pieces:
-            by_meter: dict[str, list[RawReading]] = {}
-            for item in piece:
-                if isinstance(item, RowError):
-                    rejected.add(item)
-                else:
-                    by_meter.setdefault(item.device, []).append(item)
-            for code, readings in by_meter.items():
+            for code, readings in _by_meter(piece, rejected).items():
                 series.require(meters[code].id, code)
                 writer.write(meters[code], readings, tally)
-                report.future += sum(
-                    row.start_s + row.duration_s > file.future_s for row in readings
-                )
+                report.future += _ending_after(file.future_s, readings)
             report.read += len(piece)
             if progress is not None:
                 progress(report.read, None)
+        for meter in meters.values():
+            writer.finish(meter, tally)
     rejected.finish()
     for meter in meters.values():
-        writer.finish(meter, tally)
         if not source.counter:  # equal differences of a register are no flat line
             report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
@@ -189,6 +194,28 @@ def _import(
     _finish(report, tally, notes, log)
     session.flush()
     return report
+
+
+def _by_meter(
+    piece: Iterable[RawReading | RowError], rejected: Rejections
+) -> dict[str, list[RawReading]]:
+    """Return the good rows of a piece by device, and note the bad ones."""
+    by_meter: dict[str, list[RawReading]] = {}
+    for item in piece:
+        if isinstance(item, RowError):
+            rejected.add(item)
+        elif item.device in by_meter:
+            by_meter[item.device].append(item)
+        else:
+            by_meter[item.device] = [item]
+    return by_meter
+
+
+def _ending_after(moment_s: int, rows: Sequence[RawReading]) -> int:
+    """Return how many rows end after a moment."""
+    if max(map(_start, rows)) + max(map(_duration, rows)) <= moment_s:
+        return 0
+    return sum(row.start_s + row.duration_s > moment_s for row in rows)
 
 
 def _lock(session: Session, site_code: str) -> None:

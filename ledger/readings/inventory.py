@@ -54,7 +54,7 @@ class Inventory:
     """
 
     def __init__(self, session: Session, site: Site, meter: MeterState) -> None:
-        self._session = session
+        self.session = session
         self._meter = meter
         self._methods: list[tuple[str, EmissionFactor]] = []
         self._density: str | None = None
@@ -68,7 +68,7 @@ class Inventory:
 
     def _add(self, method: str, factor_id: int | None) -> None:
         if factor_id is not None:
-            self._methods.append((method, self._session.get_one(EmissionFactor, factor_id)))
+            self._methods.append((method, self.session.get_one(EmissionFactor, factor_id)))
 
     def write(
         self, from_s: int, to_s: int, quantities: Mapping[int, tuple[Fraction, Fraction]]
@@ -85,7 +85,7 @@ class Inventory:
         """
         table = CarbonEmission.__table__
         assert isinstance(table, Table)
-        clear(self._session, table, self._meter.device_id, from_s, to_s)
+        clear(self.session, table, self._meter.device_id, from_s, to_s)
         sign = 1 if self._meter.role.supplies else 0
         now = datetime.now(UTC)
         rows = [
@@ -101,7 +101,7 @@ class Inventory:
         ]
         rows = [row for row in rows if self._fits(table.c.emissions, row)]
         if rows:
-            self._session.execute(insert(table), rows)
+            self.session.execute(insert(table), rows)
 
     def _fits(self, column: Column[Decimal], row: Mapping[str, Any]) -> bool:
         start_s = int(row["recorded_at"].timestamp())

@@ -6,11 +6,12 @@ vintage. A period over New Year is split. Nothing here writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
@@ -27,6 +28,7 @@ from ledger.reductions.arithmetic import compute
 from ledger.reductions.numbers import COUNTER, kind_of
 from ledger.reductions.records import (
     Calibration,
+    CalibrationSpan,
     CarriedCorrection,
     Kind,
     Meter,
@@ -295,6 +297,19 @@ def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:
         else legal_day_start_s(row.calibrated_from, where),
         to_s=None if end is None else legal_day_start_s(end, where),
         measured_error=row.measured_error,
+        spans=tuple(_span(stored, where) for stored in row.calibrations or ()),
+    )
+
+
+def _span(stored: Mapping[str, Any], where: ZoneInfo) -> CalibrationSpan:
+    """Return one of several calibrations, as ``sites`` has stored it."""
+    last = stored["calibrated_to"]
+    after = None if last is None else date.fromisoformat(last) + timedelta(days=1)
+    return CalibrationSpan(
+        from_s=legal_day_start_s(date.fromisoformat(stored["calibrated_from"]), where),
+        to_s=None if after is None else legal_day_start_s(after, where),
+        measured_error=stored["measured_error"],
+        certificate_sha256=stored["certificate_sha256"],
     )
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy.orm import Session
-
+from ledger.db import Behind
 from ledger.errors import BadInput
 from ledger.models import MeterSeries, MeterSource
 from ledger.models.evidence import SourceKind
@@ -21,14 +20,14 @@ class Series:
 
     Parameters
     ----------
-    session
-        The unit of work.
+    later
+        The writes of the unit of work.
     source, source_id
         What is imported, and its row number.
     """
 
-    def __init__(self, session: Session, source: Source, source_id: int) -> None:
-        self._session = session
+    def __init__(self, later: Behind, source: Source, source_id: int) -> None:
+        self._later = later
         self._source = source
         self._source_id = source_id
         self._kind = SourceKind.COUNTER.value if source.counter else source.kind.name.lower()
@@ -46,9 +45,10 @@ class Series:
             return
         self._checked.add(meter_id)
         source = self._source
-        known = self._session.get(MeterSeries, meter_id)
+        session = self._later.session
+        known = session.get(MeterSeries, meter_id)
         if known is None:
-            self._session.add(
+            session.add(
                 MeterSeries(
                     meter_id=meter_id,
                     source_id=self._source_id,
@@ -68,7 +68,7 @@ class Series:
                 "another device",
                 code="mixed-readings",
             )
-        first = self._session.get_one(MeterSource, known.source_id)
+        first = session.get_one(MeterSource, known.source_id)
         width = Format.of(first.format_options).rollover
         if width != source.file_format.rollover:
             raise BadInput(

@@ -178,13 +178,15 @@ class _Reader:
                 yield RowError(line, cells.column, cells.message)
                 continue
             if len(cells) != width:
-                yield RowError(line, "", f"{len(cells)} cells where the header has {width}")
+                message = f"{len(cells)} cells where the header has {width}"
+                yield from _unless_blank(cells, RowError(line, "", message))
                 continue
             if device_place >= 0:
                 device = cells[device_place].strip()
             if device not in devices:
                 message = f"device {device!r} is not in the site file"
-                yield RowError(line, self._device_name, message, device)
+                error = RowError(line, self._device_name, message, device)
+                yield from _unless_blank(cells, error)
                 continue
             time_text = cells[time_place].strip() if date_place < 0 else self._joined(cells)
             try:
@@ -205,7 +207,7 @@ class _Reader:
                 yield from self._decided(doubled.add(row))
                 continue
             except ValueError as error:
-                yield self._bad_time(line, error)
+                yield from _unless_blank(cells, self._bad_time(line, error))
                 continue
             first = False
             if doubled is not None:
@@ -271,6 +273,14 @@ class _Reader:
         except ValueError as error:
             return RowError(line, self._value_name, str(error))
         return RawReading(device, start_s, text, digits, scale, line, duration_s)
+
+
+def _unless_blank(cells: Iterable[str], error: RowError) -> tuple[RowError, ...]:
+    """Return the error of a row; none where the row has nothing but separators.
+
+    Spreadsheets leave such rows below a table; they are empty lines.
+    """
+    return (error,) if any(cell.strip() for cell in cells) else ()
 
 
 def _naive(path: Path, line: int, column: str, error: NaiveTime) -> BadInput:

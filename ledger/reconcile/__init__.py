@@ -7,7 +7,9 @@ it is as of the last block that is mirrored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.orm import Session
 
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
@@ -73,6 +75,20 @@ def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Repo
         return Report(books.block, rules)
 
 
+def named_rules(
+    session: Session, client: ChainClient, deployment: Deployment, names: Sequence[str]
+) -> list[tuple[str, list[str]]]:
+    """Apply some of the rules to books in a session; return what each found.
+
+    Raises
+    ------
+    NotFound, BooksDiffer, WrongChain, DependencyDown
+        As ``reconcile``.
+    """
+    books = open_books(session, client, deployment)
+    return [(name, _checked(check, books)) for name, check in RULES if name in names]
+
+
 def _checked(check: Callable[[Books], list[str]], books: Books) -> list[str]:
     """Apply a rule; a row that cannot even be read is a difference too."""
     try:
@@ -81,4 +97,4 @@ def _checked(check: Callable[[Books], list[str]], books: Books) -> list[str]:
         return [f"a row cannot be read as what it should be ({type(error).__name__}: {error})"]
 
 
-__all__ = ["RULES", "Report", "Rule", "reconcile"]
+__all__ = ["RULES", "Report", "Rule", "named_rules", "reconcile"]

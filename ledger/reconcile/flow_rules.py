@@ -199,6 +199,9 @@ def settlement_batches(books: Books) -> list[str]:
                 found.append(f"{what}: {row.state.value}, but the chain does not know its key")
             continue
         proposal = on_chain.proposal
+        unsent = row.state in (BatchState.PLANNED, BatchState.FAILED) and row.chain_batch_id is None
+        if unsent and proposal.trades_root != row.trades_root:
+            continue  # a stranger has used its key up for other trades
         state = BatchState.PROPOSED
         if on_chain.ended_block is not None:
             state = BatchState.FINALIZED if on_chain.finalized else BatchState.CANCELLED

@@ -10,9 +10,11 @@ from typing import Any
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 
+from ledger.chain import signed
 from ledger.chain.client import Receipt, TransactionInfo
 from ledger.chain.contracts import decode_call, selector_names
 from ledger.chain.failures import failure_of
+from ledger.chain.intents import FILL
 from ledger.models import (
     BlockchainTransaction,
     ChainAttempt,
@@ -28,6 +30,9 @@ from ledger.reconcile.report import compare, table_differences, unequal
 _SCANNED_BLOCKS = 512
 """So many of the last blocks are read whole, to find a transaction that left no event and no row."""
 _ERROR_LENGTH_MAX = 500
+_BATCH_FINALIZED = (
+    "0x" + keccak(text="BatchFinalized(bytes32,uint256,bytes32,uint256,address)").hex()
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ def intents(books: Books) -> list[str]:
         by_intent.setdefault(attempt.intent_key, []).append(attempt)
         if "0x" + keccak(hexstr=attempt.raw_transaction).hex() != attempt.tx_hash:
             found.append(f"chain_attempts {attempt.tx_hash}: the raw transaction has another hash")
+        found += _signed(attempt)
     planned = {row.key for row in rows}
     found += [
         f"intent {key}: sent, but not in the books" for key in by_intent if key not in planned
@@ -118,10 +124,31 @@ def intents(books: Books) -> list[str]:
     return found
 
 
+def _signed(attempt: ChainAttempt) -> list[str]:
+    """Compare an attempt with what its bytes say."""
+    what = f"chain_attempts {attempt.tx_hash}"
+    try:
+        said = signed.read(attempt.raw_transaction)
+    except ValueError as error:
+        return [f"{what}: the raw transaction cannot be read: {error}"]
+    return unequal(
+        what,
+        (attempt.nonce, int(attempt.max_fee_wei), int(attempt.priority_fee_wei)),
+        (said["nonce"], said["highest fee"], said["tip"]),
+        ("nonce", "max_fee_wei", "priority_fee_wei"),
+    )
+
+
 def _intent(
     books: Books, row: ChainIntent, mined: Sequence[_Mined], hashes: Sequence[str]
 ) -> list[str]:
     what = f"intent {row.key} ({row.function_name})"
+    if (
+        row.state is IntentState.CONFIRMED
+        and row.tx_hash not in hashes
+        and _done_by_other(books, row)
+    ):
+        return _call_of_intent(what, row)
     found = []
     if row.chain_id != books.deployment.chain_id:
         found.append(f"{what}: chain_id {row.chain_id} is not the deployment's")
@@ -154,22 +181,47 @@ def _intent(
             ("state", "block_number", "confirmed_at", "whether it has no error"),
         )
     found += _call_of_intent(what, row)
-    if not mined and hashes and row.state is not IntentState.SUBMITTED and not _adopted(books, row):
+    unsent = row.state in (IntentState.PLANNED, IntentState.FAILED) and row.nonce is None
+    excused = row.state is IntentState.SUBMITTED or (unsent and _are_dead(books, row))
+    if not mined and hashes and not excused:
         found.append(f"{what}: {row.state.value}, but no transaction of it is on chain")
     if not hashes and row.state in (IntentState.SUBMITTED,):
         found.append(f"{what}: submitted, but nothing was signed")
-    if not hashes and row.state is IntentState.CONFIRMED and not _adopted(books, row):
+    if not hashes and row.state is IntentState.CONFIRMED:
         found.append(f"{what}: confirmed, but nothing was sent and the chain does not know its key")
     return found
 
 
-def _adopted(books: Books, row: ChainIntent) -> bool:
-    """Return whether the chain holds the intent's key though these books forgot the sending."""
-    issued = {batch["key"] for batch in books.replay.batches.values()}
-    return row.key in issued or row.key in books.replay.settled
+def _done_by_other(books: Books, row: ChainIntent) -> bool:
+    """Return whether the transaction of an intent that was not sent from here did what it wants.
+
+    It made the same call from the same account, or left the intent's key, or the end of its batch, in a log.
+    """
+    mined = _mined(books, [row.tx_hash]) if row.tx_hash else {}
+    item = mined.get(row.tx_hash or "")
+    if item is None or item.receipt.status != 1:
+        return False
+    call = item.transaction.sender, item.transaction.to, item.transaction.input
+    if call == (row.sender_address, row.contract_address, row.call_data):
+        return True
+    topics = [log.topics for log in item.receipt.logs if log.address == row.contract_address]
+    if row.function_name == "finalizeBatch":
+        number = f"0x{int(row.parameters['batchId']):064x}"
+        return any(topic[0] == _BATCH_FINALIZED and topic[2] == number for topic in topics)
+    return any(row.key in topic for topic in topics)
+
+
+def _are_dead(books: Books, row: ChainIntent) -> bool:
+    """Return whether other transactions have taken the nonces of all attempts of an intent."""
+    query = select(ChainAttempt.nonce).where(ChainAttempt.intent_key == row.key)
+    count = books.client.transaction_count(row.sender_address, books.block)
+    return all(nonce is not None and nonce < count for nonce in books.session.scalars(query))
 
 
 def _call_of_intent(what: str, row: ChainIntent) -> list[str]:
+    if row.kind == FILL:
+        fits = (row.call_data, row.contract_address) == ("0x", row.sender_address)
+        return [] if fits else [f"{what}: it fills a nonce, and does something else"]
     for contract in ("CarbonCredit", "VppSettlement", "TestCurrency"):
         call = decode_call(contract, row.call_data)
         if call is not None and call.function == row.function_name:

@@ -5,6 +5,7 @@ from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import report
 from ledger.reductions.records import (
     Calibration,
+    CalibrationSpan,
     Counts,
     Factor,
     Kind,
@@ -19,6 +20,7 @@ from ledger.reductions.records import (
 
 __all__ = [
     "Calibration",
+    "CalibrationSpan",
     "Counts",
     "Factor",
     "Kind",

@@ -9,13 +9,14 @@
 
 CCER-01-002, 7.3.4: a meter that is calibrated and out of its class loses the error that was found, one
 that is not calibrated the maximum permissible error of its class; export x (1 - e), import x (1 + e).
-The calculation splits where a calibration begins and ends.
+The calculation splits where each calibration begins and ends.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import lcm
 
@@ -125,17 +126,36 @@ def _signed_sums(readings: Iterable[Reading]) -> tuple[Fraction, Fraction]:
     return positive, negative
 
 
+def each_calibration(calibration: Calibration) -> tuple[Calibration, ...]:
+    """Return the calibrations of a meter one by one; the only one where there are no spans."""
+    return tuple(
+        replace(
+            calibration,
+            from_s=span.from_s,
+            to_s=span.to_s,
+            measured_error=span.measured_error,
+            spans=(),
+        )
+        for span in calibration.spans
+    ) or (calibration,)
+
+
 def _by_error(meter: Meter) -> list[tuple[list[Reading], Fraction]]:
-    """Return the used readings of a meter in parts, each with the error that is deducted from it."""
-    used = [reading for reading in meter.readings if reading.quality in USED]
-    good = [reading for reading in used if is_calibrated(meter.calibration, reading)]
+    """Return the used readings of a meter in parts, each with the error that is deducted from it.
+
+    Outside of several calibrations it is the largest that any of them allows or has found.
+    """
+    rest = [reading for reading in meter.readings if reading.quality in USED]
     parts = []
-    if good:
-        parts.append((good, error_within(meter.calibration, meter.serial)))
-    if len(good) < len(used):
-        rest = [reading for reading in used if not is_calibrated(meter.calibration, reading)]
-        parts.append((rest, error_outside(meter.calibration, meter.serial)))
-    return parts
+    known = each_calibration(meter.calibration)
+    for calibration in known:
+        good = [reading for reading in rest if is_calibrated(calibration, reading)]
+        if good:
+            parts.append((good, error_within(calibration, meter.serial)))
+        if len(good) == len(rest):
+            return parts
+        rest = [reading for reading in rest if not is_calibrated(calibration, reading)]
+    return [*parts, (rest, max(error_outside(one, meter.serial) for one in known))]
 
 
 def result_of(meter: Meter) -> MeterResult:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
@@ -272,7 +273,9 @@ _RESULTS = {
 
 def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> dict[str, Any]:
     rows = Counter(reading.quality for reading in meter.readings)
-    return {
+    # Only where there are several, so that every other manifest stays what it is.
+    spans = [asdict(span) for span in meter.calibration.spans]
+    return ({"calibrations": spans} if spans else {}) | {
         "serial": meter.serial,
         "device": meter.device_code,
         "role": meter.role.value,

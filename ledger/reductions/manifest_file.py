@@ -16,6 +16,7 @@ from ledger.reductions.manifest import FORMAT, FORMAT_1, canonical_text
 from ledger.reductions.numbers import UNITS
 from ledger.reductions.records import (
     Calibration,
+    CalibrationSpan,
     CarriedCorrection,
     Factor,
     Kind,
@@ -122,6 +123,15 @@ class MeterTable1(_Strict):
     rows: dict[str, Count]
 
 
+class CalibrationTable(_Strict):
+    """One of ``calibrations`` of a meter."""
+
+    from_s: Moment | None
+    to_s: Moment | None
+    measured_error: Decimal | None
+    certificate_sha256: Sha256 | None
+
+
 class MeterTable(MeterTable1):
     """One of ``meters``."""
 
@@ -133,6 +143,7 @@ class MeterTable(MeterTable1):
     no_value_texts: list[Text]
     result: dict[str, Text]
     days: dict[str, Text]
+    calibrations: list[CalibrationTable] = field(default_factory=list)
 
 
 class Energy(_Strict):
@@ -291,6 +302,13 @@ def factor_of(table: FactorTable1) -> Factor:
     return Factor(**{name: getattr(table, name) for name in table.__struct_fields__})
 
 
+def _spans_of(table: MeterTable) -> tuple[CalibrationSpan, ...]:
+    return tuple(
+        CalibrationSpan(item.from_s, item.to_s, item.measured_error, item.certificate_sha256)
+        for item in table.calibrations
+    )
+
+
 def meter_of(table: MeterTable1, readings: tuple[Reading, ...]) -> Meter:
     """Return a manifest's meter with its readings."""
     more = table if isinstance(table, MeterTable) else None
@@ -308,6 +326,7 @@ def meter_of(table: MeterTable1, readings: tuple[Reading, ...]) -> Meter:
             table.calibrated_from_s,
             table.calibrated_to_s,
             more.measured_error if more else None,
+            _spans_of(more) if more else (),
         ),
         readings=readings,
         fuel=factor_of(more.fuel) if more and more.fuel else None,

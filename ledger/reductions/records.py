@@ -160,6 +160,26 @@ class Factor:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationSpan:
+    """One of several calibrations of a meter.
+
+    Attributes
+    ----------
+    from_s, to_s
+        The calibrated interval, ``to_s`` exclusive; None where it is open.
+    measured_error
+        As in ``Calibration``.
+    certificate_sha256
+        SHA-256 of the certificate, 64 digits; None when it is not given.
+    """
+
+    from_s: int | None = None
+    to_s: int | None = None
+    measured_error: str | None = None
+    certificate_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """When a meter's error is known to be within its class.
 
@@ -174,6 +194,9 @@ class Calibration:
     measured_error
         Percent, decimal text with its sign: what the calibration found. It is deducted where it is
         beyond the class; None when nothing is declared.
+    spans
+        Several calibrations, in order and without time in common; ``from_s``, ``to_s`` and
+        ``measured_error`` are None then.
     """
 
     accuracy_class: str | None = None
@@ -181,6 +204,7 @@ class Calibration:
     from_s: int | None = None
     to_s: int | None = None
     measured_error: str | None = None
+    spans: tuple[CalibrationSpan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import order
+from ledger.settlement import forgotten, order
 from ledger.settlement.elsewhere import ENERGY, Accounts, settled_elsewhere
 from ledger.settlement.money import explained
 from ledger.settlement.tree import trades_root
@@ -132,6 +132,10 @@ def finalize_due(chain: Chain) -> list[str]:
     for key in chain.db.run(lambda session: _plan_finalization(session, chain, now, following)):
         try:
             sent.append(chain.sender.submit(key, SETTLEMENT))
+        except (
+            AlreadyOnChain
+        ):  # somebody else was faster, or we before a restore: the mirror says so
+            continue
         except Refused as refusal:
             chain.db.run(lambda session, key=key: _drop_finalization(session, key))  # type: ignore[misc]
             if (
@@ -161,6 +165,7 @@ def release(session: Session, key: str, reason: str) -> None:
 def _plan(
     session: Session, chain: Chain, rest: timedelta, only: str | None = None
 ) -> list[PlannedBatch]:
+    forgotten.adopt(session, chain)
     accounts = Accounts.load(session)
     resting = _resting_markets(session, rest)
     by_market: dict[str, list[Trade]] = defaultdict(list)
@@ -208,7 +213,10 @@ def _free_trades(session: Session) -> Sequence[VppTradingRecord]:
         .with_for_update(skip_locked=True)
     )
     records = session.scalars(query).all()
-    elsewhere = {item.trade.seq for item in settled_elsewhere(session, 0, None)} if records else ()
+    if not records:
+        return []
+    elsewhere = {item.trade.seq for item in settled_elsewhere(session, 0, None)}
+    elsewhere |= forgotten.taken_numbers(session)
     return [record for record in records if record.id not in elsewhere]
 
 

@@ -29,9 +29,12 @@ _ROW_MAX = 2**63 - 1
 
 
 def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
-    """Note that a batch of ours was proposed; a batch of somebody else's is none of our rows."""
+    """Note that a batch of ours was proposed; a batch of somebody else's is none of our rows.
+
+    A member of the market can use up a key that it saw in the pool: other trades are another batch.
+    """
     batch = _ours(session, event.key)
-    if batch is None:
+    if batch is None or batch.trades_root != event.trades_root:
         return
     batch.state = BatchState.PROPOSED
     batch.chain_batch_id = event.batch_id
@@ -42,7 +45,7 @@ def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
 
 def reopened(session: Session, event: DisputeResolved) -> None:
     """Note that a dispute over a batch of ours was rejected: it has another end of its window."""
-    batch = _ours(session, event.key)
+    batch = _ours(session, event.key, event.batch_id)
     if batch is not None:
         batch.finalizable_at = datetime.fromtimestamp(event.finalizable_at, UTC)
         _touch(batch)
@@ -50,7 +53,7 @@ def reopened(session: Session, event: DisputeResolved) -> None:
 
 def finalized(session: Session, event: BatchFinalized, block_number: int) -> None:
     """Note that a batch of ours was finalised; its trades wait for the block to be final."""
-    batch = _ours(session, event.key)
+    batch = _ours(session, event.key, event.batch_id)
     if batch is None:
         return
     batch.state = BatchState.FINALIZED
@@ -60,7 +63,7 @@ def finalized(session: Session, event: BatchFinalized, block_number: int) -> Non
 
 def cancelled(session: Session, event: BatchCancelled, block_number: int) -> None:
     """Note that a proposal of ours was cancelled; its trades are cancelled once that is final."""
-    batch = _ours(session, event.key)
+    batch = _ours(session, event.key, event.batch_id)
     if batch is None:
         return
     batch.state = BatchState.CANCELLED
@@ -203,8 +206,12 @@ def _with_pending_trades() -> Select[int]:
     )
 
 
-def _ours(session: Session, key: str) -> VppSettlementBatch | None:
+def _ours(
+    session: Session, key: str, chain_batch_id: int | None = None
+) -> VppSettlementBatch | None:
     query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
+    if chain_batch_id is not None:
+        query = query.where(VppSettlementBatch.chain_batch_id == chain_batch_id)
     return session.scalars(query).one_or_none()
 
 

@@ -33,6 +33,7 @@ from ledger.readings.formats import Format
 from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
 from ledger.sites.advice import project_warnings, source_warnings, times_changed
+from ledger.sites.calibrations import stored_calibrations
 from ledger.sites.changes import SiteChanges, plain_account
 from ledger.sites.factors import find_factor, store_factor, warnings_of
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
@@ -321,6 +322,7 @@ class _Application:
             "calibrated_to": spec.calibrated_to,
             "calibrated": spec.calibrated,
             "measured_error": spec.measured_error,
+            "calibrations": stored_calibrations(self._file.calibrations, spec.code),
             "fuel_factor_id": fuel_id,
             "density_kg_per_l": spec.density_kg_per_l,
             "stuck_hours": spec.stuck_hours,

@@ -14,6 +14,7 @@ from ledger.reductions.flatlines import STUCK_HOURS
 from ledger.reductions.numbers import COUNTER, UNITS, parse_value
 from ledger.reductions.records import Kind, Role
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
+from ledger.sites.calibrations import check_calibrations, measured_error, read_calibration
 from ledger.sites.document import Document, Table
 from ledger.sites.factors import read_factor
 from ledger.sites.source_table import read_source
@@ -36,6 +37,7 @@ TABLES = {
     "device": True,
     "source": True,
     "meter_change": True,
+    "calibration": True,
     "vpp": True,
     "strategy": True,
     "market": True,
@@ -73,6 +75,7 @@ def read_site_file(text: str, name: str) -> SiteFile:
         devices=tuple(_device(table) for table in document.many("device")),
         sources=tuple(read_source(table) for table in document.many("source")),
         meter_changes=tuple(_meter_change(table) for table in document.many("meter_change")),
+        calibrations=tuple(read_calibration(table) for table in document.many("calibration")),
         vpps=tuple(_vpp(table) for table in document.many("vpp")),
         strategies=tuple(_strategy(table) for table in document.many("strategy")),
         markets=tuple(_market(table) for table in document.many("market")),
@@ -147,11 +150,7 @@ def _device(table: Table) -> DeviceSpec:
             "accuracy_class", f"accuracy_class is such as 0.5 or 0.5S, found {accuracy!r}"
         )
     calibrated = table.flag("calibrated", True)
-    measured = table.decimal("measured_error") if table.has("measured_error") else None
-    if measured is not None and not -100 < Decimal(measured) < 100:
-        raise table.wrong(
-            "measured_error", f"measured_error is percent of the reading, found {measured}"
-        )
+    measured = measured_error(table)
     plain = calibrated and first is None and last is None and measured is None
     if accuracy is None and not plain:
         raise table.wrong(
@@ -287,6 +286,7 @@ def _check_references(document: Document, file: SiteFile) -> None:
         if source.written.rollover is not None:
             _check_rollover(document, place, source, file.devices)
     _check_meter_changes(document, file, devices)
+    check_calibrations(document, file.calibrations, devices)
     plants = {item.code for item in file.vpps}
     for place, vpp in enumerate(file.vpps):
         for code in vpp.devices:

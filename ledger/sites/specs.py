@@ -130,6 +130,17 @@ class MeterChangeSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationSpec:
+    """``[[calibration]]``; legal days, the last one included."""
+
+    device: str
+    calibrated_from: date
+    calibrated_to: date | None
+    measured_error: str | None
+    certificate_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class VppSpec:
     """``[[vpp]]``; capacity in kW."""
 
@@ -168,6 +179,7 @@ class SiteFile:
     devices: tuple[DeviceSpec, ...]
     sources: tuple[SourceSpec, ...]
     meter_changes: tuple[MeterChangeSpec, ...]
+    calibrations: tuple[CalibrationSpec, ...]
     vpps: tuple[VppSpec, ...]
     strategies: tuple[StrategySpec, ...]
     markets: tuple[MarketSpec, ...]

@@ -23,7 +23,7 @@ from tests.support.forks import Forks
 
 ROOT = Path(__file__).resolve().parents[2]
 
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 
 SITE = """\
 [site]

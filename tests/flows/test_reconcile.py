@@ -112,13 +112,12 @@ EXEMPT = {
     "blockchain_transactions.created_at",  # of our own: the time of signing
     "carbon_credits.id",
     "chain_attempts.ordinal",
-    "chain_attempts.max_fee_wei",
-    "chain_attempts.priority_fee_wei",
     "chain_attempts.created_at",
     "chain_attempts.broadcast_at",
     "chain_cursor.network",  # another name is another mirror: see test_without_a_mirror
     "chain_cursor.final_number",  # how far these books confirmed; statuses are held against it
     "chain_cursor.updated_at",
+    "chain_intents.alarm",  # what a person should know
     "chain_intents.kind",
     "chain_intents.created_at",
     "chain_intents.submitted_at",

@@ -6,6 +6,7 @@ would be.
 
 import copy
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,9 +26,19 @@ Check = Callable[[], None]
 NOTHING = {"chain_events": 0, "blockchain_transactions": 0}
 
 
-@pytest.fixture
-def liar(chain: TestChain) -> Iterator[LyingNode]:
+KINDS = {
+    "keeps traces": {},
+    "standard": {"version": "Geth/v1.16.0"},
+    "old": {"version": "Geth/v1.9.0", "lacks": frozenset({"eth_getBlockReceipts"})},
+}
+"""The mirror asks each of these in another way."""
+
+
+@pytest.fixture(params=KINDS)
+def liar(chain: TestChain, request: pytest.FixtureRequest) -> Iterator[LyingNode]:
     with LyingNode(chain.client.rpc_url) as node:
+        for name, value in KINDS[request.param].items():
+            setattr(node, name, value)
         yield node
 
 
@@ -60,31 +71,71 @@ def _without_event(position: int) -> Tamper:
     target: dict[str, str] = {}
 
     def tamper(method: str, params: list[Any], result: Any) -> Any:
-        if method == "eth_getLogs" and result:
+        is_last = method == "eth_getLogs" and int(params[0]["toBlock"], 16) > 20
+        if is_last and result:
             target.update(
                 topic=result[position]["topics"][0], tx=result[position]["transactionHash"]
             )
             return [log for log in result if not is_it(log)]
-        if method == "eth_getTransactionReceipt" and target:
-            return {**result, "logs": [log for log in result["logs"] if not is_it(log)]}
+        return _each_receipt(method, result, without) if target else result
+
+    def without(receipt: dict[str, Any]) -> dict[str, Any]:
+        return {**receipt, "logs": [log for log in receipt["logs"] if not is_it(log)]}
+
+    return tamper
+
+
+def _each_receipt(
+    method: str, result: Any, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Any:
+    """Change receipts, whether they were asked for one by one or by block."""
+    if method == "eth_getTransactionReceipt" and result:
+        return change(result)
+    if method == "eth_getBlockReceipts" and result:
+        return [change(receipt) for receipt in result]
+    return result
+
+
+def _receipts(method: str, params: list[Any], result: Any) -> Any:
+    return None if method in ("eth_getTransactionReceipt", "eth_getBlockReceipts") else result
+
+
+def _of_another_fork(method: str, params: list[Any], result: Any) -> Any:
+    return _each_receipt(method, result, lambda each: {**each, "blockHash": "0x" + "cd" * 32})
+
+
+def _in_another_block(method: str, params: list[Any], result: Any) -> Any:
+    """Hand out the receipts of another transaction."""
+    return _each_receipt(method, result, lambda each: {**each, "transactionHash": "0x" + "cd" * 32})
+
+
+def _no_inputs(method: str, params: list[Any], result: Any) -> Any:
+    if method == "eth_getBlockByNumber" and params[1] is True:
+        return {**result, "transactions": []}
+    return None if method in ("eth_getTransactionByHash", "trace_block") else result
+
+
+def _last_block_moves() -> Tamper:
+    """Answer with another hash whenever the head is asked for by number a second time."""
+    asked: Counter[str] = Counter()
+    head: list[str] = []
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getBlockByNumber" or not result:
+            return result
+        if params[0] == "latest":
+            head[:] = [result["number"]]
+        elif [params[0]] == head:
+            asked[params[0]] += 1
+            if asked[params[0]] % 2 == 0:
+                return {**result, "hash": "0x" + "ab" * 32}
         return result
 
     return tamper
 
 
-def _receipts(method: str, params: list[Any], result: Any) -> Any:
-    return None if method == "eth_getTransactionReceipt" else result
-
-
-def _last_block_moves(method: str, params: list[Any], result: Any) -> Any:
-    is_recheck = method == "eth_getBlockByNumber" and params[1] is False and params[0] != "latest"
-    if is_recheck and result and int(result["number"], 16) > 10:
-        return {**result, "hash": "0x" + "ab" * 32}
-    return result
-
-
 def _orphan(method: str, params: list[Any], result: Any) -> Any:
-    if method == "eth_getBlockByNumber" and params[1] is True and int(result["number"], 16) == 9:
+    if method == "eth_getBlockByNumber" and result and int(result["number"], 16) == 9:
         return {**result, "parentHash": "0x" + "ab" * 32}
     return result
 
@@ -100,7 +151,10 @@ def _orphan(method: str, params: list[Any], result: Any) -> Any:
         (_logs(_each(blockNumber="0xffff")), "outside the range"),
         (_logs(_each(transactionHash="0x" + "cd" * 32)), "does not hold there"),
         (_receipts, "has no receipt"),
-        (_last_block_moves, "changed while it was read"),
+        (_of_another_fork, "comes from another fork"),
+        (_in_another_block, "not those of its transactions|that of another transaction"),
+        (_no_inputs, "and no trace|and not the transaction|does not hold there"),
+        (_last_block_moves(), "changed while it was read"),
         (_orphan, "does not follow the one before it"),
         (_without_event(-4), "credit log"),
         (_without_event(-1), "credit log"),
@@ -114,6 +168,9 @@ def _orphan(method: str, params: list[Any], result: Any) -> Any:
         "logs of another range",
         "logs of another transaction",
         "no receipts",
+        "receipts of another fork",
+        "receipts of other transactions",
+        "nothing of what transactions were given",
         "last block changes",
         "a block with another parent",
         "an event left out everywhere",
@@ -169,9 +226,9 @@ def test_a_changed_event_breaks_the_numbered_log(
     def tamper(method: str, params: list[Any], result: Any) -> Any:
         if method == "eth_getLogs":
             return [change(log) for log in result]
-        if method == "eth_getTransactionReceipt":
-            return {**result, "logs": [change(log) for log in result["logs"]]}
-        return result
+        return _each_receipt(
+            method, result, lambda each: {**each, "logs": [change(log) for log in each["logs"]]}
+        )
 
     liar.tamper = tamper
     with pytest.raises(MirrorStopped, match="does not follow from the ones before it"):

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from indexer import Indexer
 from ledger.chain import intents
+from ledger.chain.client import ChainClient
 from ledger.chain.events import CREDIT
 from ledger.chain.intents import NewIntent
 from ledger.chain.sender import Sender
@@ -17,8 +18,10 @@ from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.mirror import IntentState
+from tests.indexer.conftest import DEPTH
 from tests.support.chain import PARTIES, TestChain, wait_for
 from tests.support.mirror import rows
+from tests.support.proxy import LyingNode
 
 BATCH = 1 << 32 | 1
 
@@ -158,8 +161,13 @@ def test_a_failure_in_a_block_fails_the_intent_once_it_is_final(
     assert _status(sqlite_db, tx_hash) is TransactionStatus.FAILED
 
 
+@pytest.mark.parametrize("keeps_traces", [True, False])
 def test_a_failure_that_only_its_own_block_explains(
-    chain: TestChain, sender: Sender, mirror: Indexer, plan: Callable[..., str], sqlite_db: Database
+    chain: TestChain,
+    sender: Sender,
+    plan: Callable[..., str],
+    sqlite_db: Database,
+    keeps_traces: bool,
 ) -> None:
     chain.issue(10, 0)
     key = plan("retire", chain.retire_arguments(BATCH, 8))
@@ -170,9 +178,15 @@ def test_a_failure_that_only_its_own_block_explains(
     chain.client.request("eth_sendTransaction", [suspension | fees])  # dearer, so it goes first
     chain.mine(1)
     chain.client.request("evm_setAutomine", [True])
-    mirror.run_until("head")
+    with LyingNode(chain.client.rpc_url) as node:
+        node.version = None if keeps_traces else "Geth/v1.16.0"
+        Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH).run_until("head")
     error = dict(rows(sqlite_db, "chain_inclusions", "tx_hash", "error"))
-    assert error[tx_hash] == "reverted; the reason does not show at the state of the block before"
+    assert error[tx_hash] == (
+        f"NotActive(batchId={BATCH}, status=2)"
+        if keeps_traces
+        else "reverted; the reason does not show at the state of the block before"
+    )
 
 
 def test_an_attempt_that_was_replaced_failed(

@@ -613,10 +613,46 @@ def test_jumps_of_a_clock_are_noted_and_reject_nothing(sqlite_db: Database, tmp_
 def test_jumps_are_listed_up_to_a_hundred_and_counted_beyond(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
-    times = [(START - timedelta(minutes=10 * n)).isoformat() for n in range(300)]
-    report = bring(sqlite_db, tmp_path, "time,value\n" + "".join(f"{t},1\n" for t in times))
+    # Two steps of a day and ten minutes forward, one of two days back: each is a jump, either way round.
+    times = [START + timedelta(days=n % 3, minutes=10 * n) for n in range(301)]
+    text = "time,value\n" + "".join(f"{time.isoformat()},1\n" for time in times)
+    document = bring(sqlite_db, tmp_path, text).as_json()
+    assert (len(document["clock_jumps"]), document["clock_jumps_count"]) == (100, 300)
+
+
+def test_rows_of_separators_alone_are_empty_lines(sqlite_db: Database, tmp_path: Path) -> None:
+    text = "device,time,value\nA,2014-06-01T00:00Z,1\n,,\n , ,\t\nA,,\n,,5\n,\n,,,\n"
+    apply(sqlite_db, SITE.replace('device = "A"', 'device_column = "device"'))
+    path = tmp_path / "meter.csv"
+    path.write_text(text)
+    report = imported(sqlite_db, path)
+    assert (report.read, report.new, report.rejected) == (3, 1, 2)
+    assert [(item["line"], item["column"]) for item in report.errors] == [
+        (5, "time"),
+        (6, "device"),
+    ]
+
+
+def test_rows_of_separators_alone_are_empty_lines_of_one_device(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    report = bring(sqlite_db, tmp_path, "time,value\n2014-06-01T00:00Z,1\n,\n,7\n,\n")
+    assert (report.read, report.new, report.rejected) == (2, 1, 1)
+    assert report.errors[0]["line"] == 4
+
+
+def test_a_file_that_has_the_newest_row_first_jumps_only_where_it_jumps(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    times = [START - timedelta(minutes=10 * n) for n in range(300)]
+    times[200:] = [time - timedelta(days=2) for time in times[200:]]  # a gap
+    times[250] += timedelta(minutes=30)  # and a row that stands out of order
+    report = bring(
+        sqlite_db, tmp_path, "time,value\n" + "".join(f"{t.isoformat()},1\n" for t in times)
+    )
     document = report.as_json()
-    assert (len(document["clock_jumps"]), document["clock_jumps_count"]) == (100, 299)
+    assert [jump["line"] for jump in document["clock_jumps"]] == [202, 252]
+    assert document["clock_jumps_count"] == 2
 
 
 def test_a_clock_that_does_not_change_is_told_by_the_file_as_a_whole(

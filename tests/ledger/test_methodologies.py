@@ -9,6 +9,7 @@ import pytest
 from ledger.errors import BadInput, Refused
 from ledger.reductions import (
     Calibration,
+    CalibrationSpan,
     Factor,
     Kind,
     Meter,
@@ -274,6 +275,32 @@ def test_the_calculation_splits_at_the_calibration_and_each_part_has_its_error()
     assert compute(inputs(part)).export_kwh == 3 * Fraction("99.7")
     better = replace(part, calibration=replace(known, measured_error="0.1"))
     assert compute(inputs(better)).export_kwh == Fraction("99.8") + 100 + Fraction("99.8")
+
+
+def test_the_calculation_splits_at_each_of_several_calibrations() -> None:
+    spans = (
+        CalibrationSpan(0, 600, None),
+        CalibrationSpan(600, 1200, "-0.7"),
+        CalibrationSpan(1800, None, "0.1"),
+    )
+    known = Calibration("0.5", spans=spans)
+    part = replace(meter(DAY[:4]), calibration=known)
+    # 100 as measured; 0.7 is beyond the class; between the calibrations the largest of all, 0.7 again;
+    # 0.1 is within the class.
+    expected = 100 + Fraction("99.3") + Fraction("99.3") + 100
+    assert compute(inputs(part)).export_kwh == expected
+    # The same four, each under the one calibration of its time.
+    alone = [
+        Calibration("0.5", from_s=0, to_s=600),
+        Calibration("0.5", from_s=600, to_s=1200, measured_error="-0.7"),
+        Calibration("0.5", calibrated=False, measured_error="-0.7"),
+        Calibration("0.5", from_s=1800, measured_error="0.1"),
+    ]
+    meters = [
+        replace(meter([item], Role.GENERATION, f"m{place}"), calibration=calibration)
+        for place, (item, calibration) in enumerate(zip(DAY[:4], alone, strict=True))
+    ]
+    assert compute(inputs(*meters)).export_kwh == expected
 
 
 # ---------------------------------------------------------------- completeness by role

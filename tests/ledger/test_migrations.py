@@ -30,7 +30,7 @@ from ledger.models.system import AuditLog
 from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
 from ledger.models.vpp import VppDefinition, VppStatus
 
-CHAIN = [f"{number:04d}" for number in range(1, 16)]
+CHAIN = [f"{number:04d}" for number in range(1, 18)]
 DEADLINE_S = 60
 THEN = datetime(2014, 7, 1, tzinfo=UTC)
 
@@ -630,6 +630,34 @@ def test_meters_that_have_readings_get_their_series(new_db: Database, finished: 
             text("SELECT meter_id, source_id, kind, unit, interval_s FROM meter_series")
         ).all()
     assert [tuple(row) for row in found] == [(1, 5, "power", "W", 900)]
+    new_db.upgrade()
+    assert structure(new_db) == structure(finished)
+
+
+# --------------------------------------------------------------------------- the sender
+
+_SENT = (
+    "INSERT INTO chain_intents (`key`, chain_id, kind, contract_address, function_name, parameters, call_data, "
+    "sender_address, nonce, state, created_at) "
+    f"VALUES ('0x{{n:064x}}', 1, 'k', '0x{'a' * 40}', 'f', '{{{{}}}}', '0x', '0x{'b' * 40}', {{n}}, 'submitted', "
+    f"{_NOW})",
+    "INSERT INTO chain_attempts (tx_hash, intent_key, ordinal, raw_transaction, max_fee_wei, priority_fee_wei, "
+    f"created_at) VALUES ('0x{{n:063x}}f', '0x{{n:064x}}', 1, '0x', 1, 1, {_NOW})",
+)
+
+
+def test_attempts_get_the_nonce_of_their_intent(new_db: Database, finished: Database) -> None:
+    new_db.upgrade("0016")
+    with new_db.write() as session:
+        for number in (7, 8):
+            for sql in _SENT:
+                session.execute(text(sql.format(n=number).replace(":00", r"\:00")))
+    assert new_db.upgrade("0017") == ["0017"]
+    with new_db.read() as session:
+        found = session.execute(
+            text("SELECT intent_key, nonce FROM chain_attempts ORDER BY nonce")
+        ).all()
+    assert [(int(key, 16), nonce) for key, nonce in found] == [(7, 7), (8, 8)]
     new_db.upgrade()
     assert structure(new_db) == structure(finished)
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import BadInput
-from ledger.reductions import Calibration, Kind, Meter, Reading, Role, compute
+from ledger.reductions import Calibration, CalibrationSpan, Kind, Meter, Reading, Role, compute
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import read_manifest
@@ -111,6 +111,48 @@ def run(manifest: dict[str, Any], lines: list[str], **trusted: Any) -> Verificat
 
 def paths(result: Verification) -> list[str]:
     return [difference.path for difference in result.differences]
+
+
+SEVERAL = Calibration(
+    "0.5",
+    spans=(
+        CalibrationSpan(0, 6 * SLOT_S, None, "ab" * 32),
+        CalibrationSpan(10 * SLOT_S, None, "1.5"),
+    ),
+)
+
+
+def test_several_calibrations_stand_in_the_manifest_and_are_computed_again() -> None:
+    drawn = [(slot, "6000") for slot in range(30)]
+    turbine = [(slot, "60") for slot in range(144)]
+    manifest, lines = files_of(
+        meter_of("A", Role.GENERATION, turbine), meter_of("B", Role.IMPORT, drawn, "W", SEVERAL)
+    )
+    result = run(manifest, lines)
+    assert result.valid, result.differences
+    # 6 as measured, and 24 with the largest error: between the two calibrations, and in the second.
+    assert manifest["energy"]["import_kwh"] == "30.360000000"
+    assert "calibrations" not in manifest["meters"][0]
+    assert manifest["meters"][1]["calibrations"] == [
+        {"from_s": 0, "to_s": 3600, "measured_error": None, "certificate_sha256": "ab" * 32},
+        {"from_s": 6000, "to_s": None, "measured_error": "1.5", "certificate_sha256": None},
+    ]
+    for key, value in (("measured_error", "1.4"), ("from_s", 1200), ("to_s", 6600)):
+        changed = copy.deepcopy(manifest)
+        changed["meters"][1]["calibrations"][1][key] = value
+        found = paths(run(changed, lines))
+        if key == "measured_error":
+            assert "energy.import_kwh" in found
+    without = copy.deepcopy(manifest)
+    del without["meters"][1]["calibrations"]
+    assert "energy.import_kwh" in paths(run(without, lines))
+    empty = copy.deepcopy(manifest)
+    empty["meters"][0]["calibrations"] = []
+    assert any("calibrations" in path for path in paths(run(empty, lines)))
+    with pytest.raises(BadInput, match=r"calibrations\[1\].*certificate_sha256"):
+        wrong = copy.deepcopy(manifest)
+        wrong["meters"][1]["calibrations"][1]["certificate_sha256"] = "x"
+        run(wrong, lines)
 
 
 def test_what_was_computed_is_found_again() -> None:

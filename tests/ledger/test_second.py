@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.reductions import (
     Calibration,
+    CalibrationSpan,
     Factor,
     Kind,
     Meter,
@@ -59,15 +61,21 @@ def plain_meters(draw: st.DrawFn, role: str) -> second.Plain:
         (slot * LENGTH_S, (slot + 1) * LENGTH_S, draw(texts), draw(usable))
         for slot in sorted(slots)
     ]
+    found = st.none() | st.sampled_from(["-0.8", "0.3", "1.5", "0", "0.5", "-2"])
+    borders = sorted(draw(st.sets(st.integers(0, SLOTS * LENGTH_S), max_size=6)))
+    spans = [(begins, ends, draw(found)) for begins, ends in pairwise(borders)]
+    spans = [span for span in spans if draw(st.booleans())]
+    several = len(spans) > 0 and draw(st.booleans())
     return second.Plain(
         role=role,
         kind=kind,
         readings=readings,
         class_percent=draw(st.sampled_from(["0.2", "0.5", "1", "2"])),
-        calibrated=draw(st.booleans()),
-        begins=draw(edges),
-        ends=draw(edges),
-        found_percent=draw(st.none() | st.sampled_from(["-0.8", "0.3", "1.5", "0", "0.5", "-2"])),
+        calibrated=several or draw(st.booleans()),
+        spans=list(spans) if several else [],
+        begins=None if several else draw(edges),
+        ends=None if several else draw(edges),
+        found_percent=None if several else draw(found),
         ncv=draw(amounts),
         carbon=draw(amounts),
         carbon_unit=draw(st.sampled_from(["t CO2/TJ", "kg CO2/TJ", "t C/TJ", "kg C/GJ"])),
@@ -115,7 +123,12 @@ def recorded(plain: second.Plain, number: int) -> Meter:
         interval_s=LENGTH_S,
         rated_kw=None,
         calibration=Calibration(
-            plain.class_percent, plain.calibrated, plain.begins, plain.ends, plain.found_percent
+            plain.class_percent,
+            plain.calibrated,
+            plain.begins,
+            plain.ends,
+            plain.found_percent,
+            tuple(CalibrationSpan(*span) for span in plain.spans),
         ),
         readings=tuple(readings),
         fuel=fuel if plain.role == "fuel" else None,

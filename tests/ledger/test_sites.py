@@ -1,6 +1,6 @@
 """Site files: applied once and again, strict about every key, and careful with what credits rest on."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ledger.models import (
     VppTradingStrategy,
 )
 from ledger.readings import reductions_for
+from ledger.readings.period import load_period
 from ledger.sites import apply_site, plain_account, read_site_file
 from tests.support.plant import LHB_SITE, SERF_SITE, SITE, apply, imported, write_csv
 
@@ -277,6 +278,82 @@ def test_a_load_and_a_battery_are_shown_with_the_project(sqlite_db: Database, ro
         "project park-wind: no meter of generation or export; savings on the demand side are refused "
         "until a methodology for them exists"
     ]
+
+
+CALIBRATION = """[[calibration]]
+device = "A"
+calibrated_from = "2014-01-01"
+calibrated_to = "2014-01-31"
+
+"""
+CLASS = 'role = "generation"\naccuracy_class = "0.5"'
+
+
+def calibrated(*tables: str, device: str = CLASS) -> str:
+    """Return the site file with calibrations before its source."""
+    return changed("[[source]]", "".join(tables) + "[[source]]").replace(
+        'role = "generation"', device, 1
+    )
+
+
+def test_calibrations_are_kept_in_order_and_their_days_are_legal_days(sqlite_db: Database) -> None:
+    digest = "ab" * 32
+    later = CALIBRATION.replace("2014-01-31", "2014-02-28").replace("2014-01-01", "2014-02-01")
+    later = later.rstrip() + f'\nmeasured_error = "-0.7"\ncertificate_sha256 = "{digest}"\n\n'
+    apply(sqlite_db, calibrated(later, CALIBRATION))
+    with sqlite_db.read() as session:
+        meter = session.scalars(select(Meter)).one()
+        assert (meter.calibrated_from, meter.calibrated_to, meter.calibrated) == (None, None, True)
+        assert [item["calibrated_from"] for item in meter.calibrations or ()] == [
+            "2014-01-01",
+            "2014-02-01",
+        ]
+        inputs = load_period(session, "park-wind", date(2014, 1, 1), date(2014, 3, 1))
+    spans = inputs.meters[0].calibration.spans
+    start = datetime(2013, 12, 31, 23, tzinfo=UTC)
+    assert [(item.from_s, item.to_s) for item in spans] == [
+        (int(start.timestamp()), int((start + timedelta(days=31)).timestamp())),
+        (
+            int((start + timedelta(days=31)).timestamp()),
+            int((start + timedelta(days=59)).timestamp()),
+        ),
+    ]
+    assert [(item.measured_error, item.certificate_sha256) for item in spans] == [
+        (None, None),
+        ("-0.7", digest),
+    ]
+    apply(sqlite_db, calibrated())
+    with sqlite_db.read() as session:
+        assert session.scalars(select(Meter)).one().calibrations is None
+
+
+@pytest.mark.parametrize(
+    ("tables", "device", "says"),
+    [
+        ([CALIBRATION, CALIBRATION], CLASS, "days are in common with the calibration of 'A'"),
+        (
+            [CALIBRATION.replace('calibrated_to = "2014-01-31"\n', ""), CALIBRATION],
+            CLASS,
+            "days are in common",
+        ),
+        ([CALIBRATION.replace('"A"', '"B"')], CLASS, "no [[device]] has code 'B'"),
+        ([CALIBRATION], 'role = "generation"', "accuracy_class of the [[device]] 'A' is missing"),
+        ([CALIBRATION], CLASS + '\ncalibrated_from = "2013-01-01"', "of its own"),
+        ([CALIBRATION], CLASS + "\ncalibrated = false", "of its own"),
+        ([CALIBRATION.replace("2014-01-31", "2013-01-31")], CLASS, "comes before"),
+        ([CALIBRATION.replace("calibrated_from", "from")], CLASS, "unknown key 'from'"),
+        ([CALIBRATION.rstrip() + '\ncertificate_sha256 = "AB"\n'], CLASS, "64 hexadecimal"),
+        ([CALIBRATION.rstrip() + '\nmeasured_error = "100"\n'], CLASS, "percent of the reading"),
+    ],
+)
+def test_a_wrong_calibration_is_one_line(
+    sqlite_db: Database, tables: list[str], device: str, says: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        apply(sqlite_db, calibrated(*tables, device=device))
+    assert says in str(caught.value)
+    assert "line " in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 WRONG = [

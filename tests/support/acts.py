@@ -168,10 +168,11 @@ def cosign(
     trades: Sequence[Trade],
     asset: int = 0,
     must: bool = True,
+    key: bytes | None = None,
 ) -> Receipt:
     """Settle a batch that all of its parties have signed."""
     packed = pack(trades)
-    key = bytes.fromhex(chain.new_key()[2:])
+    key = key or bytes.fromhex(chain.new_key()[2:])
     settlement = (key, asset, list(packed.accounts), list(packed.words), ETERNITY_S)
     fields = [
         ("key", "bytes32"),

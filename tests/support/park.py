@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from indexer import Indexer
 from ledger.chain.access import Chain
 from ledger.chain.client import ChainClient
+from ledger.chain.policy import DailyCaps, GuardedKeyring, SignerPolicy
 from ledger.chain.sender import Sender
 from ledger.chain.signers import Keyring, anvil_address, anvil_signer
 from ledger.db import Database
@@ -122,12 +123,19 @@ class Park:
 
 
 def open_chain(
-    db: Database, node: TestChain, client: ChainClient | None = None, max_fee_gwei: int = 200
+    db: Database,
+    node: TestChain,
+    client: ChainClient | None = None,
+    max_fee_gwei: int = 200,
+    caps: DailyCaps | None = None,
+    **options: Any,
 ) -> Chain:
-    """Return a chain with all of Anvil's keys."""
+    """Return a chain with all of Anvil's keys, behind the signer policy of the deployment."""
     client = client or node.client
-    keyring = Keyring({anvil_address(number): anvil_signer(number) for number in range(10)})
-    sender = Sender(db, client, keyring, CHAIN_ID, max_fee_gwei)
+    policy = SignerPolicy.with_limits(node.deployment, caps=caps)
+    keys = Keyring({anvil_address(number): anvil_signer(number) for number in range(10)})
+    keyring = GuardedKeyring(options.pop("keyring", keys), policy)
+    sender = Sender(db, client, keyring, CHAIN_ID, max_fee_gwei, caps=policy.caps, **options)
     return Chain(db, client, node.deployment, keyring, sender)
 
 

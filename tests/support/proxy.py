@@ -37,6 +37,10 @@ class LyingNode:
     def __init__(self, rpc_url: str) -> None:
         self.tamper: Tamper | None = None
         self.lies = 0
+        self.lacks: frozenset[str] = frozenset()
+        """Methods that this node does not have."""
+        self.version: str | None = None
+        """What it calls itself; None for what the node behind it says."""
         self._node = Wire(rpc_url)
         outer = self
 
@@ -88,6 +92,11 @@ class LyingNode:
         if isinstance(calls, list):
             by_id = {answer["id"]: answer for answer in answers}
             return [self._changed(call, by_id[call["id"]]) for call in calls]
+        if calls["method"] in self.lacks:
+            error = {"code": -32601, "message": "the method does not exist"}
+            return {"jsonrpc": "2.0", "id": calls["id"], "error": error}
+        if calls["method"] == "web3_clientVersion" and self.version is not None:
+            return {**answers, "result": self.version}
         if self.tamper is None or "result" not in answers:
             return answers
         result = self.tamper(calls["method"], calls["params"], answers["result"])

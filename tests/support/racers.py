@@ -25,7 +25,7 @@ def race(folder: Path, tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     processes = []
     for number, task in enumerate(tasks):
         ready = folder / f"ready-{number}"
-        words = json.dumps({**task, "go": str(go), "ready": str(ready)})
+        words = words_of(task, go, ready)
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-m", "tests.support.racers", words],
@@ -56,6 +56,11 @@ def race(folder: Path, tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             file.unlink(missing_ok=True)
 
 
+def words_of(task: dict[str, Any], go: Path, ready: Path) -> str:
+    """Return what a process of this module is given: a task, and the files that say go and ready."""
+    return json.dumps({**task, "go": str(go), "ready": str(ready)})
+
+
 def importing(url: str, file: Path) -> dict[str, Any]:
     """Return the task of importing a file into the park."""
     return {"act": "import", "url": url, "file": str(file)}
@@ -71,6 +76,44 @@ def issuing(url: str, rpc_url: str, deployment: Path, start: date, end: date) ->
         "start": start.isoformat(),
         "end": end.isoformat(),
     }
+
+
+def submitting(url: str, rpc_url: str, deployment: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Return the task of submitting intents that mint test currency, one after the other."""
+    return {
+        "act": "submit",
+        "url": url,
+        "rpc_url": rpc_url,
+        "deployment": str(deployment),
+        "keys": list(keys),
+    }
+
+
+def _submit(task: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    from ledger.chain.book import Deployment
+    from ledger.chain.client import ChainClient
+    from ledger.db import Database
+    from tests.support.park import open_chain
+
+    db = Database(task["url"])
+    db.ping()
+    node: Any = SimpleNamespace(
+        client=ChainClient(task["rpc_url"]), deployment=Deployment.load(Path(task["deployment"]))
+    )
+    chain = open_chain(db, node)
+    if task.get("hang"):
+
+        def hang(self: Any, raw: str) -> str:
+            Path(task["hang"]).touch()
+            time.sleep(START_SECONDS)
+            raise AssertionError("nobody killed this process")
+
+        ChainClient.send_raw = hang  # type: ignore[method-assign]
+
+    def work() -> dict[str, Any]:
+        return {"sent": [chain.sender.submit(key, "TestCurrency") for key in task["keys"]]}
+
+    return work
 
 
 def _import(task: dict[str, Any]) -> Callable[[], dict[str, Any]]:
@@ -108,7 +151,7 @@ def _main() -> None:
     from ledger.errors import TruetonneError
 
     task = json.loads(sys.argv[1])
-    work = {"import": _import, "issue": _issue}[task["act"]](task)
+    work = {"import": _import, "issue": _issue, "submit": _submit}[task["act"]](task)
     Path(task["ready"]).touch()
     until = time.monotonic() + START_SECONDS
     while not Path(task["go"]).exists():

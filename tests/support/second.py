@@ -28,6 +28,8 @@ class Plain:
     readings: list[tuple[int, int, str, bool]]
     class_percent: str | None = None
     calibrated: bool = True
+    spans: list[tuple[int, int | None, str | None]] = field(default_factory=list)
+    """Several calibrations: begin, end and error found in percent, instead of the four around."""
     begins: int | None = None
     ends: int | None = None
     found_percent: str | None = None
@@ -72,6 +74,14 @@ def deduction(meter: Plain, start: int, end: int) -> Fraction:
     """The share by which a reading may be wrong against us."""
     allowed = Fraction(meter.class_percent or 0) / 100
     found = abs(Fraction(meter.found_percent or 0)) / 100
+    if meter.spans:
+        errors = []
+        for begins, ends, percent in meter.spans:
+            error = abs(Fraction(percent or 0)) / 100
+            if begins <= start and (ends is None or end <= ends):
+                return error if error > allowed else ZERO
+            errors.append(error)
+        return max(allowed, *errors)
     inside = meter.calibrated
     inside = inside and (meter.begins is None or meter.begins <= start)
     inside = inside and (meter.ends is None or end <= meter.ends)

@@ -62,18 +62,19 @@ class Holdings:
         return self._batches[holder][-RECENT:]
 
 
+def member_signers() -> list[LocalSigner]:
+    """Return the members, by address."""
+    signers = [derived_signer(f"member {number}") for number in range(MEMBERS)]
+    return sorted(signers, key=lambda signer: signer.address)
+
+
 @dataclass
 class World:
     """Contracts, members, dice, and the number of the block that is being made."""
 
     park: Park
     dice: random.Random = field(default_factory=lambda: random.Random(SEED))
-    signers: list[LocalSigner] = field(
-        default_factory=lambda: sorted(
-            (derived_signer(f"member {number}") for number in range(MEMBERS)),
-            key=lambda signer: signer.address,
-        )
-    )
+    signers: list[LocalSigner] = field(default_factory=member_signers)
     block: int = 0
     keys: int = 0
 

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from cli.bench.indexer.acts import Act, World
 from ledger.chain.abi import artifact
 from ledger.chain.client import ChainClient, Receipt
 from ledger.chain.contracts import encode_call
+from ledger.chain.layout import canonical_type
 from ledger.chain.local_node import LocalNode
 from ledger.errors import DependencyDown
 
@@ -37,8 +38,12 @@ GAS = 8_000_000
 BLOCK_GAS = 2_000_000_000
 FEE_WEI = 10**10
 PATIENCE_S = 180.0
-FINAL_BLOCKS = 2
+RECENT_STATES = 128
+"""As nodes keep them; the mirror asks for the end of the credit log at the block that it has read."""
+FINAL_BLOCKS = 40
+"""Empty ones at the end: every peer takes blocks so far below the head as final, and reads them in bulk."""
 CONTRACTS = (*LIBRARIES, CURRENCY, CREDIT, SETTLEMENT)
+MIRRORED = (CREDIT, SETTLEMENT)
 Say = Callable[[str], None]
 
 
@@ -54,8 +59,10 @@ class Truth:
     failed: int
     events: int
     """Logs of both contracts."""
-    by_topic: dict[str, int]
-    """The same by their first topic."""
+    by_name: dict[str, int]
+    """The same by their names; ``TransferBatch.moved`` counts what those of that name move."""
+    last_event: tuple[int, int]
+    """Block and position of the last one."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +80,28 @@ class BenchChain:
     @contextmanager
     def running(self, anvil: Path) -> Iterator[str]:
         """Serve the chain, and give the node's address."""
-        with node(anvil, self.folder, ["--load-state", str(self.folder / "state.json")]) as served:
+        loaded = ["--load-state", str(self.folder / "state.json")]
+        with node(anvil, self.folder, loaded, states=RECENT_STATES) as served:
             yield served.rpc_url
 
 
 @contextmanager
-def node(anvil: Path, folder: Path, options: Sequence[str]) -> Iterator[LocalNode]:
-    """Run a node of this chain's rules; its scratch files go below the folder."""
-    rules = ["--prune-history", "--auto-impersonate", "--gas-limit", str(BLOCK_GAS)]
+def node(anvil: Path, folder: Path, options: Sequence[str], states: int = 0) -> Iterator[LocalNode]:
+    """Run a node of this chain's rules; its scratch files go below the folder.
+
+    Parameters
+    ----------
+    states
+        Of so many of the last blocks it keeps the state.
+    """
+    # No number: with a nought the node never shows what it has mined.
+    rules = [
+        "--prune-history",
+        *([str(states)] if states else []),
+        "--auto-impersonate",
+        "--gas-limit",
+        str(BLOCK_GAS),
+    ]
     rules += ["--timestamp", str(GENESIS_S)]
     home = os.environ.get("HOME")
     os.environ["HOME"] = str(folder.resolve())  # Anvil writes below it, and leaves it there
@@ -124,7 +145,8 @@ def kept_chain(anvil: Path, cache: Path, events: int, say: Say) -> BenchChain:
             say(f"made in {time.monotonic() - started:.0f} s")
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-    truth = Truth(**json.loads((folder / "truth.json").read_text(encoding="utf-8")))
+    written = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    truth = Truth(**{**written, "last_event": tuple(written["last_event"])})
     say(
         f"the chain: {truth.events} events, {truth.transactions} transactions of which {truth.failed} "
         f"failed, {truth.head} blocks"
@@ -132,30 +154,52 @@ def kept_chain(anvil: Path, cache: Path, events: int, say: Say) -> BenchChain:
     return BenchChain(folder, truth)
 
 
-def count(client: ChainClient, first_block: int, ours: Sequence[str]) -> Truth:
+def count(client: ChainClient, deployment: Mapping[str, Any]) -> Truth:
     """Count what stands on a chain, from the receipts of every block."""
     head = client.block("latest")
     assert head is not None
-    topics: Counter[str] = Counter()
-    transactions = failed = 0
+    first_block = deployment["deployed_block"]
+    ours = {deployment["contracts"][name]["address"]: names_of(name) for name in MIRRORED}
+    found: Counter[str] = Counter()
+    transactions = failed = moved = 0
+    last = (0, 0)
     for start in range(first_block, head.number + 1, 50):
         numbers = range(start, min(start + 50, head.number + 1))
         answers = client.request_batch([("eth_getBlockReceipts", [hex(one)]) for one in numbers])
         for receipt in (receipt for answer in answers for receipt in answer):
             transactions += 1
             failed += receipt["status"] != "0x1"
-            topics.update(
-                log["topics"][0] for log in receipt["logs"] if log["address"].lower() in ours
-            )
+            for log in receipt["logs"]:
+                names = ours.get(log["address"].lower())
+                if names is None:
+                    continue
+                name = names[log["topics"][0]]
+                found[name] += 1
+                last = int(log["blockNumber"], 16), int(log["logIndex"], 16)
+                if name == "TransferBatch":  # two lists of one length, each behind its length
+                    moved += (len(log["data"]) // 64 - 4) // 2
     return Truth(
         first_block=first_block,
         head=head.number,
         head_hash=head.hash,
         transactions=transactions,
         failed=failed,
-        events=topics.total(),
-        by_topic=dict(sorted(topics.items())),
+        events=found.total(),
+        by_name={**dict(sorted(found.items())), "TransferBatch.moved": moved},
+        last_event=last,
     )
+
+
+def names_of(contract: str) -> dict[str, str]:
+    """Return the names of a contract's events, by first topic."""
+    return {
+        "0x"
+        + keccak(
+            text=f"{item['name']}({','.join(canonical_type(part) for part in item['inputs'])})"
+        ).hex(): item["name"]
+        for item in artifact(contract).abi
+        if item["type"] == "event"
+    }
 
 
 # ------------------------------------------------------------------------------- making
@@ -216,8 +260,7 @@ def _make(anvil: Path, folder: Path, events: int, say: Say) -> Truth:
         client = ChainClient(running.rpc_url, timeout_s=PATIENCE_S)
         try:
             deployment = json.loads((folder / "deployment.json").read_text(encoding="utf-8"))
-            ours = [deployment["contracts"][name]["address"] for name in (CREDIT, SETTLEMENT)]
-            truth = count(client, deployment["deployed_block"], ours)
+            truth = count(client, deployment)
         finally:
             client.close()
     if (truth.transactions, truth.failed, truth.events) != planned:

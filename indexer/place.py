@@ -1,0 +1,84 @@
+"""Where a mirror stands on the chain, whatever became of either: the ground of every comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from indexer import finality, reorg
+from indexer.compare import Difference
+from ledger.chain.book import Deployment
+from ledger.chain.client import BlockHeader, ChainClient
+from ledger.db import Database
+from ledger.errors import DependencyDown, NotFound
+from ledger.models import ChainBlock, ChainCursor
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a mirror stands on the chain."""
+
+    cursor: ChainCursor
+    tip: BlockHeader
+    """The last mirrored block that the chain still has."""
+    confirmed: int
+    """The last block that the mirror took as final, and that is; older ones may be forgotten."""
+    differences: tuple[Difference, ...]
+    """What is wrong with the cursor itself."""
+
+
+def place_of(
+    copy: Database, client: ChainClient, deployment: Deployment, setting: str | int
+) -> Place:
+    """Find the last mirrored block that the chain still has, and what is wrong with the cursor.
+
+    Raises
+    ------
+    NotFound
+        If nothing is mirrored yet.
+    DependencyDown
+        If the node is behind the mirror, or has none of its blocks.
+    """
+    with copy.read() as session:
+        cursor = session.get(ChainCursor, deployment.network)
+        if cursor is None:
+            raise NotFound("nothing is mirrored yet; run truetonne index run --until head")
+        stored = session.scalar(
+            select(ChainBlock.hash).where(ChainBlock.number == cursor.block_number)
+        )
+        head, here = client.blocks(["latest", cursor.block_number])
+        if head is None:
+            raise DependencyDown(f"the node at {client.place} has no latest block")
+        final_now = final_now_of(session, client, head, setting)
+    found: list[Difference] = []
+    tip = here
+    if here is None or here.hash != cursor.block_hash:
+        if stored is None or (here is not None and stored == here.hash):
+            says = here.hash if here is not None else None
+            found.append(_of_cursor(cursor, "block_hash", cursor.block_hash, says))
+        if stored is None or here is None or stored != here.hash:
+            tip = reorg.common_ancestor(copy, client, cursor.block_number)
+    if tip is None:
+        raise DependencyDown(
+            "the node has none of the blocks that are mirrored; it is of another chain, or far behind",
+            code="node-behind",
+        )
+    if cursor.final_number > max(final_now, 0) and cursor.final_number > min(tip.number, final_now):
+        found.append(_of_cursor(cursor, "final_number", cursor.final_number, final_now))
+    return Place(cursor, tip, min(cursor.final_number, final_now), tuple(found))
+
+
+def final_now_of(
+    session: Session, client: ChainClient, head: BlockHeader, setting: str | int
+) -> int:
+    """Return the last block that is final now, by the setting ``finality``."""
+    if str(setting).isdigit():
+        return max(head.number - int(setting), 0)
+    return finality.final_number(session, finality.claimed(client, str(setting)), head.number)
+
+
+def _of_cursor(cursor: ChainCursor, column: str, held: Any, says: Any) -> Difference:
+    return Difference("chain_cursor", cursor.network, column, held, says)

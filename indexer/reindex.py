@@ -1,0 +1,319 @@
+"""Building the mirrored tables anew from the chain, and putting the new ones in the place of the old.
+
+A fresh mirror is made beside the books, in a file of its own: that takes long, and writes nothing to the
+books. Then, in one unit of work that is guarded by the cursor, the rows that differ are removed, added and
+changed. A kill at any instant leaves the old tables or the new ones. What is our own (intents,
+issuances, trades, and the numbers that the database gave to rows) is not built and not touched.
+
+The mirror's lease is held meanwhile: a run that stands by waits, and goes on afterwards.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from indexer import compare, finality, reorg
+from indexer.compare import Pair
+from indexer.cursor import Overtaken
+from indexer.lease import Lease
+from indexer.loop import Indexer
+from indexer.place import final_now_of
+from indexer.shadow import Workshop
+from indexer.tables import MIRRORED, Mirrored
+from indexer.verify import fresh_beside
+from ledger import issuance
+from ledger.chain import intents
+from ledger.chain.book import Deployment
+from ledger.chain.client import BlockHeader, ChainClient
+from ledger.db import Database
+from ledger.db.deferring import deferred_foreign_keys
+from ledger.errors import DependencyDown, Refused
+from ledger.models import ChainBlock, ChainCursor
+from ledger.models.blockchain import ContractStatus
+from ledger.settlement import confirm as settlement
+
+_ATTEMPTS = 5
+_ROWS_AT_ONCE = 1_000
+_OLD = "old_"
+"""Begins the names of the parameters that find a row, beside those that change it."""
+
+
+@dataclass
+class Changes:
+    """What a reindex changed."""
+
+    block: int
+    """The block that the tables are as of, before the mirror went on."""
+    tables: dict[str, Counter[str]] = field(default_factory=dict)
+    """By table: rows ``added``, ``removed``, ``changed``; tables that were right are left out."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``index reindex --json`` prints."""
+        return {
+            "block": self.block,
+            "changed": {
+                name: {what: counts[what] for what in ("added", "removed", "changed")}
+                for name, counts in self.tables.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class _Target:
+    """How far the fresh mirror goes."""
+
+    tip: BlockHeader
+    confirmed: int
+    """The last block that the books took as final, and that is."""
+    cursor: ChainCursor | None
+    """As it stands in the books; None when it is missing."""
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether blocks are taken back that the books have followed."""
+        return self.cursor is not None and self.tip.number < self.cursor.block_number
+
+
+def reindex(
+    db: Database,
+    client: ChainClient,
+    deployment: Deployment,
+    finality_setting: str | int = finality.FINALIZED,
+    *,
+    dry_run: bool = False,
+    on_step: Callable[[str], None] | None = None,
+) -> Changes:
+    """Build the mirrored tables anew; return what changed. Then mirror up to the head.
+
+    Parameters
+    ----------
+    dry_run
+        Only say what would change.
+    on_step
+        Called with what is done next, in words.
+
+    Raises
+    ------
+    Refused
+        If another run mirrors, or the books do not hold still.
+    DependencyDown
+        If database or node do not answer, or the node lacks what is needed.
+    WrongChain
+        If the node serves another chain.
+    """
+    step = on_step or (lambda words: None)
+    deployment.check(client)
+    with _leading(db, deployment, dry_run):
+        for _ in range(_ATTEMPTS):
+            try:
+                changes = _once(db, client, deployment, finality_setting, dry_run, step)
+                break
+            except (
+                Overtaken,
+                IntegrityError,
+            ):  # a command mirrored, or the chain turned: once more
+                continue
+        else:
+            raise Refused(
+                "mirror or chain moved each time; end what sends or mirrors, and try again"
+            )
+        if not dry_run:
+            step("mirroring up to the head")
+            Indexer(db, client, deployment, finality_setting).run_until("head")
+    return changes
+
+
+@contextmanager
+def _leading(db: Database, deployment: Deployment, dry_run: bool) -> Iterator[None]:
+    if dry_run:
+        yield
+        return
+    lease = Lease(db, deployment.network)
+    other = lease.take()
+    if other is not None:
+        raise Refused(
+            f"{other.place} mirrors now; end it first, and start it again afterwards",
+            code="mirror-runs",
+        )
+    try:
+        yield
+    finally:
+        lease.release()
+
+
+def _once(
+    db: Database,
+    client: ChainClient,
+    deployment: Deployment,
+    setting: str | int,
+    dry_run: bool,
+    step: Callable[[str], None],
+) -> Changes:
+    with Workshop.opened() as shop:
+        step("copying the mirror as it is")
+        copy = shop.copy_of(db, "copy")
+        target = _target(copy, client, deployment, setting)
+        step(f"reading blocks {deployment.deployed_block} to {target.tip.number} anew")
+        fresh = fresh_beside(shop, copy, client, deployment, target.tip.number, target.confirmed)
+        if client.block(target.tip.number) != target.tip:
+            raise Overtaken  # the chain turned while it was read
+        with (
+            closing(compare.connect(copy)) as mine,
+            closing(compare.connect(fresh)) as theirs,
+        ):
+            if dry_run:
+                return _counted(mine, theirs, target.tip.number)
+            step("putting the new rows in the place of the old")
+            with db.write() as session:
+                return _replace(session, mine, theirs, target)
+
+
+def _target(
+    copy: Database, client: ChainClient, deployment: Deployment, setting: str | int
+) -> _Target:
+    """Return how far to go: where the mirror stands, or the last of its blocks that the chain still has."""
+    with copy.read() as session:
+        cursor = session.get(ChainCursor, deployment.network)
+        highest = session.scalar(select(ChainBlock.number).order_by(ChainBlock.number.desc()))
+        head = client.block("latest")
+        if head is None:
+            raise DependencyDown(f"the node at {client.place} has no latest block")
+        final = final_now_of(session, client, head, setting)
+    tip = client.block(cursor.block_number) if cursor is not None else None
+    if cursor is None or tip is None or tip.hash != cursor.block_hash:
+        above = max(highest or 0, cursor.block_number if cursor is not None else 0) + 1
+        tip = reorg.common_ancestor(copy, client, above)
+    if tip is None:  # no stored block is of this chain: what is final is
+        tip = client.block(max(final, deployment.deployed_block - 1))
+    if tip is None:
+        raise DependencyDown(f"the node at {client.place} is behind", code="node-behind")
+    held = cursor.final_number if cursor is not None else final
+    return _Target(tip, min(held, final), cursor)
+
+
+def _counted(mine: sqlite3.Connection, theirs: sqlite3.Connection, block: int) -> Changes:
+    changes = Changes(block)
+    for item in MIRRORED:
+        counts = Counter(_what(pair) for pair in compare.pairs(item, mine, theirs))
+        if counts:
+            changes.tables[item.name] = counts
+    return changes
+
+
+def _what(pair: Pair) -> str:
+    if pair.mirrored is None:
+        return "added"
+    return "removed" if pair.chain is None else "changed"
+
+
+# --------------------------------------------------------------------- in the books
+
+
+def _replace(
+    session: Session, mine: sqlite3.Connection, theirs: sqlite3.Connection, target: _Target
+) -> Changes:
+    """Make the mirrored tables of the books those of the fresh mirror, if nobody moved the cursor."""
+    _guard(session, target.cursor)
+    if target.takes_back:
+        for rewind in (settlement.rewind, issuance.rewind, intents.rewind):
+            rewind(session, target.tip.number)
+    with deferred_foreign_keys(session):
+        for item in reversed(MIRRORED):
+            _remove(session, item, compare.pairs(item, mine, theirs))
+        for item in MIRRORED:
+            _put(session, item, compare.pairs(item, mine, theirs))
+    session.expire_all()
+    if target.takes_back:  # once more: it asks the tables that are right only now
+        settlement.rewind(session, target.tip.number)
+    return _counted(mine, theirs, target.tip.number)
+
+
+def _guard(session: Session, cursor: ChainCursor | None) -> None:
+    if cursor is None:  # two that add a cursor: the second one fails
+        return
+    outcome = session.execute(
+        update(ChainCursor)
+        .where(
+            ChainCursor.network == cursor.network,
+            ChainCursor.block_number == cursor.block_number,
+            ChainCursor.block_hash == cursor.block_hash,
+            ChainCursor.final_number == cursor.final_number,
+        )
+        .values(updated_at=datetime.now(UTC))
+        .execution_options(synchronize_session=False)
+    )
+    if outcome.rowcount != 1:  # type: ignore[attr-defined]
+        raise Overtaken
+
+
+def _remove(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
+    statement = delete(item.table).where(_here(item.table, item))
+    keys = (_key(item, pair) for pair in found if pair.chain is None)
+    _each(session, statement, keys)
+
+
+def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
+    """Add the rows that are missing, and change those that differ."""
+    rest = [column for column in item.columns if column.name not in item.key]
+    change = (
+        update(item.table)
+        .where(_here(item.table, item))
+        .values({column.name: bindparam(column.name, type_=column.type) for column in rest})
+    )
+    while piece := list(islice(found, _ROWS_AT_ONCE)):
+        rows = [_row(item, pair.chain) for pair in piece if pair.mirrored is None and pair.chain]
+        _each(session, insert(item.table), iter(rows))
+        changed = [pair for pair in piece if pair.mirrored is not None and pair.chain is not None]
+        if rest:
+            values = (
+                _key(item, pair) | _values(item, pair.chain, rest) for pair in changed if pair.chain
+            )
+            _each(session, change, values)
+
+
+def _each(session: Session, statement: Any, values: Iterator[dict[str, Any]]) -> None:
+    while piece := list(islice(values, _ROWS_AT_ONCE)):
+        session.connection().execute(statement, piece)
+
+
+def _here(table: Table, item: Mirrored) -> Any:
+    return and_(
+        *(
+            table.c[name] == bindparam(f"{_OLD}{name}", type_=table.c[name].type)
+            for name in item.key
+        )
+    )
+
+
+def _key(item: Mirrored, pair: Pair) -> dict[str, Any]:
+    return {
+        f"{_OLD}{name}": compare.typed(item.table.c[name], value)
+        for name, value in zip(item.key, pair.key, strict=True)
+    }
+
+
+def _values(item: Mirrored, row: compare.Row, columns: list[Any]) -> dict[str, Any]:
+    wanted = {column.name for column in columns}
+    return {
+        column.name: compare.typed(column, value)
+        for column, value in zip(item.columns, row, strict=True)
+        if column.name in wanted
+    }
+
+
+def _row(item: Mirrored, row: compare.Row) -> dict[str, Any]:
+    values = _values(item, row, item.columns)
+    if item.name == "smart_contracts":  # until somebody verifies it
+        values["status"] = ContractStatus.DEPLOYED
+    return values

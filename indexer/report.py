@@ -1,0 +1,57 @@
+"""What a verification is asked, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from indexer.compare import Difference
+
+DIFFERENCES_MAX = 10_000
+"""So many are told; a mirror with more is to be built anew."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is compared. None stands for the first and the last mirrored block, and for all blocks."""
+
+    from_block: int | None = None
+    to_block: int | None = None
+    sample: int | None = None
+    """How many blocks of the range, chosen by chance."""
+
+
+@dataclass
+class Report:
+    """What a verification compared and found."""
+
+    from_block: int
+    to_block: int
+    checked: dict[str, int] = field(default_factory=dict)
+    """Rows by table; blocks, entries of the credit log, and batches whose sums were held to their supply."""
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the mirror is what the chain says."""
+        return not self.differences
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``index verify --json`` prints."""
+        return {
+            "from": self.from_block,
+            "to": self.to_block,
+            "checked": self.checked,
+            "differences": [item.as_json() for item in self.differences],
+        }
+
+    def add(self, found: Iterator[Difference]) -> None:
+        """Take differences, up to the most that are told."""
+        for item in found:
+            known = {(other.table, other.column) for other in self.differences[:4]}
+            if item.table == "chain_cursor" and (item.table, item.column) in known:
+                continue  # what is wrong with the cursor was told first
+            if len(self.differences) >= DIFFERENCES_MAX:
+                return
+            self.differences.append(item)

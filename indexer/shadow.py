@@ -1,0 +1,246 @@
+"""Mirrors beside the mirror: copies and fresh ones, in files that are gone afterwards.
+
+A comparison needs the mirror to hold still and a second one that holds it to account. Both are SQLite
+files in a folder of their own: a **copy** of the mirrored tables, taken in one snapshot of the books,
+and a **fresh** mirror, read anew from the node. Nothing here writes to the books.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import Table, delete, select, update
+from sqlalchemy.orm import Session
+
+from indexer import finality, reorg
+from indexer.backoff import pause_s
+from indexer.loop import Indexer, Limits
+from indexer.tables import MIRRORED, OWN
+from ledger.chain import transactions
+from ledger.chain.book import Deployment
+from ledger.chain.client import BlockHeader, ChainClient, RpcError
+from ledger.db import Database
+from ledger.errors import DependencyDown, MirrorStopped
+from ledger.models import (
+    BlockchainTransaction,
+    ChainAttempt,
+    ChainCursor,
+    ChainInclusion,
+    ChainIntent,
+)
+from ledger.models.blockchain import TransactionStatus
+from ledger.models.mirror import IntentState
+
+_ROWS_AT_ONCE = 2_000
+_READS_MAX = 4
+"""So often is a node asked that does not answer; what was read stays."""
+_PAUSE_S_MAX = 10.0
+
+
+class Workshop:
+    """A folder of mirrors to compare."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._empty = folder / "empty.db"
+        database = Database(f"sqlite:///{self._empty}")
+        database.upgrade()
+        database.close()
+        self._open: list[Database] = []
+
+    @classmethod
+    @contextmanager
+    def opened(cls) -> Iterator[Workshop]:
+        """Open a workshop; its files are gone at the end."""
+        with TemporaryDirectory(prefix="truetonne-verify-") as folder:
+            shop = cls(Path(folder))
+            try:
+                yield shop
+            finally:
+                for database in shop._open:
+                    database.close()
+
+    def copy_of(self, db: Database, name: str) -> Database:
+        """Copy the mirrored tables, and what the mirror asks of ours, as of one instant."""
+        file = self._new(name, self._empty)
+        with db.read() as session, closing(sqlite3.connect(file)) as target:
+            for table in [*(item.table for item in MIRRORED), *OWN]:
+                _copy(db, session, table, target)
+            target.commit()
+        return self._opened(file)
+
+    def twin_of(self, db: Database, name: str) -> Database:
+        """Copy a mirror of this workshop."""
+        source = Path(str(db.url.database))
+        file = self._folder / f"{name}.db"
+        with closing(sqlite3.connect(source)) as there, closing(sqlite3.connect(file)) as here:
+            there.backup(here)
+        return self._opened(file)
+
+    def empty_beside(self, db: Database, name: str) -> Database:
+        """Return an empty mirror that knows of ours what another one of this workshop knows."""
+        file = self._new(name, self._empty)
+        with db.read() as session, closing(sqlite3.connect(file)) as target:
+            for table in OWN:
+                _copy(db, session, table, target)
+            target.commit()
+        made = self._opened(file)
+        with made.write() as session:
+            _expect_ours(session)
+        return made
+
+    def _new(self, name: str, origin: Path) -> Path:
+        file = self._folder / f"{name}.db"
+        shutil.copyfile(origin, file)
+        return file
+
+    def _opened(self, file: Path) -> Database:
+        database = Database(f"sqlite:///{file}")
+        self._open.append(database)
+        return database
+
+
+def _copy(db: Database, session: Session, table: Table, target: sqlite3.Connection) -> None:
+    """Copy the rows of a table; from SQLite as they are stored, so that no damage is in the way."""
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    rows: Iterable[Any]
+    if db.dialect == "sqlite":
+        rows = session.connection().exec_driver_sql(f'SELECT {names} FROM "{table.name}"')
+    else:
+        encode = sqlite_encoder(table)
+        found = (
+            session.connection()
+            .execution_options(yield_per=_ROWS_AT_ONCE)
+            .execute(select(*table.columns))
+        )
+        rows = (encode(tuple(row)) for row in found)
+    marks = ", ".join("?" for _ in table.columns)
+    source = iter(rows)
+    while piece := [tuple(row) for row in islice(source, _ROWS_AT_ONCE)]:
+        target.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', piece)
+
+
+def sqlite_encoder(table: Table) -> Any:
+    """Return a function from typed values of a table's columns to what SQLite stores."""
+    database = Database("sqlite:///unused.db")
+    encode = database.encoder(*table.columns)
+    database.close()
+    return encode
+
+
+# -------------------------------------------------------------------------- our own
+
+
+def _expect_ours(session: Session) -> None:
+    """Let a mirror expect what we sent, as it was before any of it was in a block.
+
+    The rows of our transactions are made of the intents, as the sender made them; the copy's own rows
+    are what is to be checked.
+    """
+    waiting = select(ChainInclusion.tx_hash)
+    known = set(
+        session.scalars(
+            select(BlockchainTransaction.tx_hash).where(
+                BlockchainTransaction.tx_hash.in_(waiting)
+                | (BlockchainTransaction.status != TransactionStatus.PENDING)
+            )
+        )
+    )
+    query = select(ChainAttempt, ChainIntent).join(
+        ChainIntent, ChainIntent.key == ChainAttempt.intent_key
+    )
+    ours = [pair for pair in session.execute(query).all() if pair[0].tx_hash not in known]
+    session.execute(
+        delete(BlockchainTransaction)
+        .where(
+            BlockchainTransaction.status == TransactionStatus.PENDING,
+            BlockchainTransaction.tx_hash.not_in(waiting),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    for attempt, intent in ours:
+        transactions.record_pending(
+            session,
+            tx_hash=attempt.tx_hash,
+            contract_address=intent.contract_address,
+            function_name=intent.function_name,
+            parameters=intent.parameters,
+            created_at=attempt.created_at,
+        )
+    session.flush()
+    session.execute(
+        update(ChainIntent)
+        .where(ChainIntent.nonce.is_not(None))
+        .values(state=IntentState.SUBMITTED)
+        .execution_options(synchronize_session=False)
+    )
+
+
+# ---------------------------------------------------------------------- moving them
+
+
+def take_back(db: Database, deployment: Deployment, to: BlockHeader, again: bool = False) -> None:
+    """Rewind a mirror of the workshop to a block.
+
+    Parameters
+    ----------
+    again
+        Whether it reads on from there: it then expects what we sent.
+    """
+    with db.write() as session:
+        reorg.rewind(session, to.number)
+        row = session.get(ChainCursor, deployment.network)
+        final = min(row.final_number, to.number) if row is not None else to.number
+        values = {
+            "block_number": to.number,
+            "block_hash": to.hash,
+            "final_number": final,
+        }
+        if again:
+            values |= {"chain_id": deployment.chain_id, "genesis_hash": deployment.genesis_hash}
+            _expect_ours(session)
+        session.execute(
+            update(ChainCursor)
+            .where(ChainCursor.network == deployment.network)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def read_on(
+    db: Database, client: ChainClient, deployment: Deployment, up_to: int, final: int
+) -> None:
+    """Mirror up to a block into a mirror of the workshop, and confirm up to another.
+
+    Raises
+    ------
+    DependencyDown
+        If the node does not answer.
+    MirrorStopped
+        If something cannot be mirrored.
+    """
+    mirror = Indexer(db, client, deployment, limits=Limits(up_to, final))
+    for failures in range(1, _READS_MAX):
+        try:
+            mirror.run_until(up_to)
+        except MirrorStopped:
+            raise
+        except (DependencyDown, RpcError) as error:
+            time.sleep(min(pause_s(error, failures), _PAUSE_S_MAX))
+        else:
+            return
+    mirror.run_until(up_to)
+
+
+def forget(db: Database, final: int) -> None:
+    """Forget the blocks that a mirror forgets which has confirmed up to a block."""
+    with db.write() as session:
+        finality.forget_blocks(session, 0, final - finality.BLOCKS_KEPT)

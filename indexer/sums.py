@@ -1,0 +1,58 @@
+"""The credit log and the sums of holdings, held to what is stored and to the contracts' storage."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from indexer.compare import Difference
+from indexer.report import Report
+from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
+from ledger.db import Database
+from ledger.models import ChainEvent, CreditBatch, CreditHolding
+from ledger.reconcile import named_rules
+
+_STORAGE_RULES = ("credit-log", "batches-on-chain", "holdings-on-chain", "escrow-on-chain")
+"""Rules of the reconciliation that ask the contracts' storage, not their events."""
+
+
+def check_log_and_sums(
+    copy: Database, client: ChainClient, deployment: Deployment, report: Report
+) -> None:
+    """Hold the credit log, and the sums of holdings, to what is stored and to the contracts' storage."""
+    with copy.read() as session:
+        report.checked["log_entries"] = _entries(session, report)
+        report.checked["supply"] = _supply(session, report)
+        if report.differences:  # the rules that follow take a mirror that can be read
+            return
+        for name, sentences in named_rules(session, client, deployment, _STORAGE_RULES):
+            report.add(Difference(name, "", None, sentence, None) for sentence in sentences)
+
+
+def _entries(session: Session, report: Report) -> int:
+    """Count the entries of the credit log: their numbers are 1 to the last, each once."""
+    query = select(func.count(ChainEvent.seq), func.min(ChainEvent.seq), func.max(ChainEvent.seq))
+    entries, lowest, highest = session.execute(query).one()
+    distinct = session.scalar(select(func.count(func.distinct(ChainEvent.seq))))
+    if entries and not (lowest == 1 and entries == highest == distinct):
+        held = f"{entries} entries from {lowest} to {highest}"
+        report.add(iter([Difference("chain_events", "credit log", "seq", held, f"1 to {highest}")]))
+    return int(entries)
+
+
+def _supply(session: Session, report: Report) -> int:
+    """Hold the sum of a batch's holdings to what of it is neither retired nor cancelled."""
+    held = func.coalesce(func.sum(CreditHolding.amount_kg), 0)
+    left = CreditBatch.issued_kg - CreditBatch.retired_kg - CreditBatch.cancelled_kg
+    query = (
+        select(CreditBatch.batch_id, held, left)
+        .outerjoin(CreditHolding, CreditHolding.batch_id == CreditBatch.batch_id)
+        .group_by(CreditBatch.batch_id)
+    )
+    batches = session.execute(query).all()
+    for batch_id, kg, supply in batches:
+        if kg != supply:
+            key = str(batch_id)
+            report.add(iter([Difference("credit_holdings", key, "sum of amount_kg", kg, supply)]))
+    return len(batches)

@@ -1,0 +1,260 @@
+"""The mirror against a fresh decode of the chain, row by row and column by column; nothing is changed.
+
+The books are copied as they are at one instant, so the mirror goes on meanwhile. What the chain took back
+since is taken back in the copy, too: blocks above the mirror and reorganisations are no differences.
+
+Three ways, by what is asked:
+
+- everything: a new mirror is made of the chain, from its first block, and all tables are compared;
+- a range: a copy is rewound to the block before it and reads on from there; all tables are compared as of
+  the range's end, and whatever the range did not bring is taken as it is;
+- a sample of a range: so for each of some blocks, and only the rows that the block brought are compared.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from contextlib import closing
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from indexer import compare, finality
+from indexer.place import Place, place_of
+from indexer.report import Report, Scope
+from indexer.shadow import Workshop, forget, read_on, take_back
+from indexer.sums import check_log_and_sums
+from indexer.tables import MIRRORED, Mirrored
+from ledger.chain.book import Deployment
+from ledger.chain.client import BlockHeader, ChainClient, RpcError
+from ledger.db import Database
+from ledger.errors import BadInput, BooksDiffer, DependencyDown, MirrorStopped
+from ledger.models import ChainEvent, ChainInclusion
+
+_ATTEMPTS = 6
+"""So often is a comparison begun anew because the chain turned; the later ones end where it is final."""
+
+
+def verify(
+    db: Database,
+    client: ChainClient,
+    deployment: Deployment,
+    finality_setting: str | int = finality.FINALIZED,
+    scope: Scope | None = None,
+) -> Report:
+    """Compare the mirror with a fresh decode of the chain.
+
+    Raises
+    ------
+    NotFound
+        If nothing is mirrored yet.
+    BadInput
+        If the range is none, or not mirrored.
+    BooksDiffer
+        If the mirror cannot be taken back to the range: it was altered so that its rewind fails.
+    WrongChain
+        If the node serves another chain.
+    DependencyDown
+        If database or node do not answer, or the node lacks what is needed.
+    """
+    scope = scope or Scope()
+    deployment.check(client)
+    for attempt in range(_ATTEMPTS):
+        calm = attempt >= _ATTEMPTS // 2
+        with Workshop.opened() as shop:
+            report = _once(shop, (db, client, deployment), finality_setting, scope, calm)
+        if report is not None:
+            return report
+    raise DependencyDown(
+        f"the chain took blocks back during each of {_ATTEMPTS} comparisons; try again, or end the range "
+        "at a final block with --to",
+        code="node-moving",
+    )
+
+
+def _once(
+    shop: Workshop,
+    of: tuple[Database, ChainClient, Deployment],
+    setting: str | int,
+    scope: Scope,
+    calm: bool,
+) -> Report | None:
+    """Compare once; None when the chain turned meanwhile. ``calm``: nothing above what is final."""
+    db, client, deployment = of
+    copy = shop.copy_of(db, "copy")
+    place = place_of(copy, client, deployment, setting)
+    first, last = _range(scope, deployment, place)
+    if calm and scope.to_block is None:
+        last = max(min(last, place.confirmed), first)
+    report = Report(first, last, differences=list(place.differences))
+    end = _header(client, last)
+    try:
+        if last < place.cursor.block_number:
+            _rewound(copy, deployment, end)
+        if scope.sample is not None:
+            _sample(shop, copy, client, deployment, report, scope.sample)
+        elif first <= deployment.deployed_block:
+            _whole(shop, copy, client, deployment, report, place.confirmed)
+        else:
+            _part(shop, copy, client, deployment, report, place.confirmed)
+    except (DependencyDown, RpcError):
+        if client.block(last) == end:
+            raise
+        return None
+    return report if client.block(last) == end else None
+
+
+def _range(scope: Scope, deployment: Deployment, place: Place) -> tuple[int, int]:
+    lowest = deployment.deployed_block
+    first = lowest if scope.from_block is None else max(scope.from_block, lowest)
+    last = place.tip.number if scope.to_block is None else scope.to_block
+    if scope.to_block is not None and scope.to_block > place.cursor.block_number:
+        raise BadInput(
+            f"block {scope.to_block} is not mirrored; the mirror stands at block {place.cursor.block_number}"
+        )
+    last = min(last, place.tip.number)
+    if first > last:
+        raise BadInput(f"there is no mirrored block from {first} to {last}")
+    return first, last
+
+
+def _header(client: ChainClient, number: int) -> BlockHeader:
+    header = client.block(number)
+    if header is None:
+        raise DependencyDown(f"the node has no block {number}", code="node-behind")
+    return header
+
+
+def _rewound(
+    mirror: Database, deployment: Deployment, to: BlockHeader, again: bool = False
+) -> None:
+    try:
+        take_back(mirror, deployment, to, again)
+    except (MirrorStopped, SQLAlchemyError, LookupError, ValueError, TypeError) as error:
+        raise BooksDiffer(
+            f"the mirror cannot be taken back to block {to.number} ({type(error).__name__}: {error}); rows were "
+            "altered: run `truetonne index verify` without a range, then `truetonne index reindex`"
+        ) from error
+
+
+# ------------------------------------------------------------------------- three ways
+
+
+def _whole(
+    shop: Workshop,
+    copy: Database,
+    client: ChainClient,
+    deployment: Deployment,
+    report: Report,
+    confirmed: int,
+) -> None:
+    fresh = fresh_beside(shop, copy, client, deployment, report.to_block, confirmed)
+    compare_all(copy, fresh, report)
+    check_log_and_sums(copy, client, deployment, report)
+
+
+def fresh_beside(
+    shop: Workshop,
+    copy: Database,
+    client: ChainClient,
+    deployment: Deployment,
+    up_to: int,
+    confirmed: int,
+) -> Database:
+    """Make a new mirror of the chain, up to a block, that knows of ours what the copy knows.
+
+    Parameters
+    ----------
+    confirmed
+        The last block that the copy took as final; it may be above ``up_to``.
+    """
+    fresh = shop.empty_beside(copy, "fresh")
+    read_on(fresh, client, deployment, up_to, min(confirmed, up_to))
+    forget(fresh, confirmed)
+    return fresh
+
+
+def _part(
+    shop: Workshop,
+    copy: Database,
+    client: ChainClient,
+    deployment: Deployment,
+    report: Report,
+    confirmed: int,
+) -> None:
+    again = shop.twin_of(copy, "again")
+    try:
+        _rewound(again, deployment, _header(client, report.from_block - 1), again=True)
+    except BooksDiffer:  # damage is in the way: the chain tells it from its first block on
+        _whole(shop, copy, client, deployment, report, confirmed)
+        return
+    read_on(again, client, deployment, report.to_block, min(confirmed, report.to_block))
+    forget(again, confirmed)
+    compare_all(copy, again, report)
+    check_log_and_sums(copy, client, deployment, report)
+
+
+def compare_all(copy: Database, fresh: Database, report: Report) -> None:
+    """Compare all tables of two mirrors."""
+    with closing(compare.connect(copy)) as mine, closing(compare.connect(fresh)) as theirs:
+        for item in MIRRORED:
+            report.checked[item.name] = compare.count(item, copy)
+            for pair in compare.pairs(item, mine, theirs):
+                report.add(compare.differences(item, pair))
+    report.checked["blocks"] = report.to_block - report.from_block + 1
+
+
+def _sample(
+    shop: Workshop,
+    copy: Database,
+    client: ChainClient,
+    deployment: Deployment,
+    report: Report,
+    size: int,
+) -> None:
+    """Compare some blocks: the highest first, so that one mirror can be taken back from each to the next."""
+    tables = [item for item in MIRRORED if item.has_block]
+    held = shop.twin_of(copy, "held")
+    again = shop.twin_of(copy, "again")
+    rows: Counter[str] = Counter()
+    chosen = _chosen(copy, report, size)
+    for number in chosen:
+        before, here = client.blocks([number - 1, number])
+        if before is None or here is None:
+            raise DependencyDown(f"the node has no block {number}", code="node-behind")
+        _rewound(held, deployment, here)
+        _rewound(again, deployment, before, again=True)
+        read_on(again, client, deployment, number, 0)
+        _compare_block(tables, (held, again), number, report)
+        for item in tables:
+            rows[item.name] += compare.count(item, held, (number, number))
+    report.checked = dict(rows) | {"blocks": len(chosen)}
+
+
+def _compare_block(
+    tables: list[Mirrored], mirrors: tuple[Database, Database], number: int, report: Report
+) -> None:
+    with (
+        closing(compare.connect(mirrors[0])) as mine,
+        closing(compare.connect(mirrors[1])) as other,
+    ):
+        for item in tables:
+            for pair in compare.pairs(item, mine, other, (number, number)):
+                forgotten = item.name == "chain_blocks" and pair.mirrored is None
+                if not forgotten:  # a block that brings nothing of ours is not kept for ever
+                    report.add(compare.differences(item, pair))
+
+
+def _chosen(copy: Database, report: Report, size: int) -> list[int]:
+    """Return blocks by chance: one half of those with something of ours, one half of all."""
+    first, last = report.from_block, report.to_block
+    with copy.read() as session:
+        ours: set[int] = set()
+        for column in (ChainEvent.block_number, ChainInclusion.block_number):
+            ours.update(session.scalars(select(column).where(column.between(first, last))))
+    size = min(size, last - first + 1)
+    chosen = set(random.sample(sorted(ours), min((size + 1) // 2, len(ours))))
+    while len(chosen) < size:
+        chosen.add(random.randint(first, last))
+    return sorted(chosen, reverse=True)

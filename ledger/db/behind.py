@@ -1,0 +1,116 @@
+"""Writes that a database does while their author computes the next ones.
+
+::
+
+    with db.behind(session) as later:
+        later.insert("meter_readings", columns, constants)   # made ready now, stored meanwhile
+        later.run(partial(refresh, session))
+        later.session.execute(...)                           # waits for both first
+
+They are done in order, one at a time, on the connection of the unit of work, by a thread that spends its
+time waiting for the server. What one of them raises comes out at the next wait, and those after it
+are not begun. SQLite works in this process, so that there is nothing to wait for: writes are done at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from ledger.db import bulk
+
+Work = Callable[[], object]
+
+
+class Behind:
+    """The writes of one unit of work. Between ``run`` and ``wait`` its session belongs to them."""
+
+    def __init__(self, session: Session, thread: ThreadPoolExecutor | None) -> None:
+        self._session = session
+        self._connection = session.connection()
+        self._thread = thread
+        self._pending: deque[Future[None]] = deque()
+        self._worker: int | None = None
+        self._stopped = False
+        if thread is not None:
+            event.listen(self._connection, "before_cursor_execute", self._guard)
+
+    @property
+    def session(self) -> Session:
+        """The session, when all writes are done."""
+        self.wait()
+        return self._session
+
+    def insert(
+        self,
+        table: str,
+        columns: Mapping[str, Sequence[bulk.Plain]],
+        constants: Mapping[str, bulk.Plain],
+    ) -> None:
+        """Insert rows as ``Database.insert_columns`` does; they are made ready at once, see ``prepared``."""
+        self.run(self.prepared(table, columns, constants))
+
+    def prepared(
+        self,
+        table: str,
+        columns: Mapping[str, Sequence[bulk.Plain]],
+        constants: Mapping[str, bulk.Plain],
+    ) -> Work:
+        """Make rows ready, and return what inserts them, for ``run``; nothing is waited for.
+
+        The columns are not to be changed before that was done.
+        """
+        return bulk.prepared(self._connection, table, columns, constants)
+
+    def run(self, work: Work) -> None:
+        """Do a piece of work after those before it; what it reads and writes is the session's."""
+        if self._thread is None:
+            work()
+            return
+        self._pending.append(self._thread.submit(self._do, work))
+
+    def wait(self) -> None:
+        """Wait until all is done; raise what the first of them raised that failed."""
+        while self._pending:
+            self._pending.popleft().result()
+
+    def stop(self) -> None:
+        """Begin none of what is left."""
+        self._stopped = True
+
+    def _do(self, work: Work) -> None:
+        if self._stopped:
+            return
+        self._worker = threading.get_ident()
+        try:
+            work()
+        except BaseException:
+            self._stopped = True
+            raise
+
+    def _guard(self, *_: Any) -> None:
+        if self._pending and threading.get_ident() != self._worker:
+            raise RuntimeError("a statement while writes are under way; take the session of Behind")
+
+
+@contextmanager
+def behind(session: Session, *, at_once: bool) -> Iterator[Behind]:
+    """Open the writes of a unit of work; all are done when the block ends without an error."""
+    if at_once:
+        yield Behind(session, None)
+        return
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        later = Behind(session, thread)
+        try:
+            yield later
+            later.wait()
+        except BaseException:
+            later.stop()
+            raise

@@ -1,0 +1,203 @@
+"""Batches of ours that the chain knows and these books do not: they were restored from before the planning.
+
+Such a batch is found by its trades. When every one of them is a trade of the books, with the same parties and
+figures, the batch is ours: it is *adopted*, with its key, its trades and its intent, as it stands on chain. It
+is never planned anew. What was planned anew before the mirror had read the chain is withdrawn, unsent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ledger.chain import adoption, intents
+from ledger.chain.access import Chain
+from ledger.chain.events import SETTLEMENT
+from ledger.chain.intents import NewIntent
+from ledger.models import (
+    ChainCursor,
+    ChainEvent,
+    ChainIntent,
+    SettlementBatch,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
+from ledger.models.escrow import SettlementStatus
+from ledger.models.mirror import IntentState
+from ledger.models.settlement import BatchState
+from ledger.settlement import confirm
+from ledger.settlement.elsewhere import ENERGY, Accounts
+from ledger.settlement.words import Trade, hex_words, nets_of, unpack
+
+_STATES = {
+    SettlementStatus.PROPOSED: BatchState.PROPOSED,
+    SettlementStatus.DISPUTED: BatchState.PROPOSED,
+    SettlementStatus.FINALIZED: BatchState.FINALIZED,
+    SettlementStatus.CANCELLED: BatchState.CANCELLED,
+}
+_NUMBERS_PER_QUERY = 500
+
+
+def adopt(session: Session, chain: Chain) -> list[str]:
+    """Adopt the batches that the chain knows and the books do not; return their keys."""
+    unknown = session.scalars(
+        select(SettlementBatch)
+        .where(
+            SettlementBatch.asset == ENERGY,
+            SettlementBatch.cosigned_digest.is_(None),
+            SettlementBatch.key.not_in(select(VppSettlementBatch.batch_key)),
+        )
+        .order_by(SettlementBatch.batch_id)
+    ).all()
+    if not unknown:
+        return []
+    accounts = Accounts.load(session)
+    adopted = []
+    for batch in unknown:
+        event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
+        words = [int(word) for word in event.args["words"]]
+        numbers = [unpack(word).seq for word in words]
+        records = _records(session, numbers)
+        if not _are_ours(records, accounts, words, batch.accounts):
+            if batch.status is not SettlementStatus.CANCELLED:
+                _withdraw(session, numbers, batch.key)
+            continue
+        _withdraw(session, numbers, batch.key)
+        if _in_other_batches(session, numbers):
+            continue  # the mirror will take one of them back
+        _store(session, chain, batch, words, next(iter(records.values())).market)
+        adopted.append(batch.key)
+    if adopted:
+        _settle(session, chain)
+    return adopted
+
+
+def taken_numbers(session: Session) -> set[int]:
+    """Return the numbers of trades in batches that are live or final on chain and none of ours."""
+    query = (
+        select(ChainEvent.args)
+        .join(
+            SettlementBatch,
+            (SettlementBatch.block_number == ChainEvent.block_number)
+            & (SettlementBatch.log_index == ChainEvent.log_index),
+        )
+        .where(
+            SettlementBatch.status != SettlementStatus.CANCELLED,
+            SettlementBatch.key.not_in(select(VppSettlementBatch.batch_key)),
+        )
+    )
+    return {unpack(int(word)).seq for args in session.scalars(query) for word in args["words"]}
+
+
+def _records(session: Session, numbers: list[int]) -> dict[int, VppTradingRecord]:
+    found: dict[int, VppTradingRecord] = {}
+    known = [number for number in numbers if number < 2**63]
+    for start in range(0, len(known), _NUMBERS_PER_QUERY):
+        part = known[start : start + _NUMBERS_PER_QUERY]
+        rows = session.scalars(select(VppTradingRecord).where(VppTradingRecord.id.in_(part)))
+        found |= {row.id: row for row in rows}
+    return found
+
+
+def _are_ours(
+    records: dict[int, VppTradingRecord],
+    accounts: Accounts,
+    words: Iterable[int],
+    parties: list[str],
+) -> bool:
+    for word in words:
+        item = unpack(word)
+        record = records.get(item.seq)
+        trade = Trade(
+            item.seq, parties[item.buyer], parties[item.seller], item.quantity_milli, item.price_e4
+        )
+        if record is None or not accounts.is_of(record, trade):
+            return False
+    return len({record.market for record in records.values()}) == 1
+
+
+def _withdraw(session: Session, numbers: list[int], key: str) -> None:
+    """Take back batches that were planned with trades of another one, and that no transaction proposes."""
+    query = (
+        select(VppSettlementBatch, ChainIntent)
+        .join(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(
+            VppSettlementBatch.state == BatchState.PLANNED,
+            ChainIntent.state == IntentState.PLANNED,
+            VppSettlementBatch.id.in_(
+                select(VppSettlementItem.batch_id).where(VppSettlementItem.trade_id.in_(numbers))
+            ),
+        )
+    )
+    for batch, intent in session.execute(query).all():
+        reason = f"withdrawn, it was not sent: the chain has trades of it in batch {key}"
+        if intents.refuse(session, intent.key, reason).state is not IntentState.FAILED:
+            continue
+        batch.state = BatchState.FAILED
+        batch.error = reason
+        # Longer ago than any rest: the market has done nothing wrong.
+        batch.updated_at = datetime.fromtimestamp(0, UTC)
+        session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
+    session.flush()
+
+
+def _in_other_batches(session: Session, numbers: list[int]) -> bool:
+    query = select(VppSettlementItem.trade_id).where(VppSettlementItem.trade_id.in_(numbers))
+    return session.scalars(query).first() is not None
+
+
+def _store(
+    session: Session, chain: Chain, batch: SettlementBatch, words: list[int], market: str
+) -> None:
+    now = datetime.now(UTC)
+    nets = nets_of(words, len(batch.accounts))
+    row = VppSettlementBatch(
+        batch_key=batch.key,
+        market=market,
+        state=_STATES[batch.status],
+        trade_count=len(words),
+        accounts=list(batch.accounts),
+        nets=[str(net) for net in nets],  # before the fee, as everywhere
+        trades_root=batch.trades_root,
+        chain_batch_id=batch.batch_id,
+        finalizable_at=datetime.fromtimestamp(batch.finalizable_at_s, UTC),
+        proposed_block=batch.block_number,
+        finalized_block=batch.ended_block,
+        error=batch.reason,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(row)
+    session.flush()
+    session.add_all(
+        VppSettlementItem(batch_id=row.id, trade_id=unpack(word).seq, word=text)
+        for word, text in zip(words, hex_words(words), strict=True)
+    )
+    session.flush()
+    if session.get(ChainIntent, batch.key) is None:
+        intents.plan(
+            session,
+            chain.deployment.chain_id,
+            NewIntent(
+                key=batch.key,
+                kind="propose_batch",
+                contract=SETTLEMENT,
+                address=chain.deployment.settlement.address,
+                function="proposeBatch",
+                arguments=[bytes.fromhex(batch.key[2:]), ENERGY, list(batch.accounts), words],
+                sender=chain.deployment.account("operator"),
+            ),
+        )
+
+
+def _settle(session: Session, chain: Chain) -> None:
+    """Say of what was adopted what the mirror would have said when its blocks became final."""
+    query = select(ChainCursor).where(ChainCursor.chain_id == chain.deployment.chain_id)
+    cursor = session.scalars(query).first()
+    if cursor is not None:
+        adoption.adopt_final(session, cursor.final_number, cursor.final_number)
+        confirm.settle_final(session, cursor.final_number, cursor.final_number)

@@ -1,0 +1,213 @@
+"""``index run | status | verify | reindex`` as a person meets them: two runs, a kill, a reorganisation, damage."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.chain.client import ChainClient
+from ledger.chain.local_node import LocalNode, find_anvil
+from tests.cli.conftest import Program
+from tests.support.chain import TestChain, deploy_contracts
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[tuple[LocalNode, str]]:
+    with tempfile.TemporaryDirectory(prefix="tt-") as folder:  # a short path: sockets bound it
+        ipc = f"{folder}/a.ipc"
+        with LocalNode(find_anvil(None), options=["--ipc", ipc]) as started:
+            yield started, ipc
+
+
+@pytest.fixture(scope="module")
+def chain(node: tuple[LocalNode, str]) -> Iterator[TestChain]:
+    client = ChainClient(node[0].rpc_url)
+    yield TestChain(client, deploy_contracts(client))
+    client.close()
+
+
+@pytest.fixture
+def kind() -> str:
+    """The transport; tests of all of them override it."""
+    return "ws"
+
+
+EVERY = pytest.mark.parametrize("kind", ["http", "ws", "ipc"])
+
+
+@pytest.fixture
+def program(kind: str, node: tuple[LocalNode, str], chain: TestChain, tmp_path: Path) -> Program:
+    """The program with an empty database, on the same chain over each transport."""
+    address = {
+        "http": node[0].rpc_url,
+        "ws": node[0].rpc_url.replace("http", "ws"),
+        "ipc": f"ipc://{node[1]}",
+    }[kind]
+    program = Program(tmp_path)
+    program.environ |= program.with_settings(
+        {"rpc_url": address, "deployment": "local.json", "network": "local", "finality": "64"}
+    )
+    program.write("local.json", chain.deployment_text())
+    assert program("db", "upgrade").code == 0
+    return program
+
+
+def status(program: Program) -> dict[str, Any]:
+    ended = program("index", "status", "--json")
+    assert ended.code == 0, ended.out
+    return dict(ended.json())
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.1)
+
+
+@contextmanager
+def running(program: Program, log: str, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    with (program.folder / log).open("wb") as file:
+        process = subprocess.Popen(
+            program.command("index", "run", *more),
+            cwd=program.folder,
+            env=program.environ,
+            stdout=subprocess.PIPE,
+            stderr=file,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def said(program: Program, log: str) -> str:
+    return (program.folder / log).read_text()
+
+
+def edit(program: Program, sql: str) -> None:
+    with sqlite3.connect(program.folder / ".truetonne" / "truetonne.db") as link:
+        link.execute(sql)
+
+
+@EVERY
+def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) -> None:
+    before = status(program)
+    assert before["block"] is before["leader"] is before["rate"] is None
+    with running(program, "first.log") as first:
+        until(lambda: status(program)["behind"] == 0)
+        leader = status(program)["leader"]
+        assert leader["live"]
+        assert f"process {first.pid}" in leader["place"]
+        assert "this run mirrors now" in said(program, "first.log")
+        with running(program, "second.log") as second:
+            until(lambda: "stands by" in said(program, "second.log"))
+            assert f"process {first.pid} mirrors" in said(program, "second.log")
+            first.send_signal(signal.SIGKILL)
+            until(lambda: "this run mirrors now, after" in said(program, "second.log"))
+            chain.mine(3)
+            until(lambda: status(program)["block"] == chain.client.block_number())
+            found = status(program)
+            assert f"process {second.pid}" in found["leader"]["place"]
+            assert found["rate"]["over_s"] >= 0
+            assert (found["behind"], found["behind_s"]) == (0, 0)
+            second.send_signal(signal.SIGTERM)
+            out, _ = second.communicate(timeout=DEADLINE_S)
+            assert second.returncode == 0
+            assert out.decode().startswith("at block ")
+    ended = status(program)["leader"]
+    assert not ended["live"]
+    assert f"nobody; last by {ended['place']}" in program("index", "status").out.replace("\n", " ")
+
+
+def test_a_reorganisation_is_remembered(program: Program, chain: TestChain) -> None:
+    assert program("index", "run", "--until", "head").code == 0
+    assert status(program)["last_reorganisation"] is None
+    old = chain.client.block("latest")
+    chain.reorganise(2)
+    new = chain.client.block("latest")
+    assert old is not None and new is not None
+    assert program("index", "run", "--until", "head").code == 0
+    turn = status(program)["last_reorganisation"]
+    assert turn.pop("found_at").endswith("Z") or "found_at" not in turn
+    assert turn == {
+        "depth": 2,
+        "block": old.number - 2,
+        "from_block": old.number,
+        "from_hash": old.hash,
+        "to_block": new.number,
+        "to_hash": new.hash,
+    }
+    assert "2 blocks deep" in program("index", "status").out
+
+
+def test_damage_is_found_and_mended(program: Program, chain: TestChain) -> None:
+    assert program("index", "run", "--until", "head").code == 0
+    true = program("index", "verify", "--json")
+    assert true.code == 0
+    document = true.json()
+    assert document["differences"] == []
+    assert document["from"] == chain.deployment.deployed_block
+    assert document["to"] == chain.client.block_number()
+    assert document["checked"]["chain_events"] > 5
+    edit(program, "UPDATE credit_classes SET cap_kg = 7")
+    edit(program, "DELETE FROM chain_events WHERE event_name = 'SiteRegistered'")
+    found = program("index", "verify", "--json")
+    assert found.code == 1
+    differences = {(item["table"], item["column"]): item for item in found.json()["differences"]}
+    assert differences["credit_classes", "cap_kg"]["mirrored"] == "7"
+    assert differences["chain_events", None]["mirrored"] is None
+    shown = program("index", "verify")
+    assert shown.code == 1
+    assert "credit_classes 1: cap_kg is 7, the chain says" in shown.out
+    assert "`truetonne index reindex` builds the tables anew" in shown.out
+    dry = program("index", "reindex", "--dry-run", "--json").json()
+    assert dry["dry_run"] is True
+    assert program("index", "verify").code == 1
+    mended = program("index", "reindex", "--json")
+    assert mended.code == 0
+    assert mended.json()["changed"] == dry["changed"]
+    assert mended.json()["changed"]["credit_classes"] == {"added": 0, "removed": 0, "changed": 1}
+    assert mended.json()["changed"]["chain_events"] == {"added": 1, "removed": 0, "changed": 0}
+    assert program("index", "verify").code == 0
+    assert program("index", "reindex").out.startswith("every table is what the chain says")
+    some = program("index", "verify", "--sample", "3", "--json").json()
+    assert some["checked"]["blocks"] == 3
+
+
+@EVERY
+def test_the_doctor_knows_every_transport(program: Program) -> None:
+    checks = {item["name"]: item for item in program("doctor", "--json").json()["checks"]}
+    assert checks["node"]["verdict"] == checks["chain"]["verdict"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("words", "said_"),
+    [
+        (("--from", "9", "--to", "8"), "no mirrored block from 9 to 8"),
+        (("--to", "99999"), "block 99999 is not mirrored"),
+    ],
+)
+def test_a_range_that_is_none(program: Program, words: tuple[str, ...], said_: str) -> None:
+    assert program("index", "run", "--until", "head").code == 0
+    ended = program("index", "verify", *words)
+    assert ended.code == 2
+    assert said_ in ended.err
+
+
+def test_nothing_is_mirrored_yet(program: Program) -> None:
+    ended = program("index", "verify")
+    assert ended.code == 2
+    assert "nothing is mirrored yet" in ended.err

@@ -1,0 +1,408 @@
+"""Nonces that strangers take, holes below ours, forks of every depth, and two senders at once."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from ledger.chain import stuck
+from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.events import CREDIT
+from ledger.chain.intents import FILL, new_key
+from ledger.chain.policy import DailyCaps
+from ledger.db import Database
+from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane, CreditRetirement
+from ledger.models.mirror import IntentState
+from ledger.reconcile import reconcile
+from tests.support.chain import CURRENCY, PARTIES
+from tests.support.park import Park
+from tests.support.racers import race, submitting
+from tests.support.sending import (
+    GWEI,
+    UNITS,
+    attempts,
+    automine,
+    drop,
+    minted,
+    opened,
+    plan,
+    sent,
+    steal,
+    until_confirmed,
+)
+
+
+def holds(park: Park) -> None:
+    report = reconcile(park.db, park.node.client, park.node.deployment)
+    assert [rule for rule in report.rules if not rule.ok] == []
+
+
+def lost(park: Park, key: str, contract: str = CURRENCY, party: str = "buyer") -> str:
+    """Sign and send an intent, let it vanish from the pool, and let a stranger take its nonce."""
+    automine(park, False)
+    tx_hash = park.chain.sender.submit(key, contract)
+    drop(park, tx_hash)
+    nonce = park.intent(key).nonce
+    assert nonce is not None
+    thief = steal(park, party, nonce)
+    assert park.node.client.receipt(tx_hash) is None
+    return thief
+
+
+def test_a_stolen_nonce_is_given_up_only_when_that_is_final(both: Park) -> None:
+    key = plan(both)
+    thief = lost(both, key)
+    for _ in range(2):  # the block may still be taken back
+        both.chain.sender.tend()
+        assert (both.intent(key).nonce, len(attempts(both, key))) == (0, 1)
+        both.node.mine(1)
+    both.chain.sender.tend()
+    first, second = attempts(both, key)
+    assert (first.nonce, second.nonce, both.intent(key).nonce) == (0, 1, 1)
+    found = stuck.find_taker(both.node.client, PARTIES["buyer"], 0, both.node.client.block_number())
+    assert found is not None and found.hash == thief
+    until_confirmed(both)
+    assert both.intent(key).tx_hash == second.tx_hash
+    assert (minted(both), sent(both)) == (UNITS, 2)
+    holds(both)
+
+
+def test_a_fork_gives_the_nonce_back_before_it_is_final(park: Park) -> None:
+    key = plan(park)
+    lost(park, key)
+    park.chain.sender.tend()
+    park.node.reorganise(1)
+    assert sent(park) == 0  # the thief is gone
+    park.chain.sender.tend()
+    park.node.mine(1)
+    until_confirmed(park)
+    assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
+    assert (minted(park), sent(park)) == (UNITS, 1)
+
+
+def test_the_receipt_of_ours_that_is_late_is_no_theft(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = plan(park)
+    park.chain.sender.submit(key, CURRENCY)
+    park.node.mine(3)
+    lies: list[int] = []
+
+    def late(self: ChainClient, hashes: list[str]) -> list[None]:
+        lies.append(len(hashes))
+        return [None for _ in hashes]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChainClient, "receipts", late)
+        park.chain.sender.tend()
+    assert sum(lies) > 0
+    assert (len(attempts(park, key)), park.intent(key).nonce) == (1, 0)
+    until_confirmed(park)
+    assert (minted(park), sent(park)) == (UNITS, 1)
+
+
+def test_a_node_that_forgot_old_states_proves_no_theft(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = plan(park)
+    lost(park, key)
+    park.node.mine(3)
+    honest = ChainClient.transaction_count
+    refused: list[object] = []
+
+    def pruned(self: ChainClient, address: str, block: int | str = "latest") -> int:
+        if isinstance(block, int):
+            refused.append(block)
+            raise RpcError("eth_getTransactionCount", -32000, "missing trie node", None)
+        return honest(self, address, block)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChainClient, "transaction_count", pruned)
+        park.chain.sender.tend()
+    assert refused
+    assert len(attempts(park, key)) == 1
+    assert "use a node that keeps the states" in (park.intent(key).alarm or "")
+    park.chain.sender.tend()
+    until_confirmed(park)
+    assert minted(park) == UNITS
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 2, 3, 5, 8, 13, 40])
+def test_the_taker_is_found_however_old_it_is(park: Park, blocks: int) -> None:
+    thief = steal(park, "buyer", 0)
+    steal(park, "buyer", 1)
+    park.node.mine(blocks) if blocks else None
+    found = stuck.find_taker(park.node.client, PARTIES["buyer"], 0, park.node.client.block_number())
+    assert found is not None and found.hash == thief
+
+
+def test_a_call_that_would_be_refused_now_is_planned_again(park: Park) -> None:
+    """After a theft the contract is asked: what it refuses is not signed a second time."""
+    park.node.issue(10, 0)
+    batch = 1 << 32 | 1
+    arguments = park.node.retire_arguments(batch, 8)
+    key = plan(park, "retire", arguments, "owner", CREDIT)
+    lost(park, key, CREDIT, "owner")
+    automine(park, True)
+    park.node.act("pauser", CREDIT, "suspend", [batch])
+    park.node.mine(3)
+    park.chain.sender.tend()
+    intent = park.intent(key)
+    assert (intent.state, intent.nonce) == (IntentState.PLANNED, None)
+    assert "NotActive" in (intent.alarm or "")
+    assert len(attempts(park, key)) == 1
+    holds_after(park)
+
+
+def holds_after(park: Park) -> None:
+    park.mirror_final()
+    holds(park)
+
+
+def test_a_retirement_whose_nonce_was_stolen_happens_once(both: Park) -> None:
+    both.node.issue(10, 0)
+    key = new_key()
+    arguments = [bytes.fromhex(key[2:]), *both.node.retire_arguments(1 << 32 | 1, 8)[1:]]
+    plan(both, "retire", arguments, "owner", CREDIT, key)
+    lost(both, key, CREDIT, "owner")
+    automine(both, True)
+    both.node.mine(3)
+    both.mirror.run_until("head")
+    both.chain.sender.tend()
+    until_confirmed(both)
+    assert [row.amount_kg for row in both.rows(CreditRetirement)] == [8]
+    holds(both)
+
+
+# ------------------------------------------------------------------------------- holes
+
+
+def test_a_hole_is_filled_with_nothing(both: Park) -> None:
+    """A stranger's transaction with the nonce below is taken back by a fork, and does not come again."""
+    thief = steal(both, "buyer", 0)
+    automine(both, False)
+    key = plan(both)
+    both.chain.sender.submit(key, CURRENCY)
+    assert both.intent(key).nonce == 1
+    both.node.reorganise(1)
+    both.node.client.request("anvil_dropTransaction", [thief])
+    assert both.node.client.receipt(thief) is None
+    assert sent(both) == 0
+
+    hasty = opened(both, replace_seconds=0)
+    hasty.chain.sender.tend()
+    hasty.chain.sender.tend()
+
+    (filling,) = [row for row in both.rows(ChainIntent) if row.kind == FILL]
+    assert (filling.nonce, filling.call_data) == (0, "0x")
+    found = both.node.client.request("eth_getTransactionByHash", [filling.tx_hash])
+    assert (found["to"], found["input"], found["value"]) == (PARTIES["buyer"], "0x", "0x0")
+    both.node.mine(1)
+    until_confirmed(both)
+    assert {row.state for row in both.rows(ChainIntent)} == {IntentState.CONFIRMED}
+    assert (minted(both), sent(both)) == (UNITS, 2)
+    holds(both)
+
+
+def test_a_stranger_in_the_pool_is_no_hole(park: Park) -> None:
+    """Its transaction is on its way: nothing takes its nonce from it."""
+    steal(park, "buyer", 0)
+    automine(park, False)
+    key = plan(park)
+    park.chain.sender.submit(key, CURRENCY)
+    park.node.reorganise(1)
+    message = {
+        "from": PARTIES["buyer"],
+        "to": PARTIES["spare"],
+        "nonce": "0x0",
+        "gas": hex(21_000),
+        "maxFeePerGas": hex(90 * GWEI),
+    }
+    waiting = park.node.client.request("eth_sendTransaction", [message])
+    park.chain.sender.tend()
+    assert [row.kind for row in park.rows(ChainIntent)] == ["test"]
+    park.node.mine(1)
+    assert park.node.client.receipt(waiting) is not None
+    until_confirmed(park)
+    assert (minted(park), sent(park)) == (UNITS, 2)
+
+
+def test_a_filling_whose_nonce_is_taken_after_all(park: Park) -> None:
+    steal(park, "buyer", 0)
+    automine(park, False)
+    key = plan(park)
+    park.chain.sender.submit(key, CURRENCY)
+    park.node.reorganise(1)
+    opened(park, replace_seconds=0).chain.sender.tend()
+    (filling,) = [row for row in park.rows(ChainIntent) if row.kind == FILL]
+    park.node.client.request("anvil_dropTransaction", [filling.tx_hash])
+    park.node.client.request("anvil_dropTransaction", [park.intent(key).tx_hash])
+    steal(park, "buyer", 0)
+    park.chain.sender.tend()
+    until_confirmed(park)
+    ended = park.intent(filling.key)
+    assert ended.state is IntentState.FAILED
+    assert (ended.error or "").endswith("nothing is left to fill")
+    assert (minted(park), sent(park)) == (UNITS, 2)
+    holds(park)
+
+
+# ------------------------------------------------------------------------------- forks
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5, 8])
+def test_forks_with_other_content(park: Park, depth: int) -> None:
+    """Blocks with acts of ours, final after one, are replaced by blocks with other people's."""
+    hasty = opened(park, 1)
+    keys = [plan(park) for _ in range(8)]
+    for key in keys:
+        hasty.chain.sender.submit(key, CURRENCY)
+        hasty.mirror.run_until("head")
+    before = {key: park.intent(key).state for key in keys}
+    assert list(before.values()).count(IntentState.CONFIRMED) == 7
+    other = park.node.transaction("market", CURRENCY, "mint", [PARTIES["market"], 3])
+    park.node.reorganise(depth, [(other, 0)])
+    assert sent(park) == 8 - depth  # the fault
+    assert minted(park, "market") == 3
+
+    taken = hasty.chain.sender.audit()
+
+    assert set(taken) == {key for key in keys[8 - depth :] if before[key] is IntentState.CONFIRMED}
+    until_confirmed(hasty)
+    assert {park.intent(key).state for key in keys} == {IntentState.CONFIRMED}
+    assert (minted(park), sent(park), park.count(ChainAttempt)) == (8 * UNITS, 8, 8)
+    holds(park)
+
+
+@pytest.mark.parametrize("audited", [False, True])
+def test_final_after_one_block_and_a_fork_of_two(both: Park, audited: bool) -> None:
+    """What was called final too early is opened again, by the audit before the mirror has seen it."""
+    hasty = opened(both, 1)
+    key = plan(both)
+    tx_hash = hasty.chain.sender.submit(key, CURRENCY)
+    both.node.mine(1)
+    hasty.mirror.run_until("head")
+    assert both.intent(key).state is IntentState.CONFIRMED
+    assert hasty.chain.sender.audit() == []
+    both.node.reorganise(2)
+    assert both.node.client.receipt(tx_hash) is None
+    assert minted(both) == 0
+    if audited:
+        assert hasty.chain.sender.audit() == [key]
+        both.node.mine(1)
+        assert both.node.client.receipt(tx_hash) is not None
+    hasty.mirror.run_until("head")
+    assert both.intent(key).state is IntentState.SUBMITTED or audited
+    until_confirmed(hasty)
+    assert both.intent(key).state is IntentState.CONFIRMED
+    assert (minted(both), sent(both)) == (UNITS, 1)
+    holds(both)
+
+
+# -------------------------------------------------------------------------- two at once
+
+
+def test_two_processes_never_use_a_nonce_twice(both: Park) -> None:
+    keys = [plan(both) for _ in range(24)]
+    file = both.folder / "deployment.json"
+    file.write_text(both.node.deployment_text())
+    url = both.db.url.render_as_string(hide_password=False)
+    answers = race(
+        both.folder,
+        [submitting(url, both.node.client.rpc_url, file, keys[part::3]) for part in range(3)],
+    )
+    assert [answer.get("error") for answer in answers] == [None] * 3
+    assert sorted(both.intent(key).nonce or 0 for key in keys) == list(range(24))
+    until_confirmed(both)
+    assert (minted(both), sent(both)) == (24 * UNITS, 24)
+    (lane,) = both.rows(ChainNonceLane)
+    assert lane.next_nonce == 24
+    holds(both)
+
+
+def test_two_that_fill_one_hole_fill_it_once(both: Park) -> None:
+    steal(both, "buyer", 0)
+    automine(both, False)
+    key = plan(both)
+    both.chain.sender.submit(key, CURRENCY)
+    both.node.reorganise(1)
+    assert sent(both) == 0
+    doors = [opened(both.again(), replace_seconds=0) for _ in range(3)]
+    gate = threading.Barrier(3)
+
+    def fill(park: Park) -> None:
+        gate.wait()
+        park.chain.sender.tend()
+
+    threads = [threading.Thread(target=fill, args=(door,)) for door in doors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [row.nonce for row in both.rows(ChainIntent) if row.kind == FILL] == [0]
+    both.node.mine(1)
+    until_confirmed(both)
+    assert (minted(both), sent(both)) == (UNITS, 2)
+    for door in doors:
+        door.db.close()
+
+
+def test_caps_of_the_day_hold_for_two_at_once(mariadb_db: Database, tmp_path: Path) -> None:
+    from tests.support.park import running_park
+
+    with running_park(mariadb_db, tmp_path) as park:
+        keys = [plan(park) for _ in range(8)]
+        caps = DailyCaps(5, 10**37)
+        doors = [opened(park.again(), caps=caps) for _ in range(2)]
+        gate = threading.Barrier(2)
+        refused: list[str] = []
+
+        def run(number: int) -> None:
+            gate.wait()
+            for key in keys[number::2]:
+                try:
+                    doors[number].chain.sender.submit(key, CURRENCY)
+                except Exception as error:
+                    refused.append(type(error).__name__)
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (sent(park), refused) == (5, ["PolicyRefused"] * 3)
+        for door in doors:
+            door.db.close()
+
+
+def test_a_batch_s_key_that_a_stranger_used_up(park: Park) -> None:
+    """A member of the market sees our key in the pool, and co-signs another batch under it."""
+    from ledger.models import VppSettlementBatch, VppTradingRecord
+    from ledger.settlement.batches import plan_batches, submit_planned
+    from tests.support import acts
+    from tests.support.chain import trade
+
+    park.mirror.run_until("head")
+    park.node.deposit("market", 100_00)
+    park.trade(("sell", 1000, 20_000))
+    (planned,) = plan_batches(park.chain)
+    acts.cosign(
+        park.node,
+        ("market", "owner"),
+        [trade(77, "market", "owner", 1000, 10_000)],
+        key=bytes.fromhex(planned.key[2:]),
+    )
+    park.mirror_final()
+    (batch,) = park.rows(VppSettlementBatch)
+    assert batch.state.value == "planned"  # the chain has the key, and other trades under it
+    assert submit_planned(park.chain) == []
+    (batch,) = park.rows(VppSettlementBatch)
+    assert batch.state.value == "failed" and "KeyUsed" in (batch.error or "")
+    (again,) = plan_batches(park.chain)
+    assert again.key != planned.key
+    assert len(submit_planned(park.chain)) == 1
+    park.mirror_final()
+    assert [row.status.value for row in park.rows(VppTradingRecord)] == ["pending"]
+    report = reconcile(park.db, park.node.client, park.node.deployment)
+    wrong = {rule.name: rule.differences for rule in report.rules if not rule.ok}
+    assert wrong == {"trades": ("trade 77: settled on chain, and not in the books",)}

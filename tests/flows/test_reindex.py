@@ -1,0 +1,324 @@
+"""``index reindex``: whatever was done to the mirrored tables, they come out as they were; ours stay."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select, text, update
+
+from indexer import Indexer
+from indexer.lease import Lease
+from indexer.reindex import Changes, reindex
+from indexer.report import Scope
+from indexer.tables import EXEMPT, MIRRORED
+from indexer.verify import verify
+from ledger.db import Database
+from ledger.errors import Refused
+from ledger.models import Base, ChainCursor, CreditTransfer, SettlementMovement
+from tests.flows import test_reconcile as scene
+from tests.flows.test_reconcile import History
+from tests.support.chain import TestChain
+from tests.support.mirror import Dump, dump, fresh, running_chain
+
+history = scene.history
+by_hand = scene._by_hand
+DEADLINE_S = 60
+DEEP = 64
+OWN = (
+    "chain_attempts",
+    "chain_intents",
+    "chain_nonce_lanes",
+    "issuances",
+    "reading_claims",
+    "vpp_settlement_batches",
+    "vpp_settlement_items",
+    "vpp_trading_records",
+    "corrections",
+    "correction_carries",
+)
+
+
+def ours(db: Database) -> Dump:
+    """Every row of our own, whole."""
+    found: Dump = {}
+    with db.read() as session:
+        for name in OWN:
+            rows = session.execute(select(Base.metadata.tables[name]))
+            found[name] = sorted((tuple(row) for row in rows), key=repr)
+    return found
+
+
+def numbers(db: Database) -> dict[str, int]:
+    """The numbers that the database gave to transactions."""
+    with db.read() as session:
+        rows = session.execute(text("SELECT tx_hash, id FROM blockchain_transactions"))
+        return {row[0]: row[1] for row in rows}
+
+
+def mended(history: History, dry_run: bool = False) -> Changes:
+    return reindex(history.db, history.client, history.chain.deployment, dry_run=dry_run)
+
+
+def damage(history: History, seed: int) -> list[Any]:
+    """Return statements that delete and alter rows of all tables by chance."""
+    chance = random.Random(seed)
+    statements: list[Any] = []
+    for item in MIRRORED:
+        if item.name == "chain_cursor":
+            continue
+        table = item.table
+        with history.db.read() as session:
+            rows = [dict(row) for row in session.execute(select(table)).mappings()]
+        for row in chance.sample(rows, min(len(rows), chance.randint(0, 6))):
+            here = [column == row[column.name] for column in table.primary_key.columns]
+            columns = [
+                column
+                for column in table.columns
+                if not column.primary_key and f"{item.name}.{column.name}" not in EXEMPT
+            ]
+            if chance.random() < 0.4 or not columns:
+                statements.append(delete(table).where(*here))
+                continue
+            column = chance.choice(columns)
+            if column.unique or column.name in ("key", "credit_id", "batch_key", "contract_name"):
+                statements.append(delete(table).where(*here))
+                continue
+            other = scene._other(row[column.name], column)
+            statements.append(update(table).where(*here).values({column.name: other}))
+    assert statements
+    return statements
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_damage_is_mended_and_ours_is_as_it_was(history: History, seed: int) -> None:
+    before, mine, given = dump(history.db), ours(history.db), numbers(history.db)
+    first, *rest = damage(history, seed)
+    with by_hand(history, first):
+        for statement in rest:
+            scene_execute(history, statement)
+        damaged = dump(history.db)
+        assert damaged != before
+        foretold = mended(history, dry_run=True)
+        assert dump(history.db) == damaged
+        changes = mended(history)
+        assert changes.as_json() == foretold.as_json()
+        assert dump(history.db) == before
+        assert ours(history.db) == mine
+        assert history.broken() == []
+        kept = numbers(history.db)
+        for tx_hash, number in numbers_left(damaged, given).items():
+            assert kept[tx_hash] == number
+        assert mended(history).tables == {}
+
+
+def numbers_left(damaged: Dump, given: dict[str, int]) -> dict[str, int]:
+    """Return the numbers of the transactions that the damage left in place."""
+    left = {row[0] for row in damaged["blockchain_transactions"]}
+    return {tx_hash: number for tx_hash, number in given.items() if tx_hash in left}
+
+
+def scene_execute(history: History, statement: Any) -> None:
+    """Execute one more statement as ``by_hand`` does; what that keeps undoes it, too."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(f"sqlite:///{history.db.url.database}", poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize("column", ["block_hash", "block_number", "final_number", "chain_id", None])
+def test_a_damaged_cursor_is_mended(history: History, column: str | None) -> None:
+    before, mine = dump(history.db), ours(history.db)
+    made = Base.metadata.tables["chain_cursor"]
+    with history.db.read() as session:
+        row = dict(session.execute(select(made)).mappings().one())
+    statement = (
+        delete(made)
+        if column is None
+        else update(made).values({column: scene._other(row[column], made.c[column])})
+    )
+    with by_hand(history, statement):
+        changes = mended(history)
+        assert "chain_cursor" in changes.tables
+        assert dump(history.db) == before
+        assert ours(history.db) == mine
+
+
+def test_all_tables_emptied(history: History) -> None:
+    before, mine = dump(history.db), ours(history.db)
+    statements = [delete(item.table) for item in reversed(MIRRORED)]
+    with by_hand(history, statements[0]):
+        for statement in statements[1:]:
+            scene_execute(history, statement)
+        changes = mended(history)
+        assert set(changes.tables) == {item.name for item in MIRRORED} - {"contract_sightings"}
+        assert dump(history.db) == before
+        assert ours(history.db) == mine
+
+
+# ------------------------------------------------------------------------- a kill -9
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from indexer import reindex as module
+from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
+from ledger.db import Database
+url, rpc, book, where, times = sys.argv[1:]
+left = [int(times)]
+true = getattr(module, where)
+def dies(*arguments, **more):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return true(*arguments, **more)
+setattr(module, where, dies)
+module.reindex(Database(url), ChainClient(rpc), Deployment.load(Path(book)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "times"),
+    [
+        ("fresh_beside", 0),  # nothing is read yet
+        ("_replace", 0),  # the fresh mirror is there
+        ("_remove", 3),
+        ("_remove", 20),
+        ("_put", 0),
+        ("_put", 12),
+        ("_put", 24),  # the last table
+        ("_counted", 0),  # everything is written, nothing is committed
+        ("Indexer", 0),  # committed; the head is not mirrored yet
+    ],
+)
+def test_a_kill_at_any_instant_leaves_the_old_or_the_new(
+    history: History, tmp_path: Path, where: str, times: int
+) -> None:
+    before, mine = dump(history.db), ours(history.db)
+    book = tmp_path / "deployment.json"
+    chain = TestChain(history.client, history.chain.deployment)
+    book.write_text(chain.deployment_text())
+    first, *rest = damage(history, 99)
+    with by_hand(history, first):
+        for statement in rest:
+            scene_execute(history, statement)
+        damaged = dump(history.db)
+        arguments = [str(history.db.url), history.client.rpc_url, str(book), where, str(times)]
+        died = subprocess.run(
+            [sys.executable, "-c", KILLED, *arguments], check=False, timeout=DEADLINE_S
+        )
+        assert died.returncode == -signal.SIGKILL
+        found = dump(history.db)
+        assert found == (before if where == "Indexer" else damaged)
+        mended(history)
+        assert dump(history.db) == before
+        assert ours(history.db) == mine
+
+
+# ------------------------------------------------------------------ both databases
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[TestChain]:
+    with running_chain() as made:
+        yield made
+
+
+DAYS = itertools.count()
+
+
+def lively(chain: TestChain) -> None:
+    batch = chain.issue(1000, next(DAYS))
+    chain.transfer("owner", "buyer", batch, 300)
+    chain.retire("buyer", batch, 100)
+    chain.mine(2)
+
+
+def test_on_both_databases_it_is_a_fresh_mirror(
+    chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
+) -> None:
+    lively(chain)
+    Indexer(db, chain.client, chain.deployment, DEEP).run_until("head")
+    truth = fresh(sqlite_template, tmp_path, chain, DEEP)
+    assert dump(db) == truth
+    assert verify(db, chain.client, chain.deployment, DEEP).differences == []
+    with db.write() as session:
+        gone = session.execute(delete(CreditTransfer).where(CreditTransfer.amount_kg == 300))
+        session.execute(update(ChainCursor).values(final_number=0))
+    found = verify(db, chain.client, chain.deployment, DEEP).differences
+    assert {item.table for item in found} == {"credit_transfers"}
+    part = verify(db, chain.client, chain.deployment, DEEP, Scope(chain.client.block_number() - 4))
+    assert {item.table for item in part.differences} <= {"credit_transfers", "credit_holdings"}
+    changes = reindex(db, chain.client, chain.deployment, DEEP)
+    assert changes.tables["credit_transfers"]["added"] == gone.rowcount  # type: ignore[attr-defined]
+    assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
+
+
+def test_in_the_middle_of_a_reorganisation(
+    chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
+) -> None:
+    """The chain has turned and the mirror has not seen it: what it will take back is no difference."""
+    lively(chain)
+    Indexer(db, chain.client, chain.deployment, DEEP).run_until("head")
+    chain.reorganise(3)
+    assert verify(db, chain.client, chain.deployment, DEEP).differences == []
+    assert verify(db, chain.client, chain.deployment, DEEP, Scope(5, None)).differences == []
+    with db.write() as session:
+        session.execute(delete(SettlementMovement))
+        session.execute(delete(CreditTransfer).where(CreditTransfer.amount_kg == 1000))
+    reindex(db, chain.client, chain.deployment, DEEP)
+    assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
+
+
+def test_verify_beside_a_mirror_that_runs(chain: TestChain, db: Database) -> None:
+    """Blocks come and go while it compares; none is a difference."""
+    mirror = Indexer(db, chain.client, chain.deployment, DEEP, poll_s=0.01)
+    mirror.run_until("head")
+    stop = threading.Event()
+    thread = threading.Thread(target=mirror.follow, args=(stop,))
+    thread.start()
+    turning = threading.Event()
+    turned: list[int] = []
+
+    def turn() -> None:
+        while not turning.is_set():
+            lively(chain)
+            chain.reorganise(3)
+            turned.append(chain.client.block_number())
+
+    acting = threading.Thread(target=turn)
+    acting.start()
+    try:
+        for _ in range(3):
+            assert verify(db, chain.client, chain.deployment, DEEP).differences == []
+    finally:
+        turning.set()
+        acting.join(DEADLINE_S)
+        stop.set()
+        thread.join(DEADLINE_S)
+    assert not thread.is_alive() and not acting.is_alive()
+    assert len(turned) > 4
+
+
+def test_it_does_not_write_beside_a_mirror_that_runs(chain: TestChain, sqlite_db: Database) -> None:
+    Indexer(sqlite_db, chain.client, chain.deployment, DEEP).run_until("head")
+    lease = Lease(sqlite_db, chain.deployment.network)
+    assert lease.take() is None
+    with pytest.raises(Refused, match="mirrors now; end it first") as caught:
+        reindex(sqlite_db, chain.client, chain.deployment, DEEP)
+    assert caught.value.code == "mirror-runs"
+    assert reindex(sqlite_db, chain.client, chain.deployment, DEEP, dry_run=True).tables == {}
+    lease.release()
+    assert reindex(sqlite_db, chain.client, chain.deployment, DEEP).tables == {}

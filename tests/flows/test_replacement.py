@@ -1,0 +1,268 @@
+"""What does not arrive is replaced by what pays more; any attempt may be the one that is mined."""
+
+import logging
+
+import pytest
+from eth_account import Account
+
+from ledger.chain.sender import NotTaken
+from ledger.errors import DependencyDown
+from ledger.models import BlockchainTransaction, ChainAttempt
+from ledger.models.blockchain import TransactionStatus
+from ledger.models.mirror import IntentState
+from ledger.reconcile import reconcile
+from tests.support.chain import CURRENCY
+from tests.support.park import Park
+from tests.support.sending import (
+    GWEI,
+    UNITS,
+    attempts,
+    automine,
+    drop,
+    minted,
+    opened,
+    plan,
+    sent,
+    spike,
+    statuses,
+    until_confirmed,
+)
+
+PENDING, CONFIRMED, FAILED = (
+    TransactionStatus.PENDING,
+    TransactionStatus.CONFIRMED,
+    TransactionStatus.FAILED,
+)
+
+
+def holds(park: Park) -> None:
+    report = reconcile(park.db, park.node.client, park.node.deployment)
+    assert [rule for rule in report.rules if not rule.ok] == []
+
+
+def wait_in_pool(park: Park) -> str:
+    """Sign and send an act that stays in the pool."""
+    automine(park, False)
+    key = plan(park)
+    park.chain.sender.submit(key, CURRENCY)
+    return key
+
+
+def test_a_base_fee_that_rises_over_the_offer(both: Park) -> None:
+    key = wait_in_pool(both)
+    (first,) = attempts(both, key)
+    spike(both, 50)
+    assert both.node.client.receipt(first.tx_hash) is None  # the fault: it was passed over
+    assert int(first.max_fee_wei) < 50 * GWEI
+
+    both.chain.sender.tend()
+
+    _, second = attempts(both, key)
+    tip = int(second.priority_fee_wei)
+    assert int(second.max_fee_wei) == 2 * 50 * GWEI + tip
+    assert 8 * tip >= 9 * int(first.priority_fee_wei)
+    assert second.nonce == first.nonce == both.intent(key).nonce
+    found = both.node.client.request("eth_getTransactionByHash", [second.tx_hash])
+    assert found["input"] == both.intent(key).call_data and int(found["value"], 16) == 0
+    assert Account.recover_transaction(second.raw_transaction).lower() == found["from"]
+    assert statuses(both, key) == [PENDING, PENDING]
+    both.node.mine(1)
+    assert both.node.client.receipt(second.tx_hash) is not None
+    until_confirmed(both)
+    assert both.intent(key).tx_hash == second.tx_hash
+    assert statuses(both, key) == [FAILED, CONFIRMED]
+    assert (minted(both), sent(both)) == (UNITS, 1)
+    holds(both)
+
+
+def test_a_second_look_replaces_nothing(park: Park) -> None:
+    key = wait_in_pool(park)
+    spike(park, 50)
+    for _ in range(3):
+        park.chain.sender.tend()
+    assert len(attempts(park, key)) == 2
+
+
+def test_one_that_waits_too_long(park: Park) -> None:
+    patient, hasty = park, opened(park, replace_seconds=0)
+    key = wait_in_pool(patient)
+    (first,) = attempts(park, key)
+    drop(park, first.tx_hash)
+    park.node.later(2)
+    park.node.mine(1)  # a block came, without it
+    patient.chain.sender.tend()
+    assert len(attempts(park, key)) == 1  # a minute is not over
+    drop(park, first.tx_hash)
+    hasty.chain.sender.tend()
+    _, second = attempts(park, key)
+    assert 8 * int(second.max_fee_wei) >= 9 * int(first.max_fee_wei)
+    assert 8 * int(second.priority_fee_wei) >= 9 * int(first.priority_fee_wei)
+    park.node.mine(1)
+    until_confirmed(park)
+    assert (minted(park), sent(park)) == (UNITS, 1)
+
+
+def test_without_blocks_nothing_is_replaced(park: Park) -> None:
+    """A chain that stands still is no reason to pay more."""
+    hasty = opened(park, replace_seconds=0)
+    key = wait_in_pool(hasty)
+    head = park.node.client.block("latest")
+    assert head is not None
+    (first,) = attempts(park, key)
+    assert head.timestamp < first.created_at.timestamp()
+    hasty.chain.sender.tend()
+    assert len(attempts(park, key)) == 1
+
+
+def test_only_the_first_of_a_lane_is_replaced_for_waiting(park: Park) -> None:
+    hasty = opened(park, replace_seconds=0)
+    keys = [wait_in_pool(park) for _ in range(3)]
+    park.node.client.request("anvil_dropAllTransactions")
+    park.node.later(2)
+    park.node.mine(1)
+    assert sent(park) == 0
+    hasty.chain.sender.tend()
+    assert [len(attempts(park, key)) for key in keys] == [2, 1, 1]
+    park.node.mine(1)
+    until_confirmed(park)
+    assert (minted(park), sent(park)) == (3 * UNITS, 3)
+
+
+def test_the_cap_is_an_alarm_and_no_failure(park: Park, caplog: pytest.LogCaptureFixture) -> None:
+    capped = opened(park, max_fee_gwei=20)
+    key = wait_in_pool(capped)
+    spike(park, 25)
+    with caplog.at_level(logging.WARNING):
+        capped.chain.sender.tend()
+        capped.chain.sender.tend()
+    assert len(attempts(park, key)) == 1
+    alarm = park.intent(key).alarm
+    assert alarm is not None and alarm.startswith(
+        "gas costs 25.0 gwei, more than max_fee_gwei (20)"
+    )
+    assert len(caplog.records) == 1  # said once
+    spike(park, 15)  # cheaper, but twice of it is over the cap
+    capped.chain.sender.tend()
+    _, second = attempts(park, key)
+    assert int(second.max_fee_wei) == 20 * GWEI
+    assert "has reached max_fee_gwei (20)" in (park.intent(key).alarm or "")
+    park.node.mine(1)
+    until_confirmed(capped)
+    assert park.intent(key).alarm is None
+    assert minted(park) == UNITS
+
+
+def test_an_eighth_more_that_passes_the_cap(park: Park) -> None:
+    capped = opened(park, max_fee_gwei=20, replace_seconds=0)
+    key = wait_in_pool(capped)
+    spike(park, 15)
+    capped.chain.sender.tend()
+    assert int(attempts(park, key)[-1].max_fee_wei) == 20 * GWEI
+    drop(park, attempts(park, key)[-1].tx_hash)
+    park.node.later(2)
+    park.node.mine(1)
+    capped.chain.sender.tend()
+    assert len(attempts(park, key)) == 2
+    assert "an eighth more would pass max_fee_gwei (20)" in (park.intent(key).alarm or "")
+
+
+def test_the_first_attempt_is_mined_though_there_is_a_second(both: Park) -> None:
+    """The pool of the miner had the old one: a receipt of any attempt ends the intent."""
+    key = wait_in_pool(both)
+    spike(both, 50)
+    both.chain.sender.tend()
+    first, second = attempts(both, key)
+    drop(both, second.tx_hash)
+    spike(both, 1)  # over again
+    both.node.client.send_raw(first.raw_transaction)
+    both.node.mine(1)
+    assert both.node.client.receipt(first.tx_hash) is not None
+    assert both.chain.sender.rebroadcast() == 1
+    both.chain.sender.wait_until_included(second.tx_hash)  # its intent is, by the other one
+    until_confirmed(both)
+    assert both.intent(key).tx_hash == first.tx_hash
+    assert statuses(both, key) == [CONFIRMED, FAILED]
+    assert (minted(both), sent(both)) == (UNITS, 1)
+    holds(both)
+
+
+@pytest.mark.parametrize("finality", [0, 1, 2])
+def test_a_reorganisation_mines_another_attempt(park: Park, finality: int) -> None:
+    hasty = opened(park, finality, replace_seconds=0)
+    key = wait_in_pool(hasty)
+    drop(park, attempts(park, key)[0].tx_hash)
+    park.node.later(2)
+    park.node.mine(1)
+    hasty.chain.sender.tend()
+    first, second = attempts(park, key)
+    park.node.mine(1)
+    hasty.mirror.run_until("head")
+    assert park.node.client.receipt(second.tx_hash) is not None
+    expected = IntentState.CONFIRMED if finality == 0 else IntentState.SUBMITTED
+    assert park.intent(key).state is expected
+
+    park.node.reorganise(1, [(first.raw_transaction, 0)])  # type: ignore[list-item]
+
+    assert park.node.client.receipt(second.tx_hash) is None
+    assert park.node.client.receipt(first.tx_hash) is not None
+    until_confirmed(hasty)
+    assert park.intent(key).tx_hash == first.tx_hash
+    assert statuses(park, key) == [CONFIRMED, FAILED]
+    assert (minted(park), sent(park)) == (UNITS, 1)
+    holds(park)
+
+
+def test_two_that_tend_at_once_replace_once(both: Park) -> None:
+    key = wait_in_pool(both)
+    spike(both, 50)
+    other = both.again()
+    waiting = other.chain.sender._desk.db.read
+    with waiting() as session:
+        from ledger.chain import intents, stuck
+
+        seen = intents.open_intents(session, 31337)
+        seen_attempts = intents.open_attempts(session, 31337)
+    both.chain.sender.tend()
+    stuck.tend(other.chain.sender._desk, seen, seen_attempts)  # what it saw is old
+    assert len(attempts(both, key)) == 2
+    other.db.close()
+
+
+def test_a_sender_without_money_has_an_alarm(park: Park) -> None:
+    automine(park, False)
+    key = plan(park)
+    park.chain.sender.submit(key, CURRENCY)
+    park.node.client.request("anvil_dropAllTransactions")
+    park.node.client.request("anvil_setBalance", [park.intent(key).sender_address, "0x1"])
+    with pytest.raises(NotTaken):
+        park.chain.sender.tend()
+    assert (park.intent(key).alarm or "").startswith("the node does not take it: ")
+    park.node.client.request("anvil_setBalance", [park.intent(key).sender_address, hex(10**20)])
+    park.chain.sender.tend()
+    assert park.intent(key).alarm is None
+    park.node.mine(1)
+    assert minted(park) == UNITS
+
+
+def test_waiting_for_a_block_replaces(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deposit follows its approval: waiting for it does what the jobs would do."""
+    key = wait_in_pool(park)
+    spike(park, 50)
+    (first,) = attempts(park, key)
+    monkeypatch.setattr("ledger.chain.sender._POLLS_PER_TENDING", 1)
+    monkeypatch.setattr("ledger.chain.sender._INCLUSION_SECONDS_MAX", 1.0)
+    with pytest.raises(DependencyDown, match="is in no block"):
+        park.chain.sender.wait_until_included(first.tx_hash)
+    assert len(attempts(park, key)) == 2
+    park.node.mine(1)
+    park.chain.sender.wait_until_included(first.tx_hash)
+    assert minted(park) == UNITS
+
+
+def test_every_attempt_is_in_the_list_of_transactions(park: Park) -> None:
+    key = wait_in_pool(park)
+    spike(park, 50)
+    park.chain.sender.tend()
+    rows = {row.tx_hash for row in park.rows(BlockchainTransaction)}
+    assert {item.tx_hash for item in attempts(park, key)} == rows
+    assert park.count(ChainAttempt) == 2

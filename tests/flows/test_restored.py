@@ -1,0 +1,319 @@
+"""Books restored from before a sending: the chain is asked, what it did is adopted, and nothing is done twice."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+import pytest
+
+from ledger import issuance, jobs
+from ledger.chain import intents
+from ledger.chain.events import CREDIT
+from ledger.chain.sender import AlreadyOnChain
+from ledger.holdings import details_of, holding_of, plan_retirement, plan_transfer
+from ledger.models import (
+    BlockchainTransaction,
+    ChainIntent,
+    CreditBatch,
+    CreditHolding,
+    CreditRetirement,
+    Issuance,
+    SettlementBalance,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
+from ledger.models.mirror import IntentState
+from ledger.reconcile import reconcile
+from ledger.serials import Act
+from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from tests.support.backup import back_up
+from tests.support.chain import PARTIES, SITE_CODE, WINDOW_S
+from tests.support.park import PROJECT, Park
+from tests.support.sending import sent
+
+TRADES = (("sell", 1000, 20_000), ("sell", 2500, 30_001), ("buy", 1500, -10_000))
+PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
+OWED_CENTS = 200 + 750 + 150
+"""2.00, 7.50025 rounded to 7.50, and 1.50 for taking energy at a negative price."""
+
+
+def holds(park: Park) -> None:
+    report = reconcile(park.db, park.node.client, park.node.deployment)
+    assert [rule for rule in report.rules if not rule.ok] == []
+
+
+def money(park: Park) -> dict[str, int]:
+    return {row.account: int(row.balance) for row in park.rows(SettlementBalance)}
+
+
+def pass_window(park: Park) -> None:
+    park.node.later(WINDOW_S + 1)
+    park.node.mine(1)
+    park.mirror.run_until("head")
+
+
+Step = Callable[[Park], object]
+STEPS: Sequence[Step] = (
+    lambda park: plan_batches(park.chain),
+    lambda park: submit_planned(park.chain),
+    lambda park: park.mirror.run_until("head"),
+    lambda park: park.mirror_final(),
+    pass_window,
+    lambda park: finalize_due(park.chain),
+    lambda park: park.mirror.run_until("head"),
+    lambda park: park.mirror_final(),
+)
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["mirror first", "jobs first"])
+@pytest.mark.parametrize("saved_after", range(7))
+def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool) -> None:
+    """The backup is of after so many steps, the chain has gone on to the end."""
+    both.node.deposit("market", 100_00)
+    both.mirror_final()
+    both.trade(*TRADES)
+    restore: Callable[[], None] | None = None
+    for number, step in enumerate(STEPS):
+        if number == saved_after:
+            restore = back_up(both.db, both.folder)
+        step(both)
+    done = sent(both, "operator")
+    assert done == 2
+    assert money(both) == {PLANT: OWED_CENTS, MARKET: 100_00 - OWED_CENTS}
+    assert restore is not None
+    restore()
+    assert {row.status.value for row in both.rows(VppTradingRecord)} == {"pending"}  # the fault
+
+    again = both.again()
+    if not behind:
+        again.mirror_final()
+    for _ in range(4):
+        jobs.settle(again.chain)
+        jobs.resend(again.chain)
+        again.mirror_final()
+
+    assert sent(both, "operator") == done  # nothing was sent again
+    assert money(both) == {PLANT: OWED_CENTS, MARKET: 100_00 - OWED_CENTS}
+    assert {row.status.value for row in both.rows(VppTradingRecord)} == {"executed"}
+    live = [row for row in both.rows(VppSettlementBatch) if row.state.value != "failed"]
+    assert [(row.state.value, row.chain_batch_id, row.trade_count) for row in live] == [
+        ("finalized", 1, 3)
+    ]
+    assert {item.batch_id for item in both.rows(VppSettlementItem)} == {live[0].id}
+    open_ = [row for row in both.rows(ChainIntent) if row.state.value in ("planned", "submitted")]
+    assert open_ == []
+    assert both.intent(live[0].batch_key).state is IntentState.CONFIRMED
+    holds(both)
+    again.chain.close()
+    again.db.close()
+
+
+@pytest.mark.parametrize("state", ["proposed", "cancelled"])
+def test_a_forgotten_batch_that_is_not_final(both: Park, state: str) -> None:
+    both.node.deposit("market", 100_00)
+    both.mirror_final()
+    both.trade(*TRADES)
+    restore = back_up(both.db, both.folder)
+    for step in STEPS[:4]:
+        step(both)
+    (batch,) = both.rows(VppSettlementBatch)
+    if state == "cancelled":
+        words = [int(item.word, 16) for item in both.rows(VppSettlementItem)]
+        nets = [int(net) for net in batch.nets]
+        arguments = [1, (batch.accounts, nets, []), words, "wrong day"]
+        both.node.act("operator", "VppSettlement", "cancelBatch", arguments)
+    restore()
+    assert both.count(VppSettlementBatch) == 0
+    both.mirror_final()
+    jobs.settle(both.chain)
+    (adopted,) = both.rows(VppSettlementBatch)
+    assert (adopted.batch_key, adopted.state.value) == (batch.batch_key, state)
+    if state == "proposed":
+        pass_window(both)
+    jobs.settle(both.chain)
+    both.mirror_final()
+    jobs.settle(both.chain)
+    expected = "executed" if state == "proposed" else "cancelled"
+    assert {row.status.value for row in both.rows(VppTradingRecord)} == {expected}
+    paid = OWED_CENTS if state == "proposed" else 0
+    assert money(both).get(PLANT, 0) == paid
+    holds(both)
+
+
+def test_a_fork_takes_an_adopted_batch_back(both: Park) -> None:
+    both.node.deposit("market", 100_00)
+    both.mirror_final()
+    both.trade(*TRADES)
+    restore = back_up(both.db, both.folder)
+    for step in STEPS[:3]:
+        step(both)
+    restore()
+    both.mirror.run_until("head")
+    jobs.settle(both.chain)
+    (adopted,) = both.rows(VppSettlementBatch)
+    assert adopted.state.value == "proposed"
+    both.node.reorganise(1)
+    assert sent(both, "operator") == 0
+    both.mirror.run_until("head")
+    (adopted,) = both.rows(VppSettlementBatch)
+    assert adopted.state.value == "planned"
+    jobs.settle(both.chain)
+    assert sent(both, "operator") == 1
+    both.mirror_final()
+    pass_window(both)
+    jobs.settle(both.chain)
+    both.mirror_final()
+    assert money(both) == {PLANT: OWED_CENTS, MARKET: 100_00 - OWED_CENTS}
+    assert {row.status.value for row in both.rows(VppTradingRecord)} == {"executed"}
+    holds(both)
+
+
+# --------------------------------------------------------------------------------- credits
+
+
+def issued(park: Park) -> None:
+    park.register()
+    park.generate(date(2014, 1, 1), ["100", "200"])
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_an_issuance(both: Park, planned: bool) -> None:
+    issued(both)
+    period = (date(2014, 1, 1), date(2014, 1, 3))
+    restore = None if planned else back_up(both.db, both.folder)
+    (first,) = issuance.plan_issuance(both.chain, PROJECT, *period)
+    restore = restore or back_up(both.db, both.folder)
+    issuance.submit_planned(both.chain)
+    both.mirror_final()
+    restore()
+    assert both.count(CreditBatch) == 0  # the fault: the books know of nothing
+
+    both.mirror_final()
+    if not planned:
+        (again,) = issuance.plan_issuance(both.chain, PROJECT, *period)
+        assert again.key == first.key
+    assert issuance.submit_planned(both.chain) == []
+    both.mirror_final()
+    assert [row.state.value for row in both.rows(Issuance)] == ["issued"]
+    assert both.intent(first.key).state is IntentState.CONFIRMED
+    assert sent(both, "issuer") == 1
+    assert both.count(CreditBatch) == 1
+    holds(both)
+
+
+def named(park: Park, act: Act, kg: int) -> str:
+    """Plan an act of the owner under a name, as the command does."""
+
+    def work(session: Any) -> str:
+        holding = holding_of(session, park.chain, f"{SITE_CODE}-2014-1", kg, PLANT, act, "mine")
+        if act is Act.TRANSFER:
+            return plan_transfer(session, park.chain, holding, PARTIES["buyer"])
+        return plan_retirement(session, park.chain, holding, details_of("Town", "2014"))
+
+    return park.db.run(work)
+
+
+def not_again(park: Park, key: str, tx_hash: str) -> None:
+    """Ask for an act once more, whether the mirror has adopted it by now or not."""
+    if park.intent(key).state is IntentState.CONFIRMED:
+        assert park.chain.sender.submit(key, CREDIT) == tx_hash
+        return
+    with pytest.raises(AlreadyOnChain, match=tx_hash):
+        park.chain.sender.submit(key, CREDIT)
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["mirror behind", "mirror first"])
+@pytest.mark.parametrize("saved", ["before planning", "after planning"])
+def test_a_retirement_with_a_name(both: Park, saved: str, read: bool) -> None:
+    """The contract remembers no keys of retirements: a second one would succeed."""
+    both.node.issue(1000, 0)
+    both.mirror_final()
+    restore = back_up(both.db, both.folder)
+    key = named(both, Act.RETIRE, 300)
+    if saved == "after planning":
+        restore = back_up(both.db, both.folder)
+    tx_hash = both.chain.sender.submit(key, CREDIT)
+    both.mirror_final()
+    restore()
+    assert both.count(CreditRetirement) == 0
+    if read:
+        both.mirror.run_until("head")
+    assert named(both, Act.RETIRE, 300) == key
+    not_again(both, key, tx_hash)
+    both.mirror_final()
+    intent = both.intent(key)
+    assert (intent.state, intent.tx_hash) == (IntentState.CONFIRMED, tx_hash)
+    assert [row.amount_kg for row in both.rows(CreditRetirement)] == [300]
+    assert sent(both, "owner") == 1
+    holds(both)
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["mirror behind", "mirror first"])
+def test_a_transfer_that_was_planned(both: Park, read: bool) -> None:
+    """It has no key on chain: the same call by the same account, since it was planned, is it."""
+    both.node.issue(1000, 0)
+    both.mirror_final()
+    key = named(both, Act.TRANSFER, 300)
+    restore = back_up(both.db, both.folder)
+    tx_hash = both.chain.sender.submit(key, CREDIT)
+    both.mirror_final()
+    restore()
+    if read:
+        both.mirror.run_until("head")
+    not_again(both, key, tx_hash)
+    both.mirror_final()
+    assert both.intent(key).state is IntentState.CONFIRMED
+    held = {row.holder: row.amount_kg for row in both.rows(CreditHolding)}
+    assert held == {PLANT: 700, PARTIES["buyer"]: 300}
+    assert sent(both, "owner") == 1
+    holds(both)
+
+
+def test_a_replacement_that_the_books_forgot(both: Park) -> None:
+    """They know the first attempt, the chain has the second: the intent ends with it all the same."""
+    from tests.support.sending import automine, spike
+
+    both.node.issue(1000, 0)
+    both.mirror_final()
+    automine(both, False)
+    key = named(both, Act.TRANSFER, 300)
+    first = both.chain.sender.submit(key, CREDIT)
+    restore = back_up(both.db, both.folder)
+    spike(both, 50)
+    both.chain.sender.tend()
+    second = both.intent(key).tx_hash
+    assert second is not None and second != first
+    both.node.mine(1)
+    assert both.node.client.receipt(second) is not None
+    restore()
+    assert both.intent(key).tx_hash == first
+    both.node.mine(3)
+    both.chain.sender.tend()
+    assert "makes the same call" in (both.intent(key).alarm or "")
+    both.mirror_final()
+    intent = both.intent(key)
+    assert (intent.state, intent.tx_hash, intent.alarm) == (IntentState.CONFIRMED, second, None)
+    rows = {row.tx_hash: row.status.value for row in both.rows(BlockchainTransaction)}
+    assert (rows[first], rows[second]) == ("failed", "confirmed")
+    held = {row.holder: row.amount_kg for row in both.rows(CreditHolding)}
+    assert held == {PLANT: 700, PARTIES["buyer"]: 300}
+    holds(both)
+
+
+def test_a_stranger_who_copies_a_retirement_s_key(park: Park) -> None:
+    """Anybody may write our key into an event of its own: that is not our retirement."""
+    park.node.issue(1000, 0)
+    park.node.act("owner", CREDIT, "safeTransferFrom",
+                  [PLANT, PARTIES["buyer"], 1 << 32 | 1, 50, b""])  # fmt: skip
+    park.mirror_final()
+    key = named(park, Act.RETIRE, 300)
+    arguments = [bytes.fromhex(key[2:]), *park.node.retire_arguments(1 << 32 | 1, 5)[1:]]
+    park.node.act("buyer", CREDIT, "retire", arguments)
+    park.mirror_final()
+    assert park.intent(key).state is IntentState.PLANNED
+    park.chain.sender.submit(key, CREDIT)
+    park.mirror_final()
+    assert sorted(row.amount_kg for row in park.rows(CreditRetirement)) == [5, 300]
+    with park.db.read() as session:
+        assert intents.get(session, key).state is IntentState.CONFIRMED

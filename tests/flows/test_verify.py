@@ -1,0 +1,263 @@
+"""``index verify`` and ``index reindex`` against a complete history: damage of every kind is found, and mended.
+
+The history is that of the reconciliation's tests: a meter file, issuances, trades, transfers, retirements,
+disputes and failed transactions, on a real chain, mirrored to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from indexer.place import place_of
+from indexer.report import Report, Scope
+from indexer.shadow import Workshop
+from indexer.tables import EXEMPT, MIRRORED
+from indexer.verify import compare_all, fresh_beside, verify
+from ledger.db import Database
+from ledger.errors import BadInput, NotFound
+from ledger.models import Base
+from tests.flows import test_reconcile as scene
+from tests.flows.test_reconcile import History
+
+history = scene.history
+by_hand = scene._by_hand
+NAMES = [item.name for item in MIRRORED]
+ROWS = [name for name in NAMES if name != "chain_cursor"]
+"""Without a cursor there is no mirror (see the tests of reindex), and one more is of another mirror."""
+
+
+def verified(history: History, scope: Scope | None = None) -> Report:
+    return verify(history.db, history.client, history.chain.deployment, scope=scope)
+
+
+def test_a_true_mirror_has_no_differences(history: History) -> None:
+    report = verified(history)
+    assert report.differences == []
+    assert set(NAMES) <= set(report.checked)
+    with history.db.read() as session:
+        for name in NAMES:
+            made = Base.metadata.tables[name]
+            held = len(session.execute(select(made)).all())
+            assert report.checked[name] == held > 0 or name == "contract_sightings", name
+    assert report.checked["log_entries"] > 20
+    assert report.checked["supply"] > 5
+    assert report.to_block == history.client.block_number()
+    assert report.from_block == history.chain.deployment.deployed_block
+
+
+# ---------------------------------------------------------------- damage of every kind
+
+
+@dataclass
+class Judge:
+    """A fresh mirror of the history, made once, and a place to copy many damaged ones to."""
+
+    shop: Workshop
+    history: History
+    fresh: Database
+
+    def compared(self) -> Report:
+        """Compare as ``verify`` does, with the fresh mirror that is there already."""
+        copy = self.shop.copy_of(self.history.db, "damaged")
+        try:
+            place = place_of(copy, self.history.client, self.history.chain.deployment, "finalized")
+            report = Report(1, place.tip.number, differences=list(place.differences))
+            compare_all(copy, self.fresh, report)
+            return report
+        finally:
+            copy.close()
+            for file in Path(str(copy.url.database)).parent.glob("damaged.db*"):
+                file.unlink()
+
+
+@pytest.fixture(scope="module")
+def judge(history: History) -> Iterator[Judge]:
+    with Workshop.opened() as shop:
+        copy = shop.copy_of(history.db, "copy")
+        deployment = history.chain.deployment
+        place = place_of(copy, history.client, deployment, "finalized")
+        tip, confirmed = place.tip.number, place.confirmed
+        yield Judge(
+            shop, history, fresh_beside(shop, copy, history.client, deployment, tip, confirmed)
+        )
+
+
+def columns() -> list[Any]:
+    return [
+        pytest.param(item.name, column.name, id=f"{item.name}.{column.name}")
+        for item in MIRRORED
+        for column in item.table.columns
+        if f"{item.name}.{column.name}" not in EXEMPT
+        and item.name != "contract_sightings"
+        # A cursor of another name is of another mirror: there is none then, and verify says so.
+        and (item.name, column.name) != ("chain_cursor", "network")
+    ]
+
+
+def middle(history: History, table: str, column: str) -> tuple[Any, Any]:
+    """Return the condition of a row of the middle, and what the column holds there."""
+    made = Base.metadata.tables[table]
+    keys = list(made.primary_key.columns)
+    with history.db.read() as session:
+        rows = session.execute(select(*keys, made.c[column])).all()
+    *key, value = sorted(rows, key=repr)[len(rows) // 2]
+    return [part == held for part, held in zip(keys, key, strict=True)], value
+
+
+@pytest.mark.parametrize(("table", "column"), columns())
+def test_an_altered_column_is_found_and_named(
+    history: History, judge: Judge, table: str, column: str
+) -> None:
+    made = Base.metadata.tables[table]
+    here, value = middle(history, table, column)
+    altered = scene._other(value, made.c[column])
+    with by_hand(history, update(made).where(*here).values({column: altered})):
+        found = judge.compared().differences
+    names = {(item.table, item.column) for item in found}
+    keys = next(item.key for item in MIRRORED if item.name == table)
+    if column in keys:  # another row is there, and the true one is not
+        assert (table, None) in names
+    else:
+        (told,) = [item for item in found if (item.table, item.column) == (table, column)]
+        assert told.mirrored == altered
+        if (
+            column != "final_number"
+        ):  # the chain says what is final now, not what was at the last tick
+            assert told.chain == value
+
+
+@pytest.mark.parametrize("table", [name for name in ROWS if name != "contract_sightings"])
+def test_a_missing_row_is_found(history: History, judge: Judge, table: str) -> None:
+    made = Base.metadata.tables[table]
+    here, _ = middle(history, table, next(iter(made.columns)).name)
+    with by_hand(history, made.delete().where(*here)):
+        found = judge.compared().differences
+    (told,) = [item for item in found if item.table == table]
+    assert told.column is None
+    assert told.mirrored is None
+    assert isinstance(told.chain, dict)
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_a_surplus_row_is_found(history: History, judge: Judge, table: str) -> None:
+    made = Base.metadata.tables[table]
+    if table == "contract_sightings":
+        row: dict[str, Any] = {
+            "block_number": 1, "log_index": 0, "address": "0x" + "1" * 40, "contract_name": "x",
+            "giver_address": "0x" + "1" * 40, "event_name": "RoleGranted", "role": None,
+            "code_hash": "0x" + "1" * 64, "tx_hash": "0x" + "1" * 64,
+            "seen_at": datetime(2030, 1, 1, tzinfo=UTC),
+        }  # fmt: skip
+    else:
+        with history.db.read() as session:
+            row = dict(session.execute(select(made)).mappings().first() or {})
+        keys = next(item.key for item in MIRRORED if item.name == table)
+        row[keys[-1]] = scene._other(row[keys[-1]], made.c[keys[-1]])
+        if "id" in row:
+            row["id"] = 10**6
+        if table == "smart_contracts":
+            row["contract_address"] = "0x" + "1" * 40
+        if table == "credit_batches":
+            row["key"] = "0x" + "1" * 64
+        for unique in ("code", "batch_key", "key", "seq"):
+            if unique in row and unique not in keys:
+                row[unique] = scene._other(row[unique], made.c[unique])
+    with by_hand(history, made.insert().values(row)):
+        found = judge.compared().differences
+    (told,) = [item for item in found if item.table == table]
+    assert told.column is None
+    assert told.chain is None
+    assert isinstance(told.mirrored, dict)
+
+
+def test_damage_is_told_by_the_command_itself(history: History) -> None:
+    """One alteration through the whole of ``verify``, as JSON prints it."""
+    made = Base.metadata.tables["credit_holdings"]
+    here, value = middle(history, "credit_holdings", "amount_kg")
+    with by_hand(history, update(made).where(*here).values(amount_kg=value + 5)):
+        report = verified(history)
+    told = [item.as_json() for item in report.differences if item.column == "amount_kg"]
+    assert [(item["table"], item["mirrored"], item["chain"]) for item in told] == [
+        ("credit_holdings", value + 5, value)
+    ]
+    sums = [item for item in report.differences if item.column == "sum of amount_kg"]
+    assert [(item.mirrored - item.chain) for item in sums] == [5]
+
+
+# ------------------------------------------------------------------ a range, a sample
+
+
+def event_blocks(history: History) -> list[int]:
+    made = Base.metadata.tables["credit_transfers"]
+    with history.db.read() as session:
+        return sorted(set(session.scalars(select(made.c.block_number))))
+
+
+def test_a_range_sees_its_own_blocks(history: History) -> None:
+    made = Base.metadata.tables["credit_transfers"]
+    blocks = event_blocks(history)
+    target = blocks[len(blocks) // 2]
+    statement = update(made).where(made.c.block_number == target).values(tx_hash="0x" + "1" * 64)
+    with by_hand(history, statement):
+        around = verified(history, Scope(target - 1, target + 1))
+        only = verified(history, Scope(target, target))
+        before = verified(history, Scope(None, target - 1))
+        behind = verified(history, Scope(target + 1, None))
+    for report in (around, only):
+        assert {(item.table, item.column) for item in report.differences} == {
+            ("credit_transfers", "tx_hash")
+        }
+    assert before.differences == behind.differences == []
+    assert (only.from_block, only.to_block) == (target, target)
+
+
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
+def test_every_range_of_a_true_mirror_is_true(history: History, at: float) -> None:
+    height = history.client.block_number()
+    middle_block = int(height * at)
+    for scope in (
+        Scope(middle_block, None),
+        Scope(None, middle_block),
+        Scope(middle_block, middle_block + 5),
+    ):
+        assert verified(history, scope).differences == []
+
+
+def test_a_sample_of_all_blocks_sees_what_a_block_brought(history: History) -> None:
+    height = history.client.block_number()
+    whole = verified(history, Scope(sample=height))
+    assert whole.differences == []
+    assert whole.checked["blocks"] == height - history.chain.deployment.deployed_block + 1
+    made = Base.metadata.tables["credit_transfers"]
+    target = event_blocks(history)[3]
+    with by_hand(history, made.delete().where(made.c.block_number == target)):
+        found = verified(history, Scope(target, target, sample=1))
+    assert {item.table for item in found.differences} == {"credit_transfers"}
+
+
+def test_a_small_sample_is_small(history: History) -> None:
+    report = verified(history, Scope(sample=4))
+    assert report.checked["blocks"] == 4
+    assert report.differences == []
+
+
+def test_a_cursor_of_another_name_is_no_mirror(history: History) -> None:
+    made = Base.metadata.tables["chain_cursor"]
+    with by_hand(history, update(made).values(network="other")), pytest.raises(NotFound):
+        verified(history)
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [(Scope(None, 10**6), "is not mirrored"), (Scope(10, 9), "no mirrored block from 10 to 9")],
+)
+def test_a_range_that_is_none(history: History, scope: Scope, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        verified(history, scope)

@@ -1,0 +1,79 @@
+"""Nothing that the mirror asks of its database reads a table that grows with the chain from end to end."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from indexer import Indexer
+from ledger.db import Database
+from tests.support.chain import TestChain, trade
+from tests.support.mirror import MIRRORED
+
+GROWING = set(MIRRORED) - {"chain_cursor", "smart_contracts"}
+
+
+def act(chain: TestChain, day: int) -> None:
+    batch = chain.issue(1000, day)
+    chain.transfer("owner", "buyer", batch, 100)
+    chain.retire("buyer", batch, 10)
+    chain.cancel("owner", batch, 3)
+    chain.retire("spare", batch, 1, must=False)
+    chain.deposit("market", 90_000)
+    packed, _ = chain.propose([trade(day + 1, "market", "owner", 1000, 10_000)])
+    chain.finalize(day + 1, packed)
+    chain.mine()
+
+
+def test_every_statement_of_a_tick_is_looked_up(chain: TestChain, sqlite_db: Database) -> None:
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment)
+    act(chain, 0)
+    mirror.run_until("head")
+    said: dict[str, Any] = {}
+
+    def listen(_c: Any, _cursor: Any, sql: str, parameters: Any, _x: Any, many: bool) -> None:
+        if re.match(r"(SELECT|UPDATE|DELETE)\b", sql):
+            said[sql] = parameters[0] if many else parameters
+
+    act(chain, 1)
+    chain.issue(
+        50, 2
+    )  # the last blocks are not final: what becomes of them later is looked at, too
+    with listening(listen):
+        mirror.run_until("head")
+        chain.mine()
+        mirror.run_until("head")
+    assert len(said) > 20
+    bad = []
+    with sqlite_db.read() as session:
+        connection = session.connection()
+        for sql, parameters in said.items():
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).all()
+            steps = [row[3] for row in plan]
+            names = [found[1] for step in steps if (found := re.match(r"SCAN (\w+)", step))]
+            sorts = any("TEMP B-TREE FOR ORDER" in step for step in steps)
+            below = [step for step in steps if re.search(r"\(\w+<\?\)", step)]
+            if GROWING.intersection(names) or (sorts and not bounded(steps)) or below:
+                bad.append((sql, steps))
+    assert bad == []
+
+
+def bounded(steps: list[str]) -> bool:
+    """Return whether what is sorted was found by equality or between two blocks."""
+    first = next(step for step in steps if step.startswith(("SEARCH", "SCAN")))
+    return "=?" in first or (">?" in first and "<?" in first)
+
+
+class listening:
+    """Hear every statement of every engine."""
+
+    def __init__(self, listener: Callable[..., None]) -> None:
+        self._listener = listener
+
+    def __enter__(self) -> None:
+        event.listen(Engine, "before_cursor_execute", self._listener)
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(Engine, "before_cursor_execute", self._listener)
