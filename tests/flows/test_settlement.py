@@ -14,6 +14,7 @@ from indexer import Indexer
 from ledger import jobs
 from ledger.chain.client import ChainClient
 from ledger.chain.events import SETTLEMENT
+from ledger.chain.transport import open_transport
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.models import (
@@ -506,7 +507,7 @@ def test_a_node_that_is_down_changes_nothing(funded: Park) -> None:
     funded.trade(*TRADES)
     plan_batches(funded.chain)
     down = funded.again()
-    down.chain.client.rpc_url = "http://127.0.0.1:1"
+    down.chain.client.transport = open_transport("http://127.0.0.1:1")
     with pytest.raises(DependencyDown):
         submit_planned(down.chain)
     with pytest.raises(DependencyDown):
