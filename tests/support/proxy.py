@@ -51,7 +51,11 @@ class LyingNode:
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                length = int(self.headers["content-length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # its client was killed
+                    self.close_connection = True
+                    return
                 outer._arrived()
                 answer = msgspec.json.decode(outer._node.post(body))
                 with suppress(OSError):  # a client that was killed hears nothing
