@@ -280,7 +280,8 @@ KINDS: dict[str, Kind] = {
     **_PAST,
 }
 FORKED = ("some answers of another fork", "another fork")
-HARMLESS = ("slow body", "answers of a batch out of order", "empty traces")
+HARMLESS = ("slow body", "answers of a batch out of order")
 """Faults under which a mirror must go on as if nothing were the matter."""
-FOLLOWED = tuple(_PAST)
-"""Faults under which a mirror may also go on: it is shown a whole chain, though not the right one."""
+MAY_GO_ON = (*_PAST, "429 with Retry-After", "empty traces")
+"""Faults under which a mirror may also go on: it is shown a whole chain, though not the right one; it waits
+as long as it was asked to; it asks in another way."""

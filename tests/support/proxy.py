@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -50,7 +51,11 @@ class LyingNode:
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                length = int(self.headers["content-length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # its client was killed
+                    self.close_connection = True
+                    return
                 outer._arrived()
                 answer = msgspec.json.decode(outer._node.post(body))
                 with suppress(OSError):  # a client that was killed hears nothing
@@ -81,6 +86,8 @@ class LyingNode:
         self._server.shutdown()
         self._server.server_close()
         self._node.close()
+        if self._server.defects and error is None:
+            raise self._server.defects[0]
 
     def _arrived(self) -> None:
         """Called when a request has come, before it is passed on."""
@@ -112,12 +119,20 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
+    def __init__(self, place: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(place, handler)
+        self.defects: list[BaseException] = []
+        """What went wrong in the proxy itself."""
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients are killed on purpose."""
+        """Say nothing of clients that were killed; keep whatever else it was."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):
+            self.defects.append(error)
 
 
 def _error(number: Any, text: str) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": number, "error": {"code": -32005, "message": text}}
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": -32005, "message": str(text)}}
 
 
 # ------------------------------------------------------------------------------ faults

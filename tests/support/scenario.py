@@ -204,8 +204,8 @@ class Scenario:
             return struck["wrong chain id"] > 0
         if error.code == "node-behind" and self._is_behind():
             return True
-        if error.code in ("node-moving", "node-behind") and self._moved:
-            return True
+        if error.code in ("node-moving", "node-behind", "rpc-error") and self._moved:
+            return True  # a node refuses what is asked of a block that it left
         if self._impatient and isinstance(error, NodeSlow):  # or the machine is
             return True
         waits = error.exit_code == DependencyDown.exit_code
