@@ -112,7 +112,7 @@ def test_help_and_version(truetonne: Program) -> None:
         ("api_port = 0", "api_port must be a whole number above zero"),
         ("api_port = 70000", "port from 1 to 65535"),
         ("finality = 'soon'", "finality must be `finalized` or a number of blocks"),
-        ("rpc_url = 'ftp://x'", "http:// or https://"),
+        ("rpc_url = 'ftp://x'", "rpc_url must begin with http://, https://"),
         ("database_url = 'oracle://x'", "'oracle' is not supported"),
         ("api_port = ", "not valid TOML"),
     ],

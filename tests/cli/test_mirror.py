@@ -119,6 +119,9 @@ def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) 
             until(lambda: "this run mirrors now, after" in said(program, "second.log"))
             chain.mine(3)
             until(lambda: status(program)["block"] == chain.client.block_number())
+            until(
+                lambda: status(program)["rate"]
+            )  # counted from one renewal of the lease to the next
             found = status(program)
             assert f"process {second.pid}" in found["leader"]["place"]
             assert found["rate"]["over_s"] >= 0
