@@ -443,6 +443,7 @@ def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(
         "chain": "failed",
         "keystore": "failed",
         "keystore_password_file": "failed",
+        "signer_url": "skipped",
     }
     assert found["keystore"]["mend"] == "chmod 600 keys/one.json"
     assert found["keystore_password_file"]["mend"] == "chmod 600 password"

@@ -433,7 +433,7 @@ def test_a_statement_of_ours_that_names_a_file_gets_none(
     file = tmp_path / "secret.tsv"
     file.write_text("secret\n")
     with (
-        pytest.raises(DependencyDown, match=r"secret\.tsv"),
+        pytest.raises(DependencyDown, match="which no statement of ours names"),
         mariadb_db.write() as session,
     ):
         session.connection().exec_driver_sql(
