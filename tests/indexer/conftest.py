@@ -78,11 +78,12 @@ def process_stage(
 @pytest.fixture
 def mariadb_stage(
     process_stage: Stage, mariadb_server: MariaDbServer, mariadb_schema: Database
-) -> Stage:
+) -> Iterator[Stage]:
     """The same, with the books in MariaDB."""
 
     def books() -> Database:
         empty(mariadb_server, "truetonne")
         return Database(mariadb_server.url("truetonne"))
 
-    return replace(process_stage, mariadb=books)
+    yield replace(process_stage, mariadb=books)
+    empty(mariadb_server, "truetonne")  # the next test finds the database as this one did
