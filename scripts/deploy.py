@@ -46,6 +46,7 @@ from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
 from scripts.export_abi import slim
 from scripts.linking import LIBRARIES, linked_build
+from scripts.toolchain.brownie_patience import be_patient
 
 ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
 OTHERS = ("reverser", "arbiter", "member", "collector")
@@ -352,6 +353,7 @@ def record(settings: Settings, rpc_url: str) -> None:
 def main() -> None:
     from brownie import accounts, network, project, web3
 
+    be_patient(web3)
     rpc_url = web3.provider.endpoint_uri
     active = network.show_active()
     name = os.environ.get("TRUETONNE_NETWORK") or active

@@ -378,8 +378,8 @@ def test_an_altered_column_is_a_difference(history: History, table: str, column:
 
 
 @contextmanager
-def _by_hand(history: History, statement: Any) -> Iterator[None]:
-    """Execute a statement with no foreign key, check or trigger in its way; undo it at the end.
+def _by_hand(history: History, *statements: Any) -> Iterator[None]:
+    """Execute statements with no foreign key, check or trigger in their way; undo them at the end.
 
     This is what somebody does who edits the file: whatever the database itself would refuse is tried too.
     """
@@ -396,7 +396,8 @@ def _by_hand(history: History, statement: Any) -> Iterator[None]:
             "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         ).fetchall():
             connection.exec_driver_sql(f"DROP TRIGGER {name}")
-        connection.execute(statement)
+        for statement in statements:
+            connection.execute(statement)
     try:
         yield
     finally:
