@@ -165,7 +165,9 @@ def test_an_altered_column_is_found_and_named(
 
 
 @pytest.mark.parametrize(
-    "tables", [[name for name in ROWS if name not in ALONE], ["chain_blocks"]], ids=["all", "blocks"]
+    "tables",
+    [[name for name in ROWS if name not in ALONE], ["chain_blocks"]],
+    ids=["all", "blocks"],
 )
 def test_a_missing_row_is_found(history: History, judge: Judge, tables: list[str]) -> None:
     tables = [name for name in tables if name != "contract_sightings"]
@@ -184,7 +186,9 @@ def test_a_missing_row_is_found(history: History, judge: Judge, tables: list[str
 
 
 @pytest.mark.parametrize(
-    "tables", [[name for name in ROWS if name not in ALONE], ["chain_blocks"]], ids=["all", "blocks"]
+    "tables",
+    [[name for name in ROWS if name not in ALONE], ["chain_blocks"]],
+    ids=["all", "blocks"],
 )
 def test_a_surplus_row_is_found(history: History, judge: Judge, tables: list[str]) -> None:
     statements = [

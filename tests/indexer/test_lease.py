@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from sqlalchemy import select, text, update
 from indexer import Indexer, TickReport
 from indexer.backoff import DATABASE, DOWN, LAGS, LIMITS, PRUNED, REFUSES, SLOW, pause_s, trouble_of
 from indexer.lease import Holder, Lease, Rate, holder_of, process_identity
+from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.local_node import LocalNode, find_anvil
 from ledger.chain.transport_errors import NodeDown, NodeLimits, NodeSlow
@@ -27,6 +27,7 @@ from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown
 from ledger.models import ChainCursor, MirrorLease
 from tests.support.chain import TestChain, deploy_contracts
+from tests.support.forked import FORKED
 from tests.support.mirror import running_chain
 
 DEADLINE_S = 30.0
@@ -235,17 +236,9 @@ def test_a_second_run_stands_by_and_takes_over_when_the_first_stops(
     assert not found(db).live  # released at the end: nobody need wait
 
 
-RUNNER = """
-import sys, threading
-from pathlib import Path
-from indexer import Indexer
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.db import Database
-url, rpc, book = sys.argv[1:]
-mirror = Indexer(Database(url), ChainClient(rpc), Deployment.load(Path(book)), 64)
-mirror.follow(threading.Event(), lease_s=3.0)
-"""
+def follow(url: str, rpc_url: str, book: str) -> None:
+    mirror = Indexer(Database(url), ChainClient(rpc_url), Deployment.load(Path(book)), 64)
+    mirror.follow(threading.Event(), lease_s=3.0)
 
 
 def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
@@ -255,7 +248,8 @@ def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
     book = tmp_path / "deployment.json"
     book.write_text(chain.deployment_text())
     url = db.url.render_as_string(hide_password=False)
-    leader = subprocess.Popen([sys.executable, "-c", RUNNER, url, chain.client.rpc_url, str(book)])
+    leader = FORKED.Process(target=follow, args=(url, chain.client.rpc_url, str(book)))
+    leader.start()
     try:
         until(lambda: tip(db) == chain.client.block_number())
         with db.write() as session:
@@ -265,7 +259,7 @@ def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
         second = Indexer(db, chain.client, chain.deployment, 64)
         with following(second, on_lead=leads.append, on_stand_by=stood_by.append, lease_s=3.0):
             until(lambda: stood_by)
-            leader.send_signal(signal.SIGKILL)
+            leader.kill()
             chain.mine(2)
             with db.read() as session:
                 ends_ms = session.scalar(select(MirrorLease.until_ms)) or 0
@@ -277,7 +271,7 @@ def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
             until(lambda: tip(db) == chain.client.block_number())
     finally:
         leader.kill()
-        leader.wait()
+        leader.join()
 
 
 def test_whoever_is_in_trouble_lets_another_try(chain: TestChain, sqlite_db: Database) -> None:
