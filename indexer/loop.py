@@ -21,8 +21,8 @@ from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import LEASE_S, Holder, Lease
 from indexer.memory import few_collections
-from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
-from indexer.window import Window, block_time
+from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader, Read
+from indexer.window import block_time
 from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain import deployment as contracts_book
 from ledger.chain import sightings
@@ -210,8 +210,9 @@ class Indexer:
                 claim = Claim(max(head.number - self._finality, 0))
             goal = head.number if self._limits is None else min(head.number, self._limits.up_to)
             if goal > cursor.block_number:
-                window = self._ranges.read(cursor, goal)
-                cursor = self._write(cursor, window, claim)
+                read = self._ranges.read(cursor, goal)
+                window = read.window
+                cursor = self._write(cursor, read, claim)
                 report = replace(
                     report,
                     tip=cursor.block_number,
@@ -314,12 +315,11 @@ class Indexer:
             return Claim()
         return finalities.claimed(self._client, self._finality)
 
-    def _write(self, cursor: Cursor, window: Window, claim: Claim) -> Cursor:
+    def _write(self, cursor: Cursor, read: Read, claim: Claim) -> Cursor:
         """Write a range, confirm what is final, and move the cursor, in one transaction."""
+        window = read.window
         if any(event.contract == SETTLEMENT for event in window.events):
             self._units()
-
-        seen = sightings.find(self._client, self._deployment, window.events)
         times = {header.number: block_time(header) for header in window.headers}
 
         def write(session: Session) -> Cursor:
@@ -327,7 +327,7 @@ class Indexer:
             write_blocks(session, window)
             final = finalities.final_number(session, claim, window.last.number)
             write_range(session, window, self._units_per_cent or 0, final)
-            sightings.record(session, self._deployment, seen, times)
+            sightings.record(session, self._deployment, read.seen, times)
             if not self._contracts_stored:
                 self._contracts_stored = contracts_book.restore(session, self._deployment)
             return finalities.advance(session, moved, final, self._limits is None)

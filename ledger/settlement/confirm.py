@@ -107,6 +107,9 @@ def settle_final(session: Session, final_number: int, before: int = 0) -> int:
 
 def _settle_elsewhere(session: Session, final_numbers: tuple[int, int]) -> int:
     """Execute the trades that were settled in no batch of ours, in blocks that became final."""
+    pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
+    if session.scalar(pending.limit(1)) is None:
+        return 0
     found = settled_elsewhere(session, *final_numbers)
     accounts = Accounts.load(session) if found else None
     changed = 0

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 from eth_account.messages import _hash_eip191_message, encode_typed_data
+from msgspec.structs import fields, replace
 from sqlalchemy import select
 
 from indexer import Indexer

@@ -101,7 +101,7 @@ def damage(history: History, seed: int) -> list[Any]:
     return statements
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_damage_is_mended_and_ours_is_as_it_was(history: History, seed: int) -> None:
     before, mine, given = dump(history.db), ours(history.db), numbers(history.db)
     first, *rest = damage(history, seed)
