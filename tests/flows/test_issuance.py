@@ -11,7 +11,7 @@ import pytest
 from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 from eth_account.messages import _hash_eip191_message, encode_typed_data
-from msgspec.structs import fields, replace
+from msgspec.structs import asdict, fields, replace
 from sqlalchemy import select
 
 from indexer import Indexer
@@ -393,7 +393,7 @@ def test_a_claim_that_was_changed_is_refused_by_the_contract(ready: Park) -> Non
     def answer(changed: Claim) -> str | None:
         values = [
             bytes.fromhex(value[2:]) if isinstance(value, str) and len(value) == 66 else value
-            for value in vars(changed).values()
+            for value in asdict(changed).values()
         ]
         data = encode_call(CREDIT, "issue", [tuple(values), verifier, signature])
         try:
@@ -415,7 +415,7 @@ def test_a_claim_that_was_changed_is_refused_by_the_contract(ready: Park) -> Non
     said = {}
     for field in fields(Claim):
         value = others.get(
-            field.name, getattr(claim, field.name) - 1 if field.type == "int" else None
+            field.name, getattr(claim, field.name) - 1 if field.type is int else None
         )
         change: dict[str, Any] = {field.name: value}
         said[field.name] = answer(replace(claim, **change)) or "accepted"
