@@ -85,9 +85,15 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
 
 
 def late_readings(session: Session, inputs: ReductionInputs) -> int:
-    """Return how many readings of a period came after it was issued; a reduction leaves them out."""
+    """Return how many readings of a period came after it was issued; a reduction leaves them out.
+
+    Of a register they are those that came, and not the intervals between them, but for one at the end
+    of the period: it is in time for the next.
+    """
     ids = meter_ids(session, [meter.serial for meter in inputs.meters])
+    registers = [ids[meter.serial] for meter in inputs.meters if meter.register]
     table = models.MeterReading
+    closes = table.start_s + table.duration_s == inputs.to_s
     query = (
         select(func.count())
         .select_from(table)
@@ -96,6 +102,7 @@ def late_readings(session: Session, inputs: ReductionInputs) -> int:
             table.start_s >= inputs.from_s,
             table.start_s < inputs.to_s,
             table.quality == ReadingQuality.LATE,
+            table.meter_id.not_in(registers) | closes,
         )
     )
     register = models.RegisterReading
@@ -103,9 +110,9 @@ def late_readings(session: Session, inputs: ReductionInputs) -> int:
         select(func.count())
         .select_from(register)
         .where(
-            register.meter_id.in_(ids.values()),
+            register.meter_id.in_(registers),
             register.at_s >= inputs.from_s,
-            register.at_s <= inputs.to_s,
+            register.at_s < inputs.to_s,
             register.quality == ReadingQuality.LATE,
         )
     )
