@@ -23,6 +23,7 @@ from ledger.models import (
     MeterChange,
     MeterReading,
     MeterSeries,
+    ReadingClaim,
     RegisterReading,
 )
 from ledger.models.evidence import IssuanceState
@@ -593,7 +594,7 @@ def test_whatever_comes_late_nothing_issued_moves_and_nothing_counts_twice(
     after: list[tuple[int, int]],
 ) -> None:
     with small.write() as session:
-        for model in (MeterReading, RegisterReading, MeterSeries, Issuance):
+        for model in (MeterReading, RegisterReading, MeterSeries, ReadingClaim, Issuance):
             session.execute(delete(model))
     first = [(hour, str(value)) for hour, value in before]
     bring(small, tmp_path, (-2, "0"), (20, "290"), *first)
