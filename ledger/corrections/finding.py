@@ -186,10 +186,10 @@ class _Corrector:
 
     def _registers_changed(self) -> bool:
         """Return whether a register has other readings for the period than what is known of it yet."""
-        if not self._registers or not changed_registers(self._session, self._issuance):
+        if not self._registers:
             return False
         if not self._earlier:
-            return True
+            return changed_registers(self._session, self._issuance)
         known = json.loads(self._earlier[-1].manifest)
         factor = self._session.get_one(EmissionFactor, self._earlier[-1].factor_id)
         now = build(self._recomputed(factor.id, late=True))

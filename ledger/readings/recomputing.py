@@ -18,7 +18,7 @@ from ledger.readings.evidence_files import meter_ids_of, stated_by
 from ledger.readings.issued import issued_periods
 from ledger.readings.stored import late_readings_of, readings_of, texts_without_value
 from ledger.reductions.judging import judge
-from ledger.reductions.manifest_file import Manifest1, MeterTable, MeterTable1, inputs_of
+from ledger.reductions.manifest_file import Manifest1, MeterTable1, MeterTable2, inputs_of
 from ledger.reductions.quality import limits_of
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import Kind, Quality, ReductionInputs
@@ -68,7 +68,7 @@ def recomputed_inputs(
 
 def is_register(table: MeterTable1) -> bool:
     """Return whether a manifest's meter is a cumulative register."""
-    return isinstance(table, MeterTable) and table.register
+    return isinstance(table, MeterTable2) and table.register
 
 
 def changed_registers(session: Session, issuance: models.Issuance) -> bool:

@@ -12,12 +12,14 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from ledger.errors import BadInput
-from ledger.reductions.manifest import FORMAT, FORMAT_1, canonical_text
+from ledger.reductions.certificates import marked
+from ledger.reductions.manifest import FORMAT, FORMAT_1, FORMAT_2, canonical_text
 from ledger.reductions.numbers import UNITS
 from ledger.reductions.records import (
     Calibration,
     CalibrationSpan,
     CarriedCorrection,
+    EnergyCertificate,
     Factor,
     Kind,
     Meter,
@@ -132,8 +134,8 @@ class CalibrationTable(_Strict):
     certificate_sha256: Sha256 | None
 
 
-class MeterTable(MeterTable1):
-    """One of ``meters``."""
+class MeterTable2(MeterTable1):
+    """One of ``meters`` in the second format."""
 
     measured_error: Decimal | None
     fuel: FactorTable | None
@@ -146,12 +148,40 @@ class MeterTable(MeterTable1):
     calibrations: list[CalibrationTable] = field(default_factory=list)
 
 
-class Energy(_Strict):
-    """``energy``."""
+class CertificateTable(_Strict):
+    """One of ``energy_certificates`` of a meter."""
+
+    instrument: Text
+    reference: Text
+    from_s: Moment
+    to_s: Moment
+    energy_mwh: Decimal | None
+    share: Decimal | None
+    sha256: Sha256
+    before_kwh: Exact
+    left_out_kwh: Exact
+    remaining_kwh: Exact
+
+
+class MeterTable(MeterTable2, kw_only=True):
+    """One of ``meters``."""
+
+    energy_certificates: list[CertificateTable]
+    times: dict[str, Text]
+
+
+class Energy2(_Strict):
+    """``energy`` in the second format and before."""
 
     export_kwh: Decimal
     import_kwh: Decimal
     net_kwh: Decimal
+
+
+class Energy(Energy2):
+    """``energy``."""
+
+    certified_kwh: Decimal
 
 
 class Carbon(_Strict):
@@ -202,23 +232,30 @@ class Manifest1(_Strict):
     completeness_min: Decimal
     meters: Sequence[MeterTable1]
     readings: CountsTable
-    energy: Energy
+    energy: Energy2
     carbon: Carbon
     evidence: Evidence
 
 
-class Manifest(Manifest1):
-    """A whole manifest."""
+class Manifest2(Manifest1):
+    """A whole manifest in the second format."""
 
     factor: FactorTable
-    meters: Sequence[MeterTable]
+    meters: Sequence[MeterTable2]
     leakage_share: Decimal
     uncertainty_share: Decimal
     information: dict[str, dict[str, str | int]]
     corrections: list[CorrectionTable]
 
 
-_SHAPES = {FORMAT: Manifest, FORMAT_1: Manifest1}
+class Manifest(Manifest2):
+    """A whole manifest."""
+
+    meters: Sequence[MeterTable]
+    energy: Energy
+
+
+_SHAPES = {FORMAT: Manifest, FORMAT_2: Manifest2, FORMAT_1: Manifest1}
 
 
 def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
@@ -241,7 +278,7 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
     shape = _SHAPES.get(stated, Manifest1) if isinstance(stated, str) else Manifest
     if isinstance(stated, str) and stated not in _SHAPES:
         raise BadInput(
-            f"{name}: format: {stated[:60]!r}; this version recomputes {' and '.join(_SHAPES)}, "
+            f"{name}: format: {stated[:60]!r}; this version recomputes {', '.join(_SHAPES)}; "
             "use the one that wrote it"
         )
     try:
@@ -268,7 +305,7 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
 def inputs_of(manifest: Manifest1, readings: dict[str, tuple[Reading, ...]]) -> ReductionInputs:
     """Return what a manifest says that it was computed from, with readings by serial."""
     period = manifest.period
-    whole = manifest if isinstance(manifest, Manifest) else None
+    whole = manifest if isinstance(manifest, Manifest2) else None
     return ReductionInputs(
         program=manifest.program,
         project=manifest.project,
@@ -302,16 +339,35 @@ def factor_of(table: FactorTable1) -> Factor:
     return Factor(**{name: getattr(table, name) for name in table.__struct_fields__})
 
 
-def _spans_of(table: MeterTable) -> tuple[CalibrationSpan, ...]:
+def _spans_of(table: MeterTable2) -> tuple[CalibrationSpan, ...]:
     return tuple(
         CalibrationSpan(item.from_s, item.to_s, item.measured_error, item.certificate_sha256)
         for item in table.calibrations
     )
 
 
+def certificates_of(table: MeterTable1) -> tuple[EnergyCertificate, ...]:
+    """Return the certificates that a manifest names of a meter."""
+    if not isinstance(table, MeterTable):
+        return ()
+    return tuple(
+        EnergyCertificate(
+            item.instrument,
+            item.reference,
+            item.from_s,
+            item.to_s,
+            item.energy_mwh,
+            item.share,
+            Fraction(item.before_kwh),
+        )
+        for item in table.energy_certificates
+    )
+
+
 def meter_of(table: MeterTable1, readings: tuple[Reading, ...]) -> Meter:
     """Return a manifest's meter with its readings."""
-    more = table if isinstance(table, MeterTable) else None
+    more = table if isinstance(table, MeterTable2) else None
+    certificates = certificates_of(table)
     return Meter(
         serial=table.serial,
         device_code=table.device,
@@ -328,7 +384,8 @@ def meter_of(table: MeterTable1, readings: tuple[Reading, ...]) -> Meter:
             more.measured_error if more else None,
             _spans_of(more) if more else (),
         ),
-        readings=readings,
+        readings=marked(readings, certificates, table.role),
+        certificates=certificates,
         fuel=factor_of(more.fuel) if more and more.fuel else None,
         density_kg_per_l=more.density_kg_per_l if more else None,
         stuck_hours=more.stuck_hours if more else 0,

@@ -43,6 +43,8 @@ class Quality(IntEnum):
     USED = 100
     USED_IN_CONFLICT = 101
     """Several different values of one instant: this is the one that claims least."""
+    USED_BESIDE_CERTIFICATE = 102
+    """Counts, less what certificates of its days take: the manifest names them, and how much."""
     MISSING = 200
     """The file has the instant, without a value."""
     MISSING_SENTINEL = 201
@@ -69,7 +71,7 @@ class Quality(IntEnum):
     """Arrived after its period was issued; stands in no evidence root."""
 
 
-USED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT})
+USED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT, Quality.USED_BESIDE_CERTIFICATE})
 OUTLIER = frozenset(
     {Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW, Quality.STUCK, Quality.COUNTER_FELL}
 )
@@ -208,6 +210,38 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergyCertificate:
+    """Energy of a meter that was sold or issued under another instrument: it is not credited.
+
+    Attributes
+    ----------
+    instrument, reference
+        What it is, and its number in the registry that issued it.
+    from_s, to_s
+        The time of the energy, ``to_s`` exclusive.
+    energy_mwh
+        How much of what the meter supplied in that time, decimal text; None for a share.
+    share
+        Which share of it, decimal text from 0 to 1; None for an amount.
+    before_kwh
+        Of an amount: what other issuances have left out for it already, kWh.
+    """
+
+    instrument: str
+    reference: str
+    from_s: int
+    to_s: int
+    energy_mwh: str | None = None
+    share: str | None = None
+    before_kwh: Fraction = Fraction(0)
+
+    @property
+    def name(self) -> str:
+        """How a manifest's differences name it."""
+        return f"{self.instrument} {self.reference}"
+
+
+@dataclass(frozen=True, slots=True)
 class Meter:
     """One meter of a project with every reading of the period."""
 
@@ -229,6 +263,8 @@ class Meter:
     """How long one value makes a flat line, see ``flatlines``; 0: none is looked for."""
     register: bool = False
     """Whether its readings are differences of a cumulative register, see ``registers``."""
+    certificates: tuple[EnergyCertificate, ...] = ()
+    """Those of its energy in the period, in order of time; see ``certificates``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +354,9 @@ class MeterResult:
     Attributes
     ----------
     export_kwh, import_kwh
-        What it adds to the balance.
+        What it adds to the balance, without what is certified.
+    certified_kwh
+        What each of its certificates leaves out of ``export_kwh``, in their order.
     load_kwh
         Used by a load; shown alone.
     charged_kwh, discharged_kwh
@@ -335,6 +373,7 @@ class MeterResult:
     discharged_kwh: Fraction = Fraction(0)
     fuel_kg: Fraction = Fraction(0)
     fuel_t: Fraction = Fraction(0)
+    certified_kwh: tuple[Fraction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +421,11 @@ class Reduction:
     def net_kwh(self) -> Fraction:
         """Energy supplied less energy drawn, kWh."""
         return self.export_kwh - self.import_kwh
+
+    @property
+    def certified_kwh(self) -> Fraction:
+        """Energy supplied that certificates leave out, kWh; it is not in ``export_kwh``."""
+        return sum((part for meter in self.meters for part in meter.certified_kwh), Fraction(0))
 
     @property
     def reductions_kg(self) -> Fraction:

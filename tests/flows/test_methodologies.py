@@ -60,7 +60,7 @@ def test_an_issuance_with_fuel_shares_load_and_storage_recomputes(both: Park) ->
     assert before / 50 == Fraction("13.7207016")
     assert row.uncertainty_t == Decimal("0.013720701")  # tonnes, cut to nine decimals
     manifest = json.loads(row.manifest)
-    assert manifest["format"] == "truetonne-manifest/2"
+    assert manifest["format"] == "truetonne-manifest/3"
     assert [item["role"] for item in manifest["meters"]] == [
         "generation",
         "storage",

@@ -263,6 +263,23 @@ def test_a_register_that_is_back_after_the_end_takes_back_what_the_dip_counted(
     assert meter.open(2) == 50
 
 
+def test_what_is_as_it_was_again_takes_its_correction_back(meter: Register) -> None:
+    # At 0:00 one kWh too many makes a dip of all that follows, up to the next day; contradicted, it does not.
+    meter.bring((-2, "0"), (10, "0"), (22, "0"), (34, "60"))
+    assert (meter.issue(1), meter.issue(2)) == (0, 30)
+    meter.bring((0, "1"))
+    assert found(meter.correct()) == [
+        ("06-01", 1, "late_readings", Fraction(1, 2), 0),
+        ("06-02", 0, "other", -30, 30),
+    ]
+    meter.bring((0, "0"))
+    # It owes nothing more; what was paid is not asked for back.
+    assert found(meter.correct()) == [
+        ("06-01", 1, "late_readings", Fraction(-1, 2), 0),
+        ("06-02", 0, "other", 30, 0),
+    ]
+
+
 # ------------------------------------------------------------------ against an independent model
 
 
