@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from typing import Any
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
@@ -29,9 +30,17 @@ from ledger.models import (
 )
 from ledger.models.corrections import CorrectionCause, CorrectionState
 from ledger.models.evidence import IssuanceState, ReadingQuality
+from ledger.readings.certificates import known_manifest
 from ledger.readings.evidence_files import meter_ids_of, stated_by
 from ledger.readings.factor_rows import factor_record
-from ledger.readings.recomputing import changed_registers, is_register, recomputed_inputs
+from ledger.readings.recomputing import (
+    Certificates,
+    changed_registers,
+    declared_certificates,
+    is_register,
+    known_certificates,
+    recomputed_inputs,
+)
 from ledger.reductions.arithmetic import compute, factor_kg_per_kwh
 from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
 from ledger.reductions.records import Reduction
@@ -122,6 +131,7 @@ class _Corrector:
         self._outcome = outcome
         query = select(Correction).where(Correction.issuance_id == issuance.id)
         self._earlier = list(session.scalars(query.order_by(Correction.id)).all())
+        self._certificates = known_certificates(known_manifest(session, issuance))
         self._meters = meter_ids_of(session, issuance)
         self._registers = [
             self._meters[table.serial] for table in stated_by(issuance).meters if is_register(table)
@@ -137,8 +147,21 @@ class _Corrector:
             self._record(CorrectionCause.LATE_READINGS, current, late, instants)
         elif changed:
             self._record(CorrectionCause.OTHER, current)
+        declared = declared_certificates(self._session, self._issuance)
+        if self._takes_other(declared):
+            self._certificates = declared
+            self._record(CorrectionCause.CERTIFICATE, current)
         if revised is not None and self._is_lower(current, revised):
             self._record(CorrectionCause.CHANGED_FACTOR, revised)
+
+    def _takes_other(self, declared: Certificates) -> bool:
+        """Return whether certificates of today leave out something else than what is known yet."""
+        if not any(declared.values()) or declared == self._certificates:
+            return False
+        current = self._current_factor()
+        now = self._recomputed(current.id, late=True, certificates=declared)
+        known = json.loads(known_manifest(self._session, self._issuance))
+        return _left_out(build(now)) != _left_out(known)
 
     def _late(self) -> list[int]:
         """Return the late intervals of the period that no correction has counted, but those of registers."""
@@ -191,8 +214,7 @@ class _Corrector:
         if not self._earlier:
             return changed_registers(self._session, self._issuance)
         known = json.loads(self._earlier[-1].manifest)
-        factor = self._session.get_one(EmissionFactor, self._earlier[-1].factor_id)
-        now = build(self._recomputed(factor.id, late=True))
+        now = build(self._recomputed(self._current_factor().id, late=True))
         days = [
             {meter["serial"]: meter["days"] for meter in manifest["meters"] if meter["register"]}
             for manifest in (known, now)
@@ -278,12 +300,28 @@ class _Corrector:
         self._earlier.append(row)
         self._outcome.found.append(found_of(row, self._issuance, factor))
 
-    def _recomputed(self, factor_id: int, *, late: bool) -> Reduction:
-        inputs = recomputed_inputs(self._session, self._issuance, late=late)
+    def _recomputed(
+        self, factor_id: int, *, late: bool, certificates: Certificates | None = None
+    ) -> Reduction:
+        """Compute the period as it was issued, or with what came late and the certificates known yet."""
+        if late and certificates is None:
+            certificates = self._certificates
+        inputs = recomputed_inputs(
+            self._session, self._issuance, late=late, certificates=certificates
+        )
         if factor_id != self._issuance.factor_id:
             factor = factor_record(self._session.get_one(EmissionFactor, factor_id))
             inputs = replace(inputs, factor=factor)
         return compute(replace(inputs, enforce=False))
+
+
+def _left_out(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what each certificate of a manifest leaves out, by the hash of what was declared."""
+    return [
+        (item["sha256"], item["left_out_kwh"])
+        for meter in manifest["meters"]
+        for item in meter.get("energy_certificates", ())
+    ]
 
 
 def _factor(session: Session, code: str, version: str) -> EmissionFactor:

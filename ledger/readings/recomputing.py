@@ -6,26 +6,44 @@ taken instead (``chains``): what the period would have, had everything been know
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BooksDiffer
+from ledger.readings.certificates import certificates_of
 from ledger.readings.chains import Chain, Row
 from ledger.readings.evidence_files import meter_ids_of, stated_by
 from ledger.readings.issued import issued_periods
 from ledger.readings.stored import late_readings_of, readings_of, texts_without_value
+from ledger.readings.times import zone
+from ledger.reductions.certificates import marked
 from ledger.reductions.judging import judge
-from ledger.reductions.manifest_file import Manifest1, MeterTable1, MeterTable2, inputs_of
+from ledger.reductions.manifest_file import (
+    Manifest1,
+    MeterTable1,
+    MeterTable2,
+    inputs_of,
+    read_manifest,
+)
+from ledger.reductions.manifest_file import certificates_of as certificates_of_table
 from ledger.reductions.quality import limits_of
 from ledger.reductions.readings_file import Line
-from ledger.reductions.records import Kind, Quality, ReductionInputs
+from ledger.reductions.records import EnergyCertificate, Kind, Quality, ReductionInputs
+
+Certificates = Mapping[str, tuple[EnergyCertificate, ...]]
+"""The energy certificates of each meter by its serial."""
 
 
 def recomputed_inputs(
-    session: Session, issuance: models.Issuance, *, late: bool
+    session: Session,
+    issuance: models.Issuance,
+    *,
+    late: bool,
+    certificates: Certificates | None = None,
 ) -> ReductionInputs:
     """Return what an issuance was computed from, its readings judged anew from their texts.
 
@@ -33,6 +51,8 @@ def recomputed_inputs(
     ----------
     late
         Whether the readings that came after it are judged in.
+    certificates
+        Those of each meter by serial; None: those that it was issued with.
 
     Raises
     ------
@@ -63,12 +83,52 @@ def recomputed_inputs(
             f"manifest of issuance {issuance.id}: {wrong[0].path} is {wrong[0].manifest}, "
             f"not {wrong[0].recomputed}"
         )
-    return inputs_of(stated, judged.readings)
+    inputs = inputs_of(stated, judged.readings)
+    if certificates is None:
+        return inputs
+    meters = tuple(
+        replace(
+            meter,
+            certificates=certificates[meter.serial],
+            readings=marked(meter.readings, certificates[meter.serial], meter.role),
+        )
+        for meter in inputs.meters
+    )
+    return replace(inputs, meters=meters)
 
 
 def is_register(table: MeterTable1) -> bool:
     """Return whether a manifest's meter is a cumulative register."""
     return isinstance(table, MeterTable2) and table.register
+
+
+def known_certificates(manifest: str) -> Certificates:
+    """Return the certificates that a manifest names, of each of its meters.
+
+    Raises
+    ------
+    BadInput
+        It is none.
+    """
+    _, stated = read_manifest(manifest.encode("utf-8"), "manifest")
+    return {table.serial: certificates_of_table(table) for table in stated.meters}
+
+
+def declared_certificates(session: Session, issuance: models.Issuance) -> Certificates:
+    """Return the certificates that are declared today for the time of an issuance, of each of its meters."""
+    stated = stated_by(issuance)
+    where = zone(stated.period.zone)
+    period = (issuance.from_s, issuance.to_s)
+    return {
+        serial: certificates_of(
+            session,
+            session.get_one(models.Meter, meter_id),
+            where,
+            period,
+            since_s=issuance.from_s,
+        )
+        for serial, meter_id in meter_ids_of(session, issuance).items()
+    }
 
 
 def changed_registers(session: Session, issuance: models.Issuance) -> bool:

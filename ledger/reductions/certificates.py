@@ -11,12 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from ledger.errors import Refused
 from ledger.reductions.factors import fraction_of_decimal
-from ledger.reductions.records import EnergyCertificate, Quality, Reading, Role
+from ledger.reductions.records import (
+    EnergyCertificate,
+    Quality,
+    Reading,
+    Reduction,
+    ReductionInputs,
+    Role,
+)
 
 KWH_PER_MWH = 1000
 _MARKED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT})
@@ -122,6 +131,28 @@ def left_out(
                 needs[place] -= part
                 rest -= part
     return tuple(taken)
+
+
+def left_out_before(inputs: ReductionInputs, earlier: Sequence[Reduction]) -> ReductionInputs:
+    """Return inputs whose certificates know what periods that were computed before have left out for them."""
+    taken: defaultdict[tuple[str, str], Fraction] = defaultdict(Fraction)
+    for reduction in earlier:
+        for meter, result in zip(reduction.inputs.meters, reduction.meters, strict=True):
+            for item, kwh in zip(meter.certificates, result.certified_kwh, strict=True):
+                taken[meter.serial, item.name] += kwh
+    meters = tuple(
+        replace(
+            meter,
+            certificates=tuple(
+                replace(item, before_kwh=item.before_kwh + taken[meter.serial, item.name])
+                if item.share is None
+                else item
+                for item in meter.certificates
+            ),
+        )
+        for meter in inputs.meters
+    )
+    return replace(inputs, meters=meters)
 
 
 def remaining_kwh(certificate: EnergyCertificate, taken_kwh: Fraction) -> Fraction:
