@@ -42,8 +42,9 @@ from ledger.readings.recomputing import (
     recomputed_inputs,
 )
 from ledger.reductions.arithmetic import compute, factor_kg_per_kwh
-from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
-from ledger.reductions.records import Reduction
+from ledger.reductions.manifest import build, canonical_text, manifest_hash
+from ledger.reductions.reporting import fraction_text
+from ledger.reductions.results import Reduction
 
 
 def correct(

@@ -23,7 +23,8 @@ from ledger.readings.stored import readings_of
 from ledger.reductions import readings_file
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
-from ledger.reductions.manifest_file import Manifest1, inputs_of, read_manifest
+from ledger.reductions.manifest_file import inputs_of, read_manifest
+from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.recompute import Trusted, verify
 from ledger.reductions.records import Meter, Reading, ReductionInputs
 

@@ -34,10 +34,10 @@ from ledger.reductions.records import (
     CarriedCorrection,
     Kind,
     Meter,
-    Reduction,
     ReductionInputs,
     Role,
 )
+from ledger.reductions.results import Reduction
 
 
 def split_by_vintage(start: date, end: date) -> list[tuple[date, date]]:

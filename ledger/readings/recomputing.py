@@ -22,14 +22,9 @@ from ledger.readings.stored import late_readings_of, readings_of, texts_without_
 from ledger.readings.times import zone
 from ledger.reductions.certificates import marked
 from ledger.reductions.judging import judge
-from ledger.reductions.manifest_file import (
-    Manifest1,
-    MeterTable1,
-    MeterTable2,
-    inputs_of,
-    read_manifest,
-)
 from ledger.reductions.manifest_file import certificates_of as certificates_of_table
+from ledger.reductions.manifest_file import inputs_of, read_manifest
+from ledger.reductions.manifest_shapes import Manifest1, MeterTable1, MeterTable2
 from ledger.reductions.quality import limits_of
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import EnergyCertificate, Kind, Quality, ReductionInputs

@@ -22,10 +22,10 @@ from ledger.reductions.records import (
     EnergyCertificate,
     Quality,
     Reading,
-    Reduction,
     ReductionInputs,
     Role,
 )
+from ledger.reductions.results import Reduction
 
 KWH_PER_MWH = 1000
 _MARKED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT})

@@ -31,11 +31,10 @@ from ledger.reductions.records import (
     EnergyCertificate,
     Kind,
     Meter,
-    MeterResult,
     Reading,
     Role,
-    SelfConsumption,
 )
+from ledger.reductions.results import MeterResult, SelfConsumption
 
 SECONDS_PER_HOUR = 3600
 

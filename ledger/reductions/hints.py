@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from ledger.errors import BadInput
 from ledger.reductions.digests import seconds_of
-from ledger.reductions.manifest_file import Manifest1
+from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.meter_judge import Difference
 from ledger.reductions.zones import legal_day_start_s, zone
 

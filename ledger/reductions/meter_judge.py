@@ -11,13 +11,8 @@ from ledger.errors import BadInput
 from ledger.reductions.certificates import marked
 from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.grids import Grid, grid_of
-from ledger.reductions.manifest_file import (
-    KINDS,
-    Manifest1,
-    MeterTable1,
-    MeterTable2,
-    certificates_of,
-)
+from ledger.reductions.manifest_file import KINDS, certificates_of
+from ledger.reductions.manifest_shapes import Manifest1, MeterTable1, MeterTable2
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Value, judge_slot, limits_of, without_value
 from ledger.reductions.readings_file import Line

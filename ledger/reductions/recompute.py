@@ -19,11 +19,14 @@ from ledger.reductions.arithmetic import compute
 from ledger.reductions.factors import content_sha256
 from ledger.reductions.hints import slot_hints
 from ledger.reductions.judging import Judged, empty_slots, judge
-from ledger.reductions.manifest import FORMAT_1, build, fraction_text, manifest_hash
-from ledger.reductions.manifest_file import Manifest1, certificates_of, inputs_of, read_manifest
+from ledger.reductions.manifest import FORMAT_1, build, manifest_hash
+from ledger.reductions.manifest_file import certificates_of, inputs_of, read_manifest
+from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.meter_judge import Difference
 from ledger.reductions.readings_file import read
-from ledger.reductions.records import Reading, Reduction
+from ledger.reductions.records import Reading
+from ledger.reductions.reporting import fraction_text
+from ledger.reductions.results import Reduction
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
 
 ABSENT = "absent"

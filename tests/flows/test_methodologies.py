@@ -8,9 +8,8 @@ from fractions import Fraction
 import pytest
 from sqlalchemy import update
 
-from ledger import issuance
 from ledger.errors import Refused
-from ledger.issuance import plan_issuance, submit_planned
+from ledger.issuance import plan_issuance, planning, submit_planned
 from ledger.models import EmissionFactor, Issuance, Project
 from ledger.models.evidence import FactorPurpose
 from ledger.readings import import_file
@@ -85,7 +84,7 @@ def test_an_issuance_of_the_first_release_still_reconciles(
     park.register()
     park.generate(FIRST, ["60"])
     build = manifests.build
-    monkeypatch.setattr(issuance, "build", lambda found: build(found, manifests.FORMAT_1))
+    monkeypatch.setattr(planning, "build", lambda found: build(found, manifests.FORMAT_1))
     plan_issuance(park.chain, PROJECT, FIRST, SECOND)
     monkeypatch.undo()
     with park.db.write() as session:

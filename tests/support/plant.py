@@ -13,7 +13,8 @@ from ledger.models.evidence import IssuanceState
 from ledger.readings import ImportReport, import_file
 from ledger.readings.period import load_period, meter_ids
 from ledger.reductions import Reduction, compute
-from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
+from ledger.reductions.manifest import build, canonical_text, manifest_hash
+from ledger.reductions.reporting import fraction_text
 from ledger.sites import SiteChanges, apply_site
 from ledger.units import decimal_floor
 
