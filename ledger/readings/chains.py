@@ -72,8 +72,8 @@ class Chain:
         Of the meter.
     limits
         By which differences are judged.
-    ends
-        Where the issued periods of the meter end, seconds, in order.
+    issued
+        The issued periods of the meter, ``[from_s, to_s)``.
     lock
         Read what is committed now, and not when this unit of work began; on MariaDB these differ.
     """
@@ -84,12 +84,12 @@ class Chain:
         session: Session,
         series: MeterSeries,
         limits: Limits,
-        ends: Sequence[int],
+        issued: Sequence[tuple[int, int]],
         *,
         lock: bool,
     ) -> None:
         self._db, self._session, self._meter_id = db, session, series.meter_id
-        self._ends = ends
+        self._issued = issued
         self._lock = " LOCK IN SHARE MODE" if lock and db.dialect != "sqlite" else ""
         scale = UNITS[Kind.ENERGY][series.unit]
         source = session.get_one(MeterSource, series.source_id)
@@ -115,8 +115,8 @@ class Chain:
         """Return an instant from which the chain can be begun: in use, or a change.
 
         What is stored of a reading's worth is not to be relied on within ``DIP_S`` before a new one,
-        which can make a dip of it. Nor before the end of an issued period, where rows stay as they were
-        when it was issued, nor from ``DIP_S`` before the first reading that came late.
+        which can make a dip of it. Nor so near to the beginning and the end of an issued period, where rows
+        stay as they were when it was issued, nor from ``DIP_S`` before the first reading that came late.
         """
         before_s = from_s - DIP_S
         ((late_s,),) = fetch(self._db, self._session, _FIRST_LATE, (self._meter_id,))
@@ -127,7 +127,8 @@ class Chain:
             if not found:
                 return 0
             at_s = int(found[0][0])
-            frozen = [end - DIP_S for end in self._ends if end - DIP_S < at_s < end]
+            frozen = [end - DIP_S for _, end in self._issued if end - DIP_S < at_s < end]
+            frozen += [begin - 1 for begin, _ in self._issued if begin <= at_s < begin + DIP_S]
             if not frozen:
                 break
             before_s = min(frozen)

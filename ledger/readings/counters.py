@@ -107,8 +107,7 @@ class _Derivation:
         # On MariaDB this unit of work may be older than the last import: read what is committed now.
         self._lock = "" if db.dialect == "sqlite" else " LOCK IN SHARE MODE"
         self._unit = series.unit
-        ends = [to_s for _, to_s in meter.issued]
-        self._chain = Chain(db, session, series, meter.limits, ends, lock=True)
+        self._chain = Chain(db, session, series, meter.limits, meter.issued, lock=True)
         self._judged: list[tuple[Any, ...]] = []
 
     def run(self, from_s: int, to_s: int) -> Derived:

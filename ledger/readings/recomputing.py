@@ -154,9 +154,9 @@ def chain_lines(
     rated = None if table.rated_kw is None else Fraction(table.rated_kw)
     limits = limits_of(table.role, rated, Kind.ENERGY, table.interval_s)
     meter = session.get_one(models.Meter, meter_id)
-    ends = [end for _, end in issued_periods(session, meter_id, meter.project_id)]
+    issued = issued_periods(session, meter_id, meter.project_id)
     series = session.get_one(models.MeterSeries, meter_id)
-    chain = Chain(session.info["database"], session, series, limits, ends, lock=False)
+    chain = Chain(session.info["database"], session, series, limits, issued, lock=False)
     unused: list[tuple[Row, Quality]] = []
 
     def note(row: Row, quality: Quality) -> None:

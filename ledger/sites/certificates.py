@@ -117,7 +117,9 @@ def apply_certificates(
             for item in file.energy_certificates
             if item.device == code
         }
-        rows = session.scalars(select(EnergyCertificate).filter_by(meter_id=meter.id)).all()
+        # Read as it is committed now, and not as it was when this unit of work began.
+        stored = select(EnergyCertificate).filter_by(meter_id=meter.id).with_for_update(read=True)
+        rows = session.scalars(stored).all()
         known = {(row.instrument, row.reference): row for row in rows}
         for name in sorted({*wanted, *known}):
             _apply(session, file, meter, known.get(name), wanted.get(name), changes)
@@ -155,6 +157,9 @@ def _apply(
     changes.updated.append(label)
     if spec is None:
         session.delete(row)
+        changes.warnings.append(
+            f"{label}: taken out, for the file does not have it any more; its energy is credited again"
+        )
         return
     for name, value in values.items():
         setattr(row, name, value)

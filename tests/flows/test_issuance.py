@@ -129,7 +129,7 @@ def test_a_plan_that_breaks_leaves_nothing(
 
 
 @pytest.mark.parametrize(("start", "end"), [(1, 3), (1, 2), (2, 3), (2, 4), (1, 4)], ids=str)
-def test_an_overlap_is_refused(ready: Park, start: int, end: int) -> None:
+def test_trap_overlapping_windows_are_refused(ready: Park, start: int, end: int) -> None:
     plan(ready, day(1), day(3))
     with pytest.raises(
         Refused, match="overlaps an issuance from 2014-01-01 to 2014-01-03"

@@ -245,7 +245,12 @@ def test_applying_it_again_changes_nothing_and_an_open_one_can_be_changed(park: 
     more = site.replace('mwh = "1"', 'mwh = "1.2"')
     assert apply(park, more).updated == ["energy certificate GEC 1"]
     assert of(park, 1, 1).certified_kwh == 1200
-    assert apply(park).updated == ["energy certificate GEC 1"]
+    without = apply(park)
+    assert without.updated == ["energy certificate GEC 1"]
+    assert without.warnings == [
+        "energy certificate GEC 1: taken out, for the file does not have it any more; its energy is "
+        "credited again"
+    ]
     assert of(park, 1, 1).certified_kwh == 0
     with park.read() as session:
         assert session.scalar(select(func.count()).select_from(EnergyCertificate)) == 0
