@@ -6,6 +6,7 @@ Importing this package registers every table with ``Base.metadata``.
 from ledger.models import (
     advanced,
     blockchain,
+    certificates,
     corrections,
     devices,
     energy,
@@ -40,7 +41,13 @@ from ledger.models.blockchain import (
     CarbonCredit,
     SmartContract,
 )
-from ledger.models.corrections import Correction, CorrectionCarry, CorrectionReading
+from ledger.models.certificates import EnergyCertificate
+from ledger.models.corrections import (
+    Correction,
+    CorrectionCarry,
+    CorrectionReading,
+    CorrectionRegister,
+)
 from ledger.models.devices import (
     Device,
     DeviceAlert,
@@ -133,7 +140,7 @@ SECTIONS = (
     ("6. Blockchain", (blockchain,)),
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
-    ("9. Evidence: from meters to issued credits", (evidence, series, corrections)),
+    ("9. Evidence: from meters to issued credits", (evidence, series, certificates, corrections)),
     (
         "10. Mirror: what goes to a chain and what comes back",
         (mirror, mirror_state, oversight, escrow),
@@ -163,6 +170,7 @@ __all__ = [
     "Correction",
     "CorrectionCarry",
     "CorrectionReading",
+    "CorrectionRegister",
     "CreditBatch",
     "CreditCancellation",
     "CreditClass",
@@ -181,6 +189,7 @@ __all__ = [
     "DeviceType",
     "DynamicDispatchHistory",
     "EmissionFactor",
+    "EnergyCertificate",
     "EnergyConsumption",
     "EnergyProduction",
     "ImportFile",

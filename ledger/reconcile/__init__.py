@@ -15,6 +15,7 @@ from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.db import Database
 from ledger.reconcile import (
+    certificate_rules,
     chain_rules,
     correction_rules,
     escrow_rules,
@@ -49,6 +50,7 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("issuances", flow_rules.issuances),
     ("evidence", flow_rules.evidence),
     ("corrections", correction_rules.corrections),
+    ("energy-certificates", certificate_rules.energy_certificates),
     ("settlement-batches", flow_rules.settlement_batches),
     ("trades", trade_rules.trades),
 )

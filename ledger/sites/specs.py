@@ -141,6 +141,19 @@ class CalibrationSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergyCertificateSpec:
+    """``[[energy_certificate]]``; legal days, the last one included, and an amount or a share."""
+
+    device: str
+    instrument: str
+    reference: str
+    from_day: date
+    to_day: date
+    energy_mwh: str | None
+    share: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class VppSpec:
     """``[[vpp]]``; capacity in kW."""
 
@@ -180,6 +193,7 @@ class SiteFile:
     sources: tuple[SourceSpec, ...]
     meter_changes: tuple[MeterChangeSpec, ...]
     calibrations: tuple[CalibrationSpec, ...]
+    energy_certificates: tuple[EnergyCertificateSpec, ...]
     vpps: tuple[VppSpec, ...]
     strategies: tuple[StrategySpec, ...]
     markets: tuple[MarketSpec, ...]

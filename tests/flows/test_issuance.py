@@ -23,7 +23,7 @@ from ledger.chain.events import CREDIT, Claim
 from ledger.chain.layout import canonical_type
 from ledger.chain.structs import claim_typed_data
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.issuance import PlannedIssuance, plan_issuance, submit_planned
+from ledger.issuance import PlannedIssuance, plan_issuance, planning, submit_planned
 from ledger.models import (
     CarbonCredit,
     ChainIntent,
@@ -121,7 +121,7 @@ def test_a_plan_that_breaks_leaves_nothing(
     def crash(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(issuance, broken, crash)
+    monkeypatch.setattr(planning, broken, crash)
     with pytest.raises(KeyboardInterrupt):
         plan_issuance(ready.chain, PROJECT, day(1), day(2))
     assert ready.count(Issuance) == ready.count(ReadingClaim) == 0
@@ -129,7 +129,7 @@ def test_a_plan_that_breaks_leaves_nothing(
 
 
 @pytest.mark.parametrize(("start", "end"), [(1, 3), (1, 2), (2, 3), (2, 4), (1, 4)], ids=str)
-def test_an_overlap_is_refused(ready: Park, start: int, end: int) -> None:
+def test_trap_overlapping_windows_are_refused(ready: Park, start: int, end: int) -> None:
     plan(ready, day(1), day(3))
     with pytest.raises(
         Refused, match="overlaps an issuance from 2014-01-01 to 2014-01-03"
@@ -310,7 +310,7 @@ def test_an_end_between_refusal_and_voiding(ready: Park, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(issuance, "_void", crash)
+        patch.setattr(issuance.states, "_void", crash)
         with pytest.raises(KeyboardInterrupt):
             submit_planned(ready.chain)
     assert states(ready) == ["planned"]
@@ -325,7 +325,7 @@ def test_a_refusal_that_was_not_told_is_told_by_the_next_sending(
     plan(ready, day(1), day(2))
     forbid(ready)
     with monkeypatch.context() as patch:
-        patch.setattr(issuance, "_void", lambda *arguments: None)
+        patch.setattr(issuance.states, "_void", lambda *arguments: None)
         with pytest.raises(Refused):
             submit_planned(ready.chain)
     with pytest.raises(Refused, match="issue was refused before"):
@@ -444,7 +444,7 @@ def test_two_issuances_of_one_period_at_once(both: Park) -> None:
 
     thread = threading.Thread(target=second)
     with both.db.write() as session:
-        first = issuance._plan(
+        first = planning._plan(
             session, both.chain, PROJECT, (day(1), day(2)), 2**40, datetime.now(UTC)
         )
         thread.start()

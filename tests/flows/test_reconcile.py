@@ -442,6 +442,9 @@ def test_every_rule_can_fail(history: History) -> None:
         "issuances": "UPDATE issuances SET issued_kg = issued_kg + 1",
         "evidence": "UPDATE meter_readings SET value_digits = value_digits + 1 WHERE quality = 'used'",
         "corrections": "UPDATE correction_carries SET carried_kg = '-1/7'",
+        "energy-certificates": "INSERT INTO energy_certificates (meter_id, instrument, reference, from_day, "
+        "to_day, share, created_at) SELECT MIN(meter_id), 'GEC', '1', '2000-01-01', '2099-12-31', '1', "
+        "'2026-01-01 00:00:00.000000' FROM reading_claims",
         "settlement-batches": "UPDATE vpp_settlement_items SET word = '0x'",
         "trades": "UPDATE vpp_trading_records SET price = price + 1",
     }
