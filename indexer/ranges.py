@@ -22,7 +22,7 @@ from indexer.cursor import Cursor, Overtaken
 from indexer.watch import Watch
 from indexer.window import Doubt, Window, read_window
 from ledger.chain import intents
-from ledger.chain.book import Deployment
+from ledger.chain.book import PROVEN, Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.transport_errors import AnswerTooLarge
 from ledger.db import Database
@@ -102,7 +102,7 @@ class RangeReader:
         self._client = client
         self._deployment = deployment
         self._watch = Watch(deployment)
-        self._node = Node(client)
+        self._node = Node(client, deployment.receipts == PROVEN)
         self._length = Length(blocks_max)
         self._worker: ThreadPoolExecutor | None = None
         self._ahead: Future[Read] | None = None
