@@ -141,7 +141,11 @@ class RangeAsked:
 
     def logs(self) -> list[WireLog]:
         """Return the logs of our contracts by the node's index; none where receipts are proven."""
-        return [] if self._logs is None else [log for found in self._logs.results() for log in found or ()]
+        return (
+            []
+            if self._logs is None
+            else [log for found in self._logs.results() for log in found or ()]
+        )
 
     def block_receipts(self) -> list[list[WireReceipt] | None] | None:
         """Return the receipts of each block; None where they are asked for one by one."""

@@ -23,7 +23,9 @@ from ledger.chain.client import LogRecord
 from ledger.chain.wire import HEADER_FIELDS, WireReceipt
 from ledger.proofs.covered import header_hash, receipts_root
 
-_OTHERWISE = "on a chain that has other headers or receipts than Ethereum's, set `receipts` to `told`"
+_OTHERWISE = (
+    "on a chain that has other headers or receipts than Ethereum's, set `receipts` to `told`"
+)
 _fields = attrgetter(*HEADER_FIELDS)
 
 
@@ -65,7 +67,9 @@ def proven_receipts(
                 concerns_us = True
             mined.append((block, receipt))
         if len(receipts) != len(block.hashes):
-            raise Doubt(f"{_receipts_of(block)} are {len(receipts)}, its transactions {len(block.hashes)}")
+            raise Doubt(
+                f"{_receipts_of(block)} are {len(receipts)}, its transactions {len(block.hashes)}"
+            )
         if concerns_us:
             _check_root(block, receipts)
             logs += _ours(block, receipts, watch)

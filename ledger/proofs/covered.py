@@ -19,8 +19,9 @@ from ledger.proofs.verifier.trie import EMPTY_ROOT
 
 _STRING, _LIST = 0x80, 0xC0
 _NOTHING = "80"
-_TOPICS_BYTES = 33
-"""A topic has 32 bytes, and one before them."""
+_TOPICS_BYTES, _ADDRESS_BYTES = 33, 21
+"""A topic has 32 bytes, an address 20, and both one before them."""
+_ADDRESS_HEAD = "94"
 _KINDS = {None: "", "0x0": "", "0x1": "01", "0x2": "02", "0x3": "03", "0x4": "04"}
 """Types of transactions, and the byte before their receipts."""
 
@@ -120,22 +121,46 @@ def _quantity(text: str) -> str:
 
 
 def _receipt(receipt: Receipt) -> str:
-    if receipt.kind not in _KINDS:
+    kind = _KINDS.get(receipt.kind)
+    if kind is None:
         raise ValueError(f"a receipt is of type {receipt.kind}, which is none of Ethereum's")
-    logs = "".join(map(_log, receipt.logs))
+    logs = "".join([_log(log) for log in receipt.logs])
     content = (
         f"{_quantity(receipt.status)}{_quantity(receipt.cumulative_gas_used)}{_bytes(receipt.logs_bloom)}"
         f"{_head(len(logs) >> 1, _LIST)}{logs}"
     )
-    return f"{_KINDS[receipt.kind]}{_head(len(content) >> 1, _LIST)}{content}"
+    return f"{kind}{_head(len(content) >> 1, _LIST)}{content}"
 
 
 def _log(log: Log) -> str:
-    topics = "".join(log.topics).replace("0x", "a0")  # a head for each: all have 32 bytes
-    content = (
-        f"94{log.address[2:]}{_head(_TOPICS_BYTES * len(log.topics), _LIST)}{topics}{_bytes(log.data)}"
+    topics, data = log.topics, log.data
+    before_address, before_topics, before_data = _frame(
+        len(topics), data if len(data) == 4 else len(data)
     )
-    return _head(len(content) >> 1, _LIST) + content
+    heads_and_topics = "".join(topics).replace("0x", "a0")  # each of them has 32 bytes
+    return (
+        f"{before_address}{log.address[2:]}{before_topics}{heads_and_topics}{before_data}{data[2:]}"
+    )
+
+
+@lru_cache(1024)
+def _frame(topics: int, data: str | int) -> tuple[str, str, str]:
+    """Return what stands before the parts of a log with so many topics.
+
+    Parameters
+    ----------
+    data
+        The length of its data as text; a single byte as it is: a small one has nothing before it.
+    """
+    before_topics = _head(_TOPICS_BYTES * topics, _LIST)
+    if isinstance(data, str):
+        before_data = _bytes(data)[:-2]
+        length = len(_bytes(data)) >> 1
+    else:
+        before_data = _head((data >> 1) - 1, _STRING)
+        length = (len(before_data) >> 1) + (data >> 1) - 1
+    length += _ADDRESS_BYTES + (len(before_topics) >> 1) + _TOPICS_BYTES * topics
+    return _head(length, _LIST) + _ADDRESS_HEAD, before_topics, before_data
 
 
 def _hash(text: str) -> str:

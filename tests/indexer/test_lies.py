@@ -6,15 +6,16 @@ would be.
 
 import copy
 import time
-from dataclasses import replace
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from indexer import Indexer
+from indexer.watch import Watch
 from ledger.chain.book import PROVEN, TOLD
 from ledger.chain.client import ChainClient
 from ledger.chain.events import CREDIT, SETTLEMENT, schemas
@@ -138,9 +139,7 @@ def _hides(contract: str, event: str) -> Tamper:
 
     def tamper(method: str, params: list[Any], result: Any) -> Any:
         return (
-            without(result)
-            if method == "eth_getLogs"
-            else _each_receipt(method, result, receipt)
+            without(result) if method == "eth_getLogs" else _each_receipt(method, result, receipt)
         )
 
     return tamper
@@ -224,6 +223,19 @@ def _orphan(method: str, params: list[Any], result: Any) -> Any:
     return result
 
 
+def test_the_bloom_of_each_block_tells_whether_it_has_logs_of_ours(chain: TestChain) -> None:
+    """Anvil's blooms; on a chain of so few logs they are right both ways."""
+    watch, client = Watch(chain.deployment), chain.client
+    found = set()
+    for number in range(client.block_number() + 1):
+        block = client.request("eth_getBlockByNumber", [hex(number), False])
+        has_logs = bool(client.logs(watch.log_addresses, number, number))
+        assert watch.may_have_logs(block["logsBloom"]) == has_logs, number
+        found.add(has_logs)
+    assert found == {True, False}
+    assert watch.may_have_logs(None)  # a node without blooms
+
+
 TWISTED = "not those that its hash covers"
 PROVEN_LIES = {
     "a log missing": (_receipt_logs(lambda logs: logs[:-1]), TWISTED),
@@ -235,7 +247,10 @@ PROVEN_LIES = {
     ),
     "data that is none": (_receipt_logs(_each(data="0xyz")), TWISTED),
     "a failure shown as success": (_receipt(lambda each: {**each, "status": "0x1"}), TWISTED),
-    "receipts of another kind": (_receipt(lambda each: {**each, "type": "0x7e"}), "is of type 0x7e"),
+    "receipts of another kind": (
+        _receipt(lambda each: {**each, "type": "0x7e"}),
+        "is of type 0x7e",
+    ),
     "gas": (_receipt(lambda each: {**each, "gasUsed": "0x1"}), "do not add up in their gas"),
     "a settlement event hidden": (_hides(SETTLEMENT, "Deposited"), TWISTED),
     "a transfer hidden": (_hides(CREDIT, "TransferSingle"), TWISTED),

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ledger.chain.events import CREDIT, SETTLEMENT, EventSchema, schemas
+from ledger.proofs import encoding
+from ledger.proofs.tries import Trie
 from tests.support.chronicle import Chronicle, Past
 from tests.support.proxy import Delivery, Fault, NodeError, Tamper
 
@@ -187,9 +189,7 @@ _CONTENT = dict(
         _result("a log twice", _RECEIPTS, _in_logs(_double)),
         _result("a log with other data", _RECEIPTS, _in_logs(_other_data)),
         _result("null logs", _RECEIPTS, _in_logs(_nothing)),
-        _result(
-            "a result of another kind", (*_BLOCKS, *_RECEIPTS), lambda chance, result: "0x1"
-        ),
+        _result("a result of another kind", (*_BLOCKS, *_RECEIPTS), lambda chance, result: "0x1"),
         _result("null receipts", _RECEIPTS, _fewer_receipts),
         _result("receipts of an orphaned block", _RECEIPTS, _orphaned),
         _result("null blocks", _BLOCKS, _nothing),
@@ -234,29 +234,37 @@ def _hidden(name: str, contract: str, events: Callable[[EventSchema], bool]) -> 
 
 _HIDDEN = dict(
     [
-        _hidden(
-            "an entry of the credit log hidden", CREDIT, lambda event: event.in_credit_log
-        ),
+        _hidden("an entry of the credit log hidden", CREDIT, lambda event: event.in_credit_log),
         _hidden("a transfer hidden", CREDIT, lambda event: event.name.startswith("Transfer")),
         _hidden("an event of settlement hidden", SETTLEMENT, lambda event: True),
     ]
 )
 
 
-def _no_blooms(chance: random.Random, chronicle: Chronicle) -> Fault:
-    """The same for all logs, and the headers say that there are none."""
+def _hidden_in_headers(chance: random.Random, chronicle: Chronicle) -> Fault:
+    """All of settlement hidden, and the headers agree with that in bloom and root: only their hashes tell."""
+    settlement = chronicle.deployment.settlement.address
 
     def bare(receipt: dict[str, Any]) -> dict[str, Any]:
-        return {**receipt, "logs": [], "logsBloom": _NO_BLOOM}
+        logs = [log for log in receipt["logs"] if log["address"].lower() != settlement]
+        return {**receipt, "logs": logs, "logsBloom": receipt["logsBloom"] if logs else _NO_BLOOM}
+
+    def header(block: dict[str, Any]) -> dict[str, Any]:
+        receipts = [bare(each) for each in chronicle.known[block["hash"]].receipts]
+        root = Trie([encoding.receipt(each) for each in receipts]).root
+        bloom = block["logsBloom"] if any(each["logs"] for each in receipts) else _NO_BLOOM
+        return {**block, "logsBloom": bloom, "receiptsRoot": "0x" + root.hex()}
 
     def results(method: str, params: list[Any], result: Any) -> Any:
-        if method in _BLOCKS and result and int(result["logsBloom"], 16):
-            return {**result, "logsBloom": _NO_BLOOM}
+        if method in _BLOCKS and result and result["hash"] in chronicle.known:
+            return header(result)
         if method in _RECEIPTS and result:
             return [bare(each) for each in result] if isinstance(result, list) else bare(result)
-        return [] if method == "eth_getLogs" else result
+        if method == "eth_getLogs" and result:
+            return [log for log in result if log["address"].lower() != settlement]
+        return result
 
-    return Fault("all logs hidden, from blooms, too", results=results)
+    return Fault("settlement hidden, in headers, too", results=results)
 
 
 # ------------------------------------------------------------------------- other chains
@@ -301,7 +309,7 @@ KINDS: dict[str, Kind] = {
     "answers with ids of other calls": _other_ids,
     **_CONTENT,
     **_HIDDEN,
-    "all logs hidden, from blooms, too": _no_blooms,
+    "settlement hidden, in headers, too": _hidden_in_headers,
     **_PAST,
 }
 FORKED = ("some answers of another fork", "another fork")
