@@ -1,9 +1,9 @@
 """What is asked of a node for a range of blocks: headers and receipts, all on their way at once.
 
 Logs are those of the receipts, which the hash of their block proves (``proven``); where that cannot be, the
-node's index of logs is asked as well. A node that hands out all receipts of a block is asked for those and for hashes alone: a receipt says what
-its transaction called. One that does not is asked for whole blocks, and then for the receipts of those
-that concern us.
+node's index of logs is asked as well. A node that hands out all receipts of a block is asked for those and
+for hashes alone: a receipt says what its transaction called. One that does not is asked for whole blocks, and
+then for the receipts of those that concern us.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def _check_root(block: Block, receipts: Sequence[WireReceipt]) -> None:
 
 
 def _check_gas(block: Block, receipts: Sequence[WireReceipt]) -> None:
-    """The root covers the gas up to a receipt; what the transaction itself used follows."""
+    """Require that what each transaction used follows from the gas up to its receipt, which the root covers."""
     before = 0
     for receipt in receipts:
         up_to = int(receipt.cumulative_gas_used, 16)

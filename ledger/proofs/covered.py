@@ -30,26 +30,48 @@ class Log(Protocol):
     """A log as a node writes it."""
 
     @property
-    def address(self) -> str: ...
+    def address(self) -> str:
+        """Who left it, as hexadecimal text."""
+        ...
+
     @property
-    def topics(self) -> Sequence[str]: ...
+    def topics(self) -> Sequence[str]:
+        """Its topics, 32 bytes each."""
+        ...
+
     @property
-    def data(self) -> str: ...
+    def data(self) -> str:
+        """Its data."""
+        ...
 
 
 class Receipt(Protocol):
     """A receipt as a node writes it."""
 
     @property
-    def kind(self) -> str | None: ...
+    def kind(self) -> str | None:
+        """The type of its transaction; none for the oldest."""
+        ...
+
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """Whether the transaction succeeded (1) or failed (0)."""
+        ...
+
     @property
-    def cumulative_gas_used(self) -> str: ...
+    def cumulative_gas_used(self) -> str:
+        """Gas of the block up to it."""
+        ...
+
     @property
-    def logs_bloom(self) -> str: ...
+    def logs_bloom(self) -> str:
+        """The bloom of its logs."""
+        ...
+
     @property
-    def logs(self) -> Sequence[Log]: ...
+    def logs(self) -> Sequence[Log]:
+        """Its logs, in order."""
+        ...
 
 
 def header_hash(values: Iterable[str | None]) -> str:

@@ -92,6 +92,7 @@ def path(root: bytes, key: bytes, nodes: Iterable[bytes]) -> list[bytes]:
 
 
 def digits_of(key: bytes) -> bytes:
+    """Return the digits of a key, one in each byte."""
     return bytes(digit for byte in key for digit in (byte >> 4, byte & 15))
 
 

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from indexer import Indexer
+from indexer.reindex import reindex
+from indexer.status import as_document, look
+from indexer.verify import verify
 from indexer.watch import Watch
 from ledger.chain.book import PROVEN, TOLD
 from ledger.chain.client import ChainClient
@@ -375,6 +378,69 @@ def test_a_limit_of_the_node_makes_the_ranges_shorter(
     same_as_fresh()
 
 
+# -------------------------------------------------------------------- pruned nodes
+
+
+def _pruned(method: str, params: list[Any], result: Any) -> Any:
+    """A node that has forgotten all states but the latest, which nobody can name by a hash here."""
+    asks_state = method in ("eth_call", "eth_getCode", "eth_getStorageAt", "eth_getBalance")
+    if asks_state and params[1] != "latest":
+        return NodeError("missing trie node 5ab1 (path ) state 0x5ab1 is not available")
+    return result
+
+
+@pytest.mark.parametrize("kind", ["standard", "old", "told"])
+def test_a_node_that_has_forgotten_old_states_serves(
+    lied_to: Indexer, liar: LyingNode, chain: TestChain, sqlite_db: Database, kind: str
+) -> None:
+    """What could not be checked is said, by the mirror, its status and its verification, until it could."""
+    liar.tamper = _pruned
+    report = lied_to.run_until("head")
+    assert liar.lies > 0 and report.tip == chain.client.block_number()
+    told = kind in TOLD_KINDS
+    said = _not_checked(sqlite_db)
+    assert list(report.not_checked) == said
+    assert [("receipts were believed" in each) for each in said] == [True, False][not told :]
+    assert "missing trie node" in said[-1] and "end of the credit log" in said[-1]
+    deployment = replace(chain.deployment, receipts=TOLD if told else PROVEN)
+    client = ChainClient(liar.rpc_url)
+    verified = verify(sqlite_db, client, deployment, DEPTH)
+    assert verified.ok and verified.checked["chain_events"] > 0
+    assert "missing trie node" in verified.not_checked[-1]
+    assert ["told" in each for each in verified.not_checked] == [True, False][not told :]
+
+    liar.tamper = None
+    chain.mine(1)
+    assert len(lied_to.run_until("head").not_checked) == told
+    assert len(_not_checked(sqlite_db)) == told
+    assert [
+        each for each in verify(sqlite_db, client, deployment, DEPTH).not_checked if not told
+    ] == []
+    if told:
+        reindex(sqlite_db, client, chain.deployment, DEPTH)
+        assert _not_checked(sqlite_db) == []
+
+
+def _not_checked(db: Database) -> list[str]:
+    with db.read() as session:
+        found = as_document(look(session, "local"), None)["not_checked"]
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["standard"])
+def test_a_node_that_does_not_know_blocks_by_hash_is_asked_by_number(
+    lied_to: Indexer, liar: LyingNode
+) -> None:
+    def no_hashes(method: str, params: list[Any], result: Any) -> Any:
+        by_hash = method in ("eth_call", "eth_getCode") and isinstance(params[1], dict)
+        return NodeError("invalid argument 1: cannot unmarshal object") if by_hash else result
+
+    liar.tamper = no_hashes
+    assert lied_to.run_until("head").not_checked == ()
+    assert liar.lies > 0
+
+
 @pytest.mark.parametrize("kind", ["standard"])
 def test_another_chain(lied_to: Indexer, liar: LyingNode, sqlite_db: Database) -> None:
     liar.tamper = lambda method, params, result: "0x1" if method == "eth_chainId" else result
@@ -400,6 +466,7 @@ def test_a_final_block_of_another_fork_confirms_nothing(
     lied_to: Indexer, liar: LyingNode, chain: TestChain, sqlite_db: Database
 ) -> None:
     chain.mine()
+    lied_to.run_until("head")
 
     def tamper(method: str, params: list[Any], result: Any) -> Any:
         if method == "eth_getBlockByNumber" and params[0] == "finalized":
