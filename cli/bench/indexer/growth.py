@@ -35,8 +35,8 @@ from cli.bench.indexer.watch import Spent, run, tree_cpu_s
 from cli.bench.mariadb import MariaDbServer, ServerUnavailable
 from cli.bench.report import Result, lower_is_better, share_of_limit
 from ledger.chain.abi import artifact
-from ledger.chain.local_node import free_port
 from ledger.chain.book import TOLD
+from ledger.chain.local_node import free_port
 from ledger.db import Database
 from ledger.errors import DependencyDown, ProblemFound
 from ledger.models import Base, ChainCursor
