@@ -141,14 +141,13 @@ class Deployment:
         WrongChain
             If chain id or genesis block differ.
         """
-        chain_id = client.chain_id()
+        chain_id, genesis = client.identity()
         if chain_id != self.chain_id:
             raise WrongChain(
                 f"the node at {client.place} serves chain id {chain_id}, but the deployment of "
                 f"{self.network!r} is on {self.chain_id}; set rpc_url or deployment",
                 details={"expected": self.chain_id, "found": chain_id},
             )
-        genesis = client.block(0)
         if genesis is not None and genesis.hash != self.genesis_hash:
             raise WrongChain(
                 f"the node at {client.place} serves another chain with id {chain_id}: its first block is "

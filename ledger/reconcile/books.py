@@ -10,15 +10,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.book import Deployment
-from ledger.chain.client import BlockHeader, ChainClient
+from ledger.chain.client import BlockHeader, ChainClient, LogRecord, RpcError
 from ledger.chain.contracts import CarbonCredit, VppSettlement
 from ledger.chain.events import DecodedEvent, decode
+from ledger.chain.transport_errors import AnswerTooLarge
 from ledger.errors import BooksDiffer, DependencyDown, NotFound
 from ledger.models import ChainBlock, ChainCursor, Issuance
 from ledger.reconcile.replay import Replay
 
 _BLOCKS_PER_QUERY = 2_000
-"""Blocks of one log query; many nodes refuse longer ranges."""
+"""Blocks of one log query at most; a node that refuses so many is asked for fewer."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,20 @@ def block_time(header: BlockHeader) -> datetime:
 
 def _events(client: ChainClient, deployment: Deployment, last: int) -> list[DecodedEvent]:
     names = {item.address: item.name for item in deployment.mirrored}
-    logs = []
-    for first in range(deployment.deployed_block, last + 1, _BLOCKS_PER_QUERY):
-        logs += client.logs(list(names), first, min(first + _BLOCKS_PER_QUERY - 1, last))
+    logs: list[LogRecord] = []
+    first, length = deployment.deployed_block, _BLOCKS_PER_QUERY
+    while first <= last:
+        end = min(first + length - 1, last)
+        try:
+            logs += client.logs(list(names), first, end)
+        except (
+            AnswerTooLarge,
+            RpcError,
+        ):  # more logs, or more blocks, than the node hands out at once
+            if end == first:
+                raise
+            length = max((end - first + 1) // 2, 1)
+        else:
+            first = end + 1
     ordered = sorted(logs, key=lambda log: (log.block_number, log.log_index))
     return [decode(names[log.address], log) for log in ordered]

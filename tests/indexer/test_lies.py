@@ -24,6 +24,7 @@ from ledger.chain.client import ChainClient
 from ledger.chain.events import CREDIT, SETTLEMENT, schemas
 from ledger.db import Database
 from ledger.errors import MirrorStopped, TruetonneError, WrongChain
+from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import PARTIES, TestChain
 from tests.support.mirror import Dump, dump, fresh, rows, running_chain
@@ -363,7 +364,7 @@ def test_a_changed_event_breaks_the_numbered_log(
 
 @pytest.mark.parametrize("kind", TOLD_KINDS)
 def test_a_limit_of_the_node_makes_the_ranges_shorter(
-    lied_to: Indexer, liar: LyingNode, same_as_fresh: Check
+    lied_to: Indexer, liar: LyingNode, chain: TestChain, sqlite_db: Database, same_as_fresh: Check
 ) -> None:
     def limited(method: str, params: list[Any], result: Any) -> Any:
         if method != "eth_getLogs":
@@ -376,6 +377,9 @@ def test_a_limit_of_the_node_makes_the_ranges_shorter(
     lied_to.run_until("head", on_tick=lambda report: reports.append(report.blocks))
     assert liar.lies > 0 and max(reports) <= 3
     same_as_fresh()
+    before = liar.lies
+    assert reconcile(sqlite_db, ChainClient(liar.rpc_url), chain.deployment).ok
+    assert liar.lies > before
 
 
 # -------------------------------------------------------------------- pruned nodes
