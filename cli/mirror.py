@@ -134,6 +134,9 @@ def run_index(
 
         def ticked(report: TickReport) -> None:
             totals.add(report)
+            if (last and last[0].not_checked != report.not_checked) or not last:
+                for sentence in report.not_checked:
+                    _log.warning("not checked: %s", sentence)
             last[:] = [report]
             advance(report.tip, report.head)
 
@@ -144,11 +147,13 @@ def run_index(
     document: dict[str, Any] = {"network": at.deployment.network, **vars(totals)}
     if last:
         document |= {"head": last[0].head, "block": last[0].tip, "final_block": last[0].final}
+        document["not_checked"] = list(last[0].not_checked)
     run.output.result(
         document,
         f"at block {document.get('block')} of {document.get('head')}, "
         f"final to {document.get('final_block')}; read {totals.blocks} blocks, "
         f"{totals.events} events, {totals.transactions} transactions",
+        *(f"not checked: {sentence}" for sentence in document.get("not_checked", ())),
     )
 
 

@@ -63,6 +63,7 @@ def index_status(run: Invocation) -> int:
         "network": settings.network,
         "chain_id": cursor.chain_id if cursor else None,
         **status.as_document(mirrored, head),
+        "receipts": settings.receipts,
         "node": "up" if head is not None else "down" if url else "asleep",
     }
     asleep = "the local chain is not running; commands start it when they need it"
@@ -94,6 +95,7 @@ def index_verify(
             title=f"mirror and chain, blocks {report.from_block} to {report.to_block}",
             right=frozenset({"compared", "differences"}),
         ),
+        *(f"not checked: {sentence}" for sentence in report.not_checked),
         *(f"  {difference}" for difference in report.differences[:DIFFERENCES_SHOWN]),
         *_more(len(report.differences)),
     )
@@ -155,8 +157,9 @@ def _rows(document: dict[str, Any]) -> list[tuple[str, Any]]:
         "rate": "rate",
         "leader": "mirrored by",
         "last_reorganisation": "last reorganisation",
+        "not_checked": "not checked",
     }
-    said = {**document}
+    said = {**document, "not_checked": "; ".join(document["not_checked"]) or "nothing: all was"}
     if rate := document["rate"]:
         said["rate"] = (
             f"{rate['blocks_per_s']} blocks and {rate['events_per_s']} events a second, over {rate['over_s']} s"

@@ -12,9 +12,10 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from indexer import checks, reorg
 from indexer import cursor as cursors
 from indexer import finality as finalities
-from indexer import reorg
+from indexer.checks import Unchecked
 from indexer.cursor import Cursor, Overtaken
 from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
@@ -26,7 +27,7 @@ from indexer.window import block_time
 from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain import deployment as contracts_book
 from ledger.chain import sightings
-from ledger.chain.book import Deployment
+from ledger.chain.book import TOLD, Deployment
 from ledger.chain.client import BlockHeader, ChainClient
 from ledger.chain.contracts import VppSettlement
 from ledger.chain.events import SETTLEMENT
@@ -60,6 +61,8 @@ class TickReport:
     rewound_blocks: int = 0
     overtaken: bool = False
     """Whether another mirror moved the cursor meanwhile; nothing was written then."""
+    not_checked: tuple[str, ...] = ()
+    """What this mirror could not check, one sentence each."""
 
     @property
     def idle(self) -> bool:
@@ -122,6 +125,7 @@ class Indexer:
         self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None
         self._contracts_stored = False
+        self._unchecked: Unchecked | None = None
         self._limits = limits
 
     # -------------------------------------------------------------------- running
@@ -222,7 +226,8 @@ class Indexer:
                 )
             else:
                 cursor = self._confirm(cursor, claim)
-            return replace(report, final=cursor.final_number)
+            unchecked = self._unchecked.sentences() if self._unchecked is not None else ()
+            return replace(report, final=cursor.final_number, not_checked=tuple(unchecked))
         except Overtaken:
             return TickReport(head.number, cursor.block_number, cursor.final_number, overtaken=True)
 
@@ -295,9 +300,11 @@ class Indexer:
             moved = cursors.move(session, cursor, ancestor)
             reorg.rewind(session, ancestor.number)
             cursors.note(session, cursor, ancestor, head)
+            checks.take_back(session, cursor.network, ancestor.number)
             return moved
 
         self._contracts_stored = False  # some may have been taken back
+        self._unchecked = None
         moved = self._guarded(take_back)
         return TickReport(
             head.number,
@@ -328,6 +335,7 @@ class Indexer:
             final = finalities.final_number(session, claim, window.last.number)
             write_range(session, window, self._units_per_cent or 0, final)
             sightings.record(session, self._deployment, read.seen, times)
+            self._note_unchecked(session, window.last.number)
             if not self._contracts_stored:
                 self._contracts_stored = contracts_book.restore(session, self._deployment)
             return finalities.advance(session, moved, final, self._limits is None)
@@ -338,6 +346,17 @@ class Indexer:
             raise MirrorStopped(
                 f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
             ) from error
+
+    def _note_unchecked(self, session: Session, last: int) -> None:
+        """Note what of a range could not be checked, and what can be again."""
+        network = self._deployment.network
+        if self._unchecked is None:
+            self._unchecked = checks.load(session, network)
+        told = last if self._deployment.receipts == TOLD else self._unchecked.told_number
+        now = Unchecked(told, self._ranges.log_end_reason)
+        if now != self._unchecked:
+            checks.store(session, network, now)
+            self._unchecked = now
 
     def _confirm(self, cursor: Cursor, claim: Claim) -> Cursor:
         """Confirm what became final since the last range."""

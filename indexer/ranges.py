@@ -22,7 +22,7 @@ from indexer.cursor import Cursor, Overtaken
 from indexer.watch import Watch
 from indexer.window import Doubt, Window, read_window
 from ledger.chain import intents, sightings
-from ledger.chain.book import Deployment
+from ledger.chain.book import PROVEN, Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.sightings import Sighting
 from ledger.chain.transport_errors import AnswerTooLarge
@@ -106,8 +106,10 @@ class RangeReader:
         self._client = client
         self._deployment = deployment
         self._watch = Watch(deployment)
-        self._node = Node(client)
+        self._node = Node(client, deployment.receipts == PROVEN)
         self._length = Length(blocks_max)
+        self.log_end_reason: str | None = None
+        """Why the node could not say where the credit log ends, when it was asked last; None: it could."""
         self._worker: ThreadPoolExecutor | None = None
         self._ahead: Future[Read] | None = None
         self._asked: RangeAsked | None = None
@@ -183,8 +185,10 @@ class RangeReader:
 
     def _compare(self, read: Read) -> None:
         """At the head, nothing may be missing from the credit log."""
-        address = self._deployment.credit.address
-        read.log.compare(self._client, address, read.window.last.hash)
+        address, last = self._deployment.credit.address, read.window.last
+        self.log_end_reason = read.log.compare(
+            self._client, address, last, proven=self._node.proven
+        )
 
     def _stop_or_wait(self, cursor: Cursor, first: int, last: int, doubt: Doubt) -> NoReturn:
         """End a tick whose range stays doubtful."""

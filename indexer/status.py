@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from indexer import checks
+from indexer.checks import Unchecked
 from indexer.lease import Holder, holder_of
 from ledger.chain.client import BlockHeader
 from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation
@@ -23,6 +25,7 @@ class Mirrored:
     holder: Holder | None
     turn: MirrorReorganisation | None
     """The last reorganisation."""
+    unchecked: Unchecked
 
 
 def look(session: Session, network: str) -> Mirrored:
@@ -37,7 +40,13 @@ def look(session: Session, network: str) -> Mirrored:
         .order_by(MirrorReorganisation.id.desc())
         .limit(1)
     ).one_or_none()
-    return Mirrored(cursor, tip.block_time if tip else None, holder_of(session, network), turn)
+    return Mirrored(
+        cursor,
+        tip.block_time if tip else None,
+        holder_of(session, network),
+        turn,
+        checks.load(session, network),
+    )
 
 
 def as_document(mirrored: Mirrored, head: BlockHeader | None) -> dict[str, Any]:
@@ -58,6 +67,7 @@ def as_document(mirrored: Mirrored, head: BlockHeader | None) -> dict[str, Any]:
         "rate": _rate(mirrored.holder),
         "leader": _leader(mirrored.holder),
         "last_reorganisation": _turn(mirrored.turn),
+        "not_checked": mirrored.unchecked.sentences(),
     }
 
 

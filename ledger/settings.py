@@ -58,6 +58,12 @@ SETTINGS: tuple[Setting, ...] = (
         "deployment file; default: the local chain's, or deployments/<network>.json",
     ),
     Setting("finality", "finalized", "when a block is final: `finalized`, or a number of blocks"),
+    Setting(
+        "receipts",
+        "proven",
+        "how the mirror knows that a node left no log out: `proven` by the hashes of blocks, or `told`, on a "
+        "chain that has other headers or receipts than Ethereum's",
+    ),
     Setting("keystore", "", "folder of keystore files (version 3), one for each sending account"),
     Setting(
         "keystore_password_file", "", "file (mode 0600) with the password of the keystore files"
@@ -100,6 +106,7 @@ class Settings:
     network: str
     deployment: Path
     finality: str
+    receipts: str
     keystore: Path | None
     keystore_password_file: Path | None
     signer_url: str
@@ -158,6 +165,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         network=network,
         deployment=Path(deployment),
         finality=_finality(value["finality"]),
+        receipts=_receipts(value["receipts"]),
         keystore=_path(value["keystore"]),
         keystore_password_file=_path(value["keystore_password_file"]),
         signer_url=_signer_url(value["signer_url"]),
@@ -281,6 +289,12 @@ def _finality(value: str) -> str:
     if value == "finalized" or (value.isascii() and value.isdigit()):
         return value
     raise BadInput(f"finality must be `finalized` or a number of blocks, found {value!r}")
+
+
+def _receipts(value: str) -> str:
+    if value in ("proven", "told"):
+        return value
+    raise BadInput(f"receipts must be `proven` or `told`, found {value!r}")
 
 
 def _signer_url(value: str) -> str:

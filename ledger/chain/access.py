@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
@@ -102,4 +102,4 @@ def load_deployment(settings: Settings) -> Deployment:
             client.chain_id()
         finally:
             client.close()
-    return Deployment.load(settings.deployment)
+    return replace(Deployment.load(settings.deployment), receipts=settings.receipts)

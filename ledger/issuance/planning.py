@@ -35,6 +35,7 @@ from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.records import CarriedCorrection, Meter, Purpose
 from ledger.reductions.results import Reduction
 from ledger.registration import ChainSite, methodology_hash, site_on_chain
+from ledger.serials import BATCH_KG_MAX
 from ledger.units import decimal_floor
 
 _DEADLINE_SECONDS = 7 * 24 * 3600
@@ -128,6 +129,12 @@ def _plan(
                 f"{project_code} from {start} to {end}: {decimal_floor(reduction.available_kg, 9)} kg are less than "
                 "one kilogram: nothing to issue; extend the period",
                 code="nothing-to-issue",
+            )
+        if reduction.issued_kg > BATCH_KG_MAX:
+            raise Refused(
+                f"{project_code} from {start} to {end}: {reduction.issued_kg} kg are more than one row of "
+                f"carbon_credits holds ({BATCH_KG_MAX} kg); issue shorter periods",
+                code="batch-too-large",
             )
         planned.append(_store(session, chain, project, site, reduction, deadline))
     return planned

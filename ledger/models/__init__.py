@@ -97,7 +97,12 @@ from ledger.models.mirror import (
     CreditSite,
     CreditTransfer,
 )
-from ledger.models.mirror_state import ContractSighting, MirrorLease, MirrorReorganisation
+from ledger.models.mirror_state import (
+    ContractSighting,
+    MirrorCheck,
+    MirrorLease,
+    MirrorReorganisation,
+)
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
@@ -200,6 +205,7 @@ __all__ = [
     "MeterReading",
     "MeterSeries",
     "MeterSource",
+    "MirrorCheck",
     "MirrorLease",
     "MirrorReorganisation",
     "MultiObjectiveOptimization",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index
+from sqlalchemy import BigInteger, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import BEYOND, Base, big_id, big_key, options
@@ -51,6 +51,27 @@ class MirrorReorganisation(Base):
 
     __table_args__ = (
         options("Blocks that were taken back.", writer="indexer.cursor", origin=BEYOND),
+    )
+
+
+class MirrorCheck(Base):
+    """What the mirror of a network could not check; most have no row."""
+
+    __tablename__ = "mirror_checks"
+
+    network: Mapped[str] = mapped_column(
+        Varchar(50), primary_key=True, comment="Name of the network."
+    )
+    told_number: Mapped[int | None] = mapped_column(
+        BigInteger, comment="Last block whose receipts were not held against its hash; null: none."
+    )
+    log_end_reason: Mapped[str | None] = mapped_column(
+        Text,
+        comment="Why the contract's end of the credit log could not be asked at the head; null: it was.",
+    )
+
+    __table_args__ = (
+        options("What the mirror could not check.", writer="indexer.checks", origin=BEYOND),
     )
 
 

@@ -55,6 +55,8 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("trades", trade_rules.trades),
 )
 """Every rule with its name, in the order of the report."""
+_ASK_EVENTS = frozenset({"events", "transactions"})
+"""Rules that go through the events themselves; the others ask what follows from them."""
 
 
 def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Report:
@@ -87,7 +89,7 @@ def named_rules(
     NotFound, BooksDiffer, WrongChain, DependencyDown
         As ``reconcile``.
     """
-    books = open_books(session, client, deployment)
+    books = open_books(session, client, deployment, keep_events=not _ASK_EVENTS.isdisjoint(names))
     return [(name, _checked(check, books)) for name, check in RULES if name in names]
 
 

@@ -83,6 +83,8 @@ def test_a_live_plan(keys: list[Any]) -> None:
     assert (plan.window_s, plan.admin_delay_s, plan.class_cap_kg) == (60, 172_800, 5)
     assert (plan.dispute_timeout_s, plan.dispute_bond_cents) == (259_200, 10_000)
     assert (plan.notional_cap_cents, plan.credit_cap_kg) == (10**8, 10**7)
+    with pytest.raises(BadInput, match="CLASS_CAP_KG must be at most 999999999999"):
+        make_plan("sepolia", live(CLASS_CAP_KG="1000000000000"), 11155111, keys[:1])
     given = live(
         DISPUTE_TIMEOUT="61",
         DISPUTE_BOND="62",

@@ -168,6 +168,20 @@ def test_nothing_to_issue(park: Park) -> None:
     assert park.count(Issuance) == park.count(ReadingClaim) == 0
 
 
+def test_a_batch_that_no_row_holds_is_not_planned(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park.register()
+    park.generate(FIRST, ["60"])
+    monkeypatch.setattr("ledger.issuance.BATCH_KG_MAX", 719)
+    with pytest.raises(Refused, match=r"720 kg are more than .* issue shorter periods") as caught:
+        plan_issuance(park.chain, PROJECT, day(1), day(2))
+    assert caught.value.code == "batch-too-large"
+    assert park.count(Issuance) == park.count(ReadingClaim) == 0
+    monkeypatch.undo()
+    assert plan_issuance(park.chain, PROJECT, day(1), day(2))
+
+
 def test_what_cannot_be_planned(park: Park) -> None:
     with pytest.raises(NotFound, match="no project 'other'"):
         plan_issuance(park.chain, "other", day(1), day(2))
