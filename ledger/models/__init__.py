@@ -11,6 +11,7 @@ from ledger.models import (
     energy,
     escrow,
     evidence,
+    jobs,
     mirror,
     mirror_state,
     oversight,
@@ -71,6 +72,7 @@ from ledger.models.evidence import (
     ReadingClaim,
     Site,
 )
+from ledger.models.jobs import HeldLease, JobRun, ScheduledJob
 from ledger.models.mirror import (
     ChainAttempt,
     ChainBlock,
@@ -90,7 +92,7 @@ from ledger.models.mirror import (
     CreditSite,
     CreditTransfer,
 )
-from ledger.models.mirror_state import ContractSighting, MirrorLease, MirrorReorganisation
+from ledger.models.mirror_state import ContractSighting, MirrorReorganisation
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
@@ -138,6 +140,7 @@ SECTIONS = (
         "10. Mirror: what goes to a chain and what comes back",
         (mirror, mirror_state, oversight, escrow),
     ),
+    ("11. Processes: who works, when, and what came of it", (jobs,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -183,15 +186,16 @@ __all__ = [
     "EmissionFactor",
     "EnergyConsumption",
     "EnergyProduction",
+    "HeldLease",
     "ImportFile",
     "Issuance",
+    "JobRun",
     "MarketTrendPrediction",
     "Meter",
     "MeterChange",
     "MeterReading",
     "MeterSeries",
     "MeterSource",
-    "MirrorLease",
     "MirrorReorganisation",
     "MultiObjectiveOptimization",
     "PriceOptimizationHistory",
@@ -202,6 +206,7 @@ __all__ = [
     "RlExperienceReplay",
     "RlModel",
     "RlTrainingRun",
+    "ScheduledJob",
     "SettlementBalance",
     "SettlementBatch",
     "SettlementDispute",
