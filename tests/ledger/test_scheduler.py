@@ -31,6 +31,13 @@ DEADLINE_S = 20.0
 YEAR = timedelta(days=365)
 
 
+@pytest.fixture(autouse=True)
+def often_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the rows often: the tests wait for that."""
+    monkeypatch.setattr(scheduler, "LOOK_S", 0.1)
+    monkeypatch.setattr(scheduler, "_TROUBLE_S", 0.2)
+
+
 def until(holds: Callable[[], object]) -> None:
     end = time.monotonic() + DEADLINE_S
     while not holds():
