@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import Exists, Update, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -95,8 +95,7 @@ class Lease:
         if found is not None and found.holder != self.holder and found.live:
             return found
         try:
-            with self._db.write() as session:
-                taken = self._insert(session) if found is None else self._overtake(session, found)
+            taken = self._insert() if found is None else self._overtake(found)
         except IntegrityError:  # another run took it first
             taken = False
         if not taken:
@@ -114,37 +113,21 @@ class Lease:
         DependencyDown
             If the database does not answer.
         """
-        with self._db.write() as session:
-            outcome = session.execute(
-                update(HeldLease)
-                .where(HeldLease.name == self.name, HeldLease.holder == self.holder)
-                .values(until_ms=self._until(), told=dict(self.told()))
-                .execution_options(synchronize_session=False)
-            )
-            return bool(outcome.rowcount == 1)  # type: ignore[attr-defined]
+        renewal = self._ours().values(until_ms=self._until(), told=dict(self.told()))
+        return self._db.alone(renewal) == 1
 
-    def is_ours(self, session: Session) -> bool:
-        """Return whether the database says, in this unit of work, that the lease is ours and in force.
-
-        Nobody else takes it before the unit of work ends.
-        """
-        query = select(HeldLease.name).where(
+    def in_force(self) -> Exists:
+        """Return the condition, for a statement, that the lease is ours and in force by the database's clock."""
+        return exists().where(
             HeldLease.name == self.name,
             HeldLease.holder == self.holder,
             HeldLease.until_ms > self._now,
         )
-        return session.execute(query.with_for_update()).first() is not None
 
     def release(self) -> None:
         """Let go of the lease, so that whoever stands by need not wait; harmless when it is lost."""
         self.stop_renewing()
-        with self._db.write() as session:
-            session.execute(
-                update(HeldLease)
-                .where(HeldLease.name == self.name, HeldLease.holder == self.holder)
-                .values(until_ms=self._now)
-                .execution_options(synchronize_session=False)
-            )
+        self._db.alone(self._ours().values(until_ms=self._now))
 
     def stop_renewing(self) -> None:
         """End the thread that renews."""
@@ -167,22 +150,21 @@ class Lease:
             "told": {},
         }
 
-    def _insert(self, session: Session) -> bool:
-        session.execute(insert(HeldLease).values(name=self.name, **self._values()))
-        return True
+    def _ours(self) -> Update:
+        found = HeldLease.name == self.name, HeldLease.holder == self.holder
+        return update(HeldLease).where(*found).execution_options(synchronize_session=False)
 
-    def _overtake(self, session: Session, found: Holder) -> bool:
+    def _insert(self) -> bool:
+        return self._db.alone(insert(HeldLease).values(name=self.name, **self._values())) == 1
+
+    def _overtake(self, found: Holder) -> bool:
         """Take the lease if it is still as it was found: ended, or its holder dead."""
         ended = HeldLease.until_ms <= self._now
         if found.holder == self.holder or _is_dead(found.process):
             ended = or_(ended, HeldLease.holder == found.holder)
-        outcome = session.execute(
-            update(HeldLease)
-            .where(HeldLease.name == self.name, ended)
-            .values(**self._values())
-            .execution_options(synchronize_session=False)
-        )
-        return bool(outcome.rowcount == 1)  # type: ignore[attr-defined]
+        taking = update(HeldLease).where(HeldLease.name == self.name, ended)
+        taking = taking.values(**self._values()).execution_options(synchronize_session=False)
+        return self._db.alone(taking) == 1
 
 
 class _Keeper(threading.Thread):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Update, delete, select, update
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput, NotFound, Refused
@@ -74,21 +74,23 @@ def jobs(session: Session, names: Sequence[str]) -> list[ScheduledJob]:
     return [found[name] for name in names if name in found]
 
 
-def begin(session: Session, lease: Lease, name: str, now: datetime) -> Begun | None:
-    """Note that a run begins; return None when it may not: the lease is not ours, or it runs or is paused.
+def begin(lease: Lease, name: str, now: datetime) -> Update:
+    """Return the statement that notes that a run begins; it finds no row where none may.
 
-    Whoever lost the lease without knowing begins nothing: the database is asked, in this unit of work.
+    That is so when the lease is not ours, or the job runs or is paused. The database decides all of it in the
+    one statement: whoever lost the lease without knowing begins nothing.
     """
-    if not lease.is_ours(session):
-        return None
-    row = session.get(ScheduledJob, name, with_for_update=True)
-    if row is None or row.paused_at is not None or row.running_since is not None:
-        return None
-    due = min(row.due_at, row.asked_at) if row.asked_at is not None else row.due_at
-    row.asked_at = None
-    row.running_since, row.run_holder, row.run_place = now, lease.holder, lease.place
-    session.flush()
-    return Begun(name, due, now)
+    return (
+        update(ScheduledJob)
+        .where(
+            ScheduledJob.name == name,
+            ScheduledJob.paused_at.is_(None),
+            ScheduledJob.running_since.is_(None),
+            lease.in_force(),
+        )
+        .values(asked_at=None, running_since=now, run_holder=lease.holder, run_place=lease.place)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def end(

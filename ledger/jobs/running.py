@@ -14,7 +14,7 @@ from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
 from ledger.jobs import rows
 from ledger.jobs.catalogue import Job
-from ledger.jobs.rows import Result
+from ledger.jobs.rows import Begun, Result
 from ledger.jobs.schedules import Schedule
 from ledger.jobs.work import Tools
 from ledger.leases import Lease
@@ -67,6 +67,21 @@ class Runner:
 
         return self.db.run(begin)
 
+    def begin(self, name: str) -> Begun | None:
+        """Note that a run begins; return None when it may not.
+
+        Raises
+        ------
+        DependencyDown
+            If the database does not answer.
+        """
+        started = self.tools.now()
+        if not self.db.alone(rows.begin(self.lease, name, started)):
+            return None
+        with self.db.read() as session:
+            (row,) = rows.jobs(session, [name])
+        return Begun(name, min(row.due_at, started), started)
+
     def run(self, job: Job) -> Result | None:
         """Run a job, and note it; return what it came to, None when it may not begin.
 
@@ -76,7 +91,7 @@ class Runner:
             If the database does not answer; a run whose end could not be noted is noted as lost later.
         """
         now = self.tools.now
-        begun = self.db.run(lambda session: rows.begin(session, self.lease, job.name, now()))
+        begun = self.begin(job.name)
         if begun is None:
             return None
         result = self._result(job)

@@ -136,12 +136,10 @@ def test_a_job_is_due_until_a_run_has_ended(db: Database) -> None:
     runner = leading(db, Counting())
     due = utc_now() - YEAR
     set_due(db, due)
-    begun = db.run(lambda session: rows.begin(session, runner.lease, "count", utc_now()))
+    begun = runner.begin("count")
     assert begun is not None and begun.due_at == due
     assert row_of(db).due_at == due  # a kill now loses nothing
-    assert (
-        db.run(lambda s: rows.begin(s, runner.lease, "count", utc_now())) is None
-    )  # one at a time
+    assert runner.begin("count") is None  # one at a time
     now = utc_now()
     result = Result(RunOutcome.DONE, "did it", 7)
     schedule = runner.schedules["count"]
@@ -156,17 +154,17 @@ def test_whoever_has_lost_the_lease_begins_nothing_and_spoils_nothing(db: Databa
     """The leader is silent for longer than its lease, and wakes in the middle of a run."""
     counting = Counting()
     first = leading(db, counting)
-    begun = db.run(lambda session: rows.begin(session, first.lease, "count", utc_now()))
+    begun = first.begin("count")
     assert begun is not None
     with db.write() as session:  # its time passes
         session.execute(update(HeldLease).values(until_ms=1))
     second = leading(db, counting)
     assert history(db) == [("lost", 1)]
-    assert db.run(lambda s: rows.begin(s, first.lease, "count", utc_now())) is None
+    assert first.begin("count") is None
     again = second.run(counting.job)
     assert again is not None and again.outcome is RunOutcome.IDLE
     due = row_of(db).due_at
-    other = db.run(lambda session: rows.begin(session, second.lease, "count", utc_now()))
+    other = second.begin("count")
     result = Result(RunOutcome.DONE, "late", 5)
     schedule = first.schedules["count"]
     db.run(lambda s: rows.end(s, first.lease, begun, result, schedule, utc_now() + YEAR))
