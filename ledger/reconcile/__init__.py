@@ -17,9 +17,11 @@ from ledger.db import Database
 from ledger.reconcile import (
     chain_rules,
     correction_rules,
+    custody_rules,
     escrow_rules,
     flow_rules,
     mirror_rules,
+    plan_rules,
     trade_rules,
     transaction_rules,
 )
@@ -42,6 +44,7 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("holdings-on-chain", chain_rules.holdings_in_storage),
     ("escrow", mirror_rules.escrow),
     ("escrow-on-chain", escrow_rules.escrow_in_storage),
+    ("custody", custody_rules.custody),
     ("settlements", mirror_rules.settlements),
     ("settlements-on-chain", escrow_rules.settlements_in_storage),
     ("transactions", transaction_rules.transactions),
@@ -49,6 +52,7 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("issuances", flow_rules.issuances),
     ("evidence", flow_rules.evidence),
     ("corrections", correction_rules.corrections),
+    ("plans", plan_rules.plans),
     ("settlement-batches", flow_rules.settlement_batches),
     ("trades", trade_rules.trades),
 )
