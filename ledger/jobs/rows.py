@@ -32,7 +32,6 @@ class Begun:
     """A run that goes on."""
 
     job: str
-    due_at: datetime
     started_at: datetime
 
 
@@ -106,11 +105,13 @@ def end(
     When another leader has taken the job over meanwhile, its row is left alone: only the run is noted.
     """
     row = session.get(ScheduledJob, begun.job, with_for_update=True)
+    was_due = begun.started_at
     if row is not None and (row.run_holder, row.running_since) == (lease.holder, begun.started_at):
+        was_due = min(was_due, row.due_at)  # earlier than it was due: a person asked for it
         due = schedule.next(now)
         row.due_at = due if result.again_at is None else min(due, result.again_at)
         row.running_since = row.run_holder = row.run_place = None
-    _note(session, begun, result, lease.place, now)
+    _note(session, begun, was_due, result, lease.place, now)
 
 
 def close_lost(session: Session, left: Mapping[str, datetime], now: datetime) -> list[str]:
@@ -127,8 +128,9 @@ def close_lost(session: Session, left: Mapping[str, datetime], now: datetime) ->
         if row.running_since is None or row.running_since != left[row.name]:
             continue
         ran_ms = max(int((now - row.running_since) / timedelta(milliseconds=1)), 0)
-        begun = Begun(row.name, row.due_at, row.running_since)
-        _note(session, begun, Result(RunOutcome.LOST, LOST, ran_ms), row.run_place or "", now)
+        begun, place = Begun(row.name, row.running_since), row.run_place or ""
+        was_due = min(row.due_at, row.running_since)
+        _note(session, begun, was_due, Result(RunOutcome.LOST, LOST, ran_ms), place, now)
         row.running_since = row.run_holder = row.run_place = None
         lost.append(row.name)
     session.flush()
@@ -243,7 +245,9 @@ def _row(session: Session, name: str) -> ScheduledJob:
     return row
 
 
-def _note(session: Session, begun: Begun, result: Result, place: str, now: datetime) -> None:
+def _note(
+    session: Session, begun: Begun, was_due: datetime, result: Result, place: str, now: datetime
+) -> None:
     """Write a run down; one that tells nothing new is counted on the row before it."""
     said = result.said[:_SAID_MAX] if result.said is not None else None
     last = last_run(session, begun.job)
@@ -256,7 +260,7 @@ def _note(session: Session, begun: Begun, result: Result, place: str, now: datet
         session.add(
             JobRun(
                 job=begun.job,
-                due_at=begun.due_at,
+                due_at=was_due,
                 started_at=begun.started_at,
                 ended_at=now,
                 duration_ms=result.duration_ms,

@@ -76,11 +76,8 @@ class Runner:
             If the database does not answer.
         """
         started = self.tools.now()
-        if not self.db.alone(rows.begin(self.lease, name, started)):
-            return None
-        with self.db.read() as session:
-            (row,) = rows.jobs(session, [name])
-        return Begun(name, min(row.due_at, started), started)
+        begins = self.db.alone(rows.begin(self.lease, name, started))
+        return Begun(name, started) if begins else None
 
     def run(self, job: Job) -> Result | None:
         """Run a job, and note it; return what it came to, None when it may not begin.

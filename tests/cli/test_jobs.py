@@ -106,7 +106,7 @@ def test_a_job_that_failed_is_an_alarm_wherever_one_looks(park: Program) -> None
 
     def fail(session: Any) -> None:
         result = Result(RunOutcome.FAILED, "books and chain differ at block 7", 12)
-        rows._note(session, Begun("reconcile", now, now), result, "vm, process 1", now)
+        rows._note(session, Begun("reconcile", now), now, result, "vm, process 1", now)
         intent = NewIntent(
             new_key(),
             "test",
