@@ -93,7 +93,11 @@ class Runner:
             return None
         result = self._result(job)
         schedule = self.schedules[job.name]
-        self.db.run(lambda session: rows.end(session, self.lease, begun, result, schedule, now()))
+        # What a power cut takes back of it is done again: the job is due still.
+        self.db.run(
+            lambda session: rows.end(session, self.lease, begun, result, schedule, now()),
+            lasting=False,
+        )
         return result
 
     def _result(self, job: Job) -> Result:
