@@ -186,7 +186,7 @@ def reconcile(run: Invocation) -> int:
 def watched(log: logging.Logger) -> dict[str, Any]:
     """Return the callbacks of ``Indexer.follow`` that log who leads, and what is waited for."""
     from indexer.backoff import trouble_of
-    from indexer.lease import Holder
+    from ledger.leases import Holder
 
     def leads(before: Holder | None) -> None:
         after = "" if before is None else f", after {before.place}"

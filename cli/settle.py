@@ -99,13 +99,16 @@ def preview_settlement(run: Invocation) -> int:
 
 
 def settlement_status(run: Invocation) -> None:
-    """Show the settlement batches, and the trades that are in none."""
+    """Show the settlement batches, the trades that are in none, and what is stuck on its way to the chain."""
     from cli.books import open_books
+    from ledger.chain.overview import alarms
 
     with open_books(run.settings) as db, db.read() as session:
         rows = _batches(session)
-        document = {**_pending(session), "batches": rows}
-    run.output.result(document, _table(rows), _left(document))
+        _, stuck = alarms(session)
+        document = {**_pending(session), "batches": rows, "alarms": stuck}
+    said = (f"alarm: {text}; see truetonne chain intents" for text in stuck)
+    run.output.result(document, _table(rows), _left(document), *said)
 
 
 def _settle(

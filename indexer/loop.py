@@ -20,7 +20,7 @@ from indexer.cursor import Cursor, Overtaken
 from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
-from indexer.lease import LEASE_S, Holder, Lease
+from indexer.lease import Lease
 from indexer.memory import few_collections
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader, Read
 from indexer.window import block_time
@@ -34,6 +34,7 @@ from ledger.chain.events import SETTLEMENT
 from ledger.chain.heads import Heads
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown, MirrorStopped, WrongChain
+from ledger.leases import LEASE_S, Holder
 from ledger.models import ChainBlock
 from ledger.models.types import ValueRefused
 

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from indexer import checks
 from indexer.checks import Unchecked
-from indexer.lease import Holder, holder_of
+from indexer.lease import holder_of
 from ledger.chain.client import BlockHeader
+from ledger.leases import Holder
 from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation
 
 
@@ -73,12 +74,13 @@ def as_document(mirrored: Mirrored, head: BlockHeader | None) -> dict[str, Any]:
 
 def _rate(holder: Holder | None) -> dict[str, Any] | None:
     """Return blocks and events a second, as decimal texts of one place; None when nobody mirrors."""
-    if holder is None or not holder.live or not holder.window_ms:
+    window_ms = holder.told.get("window_ms") if holder is not None and holder.live else None
+    if holder is None or not window_ms:
         return None
     return {
-        "blocks_per_s": _tenths(holder.blocks, holder.window_ms),
-        "events_per_s": _tenths(holder.events, holder.window_ms),
-        "over_s": holder.window_ms // 1000,
+        "blocks_per_s": _tenths(holder.told["blocks"], window_ms),
+        "events_per_s": _tenths(holder.told["events"], window_ms),
+        "over_s": window_ms // 1000,
     }
 
 

@@ -89,6 +89,11 @@ SETTINGS: tuple[Setting, ...] = (
         "replace_seconds", "60", "seconds after which a transaction in no block is replaced, dearer"
     ),
     Setting(
+        "job_schedules",
+        "",
+        "when jobs are due, where it is not as usual: NAME=SCHEDULE; NAME=SCHEDULE",
+    ),
+    Setting(
         "anvil",
         "",
         "path of the anvil program for the local chain; default: found in node_modules or PATH",
@@ -117,6 +122,7 @@ class Settings:
     api_port: int
     max_fee_gwei: int
     replace_seconds: int
+    job_schedules: str
     anvil: Path | None
     local_chain: bool
     """Whether the node is a local Anvil that the product starts itself."""
@@ -178,6 +184,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         api_port=_port("api_port", value["api_port"]),
         max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
         replace_seconds=_positive("replace_seconds", value["replace_seconds"]),
+        job_schedules=value["job_schedules"],
         anvil=_path(value["anvil"]),
         local_chain=local_chain,
         chain_folder=chain_folder,

@@ -12,6 +12,7 @@ from ledger.models import (
     energy,
     escrow,
     evidence,
+    jobs,
     mirror,
     mirror_state,
     oversight,
@@ -78,6 +79,7 @@ from ledger.models.evidence import (
     ReadingClaim,
     Site,
 )
+from ledger.models.jobs import HeldLease, JobRun, ScheduledJob
 from ledger.models.mirror import (
     ChainAttempt,
     ChainBlock,
@@ -97,12 +99,7 @@ from ledger.models.mirror import (
     CreditSite,
     CreditTransfer,
 )
-from ledger.models.mirror_state import (
-    ContractSighting,
-    MirrorCheck,
-    MirrorLease,
-    MirrorReorganisation,
-)
+from ledger.models.mirror_state import ContractSighting, MirrorCheck, MirrorReorganisation
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
@@ -150,6 +147,7 @@ SECTIONS = (
         "10. Mirror: what goes to a chain and what comes back",
         (mirror, mirror_state, oversight, escrow),
     ),
+    ("11. Processes: who works, when, and what came of it", (jobs,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -197,8 +195,10 @@ __all__ = [
     "EnergyCertificate",
     "EnergyConsumption",
     "EnergyProduction",
+    "HeldLease",
     "ImportFile",
     "Issuance",
+    "JobRun",
     "MarketTrendPrediction",
     "Meter",
     "MeterChange",
@@ -206,7 +206,6 @@ __all__ = [
     "MeterSeries",
     "MeterSource",
     "MirrorCheck",
-    "MirrorLease",
     "MirrorReorganisation",
     "MultiObjectiveOptimization",
     "PriceOptimizationHistory",
@@ -217,6 +216,7 @@ __all__ = [
     "RlExperienceReplay",
     "RlModel",
     "RlTrainingRun",
+    "ScheduledJob",
     "SettlementBalance",
     "SettlementBatch",
     "SettlementDispute",

@@ -12,28 +12,6 @@ from ledger.models.mirror import BLOCK, LOG, TX
 from ledger.models.types import Address, Hash, Varchar
 
 
-class MirrorLease(Base):
-    """Who mirrors a network now. Times are of the database's clock, in ms since 1970 (UTC)."""
-
-    __tablename__ = "mirror_leases"
-
-    network: Mapped[str] = mapped_column(
-        Varchar(50), primary_key=True, comment="Name of the network."
-    )
-    holder: Mapped[str] = mapped_column(Varchar(40), comment="Number of the run that holds it.")
-    place: Mapped[str] = mapped_column(Varchar(200), comment="Host and process, for people.")
-    process: Mapped[str | None] = mapped_column(
-        Varchar(200), comment="Process as its machine knows it; null: not known."
-    )
-    taken_ms: Mapped[int] = mapped_column(BigInteger, comment="When it was taken, ms.")
-    until_ms: Mapped[int] = mapped_column(BigInteger, comment="When it ends unless renewed, ms.")
-    blocks: Mapped[int] = mapped_column(BigInteger, comment="Blocks mirrored lately.")
-    events: Mapped[int] = mapped_column(BigInteger, comment="Events mirrored lately.")
-    window_ms: Mapped[int] = mapped_column(BigInteger, comment="How long lately is, ms.")
-
-    __table_args__ = (options("Who mirrors a network now.", writer="indexer.lease", origin=BEYOND),)
-
-
 class MirrorReorganisation(Base):
     """A time that the chain took blocks back which were mirrored."""
 

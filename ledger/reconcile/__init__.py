@@ -18,9 +18,11 @@ from ledger.reconcile import (
     certificate_rules,
     chain_rules,
     correction_rules,
+    custody_rules,
     escrow_rules,
     flow_rules,
     mirror_rules,
+    plan_rules,
     trade_rules,
     transaction_rules,
 )
@@ -43,6 +45,7 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("holdings-on-chain", chain_rules.holdings_in_storage),
     ("escrow", mirror_rules.escrow),
     ("escrow-on-chain", escrow_rules.escrow_in_storage),
+    ("custody", custody_rules.custody),
     ("settlements", mirror_rules.settlements),
     ("settlements-on-chain", escrow_rules.settlements_in_storage),
     ("transactions", transaction_rules.transactions),
@@ -51,6 +54,7 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("evidence", flow_rules.evidence),
     ("corrections", correction_rules.corrections),
     ("energy-certificates", certificate_rules.energy_certificates),
+    ("plans", plan_rules.plans),
     ("settlement-batches", flow_rules.settlement_batches),
     ("trades", trade_rules.trades),
 )

@@ -240,6 +240,8 @@ class _Application:
             "completeness_min": spec.completeness_min,
             "leakage_share": spec.leakage_share,
             "uncertainty_share": spec.uncertainty_share,
+            "issue_every": spec.issue_every,
+            "issue_after_days": spec.issue_after_days,
         }
         return self.put(Project, {"code": spec.code}, values, f"project {spec.code}")
 

@@ -20,6 +20,8 @@ from ledger.sites.document import Document, Table
 from ledger.sites.factors import read_factor
 from ledger.sites.source_table import read_source
 from ledger.sites.specs import (
+    ISSUE_AFTER_DAYS,
+    PERIODS,
     DeviceSpec,
     MarketSpec,
     MeterChangeSpec,
@@ -130,7 +132,22 @@ def _project(table: Table) -> ProjectSpec:
         completeness_min=completeness,
         leakage_share=_share(table, "leakage_share"),
         uncertainty_share=_share(table, "uncertainty_share"),
+        issue_every=table.one_of("issue_every", PERIODS) if table.has("issue_every") else None,
+        issue_after_days=_issue_after_days(table),
     )
+
+
+def _issue_after_days(table: Table) -> int | None:
+    """Return how long a closed period waits for late readings; None where no job issues."""
+    key, given = "issue_after_days", table.has("issue_after_days")
+    if not table.has("issue_every"):
+        if given:
+            raise table.wrong(key, f"{key} is for a project with issue_every: give that, too")
+        return None
+    days = table.whole(key) if given else ISSUE_AFTER_DAYS
+    if not 0 <= days <= 366:
+        raise table.wrong(key, f"{key} must be from 0 to 366 whole days, found {days}")
+    return days
 
 
 def _share(table: Table, key: str) -> str | None:

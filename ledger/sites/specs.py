@@ -10,6 +10,11 @@ from ledger.readings.formats import Format
 from ledger.reductions.factors import content_sha256
 from ledger.reductions.records import Factor, Purpose
 
+PERIODS = ("month", "quarter", "year")
+"""Periods that a job may issue once they are closed."""
+ISSUE_AFTER_DAYS = 3
+"""How many whole days it waits for late readings where a site file does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class SiteSpec:
@@ -75,6 +80,8 @@ class ProjectSpec:
     completeness_min: Decimal
     leakage_share: str | None = None
     uncertainty_share: str | None = None
+    issue_every: str | None = None
+    issue_after_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -435,6 +435,7 @@ def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(
     verdicts = {name: check["verdict"] for name, check in found.items()}
     assert verdicts == {
         "home": "ok",
+        "job_schedules": "ok",
         "database": "ok",
         "schema": "failed",
         "anvil": "skipped",

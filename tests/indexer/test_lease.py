@@ -18,14 +18,15 @@ from sqlalchemy import select, text, update
 
 from indexer import Indexer, TickReport
 from indexer.backoff import DATABASE, DOWN, LAGS, LIMITS, PRUNED, REFUSES, SLOW, pause_s, trouble_of
-from indexer.lease import Holder, Lease, Rate, holder_of, process_identity
+from indexer.lease import Lease, Rate, holder_of
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.local_node import LocalNode, find_anvil
 from ledger.chain.transport_errors import NodeDown, NodeLimits, NodeSlow
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown
-from ledger.models import ChainCursor, MirrorLease
+from ledger.leases import Holder, process_identity
+from ledger.models import ChainCursor, HeldLease
 from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forked import FORKED
 from tests.support.mirror import running_chain
@@ -98,7 +99,7 @@ def test_whoever_lost_it_learns_that(db: Database) -> None:
     lease = Lease(db, NETWORK, 1)
     assert lease.take() is None
     with db.write() as session:
-        session.execute(update(MirrorLease).values(holder="somebody else"))
+        session.execute(update(HeldLease).values(holder="somebody else"))
     until(lambda: not lease.held)
     assert not lease.renew()
     lease.release()
@@ -133,7 +134,7 @@ def test_the_clock_is_the_database_s(db: Database, monkeypatch: pytest.MonkeyPat
     other = Lease(db, NETWORK, 5).take()
     assert other is not None and other.holder == lease.holder
     with db.read() as session:
-        until_ms = session.scalar(select(MirrorLease.until_ms))
+        until_ms = session.scalar(select(HeldLease.until_ms))
         now = (
             "CAST(strftime('%s', 'now') AS INTEGER)"
             if db.dialect == "sqlite"
@@ -153,16 +154,14 @@ def test_the_dead_of_this_machine_are_not_waited_for(db: Database) -> None:
     assert dead.take() is None
     dead.stop_renewing()
     with db.write() as session:
-        session.execute(update(MirrorLease).values(process=identity))
+        session.execute(update(HeldLease).values(process=identity))
     assert successor.take() is not None  # it lives
     child.kill()
     child.wait()
     assert not found(db).live
     assert successor.take() is None
     with db.write() as session:  # one of another machine is waited for, whatever its number
-        session.execute(
-            update(MirrorLease).values(process="other-boot " + identity.split(" ", 1)[1])
-        )
+        session.execute(update(HeldLease).values(process="other-boot " + identity.split(" ", 1)[1]))
     assert found(db).live
     successor.stop_renewing()
 
@@ -253,7 +252,7 @@ def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
     try:
         until(lambda: tip(db) == chain.client.block_number())
         with db.write() as session:
-            session.execute(update(MirrorLease).values(process=None))
+            session.execute(update(HeldLease).values(process=None))
         leads: list[Holder | None] = []
         stood_by: list[Holder] = []
         second = Indexer(db, chain.client, chain.deployment, 64)
@@ -262,10 +261,10 @@ def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
             leader.kill()
             chain.mine(2)
             with db.read() as session:
-                ends_ms = session.scalar(select(MirrorLease.until_ms)) or 0
+                ends_ms = session.scalar(select(HeldLease.until_ms)) or 0
             until(lambda: leads)
             with db.read() as session:
-                taken_ms = session.scalar(select(MirrorLease.taken_ms)) or 0
+                taken_ms = session.scalar(select(HeldLease.taken_ms)) or 0
             assert 0 < ends_ms <= taken_ms  # not before it ended, by the database's clock
             assert leads[0] is not None and leads[0].holder == stood_by[0].holder
             until(lambda: tip(db) == chain.client.block_number())
