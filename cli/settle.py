@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from cli.flow import Flow
-    from ledger.settlement.outlook import BatchOutlook, Outlook
 
 WINDOW_SECONDS_MAX = 60.0
 """A command waits for a challenge window of this length; a longer one is for the next run."""
@@ -27,6 +26,9 @@ _OPEN = ("planned", "proposed")
 
 Batch = Annotated[
     str, typer.Argument(metavar="BATCH", help="Key or row number of a batch that failed.")
+]
+Market = Annotated[
+    str | None, typer.Option("--market", metavar="NAME", help="Only trades on this market.")
 ]
 NoWait = Annotated[
     bool,
@@ -77,25 +79,18 @@ def retry_settlement(run: Invocation, batch: Batch, no_wait: NoWait = False) -> 
     return _report(run, document, rows)
 
 
-def preview_settlement(run: Invocation) -> int:
-    """Show what a run would propose now, who pays and receives, and who could not pay."""
+def preview_settlement(run: Invocation, market: Market = None) -> int:
+    """Show what a run would send now: who pays and receives, gas and fee, what would fail and why."""
     from cli.flow import open_flow
+    from cli.settle_preview import as_json, lines, table
     from ledger.settlement.outlook import preview
 
     with open_flow(run.settings) as flow:
         flow.mirror()
-        outlook = preview(flow.chain)
-    missing = [item for batch in outlook.batches for item in batch.missing]
-    run.output.result(
-        {
-            "currency": outlook.symbol,
-            "batches": [_outlook_json(outlook, batch) for batch in outlook.batches],
-        },
-        _outlook_table(outlook),
-        *(f"cannot pay: {item.sentence()}" for item in missing),
-        _left_by(outlook),
-    )
-    return Refused.exit_code if missing else 0
+        outlook = preview(flow.chain, market)
+    run.output.result(as_json(outlook), table(outlook), *lines(outlook))
+    fails = outlook.missing or any(batch.cost.refusal for batch in outlook.batches)
+    return Refused.exit_code if fails else 0
 
 
 def settlement_status(run: Invocation) -> None:
@@ -228,58 +223,3 @@ def _left(document: dict[str, Any]) -> str:
         if count
         else "no pending trade is without a batch"
     )
-
-
-def _outlook_json(outlook: Outlook, batch: BatchOutlook) -> dict[str, Any]:
-    from ledger.settlement.money import as_json
-    from ledger.units import currency_of_cents
-
-    return {
-        "market": batch.market,
-        "trades": batch.trades,
-        "planned_before": batch.stored,
-        "funded": not batch.missing,
-        "nets": [
-            {
-                "account": account,
-                "participant": outlook.names.get(account, account),
-                "net": currency_of_cents(net),
-                "escrow": currency_of_cents(batch.escrow[account]),
-            }
-            for account, net in batch.nets.items()
-        ],
-        "missing": [as_json(item) for item in batch.missing],
-    }
-
-
-def _outlook_table(outlook: Outlook) -> Table:
-    from ledger.units import currency_of_cents
-
-    money = outlook.symbol
-    return Table(
-        ("batch", "market", "trades", "participant", f"net {money}", f"escrow {money}", "can pay"),
-        [
-            (
-                number,
-                batch.market,
-                batch.trades,
-                outlook.names.get(account, account),
-                currency_of_cents(net),
-                currency_of_cents(batch.escrow[account]),
-                "NO" if account in {item.account for item in batch.missing} else "yes",
-            )
-            for number, batch in enumerate(outlook.batches, start=1)
-            for account, net in batch.nets.items()
-        ],
-        right=frozenset({"batch", "trades", f"net {money}", f"escrow {money}"}),
-    )
-
-
-def _left_by(outlook: Outlook) -> str:
-    if not outlook.batches:
-        return "nothing is pending"
-    failing = sum(1 for batch in outlook.batches if batch.missing)
-    said = (
-        f"{counted(len(outlook.batches), 'batch', 'batches')}, {failing} of which would be refused"
-    )
-    return f"{said}; pay in, or take trades out with: truetonne trades cancel" if failing else said

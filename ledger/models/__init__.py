@@ -16,6 +16,7 @@ from ledger.models import (
     oversight,
     series,
     settlement,
+    settling,
     system,
     trading,
     users,
@@ -103,6 +104,7 @@ from ledger.models.settlement import (
     VppSettlementBatch,
     VppSettlementItem,
 )
+from ledger.models.settling import VppSettlementSignature, VppTradeCredit, VppTradeShortfall
 from ledger.models.system import (
     AuditLog,
     SystemConfig,
@@ -133,9 +135,10 @@ SECTIONS = (
     ("6. Blockchain", (blockchain,)),
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
-    ("9. Evidence: from meters to issued credits", (evidence, series, corrections)),
+    ("9. Settlement: credits, signatures, shortfalls", (settling,)),
+    ("10. Evidence: from meters to issued credits", (evidence, series, corrections)),
     (
-        "10. Mirror: what goes to a chain and what comes back",
+        "11. Mirror: what goes to a chain and what comes back",
         (mirror, mirror_state, oversight, escrow),
     ),
 )
@@ -226,6 +229,9 @@ __all__ = [
     "VppSettlementAccount",
     "VppSettlementBatch",
     "VppSettlementItem",
+    "VppSettlementSignature",
+    "VppTradeCredit",
+    "VppTradeShortfall",
     "VppTradingRecord",
     "VppTradingStrategy",
 ]

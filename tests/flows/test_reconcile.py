@@ -44,7 +44,7 @@ from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support import acts
 from tests.support.chain import PARTIES, TestChain, deploy_contracts, trade
-from tests.support.park import Park
+from tests.support.park import PROPOSED, Park
 from tests.support.plant import SITE, imported, write_csv
 
 TRADING = f"""
@@ -173,7 +173,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
         signers = [anvil_signer(number) for number in ANVIL_ROLES.values()]
         keyring = Keyring({signer.address: signer for signer in signers})
         sender = Sender(db, client, keyring, deployment.chain_id, max_fee_gwei=200)
-        chain = Chain(db, client, deployment, keyring, sender)
+        chain = Chain(db, client, deployment, keyring, sender, PROPOSED)
         made = History(db, client, chain, Indexer(db, client, deployment))
         _live(made, TestChain(client, deployment, itertools.count(1000)), folder)
         yield made

@@ -1,0 +1,192 @@
+"""Batches that their parties sign: signatures taken in, and the call made when all are there.
+
+A batch is frozen first, without a call. Keys that are at hand sign it; signatures of others come in files
+(``cosign_files``). With the last one the call is frozen under the batch's key, in one commit, and sent as any
+other. A batch whose signatures run out unsent is given up, and its trades are free again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.events import SETTLEMENT
+from ledger.chain.intents import NewIntent
+from ledger.chain.structs import Settlement, settlement_typed_data
+from ledger.models import (
+    ChainBlock,
+    ChainCursor,
+    ChainIntent,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppSettlementSignature,
+)
+from ledger.models.mirror import IntentState
+from ledger.models.settlement import BatchState
+from ledger.settlement.elsewhere import ENERGY
+
+
+def settlement_of(session: Session, batch: VppSettlementBatch) -> Settlement:
+    """Return what the parties of a batch sign.
+
+    Raises
+    ------
+    ValueError
+        If the batch is none that its parties sign.
+    """
+    if batch.signed_until is None:
+        raise ValueError(f"batch {batch.batch_key} is proposed, not signed")
+    query = (
+        select(VppSettlementItem.word)
+        .where(VppSettlementItem.batch_id == batch.id)
+        .order_by(VppSettlementItem.trade_id)
+    )
+    words = tuple(int(word, 16) for word in session.scalars(query))
+    deadline = int(batch.signed_until.timestamp())
+    return Settlement(
+        batch.batch_key, batch.asset or ENERGY, tuple(batch.accounts), words, deadline
+    )
+
+
+def signatures_of(session: Session, batch: VppSettlementBatch) -> dict[str, str]:
+    """Return the signatures under a batch that are there, by account."""
+    query = select(VppSettlementSignature).where(VppSettlementSignature.batch_id == batch.id)
+    return {row.account: row.signature for row in session.scalars(query)}
+
+
+def unsent(session: Session) -> list[str]:
+    """Return the keys of batches that wait for signatures, in order."""
+    query = (
+        select(VppSettlementBatch.batch_key)
+        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(
+            VppSettlementBatch.state == BatchState.PLANNED,
+            VppSettlementBatch.signed_until.is_not(None),
+            ChainIntent.key.is_(None),
+        )
+        .order_by(VppSettlementBatch.id)
+    )
+    return list(session.scalars(query))
+
+
+def sign_ours(chain: Chain, key: str) -> list[str]:
+    """Sign a batch with the keys at hand, and freeze its call if that was all; return who is missing.
+
+    Signed before the commit begins, so that no lock waits for a signer.
+
+    Raises
+    ------
+    PolicyRefused
+        If the signer policy forbids it.
+    DependencyDown
+        If a remote signer does not answer.
+    """
+    with chain.db.read() as session:
+        batch = _batch(session, key)
+        settlement = settlement_of(session, batch)
+        there = signatures_of(session, batch)
+    place = chain.deployment.chain_id, chain.deployment.settlement.address
+    message = settlement_typed_data(settlement, *place)
+    ours = set(chain.keyring.addresses)
+    made = {
+        account: "0x" + chain.keyring.signer(account, "co-sign").sign_typed_data(message).hex()
+        for account in settlement.accounts
+        if account in ours and account not in there
+    }
+    return chain.db.run(lambda session: take(session, chain, key, made))
+
+
+def take(session: Session, chain: Chain, key: str, signatures: Mapping[str, str]) -> list[str]:
+    """Store signatures that were checked; with the last one, freeze the call. Return who is missing."""
+    query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
+    batch = session.scalars(query.with_for_update()).one()
+    if batch.state is not BatchState.PLANNED:
+        return []
+    there = signatures_of(session, batch)
+    for account, signature in signatures.items():
+        if account not in there:
+            there[account] = signature
+            session.add(
+                VppSettlementSignature(batch_id=batch.id, account=account, signature=signature)
+            )
+    session.flush()
+    missing = [account for account in batch.accounts if account not in there]
+    if missing or session.get(ChainIntent, key) is not None:
+        return missing
+    given = [bytes.fromhex(there[account][2:]) for account in batch.accounts]
+    intents.plan(
+        session,
+        chain.deployment.chain_id,
+        NewIntent(
+            key=key,
+            kind="settle_cosigned",
+            contract=SETTLEMENT,
+            address=chain.deployment.settlement.address,
+            function="settleCosigned",
+            arguments=[settlement_of(session, batch).as_tuple, given],
+            sender=sender_of(chain),
+        ),
+    )
+    return []
+
+
+def sender_of(chain: Chain) -> str:
+    """Return the member of the market that sends what was signed: the operator where none is named."""
+    accounts = chain.deployment.accounts
+    return accounts.get("member", chain.deployment.account("operator"))
+
+
+def expire(session: Session) -> list[str]:
+    """Give up the batches whose signatures ran out before anything was sent; return their keys.
+
+    By the time of a final block, so that no fork can still settle one.
+    """
+    query = select(ChainBlock.block_time).join(
+        ChainCursor, ChainCursor.final_number == ChainBlock.number
+    )
+    final_at = session.scalars(query).first()
+    if final_at is None:
+        return []
+    late = (
+        select(VppSettlementBatch, ChainIntent)
+        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(
+            VppSettlementBatch.state == BatchState.PLANNED,
+            VppSettlementBatch.signed_until < final_at,
+        )
+    )
+    given_up = []
+    found: Sequence[tuple[VppSettlementBatch, ChainIntent | None]] = [
+        (batch, intent) for batch, intent in session.execute(late)
+    ]
+    for batch, intent in found:
+        # Locked one by one: a range would keep other planners out.
+        session.refresh(batch, with_for_update=True)
+        if batch.state is not BatchState.PLANNED:
+            continue
+        reason = f"the signatures held until {batch.signed_until:%Y-%m-%d %H:%M} UTC, and "
+        if intent is None:
+            there = signatures_of(session, batch)
+            names = ", ".join(item for item in batch.accounts if item not in there)
+            reason += f"{names} had not signed"
+        elif intent.state is IntentState.PLANNED:
+            reason += "it was not sent by then"
+            intents.refuse(session, intent.key, reason)
+        else:
+            continue  # its transaction is refused by the contract, and the mirror says so
+        batch.state, batch.error = BatchState.FAILED, reason
+        batch.updated_at = datetime.fromtimestamp(0, UTC)  # the market need not rest
+        session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
+        given_up.append(batch.batch_key)
+    session.flush()
+    return given_up
+
+
+def _batch(session: Session, key: str) -> VppSettlementBatch:
+    query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
+    return session.scalars(query).one()
