@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import escrow
+from cli import cosign, escrow
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, counted
 from ledger.errors import Refused
@@ -46,6 +46,7 @@ def register(root: typer.Typer) -> None:
     command(settle, "retry")(retry_settlement)
     command(settle, "status")(settlement_status)
     escrow.register(settle)
+    cosign.register(settle)
     root.add_typer(settle, name="settle")
 
 

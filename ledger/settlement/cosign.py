@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -18,6 +19,8 @@ from ledger.chain.access import Chain
 from ledger.chain.events import SETTLEMENT
 from ledger.chain.intents import NewIntent
 from ledger.chain.structs import Settlement, settlement_typed_data
+from ledger.chain.typed_data import is_valid_of_contract
+from ledger.errors import NotFound, Refused
 from ledger.models import (
     ChainBlock,
     ChainCursor,
@@ -28,7 +31,10 @@ from ledger.models import (
 )
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
+from ledger.settlement import cosign_files
+from ledger.settlement.cosign_files import Order
 from ledger.settlement.elsewhere import ENERGY
+from ledger.settlement.money import participants
 
 
 def settlement_of(session: Session, batch: VppSettlementBatch) -> Settlement:
@@ -72,6 +78,89 @@ def unsent(session: Session) -> list[str]:
         .order_by(VppSettlementBatch.id)
     )
     return list(session.scalars(query))
+
+
+def order_of(session: Session, chain: Chain, key: str, symbol: str) -> Order:
+    """Return what the parties of a batch sign, with names for people.
+
+    Raises
+    ------
+    NotFound
+        If the books have no batch with this key that waits for signatures.
+    """
+    query = select(VppSettlementBatch).where(
+        VppSettlementBatch.batch_key == key, VppSettlementBatch.signed_until.is_not(None)
+    )
+    batch = session.scalars(query).first()
+    if batch is None:
+        raise NotFound(
+            f"batch {key} is none of these books that its parties sign", code="another-batch"
+        )
+    if batch.state is not BatchState.PLANNED:
+        raise Refused(
+            f"batch {key} is {batch.state.value}{f': {batch.error}' if batch.error else ''}; "
+            "nothing is left to sign",
+            code="not-waiting",
+        )
+    names = participants(session)
+    start = batch.netted_from
+    return Order(
+        settlement_of(session, batch),
+        chain.deployment.chain_id,
+        chain.deployment.settlement.address.lower(),
+        batch.market,
+        None if start is None else start.isoformat(),
+        symbol,
+        tuple((account, names.get(account, account)) for account in batch.accounts),
+    )
+
+
+def missing_of(session: Session, key: str) -> list[str]:
+    """Return the accounts that have not signed a batch."""
+    batch = _batch(session, key)
+    there = signatures_of(session, batch)
+    return [account for account in batch.accounts if account not in there]
+
+
+def take_file(
+    chain: Chain, path: Path, symbol: str, now_s: int
+) -> tuple[str, list[str], list[str]]:
+    """Take in the signatures of a file; return the batch's key, who signed, and who is missing.
+
+    All signatures of the file are checked before one is stored. The call is frozen with the last one.
+
+    Parameters
+    ----------
+    now_s
+        Time of the latest block, epoch seconds.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, or was altered.
+    Refused
+        If it is of another batch, if its time is over, or if a signature is of another key.
+    """
+    given, signatures = cosign_files.read(path)
+    key = given.settlement.key
+    try:
+        with chain.db.read() as session:
+            ours = order_of(session, chain, key, symbol)
+    except (NotFound, Refused) as error:
+        raise Refused(f"{path}: {error.message}", code=error.code) from error
+    cosign_files.check(path, given, ours, now_s)
+    if not signatures:
+        raise Refused(
+            f"{path}: nobody has signed it; sign it with: truetonne settle cosign sign {path}",
+            code="not-signed",
+        )
+    digest = ours.digest
+    for account, text in signatures.items():
+        signature = bytes.fromhex(text[2:])
+        if not is_valid_of_contract(chain.client, account, digest, signature):
+            cosign_files.check_signer(path, ours, account, text)
+    missing = chain.db.run(lambda session: take(session, chain, key, signatures))
+    return key, list(signatures), missing
 
 
 def sign_ours(chain: Chain, key: str) -> list[str]:

@@ -207,10 +207,10 @@ def _grouped(
             continue
         if {trade.buyer, trade.seller} <= known:
             groups[start, record.market, asset].append(trade)
-    for refusal in homeless[:1] if groups else ():
-        log.warning("%d pending trades wait for an account: %s", len(homeless), refusal.message)
     if homeless and not groups:
         raise homeless[0]
+    for first in homeless[:1]:
+        log.warning("%d pending trades wait for an account: %s", len(homeless), first.message)
     return groups
 
 
