@@ -88,12 +88,15 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     """
 
     def work(session: Session) -> Plan:
-        cosign.expire(session)
         made = planning.plan(session, chain, funds, scope or Scope())
         if dry_run:
             session.rollback()
         return made
 
+    with chain.db.read() as session:
+        is_late = cosign.late(session) and not dry_run
+    if is_late:
+        chain.db.run(cosign.expire)
     for attempt in range(_ATTEMPTS_MAX):
         funds = planning.read_funds(chain)
         try:

@@ -7,7 +7,7 @@ other. A batch whose signatures run out unsent is given up, and its trades are f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -230,18 +230,18 @@ def sender_of(chain: Chain) -> str:
     return accounts.get("member", chain.deployment.account("operator"))
 
 
-def expire(session: Session) -> list[str]:
-    """Give up the batches whose signatures ran out before anything was sent; return their keys.
+def late(session: Session) -> list[tuple[VppSettlementBatch, ChainIntent | None]]:
+    """Return the batches whose signatures ran out, with their calls: by the time of a final block.
 
-    By the time of a final block, so that no fork can still settle one.
+    Then no fork can still settle one.
     """
-    query = select(ChainBlock.block_time).join(
-        ChainCursor, ChainCursor.final_number == ChainBlock.number
+    final_at = (
+        select(ChainBlock.block_time)
+        .join(ChainCursor, ChainCursor.final_number == ChainBlock.number)
+        .limit(1)
+        .scalar_subquery()
     )
-    final_at = session.scalars(query).first()
-    if final_at is None:
-        return []
-    late = (
+    query = (
         select(VppSettlementBatch, ChainIntent)
         .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
         .where(
@@ -249,11 +249,13 @@ def expire(session: Session) -> list[str]:
             VppSettlementBatch.signed_until < final_at,
         )
     )
+    return [(batch, intent) for batch, intent in session.execute(query)]
+
+
+def expire(session: Session) -> list[str]:
+    """Give up the batches whose signatures ran out before anything was sent; return their keys."""
     given_up = []
-    found: Sequence[tuple[VppSettlementBatch, ChainIntent | None]] = [
-        (batch, intent) for batch, intent in session.execute(late)
-    ]
-    for batch, intent in found:
+    for batch, intent in late(session):
         # Locked one by one: a range would keep other planners out.
         session.refresh(batch, with_for_update=True)
         if batch.state is not BatchState.PLANNED:

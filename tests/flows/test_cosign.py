@@ -236,6 +236,7 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
     path = written(apart, hours=1)
     assert plan_round(apart.chain).batches == ()
     apart.node.later(2 * 3600)
+    apart.node.mine(1)
     apart.mirror_final()
     again = plan_round(apart.chain)
     assert states(apart) == ["failed", "planned"]

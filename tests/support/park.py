@@ -20,7 +20,8 @@ from ledger.db import Database
 from ledger.models import Base, ChainIntent
 from ledger.readings import import_file
 from ledger.registration import register_project, register_site
-from ledger.settlement.trades import COLUMNS, TradesReport, import_trades
+from ledger.settlement.trade_rows import COLUMNS
+from ledger.settlement.trades import TradesReport, import_trades
 from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.units import currency_of_cents
