@@ -24,8 +24,11 @@ WINDOW_SECONDS_MAX = 60.0
 
 _OPEN = ("planned", "proposed")
 
-Batch = Annotated[
-    str, typer.Argument(metavar="BATCH", help="Key or row number of a batch that failed.")
+What = Annotated[
+    str, typer.Argument(metavar="ID", help="Key or row number of a batch, or trade:NUMBER.")
+]
+MaybeWhat = Annotated[
+    str | None, typer.Argument(metavar="ID", help="Key or row number of a batch, or trade:NUMBER.")
 ]
 Market = Annotated[
     str | None, typer.Option("--market", metavar="NAME", help="Only trades on this market.")
@@ -44,6 +47,7 @@ def register(root: typer.Typer) -> None:
     command(settle, "preview")(preview_settlement)
     command(settle, "run")(run_settlement)
     command(settle, "retry")(retry_settlement)
+    command(settle, "one")(settle_one)
     command(settle, "status")(settlement_status)
     escrow.register(settle)
     cosign.register(settle)
@@ -69,15 +73,54 @@ def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = F
     return _report(run, document, rows)
 
 
-def retry_settlement(run: Invocation, batch: Batch, no_wait: NoWait = False) -> int:
-    """Settle the trades of a market again of which a batch failed, once everybody can pay."""
+def retry_settlement(run: Invocation, what: What, no_wait: NoWait = False) -> int:
+    """Try again what failed: the market of a batch, or a trade (trade:17) whose debtor lacked funds."""
     from cli.flow import open_flow
+    from ledger.settlement import explain, shortfalls
     from ledger.settlement.outlook import market_to_retry
+
+    number = explain.named_trade(what)
+    with open_flow(run.settings) as flow:
+        flow.mirror()
+        if number is None:
+            market = market_to_retry(flow.chain, what)
+        else:
+            market = flow.db.run(lambda session: shortfalls.reopen(session, number, "settle retry"))
+        document, rows = _settle(flow, no_wait, market)
+    return _report(run, document, rows)
+
+
+def settle_one(
+    run: Invocation, trade: What, no_wait: NoWait = False, dry_run: DryRun = False
+) -> None:
+    """Settle one pending trade by itself: gross, at once and for good, without a window."""
+    from cli.flow import open_flow
+    from ledger.chain.events import SETTLEMENT
+    from ledger.settlement import explain, singles
+
+    number = explain.number_of_trade(trade)
+
+    def plan(session: Session) -> str:
+        key = singles.plan_single(session, flow.chain, number)
+        if dry_run:
+            session.rollback()
+        return key
 
     with open_flow(run.settings) as flow:
         flow.mirror()
-        document, rows = _settle(flow, no_wait, market_to_retry(flow.chain, batch))
-    return _report(run, document, rows)
+        key = flow.db.run(plan)
+        document: dict[str, Any] = {"trade": number}
+        if dry_run:
+            document["dry_run"] = True
+            run.output.result(document, f"would settle trade {number} by itself")
+            return
+        transaction = flow.chain.sender.submit(key, SETTLEMENT)
+        if not no_wait:
+            flow.confirm([key])
+        document |= {"key": key, "transaction": transaction, "final": not no_wait}
+    run.output.result(
+        document, f"trade {number} is {'sent' if no_wait else 'settled'}: transaction {transaction}"
+    )
 
 
 def preview_settlement(run: Invocation, market: Market = None) -> int:
@@ -94,11 +137,27 @@ def preview_settlement(run: Invocation, market: Market = None) -> int:
     return Refused.exit_code if fails else 0
 
 
-def settlement_status(run: Invocation) -> None:
-    """Show the settlement batches, and the trades that are in none."""
+def settlement_status(run: Invocation, what: MaybeWhat = None) -> None:
+    """Show the settlement batches; of one batch or trade what happened, and what to do."""
     from cli.books import open_books
+    from ledger.settlement.explain import story_of
 
     with open_books(run.settings) as db, db.read() as session:
+        if what is not None:
+            story = story_of(session, what)
+            run.output.result(
+                {
+                    "subject": story.subject,
+                    "state": story.state,
+                    "batch_key": story.batch_key,
+                    "happened": list(story.happened),
+                    "to_do": story.to_do,
+                },
+                f"{story.subject}: {story.state}",
+                *(f"  {line}" for line in story.happened),
+                f"to do: {story.to_do}",
+            )
+            return
         rows = _batches(session)
         document = {**_pending(session), "batches": rows}
     run.output.result(document, _table(rows), _left(document))
@@ -109,8 +168,11 @@ def _settle(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Plan, submit and finalise; return what was planned, and the batches that this concerns."""
     from ledger.settlement import batches
+    from ledger.settlement.money import Missing, as_json, currency_symbol, participants
+    from ledger.settlement.planning import Scope
 
-    planned = [item.key for item in batches.plan_batches(flow.chain, market=market)]
+    plan = batches.plan_round(flow.chain, Scope(market=market, symbol=currency_symbol(flow.chain)))
+    planned = [item.key for item in plan.batches]
     batches.submit_planned(flow.chain)
     if not no_wait:
         flow.confirm(_sent(flow, planned))
@@ -119,21 +181,41 @@ def _settle(
         rows = [
             row for row in _batches(session) if row["batch_key"] in planned or row["state"] in _OPEN
         ]
-        return {"planned": planned, **_pending(session), "batches": rows}, rows
+        names, symbol = participants(session), currency_symbol(flow.chain)
+        left_out = []
+        for item in plan.left_out:
+            missing = Missing.of(item.shortfall, names, symbol)
+            trades = [trade.seq for trade in item.trades]
+            left_out.append({**as_json(missing), "trades": trades, "said": missing.sentence()})
+        document = {"planned": planned, "left_out": left_out, "failed": list(plan.failed)}
+        return {**document, **_pending(session), "batches": rows}, rows
 
 
 def _report(run: Invocation, document: dict[str, Any], rows: list[dict[str, Any]]) -> int:
-    run.output.result(document, _table(rows), _left(document))
+    run.output.result(
+        document,
+        _table(rows),
+        *(
+            f"left out, {counted(len(item['trades']), 'trade')}: {item['said']}"
+            for item in document["left_out"]
+        ),
+        _left(document),
+    )
     planned = document["planned"]
-    refused = any(row["state"] == "failed" for row in rows if row["batch_key"] in planned)
+    refused = bool(document["left_out"]) or any(
+        row["state"] == "failed" for row in rows if row["batch_key"] in planned
+    )
     return Refused.exit_code if refused else 0
 
 
 def _sent(flow: Flow, keys: Sequence[str]) -> list[str]:
-    """Return those of the batches that the contract did not refuse before they were sent."""
+    """Return those of the batches that were sent: not refused before, and not waiting for signatures."""
+    from ledger.models import ChainIntent
+    from ledger.models.mirror import IntentState
+
     with flow.db.read() as session:
-        failed = {row["batch_key"] for row in _batches(session) if row["state"] == "failed"}
-    return [key for key in keys if key not in failed]
+        found = [session.get(ChainIntent, key) for key in keys]
+        return [item.key for item in found if item and item.state is not IntentState.FAILED]
 
 
 def finalize_due(flow: Flow, *, wait: bool) -> None:
@@ -160,14 +242,21 @@ def finalize_due(flow: Flow, *, wait: bool) -> None:
 def _batches(session: Session) -> list[dict[str, Any]]:
     from sqlalchemy import select
 
+    from ledger.models import SettlementBatch
     from ledger.models.settlement import VppSettlementBatch
 
     found = session.scalars(select(VppSettlementBatch).order_by(VppSettlementBatch.id))
+    statuses = select(SettlementBatch.key, SettlementBatch.status)
+    on_chain = {key: status.value for key, status in session.execute(statuses)}
     return [
         {
             "batch_key": item.batch_key,
             "market": item.market,
             "state": item.state.value,
+            "way": "proposed" if item.signed_until is None else "cosigned",
+            "credits": None if item.asset is None else str(item.asset),
+            "netted_from": item.netted_from,
+            "on_chain": on_chain.get(item.batch_key),
             "trades": item.trade_count,
             "nets_cents": dict(zip(item.accounts, item.nets, strict=True)),
             "chain_batch_id": None if item.chain_batch_id is None else str(item.chain_batch_id),
@@ -207,7 +296,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
                 row["batch_key"],
                 row["market"],
                 row["trades"],
-                row["state"],
+                "disputed" if row["on_chain"] == "disputed" else row["state"],
                 row["finalized_block"],
                 row["error"],
             )

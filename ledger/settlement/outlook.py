@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.errors import NotFound, Refused
+from ledger.errors import Refused
 from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement.batches import plan_round
 from ledger.settlement.estimate import Cost, costs
+from ledger.settlement.explain import find_batch
 from ledger.settlement.money import Missing, balances, currency_symbol, participants
 from ledger.settlement.netting import Shortfall
 from ledger.settlement.planning import PlannedBatch, Scope
-
-_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -166,16 +163,7 @@ def market_to_retry(chain: Chain, name: str) -> str:
         If it did not fail, or somebody still cannot pay.
     """
     with chain.db.read() as session:
-        batch = None
-        if _KEY.fullmatch(name):
-            query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == name.lower())
-            batch = session.scalars(query).first()
-        elif _NUMBER.fullmatch(name):
-            batch = session.get(VppSettlementBatch, int(name))
-        if batch is None:
-            raise NotFound(
-                f"there is no settlement batch {name[:80]!r}; `truetonne settle status` has all of them"
-            )
+        batch = find_batch(session, name)
         if batch.state is not BatchState.FAILED:
             raise Refused(
                 f"batch {batch.batch_key} is {batch.state.value}; only a failed one is tried again"

@@ -75,22 +75,26 @@ def forget(session: Session, numbers: Collection[int]) -> None:
         )
 
 
-def reopen(session: Session, number: int, reason: str) -> None:
-    """Make a trade pending again that failed because its debtor lacked funds.
+def reopen(session: Session, number: int, reason: str) -> str:
+    """Make a trade pending again that failed because its debtor lacked funds; return its market.
 
     Raises
     ------
     NotFound
         If there is no such trade.
     Refused
-        If it has not failed.
+        If it is neither pending nor failed for want of funds.
     """
     query = select(VppTradingRecord).where(VppTradingRecord.id == number).with_for_update()
     trade = session.scalars(query).first()
     if trade is None:
         raise NotFound(f"there is no trade {number}; `truetonne trades list` has all of them")
+    if trade.status is TradeStatus.PENDING:
+        return trade.market
     if trade.status is not TradeStatus.FAILED:
         raise Refused(f"trade {number} is {trade.status.value}; only a failed one is opened again")
+    if session.get(VppTradeShortfall, number) is None:
+        raise Refused(f"trade {number} did not fail for want of funds; record another one")
     trade.status = TradeStatus.PENDING
     session.execute(delete(VppTradeShortfall).where(VppTradeShortfall.trade_id == number))
     audit.record(
@@ -100,3 +104,4 @@ def reopen(session: Session, number: int, reason: str) -> None:
         {"status": TradeStatus.FAILED.value},
         {"status": TradeStatus.PENDING.value, "reason": reason},
     )
+    return trade.market
