@@ -24,6 +24,7 @@ def register(root: typer.Typer) -> None:
     command(group, "proofs")(bench_proofs)
     command(group, "import")(bench_import)
     command(group, "indexer")(bench_indexer)
+    command(group, "settlement")(bench_settlement)
     root.add_typer(group, name="bench")
 
 
@@ -96,6 +97,20 @@ def bench_import(
                 run.output.step(f"without MariaDB: {error.message}")
         results = measure(rows, runs, None if sqlite_only else server, run.output.step)
     show(run.output, results, title=f"import of {rows} rows")
+
+
+def bench_settlement(
+    run: Invocation,
+    trades: Annotated[int, typer.Option(min=20, help="Pending trades.")] = 10_000,
+) -> None:
+    """Measure how long pending trades take from the database to final, on an Anvil of its own."""
+    from cli.bench.report import show
+    from cli.bench.settlement import measure
+    from ledger.chain.local_node import LocalNode, find_anvil
+
+    with LocalNode(find_anvil(run.settings.anvil), options=["--enable-tx-gas-limit"]) as node:
+        results = measure(node.rpc_url, trades, run.output.step)
+    show(run.output, results, title=f"{trades} trades, from the database to final")
 
 
 def bench_indexer(

@@ -207,6 +207,8 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
         "lab-vpp": "42.10",
         "spot": "-42.10",
     }
+    assert outlook["batches"][0]["refusal"] is None
+    assert int(outlook["batches"][0]["gas"]) > 100_000
     assert good(issued("settle", "status", "--json")).json()["batches"] == []
     done = good(issued("settle", "run", "--no-wait", "--json")).json()
     (batch,) = done["batches"]
@@ -218,6 +220,8 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     chain.client.request("anvil_mine", ["0x2", hex(3600)])
     final = good(issued("settle", "run", "--json"))
     assert final.json()["planned"] == []
+    told = good(issued("settle", "status", batch["batch_key"], "--json")).json()
+    assert (told["state"], told["to_do"]) == ("finalized", "nothing: its trades are executed")
     status = good(issued("settle", "status", "--json")).json()
     assert ([row["state"] for row in status["batches"]], status["pending"]) == (["finalized"], {})
     assert good(issued("status", "--json")).json()["trades"]["executed"] == 1
@@ -234,12 +238,19 @@ def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> N
     )
     assert f"cannot pay: {said}" in shown.out
     run = issued("settle", "run", "--json")
-    assert run.code == 1
-    key = run.json()["planned"][0]
-    assert said in run.json()["batches"][0]["error"]
-    again = issued("settle", "retry", key)
+    assert (run.code, run.json()["planned"]) == (1, [])
+    (out,) = run.json()["left_out"]
+    assert (out["said"], out["missing"]) == (said, "942.10")
+    (number,) = out["trades"]
+    again = issued("settle", "retry", f"trade:{number}")
     assert again.code == 1
-    assert said in again.one_line()
+    assert f"left out, 1 trade: {said}" in again.out
+    told = good(issued("settle", "status", f"trade:{number}"))
+    assert said in told.out and "to do: pay in, as that says" in told.out
+    for nothing in ("trade:99", "77", "0x" + "ab" * 32):
+        assert issued("settle", "status", nothing).code == 2
+        assert issued("settle", "retry", nothing).code == 2
+    assert issued("settle", "one", str(number)).code == 1  # the contract refuses it too
     listed = good(issued("trades", "list", "--status", "pending", "--json")).json()
     (trade,) = listed["trades"]
     assert (trade["total_value"], listed["more"]) == ("1000.00", False)
@@ -252,7 +263,7 @@ def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> N
     assert good(issued(*cancel, "--json")).json()["status"] == "cancelled"
     assert issued(*cancel).code == 1
     assert good(issued("settle", "preview", "--json")).json()["batches"] == []
-    assert good(issued("settle", "retry", key, "--json")).json()["planned"] == []
+    assert issued("settle", "retry", f"trade:{number}").code == 1  # it is cancelled
 
 
 def test_the_mirror_says_how_far_it_has_come(issued: Program, chain: TestChain) -> None:
