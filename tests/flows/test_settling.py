@@ -221,8 +221,15 @@ def test_credits_are_delivered_against_money(two: Park, way: Way) -> None:
     if way is Way.PROPOSED:
         two.node.later(WINDOW_S + 1)
         two.node.mine(1)
-        assert len(finalize_due(door.chain)) == 2
+        hashes = finalize_due(door.chain)
         two.mirror_final()
+        receipts = [two.node.client.receipt(tx_hash) for tx_hash in hashes]
+        used = sorted(item.gas_used for item in receipts if item is not None)
+        new = 17_100  # a balance that was nothing: the plant's money, the buyer's credits
+        said = sorted(item.cost.finalize_gas + new for item in found.batches)
+        assert len(used) == 2
+        for one, other in zip(used, said, strict=True):
+            assert abs(one - other) < one // 8
     assert statuses(two) == ["executed", "executed", "pending", "executed"]
     assert balances(two) == {PLANT: 97_62, BUYER: 102_38}
     assert balances(two, asset) == {PLANT: 1_800, BUYER: 1_200}
