@@ -97,6 +97,7 @@ def settle_one(
     from cli.flow import open_flow
     from ledger.chain.events import SETTLEMENT
     from ledger.settlement import explain, singles
+    from ledger.settlement.money import explained
 
     number = explain.number_of_trade(trade)
 
@@ -114,7 +115,10 @@ def settle_one(
             document["dry_run"] = True
             run.output.result(document, f"would settle trade {number} by itself")
             return
-        transaction = flow.chain.sender.submit(key, SETTLEMENT)
+        try:
+            transaction = flow.chain.sender.submit(key, SETTLEMENT)
+        except Refused as refusal:
+            raise Refused(explained(flow.chain, refusal.message), code=refusal.code) from refusal
         if not no_wait:
             flow.confirm([key])
         document |= {"key": key, "transaction": transaction, "final": not no_wait}

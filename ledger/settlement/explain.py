@@ -94,8 +94,9 @@ def story_of_batch(session: Session, batch: VppSettlementBatch) -> Story:
     """Tell what happened to a batch."""
     of = "energy" if batch.asset is None else f"credit batch {batch.asset}"
     hours = f", hours from {_time(batch.netted_from)}" if batch.netted_from else ""
+    trades = "trade" if batch.trade_count == 1 else "trades"
     happened = [
-        f"{_time(batch.created_at)} planned: {batch.trade_count} trades of {of} on {batch.market}{hours}"
+        f"{_time(batch.created_at)} planned: {batch.trade_count} {trades} of {of} on {batch.market}{hours}"
     ]
     intent = session.get(ChainIntent, batch.batch_key)
     to_do = "nothing: the next run goes on with it"
