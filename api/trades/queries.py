@@ -10,8 +10,10 @@ from api.pagination import Query, page_of, paged
 from api.trades.schemas import Settlement, Trade, TradePage, TradeParameters
 from ledger.models.settlement import VppSettlementBatch, VppSettlementItem
 from ledger.models.settling import VppTradeCredit, VppTradeShortfall
-from ledger.models.trading import VppTradingRecord, VppTradingStrategy
+from ledger.models.trading import TradeStatus, VppTradingRecord, VppTradingStrategy
 from ledger.models.vpp import VppDefinition
+
+_WAITING = (TradeStatus.PENDING, TradeStatus.FAILED)
 
 
 def list_trades(session: Session, view: ChainView, parameters: TradeParameters) -> TradePage:
@@ -96,7 +98,7 @@ def _item(
         status=row.status,
         trade_time=row.trade_time,
         settlement_time=row.settlement_time,
-        left_out=left_out,
+        left_out=left_out if row.status in _WAITING else None,
         settlement=settlement,
         final=view.is_final(batch.finalized_block if batch is not None else None),
     )

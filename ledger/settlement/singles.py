@@ -17,7 +17,6 @@ from ledger.errors import NotFound, Refused
 from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem, VppTradingRecord
 from ledger.models.mirror import IntentState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import shortfalls
 from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
 
 KIND = "settle_one"
@@ -81,7 +80,6 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
             f"trade {number} has no settlement account for {error}; add it to the site file and apply that"
         ) from error
     asset = assets_of(session, [number]).get(number, ENERGY)
-    shortfalls.forget(session, [number])
     fields = (
         trade.seq,
         trade.buyer,

@@ -1,7 +1,7 @@
 """Batches that their parties sign: with keys at hand, with files, and what is refused of those."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -91,12 +91,22 @@ def test_a_batch_whose_keys_are_ours_is_final_at_once_whatever_crashes(
 
 
 @pytest.fixture
-def apart(park: Park) -> Iterator[Park]:
+def apart(park: Park) -> Park:
     """A park whose plant keeps its key elsewhere, with two trades."""
+    return _apart(park)
+
+
+@pytest.fixture
+def apart_on_both(both: Park) -> Park:
+    """The same on either database."""
+    return _apart(both)
+
+
+def _apart(park: Park) -> Park:
     fund(park, BUYER, 100_00)
     park.trade(("sell", 1000, 20_000), ("buy", 2500, -1_234))
     keys = {anvil_address(number): anvil_signer(number) for number in range(10) if number != 4}
-    yield opened(park, settling=AUTO, keyring=Keyring(keys))
+    return opened(park, settling=AUTO, keyring=Keyring(keys))
 
 
 def written(park: Park, hours: int = 2) -> Path:
@@ -125,7 +135,8 @@ def take(park: Park, path: Path, later: timedelta = timedelta(0)) -> Any:
     return cosign.take_file(park.chain, path, "tEUR", int((datetime.now(UTC) + later).timestamp()))
 
 
-def test_a_file_says_what_is_signed_and_brings_it_back(apart: Park) -> None:
+def test_a_file_says_what_is_signed_and_brings_it_back(apart_on_both: Park) -> None:
+    apart = apart_on_both
     path = written(apart)
     assert submit_planned(apart.chain) == []  # the plant has not signed
     said = json.loads(path.read_text())
@@ -248,8 +259,11 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
         take(apart, path)
 
 
-def test_a_batch_that_was_given_up_and_that_a_member_settles_all_the_same(apart: Park) -> None:
+def test_a_batch_that_was_given_up_and_that_a_member_settles_all_the_same(
+    apart_on_both: Park,
+) -> None:
     """Signatures are good for whoever has them; the books follow the chain."""
+    apart = apart_on_both
     path = written(apart)
     signed(path)
     take(apart, path)

@@ -128,6 +128,8 @@ EXEMPT = {
     "smart_contracts.status",  # deployed or verified: what verification found, not what the chain says
     "vpp_settlement_batches.id",
     "vpp_settlement_batches.market",
+    "vpp_settlement_batches.netted_from",  # which hours were netted is the settings' matter
+    "vpp_settlement_batches.signed_until",  # checked by the contract while it counts
     "vpp_settlement_batches.finalize_key",  # anybody may finalise
     "vpp_settlement_batches.created_at",
     "vpp_settlement_batches.updated_at",

@@ -49,6 +49,16 @@ HOURLY_PROPOSED = SettlementPolicy(Way.PROPOSED)
 @pytest.fixture
 def two(park: Park) -> Park:
     """A park with two plants, and hours of their own."""
+    return _with_two_plants(park)
+
+
+@pytest.fixture
+def two_on_both(both: Park) -> Park:
+    """The same on either database."""
+    return _with_two_plants(both)
+
+
+def _with_two_plants(park: Park) -> Park:
     with park.db.write() as session:
         addresses = {"anvil:4": PLANT, "anvil:5": SECOND, "anvil:6": BUYER}
         apply_site(session, SITE + TRADING + MORE, resolve_account=addresses.__getitem__)
@@ -112,7 +122,8 @@ def holds(park: Park) -> None:
     assert [rule for rule in report.rules if not rule.ok] == []
 
 
-def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two: Park) -> None:
+def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: Park) -> None:
+    two = two_on_both
     fund(two, BUYER, 10_00)
     take(
         two,
@@ -161,7 +172,8 @@ def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two: Park) ->
     holds(two)
 
 
-def test_a_debtor_who_never_pays(two: Park) -> None:
+def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
+    two = two_on_both
     fund(two, BUYER, 1_00)
     take(two, ["second buy 1.000 2.0000 2.00 5", "plant sell 1.000 1.0000 1.00 6"])
     impatient = opened(two, settling=replace(HOURLY, debtor_hours=1))
@@ -275,8 +287,9 @@ def test_a_trade_by_itself_once_whatever_crashes(
     holds(two)
 
 
-def test_a_single_trade_and_a_batch_that_miss_each_other(two: Park) -> None:
+def test_a_single_trade_and_a_batch_that_miss_each_other(two_on_both: Park) -> None:
     """A planner that saw old rows: the contract takes the trade once, and the batch is withdrawn."""
+    two = two_on_both
     fund(two, BUYER, 10_00)
     take(two, ["plant sell 1.000 2.0000 2.00 1", "plant sell 1.000 1.0000 1.00 2"])
     key = two.db.run(lambda session: singles.plan_single(session, two.chain, 1))
