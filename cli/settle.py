@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import cosign, escrow
+from cli import cosign, escrow, settle_acts
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, counted
 from ledger.errors import Refused
@@ -47,8 +47,8 @@ def register(root: typer.Typer) -> None:
     command(settle, "preview")(preview_settlement)
     command(settle, "run")(run_settlement)
     command(settle, "retry")(retry_settlement)
-    command(settle, "one")(settle_one)
     command(settle, "status")(settlement_status)
+    settle_acts.register(settle)
     escrow.register(settle)
     cosign.register(settle)
     root.add_typer(settle, name="settle")
@@ -76,10 +76,10 @@ def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = F
 def retry_settlement(run: Invocation, what: What, no_wait: NoWait = False) -> int:
     """Try again what failed: the market of a batch, or a trade (trade:17) whose debtor lacked funds."""
     from cli.flow import open_flow
-    from ledger.settlement import explain, shortfalls
+    from ledger.settlement import finding, shortfalls
     from ledger.settlement.outlook import market_to_retry
 
-    number = explain.named_trade(what)
+    number = finding.named_trade(what)
     with open_flow(run.settings) as flow:
         flow.mirror()
         if number is None:
@@ -88,43 +88,6 @@ def retry_settlement(run: Invocation, what: What, no_wait: NoWait = False) -> in
             market = flow.db.run(lambda session: shortfalls.reopen(session, number, "settle retry"))
         document, rows = _settle(flow, no_wait, market)
     return _report(run, document, rows)
-
-
-def settle_one(
-    run: Invocation, trade: What, no_wait: NoWait = False, dry_run: DryRun = False
-) -> None:
-    """Settle one pending trade by itself: gross, at once and for good, without a window."""
-    from cli.flow import open_flow
-    from ledger.chain.events import SETTLEMENT
-    from ledger.settlement import explain, singles
-    from ledger.settlement.money import explained
-
-    number = explain.number_of_trade(trade)
-
-    def plan(session: Session) -> str:
-        key = singles.plan_single(session, flow.chain, number)
-        if dry_run:
-            session.rollback()
-        return key
-
-    with open_flow(run.settings) as flow:
-        flow.mirror()
-        key = flow.db.run(plan)
-        document: dict[str, Any] = {"trade": number}
-        if dry_run:
-            document["dry_run"] = True
-            run.output.result(document, f"would settle trade {number} by itself")
-            return
-        try:
-            transaction = flow.chain.sender.submit(key, SETTLEMENT)
-        except Refused as refusal:
-            raise Refused(explained(flow.chain, refusal.message), code=refusal.code) from refusal
-        if not no_wait:
-            flow.confirm([key])
-        document |= {"key": key, "transaction": transaction, "final": not no_wait}
-    run.output.result(
-        document, f"trade {number} is {'sent' if no_wait else 'settled'}: transaction {transaction}"
-    )
 
 
 def preview_settlement(run: Invocation, market: Market = None) -> int:

@@ -29,6 +29,7 @@ from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer, derived_sig
 from ledger.db import Database
 from ledger.errors import ProblemFound
 from ledger.models import (
+    ChainIntent,
     VppDefinition,
     VppSettlementAccount,
     VppSettlementBatch,
@@ -38,6 +39,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
 from ledger.settlement.batches import finalize_due, plan_round, submit_planned
+from ledger.settlement.outlook import preview
 from ledger.settling import SettlementPolicy, Way
 from ledger.units import currency_of_cents, trade_cents_half_away
 
@@ -88,9 +90,11 @@ def measure(rpc_url: str, trades: int, say: Say) -> list[Result]:
                     bench = _bench(
                         db, park, way, trades, first=1 if way is Way.AUTO else trades + 1
                     )
+                    outlook = preview(bench.chain).batches
                     say(f"settling them ({name})")
                     seconds = _settle(bench, say)
                     _check(bench, trades)
+                    gas = _gas(bench)
                     tick = _idle_ms(bench)
                 finally:
                     db.close()
@@ -99,6 +103,16 @@ def measure(rpc_url: str, trades: int, say: Say) -> list[Result]:
             )
             results.append(
                 share_of_limit(f"idle_tick_{name}_ms", tick, "ms", "limit", LIMIT_TICK_MS)
+            )
+            said = sum(item.cost.gas or 0 for item in outlook)
+            results.append(
+                share_of_limit(
+                    f"gas_per_trade_{name}",
+                    _per_trade(gas, trades),
+                    "gas",
+                    "preview",
+                    _per_trade(said, trades),
+                )
             )
     finally:
         client.close()
@@ -227,6 +241,19 @@ def _check(bench: _Bench, trades: int) -> None:
             raise ProblemFound(
                 f"{account} has {units}, and its trades make it {_FUNDS_CENTS + bench.sums[account]}"
             )
+
+
+def _gas(bench: _Bench) -> int:
+    """Return what all transactions of the batches used, by their receipts."""
+    with bench.chain.db.read() as session:
+        kinds = ("propose_batch", "finalize_batch", "settle_cosigned")
+        query = select(ChainIntent.tx_hash).where(ChainIntent.kind.in_(kinds))
+        hashes = [tx_hash for tx_hash in session.scalars(query) if tx_hash is not None]
+    return sum(item.gas_used for item in bench.chain.client.receipts(hashes) if item is not None)
+
+
+def _per_trade(gas: int, trades: int) -> Decimal:
+    return (Decimal(gas) / trades).quantize(Decimal("0.1"))
 
 
 def _idle_ms(bench: _Bench) -> Decimal:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.errors import BadInput, NotFound
+from ledger.errors import NotFound
 from ledger.models import (
     AuditLog,
     ChainIntent,
@@ -28,11 +27,8 @@ from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, singles
 from ledger.settlement.cancel import ACTION
 from ledger.settlement.elsewhere import settled_elsewhere
+from ledger.settlement.finding import find_batch, named_trade
 from ledger.settlement.money import participants
-
-_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
-_BATCH = re.compile(r"(?:batch:)?([1-9][0-9]{0,17})", re.ASCII)
-_TRADE = re.compile(r"trade:([1-9][0-9]{0,17})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -44,34 +40,6 @@ class Story:
     happened: tuple[str, ...]
     to_do: str
     batch_key: str | None = None
-
-
-def named_trade(text: str) -> int | None:
-    """Return the number of the trade that a text names, ``trade:17``; None: it names none."""
-    found = _TRADE.fullmatch(text)
-    return int(found[1]) if found else None
-
-
-def find_batch(session: Session, text: str) -> VppSettlementBatch:
-    """Return a batch by its key, its row number, or ``batch:NUMBER``.
-
-    Raises
-    ------
-    NotFound
-        If there is none.
-    """
-    batch = None
-    if _KEY.fullmatch(text):
-        query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == text.lower())
-        batch = session.scalars(query).first()
-    elif number := _BATCH.fullmatch(text):
-        batch = session.get(VppSettlementBatch, int(number[1]))
-    if batch is None:
-        raise NotFound(
-            f"there is no settlement batch {text[:80]!r}; `truetonne settle status` has all of them, and a "
-            "trade is named trade:NUMBER"
-        )
-    return batch
 
 
 def story_of(session: Session, text: str) -> Story:
@@ -294,17 +262,3 @@ def _homeless(session: Session, record: VppTradingRecord) -> _Found:
 
 def _time(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def number_of_trade(text: str) -> int:
-    """Return the number of a trade from ``17`` or ``trade:17``.
-
-    Raises
-    ------
-    BadInput
-        If the text is neither.
-    """
-    number = named_trade(text if text.startswith("trade:") else f"trade:{text}")
-    if number is None:
-        raise BadInput(f"{text[:40]!r} is no number of a trade; write for example 17")
-    return number

@@ -14,7 +14,7 @@ from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement.batches import plan_round
 from ledger.settlement.estimate import Cost, costs
-from ledger.settlement.explain import find_batch
+from ledger.settlement.finding import find_batch
 from ledger.settlement.money import Missing, balances, currency_symbol, participants
 from ledger.settlement.netting import Shortfall
 from ledger.settlement.planning import PlannedBatch, Scope
