@@ -25,6 +25,7 @@ def register(root: typer.Typer) -> None:
     command(group, "import")(bench_import)
     command(group, "indexer")(bench_indexer)
     command(group, "jobs")(bench_jobs)
+    command(group, "settlement")(bench_settlement)
     root.add_typer(group, name="bench")
 
 
@@ -124,6 +125,20 @@ def bench_jobs(
         node = stack.enter_context(LocalNode(anvil, options=["--enable-tx-gas-limit"]))
         results = measure(node.rpc_url, run.settings, trades, server)
     show(run.output, results, title=f"a tick with nothing to do, {trades} settled trades")
+
+
+def bench_settlement(
+    run: Invocation,
+    trades: Annotated[int, typer.Option(min=20, help="Pending trades.")] = 10_000,
+) -> None:
+    """Measure how long pending trades take from the database to final, on an Anvil of its own."""
+    from cli.bench.report import show
+    from cli.bench.settlement import measure
+    from ledger.chain.local_node import LocalNode, find_anvil
+
+    with LocalNode(find_anvil(run.settings.anvil), options=["--enable-tx-gas-limit"]) as node:
+        results = measure(node.rpc_url, trades, run.output.step)
+    show(run.output, results, title=f"{trades} trades, from the database to final")
 
 
 def bench_indexer(

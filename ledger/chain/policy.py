@@ -31,6 +31,7 @@ MAY_CALL: Mapping[str, Mapping[str, frozenset[str]]] = {
     },
     SETTLEMENT: {
         "operator": frozenset({"proposeBatch", "cancelBatch", "settleOne", "settleCosigned"}),
+        "member": frozenset({"settleCosigned"}),
         "admin": frozenset({"grantRole", "revokeRole"}),
         ANYBODY: frozenset(
             {"finalizeBatch", "skipClosed", "deposit", "withdraw", "withdrawCredits"}

@@ -54,7 +54,7 @@ def settle(tools: Tools) -> str | None:
     chain, counts = tools.chain, [0, 0]
 
     def plan() -> None:
-        counts[0] = len(batches.plan_batches(chain, REFUSED_REST))
+        counts[0] = len(batches.plan_batches(chain, REFUSED_REST, until=tools.now()))
 
     def submit() -> None:
         counts[1] = len(batches.submit_planned(chain))

@@ -18,6 +18,7 @@ from ledger.models import (
     oversight,
     series,
     settlement,
+    settling,
     system,
     trading,
     users,
@@ -112,6 +113,7 @@ from ledger.models.settlement import (
     VppSettlementBatch,
     VppSettlementItem,
 )
+from ledger.models.settling import VppSettlementSignature, VppTradeCredit, VppTradeShortfall
 from ledger.models.system import (
     AuditLog,
     SystemConfig,
@@ -142,12 +144,13 @@ SECTIONS = (
     ("6. Blockchain", (blockchain,)),
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
-    ("9. Evidence: from meters to issued credits", (evidence, series, certificates, corrections)),
+    ("9. Settlement: credits, signatures, shortfalls", (settling,)),
+    ("10. Evidence: from meters to issued credits", (evidence, series, certificates, corrections)),
     (
-        "10. Mirror: what goes to a chain and what comes back",
+        "11. Mirror: what goes to a chain and what comes back",
         (mirror, mirror_state, oversight, escrow),
     ),
-    ("11. Processes: who works, when, and what came of it", (jobs,)),
+    ("12. Processes: who works, when, and what came of it", (jobs,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -241,6 +244,9 @@ __all__ = [
     "VppSettlementAccount",
     "VppSettlementBatch",
     "VppSettlementItem",
+    "VppSettlementSignature",
+    "VppTradeCredit",
+    "VppTradeShortfall",
     "VppTradingRecord",
     "VppTradingStrategy",
 ]

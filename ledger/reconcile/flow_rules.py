@@ -245,6 +245,8 @@ def settlement_batches(books: Books) -> list[str]:
         )
         if proposal.trades_root != row.trades_root:
             found.append(f"{what}: the contract computed another root of its trades")
-        if proposal.asset != ENERGY:
-            found.append(f"{what}: its trades are of energy, on chain of asset {proposal.asset}")
+        if proposal.asset != (row.asset or ENERGY):
+            found.append(
+                f"{what}: its trades are of asset {row.asset or ENERGY}, on chain of {proposal.asset}"
+            )
     return found

@@ -16,15 +16,14 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
+from ledger.models.escrow import CURRENCY
 from ledger.models.evidence import IssuanceState
 from ledger.models.settlement import BatchState
 from ledger.reconcile.books import Books
 from ledger.reconcile.report import unequal
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.tree import trades_root
-from ledger.settlement.words import Trade, nets_of, unpack
-
-_NAMES = ("its intent's accounts", "its intent's trades", "nets", "trades_root", "trade_count")
+from ledger.settlement.words import Trade, kg_nets_of, nets_of, unpack
 
 
 def plans(books: Books) -> list[str]:
@@ -54,33 +53,35 @@ def _batches(books: Books) -> list[str]:
 def _planned(
     books: Books, what: str, row: VppSettlementBatch, items: list[VppSettlementItem]
 ) -> list[str]:
-    intent = books.session.get(ChainIntent, row.batch_key)
-    if intent is None:
-        return [f"{what}: planned, and no intent proposes it"]
-    if intent.function_name != "proposeBatch":
-        return []
     words = [int(item.word, 16) for item in items]
     parties = list(row.accounts)
+    compared = {
+        "nets": (tuple(map(int, row.nets)), nets_of(words, len(parties))),
+        "trades_root": (row.trades_root, trades_root(row.batch_key, parties, words)),
+        "trade_count": (row.trade_count, len(words)),
+        "credit_nets": (
+            None if row.credit_nets is None else tuple(map(int, row.credit_nets)),
+            None if row.asset is None else kg_nets_of(words, len(parties)),
+        ),
+    }
+    intent = books.session.get(ChainIntent, row.batch_key)
+    if intent is not None:
+        call = intent.parameters
+        if intent.function_name == "settleCosigned":
+            call = call["settlement"]
+            until = row.signed_until and int(row.signed_until.timestamp())
+            compared["its intent's deadline"] = (int(call["deadline"]), until)
+        compared |= {
+            "its intent's accounts": ([each.lower() for each in call["accounts"]], parties),
+            "its intent's trades": ([int(word) for word in call["words"]], words),
+            "its intent's asset": (int(call["asset"]), row.asset or CURRENCY),
+        }
+    elif row.signed_until is None:  # with a date it waits for signatures
+        return [f"{what}: planned, and no intent proposes it"]
+    held, meant = zip(*compared.values(), strict=True)
     return [
         text.replace("the chain says", "its trades say")
-        for text in unequal(
-            what,
-            (
-                [account.lower() for account in intent.parameters["accounts"]],
-                [int(word) for word in intent.parameters["words"]],
-                tuple(int(net) for net in row.nets),
-                row.trades_root,
-                row.trade_count,
-            ),
-            (
-                parties,
-                words,
-                nets_of(words, len(parties)),
-                trades_root(row.batch_key, parties, words),
-                len(words),
-            ),
-            _NAMES,
-        )
+        for text in unequal(what, held, meant, tuple(compared))
     ]
 
 

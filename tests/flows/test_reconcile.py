@@ -45,7 +45,7 @@ from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support import acts
 from tests.support.chain import PARTIES, TestChain, deploy_contracts, trade
-from tests.support.park import PROJECT, Park
+from tests.support.park import PROJECT, PROPOSED, Park
 from tests.support.plant import SITE, imported, write_csv
 from tests.support.proxy import LyingNode
 
@@ -130,6 +130,8 @@ EXEMPT = {
     "smart_contracts.status",  # deployed or verified: what verification found, not what the chain says
     "vpp_settlement_batches.id",
     "vpp_settlement_batches.market",
+    "vpp_settlement_batches.netted_from",  # which hours were netted is the settings' matter
+    "vpp_settlement_batches.signed_until",  # checked by the contract while it counts
     "vpp_settlement_batches.finalize_key",  # anybody may finalise
     "vpp_settlement_batches.created_at",
     "vpp_settlement_batches.updated_at",
@@ -175,7 +177,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
         signers = [anvil_signer(number) for number in ANVIL_ROLES.values()]
         keyring = Keyring({signer.address: signer for signer in signers})
         sender = Sender(db, client, keyring, deployment.chain_id, max_fee_gwei=200)
-        chain = Chain(db, client, deployment, keyring, sender)
+        chain = Chain(db, client, deployment, keyring, sender, PROPOSED)
         made = History(db, client, chain, Indexer(db, client, deployment))
         _live(made, TestChain(client, deployment, itertools.count(1000)), folder)
         yield made
