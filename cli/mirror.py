@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,15 +10,12 @@ import typer
 
 from cli import mirror_check
 from cli.command import Invocation, command, command_group
+from cli.mirror_open import opened
 from cli.output import Table
 from ledger.errors import BadInput, BooksDiffer
-from ledger.settings import Settings
 
 if TYPE_CHECKING:
     from indexer import TickReport
-    from ledger.chain.book import Deployment
-    from ledger.chain.client import ChainClient
-    from ledger.db import Database
 
 DIFFERENCES_SHOWN = 20
 LEASE_S = 10.0
@@ -59,15 +54,6 @@ Poll = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Opened:
-    """Books, node and address book of one network."""
-
-    db: Database
-    client: ChainClient
-    deployment: Deployment
-
-
 @dataclass
 class Totals:
     """What one run of the mirror has read."""
@@ -92,32 +78,6 @@ def register(root: typer.Typer) -> None:
     mirror_check.register(group)
     root.add_typer(group, name="index")
     command(root, "reconcile")(reconcile)
-
-
-@contextmanager
-def opened(settings: Settings) -> Iterator[Opened]:
-    """Open books and node for reading the chain; no key is needed for that.
-
-    Raises
-    ------
-    BadInput
-        If nothing is deployed, or node and deployment are of two chains.
-    DependencyDown
-        If database or node do not answer.
-    """
-    from cli.books import open_books
-    from ledger.chain.access import load_deployment
-    from ledger.chain.client import ChainClient
-    from ledger.chain.shared_node import node_for
-
-    deployment = load_deployment(settings)
-    with open_books(settings) as db, node_for(settings) as url:
-        client = ChainClient(url)
-        try:
-            deployment.check(client)
-            yield Opened(db, client, deployment)
-        finally:
-            client.close()
 
 
 def run_index(

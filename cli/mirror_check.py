@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command
+from cli.mirror_open import opened
 from cli.output import Table
 from ledger.errors import BooksDiffer, DependencyDown
 
@@ -77,7 +78,6 @@ def index_verify(
     run: Invocation, first: From = None, last: To = None, sample: Sample = None
 ) -> int:
     """Compare every mirrored table with a fresh decode of the chain; change nothing; exit 1 when they differ."""
-    from cli.mirror import opened
     from indexer.report import Scope
     from indexer.verify import verify
 
@@ -116,7 +116,6 @@ def _more(count: int) -> list[str]:
 
 def index_reindex(run: Invocation, dry_run: DryRun = False) -> None:
     """Build the mirrored tables anew from the chain and say what changed; what is our own stays as it is."""
-    from cli.mirror import opened
     from indexer.reindex import reindex
 
     with opened(run.settings) as at:

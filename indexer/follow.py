@@ -17,7 +17,7 @@ from ledger.errors import DependencyDown, MirrorStopped
 from ledger.leases import Holder, stand_by_s
 
 if TYPE_CHECKING:
-    from indexer.loop import TickReport
+    from indexer.ticks import TickReport
 
 
 @dataclass

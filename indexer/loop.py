@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 from sqlalchemy import insert
@@ -23,6 +23,7 @@ from indexer.handlers import require_complete
 from indexer.lease import Lease
 from indexer.memory import few_collections
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader, Read
+from indexer.ticks import Limits, TickReport
 from indexer.window import block_time
 from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain import deployment as contracts_book
@@ -41,44 +42,6 @@ from ledger.models.types import ValueRefused
 _T = TypeVar("_T")
 POLL_S = 0.1
 """How often the head is looked at where the node announces none."""
-
-
-@dataclass(frozen=True)
-class TickReport:
-    """What one tick found and did."""
-
-    head: int
-    """The node's latest block."""
-    tip: int
-    """The last block that is mirrored now."""
-    final: int
-    """The last block whose transactions are confirmed now."""
-    blocks: int = 0
-    """Blocks read."""
-    events: int = 0
-    transactions: int = 0
-    rewound_to: int | None = None
-    """The block that survived a reorganisation; None when there was none."""
-    rewound_blocks: int = 0
-    overtaken: bool = False
-    """Whether another mirror moved the cursor meanwhile; nothing was written then."""
-    not_checked: tuple[str, ...] = ()
-    """What this mirror could not check, one sentence each."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing changed."""
-        return self.blocks == 0 and self.rewound_to is None and not self.overtaken
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far a mirror goes that is made to be compared; it confirms nothing of our own."""
-
-    up_to: int
-    """The last block that is read."""
-    final: int
-    """The last block that is taken as final."""
 
 
 class Indexer:
