@@ -43,7 +43,7 @@ class Tools:
 
 
 def settle(tools: Tools) -> str | None:
-    """Net the pending trades into batches, and propose them.
+    """Net the pending trades of hours that are over into batches; have them co-signed, or propose them.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def settle(tools: Tools) -> str | None:
         counts[1] = len(batches.submit_planned(chain))
 
     _each((plan, submit))
-    return f"planned {counts[0]}, proposed {counts[1]} batches" if any(counts) else None
+    return f"planned {counts[0]}, sent {counts[1]} batches" if any(counts) else None
 
 
 def finalise(tools: Tools) -> str | None:
