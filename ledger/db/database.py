@@ -148,14 +148,13 @@ class Database:
         DatabaseBusy
             It was in the way every time.
         """
-        engine = self._writer if lasting else self._notes
         for attempt in range(attempts - 1):
             try:
-                with self._session(engine) as session:
+                with self.write() if lasting else self._session(self._notes) as session:
                     return work(session)
             except DatabaseBusy:
                 time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)
-        with self._session(engine) as session:
+        with self.write() if lasting else self._session(self._notes) as session:
             return work(session)
 
     def alone(self, statement: Executable) -> int:

@@ -245,7 +245,7 @@ def test_roles_and_class(deployer: Deployer, brownie_project: Any) -> None:
     }
     credit, settlement = contracts["CarbonCredit"], contracts["VppSettlement"]
     assert content["class"] == {"id": 1, "code": CLASS}
-    assert credit.classOf(1) == (10**12, 0, 0)
+    assert credit.classOf(1) == (10**12 - 1, 0, 0)
     expected = [
         (credit, credit.REGISTRAR_ROLE(), "registrar"),
         (credit, credit.issuerRole(1), "issuer"),
@@ -314,7 +314,7 @@ def test_a_ledger_with_a_buffer_and_no_reverser(deployer: Deployer, brownie_proj
     content = deployer.run()
     address = request_checksum(content["contracts"]["CarbonCredit"]["address"])
     credit = brownie_project.CarbonCredit.at(address, persist=False)
-    assert credit.classOf(1) == (10**12, 0, 1500)
+    assert credit.classOf(1) == (10**12 - 1, 0, 1500)
     assert "reverser" not in content["accounts"]
     granted = request(
         "eth_getLogs",

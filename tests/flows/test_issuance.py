@@ -173,7 +173,7 @@ def test_a_batch_that_no_row_holds_is_not_planned(
 ) -> None:
     park.register()
     park.generate(FIRST, ["60"])
-    monkeypatch.setattr("ledger.issuance.BATCH_KG_MAX", 719)
+    monkeypatch.setattr("ledger.issuance.planning.BATCH_KG_MAX", 719)
     with pytest.raises(Refused, match=r"720 kg are more than .* issue shorter periods") as caught:
         plan_issuance(park.chain, PROJECT, day(1), day(2))
     assert caught.value.code == "batch-too-large"

@@ -21,11 +21,13 @@ from ledger.models.mirror import BatchStatus, IntentState
 from ledger.reconcile import reconcile
 from ledger.settings import load_settings
 from ledger.settlement import escrow
+from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.sites.validity import factor_alarms
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.park import Park
 from tests.support.plant import SITE, anvil_like
+from tests.support.sending import opened
 
 SETTINGS = load_settings(None, {})
 WANTED = 'program = "internal"\nissue_every = "month"\nissue_after_days = 2\n'
@@ -62,7 +64,8 @@ def test_a_local_chain_grows_only_while_something_waits(park: Park) -> None:
 
 
 def test_trades_are_settled_step_by_step_and_the_books_compared(both: Park) -> None:
-    """As the scheduler does it, with nothing to do before and after."""
+    """As the scheduler does it, with nothing to do before and after: hours that are over are netted."""
+    both = opened(both, settling=SettlementPolicy(Way.PROPOSED, netting_hours=24))
     quiet = [job for job in JOBS if job.name in ("settle", "finalise", "send", "issue", "expire")]
     assert [job.work(tools(both)) for job in quiet] == [None] * 5
     assert work.compare(tools(both)) is None  # nothing is mirrored yet
