@@ -155,7 +155,7 @@ def verify(
             held.append((NAME, summed))
     except ProofError as error:
         held, facts = list(error.done) or held, {}
-        failed = [(error.check, error.message)]
+        failed = [(error.check, str(error))]
     run.output.result(
         {
             "valid": not failed,

@@ -17,6 +17,8 @@ from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, verify
 
 NAME = "sum"
+NOT_PROVEN = "that the readings come to the kilograms: that is arithmetic on all of them"
+"""What the verifier does not prove, and this does."""
 
 
 def recompute(text: str) -> str | None:
@@ -46,12 +48,11 @@ def recompute(text: str) -> str | None:
         judged = judge(stated, iter(_lines(readings)))
         result = verify(manifest.encode(), plain, stated, judged, Trusted())
     except BadInput as error:
-        raise ProofError(NAME, f"{NAME}: {error.message}") from error
+        raise _failed(error.message) from error
     if not result.valid:
         first = result.differences[0]
-        raise ProofError(
-            NAME,
-            f"{NAME}: {len(result.differences)} numbers of the manifest do not follow from its readings, "
+        raise _failed(
+            f"{len(result.differences)} numbers of the manifest do not follow from its readings, "
             f"first {first.path}: stated {first.manifest}, recomputed {first.recomputed}",
         )
     return (
@@ -59,6 +60,12 @@ def recompute(text: str) -> str | None:
         f"{stated.factor.value} {stated.factor.unit} they come to {result.issued_kg} kg, which is what was "
         "issued"
     )
+
+
+def _failed(message: str) -> ProofError:
+    error = ProofError(f"{NAME}: {message}")
+    error.check = NAME
+    return error
 
 
 def _lines(readings: dict[str, Any]) -> list[Line]:
