@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from ledger.errors import BadInput
+from ledger.proofs import verifier
 from ledger.proofs.verifier import ProofError
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest_file import read_manifest
@@ -17,7 +18,7 @@ from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, verify
 
 NAME = "sum"
-NOT_PROVEN = "that the readings come to the kilograms: that is arithmetic on all of them"
+NOT_PROVEN = verifier.NOT_PROVEN[-1]
 """What the verifier does not prove, and this does."""
 
 

@@ -80,12 +80,12 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "another header": (put("header", value=_flipped), "^block: its hash"),
     "a byte after the header": (put("header", value=lambda text: text + "00"), "^block: its RLP"),
     "junk in a proof": (put("account", value=lambda nodes: [*nodes, "0xc0"]), "belong to no path"),
-    "a node twice": (put("account", value=lambda nodes: [nodes[0], *nodes]), "referred to"),
-    "nodes upside down": (put("storage", "batch", value=lambda nodes: nodes[::-1]), "referred to"),
+    "a node twice": (put("account", value=lambda nodes: [nodes[0], *nodes]), "another hash"),
+    "nodes upside down": (put("storage", "batch", value=lambda nodes: nodes[::-1]), "another hash"),
     "a proof cut short": (put("account", value=lambda nodes: nodes[:-1]), "ends before the key"),
     "a node with a byte after it": (
         put("storage", "batch", -1, value=lambda node: node + "00"),
-        "referred to",
+        "another hash",
     ),
     "a slot of another name": (swap(("storage", "head"), ("storage", "admin")), "proof|path|node"),
     "a batch of nothing": (put("storage", "batch", value=[]), "ends before the key"),
@@ -181,7 +181,10 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "half a byte": (put("header", value=lambda text: text + "0"), "header is not"),
     "half a character": (put("manifest", value="\ud800"), "bundle.manifest is not"),
     "a newer format": (put("format", value="truetonne-bundle/2"), "reads truetonne-bundle/1, and"),
-    "a format that is none": (put("format", value=["truetonne-bundle/1"]), "reads truetonne-bundle/1"),
+    "a format that is none": (
+        put("format", value=["truetonne-bundle/1"]),
+        "reads truetonne-bundle/1",
+    ),
 }
 
 TEXTS: dict[str, Callable[[str], str]] = {
@@ -249,21 +252,28 @@ _SIGNS = '0123456789abcdefx"\\,:[]{} \n-+.eE\u0000\u00a0é'
 
 
 def _changed(value: Any, chance: random.Random) -> Any:
+    likely = _likely(value, chance)
+    if likely and chance.random() < 0.8:
+        return chance.choice(likely)
+    return chance.choice([other for other in _ODD if other is not value])
+
+
+def _likely(value: Any, chance: random.Random) -> list[Any]:
+    """Return changes that keep the value's kind, so that they come further than its reader."""
     if isinstance(value, str) and value.startswith("0x") and len(value) > 4:
         place = chance.randrange(2, len(value))
         digit = chance.choice([sign for sign in "0123456789abcdef" if sign != value[place]])
         flipped = value[:place] + digit + value[place + 1 :]
-        return chance.choice([flipped, flipped, value[:place], value + "00", *_ODD[:4]])
+        return [flipped, flipped, flipped, value[:-2], value + "00"]
     if isinstance(value, str) and value:
         place = chance.randrange(len(value))
-        more, less = value[:place] + "7" + value[place:], value[:place] + value[place + 1 :]
-        return chance.choice([more, less, *_ODD])
+        return [value[:place] + "7" + value[place:], value[:place] + value[place + 1 :]]
     if isinstance(value, list) and value:
         turned = value[::-1] if len(value) > 1 else []
-        return chance.choice([value[1:], value[:-1], [*value, value[0]], turned, *_ODD])
+        return [value[1:], value[:-1], [*value, value[0]], turned]
     if isinstance(value, int):
-        return chance.choice([value + 1, value - 1, value * 2 + 1, str(value), [value], *_ODD])
-    return chance.choice([other for other in _ODD if other is not value])
+        return [value + 1, max(0, value - 1), value * 2 + 1]
+    return []
 
 
 def _text_changed(text: str, chance: random.Random) -> str:
@@ -317,6 +327,8 @@ def says_no_more(text: str, built: BuiltBundle) -> str:
         return "other serials, of the same retirement or as held as these"
     assert part == "readings", part
     one, other = (document["readings"] for document in (mutant, real))
-    rows = [sorted([each["meters"][row[0]], *row[1:]] for row in each["rows"]) for each in (one, other)]
+    rows = [
+        sorted([each["meters"][row[0]], *row[1:]] for row in each["rows"]) for each in (one, other)
+    ]
     assert rows[0] == rows[1] and (one["proofs"] is None) == (other["proofs"] is None)
     return "the same readings in another order"

@@ -17,13 +17,13 @@ HISTORY_BLOCKS = 8191
 NOT_PROVEN = (
     "that the block belongs to the chain you mean: its hash is what you trust",
     "anything that happened after that block",
-    "what the code does, or how it was set up: its hash is what you trust",
+    "what the code does: its hash is what you trust",
     "that the meters were right, or stood where they were said to stand",
     "that the readings come to the kilograms: that is arithmetic on all of them",
 )
 """What no bundle proves; then what one does not that leaves a part out."""
 _LEFT_OUT = {
-    "creation": "by what init code the contract was made",
+    "creation": "by what init code, and with which arguments, the contract was made",
     "serials": "what became of single serials",
     "manifest": "how the kilograms were calculated",
     "readings": "on which readings the kilograms rest",
@@ -102,7 +102,7 @@ class _Checks:
         made = keccak256(b"\xff" + FACTORY + salt + init_code)[12:]
         require(made == self.trusted.address, f"the factory would have put it at {_hex(made)}")
         self.facts["init_code_hash"] = init_code
-        return f"it was made by init code, arguments included, with the hash {_hex(init_code)}"
+        return f"that contract was made by init code, arguments included, with the hash {_hex(init_code)}"
 
     def batch(self) -> str:
         number = self.bundle["batch_id"]
@@ -110,16 +110,16 @@ class _Checks:
         batch = self.facts["batch"] = ledger.read_batch(packed) | {"deficit_kg": deficit}
         batch["id"], kinds = number, ("issued", "retired", "cancelled", "deficit")
         words = ", ".join(f"{batch[f'{kind}_kg']} {kind}" for kind in kinds)
-        return f"it contains batch {number}, {batch['status']}; of its kilograms are {words}"
+        return f"the block contains batch {number}, {batch['status']}; of its kilograms are {words}"
 
     def log(self) -> str:
         seq, head = self.slot("counters") % 2**64, ledger.word(self.slot("head"))
         self.facts["log"] = {"seq": seq, "head": head}
-        return f"it contains the contract's log, of {seq} entries and with the head {_hex(head)}"
+        return f"the block contains the contract's log, of {seq} entries and with the head {_hex(head)}"
 
     def admin(self) -> str:
         admin = self.facts["admin"] = ledger.word(self.slot("admin"))[12:]
-        return f"it contains the one admin of the contract, {_hex(admin)}"
+        return f"the block contains the one admin of the contract, {_hex(admin)}"
 
     def slot(self, name: str, key: int | None = None) -> int:
         place = ledger.SLOTS[name] if key is None else ledger.mapping_slot(name, key)

@@ -28,12 +28,10 @@ def lookup(root: bytes, key: bytes, nodes: list[bytes]) -> bytes | None:
     while reference:
         if isinstance(reference, bytes):
             require(met < len(nodes), "its proof ends before the key")
-            same = keccak256(nodes[met]) == reference
-            require(same, "a node of its proof is not the one that is referred to")
+            require(keccak256(nodes[met]) == reference, "a node of its proof has another hash")
             reference, met = rlp.decode(nodes[met]), met + 1
         else:
-            short = len(rlp.encode(reference)) < 32
-            require(short, "a node stands in its parent that must be hashed")
+            require(len(rlp.encode(reference)) < 32, "a node of its proof is not hashed")
         node = rlp.list_of(reference, 2, 17)
         if len(node) == 17:  # a branch: a reference for each digit, then a value
             value = b"" if path else rlp.bytes_of(node[16])
@@ -51,6 +49,5 @@ def lookup(root: bytes, key: bytes, nodes: list[bytes]) -> bytes | None:
 def _unpacked(packed: bytes) -> tuple[bool, str]:
     """Return whether a node is a leaf, and its digits, whose number may be odd."""
     digits = packed.hex()
-    known = digits[:1] in ("1", "3") or digits[:2] in ("00", "20")
-    require(known, "a path of its proof is not in its one spelling")
+    require(digits[:1] in ("1", "3") or digits[:2] in ("00", "20"), "a path of its proof is none")
     return digits[0] in "23", digits[1 if digits[0] in "13" else 2 :]
