@@ -198,13 +198,14 @@ def _text(file: Path) -> str:
         raise BadInput(f"{file}: not UTF-8 text, so no bundle", code="file-unreadable") from error
 
 
-def _plain(value: Any, name: str = "") -> Any:
-    """Return facts as JSON has them here: bytes as hexadecimal, kilograms and numbers of batches as text."""
+def _plain(value: Any, *path: str) -> Any:
+    """Return facts as JSON has them here: bytes as hexadecimal, and text for what may pass 2^53."""
     if isinstance(value, dict):
-        return {key: _plain(item, key) for key, item in value.items()}
+        return {name: _plain(item, *path, name) for name, item in value.items()}
     if isinstance(value, bytes):
         return "0x" + value.hex()
-    return str(value) if name.endswith(("_kg", "id")) else value
+    of_event = path[0] in ("issued", "retired") and path[-1] != "block"
+    return str(value) if of_event or path[-1].endswith(("_kg", "id")) else value
 
 
 def _block(text: str | None) -> int | None:

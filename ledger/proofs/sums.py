@@ -64,7 +64,9 @@ def recompute(text: str) -> str | None:
 
 
 def _failed(message: str) -> ProofError:
-    error = ProofError(f"{NAME}: {message}")
+    """Return the error; the manifest's own words are in the message, and cannot command a terminal."""
+    plain = "".join(sign if sign.isprintable() else "?" for sign in message)
+    error = ProofError(f"{NAME}: {plain}")
     error.check = NAME
     return error
 

@@ -71,7 +71,7 @@ def test_a_retired_credit_is_proven(built: BuiltBundle, park: Park) -> None:
     assert facts["admin"] == party["admin"]
     assert facts["issued"]["sender"] == facts["issued"]["issuer"] == party["issuer"]
     assert facts["issued"]["verifier"] == party["verifier"]
-    assert facts["issued"]["issued_kg"] == 720
+    assert facts["issued"]["amount"] == 720
     assert facts["retired"]["sender"] == facts["retired"]["holder"] == party["owner"]
     assert facts["retired"]["beneficiary"] == BENEFICIARY
     assert facts["retired"]["reason"] == "year 2014"
@@ -155,7 +155,7 @@ def test_blocks_far_back_are_reached_by_steps(park: Park, monkeypatch: pytest.Mo
     anchors = [item["anchor"] for item in json.loads(built.text)["ancestors"]]
     assert anchors == list(range(len(anchors)))
     assert len(anchors) > 5
-    assert verify(built.text, built.trusted).facts["issued"]["issued_kg"] == 720
+    assert verify(built.text, built.trusted).facts["issued"]["amount"] == 720
 
 
 def test_a_block_too_far_back_is_no_ancestor(

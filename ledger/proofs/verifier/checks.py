@@ -156,11 +156,10 @@ class _Checks:
 
     def issued(self, each: dict[str, Any]) -> str:
         (event, where), batch = self.event(each), self.facts["batch"]
-        same = all(
-            event[name] == batch[name] for name in ("issued_kg", "period_start", "period_end")
-        )
+        stated = [event[name] for name in ("amount", "period_start", "period_end")]
+        same = stated == [batch[name] for name in ("issued_kg", "period_start", "period_end")]
         require(same, "kilograms or period are not those of the batch")
-        words = f"{event['issued_kg']} kg were issued {where}"
+        words = f"{event['amount']} kg were issued {where}"
         return f"{words}, and checked by verifier {_hex(event['verifier'])}"
 
     def retired(self, each: dict[str, Any]) -> str:
@@ -190,7 +189,7 @@ class _Checks:
             self.leaves = stated["evidence"]["leaves"]
         except (KeyError, TypeError):
             raise ProofError("the text behind the hash is none") from None
-        same = said == (_hex(event["evidence_root"]), str(event["issued_kg"]))
+        same = said == (_hex(event["evidence_root"]), str(event["amount"]))
         require(same, "its root or its kilograms are not those of the event")
         return "the manifest of the calculation has the hash, root and kilograms of the issuance"
 

@@ -43,13 +43,13 @@ def read_event(name: str, topics: list[bytes], data: bytes) -> dict[str, Any]:
     words = [data[at : at + 32] for at in range(0, len(data), 32)]
     if name == "issued":
         amount, start, end = map(int.from_bytes, words[4:7])
-        event |= {"issued_kg": amount, "period_start": start, "period_end": end}
+        event |= {"amount": amount, "period_start": start, "period_end": end}
         event |= {"evidence_root": words[9], "manifest_hash": words[11]}
         return event | {"issuer": words[15][12:], "verifier": words[16][12:]}
     first, amount = map(int.from_bytes, words[1:3])
     details = data[int.from_bytes(words[4]) :]
     event |= {"beneficiary": _string(details, 0), "reason": _string(details, 32)}
-    return event | {"first": first, "last": first + amount - 1}
+    return event | {"first": first, "last": first + amount - 1, "amount": amount}
 
 
 def _string(data: bytes, at: int) -> str:
