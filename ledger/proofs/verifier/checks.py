@@ -185,6 +185,7 @@ class _Checks:
         stated = parse_json(text)
         try:
             said = stated["evidence"]["root"], stated["carbon"]["issued_kg"]
+            require(isinstance(stated["meters"], list), "it has no list of meters")
             self.meters = {meter["serial"] for meter in stated["meters"]}
             self.leaves = stated["evidence"]["leaves"]
         except (KeyError, TypeError):
@@ -202,7 +203,8 @@ class _Checks:
         if self.bundle["manifest"] is not None:
             require(self.meters.issuperset(meters), "a meter is not one of the manifest's")
             require(
-                proofs is not None or self.leaves == len(rows), "they are not as many as it says"
+                proofs is not None or repr(self.leaves) == str(len(rows)),
+                "they are not as many as it says",
             )
         self.facts |= {"readings": len(rows), "all_readings": proofs is None}
         if proofs is None:
