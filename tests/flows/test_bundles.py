@@ -32,7 +32,7 @@ from tests.support.proven import (
     bundle,
 )
 
-MUTANTS = 800
+MUTANTS = 400
 """In all; ``./dev forgeries --count 100000`` makes more of them."""
 
 

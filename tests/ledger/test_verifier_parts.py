@@ -138,6 +138,30 @@ def test_py_trie_takes_junk_that_is_refused_here() -> None:
         lookup(ours.root, b"\1", junk)
 
 
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ([b"\x40", b"value"], "a path of its proof is none"),
+        ([b"\x2a", b"value"], "a path of its proof is none"),  # even, and not 0 after it
+        ([b"\x05", b"\1" * 32], "a path of its proof is none"),
+        ([b"", b"value"], "a path of its proof is none"),
+        ([b"\x00", b"\1" * 32], "leads nowhere"),  # an extension without digits
+        ([b"\x1a", b""], "leads nowhere"),
+        ([b"\x20\xab", b""], "leads nowhere"),  # a leaf of nothing
+        ([b"\x20\xab", [b"value"]], "bytes are expected"),
+        ([b"\x1a", [b"\x3b", b"v" * 32]], "is not hashed"),
+        ([b"\x1a", b"\1" * 31], "ends before the key"),
+        ([b"a", b"b", b"c"], "a list of 2 or 17"),
+        ([*[b""] * 10, [b"\x3b", b"v" * 40], *[b""] * 6], "is not hashed"),
+    ],
+)
+def test_a_node_has_one_form(node: Any, message: str) -> None:
+    """Though its hash is right: somebody may have made such a trie."""
+    data = rlp.encode(node)
+    with pytest.raises(ProofError, match=message):
+        lookup(keccak256(data), b"\xab", [data])
+
+
 # ------------------------------------------------------------------ signature
 
 

@@ -50,12 +50,18 @@ WRONG: dict[str, tuple[World, str]] = {
     "a log of another contract": (World(logged_by=OWN), "issued: the log is of another contract"),
     "signed for another chain": (World(signed_chain=1), "issued: it was signed for chain 1$"),
     "signed for no chain": (World(signed_chain=None, kind=0), "issued: it names no chain"),
+    "a type of later": (World(type_byte=b"\x05"), "issued: no transaction of its type"),
+    "a type of nothing": (World(type_byte=b"\0"), "issued: no transaction of its type"),
     "a signature's twin": (World(high_s=True), "issued: its signature is none"),
     "the issuance of another batch": (World(batch_of_issuance=1), "issued: it is of another"),
     "the retirement of another batch": (World(batch_of_retirement=1), "retired: it is of another"),
     "more issued than the batch has": (World(issued_kg=999), "issued: kilograms or period"),
     "another period": (World(period_end=1), "issued: kilograms or period"),
     "more retired than the batch has": (World(retired_kg=99), "retired: the batch has 99 kg"),
+    "more retired than the batch has, and no serials named": (
+        World(retired_kg=99, bundle={"serials": None}),
+        "retired: the batch has 99 kg",
+    ),
     "nothing retired": (World(last=0), "retired: the batch has"),
     "a manifest of other kilograms": (
         World(manifest=manifest(carbon={"issued_kg": "1001"})),
@@ -85,7 +91,7 @@ WRONG: dict[str, tuple[World, str]] = {
         "manifest: the text behind the hash",
     ),
     "a manifest with no list of meters": (
-        World(manifest=json.dumps(MANIFEST | {"meters": {}})),
+        World(manifest=json.dumps(MANIFEST | {"meters": {}}), bundle={"readings": None}),
         "manifest: it has no list",
     ),
     "a manifest with a meter of nothing": (

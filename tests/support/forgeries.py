@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import rlp
+
 from ledger.bundles import BuiltBundle
 from ledger.proofs.verifier import ProofError, Trusted, verify
 
@@ -56,6 +58,25 @@ def _flipped(text: str) -> str:
     return text[:-1] + format(int(text[-1], 16) ^ 1, "x")
 
 
+def _rewritten(change: Callable[[bytes], bytes]) -> Callable[[list[str]], list[str]]:
+    """Return a change of a proof whose last node gets another value, well encoded."""
+
+    def rewrite(nodes: list[str]) -> list[str]:
+        path, value = rlp.decode(bytes.fromhex(nodes[-1][2:]))
+        return [*nodes[:-1], "0x" + rlp.encode([path, change(value)]).hex()]
+
+    return rewrite
+
+
+def _one_more_retired(value: bytes) -> bytes:
+    return bytes(rlp.encode(rlp.decode(value, rlp.sedes.big_endian_int) + (1 << 48)))
+
+
+def _another_code(value: bytes) -> bytes:
+    *kept, _ = rlp.decode(value)
+    return bytes(rlp.encode([*kept, b"\1" * 32]))
+
+
 def _swap_events(document: Document) -> None:
     one, other = document["events"]
     for name in ("block", "index", "log", "transaction", "receipt"):
@@ -92,6 +113,21 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "the account of another contract": (
         lambda document: document.update(account=document["ancestors"][0]["account"]),
         "^contract: ",
+    ),
+    "one more retired, in a node well encoded": (
+        put("storage", "batch", value=_rewritten(_one_more_retired)),
+        "^batch: a node of its proof has another hash",
+    ),
+    "another code, in a node well encoded": (
+        put("account", value=_rewritten(_another_code)),
+        "^contract: a node of its proof has another hash",
+    ),
+    "another beneficiary, in a node well encoded": (
+        put(
+            *("events", 1, "receipt"),
+            value=_rewritten(lambda value: value.replace(b"Kindergarten", b"Kinderheim!!")),
+        ),
+        "^retired: a node of its proof has another hash",
     ),
     # Older blocks.
     "an ancestor on itself": (put("ancestors", 0, "anchor", value=1), "leads nowhere"),
@@ -147,6 +183,21 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
         put("readings", value={"meters": [], "rows": [], "proofs": None}),
         "do not belong together",
     ),
+    "no reading at all, and no manifest": (
+        every(
+            put("readings", value={"meters": [], "rows": [], "proofs": None}),
+            put("manifest", value=None),
+        ),
+        "do not belong together",
+    ),
+    "a row too long": (
+        put("readings", "rows", 0, value=lambda row: [*row, 1]),
+        r"readings.rows\[0\] is not",
+    ),
+    "a row too short": (
+        put("readings", "rows", 0, value=lambda row: row[:-1]),
+        r"readings.rows\[0\] is not",
+    ),
     "a meter that the manifest does not know": (
         put("readings", "meters", value=["OTHER"]),
         "not one of the manifest",
@@ -178,6 +229,9 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     ),
     "hexadecimal without 0x": (put("contract", value=lambda text: text[2:]), "contract is not"),
     "hexadecimal with blanks": (put("header", value=lambda text: text + " 00"), "header is not"),
+    "nothing for bytes": (put("header", value=None), "bundle.header is not"),
+    "a number for bytes": (put("header", value=0), "bundle.header is not"),
+    "an object for a list": (put("ancestors", 0, "slot", value={}), r"ancestors\[0\].slot is not"),
     "half a byte": (put("header", value=lambda text: text + "0"), "header is not"),
     "half a character": (put("manifest", value="\ud800"), "bundle.manifest is not"),
     "a newer format": (put("format", value="truetonne-bundle/2"), "reads truetonne-bundle/1, and"),

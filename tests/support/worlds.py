@@ -107,6 +107,8 @@ class World:
     receipt_status: int = 1
     signed_chain: int | None = CHAIN
     kind: int = 2
+    type_byte: bytes | None = None
+    """Of the signed bytes, when it is another than the kind's."""
     high_s: bool = False
     manifest: dict[str, Any] | str = field(default_factory=lambda: MANIFEST)
     bundle: dict[str, Any] = field(default_factory=dict)
@@ -181,7 +183,7 @@ class World:
         chain = {} if self.signed_chain is None else {"chainId": self.signed_chain}
         data = bytes(account.sign_transaction(fields | fees | typed | chain).raw_transaction)
         if not self.high_s:
-            return data
+            return data if self.type_byte is None else self.type_byte + data[1:]
         *start, parity, r, s = rlp.decode(data[1:])
         order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
         flipped = (order - int.from_bytes(s)).to_bytes(32).lstrip(b"\0")
