@@ -19,7 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ledger.bundles import BuiltBundle
-from tests.support.forgeries import FORGERIES, TEXTS, forged, judge, mutants, says_no_more
+from tests.support.bundle_mutants import judge, mutants, says_no_more
+from tests.support.forgeries import FORGERIES, TEXTS, forged
 from tests.support.proven import RETIRED, bundles, proven_park
 from tests.support.verify_page import answers, case
 

@@ -18,8 +18,9 @@ from ledger.errors import DependencyDown, NotFound, Refused, TruetonneError
 from ledger.proofs.sums import recompute
 from ledger.proofs.verifier import NOT_PROVEN, ProofError, Trusted, verify
 from ledger.proofs.verifier.checks import shown
+from tests.support.bundle_mutants import judge, mutants, says_no_more
 from tests.support.chain import FIRST_PERIOD_S, PARTIES
-from tests.support.forgeries import FORGERIES, TEXTS, forged, judge, mutants, says_no_more
+from tests.support.forgeries import FORGERIES, TEXTS, forged
 from tests.support.mirror import running_chain
 from tests.support.park import Park
 from tests.support.proven import (

@@ -23,7 +23,7 @@ import pytest
 
 from ledger.chain.local_node import free_port
 from ledger.proofs.verifier import Trusted
-from tests.support.forgeries import judge
+from tests.support.bundle_mutants import judge
 from tests.support.verify_page import answers, case
 
 ROOT = Path(__file__).resolve().parents[2]

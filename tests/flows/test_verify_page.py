@@ -15,7 +15,8 @@ from api.verifier.endpoints import policy
 from ledger.bundles import BuiltBundle
 from ledger.proofs.verifier.trie import keccak256
 from ledger.settings import load_settings
-from tests.support.forgeries import FORGERIES, TEXTS, forged, judge, mutants
+from tests.support.bundle_mutants import judge, mutants
+from tests.support.forgeries import FORGERIES, TEXTS, forged
 from tests.support.proven import RETIRED
 from tests.support.verify_page import PAGE, answers, case
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ledger.proofs.verifier import ProofError, verify
-from tests.support.forgeries import judge
+from tests.support.bundle_mutants import judge
 from tests.support.verify_page import answers, case
 from tests.support.worlds import CONTRACT, MANIFEST, OTHER, OWNER, ROW, World, leaf
 
