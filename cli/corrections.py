@@ -122,7 +122,7 @@ def correct(
 
 
 def _correction(item: Found, debts: dict[str, Fraction]) -> dict[str, Any]:
-    from ledger.reductions.manifest import fraction_text, shown
+    from ledger.reductions.reporting import fraction_text, shown
 
     return {
         "key": item.key,

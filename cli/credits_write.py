@@ -96,7 +96,7 @@ def issue(
     from cli.flow import open_flow
     from ledger import issuance
     from ledger.chain import intents
-    from ledger.reductions.manifest import report
+    from ledger.reductions.reporting import report
 
     period = (start.date(), end.date())
     with open_flow(run.settings) as flow:

@@ -87,6 +87,7 @@ def doctor(run: Invocation) -> int:
 
 def _checks(settings: Settings) -> Iterator[Check]:
     yield _home(settings)
+    yield _of("job_schedules", lambda: _schedules(settings), "correct job_schedules")
     yield from _database(settings)
     yield from _chain(settings)
     yield from _keys(settings)
@@ -151,6 +152,7 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield Check(schema.name, Verdict.FAILED, schema.found, schema.mend) if failed else schema
         if schema.verdict is Verdict.OK:
             yield _sending(database)
+            yield _jobs(database)
     finally:
         database.close()
 
@@ -165,6 +167,30 @@ def _sending(database: Database) -> Check:
         found = f"{len(stuck)} of {waiting} intents have an alarm, first {stuck[0]}"
         return Check("sender", Verdict.FAILED, found, "see `truetonne chain intents`")
     return Check("sender", Verdict.OK, f"{waiting} intents on their way, none with an alarm")
+
+
+def _jobs(database: Database) -> Check:
+    """Check that jobs do not fail, and that somebody runs them where somebody ever did."""
+    from ledger.jobs.overview import alarms
+    from ledger.jobs.running import NAME
+    from ledger.leases import holder_of
+
+    with database.read() as session:
+        wrong = alarms(session)
+        holder = holder_of(session, NAME)
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return Check("jobs", Verdict.FAILED, wrong[0] + more, "see `truetonne jobs list`")
+    if holder is None or not holder.live:
+        asleep = "nobody runs them now; `truetonne up` and `truetonne jobs run` do"
+        return Check("jobs", Verdict.OK, asleep)
+    return Check("jobs", Verdict.OK, f"run by {holder.place}")
+
+
+def _schedules(settings: Settings) -> str:
+    from ledger.jobs.catalogue import schedules_of
+
+    return f"{len(schedules_of(settings))} jobs have one"
 
 
 def _ping(database: Database) -> str:

@@ -22,7 +22,14 @@ Account = Annotated[
     ),
 ]
 Amount = Annotated[
-    str, typer.Argument(metavar="AMOUNT", help="In the currency, two decimals at most.")
+    str,
+    typer.Argument(
+        metavar="AMOUNT", help="In the currency, two decimals at most; with --credits in t."
+    ),
+]
+Credits = Annotated[
+    str | None,
+    typer.Option("--credits", metavar="CREDIT", help="Credits of this batch instead of money."),
 ]
 
 
@@ -36,56 +43,113 @@ def deposit(
     run: Invocation,
     account: Account,
     amount: Amount,
+    credits: Credits = None,
     mint: Annotated[
         bool,
         typer.Option("--mint", help="Make the money first: test currency, on a local chain alone."),
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Pay into the escrow of a VPP or a market, from its own account."""
+    """Pay money or credits into the escrow of a VPP or a market, from its own account."""
     from cli.flow import open_flow
     from ledger.settlement import escrow
 
-    cents = _cents(amount)
+    if credits is not None and mint:
+        raise BadInput("--mint makes money; credits are issued: truetonne credits issue")
+    number = _amount(amount, credits)
     with open_flow(run.settings) as flow:
         address = _address(flow, account)
-        if not dry_run:
+        asset = _asset(flow, credits)
+        if not dry_run and asset is not None:
+            flow.confirm([escrow.deposit_credits(flow.chain, address, asset, number)])
+        elif not dry_run:
             if mint:
-                flow.confirm([escrow.mint_test_currency(flow.chain, address, cents)])
-            flow.confirm(escrow.deposit(flow.chain, address, address, cents))
-        _say(run, flow, "deposit", (account, address), cents, dry_run)
+                flow.confirm([escrow.mint_test_currency(flow.chain, address, number)])
+            flow.confirm(escrow.deposit(flow.chain, address, address, number))
+        _say(run, flow, "deposit", (account, address), (number, asset), dry_run)
 
 
-def withdraw(run: Invocation, account: Account, amount: Amount, dry_run: DryRun = False) -> None:
+def withdraw(
+    run: Invocation,
+    account: Account,
+    amount: Amount,
+    credits: Credits = None,
+    dry_run: DryRun = False,
+) -> None:
     """Pay out of the escrow of a VPP or a market, to its own account; no pause stops it."""
     from cli.flow import open_flow
     from ledger.settlement import escrow
 
-    cents = _cents(amount)
+    number = _amount(amount, credits)
     with open_flow(run.settings) as flow:
         address = _address(flow, account)
-        if not dry_run:
-            flow.confirm([escrow.withdraw(flow.chain, address, address, cents)])
-        _say(run, flow, "withdraw", (account, address), cents, dry_run)
+        asset = _asset(flow, credits)
+        if not dry_run and asset is not None:
+            flow.confirm([escrow.withdraw_credits(flow.chain, address, address, asset, number)])
+        elif not dry_run:
+            flow.confirm([escrow.withdraw(flow.chain, address, address, number)])
+        _say(run, flow, "withdraw", (account, address), (number, asset), dry_run)
 
 
 def _say(
-    run: Invocation, flow: Flow, verb: str, who: tuple[str, str], cents: int, dry_run: bool
+    run: Invocation,
+    flow: Flow,
+    verb: str,
+    who: tuple[str, str],
+    what: tuple[int, int | None],
+    dry_run: bool,
 ) -> None:
-    from ledger.units import currency_of_cents
+    from ledger.units import currency_of_cents, tonnes_of_kg
 
-    (units,) = flow.chain.settlement.balances_of([who[1]])
-    balance = currency_of_cents(units // flow.chain.settlement.units_per_cent())
+    settlement = flow.chain.settlement
+    number, asset = what
+    if asset is None:
+        (units,) = settlement.balances_of([who[1]])
+        amount = currency_of_cents(number)
+        balance = currency_of_cents(units // settlement.units_per_cent())
+    else:
+        (kg,) = settlement.credit_balances_of([(who[1], asset)])
+        amount, balance = tonnes_of_kg(number), tonnes_of_kg(kg)
+    unit = "" if asset is None else f" t of credit batch {asset}"
     document: dict[str, Any] = {
         "action": verb,
         "account": who[1],
-        "amount": currency_of_cents(cents),
+        "amount": amount,
         "balance": balance,
+        "credits": None if asset is None else str(asset),
     }
     if dry_run:
         document["dry_run"] = True
     done = f"would {verb}" if dry_run else verb
-    run.output.result(document, f"{done} {currency_of_cents(cents)}, {who[0]}: balance {balance}")
+    run.output.result(document, f"{done} {amount}{unit}, {who[0]}: balance {balance}{unit}")
+
+
+def _amount(text: str, credits: str | None) -> int:
+    """Return an amount in cents, or in kilograms of credits."""
+    from ledger.units import kg_of_tonnes
+
+    if credits is None:
+        return _cents(text)
+    try:
+        kg = kg_of_tonnes(Decimal(text))
+    except (InvalidOperation, ValueError):
+        raise BadInput(
+            f"{text!r} is no amount of credits; write tonnes, for example 1.234"
+        ) from None
+    if kg <= 0:
+        raise BadInput(f"the amount must be above zero, found {text}")
+    return kg
+
+
+def _asset(flow: Flow, credits: str | None) -> int | None:
+    """Return the number of the credit batch that a name stands for."""
+    from ledger.naming import find_credit
+
+    if credits is None:
+        return None
+    flow.mirror()
+    with flow.db.read() as session:
+        return find_credit(session, credits).batch_id
 
 
 def _cents(text: str) -> int:

@@ -21,6 +21,7 @@ from ledger.errors import BadInput, DependencyDown, TruetonneError
 COMMANDS = (
     "cli.demo",
     "cli.up",
+    "cli.jobs",
     "cli.serve",
     "cli.status",
     "cli.doctor",

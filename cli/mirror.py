@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,15 +10,12 @@ import typer
 
 from cli import mirror_check
 from cli.command import Invocation, command, command_group
+from cli.mirror_open import opened
 from cli.output import Table
 from ledger.errors import BadInput, BooksDiffer
-from ledger.settings import Settings
 
 if TYPE_CHECKING:
     from indexer import TickReport
-    from ledger.chain.book import Deployment
-    from ledger.chain.client import ChainClient
-    from ledger.db import Database
 
 DIFFERENCES_SHOWN = 20
 LEASE_S = 10.0
@@ -59,15 +54,6 @@ Poll = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Opened:
-    """Books, node and address book of one network."""
-
-    db: Database
-    client: ChainClient
-    deployment: Deployment
-
-
 @dataclass
 class Totals:
     """What one run of the mirror has read."""
@@ -94,32 +80,6 @@ def register(root: typer.Typer) -> None:
     command(root, "reconcile")(reconcile)
 
 
-@contextmanager
-def opened(settings: Settings) -> Iterator[Opened]:
-    """Open books and node for reading the chain; no key is needed for that.
-
-    Raises
-    ------
-    BadInput
-        If nothing is deployed, or node and deployment are of two chains.
-    DependencyDown
-        If database or node do not answer.
-    """
-    from cli.books import open_books
-    from ledger.chain.access import load_deployment
-    from ledger.chain.client import ChainClient
-    from ledger.chain.shared_node import node_for
-
-    deployment = load_deployment(settings)
-    with open_books(settings) as db, node_for(settings) as url:
-        client = ChainClient(url)
-        try:
-            deployment.check(client)
-            yield Opened(db, client, deployment)
-        finally:
-            client.close()
-
-
 def run_index(
     run: Invocation, until: Until = None, lease_s: Lease = LEASE_S, poll_s: Poll = POLL_S
 ) -> None:
@@ -134,6 +94,9 @@ def run_index(
 
         def ticked(report: TickReport) -> None:
             totals.add(report)
+            if (last and last[0].not_checked != report.not_checked) or not last:
+                for sentence in report.not_checked:
+                    _log.warning("not checked: %s", sentence)
             last[:] = [report]
             advance(report.tip, report.head)
 
@@ -144,11 +107,13 @@ def run_index(
     document: dict[str, Any] = {"network": at.deployment.network, **vars(totals)}
     if last:
         document |= {"head": last[0].head, "block": last[0].tip, "final_block": last[0].final}
+        document["not_checked"] = list(last[0].not_checked)
     run.output.result(
         document,
         f"at block {document.get('block')} of {document.get('head')}, "
         f"final to {document.get('final_block')}; read {totals.blocks} blocks, "
         f"{totals.events} events, {totals.transactions} transactions",
+        *(f"not checked: {sentence}" for sentence in document.get("not_checked", ())),
     )
 
 
@@ -181,7 +146,7 @@ def reconcile(run: Invocation) -> int:
 def watched(log: logging.Logger) -> dict[str, Any]:
     """Return the callbacks of ``Indexer.follow`` that log who leads, and what is waited for."""
     from indexer.backoff import trouble_of
-    from indexer.lease import Holder
+    from ledger.leases import Holder
 
     def leads(before: Holder | None) -> None:
         after = "" if before is None else f", after {before.place}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command
+from cli.mirror_open import opened
 from cli.output import Table
 from ledger.errors import BooksDiffer, DependencyDown
 
@@ -63,6 +64,7 @@ def index_status(run: Invocation) -> int:
         "network": settings.network,
         "chain_id": cursor.chain_id if cursor else None,
         **status.as_document(mirrored, head),
+        "receipts": settings.receipts,
         "node": "up" if head is not None else "down" if url else "asleep",
     }
     asleep = "the local chain is not running; commands start it when they need it"
@@ -76,7 +78,6 @@ def index_verify(
     run: Invocation, first: From = None, last: To = None, sample: Sample = None
 ) -> int:
     """Compare every mirrored table with a fresh decode of the chain; change nothing; exit 1 when they differ."""
-    from cli.mirror import opened
     from indexer.report import Scope
     from indexer.verify import verify
 
@@ -94,6 +95,7 @@ def index_verify(
             title=f"mirror and chain, blocks {report.from_block} to {report.to_block}",
             right=frozenset({"compared", "differences"}),
         ),
+        *(f"not checked: {sentence}" for sentence in report.not_checked),
         *(f"  {difference}" for difference in report.differences[:DIFFERENCES_SHOWN]),
         *_more(len(report.differences)),
     )
@@ -114,7 +116,6 @@ def _more(count: int) -> list[str]:
 
 def index_reindex(run: Invocation, dry_run: DryRun = False) -> None:
     """Build the mirrored tables anew from the chain and say what changed; what is our own stays as it is."""
-    from cli.mirror import opened
     from indexer.reindex import reindex
 
     with opened(run.settings) as at:
@@ -155,8 +156,9 @@ def _rows(document: dict[str, Any]) -> list[tuple[str, Any]]:
         "rate": "rate",
         "leader": "mirrored by",
         "last_reorganisation": "last reorganisation",
+        "not_checked": "not checked",
     }
-    said = {**document}
+    said = {**document, "not_checked": "; ".join(document["not_checked"]) or "nothing: all was"}
     if rate := document["rate"]:
         said["rate"] = (
             f"{rate['blocks_per_s']} blocks and {rate['events_per_s']} events a second, over {rate['over_s']} s"

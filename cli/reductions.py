@@ -44,7 +44,7 @@ def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
     """Compute the reductions of a period; write nothing."""
     from cli.books import open_books
     from ledger.readings.period import late_readings, reductions_for
-    from ledger.reductions.manifest import report
+    from ledger.reductions.reporting import report
 
     with open_books(run.settings) as db, db.read() as session:
         computed = reductions_for(session, project, start.date(), end.date())

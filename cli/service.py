@@ -8,8 +8,15 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from ledger.errors import DependencyDown, TruetonneError
+
 if TYPE_CHECKING:
     from types import FrameType
+
+    from ledger.settings import Settings
+
+_LOOK_SECONDS = 0.5
+"""How often those who stay look whether the local node does."""
 
 
 def stop_on_signal() -> threading.Event:
@@ -22,6 +29,19 @@ def stop_on_signal() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ask)
     return stop
+
+
+def stay(settings: Settings, stop: threading.Event) -> TruetonneError | None:
+    """Wait until somebody ends it, or the local node is gone; return why in that case."""
+    from ledger.chain.shared_node import check_node_lives
+
+    while not stop.wait(_LOOK_SECONDS):
+        try:
+            check_node_lives(settings)
+        except DependencyDown as error:
+            stop.set()
+            return error
+    return None
 
 
 def log_to_stderr() -> None:

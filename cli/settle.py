@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import escrow
+from cli import cosign, escrow, settle_acts
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, counted
 from ledger.errors import Refused
@@ -18,15 +18,20 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from cli.flow import Flow
-    from ledger.settlement.outlook import BatchOutlook, Outlook
 
 WINDOW_SECONDS_MAX = 60.0
 """A command waits for a challenge window of this length; a longer one is for the next run."""
 
 _OPEN = ("planned", "proposed")
 
-Batch = Annotated[
-    str, typer.Argument(metavar="BATCH", help="Key or row number of a batch that failed.")
+What = Annotated[
+    str, typer.Argument(metavar="ID", help="Key or row number of a batch, or trade:NUMBER.")
+]
+MaybeWhat = Annotated[
+    str | None, typer.Argument(metavar="ID", help="Key or row number of a batch, or trade:NUMBER.")
+]
+Market = Annotated[
+    str | None, typer.Option("--market", metavar="NAME", help="Only trades on this market.")
 ]
 NoWait = Annotated[
     bool,
@@ -43,7 +48,9 @@ def register(root: typer.Typer) -> None:
     command(settle, "run")(run_settlement)
     command(settle, "retry")(retry_settlement)
     command(settle, "status")(settlement_status)
+    settle_acts.register(settle)
     escrow.register(settle)
+    cosign.register(settle)
     root.add_typer(settle, name="settle")
 
 
@@ -66,46 +73,64 @@ def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = F
     return _report(run, document, rows)
 
 
-def retry_settlement(run: Invocation, batch: Batch, no_wait: NoWait = False) -> int:
-    """Settle the trades of a market again of which a batch failed, once everybody can pay."""
+def retry_settlement(run: Invocation, what: What, no_wait: NoWait = False) -> int:
+    """Try again what failed: the market of a batch, or a trade (trade:17) whose debtor lacked funds."""
     from cli.flow import open_flow
+    from ledger.settlement import finding, shortfalls
     from ledger.settlement.outlook import market_to_retry
 
+    number = finding.named_trade(what)
     with open_flow(run.settings) as flow:
         flow.mirror()
-        document, rows = _settle(flow, no_wait, market_to_retry(flow.chain, batch))
+        if number is None:
+            market = market_to_retry(flow.chain, what)
+        else:
+            market = flow.db.run(lambda session: shortfalls.reopen(session, number, "settle retry"))
+        document, rows = _settle(flow, no_wait, market)
     return _report(run, document, rows)
 
 
-def preview_settlement(run: Invocation) -> int:
-    """Show what a run would propose now, who pays and receives, and who could not pay."""
+def preview_settlement(run: Invocation, market: Market = None) -> int:
+    """Show what a run would send now: who pays and receives, gas and fee, what would fail and why."""
     from cli.flow import open_flow
+    from cli.settle_preview import as_json, lines, table
     from ledger.settlement.outlook import preview
 
     with open_flow(run.settings) as flow:
         flow.mirror()
-        outlook = preview(flow.chain)
-    missing = [item for batch in outlook.batches for item in batch.missing]
-    run.output.result(
-        {
-            "currency": outlook.symbol,
-            "batches": [_outlook_json(outlook, batch) for batch in outlook.batches],
-        },
-        _outlook_table(outlook),
-        *(f"cannot pay: {item.sentence()}" for item in missing),
-        _left_by(outlook),
-    )
-    return Refused.exit_code if missing else 0
+        outlook = preview(flow.chain, market)
+    run.output.result(as_json(outlook), table(outlook), *lines(outlook))
+    fails = outlook.missing or any(batch.cost.refusal for batch in outlook.batches)
+    return Refused.exit_code if fails else 0
 
 
-def settlement_status(run: Invocation) -> None:
-    """Show the settlement batches, and the trades that are in none."""
+def settlement_status(run: Invocation, what: MaybeWhat = None) -> None:
+    """Show the settlement batches and what is stuck; of one batch or trade what happened, and what to do."""
     from cli.books import open_books
+    from ledger.chain.overview import alarms
+    from ledger.settlement.explain import story_of
 
     with open_books(run.settings) as db, db.read() as session:
+        if what is not None:
+            story = story_of(session, what)
+            run.output.result(
+                {
+                    "subject": story.subject,
+                    "state": story.state,
+                    "batch_key": story.batch_key,
+                    "happened": list(story.happened),
+                    "to_do": story.to_do,
+                },
+                f"{story.subject}: {story.state}",
+                *(f"  {line}" for line in story.happened),
+                f"to do: {story.to_do}",
+            )
+            return
         rows = _batches(session)
-        document = {**_pending(session), "batches": rows}
-    run.output.result(document, _table(rows), _left(document))
+        _, stuck = alarms(session)
+        document = {**_pending(session), "batches": rows, "alarms": stuck}
+    said = (f"alarm: {text}; see truetonne chain intents" for text in stuck)
+    run.output.result(document, _table(rows), _left(document), *said)
 
 
 def _settle(
@@ -113,8 +138,11 @@ def _settle(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Plan, submit and finalise; return what was planned, and the batches that this concerns."""
     from ledger.settlement import batches
+    from ledger.settlement.money import Missing, as_json, currency_symbol, participants
+    from ledger.settlement.planning import Scope
 
-    planned = [item.key for item in batches.plan_batches(flow.chain, market=market)]
+    plan = batches.plan_round(flow.chain, Scope(market=market, symbol=currency_symbol(flow.chain)))
+    planned = [item.key for item in plan.batches]
     batches.submit_planned(flow.chain)
     if not no_wait:
         flow.confirm(_sent(flow, planned))
@@ -123,21 +151,41 @@ def _settle(
         rows = [
             row for row in _batches(session) if row["batch_key"] in planned or row["state"] in _OPEN
         ]
-        return {"planned": planned, **_pending(session), "batches": rows}, rows
+        names, symbol = participants(session), currency_symbol(flow.chain)
+        left_out = []
+        for item in plan.left_out:
+            missing = Missing.of(item.shortfall, names, symbol)
+            trades = [trade.seq for trade in item.trades]
+            left_out.append({**as_json(missing), "trades": trades, "said": missing.sentence()})
+        document = {"planned": planned, "left_out": left_out, "failed": list(plan.failed)}
+        return {**document, **_pending(session), "batches": rows}, rows
 
 
 def _report(run: Invocation, document: dict[str, Any], rows: list[dict[str, Any]]) -> int:
-    run.output.result(document, _table(rows), _left(document))
+    run.output.result(
+        document,
+        _table(rows),
+        *(
+            f"left out, {counted(len(item['trades']), 'trade')}: {item['said']}"
+            for item in document["left_out"]
+        ),
+        _left(document),
+    )
     planned = document["planned"]
-    refused = any(row["state"] == "failed" for row in rows if row["batch_key"] in planned)
+    refused = bool(document["left_out"]) or any(
+        row["state"] == "failed" for row in rows if row["batch_key"] in planned
+    )
     return Refused.exit_code if refused else 0
 
 
 def _sent(flow: Flow, keys: Sequence[str]) -> list[str]:
-    """Return those of the batches that the contract did not refuse before they were sent."""
+    """Return those of the batches that were sent: not refused before, and not waiting for signatures."""
+    from ledger.models import ChainIntent
+    from ledger.models.mirror import IntentState
+
     with flow.db.read() as session:
-        failed = {row["batch_key"] for row in _batches(session) if row["state"] == "failed"}
-    return [key for key in keys if key not in failed]
+        found = [session.get(ChainIntent, key) for key in keys]
+        return [item.key for item in found if item and item.state is not IntentState.FAILED]
 
 
 def finalize_due(flow: Flow, *, wait: bool) -> None:
@@ -164,14 +212,21 @@ def finalize_due(flow: Flow, *, wait: bool) -> None:
 def _batches(session: Session) -> list[dict[str, Any]]:
     from sqlalchemy import select
 
+    from ledger.models import SettlementBatch
     from ledger.models.settlement import VppSettlementBatch
 
     found = session.scalars(select(VppSettlementBatch).order_by(VppSettlementBatch.id))
+    statuses = select(SettlementBatch.key, SettlementBatch.status)
+    on_chain = {key: status.value for key, status in session.execute(statuses)}
     return [
         {
             "batch_key": item.batch_key,
             "market": item.market,
             "state": item.state.value,
+            "way": "proposed" if item.signed_until is None else "cosigned",
+            "credits": None if item.asset is None else str(item.asset),
+            "netted_from": item.netted_from,
+            "on_chain": on_chain.get(item.batch_key),
             "trades": item.trade_count,
             "nets_cents": dict(zip(item.accounts, item.nets, strict=True)),
             "chain_batch_id": None if item.chain_batch_id is None else str(item.chain_batch_id),
@@ -211,7 +266,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
                 row["batch_key"],
                 row["market"],
                 row["trades"],
-                row["state"],
+                "disputed" if row["on_chain"] == "disputed" else row["state"],
                 row["finalized_block"],
                 row["error"],
             )
@@ -228,58 +283,3 @@ def _left(document: dict[str, Any]) -> str:
         if count
         else "no pending trade is without a batch"
     )
-
-
-def _outlook_json(outlook: Outlook, batch: BatchOutlook) -> dict[str, Any]:
-    from ledger.settlement.money import as_json
-    from ledger.units import currency_of_cents
-
-    return {
-        "market": batch.market,
-        "trades": batch.trades,
-        "planned_before": batch.stored,
-        "funded": not batch.missing,
-        "nets": [
-            {
-                "account": account,
-                "participant": outlook.names.get(account, account),
-                "net": currency_of_cents(net),
-                "escrow": currency_of_cents(batch.escrow[account]),
-            }
-            for account, net in batch.nets.items()
-        ],
-        "missing": [as_json(item) for item in batch.missing],
-    }
-
-
-def _outlook_table(outlook: Outlook) -> Table:
-    from ledger.units import currency_of_cents
-
-    money = outlook.symbol
-    return Table(
-        ("batch", "market", "trades", "participant", f"net {money}", f"escrow {money}", "can pay"),
-        [
-            (
-                number,
-                batch.market,
-                batch.trades,
-                outlook.names.get(account, account),
-                currency_of_cents(net),
-                currency_of_cents(batch.escrow[account]),
-                "NO" if account in {item.account for item in batch.missing} else "yes",
-            )
-            for number, batch in enumerate(outlook.batches, start=1)
-            for account, net in batch.nets.items()
-        ],
-        right=frozenset({"batch", "trades", f"net {money}", f"escrow {money}"}),
-    )
-
-
-def _left_by(outlook: Outlook) -> str:
-    if not outlook.batches:
-        return "nothing is pending"
-    failing = sum(1 for batch in outlook.batches if batch.missing)
-    said = (
-        f"{counted(len(outlook.batches), 'batch', 'batches')}, {failing} of which would be refused"
-    )
-    return f"{said}; pay in, or take trades out with: truetonne trades cancel" if failing else said

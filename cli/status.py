@@ -14,12 +14,14 @@ def register(root: typer.Typer) -> None:
 
 
 def status(run: Invocation) -> None:
-    """Show how far the mirror has come, and totals of credits, transactions and trades."""
+    """Show how far the mirror has come, totals of credits, transactions and trades, jobs and alarms."""
+    from api.status.queries import alarms
     from api.status.queries import status as status_of
     from cli.books import reading
 
     with reading(run.settings) as (session, view):
         found = status_of(session, view)
+        wrong = alarms(session)
     credits_ = found.credits
     rows: list[tuple[str, object]] = [
         ("network", found.network),
@@ -35,7 +37,10 @@ def status(run: Invocation) -> None:
         ("cancelled t", credits_.cancelled_t),
         *((f"transactions {name}", count) for name, count in found.transactions.items()),
         *((f"trades {name}", count) for name, count in found.trades.items()),
+        *((f"job {job.name}", f"{job.state}, last {job.last_outcome}") for job in found.jobs),
+        *(("ALARM", text) for text in wrong),
     ]
     if found.as_of_block is None:
         rows[3] = ("final to block", "the mirror has not begun; `truetonne index run` begins it")
-    run.output.result(found.model_dump(mode="json"), Table(("what", "value"), rows))
+    document = {**found.model_dump(mode="json"), "alarm_texts": wrong}
+    run.output.result(document, Table(("what", "value"), rows))

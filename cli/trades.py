@@ -86,23 +86,38 @@ def list_trades(
     run.output.result(
         found.document("trades"),
         Table(
-            ("trade", "vpp", "side", "kWh", "price", "total", "market", "time", "status", "batch"),
+            (
+                "trade",
+                "vpp",
+                "side",
+                "quantity",
+                "of",
+                "price",
+                "total",
+                "market",
+                "time",
+                "status",
+                "batch",
+                "left out",
+            ),
             [
                 (
                     item["id"],
                     item["vpp_code"],
                     item["trade_type"],
                     item["quantity"],
+                    f"t, {item['credits']}" if item["credits"] else "kWh",
                     item["price"],
                     item["total_value"],
                     item["market"],
                     item["trade_time"],
                     item["status"],
                     (item["settlement"] or {}).get("state"),
+                    item["left_out"],
                 )
                 for item in found.items
             ],
-            right=frozenset({"trade", "kWh", "price", "total"}),
+            right=frozenset({"trade", "quantity", "price", "total"}),
         ),
         found.summary("trade"),
     )

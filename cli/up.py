@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.command import Invocation, command
+from cli.jobs import Working, scheduler_of
 from cli.mirror import watched
-from cli.output import counted
-from cli.service import log_to_stderr, stop_on_signal
-from ledger.errors import DependencyDown, TruetonneError
+from cli.service import log_to_stderr, stay, stop_on_signal
+from ledger.errors import TruetonneError
 
 if TYPE_CHECKING:
     from cli.flow import Flow
@@ -26,23 +26,11 @@ NodePort = Annotated[
 ]
 log = logging.getLogger(__name__)
 _JOIN_SECONDS_MAX = 30.0
-_LOOK_SECONDS = 0.5
-"""How often those who stay look whether the local node does."""
 
 
 def register(root: typer.Typer) -> None:
     """Add the commands."""
     command(root, "up")(up)
-    jobs = _jobs_group()
-    root.add_typer(jobs, name="jobs")
-
-
-def _jobs_group() -> typer.Typer:
-    from cli.command import command_group
-
-    group = command_group("Run the periodic jobs.")
-    command(group, "run")(run_jobs)
-    return group
 
 
 def up(run: Invocation, node_port: NodePort = 0) -> int:
@@ -53,7 +41,6 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
     from cli.flow import flow_on
     from ledger.chain.shared_node import check_chain_is_here, node_for
     from ledger.db import Database
-    from ledger.jobs import scheduler
 
     log_to_stderr()
     settings = run.settings
@@ -74,7 +61,7 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
                 ensure_deployed(settings, rpc_url)
             with flow_on(settings, rpc_url) as flow:
                 mirror = _Mirror(flow, stop)
-                jobs = scheduler(settings, flow.chain)
+                jobs = Working(scheduler_of(settings, flow.chain), stop)
                 mirror.start()
                 jobs.start()
                 server.start()
@@ -86,50 +73,15 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
                     "Ctrl-C ends all of it.",
                 )
                 sys.stdout.flush()
-                trouble = _stay(run, stop)
+                trouble = stay(settings, stop)
                 run.output.note("ending")
-                jobs.shutdown(wait=True)
+                jobs.join(_JOIN_SECONDS_MAX)
                 mirror.join(_JOIN_SECONDS_MAX)
-        trouble = trouble or mirror.trouble
+        trouble = trouble or mirror.trouble or jobs.trouble
         if trouble is not None:
             raise trouble
     finally:
         server.stop()
-    return 0
-
-
-def _stay(run: Invocation, stop: threading.Event) -> TruetonneError | None:
-    """Wait until somebody ends it, or the local node is gone; return why in that case."""
-    from ledger.chain.shared_node import check_node_lives
-
-    while not stop.wait(_LOOK_SECONDS):
-        try:
-            check_node_lives(run.settings)
-        except DependencyDown as error:
-            stop.set()
-            return error
-    return None
-
-
-def run_jobs(run: Invocation) -> int:
-    """Run the periodic jobs in a process of their own, until Ctrl-C or the end of the local node."""
-    from cli.flow import open_flow
-    from ledger.jobs import scheduler
-
-    log_to_stderr()
-    stop = stop_on_signal()
-    with open_flow(run.settings) as flow:
-        jobs = scheduler(run.settings, flow.chain)
-        jobs.start()
-        names = [str(job.trigger) for job in jobs.get_jobs()]
-        run.output.result(
-            {"jobs": names}, f"{counted(len(names), 'job')} running; Ctrl-C ends them."
-        )
-        sys.stdout.flush()
-        trouble = _stay(run, stop)
-        jobs.shutdown(wait=True)
-    if trouble is not None:
-        raise trouble
     return 0
 
 

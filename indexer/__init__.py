@@ -8,6 +8,7 @@ nothing unchecked; ``handlers`` turn one event each into ``rows``; ``derived`` a
 ``docs/mirror.md`` tells the algorithm.
 """
 
-from indexer.loop import Indexer, TickReport
+from indexer.loop import Indexer
+from indexer.ticks import TickReport
 
 __all__ = ["Indexer", "TickReport"]

@@ -1,8 +1,9 @@
-"""What is asked of a node for a range of blocks: headers, logs and receipts, all on their way at once.
+"""What is asked of a node for a range of blocks: headers and receipts, all on their way at once.
 
-A node that hands out all receipts of a block is asked for those and for hashes alone: a receipt says what
-its transaction called. One that does not is asked for whole blocks, and then for the receipts of the
-transactions that are ours.
+Logs are those of the receipts, which the hash of their block proves (``proven``); where that cannot be, the
+node's index of logs is asked as well. A node that hands out all receipts of a block is asked for those and
+for hashes alone: a receipt says what its transaction called. One that does not is asked for whole blocks, and
+then for the receipts of those that concern us.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ledger.chain.wire import (
     Asked,
     WireBlock,
     WireFullBlock,
+    WireHeader,
     WireLog,
     WireReceipt,
     WireTrace,
@@ -41,6 +43,8 @@ class Node:
     """A node, and what was learnt of it."""
 
     client: ChainClient
+    proven: bool = True
+    """Whether receipts are held against the hashes of blocks; else against the node's index of logs."""
     has_block_receipts: bool = True
 
     def learn(self, error: RpcError) -> bool:
@@ -63,6 +67,7 @@ class Block:
     timestamp: str
     base_fee: str | None
     hashes: list[str]
+    header: WireHeader
     full: list[WireTransaction] = field(default_factory=list)
     """Its transactions, when whole blocks were asked for."""
 
@@ -96,7 +101,9 @@ class RangeAsked:
                 self._traces = ask(traces, TRACES, _BLOCKS_PER_REQUEST)
         else:
             self._whole = ask(calls, FULL_BLOCKS)
-        self._logs: Asked[list[WireLog]] = ask(_log_calls(watch, first, last), LOGS, 1)
+        self._logs: Asked[list[WireLog]] | None = None
+        if not node.proven:
+            self._logs = ask(_log_calls(watch, first, last), LOGS, 1)
 
     def blocks(self) -> list[Block | None]:
         """Return the blocks in order; None for one that the node does not have."""
@@ -111,6 +118,7 @@ class RangeAsked:
                     raw.timestamp,
                     raw.base_fee_per_gas,
                     [item.hash.lower() for item in raw.transactions],
+                    raw,
                     raw.transactions,
                 )
                 for raw in self._whole.results()
@@ -126,13 +134,18 @@ class RangeAsked:
                 raw.timestamp,
                 raw.base_fee_per_gas,
                 [item.lower() for item in raw.transactions],
+                raw,
             )
             for raw in self._blocks.results()
         ]
 
     def logs(self) -> list[WireLog]:
-        """Return the logs of our contracts."""
-        return [log for found in self._logs.results() for log in found or ()]
+        """Return the logs of our contracts by the node's index; none where receipts are proven."""
+        return (
+            []
+            if self._logs is None
+            else [log for found in self._logs.results() for log in found or ()]
+        )
 
     def block_receipts(self) -> list[list[WireReceipt] | None] | None:
         """Return the receipts of each block; None where they are asked for one by one."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from indexer.backoff import PRUNED, trouble_of
 from indexer.doubt import Doubt
-from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.client import BlockHeader, ChainClient, RpcError
 from ledger.chain.contracts import CarbonCredit
 from ledger.chain.events import ZERO_HASH, DecodedEvent, next_head
 from ledger.models import ChainEvent
@@ -70,22 +71,50 @@ class CreditLog:
             log = CreditLog(seq, head)
         return log
 
-    def compare(self, client: ChainClient, address: str, block_hash: str) -> None:
+    def compare(
+        self, client: ChainClient, address: str, block: BlockHeader, *, proven: bool
+    ) -> str | None:
         """Compare the end of the log with the contract's own, at a block: nothing may be missing there.
+
+        Nodes forget old states, and not all know a block by its hash here: then it is asked by its number.
+
+        Parameters
+        ----------
+        proven
+            Whether the receipts of the block are: then this is a second look, and may be missing.
+
+        Returns
+        -------
+        Why the node cannot say; None when it could.
 
         Raises
         ------
         Doubt
-            If they differ, or the node does not know the block.
+            If they differ; or where nothing else shows that the log is whole, and the node cannot say for
+            another reason than that it has forgotten the state.
         """
         try:
-            if client.code(address, block_hash) == _NO_CODE:
-                seq, head = 0, ZERO_HASH
-            else:
-                seq, head = CarbonCredit(client, address).log_head(block_hash)
+            seq, head = _end_on_chain(client, address, block)
         except RpcError as error:
+            if proven or trouble_of(error) is PRUNED:
+                return error.message
             raise Doubt(f"the end of the credit log cannot be asked: {error.message}") from error
         if (seq, head) != (self.seq, self.head):
             raise Doubt(
                 f"the credit log ends at entry {seq} on chain, and at entry {self.seq} by its events"
             )
+        return None
+
+
+def _end_on_chain(client: ChainClient, address: str, block: BlockHeader) -> tuple[int, str]:
+    """Return number and head of the last entry as the contract has them."""
+    try:
+        return _end_at(client, address, block.hash)
+    except RpcError:
+        return _end_at(client, address, block.number)
+
+
+def _end_at(client: ChainClient, address: str, block: int | str) -> tuple[int, str]:
+    if client.code(address, block) == _NO_CODE:
+        return 0, ZERO_HASH
+    return CarbonCredit(client, address).log_head(block)

@@ -10,17 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from indexer.backoff import pause_s
-from indexer.lease import Holder, Lease
+from indexer.lease import Lease
 from ledger.chain.client import RpcError
 from ledger.chain.heads import Heads
 from ledger.errors import DependencyDown, MirrorStopped
+from ledger.leases import Holder, stand_by_s
 
 if TYPE_CHECKING:
-    from indexer.loop import TickReport
-
-_STAND_BY_S_MAX = 1.0
-"""How often whoever stands by looks, at least."""
-_SLICE_S = 0.05
+    from indexer.ticks import TickReport
 
 
 @dataclass
@@ -100,8 +97,7 @@ class Follower:
             self._before = other
             if self.listeners.on_stand_by is not None:
                 self.listeners.on_stand_by(other)
-        # Not longer than the lease lasts: it is taken over when it ends, not at the next look.
-        stop.wait(min(max(other.remaining_ms / 1000, _SLICE_S), _STAND_BY_S_MAX))
+        stop.wait(stand_by_s(other))
         return False
 
     def _rest(self, error: Exception, stop: threading.Event) -> None:

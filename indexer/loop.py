@@ -5,76 +5,43 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from indexer import checks, reorg
 from indexer import cursor as cursors
 from indexer import finality as finalities
-from indexer import reorg
+from indexer.checks import Unchecked
 from indexer.cursor import Cursor, Overtaken
 from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
-from indexer.lease import LEASE_S, Holder, Lease
+from indexer.lease import Lease
 from indexer.memory import few_collections
-from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
-from indexer.window import Window, block_time
+from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader, Read
+from indexer.ticks import Limits, TickReport
+from indexer.window import block_time
 from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain import deployment as contracts_book
 from ledger.chain import sightings
-from ledger.chain.book import Deployment
+from ledger.chain.book import TOLD, Deployment
 from ledger.chain.client import BlockHeader, ChainClient
 from ledger.chain.contracts import VppSettlement
 from ledger.chain.events import SETTLEMENT
 from ledger.chain.heads import Heads
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown, MirrorStopped, WrongChain
+from ledger.leases import LEASE_S, Holder
 from ledger.models import ChainBlock
 from ledger.models.types import ValueRefused
 
 _T = TypeVar("_T")
 POLL_S = 0.1
 """How often the head is looked at where the node announces none."""
-
-
-@dataclass(frozen=True)
-class TickReport:
-    """What one tick found and did."""
-
-    head: int
-    """The node's latest block."""
-    tip: int
-    """The last block that is mirrored now."""
-    final: int
-    """The last block whose transactions are confirmed now."""
-    blocks: int = 0
-    """Blocks read."""
-    events: int = 0
-    transactions: int = 0
-    rewound_to: int | None = None
-    """The block that survived a reorganisation; None when there was none."""
-    rewound_blocks: int = 0
-    overtaken: bool = False
-    """Whether another mirror moved the cursor meanwhile; nothing was written then."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing changed."""
-        return self.blocks == 0 and self.rewound_to is None and not self.overtaken
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far a mirror goes that is made to be compared; it confirms nothing of our own."""
-
-    up_to: int
-    """The last block that is read."""
-    final: int
-    """The last block that is taken as final."""
 
 
 class Indexer:
@@ -122,6 +89,7 @@ class Indexer:
         self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None
         self._contracts_stored = False
+        self._unchecked: Unchecked | None = None
         self._limits = limits
 
     # -------------------------------------------------------------------- running
@@ -210,8 +178,9 @@ class Indexer:
                 claim = Claim(max(head.number - self._finality, 0))
             goal = head.number if self._limits is None else min(head.number, self._limits.up_to)
             if goal > cursor.block_number:
-                window = self._ranges.read(cursor, goal)
-                cursor = self._write(cursor, window, claim)
+                read = self._ranges.read(cursor, goal)
+                window = read.window
+                cursor = self._write(cursor, read, claim)
                 report = replace(
                     report,
                     tip=cursor.block_number,
@@ -221,7 +190,8 @@ class Indexer:
                 )
             else:
                 cursor = self._confirm(cursor, claim)
-            return replace(report, final=cursor.final_number)
+            unchecked = self._unchecked.sentences() if self._unchecked is not None else ()
+            return replace(report, final=cursor.final_number, not_checked=tuple(unchecked))
         except Overtaken:
             return TickReport(head.number, cursor.block_number, cursor.final_number, overtaken=True)
 
@@ -294,9 +264,11 @@ class Indexer:
             moved = cursors.move(session, cursor, ancestor)
             reorg.rewind(session, ancestor.number)
             cursors.note(session, cursor, ancestor, head)
+            checks.take_back(session, cursor.network, ancestor.number)
             return moved
 
         self._contracts_stored = False  # some may have been taken back
+        self._unchecked = None
         moved = self._guarded(take_back)
         return TickReport(
             head.number,
@@ -314,12 +286,11 @@ class Indexer:
             return Claim()
         return finalities.claimed(self._client, self._finality)
 
-    def _write(self, cursor: Cursor, window: Window, claim: Claim) -> Cursor:
+    def _write(self, cursor: Cursor, read: Read, claim: Claim) -> Cursor:
         """Write a range, confirm what is final, and move the cursor, in one transaction."""
+        window = read.window
         if any(event.contract == SETTLEMENT for event in window.events):
             self._units()
-
-        seen = sightings.find(self._client, self._deployment, window.events)
         times = {header.number: block_time(header) for header in window.headers}
 
         def write(session: Session) -> Cursor:
@@ -327,7 +298,8 @@ class Indexer:
             write_blocks(session, window)
             final = finalities.final_number(session, claim, window.last.number)
             write_range(session, window, self._units_per_cent or 0, final)
-            sightings.record(session, self._deployment, seen, times)
+            sightings.record(session, self._deployment, read.seen, times)
+            self._note_unchecked(session, window.last.number)
             if not self._contracts_stored:
                 self._contracts_stored = contracts_book.restore(session, self._deployment)
             return finalities.advance(session, moved, final, self._limits is None)
@@ -338,6 +310,17 @@ class Indexer:
             raise MirrorStopped(
                 f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
             ) from error
+
+    def _note_unchecked(self, session: Session, last: int) -> None:
+        """Note what of a range could not be checked, and what can be again."""
+        network = self._deployment.network
+        if self._unchecked is None:
+            self._unchecked = checks.load(session, network)
+        told = last if self._deployment.receipts == TOLD else self._unchecked.told_number
+        now = Unchecked(told, self._ranges.log_end_reason)
+        if now != self._unchecked:
+            checks.store(session, network, now)
+            self._unchecked = now
 
     def _confirm(self, cursor: Cursor, claim: Claim) -> Cursor:
         """Confirm what became final since the last range."""

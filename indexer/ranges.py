@@ -9,7 +9,7 @@ the range is read anew, in the open.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ from indexer.creditlog import CreditLog
 from indexer.cursor import Cursor, Overtaken
 from indexer.watch import Watch
 from indexer.window import Doubt, Window, read_window
-from ledger.chain import intents
-from ledger.chain.book import Deployment
+from ledger.chain import intents, sightings
+from ledger.chain.book import PROVEN, Deployment
 from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.sightings import Sighting
 from ledger.chain.transport_errors import AnswerTooLarge
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
@@ -42,10 +43,13 @@ _RANGES_BEFORE_LONGER = 50
 
 @dataclass(frozen=True)
 class Read:
-    """A range that was read and checked, and the end of the credit log after it."""
+    """A range that was read and checked."""
 
     window: Window
     log: CreditLog
+    """The end of the credit log after it."""
+    seen: Sequence[Sighting]
+    """Contracts that its events of ownership and roles name."""
 
 
 class Length:
@@ -102,13 +106,15 @@ class RangeReader:
         self._client = client
         self._deployment = deployment
         self._watch = Watch(deployment)
-        self._node = Node(client)
+        self._node = Node(client, deployment.receipts == PROVEN)
         self._length = Length(blocks_max)
+        self.log_end_reason: str | None = None
+        """Why the node could not say where the credit log ends, when it was asked last; None: it could."""
         self._worker: ThreadPoolExecutor | None = None
         self._ahead: Future[Read] | None = None
         self._asked: RangeAsked | None = None
 
-    def read(self, cursor: Cursor, head: int) -> Window:
+    def read(self, cursor: Cursor, head: int) -> Read:
         """Read the next range; shorter when the node refuses it, again when its answers disagree.
 
         Raises
@@ -129,7 +135,7 @@ class RangeReader:
             self.forget()
             read = self._read_now(cursor, head, open_hashes)
         self._look_ahead(read, head, open_hashes)
-        return read.window
+        return read
 
     def forget(self) -> None:
         """Let go of what was read in advance."""
@@ -174,12 +180,15 @@ class RangeReader:
     ) -> Read:
         window = read_window(asked, self._node, self._watch, parent_hash, open_hashes)
         self._length.was(window, asked.bytes_max)
-        return Read(window, log.check(window.events))
+        seen = sightings.find(self._client, self._deployment, window.events)
+        return Read(window, log.check(window.events), seen)
 
     def _compare(self, read: Read) -> None:
         """At the head, nothing may be missing from the credit log."""
-        address = self._deployment.credit.address
-        read.log.compare(self._client, address, read.window.last.hash)
+        address, last = self._deployment.credit.address, read.window.last
+        self.log_end_reason = read.log.compare(
+            self._client, address, last, proven=self._node.proven
+        )
 
     def _stop_or_wait(self, cursor: Cursor, first: int, last: int, doubt: Doubt) -> NoReturn:
         """End a tick whose range stays doubtful."""

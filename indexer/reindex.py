@@ -23,7 +23,7 @@ from sqlalchemy import Table, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from indexer import compare, finality, reorg
+from indexer import checks, compare, finality, reorg
 from indexer.compare import Pair
 from indexer.cursor import Overtaken
 from indexer.lease import Lease
@@ -34,7 +34,7 @@ from indexer.tables import MIRRORED, Mirrored
 from indexer.verify import fresh_beside
 from ledger import issuance
 from ledger.chain import intents
-from ledger.chain.book import Deployment
+from ledger.chain.book import PROVEN, Deployment
 from ledger.chain.client import BlockHeader, ChainClient
 from ledger.db import Database
 from ledger.db.deferring import deferred_foreign_keys
@@ -176,7 +176,10 @@ def _once(
                 return _counted(mine, theirs, target.tip.number)
             step("putting the new rows in the place of the old")
             with db.write() as session:
-                return _replace(session, mine, theirs, target)
+                changes = _replace(session, mine, theirs, target)
+                if deployment.receipts == PROVEN:  # all of them, now
+                    checks.store(session, deployment.network, checks.Unchecked())
+                return changes
 
 
 def _target(

@@ -31,6 +31,8 @@ class Report:
     checked: dict[str, int] = field(default_factory=dict)
     """Rows by table; blocks, entries of the credit log, and batches whose sums were held to their supply."""
     differences: list[Difference] = field(default_factory=list)
+    not_checked: list[str] = field(default_factory=list)
+    """What could not be checked, and why, one sentence each."""
 
     @property
     def ok(self) -> bool:
@@ -44,6 +46,7 @@ class Report:
             "to": self.to_block,
             "checked": self.checked,
             "differences": [item.as_json() for item in self.differences],
+            "not_checked": self.not_checked,
         }
 
     def add(self, found: Iterator[Difference]) -> None:

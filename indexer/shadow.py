@@ -22,8 +22,9 @@ from sqlalchemy.orm import Session
 
 from indexer import finality, reorg
 from indexer.backoff import pause_s
-from indexer.loop import Indexer, Limits
+from indexer.loop import Indexer
 from indexer.tables import MIRRORED, OWN
+from indexer.ticks import Limits
 from ledger.chain import transactions
 from ledger.chain.book import Deployment
 from ledger.chain.client import BlockHeader, ChainClient, RpcError

@@ -9,8 +9,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from indexer.lease import Holder, holder_of
+from indexer import checks
+from indexer.checks import Unchecked
+from indexer.lease import holder_of
 from ledger.chain.client import BlockHeader
+from ledger.leases import Holder
 from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation
 
 
@@ -23,6 +26,7 @@ class Mirrored:
     holder: Holder | None
     turn: MirrorReorganisation | None
     """The last reorganisation."""
+    unchecked: Unchecked
 
 
 def look(session: Session, network: str) -> Mirrored:
@@ -37,7 +41,13 @@ def look(session: Session, network: str) -> Mirrored:
         .order_by(MirrorReorganisation.id.desc())
         .limit(1)
     ).one_or_none()
-    return Mirrored(cursor, tip.block_time if tip else None, holder_of(session, network), turn)
+    return Mirrored(
+        cursor,
+        tip.block_time if tip else None,
+        holder_of(session, network),
+        turn,
+        checks.load(session, network),
+    )
 
 
 def as_document(mirrored: Mirrored, head: BlockHeader | None) -> dict[str, Any]:
@@ -58,17 +68,19 @@ def as_document(mirrored: Mirrored, head: BlockHeader | None) -> dict[str, Any]:
         "rate": _rate(mirrored.holder),
         "leader": _leader(mirrored.holder),
         "last_reorganisation": _turn(mirrored.turn),
+        "not_checked": mirrored.unchecked.sentences(),
     }
 
 
 def _rate(holder: Holder | None) -> dict[str, Any] | None:
     """Return blocks and events a second, as decimal texts of one place; None when nobody mirrors."""
-    if holder is None or not holder.live or not holder.window_ms:
+    window_ms = holder.told.get("window_ms") if holder is not None and holder.live else None
+    if holder is None or not window_ms:
         return None
     return {
-        "blocks_per_s": _tenths(holder.blocks, holder.window_ms),
-        "events_per_s": _tenths(holder.events, holder.window_ms),
-        "over_s": holder.window_ms // 1000,
+        "blocks_per_s": _tenths(holder.told["blocks"], window_ms),
+        "events_per_s": _tenths(holder.told["events"], window_ms),
+        "over_s": window_ms // 1000,
     }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from indexer.backoff import PRUNED, trouble_of
 from indexer.compare import Difference
 from indexer.report import Report
 from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
+from ledger.chain.client import ChainClient, RpcError
 from ledger.db import Database
 from ledger.models import ChainEvent, CreditBatch, CreditHolding
 from ledger.reconcile import named_rules
@@ -26,7 +27,16 @@ def check_log_and_sums(
         report.checked["supply"] = _supply(session, report)
         if report.differences:  # the rules that follow take a mirror that can be read
             return
-        for name, sentences in named_rules(session, client, deployment, _STORAGE_RULES):
+        try:
+            rules = named_rules(session, client, deployment, _STORAGE_RULES)
+        except RpcError as error:
+            if trouble_of(error) is not PRUNED:
+                raise
+            report.not_checked.append(
+                f"the contracts' storage at block {report.to_block} ({', '.join(_STORAGE_RULES)}): {error.message}"
+            )
+            return
+        for name, sentences in rules:
             report.add(Difference(name, "", None, sentence, None) for sentence in sentences)
 
 

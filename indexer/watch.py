@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.contracts import decode_call, selector_names
+from ledger.proofs.covered import bloom_bits
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,17 @@ class Watch:
         self._created: dict[str, DeployedContract] = {
             item.tx_hash.lower(): item for item in deployment.contracts.values() if item.tx_hash
         }
+        self._bits = [bloom_bits(bytes.fromhex(item[2:])) for item in self.log_contracts]
 
     @property
     def log_addresses(self) -> list[str]:
         """Addresses whose logs are mirrored."""
         return list(self.log_contracts)
+
+    def may_have_logs(self, bloom: str | None) -> bool:
+        """Return whether a block with this bloom may have logs of ours; without a bloom, any may."""
+        bits = int(bloom, 16) if bloom else ~0
+        return any(bits & ours == ours for ours in self._bits)
 
     def wants(self, tx_hash: str, to: str | None, also: Collection[str]) -> bool:
         """Return whether a transaction is to be mirrored; ``also`` are hashes wanted anyway."""

@@ -1,8 +1,9 @@
 """Checking a range of blocks from a node that may lag, lie, or change its mind while it answers.
 
 A window is either complete and consistent, or it is a ``Doubt`` and nothing of it is written: every
-header names its parent, every log carries the hash of its header, the receipts of our transactions hold
-exactly the logs that were handed out, and the last header is the same after reading as before.
+header names its parent and has its hash, the receipts are those that the hash covers (``proven``), and the
+last header is the same after reading as before. Where a chain's receipts cannot be proven, every log carries
+the hash of its header, and the receipts of our transactions hold exactly the logs that were handed out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from indexer.asking import Block, Node, RangeAsked
 from indexer.doubt import Doubt
 from indexer.inputs import Given, Mined, inputs_of
+from indexer.proven import check_header, proven_receipts
 from indexer.watch import Watch
 from ledger.chain.client import BlockHeader, ChainClient, LogRecord, transaction_info
 from ledger.chain.events import DecodedEvent, decode
@@ -69,11 +71,18 @@ def read_window(
         If a log of ours cannot be decoded.
     """
     blocks, headers = _blocks(asked, parent_hash)
-    wire_logs = asked.logs()
-    logs = _checked_logs(wire_logs, blocks)
-    also = {log.tx_hash for log in logs}.union(open_hashes)
-    mined, wanted = _mined(asked, blocks, watch, also)
-    _check_receipts(wire_logs, wanted, watch)
+    if node.proven:
+        for block in blocks:
+            check_header(block)
+        mined, logs = proven_receipts(asked, blocks, watch, open_hashes)
+        also = {log.tx_hash for log in logs}.union(open_hashes)
+        wanted = _wanted(mined, watch, also)
+    else:
+        wire_logs = asked.logs()
+        logs = _checked_logs(wire_logs, blocks)
+        also = {log.tx_hash for log in logs}.union(open_hashes)
+        mined, wanted = _mined(asked, blocks, watch, also)
+        _check_receipts(wire_logs, wanted, watch)
     given = inputs_of(node.client, mined, wanted, asked.traces())
     times = {header.number: block_time(header) for header in headers}
     included = tuple(
@@ -158,12 +167,15 @@ def _mined(
         mined = _asked_for(asked, blocks, watch, also)
         return mined, mined
     mined = list(_of_blocks(blocks, by_block))
-    wanted = [
+    return mined, _wanted(mined, watch, also)
+
+
+def _wanted(mined: Sequence[Mined], watch: Watch, also: Collection[str]) -> list[Mined]:
+    return [
         (block, receipt)
         for block, receipt in mined
         if watch.wants(receipt.transaction_hash, receipt.to, also)
     ]
-    return mined, wanted
 
 
 def _of_blocks(

@@ -19,6 +19,8 @@ SITE_SHIFT = 32
 """``batch_id`` is the site's number shifted by so many bits, and the ordinal of the batch."""
 
 
+BATCH_KG_MAX = 10**12 - 1
+"""The largest batch that the books hold, in kilograms: ``carbon_credits.amount`` is DECIMAL(12,3) in tonnes."""
 _SERIAL_MAX = 2**63 - 1
 _NAME_LENGTH_MAX = 140
 _KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)

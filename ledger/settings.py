@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import BadInput
+from ledger.settling import SettlementPolicy, Way
 
 ENV_PREFIX = "TRUETONNE_"
 LOCAL_CHAIN_ID = 31337
@@ -58,6 +59,12 @@ SETTINGS: tuple[Setting, ...] = (
         "deployment file; default: the local chain's, or deployments/<network>.json",
     ),
     Setting("finality", "finalized", "when a block is final: `finalized`, or a number of blocks"),
+    Setting(
+        "receipts",
+        "proven",
+        "how the mirror knows that a node left no log out: `proven` by the hashes of blocks, or `told`, on a "
+        "chain that has other headers or receipts than Ethereum's",
+    ),
     Setting("keystore", "", "folder of keystore files (version 3), one for each sending account"),
     Setting(
         "keystore_password_file", "", "file (mode 0600) with the password of the keystore files"
@@ -83,6 +90,23 @@ SETTINGS: tuple[Setting, ...] = (
         "replace_seconds", "60", "seconds after which a transaction in no block is replaced, dearer"
     ),
     Setting(
+        "job_schedules",
+        "",
+        "when jobs are due, where it is not as usual: NAME=SCHEDULE; NAME=SCHEDULE",
+    ),
+    Setting(
+        "settlement_way",
+        "auto",
+        "how batches of trades are settled: `cosigned`, `proposed`, or `auto`: co-signed where all keys are here",
+    ),
+    Setting("netting_hours", "1", "hours whose trades on a market are netted with each other"),
+    Setting(
+        "debtor_hours",
+        "72",
+        "hours for which a trade whose debtor lacks funds is tried again before it fails",
+    ),
+    Setting("signing_hours", "24", "hours for which signatures under a batch hold"),
+    Setting(
         "anvil",
         "",
         "path of the anvil program for the local chain; default: found in node_modules or PATH",
@@ -100,6 +124,7 @@ class Settings:
     network: str
     deployment: Path
     finality: str
+    receipts: str
     keystore: Path | None
     keystore_password_file: Path | None
     signer_url: str
@@ -110,11 +135,23 @@ class Settings:
     api_port: int
     max_fee_gwei: int
     replace_seconds: int
+    job_schedules: str
+    settlement_way: Way
+    netting_hours: int
+    debtor_hours: int
+    signing_hours: int
     anvil: Path | None
     local_chain: bool
     """Whether the node is a local Anvil that the product starts itself."""
     chain_folder: Path
     """Where the state of the local chain is kept; one folder for each database."""
+
+    @property
+    def settlement_policy(self) -> SettlementPolicy:
+        """How trades are settled."""
+        return SettlementPolicy(
+            self.settlement_way, self.netting_hours, self.debtor_hours, self.signing_hours
+        )
 
 
 def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -158,6 +195,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         network=network,
         deployment=Path(deployment),
         finality=_finality(value["finality"]),
+        receipts=_receipts(value["receipts"]),
         keystore=_path(value["keystore"]),
         keystore_password_file=_path(value["keystore_password_file"]),
         signer_url=_signer_url(value["signer_url"]),
@@ -170,6 +208,11 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         api_port=_port("api_port", value["api_port"]),
         max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
         replace_seconds=_positive("replace_seconds", value["replace_seconds"]),
+        job_schedules=value["job_schedules"],
+        settlement_way=_way(value["settlement_way"]),
+        netting_hours=_positive("netting_hours", value["netting_hours"]),
+        debtor_hours=_positive("debtor_hours", value["debtor_hours"]),
+        signing_hours=_positive("signing_hours", value["signing_hours"]),
         anvil=_path(value["anvil"]),
         local_chain=local_chain,
         chain_folder=chain_folder,
@@ -281,6 +324,18 @@ def _finality(value: str) -> str:
     if value == "finalized" or (value.isascii() and value.isdigit()):
         return value
     raise BadInput(f"finality must be `finalized` or a number of blocks, found {value!r}")
+
+
+def _receipts(value: str) -> str:
+    if value in ("proven", "told"):
+        return value
+    raise BadInput(f"receipts must be `proven` or `told`, found {value!r}")
+
+
+def _way(value: str) -> Way:
+    if value in set(Way):
+        return Way(value)
+    raise BadInput(f"settlement_way must be {', '.join(Way)}, found {value!r}")
 
 
 def _signer_url(value: str) -> str:

@@ -23,7 +23,7 @@ the rest; an account is an address:
   (10^12 local, 10^7 else): the most that the operator settles in one call.
 - ``TRUETONNE_DEPLOY_COLLECTOR``, ``_ARBITER``: who gets fees, who rejects disputes; the admin, if
   not given. ``_MEMBER``: who sends what all parties have signed; the operator, if not given.
-- ``TRUETONNE_DEPLOY_CLASS``, ``_METHODOLOGY``, ``_CLASS_CAP_KG``: the class that is registered.
+- ``TRUETONNE_DEPLOY_CLASS``, ``_METHODOLOGY``, ``_CLASS_CAP_KG``: the class that is registered; the cap is below 10^12.
 - ``TRUETONNE_DEPLOY_BUFFER_BPS``: the share of every issuance of the class that goes to the
   buffer, in hundredths of a percent (0; at most 5000).
 - ``TRUETONNE_DEPLOY_REVERSER``: who may propose to invalidate a batch. Not the admin, who executes
@@ -42,10 +42,12 @@ from eth_utils.address import is_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from ledger.errors import BadInput, DependencyDown, TruetonneError
+from ledger.serials import BATCH_KG_MAX
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
 from scripts.export_abi import slim
 from scripts.linking import LIBRARIES, linked_build
+from scripts.toolchain.brownie_patience import be_patient
 
 ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
 OTHERS = ("reverser", "arbiter", "member", "collector")
@@ -106,6 +108,11 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
     }
     if _number(given, "buffer_bps", 0) > BUFFER_BPS_MAX:
         raise BadInput(f"TRUETONNE_DEPLOY_BUFFER_BPS must be at most {BUFFER_BPS_MAX}: half")
+    if _number(given, "class_cap_kg", BATCH_KG_MAX) > BATCH_KG_MAX:
+        raise BadInput(
+            f"TRUETONNE_DEPLOY_CLASS_CAP_KG must be at most {BATCH_KG_MAX}: a batch may be as large as the cap, and "
+            "the books hold no larger one"
+        )
     for name in set(given) & {*ROLES, *OTHERS, "currency"}:
         if not is_address(given[name]):
             raise BadInput(f"TRUETONNE_DEPLOY_{name.upper()} is not an address: {given[name]!r}")
@@ -124,7 +131,7 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
         admin_delay_s=_number(given, "admin_delay", 0 if local else 172_800),
         class_code=given.get("class", "internal-CCER-01-002-V01"),
         methodology=given.get("methodology", "CCER-01-002/V01"),
-        class_cap_kg=_number(given, "class_cap_kg", 10**12),
+        class_cap_kg=_number(given, "class_cap_kg", BATCH_KG_MAX),
         buffer_bps=_number(given, "buffer_bps", 0),
     )
 
@@ -352,6 +359,7 @@ def record(settings: Settings, rpc_url: str) -> None:
 def main() -> None:
     from brownie import accounts, network, project, web3
 
+    be_patient(web3)
     rpc_url = web3.provider.endpoint_uri
     active = network.show_active()
     name = os.environ.get("TRUETONNE_NETWORK") or active

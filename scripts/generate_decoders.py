@@ -24,7 +24,7 @@ FOLDER = ROOT / "ledger" / "chain" / "decoders"
 CONTRACTS = ("CarbonCredit", "VppSettlement")
 DATACLASSES = {"CarbonCredit": "credit_events", "VppSettlement": "settlement_events"}
 STRUCTS = {"Claim": "Claim", "Retirement": "RetirementDetails", "Reading": "Reading"}
-"""Structs that have a dataclass in ``credit_events``, by their name in the contract."""
+"""Structs that have a struct of ours in ``credit_events``, by their name in the contract."""
 JSON_SAFE_BITS = 53
 WORD = 32
 Item = dict[str, Any]
@@ -262,12 +262,12 @@ def event_reader(contract: str, entry: Item, known: set[str]) -> list[str]:
     rest = iter(from_data)
     values = [next(from_topics if item["indexed"] else rest) for item in inputs]
     lines.append(f"    values: dict[str, Any] = {answer(mode, inputs, values)}")
-    made = dataclass_made(entry) if entry["name"] in known else "PlainEvent(values)"
+    made = struct_made(entry) if entry["name"] in known else "PlainEvent(values)"
     return [*lines, f"    return {made}, values, {preimage(inputs, frame, data)}"]
 
 
-def dataclass_made(entry: Item) -> str:
-    """Return the expression that makes an event's dataclass; its fields are in the order of the ABI."""
+def struct_made(entry: Item) -> str:
+    """Return the expression that makes an event's struct; its fields are in the order of the ABI."""
     inputs = entry["inputs"]
     if not any(item["type"] == "tuple" or item["type"].endswith("]") for item in inputs):
         return f"{entry['name']}(*values.values())"

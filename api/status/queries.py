@@ -11,11 +11,13 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.finality import ChainView
-from api.status.schemas import CreditTotals, Status
+from api.status.schemas import CreditTotals, JobStatus, Status
+from ledger.chain import overview as sending
 from ledger.chain.client import ChainClient
 from ledger.chain.shared_node import published_url
 from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
+from ledger.jobs import overview as working
 from ledger.models.blockchain import BlockchainTransaction, SmartContract, TransactionStatus
 from ledger.models.mirror import BatchStatus, ChainCursor, CreditBatch
 from ledger.models.trading import TradeStatus, VppTradingRecord
@@ -47,8 +49,16 @@ def status(session: Session, view: ChainView) -> Status:
         credits=_credits(session),
         transactions=_counted(session, BlockchainTransaction.status, TransactionStatus),
         trades=_counted(session, VppTradingRecord.status, TradeStatus),
+        alarms=len(alarms(session)),
+        jobs=[_job(view) for view in working.views(session)],
         **view.fields(),
     )
+
+
+def alarms(session: Session) -> list[str]:
+    """Return a sentence for each thing that a person should look at: stuck intents, jobs that failed."""
+    _, stuck = sending.alarms(session)
+    return stuck + working.alarms(session)
 
 
 def readiness(database: Database, settings: Settings) -> Mapping[str, str]:
@@ -83,6 +93,19 @@ def readiness(database: Database, settings: Settings) -> Mapping[str, str]:
             code="wrong-chain",
         )
     return {"database": "answers", "node": f"answers for chain id {found}"}
+
+
+def _job(view: working.JobView) -> JobStatus:
+    row, last = view.row, view.last
+    return JobStatus(
+        name=row.name,
+        schedule=row.schedule,
+        state=view.state,
+        due_at=row.due_at,
+        last_outcome=last.outcome.value if last else None,
+        last_ended_at=last.ended_at if last else None,
+        last_duration_ms=last.duration_ms if last else None,
+    )
 
 
 def _credits(session: Session) -> CreditTotals:

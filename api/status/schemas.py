@@ -18,6 +18,20 @@ class CreditTotals(Document):
     cancelled_t: DecimalText = Field(description="Cancelled.")
 
 
+class JobStatus(Document):
+    """A periodic job, and its last run."""
+
+    name: str = Field(description="Name of the job.")
+    schedule: str = Field(description="Time between two runs, or five fields of cron (UTC).")
+    state: str = Field(description="`waiting`, `asked`, `running` or `paused`.")
+    due_at: Time = Field(description="When it is due.")
+    last_outcome: str | None = Field(
+        description="`done`, `idle`, `failed` or `lost`; null before the first run has ended."
+    )
+    last_ended_at: Time | None = Field(description="When the last run ended.")
+    last_duration_ms: int | None = Field(description="How long it took, in ms.")
+
+
 class Status(ChainAnswer):
     """How the books stand."""
 
@@ -31,6 +45,10 @@ class Status(ChainAnswer):
     credits: CreditTotals = Field(description="All credits.")
     transactions: dict[str, int] = Field(description="How many transactions there are, by status.")
     trades: dict[str, int] = Field(description="How many trades there are, by status.")
+    alarms: int = Field(
+        description="How many things a person should look at: intents that are stuck, jobs that failed."
+    )
+    jobs: list[JobStatus] = Field(description="The periodic jobs, by name.")
 
 
 class Alive(Document):

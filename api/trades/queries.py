@@ -9,8 +9,11 @@ from api.finality import ChainView
 from api.pagination import Query, page_of, paged
 from api.trades.schemas import Settlement, Trade, TradePage, TradeParameters
 from ledger.models.settlement import VppSettlementBatch, VppSettlementItem
-from ledger.models.trading import VppTradingRecord, VppTradingStrategy
+from ledger.models.settling import VppTradeCredit, VppTradeShortfall
+from ledger.models.trading import TradeStatus, VppTradingRecord, VppTradingStrategy
 from ledger.models.vpp import VppDefinition
+
+_WAITING = (TradeStatus.PENDING, TradeStatus.FAILED)
 
 
 def list_trades(session: Session, view: ChainView, parameters: TradeParameters) -> TradePage:
@@ -27,11 +30,15 @@ def list_trades(session: Session, view: ChainView, parameters: TradeParameters) 
             VppDefinition.vpp_id,
             VppTradingStrategy.strategy_name,
             VppSettlementBatch,
+            VppTradeCredit.asset,
+            VppTradeShortfall.reason,
         )
         .join(VppDefinition, VppDefinition.id == VppTradingRecord.vpp_id)
         .outerjoin(VppTradingStrategy, VppTradingStrategy.id == VppTradingRecord.strategy_id)
         .outerjoin(VppSettlementItem, VppSettlementItem.trade_id == VppTradingRecord.id)
-        .outerjoin(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id),
+        .outerjoin(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id)
+        .outerjoin(VppTradeCredit, VppTradeCredit.trade_id == VppTradingRecord.id)
+        .outerjoin(VppTradeShortfall, VppTradeShortfall.trade_id == VppTradingRecord.id),
         parameters,
     )
     found = session.execute(paged(query, parameters, VppTradingRecord.id)).all()
@@ -65,6 +72,8 @@ def _item(
     vpp_code: str,
     strategy: str | None,
     batch: VppSettlementBatch | None,
+    asset: int | None,
+    left_out: str | None,
 ) -> Trade:
     settlement = None
     if batch is not None:
@@ -81,6 +90,7 @@ def _item(
         vpp_code=vpp_code,
         strategy=strategy,
         trade_type=row.trade_type,
+        credits=asset,
         quantity=row.quantity,
         price=row.price,
         total_value=row.total_value,
@@ -88,6 +98,7 @@ def _item(
         status=row.status,
         trade_time=row.trade_time,
         settlement_time=row.settlement_time,
+        left_out=left_out if row.status in _WAITING else None,
         settlement=settlement,
         final=view.is_final(batch.finalized_block if batch is not None else None),
     )

@@ -41,8 +41,13 @@ class Trade(Document):
     vpp_code: str = Field(description="Code of the plant.")
     strategy: str | None = Field(description="Name of the strategy.")
     trade_type: TradeType = Field(description="Side that the plant is on.")
-    quantity: DecimalText = Field(description="Energy in kWh.")
-    price: DecimalText = Field(description="Price in the settlement currency per kWh.")
+    credits: IntegerText | None = Field(
+        description="Number of the credit batch that is traded; null: energy."
+    )
+    quantity: DecimalText = Field(description="Energy in kWh; credits in t CO2e.")
+    price: DecimalText = Field(
+        description="Price in the settlement currency per kWh; of credits per t CO2e."
+    )
     total_value: DecimalText = Field(description="quantity x price in the settlement currency.")
     market: str = Field(description="Market, the other side of the trade.")
     status: TradeStatus = Field(
@@ -50,6 +55,9 @@ class Trade(Document):
     )
     trade_time: Time = Field(description="When it was agreed.")
     settlement_time: Time | None = Field(description="Time of the block that settled it.")
+    left_out: str | None = Field(
+        description="Why it waits, or has failed: what its debtor lacks; null: nothing known."
+    )
     settlement: Settlement | None = Field(description="Its settlement batch; null: in none yet.")
     final: bool = Field(description="Whether its settlement stands in a final block.")
 

@@ -24,6 +24,8 @@ def register(root: typer.Typer) -> None:
     command(group, "proofs")(bench_proofs)
     command(group, "import")(bench_import)
     command(group, "indexer")(bench_indexer)
+    command(group, "jobs")(bench_jobs)
+    command(group, "settlement")(bench_settlement)
     root.add_typer(group, name="bench")
 
 
@@ -96,6 +98,47 @@ def bench_import(
                 run.output.step(f"without MariaDB: {error.message}")
         results = measure(rows, runs, None if sqlite_only else server, run.output.step)
     show(run.output, results, title=f"import of {rows} rows")
+
+
+def bench_jobs(
+    run: Invocation,
+    trades: Annotated[int, typer.Option(min=0, help="Settled trades in the books.")] = 100_000,
+    sqlite_only: Annotated[bool, typer.Option("--sqlite-only", help="Leave MariaDB out.")] = False,
+) -> None:
+    """Measure a tick of the jobs that finds nothing to do, on an Anvil of its own."""
+    from contextlib import ExitStack
+
+    from cli.bench.imports import own_server
+    from cli.bench.jobs import measure
+    from cli.bench.mariadb import ServerUnavailable
+    from cli.bench.report import show
+    from ledger.chain.local_node import LocalNode, find_anvil
+
+    with ExitStack() as stack:
+        server = None
+        if not sqlite_only:
+            try:
+                server = stack.enter_context(own_server("books"))
+            except ServerUnavailable as error:
+                run.output.step(f"without MariaDB: {error.message}")
+        anvil = find_anvil(run.settings.anvil)
+        node = stack.enter_context(LocalNode(anvil, options=["--enable-tx-gas-limit"]))
+        results = measure(node.rpc_url, run.settings, trades, server)
+    show(run.output, results, title=f"a tick with nothing to do, {trades} settled trades")
+
+
+def bench_settlement(
+    run: Invocation,
+    trades: Annotated[int, typer.Option(min=20, help="Pending trades.")] = 10_000,
+) -> None:
+    """Measure how long pending trades take from the database to final, on an Anvil of its own."""
+    from cli.bench.report import show
+    from cli.bench.settlement import measure
+    from ledger.chain.local_node import LocalNode, find_anvil
+
+    with LocalNode(find_anvil(run.settings.anvil), options=["--enable-tx-gas-limit"]) as node:
+        results = measure(node.rpc_url, trades, run.output.step)
+    show(run.output, results, title=f"{trades} trades, from the database to final")
 
 
 def bench_indexer(

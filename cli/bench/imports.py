@@ -113,8 +113,8 @@ def measure(rows: int, runs: int, mariadb: str | None, say: Say) -> list[Result]
 
 
 @contextmanager
-def own_server() -> Iterator[str]:
-    """Start a MariaDB with its usual settings for one run, and give its address.
+def own_server(database: str = "") -> Iterator[str]:
+    """Start a MariaDB with its usual settings for one run, and give its address, or that of a new database.
 
     Raises
     ------
@@ -125,7 +125,9 @@ def own_server() -> Iterator[str]:
         server = MariaDbServer(Path(name))
         server.start()
         try:
-            yield server.url("")
+            if database:
+                server.execute(f"CREATE DATABASE {database}")
+            yield server.url(database)
         finally:
             server.stop()
 

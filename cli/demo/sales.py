@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from cli.demo.plants import MARKET, PRICES, SOLD_MONTH, STRATEGY, VPP, Plant
 from ledger.models import Device, EnergyProduction, Meter, Project, Site
-from ledger.settlement.trades import COLUMNS
+from ledger.settlement.trade_rows import COLUMNS
 from ledger.units import (
     PRICE_SCALE,
     QUANTITY_SCALE,

@@ -24,6 +24,7 @@ from ledger.chain.events import (
     TransferBatch,
     TransferSingle,
 )
+from ledger.errors import MirrorStopped
 from ledger.models import (
     CreditBatch,
     CreditCancellation,
@@ -33,7 +34,14 @@ from ledger.models import (
     CreditSite,
 )
 from ledger.models.mirror import BatchStatus
-from ledger.serials import Run, RunStatus, batch_id_of, site_and_ordinal, vintage_of
+from ledger.serials import (
+    BATCH_KG_MAX,
+    Run,
+    RunStatus,
+    batch_id_of,
+    site_and_ordinal,
+    vintage_of,
+)
 
 STATUS = {
     1: BatchStatus.ACTIVE,
@@ -108,6 +116,12 @@ def issued(event: DecodedEvent, rows: Rows) -> None:
     """Add a batch: all of its serials are active."""
     args = cast(Issued, event.args)
     claim = args.claim
+    if claim.amount > BATCH_KG_MAX:
+        raise MirrorStopped(
+            f"batch {args.batch_id} of block {event.log.block_number}, transaction {event.log.tx_hash}, has "
+            f"{claim.amount} kg, and a row of carbon_credits holds at most {BATCH_KG_MAX} kg; see `A batch too "
+            "large` in docs/mirror.md"
+        )
     site_id, ordinal = site_and_ordinal(args.batch_id)
     vintage = rows.lookups.legal_years.get(args.key) or vintage_of(claim.period_start)
     rows.add(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
@@ -13,6 +13,7 @@ from ledger.chain.shared_node import check_chain_is_here
 from ledger.chain.signers import Keyring, load_keyring
 from ledger.db import Database
 from ledger.settings import Settings
+from ledger.settling import SettlementPolicy
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Chain:
     deployment: Deployment
     keyring: Keyring
     sender: Sender
+    settling: SettlementPolicy = field(default_factory=SettlementPolicy)
 
     @classmethod
     def open(cls, settings: Settings, db: Database, rpc_url: str | None = None) -> Chain:
@@ -63,7 +65,7 @@ class Chain:
             replace_seconds=settings.replace_seconds,
             finality=settings.finality,
         )
-        return cls(db, client, deployment, keyring, sender)
+        return cls(db, client, deployment, keyring, sender, settings.settlement_policy)
 
     @property
     def credit(self) -> CarbonCredit:
@@ -102,4 +104,4 @@ def load_deployment(settings: Settings) -> Deployment:
             client.chain_id()
         finally:
             client.close()
-    return Deployment.load(settings.deployment)
+    return replace(Deployment.load(settings.deployment), receipts=settings.receipts)

@@ -31,6 +31,8 @@ from ledger.models import (
     CreditCancellation,
     CreditRetirement,
     SettlementBatch,
+    SettlementTrade,
+    VppSettlementItem,
 )
 from ledger.models.escrow import SettlementStatus
 from ledger.models.mirror import IntentState
@@ -81,8 +83,11 @@ def says_done(session: Session, intent: ChainIntent, reason: str) -> bool:
     """
     if reason == f"KeyUsed(key={intent.key})":
         return not _is_used_up(session, intent)
-    if intent.function_name == "proposeBatch":
+    if intent.function_name in ("proposeBatch", "settleCosigned"):
         return reason.startswith("AlreadySettled(")
+    if intent.function_name == "settleOne":
+        number = intent.parameters["trade"]["seq"]
+        return reason == f"AlreadySettled(seq={number})" and not _is_in_a_batch(session, intent)
     if intent.function_name == "finalizeBatch":
         number = intent.parameters["batchId"]
         return reason == f"BatchNotProposed(batchId={number}, status={_FINALIZED})"
@@ -92,6 +97,13 @@ def says_done(session: Session, intent: ChainIntent, reason: str) -> bool:
 def _is_used_up(session: Session, intent: ChainIntent) -> bool:
     query = select(SettlementBatch).where(SettlementBatch.key == intent.key)
     return session.scalars(query).first() is not None and in_mirror(session, intent) is None
+
+
+def _is_in_a_batch(session: Session, intent: ChainIntent) -> bool:
+    """Return whether a batch of the books has the trade that an intent would settle by itself."""
+    number = int(intent.parameters["trade"]["seq"])
+    query = select(VppSettlementItem.id).where(VppSettlementItem.trade_id == number)
+    return session.scalars(query).first() is not None
 
 
 def on_node(
@@ -193,12 +205,29 @@ def _proposed(session: Session, intent: ChainIntent) -> Mark | None:
     if found is None:
         return None
     event = session.get(ChainEvent, (found.block_number, found.log_index))
-    wanted = intent.parameters
+    wanted = intent.parameters.get("settlement", intent.parameters)  # co-signed: a struct
     same = event is not None and (
         [int(word) for word in event.args["words"]] == [int(word) for word in wanted["words"]]
         and list(event.args["accounts"]) == [item.lower() for item in wanted["accounts"]]
     )  # a member of the market could use our key up for another batch
     return Mark(found.tx_hash, found.block_number, found.proposed_at) if same else None
+
+
+def _settled_one(session: Session, intent: ChainIntent) -> Mark | None:
+    wanted = intent.parameters["trade"]
+    query = select(SettlementTrade).where(SettlementTrade.seq == int(wanted["seq"]))
+    found = session.scalars(query).first()
+    same = found is not None and (
+        (found.buyer, found.seller, found.asset, found.quantity, found.price_e4)
+        == (
+            str(wanted["buyer"]).lower(),
+            str(wanted["seller"]).lower(),
+            int(intent.parameters["asset"]),
+            int(wanted["quantity"]),
+            int(wanted["price"]),
+        )
+    )
+    return Mark(found.tx_hash, found.block_number, found.settled_at) if found and same else None
 
 
 def _finalized(session: Session, intent: ChainIntent) -> Mark | None:
@@ -232,6 +261,8 @@ _MARKS: Mapping[str, Callable[[Session, ChainIntent], Mark | None]] = {
     "retire": _retired,
     "cancel": _cancelled,
     "proposeBatch": _proposed,
+    "settleCosigned": _proposed,
+    "settleOne": _settled_one,
     "finalizeBatch": _finalized,
 }
 

@@ -18,6 +18,8 @@ from ledger.errors import BadInput, WrongChain
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
+PROVEN, TOLD = "proven", "told"
+"""Receipts are held against the hashes of their blocks, or against the node's own index of logs."""
 ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
 """The names of the accounts that a deployment file gives."""
 
@@ -49,6 +51,8 @@ class Deployment:
     accounts: dict[str, str]
     class_id: int
     class_code: str
+    receipts: str = PROVEN
+    """How it is known that a node left nothing out: ``PROVEN`` or ``TOLD``; from the settings, not the file."""
 
     @classmethod
     def load(cls, path: Path) -> Deployment:
@@ -137,14 +141,13 @@ class Deployment:
         WrongChain
             If chain id or genesis block differ.
         """
-        chain_id = client.chain_id()
+        chain_id, genesis = client.identity()
         if chain_id != self.chain_id:
             raise WrongChain(
                 f"the node at {client.place} serves chain id {chain_id}, but the deployment of "
                 f"{self.network!r} is on {self.chain_id}; set rpc_url or deployment",
                 details={"expected": self.chain_id, "found": chain_id},
             )
-        genesis = client.block(0)
         if genesis is not None and genesis.hash != self.genesis_hash:
             raise WrongChain(
                 f"the node at {client.place} serves another chain with id {chain_id}: its first block is "

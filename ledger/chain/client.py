@@ -235,7 +235,9 @@ class ChainClient:
         )
 
     def _quantity(self, method: str, params: Sequence[Any] = ()) -> int:
-        found = self.request(method, params)
+        return self._number(method, self.request(method, params))
+
+    def _number(self, method: str, found: Any) -> int:
         try:
             return int(found, 16)
         except (TypeError, ValueError) as error:
@@ -266,6 +268,13 @@ class ChainClient:
     def chain_id(self) -> int:
         """Return the chain's id."""
         return self._quantity("eth_chainId")
+
+    def identity(self) -> tuple[int, BlockHeader | None]:
+        """Return the chain's id and its first block, in one request; None where the node has dropped it."""
+        calls = [("eth_chainId", []), _block_call(0, False)]
+        chain_id, first = self.request_batch(calls)
+        header = self._read([first], _header, "headers")[0]
+        return self._number("eth_chainId", chain_id), header
 
     def block_number(self) -> int:
         """Return the number of the latest block."""

@@ -1,4 +1,4 @@
-"""The events of ``CarbonCredit`` that change a row, as frozen dataclasses.
+"""The events of ``CarbonCredit`` that change a row, as frozen structs.
 
 Names are those of the contract in snake case; hashes and addresses are lower-case text; amounts of
 credits are kilograms of CO2e, ``*_start``/``*_end`` and times are seconds since
@@ -7,11 +7,10 @@ credits are kilograms of CO2e, ``*_start``/``*_end`` and times are seconds since
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True)
-class ClassRegistered:
+class ClassRegistered(msgspec.Struct, frozen=True, gc=False):
     """A credit class: what is credited, by which methodology, up to which cap in kg; its buffer share."""
 
     class_id: int
@@ -23,8 +22,7 @@ class ClassRegistered:
     head: str
 
 
-@dataclass(frozen=True)
-class ClassCapChanged:
+class ClassCapChanged(msgspec.Struct, frozen=True, gc=False):
     """The cap of a class, in kg, before and after."""
 
     class_id: int
@@ -34,8 +32,7 @@ class ClassCapChanged:
     head: str
 
 
-@dataclass(frozen=True)
-class ClassBufferChanged:
+class ClassBufferChanged(msgspec.Struct, frozen=True, gc=False):
     """The buffer share of a class, in hundredths of a percent, before and after."""
 
     class_id: int
@@ -45,8 +42,7 @@ class ClassBufferChanged:
     head: str
 
 
-@dataclass(frozen=True)
-class ProjectRegistered:
+class ProjectRegistered(msgspec.Struct, frozen=True, gc=False):
     """A project of a class, and its owner."""
 
     project_id: int
@@ -57,8 +53,7 @@ class ProjectRegistered:
     head: str
 
 
-@dataclass(frozen=True)
-class SiteRegistered:
+class SiteRegistered(msgspec.Struct, frozen=True, gc=False):
     """A metered site of a project; its code begins every serial."""
 
     site_id: int
@@ -68,8 +63,7 @@ class SiteRegistered:
     head: str
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """What the verifier signed: amount and evidence total in kg, period in epoch seconds.
 
     ``expires_at`` is 0 for never; ``backfill_before`` is 0 for a period after the site's last one, else
@@ -93,8 +87,7 @@ class Claim:
     deadline: int
 
 
-@dataclass(frozen=True)
-class Issued:
+class Issued(msgspec.Struct, frozen=True, gc=False):
     """A batch came into being: ``buffered`` went to the buffer, the rest to the recipient."""
 
     key: str
@@ -108,8 +101,7 @@ class Issued:
     head: str
 
 
-@dataclass(frozen=True)
-class RetirementDetails:
+class RetirementDetails(msgspec.Struct, frozen=True, gc=False):
     """For whom and why; consumption period in epoch seconds."""
 
     beneficiary: str
@@ -120,8 +112,7 @@ class RetirementDetails:
     document_hash: str
 
 
-@dataclass(frozen=True)
-class Retired:
+class Retired(msgspec.Struct, frozen=True, gc=False):
     """Serials ``first_serial`` to ``first_serial + amount - 1`` were used up, for ever."""
 
     key: str
@@ -136,8 +127,7 @@ class Retired:
     head: str
 
 
-@dataclass(frozen=True)
-class Cancelled:
+class Cancelled(msgspec.Struct, frozen=True, gc=False):
     """Serials ``first_serial`` to ``first_serial + amount - 1`` were withdrawn by their holder."""
 
     key: str
@@ -151,8 +141,7 @@ class Cancelled:
     head: str
 
 
-@dataclass(frozen=True)
-class Replaced:
+class Replaced(msgspec.Struct, frozen=True, gc=False):
     """Units of the buffer were used up for what was retired of an invalidated batch."""
 
     key: str
@@ -167,8 +156,7 @@ class Replaced:
     head: str
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """A leaf of the evidence: a value of ``digits / 10^scale`` between two epoch seconds."""
 
     meter: str
@@ -181,8 +169,7 @@ class Reading:
     text: str
 
 
-@dataclass(frozen=True)
-class OverlapProven:
+class OverlapProven(msgspec.Struct, frozen=True, gc=False):
     """A reading of one meter counts in two batches."""
 
     first_batch_id: int
@@ -194,8 +181,7 @@ class OverlapProven:
     head: str
 
 
-@dataclass(frozen=True)
-class InvalidationProposed:
+class InvalidationProposed(msgspec.Struct, frozen=True, gc=False):
     """Somebody wants a batch cancelled as a whole."""
 
     batch_id: int
@@ -206,8 +192,7 @@ class InvalidationProposed:
     head: str
 
 
-@dataclass(frozen=True)
-class InvalidationDropped:
+class InvalidationDropped(msgspec.Struct, frozen=True, gc=False):
     """The proposal to cancel a batch is off."""
 
     batch_id: int
@@ -215,8 +200,7 @@ class InvalidationDropped:
     head: str
 
 
-@dataclass(frozen=True)
-class Invalidated:
+class Invalidated(msgspec.Struct, frozen=True, gc=False):
     """A batch is cancelled: what is held is frozen, what was retired is a deficit, both in kg."""
 
     batch_id: int
@@ -227,8 +211,7 @@ class Invalidated:
     head: str
 
 
-@dataclass(frozen=True)
-class StatusChanged:
+class StatusChanged(msgspec.Struct, frozen=True, gc=False):
     """The status of a batch, as the contract numbers them, before and after."""
 
     batch_id: int
@@ -238,8 +221,7 @@ class StatusChanged:
     head: str
 
 
-@dataclass(frozen=True)
-class TransferSingle:
+class TransferSingle(msgspec.Struct, frozen=True, gc=False):
     """ERC-1155: units of one batch moved."""
 
     operator: str
@@ -249,8 +231,7 @@ class TransferSingle:
     value: int
 
 
-@dataclass(frozen=True)
-class TransferBatch:
+class TransferBatch(msgspec.Struct, frozen=True, gc=False):
     """ERC-1155: units of several batches moved."""
 
     operator: str

@@ -1,6 +1,6 @@
 """Logs of our contracts, decoded.
 
-``decode`` takes a log and gives a ``DecodedEvent`` whose ``args`` is one of the dataclasses of
+``decode`` takes a log and gives a ``DecodedEvent`` whose ``args`` is one of the structs of
 ``credit_events`` and ``settlement_events``, or a ``PlainEvent`` for the events that we inherit and only
 record (roles, pauses, approvals). The decoders themselves are generated, see ``ledger.chain.decoders``.
 """
@@ -69,7 +69,7 @@ class DecodedEvent(msgspec.Struct, frozen=True):
     """A log of a known contract, decoded.
 
     ``values`` are the arguments by snake-case name as JSON can hold them (integers above 2^53 and
-    all amounts stay Python integers); ``args`` is the dataclass.
+    all amounts stay Python integers); ``args`` is the struct.
     """
 
     contract: str

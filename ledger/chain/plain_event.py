@@ -1,4 +1,4 @@
-"""Events that are inherited, and have no dataclass of their own."""
+"""Events that are inherited, and have no struct of their own."""
 
 from __future__ import annotations
 

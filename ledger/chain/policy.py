@@ -27,10 +27,11 @@ MAY_CALL: Mapping[str, Mapping[str, frozenset[str]]] = {
         "issuer": frozenset({"issue"}),
         "registrar": frozenset({"registerClass", "registerProject", "registerSite"}),
         "admin": frozenset({"grantRole", "revokeRole"}),
-        ANYBODY: frozenset({"safeTransferFrom", "retire", "cancel"}),
+        ANYBODY: frozenset({"safeTransferFrom", "retire", "cancel", "expire"}),
     },
     SETTLEMENT: {
         "operator": frozenset({"proposeBatch", "cancelBatch", "settleOne", "settleCosigned"}),
+        "member": frozenset({"settleCosigned"}),
         "admin": frozenset({"grantRole", "revokeRole"}),
         ANYBODY: frozenset(
             {"finalizeBatch", "skipClosed", "deposit", "withdraw", "withdrawCredits"}

@@ -1,4 +1,4 @@
-"""The events of ``VppSettlement`` that change a row, as frozen dataclasses.
+"""The events of ``VppSettlement`` that change a row, as frozen structs.
 
 Names are those of the contract in snake case; hashes and addresses are lower-case text; amounts of
 credits are kilograms of CO2e, cents are cents of the currency, ``*_start``/``*_end`` and times are seconds since
@@ -7,11 +7,10 @@ credits are kilograms of CO2e, cents are cents of the currency, ``*_start``/``*_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True)
-class Deposited:
+class Deposited(msgspec.Struct, frozen=True, gc=False):
     """Money came into the escrow; amounts in units of the currency token."""
 
     account: str
@@ -20,8 +19,7 @@ class Deposited:
     balance: int
 
 
-@dataclass(frozen=True)
-class Withdrawn:
+class Withdrawn(msgspec.Struct, frozen=True, gc=False):
     """Money left the escrow; amounts in units of the currency token."""
 
     account: str
@@ -30,8 +28,7 @@ class Withdrawn:
     balance: int
 
 
-@dataclass(frozen=True)
-class CreditsDeposited:
+class CreditsDeposited(msgspec.Struct, frozen=True, gc=False):
     """Credits came into the escrow; the asset is their batch, amounts are kg."""
 
     account: str
@@ -41,8 +38,7 @@ class CreditsDeposited:
     balance: int
 
 
-@dataclass(frozen=True)
-class CreditsWithdrawn:
+class CreditsWithdrawn(msgspec.Struct, frozen=True, gc=False):
     """Credits left the escrow; the asset is their batch, amounts are kg."""
 
     account: str
@@ -52,8 +48,7 @@ class CreditsWithdrawn:
     balance: int
 
 
-@dataclass(frozen=True)
-class BatchProposed:
+class BatchProposed(msgspec.Struct, frozen=True, gc=False):
     """Trades were netted and their debtors debited; words as the contract packs them.
 
     ``nets`` are cents after the fee, ``credit_nets`` kilograms of the asset, empty where it is energy.
@@ -70,8 +65,7 @@ class BatchProposed:
     words: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class BatchCosigned:
+class BatchCosigned(msgspec.Struct, frozen=True, gc=False):
     """All parties have signed the batch; it is finalised in the same transaction."""
 
     key: str
@@ -79,8 +73,7 @@ class BatchCosigned:
     digest: str
 
 
-@dataclass(frozen=True)
-class BatchFinalized:
+class BatchFinalized(msgspec.Struct, frozen=True, gc=False):
     """The creditors of a batch were credited: its trades are settled; the fee is cents."""
 
     key: str
@@ -90,8 +83,7 @@ class BatchFinalized:
     fee_collector: str
 
 
-@dataclass(frozen=True)
-class BatchCancelled:
+class BatchCancelled(msgspec.Struct, frozen=True, gc=False):
     """A proposed batch was undone, and its debtors restored."""
 
     key: str
@@ -100,8 +92,7 @@ class BatchCancelled:
     reason: str
 
 
-@dataclass(frozen=True)
-class TradeSettled:
+class TradeSettled(msgspec.Struct, frozen=True, gc=False):
     """One trade was settled by itself, gross; cents from buyer to seller, of which the fee."""
 
     seq: int
@@ -115,8 +106,7 @@ class TradeSettled:
     fee_collector: str
 
 
-@dataclass(frozen=True)
-class TradeDisputed:
+class TradeDisputed(msgspec.Struct, frozen=True, gc=False):
     """A party disputes a trade of a batch, which waits; the bond is cents."""
 
     key: str
@@ -127,8 +117,7 @@ class TradeDisputed:
     timeout_at: int
 
 
-@dataclass(frozen=True)
-class DisputeResolved:
+class DisputeResolved(msgspec.Struct, frozen=True, gc=False):
     """A dispute is over: the batch is cancelled (upheld), or proposed again with a new window."""
 
     key: str
@@ -140,8 +129,7 @@ class DisputeResolved:
     finalizable_at: int
 
 
-@dataclass(frozen=True)
-class CapsChanged:
+class CapsChanged(msgspec.Struct, frozen=True, gc=False):
     """The most that an operator settles in one call: cents, and kg of credits."""
 
     old_notional_cap: int
@@ -150,8 +138,7 @@ class CapsChanged:
     new_credit_cap: int
 
 
-@dataclass(frozen=True)
-class FeeChanged:
+class FeeChanged(msgspec.Struct, frozen=True, gc=False):
     """Another fee was announced; it holds from an epoch second on."""
 
     old_bps: int

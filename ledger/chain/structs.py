@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ledger.chain.events import Claim, RetirementDetails
@@ -43,7 +44,7 @@ def retirement_tuple(details: RetirementDetails) -> tuple[Any, ...]:
 
 def claim_typed_data(claim: Claim, chain_id: int, contract: str) -> Mapping[str, Any]:
     """Return the EIP-712 message that a verifier signs for a claim."""
-    fields = [
+    fields = (
         ("key", "bytes32"),
         ("classId", "uint32"),
         ("projectId", "uint32"),
@@ -59,24 +60,66 @@ def claim_typed_data(claim: Claim, chain_id: int, contract: str) -> Mapping[str,
         ("methodologyHash", "bytes32"),
         ("recipient", "address"),
         ("deadline", "uint64"),
-    ]
-    domain = [
+    )
+    return _typed_data("CarbonCredit", "Claim", fields, claim_tuple(claim), (chain_id, contract))
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What all parties of a settlement batch sign; the deadline in epoch seconds, asset 0 is energy."""
+
+    key: str
+    asset: int
+    accounts: tuple[str, ...]
+    words: tuple[int, ...]
+    deadline: int
+
+    @property
+    def as_tuple(self) -> tuple[Any, ...]:
+        """It in the order of the contract's struct."""
+        key = bytes.fromhex(self.key[2:])
+        return key, self.asset, list(self.accounts), list(self.words), self.deadline
+
+
+def settlement_typed_data(
+    settlement: Settlement, chain_id: int, contract: str
+) -> Mapping[str, Any]:
+    """Return the EIP-712 message that each party signs for a settlement batch."""
+    fields = (
+        ("key", "bytes32"),
+        ("asset", "uint256"),
+        ("accounts", "address[]"),
+        ("words", "uint256[]"),
+        ("deadline", "uint64"),
+    )
+    values = settlement.as_tuple
+    return _typed_data("VppSettlement", "Settlement", fields, values, (chain_id, contract))
+
+
+def _typed_data(
+    contract: str,
+    kind: str,
+    fields: Sequence[tuple[str, str]],
+    values: Sequence[Any],
+    place: tuple[int, str],
+) -> Mapping[str, Any]:
+    domain = (
         ("name", "string"),
         ("version", "string"),
         ("chainId", "uint256"),
         ("verifyingContract", "address"),
-    ]
+    )
     return {
         "types": {
-            "EIP712Domain": [{"name": name, "type": kind} for name, kind in domain],
-            "Claim": [{"name": name, "type": kind} for name, kind in fields],
+            "EIP712Domain": [{"name": name, "type": each} for name, each in domain],
+            kind: [{"name": name, "type": each} for name, each in fields],
         },
-        "primaryType": "Claim",
+        "primaryType": kind,
         "domain": {
-            "name": "Truetonne CarbonCredit",
+            "name": f"Truetonne {contract}",
             "version": "1",
-            "chainId": chain_id,
-            "verifyingContract": contract,
+            "chainId": place[0],
+            "verifyingContract": place[1],
         },
-        "message": dict(zip((name for name, _ in fields), claim_tuple(claim), strict=True)),
+        "message": dict(zip((name for name, _ in fields), values, strict=True)),
     }

@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+from ssl import SSLCertVerificationError
+
 from ledger.errors import DependencyDown
 
 
@@ -65,3 +67,24 @@ class NodeAnswer(NodeTrouble):
 
 class AnswerTooLarge(NodeAnswer):
     """The answer has more bytes than are taken; a shorter range has fewer."""
+
+
+def untrusted(place: str, error: BaseException) -> NodeDown | None:
+    """Return what to say when a node's certificate was refused; None when the error is of another kind.
+
+    Parameters
+    ----------
+    place
+        The address without secrets.
+    error
+        As a library raised it: its cause may be the refusal.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, SSLCertVerificationError):
+            return NodeDown(
+                f"the certificate of {place} is not trusted ({found.verify_message}): name its issuer's file in "
+                "SSL_CERT_FILE, or use the address that it was made for"
+            )
+        found = found.__cause__ or found.__context__
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,7 @@ from ledger.chain.transport_errors import (
     NodeLimits,
     NodeSlow,
     NodeTrouble,
+    untrusted,
 )
 from ledger.errors import BadInput
 
@@ -34,8 +36,10 @@ class HttpTransport(Transport):
     def __init__(self, address: str, bounds: Bounds) -> None:
         super().__init__(address, bounds)
         # trust_env=False: a proxy variable must not send a key holder's traffic elsewhere.
+        # So SSL_CERT_FILE is read here, as WebSockets do.
         self._http = httpx.Client(
             timeout=bounds.timeout_s,
+            verify=ssl.create_default_context() if address.startswith("https://") else False,
             trust_env=False,
             limits=httpx.Limits(
                 max_connections=bounds.in_flight_max,
@@ -90,6 +94,8 @@ class HttpTransport(Transport):
         )
 
     def _trouble(self, error: httpx.HTTPError) -> NodeTrouble:
+        if (refused := untrusted(self.place, error)) is not None:
+            return refused
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
             return NodeDown(
                 f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url"

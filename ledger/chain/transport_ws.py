@@ -20,6 +20,7 @@ from ledger.chain.transport_errors import (
     NodeDown,
     NodeLimits,
     NodeSlow,
+    untrusted,
 )
 from ledger.chain.transport_http import retry_after_s
 from ledger.errors import BadInput
@@ -42,7 +43,9 @@ class WebSocketTransport(ChannelTransport):
                 close_timeout=_CLOSE_S_MAX,
                 max_size=self.bounds.answer_bytes_max,
             )
-        except (InvalidURI, ValueError) as error:
+        except (InvalidURI, ValueError) as error:  # a refused certificate is a ValueError, too
+            if (refused := untrusted(self.place, error)) is not None:
+                raise refused from error
             raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
         except InvalidStatus as error:
             status = error.response.status_code

@@ -17,15 +17,46 @@ T = TypeVar("T")
 Call = tuple[str, Sequence[Any]]
 
 
-class WireBlock(msgspec.Struct, rename="camel", gc=False):
-    """A block with the hashes of its transactions."""
+class WireHeader(msgspec.Struct, rename="camel", gc=False, kw_only=True):
+    """A header, with all fields that Ethereum's have; chains and forks lack some."""
 
     number: str
     hash: str
     parent_hash: str
     timestamp: str
-    transactions: list[str]
+    sha3_uncles: str | None = None
+    miner: str | None = None
+    state_root: str | None = None
+    transactions_root: str | None = None
+    receipts_root: str | None = None
+    logs_bloom: str | None = None
+    difficulty: str | None = None
+    gas_limit: str | None = None
+    gas_used: str | None = None
+    extra_data: str | None = None
+    mix_hash: str | None = None
+    nonce: str | None = None
     base_fee_per_gas: str | None = None
+    withdrawals_root: str | None = None
+    blob_gas_used: str | None = None
+    excess_blob_gas: str | None = None
+    parent_beacon_block_root: str | None = None
+    requests_hash: str | None = None
+
+
+HEADER_FIELDS = (
+    *("parent_hash", "sha3_uncles", "miner", "state_root", "transactions_root", "receipts_root"),
+    *("logs_bloom", "difficulty", "number", "gas_limit", "gas_used", "timestamp", "extra_data"),
+    *("mix_hash", "nonce", "base_fee_per_gas", "withdrawals_root", "blob_gas_used"),
+    *("excess_blob_gas", "parent_beacon_block_root", "requests_hash"),
+)
+"""What the hash of a header covers, in its order."""
+
+
+class WireBlock(WireHeader, rename="camel", gc=False, kw_only=True):
+    """A block with the hashes of its transactions."""
+
+    transactions: list[str]
 
 
 class WireLog(msgspec.Struct, rename="camel", gc=False):
@@ -56,6 +87,9 @@ class WireReceipt(msgspec.Struct, rename="camel", gc=False):
     logs: list[WireLog]
     to: str | None = None
     contract_address: str | None = None
+    kind: str | None = msgspec.field(name="type", default=None)
+    cumulative_gas_used: str = "0x0"
+    logs_bloom: str = "0x"
 
 
 class WireTransaction(msgspec.Struct, rename="camel", gc=False):
@@ -72,15 +106,10 @@ class WireTransaction(msgspec.Struct, rename="camel", gc=False):
     block_hash: str | None = None
 
 
-class WireFullBlock(msgspec.Struct, rename="camel", gc=False):
+class WireFullBlock(WireHeader, rename="camel", gc=False, kw_only=True):
     """A block with its transactions."""
 
-    number: str
-    hash: str
-    parent_hash: str
-    timestamp: str
     transactions: list[WireTransaction]
-    base_fee_per_gas: str | None = None
 
 
 class WireAction(msgspec.Struct, rename="camel", gc=False):

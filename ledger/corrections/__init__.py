@@ -10,6 +10,7 @@ neither a late reading nor a revision counts twice, in whatever order and by who
 """
 
 from ledger.corrections.cancelling import submit_planned
-from ledger.corrections.finding import Found, Outcome, correct, corrections_of, debts_of
+from ledger.corrections.finding import correct
+from ledger.corrections.found import Found, Outcome, corrections_of, debts_of
 
 __all__ = ["Found", "Outcome", "correct", "corrections_of", "debts_of", "submit_planned"]

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.intents import new_key
 from ledger.corrections.cancelling import Cancel, canceller
+from ledger.corrections.found import Outcome, found_of
 from ledger.db import Database
 from ledger.errors import NotFound
 from ledger.models import (
     Correction,
     CorrectionReading,
+    CorrectionRegister,
     EmissionFactor,
     Issuance,
     MeterReading,
@@ -26,44 +30,21 @@ from ledger.models import (
 )
 from ledger.models.corrections import CorrectionCause, CorrectionState
 from ledger.models.evidence import IssuanceState, ReadingQuality
-from ledger.readings.carry import unpaid_corrections
-from ledger.readings.evidence_files import meter_ids_of, recomputed_inputs
+from ledger.readings.certificates import known_manifest
+from ledger.readings.evidence_files import meter_ids_of, stated_by
 from ledger.readings.factor_rows import factor_record
+from ledger.readings.recomputing import (
+    Certificates,
+    changed_registers,
+    declared_certificates,
+    is_register,
+    known_certificates,
+    recomputed_inputs,
+)
 from ledger.reductions.arithmetic import compute, factor_kg_per_kwh
-from ledger.reductions.manifest import build, canonical_text, fraction_text, manifest_hash
-from ledger.reductions.records import Reduction
-
-
-@dataclass(frozen=True)
-class Found:
-    """A correction as it was recorded, and the period that it corrects."""
-
-    key: str
-    issuance_key: str
-    from_date: date
-    to_date: date
-    cause: str
-    state: str
-    late_readings: int
-    effect_kg: Fraction
-    owed_kg: Fraction
-    cancelled_kg: int
-    act_key: str | None
-    factor: str
-    manifest_hash: str
-
-    @property
-    def carried_kg(self) -> Fraction:
-        """What is left of the debt after the cancellation, kg: the deficit of the next issuance."""
-        return max(self.owed_kg - self.cancelled_kg, Fraction(0))
-
-
-@dataclass
-class Outcome:
-    """What a search found, and what it passed over with the reason."""
-
-    found: list[Found] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
+from ledger.reductions.manifest import build, canonical_text, manifest_hash
+from ledger.reductions.reporting import fraction_text
+from ledger.reductions.results import Reduction
 
 
 def correct(
@@ -151,31 +132,46 @@ class _Corrector:
         self._outcome = outcome
         query = select(Correction).where(Correction.issuance_id == issuance.id)
         self._earlier = list(session.scalars(query.order_by(Correction.id)).all())
+        self._certificates = known_certificates(known_manifest(session, issuance))
+        self._meters = meter_ids_of(session, issuance)
+        self._registers = [
+            self._meters[table.serial] for table in stated_by(issuance).meters if is_register(table)
+        ]
 
     def run(self, revised: EmissionFactor | None) -> None:
-        """Record the late readings, then the revised factor, where there is anything new."""
-        late = self._late()
-        instants = self._late_instants()
-        if instants:
-            self._outcome.passed_over.append(
-                f"{_name(self._issuance)}: {instants} late readings of a register, which stand between readings "
-                "that are issued: the sum over them stays what it was"
-            )
+        """Record what came late, then the revised factor, where there is anything new."""
         current = self._current_factor()
-        if late:
-            self._record(CorrectionCause.LATE_READINGS, current, late)
-        if revised is None or not self._is_lower(current, revised):
-            return
-        self._record(CorrectionCause.CHANGED_FACTOR, revised, [])
+        late = self._late()
+        changed = self._registers_changed()
+        instants = self._late_instants(at_end=changed)
+        if late or instants:
+            self._record(CorrectionCause.LATE_READINGS, current, late, instants)
+        elif changed:
+            self._record(CorrectionCause.OTHER, current)
+        declared = declared_certificates(self._session, self._issuance)
+        if self._takes_other(declared):
+            self._certificates = declared
+            self._record(CorrectionCause.CERTIFICATE, current)
+        if revised is not None and self._is_lower(current, revised):
+            self._record(CorrectionCause.CHANGED_FACTOR, revised)
+
+    def _takes_other(self, declared: Certificates) -> bool:
+        """Return whether certificates of today leave out something else than what is known yet."""
+        if not any(declared.values()) or declared == self._certificates:
+            return False
+        current = self._current_factor()
+        now = self._recomputed(current.id, late=True, certificates=declared)
+        known = json.loads(known_manifest(self._session, self._issuance))
+        return _left_out(build(now)) != _left_out(known)
 
     def _late(self) -> list[int]:
-        """Return the late readings of the period that no correction has counted."""
-        ids = meter_ids_of(self._session, self._issuance)
+        """Return the late intervals of the period that no correction has counted, but those of registers."""
         query = (
             select(MeterReading.id)
             .outerjoin(CorrectionReading, CorrectionReading.reading_id == MeterReading.id)
             .where(
-                MeterReading.meter_id.in_(ids.values()),
+                MeterReading.meter_id.in_(self._meters.values()),
+                MeterReading.meter_id.not_in(self._registers),
                 MeterReading.start_s >= self._issuance.from_s,
                 MeterReading.start_s < self._issuance.to_s,
                 MeterReading.quality == ReadingQuality.LATE,
@@ -184,20 +180,47 @@ class _Corrector:
         )
         return list(self._session.scalars(query).all())
 
-    def _late_instants(self) -> int:
-        """Return how many readings of registers came for an instant of the issued period."""
-        ids = meter_ids_of(self._session, self._issuance)
-        query = (
-            select(func.count())
-            .select_from(RegisterReading)
-            .where(
-                RegisterReading.meter_id.in_(ids.values()),
-                RegisterReading.at_s >= self._issuance.from_s,
-                RegisterReading.at_s < self._issuance.to_s,
-                RegisterReading.quality == ReadingQuality.LATE,
-            )
+    def _late_instants(self, *, at_end: bool) -> list[int]:
+        """Return the late readings of registers in the period that no correction of it has counted.
+
+        Parameters
+        ----------
+        at_end
+            Whether those at the end of the period touch it: they are late for it, or close an interval in it.
+        """
+        counted = select(CorrectionRegister.register_id).where(
+            CorrectionRegister.issuance_id == self._issuance.id
         )
-        return self._session.scalar(query) or 0
+        table, to_s = RegisterReading, self._issuance.to_s
+        closing = select(MeterReading.meter_id).where(
+            MeterReading.quality == ReadingQuality.LATE,
+            MeterReading.start_s >= self._issuance.from_s,
+            MeterReading.start_s < to_s,
+            MeterReading.start_s + MeterReading.duration_s == to_s,
+        )
+        late = table.quality == ReadingQuality.LATE
+        last = table.meter_id.in_(closing) & (table.quality == ReadingQuality.USED)
+        query = select(table.id).where(
+            table.meter_id.in_(self._registers),
+            (table.at_s >= self._issuance.from_s) & (table.at_s < to_s) & late
+            | (table.at_s == (to_s if at_end else -1)) & (late | last),
+            table.id.not_in(counted),
+        )
+        return list(self._session.scalars(query).all())
+
+    def _registers_changed(self) -> bool:
+        """Return whether a register has other readings for the period than what is known of it yet."""
+        if not self._registers:
+            return False
+        if not self._earlier:
+            return changed_registers(self._session, self._issuance)
+        known = json.loads(self._earlier[-1].manifest)
+        now = build(self._recomputed(self._current_factor().id, late=True))
+        days = [
+            {meter["serial"]: meter["days"] for meter in manifest["meters"] if meter["register"]}
+            for manifest in (known, now)
+        ]
+        return days[0] != days[1]
 
     def _current_factor(self) -> EmissionFactor:
         number = self._earlier[-1].factor_id if self._earlier else self._issuance.factor_id
@@ -219,7 +242,13 @@ class _Corrector:
             return False
         return True
 
-    def _record(self, cause: CorrectionCause, factor: EmissionFactor, late: list[int]) -> None:
+    def _record(
+        self,
+        cause: CorrectionCause,
+        factor: EmissionFactor,
+        late: Sequence[int] = (),
+        instants: Sequence[int] = (),
+    ) -> None:
         issued = self._recomputed(self._issuance.factor_id, late=False)
         now = self._recomputed(factor.id, late=True)
         known = sum((Fraction(row.effect_kg) for row in self._earlier), Fraction(0))
@@ -240,7 +269,7 @@ class _Corrector:
             issuance_id=self._issuance.id,
             cause=cause,
             factor_id=factor.id,
-            late_readings=len(late),
+            late_readings=len(late) + len(instants),
             effect_kg=fraction_text(total - known),
             owed_kg=fraction_text(owed),
             cancelled_kg=cancelled_kg,
@@ -257,68 +286,43 @@ class _Corrector:
                 insert(CorrectionReading),
                 [{"reading_id": number, "correction_id": row.id} for number in late],
             )
+        if instants:
+            self._session.execute(
+                insert(CorrectionRegister),
+                [
+                    {
+                        "register_id": number,
+                        "issuance_id": self._issuance.id,
+                        "correction_id": row.id,
+                    }
+                    for number in instants
+                ],
+            )
         self._earlier.append(row)
         self._outcome.found.append(found_of(row, self._issuance, factor))
 
-    def _recomputed(self, factor_id: int, *, late: bool) -> Reduction:
-        inputs = recomputed_inputs(self._session, self._issuance, late=late)
+    def _recomputed(
+        self, factor_id: int, *, late: bool, certificates: Certificates | None = None
+    ) -> Reduction:
+        """Compute the period as it was issued, or with what came late and the certificates known yet."""
+        if late and certificates is None:
+            certificates = self._certificates
+        inputs = recomputed_inputs(
+            self._session, self._issuance, late=late, certificates=certificates
+        )
         if factor_id != self._issuance.factor_id:
             factor = factor_record(self._session.get_one(EmissionFactor, factor_id))
             inputs = replace(inputs, factor=factor)
         return compute(replace(inputs, enforce=False))
 
 
-def found_of(row: Correction, issuance: Issuance, factor: EmissionFactor) -> Found:
-    """Return a stored correction with the period that it corrects."""
-    return Found(
-        key=row.key,
-        issuance_key=issuance.key,
-        from_date=issuance.from_date,
-        to_date=issuance.to_date,
-        cause=row.cause.value,
-        state=row.state.value,
-        late_readings=row.late_readings,
-        effect_kg=Fraction(row.effect_kg),
-        owed_kg=Fraction(row.owed_kg),
-        cancelled_kg=row.cancelled_kg,
-        act_key=row.act_key,
-        factor=f"{factor.code} {factor.version}",
-        manifest_hash=row.manifest_hash,
-    )
-
-
-def corrections_of(session: Session, project_code: str | None = None) -> list[Found]:
-    """Return the corrections of a project, or of all, in the order in which they were found.
-
-    Raises
-    ------
-    NotFound
-        There is no such project.
-    """
-    query = (
-        select(Correction, Issuance, EmissionFactor)
-        .join(Issuance, Issuance.id == Correction.issuance_id)
-        .join(EmissionFactor, EmissionFactor.id == Correction.factor_id)
-        .order_by(Correction.id)
-    )
-    if project_code is not None:
-        ids = session.scalars(select(Project.id).where(Project.code == project_code)).all()
-        if not ids:
-            raise NotFound(f"no project {project_code!r}; projects come from site files")
-        query = query.where(Issuance.project_id.in_(ids))
-    return [found_of(*row) for row in session.execute(query).all()]
-
-
-def debts_of(session: Session, project_code: str | None = None) -> dict[str, Fraction]:
-    """Return what corrections still owe, kg, by the key of the correction."""
-    query = select(Project.id)
-    if project_code is not None:
-        query = query.where(Project.code == project_code)
-    return {
-        correction.key: -correction.carried_kg
-        for number in session.scalars(query).all()
-        for correction in unpaid_corrections(session, number)
-    }
+def _left_out(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what each certificate of a manifest leaves out, by the hash of what was declared."""
+    return [
+        (item["sha256"], item["left_out_kwh"])
+        for meter in manifest["meters"]
+        for item in meter.get("energy_certificates", ())
+    ]
 
 
 def _factor(session: Session, code: str, version: str) -> EmissionFactor:

@@ -28,7 +28,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Column, Engine, make_url
+from sqlalchemy import URL, Column, Engine, Executable, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -92,6 +92,7 @@ class Database:
         self._engine: Engine = engine
         self._reader = engine.execution_options(**{engines.MODE: engines.READ})
         self._writer = engine.execution_options(**{engines.MODE: engines.WRITE})
+        self._notes = engine.execution_options(**{engines.MODE: engines.NOTES})
 
     @property
     def dialect(self) -> str:
@@ -129,7 +130,7 @@ class Database:
         with self._session(self._writer) as session:
             yield session
 
-    def run(self, work: Callable[[Session], T], *, attempts: int = 6) -> T:
+    def run(self, work: Callable[[Session], T], *, attempts: int = 6, lasting: bool = True) -> T:
         """Do one unit of work, again from its start when another writer was in the way.
 
         Parameters
@@ -139,6 +140,8 @@ class Database:
             must bear that.
         attempts
             How often at most.
+        lasting
+            Whether a power cut must not take it back: False spares SQLite the wait for the disk.
 
         Raises
         ------
@@ -147,12 +150,32 @@ class Database:
         """
         for attempt in range(attempts - 1):
             try:
-                with self.write() as session:
+                with self.write() if lasting else self._session(self._notes) as session:
                     return work(session)
             except DatabaseBusy:
                 time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)
-        with self.write() as session:
+        with self.write() if lasting else self._session(self._notes) as session:
             return work(session)
+
+    def alone(self, statement: Executable) -> int:
+        """Execute one statement that is a unit of work by itself; return how many rows it found.
+
+        On MariaDB the server commits it without hearing from us again: whoever is stopped in the middle
+        leaves no lock behind. A power cut may take it back, as it may what ``run`` does that need not last.
+
+        Raises
+        ------
+        DatabaseBusy, DependencyDown
+            As ``write``.
+        IntegrityError
+            A row with that key is there.
+        """
+        if self.dialect == "sqlite":
+            with self._session(self._notes) as session:
+                return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._translated(), engine.connect() as connection:
+            return int(connection.execute(statement).rowcount)
 
     def executemany(self, session: Session, sql: str, rows: Iterable[Row]) -> int:
         """Execute one statement for many rows at the driver's own speed.

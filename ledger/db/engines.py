@@ -17,6 +17,8 @@ from ledger.db.loading import FILE_REFUSED, LoadingConnection
 MODE = "truetonne_mode"
 READ = "read"
 WRITE = "write"
+NOTES = "notes"
+"""A write whose loss in a power cut does no harm: SQLite does not wait for the disk."""
 
 DOWN = "down"
 BUSY = "busy"
@@ -150,8 +152,10 @@ def _left_by_us(context: ExceptionContext) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    reading = connection.get_execution_options().get(MODE) == READ
+    mode = connection.get_execution_options().get(MODE)
+    reading = mode == READ
     connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
+    connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if mode == NOTES else 'FULL'}")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
     if reading:  # the snapshot is taken by the first read
         connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")

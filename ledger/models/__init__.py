@@ -6,16 +6,19 @@ Importing this package registers every table with ``Base.metadata``.
 from ledger.models import (
     advanced,
     blockchain,
+    certificates,
     corrections,
     devices,
     energy,
     escrow,
     evidence,
+    jobs,
     mirror,
     mirror_state,
     oversight,
     series,
     settlement,
+    settling,
     system,
     trading,
     users,
@@ -40,7 +43,13 @@ from ledger.models.blockchain import (
     CarbonCredit,
     SmartContract,
 )
-from ledger.models.corrections import Correction, CorrectionCarry, CorrectionReading
+from ledger.models.certificates import EnergyCertificate
+from ledger.models.corrections import (
+    Correction,
+    CorrectionCarry,
+    CorrectionReading,
+    CorrectionRegister,
+)
 from ledger.models.devices import (
     Device,
     DeviceAlert,
@@ -71,6 +80,7 @@ from ledger.models.evidence import (
     ReadingClaim,
     Site,
 )
+from ledger.models.jobs import HeldLease, JobRun, ScheduledJob
 from ledger.models.mirror import (
     ChainAttempt,
     ChainBlock,
@@ -90,7 +100,7 @@ from ledger.models.mirror import (
     CreditSite,
     CreditTransfer,
 )
-from ledger.models.mirror_state import ContractSighting, MirrorLease, MirrorReorganisation
+from ledger.models.mirror_state import ContractSighting, MirrorCheck, MirrorReorganisation
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
@@ -103,6 +113,7 @@ from ledger.models.settlement import (
     VppSettlementBatch,
     VppSettlementItem,
 )
+from ledger.models.settling import VppSettlementSignature, VppTradeCredit, VppTradeShortfall
 from ledger.models.system import (
     AuditLog,
     SystemConfig,
@@ -133,11 +144,13 @@ SECTIONS = (
     ("6. Blockchain", (blockchain,)),
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
-    ("9. Evidence: from meters to issued credits", (evidence, series, corrections)),
+    ("9. Settlement: credits, signatures, shortfalls", (settling,)),
+    ("10. Evidence: from meters to issued credits", (evidence, series, certificates, corrections)),
     (
-        "10. Mirror: what goes to a chain and what comes back",
+        "11. Mirror: what goes to a chain and what comes back",
         (mirror, mirror_state, oversight, escrow),
     ),
+    ("12. Processes: who works, when, and what came of it", (jobs,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -163,6 +176,7 @@ __all__ = [
     "Correction",
     "CorrectionCarry",
     "CorrectionReading",
+    "CorrectionRegister",
     "CreditBatch",
     "CreditCancellation",
     "CreditClass",
@@ -181,17 +195,20 @@ __all__ = [
     "DeviceType",
     "DynamicDispatchHistory",
     "EmissionFactor",
+    "EnergyCertificate",
     "EnergyConsumption",
     "EnergyProduction",
+    "HeldLease",
     "ImportFile",
     "Issuance",
+    "JobRun",
     "MarketTrendPrediction",
     "Meter",
     "MeterChange",
     "MeterReading",
     "MeterSeries",
     "MeterSource",
-    "MirrorLease",
+    "MirrorCheck",
     "MirrorReorganisation",
     "MultiObjectiveOptimization",
     "PriceOptimizationHistory",
@@ -202,6 +219,7 @@ __all__ = [
     "RlExperienceReplay",
     "RlModel",
     "RlTrainingRun",
+    "ScheduledJob",
     "SettlementBalance",
     "SettlementBatch",
     "SettlementDispute",
@@ -226,6 +244,9 @@ __all__ = [
     "VppSettlementAccount",
     "VppSettlementBatch",
     "VppSettlementItem",
+    "VppSettlementSignature",
+    "VppTradeCredit",
+    "VppTradeShortfall",
     "VppTradingRecord",
     "VppTradingStrategy",
 ]

@@ -23,6 +23,9 @@ class CorrectionCause(StrEnum):
     LATE_READINGS = "late_readings"
     CHANGED_FACTOR = "changed_factor"
     OTHER = "other"
+    """What is known now beside the period shows it in another light: a register read after its end."""
+    CERTIFICATE = "energy_certificate"
+    """Energy that was issued is declared to be certified elsewhere."""
 
 
 class CorrectionState(StrEnum):
@@ -102,6 +105,30 @@ class CorrectionReading(Base):
     __table_args__ = (
         Index("idx_correction_readings_correction_id", "correction_id"),
         options("A late reading, counted once.", writer=CORRECTIONS, origin=BEYOND),
+    )
+
+
+class CorrectionRegister(Base):
+    """A late reading of a register that a correction has counted: once for each issuance that it touches."""
+
+    __tablename__ = "correction_registers"
+
+    register_id: Mapped[int] = big_key("Row number of the register reading.")
+    issuance_id: Mapped[int] = mapped_column(
+        BigInt,
+        ForeignKey("issuances.id"),
+        primary_key=True,
+        autoincrement=False,
+        comment="Row number of the issuance.",
+    )
+    correction_id: Mapped[int] = mapped_column(
+        BigInt, ForeignKey("corrections.id"), comment="Row number of the correction."
+    )
+
+    __table_args__ = (
+        Index("idx_correction_registers_issuance_id", "issuance_id"),
+        Index("idx_correction_registers_correction_id", "correction_id"),
+        options("A late register reading, counted once.", writer=CORRECTIONS, origin=BEYOND),
     )
 
 

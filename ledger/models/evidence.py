@@ -222,6 +222,13 @@ class Project(Base):
     uncertainty_share: Mapped[str | None] = mapped_column(
         Varchar(40), comment="Deduction as a share of reductions, a decimal text; null is none."
     )
+    issue_every: Mapped[str | None] = mapped_column(
+        Varchar(10),
+        comment="Periods that a job issues once they are closed: month, quarter or year; null: none.",
+    )
+    issue_after_days: Mapped[int | None] = mapped_column(
+        comment="Whole days after its end before a period is issued by a job."
+    )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
 

@@ -4,34 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index
+from sqlalchemy import BigInteger, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import BEYOND, Base, big_id, big_key, options
 from ledger.models.mirror import BLOCK, LOG, TX
 from ledger.models.types import Address, Hash, Varchar
-
-
-class MirrorLease(Base):
-    """Who mirrors a network now. Times are of the database's clock, in ms since 1970 (UTC)."""
-
-    __tablename__ = "mirror_leases"
-
-    network: Mapped[str] = mapped_column(
-        Varchar(50), primary_key=True, comment="Name of the network."
-    )
-    holder: Mapped[str] = mapped_column(Varchar(40), comment="Number of the run that holds it.")
-    place: Mapped[str] = mapped_column(Varchar(200), comment="Host and process, for people.")
-    process: Mapped[str | None] = mapped_column(
-        Varchar(200), comment="Process as its machine knows it; null: not known."
-    )
-    taken_ms: Mapped[int] = mapped_column(BigInteger, comment="When it was taken, ms.")
-    until_ms: Mapped[int] = mapped_column(BigInteger, comment="When it ends unless renewed, ms.")
-    blocks: Mapped[int] = mapped_column(BigInteger, comment="Blocks mirrored lately.")
-    events: Mapped[int] = mapped_column(BigInteger, comment="Events mirrored lately.")
-    window_ms: Mapped[int] = mapped_column(BigInteger, comment="How long lately is, ms.")
-
-    __table_args__ = (options("Who mirrors a network now.", writer="indexer.lease", origin=BEYOND),)
 
 
 class MirrorReorganisation(Base):
@@ -51,6 +29,27 @@ class MirrorReorganisation(Base):
 
     __table_args__ = (
         options("Blocks that were taken back.", writer="indexer.cursor", origin=BEYOND),
+    )
+
+
+class MirrorCheck(Base):
+    """What the mirror of a network could not check; most have no row."""
+
+    __tablename__ = "mirror_checks"
+
+    network: Mapped[str] = mapped_column(
+        Varchar(50), primary_key=True, comment="Name of the network."
+    )
+    told_number: Mapped[int | None] = mapped_column(
+        BigInteger, comment="Last block whose receipts were not held against its hash; null: none."
+    )
+    log_end_reason: Mapped[str | None] = mapped_column(
+        Text,
+        comment="Why the contract's end of the credit log could not be asked at the head; null: it was.",
+    )
+
+    __table_args__ = (
+        options("What the mirror could not check.", writer="indexer.checks", origin=BEYOND),
     )
 
 

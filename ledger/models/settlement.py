@@ -121,6 +121,19 @@ class VppSettlementBatch(Base):
         json_array(), comment="Net of each address in cents, as text; positive is received."
     )
     trades_root: Mapped[str] = mapped_column(Hash, comment="Merkle root of the trades.")
+    asset: Mapped[int | None] = mapped_column(
+        BigInteger,
+        comment="Number of the credit batch that is traded; null: energy, for cash alone.",
+    )
+    credit_nets: Mapped[list[str] | None] = mapped_column(
+        json_array(), comment="Net of each address in kg of the credits, as text; null: energy."
+    )
+    netted_from: Mapped[datetime | None] = mapped_column(
+        comment="Start of the hours that are netted, UTC; null: not planned here."
+    )
+    signed_until: Mapped[datetime | None] = mapped_column(
+        comment="Until when its parties' signatures hold, UTC; null: the operator proposes it."
+    )
     chain_batch_id: Mapped[int | None] = mapped_column(
         BigInteger, comment="Number of the batch in the contract."
     )

@@ -15,7 +15,7 @@ HEADER = (
     *("parentBeaconBlockRoot", "requestsHash"),
 )
 """Fields of a header in their order; the later ones came with forks (Prague has all)."""
-_QUANTITIES = frozenset(
+QUANTITIES = frozenset(
     (
         *("difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas"),
         *("blobGasUsed", "excessBlobGas"),
@@ -40,7 +40,7 @@ def header(raw: Mapping[str, Any]) -> bytes:
     """Return the RLP of a block's header."""
     return rlp.encode(
         [
-            _quantity(raw[name]) if name in _QUANTITIES else _bytes(raw[name])
+            _quantity(raw[name]) if name in QUANTITIES else _bytes(raw[name])
             for name in HEADER
             if raw.get(name) is not None
         ]

@@ -22,7 +22,7 @@ class Trie:
 
     def __init__(self, values: Sequence[bytes]) -> None:
         self._nodes: dict[bytes, bytes] = {}
-        entries = sorted((_digits(place_key(at)), value) for at, value in enumerate(values))
+        entries = sorted((digits_of(place_key(at)), value) for at, value in enumerate(values))
         self.root = EMPTY_ROOT
         if entries:
             top = rlp.encode(self._node(entries, 0))
@@ -36,11 +36,11 @@ class Trie:
     def _node(self, entries: Sequence[Entry], depth: int) -> list[rlp.Item]:
         first = entries[0][0]
         if len(entries) == 1:
-            return [_packed(first[depth:], leaf=True), entries[0][1]]
-        shared = _shared(first, entries[-1][0], depth)
+            return [packed_path(first[depth:], leaf=True), entries[0][1]]
+        shared = shared_digits(first, entries[-1][0], depth)
         if shared:
             below = self._reference(self._node(entries, depth + shared))
-            return [_packed(first[depth : depth + shared], leaf=False), below]
+            return [packed_path(first[depth : depth + shared], leaf=False), below]
         branch: list[rlp.Item] = [b""] * 17
         for digit in range(16):
             part = [entry for entry in entries if entry[0][depth : depth + 1] == bytes([digit])]
@@ -70,7 +70,7 @@ def path(root: bytes, key: bytes, nodes: Iterable[bytes]) -> list[bytes]:
     repeat. What is missing here, the verifier will say.
     """
     known = {keccak256(node): node for node in nodes}
-    digits, found = _digits(key), []
+    digits, found = digits_of(key), []
     reference: rlp.Item = root
     while reference:
         if isinstance(reference, bytes):
@@ -84,18 +84,19 @@ def path(root: bytes, key: bytes, nodes: Iterable[bytes]) -> list[bytes]:
             reference, digits = (node[digits[0]] if digits else b""), digits[1:]
             continue
         packed = node[0] if isinstance(node[0], bytes) else b""
-        part = _digits(packed)[1 if packed[0] & 16 else 2 :]
+        part = digits_of(packed)[1 if packed[0] & 16 else 2 :]
         is_leaf = bool(packed[0] & 32)
         reference = b"" if is_leaf or digits[: len(part)] != part else node[1]
         digits = digits[len(part) :]
     return found
 
 
-def _digits(key: bytes) -> bytes:
+def digits_of(key: bytes) -> bytes:
+    """Return the digits of a key, one in each byte."""
     return bytes(digit for byte in key for digit in (byte >> 4, byte & 15))
 
 
-def _shared(one: bytes, other: bytes, depth: int) -> int:
+def shared_digits(one: bytes, other: bytes, depth: int) -> int:
     """Return how many digits two keys share from a depth on."""
     at = depth
     while at < min(len(one), len(other)) and one[at] == other[at]:
@@ -103,7 +104,7 @@ def _shared(one: bytes, other: bytes, depth: int) -> int:
     return at - depth
 
 
-def _packed(digits: bytes, *, leaf: bool) -> bytes:
+def packed_path(digits: bytes, *, leaf: bool) -> bytes:
     """Return digits as a node keeps them: whether it is a leaf, and whether they are odd, in front."""
     flag = 2 * leaf + len(digits) % 2
     full = bytes([flag]) + digits if len(digits) % 2 else bytes([flag, 0]) + digits

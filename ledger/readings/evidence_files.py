@@ -19,12 +19,12 @@ from ledger.errors import BadInput, BooksDiffer, NotFound
 from ledger.models.evidence import IssuanceState
 from ledger.naming import find_credit
 from ledger.readings.period import reductions_for, split_by_vintage
-from ledger.readings.stored import late_readings_of, readings_of, texts_without_value
+from ledger.readings.stored import readings_of
 from ledger.reductions import readings_file
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import inputs_of, read_manifest
-from ledger.reductions.readings_file import Line
+from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.recompute import Trusted, verify
 from ledger.reductions.records import Meter, Reading, ReductionInputs
 
@@ -127,7 +127,7 @@ def issued_inputs(session: Session, issuance: models.Issuance) -> ReductionInput
     BadInput
         The stored manifest is none.
     """
-    _, stated = read_manifest(issuance.manifest.encode("utf-8"), _called(issuance))
+    stated = stated_by(issuance)
     readings: dict[str, tuple[Reading, ...]] = {table.serial: () for table in stated.meters}
     for serial, meter_id in meter_ids_of(session, issuance).items():
         readings[serial] = readings_of(session, meter_id, issuance.from_s, issuance.to_s)
@@ -136,7 +136,7 @@ def issued_inputs(session: Session, issuance: models.Issuance) -> ReductionInput
 
 def meter_ids_of(session: Session, issuance: models.Issuance) -> dict[str, int]:
     """Return the row numbers of the meters of an issuance by serial, wherever they count today."""
-    _, stated = read_manifest(issuance.manifest.encode("utf-8"), _called(issuance))
+    stated = stated_by(issuance)
     query = (
         select(models.Meter.serial, models.Meter.id)
         .join(models.Site, models.Site.id == models.Meter.site_id)
@@ -148,45 +148,17 @@ def meter_ids_of(session: Session, issuance: models.Issuance) -> dict[str, int]:
     return {serial: meter_id for serial, meter_id in session.execute(query).all()}
 
 
-def recomputed_inputs(
-    session: Session, issuance: models.Issuance, *, late: bool
-) -> ReductionInputs:
-    """Return what an issuance was computed from, its readings judged anew from their texts.
-
-    Parameters
-    ----------
-    late
-        Whether the readings that came after it are judged in.
+def stated_by(issuance: models.Issuance) -> Manifest1:
+    """Return what the manifest of an issuance says.
 
     Raises
     ------
-    BooksDiffer
-        A stored reading can be none of the period.
+    BadInput
+        The stored manifest is none.
     """
-    _, stated = read_manifest(issuance.manifest.encode("utf-8"), _called(issuance))
-    period = (issuance.from_s, issuance.to_s)
-    lines: list[Line] = []
-    no_value: dict[str, set[str]] = {}
-    for serial, meter_id in meter_ids_of(session, issuance).items():
-        readings = readings_of(session, meter_id, *period)
-        if late:
-            readings += late_readings_of(session, meter_id, *period)
-        for start_s, end_s, kind, quality, _, _, text in readings:
-            lines.append(Line(0, serial, start_s, end_s, kind, quality, text))
-        # What came late may have texts that the manifest does not know to mean no value.
-        no_value[serial] = texts_without_value(session, meter_id, *period)
-    lines.sort(key=lambda line: (line.meter, line.start_s, line.text))
-    judged = judge(stated, lines, no_value)
-    wrong = [item for item in judged.differences if not item.path.endswith(".quality")]
-    if wrong:
-        raise BooksDiffer(
-            f"{_called(issuance)}: {wrong[0].path} is {wrong[0].manifest}, not {wrong[0].recomputed}"
-        )
-    return inputs_of(stated, judged.readings)
-
-
-def _called(issuance: models.Issuance) -> str:
-    return f"manifest of issuance {issuance.id}"
+    return read_manifest(issuance.manifest.encode("utf-8"), f"manifest of issuance {issuance.id}")[
+        1
+    ]
 
 
 def _issuance(session: Session, project: str, start: date, end: date) -> models.Issuance | None:

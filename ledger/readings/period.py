@@ -21,10 +21,12 @@ from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models.evidence import MeterRole, ReadingQuality
 from ledger.readings.carry import carried_into
+from ledger.readings.certificates import certificates_of
 from ledger.readings.factor_rows import factor_record
 from ledger.readings.stored import readings_of
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
+from ledger.reductions.certificates import left_out_before, marked
 from ledger.reductions.numbers import COUNTER, kind_of
 from ledger.reductions.records import (
     Calibration,
@@ -32,10 +34,10 @@ from ledger.reductions.records import (
     CarriedCorrection,
     Kind,
     Meter,
-    Reduction,
     ReductionInputs,
     Role,
 )
+from ledger.reductions.results import Reduction
 
 
 def split_by_vintage(start: date, end: date) -> list[tuple[date, date]]:
@@ -75,8 +77,10 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
     """
     reductions: list[Reduction] = []
     for part_start, part_end in split_by_vintage(start, end):
-        inputs = load_period(session, project_code, part_start, part_end)
+        since_s = reductions[0].inputs.from_s if reductions else None
+        inputs = load_period(session, project_code, part_start, part_end, since_s=since_s)
         if reductions:
+            inputs = left_out_before(inputs, reductions)
             # Corrections have entered the part before.
             carry_in_kg = min(reductions[-1].carry_out_kg, Fraction(0))
             inputs = replace(inputs, carry_in_kg=carry_in_kg, corrections=())
@@ -85,9 +89,15 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
 
 
 def late_readings(session: Session, inputs: ReductionInputs) -> int:
-    """Return how many readings of a period came after it was issued; a reduction leaves them out."""
+    """Return how many readings of a period came after it was issued; a reduction leaves them out.
+
+    Of a register they are those that came, and not the intervals between them, but for one at the end
+    of the period: it is in time for the next.
+    """
     ids = meter_ids(session, [meter.serial for meter in inputs.meters])
+    registers = [ids[meter.serial] for meter in inputs.meters if meter.register]
     table = models.MeterReading
+    closes = table.start_s + table.duration_s == inputs.to_s
     query = (
         select(func.count())
         .select_from(table)
@@ -96,6 +106,7 @@ def late_readings(session: Session, inputs: ReductionInputs) -> int:
             table.start_s >= inputs.from_s,
             table.start_s < inputs.to_s,
             table.quality == ReadingQuality.LATE,
+            table.meter_id.not_in(registers) | closes,
         )
     )
     register = models.RegisterReading
@@ -103,9 +114,9 @@ def late_readings(session: Session, inputs: ReductionInputs) -> int:
         select(func.count())
         .select_from(register)
         .where(
-            register.meter_id.in_(ids.values()),
+            register.meter_id.in_(registers),
             register.at_s >= inputs.from_s,
-            register.at_s <= inputs.to_s,
+            register.at_s < inputs.to_s,
             register.quality == ReadingQuality.LATE,
         )
     )
@@ -120,6 +131,7 @@ def load_period(
     *,
     enforce: bool = True,
     carry_in_kg: Fraction | None = None,
+    since_s: int | None = None,
     lock: bool = False,
 ) -> ReductionInputs:
     """Return all that a reduction depends on.
@@ -132,6 +144,8 @@ def load_period(
         False for a look at a period that will not be issued, however empty it is.
     carry_in_kg
         None: what the issuances before the period left.
+    since_s
+        Where what is computed together with the period begins; None: with the period.
     lock
         Lock the project's meters until the unit of work ends, against an import.
 
@@ -169,7 +183,16 @@ def load_period(
         to_s=to_s,
         factor=factor_record(factor),
         completeness_min=_plain(project.completeness_min),
-        meters=tuple(_meters(session, project, where, (from_s, to_s), lock=lock)),
+        meters=tuple(
+            _meters(
+                session,
+                project,
+                where,
+                (from_s, to_s),
+                since_s=from_s if since_s is None else since_s,
+                lock=lock,
+            )
+        ),
         carry_in_kg=carry_in_kg,
         corrections=corrections,
         enforce=enforce,
@@ -208,6 +231,7 @@ def _meters(
     where: ZoneInfo,
     period: tuple[int, int],
     *,
+    since_s: int,
     lock: bool,
 ) -> Iterable[Meter]:
     from_s, to_s = period
@@ -243,6 +267,7 @@ def _meters(
         fuel = None
         if row.fuel_factor_id is not None:
             fuel = factor_record(session.get_one(models.EmissionFactor, row.fuel_factor_id))
+        certificates = certificates_of(session, row, where, period, since_s=since_s, lock=lock)
         yield Meter(
             serial=row.serial,
             device_code=device_code,
@@ -252,7 +277,8 @@ def _meters(
             interval_s=interval_s,
             rated_kw=None if row.rated_kw is None else _plain(row.rated_kw),
             calibration=_calibration(row, where),
-            readings=readings,
+            readings=marked(readings, certificates, role),
+            certificates=certificates,
             fuel=fuel,
             density_kg_per_l=row.density_kg_per_l,
             stuck_hours=0 if register else row.stuck_hours or 0,

@@ -37,10 +37,6 @@ _INSERT = (
     "INSERT INTO register_readings (meter_id, at_s, text, unit, value_digits, value_scale, quality, "
     "reason, file_id, line) VALUES (?,?,?,?,?,?,?,?,?,?)"
 )
-_BEFORE = (
-    "SELECT start_s, start_s + duration_s FROM meter_readings WHERE meter_id = ? AND start_s < ? "
-    "AND quality <> 'late' ORDER BY start_s DESC LIMIT 1"
-)
 
 
 class RegisterWriter:
@@ -78,12 +74,11 @@ class RegisterWriter:
                 tally.new += 1
             slot.new.append(row)
             quality = Quality.USED if row.digits is not None else without_value(row.text)
-            if self._is_late(meter, row.start_s):
+            if meter.is_issued(row.start_s):
                 quality = Quality.LATE
                 tally.late += 1
-            else:
-                first_s, last_s = self._span.get(meter.id, (row.start_s, row.start_s))
-                self._span[meter.id] = (min(first_s, row.start_s), max(last_s, row.start_s))
+            first_s, last_s = self._span.get(meter.id, (row.start_s, row.start_s))
+            self._span[meter.id] = (min(first_s, row.start_s), max(last_s, row.start_s))
             tally.missing += quality // 100 == 2
             new.append((row, quality))
         self._db.executemany(
@@ -101,15 +96,6 @@ class RegisterWriter:
         derived = derive(self._db, self._session, meter, series, *span)
         tally.intervals += derived.written
         tally.outliers += derived.outliers
-
-    def _is_late(self, meter: MeterState, at_s: int) -> bool:
-        """Return whether an instant lies in an issued period, or where one of its intervals ends."""
-        if meter.is_issued(at_s):
-            return True
-        if not meter.borders_issued(at_s):
-            return False
-        near = fetch(self._db, self._session, _BEFORE, (meter.id, at_s))
-        return any(end == at_s and meter.is_inside_issued(start, end) for start, end in near)
 
     def _known(self, meter_id: int, rows: Sequence[RawReading]) -> dict[int, Slot]:
         instants = sorted({row.start_s for row in rows})

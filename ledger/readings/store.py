@@ -100,10 +100,6 @@ class MeterState:
         """Return whether an interval lies wholly in a period that was issued."""
         return any(from_s <= start_s and end_s <= to_s for from_s, to_s in self.issued)
 
-    def borders_issued(self, at_s: int) -> bool:
-        """Return whether an instant lies in a period that was issued, or at its beginning or end."""
-        return any(from_s <= at_s <= to_s for from_s, to_s in self.issued)
-
 
 @dataclass
 class Tally:

@@ -35,15 +35,18 @@ def late_readings_of(
 
 def texts_without_value(session: Session, meter_id: int, from_s: int, to_s: int) -> set[str]:
     """Return the texts of a meter that its source declared to mean that there is no value."""
-    table = models.MeterReading
-    query = select(table.text).where(
-        table.meter_id == meter_id,
-        table.start_s >= from_s,
-        table.start_s < to_s,
-        table.value_digits.is_(None),
-        table.text != "",
-    )
-    return set(session.scalars(query.distinct()).all())
+    intervals, instants = models.MeterReading, models.RegisterReading
+    found: set[str] = set()
+    for table, at_s in ((intervals, intervals.start_s), (instants, instants.at_s)):
+        query = select(table.text).where(
+            table.meter_id == meter_id,
+            at_s >= from_s,
+            at_s < to_s,
+            table.value_digits.is_(None),
+            table.text != "",
+        )
+        found.update(session.scalars(query.distinct()).all())
+    return found
 
 
 def _stored(

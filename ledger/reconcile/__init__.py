@@ -15,11 +15,14 @@ from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.db import Database
 from ledger.reconcile import (
+    certificate_rules,
     chain_rules,
     correction_rules,
+    custody_rules,
     escrow_rules,
     flow_rules,
     mirror_rules,
+    plan_rules,
     trade_rules,
     transaction_rules,
 )
@@ -42,6 +45,7 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("holdings-on-chain", chain_rules.holdings_in_storage),
     ("escrow", mirror_rules.escrow),
     ("escrow-on-chain", escrow_rules.escrow_in_storage),
+    ("custody", custody_rules.custody),
     ("settlements", mirror_rules.settlements),
     ("settlements-on-chain", escrow_rules.settlements_in_storage),
     ("transactions", transaction_rules.transactions),
@@ -49,10 +53,14 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("issuances", flow_rules.issuances),
     ("evidence", flow_rules.evidence),
     ("corrections", correction_rules.corrections),
+    ("energy-certificates", certificate_rules.energy_certificates),
+    ("plans", plan_rules.plans),
     ("settlement-batches", flow_rules.settlement_batches),
     ("trades", trade_rules.trades),
 )
 """Every rule with its name, in the order of the report."""
+_ASK_EVENTS = frozenset({"events", "transactions"})
+"""Rules that go through the events themselves; the others ask what follows from them."""
 
 
 def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Report:
@@ -85,7 +93,7 @@ def named_rules(
     NotFound, BooksDiffer, WrongChain, DependencyDown
         As ``reconcile``.
     """
-    books = open_books(session, client, deployment)
+    books = open_books(session, client, deployment, keep_events=not _ASK_EVENTS.isdisjoint(names))
     return [(name, _checked(check, books)) for name, check in RULES if name in names]
 
 

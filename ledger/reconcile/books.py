@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,15 +10,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.book import Deployment
-from ledger.chain.client import BlockHeader, ChainClient
+from ledger.chain.client import BlockHeader, ChainClient, RpcError
 from ledger.chain.contracts import CarbonCredit, VppSettlement
 from ledger.chain.events import DecodedEvent, decode
+from ledger.chain.transport_errors import AnswerTooLarge
 from ledger.errors import BooksDiffer, DependencyDown, NotFound
 from ledger.models import ChainBlock, ChainCursor, Issuance
 from ledger.reconcile.replay import Replay
 
-_BLOCKS_PER_QUERY = 2_000
-"""Blocks of one log query; many nodes refuse longer ranges."""
+_BLOCKS_FIRST, _BLOCKS_MAX, _LOGS_WANTED = 64, 2_000, 5_000
+"""Blocks of the first log query, and of one at most; more or fewer as they bring logs, or are refused."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,25 @@ class Books:
         return block_time(self.headers[number])
 
 
-def open_books(session: Session, client: ChainClient, deployment: Deployment) -> Books:
+class _Times(dict[int, datetime]):
+    """Times of the blocks whose headers were read so far."""
+
+    def __init__(self, headers: dict[int, BlockHeader]) -> None:
+        self._headers = headers
+
+    def __missing__(self, number: int) -> datetime:
+        return block_time(self._headers[number])
+
+
+def open_books(
+    session: Session, client: ChainClient, deployment: Deployment, *, keep_events: bool = True
+) -> Books:
     """Read the chain as of the mirror's block, and put it beside the books.
+
+    Parameters
+    ----------
+    keep_events
+        Whether a rule will ask for the events themselves; they take most of the memory.
 
     Raises
     ------
@@ -91,21 +109,22 @@ def open_books(session: Session, client: ChainClient, deployment: Deployment) ->
             f"the node at {client.rpc_url} is behind the mirror's block {cursor.block_number}; wait for it",
             code="node-behind",
         )
-    events = _events(client, deployment, cursor.block_number)
-    numbers = sorted({event.log.block_number for event in events})
-    headers = {
-        number: header
-        for number, header in zip(numbers, client.blocks(numbers), strict=True)
-        if header is not None
-    }
     vintages = {key: year for key, year in session.execute(select(Issuance.key, Issuance.vintage))}
     settlement = VppSettlement(client, deployment.settlement.address)
+    headers: dict[int, BlockHeader] = {}
     replay = Replay(
         units_per_cent=settlement.units_per_cent(cursor.block_number),
-        times={number: block_time(header) for number, header in headers.items()},
+        times=_Times(headers),
         vintages=vintages,
-    ).play(events)
-    return Books(session, client, deployment, cursor, events, replay, headers)
+    )
+    events = _events(client, deployment, cursor.block_number, headers)
+    kept: list[DecodedEvent] = []
+    if keep_events:
+        kept.extend(events)
+        replay.play(kept)
+    else:
+        replay.play(events)
+    return Books(session, client, deployment, cursor, kept, replay, headers)
 
 
 def block_time(header: BlockHeader) -> datetime:
@@ -113,10 +132,32 @@ def block_time(header: BlockHeader) -> datetime:
     return datetime.fromtimestamp(header.timestamp, UTC)
 
 
-def _events(client: ChainClient, deployment: Deployment, last: int) -> list[DecodedEvent]:
+def _events(
+    client: ChainClient, deployment: Deployment, last: int, headers: dict[int, BlockHeader]
+) -> Iterator[DecodedEvent]:
+    """Return the events of the mirrored contracts in the order of the chain; note the headers of their blocks."""
     names = {item.address: item.name for item in deployment.mirrored}
-    logs = []
-    for first in range(deployment.deployed_block, last + 1, _BLOCKS_PER_QUERY):
-        logs += client.logs(list(names), first, min(first + _BLOCKS_PER_QUERY - 1, last))
-    ordered = sorted(logs, key=lambda log: (log.block_number, log.log_index))
-    return [decode(names[log.address], log) for log in ordered]
+    first, length = deployment.deployed_block, _BLOCKS_FIRST
+    while first <= last:
+        end = min(first + length - 1, last)
+        try:
+            logs = client.logs(list(names), first, end)
+        except (
+            AnswerTooLarge,
+            RpcError,
+        ):  # more logs, or more blocks, than the node hands out at once
+            if end == first:
+                raise
+            length = (end - first + 1) // 2
+            continue
+        numbers = sorted({log.block_number for log in logs})
+        for number, header in zip(numbers, client.blocks(numbers), strict=True):
+            if header is not None:
+                headers[number] = header
+        for log in sorted(logs, key=lambda log: (log.block_number, log.log_index)):
+            yield decode(names[log.address], log)
+        if len(logs) > _LOGS_WANTED:
+            length = max(length // 2, 1)
+        elif len(logs) < _LOGS_WANTED // 4:
+            length = min(2 * length, _BLOCKS_MAX)
+        first = end + 1

@@ -14,10 +14,12 @@ from ledger.models import (
     Correction,
     CorrectionCarry,
     CorrectionReading,
+    CorrectionRegister,
     CreditBatch,
     CreditCancellation,
     Issuance,
     MeterReading,
+    RegisterReading,
 )
 from ledger.models.evidence import IssuanceState, ReadingQuality
 from ledger.models.mirror import IntentState
@@ -90,10 +92,27 @@ def _counted_late(books: Books) -> list[str]:
         .join(Issuance, Issuance.id == Correction.issuance_id)
         .where(Issuance.state != IssuanceState.VOID)
     )
-    return [
+    found = [
         f"reading {number}: counted by a correction, and not late"
         for number, quality in books.session.execute(query)
         if quality is not ReadingQuality.LATE
+    ]
+    registers = (
+        select(
+            CorrectionRegister.register_id,
+            RegisterReading.quality,
+            RegisterReading.at_s,
+            Issuance.to_s,
+        )
+        .outerjoin(RegisterReading, RegisterReading.id == CorrectionRegister.register_id)
+        .join(Issuance, Issuance.id == CorrectionRegister.issuance_id)
+        .where(Issuance.state != IssuanceState.VOID)
+    )
+    return found + [
+        f"register reading {number}: counted by a correction, and not late"
+        for number, quality, at_s, to_s in books.session.execute(registers)
+        # The one at the end of a period is late for it, and in time for the next.
+        if quality is not ReadingQuality.LATE and at_s != to_s
     ]
 
 

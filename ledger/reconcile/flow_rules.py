@@ -27,14 +27,9 @@ from ledger.readings.factor_rows import factor_record
 from ledger.reconcile.books import Books
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
-from ledger.reductions.manifest import (
-    FORMAT_1,
-    build,
-    canonical_text,
-    fraction_text,
-    manifest_hash,
-)
-from ledger.reductions.records import Reduction
+from ledger.reductions.manifest import FORMAT_1, build, canonical_text, manifest_hash
+from ledger.reductions.reporting import fraction_text
+from ledger.reductions.results import Reduction
 from ledger.settlement.elsewhere import ENERGY
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import hex_words, nets_of
@@ -250,6 +245,8 @@ def settlement_batches(books: Books) -> list[str]:
         )
         if proposal.trades_root != row.trades_root:
             found.append(f"{what}: the contract computed another root of its trades")
-        if proposal.asset != ENERGY:
-            found.append(f"{what}: its trades are of energy, on chain of asset {proposal.asset}")
+        if proposal.asset != (row.asset or ENERGY):
+            found.append(
+                f"{what}: its trades are of asset {row.asset or ENERGY}, on chain of {proposal.asset}"
+            )
     return found

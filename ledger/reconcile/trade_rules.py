@@ -19,7 +19,7 @@ from ledger.reconcile.books import Books
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.settlement import cancel
-from ledger.settlement.elsewhere import ENERGY
+from ledger.settlement.elsewhere import ENERGY, assets_of
 from ledger.settlement.words import Trade, unpack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents
 
@@ -34,6 +34,7 @@ def trades(books: Books) -> list[str]:
     accounts = session.scalars(select(VppSettlementAccount)).all()
     owners = {(item.vpp_id, item.market): item.address for item in accounts}
     ours = set(session.scalars(select(VppSettlementBatch.batch_key)))
+    assets = assets_of(session, list(rows))
     found = []
     expected: dict[int, tuple[TradeStatus, datetime | None]] = {}
     for key, batch in books.replay.settled.items():
@@ -52,7 +53,7 @@ def trades(books: Books) -> list[str]:
         trade = Trade(
             single["seq"], single["buyer"], single["seller"], single["quantity"], single["price_e4"]
         )
-        if trade.seq in rows and single["asset"] == ENERGY:
+        if trade.seq in rows and single["asset"] == assets.get(trade.seq, ENERGY):
             differences = _differences_of(rows[trade.seq], owners, trade)
             found += differences
             if not differences:

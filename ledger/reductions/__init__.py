@@ -2,21 +2,20 @@
 
 from ledger.reductions import methodologies
 from ledger.reductions.arithmetic import compute
-from ledger.reductions.manifest import report
 from ledger.reductions.records import (
     Calibration,
     CalibrationSpan,
-    Counts,
     Factor,
     Kind,
     Meter,
     Purpose,
     Quality,
     Reading,
-    Reduction,
     ReductionInputs,
     Role,
 )
+from ledger.reductions.reporting import report
+from ledger.reductions.results import Counts, Reduction
 
 __all__ = [
     "Calibration",

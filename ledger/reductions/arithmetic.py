@@ -32,14 +32,13 @@ from ledger.reductions.factors import (
 from ledger.reductions.records import (
     OUTLIER,
     USED,
-    Counts,
     Meter,
     Quality,
-    Reduction,
     ReductionInputs,
     Role,
 )
 from ledger.reductions.registers import TO
+from ledger.reductions.results import Counts, Reduction
 
 __all__ = [
     "FACTOR_UNITS",

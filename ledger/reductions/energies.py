@@ -5,6 +5,7 @@
     E [kWh]       interval meter: the value; power meter: P x seconds / 3600
     EG_export     sum of max(E, 0)
     EG_import     sum of max(-E, 0), and what a separate import meter counts
+    certified     what certificates take of EG_export, see ``certificates``; it is not in it any more
     self-use      sum of min(load, PV) by interval; export: sum of max(PV - load, 0)
 
 CCER-01-002, 7.3.4: a meter that is calibrated and out of its class loses the error that was found, one
@@ -15,23 +16,25 @@ The calculation splits where each calibration begins and ends.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import lcm
 
 from ledger.errors import Refused
+from ledger.reductions.certificates import Segment, left_out, require_sound, segment_of
 from ledger.reductions.factors import fraction_of_decimal, fuel_kg, fuel_t
 from ledger.reductions.records import (
     USED,
     Calibration,
+    EnergyCertificate,
     Kind,
     Meter,
-    MeterResult,
     Reading,
     Role,
-    SelfConsumption,
 )
+from ledger.reductions.results import MeterResult, SelfConsumption
 
 SECONDS_PER_HOUR = 3600
 
@@ -167,7 +170,7 @@ def result_of(meter: Meter) -> MeterResult:
     Raises
     ------
     Refused
-        Its error cannot be bounded, or its fuel has no factor.
+        Its error cannot be bounded, its fuel has no factor, or a certificate can be none.
     BadInput
         What a fuel's factor needs is missing.
     """
@@ -179,6 +182,7 @@ def result_of(meter: Meter) -> MeterResult:
             code="wrong-kind",
             details={"meter": meter.serial},
         )
+    require_sound(meter.certificates, meter.serial, meter.role)
     if not meter.role.counts:
         used = [reading for reading in meter.readings if reading.quality in USED]
         plus, minus = _signed_sums(used)
@@ -186,15 +190,24 @@ def result_of(meter: Meter) -> MeterResult:
             return MeterResult(meter.serial, load_kwh=plus)
         return MeterResult(meter.serial, discharged_kwh=plus, charged_kwh=minus)
     supplied = drawn = Fraction(0)
+    certified: defaultdict[Segment, Fraction] = defaultdict(Fraction)
     for readings, error in _by_error(meter):
         plus, minus = _signed_sums(readings)
         if meter.role.supplies:
             supplied += plus * (1 - error)
             drawn += minus * (1 + error)
+            for segment, kwh in _of_certificates(readings, meter.certificates):
+                certified[segment] += kwh * (1 - error)
         else:
             drawn += plus * (1 + error)
     if meter.role is not Role.FUEL:
-        return MeterResult(meter.serial, export_kwh=supplied, import_kwh=drawn)
+        taken = left_out(certified, meter.certificates)
+        return MeterResult(
+            meter.serial,
+            export_kwh=supplied - sum(taken),
+            import_kwh=drawn,
+            certified_kwh=taken,
+        )
     if meter.fuel is None:
         raise Refused(
             f"meter {meter.serial} counts fuel and has no factor: name one with purpose fuel as "
@@ -207,6 +220,21 @@ def result_of(meter: Meter) -> MeterResult:
         fuel_kg=fuel_kg(drawn, meter.kind, meter.fuel, meter.density_kg_per_l),
         fuel_t=fuel_t(drawn, meter.kind, meter.fuel, meter.density_kg_per_l),
     )
+
+
+def _of_certificates(
+    readings: Sequence[Reading], certificates: Sequence[EnergyCertificate]
+) -> Iterator[tuple[Segment, Fraction]]:
+    """Yield the energy supplied in each segment that certificates are of, kWh."""
+    if not certificates:
+        return
+    by_segment: defaultdict[Segment, list[Reading]] = defaultdict(list)
+    for reading in readings:
+        segment = segment_of(reading, certificates)
+        if segment is not None:
+            by_segment[segment].append(reading)
+    for segment, part in by_segment.items():
+        yield segment, _signed_sums(part)[0]
 
 
 def self_consumption(meters: Sequence[Meter], from_s: int) -> SelfConsumption | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ledger.reductions.manifest_file import Manifest1
+from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.meter_judge import Difference, MeterJudge, place_of
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import Reading

@@ -10,129 +10,42 @@ that an issuance of the past can be compared with what its readings give today.
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
 from typing import Any
 
 from ledger.errors import BadInput
 from ledger.reductions.arithmetic import counts_of
+from ledger.reductions.certificates import content_sha256, remaining_kwh
+from ledger.reductions.digests import digests_json
 from ledger.reductions.evidence import keccak256
 from ledger.reductions.records import (
-    Counts,
+    EnergyCertificate,
     Factor,
     Meter,
-    MeterResult,
     Quality,
-    Reduction,
     ReductionInputs,
     Role,
 )
-from ledger.reductions.zones import legal_day, legal_day_start_s, zone
-from ledger.units import text_of_fraction_floor
+from ledger.reductions.reporting import counts_json, fraction_text, information_json, shown
+from ledger.reductions.results import MeterResult, Reduction
 
-FORMAT = "truetonne-manifest/2"
+FORMAT = "truetonne-manifest/3"
+FORMAT_2 = "truetonne-manifest/2"
+"""Before energy certificates and digests by the time of day."""
 FORMAT_1 = "truetonne-manifest/1"
 """What the first release wrote: without leakage, uncertainty, fuel, margins and energies by meter."""
+FORMATS = (FORMAT, FORMAT_2, FORMAT_1)
 EVIDENCE_FORMAT = "truetonne-evidence/1"
-CODE_VERSION = "reductions/2"
+CODE_VERSION = "reductions/3"
 """Version of this room's arithmetic; raised with every change that could alter a result."""
+CODE_VERSION_2 = "reductions/2"
 CODE_VERSION_1 = "reductions/1"
-"""Gives the same as version 2 for all that it could compute."""
+"""Both give the same as version 3 for all that they could compute."""
 ROUNDING = "once, at issuance, down to whole kg; the remainder is carried"
-DAY_DIGITS = 16
-DECIMALS = 9
-"""Digits after the point of every energy and mass that is shown, cut toward minus infinity."""
-
-
-def shown(value: Fraction) -> str:
-    """Return a number as decimal text of nine digits after the point, cut toward minus infinity."""
-    return text_of_fraction_floor(value, DECIMALS)
-
-
-def fraction_text(value: Fraction) -> str:
-    """Return an exact fraction as ``"numerator/denominator"`` in lowest terms."""
-    return f"{value.numerator}/{value.denominator}"
-
-
-def counts_json(counts: Counts) -> dict[str, int]:
-    """Return the counts in the shape of the report."""
-    return {
-        "expected": counts.expected,
-        "used": counts.used,
-        "missing": counts.missing,
-        "outlier": counts.outlier,
-        "conflict": counts.conflict,
-    }
-
-
-def report(reduction: Reduction) -> dict[str, Any]:
-    """Return what the ``reductions`` command prints for one vintage.
-
-    What a project does not have (uncertainty, loads, storage, fuel) has no key.
-    """
-    inputs = reduction.inputs
-    shown_first = {
-        "project": inputs.project,
-        "vintage": inputs.vintage,
-        "period": {"from": inputs.from_date.isoformat(), "to": inputs.to_date.isoformat()},
-        "readings": counts_json(reduction.counts),
-        "export_kwh": shown(reduction.export_kwh),
-        "import_kwh": shown(reduction.import_kwh),
-        "net_kwh": shown(reduction.net_kwh),
-        "baseline_t": shown(reduction.baseline_t),
-        "project_t": shown(reduction.project_t),
-        "leakage_t": shown(reduction.leakage_t),
-    }
-    if reduction.uncertainty_t:
-        shown_first["uncertainty_t"] = shown(reduction.uncertainty_t)
-    return shown_first | {
-        "reductions_kg": shown(reduction.reductions_kg),
-        "carry_in_kg": shown(inputs.carry_in_kg),
-        "issued_kg": str(reduction.issued_kg),
-        "carry_out_kg": shown(reduction.carry_out_kg),
-        "evidence_root": reduction.evidence_root,
-        "leaves": reduction.leaves,
-        **information_json(reduction),
-        **corrections_json(inputs),
-    }
-
-
-def corrections_json(inputs: ReductionInputs) -> dict[str, str]:
-    """Return what corrections of earlier periods add to the carry, when there are any."""
-    if not inputs.corrections:
-        return {}
-    total = sum((correction.carried_kg for correction in inputs.corrections), Fraction(0))
-    return {"corrections_kg": shown(total)}
-
-
-def information_json(reduction: Reduction) -> dict[str, Any]:
-    """Return what is shown beside the balance and never added to it: self-use, storage, fuel."""
-    found: dict[str, Any] = {}
-    own = reduction.self_consumption
-    if own is not None:
-        found["self_consumption"] = {
-            "self_kwh": shown(own.self_kwh),
-            "export_kwh": shown(own.export_kwh),
-            "interval_s": own.interval_s,
-        }
-    roles = {meter.role for meter in reduction.inputs.meters}
-    names = {
-        Role.LOAD: ("load", ("load_kwh",)),
-        Role.STORAGE: ("storage", ("charged_kwh", "discharged_kwh")),
-        Role.FUEL: ("fuel", ("fuel_kg", "fuel_t")),
-    }
-    for role, (name, fields) in names.items():
-        if role in roles:
-            found[name] = {
-                field: shown(
-                    sum((getattr(result, field) for result in reduction.meters), Fraction(0))
-                )
-                for field in fields
-            }
-    return found
 
 
 def build(reduction: Reduction, form: str = FORMAT) -> dict[str, Any]:
@@ -143,15 +56,15 @@ def build(reduction: Reduction, form: str = FORMAT) -> dict[str, Any]:
     reduction
         With all that it was computed from.
     form
-        ``FORMAT``, or ``FORMAT_1`` to compare with what stands in the books since the first release.
+        One of ``FORMATS``: an earlier one to compare with what stands in the books since then.
 
     Raises
     ------
     BadInput
         The format is not known here.
     """
-    if form not in (FORMAT, FORMAT_1):
-        raise BadInput(f"manifest of format {form!r}: known are {FORMAT} and {FORMAT_1}")
+    if form not in FORMATS:
+        raise BadInput(f"manifest of format {form!r}: known are {', '.join(FORMATS)}")
     inputs = reduction.inputs
     manifest: dict[str, Any] = {
         "format": form,
@@ -179,6 +92,7 @@ def build(reduction: Reduction, form: str = FORMAT) -> dict[str, Any]:
         ],
         "readings": counts_json(reduction.counts),
         "energy": {
+            "certified_kwh": shown(reduction.certified_kwh),
             "export_kwh": shown(reduction.export_kwh),
             "import_kwh": shown(reduction.import_kwh),
             "net_kwh": shown(reduction.net_kwh),
@@ -212,7 +126,18 @@ def build(reduction: Reduction, form: str = FORMAT) -> dict[str, Any]:
             "total_kg": str(reduction.evidence_total_kg),
         },
     }
-    return manifest if form == FORMAT else _in_format_1(manifest)
+    if form != FORMAT:
+        manifest = _in_format_2(manifest)
+    return _in_format_1(manifest) if form == FORMAT_1 else manifest
+
+
+def _in_format_2(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest without what the second format did not have."""
+    manifest["code_version"] = CODE_VERSION_2
+    del manifest["energy"]["certified_kwh"]
+    for meter in manifest["meters"]:
+        del meter["energy_certificates"], meter["times"]
+    return manifest
 
 
 _METER_2 = (
@@ -293,12 +218,31 @@ def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> d
         "stuck_hours": meter.stuck_hours,
         "register": meter.register,
         "no_value_texts": no_value_texts(meter),
+        "energy_certificates": [
+            _certificate_json(certificate, taken_kwh)
+            for certificate, taken_kwh in zip(meter.certificates, result.certified_kwh, strict=True)
+        ],
         "readings": counts_json(counts_of(meter, inputs.from_s, inputs.to_s)),
         # Rows rather than slots: every leaf is counted once, the duplicates among the superseded.
         "rows": {Quality(code).name.lower(): rows[code] for code in sorted(rows)},
         # Permissible error deducted; cut like every number shown.
         "result": {name: shown(getattr(result, name)) for name in _RESULTS[meter.role]},
-        "days": days_json(meter, inputs.zone),
+        **digests_json(meter, inputs.zone),
+    }
+
+
+def _certificate_json(certificate: EnergyCertificate, taken_kwh: Fraction) -> dict[str, Any]:
+    return {
+        "instrument": certificate.instrument,
+        "reference": certificate.reference,
+        "from_s": certificate.from_s,
+        "to_s": certificate.to_s,
+        "energy_mwh": certificate.energy_mwh,
+        "share": certificate.share,
+        "sha256": content_sha256(certificate),
+        "before_kwh": fraction_text(certificate.before_kwh),
+        "left_out_kwh": fraction_text(taken_kwh),
+        "remaining_kwh": fraction_text(remaining_kwh(certificate, taken_kwh)),
     }
 
 
@@ -308,34 +252,6 @@ def no_value_texts(meter: Meter) -> list[str]:
     return sorted(
         {reading.text for reading in meter.readings if reading.text and reading.quality in empty}
     )
-
-
-def days_json(meter: Meter, zone_name: str) -> dict[str, str]:
-    """Return a digest for each legal day that has a reading: where two sets of readings differ.
-
-    The root says that something differs, and not where. A digest is the first 16 digits of the
-    keccak-256 of the day's lines in the readings file, in order, without the meter's column; a
-    reading belongs to the day that it starts in. Nothing rests on it that does not rest on the root.
-
-    Raises
-    ------
-    BadInput
-        There is no such zone.
-    """
-    where = zone(zone_name)
-    lines: defaultdict[date, list[str]] = defaultdict(list)
-    day, until_s = date.min, 0
-    for start_s, end_s, kind, quality, _, _, text in sorted(
-        meter.readings, key=lambda reading: (reading.start_s, reading.text)
-    ):
-        if start_s >= until_s:
-            day = legal_day(start_s, where)
-            until_s = legal_day_start_s(day + timedelta(days=1), where)
-        lines[day].append(f"{start_s},{end_s},{int(kind)},{int(quality)},{text}\n")
-    return {
-        day.isoformat(): keccak256("".join(found).encode()).hex()[:DAY_DIGITS]
-        for day, found in lines.items()
-    }
 
 
 def canonical_text(manifest: Mapping[str, Any]) -> str:

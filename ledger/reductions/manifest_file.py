@@ -3,222 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import date
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct, field
 
 from ledger.errors import BadInput
-from ledger.reductions.manifest import FORMAT, FORMAT_1, canonical_text
+from ledger.reductions.certificates import marked
+from ledger.reductions.manifest import canonical_text
+from ledger.reductions.manifest_shapes import (
+    SHAPES,
+    FactorTable1,
+    Manifest,
+    Manifest1,
+    Manifest2,
+    MeterTable,
+    MeterTable1,
+    MeterTable2,
+)
 from ledger.reductions.numbers import UNITS
 from ledger.reductions.records import (
     Calibration,
     CalibrationSpan,
     CarriedCorrection,
+    EnergyCertificate,
     Factor,
     Kind,
     Meter,
-    Purpose,
     Reading,
     ReductionInputs,
-    Role,
 )
 
 BYTES_MAX = 64 * 2**20
 KINDS = {kind.name.lower(): kind for kind in Kind}
-Text = Annotated[str, Meta(max_length=1_000)]
-Count = Annotated[int, Meta(ge=0, lt=2**53)]
-Moment = Annotated[int, Meta(ge=-(2**40), lt=2**40)]
-Second = Annotated[int, Meta(ge=0, lt=2**32)]
-Decimal = Annotated[str, Meta(pattern=r"^-?[0-9]{1,40}(\.[0-9]{1,40})?$")]
-Whole = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,30})$")]
-Exact = Annotated[str, Meta(pattern=r"^(0|-?[1-9][0-9]{0,120})/[1-9][0-9]{0,120}$")]
-Hash = Annotated[str, Meta(pattern=r"^0x[0-9a-f]{64}$")]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-
-
-class _Strict(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A table whose keys are all known and all there."""
-
-
-class Methodology(_Strict):
-    """``methodology``."""
-
-    id: Text
-    version: Text
-
-
-class Period(_Strict):
-    """``period``: legal dates of a zone, and the seconds that they are."""
-
-    from_date: date = field(name="from")
-    to_date: date = field(name="to")
-    from_s: Second
-    to_s: Second
-    zone: Text
-    tzdata: Text
-
-
-class FactorTable1(_Strict):
-    """``factor`` in the first format."""
-
-    code: Text
-    version: Text
-    purpose: Purpose
-    value: Decimal
-    unit: Text
-    source: str
-    data_year: int | None
-    verified: bool
-    sha256: Sha256
-
-
-class FactorTable(FactorTable1):
-    """``factor``, and the ``fuel`` of a meter."""
-
-    document: str | None
-    document_sha256: str | None
-    gas_set: str | None
-    boundary: str | None
-    published_at: date | None
-    valid_from: date | None
-    valid_to: date | None
-    om: Decimal | None
-    bm: Decimal | None
-    w_om: Decimal | None
-    w_bm: Decimal | None
-    ncv_gj_per_t: Decimal | None
-    density_kg_per_l: Decimal | None
-    oxidation_share: Decimal | None
-
-
-class CountsTable(_Strict):
-    """``readings``, of the period or of a meter."""
-
-    expected: Count
-    used: Count
-    missing: Count
-    outlier: Count
-    conflict: Count
-
-
-class MeterTable1(_Strict):
-    """One of ``meters`` in the first format."""
-
-    serial: Text
-    device: Text
-    role: Role
-    kind: Text
-    unit: Text
-    interval_s: Annotated[int, Meta(ge=1, le=86_400)]
-    rated_kw: Decimal | None
-    accuracy_class: Text | None
-    calibrated: bool
-    calibrated_from_s: Moment | None
-    calibrated_to_s: Moment | None
-    readings: CountsTable
-    rows: dict[str, Count]
-
-
-class CalibrationTable(_Strict):
-    """One of ``calibrations`` of a meter."""
-
-    from_s: Moment | None
-    to_s: Moment | None
-    measured_error: Decimal | None
-    certificate_sha256: Sha256 | None
-
-
-class MeterTable(MeterTable1):
-    """One of ``meters``."""
-
-    measured_error: Decimal | None
-    fuel: FactorTable | None
-    density_kg_per_l: Decimal | None
-    stuck_hours: Annotated[int, Meta(ge=0, le=24)]
-    register: bool
-    no_value_texts: list[Text]
-    result: dict[str, Text]
-    days: dict[str, Text]
-    calibrations: list[CalibrationTable] = field(default_factory=list)
-
-
-class Energy(_Strict):
-    """``energy``."""
-
-    export_kwh: Decimal
-    import_kwh: Decimal
-    net_kwh: Decimal
-
-
-class Carbon(_Strict):
-    """``carbon``."""
-
-    baseline_t: Decimal
-    project_t: Decimal
-    leakage_t: Decimal
-    uncertainty_t: Decimal
-    reductions_kg: Decimal
-    carry_in_kg: Exact
-    carry_out_kg: Exact
-    issued_kg: Whole
-    rounding: str
-
-
-class Evidence(_Strict):
-    """``evidence``."""
-
-    format: Text
-    root: Hash
-    leaves: Count
-    total_kg: Whole
-
-
-class CorrectionTable(_Strict):
-    """One of ``corrections``: a deficit of an earlier period."""
-
-    key: Hash
-    cause: Text
-    from_date: date = field(name="from")
-    to_date: date = field(name="to")
-    carried_kg: Exact
-
-
-class Manifest1(_Strict):
-    """A whole manifest in the first format."""
-
-    format: Text
-    code_version: Text
-    program: Text
-    project: Text
-    site: Text
-    methodology: Methodology
-    vintage: Annotated[int, Meta(ge=1970, le=2106)]
-    period: Period
-    factor: FactorTable1
-    completeness_min: Decimal
-    meters: Sequence[MeterTable1]
-    readings: CountsTable
-    energy: Energy
-    carbon: Carbon
-    evidence: Evidence
-
-
-class Manifest(Manifest1):
-    """A whole manifest."""
-
-    factor: FactorTable
-    meters: Sequence[MeterTable]
-    leakage_share: Decimal
-    uncertainty_share: Decimal
-    information: dict[str, dict[str, str | int]]
-    corrections: list[CorrectionTable]
-
-
-_SHAPES = {FORMAT: Manifest, FORMAT_1: Manifest1}
 
 
 def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
@@ -238,10 +55,10 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
     """
     plain = _plain(data, name)
     stated = plain.get("format") if isinstance(plain, dict) else None
-    shape = _SHAPES.get(stated, Manifest1) if isinstance(stated, str) else Manifest
-    if isinstance(stated, str) and stated not in _SHAPES:
+    shape = SHAPES.get(stated, Manifest1) if isinstance(stated, str) else Manifest
+    if isinstance(stated, str) and stated not in SHAPES:
         raise BadInput(
-            f"{name}: format: {stated[:60]!r}; this version recomputes {' and '.join(_SHAPES)}, "
+            f"{name}: format: {stated[:60]!r}; this version recomputes {', '.join(SHAPES)}; "
             "use the one that wrote it"
         )
     try:
@@ -268,7 +85,7 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
 def inputs_of(manifest: Manifest1, readings: dict[str, tuple[Reading, ...]]) -> ReductionInputs:
     """Return what a manifest says that it was computed from, with readings by serial."""
     period = manifest.period
-    whole = manifest if isinstance(manifest, Manifest) else None
+    whole = manifest if isinstance(manifest, Manifest2) else None
     return ReductionInputs(
         program=manifest.program,
         project=manifest.project,
@@ -302,16 +119,35 @@ def factor_of(table: FactorTable1) -> Factor:
     return Factor(**{name: getattr(table, name) for name in table.__struct_fields__})
 
 
-def _spans_of(table: MeterTable) -> tuple[CalibrationSpan, ...]:
+def _spans_of(table: MeterTable2) -> tuple[CalibrationSpan, ...]:
     return tuple(
         CalibrationSpan(item.from_s, item.to_s, item.measured_error, item.certificate_sha256)
         for item in table.calibrations
     )
 
 
+def certificates_of(table: MeterTable1) -> tuple[EnergyCertificate, ...]:
+    """Return the certificates that a manifest names of a meter."""
+    if not isinstance(table, MeterTable):
+        return ()
+    return tuple(
+        EnergyCertificate(
+            item.instrument,
+            item.reference,
+            item.from_s,
+            item.to_s,
+            item.energy_mwh,
+            item.share,
+            Fraction(item.before_kwh),
+        )
+        for item in table.energy_certificates
+    )
+
+
 def meter_of(table: MeterTable1, readings: tuple[Reading, ...]) -> Meter:
     """Return a manifest's meter with its readings."""
-    more = table if isinstance(table, MeterTable) else None
+    more = table if isinstance(table, MeterTable2) else None
+    certificates = certificates_of(table)
     return Meter(
         serial=table.serial,
         device_code=table.device,
@@ -328,7 +164,8 @@ def meter_of(table: MeterTable1, readings: tuple[Reading, ...]) -> Meter:
             more.measured_error if more else None,
             _spans_of(more) if more else (),
         ),
-        readings=readings,
+        readings=marked(readings, certificates, table.role),
+        certificates=certificates,
         fuel=factor_of(more.fuel) if more and more.fuel else None,
         density_kg_per_l=more.density_kg_per_l if more else None,
         stuck_hours=more.stuck_hours if more else 0,

@@ -8,9 +8,11 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from ledger.errors import BadInput
+from ledger.reductions.certificates import marked
 from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.grids import Grid, grid_of
-from ledger.reductions.manifest_file import KINDS, Manifest1, MeterTable, MeterTable1
+from ledger.reductions.manifest_file import KINDS, certificates_of
+from ledger.reductions.manifest_shapes import Manifest1, MeterTable1, MeterTable2
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Value, judge_slot, limits_of, without_value
 from ledger.reductions.readings_file import Line
@@ -62,7 +64,7 @@ class MeterJudge:
         no_value: Iterable[str],
         differences: list[Difference],
     ) -> None:
-        more = table if isinstance(table, MeterTable) else None
+        more = table if isinstance(table, MeterTable2) else None
         self._table = table
         self._kind = KINDS[table.kind]
         self._scale = UNITS[self._kind][table.unit]
@@ -90,10 +92,13 @@ class MeterJudge:
         for place in self._stuck([reading for _, reading in judged]):
             line, reading = judged[place]
             judged[place] = (line, reading._replace(quality=Quality.STUCK))
-        for line, reading in judged:
+        readings = marked(
+            (reading for _, reading in judged), certificates_of(self._table), self._table.role
+        )
+        for (line, _), reading in zip(judged, readings, strict=True):
             if line.quality != reading.quality:
                 self._note(line, ".quality", _named(line.quality), _named(reading.quality))
-        return [reading for _, reading in judged]
+        return list(readings)
 
     def _rows(self, lines: Iterable[Line]) -> Iterator[_Row]:
         """Yield the lines that can be readings of the meter in the period, with their values."""

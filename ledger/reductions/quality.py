@@ -23,6 +23,7 @@ OUTLIER_BELOW = Fraction(-2, 10)
 REASONS: dict[Quality, str | None] = {
     Quality.USED: None,
     Quality.USED_IN_CONFLICT: "claims least of several values",
+    Quality.USED_BESIDE_CERTIFICATE: "of its energy a part is certified elsewhere",
     Quality.MISSING: "no value in the file",
     Quality.MISSING_SENTINEL: "a text that is declared to mean no value",
     Quality.OUTLIER_ABOVE: "above 1.2 x rated power",

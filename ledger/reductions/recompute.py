@@ -17,16 +17,21 @@ from typing import Any
 from ledger.errors import BadInput, Refused
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.factors import content_sha256
+from ledger.reductions.hints import slot_hints
 from ledger.reductions.judging import Judged, empty_slots, judge
-from ledger.reductions.manifest import FORMAT_1, build, fraction_text, manifest_hash
-from ledger.reductions.manifest_file import Manifest1, inputs_of, read_manifest
+from ledger.reductions.manifest import FORMAT_1, build, manifest_hash
+from ledger.reductions.manifest_file import certificates_of, inputs_of, read_manifest
+from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.meter_judge import Difference
 from ledger.reductions.readings_file import read
-from ledger.reductions.records import Reading, Reduction
+from ledger.reductions.records import Reading
+from ledger.reductions.reporting import fraction_text
+from ledger.reductions.results import Reduction
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
 
 ABSENT = "absent"
-DAYS_SHOWN = 5
+_NAMES = ("serial", "key", "reference")
+"""Keys by which an item of a list is named in the path of a difference, rather than by its place."""
 
 NOT_PROVEN = (
     "that the readings are what the meter measured, and the meter where it is said to be",
@@ -133,7 +138,7 @@ def verify(
 
 
 def differences_of(stated: Any, recomputed: Any, path: str = "") -> Iterator[Difference]:
-    """Yield every place where two JSON values differ; meters are named by their serial."""
+    """Yield every place where two JSON values differ; meters, corrections and certificates are named."""
     if isinstance(stated, Mapping) and isinstance(recomputed, Mapping):
         for key in [*stated, *(key for key in recomputed if key not in stated)]:
             yield from differences_of(
@@ -147,7 +152,7 @@ def differences_of(stated: Any, recomputed: Any, path: str = "") -> Iterator[Dif
         for place, (one, other) in enumerate(zip(stated, recomputed, strict=True)):
             name = place
             if isinstance(one, Mapping):
-                name = one.get("serial", one.get("key", place))
+                name = next((one[key] for key in _NAMES if isinstance(one.get(key), str)), place)
             yield from differences_of(one, other, f"{path}[{name}]")
     elif stated != recomputed or type(stated) is not type(recomputed):
         yield Difference(path, stated, recomputed)
@@ -218,16 +223,7 @@ def _trusted_differences(
 
 
 def _hints(stated: Manifest1, judged: Judged, found: list[Difference]) -> list[str]:
-    days: dict[str, list[str]] = {}
-    for difference in found:
-        meter, sign, day = difference.path.partition("].days.")
-        if sign:
-            days.setdefault(meter.removeprefix("meters["), []).append(day)
-    hints = [
-        f"meter {serial}: the readings of {', '.join(sorted(found_days)[:DAYS_SHOWN])}"
-        f"{' and later days' if len(found_days) > DAYS_SHOWN else ''} are not those that the manifest was made from"
-        for serial, found_days in days.items()
-    ]
+    hints = list(slot_hints(stated, found))
     hints += empty_slots(stated, judged)
     if stated.period.tzdata != TZDATA_VERSION:
         hints.append(
@@ -249,6 +245,11 @@ def _checks(
     yield "the counts are those of the readings", ("readings", "meters")
     if stated.format != FORMAT_1:
         yield "each day of each meter has the readings that the manifest was made from", ("days",)
+    if any(certificates_of(table) for table in stated.meters):
+        yield (
+            "what certificates leave out follows from what was declared, and each SHA-256 from that too",
+            ("certificates",),
+        )
     yield "the energies are the sums of the readings", ("energy", "information")
     yield (
         "carbon, carry and issued kilograms follow from energies and factor",
@@ -273,9 +274,13 @@ def _belongs(path: str, wanted: tuple[str, ...]) -> bool:
         name = "quality" if path.endswith(".quality") else "line"
     elif path.startswith("given."):
         name = path
+    elif path.startswith("meters[") and "].energy_certificates" in path:
+        name = "certificates"
     elif path.startswith("meters[") and "]." in path:
         field_name = path.rpartition("].")[2].partition(".")[0]
-        name = {"fuel": "factor", "days": "days", "result": "energy"}.get(field_name, "meters")
+        name = {"fuel": "factor", "days": "days", "times": "days", "result": "energy"}.get(
+            field_name, "meters"
+        )
     else:
         name = path.partition(".")[0].partition("[")[0]
     return name in wanted

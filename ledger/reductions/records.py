@@ -43,6 +43,8 @@ class Quality(IntEnum):
     USED = 100
     USED_IN_CONFLICT = 101
     """Several different values of one instant: this is the one that claims least."""
+    USED_BESIDE_CERTIFICATE = 102
+    """Counts, less what certificates of its days take: the manifest names them, and how much."""
     MISSING = 200
     """The file has the instant, without a value."""
     MISSING_SENTINEL = 201
@@ -69,7 +71,7 @@ class Quality(IntEnum):
     """Arrived after its period was issued; stands in no evidence root."""
 
 
-USED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT})
+USED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT, Quality.USED_BESIDE_CERTIFICATE})
 OUTLIER = frozenset(
     {Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW, Quality.STUCK, Quality.COUNTER_FELL}
 )
@@ -208,6 +210,38 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergyCertificate:
+    """Energy of a meter that was sold or issued under another instrument: it is not credited.
+
+    Attributes
+    ----------
+    instrument, reference
+        What it is, and its number in the registry that issued it.
+    from_s, to_s
+        The time of the energy, ``to_s`` exclusive.
+    energy_mwh
+        How much of what the meter supplied in that time, decimal text; None for a share.
+    share
+        Which share of it, decimal text from 0 to 1; None for an amount.
+    before_kwh
+        Of an amount: what other issuances have left out for it already, kWh.
+    """
+
+    instrument: str
+    reference: str
+    from_s: int
+    to_s: int
+    energy_mwh: str | None = None
+    share: str | None = None
+    before_kwh: Fraction = Fraction(0)
+
+    @property
+    def name(self) -> str:
+        """How a manifest's differences name it."""
+        return f"{self.instrument} {self.reference}"
+
+
+@dataclass(frozen=True, slots=True)
 class Meter:
     """One meter of a project with every reading of the period."""
 
@@ -229,6 +263,8 @@ class Meter:
     """How long one value makes a flat line, see ``flatlines``; 0: none is looked for."""
     register: bool = False
     """Whether its readings are differences of a cumulative register, see ``registers``."""
+    certificates: tuple[EnergyCertificate, ...] = ()
+    """Those of its energy in the period, in order of time; see ``certificates``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,116 +321,3 @@ class ReductionInputs:
     """Share of positive reductions that is deducted, decimal text."""
     corrections: tuple[CarriedCorrection, ...] = ()
     """Deficits of corrections; ``carry_in_kg`` holds them already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Slots of the period, over all meters of the project.
-
-    ``expected = used + missing + outlier``; ``conflict`` counts slots with different values, which
-    are used or outliers all the same.
-    """
-
-    expected: int = 0
-    used: int = 0
-    missing: int = 0
-    outlier: int = 0
-    conflict: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.expected + other.expected,
-            self.used + other.used,
-            self.missing + other.missing,
-            self.outlier + other.outlier,
-            self.conflict + other.conflict,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class MeterResult:
-    """What one meter comes to, permissible error included where one is deducted.
-
-    Attributes
-    ----------
-    export_kwh, import_kwh
-        What it adds to the balance.
-    load_kwh
-        Used by a load; shown alone.
-    charged_kwh, discharged_kwh
-        Of a storage; shown alone.
-    fuel_kg, fuel_t
-        Fuel burnt, kg, and its emissions, t CO2.
-    """
-
-    serial: str
-    export_kwh: Fraction = Fraction(0)
-    import_kwh: Fraction = Fraction(0)
-    load_kwh: Fraction = Fraction(0)
-    charged_kwh: Fraction = Fraction(0)
-    discharged_kwh: Fraction = Fraction(0)
-    fuel_kg: Fraction = Fraction(0)
-    fuel_t: Fraction = Fraction(0)
-
-
-@dataclass(frozen=True, slots=True)
-class SelfConsumption:
-    """Where the generated energy went, interval by interval: information, never added to a baseline.
-
-    Attributes
-    ----------
-    self_kwh
-        The sum of min(load, generation).
-    export_kwh
-        The sum of max(generation - load, 0).
-    interval_s
-        Length of the intervals that were compared, seconds.
-    """
-
-    self_kwh: Fraction
-    export_kwh: Fraction
-    interval_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reduction:
-    """The reductions of one project in one period of one vintage."""
-
-    inputs: ReductionInputs
-    counts: Counts
-    export_kwh: Fraction
-    import_kwh: Fraction
-    baseline_t: Fraction
-    project_t: Fraction
-    leakage_t: Fraction
-    issued_kg: int
-    carry_out_kg: Fraction
-    evidence_root: str
-    """``0x`` and 64 digits; empty when the period has no reading at all."""
-    leaves: int
-    uncertainty_t: Fraction = Fraction(0)
-    meters: tuple[MeterResult, ...] = ()
-    """In the order of the inputs' meters."""
-    self_consumption: SelfConsumption | None = None
-    """Where generation and load are both metered."""
-
-    @property
-    def net_kwh(self) -> Fraction:
-        """Energy supplied less energy drawn, kWh."""
-        return self.export_kwh - self.import_kwh
-
-    @property
-    def reductions_kg(self) -> Fraction:
-        """Baseline less project, leakage and uncertainty, kg CO2e, before any carry."""
-        return (self.baseline_t - self.project_t - self.leakage_t - self.uncertainty_t) * 1000
-
-    @property
-    def available_kg(self) -> Fraction:
-        """Reductions and carry together, kg CO2e; what ``issued_kg`` is cut from."""
-        return self.reductions_kg + self.inputs.carry_in_kg
-
-    @property
-    def evidence_total_kg(self) -> int:
-        """What the evidence can bear at most, kg: rounded up, for a positive carry is under 1 kg."""
-        reductions = self.reductions_kg
-        return max(0, -((-reductions.numerator) // reductions.denominator))

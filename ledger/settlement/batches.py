@@ -1,15 +1,12 @@
-"""Plan and submit settlement batches: pending trades are netted by market and proposed on chain.
+"""Plan and submit settlement batches: what a settlement run does, step by step.
 
-Planning freezes a batch: its key, its trades and its call data are stored in one commit, and a trade
-stands in one live batch at most. Submitting sends the proposal; after the contract's window anyone
-finalises it. Nothing here says that a trade is settled: see ``confirm``.
+Planning freezes batches (see ``planning``): each with its key and its trades in one commit, and with its call
+where nobody else has to sign. Submitting has co-signed batches signed, and sends what is complete. A proposal is
+finalised after the contract's window. Nothing here says that a trade is settled: see ``confirm``.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, select
@@ -28,33 +25,24 @@ from ledger.models import (
     SettlementBatch,
     VppSettlementBatch,
     VppSettlementItem,
-    VppTradingRecord,
 )
 from ledger.models.escrow import SettlementStatus
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
-from ledger.models.trading import TradeStatus
-from ledger.settlement import forgotten, order
-from ledger.settlement.elsewhere import ENERGY, Accounts, settled_elsewhere
+from ledger.settlement import cosign, order, planning, singles
 from ledger.settlement.money import explained
-from ledger.settlement.tree import trades_root
-from ledger.settlement.words import PackedBatch, Trade, hex_words, pack
+from ledger.settlement.planning import Plan, PlannedBatch, Scope
 
-TRADES_PER_BATCH_MAX = 500
-"""Keeps a proposal well under the 16,777,216 gas that one transaction may use (EIP-7825)."""
-ACCOUNTS_PER_BATCH_MAX = 200
-"""MAX_ACCOUNTS of the contract."""
+__all__ = [
+    "PlannedBatch",
+    "finalize_due",
+    "plan_batches",
+    "plan_round",
+    "release",
+    "submit_planned",
+]
+
 _ATTEMPTS_MAX = 5
-
-
-@dataclass(frozen=True)
-class PlannedBatch:
-    """A batch that is stored and not yet on chain; nets in cents by account."""
-
-    key: str
-    market: str
-    trades: int
-    nets: dict[str, int]
 
 
 def plan_batches(
@@ -62,15 +50,18 @@ def plan_batches(
     rest: timedelta = timedelta(0),
     *,
     market: str | None = None,
+    until: datetime | None = None,
     dry_run: bool = False,
 ) -> list[PlannedBatch]:
-    """Store batches for all pending trades that stand in none; return them.
+    """Store batches for the pending trades that stand in none; return them.
 
     Parameters
     ----------
     rest
         How long a market rests after the contract refused a batch of it: what is repeated all day does
         not fill the books with refusals.
+    until
+        Trades of hours that end later wait for the rest of their hour; None: none does.
 
     Raises
     ------
@@ -79,14 +70,35 @@ def plan_batches(
     DatabaseBusy
         If another process plans the same trades all the time.
     """
+    scope = Scope(rest, market, until)
+    return list(plan_round(chain, scope, dry_run=dry_run).batches)
 
-    def work(session: Session) -> list[PlannedBatch]:
-        planned = _plan(session, chain, rest, market)
+
+def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = False) -> Plan:
+    """Do as ``plan_batches`` does, and say who is left out too.
+
+    Raises
+    ------
+    Refused
+        If a trade does not fit the contract's fields.
+    DatabaseBusy
+        If another process plans the same trades all the time.
+    DependencyDown
+        If the node does not say what the parties have.
+    """
+
+    def work(session: Session) -> Plan:
+        made = planning.plan(session, chain, funds, scope or Scope())
         if dry_run:
             session.rollback()
-        return planned
+        return made
 
+    with chain.db.read() as session:
+        is_late = cosign.late(session) and not dry_run
+    if is_late:
+        chain.db.run(cosign.expire)
     for attempt in range(_ATTEMPTS_MAX):
+        funds = planning.read_funds(chain)
         try:
             return chain.db.run(work)
         except IntegrityError as error:
@@ -97,15 +109,21 @@ def plan_batches(
 
 
 def submit_planned(chain: Chain) -> list[str]:
-    """Propose every planned batch on chain; return the hashes of the transactions.
+    """Send every planned batch that is complete, and single trades; return the hashes of the transactions.
 
     A batch that the contract refuses is failed with the reason, and its trades are free again.
     """
     with chain.db.read() as session:
-        query = select(VppSettlementBatch.batch_key).where(
-            VppSettlementBatch.state == BatchState.PLANNED
+        for_signatures = cosign.unsent(session)
+    for key in for_signatures:
+        cosign.sign_ours(chain, key)
+    with chain.db.read() as session:
+        query = (
+            select(VppSettlementBatch.batch_key)
+            .join(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+            .where(VppSettlementBatch.state == BatchState.PLANNED)
         )
-        keys = session.scalars(query.order_by(VppSettlementBatch.id)).all()
+        keys = [*singles.waiting(session), *session.scalars(query.order_by(VppSettlementBatch.id))]
     sent = []
     for key in keys:
         try:
@@ -153,122 +171,13 @@ def finalize_due(chain: Chain) -> list[str]:
 def release(session: Session, key: str, reason: str) -> None:
     """Fail a batch that will never be on chain, and free its trades for another one."""
     query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
-    batch = session.scalars(query.with_for_update()).one()
-    if batch.state is not BatchState.PLANNED:
+    batch = session.scalars(query.with_for_update()).first()  # none: a trade by itself
+    if batch is None or batch.state is not BatchState.PLANNED:
         return
     batch.state = BatchState.FAILED
     batch.error = reason
     batch.updated_at = datetime.now(UTC)
     session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
-
-
-def _plan(
-    session: Session, chain: Chain, rest: timedelta, only: str | None = None
-) -> list[PlannedBatch]:
-    forgotten.adopt(session, chain)
-    accounts = Accounts.load(session)
-    resting = _resting_markets(session, rest)
-    by_market: dict[str, list[Trade]] = defaultdict(list)
-    for record in _free_trades(session):
-        if record.market not in resting and only in (None, record.market):
-            by_market[record.market].append(_trade(record, accounts))
-    return [
-        _store(session, chain, market, part)
-        for market, trades in sorted(by_market.items())
-        for part in _parts(trades)
-    ]
-
-
-def _parts(trades: Sequence[Trade]) -> Iterator[list[Trade]]:
-    """Cut trades into what one proposal takes."""
-    part: list[Trade] = []
-    accounts: set[str] = set()
-    for trade in trades:
-        parties = {trade.buyer, trade.seller}
-        if part and (
-            len(part) == TRADES_PER_BATCH_MAX or len(accounts | parties) > ACCOUNTS_PER_BATCH_MAX
-        ):
-            yield part
-            part, accounts = [], set()
-        part.append(trade)
-        accounts |= parties
-    if part:
-        yield part
-
-
-def _resting_markets(session: Session, rest: timedelta) -> set[str]:
-    query = select(VppSettlementBatch.market).where(
-        VppSettlementBatch.state == BatchState.FAILED,
-        VppSettlementBatch.updated_at > datetime.now(UTC) - rest,
-    )
-    return set(session.scalars(query)) if rest else set()
-
-
-def _free_trades(session: Session) -> Sequence[VppTradingRecord]:
-    taken = select(VppSettlementItem.trade_id)
-    query = (
-        select(VppTradingRecord)
-        .where(VppTradingRecord.status == TradeStatus.PENDING, VppTradingRecord.id.not_in(taken))
-        .order_by(VppTradingRecord.id)
-        .with_for_update(skip_locked=True)
-    )
-    records = session.scalars(query).all()
-    if not records:
-        return []
-    elsewhere = {item.trade.seq for item in settled_elsewhere(session, 0, None)}
-    elsewhere |= forgotten.taken_numbers(session)
-    return [record for record in records if record.id not in elsewhere]
-
-
-def _trade(record: VppTradingRecord, accounts: Accounts) -> Trade:
-    try:
-        return accounts.trade(record)
-    except KeyError as error:
-        raise Refused(
-            f"trade {record.id} has no settlement account for {error}; add it to the site file and apply that"
-        ) from error
-
-
-def _store(session: Session, chain: Chain, market: str, trades: Sequence[Trade]) -> PlannedBatch:
-    try:
-        packed = pack(trades)
-    except ValueError as error:
-        raise Refused(str(error)) from error
-    key, now = new_key(), datetime.now(UTC)
-    batch = VppSettlementBatch(
-        batch_key=key,
-        market=market,
-        state=BatchState.PLANNED,
-        trade_count=len(trades),
-        accounts=list(packed.accounts),
-        nets=[str(net) for net in packed.nets],
-        trades_root=trades_root(key, packed.accounts, packed.words),
-        created_at=now,
-        updated_at=now,
-    )
-    session.add(batch)
-    session.flush()
-    numbers = sorted(trade.seq for trade in trades)
-    session.add_all(
-        VppSettlementItem(batch_id=batch.id, trade_id=number, word=word)
-        for number, word in zip(numbers, hex_words(packed.words), strict=True)
-    )
-    intents.plan(session, chain.deployment.chain_id, _proposal(chain, key, packed))
-    return PlannedBatch(
-        key, market, len(trades), dict(zip(packed.accounts, packed.nets, strict=True))
-    )
-
-
-def _proposal(chain: Chain, key: str, packed: PackedBatch) -> NewIntent:
-    return NewIntent(
-        key=key,
-        kind="propose_batch",
-        contract=SETTLEMENT,
-        address=chain.deployment.settlement.address,
-        function="proposeBatch",
-        arguments=[bytes.fromhex(key[2:]), ENERGY, list(packed.accounts), list(packed.words)],
-        sender=chain.deployment.account("operator"),
-    )
 
 
 def _plan_finalization(session: Session, chain: Chain, now: datetime, following: int) -> list[str]:

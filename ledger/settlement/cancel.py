@@ -1,4 +1,7 @@
-"""A trade that shall not be settled: taken out by hand, with a reason, while it stands in no batch."""
+"""What shall not be settled: a trade in no batch is taken out by hand, a proposed batch is cancelled on chain.
+
+Either keeps its reason: the trade's in the audit log, the batch's on chain.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,28 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import audit
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.events import SETTLEMENT
+from ledger.chain.intents import NewIntent, new_key
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
+from ledger.models import (
+    ChainIntent,
+    SettlementBatch,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
+from ledger.models.mirror import IntentState
+from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement.elsewhere import settled_elsewhere
+from ledger.settlement.finding import find_batch
 
 ACTION = "trades.cancel"
 """What the audit log calls it."""
 _REASON_MAX = 1000
+_CANCEL_BATCH = "cancel_batch"
 
 
 def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord:
@@ -71,3 +88,56 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
         {"status": TradeStatus.CANCELLED.value, "reason": reason.strip()},
     )
     return trade
+
+
+def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) -> str:
+    """Store the intent to cancel a proposed batch on chain; return its key.
+
+    The contract gives the debtors back what it locked; the trades are cancelled when that is final. Asked
+    again while an intent is on its way, it is that one's key that is returned.
+
+    Raises
+    ------
+    NotFound
+        If there is no such batch.
+    BadInput
+        If no reason is given.
+    Refused
+        If the batch is not proposed.
+    """
+    if not reason.strip() or len(reason.encode()) > _REASON_MAX:
+        raise BadInput(f"a cancellation names its reason, in at most {_REASON_MAX} bytes")
+    batch = find_batch(session, name)
+    if batch.state is not BatchState.PROPOSED or batch.chain_batch_id is None:
+        raise Refused(
+            f"batch {batch.batch_key} is {batch.state.value}; only a proposed one can be cancelled"
+        )
+    query = select(ChainIntent).where(
+        ChainIntent.kind == _CANCEL_BATCH,
+        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+    )
+    for intent in session.scalars(query):
+        if int(intent.parameters["batchId"]) == batch.chain_batch_id:
+            return intent.key
+    on_chain = session.get_one(SettlementBatch, batch.chain_batch_id)
+    words = select(VppSettlementItem.word).where(VppSettlementItem.batch_id == batch.id)
+    nets = [[int(net) for net in nets] for nets in (on_chain.nets, on_chain.credit_nets)]
+    arguments = [
+        batch.chain_batch_id,
+        (on_chain.accounts, *nets),
+        [int(word, 16) for word in session.scalars(words.order_by(VppSettlementItem.trade_id))],
+        reason.strip(),
+    ]
+    return intents.plan(
+        session,
+        chain.deployment.chain_id,
+        NewIntent(
+            key=new_key(),
+            kind=_CANCEL_BATCH,
+            contract=SETTLEMENT,
+            address=chain.deployment.settlement.address,
+            function="cancelBatch",
+            arguments=arguments,
+            sender=chain.deployment.account("operator"),
+        ),
+    )

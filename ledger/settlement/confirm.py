@@ -7,12 +7,14 @@ block's time as ``settlement_time``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from ledger.chain.events import BatchCancelled, BatchFinalized, BatchProposed, DisputeResolved
+from ledger.db import tables
 from ledger.models import (
     ChainBlock,
     SettlementBatch,
@@ -22,7 +24,13 @@ from ledger.models import (
 )
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement.elsewhere import Accounts, settled_elsewhere
+from ledger.settlement.elsewhere import (
+    Accounts,
+    SettledElsewhere,
+    assets_of,
+    settled_elsewhere,
+)
+from ledger.settlement.words import hex_words, unpack
 
 _ROW_MAX = 2**63 - 1
 """The highest row number; the contract has room for more."""
@@ -36,11 +44,31 @@ def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
     batch = _ours(session, event.key)
     if batch is None or batch.trades_root != event.trades_root:
         return
+    if batch.state is BatchState.FAILED and not _revive(session, batch, event):
+        return
     batch.state = BatchState.PROPOSED
     batch.chain_batch_id = event.batch_id
     batch.finalizable_at = datetime.fromtimestamp(event.finalizable_at, UTC)
     batch.proposed_block = block_number
     _touch(batch)
+
+
+def _revive(session: Session, batch: VppSettlementBatch, event: BatchProposed) -> bool:
+    """Take up a batch again that was given up, and that somebody settled with its parties' signatures.
+
+    Not where its trades stand in another batch by now: that one is withdrawn, and they are found one by one.
+    """
+    numbers = [unpack(word).seq for word in event.words]
+    for here in tables.among(session, VppSettlementItem.trade_id, numbers):
+        if session.scalars(select(VppSettlementItem.id).where(here).limit(1)).first() is not None:
+            return False
+    session.add_all(
+        VppSettlementItem(batch_id=batch.id, trade_id=number, word=word)
+        for number, word in zip(numbers, hex_words(event.words), strict=True)
+    )
+    batch.error = None
+    session.flush()
+    return True
 
 
 def reopened(session: Session, event: DisputeResolved) -> None:
@@ -107,17 +135,31 @@ def settle_final(session: Session, final_number: int, before: int = 0) -> int:
 
 def _settle_elsewhere(session: Session, final_numbers: tuple[int, int]) -> int:
     """Execute the trades that were settled in no batch of ours, in blocks that became final."""
+    pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
+    if session.scalar(pending.limit(1)) is None:
+        return 0
     found = settled_elsewhere(session, *final_numbers)
-    accounts = Accounts.load(session) if found else None
     changed = 0
-    for item in found:
-        record = _record(session, item.trade.seq)
-        if record is None or accounts is None or not accounts.is_of(record, item.trade):
-            continue
-        if record.status is TradeStatus.PENDING:
-            record.status, record.settlement_time = TradeStatus.EXECUTED, item.at
+    for record, at in _records_of(session, found):
+        if record.status in (TradeStatus.PENDING, TradeStatus.FAILED):
+            record.status, record.settlement_time = TradeStatus.EXECUTED, at
             changed += 1
     return changed
+
+
+def _records_of(
+    session: Session, found: Sequence[SettledElsewhere]
+) -> Iterator[tuple[VppTradingRecord, datetime]]:
+    """Yield the trades of the books that were settled so: with the same parties, figures and credits."""
+    if not found:
+        return
+    accounts = Accounts.load(session)
+    assets = assets_of(session, {item.trade.seq for item in found if item.trade.seq <= _ROW_MAX})
+    for item in found:
+        record = _record(session, item.trade.seq)
+        same_asset = assets.get(item.trade.seq) == item.asset
+        if record is not None and same_asset and accounts.is_of(record, item.trade):
+            yield record, item.at
 
 
 def _record(session: Session, seq: int) -> VppTradingRecord | None:
@@ -175,11 +217,8 @@ def rewind(session: Session, above_block: int) -> None:
 
 
 def _rewind_elsewhere(session: Session, above_block: int) -> None:
-    accounts = Accounts.load(session)
-    for item in settled_elsewhere(session, above_block, None):
-        record = _record(session, item.trade.seq)
-        if record is not None and accounts.is_of(record, item.trade):
-            record.status, record.settlement_time = TradeStatus.PENDING, None
+    for record, _ in _records_of(session, settled_elsewhere(session, above_block, None)):
+        record.status, record.settlement_time = TradeStatus.PENDING, None
     session.flush()
 
 

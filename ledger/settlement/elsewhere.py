@@ -7,24 +7,27 @@ ours when parties and figures are the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from ledger.db import tables
 from ledger.models import (
     ChainEvent,
     SettlementBatch,
     SettlementTrade,
     VppSettlementAccount,
     VppSettlementBatch,
+    VppTradeCredit,
     VppTradingRecord,
 )
 from ledger.models.escrow import CURRENCY
+from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeType
 from ledger.settlement.words import Trade, unpack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, scaled_exact
@@ -35,10 +38,22 @@ ENERGY = CURRENCY
 
 @dataclass(frozen=True)
 class SettledElsewhere:
-    """A trade of energy as the chain settled it, and the time of its block."""
+    """A trade as the chain settled it, what it is of (None: energy), and the time of its block."""
 
     trade: Trade
+    asset: int | None
     at: datetime
+
+
+def assets_of(session: Session, numbers: Collection[int]) -> dict[int, int]:
+    """Return which credits trades are of, by trade; trades of energy are not among them."""
+    return {
+        number: asset
+        for here in tables.among(session, VppTradeCredit.trade_id, numbers)
+        for number, asset in session.execute(
+            select(VppTradeCredit.trade_id, VppTradeCredit.asset).where(here)
+        )
+    }
 
 
 def settled_elsewhere(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
@@ -47,14 +62,14 @@ def settled_elsewhere(session: Session, above: int, up_to: int | None) -> list[S
 
 
 def _single(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
-    query = select(SettlementTrade).where(
-        SettlementTrade.asset == ENERGY, SettlementTrade.block_number > above
-    )
+    query = select(SettlementTrade).where(SettlementTrade.block_number > above)
     if up_to is not None:
         query = query.where(SettlementTrade.block_number <= up_to)
     return [
         SettledElsewhere(
-            Trade(int(row.seq), row.buyer, row.seller, row.quantity, row.price_e4), row.settled_at
+            Trade(int(row.seq), row.buyer, row.seller, row.quantity, row.price_e4),
+            row.asset or None,
+            row.settled_at,
         )
         for row in session.scalars(query)
     ]
@@ -62,26 +77,30 @@ def _single(session: Session, above: int, up_to: int | None) -> list[SettledElse
 
 def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
     query = (
-        select(ChainEvent.args, SettlementBatch.proposed_at)
+        select(ChainEvent.args, SettlementBatch.asset, SettlementBatch.proposed_at)
         .join(
             SettlementBatch,
             (SettlementBatch.block_number == ChainEvent.block_number)
             & (SettlementBatch.log_index == ChainEvent.log_index),
         )
         .where(
-            SettlementBatch.asset == ENERGY,
             SettlementBatch.block_number > above,
             SettlementBatch.cosigned_digest.is_not(None),
-            SettlementBatch.key.not_in(select(VppSettlementBatch.batch_key)),
+            SettlementBatch.key.not_in(_still_ours()),
         )
     )
     if up_to is not None:
         query = query.where(SettlementBatch.block_number <= up_to)
     return [
-        SettledElsewhere(_trade_of(args, int(word)), at)
-        for args, at in session.execute(query)
+        SettledElsewhere(_trade_of(args, int(word)), asset or None, at)
+        for args, asset, at in session.execute(query)
         for word in args["words"]
     ]
+
+
+def _still_ours() -> Select[str]:
+    """Return the keys of our batches; not of those that were given up, which signatures may outlive."""
+    return select(VppSettlementBatch.batch_key).where(VppSettlementBatch.state != BatchState.FAILED)
 
 
 def _trade_of(args: Mapping[str, Any], word: int) -> Trade:

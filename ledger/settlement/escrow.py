@@ -1,13 +1,13 @@
-"""Money into and out of the settlement contract, as planned intents.
+"""Money and credits into and out of the settlement contract, as planned intents.
 
-Amounts are cents of the settlement currency; the contract keeps units of the currency token.
+Amounts are cents of the settlement currency, or kilograms; the contract keeps units of the currency token.
 """
 
 from __future__ import annotations
 
 from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import SETTLEMENT
+from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.chain.intents import NewIntent, new_key
 from ledger.errors import BadInput
 from ledger.settings import LOCAL_CHAIN_ID
@@ -61,6 +61,41 @@ def withdraw(chain: Chain, account: str, to: str, cents: int) -> str:
     return key
 
 
+def deposit_credits(chain: Chain, holder: str, asset: int, kg: int) -> str:
+    """Pay credits into their holder's own escrow; return the intent's key.
+
+    The contract takes them in by their transfer, which no second party has to approve.
+
+    Raises
+    ------
+    BadInput
+        If the amount is not above zero.
+    Refused
+        If the holder has too little, or the credits may not be moved.
+    """
+    settlement = chain.deployment.settlement.address
+    arguments = [holder, settlement, asset, _whole_kg(kg), b""]
+    key = _plan(chain, "deposit_credits", CREDIT, "safeTransferFrom", arguments, holder)
+    chain.sender.submit(key, CREDIT)
+    return key
+
+
+def withdraw_credits(chain: Chain, account: str, to: str, asset: int, kg: int) -> str:
+    """Pay credits out of an account's escrow; return the intent's key.
+
+    Raises
+    ------
+    BadInput
+        If the amount is not above zero.
+    Refused
+        If the balance is too small, or the credits may not be moved.
+    """
+    arguments = [to, asset, _whole_kg(kg)]
+    key = _plan(chain, "withdraw_credits", SETTLEMENT, "withdrawCredits", arguments, account)
+    chain.sender.submit(key, SETTLEMENT)
+    return key
+
+
 def mint_test_currency(chain: Chain, account: str, cents: int) -> str:
     """Make test money on a local chain; return the intent's key.
 
@@ -84,11 +119,19 @@ def _units(chain: Chain, cents: int) -> int:
     return cents * chain.settlement.units_per_cent()
 
 
+def _whole_kg(kg: int) -> int:
+    if kg <= 0:
+        raise BadInput(f"the amount must be above zero, found {kg} kg")
+    return kg
+
+
 def _plan(
     chain: Chain, kind: str, contract: str, function: str, arguments: list[object], sender: str
 ) -> str:
-    address = (
-        chain.settlement.currency() if contract == _TOKEN else chain.deployment.settlement.address
-    )
+    places = {
+        CREDIT: chain.deployment.credit.address,
+        SETTLEMENT: chain.deployment.settlement.address,
+    }
+    address = places[contract] if contract in places else chain.settlement.currency()
     intent = NewIntent(new_key(), kind, contract, address, function, arguments, sender)
     return chain.db.run(lambda session: intents.plan(session, chain.deployment.chain_id, intent))

@@ -7,10 +7,10 @@ is never planned anew. What was planned anew before the mirror had read the chai
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.chain import adoption, intents
@@ -30,7 +30,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm
-from ledger.settlement.elsewhere import ENERGY, Accounts
+from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
 from ledger.settlement.words import Trade, hex_words, nets_of, unpack
 
 _STATES = {
@@ -47,7 +47,6 @@ def adopt(session: Session, chain: Chain) -> list[str]:
     unknown = session.scalars(
         select(SettlementBatch)
         .where(
-            SettlementBatch.asset == ENERGY,
             SettlementBatch.cosigned_digest.is_(None),
             SettlementBatch.key.not_in(select(VppSettlementBatch.batch_key)),
         )
@@ -62,11 +61,12 @@ def adopt(session: Session, chain: Chain) -> list[str]:
         words = [int(word) for word in event.args["words"]]
         numbers = [unpack(word).seq for word in words]
         records = _records(session, numbers)
-        if not _are_ours(records, accounts, words, batch.accounts):
+        ours = _are_ours(records, accounts, words, batch.accounts)
+        if not ours or not _are_of(session, records, batch.asset):
             if batch.status is not SettlementStatus.CANCELLED:
-                _withdraw(session, numbers, batch.key)
+                _withdraw(session, numbers, f"in batch {batch.key}")
             continue
-        _withdraw(session, numbers, batch.key)
+        _withdraw(session, numbers, f"in batch {batch.key}")
         if _in_other_batches(session, numbers):
             continue  # the mirror will take one of them back
         _store(session, chain, batch, words, next(iter(records.values())).market)
@@ -120,23 +120,43 @@ def _are_ours(
     return len({record.market for record in records.values()}) == 1
 
 
-def _withdraw(session: Session, numbers: list[int], key: str) -> None:
+def _are_of(session: Session, records: Collection[int], asset: int) -> bool:
+    assets = assets_of(session, records)
+    return {assets.get(number, ENERGY) for number in records} == {asset}
+
+
+def withdraw_overtaken(session: Session) -> None:
+    """Take back batches, not sent yet, with trades that the chain has settled by other ways meanwhile."""
+    waiting = (
+        select(VppSettlementItem.trade_id)
+        .join(VppSettlementBatch, VppSettlementBatch.id == VppSettlementItem.batch_id)
+        .where(VppSettlementBatch.state == BatchState.PLANNED)
+    )
+    numbers = set(session.scalars(waiting))
+    settled = {item.trade.seq for item in settled_elsewhere(session, 0, None)} if numbers else set()
+    if overtaken := sorted(numbers & settled):
+        _withdraw(session, overtaken, "settled by another way")
+
+
+def _withdraw(session: Session, numbers: list[int], where: str) -> None:
     """Take back batches that were planned with trades of another one, and that no transaction proposes."""
     query = (
         select(VppSettlementBatch, ChainIntent)
-        .join(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
         .where(
             VppSettlementBatch.state == BatchState.PLANNED,
-            ChainIntent.state == IntentState.PLANNED,
+            or_(ChainIntent.state == IntentState.PLANNED, ChainIntent.key.is_(None)),
             VppSettlementBatch.id.in_(
                 select(VppSettlementItem.batch_id).where(VppSettlementItem.trade_id.in_(numbers))
             ),
         )
     )
     for batch, intent in session.execute(query).all():
-        reason = f"withdrawn, it was not sent: the chain has trades of it in batch {key}"
-        if intents.refuse(session, intent.key, reason).state is not IntentState.FAILED:
-            continue
+        reason = f"withdrawn, it was not sent: the chain has trades of it {where}"
+        if intent is not None:
+            refused = intents.refuse(session, intent.key, reason)
+            if refused.state is not IntentState.FAILED:
+                continue
         batch.state = BatchState.FAILED
         batch.error = reason
         # Longer ago than any rest: the market has done nothing wrong.
@@ -165,6 +185,8 @@ def _store(
         trades_root=batch.trades_root,
         chain_batch_id=batch.batch_id,
         finalizable_at=datetime.fromtimestamp(batch.finalizable_at_s, UTC),
+        asset=batch.asset or None,
+        credit_nets=list(batch.credit_nets) if batch.asset else None,
         proposed_block=batch.block_number,
         finalized_block=batch.ended_block,
         error=batch.reason,
@@ -188,7 +210,7 @@ def _store(
                 contract=SETTLEMENT,
                 address=chain.deployment.settlement.address,
                 function="proposeBatch",
-                arguments=[bytes.fromhex(batch.key[2:]), ENERGY, list(batch.accounts), words],
+                arguments=[bytes.fromhex(batch.key[2:]), batch.asset, list(batch.accounts), words],
                 sender=chain.deployment.account("operator"),
             ),
         )

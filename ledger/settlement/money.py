@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
@@ -15,7 +16,8 @@ from sqlalchemy.orm import Session
 from ledger.chain.access import Chain
 from ledger.chain.client import RpcError
 from ledger.models import VppDefinition, VppSettlementAccount
-from ledger.units import currency_of_cents
+from ledger.settlement.netting import Shortfall
+from ledger.units import currency_of_cents, tonnes_of_kg
 
 _SYMBOL_CALL = "0x95d89b41"  # symbol() of ERC-20, which the standard leaves optional
 _SHORT_OF_MONEY = re.compile(r"InsufficientBalance\((?P<arguments>[^)]*)\)")
@@ -23,31 +25,46 @@ _SHORT_OF_MONEY = re.compile(r"InsufficientBalance\((?P<arguments>[^)]*)\)")
 
 @dataclass(frozen=True)
 class Missing:
-    """What an account lacks to pay what it owes; cents of the settlement currency."""
+    """What an account lacks to pay what it owes: cents of the currency, or kg of the credits ``asset``."""
 
     account: str
     participant: str
-    balance_cents: int
-    owed_cents: int
+    balance: int
+    owed: int
     symbol: str
+    asset: int | None = None
+
+    @classmethod
+    def of(cls, short: Shortfall, names: Mapping[str, str], symbol: str) -> Missing:
+        """Return a shortfall with the name of who has it."""
+        name = names.get(short.account, short.account)
+        return cls(short.account, name, short.held, short.owed, symbol, short.asset)
 
     @property
-    def missing_cents(self) -> int:
+    def missing(self) -> int:
         """How much must be paid in."""
-        return self.owed_cents - self.balance_cents
+        return self.owed - self.balance
 
     @property
     def command(self) -> str:
         """The command that pays it in."""
-        amount = currency_of_cents(self.missing_cents)
-        return f"truetonne settle deposit {shlex.quote(self.participant)} {amount}"
+        credits = "" if self.asset is None else f" --credits {self.asset}"
+        return f"truetonne settle deposit {shlex.quote(self.participant)} {self.text(self.missing)}{credits}"
+
+    @property
+    def unit(self) -> str:
+        """What it is counted in."""
+        return self.symbol if self.asset is None else f"t of credit batch {self.asset}"
+
+    def text(self, amount: int) -> Decimal:
+        """Return an amount as people write it: currency, or tonnes."""
+        return currency_of_cents(amount) if self.asset is None else tonnes_of_kg(amount)
 
     def sentence(self) -> str:
         """Say what is missing, and what mends it."""
-        balance, owed = currency_of_cents(self.balance_cents), currency_of_cents(self.owed_cents)
         return (
-            f"{self.participant} has {balance} {self.symbol} in escrow and owes {owed} {self.symbol}: "
-            f"{self.command}"
+            f"{self.participant} has {self.text(self.balance)} {self.unit} in escrow and owes "
+            f"{self.text(self.owed)} {self.unit}: {self.command}"
         )
 
 
@@ -85,11 +102,11 @@ def explained(chain: Chain, refusal: str) -> str:
     """Return a refusal of the contract with what it means in names and money, where it is about money."""
     found = _SHORT_OF_MONEY.search(refusal)
     arguments = dict(part.split("=", 1) for part in found["arguments"].split(", ")) if found else {}
-    money = arguments.get("asset", "0") == "0"  # else kilograms of a credit batch
-    if not money or not {"account", "balance", "needed"} <= arguments.keys():
+    if not {"account", "balance", "needed"} <= arguments.keys():
         return refusal
     account = arguments["account"].lower()
-    per_cent = chain.settlement.units_per_cent()
+    asset = int(arguments.get("asset", "0")) or None
+    per_cent = chain.settlement.units_per_cent() if asset is None else 1
     with chain.db.read() as session:
         name = participants(session).get(account, account)
     missing = Missing(
@@ -98,6 +115,7 @@ def explained(chain: Chain, refusal: str) -> str:
         int(arguments["balance"]) // per_cent,
         -(-int(arguments["needed"]) // per_cent),
         currency_symbol(chain),
+        asset,
     )
     return f"{missing.sentence()} ({refusal})"
 
@@ -107,8 +125,9 @@ def as_json(missing: Missing) -> Mapping[str, Any]:
     return {
         "account": missing.account,
         "participant": missing.participant,
-        "balance": currency_of_cents(missing.balance_cents),
-        "owed": currency_of_cents(missing.owed_cents),
-        "missing": currency_of_cents(missing.missing_cents),
+        "credits": None if missing.asset is None else str(missing.asset),
+        "balance": missing.text(missing.balance),
+        "owed": missing.text(missing.owed),
+        "missing": missing.text(missing.missing),
         "command": missing.command,
     }

@@ -1,38 +1,61 @@
-"""What a settlement run would do now, and who could not pay: planned as the run does, and kept nowhere."""
+"""What a settlement run would do now, what it would cost, and who could not pay: planned, and kept nowhere."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.errors import NotFound, Refused
-from ledger.models import ChainIntent, VppSettlementBatch
+from ledger.errors import Refused
+from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement.batches import PlannedBatch, plan_batches
+from ledger.settlement.batches import plan_round
+from ledger.settlement.estimate import Cost, costs
+from ledger.settlement.finding import find_batch
 from ledger.settlement.money import Missing, balances, currency_symbol, participants
-
-_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+from ledger.settlement.netting import Shortfall
+from ledger.settlement.planning import PlannedBatch, Scope
 
 
 @dataclass(frozen=True)
 class BatchOutlook:
-    """A batch that the next run would propose.
+    """A batch that the next run would send.
 
     ``nets`` and ``escrow`` are cents by account: what each receives (negative: pays), and what it has
-    when this batch's turn comes. ``missing`` says who cannot pay; nobody: the batch can be proposed.
+    when this batch's turn comes. ``missing`` says who cannot pay: of a batch that was planned before.
     """
 
-    market: str
-    trades: int
+    planned: PlannedBatch
     stored: bool
-    nets: dict[str, int]
     escrow: dict[str, int]
     missing: tuple[Missing, ...]
+    cost: Cost
+
+    @property
+    def market(self) -> str:
+        """Market of its trades."""
+        return self.planned.market
+
+    @property
+    def trades(self) -> int:
+        """How many trades it has."""
+        return self.planned.trades
+
+    @property
+    def nets(self) -> dict[str, int]:
+        """What each account receives, in cents; negative: pays."""
+        return self.planned.nets
+
+
+@dataclass(frozen=True)
+class DebtorOutlook:
+    """Trades that the next run would leave out, by number, because their debtor lacks funds."""
+
+    missing: Missing
+    trades: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -42,10 +65,17 @@ class Outlook:
     symbol: str
     names: dict[str, str]
     batches: tuple[BatchOutlook, ...]
+    left_out: tuple[DebtorOutlook, ...]
+
+    @property
+    def missing(self) -> list[Missing]:
+        """Who lacks what."""
+        found = [item for batch in self.batches for item in batch.missing]
+        return found + [item.missing for item in self.left_out]
 
 
 def preview(chain: Chain, market: str | None = None) -> Outlook:
-    """Return what a settlement run would propose now; nothing is kept.
+    """Return what a settlement run would send now, and what it would cost; nothing is kept.
 
     Parameters
     ----------
@@ -59,43 +89,62 @@ def preview(chain: Chain, market: str | None = None) -> Outlook:
     """
     with chain.db.read() as session:
         names = participants(session)
-        query = (
-            select(VppSettlementBatch)
-            .join(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
-            .where(
-                VppSettlementBatch.state == BatchState.PLANNED,
-                ChainIntent.state == IntentState.PLANNED,
-            )
-            .order_by(VppSettlementBatch.id)
-        )
-        stored = [
-            PlannedBatch(
-                row.batch_key,
-                row.market,
-                row.trade_count,
-                {name: int(net) for name, net in zip(row.accounts, row.nets, strict=True)},
-            )
-            for row in session.scalars(query)
-            if market in (None, row.market)
-        ]
-    planned = plan_batches(chain, market=market, dry_run=True)
+        stored = [item for item in _stored(session) if market in (None, item.market)]
+    made = plan_round(chain, Scope(market=market), dry_run=True)
+    planned = [*stored, *made.batches]
     symbol = currency_symbol(chain)
-    left = balances(chain, sorted({name for item in (*stored, *planned) for name in item.nets}))
+    left = balances(chain, sorted({name for item in planned for name in item.nets}))
     found = []
-    for item in (*stored, *planned):
+    for item, cost in zip(planned, costs(chain, planned), strict=True):
         escrow = {account: left[account] for account in item.nets}
         missing = tuple(
-            Missing(account, names.get(account, account), escrow[account], -net, symbol)
+            Missing.of(Shortfall(account, None, escrow[account], -net), names, symbol)
             for account, net in item.nets.items()
             if escrow[account] + net < 0
         )
         if not missing:
             for account, net in item.nets.items():
-                left[account] += min(net, 0)  # what is received comes when the batch is finalised
-        found.append(
-            BatchOutlook(item.market, item.trades, item in stored, item.nets, escrow, missing)
+                left[account] += min(net, 0)  # what is received comes when the batch is final
+        found.append(BatchOutlook(item, item in stored, escrow, missing, cost))
+    left_out = tuple(
+        DebtorOutlook(
+            Missing.of(item.shortfall, names, symbol), tuple(trade.seq for trade in item.trades)
         )
-    return Outlook(symbol, names, tuple(found))
+        for item in made.left_out
+    )
+    return Outlook(symbol, names, tuple(found), left_out)
+
+
+def _stored(session: Session) -> list[PlannedBatch]:
+    """Return the batches that were planned before and are not sent."""
+    query = (
+        select(VppSettlementBatch)
+        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(
+            VppSettlementBatch.state == BatchState.PLANNED,
+            (ChainIntent.state == IntentState.PLANNED) | ChainIntent.key.is_(None),
+        )
+        .order_by(VppSettlementBatch.id)
+    )
+    return [_as_planned(session, row) for row in session.scalars(query)]
+
+
+def _as_planned(session: Session, row: VppSettlementBatch) -> PlannedBatch:
+    words = select(VppSettlementItem.word).where(VppSettlementItem.batch_id == row.id)
+    kg = zip(row.accounts, row.credit_nets or [], strict=bool(row.credit_nets))
+    return PlannedBatch(
+        row.batch_key,
+        row.market,
+        row.trade_count,
+        {name: int(net) for name, net in zip(row.accounts, row.nets, strict=True)},
+        row.asset,
+        {name: int(net) for name, net in kg},
+        row.netted_from,
+        row.signed_until is not None,
+        tuple(
+            int(word, 16) for word in session.scalars(words.order_by(VppSettlementItem.trade_id))
+        ),
+    )
 
 
 def market_to_retry(chain: Chain, name: str) -> str:
@@ -114,25 +163,17 @@ def market_to_retry(chain: Chain, name: str) -> str:
         If it did not fail, or somebody still cannot pay.
     """
     with chain.db.read() as session:
-        batch = None
-        if _KEY.fullmatch(name):
-            query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == name.lower())
-            batch = session.scalars(query).first()
-        elif _NUMBER.fullmatch(name):
-            batch = session.get(VppSettlementBatch, int(name))
-        if batch is None:
-            raise NotFound(
-                f"there is no settlement batch {name[:80]!r}; `truetonne settle status` has all of them"
-            )
+        batch = find_batch(session, name)
         if batch.state is not BatchState.FAILED:
             raise Refused(
                 f"batch {batch.batch_key} is {batch.state.value}; only a failed one is tried again"
             )
         market = batch.market
-    short = [item for found in preview(chain, market).batches for item in found.missing]
-    if short:
+    outlook = preview(chain, market)
+    able = any(not item.missing for item in outlook.batches)
+    if outlook.missing and not able:
         raise Refused(
-            "; ".join(item.sentence() for item in short)
+            "; ".join(item.sentence() for item in outlook.missing)
             + "; or take trades out with: truetonne trades cancel",
             code="not-funded",
         )

@@ -126,6 +126,16 @@ def nets_of(words: Sequence[int], accounts: int) -> tuple[int, ...]:
     return tuple(nets)
 
 
+def kg_nets_of(words: Sequence[int], accounts: int) -> tuple[int, ...]:
+    """Return what trades of credits come to for each of so many accounts, in kg."""
+    nets = [0] * accounts
+    for value in words:
+        trade = unpack(value)
+        nets[trade.buyer] += trade.quantity_milli
+        nets[trade.seller] -= trade.quantity_milli
+    return tuple(nets)
+
+
 def hex_words(words: Sequence[int]) -> list[str]:
     """Return words as hexadecimal text of 32 bytes each."""
     return [f"0x{value:064x}" for value in words]

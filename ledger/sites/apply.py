@@ -34,6 +34,7 @@ from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
 from ledger.sites.advice import project_warnings, source_warnings, times_changed
 from ledger.sites.calibrations import stored_calibrations
+from ledger.sites.certificates import apply_certificates
 from ledger.sites.changes import SiteChanges, plain_account
 from ledger.sites.factors import find_factor, store_factor, warnings_of
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
@@ -119,6 +120,7 @@ class _Application:
             self._source(site, source)
             self.changes.warnings += source_warnings(source, self._file.devices)
         apply_meter_changes(self._session, self._file, devices, self.changes)
+        apply_certificates(self._session, self._file, devices, self.changes)
         apply_plants(self.put, self._file, devices, self._resolve_account)
         self._session.flush()
         if self._shown_otherwise and refresh_site(self._session, site):
@@ -238,6 +240,8 @@ class _Application:
             "completeness_min": spec.completeness_min,
             "leakage_share": spec.leakage_share,
             "uncertainty_share": spec.uncertainty_share,
+            "issue_every": spec.issue_every,
+            "issue_after_days": spec.issue_after_days,
         }
         return self.put(Project, {"code": spec.code}, values, f"project {spec.code}")
 

@@ -15,10 +15,13 @@ from ledger.reductions.numbers import COUNTER, UNITS, parse_value
 from ledger.reductions.records import Kind, Role
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 from ledger.sites.calibrations import check_calibrations, measured_error, read_calibration
+from ledger.sites.certificates import check_certificates, read_certificate
 from ledger.sites.document import Document, Table
 from ledger.sites.factors import read_factor
 from ledger.sites.source_table import read_source
 from ledger.sites.specs import (
+    ISSUE_AFTER_DAYS,
+    PERIODS,
     DeviceSpec,
     MarketSpec,
     MeterChangeSpec,
@@ -38,6 +41,7 @@ TABLES = {
     "source": True,
     "meter_change": True,
     "calibration": True,
+    "energy_certificate": True,
     "vpp": True,
     "strategy": True,
     "market": True,
@@ -76,6 +80,9 @@ def read_site_file(text: str, name: str) -> SiteFile:
         sources=tuple(read_source(table) for table in document.many("source")),
         meter_changes=tuple(_meter_change(table) for table in document.many("meter_change")),
         calibrations=tuple(read_calibration(table) for table in document.many("calibration")),
+        energy_certificates=tuple(
+            read_certificate(table) for table in document.many("energy_certificate")
+        ),
         vpps=tuple(_vpp(table) for table in document.many("vpp")),
         strategies=tuple(_strategy(table) for table in document.many("strategy")),
         markets=tuple(_market(table) for table in document.many("market")),
@@ -125,7 +132,22 @@ def _project(table: Table) -> ProjectSpec:
         completeness_min=completeness,
         leakage_share=_share(table, "leakage_share"),
         uncertainty_share=_share(table, "uncertainty_share"),
+        issue_every=table.one_of("issue_every", PERIODS) if table.has("issue_every") else None,
+        issue_after_days=_issue_after_days(table),
     )
+
+
+def _issue_after_days(table: Table) -> int | None:
+    """Return how long a closed period waits for late readings; None where no job issues."""
+    key, given = "issue_after_days", table.has("issue_after_days")
+    if not table.has("issue_every"):
+        if given:
+            raise table.wrong(key, f"{key} is for a project with issue_every: give that, too")
+        return None
+    days = table.whole(key) if given else ISSUE_AFTER_DAYS
+    if not 0 <= days <= 366:
+        raise table.wrong(key, f"{key} must be from 0 to 366 whole days, found {days}")
+    return days
 
 
 def _share(table: Table, key: str) -> str | None:
@@ -287,6 +309,7 @@ def _check_references(document: Document, file: SiteFile) -> None:
             _check_rollover(document, place, source, file.devices)
     _check_meter_changes(document, file, devices)
     check_calibrations(document, file.calibrations, devices)
+    check_certificates(document, file.energy_certificates, devices)
     plants = {item.code for item in file.vpps}
     for place, vpp in enumerate(file.vpps):
         for code in vpp.devices:

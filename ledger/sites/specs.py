@@ -10,6 +10,11 @@ from ledger.readings.formats import Format
 from ledger.reductions.factors import content_sha256
 from ledger.reductions.records import Factor, Purpose
 
+PERIODS = ("month", "quarter", "year")
+"""Periods that a job may issue once they are closed."""
+ISSUE_AFTER_DAYS = 3
+"""How many whole days it waits for late readings where a site file does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class SiteSpec:
@@ -75,6 +80,8 @@ class ProjectSpec:
     completeness_min: Decimal
     leakage_share: str | None = None
     uncertainty_share: str | None = None
+    issue_every: str | None = None
+    issue_after_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +148,19 @@ class CalibrationSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergyCertificateSpec:
+    """``[[energy_certificate]]``; legal days, the last one included, and an amount or a share."""
+
+    device: str
+    instrument: str
+    reference: str
+    from_day: date
+    to_day: date
+    energy_mwh: str | None
+    share: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class VppSpec:
     """``[[vpp]]``; capacity in kW."""
 
@@ -180,6 +200,7 @@ class SiteFile:
     sources: tuple[SourceSpec, ...]
     meter_changes: tuple[MeterChangeSpec, ...]
     calibrations: tuple[CalibrationSpec, ...]
+    energy_certificates: tuple[EnergyCertificateSpec, ...]
     vpps: tuple[VppSpec, ...]
     strategies: tuple[StrategySpec, ...]
     markets: tuple[MarketSpec, ...]

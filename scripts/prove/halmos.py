@@ -18,6 +18,9 @@ LONG = (
     "check_cancelRestores",
     "check_finalizeConserves",
     "check_proposeConserves",
+    "check_onlyAReverserReplaces",
+    "check_onlyAReverserProposesAnInvalidation",
+    "check_onlyTheSenderPaysAPermit",
 )
 TIMEOUT_S = {True: 600, False: 7200}  # for what hangs: the machine may be shared
 _RESULT = re.compile(r"^\[(\w+)\] (check_\w+)\(.*?\(paths: (\d+), time: ([\d.]+)s", re.MULTILINE)

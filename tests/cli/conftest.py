@@ -1,6 +1,6 @@
 """The real program in a process of its own, in an empty folder, with nothing set.
 
-``Program`` runs are forked from a process that has imported the program before (``tests/support/forks.py``);
+``Program`` runs are forked from a process that has imported the program before (``tests/support/nursery.py``);
 ``started`` starts Python anew, as a user does: ``test_frame.py`` holds one against the other.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.forks import Forks
+from tests.support.nursery import Child, Nursery
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,9 +118,9 @@ class Ended:
 
 
 @cache
-def forks() -> Forks:
-    """Return this process's own forks."""
-    made = Forks()
+def nursery() -> Nursery:
+    """Return this process's own nursery."""
+    made = Nursery()
     atexit.register(made.close)
     return made
 
@@ -142,7 +142,12 @@ class Program:
     def __call__(self, *words: str | Path, **settings: str) -> Ended:
         """Run the program to its end."""
         environ = self.with_settings(settings)
-        return Ended(*forks().run([str(word) for word in words], self.folder, environ, TIMEOUT_S))
+        return Ended(*nursery().run([str(word) for word in words], self.folder, environ, TIMEOUT_S))
+
+    def begin(self, log: str, *words: str, **settings: str) -> Child:
+        """Begin to run the program, with its output in a file of its folder."""
+        environ = self.with_settings(settings)
+        return nursery().start(words, environ, self.folder / log, self.folder)
 
     def started(self, *words: str | Path, **settings: str) -> Ended:
         """Start Python and run the program to its end."""

@@ -123,3 +123,20 @@ def test_import_says_that_a_server_does_not_answer(truetonne: Program) -> None:
     ended = truetonne("bench", "import", "--rows", "10", "--database-url", url)
     assert ended.code == 3
     assert "127.0.0.1:1" in ended.err.splitlines()[-1]
+
+
+def test_settlement(truetonne: Program) -> None:
+    """Every trade is executed and every balance right, or the command fails: that is in the benchmark itself."""
+    ended = truetonne("bench", "settlement", "--trades", "40", "--json")
+    results = results_of(ended, limits=("limit", "preview"))
+    assert set(results) == {
+        "gas_per_trade_cosigned",
+        "gas_per_trade_proposed",
+        "settle_40_cosigned_s",
+        "idle_tick_cosigned_ms",
+        "settle_40_proposed_s",
+        "idle_tick_proposed_ms",
+    }
+    assert all(Decimal(result["value"]) > 0 for result in results.values())
+    for way in ("cosigned", "proposed"):  # what is said beforehand is what it takes, and not less
+        assert Decimal("0.8") < Decimal(results[f"gas_per_trade_{way}"]["ratio"]) <= Decimal("1.02")

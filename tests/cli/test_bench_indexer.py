@@ -107,6 +107,7 @@ def test_indexer(truetonne: Program, chain: BenchChain, cache: Path) -> None:
         "chain",
         "runs",
         "head_visible_ms",
+        "head_visible_mariadb_ms",
         "missing",
         "failed",
     }
@@ -144,7 +145,8 @@ def test_indexer(truetonne: Program, chain: BenchChain, cache: Path) -> None:
 def test_head(chain: BenchChain) -> None:
     """A block of a thousand events is mined, and shows in the API; its events are counted at the node."""
     with chain.running(find_anvil(None)) as url:
-        assert len(head.visible_ms(chain, url, 1)) == 1
+        with ours.sqlite_file() as place:
+            assert len(head.visible_ms(chain, url, 1, place, 0)) == 1
         client = ChainClient(url)
         deployment = json.loads(chain.deployment.read_text(encoding="utf-8"))
         address = deployment["contracts"][CREDIT]["address"]

@@ -207,6 +207,8 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
         "lab-vpp": "42.10",
         "spot": "-42.10",
     }
+    assert outlook["batches"][0]["refusal"] is None
+    assert int(outlook["batches"][0]["gas"]) > 100_000
     assert good(issued("settle", "status", "--json")).json()["batches"] == []
     done = good(issued("settle", "run", "--no-wait", "--json")).json()
     (batch,) = done["batches"]
@@ -218,6 +220,8 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     chain.client.request("anvil_mine", ["0x2", hex(3600)])
     final = good(issued("settle", "run", "--json"))
     assert final.json()["planned"] == []
+    told = good(issued("settle", "status", batch["batch_key"], "--json")).json()
+    assert (told["state"], told["to_do"]) == ("finalized", "nothing: its trades are executed")
     status = good(issued("settle", "status", "--json")).json()
     assert ([row["state"] for row in status["batches"]], status["pending"]) == (["finalized"], {})
     assert good(issued("status", "--json")).json()["trades"]["executed"] == 1
@@ -234,15 +238,23 @@ def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> N
     )
     assert f"cannot pay: {said}" in shown.out
     run = issued("settle", "run", "--json")
-    assert run.code == 1
-    key = run.json()["planned"][0]
-    assert said in run.json()["batches"][0]["error"]
-    again = issued("settle", "retry", key)
+    assert (run.code, run.json()["planned"]) == (1, [])
+    (out,) = run.json()["left_out"]
+    assert (out["said"], out["missing"]) == (said, "942.10")
+    (number,) = out["trades"]
+    again = issued("settle", "retry", f"trade:{number}")
     assert again.code == 1
-    assert said in again.one_line()
+    assert f"left out, 1 trade: {said}" in again.out
+    told = good(issued("settle", "status", f"trade:{number}"))
+    assert said in told.out and "to do: pay in, as that says" in told.out
+    for nothing in ("trade:99", "77", "0x" + "ab" * 32):
+        assert issued("settle", "status", nothing).code == 2
+        assert issued("settle", "retry", nothing).code == 2
+    assert issued("settle", "one", str(number)).code == 1  # the contract refuses it too
     listed = good(issued("trades", "list", "--status", "pending", "--json")).json()
     (trade,) = listed["trades"]
     assert (trade["total_value"], listed["more"]) == ("1000.00", False)
+    assert (trade["left_out"], trade["credits"]) == (said, None)
     first = good(issued("trades", "list", "--limit", "1", "--json")).json()
     assert (len(first["trades"]), first["more"]) == (1, True)
     rest = good(issued("trades", "list", "--cursor", first["next_cursor"], "--json")).json()
@@ -252,7 +264,7 @@ def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> N
     assert good(issued(*cancel, "--json")).json()["status"] == "cancelled"
     assert issued(*cancel).code == 1
     assert good(issued("settle", "preview", "--json")).json()["batches"] == []
-    assert good(issued("settle", "retry", key, "--json")).json()["planned"] == []
+    assert issued("settle", "retry", f"trade:{number}").code == 1  # it is cancelled
 
 
 def test_the_mirror_says_how_far_it_has_come(issued: Program, chain: TestChain) -> None:
@@ -285,3 +297,51 @@ def test_books_and_chain_agree(issued: Program) -> None:
     assert set(report) == {"block", "rules"}
     assert all(rule["ok"] and rule["differences"] == [] for rule in report["rules"])
     assert "NO" not in good(issued("reconcile")).out
+
+
+def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
+    credits = ("--credits", "lab-wind-2014-1")
+    wrong = issued("settle", "deposit", "anvil:4", "0.0005", *credits)
+    assert (wrong.code, "write tonnes" in wrong.one_line()) == (2, True)
+    assert issued("settle", "deposit", "anvil:4", "1", "--mint", *credits).code == 2
+    there = good(issued("settle", "deposit", "anvil:4", "0.005", *credits, "--json")).json()
+    assert (there["amount"], there["balance"]) == ("0.005", "0.005")
+    back = good(issued("settle", "withdraw", "anvil:4", "0.003", *credits)).out
+    assert back.startswith("withdraw 0.003 t of credit batch ")
+    assert ", anvil:4: balance 0.002 t of credit batch " in back
+    short = issued("settle", "withdraw", "anvil:4", "0.003", *credits)
+    assert (short.code, "InsufficientBalance" in short.one_line()) == (1, True)
+    report = good(issued("reconcile", "--json")).json()
+    assert all(rule["ok"] for rule in report["rules"])
+
+
+def test_a_batch_goes_to_its_parties_and_comes_back(issued: Program) -> None:
+    line = "lab-vpp,sell,sell,10.000,1.0000,10.00,spot,2014-01-01T03:00:00+01:00"
+    issued.write("signed.csv", TRADES.splitlines()[0] + "\n" + line + "\n")
+    good(issued("trades", "import", "signed.csv"))
+    dry = good(issued("settle", "cosign", "write", "-o", "orders", "--dry-run", "--json")).json()
+    assert dry == {"dry_run": True, "batches": 1}
+    (row,) = good(issued("settle", "cosign", "write", "-o", "orders", "--json")).json()["batches"]
+    assert [item["participant"] for item in row["missing"]] == ["lab-vpp"]
+    again = good(issued("settle", "cosign", "write", "-o", "orders", "--json")).json()
+    assert again["batches"] == [row]  # it waits, and its file is written again
+    file = row["file"]
+    stranger = issued("settle", "cosign", "sign", file, "--account", anvil_address(5))
+    assert (stranger.code, "is no party" in stranger.one_line()) == (2, True)
+    absent = issued("settle", "cosign", "sign", file, "--account", "0x" + "1" * 40)
+    assert (absent.code, "no key for" in absent.one_line()) == (2, True)
+    shown = good(issued("settle", "cosign", "sign", file, "--dry-run")).out
+    assert f"digest {row['digest']}" in shown and "would sign for" in shown
+    nobody = issued("settle", "cosign", "read", file)
+    assert (nobody.code, "nobody has signed it" in nobody.out) == (1, True)
+    done = good(issued("settle", "cosign", "sign", file, "--json")).json()
+    assert (done["signed"], done["missing"]) == ([anvil_address(6)], ["0x" + "1" * 40])
+    content = (issued.folder / file).read_text()
+    issued.write("altered.json", content.replace('"pays": "10.00"', '"pays": "1.00"'))
+    read = issued("settle", "cosign", "read", "altered.json", file, "--json")
+    assert read.code == 2
+    assert [item["code"] for item in read.json()["refused"]] == ["altered"]
+    assert read.json()["read"][0]["missing"] == ["0x" + "1" * 40]
+    told = good(issued("settle", "status", row["batch_key"])).out
+    assert "1 of 2 parties have signed" in told and "settle cosign write" in told
+    assert good(issued("settle", "run", "--json")).json()["planned"] == []

@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from scripts.toolchain.brownie_home import ROOT, brownie_home, free_port
+from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.pytest_plugin import is_brownie_test
 
 ATTEMPTS = 5  # to start a node; each on another port
@@ -104,6 +105,7 @@ def _freeze() -> None:
     takes it in a thread of its own while the test goes on, reverts, and asks the node as well.
     """
     brownie.web3.middleware_onion.remove("validation")
+    be_patient(brownie.web3)
     type(brownie.chain)._add_to_undo_buffer = lambda *_: None
     gc.collect()
     gc.freeze()

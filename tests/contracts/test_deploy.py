@@ -83,6 +83,8 @@ def test_a_live_plan(keys: list[Any]) -> None:
     assert (plan.window_s, plan.admin_delay_s, plan.class_cap_kg) == (60, 172_800, 5)
     assert (plan.dispute_timeout_s, plan.dispute_bond_cents) == (259_200, 10_000)
     assert (plan.notional_cap_cents, plan.credit_cap_kg) == (10**8, 10**7)
+    with pytest.raises(BadInput, match="CLASS_CAP_KG must be at most 999999999999"):
+        make_plan("sepolia", live(CLASS_CAP_KG="1000000000000"), 11155111, keys[:1])
     given = live(
         DISPUTE_TIMEOUT="61",
         DISPUTE_BOND="62",
@@ -243,7 +245,7 @@ def test_roles_and_class(deployer: Deployer, brownie_project: Any) -> None:
     }
     credit, settlement = contracts["CarbonCredit"], contracts["VppSettlement"]
     assert content["class"] == {"id": 1, "code": CLASS}
-    assert credit.classOf(1) == (10**12, 0, 0)
+    assert credit.classOf(1) == (10**12 - 1, 0, 0)
     expected = [
         (credit, credit.REGISTRAR_ROLE(), "registrar"),
         (credit, credit.issuerRole(1), "issuer"),
@@ -312,7 +314,7 @@ def test_a_ledger_with_a_buffer_and_no_reverser(deployer: Deployer, brownie_proj
     content = deployer.run()
     address = request_checksum(content["contracts"]["CarbonCredit"]["address"])
     credit = brownie_project.CarbonCredit.at(address, persist=False)
-    assert credit.classOf(1) == (10**12, 0, 1500)
+    assert credit.classOf(1) == (10**12 - 1, 0, 1500)
     assert "reverser" not in content["accounts"]
     granted = request(
         "eth_getLogs",

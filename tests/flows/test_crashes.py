@@ -1,10 +1,6 @@
 """A process may end at any instant, and an answer may be lost: each intent reaches the chain once."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -20,8 +16,9 @@ from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.mirror import IntentState
 from ledger.reconcile import reconcile
 from tests.support.chain import CURRENCY, PARTIES
+from tests.support.forked import FORKED
 from tests.support.park import Park
-from tests.support.racers import ROOT, START_SECONDS, submitting, words_of
+from tests.support.racers import START_SECONDS, hanging, submitting
 from tests.support.sending import (
     UNITS,
     Boundaries,
@@ -75,7 +72,7 @@ def test_a_crash_at_every_boundary(
     """Before and after every commit, and before and after every question to the node."""
     names = set()
     crashed = 0
-    stride = {submit: 1}.get(scenario, 2) if both.db.dialect == "sqlite" else 5
+    stride = {submit: 1}.get(scenario, 4) if both.db.dialect == "sqlite" else 5
     for place in count(0, stride):
         automine(both, True)
         both.node.client.request("anvil_setNextBlockBaseFeePerGas", [hex(10**9)])
@@ -111,20 +108,12 @@ def test_a_real_kill_between_storing_and_sending(both: Park) -> None:
     file = both.folder / "deployment.json"
     file.write_text(both.node.deployment_text())
     url = both.db.url.render_as_string(hide_password=False)
-    hung = both.folder / "hung"
-    task = submitting(url, both.node.client.rpc_url, file, [key]) | {"hang": str(hung)}
-    go = both.folder / "go"
-    go.touch()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.racers", words_of(task, go, both.folder / "ready")],
-        cwd=ROOT,
-    )
-    until = time.monotonic() + START_SECONDS
-    while not hung.exists():
-        assert time.monotonic() < until and process.poll() is None
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait(timeout=10) == -signal.SIGKILL
+    hung = FORKED.Event()
+    process = hanging(submitting(url, both.node.client.rpc_url, file, [key]), hung)
+    assert hung.wait(START_SECONDS)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert both.intent(key).state is IntentState.SUBMITTED
     (attempt,) = attempts(both, key)
     assert attempt.broadcast_at is None

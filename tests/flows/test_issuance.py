@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 from eth_account.messages import _hash_eip191_message, encode_typed_data
+from msgspec.structs import asdict, fields, replace
 from sqlalchemy import select
 
 from indexer import Indexer
@@ -23,7 +23,7 @@ from ledger.chain.events import CREDIT, Claim
 from ledger.chain.layout import canonical_type
 from ledger.chain.structs import claim_typed_data
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.issuance import PlannedIssuance, plan_issuance, submit_planned
+from ledger.issuance import PlannedIssuance, plan_issuance, planning, submit_planned
 from ledger.models import (
     CarbonCredit,
     ChainIntent,
@@ -121,7 +121,7 @@ def test_a_plan_that_breaks_leaves_nothing(
     def crash(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(issuance, broken, crash)
+    monkeypatch.setattr(planning, broken, crash)
     with pytest.raises(KeyboardInterrupt):
         plan_issuance(ready.chain, PROJECT, day(1), day(2))
     assert ready.count(Issuance) == ready.count(ReadingClaim) == 0
@@ -129,7 +129,7 @@ def test_a_plan_that_breaks_leaves_nothing(
 
 
 @pytest.mark.parametrize(("start", "end"), [(1, 3), (1, 2), (2, 3), (2, 4), (1, 4)], ids=str)
-def test_an_overlap_is_refused(ready: Park, start: int, end: int) -> None:
+def test_trap_overlapping_windows_are_refused(ready: Park, start: int, end: int) -> None:
     plan(ready, day(1), day(3))
     with pytest.raises(
         Refused, match="overlaps an issuance from 2014-01-01 to 2014-01-03"
@@ -166,6 +166,20 @@ def test_nothing_to_issue(park: Park) -> None:
             plan_issuance(park.chain, PROJECT, day(start), day(end))
         assert caught.value.code == "nothing-to-issue"
     assert park.count(Issuance) == park.count(ReadingClaim) == 0
+
+
+def test_a_batch_that_no_row_holds_is_not_planned(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park.register()
+    park.generate(FIRST, ["60"])
+    monkeypatch.setattr("ledger.issuance.planning.BATCH_KG_MAX", 719)
+    with pytest.raises(Refused, match=r"720 kg are more than .* issue shorter periods") as caught:
+        plan_issuance(park.chain, PROJECT, day(1), day(2))
+    assert caught.value.code == "batch-too-large"
+    assert park.count(Issuance) == park.count(ReadingClaim) == 0
+    monkeypatch.undo()
+    assert plan_issuance(park.chain, PROJECT, day(1), day(2))
 
 
 def test_what_cannot_be_planned(park: Park) -> None:
@@ -310,7 +324,7 @@ def test_an_end_between_refusal_and_voiding(ready: Park, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(issuance, "_void", crash)
+        patch.setattr(issuance.states, "_void", crash)
         with pytest.raises(KeyboardInterrupt):
             submit_planned(ready.chain)
     assert states(ready) == ["planned"]
@@ -325,7 +339,7 @@ def test_a_refusal_that_was_not_told_is_told_by_the_next_sending(
     plan(ready, day(1), day(2))
     forbid(ready)
     with monkeypatch.context() as patch:
-        patch.setattr(issuance, "_void", lambda *arguments: None)
+        patch.setattr(issuance.states, "_void", lambda *arguments: None)
         with pytest.raises(Refused):
             submit_planned(ready.chain)
     with pytest.raises(Refused, match="issue was refused before"):
@@ -393,7 +407,7 @@ def test_a_claim_that_was_changed_is_refused_by_the_contract(ready: Park) -> Non
     def answer(changed: Claim) -> str | None:
         values = [
             bytes.fromhex(value[2:]) if isinstance(value, str) and len(value) == 66 else value
-            for value in vars(changed).values()
+            for value in asdict(changed).values()
         ]
         data = encode_call(CREDIT, "issue", [tuple(values), verifier, signature])
         try:
@@ -415,7 +429,7 @@ def test_a_claim_that_was_changed_is_refused_by_the_contract(ready: Park) -> Non
     said = {}
     for field in fields(Claim):
         value = others.get(
-            field.name, getattr(claim, field.name) - 1 if field.type == "int" else None
+            field.name, getattr(claim, field.name) - 1 if field.type is int else None
         )
         change: dict[str, Any] = {field.name: value}
         said[field.name] = answer(replace(claim, **change)) or "accepted"
@@ -444,7 +458,7 @@ def test_two_issuances_of_one_period_at_once(both: Park) -> None:
 
     thread = threading.Thread(target=second)
     with both.db.write() as session:
-        first = issuance._plan(
+        first = planning._plan(
             session, both.chain, PROJECT, (day(1), day(2)), 2**40, datetime.now(UTC)
         )
         thread.start()

@@ -1,61 +1,276 @@
-"""The periodic jobs: safe to run at any time, quiet when there is nothing to do, one line when it fails."""
+"""What the jobs do, on a real chain: quiet when there is nothing to do, and one line when there is."""
 
-import logging
+import re
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
 
-from ledger import jobs
-from ledger.errors import DependencyDown
-from ledger.models import ChainCursor
+from ledger.chain.events import CREDIT
+from ledger.db import Database
+from ledger.errors import BooksDiffer, ProblemFound
+from ledger.expiry import record_expired
+from ledger.jobs import issuing, work
+from ledger.jobs.catalogue import JOBS
+from ledger.jobs.work import Tools
+from ledger.models import ChainCursor, ChainIntent, CreditBatch, Issuance, Project, VppTradingRecord
+from ledger.models.evidence import IssuanceState
+from ledger.models.mirror import BatchStatus, IntentState
+from ledger.reconcile import reconcile
 from ledger.settings import load_settings
+from ledger.settlement import escrow
+from ledger.settling import SettlementPolicy, Way
+from ledger.sites import apply_site
+from ledger.sites.validity import factor_alarms
+from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.park import Park
+from tests.support.plant import SITE, anvil_like
+from tests.support.sending import opened
+
+SETTINGS = load_settings(None, {})
+WANTED = 'program = "internal"\nissue_every = "month"\nissue_after_days = 2\n'
+
+
+def tools(park: Park, now: datetime | None = None) -> Tools:
+    moment = now or datetime.now(UTC)
+    return Tools(park.chain, SETTINGS, lambda: moment)
 
 
 def test_a_local_chain_grows_only_while_something_waits(park: Park) -> None:
-    settings = load_settings(None, {})
     client = park.node.client
     before = client.block_number()
-    jobs.make_final(settings, park.chain)  # nothing is mirrored yet
+    assert work.make_final(tools(park)) is None  # nothing is mirrored yet
     assert client.block_number() == before
     park.mirror.run_until("head")
+    other = Tools(park.chain, replace(SETTINGS, local_chain=False))
+    assert work.make_final(other) is None  # a chain of others is not made to grow
+    assert client.block_number() == before
     for _ in range(3):
-        jobs.make_final(settings, park.chain)
+        work.make_final(tools(park))
         park.mirror.run_until("head")
     grown = client.block_number()
     assert grown == before + 2
     park.mirror.run_until("head")
     (cursor,) = park.rows(ChainCursor)
     assert cursor.final_number == before
-    for _ in range(3):
-        jobs.make_final(settings, park.chain)
+    assert work.make_final(tools(park)) is None
     assert client.block_number() == grown
     park.node.issue(5, 0)
     park.mirror.run_until("head")
-    jobs.make_final(settings, park.chain)
+    assert work.make_final(tools(park)) == "mined 2 blocks"
     assert client.block_number() == grown + 3
 
 
-def test_a_chain_of_others_is_not_made_to_grow(park: Park) -> None:
-    settings = replace(load_settings(None, {}), local_chain=False)
-    park.mirror.run_until("head")
-    before = park.node.client.block_number()
-    jobs.make_final(settings, park.chain)
-    assert park.node.client.block_number() == before
-    local, other = (
-        {str(job.trigger) for job in jobs.scheduler(given, park.chain).get_jobs()}
-        for given in (load_settings(None, {}), settings)
-    )
-    assert len(local) == 4
-    assert local - other == {"interval[0:00:02]"}
+def test_trades_are_settled_step_by_step_and_the_books_compared(both: Park) -> None:
+    """As the scheduler does it, with nothing to do before and after: hours that are over are netted."""
+    both = opened(both, settling=SettlementPolicy(Way.PROPOSED, netting_hours=24))
+    quiet = [job for job in JOBS if job.name in ("settle", "finalise", "send", "issue", "expire")]
+    assert [job.work(tools(both)) for job in quiet] == [None] * 5
+    assert work.compare(tools(both)) is None  # nothing is mirrored yet
+    escrow.mint_test_currency(both.chain, PARTIES["market"], 100_00)
+    escrow.deposit(both.chain, PARTIES["market"], PARTIES["market"], 100_00)
+    both.mirror_final()
+    both.trade(("sell", 1000, 10_000), ("sell", 500, 20_000))
+    assert work.settle(tools(both)) == "planned 1, sent 1 batches"
+    assert work.send(tools(both)) == "1 intents on their way"
+    assert work.finalise(tools(both)) is None
+    both.node.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
+    both.mirror_final()
+    assert work.finalise(tools(both)) == "sent 1 transactions"
+    both.mirror_final()
+    assert {row.status.value for row in both.rows(VppTradingRecord)} == {"executed"}
+    assert [job.work(tools(both)) for job in quiet] == [None] * 5
+    said = work.compare(tools(both))
+    assert said is not None
+    assert re.fullmatch(r"\d+ rules hold at block \d+", said)
+    with both.db.write() as session:
+        session.get_one(VppTradingRecord, 1).price += 1
+    with pytest.raises(BooksDiffer, match=r"differ at block \d+: trades \(1\): trade 1: price is"):
+        work.compare(tools(both))
+    assert work.keep_partitions(tools(both)) is None
+    assert work.forget(tools(both)) is None
 
 
-def test_a_job_that_fails_is_one_line_and_stops_no_other(
-    caplog: pytest.LogCaptureFixture,
+# ------------------------------------------------------------------------ closed periods
+
+
+def wants_issuance(park: Park) -> None:
+    with park.db.write() as session:
+        apply_site(
+            session, SITE.replace('program = "internal"\n', WANTED), resolve_account=anvil_like
+        )
+
+
+def issued(park: Park) -> list[tuple[str, str, IssuanceState]]:
+    return [
+        (str(row.from_date), str(row.to_date), row.state)
+        for row in park.rows(Issuance)
+        if row.state is not IssuanceState.VOID
+    ]
+
+
+def test_closed_periods_are_issued_in_order_and_once(park: Park) -> None:
+    park.generate(date(2014, 1, 30), ["50", "50", "0", "50"])  # to 2 February
+    april = datetime(2014, 4, 1, 12, tzinfo=UTC)
+    assert issuing.issue_closed(park.chain, april) is None  # nobody asked for it
+    wants_issuance(park)
+    with pytest.raises(ProblemFound, match=r"not issued: park-wind: .* not registered on chain"):
+        issuing.issue_closed(park.chain, april)
+    park.register()
+    early = datetime(2014, 2, 2, 22, tzinfo=UTC)  # 23:00 in Paris: January waits for two whole days
+    assert issuing.issue_closed(park.chain, early) is None
+    said = issuing.issue_closed(park.chain, early + timedelta(hours=1))
+    assert said == "issued park-wind from 2014-01-30 to 2014-02-01"
+    assert issuing.issue_closed(park.chain, early + timedelta(hours=2)) is None
+    park.mirror_final()
+    # March has no readings: it is refused, and February stands.
+    with pytest.raises(ProblemFound, match=r"not issued: park-wind: .*; issued: park-wind from 20"):
+        issuing.issue_closed(park.chain, datetime(2014, 4, 4, tzinfo=UTC))
+    park.mirror_final()
+    assert issued(park) == [
+        ("2014-01-30", "2014-02-01", IssuanceState.ISSUED),
+        ("2014-02-01", "2014-03-01", IssuanceState.ISSUED),
+    ]
+    # 2 days and 1 day of 50 kW at 0.5 t/MWh.
+    assert [row.issued_kg for row in park.rows(Issuance)] == [1200, 600]
+
+
+def test_a_period_of_less_than_a_kilogram_is_joined_to_the_next(park: Park) -> None:
+    park.generate(date(2014, 1, 31), ["0", "50"])
+    wants_issuance(park)
+    park.register()
+    said = issuing.issue_closed(park.chain, datetime(2014, 3, 9, tzinfo=UTC))
+    assert said == "issued park-wind from 2014-01-31 to 2014-03-01"
+
+
+def test_an_issuance_that_was_cut_short_is_sent_by_the_next_run(
+    park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def down() -> None:
-        raise DependencyDown("no node\nanswers")
+    park.generate(date(2014, 1, 31), ["50"])
+    wants_issuance(park)
+    park.register()
+    march = datetime(2014, 2, 20, tzinfo=UTC)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
 
-    with caplog.at_level(logging.WARNING):
-        jobs._logged("settle", down)()
-    assert [record.getMessage() for record in caplog.records] == ["job settle: no node answers"]
+        def crash(*_: object) -> str:
+            raise KeyboardInterrupt
+
+        patch.setattr(park.chain.sender, "submit", crash)
+        issuing.issue_closed(park.chain, march)
+    assert [state for *_, state in issued(park)] == [IssuanceState.PLANNED]
+    assert issuing.issue_closed(park.chain, march) is None
+    park.mirror_final()
+    assert [state for *_, state in issued(park)] == [IssuanceState.ISSUED]
+
+
+@pytest.mark.parametrize(
+    ("day", "every", "end"),
+    [
+        (date(2014, 1, 1), "month", date(2014, 2, 1)),
+        (date(2014, 12, 31), "month", date(2015, 1, 1)),
+        (date(2014, 5, 17), "quarter", date(2014, 7, 1)),
+        (date(2014, 10, 1), "quarter", date(2015, 1, 1)),
+        (date(2016, 2, 29), "year", date(2017, 1, 1)),
+    ],
+)
+def test_a_period_ends_with_the_calendar_s(day: date, every: str, end: date) -> None:
+    assert issuing.period_end(day, every) == end
+
+
+# ------------------------------------------------------------------------------- expiry
+
+
+def test_an_expired_batch_is_recorded_once(both: Park) -> None:
+    head = both.node.client.block("latest")
+    assert head is not None
+    soon = head.timestamp + 3600
+    passing = both.node.issue(1000, 0, expires_at=soon)
+    lasting = both.node.issue(1000, 1, expires_at=2**32 - 1)
+    both.node.issue(1000, 2)
+    both.mirror_final()
+    assert work.expire(tools(both)) is None
+    both.node.client.request("evm_increaseTime", [hex(3601)])
+    both.node.mine(1)
+    assert work.expire(tools(both)) == "recorded 1 batches"
+    assert work.expire(tools(both)) is None  # on its way
+    both.mirror_final()
+    statuses = {row.batch_id: row.status for row in both.rows(CreditBatch)}
+    assert statuses[passing] is BatchStatus.EXPIRED
+    assert statuses[lasting] is BatchStatus.ACTIVE
+    assert work.expire(tools(both)) is None
+    (intent,) = [row for row in both.rows(ChainIntent) if row.function_name == "expire"]
+    assert (intent.state, intent.sender_address) == (
+        IntentState.CONFIRMED,
+        both.chain.deployment.account("issuer").lower(),
+    )
+    report = reconcile(both.db, both.node.client, both.chain.deployment)
+    assert [rule.name for rule in report.rules if not rule.ok] == []
+
+
+def test_somebody_else_records_it_first(park: Park) -> None:
+    head = park.node.client.block("latest")
+    assert head is not None
+    batch = park.node.issue(1000, 0, expires_at=head.timestamp + 3600)
+    park.mirror_final()
+    park.node.client.request("evm_increaseTime", [hex(3601)])
+    park.node.act("spare", CREDIT, "expire", [batch])
+    assert record_expired(park.chain) == []  # the contract refuses: nothing is sent
+    (intent,) = [row for row in park.rows(ChainIntent) if row.function_name == "expire"]
+    assert intent.state is IntentState.FAILED
+    park.mirror_final()
+    assert record_expired(park.chain) == []
+    assert len([row for row in park.rows(ChainIntent) if row.function_name == "expire"]) == 1
+
+
+# ------------------------------------------------------------------------------ factors
+
+SHORT = """
+[[factor]]
+code = "cm"
+version = "{version}"
+purpose = "crediting_cm"
+value = "{value}"
+unit = "t/MWh"
+source = "a test"
+verified = {verified}
+valid_from = {first}
+valid_to = {last}
+"""
+
+
+def test_factors_are_spoken_of_before_their_time_ends(sqlite_db: Database) -> None:
+    def site(named: str, *factors: str) -> str:
+        text = SITE.replace('factor = "cm"', f'factor = "cm"\nfactor_version = "{named}"')
+        return text + "".join(factors)
+
+    old = SHORT.format(
+        version="2", value="0.5", verified="true", first="2025-01-01", last="2025-12-31"
+    )
+    new = SHORT.format(
+        version="3", value="0.4", verified="false", first="2026-01-01", last="2026-12-31"
+    )
+
+    def said(today: date) -> list[str]:
+        with sqlite_db.read() as session:
+            return factor_alarms(session, today)
+
+    with sqlite_db.write() as session:
+        apply_site(session, site("2", old), resolve_account=anvil_like)
+    assert said(date(2025, 10, 31)) == []  # more than 60 days
+    (soon,) = said(date(2025, 11, 1))
+    assert soon.startswith("factor cm 2 of project park-wind is for days up to 2025-12-31: add its")
+    assert said(date(2025, 12, 31)) == [soon]
+    (over,) = said(date(2026, 1, 1))
+    assert "was for days up to 2025-12-31" in over
+    with sqlite_db.write() as session:
+        apply_site(session, site("2", old, new), resolve_account=anvil_like)
+    (over,) = said(date(2026, 1, 1))
+    assert over.endswith("its version 3 is in the books: name that in the site file and apply it")
+    with sqlite_db.write() as session:
+        apply_site(session, site("3", old, new), resolve_account=anvil_like)
+        project = session.scalars(select(Project)).one()
+        assert project.completeness_min == Decimal(0)
+    (unverified,) = said(date(2026, 1, 1))
+    assert "factor cm 3 of project park-wind was not compared with its source" in unverified

@@ -8,9 +8,8 @@ from fractions import Fraction
 import pytest
 from sqlalchemy import update
 
-from ledger import issuance
 from ledger.errors import Refused
-from ledger.issuance import plan_issuance, submit_planned
+from ledger.issuance import plan_issuance, planning, submit_planned
 from ledger.models import EmissionFactor, Issuance, Project
 from ledger.models.evidence import FactorPurpose
 from ledger.readings import import_file
@@ -60,7 +59,7 @@ def test_an_issuance_with_fuel_shares_load_and_storage_recomputes(both: Park) ->
     assert before / 50 == Fraction("13.7207016")
     assert row.uncertainty_t == Decimal("0.013720701")  # tonnes, cut to nine decimals
     manifest = json.loads(row.manifest)
-    assert manifest["format"] == "truetonne-manifest/2"
+    assert manifest["format"] == "truetonne-manifest/3"
     assert [item["role"] for item in manifest["meters"]] == [
         "generation",
         "storage",
@@ -85,7 +84,7 @@ def test_an_issuance_of_the_first_release_still_reconciles(
     park.register()
     park.generate(FIRST, ["60"])
     build = manifests.build
-    monkeypatch.setattr(issuance, "build", lambda found: build(found, manifests.FORMAT_1))
+    monkeypatch.setattr(planning, "build", lambda found: build(found, manifests.FORMAT_1))
     plan_issuance(park.chain, PROJECT, FIRST, SECOND)
     monkeypatch.undo()
     with park.db.write() as session:

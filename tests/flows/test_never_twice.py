@@ -70,7 +70,7 @@ def net_kwh(park: Park, start: date, end: date) -> Fraction:
 
 def test_importers_of_the_same_file_at_once_store_it_once(both: Park) -> None:
     file = days(both, "same.csv", 1, ["60", "60"])
-    said = race(both.folder, [importing(url_of(both), file)] * 3)
+    said = race([importing(url_of(both), file)] * 3)
     assert sorted((item["new"], item["unchanged"]) for item in said) == [
         (0, 288),
         (0, 288),
@@ -84,7 +84,7 @@ def test_importers_of_the_same_file_at_once_store_it_once(both: Park) -> None:
 def test_importers_of_files_that_overlap_at_once_agree_on_every_slot(both: Park) -> None:
     one = days(both, "one.csv", 1, ["60", "60", "60"])
     other = days(both, "other.csv", 2, ["59.5", "60", "58"])
-    said = race(both.folder, [importing(url_of(both), one), importing(url_of(both), other)])
+    said = race([importing(url_of(both), one), importing(url_of(both), other)])
     # Day 2 contradicts, day 3 is the same, whoever came first; days 1 and 4 are one's alone.
     assert sum(item["conflicts"] for item in said) == SLOTS
     assert sum(item["unchanged"] for item in said) == SLOTS
@@ -99,7 +99,7 @@ def test_importers_of_files_that_overlap_at_once_agree_on_every_slot(both: Park)
 def test_issuers_of_the_same_period_at_once_have_one_winner(both: Park) -> None:
     both.register()
     both.generate(FIRST, ["60"])
-    said = race(both.folder, [issue_task(both, day(1), day(2))] * 3)
+    said = race([issue_task(both, day(1), day(2))] * 3)
     assert sorted(len(item.get("keys", [])) for item in said) == [0, 0, 1]
     for item in said:
         if "error" in item:
@@ -116,7 +116,7 @@ def test_issuers_of_periods_that_overlap_at_once_have_one_winner(both: Park) -> 
     both.register()
     both.generate(FIRST, ["60", "60", "60"])
     tasks = [issue_task(both, day(1), day(3)), issue_task(both, day(2), day(4))]
-    said = race(both.folder, tasks)
+    said = race(tasks)
     assert sorted(len(item.get("keys", [])) for item in said) == [0, 1]
     (refused,) = [item["error"]["code"] for item in said if "error" in item]
     assert refused == "period-already-issued"
@@ -135,7 +135,7 @@ def test_an_importer_and_an_issuer_at_once(both: Park, round_number: int) -> Non
     both.generate(FIRST, ["60"])
     lower = days(both, "lower.csv", 1, ["48"])
     tasks = [importing(url_of(both), lower), issue_task(both, day(1), day(2))]
-    said = race(both.folder, tasks[::-1] if round_number else tasks)
+    said = race(tasks[::-1] if round_number else tasks)
     report = next(item for item in said if "read" in item)
     (issuance,) = both.rows(Issuance)
     late = report.get("late", 0)

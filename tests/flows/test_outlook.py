@@ -7,11 +7,18 @@ import pytest
 from sqlalchemy import select
 
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import AuditLog, VppSettlementBatch, VppSettlementItem, VppTradingRecord
-from ledger.settlement import batches, escrow
+from ledger.models import (
+    AuditLog,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradeShortfall,
+    VppTradingRecord,
+)
+from ledger.settlement import escrow, planning
 from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
+from ledger.settlement.planning import Scope
 from tests.support.chain import PARTIES
 from tests.support.park import MARKET, Park
 
@@ -38,41 +45,47 @@ def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:
     both.trade(("sell", 1000, 20_000), ("buy", 1000, 1_000))  # 2.00 to the plant, 0.10 back
     found = preview(both.chain)
     assert (found.symbol, found.names) == ("tEUR", {PLANT: "plant", BUYER: MARKET})
-    (batch,) = found.batches
-    assert (batch.market, batch.trades, batch.stored) == (MARKET, 2, False)
-    assert batch.nets == {PLANT: 190, BUYER: -190}
-    assert batch.escrow == {PLANT: 0, BUYER: 150}
-    (missing,) = batch.missing
-    assert missing.sentence() == (
+    assert found.batches == ()
+    (out,) = found.left_out
+    assert out.trades == (1, 2)
+    assert out.missing.sentence() == (
         "day-ahead has 1.50 tEUR in escrow and owes 1.90 tEUR: truetonne settle deposit day-ahead 0.40"
     )
     assert (states(both), both.count(VppSettlementItem)) == ([], 0)
+    assert both.count(VppTradeShortfall) == 0
     fund(both, BUYER, 40)
-    assert preview(both.chain).batches[0].missing == ()
+    found = preview(both.chain)
+    (batch,) = found.batches
+    assert (batch.market, batch.trades, batch.stored) == (MARKET, 2, False)
+    assert batch.nets == {PLANT: 190, BUYER: -190}
+    assert batch.escrow == {PLANT: 0, BUYER: 190}
+    assert (batch.missing, found.left_out, batch.cost.refusal) == ((), (), None)
 
 
 def test_money_is_promised_once(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.settlement.batches.TRADES_PER_BATCH_MAX", 1)
+    """The second of three batches is too dear for what the first leaves; the third is not."""
+    monkeypatch.setattr("ledger.settlement.netting.TRADES_PER_BATCH_MAX", 1)
     park.mirror.run_until("head")
     fund(park, BUYER, 100)
     park.trade(("sell", 1000, 8_000), ("sell", 1000, 3_000), ("sell", 1000, 2_000))
-    found = preview(park.chain).batches
-    assert [(item.escrow[BUYER], bool(item.missing)) for item in found] == [
-        (100, False),  # owes 0.80
-        (20, True),  # owes 0.30
-        (20, False),  # owes 0.20
-    ]
-    plan_batches(park.chain)
-    assert [item.stored for item in preview(park.chain).batches] == [True] * 3
+    found = preview(park.chain)
+    assert [item.escrow[BUYER] for item in found.batches] == [100, 20]
+    (out,) = found.left_out
+    assert (out.trades, out.missing.balance, out.missing.owed) == ((2,), 20, 30)
+    assert len(plan_batches(park.chain)) == 2
+    assert plan_batches(park.chain) == []  # what is promised is not promised again
+    assert [item.stored for item in preview(park.chain).batches] == [True] * 2
     assert len(submit_planned(park.chain)) == 2
-    assert states(park) == ["planned", "failed", "planned"]
+    assert states(park) == ["planned", "planned"]
 
 
-def test_the_way_out_of_a_market_that_is_blocked(both: Park) -> None:
+def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
+    """The contract has the last word; what it refuses is planned anew, without who cannot pay."""
     both.mirror.run_until("head")
     both.trade(("sell", 1000, 50_000), ("sell", 1000, 500))  # 5.00, and 0.05
-    fund(both, BUYER, 5)
+    fund(both, BUYER, 505)
     plan_batches(both.chain)
+    escrow.withdraw(both.chain, BUYER, BUYER, 500)
     submit_planned(both.chain)
     (batch,) = both.rows(VppSettlementBatch)
     assert batch.error is not None
@@ -84,12 +97,19 @@ def test_the_way_out_of_a_market_that_is_blocked(both: Park) -> None:
         with pytest.raises(Refused, match=r"truetonne settle deposit day-ahead 5\.00"):
             market_to_retry(both.chain, name)
     assert states(both) == ["failed"]
+    assert plan_batches(both.chain, timedelta(hours=1)) == []  # it need not rest, but nobody pays
+    short = both.rows(VppTradeShortfall)
+    assert [(row.trade_id, row.account, row.held, row.owed) for row in short] == [
+        (1, BUYER, 5, 505),
+        (2, BUYER, 5, 505),
+    ]
     dear, _ = (row.id for row in both.rows(VppTradingRecord))
     both.db.run(lambda session: cancel_trade(session, dear, " entered twice "))
     assert market_to_retry(both.chain, batch.batch_key) == MARKET
     plan_batches(both.chain, market=MARKET)
     assert len(submit_planned(both.chain)) == 1
     assert (states(both), statuses(both)) == (["failed", "planned"], ["cancelled", "pending"])
+    assert [row.trade_id for row in both.rows(VppTradeShortfall)] == [1]
     with both.db.read() as session:
         (entry,) = session.scalars(select(AuditLog))
     assert (entry.action, entry.resource) == ("trades.cancel", f"vpp_trading_records/{dear}")
@@ -102,13 +122,14 @@ def test_the_way_out_of_a_market_that_is_blocked(both: Park) -> None:
 
 
 def test_only_one_market_is_planned_when_one_is_named(park: Park) -> None:
+    fund(park, BUYER, 5)
     park.trade(("sell", 1000, 500))
     assert plan_batches(park.chain, market="other") == []
     assert len(plan_batches(park.chain, market=MARKET)) == 1
 
 
 def test_what_cannot_be_cancelled(both: Park) -> None:
-    both.mirror.run_until("head")
+    fund(both, BUYER, 10)
     both.trade(("sell", 1000, 500), ("sell", 1000, 500))
     first, second = (row.id for row in both.rows(VppTradingRecord))
     cancel = cancel_trade
@@ -133,6 +154,7 @@ def test_a_token_that_refuses_is_understood(park: Park) -> None:
 
 
 def test_a_trade_is_planned_or_cancelled_and_never_both(both: Park) -> None:
+    fund(both, BUYER, 5)
     both.trade(("sell", 1000, 500))
     (number,) = (row.id for row in both.rows(VppTradingRecord))
     other = both.again()
@@ -145,8 +167,9 @@ def test_a_trade_is_planned_or_cancelled_and_never_both(both: Park) -> None:
             found.append(error.code)
 
     thread = threading.Thread(target=cancel)
+    funds = planning.read_funds(both.chain)
     with both.db.write() as session:
-        assert len(batches._plan(session, both.chain, timedelta(0))) == 1
+        assert len(planning.plan(session, both.chain, funds, Scope()).batches) == 1
         thread.start()
         thread.join(0.4)
         assert thread.is_alive(), "the cancellation did not wait for the planner"

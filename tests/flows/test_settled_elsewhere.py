@@ -3,13 +3,14 @@
 import pytest
 
 from ledger.chain.events import SETTLEMENT
-from ledger.errors import Refused
+from ledger.errors import BadInput, Refused
 from ledger.models import SettlementBalance, VppSettlementBatch, VppSettlementItem, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settlement import escrow
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
-from ledger.settlement.cancel import cancel_trade
+from ledger.settlement.cancel import cancel_trade, plan_cancellation
+from ledger.settlement.explain import story_of
 from ledger.settlement.words import Trade
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, PARTIES, WINDOW_S, trade
@@ -64,12 +65,45 @@ def test_a_disputed_batch_waits_and_goes_on(funded: Park) -> None:
     pass_window(funded)
     assert finalize_due(funded.chain) == []
     holds(funded)
+    with funded.db.read() as session:
+        story = story_of(session, "batch:1")
+    assert (story.state, "an arbiter decides" in story.to_do) == ("proposed", True)
+    assert story.happened[-1].endswith("dispute of trade 1 by day-ahead: disputed")
     assert acts.reject_dispute(funded.node, 1, must=False).status == 0  # it has timed out
     funded.node.act("spare", SETTLEMENT, "cancelBatch", _cancellation(funded))
     funded.mirror_final()
     (after,) = funded.rows(VppSettlementBatch)
     assert (after.state.value, after.finalizable_at) == ("cancelled", before.finalizable_at)
     assert status(funded) is TradeStatus.CANCELLED
+    holds(funded)
+
+
+def test_a_batch_that_the_operator_takes_back(funded: Park) -> None:
+    propose(funded)
+
+    def plan(reason: str) -> str:
+        return funded.db.run(
+            lambda session: plan_cancellation(session, funded.chain, "batch:1", reason)
+        )
+
+    with pytest.raises(BadInput, match="names its reason"):
+        plan(" ")
+    key = plan("a wrong price")
+    assert plan("asked again") == key  # one intent, whoever asks how often
+    funded.chain.sender.submit(key, SETTLEMENT)
+    funded.mirror_final()
+    (batch,) = funded.rows(VppSettlementBatch)
+    assert (batch.state.value, batch.error) == ("cancelled", "a wrong price")
+    assert status(funded) is TradeStatus.CANCELLED
+    assert {row.account: int(row.balance) for row in funded.rows(SettlementBalance)} == {
+        MARKET: 100_00
+    }
+    with pytest.raises(Refused, match="is cancelled; only a proposed one"):
+        plan("again")
+    with funded.db.read() as session:
+        story = story_of(session, batch.batch_key)
+    assert story.happened[-1].endswith(": a wrong price")
+    assert story.to_do == "nothing: its trades are cancelled"
     holds(funded)
 
 

@@ -23,11 +23,13 @@ from ledger.models import (
     VppSettlementAccount,
     VppSettlementBatch,
     VppSettlementItem,
+    VppTradeShortfall,
     VppTradingRecord,
 )
 from ledger.models.mirror import IntentState
-from ledger.settlement import batches, escrow
+from ledger.settlement import batches, escrow, netting, planning
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade
 from tests.support.chain import PARTIES, WINDOW_S, send
 from tests.support.park import MARKET, Park, running_park
@@ -183,7 +185,7 @@ def test_every_step_in_a_process_of_its_own(funded: Park, monkeypatch: pytest.Mo
 def test_many_trades_are_many_batches_in_order(
     funded: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "TRADES_PER_BATCH_MAX", 2)
+    monkeypatch.setattr(netting, "TRADES_PER_BATCH_MAX", 2)
     funded.trade(*[("sell", 1000, 10_000)] * 5)
     planned = plan_batches(funded.chain)
     assert [item.trades for item in planned] == [2, 2, 1]
@@ -196,12 +198,12 @@ def test_many_trades_are_many_batches_in_order(
 
 def test_a_proposal_takes_no_more_accounts_than_the_contract() -> None:
     trades = [Trade(n, f"0x{n:040x}", "0x" + "ff" * 20, 1, 1) for n in range(1, 402)]
-    parts = list(batches._parts(trades))
+    parts = list(netting.parts(trades))
     assert [len(part) for part in parts] == [199, 199, 3]
     assert [trade for part in parts for trade in part] == trades
     same = [replace(trades[0], seq=n) for n in range(1, 1202)]
-    assert [len(part) for part in batches._parts(same)] == [500, 500, 201]
-    assert list(batches._parts([])) == []
+    assert [len(part) for part in netting.parts(same)] == [1000, 201]
+    assert list(netting.parts([])) == []
 
 
 # ---------------------------------------------------------------------------- refusals
@@ -209,7 +211,13 @@ def test_a_proposal_takes_no_more_accounts_than_the_contract() -> None:
 
 def test_a_debtor_without_funds(both: Park) -> None:
     both.trade(*TRADES)
+    assert plan_batches(both.chain) == []
+    assert [row.account for row in both.rows(VppTradeShortfall)] == [BUYER] * 3
+    assert statuses(both) == ["pending"] * 3
+    fund(both, BUYER, 95)
     (planned,) = plan_batches(both.chain)
+    assert both.count(VppTradeShortfall) == 0
+    escrow.withdraw(both.chain, BUYER, BUYER, 95)
     assert submit_planned(both.chain) == []
     (batch,) = both.rows(VppSettlementBatch)
     assert batch.state.value == "failed"
@@ -225,19 +233,19 @@ def test_a_debtor_without_funds(both: Park) -> None:
     assert balances(both) == {PLANT: 95}
 
 
-def test_what_runs_all_day_does_not_fill_the_books_with_refusals(park: Park) -> None:
-    park.mirror.run_until("head")
-    park.trade(*TRADES)
+def test_what_runs_all_day_does_not_fill_the_books_with_refusals(funded: Park) -> None:
+    funded.node.act("pauser", SETTLEMENT, "pause", [])
+    funded.trade(*TRADES)
     for _ in range(5):
-        jobs.settle(park.chain)
-    assert states(park) == ["failed"]
-    with park.db.write() as session:
+        jobs.settle(funded.chain)
+    assert states(funded) == ["failed"]
+    with funded.db.write() as session:
         session.get_one(VppSettlementBatch, 1).updated_at = datetime.now(UTC) - timedelta(
             minutes=11
         )
-    jobs.settle(park.chain)
-    assert states(park) == ["failed", "failed"]
-    assert len(plan_batches(park.chain)) == 1  # a person is not made to wait
+    jobs.settle(funded.chain)
+    assert states(funded) == ["failed", "failed"]
+    assert len(plan_batches(funded.chain)) == 1  # a person is not made to wait
 
 
 def test_a_refused_step_keeps_no_later_one_from_its_work(funded: Park) -> None:
@@ -330,12 +338,14 @@ def test_a_window_that_the_chain_finds_open(funded: Park) -> None:
 
 
 def test_a_trade_is_planned_once_while_another_plans(both: Park) -> None:
+    fund(both, BUYER, 100_00)
     both.trade(*TRADES)
     other = both.again()
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(plan_batches(other.chain)))
+    funds = planning.read_funds(both.chain)
     with both.db.write() as session:
-        first = batches._plan(session, both.chain, timedelta(0))
+        first = planning.plan(session, both.chain, funds, Scope()).batches
         thread.start()
         thread.join(0.4)
     thread.join()
@@ -350,9 +360,10 @@ def test_a_plan_that_saw_old_rows_looks_again(
 ) -> None:
     """Between its first look and its choice of trades, another process plans all of them."""
     with running_park(mariadb_db, tmp_path) as park:
+        fund(park, BUYER, 100_00)
         park.trade(*TRADES)
         other = park.again()
-        honest = batches._free_trades
+        honest = planning.free_trades
         planned_by_other: list[Any] = []
 
         def overtaken(session: Session) -> Any:
@@ -361,7 +372,7 @@ def test_a_plan_that_saw_old_rows_looks_again(
                 planned_by_other[0] = plan_batches(other.chain)
             return honest(session)
 
-        monkeypatch.setattr(batches, "_free_trades", overtaken)
+        monkeypatch.setattr(planning, "free_trades", overtaken)
         assert plan_batches(park.chain) == []
         assert len(planned_by_other[0]) == 1
         assert park.count(VppSettlementItem) == 3

@@ -89,15 +89,41 @@ def judge(history: History) -> Iterator[Judge]:
         )
 
 
-def columns() -> list[Any]:
-    return [
-        pytest.param(item.name, column.name, id=f"{item.name}.{column.name}")
-        for item in MIRRORED
-        for column in item.table.columns
-        if f"{item.name}.{column.name}" not in EXEMPT
-        and item.name != "contract_sightings"
-        # A cursor of another name is of another mirror: there is none then, and verify says so.
-        and (item.name, column.name) != ("chain_cursor", "network")
+ALONE = ("chain_cursor", "chain_blocks")
+"""Tables that say where the mirror stands: what is altered there decides what else is compared."""
+
+
+def columns() -> dict[str, list[str]]:
+    """Return the columns that are compared, by table."""
+    found: dict[str, list[str]] = {}
+    for item in MIRRORED:
+        if item.name == "contract_sightings":
+            continue
+        found[item.name] = [
+            column.name
+            for column in item.table.columns
+            if f"{item.name}.{column.name}" not in EXEMPT
+            # A cursor of another name is of another mirror: there is none then, and verify says so.
+            and (item.name, column.name) != ("chain_cursor", "network")
+        ]
+    return found
+
+
+def rounds() -> list[Any]:
+    """Return what is altered together: a column of every table, the first of each, then the second, and so on."""
+    by_table = columns()
+    together = {name: held for name, held in by_table.items() if name not in ALONE}
+    found = [
+        pytest.param(
+            [(name, held[number]) for name, held in together.items() if number < len(held)],
+            id=f"column {number} of each",
+        )
+        for number in range(max(map(len, together.values())))
+    ]
+    return found + [
+        pytest.param([(name, column)], id=f"{name}.{column}")
+        for name in ALONE
+        for column in by_table[name]
     ]
 
 
@@ -111,20 +137,25 @@ def middle(history: History, table: str, column: str) -> tuple[Any, Any]:
     return [part == held for part, held in zip(keys, key, strict=True)], value
 
 
-@pytest.mark.parametrize(("table", "column"), columns())
+@pytest.mark.parametrize("together", rounds())
 def test_an_altered_column_is_found_and_named(
-    history: History, judge: Judge, table: str, column: str
+    history: History, judge: Judge, together: list[tuple[str, str]]
 ) -> None:
-    made = Base.metadata.tables[table]
-    here, value = middle(history, table, column)
-    altered = scene._other(value, made.c[column])
-    with by_hand(history, update(made).where(*here).values({column: altered})):
+    values, statements = {}, []
+    for table, column in together:
+        made = Base.metadata.tables[table]
+        here, value = middle(history, table, column)
+        altered = scene._other(value, made.c[column])
+        values[table, column] = value, altered
+        statements.append(update(made).where(*here).values({column: altered}))
+    with by_hand(history, *statements):
         found = judge.compared().differences
     names = {(item.table, item.column) for item in found}
-    keys = next(item.key for item in MIRRORED if item.name == table)
-    if column in keys:  # another row is there, and the true one is not
-        assert (table, None) in names
-    else:
+    for (table, column), (value, altered) in values.items():
+        keys = next(item.key for item in MIRRORED if item.name == table)
+        if column in keys:  # another row is there, and the true one is not
+            assert (table, None) in names, (table, column)
+            continue
         (told,) = [item for item in found if (item.table, item.column) == (table, column)]
         assert told.mirrored == altered
         if (
@@ -133,48 +164,69 @@ def test_an_altered_column_is_found_and_named(
             assert told.chain == value
 
 
-@pytest.mark.parametrize("table", [name for name in ROWS if name != "contract_sightings"])
-def test_a_missing_row_is_found(history: History, judge: Judge, table: str) -> None:
-    made = Base.metadata.tables[table]
-    here, _ = middle(history, table, next(iter(made.columns)).name)
-    with by_hand(history, made.delete().where(*here)):
+@pytest.mark.parametrize(
+    "tables",
+    [[name for name in ROWS if name not in ALONE], ["chain_blocks"]],
+    ids=["all", "blocks"],
+)
+def test_a_missing_row_is_found(history: History, judge: Judge, tables: list[str]) -> None:
+    tables = [name for name in tables if name != "contract_sightings"]
+    statements = []
+    for table in tables:
+        made = Base.metadata.tables[table]
+        here, _ = middle(history, table, next(iter(made.columns)).name)
+        statements.append(made.delete().where(*here))
+    with by_hand(history, *statements):
         found = judge.compared().differences
-    (told,) = [item for item in found if item.table == table]
-    assert told.column is None
-    assert told.mirrored is None
-    assert isinstance(told.chain, dict)
+    for table in tables:
+        (told,) = [item for item in found if item.table == table]
+        assert told.column is None
+        assert told.mirrored is None
+        assert isinstance(told.chain, dict)
 
 
-@pytest.mark.parametrize("table", ROWS)
-def test_a_surplus_row_is_found(history: History, judge: Judge, table: str) -> None:
+@pytest.mark.parametrize(
+    "tables",
+    [[name for name in ROWS if name not in ALONE], ["chain_blocks"]],
+    ids=["all", "blocks"],
+)
+def test_a_surplus_row_is_found(history: History, judge: Judge, tables: list[str]) -> None:
+    statements = [
+        Base.metadata.tables[table].insert().values(surplus(history, table)) for table in tables
+    ]
+    with by_hand(history, *statements):
+        found = judge.compared().differences
+    for table in tables:
+        (told,) = [item for item in found if item.table == table]
+        assert told.column is None
+        assert told.chain is None
+        assert isinstance(told.mirrored, dict)
+
+
+def surplus(history: History, table: str) -> dict[str, Any]:
+    """Return a row that no chain brought."""
     made = Base.metadata.tables[table]
     if table == "contract_sightings":
-        row: dict[str, Any] = {
+        return {
             "block_number": 1, "log_index": 0, "address": "0x" + "1" * 40, "contract_name": "x",
             "giver_address": "0x" + "1" * 40, "event_name": "RoleGranted", "role": None,
             "code_hash": "0x" + "1" * 64, "tx_hash": "0x" + "1" * 64,
             "seen_at": datetime(2030, 1, 1, tzinfo=UTC),
         }  # fmt: skip
-    else:
-        with history.db.read() as session:
-            row = dict(session.execute(select(made)).mappings().first() or {})
-        keys = next(item.key for item in MIRRORED if item.name == table)
-        row[keys[-1]] = scene._other(row[keys[-1]], made.c[keys[-1]])
-        if "id" in row:
-            row["id"] = 10**6
-        if table == "smart_contracts":
-            row["contract_address"] = "0x" + "1" * 40
-        if table == "credit_batches":
-            row["key"] = "0x" + "1" * 64
-        for unique in ("code", "batch_key", "key", "seq"):
-            if unique in row and unique not in keys:
-                row[unique] = scene._other(row[unique], made.c[unique])
-    with by_hand(history, made.insert().values(row)):
-        found = judge.compared().differences
-    (told,) = [item for item in found if item.table == table]
-    assert told.column is None
-    assert told.chain is None
-    assert isinstance(told.mirrored, dict)
+    with history.db.read() as session:
+        row = dict(session.execute(select(made)).mappings().first() or {})
+    keys = next(item.key for item in MIRRORED if item.name == table)
+    row[keys[-1]] = scene._other(row[keys[-1]], made.c[keys[-1]])
+    if "id" in row:
+        row["id"] = 10**6
+    if table == "smart_contracts":
+        row["contract_address"] = "0x" + "1" * 40
+    if table == "credit_batches":
+        row["key"] = "0x" + "1" * 64
+    for unique in ("code", "batch_key", "key", "seq"):
+        if unique in row and unique not in keys:
+            row[unique] = scene._other(row[unique], made.c[unique])
+    return row
 
 
 def test_damage_is_told_by_the_command_itself(history: History) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,14 +18,17 @@ from sqlalchemy import select, text, update
 
 from indexer import Indexer, TickReport
 from indexer.backoff import DATABASE, DOWN, LAGS, LIMITS, PRUNED, REFUSES, SLOW, pause_s, trouble_of
-from indexer.lease import Holder, Lease, Rate, holder_of, process_identity
+from indexer.lease import Lease, Rate, holder_of
+from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.local_node import LocalNode, find_anvil
 from ledger.chain.transport_errors import NodeDown, NodeLimits, NodeSlow
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown
-from ledger.models import ChainCursor, MirrorLease
+from ledger.leases import Holder, process_identity
+from ledger.models import ChainCursor, HeldLease
 from tests.support.chain import TestChain, deploy_contracts
+from tests.support.forked import FORKED
 from tests.support.mirror import running_chain
 
 DEADLINE_S = 30.0
@@ -97,7 +99,7 @@ def test_whoever_lost_it_learns_that(db: Database) -> None:
     lease = Lease(db, NETWORK, 1)
     assert lease.take() is None
     with db.write() as session:
-        session.execute(update(MirrorLease).values(holder="somebody else"))
+        session.execute(update(HeldLease).values(holder="somebody else"))
     until(lambda: not lease.held)
     assert not lease.renew()
     lease.release()
@@ -132,7 +134,7 @@ def test_the_clock_is_the_database_s(db: Database, monkeypatch: pytest.MonkeyPat
     other = Lease(db, NETWORK, 5).take()
     assert other is not None and other.holder == lease.holder
     with db.read() as session:
-        until_ms = session.scalar(select(MirrorLease.until_ms))
+        until_ms = session.scalar(select(HeldLease.until_ms))
         now = (
             "CAST(strftime('%s', 'now') AS INTEGER)"
             if db.dialect == "sqlite"
@@ -152,16 +154,14 @@ def test_the_dead_of_this_machine_are_not_waited_for(db: Database) -> None:
     assert dead.take() is None
     dead.stop_renewing()
     with db.write() as session:
-        session.execute(update(MirrorLease).values(process=identity))
+        session.execute(update(HeldLease).values(process=identity))
     assert successor.take() is not None  # it lives
     child.kill()
     child.wait()
     assert not found(db).live
     assert successor.take() is None
     with db.write() as session:  # one of another machine is waited for, whatever its number
-        session.execute(
-            update(MirrorLease).values(process="other-boot " + identity.split(" ", 1)[1])
-        )
+        session.execute(update(HeldLease).values(process="other-boot " + identity.split(" ", 1)[1]))
     assert found(db).live
     successor.stop_renewing()
 
@@ -235,17 +235,9 @@ def test_a_second_run_stands_by_and_takes_over_when_the_first_stops(
     assert not found(db).live  # released at the end: nobody need wait
 
 
-RUNNER = """
-import sys, threading
-from pathlib import Path
-from indexer import Indexer
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.db import Database
-url, rpc, book = sys.argv[1:]
-mirror = Indexer(Database(url), ChainClient(rpc), Deployment.load(Path(book)), 64)
-mirror.follow(threading.Event(), lease_s=3.0)
-"""
+def follow(url: str, rpc_url: str, book: str) -> None:
+    mirror = Indexer(Database(url), ChainClient(rpc_url), Deployment.load(Path(book)), 64)
+    mirror.follow(threading.Event(), lease_s=3.0)
 
 
 def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
@@ -255,29 +247,30 @@ def test_the_leader_is_killed_and_another_goes_on_within_the_lease(
     book = tmp_path / "deployment.json"
     book.write_text(chain.deployment_text())
     url = db.url.render_as_string(hide_password=False)
-    leader = subprocess.Popen([sys.executable, "-c", RUNNER, url, chain.client.rpc_url, str(book)])
+    leader = FORKED.Process(target=follow, args=(url, chain.client.rpc_url, str(book)))
+    leader.start()
     try:
         until(lambda: tip(db) == chain.client.block_number())
         with db.write() as session:
-            session.execute(update(MirrorLease).values(process=None))
+            session.execute(update(HeldLease).values(process=None))
         leads: list[Holder | None] = []
         stood_by: list[Holder] = []
         second = Indexer(db, chain.client, chain.deployment, 64)
         with following(second, on_lead=leads.append, on_stand_by=stood_by.append, lease_s=3.0):
             until(lambda: stood_by)
-            leader.send_signal(signal.SIGKILL)
+            leader.kill()
             chain.mine(2)
             with db.read() as session:
-                ends_ms = session.scalar(select(MirrorLease.until_ms)) or 0
+                ends_ms = session.scalar(select(HeldLease.until_ms)) or 0
             until(lambda: leads)
             with db.read() as session:
-                taken_ms = session.scalar(select(MirrorLease.taken_ms)) or 0
+                taken_ms = session.scalar(select(HeldLease.taken_ms)) or 0
             assert 0 < ends_ms <= taken_ms  # not before it ended, by the database's clock
             assert leads[0] is not None and leads[0].holder == stood_by[0].holder
             until(lambda: tip(db) == chain.client.block_number())
     finally:
         leader.kill()
-        leader.wait()
+        leader.join()
 
 
 def test_whoever_is_in_trouble_lets_another_try(chain: TestChain, sqlite_db: Database) -> None:

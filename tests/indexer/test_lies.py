@@ -8,47 +8,115 @@ import copy
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from indexer import Indexer
+from indexer.reindex import reindex
+from indexer.status import as_document, look
+from indexer.verify import verify
+from indexer.watch import Watch
+from ledger.chain.book import PROVEN, TOLD
 from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT
+from ledger.chain.events import CREDIT, SETTLEMENT, schemas
 from ledger.db import Database
 from ledger.errors import MirrorStopped, TruetonneError, WrongChain
+from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
-from tests.support.chain import TestChain
-from tests.support.mirror import dump, rows
+from tests.support.chain import PARTIES, TestChain
+from tests.support.mirror import Dump, dump, fresh, rows, running_chain
 from tests.support.proxy import LyingNode, NodeError, Tamper
 
 Check = Callable[[], None]
-NOTHING = {"chain_events": 0, "blockchain_transactions": 0}
+NO_BLOOM = "0x" + "00" * 256
 
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "keeps traces": {},
     "standard": {"version": "Geth/v1.16.0"},
     "old": {"version": "Geth/v1.9.0", "lacks": frozenset({"eth_getBlockReceipts"})},
+    "told": {"version": "Geth/v1.16.0"},
+    "old and told": {"version": "Geth/v1.9.0", "lacks": frozenset({"eth_getBlockReceipts"})},
 }
-"""The mirror asks each of these in another way."""
+"""The mirror asks each of these in another way; the receipts of the first three are proven."""
+TOLD_KINDS = ("told", "old and told")
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[TestChain]:
+    """One chain for all of these; with events of both contracts, and of such without a number."""
+    with running_chain() as started:
+        batch = started.issue(1000, 0)
+        started.retire("owner", batch, 10)
+        started.deposit("owner", 500)
+        started.transfer("owner", "buyer", batch, 3)
+        started.retire("owner", batch, 5)
+        started.retire("owner", batch, 2000, must=False)
+        _in_one_block(started, batch)
+        yield started
+
+
+def _in_one_block(chain: TestChain, batch: int) -> None:
+    """Mine a block of transactions of ours, and a foreign one between them."""
+    owner, stranger = PARTIES["owner"], PARTIES["buyer"]
+    ours = [
+        chain.transaction("owner", CREDIT, "safeTransferFrom", [owner, stranger, batch, kg, b""])
+        for kg in (1, 2, 3)
+    ]
+    foreign = {"from": owner, "to": stranger, "value": "0x1"}
+    chain.client.request("evm_setAutomine", [False])
+    for message in (ours[0], foreign, *ours[1:]):
+        chain.client.request("eth_sendTransaction", [message])
+    chain.client.request("evm_mine")
+    chain.client.request("evm_setAutomine", [True])
+
+
+@pytest.fixture(scope="module")
+def truth(
+    chain: TestChain, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Dump]:
+    """Return a function that mirrors the chain from nothing; again only when it went on."""
+    known: dict[str, Dump] = {}
+
+    def mirrored() -> Dump:
+        head = chain.head_hash()
+        if head not in known:
+            known[head] = fresh(sqlite_template, tmp_path_factory.mktemp("fresh"), chain, DEPTH)
+        return known[head]
+
+    return mirrored
+
+
+@pytest.fixture
+def same_as_fresh(sqlite_db: Database, truth: Callable[[], Dump]) -> Check:
+    return lambda: _same(dump(sqlite_db), truth())
+
+
+def _same(mine: Dump, new: Dump) -> None:
+    for table, expected in new.items():
+        assert mine[table] == expected, table
 
 
 @pytest.fixture(params=KINDS)
-def liar(chain: TestChain, request: pytest.FixtureRequest) -> Iterator[LyingNode]:
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def liar(chain: TestChain, kind: str) -> Iterator[LyingNode]:
     with LyingNode(chain.client.rpc_url) as node:
-        for name, value in KINDS[request.param].items():
+        for name, value in KINDS[kind].items():
             setattr(node, name, value)
         yield node
 
 
 @pytest.fixture
-def lied_to(liar: LyingNode, chain: TestChain, sqlite_db: Database) -> Indexer:
-    batch = chain.issue(1000, 0)
-    chain.retire("owner", batch, 10)
-    chain.deposit("owner", 500)
-    chain.retire("owner", batch, 5)
-    return Indexer(sqlite_db, ChainClient(liar.rpc_url), chain.deployment, DEPTH)
+def lied_to(liar: LyingNode, chain: TestChain, sqlite_db: Database, kind: str) -> Indexer:
+    deployment = replace(chain.deployment, receipts=TOLD if kind in TOLD_KINDS else PROVEN)
+    return Indexer(sqlite_db, ChainClient(liar.rpc_url), deployment, DEPTH)
 
 
 def _logs(change: Callable[[list[Any]], Any]) -> Tamper:
@@ -62,27 +130,46 @@ def _each(**values: Any) -> Callable[[list[Any]], Any]:
     return lambda logs: [{**log, **values} for log in logs]
 
 
-def _without_event(position: int) -> Tamper:
-    """Leave a log out of both the index and its receipt: only the numbered log can tell."""
+def _hides(contract: str, event: str) -> Tamper:
+    """Leave the logs of an event out of everything that would show them: index, receipts, and their blooms."""
+    topic = next(key for key, known in schemas(contract).items() if known.name == event)
 
-    def is_it(log: dict[str, Any]) -> bool:
-        return bool(log["topics"][0] == target["topic"] and log["transactionHash"] == target["tx"])
+    def without(logs: list[Any]) -> list[Any]:
+        return [log for log in logs if log["topics"][0] != topic]
 
-    target: dict[str, str] = {}
+    def receipt(true: dict[str, Any]) -> dict[str, Any]:
+        kept = without(true["logs"])
+        return {**true, "logs": kept, "logsBloom": true["logsBloom"] if kept else NO_BLOOM}
 
     def tamper(method: str, params: list[Any], result: Any) -> Any:
-        is_last = method == "eth_getLogs" and int(params[0]["toBlock"], 16) > 20
-        if is_last and result:
-            target.update(
-                topic=result[position]["topics"][0], tx=result[position]["transactionHash"]
-            )
-            return [log for log in result if not is_it(log)]
-        return _each_receipt(method, result, without) if target else result
-
-    def without(receipt: dict[str, Any]) -> dict[str, Any]:
-        return {**receipt, "logs": [log for log in receipt["logs"] if not is_it(log)]}
+        return (
+            without(result) if method == "eth_getLogs" else _each_receipt(method, result, receipt)
+        )
 
     return tamper
+
+
+def _hides_from_blooms(method: str, params: list[Any], result: Any) -> Any:
+    """The same for all of our events, and no bloom says that there are any."""
+    if method == "eth_getLogs":
+        return []
+    if method == "eth_getBlockByNumber" and result:
+        return {**result, "logsBloom": NO_BLOOM}
+    return _each_receipt(method, result, lambda each: {**each, "logs": [], "logsBloom": NO_BLOOM})
+
+
+def _receipt(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Tamper:
+    return lambda method, params, result: _each_receipt(method, result, change)
+
+
+def _receipt_logs(change: Callable[[list[Any]], list[Any]]) -> Tamper:
+    return _receipt(lambda each: {**each, "logs": change(each["logs"])})
+
+
+def _another_root(method: str, params: list[Any], result: Any) -> Any:
+    if method == "eth_getBlockByNumber" and result:
+        return {**result, "receiptsRoot": "0x" + "ab" * 32}
+    return result
 
 
 def _each_receipt(
@@ -140,42 +227,79 @@ def _orphan(method: str, params: list[Any], result: Any) -> Any:
     return result
 
 
+def test_the_bloom_of_each_block_tells_whether_it_has_logs_of_ours(chain: TestChain) -> None:
+    """Anvil's blooms; on a chain of so few logs they are right both ways."""
+    watch, client = Watch(chain.deployment), chain.client
+    found = set()
+    for number in range(client.block_number() + 1):
+        block = client.request("eth_getBlockByNumber", [hex(number), False])
+        has_logs = bool(client.logs(watch.log_addresses, number, number))
+        assert watch.may_have_logs(block["logsBloom"]) == has_logs, number
+        found.add(has_logs)
+    assert found == {True, False}
+    assert watch.may_have_logs(None)  # a node without blooms
+
+
+TWISTED = "not those that its hash covers"
+PROVEN_LIES = {
+    "a log missing": (_receipt_logs(lambda logs: logs[:-1]), TWISTED),
+    "a log twice": (_receipt_logs(lambda logs: logs + logs[-1:]), TWISTED),
+    "logs in another order": (_receipt_logs(lambda logs: logs[::-1]), TWISTED),
+    "data of a log": (
+        _receipt_logs(lambda logs: [{**each, "data": each["data"][:-1] + "f"} for each in logs]),
+        TWISTED,
+    ),
+    "data that is none": (_receipt_logs(_each(data="0xyz")), TWISTED),
+    "a failure shown as success": (_receipt(lambda each: {**each, "status": "0x1"}), TWISTED),
+    "receipts of another kind": (
+        _receipt(lambda each: {**each, "type": "0x7e"}),
+        "is of type 0x7e",
+    ),
+    "gas": (_receipt(lambda each: {**each, "gasUsed": "0x1"}), "do not add up in their gas"),
+    "a settlement event hidden": (_hides(SETTLEMENT, "Deposited"), TWISTED),
+    "a transfer hidden": (_hides(CREDIT, "TransferSingle"), TWISTED),
+    "an entry of the credit log hidden": (_hides(CREDIT, "Retired"), TWISTED),
+    "everything hidden, from blooms, too": (_hides_from_blooms, "does not have its hash"),
+    "a root of one's own": (_another_root, "does not have its hash"),
+}
+TOLD_LIES = {
+    "a log missing": (_logs(lambda logs: logs[:-1]), "by the node's index"),
+    "no logs at all": (_logs(lambda logs: []), "by the node's index"),
+    "a log twice": (_logs(lambda logs: logs + logs[-1:]), "handed out twice"),
+    "logs marked as removed": (_logs(_each(removed=True)), "removed by a reorganisation"),
+    "logs of another fork": (_logs(_each(blockHash="0x" + "cd" * 32)), "comes from another fork"),
+    "logs of another range": (_logs(_each(blockNumber="0xffff")), "outside the range"),
+    "logs of another transaction": (
+        _logs(_each(transactionHash="0x" + "cd" * 32)),
+        "does not hold there",
+    ),
+    "an entry of the credit log hidden": (_hides(CREDIT, "Retired"), "credit log"),
+}
+LIES = {
+    "no receipts": (_receipts, "has no receipt"),
+    "receipts of another fork": (_of_another_fork, "comes from another fork"),
+    "receipts of other transactions": (
+        _in_another_block,
+        "not those of its transactions|that of another transaction",
+    ),
+    "nothing of what transactions were given": (
+        _no_inputs,
+        f"and no trace|and not the transaction|does not hold there|{TWISTED}",
+    ),
+    "last block changes": (_last_block_moves, "changed while it was read"),
+    "a block with another parent": (_orphan, "does not follow the one before it"),
+}
+ALL_LIES = [
+    *((kind, name, *lie) for kind in KINDS for name, lie in LIES.items()),
+    *(("told", name, *lie) for name, lie in TOLD_LIES.items()),
+    *((kind, name, *lie) for kind in ("standard", "old") for name, lie in PROVEN_LIES.items()),
+]
+
+
 @pytest.mark.parametrize(
-    ("lie", "reason"),
-    [
-        (_logs(lambda logs: logs[:-1]), "by the node's index"),
-        (_logs(lambda logs: []), "by the node's index"),
-        (_logs(lambda logs: logs + logs[-1:]), "handed out twice"),
-        (_logs(_each(removed=True)), "removed by a reorganisation"),
-        (_logs(_each(blockHash="0x" + "cd" * 32)), "comes from another fork"),
-        (_logs(_each(blockNumber="0xffff")), "outside the range"),
-        (_logs(_each(transactionHash="0x" + "cd" * 32)), "does not hold there"),
-        (_receipts, "has no receipt"),
-        (_of_another_fork, "comes from another fork"),
-        (_in_another_block, "not those of its transactions|that of another transaction"),
-        (_no_inputs, "and no trace|and not the transaction|does not hold there"),
-        (_last_block_moves(), "changed while it was read"),
-        (_orphan, "does not follow the one before it"),
-        (_without_event(-4), "credit log"),
-        (_without_event(-1), "credit log"),
-    ],
-    ids=[
-        "a log missing",
-        "no logs at all",
-        "a log twice",
-        "logs marked as removed",
-        "logs of another fork",
-        "logs of another range",
-        "logs of another transaction",
-        "no receipts",
-        "receipts of another fork",
-        "receipts of other transactions",
-        "nothing of what transactions were given",
-        "last block changes",
-        "a block with another parent",
-        "an event left out everywhere",
-        "the last event left out everywhere",
-    ],
+    ("kind", "lie", "reason"),
+    [(kind, lie, reason) for kind, _, lie, reason in ALL_LIES],
+    ids=[f"{kind}: {name}" for kind, name, _, _ in ALL_LIES],
 )
 def test_nothing_doubtful_is_written(
     lied_to: Indexer,
@@ -187,7 +311,7 @@ def test_nothing_doubtful_is_written(
     reason: str,
 ) -> None:
     monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
-    liar.tamper = lie
+    liar.tamper = lie() if lie is _last_block_moves else lie
     with pytest.raises(TruetonneError, match=reason):
         lied_to.run_until("head")
     assert liar.lies > 0
@@ -198,13 +322,14 @@ def test_nothing_doubtful_is_written(
     same_as_fresh()
 
 
+@pytest.mark.parametrize("kind", ["standard"])
 def test_a_passing_doubt_is_read_again(
     lied_to: Indexer, liar: LyingNode, same_as_fresh: Check
 ) -> None:
     told = []
 
     def once(method: str, params: list[Any], result: Any) -> Any:
-        if method == "eth_getLogs" and not told:
+        if method == "eth_getBlockReceipts" and result and not told:
             told.append(True)
             return result[1:]
         return result
@@ -215,6 +340,7 @@ def test_a_passing_doubt_is_read_again(
     same_as_fresh()
 
 
+@pytest.mark.parametrize("kind", TOLD_KINDS)
 def test_a_changed_event_breaks_the_numbered_log(
     lied_to: Indexer, liar: LyingNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,8 +362,9 @@ def test_a_changed_event_breaks_the_numbered_log(
     assert liar.lies > 0
 
 
+@pytest.mark.parametrize("kind", TOLD_KINDS)
 def test_a_limit_of_the_node_makes_the_ranges_shorter(
-    lied_to: Indexer, liar: LyingNode, same_as_fresh: Check
+    lied_to: Indexer, liar: LyingNode, chain: TestChain, sqlite_db: Database, same_as_fresh: Check
 ) -> None:
     def limited(method: str, params: list[Any], result: Any) -> Any:
         if method != "eth_getLogs":
@@ -250,8 +377,75 @@ def test_a_limit_of_the_node_makes_the_ranges_shorter(
     lied_to.run_until("head", on_tick=lambda report: reports.append(report.blocks))
     assert liar.lies > 0 and max(reports) <= 3
     same_as_fresh()
+    before = liar.lies
+    assert reconcile(sqlite_db, ChainClient(liar.rpc_url), chain.deployment).ok
+    assert liar.lies > before
 
 
+# -------------------------------------------------------------------- pruned nodes
+
+
+def _pruned(method: str, params: list[Any], result: Any) -> Any:
+    """A node that has forgotten all states but the latest, which nobody can name by a hash here."""
+    asks_state = method in ("eth_call", "eth_getCode", "eth_getStorageAt", "eth_getBalance")
+    if asks_state and params[1] != "latest":
+        return NodeError("missing trie node 5ab1 (path ) state 0x5ab1 is not available")
+    return result
+
+
+@pytest.mark.parametrize("kind", ["standard", "old", "told"])
+def test_a_node_that_has_forgotten_old_states_serves(
+    lied_to: Indexer, liar: LyingNode, chain: TestChain, sqlite_db: Database, kind: str
+) -> None:
+    """What could not be checked is said, by the mirror, its status and its verification, until it could."""
+    liar.tamper = _pruned
+    report = lied_to.run_until("head")
+    assert liar.lies > 0 and report.tip == chain.client.block_number()
+    told = kind in TOLD_KINDS
+    said = _not_checked(sqlite_db)
+    assert list(report.not_checked) == said
+    assert [("receipts were believed" in each) for each in said] == [True, False][not told :]
+    assert "missing trie node" in said[-1] and "end of the credit log" in said[-1]
+    deployment = replace(chain.deployment, receipts=TOLD if told else PROVEN)
+    client = ChainClient(liar.rpc_url)
+    verified = verify(sqlite_db, client, deployment, DEPTH)
+    assert verified.ok and verified.checked["chain_events"] > 0
+    assert "missing trie node" in verified.not_checked[-1]
+    assert ["told" in each for each in verified.not_checked] == [True, False][not told :]
+
+    liar.tamper = None
+    chain.mine(1)
+    assert len(lied_to.run_until("head").not_checked) == told
+    assert len(_not_checked(sqlite_db)) == told
+    assert [
+        each for each in verify(sqlite_db, client, deployment, DEPTH).not_checked if not told
+    ] == []
+    if told:
+        reindex(sqlite_db, client, chain.deployment, DEPTH)
+        assert _not_checked(sqlite_db) == []
+
+
+def _not_checked(db: Database) -> list[str]:
+    with db.read() as session:
+        found = as_document(look(session, "local"), None)["not_checked"]
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["standard"])
+def test_a_node_that_does_not_know_blocks_by_hash_is_asked_by_number(
+    lied_to: Indexer, liar: LyingNode
+) -> None:
+    def no_hashes(method: str, params: list[Any], result: Any) -> Any:
+        by_hash = method in ("eth_call", "eth_getCode") and isinstance(params[1], dict)
+        return NodeError("invalid argument 1: cannot unmarshal object") if by_hash else result
+
+    liar.tamper = no_hashes
+    assert lied_to.run_until("head").not_checked == ()
+    assert liar.lies > 0
+
+
+@pytest.mark.parametrize("kind", ["standard"])
 def test_another_chain(lied_to: Indexer, liar: LyingNode, sqlite_db: Database) -> None:
     liar.tamper = lambda method, params, result: "0x1" if method == "eth_chainId" else result
     with pytest.raises(WrongChain, match="serves chain id 1"):
@@ -271,10 +465,12 @@ def test_another_chain(lied_to: Indexer, liar: LyingNode, sqlite_db: Database) -
     assert dump(sqlite_db) == before
 
 
+@pytest.mark.parametrize("kind", ["standard"])
 def test_a_final_block_of_another_fork_confirms_nothing(
     lied_to: Indexer, liar: LyingNode, chain: TestChain, sqlite_db: Database
 ) -> None:
     chain.mine()
+    lied_to.run_until("head")
 
     def tamper(method: str, params: list[Any], result: Any) -> Any:
         if method == "eth_getBlockByNumber" and params[0] == "finalized":
@@ -290,9 +486,8 @@ def test_a_final_block_of_another_fork_confirms_nothing(
 
 
 def test_an_unknown_event_of_ours_stops_the_mirror(
-    chain: TestChain, mirror: Indexer, sqlite_db: Database, fresh_dump: Callable[..., Any]
+    chain: TestChain, mirror: Indexer, sqlite_db: Database
 ) -> None:
-    chain.issue(1000, 0)
     mirror.run_until("head")
     before = dump(sqlite_db)
     # PUSH32 0xfe..fe, PUSH0, PUSH0, LOG1: a contract at our address that speaks another language

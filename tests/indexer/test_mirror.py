@@ -8,11 +8,12 @@ import pytest
 from indexer import Indexer
 from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.db import Database
+from ledger.errors import MirrorStopped
 from ledger.models.blockchain import CreditStatus, TransactionStatus
 from ledger.models.escrow import MovementKind
 from ledger.models.mirror import BatchStatus
 from tests.support.chain import LIBRARIES, PARTIES, TestChain, trade
-from tests.support.mirror import rows
+from tests.support.mirror import dump, rows
 
 FIRST, SECOND = 1 << 32 | 1, 1 << 32 | 2
 OWNER, BUYER, MARKET = PARTIES["owner"], PARTIES["buyer"], PARTIES["market"]
@@ -29,6 +30,21 @@ def credits_history(chain: TestChain) -> TestChain:
     chain.retire("owner", first, 100, country="", beneficiary="")
     chain.act("pauser", CREDIT, "suspend", [second])
     return chain
+
+
+def test_a_batch_that_no_row_holds_stops_the_mirror(
+    chain: TestChain, mirror: Indexer, sqlite_db: Database
+) -> None:
+    """DECIMAL(12,3) tonnes hold 999,999,999.999: the largest batch is mirrored, one kilogram more is not."""
+    chain.act("registrar", CREDIT, "setClassCap", [1, 10**13])
+    largest = chain.issue(10**12 - 1, 0)
+    mirror.run_until("head")
+    assert rows(sqlite_db, "carbon_credits", "amount") == [(Decimal("999999999.999"),)]
+    before = dump(sqlite_db)
+    too_large = chain.issue(10**12, 1)
+    with pytest.raises(MirrorStopped, match=f"batch {too_large} .* has 1000000000000 kg"):
+        mirror.run_until("head")
+    assert too_large == largest + 1 and dump(sqlite_db) == before
 
 
 def test_credits_of_a_batch_partition_its_serials(credits_history: TestChain, db: Database) -> None:

@@ -1,25 +1,25 @@
 """Everything is written once: whole ranges or nothing, one mirror or several, killed or not."""
 
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from indexer import Indexer, TickReport
+from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import ChainBlock
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import TestChain, trade
+from tests.support.forked import FORKED
 from tests.support.mirror import Dump, dump, rows
 
 Fresh = Callable[..., Dump]
@@ -119,19 +119,11 @@ def test_several_mirrors_on_one_database(chain: TestChain, db: Database, fresh_d
     assert dump(db) == fresh_dump()
 
 
-_PROGRAM = """
-import json, sys, threading
-from pathlib import Path
-from indexer import Indexer
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.db import Database
-url, rpc, deployment = sys.argv[1:]
-book = Deployment.load(Path(deployment))
-mirror = Indexer(Database(url), ChainClient(rpc), book, 64, poll_s=0.01, range_blocks_max=2)
-print("ready", flush=True)
-mirror.follow(threading.Event())
-"""
+def _follow(url: str, rpc_url: str, file: str, begun: Any) -> None:
+    book = Deployment.load(Path(file))
+    mirror = Indexer(Database(url), ChainClient(rpc_url), book, 64, poll_s=0.01, range_blocks_max=2)
+    begun.set()
+    mirror.follow(threading.Event())
 
 
 def test_killed_at_random_instants(
@@ -141,19 +133,13 @@ def test_killed_at_random_instants(
     chance = random.Random(8)
     file = tmp_path / "deployment.json"
     file.write_text(chain.deployment_text(), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-c",
-        _PROGRAM,
-        sqlite_db.url.render_as_string(),
-        chain.client.rpc_url,
-        str(file),
-    ]
+    given = (sqlite_db.url.render_as_string(), chain.client.rpc_url, str(file))
     tips: set[int] = set()
     for day in range(5):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()
+        begun = FORKED.Event()
+        process = FORKED.Process(target=_follow, args=(*given, begun))
+        process.start()
+        assert begun.wait(60)
         batch = chain.issue(1000, day)
         for kg in range(1, 12):
             chain.retire("owner", batch, kg)
@@ -161,9 +147,8 @@ def test_killed_at_random_instants(
         while time.monotonic() < until and not _tips(sqlite_db) - tips:
             time.sleep(0.05)
         time.sleep(chance.uniform(0, 0.4))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        process.kill()
+        process.join()
         tips |= _tips(sqlite_db)
         chain.reorganise(chance.randint(1, 9))
     assert len(tips) > 1, "it never got anywhere before it was killed"

@@ -67,11 +67,11 @@ def plain_contract(chain: TestChain) -> str:
 
 
 def test_a_contract_that_is_given_a_role_is_registered_and_rewound(
-    chain: TestChain, sqlite_db: Database, sqlite_template: Path, tmp_path: Path
+    chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
 ) -> None:
-    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
+    mirror = Indexer(db, chain.client, chain.deployment, DEPTH)
     mirror.run_until("head")
-    before = set(contracts(sqlite_db))
+    before = set(contracts(db))
     settlement, wallet = second_settlement(chain), plain_contract(chain)
     role = chain.act("admin", CREDIT, "grantRole", [SUSPENDER_ROLE, settlement])
     chain.act("admin", SETTLEMENT, "beginDefaultAdminTransfer", [wallet])
@@ -79,15 +79,15 @@ def test_a_contract_that_is_given_a_role_is_registered_and_rewound(
     mirror.run_until("head")
 
     names = [f"VppSettlement@local:{settlement}", f"Contract@local:{wallet}"]
-    assert set(contracts(sqlite_db)) == before | set(names)
-    row = contracts(sqlite_db)[names[0]]
+    assert set(contracts(db)) == before | set(names)
+    row = contracts(db)[names[0]]
     header = chain.client.block(role.block_number)
     assert header is not None
     assert row.contract_address == settlement
     assert row.deployed_at == datetime.fromtimestamp(header.timestamp, UTC)
     assert "settleOne" in {item.get("name") for item in json.loads(row.abi)}
-    assert contracts(sqlite_db)[names[1]].abi == "[]"
-    first, second = sightings(sqlite_db)
+    assert contracts(db)[names[1]].abi == "[]"
+    first, second = sightings(db)
     assert (first.address, first.contract_name, first.role) == (
         settlement,
         names[0],
@@ -97,28 +97,28 @@ def test_a_contract_that_is_given_a_role_is_registered_and_rewound(
     assert first.code_hash == "0x" + keccak(hexstr=chain.client.code(settlement)).hex()
     assert (second.address, second.role) == (wallet, None)
     assert second.event_name == "DefaultAdminTransferScheduled"
-    assert reconcile(sqlite_db, chain.client, chain.deployment).ok
+    assert reconcile(db, chain.client, chain.deployment).ok
 
     chain.reorganise(3)  # the grants are gone, the contracts stay where they are
     mirror.run_until("head")
-    assert set(contracts(sqlite_db)) == before
-    assert sightings(sqlite_db) == []
-    assert dump(sqlite_db) == fresh(sqlite_template, tmp_path, chain, DEPTH)
+    assert set(contracts(db)) == before
+    assert sightings(db) == []
+    assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEPTH)
 
 
 def test_a_contract_stays_known_while_one_of_its_offices_stands(
-    chain: TestChain, sqlite_db: Database
+    chain: TestChain, db: Database
 ) -> None:
-    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
+    mirror = Indexer(db, chain.client, chain.deployment, DEPTH)
     wallet = plain_contract(chain)
     chain.act("admin", CREDIT, "grantRole", [SUSPENDER_ROLE, wallet])
     chain.act("admin", SETTLEMENT, "beginDefaultAdminTransfer", [wallet])
     mirror.run_until("head")
-    assert len(sightings(sqlite_db)) == 2
+    assert len(sightings(db)) == 2
     chain.reorganise(1)
     mirror.run_until("head")
-    assert [row.event_name for row in sightings(sqlite_db)] == ["RoleGranted"]
-    assert f"Contract@local:{wallet}" in contracts(sqlite_db)
+    assert [row.event_name for row in sightings(db)] == ["RoleGranted"]
+    assert f"Contract@local:{wallet}" in contracts(db)
 
 
 def test_a_contract_of_the_deployment_keeps_its_row(chain: TestChain, sqlite_db: Database) -> None:
@@ -136,22 +136,22 @@ def test_a_contract_of_the_deployment_keeps_its_row(chain: TestChain, sqlite_db:
 
 
 def test_contracts_that_were_never_deployed(
-    chain: TestChain, sqlite_db: Database, sqlite_template: Path, tmp_path: Path
+    chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
 ) -> None:
     """The chain goes back before the settlement contract: it never was, and neither is its row."""
-    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEEP)
+    mirror = Indexer(db, chain.client, chain.deployment, DEEP)
     mirror.run_until("head")
-    assert "VppSettlement@local" in contracts(sqlite_db)
+    assert "VppSettlement@local" in contracts(db)
     depth = chain.client.block_number() - chain.deployment.settlement.block + 1
     chain.roll_back(depth)
     mirror.run_until("head")
-    assert "VppSettlement@local" not in contracts(sqlite_db)
-    assert "CarbonCredit@local" in contracts(sqlite_db)
-    assert dump(sqlite_db) == fresh(sqlite_template, tmp_path, chain, DEEP)
+    assert "VppSettlement@local" not in contracts(db)
+    assert "CarbonCredit@local" in contracts(db)
+    assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
     chain.mine(3)
     mirror.run_until("head")
-    assert "VppSettlement@local" not in contracts(sqlite_db)
-    assert dump(sqlite_db) == fresh(sqlite_template, tmp_path, chain, DEEP)
+    assert "VppSettlement@local" not in contracts(db)
+    assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
 
 
 def test_a_contract_that_comes_back_in_another_block(

@@ -10,6 +10,8 @@ from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import asdict
 from web3 import Web3
 from web3.contract import Contract
 from web3.types import LogReceipt
@@ -248,10 +250,10 @@ def test_events_are_web3_s(name: str, item: dict[str, Any], data: st.DataObject)
         assert same(mine, theirs[part["name"]]), part["name"]
     if not isinstance(decoded.args, PlainEvent):
         for (mine, part), value in zip(
-            vars(decoded.args).items(), decoded.values.values(), strict=True
+            asdict(decoded.args).items(), decoded.values.values(), strict=True
         ):
             assert mine.rstrip("_") in decoded.values
-            assert (vars(part) if hasattr(part, "__dict__") else part) in (value, tuple_of(value))
+            assert (asdict(part) if isinstance(part, Struct) else part) in (value, tuple_of(value))
 
 
 def tuple_of(value: Any) -> Any:

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.models.devices import DeviceType
 from ledger.models.mirror import ChainNonceLane
+from ledger.models.system import SystemConfig
 from ledger.models.users import UserSession
 from tests.support.mariadb import MariaDbServer, free_port
 
@@ -469,3 +470,33 @@ def test_two_processes_share_one_file(sqlite_db: Database) -> None:
         )
         other.commit()
     assert kinds(sqlite_db) == ["a"]
+
+
+def test_only_what_need_not_last_is_spared_the_wait_for_the_disk(sqlite_db: Database) -> None:
+    """On the one connection of a pool, in turn: what was set for one unit of work ends with it."""
+
+    def level(session: Session) -> int:
+        return int(session.execute(text("PRAGMA synchronous")).scalar_one())
+
+    full, normal = 2, 1
+    assert sqlite_db.run(level) == full
+    assert sqlite_db.run(level, lasting=False) == normal
+    assert sqlite_db.run(level) == full
+    sqlite_db.alone(insert(SystemConfig).values(**_setting()))
+    with sqlite_db.write() as session:
+        assert level(session) == full
+
+
+def test_one_statement_alone_holds_no_lock_and_counts_what_it_finds(db: Database) -> None:
+    assert db.alone(insert(SystemConfig).values(**_setting())) == 1
+    assert db.alone(update(SystemConfig).values(config_value="b")) == 1
+    assert db.alone(update(SystemConfig).values(config_value="b")) == 1  # found, not changed
+    assert db.alone(update(SystemConfig).where(SystemConfig.id < 0).values(config_value="c")) == 0
+    with pytest.raises(IntegrityError):
+        db.alone(insert(SystemConfig).values(**_setting()))
+    with db.read() as session:
+        assert session.scalars(select(SystemConfig.config_value)).all() == ["b"]
+
+
+def _setting() -> dict[str, str]:
+    return {"config_key": "a", "config_value": "a", "category": "c"}

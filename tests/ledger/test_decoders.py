@@ -1,7 +1,6 @@
 """The generated decoders against eth_abi: same values, and the same bytes refused."""
 
 from contextlib import suppress
-from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
@@ -9,6 +8,8 @@ from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import asdict, fields
 
 from ledger.chain.abi import artifact
 from ledger.chain.client import LogRecord
@@ -27,7 +28,9 @@ WORDS = st.sampled_from([0, 1, 31, 32, 33, 64, 2**16, 2**64 - 1, 2**64, 2**255, 
 
 
 def plain(value: Any) -> Any:
-    """Return values without the difference of lists and tuples."""
+    """Return values without the difference of lists and tuples, structs and dicts."""
+    if isinstance(value, Struct):
+        return plain(asdict(value))
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value

@@ -192,14 +192,19 @@ def test_the_bundled_year_is_exported_and_verified(sqlite_db: Database, tmp_path
         assert result.evidence_root == item.evidence_root
     # The hour that comes twice in March: six conflicts.
     assert json.loads(march.manifest)["readings"]["conflict"] == 6
-    # One digit on 17 March, and the day is named.
+    # One digit on 17 March, and its slot is named.
     second = int(datetime(2014, 3, 17, 12, tzinfo=PARIS).timestamp())
     lines = gzip.decompress((tmp_path / READINGS).read_bytes()).decode()
     (line,) = [line for line in lines.splitlines() if line.startswith(f"R80721,{second},")]
     changed = again(tmp_path, line, line[:-1] + ("1" if line[-1] != "1" else "2"))
     days = [item.path for item in changed.differences if ".days." in item.path]
     assert days == ["meters[R80721].days.2014-03-17"]
-    assert any("the readings of 2014-03-17 are not those" in hint for hint in changed.hints)
+    times = [item.path for item in changed.differences if ".times." in item.path]
+    assert times == ["meters[R80721].times.12:00"]
+    assert changed.hints == [
+        "meter R80721: the readings of 2014-03-17 are not those that the manifest was made from: "
+        "2014-03-17T12:00:00+01:00"
+    ]
 
 
 def test_books_that_were_altered_hand_out_nothing(sqlite_db: Database, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_without_a_rated_power_nothing_is_an_outlier(small: Database, tmp_path: 
     assert imported(small, write_csv(tmp_path / "a.csv", [(T0, "100000")])).outliers == 0
 
 
-def test_energy_is_held_against_the_rated_power_over_its_interval(
+def test_trap_capacity_energy_of_a_slot_is_held_against_the_rated_power_over_it(
     small: Database, tmp_path: Path
 ) -> None:
     apply(small, SITE.replace('kind = "power"\nunit = "kW"', 'kind = "energy"\nunit = "Wh"'))

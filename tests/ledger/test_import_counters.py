@@ -23,6 +23,7 @@ from ledger.models import (
     MeterChange,
     MeterReading,
     MeterSeries,
+    ReadingClaim,
     RegisterReading,
 )
 from ledger.models.evidence import IssuanceState
@@ -544,14 +545,19 @@ def test_a_reading_at_the_end_of_an_issued_period_opens_the_next_and_adds_nothin
     assert (day.net_kwh, after.net_kwh) == (200, 8)
 
 
-def test_another_value_where_an_issued_interval_ends_is_late(
+def test_another_value_where_an_issued_interval_ends_is_used_on_neither_side(
     park: Database, tmp_path: Path
 ) -> None:
-    bring(park, tmp_path, (-2, "0"), (22, "200"), (23, "220"))
+    bring(park, tmp_path, (-2, "0"), (22, "200"), (23, "220"), (24, "225"))
     issue(park)
     report = bring(park, tmp_path, (22, "150"), name="b")
-    assert (report.conflicts, report.late) == (1, 1)
-    assert short(park) == [("0>200", "used"), ("200>220", "used")]
+    assert (report.conflicts, report.late) == (1, 0)
+    # In time for the next period, which has neither of the two any more; the issued one is for a correction.
+    assert short(park) == [("0>200", "used"), ("220>225", "used")]
+    with park.read() as session:
+        (after,) = reductions_for(session, "park-wind", date(2014, 6, 2), date(2014, 6, 3))
+    leaves = [(leaf.kind, leaf.quality, leaf.text) for leaf in after.inputs.meters[0].readings]
+    assert leaves == [(3, 404, "150"), (3, 404, "200"), (2, 100, "220>225")]
 
 
 def test_what_came_late_for_a_void_issuance_counts_for_the_next(
@@ -588,7 +594,7 @@ def test_whatever_comes_late_nothing_issued_moves_and_nothing_counts_twice(
     after: list[tuple[int, int]],
 ) -> None:
     with small.write() as session:
-        for model in (MeterReading, RegisterReading, MeterSeries, Issuance):
+        for model in (MeterReading, RegisterReading, MeterSeries, ReadingClaim, Issuance):
             session.execute(delete(model))
     first = [(hour, str(value)) for hour, value in before]
     bring(small, tmp_path, (-2, "0"), (20, "290"), *first)

@@ -32,7 +32,7 @@ def test_it_records_all_that_the_methodology_asks_for() -> None:
     manifest = manifest_of(carry_in_kg=Fraction(1, 3))
     assert manifest["program"] == "internal"
     assert manifest["methodology"] == {"id": "CCER-01-002", "version": "V01"}
-    assert manifest["code_version"] == "reductions/2"
+    assert manifest["code_version"] == "reductions/3"
     assert manifest["vintage"] == 1970
     assert manifest["period"] == {
         "from": "1970-01-01",
@@ -56,6 +56,7 @@ def test_it_records_all_that_the_methodology_asks_for() -> None:
         "conflict": 0,
     }
     assert manifest["energy"] == {
+        "certified_kwh": "0.000000000",
         "export_kwh": "100.000000000",
         "import_kwh": "0.000000000",
         "net_kwh": "100.000000000",

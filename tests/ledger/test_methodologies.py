@@ -425,8 +425,8 @@ def test_a_manifest_of_the_first_format_can_still_be_written() -> None:
     # The hash of the same manifest as the first release wrote it.
     text = manifests.canonical_text(first)
     assert manifests.manifest_hash(text) == FIRST_HASH
-    with pytest.raises(BadInput, match="truetonne-manifest/3"):
-        manifests.build(compute(old()), "truetonne-manifest/3")
+    with pytest.raises(BadInput, match="truetonne-manifest/4"):
+        manifests.build(compute(old()), "truetonne-manifest/4")
 
 
 FIRST_HASH = "0xd53e4c27d84e031558ea73ea167a0e9bbf4b1f746814f93bd2c73c2194c7bf86"

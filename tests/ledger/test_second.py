@@ -16,10 +16,13 @@ from ledger.reductions import (
     Purpose,
     Quality,
     Reading,
+    Reduction,
     Role,
     compute,
 )
 from ledger.reductions import manifest as manifests
+from ledger.reductions.certificates import left_out_before
+from ledger.reductions.records import EnergyCertificate
 from tests.ledger.test_reductions import FACTOR, inputs
 from tests.support import second
 
@@ -47,7 +50,20 @@ decimals = written(-(10**5), 10**6, 6)
 litres = written(-10, 100, 3)
 amounts = written(1, 60, 4)
 shares = written(0, 1, 4)
+hours = st.integers(0, SLOTS)
 edges = st.none() | st.integers(0, SLOTS * LENGTH_S)
+
+
+@st.composite
+def certificates(draw: st.DrawFn) -> list[tuple[int, int, str | None, str | None]]:
+    """Up to three, with time in common or not, in the order in which the ledger has them."""
+    found = []
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2, 3]))):
+        begins, ends = sorted(draw(st.tuples(hours, hours).filter(lambda pair: pair[0] != pair[1])))
+        amount, share = draw(written(0, 300, 3)), draw(shares)
+        mine = (amount, None) if draw(st.booleans()) else (None, share)
+        found.append((begins * LENGTH_S, ends * LENGTH_S, *mine))
+    return sorted(found, key=lambda item: item[0])
 
 
 @st.composite
@@ -81,6 +97,7 @@ def plain_meters(draw: st.DrawFn, role: str) -> second.Plain:
         carbon_unit=draw(st.sampled_from(["t CO2/TJ", "kg CO2/TJ", "t C/TJ", "kg C/GJ"])),
         oxidised=draw(st.none() | shares),
         density=draw(amounts),
+        certificates=draw(certificates()) if role in ("generation", "export") else [],
     )
 
 
@@ -133,6 +150,10 @@ def recorded(plain: second.Plain, number: int) -> Meter:
         readings=tuple(readings),
         fuel=fuel if plain.role == "fuel" else None,
         density_kg_per_l=plain.density,
+        certificates=tuple(
+            EnergyCertificate("GEC", str(place), begins, ends, amount, share)
+            for place, (begins, ends, amount, share) in enumerate(plain.certificates)
+        ),
     )
 
 
@@ -168,6 +189,7 @@ def test_random_parks_come_to_the_same_in_both_implementations(
         )
     )
     assert (found.export_kwh, found.import_kwh) == (expected.export, expected.imported)
+    assert found.certified_kwh == expected.certified
     assert found.baseline_t == expected.baseline
     assert found.project_t == expected.fuel_t
     assert found.leakage_t == expected.leakage
@@ -213,6 +235,30 @@ def test_carries_chain_and_nothing_is_lost_or_made(
         total += found.reductions_kg
         assert carry < 1
     assert issued + carry == total
+
+
+@unhurried
+@given(parks(), st.integers(1, SLOTS - 1))
+def test_what_is_certified_is_the_same_in_one_period_and_in_two(
+    park: list[second.Plain], cut: int
+) -> None:
+    meters = [recorded(plain, number) for number, plain in enumerate(park)]
+    whole = compute(inputs(*meters, enforce=False))
+    halves: list[Reduction] = []
+    for first, last in ((0, cut * LENGTH_S), (cut * LENGTH_S, SLOTS * LENGTH_S)):
+        mine = [
+            replace(
+                meter,
+                readings=tuple(item for item in meter.readings if first <= item.start_s < last),
+                certificates=tuple(
+                    item for item in meter.certificates if item.from_s < last and first < item.to_s
+                ),
+            )
+            for meter in meters
+        ]
+        halves.append(compute(left_out_before(inputs(*mine, enforce=False), halves)))
+    assert sum(half.certified_kwh for half in halves) == whole.certified_kwh
+    assert sum(half.export_kwh for half in halves) == whole.export_kwh
 
 
 def test_the_second_implementation_shares_no_code() -> None:

@@ -371,6 +371,24 @@ WRONG = [
     ('purpose = "crediting_cm"', 'purpose = "crediting"', 11, "did you mean 'crediting_cm'?"),
     ('completeness_min = "0"', 'completeness_min = "1.5"', 32, "from 0 to 1"),
     ('completeness_min = "0"', 'completeness_min = "0.12345"', 32, "at most 4 decimals"),
+    (
+        'program = "internal"',
+        'program = "internal"\nissue_every = "week"',
+        32,
+        "month, quarter, year",
+    ),
+    (
+        'program = "internal"',
+        'program = "internal"\nissue_after_days = 3',
+        32,
+        "for a project with",
+    ),
+    (
+        'program = "internal"',
+        'program = "internal"\nissue_every = "month"\nissue_after_days = 367',
+        33,
+        "from 0 to 366 whole days, found 367",
+    ),
     ('rated_kw = "100"', 'rated_kw = "-1"', 37, "from 0"),
     ('role = "generation"', 'role = "generator"', 39, "did you mean 'generation'?"),
     (

@@ -11,10 +11,11 @@ from sqlalchemy import select
 
 from ledger.db import Database
 from ledger.errors import BadInput
-from ledger.models import VppDefinition, VppTradingRecord
-from ledger.models.trading import TradeStatus
+from ledger.models import VppDefinition, VppTradingRecord, VppTradingStrategy
+from ledger.models.trading import StrategyType, TradeStatus
 from ledger.settlement.cancel import cancel_trade
-from ledger.settlement.trades import COLUMNS, TradesReport, as_json, import_trades
+from ledger.settlement.trade_rows import COLUMNS
+from ledger.settlement.trades import TradesReport, as_json, import_trades
 from tests.support.plant import SITE, apply
 
 TRADING = """
@@ -62,6 +63,17 @@ def fill(db: Database) -> Database:
             if column.key != "id"
         }
         session.add(VppDefinition(**copied | {"vpp_id": "vpp-poor"}))
+        rich = VppDefinition(**copied | {"vpp_id": "vpp-rich"})
+        session.add(rich)
+        session.flush()
+        session.add(
+            VppTradingStrategy(
+                vpp_id=rich.id,
+                strategy_name="nightly",
+                strategy_type=StrategyType.ARBITRAGE,
+                status=rich.status,
+            )
+        )
     return db
 
 
@@ -115,7 +127,22 @@ def test_the_same_moment_in_another_zone_is_the_same_trade(lite: Database, tmp_p
 
 def test_a_trade_twice_in_one_file_counts_once(lite: Database, tmp_path: Path) -> None:
     report = take(lite, tmp_path, row(), row())
-    assert (report.new, report.unchanged) == (1, 1)
+    assert (report.new, report.unchanged, report.rejected) == (1, 0, 1)
+    (error,) = report.errors
+    assert (error.line, error.column) == (3, "")
+    assert "the same trade stands in line 2" in error.message
+    again = take(lite, tmp_path, row(), row(price="0.1233", total_value="35.16"))
+    assert (again.new, again.unchanged, again.rejected) == (0, 1, 1)
+    assert "already recorded with quantity 285.190 and price 0.1234" in again.errors[0].message
+
+
+def test_a_trade_of_credits_that_are_not_there(lite: Database, tmp_path: Path) -> None:
+    header = HEADER + ",credit"
+    report = take(lite, tmp_path, row() + ",lab-2014-1", row() + ",", header=header)
+    assert (report.new, report.rejected) == (1, 1)
+    (error,) = report.errors
+    assert (error.line, error.column) == (2, "credit")
+    assert "there is no credit 'lab-2014-1'" in error.message
 
 
 @pytest.mark.parametrize(
@@ -151,10 +178,11 @@ def test_a_trade_that_was_cancelled_makes_room_for_another(books: Database, tmp_
 
 
 REFUSALS: list[tuple[dict[str, str], str, str]] = [
-    ({"vpp": "vpp-2"}, "vpp", "unknown VPP 'vpp-2'"),
+    ({"vpp": "vpp-7"}, "vpp", "unknown VPP 'vpp-7'"),
     ({"vpp": ""}, "vpp", "unknown VPP ''"),
     ({"vpp": "vpp-poor", "strategy": ""}, "vpp", "has no settlement account"),
     ({"strategy": "daily"}, "strategy", "has no strategy 'daily'"),
+    ({"strategy": "nightly"}, "strategy", "no strategy 'nightly'; it is one of vpp-rich"),
     ({"trade_type": "SELL"}, "trade_type", "'SELL' is neither buy nor sell"),
     ({"trade_type": ""}, "trade_type", "neither buy nor sell"),
     ({"quantity": "abc"}, "quantity", "'abc' is not a number"),

@@ -9,12 +9,13 @@ import itertools
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
+from msgspec.structs import replace
 
 from ledger.chain.abi import artifact
 from ledger.chain.book import DeployedContract, Deployment

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-from eth_utils.crypto import keccak
-
-from ledger.chain.abi import artifact
-from ledger.chain.events import CREDIT
-from ledger.chain.layout import canonical_type
+from ledger.chain.events import CREDIT, SETTLEMENT, EventSchema, schemas
+from ledger.proofs import encoding
+from ledger.proofs.tries import Trie
 from tests.support.chronicle import Chronicle, Past
 from tests.support.proxy import Delivery, Fault, NodeError, Tamper
 
@@ -24,6 +21,7 @@ HANG_S = 2.0
 Kind = Callable[[random.Random, Chronicle], Fault]
 _RECEIPTS = ("eth_getTransactionReceipt", "eth_getBlockReceipts")
 _BLOCKS = ("eth_getBlockByNumber", "eth_getBlockByHash")
+_NO_BLOOM = "0x" + "00" * 256
 
 
 # ---------------------------------------------------------------------- over the wire
@@ -148,8 +146,21 @@ def _double(chance: random.Random, items: list[Any]) -> list[Any]:
     return items[: place + 1] + items[place:]
 
 
-def _each(**values: Any) -> Callable[[random.Random, list[Any]], list[Any]]:
-    return lambda chance, items: [{**item, **values} for item in items]
+def _in_logs(change: Callable[[random.Random, list[Any]], Any]) -> Callable[..., Any]:
+    """A change of the logs of each receipt that has some."""
+
+    def changed(chance: random.Random, result: Any) -> Any:
+        if isinstance(result, list):
+            return [changed(chance, each) for each in result]
+        return {**result, "logs": change(chance, result["logs"])} if result["logs"] else result
+
+    return changed
+
+
+def _other_data(chance: random.Random, logs: list[Any]) -> list[Any]:
+    place = chance.randrange(len(logs))
+    log = {**logs[place], "data": logs[place]["data"] + "00" * 32}
+    return [*logs[:place], log, *logs[place + 1 :]]
 
 
 def _orphaned(chance: random.Random, result: Any) -> Any:
@@ -173,19 +184,12 @@ def _fewer_receipts(chance: random.Random, result: Any) -> Any:
 
 _CONTENT = dict(
     [
-        _result("a log missing", ("eth_getLogs",), _drop),
-        _result("no logs", ("eth_getLogs",), lambda chance, logs: []),
-        _result("a log twice", ("eth_getLogs",), _double),
-        _result("logs marked as removed", ("eth_getLogs",), _each(removed=True)),
-        _result(
-            "logs of a block that nobody has", ("eth_getLogs",), _each(blockHash="0x" + "cd" * 32)
-        ),
-        _result("null logs", ("eth_getLogs",), _nothing),
-        _result(
-            "a result of another kind",
-            (*_BLOCKS, *_RECEIPTS, "eth_getLogs"),
-            lambda chance, result: "0x1",
-        ),
+        _result("a log missing", _RECEIPTS, _in_logs(_drop)),
+        _result("no logs", _RECEIPTS, _in_logs(lambda chance, logs: [])),
+        _result("a log twice", _RECEIPTS, _in_logs(_double)),
+        _result("a log with other data", _RECEIPTS, _in_logs(_other_data)),
+        _result("null logs", _RECEIPTS, _in_logs(_nothing)),
+        _result("a result of another kind", (*_BLOCKS, *_RECEIPTS), lambda chance, result: "0x1"),
         _result("null receipts", _RECEIPTS, _fewer_receipts),
         _result("receipts of an orphaned block", _RECEIPTS, _orphaned),
         _result("null blocks", _BLOCKS, _nothing),
@@ -194,45 +198,73 @@ _CONTENT = dict(
 )
 
 
-def _left_out(chance: random.Random, chronicle: Chronicle) -> Fault:
-    """A log of the credit contract that neither the index nor the receipt has: only its numbers tell."""
-    credit = chronicle.deployment.credit.address
-    doomed: set[tuple[str, str]] = set()
+def _hidden(name: str, contract: str, events: Callable[[EventSchema], bool]) -> tuple[str, Kind]:
+    """A log that neither receipt nor bloom nor index has: no two answers of the node contradict each other."""
 
-    def kept(logs: list[Any]) -> list[Any]:
-        return [log for log in logs if (log["blockHash"], log["logIndex"]) not in doomed]
+    def kind(chance: random.Random, chronicle: Chronicle) -> Fault:
+        topics = {topic for topic, event in schemas(contract).items() if events(event)}
+        doomed: set[tuple[str, str]] = set()
+        assert topics
+
+        def kept(logs: list[Any]) -> list[Any]:
+            return [log for log in logs if (log["blockHash"], log["logIndex"]) not in doomed]
+
+        def without(receipt: dict[str, Any]) -> dict[str, Any]:
+            logs = kept(receipt["logs"])
+            return {**receipt, "logs": logs} if len(logs) < len(receipt["logs"]) else receipt
+
+        def results(method: str, params: list[Any], result: Any) -> Any:
+            if method == "eth_getLogs" and result:
+                return kept(result)
+            if method not in _RECEIPTS or not result:
+                return result
+            receipts = result if isinstance(result, list) else [result]
+            logs = [log for receipt in receipts for log in receipt["logs"]]
+            found = [log for log in logs if log["topics"][0] in topics]
+            if found and not doomed:
+                one = chance.choice(found)
+                doomed.add((one["blockHash"], one["logIndex"]))
+            receipts = [without(receipt) for receipt in receipts]
+            return receipts if isinstance(result, list) else receipts[0]
+
+        return Fault(name, results=results)
+
+    return name, kind
+
+
+_HIDDEN = dict(
+    [
+        _hidden("an entry of the credit log hidden", CREDIT, lambda event: event.in_credit_log),
+        _hidden("a transfer hidden", CREDIT, lambda event: event.name.startswith("Transfer")),
+        _hidden("an event of settlement hidden", SETTLEMENT, lambda event: True),
+    ]
+)
+
+
+def _hidden_in_headers(chance: random.Random, chronicle: Chronicle) -> Fault:
+    """All of settlement hidden, and the headers agree with that in bloom and root: only their hashes tell."""
+    settlement = chronicle.deployment.settlement.address
+
+    def bare(receipt: dict[str, Any]) -> dict[str, Any]:
+        logs = [log for log in receipt["logs"] if log["address"].lower() != settlement]
+        return {**receipt, "logs": logs, "logsBloom": receipt["logsBloom"] if logs else _NO_BLOOM}
+
+    def header(block: dict[str, Any]) -> dict[str, Any]:
+        receipts = [bare(each) for each in chronicle.known[block["hash"]].receipts]
+        root = Trie([encoding.receipt(each) for each in receipts]).root
+        bloom = block["logsBloom"] if any(each["logs"] for each in receipts) else _NO_BLOOM
+        return {**block, "logsBloom": bloom, "receiptsRoot": "0x" + root.hex()}
 
     def results(method: str, params: list[Any], result: Any) -> Any:
-        if method == "eth_getLogs" and result and not doomed:
-            ledger = [
-                log
-                for log in result
-                if log["address"].lower() == credit and log["topics"][0] in _numbered()
-            ]
-            if ledger:
-                last = chance.choice(ledger)
-                doomed.add((last["blockHash"], last["logIndex"]))
-        if method == "eth_getLogs" and result:
-            return kept(result)
+        if method in _BLOCKS and result and result["hash"] in chronicle.known:
+            return header(result)
         if method in _RECEIPTS and result:
-            if isinstance(result, list):
-                return [{**each, "logs": kept(each["logs"])} for each in result]
-            return {**result, "logs": kept(result["logs"])}
+            return [bare(each) for each in result] if isinstance(result, list) else bare(result)
+        if method == "eth_getLogs" and result:
+            return [log for log in result if log["address"].lower() != settlement]
         return result
 
-    return Fault("an event left out everywhere", results=results)
-
-
-@cache
-def _numbered() -> frozenset[str]:
-    """Topics of the events that the contract counts in its sealed log."""
-    found = set()
-    for item in artifact(CREDIT).abi:
-        if item["type"] == "event" and any(each["name"] == "seq" for each in item["inputs"]):
-            types = ",".join(canonical_type(each) for each in item["inputs"])
-            found.add("0x" + keccak(text=f"{item['name']}({types})").hex())
-    assert found
-    return frozenset(found)
+    return Fault("settlement hidden, in headers, too", results=results)
 
 
 # ------------------------------------------------------------------------- other chains
@@ -276,7 +308,8 @@ KINDS: dict[str, Kind] = {
     "an answer of a batch missing": _one_missing,
     "answers with ids of other calls": _other_ids,
     **_CONTENT,
-    "an event left out everywhere": _left_out,
+    **_HIDDEN,
+    "settlement hidden, in headers, too": _hidden_in_headers,
     **_PAST,
 }
 FORKED = ("some answers of another fork", "another fork")

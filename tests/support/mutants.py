@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from indexer import creditlog, cursor, derived, finality, loop, reorg, watch, window
+from indexer import creditlog, cursor, derived, finality, loop, proven, reorg, watch, window
 from ledger.models import ChainCursor
 
 Replace = Callable[[object, str, Any], None]
@@ -45,11 +45,18 @@ def _a_fork_goes_back_too_little(put: Replace) -> None:
     put(reorg, "rewind", lambda session, above: true(session, above + 1))
 
 
-def _receipts_are_not_compared(put: Replace) -> None:
-    put(window, "_check_receipts", _nothing)
+def _receipts_are_believed(put: Replace) -> None:
+    put(proven, "_check_root", _nothing)
+
+
+def _headers_are_believed(put: Replace) -> None:
+    put(window, "check_header", _nothing)
 
 
 def _the_sealed_log_is_believed(put: Replace) -> None:
+    """As well as receipts: their roots would tell."""
+    _receipts_are_believed(put)
+
     def end(self: Any, events: Any) -> Any:
         log = self
         for event in events:
@@ -112,8 +119,9 @@ def _balances_are_not_kept(put: Replace) -> None:
 MUTANTS: dict[str, Callable[[Replace], None]] = {
     "forks are ignored": _forks_are_ignored,
     "a fork goes back too little": _a_fork_goes_back_too_little,
-    "receipts are not compared with the index": _receipts_are_not_compared,
-    "the sealed log is believed": _the_sealed_log_is_believed,
+    "receipts are believed": _receipts_are_believed,
+    "headers are believed": _headers_are_believed,
+    "receipts and the sealed log are believed": _the_sealed_log_is_believed,
     "the cursor has no guard": _the_cursor_has_no_guard,
     "the cursor moves first": _the_cursor_moves_first,
     "failed transactions are left out": _failed_transactions_are_left_out,

@@ -1,26 +1,40 @@
-"""Starts the product's command in processes of its own, quickly: each is forked from one that has loaded it.
+"""Processes of the command line that begin with everything imported.
 
-A start of ``truetonne`` reads some seconds of modules. The nursery reads them once; a child then runs
-``cli.main.main`` with words and environment of its own, as the installed command does, and can be killed.
-It opens neither database nor network before it forks.
+To start Python and import the program takes a second and more, and the tests start it hundreds of times.
+The nursery imports it once and forks for every run: the run is a process of its own all the same, with its own
+folder, environment, streams and exit code, and it can be killed. It opens neither database nor network before
+it forks. ``python -m tests.support.nursery SOCKET`` is that process; ``Nursery`` talks to it.
 """
 
 from __future__ import annotations
 
+import array
+import atexit
 import gc
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("cli", "ledger", "indexer", "api")
+NOT_IMPORTED = ("ledger.migrations.env", "ledger.migrations.versions")  # Alembic runs these
+_REQUEST_BYTES_MAX = 1 << 20
+_ANSWER_S_MAX = 60
 
 
 @dataclass
@@ -65,30 +79,63 @@ class Child:
 
 
 class Nursery:
-    """The process that forks."""
+    """The process that forks; it ends with its user, and so do all that it has forked."""
 
     def __init__(self) -> None:
         self.mutant: str | None = None
         """Name of what is broken in the processes that start now, see ``tests.support.mutants``."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.nursery"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        with tempfile.TemporaryDirectory(prefix="nursery-") as folder:
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            listener.bind(f"{folder}/socket")
+            listener.listen(1)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.nursery", f"{folder}/socket"],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+            )
+            listener.settimeout(_ANSWER_S_MAX)
+            self._line, _ = listener.accept()
+            listener.close()
 
-    def start(self, words: list[str], settings: dict[str, str], log: Path) -> Child:
+    def start(
+        self,
+        words: Sequence[str],
+        settings: Mapping[str, str],
+        log: Path,
+        folder: Path = ROOT,
+    ) -> Child:
         """Start the command with some words; ``settings`` are variables of its environment."""
-        question = {"words": words, "settings": settings, "log": str(log), "mutant": self.mutant}
-        pid = self.ask(question)
-        return Child(self, pid, log)
+        environ = {**os.environ, **settings}
+        with log.open("ab") as stream:
+            streams = (stream.fileno(), stream.fileno())
+            return Child(self, self._fork(words, environ, folder, streams), log)
 
-    def ask(self, question: dict[str, Any]) -> Any:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+    def run(
+        self, words: Sequence[str], folder: Path, environ: Mapping[str, str], timeout_s: float
+    ) -> tuple[int, str, str]:
+        """Run the command in this environment alone; return its exit code, and its stdout and stderr."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            pid = self._fork(words, environ, folder, (out.fileno(), err.fileno()))
+            code = self.ask({"wait": pid}, timeout_s)
+            out.seek(0)
+            err.seek(0)
+            return code, out.read().decode(), err.read().decode()
+
+    def ask(self, question: Mapping[str, Any], timeout_s: float = _ANSWER_S_MAX) -> Any:
+        """Put a question to the process and return the answer."""
+        self._line.settimeout(timeout_s)
+        self._line.send(json.dumps(question).encode())
+        return json.loads(self._line.recv(100))
+
+    def close(self) -> None:
+        """End the process: it ends when nobody talks to it any more."""
+        self._line.close()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -99,26 +146,42 @@ class Nursery:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
+        self.close()
+
+    def _fork(
+        self,
+        words: Sequence[str],
+        environ: Mapping[str, str],
+        folder: Path,
+        streams: tuple[int, int],
+    ) -> int:
+        request = {
+            "words": list(words),
+            "folder": str(folder),
+            "environ": dict(environ),
+            "mutant": self.mutant,
+        }
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))]
+        self._line.settimeout(_ANSWER_S_MAX)
+        self._line.sendmsg([json.dumps(request).encode()], rights)
+        return int(json.loads(self._line.recv(100)))
+
+
+# --------------------------------------------------------------------- inside of that process
 
 
 def _load() -> None:
+    """Import the whole program, and have it read what it reads once."""
+    for name in PACKAGES:
+        package = import_module(name)
+        for module in walk_packages(package.__path__, f"{name}."):
+            if not module.name.startswith(NOT_IMPORTED):
+                import_module(module.name)
     import httpx
     import sqlalchemy.dialects.mysql.pymysql
     import sqlalchemy.dialects.sqlite  # noqa: F401
     from sqlalchemy.orm import configure_mappers
 
-    import ledger.chain.access
-    import ledger.chain.client
-    import ledger.chain.shared_node
-    import ledger.models  # noqa: F401
     from cli.main import build
     from ledger.chain.abi import artifact
     from ledger.chain.events import CREDIT, SETTLEMENT
@@ -128,57 +191,85 @@ def _load() -> None:
     httpx.Client(trust_env=False).close()
     for name in (CREDIT, SETTLEMENT):
         artifact(name)
+    assert threading.active_count() == 1, "a thread does not survive a fork"
     gc.collect()
     gc.freeze()  # a collection in a child would copy every page that it has from here
 
 
-def _child(question: dict[str, Any]) -> None:
-    from cli.main import main
-
-    code = 1
+def _child(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
+    """Be the program, as the interpreter would run it."""
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(stream, number)
+    for stream in streams:
+        os.close(stream)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environ"])
+    random.seed()
+    sys.argv = ["truetonne", *request["words"]]
+    code: Any = 0
     try:
-        log = os.open(question["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (log, 1), (log, 2)):
-            os.dup2(source, target)
-        random.seed()
-        os.environ.update(question["settings"])
-        sys.argv = ["truetonne", *question["words"]]
-        if question["mutant"] is not None:
+        if request["mutant"] is not None:
             from tests.support.mutants import MUTANTS
 
-            MUTANTS[question["mutant"]](setattr)
-        main()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+            MUTANTS[request["mutant"]](setattr)
+        from cli.main import main as program
+
+        program()
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-def _serve() -> None:
+def main() -> None:
+    """Import the program, then answer until the other side is gone."""
     _load()
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    line.connect(sys.argv[1])
     running: set[int] = set()
     try:
-        for line in sys.stdin:
-            question = json.loads(line)
-            answer: int | None
-            if "poll" in question:
-                pid, status = os.waitpid(question["poll"], os.WNOHANG)
-                answer = os.waitstatus_to_exitcode(status) if pid else None
-                running.discard(pid)
-            else:
-                answer = os.fork()
-                if answer == 0:
-                    _child(question)
-                running.add(answer)
-            print(json.dumps(answer), flush=True)
+        while True:
+            text, rights, _, _ = line.recvmsg(_REQUEST_BYTES_MAX, 1024)
+            if not text:
+                return
+            line.send(json.dumps(_answer(json.loads(text), rights, line, running)).encode())
     finally:
         for pid in running:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
 
 
+def _answer(
+    question: dict[str, Any],
+    rights: Sequence[tuple[int, int, bytes]],
+    line: socket.socket,
+    running: set[int],
+) -> int | None:
+    """Return an exit code (None: it runs), or the number of a process that was forked."""
+    for word, options in (("poll", os.WNOHANG), ("wait", 0)):
+        if word in question:
+            pid, status = os.waitpid(question[word], options)
+            running.discard(pid)
+            return os.waitstatus_to_exitcode(status) if pid else None
+    streams = array.array("i")
+    for _, _, data in rights:
+        streams.frombytes(data)
+    child = os.fork()
+    if child == 0:
+        line.close()
+        _child(question, list(streams))
+    for stream in streams:
+        os.close(stream)
+    running.add(child)
+    return child
+
+
 if __name__ == "__main__":
-    _serve()
+    main()

@@ -20,7 +20,9 @@ from ledger.db import Database
 from ledger.models import Base, ChainIntent
 from ledger.readings import import_file
 from ledger.registration import register_project, register_site
-from ledger.settlement.trades import COLUMNS, TradesReport, import_trades
+from ledger.settlement.trade_rows import COLUMNS
+from ledger.settlement.trades import TradesReport, import_trades
+from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from ledger.units import currency_of_cents
 from tests.support.chain import TestChain
@@ -42,6 +44,8 @@ name = "day-ahead"
 account = "anvil:6"
 """
 CHAIN_ID = 31337
+PROPOSED = SettlementPolicy(Way.PROPOSED, netting_hours=10**6)
+"""All trades of a market are netted with each other, and the operator proposes them."""
 
 
 @dataclass
@@ -117,7 +121,8 @@ class Park:
     def again(self) -> "Park":
         """Open books, node and mirror anew, as a second process or a later run does."""
         db = Database(self.db.url.render_as_string(hide_password=False))
-        chain = open_chain(db, self.node, ChainClient(self.node.client.rpc_url))
+        client = ChainClient(self.node.client.rpc_url)
+        chain = open_chain(db, self.node, client, settling=self.chain.settling)
         mirror = Indexer(db, chain.client, chain.deployment)
         return Park(db, self.node, chain, mirror, self.folder)
 
@@ -132,11 +137,12 @@ def open_chain(
 ) -> Chain:
     """Return a chain with all of Anvil's keys, behind the signer policy of the deployment."""
     client = client or node.client
+    settling = options.pop("settling", PROPOSED)
     policy = SignerPolicy.with_limits(node.deployment, caps=caps)
     keys = Keyring({anvil_address(number): anvil_signer(number) for number in range(10)})
     keyring = GuardedKeyring(options.pop("keyring", keys), policy)
     sender = Sender(db, client, keyring, CHAIN_ID, max_fee_gwei, caps=policy.caps, **options)
-    return Chain(db, client, node.deployment, keyring, sender)
+    return Chain(db, client, node.deployment, keyring, sender, settling)
 
 
 @contextmanager

@@ -3,16 +3,20 @@
 import gzip
 from collections.abc import Iterable
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
 from sqlalchemy import select
 
 from ledger.db import Database
-from ledger.models import Issuance, Project
+from ledger.models import Issuance, Project, ReadingClaim
 from ledger.models.evidence import IssuanceState
-from ledger.readings import ImportReport, import_file, reductions_for
+from ledger.readings import ImportReport, import_file
+from ledger.readings.period import load_period, meter_ids
+from ledger.reductions import Reduction, compute
+from ledger.reductions.manifest import build, canonical_text, manifest_hash
+from ledger.reductions.reporting import fraction_text
 from ledger.sites import SiteChanges, apply_site
+from ledger.units import decimal_floor
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
@@ -103,42 +107,59 @@ def imported(db: Database, path: Path, source: str = "scada", site: str = "park"
     return import_file(db, site, source, path)
 
 
-def issue(db: Database, *, state: IssuanceState = IssuanceState.ISSUED, number: int = 1) -> None:
-    """Write an issuance of 1 June 2014, as the room of issuances would."""
+def issue(
+    db: Database,
+    period: tuple[date, date] = JUNE,
+    *,
+    project: str = "park-wind",
+    state: IssuanceState = IssuanceState.ISSUED,
+    number: int = 1,
+) -> Reduction:
+    """Write an issuance as the room of issuances would, and return what it is of; nothing is refused."""
     with db.write() as session:
-        (reduction,) = reductions_for(session, "park-wind", *JUNE)
-        project = session.scalars(select(Project)).one()
-        inputs = reduction.inputs
-        carry = reduction.carry_out_kg
-        session.add(
-            Issuance(
-                project_id=project.id,
-                vintage=2014,
-                from_date=JUNE[0],
-                to_date=JUNE[1],
-                from_s=inputs.from_s,
-                to_s=inputs.to_s,
-                factor_id=project.factor_id,
-                readings_expected=144,
-                readings_used=1,
-                readings_missing=143,
-                readings_outlier=0,
-                readings_conflict=0,
-                export_kwh=Decimal(0),
-                import_kwh=Decimal(0),
-                net_kwh=Decimal(0),
-                baseline_t=Decimal(0),
-                project_t=Decimal(0),
-                leakage_t=Decimal(0),
-                reductions_kg=Decimal(0),
-                carry_in_kg="0/1",
-                carry_out_kg=f"{carry.numerator}/{carry.denominator}",
-                issued_kg=reduction.issued_kg,
-                evidence_root=reduction.evidence_root,
-                leaves=reduction.leaves,
-                manifest='{"methodology":{"id":"CCER-01-002","version":"V01"}}',
-                manifest_hash="0x" + f"{number:064x}",
-                key="0x" + f"{number:064x}",
-                state=state,
-            )
+        inputs = load_period(session, project, *period, enforce=False)
+        reduction = compute(inputs)
+        row = session.scalars(select(Project).filter_by(code=project)).one()
+        counts, text = reduction.counts, canonical_text(build(reduction))
+        issuance = Issuance(
+            project_id=row.id,
+            vintage=inputs.vintage,
+            from_date=inputs.from_date,
+            to_date=inputs.to_date,
+            from_s=inputs.from_s,
+            to_s=inputs.to_s,
+            factor_id=row.factor_id,
+            readings_expected=counts.expected,
+            readings_used=counts.used,
+            readings_missing=counts.missing,
+            readings_outlier=counts.outlier,
+            readings_conflict=counts.conflict,
+            export_kwh=decimal_floor(reduction.export_kwh, 9),
+            import_kwh=decimal_floor(reduction.import_kwh, 9),
+            net_kwh=decimal_floor(reduction.net_kwh, 9),
+            baseline_t=decimal_floor(reduction.baseline_t, 9),
+            project_t=decimal_floor(reduction.project_t, 9),
+            leakage_t=decimal_floor(reduction.leakage_t, 9),
+            uncertainty_t=decimal_floor(reduction.uncertainty_t, 9),
+            reductions_kg=decimal_floor(reduction.reductions_kg, 9),
+            carry_in_kg=fraction_text(inputs.carry_in_kg),
+            carry_out_kg=fraction_text(reduction.carry_out_kg),
+            issued_kg=reduction.issued_kg,
+            evidence_root=reduction.evidence_root or "0x" + "0" * 64,
+            leaves=reduction.leaves,
+            manifest=text,
+            manifest_hash=manifest_hash(text),
+            key="0x" + f"{number:064x}",
+            state=state,
         )
+        session.add(issuance)
+        session.flush()
+        ids = meter_ids(session, [meter.serial for meter in inputs.meters])
+        claims = {
+            (ids[meter.serial], reading.start_s)
+            for meter in inputs.meters
+            for reading in meter.readings
+        }
+        for meter_id, start_s in claims:
+            session.add(ReadingClaim(meter_id=meter_id, start_s=start_s, issuance_id=issuance.id))
+    return reduction

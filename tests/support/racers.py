@@ -1,13 +1,10 @@
-"""A process that does one thing when a file says go: two of them race for the same books.
+"""Processes that do one thing at the same moment: they race for the same books.
 
-``python -m tests.support.racers '{"act": ..., "url": ..., "go": ...}'`` prints one JSON document.
+Each begins with the program imported, see ``tests.support.forked``.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -15,50 +12,68 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
+from ledger.db import Database
+from ledger.errors import TruetonneError
+from ledger.issuance import plan_issuance
+from ledger.readings import import_file
+from tests.support.forked import FORKED
+from tests.support.park import PROJECT, open_chain
+
 START_SECONDS = 60
-ROOT = Path(__file__).resolve().parents[2]
 
 
-def race(folder: Path, tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def race(tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Run tasks in processes of their own, let them go at once, and return what each says."""
-    go = folder / "go"
-    processes = []
-    for number, task in enumerate(tasks):
-        ready = folder / f"ready-{number}"
-        words = words_of(task, go, ready)
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.support.racers", words],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+    go = FORKED.Barrier(len(tasks))
+    lines, processes = [], []
+    for task in tasks:
+        here, there = FORKED.Pipe(duplex=False)
+        process = FORKED.Process(target=_run, args=(task, go, there))
+        process.start()
+        there.close()
+        lines.append(here)
+        processes.append(process)
     try:
-        until = time.monotonic() + START_SECONDS
-        while not all((folder / f"ready-{number}").exists() for number in range(len(tasks))):
-            assert time.monotonic() < until, "the racers do not start"
-            assert all(process.poll() is None for process in processes), processes[0].communicate()
-            time.sleep(0.01)
-        go.touch()
         answers = []
-        for process in processes:
-            said, errors = process.communicate(timeout=START_SECONDS)
-            assert process.returncode == 0, errors
-            answers.append(json.loads(said))
+        for line, process in zip(lines, processes, strict=True):
+            assert line.poll(START_SECONDS), "a racer says nothing"
+            answers.append(line.recv())
+            process.join(START_SECONDS)
+            assert process.exitcode == 0
         return answers
     finally:
         for process in processes:
-            if process.poll() is None:
-                process.kill()
-        for file in (go, *folder.glob("ready-*")):
-            file.unlink(missing_ok=True)
+            process.kill()
+            process.join()
 
 
-def words_of(task: dict[str, Any], go: Path, ready: Path) -> str:
-    """Return what a process of this module is given: a task, and the files that say go and ready."""
-    return json.dumps({**task, "go": str(go), "ready": str(ready)})
+def _run(task: dict[str, Any], go: Any, line: Any) -> None:
+    work = {"import": _import, "issue": _issue, "submit": _submit}[task["act"]](task)
+    go.wait(START_SECONDS)
+    try:
+        answer = work()
+    except TruetonneError as error:
+        answer = {"error": error.as_json()}
+    line.send(answer)
+
+
+def hanging(task: dict[str, Any], hung: Any) -> Any:
+    """Start a process that submits intents and hangs before the first sending; ``hung`` is set then."""
+    process = FORKED.Process(target=_hang, args=(task, hung))
+    process.start()
+    return process
+
+
+def _hang(task: dict[str, Any], hung: Any) -> None:
+    def hang(self: Any, raw: str) -> str:
+        hung.set()
+        time.sleep(START_SECONDS)
+        raise AssertionError("nobody killed this process")
+
+    ChainClient.send_raw = hang  # type: ignore[method-assign]
+    _submit(task)()
 
 
 def importing(url: str, file: Path) -> dict[str, Any]:
@@ -90,79 +105,27 @@ def submitting(url: str, rpc_url: str, deployment: Path, keys: Sequence[str]) ->
 
 
 def _submit(task: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    from ledger.chain.book import Deployment
-    from ledger.chain.client import ChainClient
-    from ledger.db import Database
-    from tests.support.park import open_chain
-
     db = Database(task["url"])
     db.ping()
-    node: Any = SimpleNamespace(
-        client=ChainClient(task["rpc_url"]), deployment=Deployment.load(Path(task["deployment"]))
-    )
-    chain = open_chain(db, node)
-    if task.get("hang"):
-
-        def hang(self: Any, raw: str) -> str:
-            Path(task["hang"]).touch()
-            time.sleep(START_SECONDS)
-            raise AssertionError("nobody killed this process")
-
-        ChainClient.send_raw = hang  # type: ignore[method-assign]
-
-    def work() -> dict[str, Any]:
-        return {"sent": [chain.sender.submit(key, "TestCurrency") for key in task["keys"]]}
-
-    return work
+    chain = open_chain(db, _node(task))
+    return lambda: {"sent": [chain.sender.submit(key, "TestCurrency") for key in task["keys"]]}
 
 
 def _import(task: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    from ledger.db import Database
-    from ledger.readings import import_file
-
     db = Database(task["url"])
     db.ping()
     return lambda: import_file(db, "park", "scada", Path(task["file"])).as_json()
 
 
 def _issue(task: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    from ledger.chain.book import Deployment
-    from ledger.chain.client import ChainClient
-    from ledger.db import Database
-    from ledger.issuance import plan_issuance
-    from tests.support.park import PROJECT, open_chain
-
     db = Database(task["url"])
     db.ping()
-    node: Any = SimpleNamespace(
+    chain = open_chain(db, _node(task))
+    period = date.fromisoformat(task["start"]), date.fromisoformat(task["end"])
+    return lambda: {"keys": [item.key for item in plan_issuance(chain, PROJECT, *period)]}
+
+
+def _node(task: dict[str, Any]) -> Any:
+    return SimpleNamespace(
         client=ChainClient(task["rpc_url"]), deployment=Deployment.load(Path(task["deployment"]))
     )
-    chain = open_chain(db, node)
-    period = date.fromisoformat(task["start"]), date.fromisoformat(task["end"])
-
-    def work() -> dict[str, Any]:
-        planned = plan_issuance(chain, PROJECT, *period)
-        return {"keys": [item.key for item in planned]}
-
-    return work
-
-
-def _main() -> None:
-    from ledger.errors import TruetonneError
-
-    task = json.loads(sys.argv[1])
-    work = {"import": _import, "issue": _issue, "submit": _submit}[task["act"]](task)
-    Path(task["ready"]).touch()
-    until = time.monotonic() + START_SECONDS
-    while not Path(task["go"]).exists():
-        assert time.monotonic() < until
-        time.sleep(0.0005)
-    try:
-        answer = work()
-    except TruetonneError as error:
-        answer = {"error": error.as_json()}
-    print(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    _main()

@@ -38,6 +38,8 @@ class Plain:
     carbon_unit: str = "t CO2/TJ"
     oxidised: str | None = None
     density: str | None = None
+    certificates: list[tuple[int, int, str | None, str | None]] = field(default_factory=list)
+    """Begin, end, and MWh or a share of what was certified elsewhere."""
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Result:
     export: Fraction = ZERO
     imported: Fraction = ZERO
     fuel_t: Fraction = ZERO
+    certified: Fraction = ZERO
     loads: dict[int, Fraction] = field(default_factory=dict)
     pv: dict[int, Fraction] = field(default_factory=dict)
     charged: Fraction = ZERO
@@ -90,6 +93,32 @@ def deduction(meter: Plain, start: int, end: int) -> Fraction:
     return max(found, allowed)
 
 
+class Sold:
+    """What the certificates of a meter still take, one reading after the other."""
+
+    def __init__(self, meter: Plain) -> None:
+        self._items = meter.certificates
+        self._left = [Fraction(mwh or 0) * 1000 for _, _, mwh, _ in self._items]
+
+    def takes(self, start: int, end: int, kilowatt_hours: Fraction) -> Fraction:
+        """How much of a reading is not ours to credit: shares first, then amounts, the first to end first."""
+        mine = [
+            number
+            for number, (begins, ends, _, _) in enumerate(self._items)
+            if start < ends and end > begins
+        ]
+        gone = ZERO
+        for number in mine:
+            gone += min(
+                kilowatt_hours * Fraction(self._items[number][3] or 0), kilowatt_hours - gone
+            )
+        for number in sorted(mine, key=lambda number: (self._items[number][1], number)):
+            part = min(self._left[number], kilowatt_hours - gone)
+            self._left[number] -= part
+            gone += part
+        return gone
+
+
 def co2_of_fuel(meter: Plain, amount: Fraction) -> Fraction:
     """FC x NCV x CC x OF x 44/12, with every unit written out."""
     kilograms = amount if meter.kind == "fuel_mass" else amount * Fraction(meter.density or 0)
@@ -111,6 +140,7 @@ def compute(
     """Compute one period."""
     result = Result()
     for meter in meters:
+        sold = Sold(meter)
         for start, end, text, usable in meter.readings:
             if not usable:
                 continue
@@ -118,7 +148,10 @@ def compute(
             error = deduction(meter, start, end)
             if meter.role in ("generation", "export"):
                 if amount > 0:
-                    result.export += amount * (1 - error)
+                    supplied = amount * (1 - error)
+                    certified = sold.takes(start, end, supplied)
+                    result.certified += certified
+                    result.export += supplied - certified
                 else:
                     result.imported += -amount * (1 + error)
                 if meter.role == "generation" and amount > 0:

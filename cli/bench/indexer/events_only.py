@@ -70,7 +70,7 @@ class Journals(Rows):
 
 def main() -> None:
     """Mirror up to the head."""
-    from cli.mirror import opened
+    from cli.mirror_open import opened
 
     vars(indexer.ranges).update(RangeAsked=EventsAsked, read_window=read_events)
     vars(indexer.writing).update(Rows=Journals)

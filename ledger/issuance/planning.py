@@ -1,10 +1,4 @@
-"""Reductions to credits: plan, submit, confirm one issuance for each vintage of a period.
-
-Planning computes the reductions, claims every slot of every meter of the period, has the claim signed
-by the verifier, and stores all of it with the intent in one commit. A slot is claimed once, for ever:
-the primary key of ``reading_claims`` refuses it in the books, the site's time and the evidence root
-refuse it on chain. Only the mirror makes an issuance *issued*.
-"""
+"""Plans issuances: computes a period, claims its slots, and stores all of it with the intent in one commit."""
 
 from __future__ import annotations
 
@@ -13,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,31 +15,27 @@ from ledger.chain import intents
 from ledger.chain.access import Chain
 from ledger.chain.events import CREDIT, Claim
 from ledger.chain.intents import NewIntent, new_key
-from ledger.chain.sender import AlreadyOnChain
 from ledger.chain.structs import claim_tuple, claim_typed_data
-from ledger.db import tables
 from ledger.errors import BadInput, NotFound, Refused
+from ledger.issuance.states import void_refused
 from ledger.models import (
-    ChainIntent,
     Correction,
     CorrectionCarry,
     CreditBatch,
     EmissionFactor,
     Issuance,
     Project,
-    ReadingClaim,
     Site,
 )
-from ledger.models import Meter as MeterRow
 from ledger.models.evidence import IssuanceState
-from ledger.models.mirror import IntentState
 from ledger.readings.period import load_period, meter_ids, split_by_vintage
-from ledger.readings.requalify import requalify
 from ledger.readings.times import zone
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
-from ledger.reductions.records import CarriedCorrection, Meter, Purpose, Reduction
+from ledger.reductions.records import CarriedCorrection, Meter, Purpose
+from ledger.reductions.results import Reduction
 from ledger.registration import ChainSite, methodology_hash, site_on_chain
+from ledger.serials import BATCH_KG_MAX
 from ledger.units import decimal_floor
 
 _DEADLINE_SECONDS = 7 * 24 * 3600
@@ -106,112 +96,6 @@ def plan_issuance(
     return chain.db.run(work)
 
 
-def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
-    """Send every planned issuance that is not yet sent; return the transactions' hashes.
-
-    Raises
-    ------
-    Refused
-        If the contract refuses one; it is void then, its readings are free again, and so are those of
-        later ones of the project that are not sent yet: they may carry what this one left.
-    """
-    with chain.db.read() as session:
-        query = (
-            select(Issuance.key)
-            .join(ChainIntent, ChainIntent.key == Issuance.key)
-            .where(
-                Issuance.state == IssuanceState.PLANNED,
-                # A failed one: this process ended between the refusal and the voiding.
-                ChainIntent.state.in_((IntentState.PLANNED, IntentState.FAILED)),
-            )
-            .order_by(Issuance.id)
-        )
-        if project_code is not None:
-            query = query.join(Project, Project.id == Issuance.project_id)
-            query = query.where(Project.code == project_code)
-        keys = session.scalars(query).all()
-    hashes = []
-    for key in keys:
-        try:
-            hashes.append(chain.sender.submit(key, CREDIT))
-        except AlreadyOnChain:  # the mirror will say so
-            continue
-        except Refused as refusal:
-            reason = refusal.message
-            chain.db.run(lambda session, key=key, reason=reason: _void(session, key, reason))  # type: ignore[misc]
-            raise
-    return hashes
-
-
-def _void(session: Session, key: str, error: str) -> None:
-    refused = session.scalars(select(Issuance).where(Issuance.key == key)).one()
-    fail(session, key, error)
-    later = (
-        select(Issuance.key)
-        .join(ChainIntent, ChainIntent.key == Issuance.key)
-        .where(
-            Issuance.project_id == refused.project_id,
-            Issuance.from_s >= refused.to_s,
-            Issuance.state == IssuanceState.PLANNED,
-            ChainIntent.state == IntentState.PLANNED,
-        )
-    )
-    for other in session.scalars(later).all():
-        reason = f"the issuance before it was refused: {error}"
-        if intents.refuse(session, other, reason).state is IntentState.FAILED:
-            fail(session, other, reason)
-
-
-def settle_final(session: Session, final_number: int) -> int:
-    """Mark issuances as issued whose credits stand in final blocks; return how many. For the mirror alone.
-
-    Those sent from these books are confirmed with their transactions. This finds the ones whose sending
-    the books forgot, because they were restored from before it.
-    """
-    # First what is planned: of batches there are as many as were ever issued, by anybody.
-    planned = session.scalars(select(Issuance).where(Issuance.state == IssuanceState.PLANNED))
-    by_key = {issuance.key: issuance for issuance in planned}
-    found = []
-    for here in tables.among(session, CreditBatch.key, by_key):
-        query = select(CreditBatch).where(here, CreditBatch.block_number <= final_number)
-        found += [(by_key[batch.key], batch) for batch in session.scalars(query)]
-    for issuance, batch in found:
-        issuance.state = IssuanceState.ISSUED
-        intents.confirm(session, issuance.key, batch.tx_hash, batch.block_number, batch.issued_at)
-    return len(found)
-
-
-def confirm(session: Session, key: str) -> None:
-    """Mark an issuance as issued. For the mirror alone, when its event stands in a final block."""
-    for issuance in session.scalars(select(Issuance).where(Issuance.key == key)):
-        issuance.state = IssuanceState.ISSUED
-
-
-def fail(session: Session, key: str, error: str) -> None:
-    """Void an issuance that will never be on chain, and free its readings for another one.
-
-    Readings that came too late for it are in time for the next.
-    """
-    for issuance in session.scalars(select(Issuance).where(Issuance.key == key)):
-        if issuance.state is IssuanceState.VOID:
-            continue
-        issuance.state = IssuanceState.VOID
-        for claims in (ReadingClaim, CorrectionCarry):
-            session.execute(delete(claims).where(claims.issuance_id == issuance.id))
-        session.flush()
-        meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)
-        for meter_id in session.scalars(meters).all():
-            requalify(session, meter_id)
-
-
-def rewind(session: Session, above_block: int) -> None:
-    """Take back what was learnt above a block: such issuances are planned again. For the mirror alone."""
-    keys = select(ChainIntent.key).where(ChainIntent.block_number > above_block)
-    query = select(Issuance).where(Issuance.key.in_(keys), Issuance.state == IssuanceState.ISSUED)
-    for issuance in session.scalars(query):
-        issuance.state = IssuanceState.PLANNED
-
-
 def _plan(
     session: Session,
     chain: Chain,
@@ -233,7 +117,7 @@ def _plan(
             code="not-registered",
         )
     _check_ended(session, project, period[1], now)
-    _void_refused(session, project.id)
+    void_refused(session, project.id)
     planned = []
     for start, end in split_by_vintage(*period):
         inputs = load_period(session, project_code, start, end, lock=True)
@@ -245,6 +129,12 @@ def _plan(
                 f"{project_code} from {start} to {end}: {decimal_floor(reduction.available_kg, 9)} kg are less than "
                 "one kilogram: nothing to issue; extend the period",
                 code="nothing-to-issue",
+            )
+        if reduction.issued_kg > BATCH_KG_MAX:
+            raise Refused(
+                f"{project_code} from {start} to {end}: {reduction.issued_kg} kg are more than one row of "
+                f"carbon_credits holds ({BATCH_KG_MAX} kg); issue shorter periods",
+                code="batch-too-large",
             )
         planned.append(_store(session, chain, project, site, reduction, deadline))
     return planned
@@ -260,21 +150,6 @@ def _check_ended(session: Session, project: Project, end: date, now: datetime) -
             "is over; give an earlier --to",
             code="period-not-over",
         )
-
-
-def _void_refused(session: Session, project_id: int) -> None:
-    """Void issuances that the contract refused while the process ended before it could say so."""
-    query = (
-        select(Issuance.key, ChainIntent.error)
-        .join(ChainIntent, ChainIntent.key == Issuance.key)
-        .where(
-            Issuance.project_id == project_id,
-            Issuance.state == IssuanceState.PLANNED,
-            ChainIntent.state == IntentState.FAILED,
-        )
-    )
-    for key, error in session.execute(query).all():
-        fail(session, key, error or "refused")
 
 
 def _check_free(session: Session, project_id: int, from_s: int, to_s: int) -> None:

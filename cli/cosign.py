@@ -1,0 +1,243 @@
+"""``truetonne settle cosign``: batches that their parties sign, as files that travel."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import DryRun, Invocation, command, command_group
+from cli.output import Table, counted
+from ledger.errors import BadInput, Refused, TruetonneError
+
+if TYPE_CHECKING:
+    from cli.flow import Flow
+
+Market = Annotated[
+    str | None, typer.Option("--market", metavar="NAME", help="Only trades on this market.")
+]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the group to the group ``settle``."""
+    cosign = command_group("Settle by the signatures of all parties: write, sign and read files.")
+    command(cosign, "write")(write_files)
+    command(cosign, "sign")(sign_file)
+    command(cosign, "read")(read_files)
+    group.add_typer(cosign, name="cosign")
+
+
+def write_files(
+    run: Invocation,
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files.")
+    ],
+    market: Market = None,
+    hours: Annotated[
+        int | None,
+        typer.Option(min=1, help="Hours for which signatures hold; default: signing_hours."),
+    ] = None,
+    dry_run: DryRun = False,
+) -> int:
+    """Freeze the pending trades as batches to be signed, and write a file for each that lacks signatures.
+
+    Keys that are at hand sign at once. A batch that waits for signatures already has its file written again.
+    """
+    from cli.flow import open_flow
+    from ledger.settlement import batches, cosign, cosign_files
+    from ledger.settlement.money import currency_symbol
+    from ledger.settlement.planning import Scope
+    from ledger.settling import Way
+
+    if not dry_run:
+        _make(folder)
+    with open_flow(run.settings) as flow:
+        flow.mirror()
+        symbol = currency_symbol(flow.chain)
+        until = datetime.fromtimestamp(_now_s(flow), UTC) + timedelta(
+            hours=hours or run.settings.signing_hours
+        )
+        scope = Scope(market=market, way=Way.COSIGNED, signed_until=until, symbol=symbol)
+        plan = batches.plan_round(flow.chain, scope, dry_run=dry_run)
+        if dry_run:
+            document: dict[str, Any] = {"dry_run": True, "batches": len(plan.batches)}
+            run.output.result(
+                document, f"would write {counted(len(plan.batches), 'batch', 'batches')}"
+            )
+            return 0
+        with flow.db.read() as session:
+            keys = cosign.unsent(session)
+        rows: list[dict[str, Any]] = []
+        for key in keys:
+            missing = cosign.sign_ours(flow.chain, key)
+            if not missing:
+                continue  # the next run sends it
+            with flow.db.read() as session:
+                order = cosign.order_of(session, flow.chain, key, symbol)
+            path = folder / f"{order.market}-{key[2:12]}.json"
+            cosign_files.write(path, order, {})
+            names = dict(order.participants)
+            rows.append(
+                {
+                    "file": str(path),
+                    "batch_key": key,
+                    "trades": len(order.settlement.words),
+                    "digest": order.digest,
+                    "signed_until": datetime.fromtimestamp(order.settlement.deadline, UTC),
+                    "missing": [{"account": item, "participant": names[item]} for item in missing],
+                }
+            )
+    left_out = sum(len(item.trades) for item in plan.left_out)
+    run.output.result(
+        {"batches": rows, "left_out": left_out},
+        Table(
+            ("file", "trades", "signed until", "signatures missing"),
+            [
+                (
+                    row["file"],
+                    row["trades"],
+                    row["signed_until"],
+                    ", ".join(item["participant"] for item in row["missing"]),
+                )
+                for row in rows
+            ],
+            right=frozenset({"trades"}),
+        ),
+        "no batch lacks a signature; send with: truetonne settle run"
+        if not rows
+        else "each party signs with: truetonne settle cosign sign FILE",
+        *(
+            [f"{counted(left_out, 'trade')} left out: see truetonne settle preview"]
+            * bool(left_out)
+        ),
+    )
+    return Refused.exit_code if left_out else 0
+
+
+def sign_file(
+    run: Invocation,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of `cosign write`.")],
+    account: Annotated[
+        str | None,
+        typer.Option("--account", metavar="0x...", help="Who signs; default: every party here."),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Check a file, show what it says, and sign it with the keys of the keystore; no node, no database.
+
+    The deployment file must be there: it says which contract is the one to sign for.
+    """
+    from ledger.chain.book import Deployment
+    from ledger.chain.policy import GuardedKeyring, SignerPolicy
+    from ledger.chain.signers import load_keyring
+    from ledger.settlement import cosign_files
+
+    order, signatures = cosign_files.read(file)
+    deadline = datetime.fromtimestamp(order.settlement.deadline, UTC)
+    if deadline < datetime.now(UTC):
+        raise Refused(
+            f"{file}: its signatures hold until {deadline:%Y-%m-%d %H:%M:%S} UTC, which is over; "
+            "ask for a new file",
+            code="expired",
+        )
+    for other, signature in signatures.items():
+        cosign_files.check_signer(file, order, other, signature)
+    deployment = Deployment.load(run.settings.deployment)
+    policy = SignerPolicy.of(deployment, run.settings)
+    keyring = GuardedKeyring(load_keyring(run.settings, deployment.chain_id), policy)
+    parties = set(order.settlement.accounts)
+    wanted = {account.lower()} if account else parties & set(keyring.addresses)
+    if not wanted <= parties:
+        raise BadInput(f"{account} is no party of {file}; its accounts are {', '.join(parties)}")
+    if not wanted:
+        raise BadInput(
+            f"no key of a party of {file} is here; its accounts are {', '.join(sorted(parties))}",
+            code="no-key",
+        )
+    for each in sorted(wanted):
+        made = keyring.signer(each, "co-sign").sign_typed_data(order.message)
+        signatures[each] = "0x" + made.hex()
+    if not dry_run:
+        cosign_files.write(file, order, signatures)
+    shown = cosign_files.document(order, signatures)
+    names = dict(order.participants)
+    document: dict[str, Any] = {
+        "file": str(file),
+        "digest": order.digest,
+        "signed": sorted(wanted),
+        "missing": sorted(parties - set(signatures)),
+    }
+    if dry_run:
+        document["dry_run"] = True
+    run.output.result(
+        document,
+        *shown["meaning"],
+        Table(
+            ("account", "participant (as the sender says)", "pays", "receives"),
+            [
+                (item["account"], names.get(item["account"]), item["pays"], item["receives"])
+                for item in shown["nets"]
+            ],
+            right=frozenset({"pays", "receives"}),
+        ),
+        f"digest {order.digest}",
+        f"{'would sign' if dry_run else 'signed'} for {', '.join(sorted(wanted))}; "
+        f"{counted(len(parties - set(signatures)), 'signature')} missing",
+    )
+
+
+def read_files(
+    run: Invocation,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Signed files.")],
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return when complete batches are sent.")
+    ] = False,
+) -> int:
+    """Take in signed files; a batch that is complete then is sent, and final at once.
+
+    A file that is refused (another key, another batch, altered, too late) keeps no other one from being taken.
+    """
+    from cli.flow import open_flow
+    from ledger.settlement import batches, cosign
+    from ledger.settlement.money import currency_symbol
+
+    rows: list[dict[str, Any]] = []
+    troubles: list[TruetonneError] = []
+    with open_flow(run.settings) as flow:
+        flow.mirror()
+        symbol, now_s = currency_symbol(flow.chain), _now_s(flow)
+        for file in files:
+            try:
+                key, signed, missing = cosign.take_file(flow.chain, file, symbol, now_s)
+            except (Refused, BadInput) as error:
+                troubles.append(error)
+                continue
+            rows.append({"file": str(file), "batch_key": key, "signed": signed, "missing": missing})
+        if any(not row["missing"] for row in rows):
+            sent = batches.submit_planned(flow.chain)
+            if sent and not no_wait:
+                flow.confirm_or_fail([row["batch_key"] for row in rows if not row["missing"]])
+    run.output.result(
+        {"read": rows, "refused": [error.as_json() for error in troubles]},
+        *(
+            f"{row['file']}: {counted(len(row['signed']), 'signature')} taken, "
+            + (f"missing {', '.join(row['missing'])}" if row["missing"] else "complete and sent")
+            for row in rows
+        ),
+        *(f"refused: {error.message}" for error in troubles),
+    )
+    return max((error.exit_code for error in troubles), default=0)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be made ({error.strerror})") from error
+
+
+def _now_s(flow: Flow) -> int:
+    head = flow.chain.client.block("latest")
+    return max(head.timestamp if head else 0, int(datetime.now(UTC).timestamp()))

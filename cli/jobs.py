@@ -1,0 +1,315 @@
+"""``truetonne jobs``: run the periodic jobs, or one of them now; see how they stand; pause and resume them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import Invocation, command, command_group
+from cli.output import Table, counted, time_text
+from cli.service import log_to_stderr, stay, stop_on_signal
+from ledger.errors import ProblemFound, TruetonneError
+from ledger.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ledger.chain.access import Chain
+    from ledger.db import Database
+    from ledger.jobs.scheduler import Listeners, Scheduler
+    from ledger.leases import Holder
+    from ledger.models import JobRun
+
+LEASE_S = 10.0
+RUNS_SHOWN = 50
+SAID_SHOWN = 100
+"""Characters of what a run said that a table shows; --json has all of it."""
+log = logging.getLogger("truetonne.jobs")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The job.")]
+SomeName = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="The job; without it: all, as they are due.")
+]
+OfName = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="The job; without it: all of them.")
+]
+Lease = Annotated[
+    float,
+    typer.Option(
+        "--lease",
+        metavar="SECONDS",
+        help="A process that is killed is replaced by one that stands by after this time.",
+        min=1,
+        max=600,
+    ),
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many runs.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("Run the periodic jobs, and see what came of them.")
+    command(group, "run")(run_jobs)
+    command(group, "list")(list_jobs)
+    command(group, "history")(show_history)
+    command(group, "pause")(pause_job)
+    command(group, "resume")(resume_job)
+    root.add_typer(group, name="jobs")
+
+
+def scheduler_of(settings: Settings, chain: Chain, lease_s: float = LEASE_S) -> Scheduler:
+    """Return the scheduler of all jobs, which logs who leads.
+
+    Raises
+    ------
+    BadInput
+        If the setting ``job_schedules`` cannot be used.
+    """
+    from ledger.jobs.catalogue import jobs_of, schedules_of
+    from ledger.jobs.scheduler import Scheduler
+    from ledger.jobs.work import Tools
+
+    found = schedules_of(settings)
+    return Scheduler(Tools(chain, settings), jobs_of(settings), found, _watched(), lease_s)
+
+
+def run_jobs(run: Invocation, name: SomeName = None, lease_s: Lease = LEASE_S) -> int:
+    """Run the jobs as they are due, until Ctrl-C; or one of them now, whether or not it is due."""
+    from ledger.jobs.catalogue import job_named, schedules_of
+
+    schedules_of(run.settings)  # what cannot be read is said before anything is started
+    if name is not None:
+        job_named(run.settings, name)
+        return _run_one(run, name, lease_s)
+    from cli.flow import open_flow
+
+    log_to_stderr()
+    stop = stop_on_signal()
+    with open_flow(run.settings) as flow:
+        working = Working(scheduler_of(run.settings, flow.chain, lease_s), stop)
+        working.start()
+        names = list(schedules_of(run.settings))
+        run.output.result({"jobs": names}, f"{counted(len(names), 'job')}; Ctrl-C ends them.")
+        sys.stdout.flush()
+        trouble = stay(run.settings, stop)
+        working.join()
+    trouble = trouble or working.trouble
+    if trouble is not None:
+        raise trouble
+    return 0
+
+
+def list_jobs(run: Invocation) -> int:
+    """Show every job: when it is due, whether it runs, and what its last run came to; exit 1 on an alarm."""
+    from ledger.jobs.catalogue import jobs_of
+    from ledger.jobs.overview import alarms, views
+    from ledger.jobs.running import NAME
+    from ledger.leases import holder_of
+
+    what = {job.name: job.what for job in jobs_of(run.settings)}
+    with _rows_of(run) as db, db.read() as session:
+        found = views(session)
+        wrong = alarms(session)
+        leader = holder_of(session, NAME)
+    document = {
+        "leader": _leader(leader),
+        "alarms": wrong,
+        "jobs": [{**view.as_json(), "what": what.get(view.row.name, "")} for view in found],
+    }
+    shown = [
+        (
+            view.row.name,
+            view.row.schedule,
+            view.state,
+            None if view.row.paused_at else _second(view.row.due_at),
+            _outcome(view.last),
+            _second(view.last.ended_at) if view.last else None,
+            _short(view.last.said) if view.last else None,
+        )
+        for view in found
+    ]
+    columns = ("job", "schedule", "state", "due", "last run", "ended", "said")
+    who = f"led by {leader.place}" if leader and leader.live else "nobody runs them now"
+    run.output.result(document, Table(columns, shown), who, *(f"alarm: {item}" for item in wrong))
+    return ProblemFound.exit_code if wrong else 0
+
+
+def show_history(run: Invocation, name: OfName = None, limit: Limit = RUNS_SHOWN) -> None:
+    """Show the last runs of a job, or of all: when, how long, what came of it; the latest first."""
+    from ledger.jobs import rows
+    from ledger.jobs.catalogue import job_named
+    from ledger.jobs.overview import run_as_json
+
+    if name is not None:
+        job_named(run.settings, name)
+    with _rows_of(run) as db, db.read() as session:
+        found = rows.history(session, name, limit)
+    columns = ("job", "began", "ended", "ms", "outcome", "times", "said", "by")
+    run.output.result(
+        {"runs": [run_as_json(item) for item in found]},
+        Table(
+            columns,
+            [
+                (
+                    item.job,
+                    _second(item.started_at),
+                    _second(item.ended_at),
+                    item.duration_ms,
+                    item.outcome.value,
+                    item.repeats,
+                    _short(item.said),
+                    item.place,
+                )
+                for item in found
+            ],
+            right=frozenset({"ms", "times"}),
+        ),
+        *([] if found else ["no job has run yet"]),
+    )
+
+
+def pause_job(run: Invocation, name: Name) -> None:
+    """Let a job rest until it is resumed; a run that goes on is not stopped."""
+    from ledger.jobs import rows
+    from ledger.jobs.catalogue import job_named
+    from ledger.jobs.work import utc_now
+
+    job_named(run.settings, name)
+    with _rows_of(run) as db:
+        row = db.run(lambda session: rows.pause(session, name, utc_now()))
+    run.output.result(
+        {"job": name, "paused_at": row.paused_at},
+        f"{name} rests; truetonne jobs resume {name} lets it run again",
+    )
+
+
+def resume_job(run: Invocation, name: Name) -> None:
+    """Let a job run again; what fell due meanwhile is made up for by one run."""
+    from ledger.jobs import rows
+    from ledger.jobs.catalogue import job_named
+
+    job_named(run.settings, name)
+    with _rows_of(run) as db:
+        row = db.run(lambda session: rows.resume(session, name))
+    run.output.result(
+        {"job": name, "due_at": row.due_at}, f"{name} is due at {_second(row.due_at)}"
+    )
+
+
+class Working(threading.Thread):
+    """The scheduler in a thread; what ends it ends everything, with its reason."""
+
+    def __init__(self, scheduler: Scheduler, stop: threading.Event) -> None:
+        super().__init__(name="jobs", daemon=True)
+        self._scheduler = scheduler
+        self._stop_event = stop
+        self.trouble: TruetonneError | None = None
+
+    def run(self) -> None:
+        """Run the jobs until told to stop."""
+        try:
+            self._scheduler.run(self._stop_event)
+        except TruetonneError as error:
+            self.trouble = error
+        except Exception as error:
+            log.exception("the jobs ended")
+            self.trouble = TruetonneError(f"the jobs ended: {type(error).__name__}: {error}")
+        finally:
+            self._stop_event.set()
+
+
+def _run_one(run: Invocation, name: str, lease_s: float) -> int:
+    """Have a job run once: by the leader, where there is one."""
+    from ledger.jobs.asking import run_now
+    from ledger.jobs.catalogue import job_named, schedules_of
+    from ledger.jobs.overview import run_as_json
+    from ledger.jobs.running import NAME, Runner
+    from ledger.jobs.work import Tools, utc_now
+    from ledger.leases import Lease as JobsLease
+    from ledger.models.jobs import RunOutcome
+
+    settings = run.settings
+    found = schedules_of(settings)
+    with _rows_of(run) as db:
+        lease = JobsLease(db, NAME, lease_s)
+
+        def do_it() -> None:
+            from cli.flow import open_flow
+
+            with open_flow(settings) as flow:
+                runner = Runner(Tools(flow.chain, settings), lease, found)
+                runner.lead()
+                runner.run(job_named(settings, name))
+
+        ended = run_now(db, lease, found, name, do_it, utc_now)
+    said = f": {ended.said}" if ended.said else ""
+    run.output.result(
+        run_as_json(ended), f"{name} {ended.outcome.value} in {ended.duration_ms} ms{said}"
+    )
+    good = ended.outcome in (RunOutcome.DONE, RunOutcome.IDLE)
+    return 0 if good else ProblemFound.exit_code
+
+
+@contextmanager
+def _rows_of(run: Invocation) -> Iterator[Database]:
+    """Open the books, with a row for each job."""
+    from cli.books import open_books
+    from ledger.jobs import rows
+    from ledger.jobs.catalogue import schedules_of
+    from ledger.jobs.work import utc_now
+
+    found = schedules_of(run.settings)
+    with open_books(run.settings) as db:
+        db.run(lambda session: rows.register(session, found, utc_now()))
+        yield db
+
+
+def _watched() -> Listeners:
+    from ledger.jobs.scheduler import Listeners
+
+    def leads(before: Holder | None, lost: Sequence[str]) -> None:
+        after = "" if before is None else f", after {before.place}"
+        left = f"; left open, and made up for: {', '.join(lost)}" if lost else ""
+        log.warning("this process runs the jobs now%s%s", after, left)
+
+    def stands_by(other: Holder) -> None:
+        log.warning(
+            "stands by: %s runs the jobs; takes over when its lease ends, %.0f s after it was last heard of",
+            other.place,
+            other.remaining_ms / 1000,
+        )
+
+    return Listeners(leads, stands_by)
+
+
+def _leader(holder: Holder | None) -> dict[str, Any] | None:
+    if holder is None:
+        return None
+    return {
+        "place": holder.place,
+        "live": holder.live,
+        "lease_ends_in_s": max(holder.remaining_ms, 0) // 1000,
+        "since_s": holder.held_ms // 1000,
+    }
+
+
+def _outcome(run: JobRun | None) -> str | None:
+    if run is None:
+        return None
+    return run.outcome.value if run.repeats == 1 else f"{run.outcome.value} x {run.repeats}"
+
+
+def _short(said: str | None) -> str | None:
+    if said is None or len(said) <= SAID_SHOWN:
+        return said
+    return said[: SAID_SHOWN - 3] + "..."
+
+
+def _second(moment: Any) -> str:
+    return time_text(moment.replace(microsecond=0))

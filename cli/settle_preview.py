@@ -1,0 +1,170 @@
+"""What ``truetonne settle preview`` prints: nets, escrow, gas, fees, and what would fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from cli.output import Table, counted
+
+if TYPE_CHECKING:
+    from ledger.settlement.outlook import BatchOutlook, Outlook
+
+_ETHER = 10**18
+_SHOWN_TRADES = 5
+
+
+def as_json(outlook: Outlook) -> dict[str, Any]:
+    """Return the document."""
+    from ledger.settlement.money import as_json as missing_json
+
+    return {
+        "currency": outlook.symbol,
+        "batches": [_batch_json(outlook, batch) for batch in outlook.batches],
+        "left_out": [
+            {**missing_json(item.missing), "trades": list(item.trades)} for item in outlook.left_out
+        ],
+        "total": _total(outlook),
+    }
+
+
+def table(outlook: Outlook) -> Table:
+    """Return who pays and receives."""
+    from ledger.units import currency_of_cents, tonnes_of_kg
+
+    money = outlook.symbol
+    rows = []
+    for number, batch in enumerate(outlook.batches, start=1):
+        for account, net in batch.nets.items():
+            kg = batch.planned.credit_nets.get(account)
+            rows.append(
+                (
+                    number,
+                    batch.market,
+                    _hour(batch),
+                    "co-signed" if batch.planned.cosigned else "proposed",
+                    batch.trades,
+                    outlook.names.get(account, account),
+                    currency_of_cents(net),
+                    None if kg is None else tonnes_of_kg(kg),
+                    currency_of_cents(batch.escrow[account]),
+                    "NO" if account in {item.account for item in batch.missing} else "yes",
+                )
+            )
+    columns = ("batch", "market", "from", "way", "trades", "participant")
+    figures = (f"net {money}", "net t CO2e", f"escrow {money}")
+    right = frozenset({"batch", "trades", *figures})
+    return Table((*columns, *figures, "can pay"), rows, right=right)
+
+
+def lines(outlook: Outlook) -> Iterator[str]:
+    """Yield what it costs, who cannot pay, and what would be refused."""
+    for number, batch in enumerate(outlook.batches, start=1):
+        yield f"batch {number}: {_cost_line(outlook, batch)}"
+    for item in outlook.missing:
+        yield f"cannot pay: {item.sentence()}"
+    for debtor in outlook.left_out:
+        shown = ", ".join(str(number) for number in debtor.trades[:_SHOWN_TRADES])
+        more = len(debtor.trades) - _SHOWN_TRADES
+        yield (
+            f"left out for {debtor.missing.participant}: {counted(len(debtor.trades), 'trade')} "
+            f"({shown}{f' and {more} more' if more > 0 else ''})"
+        )
+    yield _summary(outlook)
+
+
+def _summary(outlook: Outlook) -> str:
+    if not outlook.batches and not outlook.left_out:
+        return "nothing is pending"
+    total = _total(outlook)
+    said = counted(len(outlook.batches), "batch", "batches")
+    if total["gas"] is not None and outlook.batches:
+        said += (
+            f", {total['gas']} gas, {total['gas_per_trade']} a trade, {total['ether']} ether now"
+        )
+    failing = sum(1 for batch in outlook.batches if batch.missing or batch.cost.refusal)
+    if failing:
+        said += f", {failing} of which would be refused"
+    if outlook.missing:
+        said += "; pay in, or take trades out with: truetonne trades cancel"
+    return said
+
+
+def _cost_line(outlook: Outlook, batch: BatchOutlook) -> str:
+    from ledger.units import currency_of_cents
+
+    cost = batch.cost
+    if cost.gas is None:
+        return f"would be refused: {cost.refusal}"
+    said = f"{cost.gas} gas, {_per_trade(cost.gas, batch.trades)} a trade, {_ether(cost.wei)} ether"
+    if cost.finalize_gas:
+        said += f" (of it {cost.finalize_gas} gas computed for the finalisation)"
+    if cost.fee_cents:
+        said += f", fee of the contract {currency_of_cents(cost.fee_cents)} {outlook.symbol}"
+    return said
+
+
+def _batch_json(outlook: Outlook, batch: BatchOutlook) -> dict[str, Any]:
+    from ledger.settlement.money import as_json as missing_json
+    from ledger.units import currency_of_cents, tonnes_of_kg
+
+    planned, cost = batch.planned, batch.cost
+    return {
+        "market": batch.market,
+        "netted_from": planned.netted_from,
+        "way": "cosigned" if planned.cosigned else "proposed",
+        "credits": None if planned.asset is None else str(planned.asset),
+        "trades": batch.trades,
+        "planned_before": batch.stored,
+        "funded": not batch.missing,
+        "nets": [
+            {
+                "account": account,
+                "participant": outlook.names.get(account, account),
+                "net": currency_of_cents(net),
+                "net_t": tonnes_of_kg(planned.credit_nets[account])
+                if account in planned.credit_nets
+                else None,
+                "escrow": currency_of_cents(batch.escrow[account]),
+            }
+            for account, net in batch.nets.items()
+        ],
+        "missing": [missing_json(item) for item in batch.missing],
+        "gas": None if cost.gas is None else str(cost.gas),
+        "gas_computed": str(cost.finalize_gas),
+        "gas_per_trade": None if cost.gas is None else _per_trade(cost.gas, batch.trades),
+        "gas_price_wei": str(cost.gas_price_wei),
+        "ether": None if cost.wei is None else _ether(cost.wei),
+        "fee": currency_of_cents(cost.fee_cents),
+        "refusal": cost.refusal,
+    }
+
+
+def _total(outlook: Outlook) -> dict[str, Any]:
+    trades = sum(batch.trades for batch in outlook.batches)
+    gas = [batch.cost.gas for batch in outlook.batches]
+    known = [item for item in gas if item is not None]
+    if len(known) < len(gas) or not trades:
+        return {"trades": trades, "gas": None, "gas_per_trade": None, "ether": None}
+    wei = sum(batch.cost.wei or 0 for batch in outlook.batches)
+    return {
+        "trades": trades,
+        "gas": str(sum(known)),
+        "gas_per_trade": _per_trade(sum(known), trades),
+        "ether": _ether(wei),
+    }
+
+
+def _per_trade(gas: int, trades: int) -> str:
+    """Return gas for a trade, rounded up."""
+    return str(-(-gas // trades))
+
+
+def _ether(wei: int | None) -> str:
+    return f"{Decimal(wei or 0) / _ETHER:.9f}"
+
+
+def _hour(batch: BatchOutlook) -> str | None:
+    start = batch.planned.netted_from
+    return None if start is None else f"{start:%Y-%m-%d %H:%M}"

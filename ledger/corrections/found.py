@@ -1,0 +1,99 @@
+"""Corrections as they stand in the books, what a search came to, and what is still owed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from fractions import Fraction
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.errors import NotFound
+from ledger.models import Correction, EmissionFactor, Issuance, Project
+from ledger.readings.carry import unpaid_corrections
+
+
+@dataclass(frozen=True)
+class Found:
+    """A correction as it was recorded, and the period that it corrects."""
+
+    key: str
+    issuance_key: str
+    from_date: date
+    to_date: date
+    cause: str
+    state: str
+    late_readings: int
+    effect_kg: Fraction
+    owed_kg: Fraction
+    cancelled_kg: int
+    act_key: str | None
+    factor: str
+    manifest_hash: str
+
+    @property
+    def carried_kg(self) -> Fraction:
+        """What is left of the debt after the cancellation, kg: the deficit of the next issuance."""
+        return max(self.owed_kg - self.cancelled_kg, Fraction(0))
+
+
+@dataclass
+class Outcome:
+    """What a search found, and what it passed over with the reason."""
+
+    found: list[Found] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+
+
+def found_of(row: Correction, issuance: Issuance, factor: EmissionFactor) -> Found:
+    """Return a stored correction with the period that it corrects."""
+    return Found(
+        key=row.key,
+        issuance_key=issuance.key,
+        from_date=issuance.from_date,
+        to_date=issuance.to_date,
+        cause=row.cause.value,
+        state=row.state.value,
+        late_readings=row.late_readings,
+        effect_kg=Fraction(row.effect_kg),
+        owed_kg=Fraction(row.owed_kg),
+        cancelled_kg=row.cancelled_kg,
+        act_key=row.act_key,
+        factor=f"{factor.code} {factor.version}",
+        manifest_hash=row.manifest_hash,
+    )
+
+
+def corrections_of(session: Session, project_code: str | None = None) -> list[Found]:
+    """Return the corrections of a project, or of all, in the order in which they were found.
+
+    Raises
+    ------
+    NotFound
+        There is no such project.
+    """
+    query = (
+        select(Correction, Issuance, EmissionFactor)
+        .join(Issuance, Issuance.id == Correction.issuance_id)
+        .join(EmissionFactor, EmissionFactor.id == Correction.factor_id)
+        .order_by(Correction.id)
+    )
+    if project_code is not None:
+        ids = session.scalars(select(Project.id).where(Project.code == project_code)).all()
+        if not ids:
+            raise NotFound(f"no project {project_code!r}; projects come from site files")
+        query = query.where(Issuance.project_id.in_(ids))
+    return [found_of(*row) for row in session.execute(query).all()]
+
+
+def debts_of(session: Session, project_code: str | None = None) -> dict[str, Fraction]:
+    """Return what corrections still owe, kg, by the key of the correction."""
+    query = select(Project.id)
+    if project_code is not None:
+        query = query.where(Project.code == project_code)
+    return {
+        correction.key: -correction.carried_kg
+        for number in session.scalars(query).all()
+        for correction in unpaid_corrections(session, number)
+    }

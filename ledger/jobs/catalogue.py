@@ -1,0 +1,76 @@
+"""The jobs by name: what each does, when it is due unless ``job_schedules`` says otherwise, and where it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ledger.errors import NotFound
+from ledger.jobs import schedules, work
+from ledger.jobs.schedules import Schedule
+from ledger.jobs.work import Tools
+from ledger.settings import Settings
+
+CHAIN = "chain"
+"""Jobs that send, and what makes them final: one at a time, in a thread of theirs."""
+BOOKS = "books"
+"""Jobs that look and keep house: they may take long, and hold up no settlement."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job."""
+
+    name: str
+    what: str
+    """In a few words, for people."""
+    schedule: str
+    work: Callable[[Tools], str | None]
+    lane: str = BOOKS
+
+
+_LOCAL = Job("finality", "let a local chain grow until it is final", "2s", work.make_final, CHAIN)
+JOBS = (
+    Job("settle", "net pending trades into batches and propose them", "10s", work.settle, CHAIN),
+    Job("finalise", "finalise batches whose window is over", "10s", work.finalise, CHAIN),
+    Job("send", "replace, send again, adopt and audit what is sent", "15s", work.send, CHAIN),
+    Job("issue", "issue closed periods where a project wants it", "30 2 * * *", work.issue, CHAIN),
+    Job("expire", "record on chain which batches have expired", "15 * * * *", work.expire, CHAIN),
+    Job("reconcile", "compare books and chain", "0 3 * * *", work.compare),
+    Job("factors", "look for factors whose time ends", "0 4 * * *", work.check_factors),
+    Job("partitions", "add the partitions that will be needed", "0 1 * * *", work.keep_partitions),
+    Job("retention", "delete what is kept for a time only", "30 1 * * *", work.forget),
+)
+
+
+def jobs_of(settings: Settings) -> tuple[Job, ...]:
+    """Return the jobs; a local chain has one more."""
+    return (*JOBS, _LOCAL) if settings.local_chain else JOBS
+
+
+def schedules_of(settings: Settings) -> dict[str, Schedule]:
+    """Return when each job is due.
+
+    Raises
+    ------
+    BadInput
+        If the setting ``job_schedules`` cannot be read or names an unknown job.
+    """
+    return schedules.read_setting(
+        settings.job_schedules, {job.name: job.schedule for job in jobs_of(settings)}
+    )
+
+
+def job_named(settings: Settings, name: str) -> Job:
+    """Return a job.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name.
+    """
+    for job in jobs_of(settings):
+        if job.name == name:
+            return job
+    known = ", ".join(job.name for job in jobs_of(settings))
+    raise NotFound(f"there is no job {name!r}; known are {known}", code="no-such-job")

@@ -1,0 +1,89 @@
+"""How the jobs stand, for people: states, last runs, and what somebody should look at. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ledger.models import JobRun, ScheduledJob
+from ledger.models.jobs import RunOutcome
+
+OVERDUE = timedelta(minutes=10)
+"""A job that is due for longer, and does not run, is a sign that nobody runs the jobs."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One job and its last run."""
+
+    row: ScheduledJob
+    last: JobRun | None
+
+    @property
+    def state(self) -> str:
+        """``running``, ``paused``, ``asked`` (a person wants a run at once), or ``waiting``."""
+        if self.row.running_since is not None:
+            return "running"
+        if self.row.paused_at is not None:
+            return "paused"
+        return "asked" if self.row.asked_at is not None else "waiting"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as ``--json`` and the API print it."""
+        row = self.row
+        return {
+            "name": row.name,
+            "schedule": row.schedule,
+            "state": self.state,
+            "due_at": row.due_at,
+            "paused_at": row.paused_at,
+            "running_since": row.running_since,
+            "last_run": None if self.last is None else run_as_json(self.last),
+        }
+
+
+def run_as_json(run: JobRun) -> dict[str, Any]:
+    """Return a run as ``--json`` and the API print it."""
+    return {
+        "job": run.job,
+        "due_at": run.due_at,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "duration_ms": run.duration_ms,
+        "outcome": run.outcome.value,
+        "repeats": run.repeats,
+        "said": run.said,
+        "place": run.place,
+    }
+
+
+def views(session: Session) -> list[JobView]:
+    """Return the jobs that were ever started, by name."""
+    newest = select(func.max(JobRun.id)).group_by(JobRun.job)
+    last = {run.job: run for run in session.scalars(select(JobRun).where(JobRun.id.in_(newest)))}
+    found = session.scalars(select(ScheduledJob).order_by(ScheduledJob.name))
+    return [JobView(row, last.get(row.name)) for row in found]
+
+
+def alarms(session: Session, now: datetime | None = None) -> list[str]:
+    """Return a sentence for each job that failed last, and one when nobody runs what is due."""
+    moment = now or datetime.now(UTC)
+    found, overdue = [], []
+    for view in views(session):
+        row, last = view.row, view.last
+        if last is not None and last.outcome is RunOutcome.FAILED and row.paused_at is None:
+            found.append(f"job {row.name} failed: {last.said}")
+        if view.state in ("waiting", "asked") and row.due_at < moment - OVERDUE:
+            overdue.append(row)
+    if overdue:
+        first = min(row.due_at for row in overdue)
+        names = ", ".join(row.name for row in overdue)
+        found.append(
+            f"nobody runs the jobs: {names} are due since {first:%Y-%m-%d %H:%M:%S} UTC; "
+            "start truetonne up, or truetonne jobs run"
+        )
+    return found

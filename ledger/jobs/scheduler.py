@@ -1,0 +1,208 @@
+"""The scheduler: one process leads and runs the jobs when they are due, another stands by and takes over.
+
+When a job is due is read from its row, and written there (``rows``). APScheduler is given one date for each job
+at a time, waits for it, and calls: two runs of a job cannot meet, dates that passed while nobody ran are one
+date that has passed, and none is dropped for being late. The leader looks at the rows every second, and so
+hears of what a person asks for, pauses or resumes in another process, and of a clock that was set.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from ledger.errors import DependencyDown
+from ledger.jobs import rows
+from ledger.jobs.catalogue import BOOKS, CHAIN, Job
+from ledger.jobs.running import NAME, Runner
+from ledger.jobs.schedules import Schedule
+from ledger.jobs.work import Tools
+from ledger.leases import LEASE_S, Holder, Lease, stand_by_s
+from ledger.models import ScheduledJob
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""How often the leader looks at the rows."""
+_TROUBLE_S = 2.0
+"""How long to wait after the database did not answer."""
+
+
+@dataclass
+class Listeners:
+    """Who is told of what happens; both are optional."""
+
+    on_lead: Callable[[Holder | None, Sequence[str]], None] | None = None
+    """Called when this process leads, with who led before, if one stood by for it, and what that one left."""
+    on_stand_by: Callable[[Holder], None] | None = None
+
+
+class Scheduler:
+    """Runs jobs while it holds the lease, and stands by while another does.
+
+    Parameters
+    ----------
+    jobs, schedules
+        What there is to run, and when each is due, by name.
+    lease_s
+        After this time without a sign of life another process takes over, in seconds.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        jobs: Sequence[Job],
+        schedules: Mapping[str, Schedule],
+        listeners: Listeners | None = None,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        self._jobs = {job.name: job for job in jobs}
+        self._schedules = schedules
+        self._lease = Lease(tools.chain.db, NAME, lease_s)
+        self._runner = Runner(tools, self._lease, schedules)
+        self._listeners = listeners or Listeners()
+        self._before: Holder | None = None
+        self._lock = threading.Lock()
+        self._armed: dict[str, datetime] = {}
+        self._running: set[str] = set()
+        self._timer: BackgroundScheduler | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Lead or stand by until told to stop; a run that goes on is finished first."""
+        trouble = ""
+        try:
+            while not stop.is_set():
+                try:
+                    stop.wait(self._step())
+                    trouble = ""
+                except DependencyDown as error:
+                    if error.message != trouble:
+                        log.warning("%s; trying again", error.message)
+                    trouble = error.message
+                    stop.wait(_TROUBLE_S)
+        finally:
+            self._disarm()
+            with suppress(DependencyDown):
+                self._lease.release()
+
+    # ------------------------------------------------------------------- steps
+
+    def _step(self) -> float:
+        """Do what is to be done now; return after how many seconds to look again."""
+        if not self._lease.held:
+            self._disarm()
+            other = self._lease.take()
+            if other is not None:
+                if self._before is None or self._before.holder != other.holder:
+                    self._before = other
+                    if self._listeners.on_stand_by is not None:
+                        self._listeners.on_stand_by(other)
+                return stand_by_s(other)
+            self._lead()
+        self._look()
+        return LOOK_S
+
+    def _lead(self) -> None:
+        """Begin to lead: close what the leader before left open, and start the timer."""
+        lost = self._runner.lead()
+        self._timer = BackgroundScheduler(
+            timezone="UTC",
+            executors={lane: ThreadPoolExecutor(1) for lane in (CHAIN, BOOKS)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._timer.add_listener(self._ended, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+        self._timer.start()
+        if self._listeners.on_lead is not None:
+            self._listeners.on_lead(self._before, lost)
+        self._before = None
+
+    def _disarm(self) -> None:
+        """Begin no run any more, and wait for those that go on."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.remove_all_jobs()
+            timer.shutdown(wait=True)
+        self._armed.clear()
+
+    def _look(self) -> None:
+        """Arm every job as its row says; put right rows that cannot be."""
+        now, holder = self._runner.tools.now(), self._lease.holder
+        with self._runner.db.read() as session:
+            found = rows.jobs(session, list(self._jobs))
+        with (
+            self._lock
+        ):  # after the rows: what began before they were read is among these, or has ended
+            running = set(self._running)
+        # A run of ours that is not under way here could not note its end: the database was down.
+        adrift = {
+            row.name: row.running_since
+            for row in found
+            if row.running_since is not None
+            and (row.run_holder != holder or row.name not in running)
+        }
+        if adrift:
+            self._runner.db.run(lambda session: rows.close_lost(session, adrift, now))
+        if any(self._schedules[row.name].kept(row.due_at, now) != row.due_at for row in found):
+            self._runner.db.run(lambda session: rows.keep_due(session, self._schedules, now))
+        for row in found:
+            self._arm(row, now)
+        if self._timer is not None:
+            self._timer.wakeup()  # it counts seconds, and the clock may have been set
+
+    def _arm(self, row: ScheduledJob, now: datetime) -> None:
+        """Give the timer the date of a job, unless it has that or the job runs."""
+        timer = self._timer
+        due = self._schedules[row.name].kept(row.due_at, now)
+        due = now if row.asked_at is not None else due
+        with self._lock:
+            if timer is None or row.name in self._running or row.running_since is not None:
+                return
+            if row.paused_at is not None:
+                if self._armed.pop(row.name, None) is not None:
+                    with suppress(JobLookupError):  # it has just been called, and begins nothing
+                        timer.remove_job(row.name)
+                return
+            armed = self._armed.get(row.name)
+            if armed == due or (armed is not None and max(armed, due) <= now):
+                return  # about to begin, if it has not
+            self._armed[row.name] = due
+            job = self._jobs[row.name]
+            timer.add_job(
+                self._run,
+                "date",
+                run_date=due,
+                args=[job],
+                id=job.name,
+                executor=job.lane,
+                replace_existing=True,
+            )
+
+    # -------------------------------------------------- in the timer's own threads
+
+    def _run(self, job: Job) -> None:
+        with self._lock:
+            self._armed.pop(job.name, None)
+            self._running.add(job.name)
+        try:
+            self._runner.run(job)
+        except DependencyDown as error:
+            log.warning("job %s: %s", job.name, error.message)
+
+    def _ended(self, event: JobExecutionEvent) -> None:
+        """Arm a job again that has just run: not before the timer's own account of it is closed."""
+        with self._lock:
+            self._running.discard(event.job_id)
+        with suppress(DependencyDown):
+            with self._runner.db.read() as session:
+                found = rows.jobs(session, [event.job_id])
+            for row in found:
+                self._arm(row, self._runner.tools.now())

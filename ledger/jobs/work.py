@@ -1,0 +1,199 @@
+"""What the jobs do: each says in a line what it did, or nothing when there was nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from sqlalchemy import select
+
+from ledger.chain.access import Chain
+from ledger.chain.policy import PolicyRefused
+from ledger.chain.shared_node import mine_to_finality
+from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused
+from ledger.expiry import record_expired
+from ledger.jobs import rows
+from ledger.jobs.issuing import issue_closed
+from ledger.models import ChainCursor, ChainInclusion
+from ledger.reconcile import reconcile
+from ledger.settings import Settings
+from ledger.settlement import batches
+from ledger.sites.validity import factor_alarms
+
+REFUSED_REST = timedelta(minutes=10)
+"""How long a market rests after the contract refused a batch of it, for instance for want of funds."""
+RUNS_KEPT = timedelta(days=90)
+"""How long runs of jobs are kept."""
+_DIFFERENCES_SHOWN = 3
+
+
+def utc_now() -> datetime:
+    """Return the time of day of this machine, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a job works with."""
+
+    chain: Chain
+    settings: Settings
+    now: Callable[[], datetime] = utc_now
+
+
+def settle(tools: Tools) -> str | None:
+    """Net the pending trades of hours that are over into batches; have them co-signed, or propose them.
+
+    Raises
+    ------
+    TruetonneError
+        If a step is refused or the node does not answer; the next run goes on from there. A refusal
+        does not keep the later step from being done.
+    """
+    chain, counts = tools.chain, [0, 0]
+
+    def plan() -> None:
+        counts[0] = len(batches.plan_batches(chain, REFUSED_REST, until=tools.now()))
+
+    def submit() -> None:
+        counts[1] = len(batches.submit_planned(chain))
+
+    _each((plan, submit))
+    return f"planned {counts[0]}, sent {counts[1]} batches" if any(counts) else None
+
+
+def finalise(tools: Tools) -> str | None:
+    """Finalise the batches whose window is over, and pass closed ones that hold up the next.
+
+    Raises
+    ------
+    TruetonneError
+        As ``settle``.
+    """
+    sent = batches.finalize_due(tools.chain)
+    return f"sent {len(sent)} transactions" if sent else None
+
+
+def send(tools: Tools) -> str | None:
+    """Bring on what is sent and not final, and look again at what was final lately.
+
+    Raises
+    ------
+    DependencyDown
+        If the node does not answer, or did not take a transaction; the next run tries again.
+    """
+    gone = tools.chain.sender.audit()
+    waiting = tools.chain.sender.tend()
+    taken = f"; {len(gone)} were taken back by the chain" if gone else ""
+    return f"{waiting} intents on their way{taken}" if waiting or gone else None
+
+
+def issue(tools: Tools) -> str | None:
+    """Issue the closed periods of projects whose site file wants it."""
+    return issue_closed(tools.chain, tools.now())
+
+
+def expire(tools: Tools) -> str | None:
+    """Record on chain which batches have expired."""
+    sent = record_expired(tools.chain)
+    return f"recorded {len(sent)} batches" if sent else None
+
+
+def compare(tools: Tools) -> str | None:
+    """Compare books and chain.
+
+    Raises
+    ------
+    BooksDiffer
+        If a rule does not hold; each is named with its first differences.
+    DependencyDown
+        If database or node do not answer, or the node is behind the mirror.
+    """
+    chain = tools.chain
+    try:
+        report = reconcile(chain.db, chain.client, chain.deployment)
+    except NotFound:  # nothing is mirrored yet
+        return None
+    wrong = [rule for rule in report.rules if not rule.ok]
+    if not wrong:
+        return f"{len(report.rules)} rules hold at block {report.block}"
+    said = "; ".join(
+        f"{rule.name} ({len(rule.differences)}): {', '.join(rule.differences[:_DIFFERENCES_SHOWN])}"
+        for rule in wrong
+    )
+    raise BooksDiffer(
+        f"books and chain differ at block {report.block}: {said}; all of them: truetonne reconcile"
+    )
+
+
+def check_factors(tools: Tools) -> str | None:
+    """Look at the factors in use.
+
+    Raises
+    ------
+    ProblemFound
+        If a person should look at one.
+    """
+    with tools.chain.db.read() as session:
+        found = factor_alarms(session, _today(tools))
+    if found:
+        raise ProblemFound("; ".join(found), code="factors")
+    return None
+
+
+def keep_partitions(tools: Tools) -> str | None:
+    """Add the partitions that will be needed.
+
+    Raises
+    ------
+    ProblemFound
+        If rows lie outside of all periods.
+    """
+    reports = tools.chain.db.ensure_partitions(_today(tools))
+    strays = [f"{item.stray_rows} rows of {item.table}" for item in reports if item.stray_rows]
+    if strays:
+        raise ProblemFound(
+            f"outside of all partitions: {', '.join(strays)}; see docs/schema.md", code="stray-rows"
+        )
+    added = [f"{item.table} {name}" for item in reports for name in item.added]
+    return f"added {', '.join(added)}" if added else None
+
+
+def forget(tools: Tools) -> str | None:
+    """Delete runs of jobs that are older than they are kept."""
+    before = tools.now() - RUNS_KEPT
+    count = tools.chain.db.run(lambda session: rows.forget_before(session, before))
+    return f"deleted {count} runs of jobs" if count else None
+
+
+def make_final(tools: Tools) -> str | None:
+    """Let a local chain grow while something in it waits to be final; a quiet one stays as it is."""
+    with tools.chain.db.read() as session:
+        cursor = session.scalars(select(ChainCursor)).first()
+        if cursor is None:
+            return None
+        query = select(ChainInclusion.tx_hash).where(
+            ChainInclusion.block_number > cursor.final_number
+        )
+        waiting = session.scalars(query.limit(1)).first() is not None
+    if not waiting or not tools.settings.local_chain:
+        return None
+    mine_to_finality(tools.chain.client, tools.settings)
+    return "mined 2 blocks"
+
+
+def _each(steps: Sequence[Callable[[], None]]) -> None:
+    """Do every step, whatever is refused to one before it; then raise the first refusal."""
+    refusal: Refused | PolicyRefused | None = None
+    for step in steps:
+        try:
+            step()
+        except (Refused, PolicyRefused) as error:
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+
+
+def _today(tools: Tools) -> date:
+    return tools.now().astimezone(UTC).date()

@@ -1,0 +1,283 @@
+"""Batches that their parties sign: signatures taken in, and the call made when all are there.
+
+A batch is frozen first, without a call. Keys that are at hand sign it; signatures of others come in files
+(``cosign_files``). With the last one the call is frozen under the batch's key, in one commit, and sent as any
+other. A batch whose signatures run out unsent is given up, and its trades are free again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.events import SETTLEMENT
+from ledger.chain.intents import NewIntent
+from ledger.chain.structs import Settlement, settlement_typed_data
+from ledger.chain.typed_data import is_valid_of_contract
+from ledger.errors import NotFound, Refused
+from ledger.models import (
+    ChainBlock,
+    ChainCursor,
+    ChainIntent,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppSettlementSignature,
+)
+from ledger.models.mirror import IntentState
+from ledger.models.settlement import BatchState
+from ledger.settlement import cosign_files
+from ledger.settlement.cosign_files import Order
+from ledger.settlement.elsewhere import ENERGY
+from ledger.settlement.money import participants
+
+
+def settlement_of(session: Session, batch: VppSettlementBatch) -> Settlement:
+    """Return what the parties of a batch sign.
+
+    Raises
+    ------
+    ValueError
+        If the batch is none that its parties sign.
+    """
+    if batch.signed_until is None:
+        raise ValueError(f"batch {batch.batch_key} is proposed, not signed")
+    query = (
+        select(VppSettlementItem.word)
+        .where(VppSettlementItem.batch_id == batch.id)
+        .order_by(VppSettlementItem.trade_id)
+    )
+    words = tuple(int(word, 16) for word in session.scalars(query))
+    deadline = int(batch.signed_until.timestamp())
+    return Settlement(
+        batch.batch_key, batch.asset or ENERGY, tuple(batch.accounts), words, deadline
+    )
+
+
+def signatures_of(session: Session, batch: VppSettlementBatch) -> dict[str, str]:
+    """Return the signatures under a batch that are there, by account."""
+    query = select(VppSettlementSignature).where(VppSettlementSignature.batch_id == batch.id)
+    return {row.account: row.signature for row in session.scalars(query)}
+
+
+def unsent(session: Session) -> list[str]:
+    """Return the keys of batches that wait for signatures, in order."""
+    query = (
+        select(VppSettlementBatch.batch_key)
+        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(
+            VppSettlementBatch.state == BatchState.PLANNED,
+            VppSettlementBatch.signed_until.is_not(None),
+            ChainIntent.key.is_(None),
+        )
+        .order_by(VppSettlementBatch.id)
+    )
+    return list(session.scalars(query))
+
+
+def order_of(session: Session, chain: Chain, key: str, symbol: str) -> Order:
+    """Return what the parties of a batch sign, with names for people.
+
+    Raises
+    ------
+    NotFound
+        If the books have no batch with this key that waits for signatures.
+    """
+    query = select(VppSettlementBatch).where(
+        VppSettlementBatch.batch_key == key, VppSettlementBatch.signed_until.is_not(None)
+    )
+    batch = session.scalars(query).first()
+    if batch is None:
+        raise NotFound(
+            f"batch {key} is none of these books that its parties sign", code="another-batch"
+        )
+    if batch.state is not BatchState.PLANNED:
+        raise Refused(
+            f"batch {key} is {batch.state.value}{f': {batch.error}' if batch.error else ''}; "
+            "nothing is left to sign",
+            code="not-waiting",
+        )
+    names = participants(session)
+    start = batch.netted_from
+    return Order(
+        settlement_of(session, batch),
+        chain.deployment.chain_id,
+        chain.deployment.settlement.address.lower(),
+        batch.market,
+        None if start is None else start.isoformat(),
+        symbol,
+        tuple((account, names.get(account, account)) for account in batch.accounts),
+    )
+
+
+def missing_of(session: Session, key: str) -> list[str]:
+    """Return the accounts that have not signed a batch."""
+    batch = _batch(session, key)
+    there = signatures_of(session, batch)
+    return [account for account in batch.accounts if account not in there]
+
+
+def take_file(
+    chain: Chain, path: Path, symbol: str, now_s: int
+) -> tuple[str, list[str], list[str]]:
+    """Take in the signatures of a file; return the batch's key, who signed, and who is missing.
+
+    All signatures of the file are checked before one is stored. The call is frozen with the last one.
+
+    Parameters
+    ----------
+    now_s
+        Time of the latest block, epoch seconds.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, or was altered.
+    Refused
+        If it is of another batch, if its time is over, or if a signature is of another key.
+    """
+    given, signatures = cosign_files.read(path)
+    key = given.settlement.key
+    try:
+        with chain.db.read() as session:
+            ours = order_of(session, chain, key, symbol)
+    except (NotFound, Refused) as error:
+        raise Refused(f"{path}: {error.message}", code=error.code) from error
+    cosign_files.check(path, given, ours, now_s)
+    if not signatures:
+        raise Refused(
+            f"{path}: nobody has signed it; sign it with: truetonne settle cosign sign {path}",
+            code="not-signed",
+        )
+    digest = ours.digest
+    for account, text in signatures.items():
+        signature = bytes.fromhex(text[2:])
+        if not is_valid_of_contract(chain.client, account, digest, signature):
+            cosign_files.check_signer(path, ours, account, text)
+    missing = chain.db.run(lambda session: take(session, chain, key, signatures))
+    return key, list(signatures), missing
+
+
+def sign_ours(chain: Chain, key: str) -> list[str]:
+    """Sign a batch with the keys at hand, and freeze its call if that was all; return who is missing.
+
+    Signed before the commit begins, so that no lock waits for a signer.
+
+    Raises
+    ------
+    PolicyRefused
+        If the signer policy forbids it.
+    DependencyDown
+        If a remote signer does not answer.
+    """
+    with chain.db.read() as session:
+        batch = _batch(session, key)
+        settlement = settlement_of(session, batch)
+        there = signatures_of(session, batch)
+    place = chain.deployment.chain_id, chain.deployment.settlement.address
+    message = settlement_typed_data(settlement, *place)
+    ours = set(chain.keyring.addresses)
+    made = {
+        account: "0x" + chain.keyring.signer(account, "co-sign").sign_typed_data(message).hex()
+        for account in settlement.accounts
+        if account in ours and account not in there
+    }
+    return chain.db.run(lambda session: take(session, chain, key, made))
+
+
+def take(session: Session, chain: Chain, key: str, signatures: Mapping[str, str]) -> list[str]:
+    """Store signatures that were checked; with the last one, freeze the call. Return who is missing."""
+    query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
+    batch = session.scalars(query.with_for_update()).one()
+    if batch.state is not BatchState.PLANNED:
+        return []
+    there = signatures_of(session, batch)
+    for account, signature in signatures.items():
+        if account not in there:
+            there[account] = signature
+            session.add(
+                VppSettlementSignature(batch_id=batch.id, account=account, signature=signature)
+            )
+    session.flush()
+    missing = [account for account in batch.accounts if account not in there]
+    if missing or session.get(ChainIntent, key) is not None:
+        return missing
+    given = [bytes.fromhex(there[account][2:]) for account in batch.accounts]
+    intents.plan(
+        session,
+        chain.deployment.chain_id,
+        NewIntent(
+            key=key,
+            kind="settle_cosigned",
+            contract=SETTLEMENT,
+            address=chain.deployment.settlement.address,
+            function="settleCosigned",
+            arguments=[settlement_of(session, batch).as_tuple, given],
+            sender=sender_of(chain),
+        ),
+    )
+    return []
+
+
+def sender_of(chain: Chain) -> str:
+    """Return the member of the market that sends what was signed: the operator where none is named."""
+    accounts = chain.deployment.accounts
+    return accounts.get("member", chain.deployment.account("operator"))
+
+
+def late(session: Session) -> list[tuple[VppSettlementBatch, ChainIntent | None]]:
+    """Return the batches whose signatures ran out, with their calls: by the time of a final block.
+
+    Then no fork can still settle one.
+    """
+    final_at = (
+        select(ChainBlock.block_time)
+        .join(ChainCursor, ChainCursor.final_number == ChainBlock.number)
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        select(VppSettlementBatch, ChainIntent)
+        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(
+            VppSettlementBatch.state == BatchState.PLANNED,
+            VppSettlementBatch.signed_until < final_at,
+        )
+    )
+    return [(batch, intent) for batch, intent in session.execute(query)]
+
+
+def expire(session: Session) -> list[str]:
+    """Give up the batches whose signatures ran out before anything was sent; return their keys."""
+    given_up = []
+    for batch, intent in late(session):
+        # Locked one by one: a range would keep other planners out.
+        session.refresh(batch, with_for_update=True)
+        if batch.state is not BatchState.PLANNED:
+            continue
+        reason = f"the signatures held until {batch.signed_until:%Y-%m-%d %H:%M} UTC, and "
+        if intent is None:
+            there = signatures_of(session, batch)
+            names = ", ".join(item for item in batch.accounts if item not in there)
+            reason += f"{names} had not signed"
+        elif intent.state is IntentState.PLANNED:
+            reason += "it was not sent by then"
+            intents.refuse(session, intent.key, reason)
+        else:
+            continue  # its transaction is refused by the contract, and the mirror says so
+        batch.state, batch.error = BatchState.FAILED, reason
+        batch.updated_at = datetime.fromtimestamp(0, UTC)  # the market need not rest
+        session.execute(delete(VppSettlementItem).where(VppSettlementItem.batch_id == batch.id))
+        given_up.append(batch.batch_key)
+    session.flush()
+    return given_up
+
+
+def _batch(session: Session, key: str) -> VppSettlementBatch:
+    query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
+    return session.scalars(query).one()

@@ -1,0 +1,288 @@
+"""A settlement batch as a file that a party reads, judges and signs, on a machine without any network.
+
+The file says in words and figures what its EIP-712 message says in words of 32 bytes, and the message itself.
+Whoever signs or takes in a file derives the first from the second, and refuses one in which they differ. Names
+of participants and of the currency are no part of what is signed: they are what the sender says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ledger.chain.structs import Settlement, settlement_typed_data
+from ledger.chain.typed_data import digest_of, signer_of
+from ledger.errors import BadInput, Refused
+from ledger.settlement.tree import trades_root
+from ledger.settlement.words import nets_of, unpack
+from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents, tonnes_of_kg
+
+FORMAT = "truetonne-settlement-cosignature/1"
+_SIGNATURE = re.compile(r"0x([0-9a-fA-F]{2})+", re.ASCII)
+_HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
+_SIZE_MAX = 16 * 2**20
+_NOT_COMPARED = ("meaning", "market", "netted_from", "currency", "participants")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be signed, where it holds, and what the sender says of it."""
+
+    settlement: Settlement
+    chain_id: int
+    contract: str
+    market: str = ""
+    netted_from: str | None = None
+    currency: str = ""
+    participants: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def message(self) -> Mapping[str, Any]:
+        """The EIP-712 message."""
+        return settlement_typed_data(self.settlement, self.chain_id, self.contract)
+
+    @property
+    def digest(self) -> str:
+        """What the signatures are under."""
+        return digest_of(self.message)
+
+
+def document(order: Order, signatures: Mapping[str, str]) -> dict[str, Any]:
+    """Return the content of the file."""
+    settlement = order.settlement
+    names = dict(order.participants)
+    trades = [unpack(word) for word in settlement.words]
+    kg = [0] * len(settlement.accounts)
+    for trade in trades if settlement.asset else ():
+        kg[trade.buyer] += trade.quantity_milli
+        kg[trade.seller] -= trade.quantity_milli
+    nets = nets_of(settlement.words, len(settlement.accounts))
+    unit = "t CO2e" if settlement.asset else "kWh"
+    deadline = datetime.fromtimestamp(settlement.deadline, UTC)
+    return {
+        "format": FORMAT,
+        "meaning": _meaning(order, len(trades), f"{deadline:%Y-%m-%d %H:%M:%S} UTC"),
+        "market": order.market,
+        "netted_from": order.netted_from,
+        "currency": order.currency,
+        "participants": names,
+        "chain_id": order.chain_id,
+        "contract": order.contract,
+        "key": settlement.key,
+        "asset": f"credit batch {settlement.asset}" if settlement.asset else "energy",
+        "deadline": deadline.isoformat(),
+        "nets": [
+            {
+                "account": account,
+                "receives": str(currency_of_cents(max(net, 0))),
+                "pays": str(currency_of_cents(max(-net, 0))),
+                **(
+                    {"receives_t": str(tonnes_of_kg(max(own, 0)))}
+                    | {"delivers_t": str(tonnes_of_kg(max(-own, 0)))}
+                    if settlement.asset
+                    else {}
+                ),
+            }
+            for account, net, own in zip(settlement.accounts, nets, kg, strict=True)
+        ],
+        "trades": [
+            {
+                "number": trade.seq,
+                "buyer": settlement.accounts[trade.buyer],
+                "seller": settlement.accounts[trade.seller],
+                "quantity": f"{_exact(trade.quantity_milli, QUANTITY_SCALE, 3)} {unit}",
+                "price": str(_exact(trade.price_e4, PRICE_SCALE, 4)),
+                "buyer_pays": str(currency_of_cents(trade.cents)),
+                "word": f"0x{word:064x}",
+            }
+            for trade, word in zip(trades, settlement.words, strict=True)
+        ],
+        "trades_root": trades_root(settlement.key, settlement.accounts, settlement.words),
+        "digest": order.digest,
+        "typed_data": _as_json(order.message),
+        "signatures": dict(signatures),
+    }
+
+
+def _meaning(order: Order, trades: int, deadline: str) -> list[str]:
+    delivered = "the credits are delivered with the money" if order.settlement.asset else "in money"
+    return [
+        f"Whoever signs the digest agrees that these {trades} trades are settled with each other, {delivered},",
+        "at once and for good, when every account under nets has signed. Each pays or receives its net, less",
+        f"the contract's fee. The signature holds until {deadline} and for these trades alone.",
+    ]
+
+
+def write(path: Path, order: Order, signatures: Mapping[str, str]) -> None:
+    """Write the file, whole or not at all.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be written.
+    """
+    text = json.dumps(document(order, signatures), ensure_ascii=False, indent=1)
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_text(text + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def read(path: Path) -> tuple[Order, dict[str, str]]:
+    """Read a file; return what it asks to sign, and the signatures in it, unchecked.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read, is no such file, or says in its figures something else than in its message.
+    """
+    given = _json(path)
+    if given.get("format") != FORMAT:
+        raise BadInput(f"{path}: no file of a settlement to be signed ({FORMAT})")
+    try:
+        order, signatures = _order(given), dict(given["signatures"])
+        expected = json.loads(json.dumps(document(order, signatures)))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise BadInput(
+            f"{path}: altered or torn: {type(error).__name__}: {error}; ask for the file again"
+        ) from error
+    found = _difference(given, expected, "")
+    if found is not None:
+        raise BadInput(
+            f"{path}: altered: {found}; do not sign it, ask for the file again",
+            code="altered",
+        )
+    for account, signature in signatures.items():
+        if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
+            raise BadInput(f"{path}: the signature of {account} is no hexadecimal text")
+    return order, signatures
+
+
+def check(path: Path, given: Order, ours: Order, now_s: int) -> None:
+    """Refuse a file that is not of this batch as the books have it, or whose time is over.
+
+    Raises
+    ------
+    Refused
+        With one line that says what differs.
+    """
+    if (given.chain_id, given.contract) != (ours.chain_id, ours.contract):
+        raise Refused(
+            f"{path}: it is for contract {given.contract} on chain {given.chain_id}; ours is {ours.contract} "
+            f"on chain {ours.chain_id}",
+            code="another-batch",
+        )
+    if given.settlement != ours.settlement:
+        found = _difference(
+            json.loads(json.dumps(document(given, {}))),
+            json.loads(json.dumps(document(ours, {}))),
+            "",
+            skip=_NOT_COMPARED,
+        )
+        raise Refused(
+            f"{path}: it is not batch {ours.settlement.key} as it was written: {found}",
+            code="another-batch",
+        )
+    if ours.settlement.deadline < now_s:
+        raise Refused(
+            f"{path}: its signatures held until "
+            f"{datetime.fromtimestamp(ours.settlement.deadline, UTC):%Y-%m-%d %H:%M:%S} UTC; "
+            "`truetonne settle cosign write` makes a new one",
+            code="expired",
+        )
+
+
+def check_signer(path: Path, order: Order, account: str, signature: str) -> None:
+    """Refuse a signature that is not that of the key of an account of the batch.
+
+    Raises
+    ------
+    Refused
+        With who signed instead.
+    """
+    if account not in order.settlement.accounts:
+        raise Refused(f"{path}: {account} is no party of the batch", code="another-key")
+    signer = signer_of(order.message, bytes.fromhex(signature[2:]))
+    if signer != account:
+        said = f"that of {signer}" if signer else "none of any key"
+        raise Refused(
+            f"{path}: the signature under {account} is {said} for this batch; sign the file with the key of "
+            f"{account}",
+            code="another-key",
+        )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _SIZE_MAX:
+            raise BadInput(f"{path}: larger than {_SIZE_MAX} bytes; no file of a settlement is")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"{path}: not a JSON object")
+    return found
+
+
+def _order(given: Mapping[str, Any]) -> Order:
+    """Return what the message of a file says: it alone is signed."""
+    message, domain = given["typed_data"]["message"], given["typed_data"]["domain"]
+    if not _HASH.fullmatch(message["key"]):
+        raise ValueError("the key is no hash")
+    settlement = Settlement(
+        message["key"],
+        int(message["asset"]),
+        tuple(str(item) for item in message["accounts"]),
+        tuple(int(item) for item in message["words"]),
+        int(message["deadline"]),
+    )
+    return Order(
+        settlement,
+        int(domain["chainId"]),
+        str(domain["verifyingContract"]),
+        str(given["market"]),
+        given["netted_from"],
+        str(given["currency"]),
+        tuple(given["participants"].items()),
+    )
+
+
+def _as_json(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message as JSON holds it: large integers as text, as EIP-712 tools take them."""
+    values = dict(message["message"])
+    values["key"] = "0x" + values["key"].hex()
+    values["asset"] = str(values["asset"])
+    values["words"] = [str(word) for word in values["words"]]
+    return {**message, "message": values}
+
+
+def _difference(given: Any, expected: Any, place: str, skip: Sequence[str] = ()) -> str | None:
+    """Return the first place where two documents differ, and how."""
+    parts: list[tuple[str, Any, Any]] = []
+    if isinstance(given, dict) and isinstance(expected, dict):
+        names = [name for name in dict.fromkeys((*expected, *given)) if name not in skip]
+        parts = [
+            (f"{place}.{name}" if place else name, given.get(name), expected.get(name))
+            for name in names
+        ]
+    elif isinstance(given, list) and isinstance(expected, list) and len(given) == len(expected):
+        pairs = zip(given, expected, strict=True)
+        parts = [(f"{place}[{number}]", *pair) for number, pair in enumerate(pairs)]
+    elif type(given) is not type(expected) or given != expected:
+        return f"{place} says {str(given)[:80]!r}, and what is signed {str(expected)[:80]!r}"
+    found = (_difference(one, other, where) for where, one, other in parts)
+    return next((item for item in found if item is not None), None)
+
+
+def _exact(value: int, scale: int, decimals: int) -> Decimal:
+    return (Decimal(value) / scale).quantize(Decimal(1).scaleb(-decimals))

@@ -1,0 +1,264 @@
+"""What happened to a batch or a trade, and what to do: from the books alone, for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.errors import NotFound
+from ledger.models import (
+    AuditLog,
+    ChainIntent,
+    SettlementBatch,
+    SettlementDispute,
+    VppSettlementAccount,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradeShortfall,
+    VppTradingRecord,
+)
+from ledger.models.escrow import SettlementStatus
+from ledger.models.mirror import IntentState
+from ledger.models.settlement import BatchState
+from ledger.models.trading import TradeStatus
+from ledger.settlement import cosign, singles
+from ledger.settlement.cancel import ACTION
+from ledger.settlement.elsewhere import settled_elsewhere
+from ledger.settlement.finding import find_batch, named_trade
+from ledger.settlement.money import participants
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happened, in order, and what to do; ``state`` is that of the batch or the trade."""
+
+    subject: str
+    state: str
+    happened: tuple[str, ...]
+    to_do: str
+    batch_key: str | None = None
+
+
+def story_of(session: Session, text: str) -> Story:
+    """Tell what happened to a batch or a trade.
+
+    Raises
+    ------
+    NotFound
+        If there is no such thing.
+    """
+    number = named_trade(text)
+    return (
+        story_of_batch(session, find_batch(session, text))
+        if number is None
+        else _trade(session, number)
+    )
+
+
+def story_of_batch(session: Session, batch: VppSettlementBatch) -> Story:
+    """Tell what happened to a batch."""
+    of = "energy" if batch.asset is None else f"credit batch {batch.asset}"
+    hours = f", hours from {_time(batch.netted_from)}" if batch.netted_from else ""
+    trades = "trade" if batch.trade_count == 1 else "trades"
+    happened = [
+        f"{_time(batch.created_at)} planned: {batch.trade_count} {trades} of {of} on {batch.market}{hours}"
+    ]
+    intent = session.get(ChainIntent, batch.batch_key)
+    to_do = "nothing: the next run goes on with it"
+    if batch.signed_until is not None:
+        line, missing = _signatures(session, batch)
+        happened.append(line)
+        if missing and batch.state is BatchState.PLANNED:
+            to_do = "let them sign: truetonne settle cosign write -o DIR, sign FILE, read FILE"
+    if intent is not None:
+        happened += _sent(intent)
+        to_do = _after_sending(intent, to_do)
+    on_chain = session.scalars(
+        select(SettlementBatch).where(SettlementBatch.key == batch.batch_key)
+    ).first()
+    if on_chain is not None and batch.chain_batch_id is not None:
+        happened += _on_chain(session, batch, on_chain)
+        to_do = _after_proposal(session, batch, on_chain)
+    if batch.state is BatchState.FAILED:
+        happened.append(
+            f"{_time(batch.updated_at)} failed: {batch.error}; its trades are free again"
+        )
+        to_do = (
+            f"mend that, then: truetonne settle retry {batch.batch_key} (or wait for the next run)"
+        )
+    return Story(
+        f"settlement batch {batch.batch_key}",
+        batch.state.value,
+        tuple(happened),
+        to_do,
+        batch.batch_key,
+    )
+
+
+def _signatures(session: Session, batch: VppSettlementBatch) -> tuple[str, bool]:
+    names = participants(session)
+    there = cosign.signatures_of(session, batch)
+    missing = [names.get(item, item) for item in batch.accounts if item not in there]
+    said = f"{len(there)} of {len(batch.accounts)} parties have signed, until {_time(batch.signed_until)}"
+    return said + (f"; missing: {', '.join(missing)}" if missing else ""), bool(missing)
+
+
+def _sent(intent: ChainIntent) -> list[str]:
+    happened = []
+    if intent.submitted_at is not None:
+        happened.append(
+            f"{_time(intent.submitted_at)} {intent.function_name} sent: transaction {intent.tx_hash}"
+        )
+    if intent.alarm:
+        happened.append(f"it waits: {intent.alarm}")
+    if intent.state is IntentState.FAILED:
+        happened.append(f"{intent.function_name} was refused: {intent.error}")
+    if intent.state is IntentState.CONFIRMED:
+        happened.append(
+            f"{_time(intent.confirmed_at)} {intent.function_name} final, block {intent.block_number}"
+        )
+    return happened
+
+
+def _after_sending(intent: ChainIntent, otherwise: str) -> str:
+    if intent.alarm:
+        return "see truetonne chain intents for what keeps it from a block"
+    if intent.state is IntentState.SUBMITTED:
+        return "nothing: it is sent again until it is in a block (truetonne index run confirms it)"
+    return otherwise
+
+
+def _on_chain(session: Session, batch: VppSettlementBatch, on_chain: SettlementBatch) -> list[str]:
+    way = "co-signed" if on_chain.cosigned_digest else "proposed"
+    happened = [
+        f"{_time(on_chain.proposed_at)} {way} on chain as batch {batch.chain_batch_id}, "
+        f"block {batch.proposed_block}"
+    ]
+    query = select(SettlementDispute).where(SettlementDispute.batch_id == on_chain.batch_id)
+    steps = session.scalars(
+        query.order_by(SettlementDispute.block_number, SettlementDispute.log_index)
+    )
+    names = participants(session)
+    for step in steps:
+        who = names.get(step.account, step.account)
+        what = f" of trade {int(step.seq)}" if step.seq is not None else ""
+        happened.append(f"{_time(step.happened_at)} dispute{what} by {who}: {step.step.value}")
+    if batch.finalized_block is not None:
+        why = f": {batch.error}" if batch.error else ""
+        happened.append(f"{batch.state.value} in block {batch.finalized_block}{why}")
+    return happened
+
+
+def _after_proposal(session: Session, batch: VppSettlementBatch, on_chain: SettlementBatch) -> str:
+    if batch.state in (BatchState.FINALIZED, BatchState.CANCELLED):
+        done = (
+            TradeStatus.EXECUTED if batch.state is BatchState.FINALIZED else TradeStatus.CANCELLED
+        )
+        query = (
+            select(VppTradingRecord.id)
+            .join(VppSettlementItem, VppSettlementItem.trade_id == VppTradingRecord.id)
+            .where(VppSettlementItem.batch_id == batch.id, VppTradingRecord.status != done)
+        )
+        if session.scalars(query.limit(1)).first() is not None:
+            return (
+                f"nothing: its trades are {done.value} once block {batch.finalized_block} is final"
+            )
+        return f"nothing: its trades are {done.value}"
+    if on_chain.status is SettlementStatus.DISPUTED:
+        return (
+            "an arbiter decides; when the dispute times out, anybody may cancel the batch on chain"
+        )
+    finalize = session.get(ChainIntent, batch.finalize_key) if batch.finalize_key else None
+    if finalize is not None and finalize.state is not IntentState.FAILED:
+        return _after_sending(finalize, "nothing: it is finalised by the next run")
+    return f"nothing: truetonne settle run finalises it after {_time(batch.finalizable_at)}, in its order"
+
+
+def _trade(session: Session, number: int) -> Story:
+    record = session.scalars(select(VppTradingRecord).where(VppTradingRecord.id == number)).first()
+    if record is None:
+        raise NotFound(f"there is no trade {number}; `truetonne trades list` has all of them")
+    subject = (
+        f"trade {number}: {record.trade_type.value} {record.quantity} at {record.price}, "
+        f"{record.total_value}, {record.market}"
+    )
+    batch = session.scalars(
+        select(VppSettlementBatch)
+        .join(VppSettlementItem, VppSettlementItem.batch_id == VppSettlementBatch.id)
+        .where(VppSettlementItem.trade_id == number)
+    ).first()
+    state = record.status.value
+    if batch is not None:
+        inner = story_of_batch(session, batch)
+        return Story(subject, state, (inner.subject, *inner.happened), inner.to_do, inner.batch_key)
+    happened, to_do = _alone(session, record)
+    return Story(subject, state, tuple(happened), to_do)
+
+
+def _alone(session: Session, record: VppTradingRecord) -> tuple[list[str], str]:
+    """Tell of a trade that stands in no batch: the first of these that has something to tell."""
+    for look in (_cancelled, _single, _elsewhere, _short, _homeless):
+        found = look(session, record)
+        if found is not None:
+            return found
+    return ["in no batch yet"], "truetonne settle run takes it"
+
+
+_Found = tuple[list[str], str] | None
+
+
+def _cancelled(session: Session, record: VppTradingRecord) -> _Found:
+    if record.status is not TradeStatus.CANCELLED:
+        return None
+    resource = f"{VppTradingRecord.__tablename__}/{record.id}"
+    query = select(AuditLog).where(AuditLog.action == ACTION, AuditLog.resource == resource)
+    entry = session.scalars(query).first()
+    why = (entry.new_values or {}).get("reason") if entry else None
+    return [f"cancelled by hand: {why}" if why else "cancelled"], "nothing"
+
+
+def _single(session: Session, record: VppTradingRecord) -> _Found:
+    query = select(ChainIntent).where(ChainIntent.kind == singles.KIND)
+    for intent in session.scalars(query.order_by(ChainIntent.created_at.desc())):
+        if int(intent.parameters["trade"]["seq"]) == record.id:
+            happened = [f"{_time(intent.created_at)} planned to be settled by itself"]
+            happened += _sent(intent)
+            if intent.state is IntentState.FAILED:
+                return happened, "mend that, then: truetonne settle run, or settle one"
+            if intent.state is IntentState.CONFIRMED:
+                return happened, "nothing"
+            return happened, _after_sending(intent, "nothing: truetonne settle run sends it")
+    return None
+
+
+def _elsewhere(session: Session, record: VppTradingRecord) -> _Found:
+    if all(item.trade.seq != record.id for item in settled_elsewhere(session, 0, None)):
+        return None
+    return ["the chain has settled it, in no batch of these books"], "nothing"
+
+
+def _short(session: Session, record: VppTradingRecord) -> _Found:
+    short = session.get(VppTradeShortfall, record.id)
+    if short is None:
+        return None
+    happened = [f"{_time(short.since)} left out: {short.reason}"]
+    if short.failed_at is None:
+        return happened, "pay in, as that says; every run tries it again"
+    happened.append(f"{_time(short.failed_at)} failed: nobody had paid in")
+    return happened, f"pay in, then: truetonne settle retry trade:{record.id}"
+
+
+def _homeless(session: Session, record: VppTradingRecord) -> _Found:
+    accounts = session.scalars(select(VppSettlementAccount)).all()
+    known = {item.vpp_id for item in accounts} | {item.market for item in accounts}
+    for of in (record.vpp_id, record.market):
+        if of not in known:
+            return [f"{of} has no settlement account"], "add it to the site file and apply that"
+    return None
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,330 @@
+"""Which pending trades are settled together: frozen as batches, in one commit.
+
+Trades of a market are netted by the hour (``netting_hours``) and by what they are of, the earliest hours
+first. Who lacks funds is left out, and the rest is netted anew. A trade stands in one live batch at most.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Exists, exists, insert, select
+from sqlalchemy.orm import Session
+
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.events import SETTLEMENT
+from ledger.chain.intents import NewIntent, new_key
+from ledger.errors import Refused
+from ledger.models import (
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
+from ledger.models.settlement import BatchState
+from ledger.models.trading import TradeStatus
+from ledger.settlement import forgotten, shortfalls, singles
+from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
+from ledger.settlement.money import Missing, participants
+from ledger.settlement.netting import (
+    Funds,
+    LeftOut,
+    Shortfall,
+    nets_in_kg,
+    parts,
+    without_the_insolvent,
+)
+from ledger.settlement.tree import trades_root
+from ledger.settlement.words import Trade, hex_words, pack
+from ledger.settling import Way
+
+log = logging.getLogger(__name__)
+
+_NO_FUNDS = "InsufficientBalance("
+"""A refusal that the next planning answers by leaving somebody out: the market need not rest."""
+
+
+@dataclass(frozen=True)
+class PlannedBatch:
+    """A batch that is stored and not yet on chain; nets in cents by account.
+
+    ``credit_nets`` are kg of the ``asset`` by account, empty for energy (asset None). ``cosigned`` says
+    that its parties sign it. ``netted_from`` is the start of its hours.
+    """
+
+    key: str
+    market: str
+    trades: int
+    nets: dict[str, int]
+    asset: int | None = None
+    credit_nets: dict[str, int] = field(default_factory=dict)
+    netted_from: datetime | None = None
+    cosigned: bool = False
+    words: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was planned, whom it leaves out, and which trades have failed for it."""
+
+    batches: tuple[PlannedBatch, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    failed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What of the pending trades shall be planned, and how.
+
+    ``rest``: how long a market rests after the contract refused a batch of it. ``until``: trades of hours
+    that end later wait for the rest of their hour; None: none does. ``way``: as the policy says, if None.
+    """
+
+    rest: timedelta = timedelta(0)
+    market: str | None = None
+    until: datetime | None = None
+    way: Way | None = None
+    signed_until: datetime | None = None
+    symbol: str = "of the currency"
+
+
+_Group = tuple[datetime, str, int | None]
+
+
+def read_funds(chain: Chain) -> Funds | None:
+    """Read from the chain what the parties of the pending trades have in escrow; None: none is pending."""
+    with chain.db.read() as session:
+        pending = session.execute(
+            select(VppTradingRecord.id, VppTradingRecord.vpp_id, VppTradingRecord.market).where(
+                VppTradingRecord.status == TradeStatus.PENDING, ~_in_a_batch()
+            )
+        ).all()
+        if not pending:
+            return None
+        accounts = Accounts.load(session)
+        assets = assets_of(session, [number for number, _, _ in pending])
+    parties: set[str] = set()
+    pairs: set[tuple[str, int]] = set()
+    for number, vpp_id, market in pending:
+        theirs = {accounts.plants.get(vpp_id), accounts.markets.get(market)} - {None}
+        named = {account for account in theirs if account is not None}
+        parties |= named
+        if number in assets:
+            pairs |= {(account, assets[number]) for account in named}
+    wanted, holders = sorted(parties), sorted(pairs)
+    per_cent = chain.settlement.units_per_cent()
+    units = chain.settlement.balances_of(wanted) if wanted else []
+    kg = chain.settlement.credit_balances_of(holders) if holders else []
+    return Funds(
+        {account: amount // per_cent for account, amount in zip(wanted, units, strict=True)},
+        dict(zip(holders, kg, strict=True)),
+    )
+
+
+def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> Plan:
+    """Store batches of the pending trades that stand in none.
+
+    Parameters
+    ----------
+    funds
+        What ``read_funds`` said before this transaction began. Trades of parties that it does not know
+        have come since, and wait for the next time.
+
+    Raises
+    ------
+    Refused
+        If a trade does not fit the contract's fields, or its plant or market has no account.
+    """
+    forgotten.adopt(session, chain)
+    forgotten.withdraw_overtaken(session)
+    if funds is None:
+        return Plan()
+    known, funds = frozenset(funds.cents), funds.copy()
+    _take_promised(session, funds)
+    groups = _grouped(session, chain, known, scope)
+    names = participants(session) if groups else {}
+
+    def say(short: Shortfall) -> str:
+        return Missing.of(short, names, scope.symbol).sentence()
+
+    planned: list[PlannedBatch] = []
+    left_out: list[LeftOut] = []
+    for group in sorted(groups, key=lambda item: (item[0], item[1], item[2] or 0)):
+        for part in parts(groups[group]):
+            kept, out = without_the_insolvent(part, group[2], funds)
+            left_out += out
+            if kept:
+                batch = _store(session, chain, group, kept, scope)
+                funds.promise(batch.nets, batch.asset, batch.credit_nets)
+                planned.append(batch)
+    shortfalls.forget(session, [n for item in planned for n in _numbers(item)])
+    patience = chain.settling.patience
+    failed = shortfalls.record(session, left_out, say, datetime.now(UTC), patience)
+    return Plan(tuple(planned), tuple(left_out), tuple(failed))
+
+
+def _numbers(batch: PlannedBatch) -> list[int]:
+    return [word >> 192 for word in batch.words]
+
+
+def _take_promised(session: Session, funds: Funds) -> None:
+    """Take what the batches will pay that are stored and that the mirror has not seen on chain."""
+    query = select(VppSettlementBatch).where(VppSettlementBatch.state == BatchState.PLANNED)
+    for batch in session.scalars(query):
+        nets, kg = (
+            {account: int(net) for account, net in zip(batch.accounts, found, strict=bool(found))}
+            for found in (batch.nets, batch.credit_nets or [])
+        )
+        funds.promise(nets, batch.asset, kg)
+
+
+def _grouped(
+    session: Session, chain: Chain, known: frozenset[str], scope: Scope
+) -> dict[_Group, list[Trade]]:
+    records = free_trades(session)
+    if not records:
+        return {}
+    accounts = Accounts.load(session)
+    resting = _resting_markets(session, scope.rest)
+    assets = assets_of(session, [record.id for record in records])
+    hours = timedelta(hours=chain.settling.netting_hours)
+    groups: dict[_Group, list[Trade]] = defaultdict(list)
+    homeless: list[Refused] = []
+    for record in records:
+        if record.market in resting or scope.market not in (None, record.market):
+            continue
+        start = _start_of(record.trade_time, hours)
+        if scope.until is not None and start + hours > scope.until:
+            continue
+        try:
+            trade, asset = _trade(record, accounts), assets.get(record.id)
+        except Refused as refusal:
+            homeless.append(refusal)
+            continue
+        if {trade.buyer, trade.seller} <= known:
+            groups[start, record.market, asset].append(trade)
+    if homeless and not groups:
+        raise homeless[0]
+    for first in homeless[:1]:
+        log.warning("%d pending trades wait for an account: %s", len(homeless), first.message)
+    return groups
+
+
+def _start_of(moment: datetime, hours: timedelta) -> datetime:
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return epoch + (moment - epoch) // hours * hours
+
+
+def _resting_markets(session: Session, rest: timedelta) -> set[str]:
+    query = select(VppSettlementBatch.market).where(
+        VppSettlementBatch.state == BatchState.FAILED,
+        VppSettlementBatch.updated_at > datetime.now(UTC) - rest,
+        VppSettlementBatch.error.not_like(f"%{_NO_FUNDS}%"),
+    )
+    return set(session.scalars(query)) if rest else set()
+
+
+def _in_a_batch() -> Exists:
+    return exists().where(VppSettlementItem.trade_id == VppTradingRecord.id)
+
+
+def free_trades(session: Session) -> Sequence[VppTradingRecord]:
+    """Return the pending trades that stand in no batch and are not settled otherwise, locked."""
+    query = (
+        select(VppTradingRecord)
+        .where(VppTradingRecord.status == TradeStatus.PENDING, ~_in_a_batch())
+        .order_by(VppTradingRecord.id)
+        .with_for_update(skip_locked=True)
+    )
+    records = session.scalars(query).all()
+    if not records:
+        return []
+    taken = {item.trade.seq for item in settled_elsewhere(session, 0, None)}
+    taken |= forgotten.taken_numbers(session) | singles.under_way(session)
+    return [record for record in records if record.id not in taken]
+
+
+def _trade(record: VppTradingRecord, accounts: Accounts) -> Trade:
+    try:
+        return accounts.trade(record)
+    except KeyError as error:
+        raise Refused(
+            f"trade {record.id} has no settlement account for {error}; add it to the site file and apply that"
+        ) from error
+
+
+def _store(
+    session: Session, chain: Chain, group: _Group, trades: Sequence[Trade], scope: Scope
+) -> PlannedBatch:
+    netted_from, market, asset = group
+    try:
+        packed = pack(trades)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    key, now = new_key(), datetime.now(UTC)
+    cosigned = _is_cosigned(chain, packed.accounts, scope.way or chain.settling.way)
+    kg = nets_in_kg(trades, asset)
+    batch = VppSettlementBatch(
+        batch_key=key,
+        market=market,
+        state=BatchState.PLANNED,
+        trade_count=len(trades),
+        accounts=list(packed.accounts),
+        nets=[str(net) for net in packed.nets],
+        trades_root=trades_root(key, packed.accounts, packed.words),
+        asset=asset,
+        credit_nets=None if asset is None else [str(kg[each]) for each in packed.accounts],
+        netted_from=netted_from,
+        signed_until=_signed_until(chain, scope) if cosigned else None,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(batch)
+    session.flush()
+    numbers = sorted(trade.seq for trade in trades)
+    session.execute(
+        insert(VppSettlementItem),
+        [
+            {"batch_id": batch.id, "trade_id": number, "word": word}
+            for number, word in zip(numbers, hex_words(packed.words), strict=True)
+        ],
+    )
+    if not cosigned:
+        proposal = proposal_of(chain, key, asset, packed.accounts, packed.words)
+        intents.plan(session, chain.deployment.chain_id, proposal)
+    nets: Mapping[str, int] = dict(zip(packed.accounts, packed.nets, strict=True))
+    return PlannedBatch(
+        key, market, len(trades), dict(nets), asset, kg, netted_from, cosigned, packed.words
+    )
+
+
+def _is_cosigned(chain: Chain, accounts: Sequence[str], way: Way) -> bool:
+    if way is Way.AUTO:
+        return set(accounts) <= set(chain.keyring.addresses)
+    return way is Way.COSIGNED
+
+
+def _signed_until(chain: Chain, scope: Scope) -> datetime:
+    if scope.signed_until is not None:
+        return scope.signed_until
+    hours = timedelta(hours=chain.settling.signing_hours)
+    return (datetime.now(UTC) + hours).replace(microsecond=0)
+
+
+def proposal_of(
+    chain: Chain, key: str, asset: int | None, accounts: Sequence[str], words: Sequence[int]
+) -> NewIntent:
+    """Return the call that proposes a batch, under the batch's key."""
+    return NewIntent(
+        key=key,
+        kind="propose_batch",
+        contract=SETTLEMENT,
+        address=chain.deployment.settlement.address,
+        function="proposeBatch",
+        arguments=[bytes.fromhex(key[2:]), asset or ENERGY, list(accounts), list(words)],
+        sender=chain.deployment.account("operator"),
+    )

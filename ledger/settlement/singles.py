@@ -1,0 +1,111 @@
+"""One trade settled by itself: gross, at once and for good, on the operator's word.
+
+Dearer than a batch, and without its window: for a trade that must not wait. The intent is the lock: while it
+is on its way, no batch takes the trade; when it was refused, the trade is free again.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.chain import intents
+from ledger.chain.access import Chain
+from ledger.chain.events import SETTLEMENT
+from ledger.chain.intents import NewIntent, new_key
+from ledger.errors import NotFound, Refused
+from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem, VppTradingRecord
+from ledger.models.mirror import IntentState
+from ledger.models.trading import TradeStatus
+from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
+
+KIND = "settle_one"
+_UNDER_WAY = (IntentState.PLANNED, IntentState.SUBMITTED)
+
+
+def under_way(session: Session) -> set[int]:
+    """Return the numbers of trades that are on their way to be settled by themselves.
+
+    A planner that began before such an intent was stored may miss it. Then the contract takes the trade
+    once all the same, and what came second is withdrawn (``forgotten``) or refused.
+    """
+    query = select(ChainIntent.parameters).where(
+        ChainIntent.kind == KIND, ChainIntent.state.in_(_UNDER_WAY)
+    )
+    return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
+
+
+def plan_single(session: Session, chain: Chain, number: int) -> str:
+    """Store the intent to settle a pending trade by itself; return its key.
+
+    Raises
+    ------
+    NotFound
+        If there is no such trade.
+    Refused
+        If it is not pending, stands in a batch, is on its way already, is settled, or has no accounts.
+    """
+    query = select(VppTradingRecord).where(VppTradingRecord.id == number).with_for_update()
+    record = session.scalars(query).first()
+    if record is None:
+        raise NotFound(f"there is no trade {number}; `truetonne trades list` has all of them")
+    if record.status is not TradeStatus.PENDING:
+        raise Refused(f"trade {number} is {record.status.value}; only a pending one is settled")
+    batch = session.scalars(
+        select(VppSettlementBatch)
+        .join(VppSettlementItem, VppSettlementItem.batch_id == VppSettlementBatch.id)
+        .where(VppSettlementItem.trade_id == number)
+    ).first()
+    if batch is not None:
+        raise Refused(
+            f"trade {number} stands in the settlement batch {batch.batch_key} ({batch.state.value}); "
+            "`truetonne settle run` brings that to its end",
+            code="trade-in-batch",
+            details={"batch_key": batch.batch_key},
+        )
+    if number in under_way(session):
+        raise Refused(
+            f"trade {number} is on its way to be settled; see `truetonne settle status trade:{number}`",
+            code="trade-under-way",
+        )
+    if number in {item.trade.seq for item in settled_elsewhere(session, 0, None)}:
+        raise Refused(
+            f"trade {number} is settled on chain; it is executed once that is final",
+            code="trade-settled",
+        )
+    try:
+        trade = Accounts.load(session).trade(record)
+    except KeyError as error:
+        raise Refused(
+            f"trade {number} has no settlement account for {error}; add it to the site file and apply that"
+        ) from error
+    asset = assets_of(session, [number]).get(number, ENERGY)
+    fields = (
+        trade.seq,
+        trade.buyer,
+        trade.seller,
+        trade.quantity_milli,
+        trade.price_e4,
+        trade.cents,
+    )
+    return intents.plan(
+        session,
+        chain.deployment.chain_id,
+        NewIntent(
+            key=new_key(),
+            kind=KIND,
+            contract=SETTLEMENT,
+            address=chain.deployment.settlement.address,
+            function="settleOne",
+            arguments=[asset, fields],
+            sender=chain.deployment.account("operator"),
+        ),
+    )
+
+
+def waiting(session: Session) -> list[str]:
+    """Return the keys of trades that shall be settled by themselves and are not sent yet, in order."""
+    query = select(ChainIntent.key).where(
+        ChainIntent.kind == KIND, ChainIntent.state == IntentState.PLANNED
+    )
+    return list(session.scalars(query.order_by(ChainIntent.created_at, ChainIntent.key)))

@@ -1,0 +1,286 @@
+"""Batches that their parties sign: with keys at hand, with files, and what is refused of those."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.chain.signers import Keyring, anvil_address, anvil_signer
+from ledger.errors import BadInput, Refused, TruetonneError
+from ledger.models import (
+    SettlementBalance,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppSettlementSignature,
+    VppTradingRecord,
+)
+from ledger.reconcile import reconcile
+from ledger.settlement import cosign, cosign_files, escrow
+from ledger.settlement.batches import plan_round, submit_planned
+from ledger.settlement.planning import Scope
+from ledger.settling import SettlementPolicy, Way
+from tests.support.chain import PARTIES
+from tests.support.park import Park
+from tests.support.sending import Boundaries, Crash, crashing, opened
+
+PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
+AUTO = SettlementPolicy(netting_hours=10**6)
+PLANT_SIGNER = anvil_signer(4)
+
+
+def fund(park: Park, account: str, cents: int) -> None:
+    escrow.mint_test_currency(park.chain, account, cents)
+    escrow.deposit(park.chain, account, account, cents)
+    park.mirror.run_until("head")
+
+
+def balances(park: Park) -> dict[str, int]:
+    found = {row.account: int(row.balance) for row in park.rows(SettlementBalance)}
+    assert park.chain.settlement.balances_of(list(found)) == list(found.values())
+    return found
+
+
+def statuses(park: Park) -> list[str]:
+    return [row.status.value for row in park.rows(VppTradingRecord)]
+
+
+def states(park: Park) -> list[str]:
+    return [row.state.value for row in park.rows(VppSettlementBatch)]
+
+
+def holds(park: Park) -> None:
+    report = reconcile(park.db, park.node.client, park.node.deployment)
+    assert [rule for rule in report.rules if not rule.ok] == []
+
+
+def test_a_batch_whose_keys_are_ours_is_final_at_once_whatever_crashes(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash before and after every commit and every question to the node, from planning to sending."""
+    fund(park, BUYER, 100_00)
+    names = set()
+    for number, place in enumerate(count(0, 3)):
+        park.trade(("sell", 1000, 20_000), hour=number)
+        door = opened(park, settling=AUTO)
+        boundaries = Boundaries(place)
+        with crashing(monkeypatch, boundaries), suppress(Crash):
+            plan_round(door.chain)
+            submit_planned(door.chain)
+        later = opened(park.again(), settling=AUTO)
+        later.mirror.run_until("head")
+        plan_round(later.chain)
+        submit_planned(later.chain)
+        later.mirror_final()
+        assert statuses(later) == ["executed"] * (number + 1)
+        later.db.close()
+        if boundaries.crashed_at is None:
+            break
+        names.add(boundaries.crashed_at)
+    assert {"before a commit", "after a commit"} & names
+    assert number >= 4
+    assert balances(park) == {PLANT: 2_00 * (number + 1), BUYER: 100_00 - 2_00 * (number + 1)}
+    assert set(states(park)) == {"finalized"}
+    assert {row.finalize_key for row in park.rows(VppSettlementBatch)} == {None}
+    holds(park)
+
+
+@pytest.fixture
+def apart(park: Park) -> Park:
+    """A park whose plant keeps its key elsewhere, with two trades."""
+    return _apart(park)
+
+
+@pytest.fixture
+def apart_on_both(both: Park) -> Park:
+    """The same on either database."""
+    return _apart(both)
+
+
+def _apart(park: Park) -> Park:
+    fund(park, BUYER, 100_00)
+    park.trade(("sell", 1000, 20_000), ("buy", 2500, -1_234))
+    keys = {anvil_address(number): anvil_signer(number) for number in range(10) if number != 4}
+    return opened(park, settling=AUTO, keyring=Keyring(keys))
+
+
+def written(park: Park, hours: int = 2) -> Path:
+    """Freeze the pending trades, sign with the keys at hand, and write the file of the batch."""
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours)
+    plan_round(park.chain, Scope(way=Way.COSIGNED, signed_until=until))
+    (key,) = {
+        row.batch_key for row in park.rows(VppSettlementBatch) if row.state.value == "planned"
+    }
+    assert cosign.sign_ours(park.chain, key) == [PLANT]
+    path = park.folder / "batch.json"
+    with park.db.read() as session:
+        order = cosign.order_of(session, park.chain, key, "tEUR")
+    cosign_files.write(path, order, {})
+    return path
+
+
+def signed(path: Path, number: int = 4, account: str = PLANT) -> None:
+    """Sign a file as the party does, away from node and books."""
+    order, signatures = cosign_files.read(path)
+    signature = anvil_signer(number).sign_typed_data(order.message)
+    cosign_files.write(path, order, {**signatures, account: "0x" + signature.hex()})
+
+
+def take(park: Park, path: Path, later: timedelta = timedelta(0)) -> Any:
+    return cosign.take_file(park.chain, path, "tEUR", int((datetime.now(UTC) + later).timestamp()))
+
+
+def test_a_file_says_what_is_signed_and_brings_it_back(apart_on_both: Park) -> None:
+    apart = apart_on_both
+    path = written(apart)
+    assert submit_planned(apart.chain) == []  # the plant has not signed
+    said = json.loads(path.read_text())
+    assert said["participants"] == {PLANT: "plant", BUYER: "day-ahead"}
+    # 2.00 for the plant; it buys 2.5 kWh at -0.1234, -0.3085: the market pays 0.31 more.
+    assert {item["account"]: (item["receives"], item["pays"]) for item in said["nets"]} == {
+        PLANT: ("2.31", "0.00"),
+        BUYER: ("0.00", "2.31"),
+    }
+    trades = [
+        (item["number"], item["quantity"], item["price"], item["buyer_pays"])
+        for item in said["trades"]
+    ]
+    assert trades == [
+        (1, "1.000 kWh", "2.0000", "2.00"),
+        (2, "2.500 kWh", "-0.1234", "-0.31"),
+    ]
+    # The contract computes the same digest.
+    data = apart.chain.settlement._view(
+        "hashSettlement", [cosign_files.read(path)[0].settlement.as_tuple], "latest"
+    )[0]
+    assert said["digest"] == "0x" + data.hex()
+    signed(path)
+    assert take(apart, path)[1:] == ([PLANT], [])
+    assert take(apart, path)[1:] == ([PLANT], [])  # a second reading changes nothing
+    assert apart.count(VppSettlementSignature) == 2
+    assert len(submit_planned(apart.chain)) == 1
+    apart.mirror_final()
+    assert (states(apart), statuses(apart)) == (["finalized"], ["executed"] * 2)
+    assert balances(apart) == {PLANT: 2_31, BUYER: 97_69}
+    with pytest.raises(Refused, match="is finalized; nothing is left to sign"):
+        take(apart, path)
+    holds(apart)
+
+
+def alter(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
+    def work(path: Path) -> None:
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return work
+
+
+def test_what_is_refused_of_a_file(apart: Park) -> None:
+    """One line each; nothing is stored of any of them."""
+    path = written(apart)
+    whole = path.read_text()
+    cases: list[tuple[Callable[[Path], None], type[TruetonneError], str]] = [
+        (
+            lambda p: signed(p, number=5),
+            Refused,
+            f"signature under {PLANT} is that of {PARTIES['buyer']}",
+        ),
+        (lambda p: signed(p, 5, PARTIES["buyer"]), Refused, "is no party of the batch"),
+        (lambda p: None, Refused, "nobody has signed it"),
+        (
+            alter(lambda c: c["nets"][0].update(pays="0.01")),
+            BadInput,
+            "altered: nets[0].pays says '0.01'",
+        ),
+        (
+            alter(lambda c: c["trades"][1].update(price="0.1234")),
+            BadInput,
+            "altered: trades[1].price",
+        ),
+        (alter(lambda c: c["trades"].pop()), BadInput, "altered: trades"),
+        (alter(lambda c: c.update(digest="0x00")), BadInput, "altered: digest"),
+        (alter(lambda c: c.update(note="x")), BadInput, "altered: note"),
+        (alter(lambda c: c.pop("typed_data")), BadInput, "altered or torn"),
+        (alter(lambda c: c.update(format="x")), BadInput, "no file of a settlement"),
+        (alter(lambda c: c["signatures"].update({PLANT: "zz"})), BadInput, "no hexadecimal text"),
+        (lambda p: p.write_text("{"), BadInput, "not JSON"),
+        (lambda p: p.write_text("[]"), BadInput, "not a JSON object"),
+        (lambda p: p.unlink(), BadInput, "cannot be read"),
+    ]
+    for change, kind, said in cases:
+        path.write_text(whole)
+        change(path)
+        with pytest.raises(kind) as caught:
+            take(apart, path)
+        assert said in caught.value.message, (said, caught.value.message)
+        assert "\n" not in caught.value.message and str(path) in caught.value.message
+    path.write_text(whole)
+    signed(path)
+    with pytest.raises(Refused, match="its signatures held until"):
+        take(apart, path, timedelta(hours=3))
+    # Another batch: consistent in itself, and not that of the books.
+    order, _ = cosign_files.read(path)
+    other = json.loads(whole)["key"].replace("0x", "0x00")[:66]
+    for changed, said in (
+        ({"deadline": order.settlement.deadline + 60}, "deadline says"),
+        ({"words": order.settlement.words[:1]}, "nets[0]."),
+        ({"key": other}, "is none of these books"),
+    ):
+        twisted = replace(order, settlement=replace(order.settlement, **changed))
+        cosign_files.write(path, twisted, {})
+        signed(path)
+        with pytest.raises(Refused) as found:
+            take(apart, path)
+        assert found.value.code == "another-batch" and said in found.value.message
+    assert apart.count(VppSettlementSignature) == 1  # the market's own
+    assert submit_planned(apart.chain) == []
+
+
+def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apart: Park) -> None:
+    """The batch is given up when its time is over on the chain; until then nobody else plans its trades."""
+    path = written(apart, hours=1)
+    assert plan_round(apart.chain).batches == ()
+    apart.node.later(2 * 3600)
+    apart.node.mine(1)
+    apart.mirror_final()
+    again = plan_round(apart.chain)
+    assert states(apart) == ["failed", "planned"]
+    (first, _) = apart.rows(VppSettlementBatch)
+    assert first.error is not None and f"{PLANT} had not signed" in first.error
+    assert [batch.trades for batch in again.batches] == [2]
+    signed(path)
+    with pytest.raises(Refused, match="had not signed; nothing is left to sign"):
+        take(apart, path)
+
+
+def test_a_batch_that_was_given_up_and_that_a_member_settles_all_the_same(
+    apart_on_both: Park,
+) -> None:
+    """Signatures are good for whoever has them; the books follow the chain."""
+    apart = apart_on_both
+    path = written(apart)
+    signed(path)
+    take(apart, path)
+    (batch,) = apart.rows(VppSettlementBatch)
+    call = apart.intent(batch.batch_key).call_data
+    apart.node.act("pauser", "VppSettlement", "pause", [])
+    submit_planned(apart.chain)
+    assert (states(apart), apart.count(VppSettlementItem)) == (["failed"], 0)
+    apart.node.act("admin", "VppSettlement", "unpause", [])
+    message = {
+        "from": PARTIES["operator"],
+        "to": apart.node.deployment.settlement.address,
+        "data": call,
+        "gas": hex(1_000_000),
+    }
+    apart.node.client.request("eth_sendTransaction", [message])
+    apart.mirror_final()
+    assert (states(apart), statuses(apart)) == (["finalized"], ["executed"] * 2)
+    assert apart.count(VppSettlementItem) == 2
+    assert balances(apart) == {PLANT: 2_31, BUYER: 97_69}

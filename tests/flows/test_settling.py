@@ -1,0 +1,347 @@
+"""Hours, credits, single trades, and debtors who cannot pay: against sums written down here."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+from sqlalchemy import select
+
+from ledger.chain.events import SETTLEMENT
+from ledger.errors import NotFound, Refused
+from ledger.models import (
+    ChainIntent,
+    SettlementBalance,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradeShortfall,
+    VppTradingRecord,
+)
+from ledger.models.mirror import IntentState
+from ledger.reconcile import reconcile
+from ledger.settlement import escrow, shortfalls, singles
+from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned
+from ledger.settlement.explain import story_of
+from ledger.settlement.outlook import preview
+from ledger.settlement.planning import Scope
+from ledger.settlement.trade_rows import COLUMNS
+from ledger.settlement.trades import import_trades
+from ledger.settling import SettlementPolicy, Way
+from ledger.sites import apply_site
+from tests.support.chain import PARTIES, WINDOW_S
+from tests.support.park import MARKET, TRADING, Park
+from tests.support.plant import SITE
+from tests.support.sending import Boundaries, Crash, crashing, opened
+
+PLANT, SECOND, BUYER = PARTIES["owner"], PARTIES["buyer"], PARTIES["market"]
+MORE = """
+[[vpp]]
+code = "second"
+name = "Second"
+total_capacity = "100"
+account = "anvil:5"
+"""
+HOURLY = SettlementPolicy()
+HOURLY_PROPOSED = SettlementPolicy(Way.PROPOSED)
+
+
+@pytest.fixture
+def two(park: Park) -> Park:
+    """A park with two plants, and hours of their own."""
+    return _with_two_plants(park)
+
+
+@pytest.fixture
+def two_on_both(both: Park) -> Park:
+    """The same on either database."""
+    return _with_two_plants(both)
+
+
+def _with_two_plants(park: Park) -> Park:
+    with park.db.write() as session:
+        addresses = {"anvil:4": PLANT, "anvil:5": SECOND, "anvil:6": BUYER}
+        apply_site(session, SITE + TRADING + MORE, resolve_account=addresses.__getitem__)
+    park.mirror.run_until("head")
+    return opened(park, settling=HOURLY)
+
+
+def fund(park: Park, account: str, cents: int) -> None:
+    escrow.mint_test_currency(park.chain, account, cents)
+    escrow.deposit(park.chain, account, account, cents)
+    park.mirror.run_until("head")
+
+
+def take(park: Park, lines: Sequence[str]) -> None:
+    """Import rows: plant, side, quantity, price, total, minutes after midnight, credit."""
+    text = [",".join((*COLUMNS, "credit"))]
+    for line in lines:
+        vpp, side, quantity, price, total, minute, *credit = line.split()
+        moment = datetime(2014, 1, 1, tzinfo=UTC) + timedelta(minutes=int(minute))
+        cells = [
+            vpp,
+            "",
+            side,
+            quantity,
+            price,
+            total,
+            MARKET,
+            moment.isoformat(),
+            *(credit or [""]),
+        ]
+        text.append(",".join(cells))
+    file = park.folder / "trades.csv"
+    file.write_text("\n".join(text) + "\n")
+    report = park.db.run(lambda session: import_trades(session, file))
+    assert report.errors == []
+
+
+def settle(park: Park) -> None:
+    plan_round(park.chain)
+    submit_planned(park.chain)
+    park.mirror_final()
+
+
+def settle_alone(park: Park, number: int) -> None:
+    key = park.db.run(lambda session: singles.plan_single(session, park.chain, number))
+    park.chain.sender.submit(key, SETTLEMENT)
+
+
+def statuses(park: Park) -> list[str]:
+    return [row.status.value for row in park.rows(VppTradingRecord)]
+
+
+def balances(park: Park, asset: int = 0) -> dict[str, int]:
+    return {
+        row.account: int(row.balance) for row in park.rows(SettlementBalance) if row.asset == asset
+    }
+
+
+def differences(park: Park) -> list[str]:
+    report = reconcile(park.db, park.node.client, park.node.deployment)
+    return [text for rule in report.rules for text in rule.differences]
+
+
+def holds(park: Park) -> None:
+    assert differences(park) == []
+
+
+def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: Park) -> None:
+    two = two_on_both
+    fund(two, BUYER, 10_00)
+    take(
+        two,
+        [
+            "plant sell 1.000 1.0000 1.00 5",
+            "second buy 2.000 0.5000 1.00 59",  # the second has nothing: it is left out
+            "plant buy 1.000 0.2500 0.25 30",
+            "plant sell 1.000 2.0000 2.00 60",
+            "second sell 1.000 3.0000 3.00 61",
+        ],
+    )
+    assert plan_batches(two.chain, until=datetime(2014, 1, 1, 0, 59, tzinfo=UTC)) == []
+    found = preview(two.chain)
+    assert [(item.trades, item.nets) for item in found.batches] == [
+        (2, {PLANT: 75, BUYER: -75}),
+        (2, {PLANT: 2_00, SECOND: 3_00, BUYER: -5_00}),
+    ]
+    assert [(item.missing.participant, item.trades) for item in found.left_out] == [
+        ("second", (2,))
+    ]
+    # The node's estimate is an upper one: what the call must have at its deepest, before refunds.
+    gas = [item.cost.gas for item in found.batches]
+    settle(two)
+    batches = two.rows(VppSettlementBatch)
+    used = []
+    for row, said in zip(batches, gas, strict=True):
+        receipt = two.node.client.receipt(two.intent(row.batch_key).tx_hash or "")
+        assert receipt is not None and said is not None
+        used.append(receipt.gas_used)
+    assert used[0] <= (gas[0] or 0) < used[0] * 9 // 8
+    assert [row.netted_from for row in batches] == [
+        datetime(2014, 1, 1, hour, tzinfo=UTC) for hour in (0, 1)
+    ]
+    assert statuses(two) == ["executed", "pending", "executed", "executed", "executed"]
+    assert balances(two) == {PLANT: 2_75, SECOND: 3_00, BUYER: 4_25}
+    holds(two)
+    with two.db.read() as session:
+        story = story_of(session, "trade:2")
+    assert "second has 0.00 of the currency in escrow and owes 1.00" in story.happened[0]
+    assert "pay in" in story.to_do
+    settle(two)  # meanwhile it has been paid: the trade settles, and its reason is gone
+    assert statuses(two) == ["executed"] * 5
+    assert balances(two) == {PLANT: 2_75, SECOND: 2_00, BUYER: 5_25}
+    assert two.count(VppTradeShortfall) == 0
+    assert plan_round(two.chain).batches == ()
+    holds(two)
+
+
+def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
+    two = two_on_both
+    fund(two, BUYER, 1_00)
+    take(two, ["second buy 1.000 2.0000 2.00 5", "plant sell 1.000 1.0000 1.00 6"])
+    impatient = opened(two, settling=replace(HOURLY, debtor_hours=1))
+    settle(impatient)
+    assert statuses(two) == ["pending", "executed"]
+    with two.db.write() as session:
+        row = session.get_one(VppTradeShortfall, 1)
+        row.since = datetime.now(UTC) - timedelta(minutes=61)
+    plan = plan_round(impatient.chain)
+    assert plan.failed == (1,)
+    assert statuses(two) == ["failed", "executed"]
+    with two.db.read() as session:
+        story = story_of(session, "trade:1")
+    assert (story.state, len(story.happened)) == ("failed", 2)
+    assert story.to_do == "pay in, then: truetonne settle retry trade:1"
+    holds(two)
+    fund(two, SECOND, 2_00)
+    settle(impatient)
+    assert statuses(two) == ["failed", "executed"]  # only a person opens it again
+    assert two.db.run(lambda session: shortfalls.reopen(session, 1, "paid")) == MARKET
+    with pytest.raises(Refused, match="trade 2 is executed"):
+        two.db.run(lambda session: shortfalls.reopen(session, 2, "x"))
+    settle(impatient)
+    assert statuses(two) == ["executed"] * 2
+    holds(two)
+
+
+@pytest.mark.parametrize("way", [Way.AUTO, Way.PROPOSED])
+def test_credits_are_delivered_against_money(two: Park, way: Way) -> None:
+    asset = two.node.issue(5_000, 0)
+    two.mirror_final()
+    escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
+    fund(two, BUYER, 200_00)
+    take(
+        two,
+        [
+            f"plant sell 1.234 80.5000 99.34 5 {asset}",  # 99.337, half away from zero
+            f"plant buy 0.034 80.0000 2.72 6 {asset}",
+            f"plant sell 2.000 10.0000 20.00 70 {asset}",  # 1.2 t are promised: 1.8 are left
+            "plant sell 1.000 1.0000 1.00 7",
+        ],
+    )
+    door = opened(two, settling=replace(HOURLY, way=way))
+    found = preview(door.chain)
+    energy, credits = sorted(found.batches, key=lambda item: item.trades)
+    assert energy.planned.asset is None and energy.nets == {PLANT: 1_00, BUYER: -1_00}
+    assert credits.planned.asset == asset
+    assert credits.nets == {PLANT: 96_62, BUYER: -96_62}
+    assert credits.planned.credit_nets == {PLANT: -1_200, BUYER: 1_200}
+    (out,) = found.left_out
+    assert out.missing.sentence() == (
+        f"plant has 1.800 t of credit batch {asset} in escrow and owes 2.000 t of credit batch {asset}: "
+        f"truetonne settle deposit plant 0.200 --credits {asset}"
+    )
+    assert [item.cost.refusal for item in found.batches] == [None, None]
+    plan_round(door.chain)
+    holds(two)  # what is planned agrees with its trades, with an intent or without
+    with two.db.write() as session:
+        batch = session.scalars(select(VppSettlementBatch).filter_by(asset=asset)).one()
+        kept, batch.credit_nets = batch.credit_nets, ["1", "-1"]
+    assert [text for text in differences(two) if "credit_nets" in text]
+    with two.db.write() as session:
+        session.get_one(VppSettlementBatch, batch.id).credit_nets = kept
+    settle(door)
+    if way is Way.PROPOSED:
+        two.node.later(WINDOW_S + 1)
+        two.node.mine(1)
+        hashes = finalize_due(door.chain)
+        two.mirror_final()
+        receipts = [two.node.client.receipt(tx_hash) for tx_hash in hashes]
+        used = sorted(item.gas_used for item in receipts if item is not None)
+        new = 17_100  # a balance that was nothing: the plant's money, the buyer's credits
+        said = sorted(item.cost.finalize_gas + new for item in found.batches)
+        assert len(used) == 2
+        for one, other in zip(used, said, strict=True):
+            assert abs(one - other) < one // 8
+    assert statuses(two) == ["executed", "executed", "pending", "executed"]
+    assert balances(two) == {PLANT: 97_62, BUYER: 102_38}
+    assert balances(two, asset) == {PLANT: 1_800, BUYER: 1_200}
+    holds(two)
+    escrow.withdraw_credits(two.chain, BUYER, BUYER, asset, 1_200)
+    two.mirror_final()
+    assert balances(two, asset) == {PLANT: 1_800}
+    holds(two)
+
+
+def test_a_trade_by_itself_once_whatever_crashes(
+    two: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fund(two, BUYER, 100_00)
+    asset = two.node.issue(50_000, 0)
+    two.mirror_final()
+    escrow.deposit_credits(two.chain, PLANT, asset, 50_000)
+    two.mirror_final()
+    crashed = set()
+    for number, place in enumerate(count(0, 2), start=1):
+        take(two, [f"plant sell 1.000 2.0000 2.00 {number} {asset}"])
+        door = opened(two, settling=HOURLY)
+        boundaries = Boundaries(place)
+        with crashing(monkeypatch, boundaries), suppress(Crash):
+            settle_alone(door, number)
+        later = opened(two.again(), settling=HOURLY)
+        later.mirror.run_until("head")
+        with suppress(Refused):  # unless it is on its way already
+            settle_alone(later, number)
+        assert plan_round(later.chain).batches == ()
+        submit_planned(later.chain)
+        later.chain.sender.tend()
+        later.mirror_final()
+        assert statuses(later) == ["executed"] * number
+        later.db.close()
+        if boundaries.crashed_at is None:
+            break
+        crashed.add(boundaries.crashed_at)
+    assert len(crashed) >= 3 and number >= 4
+    assert balances(two) == {PLANT: 2_00 * number, BUYER: 100_00 - 2_00 * number}
+    assert balances(two, asset) == {PLANT: 50_000 - 1_000 * number, BUYER: 1_000 * number}
+    assert two.count(VppSettlementItem) == 0
+    holds(two)
+
+
+def test_a_single_trade_and_a_batch_that_miss_each_other(two_on_both: Park) -> None:
+    """A planner that saw old rows: the contract takes the trade once, and the batch is withdrawn."""
+    two = two_on_both
+    fund(two, BUYER, 10_00)
+    take(two, ["plant sell 1.000 2.0000 2.00 1", "plant sell 1.000 1.0000 1.00 2"])
+    key = two.db.run(lambda session: singles.plan_single(session, two.chain, 1))
+    with pytest.raises(Refused, match="on its way to be settled"):
+        two.db.run(lambda session: singles.plan_single(session, two.chain, 1))
+    with pytest.raises(NotFound, match="there is no trade 9"):
+        two.db.run(lambda session: singles.plan_single(session, two.chain, 9))
+    with two.db.write() as session:  # as if it were not there
+        session.get_one(ChainIntent, key).kind = "unseen"
+    proposing = opened(two, settling=HOURLY_PROPOSED)
+    assert [item.trades for item in plan_batches(proposing.chain)] == [2]
+    with two.db.write() as session:
+        session.get_one(ChainIntent, key).kind = singles.KIND
+    with pytest.raises(Refused, match="stands in the settlement batch"):
+        two.db.run(lambda session: singles.plan_single(session, two.chain, 2))
+    assert len(submit_planned(proposing.chain)) == 1  # the single goes first; the batch is refused
+    two.mirror_final()
+    assert statuses(two) == ["executed", "pending"]
+    assert plan_batches(two.chain) == []  # the batch is withdrawn; what it frees is the next one's
+    assert [item.trades for item in plan_batches(two.chain)] == [1]
+    submit_planned(two.chain)
+    two.mirror_final()
+    assert statuses(two) == ["executed"] * 2
+    assert [row.state.value for row in two.rows(VppSettlementBatch)] == ["failed", "finalized"]
+    assert two.intent(key).state is IntentState.CONFIRMED
+    assert balances(two) == {PLANT: 3_00, BUYER: 7_00}
+    holds(two)
+    with two.db.read() as session:
+        assert story_of(session, "1").state == "failed"
+        assert "settleOne final" in story_of(session, "trade:1").happened[-1]
+        assert story_of(session, "trade:2").to_do == "nothing: its trades are executed"
+
+
+def test_a_preview_says_what_the_contract_would_refuse(two: Park) -> None:
+    fund(two, BUYER, 10_00)
+    take(two, ["plant sell 1.000 2.0000 2.00 1"])
+    two.node.act("pauser", SETTLEMENT, "pause", [])
+    (batch,) = preview(two.chain).batches
+    assert (batch.cost.gas, batch.cost.refusal) == (None, "EnforcedPause()")
+    (proposed,) = preview(opened(two, settling=HOURLY_PROPOSED).chain).batches
+    assert proposed.cost.refusal == "EnforcedPause()"
+    assert plan_round(two.chain, Scope(market="other")).batches == ()

@@ -1,0 +1,222 @@
+"""Two processes of ``truetonne jobs run`` on the same books: one is stopped, one is killed, in the middle of a batch.
+
+Both times it is at the worst moment: the node has the transaction, and the sender has not heard so.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from ledger.db import Database
+from ledger.jobs import rows
+from ledger.models import (
+    BlockchainTransaction,
+    ChainIntent,
+    JobRun,
+    SettlementBalance,
+    VppSettlementBatch,
+    VppTradingRecord,
+)
+from ledger.models.escrow import CURRENCY
+from ledger.models.jobs import RunOutcome
+from ledger.reconcile import reconcile
+from ledger.settlement import escrow
+from tests.support.chain import PARTIES, WINDOW_S
+from tests.support.nursery import Child, Nursery
+from tests.support.park import Park, running_park
+from tests.support.proxy import LyingNode
+
+LEASE_S = 2.0
+DEADLINE_S = 45.0
+SCHEDULES = "settle=1s; finalise=1s; send=1s"
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as started:
+        yield started
+
+
+class Trap(LyingNode):
+    """A node that sends a signal to a process as soon as it has a transaction of its."""
+
+    def __init__(self, rpc_url: str, file: str | None) -> None:
+        super().__init__(rpc_url)
+        self.file = file
+        self._armed: tuple[int, signal.Signals] | None = None
+        self.sprung_at_s = 0.0
+        self.tamper = self._watch
+
+    def set(self, child: Child, number: signal.Signals) -> None:
+        self.sprung_at_s = 0.0
+        self._armed = child.pid, number
+
+    def _watch(self, method: str, parameters: list[Any], result: Any) -> Any:
+        armed = self._armed
+        if method == "eth_sendRawTransaction" and armed is not None:
+            self._armed = None
+            os.kill(*armed)
+            while armed[1] is signal.SIGSTOP and self._holds_the_file():
+                os.kill(armed[0], signal.SIGCONT)  # it was in a commit of another thread
+                time.sleep(0.05)
+                os.kill(*armed)
+            self.sprung_at_s = time.monotonic()
+        return result
+
+    def _holds_the_file(self) -> bool:
+        """Return whether SQLite's lock is held: of a process that is stopped with it, nobody gets it."""
+        if self.file is None:
+            return False
+        with closing(sqlite3.connect(self.file, timeout=0.5, isolation_level=None)) as link:
+            try:
+                link.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            link.execute("ROLLBACK")
+        return False
+
+
+class Fleet:
+    """Schedulers, and a mirror in this process that goes on meanwhile."""
+
+    def __init__(self, park: Park, nursery: Nursery, proxy: Trap) -> None:
+        self.park = park
+        self.trap = proxy
+        self._nursery = nursery
+        self._count = 0
+        self.children: list[Child] = []
+        (park.folder / "deployment.json").write_text(park.node.deployment_text())
+        self._settings = {
+            "TRUETONNE_DATABASE_URL": park.db.url.render_as_string(hide_password=False),
+            "TRUETONNE_RPC_URL": proxy.rpc_url,
+            "TRUETONNE_DEPLOYMENT": str(park.folder / "deployment.json"),
+            "TRUETONNE_HOME": str(park.folder / "home"),
+            "TRUETONNE_NETWORK": park.node.deployment.network,
+            "TRUETONNE_JOB_SCHEDULES": SCHEDULES,
+        }
+
+    def start(self) -> Child:
+        self._count += 1
+        words = ["jobs", "run", "--lease", str(LEASE_S)]
+        log = self.park.folder / f"log-{self._count}"
+        self.children.append(self._nursery.start(words, self._settings, log))
+        return self.children[-1]
+
+    def until(self, holds: Callable[[], object], *, grow: bool = False) -> None:
+        """Wait until something holds; the chain grows meanwhile where that is wanted."""
+        end = time.monotonic() + DEADLINE_S
+        while not holds():
+            said = [child.said() for child in self.children]
+            assert time.monotonic() < end, f"it did not come about: {said}"
+            if grow:
+                self.park.node.mine(1)
+            self.park.mirror.run_until("head")
+            time.sleep(0.02)
+
+    def settled(self, trades: int) -> None:
+        """Wait until so many trades are executed; the window of each batch passes."""
+
+        def proposed() -> bool:
+            states = [row.state.value for row in self.park.rows(VppSettlementBatch)]
+            return "planned" not in states and bool(states)
+
+        self.until(proposed, grow=True)
+        self.park.node.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
+
+        def executed() -> bool:
+            done = [row.status.value for row in self.park.rows(VppTradingRecord)]
+            return done.count("executed") == trades
+
+        self.until(executed, grow=True)
+
+    def end(self) -> None:
+        for child in self.children:
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGCONT)
+            child.kill()
+
+
+@pytest.fixture
+def fleet(db: Database, tmp_path: Path, nursery: Nursery) -> Iterator[Fleet]:
+    file = db.url.database if db.dialect == "sqlite" else None
+    with running_park(db, tmp_path) as park, Trap(park.node.client.rpc_url, file) as proxy:
+        escrow.mint_test_currency(park.chain, PARTIES["market"], 100_00)
+        escrow.deposit(park.chain, PARTIES["market"], PARTIES["market"], 100_00)
+        park.mirror_final()
+        made = Fleet(park, nursery, proxy)
+        try:
+            yield made
+        finally:
+            made.end()
+
+
+def runs(park: Park, outcome: RunOutcome) -> list[str]:
+    with park.db.read() as session:
+        query = select(JobRun.job).where(JobRun.outcome == outcome)
+        return list(session.scalars(query.order_by(JobRun.id)))
+
+
+def test_one_is_stopped_another_is_killed_and_every_trade_is_settled_once(fleet: Fleet) -> None:
+    park, trap = fleet.park, fleet.trap
+    first = fleet.start()
+    fleet.until(lambda: "this process runs the jobs now" in first.said())
+    second = fleet.start()
+    fleet.until(lambda: "stands by" in second.said())
+
+    # The leader hangs, its transaction is out; nothing tells that from a machine that died.
+    trap.set(first, signal.SIGSTOP)
+    park.trade(("sell", 1000, 10_000), ("sell", 500, 20_000))
+    fleet.until(lambda: trap.sprung_at_s)
+    fleet.until(lambda: "this process runs the jobs now" in second.said())
+    assert time.monotonic() - trap.sprung_at_s < LEASE_S + 1.5
+    assert "left open, and made up for: settle" in second.said()
+    fleet.settled(2)
+
+    # It wakes after its lease, in the middle of a run: it does no harm, and stands by.
+    os.kill(first.pid, signal.SIGCONT)
+    fleet.until(lambda: "stands by" in first.said())
+    assert runs(park, RunOutcome.LOST) == ["settle"]
+    assert len(park.rows(VppSettlementBatch)) == 1
+
+    # The new leader is killed where the old one was stopped. It is known to be dead at once.
+    trap.set(second, signal.SIGKILL)
+    park.trade(("sell", 2000, 10_000), hour=5)
+    fleet.until(lambda: trap.sprung_at_s)
+    fleet.until(lambda: first.said().count("this process runs the jobs now") == 2)
+    assert time.monotonic() - trap.sprung_at_s < LEASE_S + 1.5
+    fleet.settled(3)
+    assert runs(park, RunOutcome.LOST) == ["settle", "settle"]
+
+    # Two batches, each proposed and finalised by one transaction; every cent where it belongs.
+    calls = [row.function_name for row in park.rows(BlockchainTransaction)]
+    assert (calls.count("proposeBatch"), calls.count("finalizeBatch")) == (2, 2)
+    assert {row.state.value for row in park.rows(ChainIntent)} == {"confirmed"}
+    money = {
+        row.account: int(row.balance)
+        for row in park.rows(SettlementBalance)
+        if row.asset == CURRENCY
+    }
+    unit = park.chain.settlement.units_per_cent()
+    assert money[PARTIES["owner"]] == 4_00 * unit  # 1.0 x 1.00 + 0.5 x 2.00 + 2.0 x 1.00
+    assert money[PARTIES["market"]] == 96_00 * unit
+    report = reconcile(park.db, park.node.client, park.chain.deployment)
+    assert [rule.name for rule in report.rules if not rule.ok] == []
+
+    # In order, at last: it says 0, and nobody need wait for the lease.
+    assert first.stop() == 0
+    with park.db.read() as session:
+        found = rows.jobs(session, ["settle", "finalise", "send"])
+        assert [row.running_since for row in found] == [None] * 3
+    third = fleet.start()
+    fleet.until(lambda: "this process runs the jobs now" in third.said())
+    assert "stands by" not in third.said()

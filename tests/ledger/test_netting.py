@@ -1,0 +1,112 @@
+"""Who is left out, and what the rest comes to: against sums of fractions, computed apart."""
+
+from collections import defaultdict
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.settlement.netting import Funds, parts, shortfalls, without_the_insolvent
+from ledger.settlement.words import CENTS_MAX, Trade, pack
+
+NAMES = [f"0x{number:040x}" for number in range(1, 7)]
+ASSET = 7
+
+
+def cents(trade: Trade) -> int:
+    """Quantity times price as Decimal rounds it half up, which is half away from zero."""
+    value = Decimal(trade.quantity_milli) / 1000 * (Decimal(trade.price_e4) / 10_000)
+    return int((value * 100).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def sums(trades: list[Trade]) -> tuple[dict[str, int], dict[str, int]]:
+    """Money and kilograms by party, the plain way: one entry for each side of each trade."""
+    money: dict[str, list[int]] = defaultdict(list)
+    kg: dict[str, list[int]] = defaultdict(list)
+    for trade in trades:
+        money[trade.buyer].append(-cents(trade))
+        money[trade.seller].append(cents(trade))
+        kg[trade.buyer].append(trade.quantity_milli)
+        kg[trade.seller].append(-trade.quantity_milli)
+    return (
+        {name: sum(items) for name, items in money.items()},
+        {name: sum(items) for name, items in kg.items()},
+    )
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> tuple[list[Trade], Funds]:
+    trades = []
+    for seq in range(1, draw(st.integers(0, 25)) + 1):
+        buyer, seller = draw(st.permutations(NAMES))[:2]
+        quantity = draw(st.integers(1, 5_000))
+        trades.append(Trade(seq, buyer, seller, quantity, draw(st.integers(-90_000, 90_000))))
+    money = {name: draw(st.integers(0, 60_000)) for name in NAMES}
+    kg = {(name, ASSET): draw(st.integers(0, 9_000)) for name in NAMES}
+    return trades, Funds(money, kg)
+
+
+@settings(max_examples=200, deadline=None)
+@given(markets(), st.sampled_from([None, ASSET]))
+def test_with_the_insolvent_left_out_the_rest_is_the_net_of_the_rest(
+    market: tuple[list[Trade], Funds], asset: int | None
+) -> None:
+    trades, funds = market
+    before = funds.copy()
+    kept, out = without_the_insolvent(trades, asset, funds)
+    assert funds == before
+    gone = [trade for item in out for trade in item.trades]
+    assert sorted(trade.seq for trade in kept + gone) == [trade.seq for trade in trades]
+    money, kg = sums(kept)
+    if kept:
+        packed = pack(kept)
+        assert dict(zip(packed.accounts, packed.nets, strict=True)) == money
+    assert sum(money.values()) == sum(kg.values()) == 0
+    for name, net in money.items():
+        assert funds.cents[name] + net >= 0
+        assert asset is None or funds.kg[name, ASSET] + kg[name] >= 0
+    # Each one that is out lacked something when its turn came, and none of its trades is in.
+    left = trades
+    for item in out:
+        debtor = item.shortfall.account
+        money, kg = sums(left)
+        of = money if item.shortfall.asset is None else kg
+        held = before.of(debtor, item.shortfall.asset)
+        assert (item.shortfall.held, item.shortfall.owed) == (held, -of[debtor])
+        assert item.shortfall.missing > 0
+        share = Fraction(held, -of[debtor])
+        for name, net in money.items():
+            if before.cents[name] + net < 0:
+                assert share <= Fraction(before.cents[name], -net)
+        left = [trade for trade in left if debtor not in (trade.buyer, trade.seller)]
+    assert left == kept
+    assert shortfalls(kept, asset, funds) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(markets())
+def test_nobody_is_left_out_who_can_pay(market: tuple[list[Trade], Funds]) -> None:
+    trades, _ = market
+    rich = Funds({name: CENTS_MAX for name in NAMES}, {})
+    assert without_the_insolvent(trades, None, rich) == (trades, [])
+
+
+def test_one_who_is_ruined_by_another_is_left_out_too() -> None:
+    """The first owes the second 5.00 and has nothing; the second owes the third 4.00 of it."""
+    a, b, c, d = NAMES[:4]
+    trades = [Trade(1, a, b, 1000, 50_000), Trade(2, b, c, 1000, 40_000), Trade(3, d, c, 1000, 100)]
+    kept, out = without_the_insolvent(trades, None, Funds({a: 0, b: 0, c: 0, d: 1}))
+    assert [trade.seq for trade in kept] == [3]
+    assert [(item.shortfall.account, item.shortfall.owed) for item in out] == [(a, 500), (b, 400)]
+    kept, out = without_the_insolvent(trades, None, Funds({a: 500, b: 0, c: 0, d: 1}))
+    assert (len(kept), out) == (3, [])
+
+
+def test_parts_fit_a_transaction() -> None:
+    """Numbers in sequence fill a part with a thousand; far apart, each costs a word of the bitmap."""
+    dense = [Trade(seq, NAMES[0], NAMES[1], 1, 1) for seq in range(1, 2502)]
+    assert [len(part) for part in parts(dense)] == [1000, 1000, 501]
+    sparse = [Trade(seq * 256, NAMES[0], NAMES[1], 1, 1) for seq in range(1, 1001)]
+    found = [len(part) for part in parts(sparse)]
+    assert sum(found) == 1000 and max(found) < 520

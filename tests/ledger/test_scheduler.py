@@ -1,0 +1,494 @@
+"""The scheduler with jobs that count: leases, missed runs, pauses, clocks, failures, an end in order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import text, update
+
+from ledger.db import Database
+from ledger.errors import BadInput, DependencyDown, NotFound, ProblemFound, Refused
+from ledger.jobs import asking, overview, rows, scheduler
+from ledger.jobs.catalogue import BOOKS, CHAIN, Job
+from ledger.jobs.rows import Result
+from ledger.jobs.running import NAME, RETRY, Runner
+from ledger.jobs.scheduler import Listeners, Scheduler
+from ledger.jobs.schedules import Schedule, read
+from ledger.jobs.work import Tools, utc_now
+from ledger.leases import Holder, Lease
+from ledger.models import HeldLease, JobRun, ScheduledJob
+from ledger.models.jobs import RunOutcome
+
+DEADLINE_S = 20.0
+YEAR = timedelta(days=365)
+
+
+@pytest.fixture(autouse=True)
+def often_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the rows often: the tests wait for that."""
+    monkeypatch.setattr(scheduler, "LOOK_S", 0.1)
+    monkeypatch.setattr(scheduler, "_TROUBLE_S", 0.2)
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.01)
+
+
+@dataclass
+class Counting:
+    """A job that counts its runs, and does what it is told to."""
+
+    name: str = "count"
+    every: str = "1d"
+    lane: str = BOOKS
+    work: Callable[[], str | None] = lambda: None
+    runs: int = 0
+    begun: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, tools: Tools) -> str | None:
+        self.runs += 1
+        self.begun.set()
+        return self.work()
+
+    @property
+    def job(self) -> Job:
+        return Job(self.name, "counts", self.every, self, self.lane)
+
+    @property
+    def schedule(self) -> dict[str, Schedule]:
+        return {self.name: read(self.every)}
+
+    def wait(self) -> str:
+        """Be a work that takes as long as the test wants."""
+        assert self.go_on.wait(DEADLINE_S)
+        return "waited"
+
+
+def tools_of(db: Database, now: Callable[[], datetime] = utc_now) -> Tools:
+    chain: Any = SimpleNamespace(db=db)  # none of these jobs asks a chain
+    return Tools(chain, settings=SimpleNamespace(), now=now)  # type: ignore[arg-type]
+
+
+@contextmanager
+def working(
+    db: Database, *jobs: Counting, lease_s: float = 10.0, **listeners: Any
+) -> Iterator[threading.Event]:
+    """Run a scheduler; it ends in order."""
+    stop = threading.Event()
+    schedules = {name: item for job in jobs for name, item in job.schedule.items()}
+    made = Scheduler(
+        tools_of(db), [job.job for job in jobs], schedules, Listeners(**listeners), lease_s
+    )
+    thread = threading.Thread(target=made.run, args=(stop,))
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive()
+
+
+def leading(db: Database, *jobs: Counting) -> Runner:
+    """Return a runner that holds the lease, without a scheduler: runs are begun by hand."""
+    lease = Lease(db, NAME)
+    assert lease.take() is None
+    lease.stop_renewing()
+    schedules = {name: item for job in jobs for name, item in job.schedule.items()}
+    runner = Runner(tools_of(db), lease, schedules)
+    runner.lead()
+    return runner
+
+
+def row_of(db: Database, name: str = "count") -> ScheduledJob:
+    with db.read() as session:
+        return session.get_one(ScheduledJob, name)
+
+
+def history(db: Database, name: str | None = None) -> list[tuple[str, int]]:
+    """Return outcomes and repeats, the oldest first."""
+    with db.read() as session:
+        found = rows.history(session, name, 100)
+    return [(run.outcome.value, run.repeats) for run in sorted(found, key=lambda run: run.id)]
+
+
+def set_due(db: Database, due: datetime, name: str = "count") -> None:
+    with db.write() as session:
+        session.get_one(ScheduledJob, name).due_at = due
+
+
+# -------------------------------------------------------------------------------- rows
+
+
+def test_a_job_is_due_until_a_run_has_ended(db: Database) -> None:
+    runner = leading(db, Counting())
+    due = utc_now() - YEAR
+    set_due(db, due)
+    begun = runner.begin("count")
+    assert begun is not None
+    assert row_of(db).due_at == due  # a kill now loses nothing
+    assert runner.begin("count") is None  # one at a time
+    now = utc_now()
+    result = Result(RunOutcome.DONE, "did it", 7)
+    schedule = runner.schedules["count"]
+    db.run(lambda session: rows.end(session, runner.lease, begun, result, schedule, now))
+    row = row_of(db)
+    assert (row.running_since, row.run_holder, row.run_place) == (None, None, None)
+    assert row.due_at == now + timedelta(days=1)
+    assert history(db) == [("done", 1)]
+    with db.read() as session:
+        last = rows.last_run(session, "count")
+    assert last is not None and last.due_at == due
+
+
+def test_whoever_has_lost_the_lease_begins_nothing_and_spoils_nothing(db: Database) -> None:
+    """The leader is silent for longer than its lease, and wakes in the middle of a run."""
+    counting = Counting()
+    first = leading(db, counting)
+    begun = first.begin("count")
+    assert begun is not None
+    with db.write() as session:  # its time passes
+        session.execute(update(HeldLease).values(until_ms=1))
+    second = leading(db, counting)
+    assert history(db) == [("lost", 1)]
+    assert first.begin("count") is None
+    again = second.run(counting.job)
+    assert again is not None and again.outcome is RunOutcome.IDLE
+    due = row_of(db).due_at
+    other = second.begin("count")
+    result = Result(RunOutcome.DONE, "late", 5)
+    schedule = first.schedules["count"]
+    db.run(lambda s: rows.end(s, first.lease, begun, result, schedule, utc_now() + YEAR))
+    row = row_of(db)
+    assert other is not None
+    assert (row.due_at, row.running_since) == (due, other.started_at)  # the second one's alone
+    assert history(db) == [("lost", 1), ("idle", 1), ("done", 1)]
+
+
+def test_runs_of_no_news_are_one_row(db: Database) -> None:
+    """So is a failure that goes on; what was done is told each time."""
+    counting = Counting()
+    runner = leading(db, counting)
+    said: list[Any] = [None, None, "x", "x", BadInput("a"), BadInput("a"), BadInput("b"), None]
+
+    def work() -> str | None:
+        item = said[counting.runs - 1]
+        if isinstance(item, Exception):
+            raise item
+        return item  # type: ignore[no-any-return]
+
+    counting.work = work
+    for _ in said:
+        runner.run(counting.job)
+    assert history(db) == [
+        ("idle", 2),
+        ("done", 1),
+        ("done", 1),
+        ("failed", 2),
+        ("failed", 1),
+        ("idle", 1),
+    ]
+
+
+def test_what_a_dependency_held_up_is_tried_again_soon(db: Database) -> None:
+    counting, often = Counting(), Counting("often", "10s")
+    runner = leading(db, counting, often)
+
+    def down() -> str:
+        raise DependencyDown("no node\nanswers")
+
+    counting.work = often.work = down
+    before = utc_now()
+    for job in (counting, often):
+        result = runner.run(job.job)
+        assert result is not None
+        assert (result.outcome, result.said) == (RunOutcome.FAILED, "no node answers")
+    assert before + RETRY <= row_of(db).due_at <= utc_now() + RETRY
+    assert row_of(db, "often").due_at <= utc_now() + timedelta(seconds=10)
+    counting.work = lambda: None
+    runner.run(counting.job)
+    assert row_of(db).due_at > utc_now() + timedelta(hours=23)
+
+
+def test_a_defect_is_a_line_and_no_end(db: Database, caplog: pytest.LogCaptureFixture) -> None:
+    counting = Counting(work=lambda: str(1 // 0))
+    runner = leading(db, counting)
+    for _ in range(3):
+        result = runner.run(counting.job)
+    assert result is not None and result.said is not None
+    assert result.said.startswith("internal error: ZeroDivisionError")
+    assert history(db) == [("failed", 3)]
+    (line,) = [record for record in caplog.records if record.name == "ledger.jobs.running"]
+    assert line.getMessage().startswith("job count: internal error: ZeroDivisionError")
+
+
+def test_a_paused_job_rests_and_says_how_to_go_on(db: Database) -> None:
+    counting = Counting()
+    runner = leading(db, counting)
+    db.run(lambda session: rows.pause(session, "count", utc_now()))
+    assert runner.run(counting.job) is None
+    with pytest.raises(
+        Refused, match=r"job count is paused since .* UTC; first: truetonne jobs resume count"
+    ):
+        db.run(lambda session: rows.ask(session, "count", utc_now()))
+    db.run(lambda session: rows.resume(session, "count"))
+    with pytest.raises(BadInput, match="job count is not paused"):
+        db.run(lambda session: rows.resume(session, "count"))
+    with pytest.raises(NotFound, match="there is no job 'cuont'"):
+        db.run(lambda session: rows.pause(session, "cuont", utc_now()))
+    assert runner.run(counting.job) is not None
+
+
+def test_another_schedule_holds_at_once_and_a_job_that_is_no_more_goes(db: Database) -> None:
+    leading(db, Counting(), Counting("old"))
+    set_due(db, utc_now() + timedelta(hours=20))
+    leading_again = {"count": read("1h")}
+    now = utc_now()
+    db.run(lambda session: rows.register(session, leading_again, now))
+    with db.read() as session:
+        assert [view.row.name for view in overview.views(session)] == ["count"]
+    assert (row_of(db).schedule, row_of(db).due_at) == ("1h", now)
+
+
+def test_old_runs_are_forgotten_but_for_the_last(db: Database) -> None:
+    counting = Counting(work=lambda: "did")
+    runner = leading(db, counting)
+    for _ in range(3):
+        runner.run(counting.job)
+    assert db.run(lambda session: rows.forget_before(session, utc_now() - YEAR)) == 0
+    assert db.run(lambda session: rows.forget_before(session, utc_now() + YEAR)) == 2
+    assert history(db) == [("done", 1)]
+
+
+def test_what_a_person_should_look_at(db: Database) -> None:
+    counting, other = Counting(), Counting("other")
+    runner = leading(db, counting, other)
+    with db.read() as session:
+        assert overview.alarms(session) == []
+
+    def wrong() -> str:
+        raise ProblemFound("books and chain differ")
+
+    counting.work = wrong
+    runner.run(counting.job)
+    set_due(db, utc_now() - timedelta(minutes=11), "other")
+    with db.read() as session:
+        first, second = overview.alarms(session)
+    assert first == "job count failed: books and chain differ"
+    assert second.startswith("nobody runs the jobs: other are due since")
+    db.run(lambda session: rows.pause(session, "count", utc_now()))
+    db.run(lambda session: rows.pause(session, "other", utc_now()))
+    with db.read() as session:
+        assert overview.alarms(session) == []
+
+
+# --------------------------------------------------------------------------- scheduler
+
+
+def test_what_fell_due_while_nobody_ran_is_done_once(db: Database) -> None:
+    """Four jobs: due every second for a year, once a day, not yet, and paused."""
+    often = Counting("often", "1s", work=lambda: "x")
+    daily = Counting("daily", "0 3 * * *", work=lambda: "x")
+    later, resting = Counting("later"), Counting("resting")
+    leading(db, often, daily, later, resting).lease.release()
+    for name in ("often", "daily", "resting"):
+        set_due(db, utc_now() - YEAR, name)
+    set_due(db, utc_now() + timedelta(hours=1), "later")
+    db.run(lambda session: rows.pause(session, "resting", utc_now()))
+    started = utc_now()
+    with working(db, often, daily, later, resting):
+        until(lambda: daily.runs and often.runs == 2)
+    assert (daily.runs, later.runs, resting.runs) == (1, 0, 0)
+    assert often.runs <= 1 + (utc_now() - started).total_seconds()
+    assert row_of(db, "daily").due_at > started
+    with db.read() as session:
+        (run,) = rows.history(session, "daily", 10)
+    assert run.due_at < started - timedelta(days=364)  # as it was due
+    assert run.started_at >= started
+
+
+def test_a_long_job_holds_up_no_other_lane(db: Database) -> None:
+    slow, quick = Counting("slow", lane=BOOKS), Counting("quick", "1s", lane=CHAIN)
+    slow.work = slow.wait
+    with working(db, slow, quick):
+        until(lambda: slow.runs and quick.runs >= 2)
+        assert slow.runs == 1
+        slow.go_on.set()
+    assert history(db, "slow") == [("done", 1)]
+
+
+def test_it_ends_in_order(db: Database) -> None:
+    """A run that goes on is finished and noted; the lease is let go."""
+    slow = Counting(work=lambda: "")
+    slow.work = slow.wait
+    with working(db, slow) as stop:
+        until(slow.begun.is_set)
+        stop.set()
+        time.sleep(0.1)
+        assert row_of(db).running_since is not None
+        slow.go_on.set()
+    assert history(db) == [("done", 1)]
+    assert row_of(db).running_since is None
+    assert Lease(db, NAME).take() is None
+
+
+def test_another_stands_by_and_makes_up_for_what_was_lost(db: Database) -> None:
+    """The first one hangs, as a machine that sleeps does; its run is made up for by the second."""
+    first, second = Counting("count"), Counting("count")
+    first.work = first.wait
+    stood_by: list[Holder] = []
+    leads: list[Sequence[str]] = []
+
+    def led(before: Holder | None, lost: Sequence[str]) -> None:
+        assert before is not None and before.holder == stood_by[0].holder
+        leads.append(lost)
+
+    with working(db, first, lease_s=1.0):
+        until(first.begun.is_set)
+        with working(db, second, lease_s=1.0, on_stand_by=stood_by.append, on_lead=led):
+            until(lambda: stood_by)
+            assert second.runs == 0
+            with db.write() as session:  # the first one is not heard of any more
+                session.execute(update(HeldLease).values(until_ms=1, holder="asleep", process=None))
+            until(lambda: second.runs)
+            until(lambda: row_of(db).running_since is None)
+            assert leads == [["count"]]
+            due = row_of(db).due_at
+            first.go_on.set()  # it wakes, and ends its run
+            until(lambda: len(history(db)) == 3)
+            assert row_of(db).due_at == due
+    assert sorted(history(db)) == [("done", 1), ("idle", 1), ("lost", 1)]
+    assert (first.runs, second.runs) == (1, 1)
+
+
+def test_a_person_pauses_resumes_and_asks_from_elsewhere(db: Database) -> None:
+    counting = Counting(work=lambda: "did")
+    with working(db, counting):
+        until(lambda: counting.runs == 1)
+        lease = Lease(db, NAME)
+        run = asking.run_now(db, lease, counting.schedule, "count", pytest.fail, utc_now)
+        assert (run.outcome, run.said, counting.runs) == (RunOutcome.DONE, "did", 2)
+        db.run(lambda session: rows.pause(session, "count", utc_now()))
+        set_due(db, utc_now() - YEAR)
+        time.sleep(1.5 * scheduler.LOOK_S)
+        assert counting.runs == 2
+        db.run(lambda session: rows.resume(session, "count"))
+        until(lambda: counting.runs == 3)
+
+
+def test_where_nobody_leads_it_is_done_here(db: Database) -> None:
+    counting = Counting(work=lambda: "did")
+    lease = Lease(db, NAME)
+    runner = Runner(tools_of(db), lease, counting.schedule)
+
+    def do_it() -> None:
+        runner.lead()
+        runner.run(counting.job)
+
+    run = asking.run_now(db, lease, counting.schedule, "count", do_it, utc_now)
+    assert (run.outcome, counting.runs) == (RunOutcome.DONE, 1)
+    other = Lease(db, NAME)
+    assert other.take() is None  # released
+    other.release()
+
+
+def test_the_database_that_goes_away_is_waited_for(sqlite_db: Database) -> None:
+    """The end of a run cannot be noted: it is lost, and made up for."""
+    counting = Counting()
+
+    def spoil() -> str:
+        if counting.runs == 1:
+            with sqlite_db.write() as session:
+                session.execute(text("ALTER TABLE job_runs RENAME TO hidden"))
+        return "did"
+
+    counting.work = spoil
+    with working(sqlite_db, counting):
+        until(counting.begun.is_set)
+        time.sleep(1.5)
+        assert counting.runs == 1
+        with sqlite_db.write() as session:
+            session.execute(text("ALTER TABLE hidden RENAME TO job_runs"))
+        until(lambda: counting.runs == 2)
+        until(lambda: len(history(sqlite_db)) == 2)
+    assert history(sqlite_db) == [("lost", 1), ("done", 1)]
+
+
+# ------------------------------------------------------------------------ clocks that are set
+
+
+class Clock:
+    """The clock of the machine, for the scheduler and for what waits inside of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = timedelta(0)
+        outer = self
+
+        class Shifted(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> datetime:
+                return datetime.now(tz) + outer.ahead
+
+        monkeypatch.setattr("apscheduler.schedulers.base.datetime", Shifted)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+def test_a_clock_that_jumps_runs_nothing_twice_and_keeps_nobody_waiting(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    often, daily = Counting("often", "1s", work=lambda: "x"), Counting("daily", "1 0 * * *")
+    jobs = (often, daily)
+    schedules = {**often.schedule, **daily.schedule}
+    made = Scheduler(tools_of(sqlite_db, clock.now), [job.job for job in jobs], schedules)
+    stop = threading.Event()
+    thread = threading.Thread(target=made.run, args=(stop,))
+    thread.start()
+
+    def more_of(counting: Counting, count: int) -> None:
+        runs = counting.runs
+        until(lambda: counting.runs >= runs + count)
+
+    try:
+        more_of(often, 1)
+        assert daily.runs == 0
+        began = time.monotonic()
+        clock.ahead = timedelta(days=3)  # three days are one run
+        until(lambda: daily.runs == 1)
+        more_of(often, 1)
+        assert often.runs <= 4 + (time.monotonic() - began)
+        clock.ahead = timedelta(days=2)  # back, before the run of today: it was done already
+        more_of(often, 2)
+        assert daily.runs == 1
+        clock.ahead = timedelta(0)  # and far back
+        more_of(often, 2)
+        assert daily.runs == 1
+        assert row_of(sqlite_db, "daily").due_at <= clock.now() + timedelta(days=2)
+    finally:
+        stop.set()
+        thread.join(DEADLINE_S)
+    assert not thread.is_alive()
+
+
+def test_runs_are_told_as_they_are_kept(db: Database) -> None:
+    runner = leading(db, Counting(work=lambda: "did"))
+    runner.run(Counting(work=lambda: "did").job)
+    with db.read() as session:
+        (view,) = overview.views(session)
+        (run,) = session.query(JobRun).all()
+    assert view.as_json()["last_run"] == overview.run_as_json(run)
+    assert (view.state, view.as_json()["last_run"]["outcome"]) == ("waiting", "done")

@@ -1,0 +1,162 @@
+"""``wss://`` and ``https://``: a node behind TLS is trusted by its certificate, and by nothing less."""
+
+import contextlib
+import datetime
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ledger.chain.client import ChainClient
+from ledger.chain.heads import Heads
+from ledger.chain.local_node import LocalNode, find_anvil
+from ledger.chain.transport_errors import NodeDown
+
+LOCAL, ELSEWHERE = "127.0.0.1", "192.0.2.1"
+
+
+def _certificate(folder: Path, address: str) -> tuple[Path, Path]:
+    """Make a certificate for an address, signed by itself; return its file and that with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a node of one's own")])
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    place = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - day)
+        .not_valid_after(now + day)
+        .add_extension(place, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = folder / f"{address}.pem", folder / f"{address}.key"
+    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return public, private
+
+
+class TlsProxy:
+    """Takes TLS off connections and hands their bytes to a node; counts what came."""
+
+    def __init__(self, node_url: str, certificate: tuple[Path, Path]) -> None:
+        self.taken = 0
+        """Bytes of clients that had finished their handshake."""
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(*certificate)
+        self._node = LOCAL, int(node_url.rpartition(":")[2])
+        self._listener = socket.create_server((LOCAL, 0))
+        self.url = f"wss://{LOCAL}:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, raw: socket.socket) -> None:
+        with (
+            contextlib.suppress(OSError),
+            self._context.wrap_socket(raw, server_side=True) as client,
+        ):
+            node = socket.create_connection(self._node)
+            threading.Thread(target=self._copy, args=(node, client), daemon=True).start()
+            while data := client.recv(1 << 16):
+                self.taken += len(data)
+                node.sendall(data)
+            node.close()
+
+    @staticmethod
+    def _copy(node: socket.socket, client: ssl.SSLSocket) -> None:
+        with contextlib.suppress(OSError):
+            while data := node.recv(1 << 16):
+                client.sendall(data)
+            client.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[LocalNode]:
+    with LocalNode(find_anvil(None)) as started:
+        yield started
+
+
+@pytest.fixture(params=[LOCAL])
+def proxy(
+    node: LocalNode,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[TlsProxy]:
+    """A proxy whose certificate is trusted."""
+    certificate = _certificate(tmp_path, request.param)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    made = TlsProxy(node.rpc_url, certificate)
+    yield made
+    made.close()
+
+
+def test_a_trusted_node_answers_and_announces(node: LocalNode, proxy: TlsProxy) -> None:
+    client = ChainClient(proxy.url)
+    heads = Heads(client.transport, poll_s=30, quiet_s=30)
+    try:
+        assert client.chain_id() == 31337 and proxy.taken > 0
+        heads.start()
+        until = time.monotonic() + 10
+        while not heads.subscribed:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        heads.wait(lambda: False)  # what came before the subscription
+        before = client.block_number()
+        started = time.monotonic()
+        threading.Timer(0.05, ChainClient(node.rpc_url).request, ("evm_mine",)).start()
+        heads.wait(lambda: False)
+        assert time.monotonic() - started < 10
+        assert client.block_number() == before + 1
+    finally:
+        heads.close()
+        client.close()
+    client = ChainClient(_https(proxy))
+    assert client.block_number() == before + 1
+    client.close()
+
+
+def _https(proxy: TlsProxy) -> str:
+    return proxy.url.replace("wss", "https")
+
+
+@pytest.mark.parametrize("proxy", [LOCAL], indirect=True)
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    proxy: TlsProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    _is_refused(proxy, "self-signed certificate")
+
+
+@pytest.mark.parametrize("proxy", [ELSEWHERE], indirect=True)
+def test_a_certificate_of_another_place_is_refused(proxy: TlsProxy) -> None:
+    _is_refused(proxy, "IP address mismatch")
+
+
+def _is_refused(proxy: TlsProxy, why: str) -> None:
+    for url in (proxy.url, _https(proxy)):
+        with pytest.raises(NodeDown, match=rf"certificate .* not trusted.*{why}.*SSL_CERT_FILE"):
+            ChainClient(url).chain_id()
+    assert proxy.taken == 0
