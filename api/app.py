@@ -21,6 +21,7 @@ from api.readings.endpoints import router as readings
 from api.status.endpoints import router as status
 from api.trades.endpoints import router as trades
 from api.transactions.endpoints import router as transactions
+from api.verifier.endpoints import router as verifier
 from ledger.db import Database
 from ledger.settings import Settings
 
@@ -51,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = Context(settings, database)
-    for router in (credits_, proofs, transactions, contracts, trades, readings, status):
+    for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
         app.include_router(router)
     errors.install(app)
     app.add_middleware(Envelope)

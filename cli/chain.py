@@ -86,7 +86,7 @@ def verify(run: Invocation, network: Network = None) -> int:
             + (
                 f"NOT verified, {', '.join(row['differs'])} differ"
                 if row["differs"]
-                else "verified"
+                else f"verified\n  code {row['code_hash']}\n  init code {row['init_code_hash']}"
             )
             for row in rows
         ),

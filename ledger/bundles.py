@@ -116,32 +116,33 @@ def prove(
             code="not-final",
         )
     contract = deployment.credit
-    document = {
-        "format": FORMAT,
-        "chain_id": deployment.chain_id,
-        "contract": contract.address,
-        "batch_id": str(subject.batch_id),
-        "serials": None if subject.serials is None else list(subject.serials),
-        "header": _hex(_header(raw)),
-        "creation": _creation(contract),
-        **_state(client, contract.address, subject.batch_id, raw),
-        **_events(client, subject.places, raw),
-        "manifest": subject.manifest,
-        "readings": subject.readings,
-    }
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    code = client.code(contract.address, raw["hash"])
-    trusted = Trusted(
-        block_hash=bytes.fromhex(raw["hash"][2:]),
-        address=bytes.fromhex(contract.address[2:]),
-        code_hash=keccak256(bytes.fromhex(code[2:])),
-        chain_id=deployment.chain_id,
-    )
     try:
+        document = {
+            "format": FORMAT,
+            "chain_id": deployment.chain_id,
+            "contract": contract.address,
+            "batch_id": str(subject.batch_id),
+            "serials": None if subject.serials is None else list(subject.serials),
+            "header": _hex(_header(raw)),
+            "creation": _creation(contract),
+            **_state(client, contract.address, subject.batch_id, raw),
+            **_events(client, subject.places, raw),
+            "manifest": subject.manifest,
+            "readings": subject.readings,
+        }
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        code = client.code(contract.address, raw["hash"])
+        trusted = Trusted(
+            block_hash=bytes.fromhex(raw["hash"][2:]),
+            address=bytes.fromhex(contract.address[2:]),
+            code_hash=keccak256(bytes.fromhex(code[2:])),
+            chain_id=deployment.chain_id,
+        )
         verdict = verify(text, trusted)
-    except ProofError as error:
+    except (ProofError, KeyError, IndexError, TypeError, ValueError) as error:
+        why = str(error) if isinstance(error, ProofError) else "they are not of their form"
         raise DependencyDown(
-            f"the node's answers prove nothing ({error}); ask another node, or say so to its keeper",
+            f"the node's answers prove nothing ({why}); ask another node, or say so to its keeper",
             code="not-proven",
         ) from error
     return BuiltBundle(text, trusted, verdict.checks)
@@ -198,8 +199,8 @@ def _proof(client: ChainClient, address: str, slots: Sequence[int], raw: Mapping
         return client.request("eth_getProof", [address, keys, {"blockHash": raw["hash"]}])
     except RpcError as error:
         raise Refused(
-            f"the node has no proof in the state of block {int(raw['number'], 16)} "
-            f"({error.rpc_message}): ask an archive node, or prove against a newer --block",
+            f"the node has no proof in the state of block {int(raw['number'], 16)}: it no longer keeps "
+            "that state, or proves none; ask an archive node, or prove against a newer --block",
             code="state-pruned",
         ) from error
 

@@ -77,7 +77,8 @@ def main() -> None:
         for name, deployed in deployment.contracts.items():
             found = differences(request, linked_build(compiled, name), deployed)
             (wrong if found else verified).append(name)
-            rows.append({"name": name, "address": deployed.address, "differs": found})
+            hashes = {"code_hash": deployed.code_hash, "init_code_hash": deployed.init_code_hash}
+            rows.append({"name": name, "address": deployed.address, "differs": found, **hashes})
             print(
                 f"{name} {deployed.address}: {', '.join(found) + ' differ' if found else 'verified'}"
             )

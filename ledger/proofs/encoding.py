@@ -71,7 +71,7 @@ def receipt(raw: Mapping[str, Any]) -> bytes:
     """
     kind = int(raw.get("type") or "0x0", 16)
     _known(kind)
-    logs = [
+    logs: list[rlp.Item] = [
         [_bytes(log["address"]), [_bytes(topic) for topic in log["topics"]], _bytes(log["data"])]
         for log in raw["logs"]
     ]
@@ -119,4 +119,4 @@ def _bytes(text: str | None) -> bytes:
 
 
 def _quantity(text: str) -> bytes:
-    return rlp.bytes_of(int(text, 16))
+    return rlp.digits_of(int(text, 16))

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from ledger.errors import BadInput
+from ledger.proofs import verifier
 from ledger.proofs.verifier import ProofError
 from ledger.reductions.judging import judge
 from ledger.reductions.manifest_file import read_manifest
@@ -17,6 +18,8 @@ from ledger.reductions.readings_file import Line
 from ledger.reductions.recompute import Trusted, verify
 
 NAME = "sum"
+NOT_PROVEN = verifier.NOT_PROVEN[-1]
+"""What the verifier does not prove, and this does."""
 
 
 def recompute(text: str) -> str | None:
@@ -46,12 +49,11 @@ def recompute(text: str) -> str | None:
         judged = judge(stated, iter(_lines(readings)))
         result = verify(manifest.encode(), plain, stated, judged, Trusted())
     except BadInput as error:
-        raise ProofError(NAME, f"{NAME}: {error.message}") from error
+        raise _failed(error.message) from error
     if not result.valid:
         first = result.differences[0]
-        raise ProofError(
-            NAME,
-            f"{NAME}: {len(result.differences)} numbers of the manifest do not follow from its readings, "
+        raise _failed(
+            f"{len(result.differences)} numbers of the manifest do not follow from its readings, "
             f"first {first.path}: stated {first.manifest}, recomputed {first.recomputed}",
         )
     return (
@@ -59,6 +61,14 @@ def recompute(text: str) -> str | None:
         f"{stated.factor.value} {stated.factor.unit} they come to {result.issued_kg} kg, which is what was "
         "issued"
     )
+
+
+def _failed(message: str) -> ProofError:
+    """Return the error; the manifest's own words are in the message, and cannot command a terminal."""
+    plain = "".join(sign if sign.isprintable() else "?" for sign in message)
+    error = ProofError(f"{NAME}: {plain}")
+    error.check = NAME
+    return error
 
 
 def _lines(readings: dict[str, Any]) -> list[Line]:

@@ -60,7 +60,7 @@ class Trie:
 
 def place_key(place: int) -> bytes:
     """Return the key of a place in a list."""
-    return rlp.encode(rlp.bytes_of(place))
+    return rlp.encode(rlp.digits_of(place))
 
 
 def path(root: bytes, key: bytes, nodes: Iterable[bytes]) -> list[bytes]:
@@ -77,7 +77,7 @@ def path(root: bytes, key: bytes, nodes: Iterable[bytes]) -> list[bytes]:
             if reference not in known:
                 break
             found.append(known[reference])
-            node = rlp.decode_list(known[reference], "trie")
+            node = rlp.list_of(rlp.decode(known[reference]))
         else:
             node = reference
         if len(node) == 17:

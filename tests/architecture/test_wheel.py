@@ -18,4 +18,5 @@ def test_wheel_holds_the_four_packages_only(tmp_path: Path) -> None:
     tops = {name.split("/", 1)[0] for name in names}
     assert tops == {"ledger", "indexer", "api", "cli", "truetonne-0.1.0.dist-info"}
     assert "truetonne-0.1.0.dist-info/licenses/LICENSE" in names
+    assert "api/verifier/verify.html" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]

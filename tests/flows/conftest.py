@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ledger.bundles import BuiltBundle
 from ledger.db import Database
 from tests.support.park import Park, running_park
+from tests.support.proven import bundles, proven_park
 
 
 @pytest.fixture
@@ -21,3 +23,16 @@ def both(db: Database, tmp_path: Path) -> Iterator[Park]:
     """On SQLite and on MariaDB."""
     with running_park(db, tmp_path) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def proven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Park]:
+    """A park with a retired credit, for tests that only look at it."""
+    with proven_park(tmp_path_factory.mktemp("proven")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def corpus(proven: Park) -> dict[str, BuiltBundle]:
+    """A bundle of each kind."""
+    return bundles(proven)

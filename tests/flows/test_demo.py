@@ -22,6 +22,9 @@ from typing import Any
 import pytest
 
 from ledger.chain.local_node import free_port
+from ledger.proofs.verifier import Trusted
+from tests.support.bundle_mutants import judge
+from tests.support.verify_page import answers, case
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -314,6 +317,27 @@ def test_the_proof_of_the_demonstration_is_valid_elsewhere(
     assert document["facts"]["issued"]["amount"] == str(LHB_KG[0])
     assert document["facts"]["serials"] == {"first": 1, "last": 10_000, "state": "retired"}
     assert {path.name for path in tmp_path.iterdir()} == {"proof.json"}
+    names = [check["name"] for check in document["checks"]]
+    assert names[:6] == ["block", "contract", "creation", "batch", "log", "admin"]
+    assert names[-2:] == ["readings", "sum"]
+    assert len(document["not_proven"]) == 4
+    _page_agrees((tmp_path / "proof.json").read_text(encoding="utf-8"), words)
+
+
+def _page_agrees(text: str, words: list[str]) -> None:
+    """The page says the same of the bundle, and of one that was made by another init code."""
+    value = dict(zip(words[2::2], words[3::2], strict=True))
+    hashes = (
+        bytes.fromhex(value[f"--{name}"][2:]) for name in ("block-hash", "address", "code-hash")
+    )
+    trusted = Trusted(*hashes, int(value["--chain-id"]))
+    document = json.loads(text)
+    document["creation"]["init_code_hash"] = "0x" + "00" * 32
+    forged = json.dumps(document)
+    verdicts = [judge(each, trusted) for each in (text, forged)]
+    assert answers(case(each, trusted) for each in (text, forged)) == verdicts
+    assert [verdict["valid"] for verdict in verdicts] == [True, False]
+    assert (verdicts[1]["check"], len(verdicts[1]["held"])) == ("creation", 2)
 
 
 def test_the_contracts_of_the_demonstration_are_verified(
@@ -326,6 +350,10 @@ def test_the_contracts_of_the_demonstration_are_verified(
     contracts = {item["name"]: item for item in document["contracts"]}
     assert {"CarbonCredit", "VppSettlement", "Oversight"} <= set(contracts)
     assert all(item["verified"] and not item["differs"] for item in contracts.values())
+    # What the bundle of the demonstration says of the contract's making is what the sources give.
+    said = {check["name"]: check["text"] for check in first["proof"]["checks"]}
+    assert said["creation"].endswith(contracts["CarbonCredit"]["init_code_hash"])
+    assert contracts["CarbonCredit"]["code_hash"] in first["proof"]["command"]
 
     (chain,) = home.glob("chain-*")
     book = json.loads((chain / "deployment.json").read_text())

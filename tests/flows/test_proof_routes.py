@@ -13,16 +13,15 @@ from ledger.proofs.verifier import Trusted, verify
 from ledger.settings import load_settings
 from tests.support.chain import FIRST_PERIOD_S, PARTIES
 from tests.support.park import Park
-from tests.support.proven import BATCH, BENEFICIARY, NAME, proven_park
+from tests.support.proven import BATCH, BENEFICIARY, NAME
 
 CREDIT = f"{NAME}-1-100"
 READING = "(bytes32,uint64,uint64,int256,uint8,uint8,uint16,bytes32)"
 
 
 @pytest.fixture(scope="module")
-def park(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Park]:
-    with proven_park(tmp_path_factory.mktemp("park")) as made:
-        yield made
+def park(proven: Park) -> Park:
+    return proven
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+from ledger.bundles import ALL, BuiltBundle, build_bundle
 from ledger.chain.events import CREDIT
 from ledger.db import Database
 from ledger.holdings import details_of, holding_of, plan_retirement
@@ -15,6 +16,7 @@ from tests.support.park import PROJECT, Park, running_park
 BATCH = 2 << 32 | 1
 NAME = f"{PROJECT}-2014-1"
 BENEFICIARY = "幼儿园 Kindergarten"
+RETIRED, ALL_READINGS, HELD, BATCH_ALONE = "retired", "all readings", "held", "a batch"
 
 
 @contextmanager
@@ -38,3 +40,23 @@ def proven_park(folder: Path) -> Iterator[Park]:
         park.mirror_final()
         yield park
     db.close()
+
+
+def bundle(
+    park: Park, credit: str = f"{NAME}-1-100", readings: int = 3, block: int | str = "latest"
+) -> BuiltBundle:
+    """Return the bundle of a credit of the park."""
+    with park.db.read() as session:
+        return build_bundle(
+            park.chain.client, park.chain.deployment, session, credit, block, readings
+        )
+
+
+def bundles(park: Park) -> dict[str, BuiltBundle]:
+    """Return one bundle of each kind, by its name."""
+    return {
+        RETIRED: bundle(park),
+        ALL_READINGS: bundle(park, readings=ALL),
+        HELD: bundle(park, f"{NAME}-101-720", 0),
+        BATCH_ALONE: bundle(park, NAME, 0),
+    }

@@ -8,11 +8,4 @@ from ledger.proofs.verifier.bundle import FORMAT
 from ledger.proofs.verifier.checks import NOT_PROVEN, Trusted, Verdict, verify
 from ledger.proofs.verifier.errors import ProofError
 
-__all__ = [
-    "FORMAT",
-    "NOT_PROVEN",
-    "ProofError",
-    "Trusted",
-    "Verdict",
-    "verify",
-]
+__all__ = ["FORMAT", "NOT_PROVEN", "ProofError", "Trusted", "Verdict", "verify"]

@@ -1,77 +1,53 @@
-"""Who signed: the public key behind a signature on secp256k1 (SEC 1, section 4.1.6).
+"""Who signed: the public key behind a signature on secp256k1 (SEC 1, section 4.1.6)."""
 
-Nothing secret passes through here, so that plain integers may be used. Points are Jacobian: (X, Y, Z)
-stands for x = X / Z^2 and y = Y / Z^3, so that one division is made at the end.
-"""
+from ledger.proofs.verifier.errors import require
 
-from __future__ import annotations
-
-P = 2**256 - 2**32 - 977
-"""The field."""
-N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-"""The order of the group."""
-G = (
-    0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798,
-    0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8,
-)
-Point = tuple[int, int, int]
+P = 2**256 - 2**32 - 977  # the field
+N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # the order of the group
+Point = tuple[int, int, int]  # (X, Y, Z) is the point (X/Z, Y/Z) of y^2 = x^3 + 7
 NEUTRAL: Point = (0, 1, 0)
+GX = 0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798
+GY = 0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8
+G: Point = (GX, GY, 1)
 
 
-def recover(digest: bytes, parity: int, r: int, s: int) -> bytes | None:
-    """Return the 64 bytes of the public key, or None when the signature is none.
-
-    ``s`` lies in the lower half of the group, as Ethereum asks since Homestead (EIP-2).
-    """
-    if parity not in (0, 1) or not 0 < r < N or not 0 < s <= N // 2:
-        return None
+def recover(digest: bytes, parity: int, r: int, s: int) -> bytes:
+    """Return the 64 bytes of the public key that signed; ``s`` is in the lower half (EIP-2)."""
     square = (pow(r, 3, P) + 7) % P
-    y = pow(square, (P + 1) // 4, P)
-    if y * y % P != square:
-        return None
-    if y % 2 != parity:
-        y = P - y
+    root = pow(square, (P + 1) // 4, P)
+    bounds = parity in (0, 1) and 0 < r < N and 0 < s <= N // 2
+    require(bounds and root * root % P == square, "its signature is none")
+    signed: Point = (r, root if root % 2 == parity else P - root, 1)
     inverse = pow(r, -1, N)
-    hashed = int.from_bytes(digest, "big")
-    point = _sum_of_products((*G, 1), -hashed * inverse % N, (r, y, 1), s * inverse % N)
-    if point[2] == 0:
-        return None
-    scale = pow(point[2], -1, P)
-    x, y = point[0] * scale**2 % P, point[1] * scale**3 % P
-    return x.to_bytes(32, "big") + y.to_bytes(32, "big")
+    x, y, z = _combined(-int.from_bytes(digest) * inverse % N, s * inverse % N, signed)
+    require(z, "its signature is none")
+    scale = pow(z, -1, P)
+    return b"".join((part * scale % P).to_bytes(32) for part in (x, y))
 
 
-def _sum_of_products(one: Point, factor: int, other: Point, other_factor: int) -> Point:
-    """Return factor x one + other_factor x other, bit by bit of both."""
-    choices = (NEUTRAL, one, other, _add(one, other))
-    total = NEUTRAL
-    for place in range(max(factor.bit_length(), other_factor.bit_length()) - 1, -1, -1):
+def _combined(factor: int, other_factor: int, other: Point) -> Point:
+    """Return factor x G + other_factor x other, bit by bit of both from the top."""
+    choices, total = (NEUTRAL, G, other, _add(G, other)), NEUTRAL
+    for at in reversed(range(256)):
         total = _double(total)
-        chosen = (factor >> place & 1) + 2 * (other_factor >> place & 1)
-        if chosen:
-            total = _add(total, choices[chosen])
+        chosen = (factor >> at & 1) + 2 * (other_factor >> at & 1)
+        total = _add(total, choices[chosen]) if chosen else total
     return total
 
 
 def _double(point: Point) -> Point:
+    """Return twice a point; this and the next are complete formulas of Renes, Costello, Batina 2015."""
     x, y, z = point
-    y2 = y * y % P
-    s = 4 * x * y2 % P
-    m = 3 * x * x % P
-    x3 = (m * m - 2 * s) % P
-    return x3, (m * (s - x3) - 8 * y2 * y2) % P, 2 * y * z % P
+    yy, zz, yz = y * y % P, 21 * z * z % P, y * z % P
+    low = yy - 3 * zz
+    return 2 * x * y * low % P, (low * (yy + zz) + 8 * yy * zz) % P, 8 * yy * yz % P
 
 
 def _add(one: Point, other: Point) -> Point:
-    if one[2] == 0 or other[2] == 0:
-        return other if one[2] == 0 else one
-    z1, z2 = one[2] * one[2] % P, other[2] * other[2] % P
-    u1, u2 = one[0] * z2 % P, other[0] * z1 % P
-    s1, s2 = one[1] * z2 * other[2] % P, other[1] * z1 * one[2] % P
-    if u1 == u2:
-        return _double(one) if s1 == s2 else NEUTRAL
-    h, r = u2 - u1, s2 - s1
-    h2 = h * h % P
-    h3, v = h * h2 % P, u1 * h2 % P
-    x3 = (r * r - h3 - 2 * v) % P
-    return x3, (r * (v - x3) - s1 * h3) % P, h * one[2] * other[2] % P
+    """Return the sum of any two points."""
+    (x1, y1, z1), (x2, y2, z2) = one, other
+    xx, yy, zz = x1 * x2 % P, y1 * y2, 21 * z1 * z2
+    xy, yz, xz = (x1 * y2 + x2 * y1) % P, (y1 * z2 + y2 * z1) % P, (x1 * z2 + x2 * z1) % P
+    low, high = (yy - zz) % P, (yy + zz) % P
+    x3, y3 = xy * low - 21 * yz * xz, high * low + 63 * xx * xz
+    return x3 % P, y3 % P, (yz * high + 3 * xx * xy) % P

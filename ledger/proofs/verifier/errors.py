@@ -1,22 +1,16 @@
 """The one error of the verifier."""
 
-from __future__ import annotations
-
 
 class ProofError(Exception):
-    """A bundle does not prove what it should; the message says what, in one line.
+    """A bundle does not prove what it should; the message says why, in one line."""
 
-    Attributes
-    ----------
-    check
-        Name of the check that failed.
-    done
-        The checks that held before it.
-    """
-
+    check = ""
+    """Name of the check that failed."""
     done: tuple[tuple[str, str], ...] = ()
+    """The checks that held before it, as (name, words)."""
 
-    def __init__(self, check: str, message: str) -> None:
-        super().__init__(message)
-        self.check = check
-        self.message = message
+
+def require(truth: object, message: str) -> None:
+    """Raise ``ProofError`` unless something holds."""
+    if not truth:
+        raise ProofError(message)

@@ -1,114 +1,53 @@
-"""Merkle-Patricia tries: what stands under a key, by the nodes from the root down to it.
+"""Merkle-Patricia tries (Yellow Paper, appendix D): what stands under a key.
 
-The trie is of the Ethereum Yellow Paper, appendix D. A proof has each node that is referred to by its
-hash, once, in the order of the path, and nothing else: junk in it is an error.
+A proof has the nodes that are met on the way from the root, each that is referred to by its hash, once,
+in order. A node under 32 bytes stands in its parent instead.
 """
-
-from __future__ import annotations
-
-from collections.abc import Iterable
 
 import sha3  # type: ignore[import-untyped]
 
 from ledger.proofs.verifier import rlp
-from ledger.proofs.verifier.errors import ProofError
-
-EMPTY_ROOT = bytes.fromhex("56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421")
-"""Root of a trie without any entry: keccak of the RLP of an empty string."""
+from ledger.proofs.verifier.errors import require
 
 
 def keccak256(data: bytes) -> bytes:
-    """Return the keccak-256 of some bytes, as Ethereum defines it."""
+    """Return the keccak-256 of some bytes, as Ethereum has it."""
     return bytes(sha3.keccak_256(data).digest())
 
 
-def lookup(root: bytes, key: bytes, nodes: Iterable[bytes], what: str) -> bytes | None:
-    """Return the value under a key, or None when the proof shows that there is none.
+EMPTY_ROOT = keccak256(rlp.encode(b""))
 
-    Parameters
-    ----------
-    root
-        Hash of the trie's root node.
-    key
-        The key as the trie has it (hashed already, where the trie hashes its keys).
-    nodes
-        The nodes of the proof.
-    what
-        Name of the check, for errors.
 
-    Raises
-    ------
-    ProofError
-        The nodes do not lead from the root to the key.
+def lookup(root: bytes, key: bytes, nodes: list[bytes]) -> bytes | None:
+    """Return the value under a key, or None where the proof shows that there is none.
+
+    The key is as the trie has it: hashed already, where it hashes its keys.
     """
-    path = [digit for byte in key for digit in (byte >> 4, byte & 15)]
-    rest = list(nodes)
-    if root == EMPTY_ROOT and not rest:
-        return None
-    node: rlp.Item | None = _fetch(root, rest, what)
-    value: bytes | None = None
-    while node is not None:
-        node, value = _step(node, path, what)
-        if isinstance(node, bytes):
-            node = _fetch(node, rest, what) if node else None
-    if rest:
-        raise ProofError(what, f"{what}: {len(rest)} nodes of the proof belong to no path")
-    return value
+    reference: rlp.Item = b"" if root == EMPTY_ROOT else root
+    path, met, value = key.hex(), 0, b""  # each digit of the path leads one branch down
+    while reference:
+        if isinstance(reference, bytes):
+            require(met < len(nodes), "its proof ends before the key")
+            require(keccak256(nodes[met]) == reference, "a node of its proof has another hash")
+            reference, met = rlp.decode(nodes[met]), met + 1
+        else:
+            require(len(rlp.encode(reference)) < 32, "a node of its proof is not hashed")
+        node = rlp.list_of(reference, 2, 17)
+        if len(node) == 17:  # a branch: a reference for each digit, then a value
+            value = b"" if path else rlp.bytes_of(node[16])
+            reference, path = node[int(path[0], 16)] if path else b"", path[1:]
+            continue
+        is_leaf, digits = _unpacked(rlp.bytes_of(node[0]))
+        require(node[1] and (is_leaf or digits), "a node of its proof leads nowhere")
+        follows, path = path.startswith(digits), path[len(digits) :]
+        value = rlp.bytes_of(node[1]) if is_leaf and follows and not path else b""
+        reference = node[1] if follows and not is_leaf else b""
+    require(met == len(nodes), "nodes of its proof belong to no path")
+    return value or None
 
 
-def _step(node: rlp.Item, path: list[int], what: str) -> tuple[rlp.Item | None, bytes | None]:
-    """Take the digits that a node stands for off the path; return where it leads, or its value."""
-    if not isinstance(node, list):
-        raise ProofError(what, f"{what}: a node of the proof is no list")
-    if len(node) == 17:
-        if not path:
-            return None, rlp.bytes_item(node[16], what) or None
-        return _child(node[path.pop(0)], what), None
-    if len(node) != 2:
-        raise ProofError(what, f"{what}: a node of the proof has {len(node)} parts")
-    is_leaf, digits = _digits(rlp.bytes_item(node[0], what), what)
-    if path[: len(digits)] != digits:
-        return None, None
-    del path[: len(digits)]
-    if not is_leaf:
-        child = _child(node[1], what)
-        if child == b"":
-            raise ProofError(what, f"{what}: an extension of the proof leads nowhere")
-        return child, None
-    if path:
-        return None, None
-    value = rlp.bytes_item(node[1], what)
-    if not value:
-        raise ProofError(what, f"{what}: a leaf of the proof is empty")
-    return None, value
-
-
-def _child(item: rlp.Item, what: str) -> rlp.Item:
-    """Return a reference: a hash, nothing, or a node that is small enough to stand in its parent."""
-    if isinstance(item, list):
-        if len(rlp.encode(item)) >= 32:
-            raise ProofError(what, f"{what}: a node stands in its parent that must be hashed")
-    elif len(item) not in (0, 32):
-        raise ProofError(what, f"{what}: a reference of the proof is no hash")
-    return item
-
-
-def _digits(packed: bytes, what: str) -> tuple[bool, list[int]]:
-    """Return whether a node is a leaf, and its digits, from their packed form."""
-    if not packed or packed[0] >> 4 > 3 or (not packed[0] >> 4 & 1 and packed[0] & 15):
-        raise ProofError(what, f"{what}: a path of the proof is not in its one spelling")
-    digits = [digit for byte in packed for digit in (byte >> 4, byte & 15)]
-    flag = digits[0]
-    digits = digits[1 if flag & 1 else 2 :]
-    if flag < 2 and not digits:
-        raise ProofError(what, f"{what}: an extension of the proof is empty")
-    return flag >= 2, digits
-
-
-def _fetch(reference: bytes, rest: list[bytes], what: str) -> rlp.Item:
-    if not rest:
-        raise ProofError(what, f"{what}: the proof ends before the key")
-    node = rest.pop(0)
-    if keccak256(node) != reference:
-        raise ProofError(what, f"{what}: a node of the proof is not the one that is referred to")
-    return rlp.decode_list(node, what)
+def _unpacked(packed: bytes) -> tuple[bool, str]:
+    """Return whether a node is a leaf, and its digits, whose number may be odd."""
+    digits = packed.hex()
+    require(digits[:1] in ("1", "3") or digits[:2] in ("00", "20"), "a path of its proof is none")
+    return digits[0] in "23", digits[1 if digits[0] in "13" else 2 :]

@@ -1,0 +1,1 @@
+"""Forged bundles by the hundred thousand, for both verifiers."""

@@ -1,0 +1,133 @@
+"""The page in a real Chromium: a file goes in, the verdict is the command's, and nothing goes out."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from api.app import create_app
+from ledger.bundles import BuiltBundle
+from ledger.proofs.verifier import verify
+from ledger.settings import load_settings
+from tests.support.browser import Page, browser, find_chromium
+from tests.support.forgeries import FORGERIES, forged
+from tests.support.proven import ALL_READINGS, RETIRED
+from tests.support.verify_page import PAGE
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    if find_chromium() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must run the tests in a browser: Chromium is not installed")
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The API on a port of its own."""
+    app = create_app(load_settings(None, {"TRUETONNE_HOME": str(tmp_path_factory.mktemp("home"))}))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/verify"
+    server.should_exit = True
+    thread.join()
+
+
+def fill(page: Page, built: BuiltBundle) -> None:
+    trusted = built.trusted
+    for name, value in (
+        ("block_hash", "0x" + trusted.block_hash.hex()),
+        ("address", "0x" + trusted.address.hex().upper()),
+        ("code_hash", "0x" + trusted.code_hash.hex()),
+        ("chain_id", str(trusted.chain_id)),
+    ):
+        page.run(f"document.getElementById('{name}').value = {json.dumps(value)}")
+
+
+def outcome(page: Page) -> tuple[str, list[str]]:
+    """Return the verdict and the checks that held, when they are there; and clear them."""
+    page.wait("document.getElementById('outcome').textContent !== ''")
+    rows = "Array.from(document.querySelectorAll('#checks li'), (item) => item.textContent)"
+    found = page.run("document.getElementById('outcome').textContent"), page.run(rows)
+    page.run("document.getElementById('outcome').textContent = ''")
+    return found
+
+
+@pytest.mark.parametrize("place", ["served", "a saved file"])
+def test_a_person_checks_a_bundle(
+    page: Page, served: str, corpus: dict[str, BuiltBundle], tmp_path: Path, place: str
+) -> None:
+    url = served if place == "served" else PAGE.as_uri()
+    built, good, bad = corpus[ALL_READINGS], tmp_path / "good.json", tmp_path / "<b>bad.json"
+    good.write_text(built.text + "\n", encoding="utf-8")
+    bad.write_text(forged(built.text, FORGERIES["serials upside down"][0]), encoding="utf-8")
+    page.open(url)
+    page.requests.clear()
+    fill(page, built)
+    page.choose_file("#file", good)
+    page.run("document.querySelector('button').click()")
+    verdict = verify(built.text, built.trusted)
+    assert outcome(page) == ("good.json: valid", [words for _, words in verdict.checks])
+    limits = "Array.from(document.querySelectorAll('#not_proven li'), (item) => item.textContent)"
+    assert tuple(page.run(limits)) == verdict.not_proven
+
+    page.drop_file(bad, 100, 100)
+    said, held = outcome(page)
+    assert said == "<b>bad.json: not valid: serials: they are not among 1 to 100"
+    assert held == [words for name, words in verdict.checks[:9]]
+    assert page.run(limits) == []
+
+    bad.write_bytes(b"\xff\xfe{}")
+    page.drop_file(bad, 100, 100)
+    assert outcome(page) == ("<b>bad.json: not valid: it is not UTF-8 text", [])
+    assert page.requests == []
+    assert page.complaints == []
+
+
+def test_what_is_missing_is_not_checked(page: Page, served: str) -> None:
+    page.open(served)
+    page.run("document.querySelector('button').click()")
+    assert page.run("document.getElementById('outcome').textContent") == ""
+    assert page.run("document.querySelector('input:invalid').id") == "block_hash"
+
+
+def test_nothing_can_leave_the_page(page: Page, served: str) -> None:
+    """Even a script in it could not: the policy refuses a request, and code that came with a file."""
+    page.open(served)
+    tried = page.run("fetch('/livez').then(() => 'sent', () => 'refused')")
+    assert tried == "refused"
+    page.run(
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.bad = 1'}))"
+    )
+    assert page.run("window.bad") is None
+    page.complaints.clear()
+
+
+def test_it_fits_a_phone(
+    page: Page, served: str, corpus: dict[str, BuiltBundle], tmp_path: Path
+) -> None:
+    size = {"width": 360, "height": 640, "deviceScaleFactor": 2, "mobile": True}
+    page.call("Emulation.setDeviceMetricsOverride", **size)
+    page.open(served)
+    built, file = corpus[RETIRED], tmp_path / "bundle.json"
+    file.write_text(built.text, encoding="utf-8")
+    fill(page, built)
+    page.choose_file("#file", file)
+    page.run("document.querySelector('button').click()")
+    assert outcome(page)[0] == "bundle.json: valid"
+    assert page.run("document.documentElement.scrollWidth <= 360")
+    page.call("Emulation.clearDeviceMetricsOverride")

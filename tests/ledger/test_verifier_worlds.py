@@ -1,0 +1,195 @@
+"""Whole made-up chains: one where all is well, and many where one thing is wrong, for both verifiers."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ledger.proofs.verifier import ProofError, verify
+from tests.support.bundle_mutants import judge
+from tests.support.verify_page import answers, case
+from tests.support.worlds import CONTRACT, MANIFEST, OTHER, OWNER, ROW, World, leaf
+
+OWN = b"\x66" * 20
+
+
+def manifest(**parts: Any) -> dict[str, Any]:
+    return {name: MANIFEST[name] | parts.pop(name, {}) for name in ("carbon", "evidence")} | {
+        "meters": parts.pop("meters", MANIFEST["meters"])
+    }
+
+
+GOOD: dict[str, World] = {
+    "as it should be": World(),
+    "typed by EIP-2930": World(kind=1),
+    "typed not at all": World(kind=0),
+    "as far back as can be": World(distance=8191),
+    "serials in the retirement": World(bundle={"serials": [5, 100]}),
+    "in deficit": World(deficit_kg=3, status=2),
+    "a hostile name": World(beneficiary='"\n\u202eok\x1b[2J\ufeff\U0001f33f'),
+    "a name of ten thousand signs": World(beneficiary="é" * 10_000),
+    "readings with proofs": World(
+        bundle={
+            "readings": {
+                "meters": ["M1"],
+                "rows": [ROW, OTHER],
+                "proofs": [["0x" + leaf(other).hex()] for other in (OTHER, ROW)],
+            }
+        }
+    ),
+}
+
+WRONG: dict[str, tuple[World, str]] = {
+    "another code": (World(code=b"\1" * 32), "contract: its code has the hash"),
+    "no such batch": (World(status=0), "batch: there is no such batch"),
+    "a status of later": (World(status=6), "batch: there is no such batch"),
+    "a block too far back": (World(distance=8192), "ancestor: block 1000 is too far"),
+    "a block that is not older": (World(distance=0), "ancestor: block 1000 is too far"),
+    "another block remembered": (World(remembered=b"\1" * 32), "ancestor: .* another block 1000"),
+    "a failed transaction": (World(receipt_status=0), "issued: it failed"),
+    "a log of another contract": (World(logged_by=OWN), "issued: the log is of another contract"),
+    "signed for another chain": (World(signed_chain=1), "issued: it was signed for chain 1$"),
+    "signed for no chain": (World(signed_chain=None, kind=0), "issued: it names no chain"),
+    "a type of later": (World(type_byte=b"\x05"), "issued: no transaction of its type"),
+    "a type of nothing": (World(type_byte=b"\0"), "issued: no transaction of its type"),
+    "a signature's twin": (World(high_s=True), "issued: its signature is none"),
+    "the issuance of another batch": (World(batch_of_issuance=1), "issued: it is of another"),
+    "the retirement of another batch": (World(batch_of_retirement=1), "retired: it is of another"),
+    "more issued than the batch has": (World(issued_kg=999), "issued: kilograms or period"),
+    "another period": (World(period_end=1), "issued: kilograms or period"),
+    "more retired than the batch has": (World(retired_kg=99), "retired: the batch has 99 kg"),
+    "more retired than the batch has, and no serials named": (
+        World(retired_kg=99, bundle={"serials": None}),
+        "retired: the batch has 99 kg",
+    ),
+    "nothing retired": (World(last=0), "retired: the batch has"),
+    "a manifest of other kilograms": (
+        World(manifest=manifest(carbon={"issued_kg": "1001"})),
+        "manifest: its root or its kilograms",
+    ),
+    "a manifest of another root": (
+        World(manifest=manifest(evidence={"root": "0x" + "00" * 32})),
+        "manifest: its root or its kilograms",
+    ),
+    "a manifest of fewer readings": (
+        World(manifest=manifest(evidence={"leaves": 1})),
+        "readings: they are not as many",
+    ),
+    "a manifest of another meter": (
+        World(manifest=manifest(meters=[{"serial": "M2"}])),
+        "readings: a meter is not one",
+    ),
+    "a manifest of nothing": (World(manifest="{}"), "manifest: the text behind the hash"),
+    "a manifest of a list": (World(manifest="[]"), "manifest: the text behind the hash"),
+    "a manifest of a number": (World(manifest="7"), "manifest: the text behind the hash"),
+    "a manifest with meters of text": (
+        World(manifest=json.dumps(MANIFEST | {"meters": "M1"})),
+        "manifest: it has no list",
+    ),
+    "a manifest with a list for a serial": (
+        World(manifest=json.dumps(MANIFEST | {"meters": [{"serial": ["M1"]}]})),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest with no list of meters": (
+        World(manifest=json.dumps(MANIFEST | {"meters": {}}), bundle={"readings": None}),
+        "manifest: it has no list",
+    ),
+    "a manifest with a meter of nothing": (
+        World(manifest=json.dumps(MANIFEST | {"meters": [{}]})),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest without a count": (
+        World(manifest=json.dumps(MANIFEST | {"evidence": {"root": MANIFEST["evidence"]["root"]}})),
+        "manifest: the text behind the hash",
+    ),
+    "a manifest with a text for a count": (
+        World(manifest=manifest(evidence={"leaves": "2"})),
+        "readings: they are not as many",
+    ),
+    "a manifest that is no JSON": (World(manifest="{"), "manifest: not JSON"),
+    "a manifest with a key twice": (
+        World(manifest='{"carbon":1,"carbon":1}'),
+        "manifest: not JSON",
+    ),
+    "a reading twice": (
+        World(
+            manifest=manifest(evidence={"leaves": 3}),
+            bundle={"readings": {"meters": ["M1"], "rows": [ROW, OTHER, ROW], "proofs": None}},
+        ),
+        "readings: a reading stands twice",
+    ),
+    "a reading for another": (
+        World(
+            bundle={
+                "readings": {"meters": ["M1"], "rows": [ROW, [*OTHER[:7], "7"]], "proofs": None}
+            }
+        ),
+        "readings: they are not exactly those",
+    ),
+}
+
+STATES: dict[str, tuple[list[int], str]] = {
+    "all that is retired": ([1, 100], "retired"),
+    "all that is held": ([101, 950], "held"),
+    "all that is cancelled": ([951, 1000], "cancelled"),
+    "retired and held": ([100, 101], "they are mixed"),
+    "held and cancelled": ([950, 951], "they are mixed"),
+    "retired and cancelled": ([1, 1000], "they are mixed"),
+    "none": ([0, 1], "not among 1 to 1000"),
+    "one too many": ([1000, 1001], "not among 1 to 1000"),
+}
+
+
+def of_batch(serials: list[int]) -> World:
+    """Return the world with a bundle that has no retirement in it."""
+    document = json.loads(World().build()[0])
+    return World(bundle={"serials": serials, "events": document["events"][:1]})
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_all_is_well(name: str) -> None:
+    verdict = verify(*GOOD[name].build())
+    assert [name for name, _ in verdict.checks] == [
+        *("block", "contract", "creation", "batch", "log", "admin", "ancestor"),
+        *("issued", "retired", "serials", "manifest", "readings"),
+    ]
+    assert verdict.facts["log"] == {"seq": 12, "head": (99).to_bytes(32)}
+    assert verdict.facts["retired"]["sender"].hex() == OWNER.address[2:].lower()
+    assert verdict.facts["retired"]["beneficiary"] == GOOD[name].beneficiary
+    assert all(words.isprintable() for _, words in verdict.checks)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_noticed(name: str) -> None:
+    world, message = WRONG[name]
+    with pytest.raises(ProofError, match=f"^{message}"):
+        verify(*world.build())
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_serials_are_in_one_state(name: str) -> None:
+    serials, said = STATES[name]
+    text, trusted = of_batch(serials).build()
+    if said.startswith(("they", "not")):
+        with pytest.raises(ProofError, match=said):
+            verify(text, trusted)
+    else:
+        assert verify(text, trusted).facts["serials"]["state"] == said
+
+
+def test_the_page_says_the_same_of_every_world() -> None:
+    worlds = [*GOOD.values(), *(world for world, _ in WRONG.values())]
+    worlds += [of_batch(serials) for serials, _ in STATES.values()]
+    built = [world.build() for world in worlds]
+    for (text, trusted), said in zip(built, answers(case(*each) for each in built), strict=True):
+        assert said == judge(text, trusted)
+
+
+def test_the_contract_is_where_the_factory_puts_it() -> None:
+    """By the formula of EIP-1014, in a world whose address was computed by other code than the verifier's."""
+    text, trusted = World().build()
+    assert trusted.address == CONTRACT
+    document = json.loads(text)
+    document["creation"]["salt"] = "0x" + "06" * 32
+    with pytest.raises(ProofError, match=r"^creation: the factory would have put it at 0x"):
+        verify(json.dumps(document), trusted)

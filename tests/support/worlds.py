@@ -1,0 +1,241 @@
+"""Small made-up chains, each with one thing wrong with it, and the bundle that would prove a credit there.
+
+A forger who cannot break a hash can still show a true block of a chain where something is not as it should
+be. So everything here hashes to the block that is trusted, and a check has to notice what is wrong.
+Nothing is shared with the ledger: tries are py-trie's, encodings rlp's and eth-abi's, signatures eth-account's.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import rlp
+from eth_abi.abi import encode
+from eth_account import Account
+from eth_utils.crypto import keccak
+from trie import HexaryTrie
+
+from ledger.proofs.verifier import Trusted
+
+CHAIN, BATCH, START, END = 1337, 5 << 32 | 7, 1_388_534_400, 1_391_209_200
+FACTORY = "4e59b44847b379578588920ca78fbf26c0b4956c"
+HISTORY = "0000f90827f1c53a10cb7a02335b175320002935"
+SALT, INIT_CODE, CODE = b"\x05" * 32, keccak(b"init code"), keccak(b"code")
+CONTRACT = keccak(b"\xff" + bytes.fromhex(FACTORY) + SALT + INIT_CODE)[12:]
+ISSUER, OWNER = (Account.from_key(keccak(text=name)) for name in ("issuer", "owner"))
+ROW = [0, START, START + 600, 1, 100, "605", 1, "60.5"]
+OTHER = [0, START + 600, START + 1200, 1, 301, "-7", 0, "-7"]
+READING = "(bytes32,uint64,uint64,int256,uint8,uint8,uint16,bytes32)"
+CLAIM = (
+    "(bytes32,uint32,uint32,uint32,uint64,uint32,uint32,uint32,uint32,"
+    "bytes32,uint64,bytes32,bytes32,address,uint64)"
+)
+ISSUED = f"Issued(bytes32,uint256,address,{CLAIM},address,address,uint64,uint64,bytes32)"
+DETAILS = "(string,string,bytes2,uint32,uint32,bytes32)"
+RETIRED = f"Retired(bytes32,uint256,address,uint64,uint64,uint64,uint64,{DETAILS},uint64,bytes32)"
+
+
+def leaf(row: list[Any], meter: str = "M1") -> bytes:
+    _, start, end, kind, quality, digits, scale, text = row
+    values = (keccak(text=meter), start, end, int(digits), scale, kind, quality, keccak(text=text))
+    return keccak(keccak(encode([READING], [values])))
+
+
+LEAVES = sorted([leaf(ROW), leaf(OTHER)])
+ROOT = keccak(b"".join(LEAVES))
+MANIFEST: dict[str, Any] = {
+    "carbon": {"issued_kg": "1000"},
+    "evidence": {"leaves": 2, "root": "0x" + ROOT.hex()},
+    "meters": [{"serial": "M1"}],
+}
+
+
+class Trie:
+    """A trie of py-trie, and its proofs as a bundle has them."""
+
+    def __init__(self, entries: dict[bytes, bytes]) -> None:
+        self._trie = HexaryTrie({})
+        for key, value in entries.items():
+            self._trie[key] = value
+        self.root = bytes(self._trie.root_hash)
+
+    def proof(self, key: bytes) -> list[str]:
+        nodes = [rlp.encode(node) for node in self._trie.get_proof(key)]
+        return ["0x" + node.hex() for at, node in enumerate(nodes) if at == 0 or len(node) >= 32]
+
+
+def account(storage: Trie, code: bytes = b"") -> bytes:
+    return bytes(rlp.encode([1, 0, storage.root, code or keccak(b"")]))
+
+
+def slots(values: dict[int, int]) -> Trie:
+    return Trie(
+        {keccak(at.to_bytes(32)): rlp.encode(value) for at, value in values.items() if value}
+    )
+
+
+def entry(name: int, batch: int = BATCH) -> int:
+    return int.from_bytes(keccak(batch.to_bytes(32) + name.to_bytes(32)))
+
+
+def listed(values: list[bytes]) -> Trie:
+    return Trie({rlp.encode(at): value for at, value in enumerate(values)})
+
+
+@dataclass
+class World:
+    """What is so in this world; each default is as it should be."""
+
+    chain_id: int = CHAIN
+    code: bytes = CODE
+    status: int = 1
+    issued_kg: int = 1000
+    retired_kg: int = 100
+    cancelled_kg: int = 50
+    deficit_kg: int = 0
+    period_end: int = END
+    distance: int = 10
+    """Blocks between the events' and the trusted one."""
+    remembered: bytes | None = None
+    """The hash that is kept of the events' block, when it is another."""
+    first: int = 1
+    last: int = 100
+    batch_of_issuance: int = BATCH
+    batch_of_retirement: int = BATCH
+    beneficiary: str = "Bäckerei"
+    logged_by: bytes = CONTRACT
+    receipt_status: int = 1
+    signed_chain: int | None = CHAIN
+    kind: int = 2
+    type_byte: bytes | None = None
+    """Of the signed bytes, when it is another than the kind's."""
+    high_s: bool = False
+    manifest: dict[str, Any] | str = field(default_factory=lambda: MANIFEST)
+    bundle: dict[str, Any] = field(default_factory=dict)
+    """Parts of the bundle that are put in the place of the right ones."""
+
+    def build(self) -> tuple[str, Trusted]:
+        """Return the bundle and what its auditor trusts."""
+        text = self.manifest if isinstance(self.manifest, str) else json.dumps(self.manifest)
+        transactions = [self._signed(account, at) for at, account in enumerate((ISSUER, OWNER))]
+        signed, receipts = listed(transactions), listed(self._receipts(keccak(text=text)))
+        old = _header(1000, b"\0" * 32, signed.root, receipts.root)
+        history = slots({1000 % 8191: int.from_bytes(self.remembered or keccak(old))})
+        storage = slots(
+            {
+                **{2: int(ISSUER.address, 16), 3: 99, 4: 12 | 7 << 64},
+                **{entry(11): self._batch(), entry(15): self.deficit_kg},
+            }
+        )
+        keys = [keccak(address) for address in (CONTRACT, bytes.fromhex(HISTORY))]
+        state = Trie({keys[0]: account(storage, self.code), keys[1]: account(history)})
+        header = _header(1000 + self.distance, state.root, signed.root, receipts.root)
+        places = {"admin": 2, "head": 3, "counters": 4, "batch": entry(11), "deficit": entry(15)}
+        bundle = {
+            "format": "truetonne-bundle/1",
+            "chain_id": self.chain_id,
+            "contract": "0x" + CONTRACT.hex(),
+            "batch_id": str(BATCH),
+            "serials": [1, 100],
+            "header": "0x" + header.hex(),
+            "account": state.proof(keys[0]),
+            "creation": {"salt": "0x" + SALT.hex(), "init_code_hash": "0x" + INIT_CODE.hex()},
+            "storage": {
+                name: storage.proof(keccak(at.to_bytes(32))) for name, at in places.items()
+            },
+            "ancestors": [
+                {
+                    "header": "0x" + old.hex(),
+                    "anchor": 0,
+                    "account": state.proof(keys[1]),
+                    "slot": history.proof(keccak((1000 % 8191).to_bytes(32))),
+                }
+            ],
+            "events": [
+                {
+                    **{"kind": kind, "block": 1, "index": at, "log": 0},
+                    "transaction": signed.proof(rlp.encode(at)),
+                    "receipt": receipts.proof(rlp.encode(at)),
+                }
+                for at, kind in enumerate(("issued", "retired"))
+            ],
+            "manifest": text,
+            "readings": {"meters": ["M1"], "rows": [ROW, OTHER], "proofs": None},
+        }
+        return json.dumps(bundle | self.bundle), Trusted(keccak(header), CONTRACT, CODE, CHAIN)
+
+    def _batch(self) -> int:
+        parts = ((self.status, 0), (self.issued_kg, 8), (self.retired_kg, 48))
+        times = ((START, 128), (self.period_end, 160), (END + 10**8, 224))
+        return sum(value << bit for value, bit in (*parts, (self.cancelled_kg, 88), *times))
+
+    def _signed(self, account: Any, nonce: int) -> bytes:
+        """Return a signed transaction of the type, without a chain where that is None (before EIP-155)."""
+        fields = {
+            "to": CONTRACT,
+            "value": 0,
+            "gas": 10**6,
+            "nonce": nonce,
+            "data": b"\x01",
+        }
+        fees = {"maxFeePerGas": 7, "maxPriorityFeePerGas": 1} if self.kind == 2 else {"gasPrice": 7}
+        typed = {"type": self.kind} if self.kind else {}
+        chain = {} if self.signed_chain is None else {"chainId": self.signed_chain}
+        data = bytes(account.sign_transaction(fields | fees | typed | chain).raw_transaction)
+        if not self.high_s:
+            return data if self.type_byte is None else self.type_byte + data[1:]
+        *start, parity, r, s = rlp.decode(data[1:])
+        order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+        flipped = (order - int.from_bytes(s)).to_bytes(32).lstrip(b"\0")
+        return data[:1] + bytes(rlp.encode([*start, b"" if parity else b"\1", r, flipped]))
+
+    def _receipts(self, manifest_hash: bytes) -> list[bytes]:
+        zero = b"\0" * 32
+        claim = (
+            zero,
+            1,
+            2,
+            3,
+            1000,
+            START,
+            END,
+            4,
+            5,
+            ROOT,
+            6,
+            manifest_hash,
+            zero,
+            OWNER.address,
+            8,
+        )
+        issued = encode(
+            [CLAIM, "address", "address", "uint64", "uint64", "bytes32"],
+            [claim, ISSUER.address, OWNER.address, 9, 11, zero],
+        )
+        details = (self.beneficiary, "why", b"DE", START, END, zero)
+        amount = self.last - self.first + 1
+        retired = encode(
+            ["uint64", "uint64", "uint64", "uint64", DETAILS, "uint64", "bytes32"],
+            [1, self.first, amount % 2**64, self.last, details, 12, zero],
+        )
+        events = (
+            (ISSUED, self.batch_of_issuance, issued),
+            (RETIRED, self.batch_of_retirement, retired),
+        )
+        prefix = bytes([self.kind]) if self.kind else b""
+        return [
+            prefix + rlp.encode([self.receipt_status, 21000, b"\0" * 256, [self._log(*event)]])
+            for event in events
+        ]
+
+    def _log(self, signature: str, batch: int, data: bytes) -> list[Any]:
+        holder = bytes.fromhex(OWNER.address[2:]).rjust(32, b"\0")
+        topics = [keccak(text=signature), b"\x09" * 32, batch.to_bytes(32), holder]
+        return [self.logged_by, topics, data]
+
+
+def _header(number: int, state: bytes, transactions: bytes, receipts: bytes) -> bytes:
+    zero, address = b"\0" * 32, b"\0" * 20
+    numbers = [0, number, 30_000_000, 42_000, START + 10**7 + number]
+    early = [zero, zero, address, state, transactions, receipts, b"\0" * 256, *numbers, b"made up"]
+    return bytes(rlp.encode([*early, zero, b"\0" * 8, 7, zero, 0, 0, zero, zero]))
