@@ -6,20 +6,18 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.nursery import Child, Nursery
+from tests.support.nursery import Child, shared
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,14 +115,6 @@ class Ended:
         return line
 
 
-@cache
-def nursery() -> Nursery:
-    """Return this process's own nursery."""
-    made = Nursery()
-    atexit.register(made.close)
-    return made
-
-
 class Program:
     """``truetonne`` in a folder of its own."""
 
@@ -142,12 +132,12 @@ class Program:
     def __call__(self, *words: str | Path, **settings: str) -> Ended:
         """Run the program to its end."""
         environ = self.with_settings(settings)
-        return Ended(*nursery().run([str(word) for word in words], self.folder, environ, TIMEOUT_S))
+        return Ended(*shared().run([str(word) for word in words], self.folder, environ, TIMEOUT_S))
 
     def begin(self, log: str, *words: str, **settings: str) -> Child:
         """Begin to run the program, with its output in a file of its folder."""
         environ = self.with_settings(settings)
-        return nursery().start(words, environ, self.folder / log, self.folder)
+        return shared().start(words, environ, self.folder / log, self.folder)
 
     def started(self, *words: str | Path, **settings: str) -> Ended:
         """Start Python and run the program to its end."""

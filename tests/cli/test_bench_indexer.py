@@ -25,7 +25,9 @@ from cli.bench.indexer.endless import CREDIT_ADDRESS, Endless, block_hash
 from cli.bench.indexer.patterns import call_pattern, word
 from cli.bench.indexer.peers import PROJECTS
 from cli.bench.indexer.tables import rows_of
+from indexer import Indexer
 from ledger.chain.abi import artifact
+from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.chain.contracts import decode_call
 from ledger.chain.events import CREDIT, SETTLEMENT
@@ -36,7 +38,7 @@ from ledger.errors import ProblemFound
 from ledger.models import Base
 from tests.cli.conftest import Ended, Program
 
-EVENTS = 1_200
+EVENTS = 1_000
 RESULT = {"name", "value", "unit", "against", "against_value", "ratio"}
 RUN = {"name", "wall_s", "cpu_s", "server_cpu_s", "peak_mb", "events_per_s"}
 
@@ -162,9 +164,11 @@ def test_events_alone_are_the_same_events(chain: BenchChain, client: ChainClient
         "cosigned_digest",
     }
     with ours.sqlite_file() as full, ours.sqlite_file() as alone:
-        ours.mirror(chain, client.rpc_url, full)
-        ours.mirror(chain, client.rpc_url, alone, events_only=True)
+        ours.upgrade(full[1])
         databases = [Database(url) for _, url in (full, alone)]
+        deployment = Deployment.load(chain.deployment)
+        Indexer(databases[0], client, deployment, "finalized").run_until("head")
+        ours.mirror(chain, client.rpc_url, alone, events_only=True)
         for name in rows_of(chain.truth):
             table = Base.metadata.tables[name]
             kept = [each for each in table.columns if each.name not in left_out.get(name, ())]

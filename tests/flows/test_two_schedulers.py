@@ -32,19 +32,13 @@ from ledger.models.jobs import RunOutcome
 from ledger.reconcile import reconcile
 from ledger.settlement import escrow
 from tests.support.chain import PARTIES, WINDOW_S
-from tests.support.nursery import Child, Nursery
+from tests.support.nursery import Child, shared
 from tests.support.park import Park, running_park
 from tests.support.proxy import LyingNode
 
 LEASE_S = 2.0
 DEADLINE_S = 45.0
 SCHEDULES = "settle=1s; finalise=1s; send=1s"
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as started:
-        yield started
 
 
 class Trap(LyingNode):
@@ -89,10 +83,9 @@ class Trap(LyingNode):
 class Fleet:
     """Schedulers, and a mirror in this process that goes on meanwhile."""
 
-    def __init__(self, park: Park, nursery: Nursery, proxy: Trap) -> None:
+    def __init__(self, park: Park, proxy: Trap) -> None:
         self.park = park
         self.trap = proxy
-        self._nursery = nursery
         self._count = 0
         self.children: list[Child] = []
         (park.folder / "deployment.json").write_text(park.node.deployment_text())
@@ -109,7 +102,7 @@ class Fleet:
         self._count += 1
         words = ["jobs", "run", "--lease", str(LEASE_S)]
         log = self.park.folder / f"log-{self._count}"
-        self.children.append(self._nursery.start(words, self._settings, log))
+        self.children.append(shared().start(words, self._settings, log))
         return self.children[-1]
 
     def until(self, holds: Callable[[], object], *, grow: bool = False) -> None:
@@ -147,13 +140,13 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(db: Database, tmp_path: Path, nursery: Nursery) -> Iterator[Fleet]:
+def fleet(db: Database, tmp_path: Path) -> Iterator[Fleet]:
     file = db.url.database if db.dialect == "sqlite" else None
     with running_park(db, tmp_path) as park, Trap(park.node.client.rpc_url, file) as proxy:
         escrow.mint_test_currency(park.chain, PARTIES["market"], 100_00)
         escrow.deposit(park.chain, PARTIES["market"], PARTIES["market"], 100_00)
         park.mirror_final()
-        made = Fleet(park, nursery, proxy)
+        made = Fleet(park, proxy)
         try:
             yield made
         finally:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from indexer import Indexer
+from indexer import Indexer, ranges
 from ledger.db import Database
 from tests.support.chain import TestChain
 from tests.support.mariadb import MariaDbServer, empty
 from tests.support.mirror import Dump, dump, fresh, running_chain
-from tests.support.nursery import Nursery
+from tests.support.nursery import shared
 from tests.support.stages import Stage, stage
 
 DEPTH = 64
@@ -56,23 +56,18 @@ def history_stage(
     sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
     """A node on which histories are played one after the other, mirrored in this process."""
-    with stage(sqlite_template, tmp_path_factory.mktemp("stage")) as on:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        stage(sqlite_template, tmp_path_factory.mktemp("stage")) as on,
+    ):
+        patch.setattr(ranges, "_DOUBT_PAUSE_S", 0.002)  # a lie is told again however long one waits
         yield on
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def process_stage(
-    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, nursery: Nursery
-) -> Iterator[Stage]:
+def process_stage(history_stage: Stage) -> Stage:
     """The same, mirrored by ``truetonne index run`` in processes of its own."""
-    with stage(sqlite_template, tmp_path_factory.mktemp("stage"), nursery) as on:
-        yield on
+    return replace(history_stage, nursery=shared())
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""One history for each thing that may go wrong between node and mirror: it waits, or stops with a reason.
+"""Each thing that may go wrong between node and mirror: it waits, or stops with a reason.
 
-The fault first strikes a few times, then for as long as it is not mended, while the chain goes on. At every
-look the mirror holds what the chain, or the fork that it was shown, holds up to the block where it stands:
-nothing is skipped, and nothing is there that was nowhere. Afterwards it is what a fresh one is. A fault
-that did not strike fails the history.
+Half a dozen share a history. Each first strikes a few times, then for as long as it is not mended, while the
+chain goes on. At every look the mirror holds what the chain, or the fork that it was shown, holds up to the
+block where it stands: nothing is skipped, and nothing is there that was nowhere. When the fault is mended the
+mirror reaches the head; afterwards it is what a fresh one is. A fault that did not strike fails the history.
 """
 
 import pytest
@@ -29,27 +29,36 @@ FORK: tuple[Step, ...] = (
     ("look",),
 )
 MORE: tuple[Step, ...] = (
-    ("look",),
     ("act", "cancel", 2, 0, 0),
     ("act", "settle_one", 3, 0, 0),
     ("look",),
     ("reorganise", 3, (("transfer", 4, 0, 0, 1),)),
     ("look",),
-    ("look",),
 )
+IMPATIENT = "time-out"
+"""Has a history of its own: its client is one that does not wait long."""
+SHARED = [name for name in KINDS if name != IMPATIENT]
+GROUPS = [(IMPATIENT,), *(tuple(SHARED[start : start + 6]) for start in range(0, len(SHARED), 6))]
+WAITS = "429 with Retry-After"
+"""Each of its strikes takes its second."""
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_fault(history_stage: Stage, name: str) -> None:
-    before = FORK if name in FORKED else ()
-    passing: tuple[Step, ...] = (("fault", name, 2), ("honest",), ("mirror",))
-    strikes = 5 if name == "429 with Retry-After" else ENDLESS  # each of them takes its second
-    lasting: tuple[Step, ...] = (("fault", name, strikes), *MORE, ("honest",))
-    steps = (*BEGIN, *before, *passing, *lasting)
-    outcome = run(history_stage, Plan(list(KINDS).index(name), steps, faults=(name,)))
-    assert outcome.strikes[name] > 2
-    stopped = [each for each in outcome.counts if each.startswith("waited or stopped")]
-    if name in HARMLESS:
-        assert not stopped
-    elif name not in MAY_GO_ON:
-        assert stopped, "it went on as if nothing were the matter"
+def _steps(name: str) -> tuple[Step, ...]:
+    passing, lasting = (1, 2) if name == WAITS else (2, ENDLESS)
+    return (
+        *(FORK if name in FORKED else ()),
+        *(("fault", name, passing), ("honest",), ("mirror",)),
+        *(("fault", name, lasting), *MORE, ("honest",), ("mirror",)),
+    )
+
+
+@pytest.mark.parametrize("names", GROUPS, ids=lambda names: f"from {names[0]}")
+def test_faults(history_stage: Stage, names: tuple[str, ...]) -> None:
+    steps = (*BEGIN, *(step for name in names for step in _steps(name)))
+    outcome = run(history_stage, Plan(GROUPS.index(names), steps, faults=names))
+    for name in names:
+        assert outcome.strikes[name] > 2
+        if name in HARMLESS:
+            assert not outcome.troubled[name]
+        elif name not in MAY_GO_ON:
+            assert outcome.troubled[name], f"{name}: it went on as if nothing were the matter"

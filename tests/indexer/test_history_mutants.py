@@ -1,5 +1,7 @@
 """The histories find errors: each of these mirrors is broken in one part, and they notice every one."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from indexer.reorg import REWINDS
@@ -7,6 +9,7 @@ from tests.support.history_acting import ModelDiffers
 from tests.support.mutants import MUTANTS, NOT_HERE, STEPS, without_rewind
 from tests.support.plans import Plan, Step
 from tests.support.proxy import ENDLESS
+from tests.support.rewinds import BeforeRewind, before_rewind
 from tests.support.scenario import run
 from tests.support.stages import Stage
 
@@ -33,9 +36,9 @@ EVERYTHING: tuple[Step, ...] = (
     ("act", "grant", 1, 0, 0),
     ("act", "register", 1, 0, 0),
     ("look",),
-    ("reorganise", 20, ()),  # all of it, and nothing of what was before
-    ("look",),
 )
+GONE: Step = ("reorganise", 20, ())
+"""All of it is taken back, and nothing of what was before comes again."""
 FAULTS = {
     "receipts are believed": "an event of settlement hidden",
     "headers are believed": "settlement hidden, in headers, too",
@@ -54,7 +57,7 @@ def _plans(name: str) -> list[Plan]:
     if name == "the cursor moves first":
         acts = [("act", "deposit", 3, 0, 0), ("kill", 6, 0.02), ("start",)]
         return [Plan(1, (*BEGIN, *acts * 6), processes=True)]
-    return [Plan(1, (*BEGIN, *EVERYTHING))]
+    return [Plan(1, (*BEGIN, *EVERYTHING, GONE, ("look",)))]
 
 
 def _notices(on: Stage, plans: list[Plan]) -> bool:
@@ -90,12 +93,22 @@ def test_mutant_that_is_killed_between_cursor_and_rows(process_stage: Stage) -> 
         process_stage.nursery.mutant = None
 
 
+@pytest.fixture(scope="module")
+def taken_back(history_stage: Stage) -> Iterator[BeforeRewind]:
+    with before_rewind(history_stage, (*BEGIN, *EVERYTHING), GONE) as found:
+        yield found
+
+
+def test_a_whole_rewind_leaves_nothing(taken_back: BeforeRewind) -> None:
+    assert not taken_back.differs()
+
+
 @pytest.mark.parametrize("name", STEPS)
 def test_step_of_a_rewind_left_out(
-    history_stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str
+    taken_back: BeforeRewind, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     without_rewind(STEPS[name])(monkeypatch.setattr)
-    assert _notices(history_stage, _plans(name))
+    assert taken_back.differs()
 
 
 def test_few_steps_of_a_rewind_are_left_to_other_tests() -> None:

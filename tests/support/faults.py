@@ -16,7 +16,7 @@ from ledger.proofs.tries import Trie
 from tests.support.chronicle import Chronicle, Past
 from tests.support.proxy import Delivery, Fault, NodeError, Tamper
 
-HANG_S = 2.0
+HANG_S = 1.2
 """Longer than the time-out of the clients that are tested with it."""
 Kind = Callable[[random.Random, Chronicle], Fault]
 _RECEIPTS = ("eth_getTransactionReceipt", "eth_getBlockReceipts")

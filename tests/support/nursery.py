@@ -24,6 +24,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -165,6 +166,14 @@ class Nursery:
         self._line.settimeout(_ANSWER_S_MAX)
         self._line.sendmsg([json.dumps(request).encode()], rights)
         return int(json.loads(self._line.recv(100)))
+
+
+@cache
+def shared() -> Nursery:
+    """Return the nursery of this process, which all its tests share."""
+    made = Nursery()
+    atexit.register(made.close)
+    return made
 
 
 # --------------------------------------------------------------------- inside of that process

@@ -51,6 +51,8 @@ class Outcome:
     events: int = 0
     depths: list[int] = field(default_factory=list)
     strikes: Counter[str] = field(default_factory=Counter)
+    troubled: Counter[str] = field(default_factory=Counter)
+    """How often the mirror waited or stopped under a fault, by its name."""
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -125,7 +127,7 @@ class Scenario:
     def play(self) -> None:
         """Do all steps, then compare everything."""
         for step in self.plan.steps:
-            self._step(step)
+            self.step(step)
         self._proxy.disarm()
         # Final is what was final once: a head that stays lower would make a fresh mirror say less.
         self._grow()
@@ -151,7 +153,8 @@ class Scenario:
         self._client.close()
         self.db.close()
 
-    def _step(self, step: Step) -> None:
+    def step(self, step: Step) -> None:
+        """Do one step of a plan."""
         match step:
             case ("act", name, kg, choice, who):
                 self.history.play(name, kg, choice, who)
@@ -194,7 +197,9 @@ class Scenario:
             return True
         except TruetonneError as error:
             self.outcome.counts[f"waited or stopped: {error.code}"] += 1
-            if not self._is_excused(error, self._proxy.strikes - before):
+            struck = self._proxy.strikes - before
+            self.outcome.troubled.update(set(struck))
+            if not self._is_excused(error, struck):
                 raise HistoryDiffers(f"without a cause: {type(error).__name__}: {error}") from error
             return False
 
@@ -262,7 +267,7 @@ class Scenario:
                 if inner == ("second",):
                     self._second_mirror()
                 else:
-                    self._step(inner)
+                    self.step(inner)
             except Exception as error:
                 failures.append(error)
 

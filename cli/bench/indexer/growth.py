@@ -183,7 +183,7 @@ def _grown(
     with _node(blocks, scratch / "node.log") as rpc_url:
         settings = ours.settings_of(deployment, folder, rpc_url, url)
         settings["TRUETONNE_RECEIPTS"] = TOLD  # its blocks are made up: their hashes cover nothing
-        ours.upgrade(settings)
+        ours.upgrade(url)
         books = Database(url)
 
         def sample(pid: int) -> None:

@@ -61,7 +61,7 @@ def visible_ms(
     folder, url = place
     try:
         settings = ours.environment(chain, folder, rpc_url.replace("http://", "ws://"), url)
-        ours.upgrade(settings)
+        ours.upgrade(url)
         with _serving(folder, settings) as (port, processes), _shown(port, processes) as api:
             api.wait_for(retired)
             client.request("evm_setAutomine", [False])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from cli.bench.indexer.tables import rows_of
 from cli.bench.indexer.watch import Spent, run
 from cli.bench.mariadb import MariaDbServer
 from ledger.db import Database
-from ledger.errors import DependencyDown, ProblemFound
+from ledger.errors import ProblemFound
 from ledger.models import Base
 
 DATABASE = "truetonne_bench"
@@ -64,13 +63,13 @@ def mariadb_database(server: MariaDbServer) -> Iterator[tuple[Path, str]]:
         server.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
 
 
-def upgrade(settings: dict[str, str]) -> None:
+def upgrade(url: str) -> None:
     """Make the tables, before the clock runs."""
-    done = subprocess.run(
-        product("db", "upgrade"), env=settings, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise DependencyDown(f"truetonne db upgrade failed: {done.stderr.strip()[-500:]}")
+    database = Database(url)
+    try:
+        database.upgrade()
+    finally:
+        database.close()
 
 
 def mirror(
@@ -101,7 +100,7 @@ def mirror(
     """
     folder, url = place
     settings = environment(chain, folder, rpc_url, url)
-    upgrade(settings)
+    upgrade(url)
     alone = [sys.executable, "-m", "cli.bench.indexer.events_only"]
     spent = run(
         alone if events_only else product("index", "run", "--until", "head"),
