@@ -19,15 +19,21 @@ _numbers = count(1)
 
 LONGEST_FIRST = (
     "tests/prove/test_short_form.py",
-    "tests/flows/test_reconcile.py",
-    "tests/contracts/credit/test_machine.py",
-    "tests/contracts/settlement/test_machine.py",
-    "tests/cli/test_chain.py",
     "tests/flows/test_demo.py",
+    "tests/flows/test_reconcile.py",
+    "tests/contracts/settlement/test_machine.py",
+    "tests/contracts/credit/test_machine.py",
+    "tests/contracts/test_deploy.py",
+    "tests/flows/test_corrections.py",
+    "tests/flows/test_verify.py",
+    "tests/flows/test_exclusivity.py",
+    "tests/flows/test_crashes.py",
+    "tests/flows/test_reindex.py",
     "tests/indexer/test_history.py",
+    "tests/ledger/test_late_registers.py",
 )
-"""Files of a minute and more. Two processes share the suite a file at a time: one that is left for
-the end keeps one of them idle."""
+"""Files of half a minute and more. Some processes share the suite a file at a time: one that is left
+for the end keeps the others idle."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
