@@ -28,7 +28,7 @@ from ledger.proofs import encoding
 from ledger.proofs.tries import Trie
 from ledger.proofs.verifier.trie import keccak256
 
-_BLOCKS_AT_ONCE = 16
+_BLOCKS_AT_ONCE = 4
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
 Raw = Mapping[str, Any]
 

@@ -154,6 +154,7 @@ def _whole(
 ) -> None:
     fresh = fresh_beside(shop, copy, client, deployment, report.to_block, confirmed)
     compare_all(copy, fresh, report)
+    fresh.close()  # it lets go of what it has in memory
     _check_beside(copy, client, deployment, report)
 
 
