@@ -328,6 +328,7 @@ class Scenario:
                 self.history.acts.model.paused
             ):  # nothing would move: a fault of transfers finds none
                 self.history.play("pause", 1, 0, 0)
+            self.history.play("issue", 9, 0, 0)
             self.history.play("deposit", self._chance.randint(1, 9), 0, self._chance.randint(0, 2))
             self.history.play("share", self._chance.randint(1, 9), 0, 0)
             self.history.play("issue_again", 1, 0, 0)  # refused, where there was one
