@@ -29,7 +29,8 @@ class Report:
     from_block: int
     to_block: int
     checked: dict[str, int] = field(default_factory=dict)
-    """Rows by table; blocks, entries of the credit log, and batches whose sums were held to their supply."""
+    """Rows by table; blocks and their transactions, entries of the credit log, and batches whose sums were held to
+    their supply."""
     differences: list[Difference] = field(default_factory=list)
     not_checked: list[str] = field(default_factory=list)
     """What could not be checked, and why, one sentence each."""

@@ -12,10 +12,8 @@ from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.db import Database
 from ledger.models import ChainEvent, CreditBatch, CreditHolding
-from ledger.reconcile import named_rules
-
-_STORAGE_RULES = ("credit-log", "batches-on-chain", "holdings-on-chain", "escrow-on-chain")
-"""Rules of the reconciliation that ask the contracts' storage, not their events."""
+from ledger.reconcile import STORAGE_RULES, storage_differences
+from ledger.reconcile.pieces import pieces
 
 
 def check_log_and_sums(
@@ -28,12 +26,13 @@ def check_log_and_sums(
         if report.differences:  # the rules that follow take a mirror that can be read
             return
         try:
-            rules = named_rules(session, client, deployment, _STORAGE_RULES)
+            rules = storage_differences(session, client, deployment)
         except RpcError as error:
             if trouble_of(error) is not PRUNED:
                 raise
+            names = ", ".join(name for name, _ in STORAGE_RULES)
             report.not_checked.append(
-                f"the contracts' storage at block {report.to_block} ({', '.join(_STORAGE_RULES)}): {error.message}"
+                f"the contracts' storage at block {report.to_block} ({names}): {error.message}"
             )
             return
         for name, sentences in rules:
@@ -60,9 +59,12 @@ def _supply(session: Session, report: Report) -> int:
         .outerjoin(CreditHolding, CreditHolding.batch_id == CreditBatch.batch_id)
         .group_by(CreditBatch.batch_id)
     )
-    batches = session.execute(query).all()
-    for batch_id, kg, supply in batches:
-        if kg != supply:
-            key = str(batch_id)
-            report.add(iter([Difference("credit_holdings", key, "sum of amount_kg", kg, supply)]))
-    return len(batches)
+    batches = 0
+    for piece in pieces(session, CreditBatch.batch_id):
+        for batch_id, kg, supply in session.execute(query.where(piece)):
+            batches += 1
+            if kg != supply:
+                key = str(batch_id)
+                found = Difference("credit_holdings", key, "sum of amount_kg", kg, supply)
+                report.add(iter([found]))
+    return batches

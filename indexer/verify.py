@@ -21,6 +21,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from indexer import compare, finality
+from indexer.bodies import check_transactions
 from indexer.place import Place, place_of
 from indexer.report import Report, Scope
 from indexer.shadow import Workshop, forget, read_on, take_back
@@ -153,7 +154,8 @@ def _whole(
 ) -> None:
     fresh = fresh_beside(shop, copy, client, deployment, report.to_block, confirmed)
     compare_all(copy, fresh, report)
-    check_log_and_sums(copy, client, deployment, report)
+    fresh.close()  # it lets go of what it has in memory
+    _check_beside(copy, client, deployment, report)
 
 
 def fresh_beside(
@@ -194,7 +196,17 @@ def _part(
     read_on(again, client, deployment, report.to_block, min(confirmed, report.to_block))
     forget(again, confirmed)
     compare_all(copy, again, report)
+    _check_beside(copy, client, deployment, report)
+
+
+def _check_beside(
+    copy: Database, client: ChainClient, deployment: Deployment, report: Report
+) -> None:
+    """Check what no fresh mirror of the same node can say: storage, and whose the receipts are."""
     check_log_and_sums(copy, client, deployment, report)
+    if deployment.receipts != TOLD:
+        end = _header(client, report.to_block)
+        check_transactions(copy, client, deployment, report, end)
 
 
 def compare_all(copy: Database, fresh: Database, report: Report) -> None:

@@ -7,7 +7,8 @@ it is as of the last block that is mirrored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -26,9 +27,10 @@ from ledger.reconcile import (
     trade_rules,
     transaction_rules,
 )
-from ledger.reconcile.books import Books, open_books
+from ledger.reconcile.books import Books, Sides, open_books, open_sides
 from ledger.reconcile.report import Report, Rule
 
+_S = TypeVar("_S", bound=Sides)
 RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("blocks", mirror_rules.mirrored_blocks),
     ("events", mirror_rules.events_complete),
@@ -59,8 +61,13 @@ RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
     ("trades", trade_rules.trades),
 )
 """Every rule with its name, in the order of the report."""
-_ASK_EVENTS = frozenset({"events", "transactions"})
-"""Rules that go through the events themselves; the others ask what follows from them."""
+STORAGE_RULES: tuple[tuple[str, Callable[[Sides], list[str]]], ...] = (
+    ("credit-log", chain_rules.log_end_in_storage),
+    ("batches-on-chain", chain_rules.batches_in_storage),
+    ("holdings-on-chain", chain_rules.holdings_in_storage),
+    ("escrow-on-chain", escrow_rules.escrow_in_storage),
+)
+"""Rules that hold the mirror's rows against the contracts' storage alone, some thousand at a time."""
 
 
 def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Report:
@@ -83,21 +90,21 @@ def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Repo
         return Report(books.block, rules)
 
 
-def named_rules(
-    session: Session, client: ChainClient, deployment: Deployment, names: Sequence[str]
+def storage_differences(
+    session: Session, client: ChainClient, deployment: Deployment
 ) -> list[tuple[str, list[str]]]:
-    """Apply some of the rules to books in a session; return what each found.
+    """Hold the mirror's rows in a session against the contracts' storage; return what each rule found.
 
     Raises
     ------
     NotFound, BooksDiffer, WrongChain, DependencyDown
         As ``reconcile``.
     """
-    books = open_books(session, client, deployment, keep_events=not _ASK_EVENTS.isdisjoint(names))
-    return [(name, _checked(check, books)) for name, check in RULES if name in names]
+    sides = open_sides(session, client, deployment)
+    return [(name, _checked(check, sides)) for name, check in STORAGE_RULES]
 
 
-def _checked(check: Callable[[Books], list[str]], books: Books) -> list[str]:
+def _checked(check: Callable[[_S], list[str]], books: _S) -> list[str]:
     """Apply a rule; a row that cannot even be read is a difference too."""
     try:
         return check(books)
@@ -105,4 +112,4 @@ def _checked(check: Callable[[Books], list[str]], books: Books) -> list[str]:
         return [f"a row cannot be read as what it should be ({type(error).__name__}: {error})"]
 
 
-__all__ = ["RULES", "Report", "Rule", "named_rules", "reconcile"]
+__all__ = ["RULES", "STORAGE_RULES", "Report", "Rule", "reconcile", "storage_differences"]

@@ -1,4 +1,7 @@
-"""What every rule is given: the books in one read session, and the chain as of one block."""
+"""What every rule is given: the books in one read session, and the chain as of one block.
+
+``Sides`` is enough for rules that ask the contracts' storage; ``Books`` knows the chain's events as well.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +26,13 @@ _BLOCKS_FIRST, _BLOCKS_MAX, _LOGS_WANTED = 64, 2_000, 5_000
 
 
 @dataclass(frozen=True)
-class Books:
+class Sides:
     """Books and chain side by side."""
 
     session: Session
     client: ChainClient
     deployment: Deployment
     cursor: ChainCursor
-    events: Sequence[DecodedEvent]
-    """Every event of the mirrored contracts up to the block, read anew."""
-    replay: Replay
-    headers: dict[int, BlockHeader]
-    """Headers of the blocks that hold an event."""
 
     @property
     def block(self) -> int:
@@ -56,6 +54,17 @@ class Books:
         """The settlement contract."""
         return VppSettlement(self.client, self.deployment.settlement.address)
 
+
+@dataclass(frozen=True)
+class Books(Sides):
+    """The same with the chain's events, read anew and played."""
+
+    events: Sequence[DecodedEvent]
+    """Every event of the mirrored contracts up to the block."""
+    replay: Replay
+    headers: dict[int, BlockHeader]
+    """Headers of the blocks that hold an event."""
+
     def time(self, number: int) -> datetime:
         """Return the time of a block that holds an event."""
         return block_time(self.headers[number])
@@ -71,15 +80,8 @@ class _Times(dict[int, datetime]):
         return block_time(self._headers[number])
 
 
-def open_books(
-    session: Session, client: ChainClient, deployment: Deployment, *, keep_events: bool = True
-) -> Books:
-    """Read the chain as of the mirror's block, and put it beside the books.
-
-    Parameters
-    ----------
-    keep_events
-        Whether a rule will ask for the events themselves; they take most of the memory.
+def open_sides(session: Session, client: ChainClient, deployment: Deployment) -> Sides:
+    """Put the chain as of the mirror's block beside the books.
 
     Raises
     ------
@@ -109,6 +111,18 @@ def open_books(
             f"the node at {client.rpc_url} is behind the mirror's block {cursor.block_number}; wait for it",
             code="node-behind",
         )
+    return Sides(session, client, deployment, cursor)
+
+
+def open_books(session: Session, client: ChainClient, deployment: Deployment) -> Books:
+    """Read the chain's events up to the mirror's block, and put them beside the books.
+
+    Raises
+    ------
+    NotFound, BooksDiffer, WrongChain, DependencyDown
+        As ``open_sides``.
+    """
+    cursor = open_sides(session, client, deployment).cursor
     vintages = {key: year for key, year in session.execute(select(Issuance.key, Issuance.vintage))}
     settlement = VppSettlement(client, deployment.settlement.address)
     headers: dict[int, BlockHeader] = {}
@@ -117,14 +131,9 @@ def open_books(
         times=_Times(headers),
         vintages=vintages,
     )
-    events = _events(client, deployment, cursor.block_number, headers)
-    kept: list[DecodedEvent] = []
-    if keep_events:
-        kept.extend(events)
-        replay.play(kept)
-    else:
-        replay.play(events)
-    return Books(session, client, deployment, cursor, kept, replay, headers)
+    events = list(_events(client, deployment, cursor.block_number, headers))
+    replay.play(events)
+    return Books(session, client, deployment, cursor, events, replay, headers)
 
 
 def block_time(header: BlockHeader) -> datetime:

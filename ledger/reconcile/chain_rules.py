@@ -1,31 +1,55 @@
-"""Rules against the contracts' own storage, by view calls at the mirror's block: no event is trusted."""
+"""Rules against the contracts' own storage, by view calls at the mirror's block: no event is trusted.
+
+Long tables are compared some thousand rows at a time.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
 from eth_utils.crypto import keccak
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 
 from ledger.chain.deployment import expected_row
+from ledger.chain.events import ZERO_ADDRESS, ZERO_HASH
 from ledger.models import (
+    ChainEvent,
     ContractSighting,
     CreditBatch,
     CreditClass,
     CreditHolding,
+    CreditInvalidation,
     CreditOverlap,
     CreditProject,
     CreditSite,
     SmartContract,
 )
-from ledger.reconcile.books import Books, block_time
+from ledger.models.oversight import InvalidationStep
+from ledger.reconcile.books import Books, Sides, block_time
+from ledger.reconcile.pieces import pieces
 from ledger.reconcile.replay_credit import STATUS
 from ledger.reconcile.report import unequal
 
 
-def batches_in_storage(books: Books) -> list[str]:
+def log_end_in_storage(books: Sides) -> list[str]:
+    """The last entry of the credit log is the last one that the contract knows."""
+    query = select(ChainEvent.seq, ChainEvent.head).where(ChainEvent.seq.is_not(None))
+    last = books.session.execute(query.order_by(ChainEvent.seq.desc()).limit(1)).first()
+    held = tuple(last) if last is not None else (0, ZERO_HASH)
+    return unequal("credit log", held, books.credit.log_head(books.block), ("seq", "head"))
+
+
+def batches_in_storage(books: Sides) -> list[str]:
     """Totals, times, status, deficit and evidence root of every batch are what the contract holds."""
-    rows = books.session.scalars(select(CreditBatch).order_by(CreditBatch.batch_id)).all()
+    found = []
+    for piece in pieces(books.session, CreditBatch.batch_id):
+        found += _batches(books, piece)
+    return found
+
+
+def _batches(books: Sides, piece: ColumnElement[bool]) -> list[str]:
+    query = select(CreditBatch).where(piece).order_by(CreditBatch.batch_id)
+    rows = books.session.scalars(query).all()
     ids = [row.batch_id for row in rows]
     held = books.credit.batches_of(ids, books.block)
     statuses = books.credit.statuses_of(ids, books.block)
@@ -35,6 +59,7 @@ def batches_in_storage(books: Books) -> list[str]:
     found = []
     deficits = books.credit.deficits_of(ids, books.block)
     invalidations = books.credit.invalidations_of(ids, books.block)
+    pending = _pending_invalidations(books, ids)
     for row, batch, status, of_root, deficit, invalidation in zip(
         rows, held, statuses, of_roots, deficits, invalidations, strict=True
     ):
@@ -50,7 +75,7 @@ def batches_in_storage(books: Books) -> list[str]:
                 row.expires_at_s,
                 row.status,
                 row.deficit_kg or 0,
-                books.replay.pending_invalidation(row.batch_id),
+                pending.get(row.batch_id, (ZERO_ADDRESS, 0)),
                 row.batch_id,
             ),
             (
@@ -83,17 +108,37 @@ def batches_in_storage(books: Books) -> list[str]:
     return found
 
 
-def registry_in_storage(books: Books) -> list[str]:
+def _pending_invalidations(
+    books: Sides, ids: list[int]
+) -> dict[int, tuple[str | None, int | None]]:
+    """Return who wants which of some batches cancelled, and from when that may be done."""
+    if not ids:
+        return {}
+    query = (
+        select(CreditInvalidation)
+        .where(CreditInvalidation.batch_id.between(ids[0], ids[-1]))
+        .order_by(CreditInvalidation.block_number, CreditInvalidation.log_index)
+    )
+    last = {row.batch_id: row for row in books.session.scalars(query)}
+    return {
+        batch_id: (row.account, row.executable_at_s)
+        for batch_id, row in last.items()
+        if row.step is InvalidationStep.PROPOSED
+    }
+
+
+def registry_in_storage(books: Sides) -> list[str]:
     """Terms of classes, ends of sites' time and overlaps that were shown are what the contract holds."""
     session, credit = books.session, books.credit
     issued: dict[int, int] = defaultdict(int)
     query = (
-        select(CreditProject.class_id, CreditBatch.issued_kg)
+        select(CreditProject.class_id, func.sum(CreditBatch.issued_kg))
         .join(CreditSite, CreditSite.project_id == CreditProject.project_id)
         .join(CreditBatch, CreditBatch.site_id == CreditSite.site_id)
+        .group_by(CreditProject.class_id)
     )
     for class_id, kg in session.execute(query):
-        issued[class_id] += kg
+        issued[class_id] = int(kg)
     found = []
     classes = session.scalars(select(CreditClass)).all()
     held = credit.classes_of([row.class_id for row in classes], books.block)
@@ -122,27 +167,34 @@ def registry_in_storage(books: Books) -> list[str]:
     ]
 
 
-def holdings_in_storage(books: Books) -> list[str]:
+def holdings_in_storage(books: Sides) -> list[str]:
     """Every holder has what the contract says, and a batch's holdings are what is neither retired nor cancelled."""
-    rows = books.session.execute(
-        select(CreditHolding.holder, CreditHolding.batch_id, CreditHolding.amount_kg)
-    ).all()
-    balances = books.credit.balances_of([(row.holder, row.batch_id) for row in rows], books.block)
-    found = [
-        f"holding of {row.holder} in batch {row.batch_id}: {row.amount_kg} kg, the contract says {balance} kg"
-        for row, balance in zip(rows, balances, strict=True)
-        if row.amount_kg != balance
+    found = []
+    holdings = select(CreditHolding.holder, CreditHolding.batch_id, CreditHolding.amount_kg)
+    for piece in pieces(books.session, CreditHolding.batch_id):
+        rows = books.session.execute(holdings.where(piece)).all()
+        owned = [(row.holder, row.batch_id) for row in rows]
+        found += [
+            f"holding of {row.holder} in batch {row.batch_id}: {row.amount_kg} kg, the contract says {balance} kg"
+            for row, balance in zip(rows, books.credit.balances_of(owned, books.block), strict=True)
+            if row.amount_kg != balance
+        ]
+    held = (
+        select(CreditHolding.batch_id, func.sum(CreditHolding.amount_kg).label("kg"))
+        .group_by(CreditHolding.batch_id)
+        .subquery()
+    )
+    kg = func.coalesce(held.c.kg, 0)
+    rest = CreditBatch.issued_kg - CreditBatch.retired_kg - CreditBatch.cancelled_kg
+    outstanding = (
+        select(CreditBatch.batch_id, kg, rest)
+        .outerjoin(held, held.c.batch_id == CreditBatch.batch_id)
+        .where(kg != rest)
+    )
+    return found + [
+        f"batch {batch_id}: holders have {kg} kg, {left} kg are outstanding"
+        for batch_id, kg, left in books.session.execute(outstanding)
     ]
-    sums: dict[int, int] = defaultdict(int)
-    for row in rows:
-        sums[row.batch_id] += row.amount_kg
-    for batch in books.session.scalars(select(CreditBatch)):
-        rest = batch.issued_kg - batch.retired_kg - batch.cancelled_kg
-        if sums[batch.batch_id] != rest:
-            found.append(
-                f"batch {batch.batch_id}: holders have {sums[batch.batch_id]} kg, {rest} kg are outstanding"
-            )
-    return found
 
 
 def contracts_deployed(books: Books) -> list[str]:

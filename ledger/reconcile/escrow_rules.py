@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
 
-from ledger.models import SettlementBalance, SettlementBatch, SettlementTerm
-from ledger.models.escrow import CURRENCY, SettlementStatus
-from ledger.reconcile.books import Books
+from ledger.models import (
+    SettlementBalance,
+    SettlementBatch,
+    SettlementDispute,
+    SettlementMovement,
+    SettlementTerm,
+)
+from ledger.models.escrow import CURRENCY, DisputeStep, SettlementStatus
+from ledger.reconcile.books import Sides
+from ledger.reconcile.pieces import pieces
 from ledger.reconcile.report import unequal
 
 STATUS = {
@@ -21,40 +29,77 @@ STATUS = {
 """The contract's status numbers; 0 is a batch that does not exist."""
 
 
-def escrow_in_storage(books: Books) -> list[str]:
+def escrow_in_storage(books: Sides) -> list[str]:
     """Every balance is the contract's; custody of an asset is its balances and what is locked of it."""
-    rows = books.session.execute(
-        select(SettlementBalance.account, SettlementBalance.asset, SettlementBalance.balance)
-    ).all()
-    money = [row for row in rows if row.asset == CURRENCY]
-    credits = [row for row in rows if row.asset != CURRENCY]
-    held = books.settlement.balances_of([row.account for row in money], books.block)
-    held += books.settlement.credit_balances_of(
-        [(row.account, row.asset) for row in credits], books.block
-    )
-    found = [
-        f"escrow of {row.account}: {row.balance} units of asset {row.asset}, the contract says {units}"
-        for row, units in zip(money + credits, held, strict=True)
-        if row.balance != units
-    ]
+    found = []
     sums: dict[int, int] = defaultdict(int)
-    for row in rows:
-        sums[row.asset] += int(row.balance)
-    for movement in books.replay.movements.values():
-        sums[movement["asset"]] += 0  # of an asset that is all locked there is no balance
-    assets = sorted({CURRENCY, *sums})
+    for piece in pieces(books.session, SettlementBalance.account):
+        rows = books.session.scalars(select(SettlementBalance).where(piece)).all()
+        for row in rows:
+            sums[row.asset] += int(row.balance)
+        found += _balances(books, rows)
+    # Of an asset that is all locked there is no balance.
+    moved = books.session.scalars(select(SettlementMovement.asset).distinct())
+    assets = sorted({CURRENCY, *sums, *moved})
+    held = _locked(books)
     totals = books.settlement.totals_of(assets, books.block)
     for asset, (balances, locked) in zip(assets, totals, strict=True):
         found += unequal(
             f"escrow of asset {asset}",
-            (sums[asset], books.replay.locked(asset)),
+            (sums[asset], held[asset]),
             (balances, locked),
             ("sum of balances", "what is locked"),
         )
     return found + _custody(books, dict(zip(assets, totals, strict=True)))
 
 
-def _custody(books: Books, totals: dict[int, tuple[int, int]]) -> list[str]:
+def _balances(books: Sides, rows: Sequence[SettlementBalance]) -> list[str]:
+    """Compare some balances, of money first."""
+    money = [row for row in rows if row.asset == CURRENCY]
+    credits = [row for row in rows if row.asset != CURRENCY]
+    held = books.settlement.balances_of([row.account for row in money], books.block)
+    held += books.settlement.credit_balances_of(
+        [(row.account, row.asset) for row in credits], books.block
+    )
+    return [
+        f"escrow of {row.account}: {row.balance} units of asset {row.asset}, the contract says {units}"
+        for row, units in zip(money + credits, held, strict=True)
+        if row.balance != units
+    ]
+
+
+def _locked(books: Sides) -> dict[int, int]:
+    """Return what batches that have not ended lock of each asset, the bonds of open disputes among it, in units."""
+    locked: dict[int, int] = defaultdict(int)
+    cent = books.settlement.units_per_cent(books.block)
+    query = select(
+        SettlementBatch.batch_id,
+        SettlementBatch.asset,
+        SettlementBatch.nets,
+        SettlementBatch.credit_nets,
+        SettlementBatch.status,
+    ).where(SettlementBatch.status.in_((SettlementStatus.PROPOSED, SettlementStatus.DISPUTED)))
+    for batch_id, asset, nets, credit_nets, status in books.session.execute(query).all():
+        locked[CURRENCY] -= sum(min(int(net), 0) for net in nets) * cent
+        locked[asset] -= sum(min(int(net), 0) for net in credit_nets)
+        if status is SettlementStatus.DISPUTED:
+            locked[CURRENCY] += _bond(books, batch_id) * cent
+    return locked
+
+
+def _bond(books: Sides, batch_id: int) -> int:
+    """Return the bond of the dispute over a batch that was begun last, in cents."""
+    bonds = (
+        select(SettlementDispute.bond_cents)
+        .where(
+            SettlementDispute.batch_id == batch_id, SettlementDispute.step == DisputeStep.DISPUTED
+        )
+        .order_by(SettlementDispute.block_number.desc(), SettlementDispute.log_index.desc())
+    )
+    return int(books.session.scalars(bonds.limit(1)).first() or 0)
+
+
+def _custody(books: Sides, totals: dict[int, tuple[int, int]]) -> list[str]:
     found = []
     balances, locked = totals[CURRENCY]
     custody = books.settlement.custody(books.block)
@@ -72,9 +117,15 @@ def _custody(books: Books, totals: dict[int, tuple[int, int]]) -> list[str]:
     ]
 
 
-def settlements_in_storage(books: Books) -> list[str]:
+def settlements_in_storage(books: Sides) -> list[str]:
     """Status, window and root of every batch, and the terms, are what the contract holds."""
-    rows = books.session.scalars(select(SettlementBatch)).all()
+    found = []
+    for piece in pieces(books.session, SettlementBatch.batch_id):
+        found += _batches(books, books.session.scalars(select(SettlementBatch).where(piece)).all())
+    return found + _terms(books)
+
+
+def _batches(books: Sides, rows: Sequence[SettlementBatch]) -> list[str]:
     ids = [row.batch_id for row in rows]
     statuses = books.settlement.batch_statuses(ids, books.block)
     windows = books.settlement.finalizable_ats(ids, books.block)
@@ -87,10 +138,10 @@ def settlements_in_storage(books: Books) -> list[str]:
             (STATUS.get(status), window, root),
             ("status", "end of the window", "trades_root"),
         )
-    return found + _terms(books)
+    return found
 
 
-def _terms(books: Books) -> list[str]:
+def _terms(books: Sides) -> list[str]:
     """Compare caps and fee with what constructor and changes make them, at the time of the block."""
     first = books.deployment.settlement.constructor
     caps: Any = (int(first["notionalCap"]), int(first["creditCap"]))

@@ -18,9 +18,7 @@ from ledger.chain.events import (
     DecodedEvent,
     next_head,
 )
-from ledger.models.escrow import CURRENCY
 from ledger.models.mirror import BatchStatus
-from ledger.models.oversight import InvalidationStep
 from ledger.reconcile import replay_credit, replay_escrow
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import Key
@@ -111,30 +109,12 @@ class Replay:
             units[row["account"], row["asset"]] += row["amount"]
         return {key: {"balance": amount} for key, amount in units.items() if amount}
 
-    def locked(self, asset: int) -> int:
-        """Return what open batches and open disputes lock of an asset, in units."""
-        total = 0
-        for batch in self.settled.values():
-            if batch.end is None:
-                legs = replay_escrow.legs(batch.proposal, self.units_per_cent)
-                total -= sum(units for _, _, of, units in legs if of == asset and units < 0)
-                if batch.dispute is not None and asset == CURRENCY:
-                    total += batch.dispute.bond * self.units_per_cent
-        return total
-
     def settlements(self) -> Table:
         """Return the rows of ``settlement_batches`` by number."""
         return {
             (batch.proposal.batch_id,): replay_escrow.batch_row(batch, self.times)
             for batch in self.settled.values()
         }
-
-    def pending_invalidation(self, batch_id: int) -> tuple[str, int]:
-        """Return who wants a batch cancelled, and from when that may be done; zeros: nobody."""
-        steps = [row for row in self.invalidations.values() if row["batch_id"] == batch_id]
-        if not steps or steps[-1]["step"] is not InvalidationStep.PROPOSED:
-            return ZERO_ADDRESS, 0
-        return steps[-1]["account"], steps[-1]["executable_at_s"]
 
     def runs(self) -> dict[str, tuple[int, Run]]:
         """Return the serial runs of all batches by ``credit_id``."""

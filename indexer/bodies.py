@@ -1,0 +1,148 @@
+"""Transactions held against the hashes of their blocks: what the receipts do not hold, in ``index verify``.
+
+The header has the root of the block's transactions as well. A receipt proves status, gas and logs; whose they
+are (hash, receiver, input and nonce) is the node's word while the mirror runs, so that a node may call a failed
+transaction of ours somebody else's. Here whole blocks are read, each hash and root is computed, and each
+transaction that the block holds for us must be in the mirror, at its place and with its call.
+
+A sender follows from the signature, which is covered; it is not recovered from it here: see docs/mirror.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from indexer.compare import Difference
+from indexer.report import Report
+from indexer.watch import Watch
+from ledger.chain.book import Deployment
+from ledger.chain.client import BlockHeader, ChainClient
+from ledger.db import Database
+from ledger.errors import DependencyDown, Refused
+from ledger.models import BlockchainTransaction, ChainInclusion
+from ledger.proofs import encoding
+from ledger.proofs.tries import Trie
+from ledger.proofs.verifier.trie import keccak256
+
+_BLOCKS_AT_ONCE = 4
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
+Raw = Mapping[str, Any]
+
+
+def check_transactions(
+    copy: Database, client: ChainClient, deployment: Deployment, report: Report, end: BlockHeader
+) -> None:
+    """Compare the mirror's transactions with those that the hashes of the range's blocks cover.
+
+    Parameters
+    ----------
+    end
+        The last block of the range; the ones before are those that it descends from.
+
+    Raises
+    ------
+    DependencyDown
+        If the node lacks a block, or hands out transactions that its hash does not cover.
+    """
+    watch, parent, checked = Watch(deployment), None, 0
+    with copy.read() as session:
+        for numbers in _pieces(report.from_block, end.number):
+            calls = [("eth_getBlockByNumber", [hex(number), True]) for number in numbers]
+            for number, raw in zip(numbers, client.request_batch(calls), strict=True):
+                if raw is None:
+                    raise DependencyDown(f"the node has no block {number}", code="node-behind")
+                try:
+                    _require_covered(number, raw, parent)
+                except Refused as error:
+                    report.not_checked.append(
+                        f"the transactions of block {number} and later ones, against its hash: {error.message}"
+                    )
+                    return
+                parent = raw["hash"]
+                report.add(_differences(session, watch, number, raw["transactions"]))
+                checked += len(raw["transactions"])
+    if parent != end.hash:
+        raise DependencyDown("the chain moved while it was read; trying again", code="node-moving")
+    report.checked["transactions_in_blocks"] = checked
+
+
+def _pieces(first: int, last: int) -> Iterator[range]:
+    for start in range(first, last + 1, _BLOCKS_AT_ONCE):
+        yield range(start, min(start + _BLOCKS_AT_ONCE, last + 1))
+
+
+def _require_covered(number: int, raw: Raw, parent: str | None) -> None:
+    """Require that a block has its hash, follows the one before, and holds the transactions of its root."""
+    if parent is not None and raw["parentHash"] != parent:
+        raise DependencyDown("the chain moved while it was read; trying again", code="node-moving")
+    try:
+        own = [encoding.transaction(each) for each in raw["transactions"]]
+        holds = (
+            "0x" + keccak256(encoding.header(raw)).hex() == raw["hash"]
+            and "0x" + Trie(own).root.hex() == raw["transactionsRoot"]
+            and all(
+                "0x" + keccak256(data).hex() == each["hash"]
+                for data, each in zip(own, raw["transactions"], strict=True)
+                if not _is_unsigned(each)
+            )
+        )
+    except _UNREADABLE:
+        holds = False
+    if not holds:
+        raise DependencyDown(
+            f"the transactions of block {number} are not those that its hash covers: the node left one out, or "
+            "changed it; use another node",
+            code="node-answer",
+        )
+
+
+def _is_unsigned(raw: Raw) -> bool:
+    """Return whether a development node made a transaction up for an account without its key (Anvil).
+
+    It has no signature, which the root covers, and another hash than that of its bytes.
+    """
+    return int(raw["r"], 16) == int(raw["s"], 16) == 0
+
+
+def _differences(
+    session: Session, watch: Watch, number: int, transactions: Sequence[Raw]
+) -> Iterator[Difference]:
+    query = (
+        select(
+            ChainInclusion.tx_hash,
+            ChainInclusion.tx_index,
+            ChainInclusion.nonce,
+            BlockchainTransaction.function_name,
+            BlockchainTransaction.parameters,
+        )
+        .outerjoin(BlockchainTransaction, BlockchainTransaction.tx_hash == ChainInclusion.tx_hash)
+        .where(ChainInclusion.block_number == number)
+    )
+    held = {row.tx_hash: row for row in session.execute(query)}
+    for place, raw in enumerate(transactions):
+        tx_hash = raw["hash"].lower()
+        row = held.pop(tx_hash, None)
+        if row is None:
+            if watch.wants(tx_hash, raw["to"], ()):
+                says = {"block_number": number, "to": raw["to"], "input": raw["input"]}
+                yield Difference("blockchain_transactions", tx_hash, None, None, says)
+            continue
+        call = watch.call_of(tx_hash, raw["to"], raw["input"])
+        pairs: list[tuple[str, Any, Any]] = [
+            ("tx_index", row.tx_index, place),
+            ("nonce", row.nonce, int(raw["nonce"], 16)),
+        ]
+        if call.contract is not None:
+            pairs += [
+                ("function_name", row.function_name, call.function),
+                ("parameters", row.parameters, call.parameters),
+            ]
+        for column, mine, theirs in pairs:
+            if mine != theirs:
+                yield Difference("blockchain_transactions", tx_hash, column, mine, theirs)
+    for tx_hash in held:
+        yield Difference("blockchain_transactions", tx_hash, None, {"block_number": number}, None)

@@ -1,0 +1,88 @@
+"""Whose receipts are: a node that gives a failed transaction of ours to somebody else is caught by ``index verify``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from indexer import Indexer
+from indexer.verify import verify
+from ledger.chain.client import ChainClient
+from ledger.db import Database
+from ledger.errors import DependencyDown
+from tests.indexer.conftest import DEPTH
+from tests.support.chain import PARTIES, TestChain
+from tests.support.mirror import rows, running_chain
+from tests.support.proxy import LyingNode
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[TestChain]:
+    with running_chain() as started:
+        batch = started.issue(1000, 0)
+        started.retire("owner", batch, 5)
+        started.retire("owner", batch, 2000, must=False)
+        yield started
+
+
+@pytest.fixture
+def liar(chain: TestChain) -> Iterator[LyingNode]:
+    with LyingNode(chain.client.rpc_url) as node:
+        node.version = "Geth/v1.16.0"
+        yield node
+
+
+def _in_receipts(chain: TestChain) -> Callable[[str, list[Any], Any], Any]:
+    """The receipts of failed transactions name another receiver."""
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getBlockReceipts" or not result:
+            return result
+        return [
+            {**each, "to": PARTIES["spare"]} if each["status"] == "0x0" else each for each in result
+        ]
+
+    return tamper
+
+
+def test_a_failed_transaction_that_was_hidden_is_missed(
+    chain: TestChain, liar: LyingNode, sqlite_db: Database
+) -> None:
+    client = ChainClient(liar.rpc_url)
+    liar.tamper = hide = _in_receipts(chain)
+    Indexer(sqlite_db, client, chain.deployment, DEPTH).run_until("head")
+    assert liar.lies > 0
+    assert "failed" not in {row[0] for row in rows(sqlite_db, "blockchain_transactions", "status")}
+    report = verify(sqlite_db, client, chain.deployment, DEPTH)
+    (found,) = report.differences
+    assert (found.table, found.column, found.mirrored) == ("blockchain_transactions", None, None)
+    assert found.chain["to"] == chain.deployment.credit.address
+    assert report.checked["transactions_in_blocks"] > 20
+
+    def hide_everywhere(method: str, params: list[Any], result: Any) -> Any:
+        whole = method == "eth_getBlockByNumber" and params[1] and result
+        if not whole or not result["transactions"]:
+            return hide(method, params, result)
+        told = copy.deepcopy(result)
+        told["transactions"][-1]["to"] = PARTIES["spare"]
+        return told
+
+    liar.tamper = hide_everywhere
+    with pytest.raises(DependencyDown, match="are not those that its hash covers"):
+        verify(sqlite_db, client, chain.deployment, DEPTH)
+
+
+def test_the_calls_of_a_true_mirror_are_those_of_its_blocks(
+    chain: TestChain, sqlite_db: Database
+) -> None:
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    report = verify(sqlite_db, chain.client, chain.deployment, DEPTH)
+    assert report.ok and report.not_checked == []
+    with sqlite_db.write() as session:
+        session.connection().exec_driver_sql("UPDATE chain_inclusions SET nonce = nonce + 1")
+    assert {
+        each.column for each in verify(sqlite_db, chain.client, chain.deployment, DEPTH).differences
+    } == {"nonce"}
