@@ -27,6 +27,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.mirror import IntentState
+from ledger.reconcile import reconcile
 from ledger.settlement import batches, escrow, netting, planning
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.planning import Scope
@@ -317,6 +318,43 @@ def test_somebody_else_finalises(funded: Park) -> None:
     assert funded.node.client.transaction_count(PARTIES["operator"]) == 1
     funded.mirror_final()
     assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
+
+
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_ours_fails_in_a_block_and_somebody_else_finalises(funded: Park, first: str) -> None:
+    """What was wanted is done, by theirs; our transaction failed, at the time of its own block."""
+    funded.trade(*TRADES)
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror.run_until("head")
+    pass_time(funded)
+    client, node = funded.node.client, funded.node
+    client.request("evm_setAutomine", [False])
+    (tx_hash,) = finalize_due(funded.chain)
+    client.request("anvil_dropAllTransactions")
+    client.request("evm_setAutomine", [True])
+    (batch,) = funded.rows(VppSettlementBatch)
+    outcome = [1, (batch.accounts, [int(net) for net in batch.nets], [])]
+    if first == "ours":
+        node.act("pauser", SETTLEMENT, "pause", [])
+        funded.chain.sender.rebroadcast()
+        node.act("admin", SETTLEMENT, "unpause", [])
+        node.later(10)
+        node.act("spare", SETTLEMENT, "finalizeBatch", outcome)
+    else:
+        node.act("spare", SETTLEMENT, "finalizeBatch", outcome)
+        node.later(10)
+        funded.chain.sender.rebroadcast()
+    funded.mirror_final()
+    receipt = client.receipt(tx_hash)
+    assert receipt is not None and receipt.status == 0
+    assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
+    (batch,) = funded.rows(VppSettlementBatch)
+    intent = funded.intent(batch.finalize_key or "")
+    assert intent.state is IntentState.CONFIRMED
+    assert intent.tx_hash != tx_hash
+    report = reconcile(funded.db, client, node.deployment)
+    assert [rule for rule in report.rules if not rule.ok] == []
 
 
 def test_a_window_that_the_chain_finds_open(funded: Park) -> None:
