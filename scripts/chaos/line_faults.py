@@ -161,6 +161,10 @@ class OrphanedReceipts(Fault):
         return {"jsonrpc": "2.0", "id": call["id"], "result": orphan}
 
 
+def _number(value: Any) -> int:
+    return int(value, 16) if isinstance(value, str) else int(value)  # traces have plain numbers
+
+
 class OlderHead(Fault):
     """A node that is behind the one that answered before: all that it says is of an older head."""
 
@@ -196,7 +200,7 @@ class OlderHead(Fault):
         first = result[0] if isinstance(result, list) and result else result
         if isinstance(first, dict):
             number = first.get("blockNumber") or (first.get("number") if "parentHash" in first else None)
-            if number is not None and int(number, 16) > head:
+            if number is not None and _number(number) > head:
                 self.struck += 1
                 if call["method"] == "eth_getBlockByNumber" and call["params"][0] in ("finalized", "safe"):
                     found = self.on.on.node.client.request("eth_getBlockByNumber", [hex(max(head - 2, 0)), False])

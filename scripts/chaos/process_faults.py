@@ -72,7 +72,7 @@ class KilledProcess(_Schedulers):
         self.on.process.do(self.on.process.read)
         with _proxy(self) as proxy:
             child = self.start(proxy)
-            proxy.kill_after(child.pid, self.chance.randint(1, 45), self.chance.choice((0.0, 0.01)))
+            proxy.kill_after(child.pid, self.chance.randint(1, 25), self.chance.choice((0.0, 0.01)))
             self.until_killed(proxy, child)
             self.struck += 1
         work()
@@ -91,7 +91,7 @@ class TwoSchedulers(_Schedulers):
             self._until(leader, LEADS)
             other = self.start(proxy)
             self._until(other, "stands by")
-            proxy.kill_after(leader.pid, self.chance.randint(1, 45), self.chance.choice((0.0, 0.01)))
+            proxy.kill_after(leader.pid, self.chance.randint(1, 25), self.chance.choice((0.0, 0.01)))
             self.until_killed(proxy, leader)
             self._until(other, LEADS)
             time.sleep(self.chance.uniform(0.2, 1.5))
@@ -108,6 +108,6 @@ class TwoSchedulers(_Schedulers):
 
 
 def _proxy(fault: Fault) -> FaultyNode:
-    return FaultyNode(fault.on.on.node.client.rpc_url, random.Random(fault.on.plan.seed))
+    return FaultyNode(fault.on.on.rpc_url, random.Random(fault.on.plan.seed))
 
 
