@@ -14,19 +14,15 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from ledger.db import Database
+from scripts.chaos.differs import DidNotStrike, Stuck, Wrong
 from scripts.chaos.kinds import KINDS
 from scripts.chaos.plans import MARIADB_SHARE, Plan, plan
 from scripts.chaos.scenario import run
-from scripts.chaos.stage import BASE, PLAY, Stage, stage
+from scripts.chaos.stage import Stage, stages
 from scripts.chaos.summary import Summary
-from tests.support.mariadb import MariaDbServer, ServerUnavailable
-from tests.support.nursery import Nursery
+from tests.support.mariadb import ServerUnavailable
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "chaos"
 STAGE_SCENARIOS = 60
@@ -78,44 +74,13 @@ def _one(on: Stage, what: Plan, summary: Summary) -> None:
     except Exception as error:  # whatever it is, it is not right, and the others go on
         verdict = summary.fail(what, error)
         print(f"{what.seed}  {verdict}  {what.store}, {what.turns}: {type(error).__name__}: {error}")
-        if not isinstance(error, AssertionError):
+        if not isinstance(error, Wrong | Stuck | DidNotStrike):
             traceback.print_exc(file=sys.stdout)
         print(f"   replay: {summary.replay(what.seed)}", flush=True)
         return
     summary.add(what, outcome)
     struck = ", ".join(f"{name} {outcome.strikes[name]}" for name in KINDS if outcome.strikes[name])
     print(f"{what.seed}  right  {what.store}, {struck}, {outcome.seconds:.1f} s", flush=True)
-
-
-@contextmanager
-def stages(with_mariadb: bool) -> Iterator[Callable[[], AbstractContextManager[Stage]]]:
-    """Return a function that opens stages; server and nursery serve all of them."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="chaos-")))
-        template = folder / "template.db"
-        books = Database(f"sqlite:///{template}")
-        books.upgrade()
-        books.close()
-        nursery = stack.enter_context(Nursery())
-        server = stack.enter_context(_mariadb()) if with_mariadb else None
-        numbers = iter(range(1 << 30))
-        yield lambda: stage(template, folder / f"stage-{next(numbers)}", nursery, server)
-
-
-@contextmanager
-def _mariadb() -> Iterator[MariaDbServer]:
-    with TemporaryDirectory(prefix="mariadb-") as name:
-        server = MariaDbServer(Path(name))
-        server.start()
-        try:
-            for database in (BASE, PLAY):
-                server.execute(f"CREATE DATABASE {database}")
-                books = Database(server.url(database))
-                books.upgrade()
-                books.close()
-            yield server
-        finally:
-            server.stop()
 
 
 if __name__ == "__main__":

@@ -23,12 +23,14 @@ class Kill(Fault):
     name = "kill"
 
     def strike(self, work: Work) -> None:
-        at = int(self.chance.choice((10, 40, 150)) * self.chance.random())
-        self.on.watch.boundaries = Boundaries(at >> self.last_chance)
-        before = self.on.process.crashes.total()
-        work()
-        self.on.watch.boundaries = None
-        self.struck += self.on.process.crashes.total() - before
+        process = self.on.process
+        before = process.crashes.total()
+        for _ in range(self.chance.randint(1, 3)):
+            at = int(self.chance.choice((10, 40, 150)) * self.chance.random())
+            self.on.watch.boundaries = Boundaries(at >> self.last_chance)
+            work()
+            self.on.watch.boundaries = None
+        self.struck += process.crashes.total() - before
 
 
 class Restored(Fault):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pymysql
 from sqlalchemy import create_engine, insert, select
@@ -75,6 +76,37 @@ class Stage:
             client.request("anvil_dropAllTransactions")
             assert client.request("evm_revert", [snapshot])
             client.request("anvil_setNextBlockBaseFeePerGas", [hex(10**9)])
+
+
+@contextmanager
+def stages(with_mariadb: bool) -> Iterator[Callable[[], AbstractContextManager[Stage]]]:
+    """Return a function that opens stages; server and nursery serve all of them."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="chaos-")))
+        template = folder / "template.db"
+        books = Database(f"sqlite:///{template}")
+        books.upgrade()
+        books.close()
+        nursery = stack.enter_context(Nursery())
+        server = stack.enter_context(_mariadb()) if with_mariadb else None
+        numbers = iter(range(1 << 30))
+        yield lambda: stage(template, folder / f"stage-{next(numbers)}", nursery, server)
+
+
+@contextmanager
+def _mariadb() -> Iterator[MariaDbServer]:
+    with TemporaryDirectory(prefix="mariadb-") as name:
+        server = MariaDbServer(Path(name))
+        server.start()
+        try:
+            for database in (BASE, PLAY):
+                server.execute(f"CREATE DATABASE {database}")
+                books = Database(server.url(database))
+                books.upgrade()
+                books.close()
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager
