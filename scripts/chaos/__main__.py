@@ -34,8 +34,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev chaos", description=__doc__)
     parser.add_argument("--scenarios", type=int, default=100, help="how many (100)")
     parser.add_argument("--seed", type=int, help="of the first one; the next has the next number")
-    parser.add_argument("--replay", type=int, metavar="SEED", help="run the scenario of a seed again")
-    parser.add_argument("--kind", choices=list(KINDS), help="a kind of fault that every scenario has")
+    parser.add_argument(
+        "--replay", type=int, metavar="SEED", help="run the scenario of a seed again"
+    )
+    parser.add_argument(
+        "--kind", choices=list(KINDS), help="a kind of fault that every scenario has"
+    )
     parser.add_argument(
         "--mariadb-share", type=float, default=MARIADB_SHARE, help="share that is kept in MariaDB"
     )
@@ -43,12 +47,17 @@ def main() -> int:
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
     if asked.replay is not None:
         first, asked.scenarios = asked.replay, 1
-    plans = [plan(seed, asked.mariadb_share, asked.kind) for seed in range(first, first + asked.scenarios)]
+    plans = [
+        plan(seed, asked.mariadb_share, asked.kind)
+        for seed in range(first, first + asked.scenarios)
+    ]
     # Also in the background, where the shell lets Ctrl-C be ignored: server and node must end.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     logging.disable(logging.WARNING)
-    options = f" --mariadb-share {asked.mariadb_share}" if asked.mariadb_share != MARIADB_SHARE else ""
+    options = (
+        f" --mariadb-share {asked.mariadb_share}" if asked.mariadb_share != MARIADB_SHARE else ""
+    )
     options += f" --kind {asked.kind!r}" if asked.kind else ""
     summary = Summary(first, options)
     try:
@@ -64,7 +73,9 @@ def main() -> int:
         print("chaos: interrupted", file=sys.stderr)
     print("\n".join(summary.lines()))
     BUILD.mkdir(parents=True, exist_ok=True)
-    (BUILD / f"summary-{first}.json").write_text(json.dumps(summary.as_json(), indent=1) + "\n", "utf-8")
+    (BUILD / f"summary-{first}.json").write_text(
+        json.dumps(summary.as_json(), indent=1) + "\n", "utf-8"
+    )
     return 1 if summary.bad or not summary.scenarios else 0
 
 
@@ -73,7 +84,9 @@ def _one(on: Stage, what: Plan, summary: Summary) -> None:
         outcome = run(on, what)
     except Exception as error:  # whatever it is, it is not right, and the others go on
         verdict = summary.fail(what, error)
-        print(f"{what.seed}  {verdict}  {what.store}, {what.turns}: {type(error).__name__}: {error}")
+        print(
+            f"{what.seed}  {verdict}  {what.store}, {what.turns}: {type(error).__name__}: {error}"
+        )
         if not isinstance(error, Wrong | Stuck | DidNotStrike):
             traceback.print_exc(file=sys.stdout)
         print(f"   replay: {summary.replay(what.seed)}", flush=True)

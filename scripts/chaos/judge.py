@@ -34,7 +34,12 @@ def judge(scenario: Scenario) -> None:
     Wrong
         With all that differs.
     """
-    found = [*_trades_and_money(scenario), *_credits(scenario), *_intents(scenario), *_reconciled(scenario)]
+    found = [
+        *_trades_and_money(scenario),
+        *_credits(scenario),
+        *_intents(scenario),
+        *_reconciled(scenario),
+    ]
     if found:
         raise Wrong("; ".join(found))
 
@@ -78,7 +83,11 @@ def _credits(scenario: Scenario) -> list[str]:
     """Each day is issued once, each act is done once, and each hand holds what that comes to."""
     model, node = scenario.model, scenario.on.node
     address = node.deployment.credit.address
-    query = {"address": address, "fromBlock": hex(node.deployment.deployed_block), "topics": [TRANSFER]}
+    query = {
+        "address": address,
+        "fromBlock": hex(node.deployment.deployed_block),
+        "topics": [TRANSFER],
+    }
     issued, moved = [], Counter[tuple[str, str, int]]()
     for log in node.client.request("eth_getLogs", [query]):
         giver, taker = ("0x" + topic[-40:] for topic in log["topics"][2:4])
@@ -122,7 +131,11 @@ def _intents(scenario: Scenario) -> list[str]:
             foreign = each["hash"] in scenario.foreign or each["from"] not in ours
             if not foreign and receipt["status"] == "0x1":
                 calls[each["from"], each["input"]] += 1
-    found = [f"the call {call[1][:10]} was made {times} times" for call, times in calls.items() if times > 1]
+    found = [
+        f"the call {call[1][:10]} was made {times} times"
+        for call, times in calls.items()
+        if times > 1
+    ]
     confirmed = Counter[tuple[str, str]]()
     for intent in intents:
         call = intent.sender_address, intent.call_data
@@ -145,7 +158,10 @@ def _intents(scenario: Scenario) -> list[str]:
             found.append(f"{times} intents are confirmed by {calls[call]} calls {call[1][:10]}")
         calls.pop(call, None)
     if not scenario.forgetful:
-        found += _equal("transactions of ours without an intent", {}, dict(calls))
+        found += [
+            f"a transaction of ours without an intent: {call[1][:10]} of {call[0]}"
+            for call in calls
+        ]
     return found
 
 
@@ -158,9 +174,15 @@ def _reconciled(scenario: Scenario) -> list[str]:
         report = reconcile(db, node.client, node.deployment)
     finally:
         db.close()
-    return [f"reconcile, {rule.name}: {', '.join(rule.differences[:3])}" for rule in report.rules if not rule.ok]
+    return [
+        f"reconcile, {rule.name}: {', '.join(rule.differences[:3])}"
+        for rule in report.rules
+        if not rule.ok
+    ]
 
 
 def _number(scenario: Scenario, contract: str, function: str, arguments: list[Any]) -> int:
     address = scenario.on.node.deployment.contracts[contract].address
-    return int(scenario.on.node.client.call(address, encode_call(contract, function, arguments)), 16)
+    return int(
+        scenario.on.node.client.call(address, encode_call(contract, function, arguments)), 16
+    )

@@ -135,7 +135,9 @@ class OrphanedReceipts(Fault):
         self.on.reorganise(depth)
 
         def after(calls: Calls, answers: Answers) -> Answers:
-            return [self._told(call, answer, old) for call, answer in zip(calls, answers, strict=True)]
+            return [
+                self._told(call, answer, old) for call, answer in zip(calls, answers, strict=True)
+            ]
 
         self.on.watch.after = after
         work()
@@ -151,7 +153,9 @@ class OrphanedReceipts(Fault):
                 found[receipt["transactionHash"]] = receipt
         return found
 
-    def _told(self, call: dict[str, Any], answer: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    def _told(
+        self, call: dict[str, Any], answer: dict[str, Any], old: dict[str, Any]
+    ) -> dict[str, Any]:
         if call["method"] != "eth_getTransactionReceipt":
             return answer
         orphan = old.get(call["params"][0])
@@ -181,7 +185,9 @@ class OlderHead(Fault):
             return None
 
         def after(calls: Calls, answers: Answers) -> Answers:
-            return [self._told(call, answer, head) for call, answer in zip(calls, answers, strict=True)]
+            return [
+                self._told(call, answer, head) for call, answer in zip(calls, answers, strict=True)
+            ]
 
         self.on.watch.before, self.on.watch.after = before, after
         work()
@@ -199,13 +205,18 @@ class OlderHead(Fault):
             return {**answer, "result": hex(head)}
         first = result[0] if isinstance(result, list) and result else result
         if isinstance(first, dict):
-            number = first.get("blockNumber") or (first.get("number") if "parentHash" in first else None)
+            number = first.get("blockNumber") or (
+                first.get("number") if "parentHash" in first else None
+            )
             if number is not None and _number(number) > head:
                 self.struck += 1
-                if call["method"] == "eth_getBlockByNumber" and call["params"][0] in ("finalized", "safe"):
-                    found = self.on.on.node.client.request("eth_getBlockByNumber", [hex(max(head - 2, 0)), False])
+                if call["method"] == "eth_getBlockByNumber" and call["params"][0] in (
+                    "finalized",
+                    "safe",
+                ):
+                    found = self.on.on.node.client.request(
+                        "eth_getBlockByNumber", [hex(max(head - 2, 0)), False]
+                    )
                     return {**answer, "result": found}
                 return {**answer, "result": [] if call["method"] == "eth_getLogs" else None}
         return answer
-
-

@@ -17,6 +17,19 @@ from tests.support.sending import Boundaries
 PROCESS_S_MAX = 20.0
 
 
+class AtSending(Boundaries):
+    """Ends the process at the n-th boundary around a sending: before it, after it, and at what comes next."""
+
+    _is_next = False
+
+    def step(self, name: str) -> None:
+        """Pass a boundary; those that have nothing to do with a sending do not count."""
+        sends = "eth_sendRawTransaction" in name
+        if sends or self._is_next:
+            super().step(name)
+        self._is_next = sends
+
+
 class Kill(Fault):
     """The process ends at a boundary: before or after a commit, before or after a question to the node."""
 
@@ -26,8 +39,9 @@ class Kill(Fault):
         process = self.on.process
         before = process.crashes.total()
         for _ in range(self.chance.randint(1, 3)):
-            at = int(self.chance.choice((10, 40, 150)) * self.chance.random())
-            self.on.watch.boundaries = Boundaries(at >> self.last_chance)
+            kind, most = self.chance.choice(((Boundaries, 10), (Boundaries, 150), (AtSending, 6)))
+            at = int(most * self.chance.random())
+            self.on.watch.boundaries = kind(at >> self.last_chance)
             work()
             self.on.watch.boundaries = None
         self.struck += process.crashes.total() - before

@@ -50,7 +50,9 @@ def plan(seed: int, mariadb_share: float = MARIADB_SHARE, only: str | None = Non
         store = "mariadb"
     if first in ON_SQLITE:
         store = "sqlite"
-    others = [name for name in CHEAP if name != first and not (store == "mariadb" and name in ON_SQLITE)]
+    others = [
+        name for name in CHEAP if name != first and not (store == "mariadb" and name in ON_SQLITE)
+    ]
     turns: list[tuple[str, ...]] = [(first,)]
     if first not in ALONE:
         if chance.random() < 0.6:
@@ -62,4 +64,11 @@ def plan(seed: int, mariadb_share: float = MARIADB_SHARE, only: str | None = Non
         chance.shuffle(turns)
     if chance.random() < 0.5:
         turns.insert(0, ())
-    return Plan(seed, store, chance.choice(FINALITIES), chance.random() < 0.5, chance.choice((1, 24)), tuple(turns))
+    return Plan(
+        seed,
+        store,
+        chance.choice(FINALITIES),
+        chance.random() < 0.5,
+        chance.choice((1, 24)),
+        tuple(turns),
+    )

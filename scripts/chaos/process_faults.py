@@ -91,7 +91,9 @@ class TwoSchedulers(_Schedulers):
             self._until(leader, LEADS)
             other = self.start(proxy)
             self._until(other, "stands by")
-            proxy.kill_after(leader.pid, self.chance.randint(1, 25), self.chance.choice((0.0, 0.01)))
+            proxy.kill_after(
+                leader.pid, self.chance.randint(1, 25), self.chance.choice((0.0, 0.01))
+            )
             self.until_killed(proxy, leader)
             self._until(other, LEADS)
             time.sleep(self.chance.uniform(0.2, 1.5))
@@ -103,11 +105,11 @@ class TwoSchedulers(_Schedulers):
     def _until(self, child: Child, words: str) -> None:
         until = time.monotonic() + PATIENCE_S
         while words not in child.said():
-            assert child.alive() and time.monotonic() < until, f"it does not say {words!r}: {child.said()}"
+            assert child.alive() and time.monotonic() < until, (
+                f"it does not say {words!r}: {child.said()}"
+            )
             time.sleep(0.02)
 
 
 def _proxy(fault: Fault) -> FaultyNode:
     return FaultyNode(fault.on.on.rpc_url, random.Random(fault.on.plan.seed))
-
-

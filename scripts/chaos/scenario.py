@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ledger.chain.contracts import VppSettlement
+from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import import_trades
+from ledger.units import currency_of_cents
 from scripts.chaos import clock, judge, rows
 from scripts.chaos.differs import DidNotStrike, Stuck
 from scripts.chaos.kinds import KINDS
@@ -21,8 +23,6 @@ from scripts.chaos.strikes import Fault
 from scripts.chaos.watch import Watch
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.park import MARKET
-from ledger.settlement.trade_rows import COLUMNS
-from ledger.units import currency_of_cents
 
 TURNS_MORE = 8
 """So many further turns a fault has that found nothing to strike."""
@@ -191,7 +191,15 @@ class Scenario:
         lines = [",".join(COLUMNS)]
         for sold in self.model.sold:
             quantity, price = f"{sold.milli / 1000:.3f}", f"{sold.price_e4 / 10_000:.4f}"
-            cells = ["plant", "", sold.side, quantity, price, str(currency_of_cents(sold.cents)), MARKET]
+            cells = [
+                "plant",
+                "",
+                sold.side,
+                quantity,
+                price,
+                str(currency_of_cents(sold.cents)),
+                MARKET,
+            ]
             lines.append(",".join([*cells, sold.moment.isoformat()]))
         file = self.on.folder / "trades.csv"
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -276,4 +284,3 @@ class Scenario:
 
 def _around(fault: Fault, work: Callable[[], None]) -> Callable[[], None]:
     return lambda: fault.strike(work)
-

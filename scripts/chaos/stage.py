@@ -166,7 +166,8 @@ def _prepare(db: Database, node: TestChain, folder: Path) -> int:
 def _load(db: Database, server: MariaDbServer) -> None:
     """Copy all rows of books to the server."""
     engine = create_engine(
-        server.url(BASE), connect_args={"init_command": "SET foreign_key_checks=0, time_zone='+00:00'"}
+        server.url(BASE),
+        connect_args={"init_command": "SET foreign_key_checks=0, time_zone='+00:00'"},
     )
     with db.read() as session, engine.begin() as connection:
         for table in Base.metadata.sorted_tables:
@@ -180,7 +181,9 @@ def _load(db: Database, server: MariaDbServer) -> None:
 def _copy(server: MariaDbServer) -> None:
     with (
         closing(
-            pymysql.connect(host="127.0.0.1", port=server.port, user="root", database=PLAY, autocommit=True)
+            pymysql.connect(
+                host="127.0.0.1", port=server.port, user="root", database=PLAY, autocommit=True
+            )
         ) as link,
         link.cursor() as cursor,
     ):
@@ -189,4 +192,6 @@ def _copy(server: MariaDbServer) -> None:
             names = ", ".join(
                 f"`{column.name}`" for column in table.columns if column.computed is None
             )
-            cursor.execute(f"INSERT INTO `{table.name}` ({names}) SELECT {names} FROM {BASE}.`{table.name}`")
+            cursor.execute(
+                f"INSERT INTO `{table.name}` ({names}) SELECT {names} FROM {BASE}.`{table.name}`"
+            )

@@ -82,10 +82,13 @@ class Summary:
             "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "seed": self.seed,
             "scenarios": self.scenarios,
-            "bad": [{"seed": seed, "verdict": verdict, "text": text} for seed, verdict, text in self.bad],
+            "bad": [
+                {"seed": seed, "verdict": verdict, "text": text} for seed, verdict, text in self.bad
+            ],
             "totals": dict(sorted(self.totals.items())),
             "faults": {
-                name: {"strikes": self.strikes[name], "scenarios": self.struck_in[name]} for name in KINDS
+                name: {"strikes": self.strikes[name], "scenarios": self.struck_in[name]}
+                for name in KINDS
             },
             "reorganisations": {str(depth): count for depth, count in sorted(self.depths.items())},
             "boundaries": dict(sorted(self.boundaries.items())),
