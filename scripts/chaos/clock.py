@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 PACKAGES = ("ledger.", "indexer.")
-_offset = real.timedelta(0)
 
 
 class _Kind(type):
@@ -25,12 +24,14 @@ class Wrong(real.datetime, metaclass=_Kind):
     """A ``datetime`` whose clock is off."""
 
     asked = 0
+    """How often it was looked at."""
+    offset = real.timedelta(0)
 
     @classmethod
     def now(cls, tz: real.tzinfo | None = None) -> Any:
         """Return what the wrong clock shows."""
         Wrong.asked += 1
-        return real.datetime.now(tz) + _offset
+        return real.datetime.now(tz) + Wrong.offset
 
 
 @contextmanager
@@ -53,11 +54,9 @@ def own() -> Iterator[None]:
 
 def jump(by: real.timedelta) -> None:
     """Set the clock forward, or back."""
-    global _offset
-    _offset += by
+    Wrong.offset += by
 
 
 def set_right() -> None:
     """Set the clock right."""
-    global _offset
-    _offset = real.timedelta(0)
+    Wrong.offset = real.timedelta(0)

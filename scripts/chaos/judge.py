@@ -122,15 +122,7 @@ def _intents(scenario: Scenario) -> list[str]:
         own: dict[str, set[str]] = {}
         for attempt in session.scalars(select(ChainAttempt)):
             own.setdefault(attempt.intent_key, set()).add(attempt.tx_hash)
-    calls = Counter[tuple[str, str]]()
-    ours = {intent.sender_address for intent in intents}
-    for number in range(scenario.first_block, client.block_number() + 1):
-        block = client.request("eth_getBlockByNumber", [hex(number), True])
-        receipts = client.request("eth_getBlockReceipts", [hex(number)])
-        for each, receipt in zip(block["transactions"], receipts, strict=True):
-            foreign = each["hash"] in scenario.foreign or each["from"] not in ours
-            if not foreign and receipt["status"] == "0x1":
-                calls[each["from"], each["input"]] += 1
+    calls = _calls(scenario, {intent.sender_address for intent in intents})
     found = [
         f"the call {call[1][:10]} was made {times} times"
         for call, times in calls.items()
@@ -165,8 +157,22 @@ def _intents(scenario: Scenario) -> list[str]:
     return found
 
 
+def _calls(scenario: Scenario, ours: set[str]) -> Counter[tuple[str, str]]:
+    """Return how often each call of ours succeeded on chain since the beginning: sender and call data."""
+    client = scenario.on.node.client
+    calls = Counter[tuple[str, str]]()
+    for number in range(scenario.first_block, client.block_number() + 1):
+        block = client.request("eth_getBlockByNumber", [hex(number), True])
+        receipts = client.request("eth_getBlockReceipts", [hex(number)])
+        for each, receipt in zip(block["transactions"], receipts, strict=True):
+            foreign = each["hash"] in scenario.foreign or each["from"] not in ours
+            if not foreign and receipt["status"] == "0x1":
+                calls[each["from"], each["input"]] += 1
+    return calls
+
+
 def _reconciled(scenario: Scenario) -> list[str]:
-    """The product's own comparison holds, over books and a node without faults."""
+    """Ask the product's own comparison, over books and a node without faults."""
     db = Database(scenario.url)
     node = scenario.on.node
     try:

@@ -115,10 +115,10 @@ class LateReceipts(Fault):
     def _told(self, answer: dict[str, Any], known: int) -> dict[str, Any]:
         result = answer.get("result")
         first = result[0] if isinstance(result, list) and result else result
-        if isinstance(first, dict) and "gasUsed" in first and "blockNumber" in first:
-            if "transactionHash" in first and int(first["blockNumber"], 16) >= known:
-                self.struck += 1
-                return {**answer, "result": None}
+        is_receipt = isinstance(first, dict) and {"gasUsed", "transactionHash"} <= first.keys()
+        if is_receipt and int(first["blockNumber"], 16) >= known:
+            self.struck += 1
+            return {**answer, "result": None}
         return answer
 
 

@@ -100,7 +100,7 @@ class TwoAtOnce(Fault):
                 gate.wait(PROCESS_S_MAX)
                 for _ in range(2):
                     for number in range(3):
-                        which.do(lambda number=number: which.jobs()[number]())  # type: ignore[misc]
+                        which.do(which.jobs()[number])
                     which.do(which.read)
                 done.append(1)
             except BaseException as error:  # whatever it is, the scenario is wrong

@@ -177,14 +177,14 @@ class Scenario:
                 process.do(lambda deed=deed: process.ask_for(deed))  # type: ignore[misc]
         process.do(lambda: process.issue(self.model))
         for number in range(3):
-            process.do(lambda number=number: process.jobs()[number]())  # type: ignore[misc]
+            process.do(process.jobs()[number])
         if chance.random() < 0.5:
             self.mine(1)
         process.do(process.read)
         if chance.random() < 0.5:
             self.pass_window()
             process.do(process.read)
-            process.do(lambda: process.jobs()[1]())
+            process.do(process.jobs()[1])
 
     def import_all(self) -> None:
         """Import the file of all trades: what is there already is left alone."""

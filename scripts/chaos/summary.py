@@ -43,7 +43,9 @@ class Summary:
     def fail(self, what: Plan, error: Exception) -> str:
         """Add a scenario that was not; return what it is called."""
         self.scenarios += 1
-        verdict = {Stuck: "STUCK", DidNotStrike: "NO STRIKE"}.get(type(error), "WRONG")
+        verdict = "WRONG"
+        for kind, name in ((Stuck, "STUCK"), (DidNotStrike, "NO STRIKE")):
+            verdict = name if isinstance(error, kind) else verdict
         self.bad.append((what.seed, verdict, f"{type(error).__name__}: {error}"))
         return verdict
 
@@ -59,8 +61,8 @@ class Summary:
         """Yield what a person reads."""
         yield ""
         yield (
-            f"{self.scenarios} scenarios from seed {self.seed}: {self.count('WRONG')} wrong, {self.count('STUCK')} stuck, "
-            f"{self.count('NO STRIKE')} whose fault did not strike"
+            f"{self.scenarios} scenarios from seed {self.seed}: {self.count('WRONG')} wrong, "
+            f"{self.count('STUCK')} stuck, {self.count('NO STRIKE')} whose fault did not strike"
         )
         for name in sorted(self.totals):
             yield f"  {self.totals[name]:>8,}  {name}"
