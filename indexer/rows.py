@@ -231,6 +231,7 @@ class Rows:
         derived.split_serials(self.session, now, self._taken, outdated)
         derived.add_holdings(self.session, self._held)
         derived.add_balances(self.session, self._escrow)
+        self.session.flush()  # what handlers changed in rows of our own: expiring would forget it
         self.session.expire_all()
 
     def _batches(self) -> tuple[dict[int, Standing], dict[int, Standing]]:

@@ -182,9 +182,17 @@ def confirm(session: Session, above_block: int, up_to_block: int) -> list[Outcom
 
 
 def fail_replaced(session: Session, hashes: Sequence[str], at: datetime) -> None:
-    """Fail attempts of ours that can no longer come true: another transaction did it. For the mirror alone."""
-    if hashes:
-        _set_status(session, [(tx_hash, TransactionStatus.FAILED, at) for tx_hash in hashes])
+    """Fail attempts of ours that can no longer come true: another transaction did it. For the mirror alone.
+
+    One that stands in a block itself, where it failed, has its end from there.
+    """
+    mined: set[str] = set()
+    for part in _parts(hashes):
+        query = select(ChainInclusion.tx_hash).where(ChainInclusion.tx_hash.in_(part))
+        mined.update(session.scalars(query))
+    left = [tx_hash for tx_hash in hashes if tx_hash not in mined]
+    if left:
+        _set_status(session, [(tx_hash, TransactionStatus.FAILED, at) for tx_hash in left])
 
 
 def rewind(session: Session, above_block: int) -> None:

@@ -76,6 +76,19 @@ def adopt(session: Session, chain: Chain) -> list[str]:
     return adopted
 
 
+def execute_late(session: Session, chain: Chain) -> None:
+    """Execute trades that the chain settled without a batch of ours before these books had them (again).
+
+    The mirror says so of trades that are there when their block becomes final. Those that are imported later,
+    after a restore for instance, it passes by.
+    """
+    final = session.scalar(
+        select(ChainCursor.final_number).where(ChainCursor.chain_id == chain.deployment.chain_id)
+    )
+    if final is not None:
+        confirm.settle_final(session, final)
+
+
 def taken_numbers(session: Session) -> set[int]:
     """Return the numbers of trades in batches that are live or final on chain and none of ours."""
     query = (

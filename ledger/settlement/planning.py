@@ -185,7 +185,7 @@ def _take_promised(session: Session, funds: Funds) -> None:
 def _grouped(
     session: Session, chain: Chain, known: frozenset[str], scope: Scope
 ) -> dict[_Group, list[Trade]]:
-    records = free_trades(session)
+    records = free_trades(session, chain)
     if not records:
         return {}
     accounts = Accounts.load(session)
@@ -232,7 +232,7 @@ def _in_a_batch() -> Exists:
     return exists().where(VppSettlementItem.trade_id == VppTradingRecord.id)
 
 
-def free_trades(session: Session) -> Sequence[VppTradingRecord]:
+def free_trades(session: Session, chain: Chain) -> Sequence[VppTradingRecord]:
     """Return the pending trades that stand in no batch and are not settled otherwise, locked."""
     query = (
         select(VppTradingRecord)
@@ -244,6 +244,8 @@ def free_trades(session: Session) -> Sequence[VppTradingRecord]:
     if not records:
         return []
     taken = {item.trade.seq for item in settled_elsewhere(session, 0, None)}
+    if any(record.id in taken for record in records):
+        forgotten.execute_late(session, chain)
     taken |= forgotten.taken_numbers(session) | singles.under_way(session)
     return [record for record in records if record.id not in taken]
 

@@ -172,6 +172,20 @@ def test_a_trade_that_the_chain_settled_without_our_batch(funded: Park, way: str
     holds(funded)
 
 
+def test_a_trade_that_is_imported_after_the_chain_has_settled_it(park: Park) -> None:
+    """Books restored from before its import, and a mirror that was faster than the person with the file."""
+    park.node.deposit("market", 100_00)
+    acts.cosign(park.node, ("market", "owner"), [trade(1, "market", "owner", 1000, 20_000)])
+    acts.settle_one(park.node, trade(2, "market", "owner", 1000, 20_000))
+    park.mirror_final()
+    park.trade(SOLD, SOLD)
+    assert plan_batches(park.chain) == []
+    rows = park.rows(VppTradingRecord)
+    assert [row.status for row in rows] == [TradeStatus.EXECUTED] * 2
+    assert {row.settlement_time for row in rows} != {None}
+    holds(park)
+
+
 def test_a_trade_with_other_figures_is_not_ours(funded: Park) -> None:
     seq = sold(funded).seq
     acts.settle_one(funded.node, trade(seq, "market", "owner", 1000, 20_100))

@@ -27,6 +27,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.mirror import IntentState
+from ledger.reconcile import reconcile
 from ledger.settlement import batches, escrow, netting, planning
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.planning import Scope
@@ -319,6 +320,57 @@ def test_somebody_else_finalises(funded: Park) -> None:
     assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
 
 
+def test_the_creditor_takes_the_money_out_before_the_mirror_looks(funded: Park) -> None:
+    """What comes in and goes out again in one look leaves no balance to write; the batch has ended all the same."""
+    funded.trade(("sell", 1000, 20_000))
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror.run_until("head")
+    pass_time(funded)
+    assert len(finalize_due(funded.chain)) == 1
+    funded.node.withdraw("owner", 2_00)
+    funded.mirror_final()
+    assert (states(funded), statuses(funded)) == (["finalized"], ["executed"])
+    assert balances(funded) == {BUYER: 98_00}
+
+
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_ours_fails_in_a_block_and_somebody_else_finalises(funded: Park, first: str) -> None:
+    """What was wanted is done, by theirs; our transaction failed, at the time of its own block."""
+    funded.trade(*TRADES)
+    plan_batches(funded.chain)
+    submit_planned(funded.chain)
+    funded.mirror.run_until("head")
+    pass_time(funded)
+    client, node = funded.node.client, funded.node
+    client.request("evm_setAutomine", [False])
+    (tx_hash,) = finalize_due(funded.chain)
+    client.request("anvil_dropAllTransactions")
+    client.request("evm_setAutomine", [True])
+    (batch,) = funded.rows(VppSettlementBatch)
+    outcome = [1, (batch.accounts, [int(net) for net in batch.nets], [])]
+    if first == "ours":
+        node.act("pauser", SETTLEMENT, "pause", [])
+        funded.chain.sender.rebroadcast()
+        node.act("admin", SETTLEMENT, "unpause", [])
+        node.later(10)
+        node.act("spare", SETTLEMENT, "finalizeBatch", outcome)
+    else:
+        node.act("spare", SETTLEMENT, "finalizeBatch", outcome)
+        node.later(10)
+        funded.chain.sender.rebroadcast()
+    funded.mirror_final()
+    receipt = client.receipt(tx_hash)
+    assert receipt is not None and receipt.status == 0
+    assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
+    (batch,) = funded.rows(VppSettlementBatch)
+    intent = funded.intent(batch.finalize_key or "")
+    assert intent.state is IntentState.CONFIRMED
+    assert intent.tx_hash != tx_hash
+    report = reconcile(funded.db, client, node.deployment)
+    assert [rule for rule in report.rules if not rule.ok] == []
+
+
 def test_a_window_that_the_chain_finds_open(funded: Park) -> None:
     funded.trade(*TRADES)
     plan_batches(funded.chain)
@@ -366,11 +418,11 @@ def test_a_plan_that_saw_old_rows_looks_again(
         honest = planning.free_trades
         planned_by_other: list[Any] = []
 
-        def overtaken(session: Session) -> Any:
+        def overtaken(session: Session, chain: Any) -> Any:
             if not planned_by_other:
                 planned_by_other.append(None)
                 planned_by_other[0] = plan_batches(other.chain)
-            return honest(session)
+            return honest(session, chain)
 
         monkeypatch.setattr(planning, "free_trades", overtaken)
         assert plan_batches(park.chain) == []

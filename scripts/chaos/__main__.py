@@ -1,0 +1,103 @@
+"""``./dev chaos [--scenarios N] [--seed S]``: runs scenarios, prints each seed and a summary; 1 unless all are right.
+
+The scenario of a seed is the same every time: work, faults, and where they strike. Only threads and processes that
+race each other, and the instant of a kill -9, are the machine's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import secrets
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from scripts.chaos.differs import DidNotStrike, Stuck, Wrong
+from scripts.chaos.kinds import KINDS
+from scripts.chaos.plans import MARIADB_SHARE, Plan, plan
+from scripts.chaos.scenario import run
+from scripts.chaos.stage import Stage, stages
+from scripts.chaos.summary import Summary
+from tests.support.mariadb import ServerUnavailable
+
+BUILD = Path(__file__).resolve().parents[2] / "build" / "chaos"
+STAGE_SCENARIOS = 60
+"""So many share a node: a chain that was taken back leaves its states in the node's memory."""
+
+
+def main() -> int:
+    """Run what was asked for; 1 when a scenario is not right, 3 when something is missing."""
+    parser = argparse.ArgumentParser(prog="./dev chaos", description=__doc__)
+    parser.add_argument("--scenarios", type=int, default=100, help="how many (100)")
+    parser.add_argument("--seed", type=int, help="of the first one; the next has the next number")
+    parser.add_argument(
+        "--replay", type=int, metavar="SEED", help="run the scenario of a seed again"
+    )
+    parser.add_argument(
+        "--kind", choices=list(KINDS), help="a kind of fault that every scenario has"
+    )
+    parser.add_argument(
+        "--mariadb-share", type=float, default=MARIADB_SHARE, help="share that is kept in MariaDB"
+    )
+    asked = parser.parse_args()
+    first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
+    if asked.replay is not None:
+        first, asked.scenarios = asked.replay, 1
+    plans = [
+        plan(seed, asked.mariadb_share, asked.kind)
+        for seed in range(first, first + asked.scenarios)
+    ]
+    # Also in the background, where the shell lets Ctrl-C be ignored: server and node must end.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    logging.disable(logging.WARNING)
+    options = (
+        f" --mariadb-share {asked.mariadb_share}" if asked.mariadb_share != MARIADB_SHARE else ""
+    )
+    options += f" --kind {asked.kind!r}" if asked.kind else ""
+    summary = Summary(first, options)
+    try:
+        with stages(any(each.store == "mariadb" for each in plans)) as new_stage:
+            for start in range(0, len(plans), STAGE_SCENARIOS):
+                with new_stage() as on:
+                    for each in plans[start : start + STAGE_SCENARIOS]:
+                        _one(on, each, summary)
+    except ServerUnavailable as reason:
+        print(f"chaos: {reason}; --mariadb-share 0 does without", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("chaos: interrupted", file=sys.stderr)
+    print("\n".join(summary.lines()))
+    BUILD.mkdir(parents=True, exist_ok=True)
+    (BUILD / f"summary-{first}.json").write_text(
+        json.dumps(summary.as_json(), indent=1) + "\n", "utf-8"
+    )
+    return 1 if summary.bad or not summary.scenarios else 0
+
+
+def _one(on: Stage, what: Plan, summary: Summary) -> None:
+    try:
+        outcome = run(on, what)
+    except Exception as error:  # whatever it is, it is not right, and the others go on
+        verdict = summary.fail(what, error)
+        print(
+            f"{what.seed}  {verdict}  {what.store}, {what.turns}: {type(error).__name__}: {error}"
+        )
+        if not isinstance(error, Wrong | Stuck | DidNotStrike):
+            traceback.print_exc(file=sys.stdout)
+        print(f"   replay: {summary.replay(what.seed)}", flush=True)
+        return
+    summary.add(what, outcome)
+    struck = ", ".join(f"{name} {outcome.strikes[name]}" for name in KINDS if outcome.strikes[name])
+    print(f"{what.seed}  right  {what.store}, {struck}, {outcome.seconds:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    code = main()
+    print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
+    sys.exit(code)
