@@ -19,7 +19,9 @@ class _Waiting(Fault):
     def strike(self, work: Work) -> None:
         client = self.on.on.node.client
         client.request("evm_setAutomine", [False])
+        self.on.still = True
         work()
+        self.on.still = False
         self.strike_pool()
 
     def strike_pool(self) -> None:

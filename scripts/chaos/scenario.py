@@ -79,6 +79,8 @@ class Scenario:
         self.process = Process(on, what, self.url, self.watch)
         self.foreign: set[str] = set()
         """Transactions of strangers with our accounts."""
+        self.still = False
+        """Whether no block may come during the work: what is sent shall wait in the pool."""
         self.forgetful = False
         """Whether the books were ever restored from before something that was done."""
         self.first_block = on.node.client.block_number() + 1
@@ -178,10 +180,10 @@ class Scenario:
         process.do(lambda: process.issue(self.model))
         for number in range(3):
             process.do(process.jobs()[number])
-        if chance.random() < 0.5:
+        if chance.random() < 0.5 and not self.still:
             self.mine(1)
         process.do(process.read)
-        if chance.random() < 0.5:
+        if chance.random() < 0.5 and not self.still:
             self.pass_window()
             process.do(process.read)
             process.do(process.jobs()[1])
