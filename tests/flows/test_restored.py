@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ledger import issuance, jobs
+from ledger import issuance
 from ledger.chain import intents
 from ledger.chain.events import CREDIT
 from ledger.chain.sender import AlreadyOnChain
@@ -27,6 +27,7 @@ from ledger.models.mirror import IntentState
 from ledger.reconcile import reconcile
 from ledger.serials import Act
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from tests.support import ticks
 from tests.support.backup import back_up
 from tests.support.chain import PARTIES, SITE_CODE, WINDOW_S
 from tests.support.park import PROJECT, Park
@@ -89,8 +90,8 @@ def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool
     if not behind:
         again.mirror_final()
     for _ in range(4):
-        jobs.settle(again.chain)
-        jobs.resend(again.chain)
+        ticks.settle(again.chain)
+        ticks.send(again.chain)
         again.mirror_final()
 
     assert sent(both, "operator") == done  # nothing was sent again
@@ -126,14 +127,14 @@ def test_a_forgotten_batch_that_is_not_final(both: Park, state: str) -> None:
     restore()
     assert both.count(VppSettlementBatch) == 0
     both.mirror_final()
-    jobs.settle(both.chain)
+    ticks.settle(both.chain)
     (adopted,) = both.rows(VppSettlementBatch)
     assert (adopted.batch_key, adopted.state.value) == (batch.batch_key, state)
     if state == "proposed":
         pass_window(both)
-    jobs.settle(both.chain)
+    ticks.settle(both.chain)
     both.mirror_final()
-    jobs.settle(both.chain)
+    ticks.settle(both.chain)
     expected = "executed" if state == "proposed" else "cancelled"
     assert {row.status.value for row in both.rows(VppTradingRecord)} == {expected}
     paid = OWED_CENTS if state == "proposed" else 0
@@ -150,7 +151,7 @@ def test_a_fork_takes_an_adopted_batch_back(both: Park) -> None:
         step(both)
     restore()
     both.mirror.run_until("head")
-    jobs.settle(both.chain)
+    ticks.settle(both.chain)
     (adopted,) = both.rows(VppSettlementBatch)
     assert adopted.state.value == "proposed"
     both.node.reorganise(1)
@@ -158,11 +159,11 @@ def test_a_fork_takes_an_adopted_batch_back(both: Park) -> None:
     both.mirror.run_until("head")
     (adopted,) = both.rows(VppSettlementBatch)
     assert adopted.state.value == "planned"
-    jobs.settle(both.chain)
+    ticks.settle(both.chain)
     assert sent(both, "operator") == 1
     both.mirror_final()
     pass_window(both)
-    jobs.settle(both.chain)
+    ticks.settle(both.chain)
     both.mirror_final()
     assert money(both) == {PLANT: OWED_CENTS, MARKET: 100_00 - OWED_CENTS}
     assert {row.status.value for row in both.rows(VppTradingRecord)} == {"executed"}

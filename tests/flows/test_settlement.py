@@ -11,7 +11,6 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from indexer import Indexer
-from ledger import jobs
 from ledger.chain.client import ChainClient
 from ledger.chain.events import SETTLEMENT
 from ledger.chain.transport import open_transport
@@ -32,6 +31,7 @@ from ledger.settlement import batches, escrow, netting, planning
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
 from ledger.settlement.planning import Scope
 from ledger.settlement.words import Trade
+from tests.support import ticks
 from tests.support.chain import PARTIES, WINDOW_S, send
 from tests.support.park import MARKET, Park, running_park
 
@@ -238,13 +238,13 @@ def test_what_runs_all_day_does_not_fill_the_books_with_refusals(funded: Park) -
     funded.node.act("pauser", SETTLEMENT, "pause", [])
     funded.trade(*TRADES)
     for _ in range(5):
-        jobs.settle(funded.chain)
+        ticks.settle(funded.chain)
     assert states(funded) == ["failed"]
     with funded.db.write() as session:
         session.get_one(VppSettlementBatch, 1).updated_at = datetime.now(UTC) - timedelta(
             minutes=11
         )
-    jobs.settle(funded.chain)
+    ticks.settle(funded.chain)
     assert states(funded) == ["failed", "failed"]
     assert len(plan_batches(funded.chain)) == 1  # a person is not made to wait
 
@@ -259,7 +259,7 @@ def test_a_refused_step_keeps_no_later_one_from_its_work(funded: Park) -> None:
     with funded.db.write() as session:
         session.execute(delete(VppSettlementAccount).where(VppSettlementAccount.market == MARKET))
     with pytest.raises(Refused, match="no settlement account"):
-        jobs.settle(funded.chain)
+        ticks.settle(funded.chain)
     funded.mirror_final()
     assert statuses(funded) == ["executed"] * 3 + ["pending"]
 

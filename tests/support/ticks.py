@@ -1,0 +1,32 @@
+"""Ticks of the jobs that settle, one after the other, as the scheduler runs them."""
+
+from datetime import UTC, datetime
+
+from ledger.chain.access import Chain
+from ledger.chain.policy import PolicyRefused
+from ledger.errors import Refused
+from ledger.jobs import work
+from ledger.jobs.work import Tools
+from ledger.settings import load_settings
+
+SETTINGS = load_settings(None, {})
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
+"""Every hour of trades is over then."""
+
+
+def settle(chain: Chain) -> None:
+    """Plan, send and finalise; a refusal keeps no later job from its work, and is raised at the end."""
+    tools = Tools(chain, SETTINGS, lambda: LATER)
+    refusal: Refused | PolicyRefused | None = None
+    for job in (work.settle, work.finalise):
+        try:
+            job(tools)
+        except (Refused, PolicyRefused) as error:
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+
+
+def send(chain: Chain) -> None:
+    """Bring on what is sent."""
+    work.send(Tools(chain, SETTINGS))
