@@ -96,6 +96,8 @@ class Fleet:
             "TRUETONNE_HOME": str(park.folder / "home"),
             "TRUETONNE_NETWORK": park.node.deployment.network,
             "TRUETONNE_JOB_SCHEDULES": SCHEDULES,
+            "TRUETONNE_SETTLEMENT_WAY": "proposed",
+            "TRUETONNE_NETTING_HOURS": "24",
         }
 
     def start(self) -> Child:
