@@ -17,14 +17,13 @@ from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
     ChainIntent,
     SettlementBatch,
-    VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
 )
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement.elsewhere import settled_elsewhere
+from ledger.settlement.elsewhere import batch_holding, settled_elsewhere
 from ledger.settlement.finding import find_batch
 
 ACTION = "trades.cancel"
@@ -61,11 +60,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
         raise Refused(
             f"trade {number} is {trade.status.value}; only a pending one can be cancelled"
         )
-    batch = session.scalars(
-        select(VppSettlementBatch)
-        .join(VppSettlementItem, VppSettlementItem.batch_id == VppSettlementBatch.id)
-        .where(VppSettlementItem.trade_id == number)
-    ).first()
+    batch = batch_holding(session, number)
     if batch is not None:
         raise Refused(
             f"trade {number} stands in the settlement batch {batch.batch_key} ({batch.state.value}), which may "

@@ -23,6 +23,7 @@ from ledger.models import (
     SettlementTrade,
     VppSettlementAccount,
     VppSettlementBatch,
+    VppSettlementItem,
     VppTradeCredit,
     VppTradingRecord,
 )
@@ -96,6 +97,16 @@ def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledEl
         for args, asset, at in session.execute(query)
         for word in args["words"]
     ]
+
+
+def batch_holding(session: Session, number: int) -> VppSettlementBatch | None:
+    """Return the batch of these books in which a trade stands; None when it stands in none."""
+    query = (
+        select(VppSettlementBatch)
+        .join(VppSettlementItem, VppSettlementItem.batch_id == VppSettlementBatch.id)
+        .where(VppSettlementItem.trade_id == number)
+    )
+    return session.scalars(query).first()
 
 
 def _still_ours() -> Select[str]:

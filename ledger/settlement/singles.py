@@ -14,10 +14,16 @@ from ledger.chain.access import Chain
 from ledger.chain.events import SETTLEMENT
 from ledger.chain.intents import NewIntent, new_key
 from ledger.errors import NotFound, Refused
-from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem, VppTradingRecord
+from ledger.models import ChainIntent, VppTradingRecord
 from ledger.models.mirror import IntentState
 from ledger.models.trading import TradeStatus
-from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
+from ledger.settlement.elsewhere import (
+    ENERGY,
+    Accounts,
+    assets_of,
+    batch_holding,
+    settled_elsewhere,
+)
 
 KIND = "settle_one"
 _UNDER_WAY = (IntentState.PLANNED, IntentState.SUBMITTED)
@@ -51,11 +57,7 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
         raise NotFound(f"there is no trade {number}; `truetonne trades list` has all of them")
     if record.status is not TradeStatus.PENDING:
         raise Refused(f"trade {number} is {record.status.value}; only a pending one is settled")
-    batch = session.scalars(
-        select(VppSettlementBatch)
-        .join(VppSettlementItem, VppSettlementItem.batch_id == VppSettlementBatch.id)
-        .where(VppSettlementItem.trade_id == number)
-    ).first()
+    batch = batch_holding(session, number)
     if batch is not None:
         raise Refused(
             f"trade {number} stands in the settlement batch {batch.batch_key} ({batch.state.value}); "
