@@ -14,7 +14,9 @@ import pytest
 
 from ledger.db import Database
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
+from tests.support.statements import share_compiled
 
+share_compiled()
 _numbers = count(1)
 
 LONGEST_FIRST = (
