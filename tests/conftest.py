@@ -14,9 +14,9 @@ import pytest
 
 from ledger.db import Database
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
-from tests.support.statements import share_compiled
+from tests.support import once
 
-share_compiled()
+once.share()
 _numbers = count(1)
 
 LONGEST_FIRST = (
