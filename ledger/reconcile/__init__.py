@@ -118,4 +118,12 @@ def _checked(check: Callable[[_S], list[str]], books: _S) -> list[str]:
         return [f"a row cannot be read as what it should be ({type(error).__name__}: {error})"]
 
 
-__all__ = ["RULES", "STORAGE_RULES", "Report", "Rule", "applied", "reconcile", "storage_differences"]
+__all__ = [
+    "RULES",
+    "STORAGE_RULES",
+    "Report",
+    "Rule",
+    "applied",
+    "reconcile",
+    "storage_differences",
+]

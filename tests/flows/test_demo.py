@@ -1,7 +1,9 @@
 """The demonstration as a person runs it: processes of their own, real files, a real chain.
 
 The first run, ``up`` and the printed command of the proof start Python as a person does; the other commands are
-forked from a process that has imported the program (``tests/support/nursery.py``). The figures are those of an independent computation over the same files (fractions, no code shared).
+forked from a process that has imported the program (``tests/support/nursery.py``).
+
+The figures are those of an independent computation over the same files (fractions, no code shared).
 """
 
 from __future__ import annotations
