@@ -23,8 +23,8 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
 
     An issuance's turn comes when all earlier periods of its project are final. It carries what they left, and
     the contract takes no period before one that it has (CC-15): were both on their way, a stolen nonce could
-    let the later one overtake, and the earlier one would be refused for ever. Call again when the mirror has
-    read on; ``jobs run`` does.
+    let the later one overtake, and the earlier one would be refused for ever (decision 0032). Call again when
+    the mirror has read on; ``jobs run`` does.
 
     Raises
     ------
