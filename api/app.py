@@ -19,7 +19,7 @@ from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
 from api.errors import ProblemDocument
-from api.etag import BODY_BYTES_MAX, Envelope
+from api.etag import Envelope
 from api.keys.endpoints import router as keys
 from api.limits import Buckets, RateLimit
 from api.proofs.endpoints import router as proofs
@@ -70,7 +70,6 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        max_body_size=BODY_BYTES_MAX,
     )
     app.state.context = Context(settings, database)
     for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
