@@ -1,7 +1,8 @@
 """Who asks, and whether that is allowed: what every route declares, and what is checked before it runs.
 
-A route declares ``PUBLIC``, ``SIGNED_IN`` or ``needs("resource:action")`` among its dependencies (or those of
-its router); ``declared`` tells which, and a test fails for a route without. Two credentials are known: a
+A route that needs something has ``SIGNED_IN`` or ``needs("resource:action")`` among its dependencies; one that
+needs nothing says so by ``public``, which costs its requests nothing. ``declared`` tells which, and a test fails
+for a route without. Two credentials are known: a
 bearer token, of a session or an API key, for programs; and the cookie of a session, for pages. A cookie is
 sent by a browser whoever wrote the page, so what changes something needs a second token with it.
 """
@@ -9,12 +10,13 @@ sent by a browser whoever wrote the page, so what changes something needs a seco
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import RouteContext, iter_route_contexts
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.clients import address_of
@@ -29,6 +31,8 @@ from ledger.models import User, UserSession
 COOKIE = "truetonne_session"
 CSRF_HEADER = "X-CSRF-Token"
 _SAFE = ("GET", "HEAD")
+_PUBLIC = "_truetonne_public"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -56,10 +60,6 @@ class Caller:
     def may(self, right: str) -> bool:
         """Return whether the caller has a right."""
         return right in self.rights
-
-
-async def _public() -> None:
-    """Let anybody in."""
 
 
 class Needs:
@@ -113,7 +113,6 @@ class Needs:
         request.state.caller = caller
 
 
-PUBLIC = Depends(_public)
 SIGNED_IN = Depends(Needs(None))
 
 
@@ -122,15 +121,25 @@ def needs(right: str) -> Any:
     return Depends(Needs(right))
 
 
-def declared(dependencies: Iterable[Any]) -> set[str]:
-    """Return what the dependencies of a route declare: ``public``, ``signed-in``, or rights."""
-    found = set()
-    for item in dependencies:
-        if item.dependency is _public:
-            found.add("public")
-        elif isinstance(item.dependency, Needs):
-            found.add(item.dependency.right or "signed-in")
-    return found
+def public(endpoint: Endpoint) -> Endpoint:
+    """Declare that anybody may call a route, and return its function."""
+    setattr(endpoint, _PUBLIC, True)
+    return endpoint
+
+
+def all_public(router: APIRouter) -> APIRouter:
+    """Declare that anybody may call the routes of a router, and return it."""
+    for context in iter_route_contexts(router.routes):
+        if context.endpoint is not None:
+            public(context.endpoint)
+    return router
+
+
+def declared(route: RouteContext) -> set[str]:
+    """Return what a route declares: ``public``, ``signed-in``, or rights. One of them is right, no less and no more."""
+    needed = (item.dependency for item in getattr(route, "dependencies", None) or ())
+    found = {item.right or "signed-in" for item in needed if isinstance(item, Needs)}
+    return found | {"public"} if getattr(route.endpoint, _PUBLIC, False) else found
 
 
 def forbidden(right: str) -> Problem:

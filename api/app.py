@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
 from api import errors
-from api.access import PUBLIC
+from api.access import all_public
 from api.audit.endpoints import router as audit
 from api.clients import Clients
 from api.context import Context
@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.context = Context(settings, database)
     for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
-        app.include_router(router, dependencies=[PUBLIC])
+        app.include_router(all_public(router))
     for router in (users, sessions, keys, audit):  # their routes say themselves what they need
         app.include_router(router)
     errors.install(app)

@@ -120,7 +120,7 @@ def callers(house: House) -> dict[str, dict[str, str]]:
 def routes(house: House) -> dict[str, set[str]]:
     """Return what each route of the application declares."""
     return {
-        f"{method} {route.path}": declared(getattr(route, "dependencies", ()) or ())
+        f"{method} {route.path}": declared(route)
         for route in iter_route_contexts(house.app.routes)
         for method in (route.methods or set()) - {"HEAD"}
     }
