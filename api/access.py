@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -22,6 +22,7 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 from api.clients import address_of
 from api.context import Context, ReadContext
 from api.errors import REALM, Problem
+from api.limits import Buckets, too_many
 from ledger.audit import By
 from ledger.identity import keys, permissions, sessions
 from ledger.identity.rights import check_right
@@ -56,6 +57,8 @@ class Caller:
     by: By
     session: UserSession | None
     """The session that the request belongs to; None: an API key asks."""
+    csrf_token: str | None
+    """What must stand beside the cookie; None: the token was not in a cookie."""
 
     def may(self, right: str) -> bool:
         """Return whether the caller has a right."""
@@ -99,10 +102,14 @@ class Needs:
                 "this token is not valid, or not any more; sign in again",
                 f'{REALM}, error="invalid_token"',
             )
-        if bearer is None and request.method not in _SAFE:
+        if caller.by.api_key_id is not None:
+            _charge(request, caller.by.api_key_id)
+        if bearer is None:
+            caller = replace(caller, csrf_token=sessions.csrf_token(token))
+        if caller.csrf_token is not None and request.method not in _SAFE:
             check_same_site(request)
             given = request.headers.get(CSRF_HEADER, "")
-            if not hmac.compare_digest(given.encode(), sessions.csrf_token(token).encode()):
+            if not hmac.compare_digest(given.encode(), caller.csrf_token.encode()):
                 raise Problem(
                     403,
                     "csrf",
@@ -194,7 +201,9 @@ def _caller(request: Request, context: Context, token: str) -> Caller | None:
             if found is None:
                 return None
             row, user = found
-            caller = Caller(user, permissions.rights(session, user), By(user.id, address), row)
+            caller = Caller(
+                user, permissions.rights(session, user), By(user.id, address), row, None
+            )
             note = sessions.used(row, lifetime(context), at)
         else:
             known = keys.find(session, token, at)
@@ -202,11 +211,20 @@ def _caller(request: Request, context: Context, token: str) -> Caller | None:
                 return None
             key, user = known
             rights = permissions.rights(session, user) & set(key.scopes)
-            caller = Caller(user, rights, By(user.id, address, key.id), None)
+            caller = Caller(user, rights, By(user.id, address, key.id), None, None)
             note = keys.used(key, at)
     if note is not None:
         context.database.alone(note)
     return caller
+
+
+def _charge(request: Request, api_key_id: int) -> None:
+    """Take from the bucket of an API key, beside that of its address: many machines may share one key."""
+    buckets: Buckets | None = request.app.state.buckets
+    if buckets is not None:
+        taken, _, seconds = buckets.take(f"key {api_key_id}")
+        if not taken:
+            raise too_many(buckets, seconds)
 
 
 def _unknown(detail: str, challenge: str) -> Problem:

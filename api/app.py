@@ -84,8 +84,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _surround(app: FastAPI, serving: Serving) -> None:
     """Put the layers around the application, the innermost first."""
-    if serving.requests_per_minute:
-        app.add_middleware(RateLimit, buckets=Buckets(serving.requests_per_minute))
+    limit = serving.requests_per_minute
+    app.state.buckets = Buckets(limit) if limit else None
+    if limit:
+        app.add_middleware(RateLimit, buckets=app.state.buckets)
     if serving.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -16,7 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ledger.db import Database
-from ledger.identity import idempotency, passwords, rights
+from ledger.identity import idempotency, passwords, rights, sessions
 from ledger.models.users import UserRole
 from tests.api.schemas import mismatches
 from tests.support.identity import (
@@ -193,6 +193,15 @@ def test_signing_out(house: House, somebody: str) -> None:
     problem(house.client.delete("/v1/sessions/current", headers=first), 401, "not-signed-in")
 
 
+def test_a_session_too_many_ends_the_oldest(
+    house: House, somebody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "ACTIVE_MAX", 3)
+    tokens = [house.sign_in(somebody) for _ in range(5)]
+    codes = [house.client.get("/v1/me", headers=headers).status_code for headers in tokens]
+    assert codes == [401, 401, 200, 200, 200]
+
+
 def test_another_password_ends_all_sessions(
     house: House, somebody: str, anna: dict[str, str]
 ) -> None:
@@ -264,7 +273,8 @@ def test_what_changes_something_by_cookie_needs_the_second_token(
     page: tuple[TestClient, str, Any],
 ) -> None:
     client, csrf, answer = page
-    assert client.get("/v1/me").status_code == 200  # reading needs the cookie alone
+    me = client.get("/v1/me")  # reading needs the cookie alone
+    assert (me.status_code, me.json()["csrf_token"]) == (200, csrf)
     path = f"/v1/sessions/{answer.json()['id']}"
     problem(client.delete(path), 403, "csrf")
     for wrong in ("", "x", csrf[:-1] + ("0" if csrf[-1] != "0" else "1"), "é"):
@@ -405,6 +415,7 @@ def test_a_key_is_shown_once_and_does_what_its_scopes_say(
     assert key.rpartition("_")[2] not in str(stored)
     me = house.client.get("/v1/me", headers=program).json()
     assert (me["rights"], me["api_key"], me["username"]) == (["audit:read"], number, "anna")
+    assert me["csrf_token"] is None
     assert house.client.get("/v1/audit-log", headers=program).status_code == 200
     problem(house.client.get("/v1/users", headers=program), 403, "forbidden")
     listed = house.client.get("/v1/api-keys", headers=anna).json()["items"][0]
@@ -582,6 +593,11 @@ def test_signing_in_twice_with_one_key_is_one_session(house: House, somebody: st
     first = house.client.post("/v1/sessions", json=body, headers=key)
     again = house.client.post("/v1/sessions", json=body, headers=key)
     assert first.json()["token"] == again.json()["token"]
+    elsewhere = TestClient(house.app, client=("198.51.100.1", 1))
+    stranger = elsewhere.post("/v1/sessions", json={**body, "password": OTHER}, headers=key)
+    problem(
+        stranger, 401, "wrong-credentials"
+    )  # and counted: an answer kept is nothing to try against
     guess = house.client.post("/v1/sessions", json={**body, "password": OTHER}, headers=key)
     problem(guess, 422, "idempotency-key-reused")
     count = house.sql(

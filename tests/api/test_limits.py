@@ -10,7 +10,9 @@ from fastapi.testclient import TestClient
 
 from api.limits import CLIENTS_MAX, Buckets, bucket_of
 from ledger.errors import BadInput
-from tests.support.identity import House, open_house, settings_for
+from ledger.identity import passwords
+from ledger.models.users import UserRole
+from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
 
 
 @pytest.fixture
@@ -90,6 +92,22 @@ def test_beyond_the_limit_is_a_problem_that_says_when(tmp_path: Path, url: str) 
     assert client.get("/livez").status_code == 200  # who watches the service is not kept out
     other = TestClient(client.app, client=("192.0.2.8", 1))
     assert other.get("/v1/credits").status_code == 200
+
+
+def test_a_key_has_one_bucket_wherever_it_is_used(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+    found = house(tmp_path, url, rate_limit="3")
+    found.add("anna", UserRole.ADMIN)
+    _, program = found.key(found.sign_in("anna"), "users:read")
+    codes = [
+        TestClient(found.app, client=(f"198.51.100.{number}", 1)).get("/v1/me", headers=program)
+        for number in range(4)
+    ]
+    assert [answer.status_code for answer in codes] == [200, 200, 200, 429]
+    assert codes[3].json()["code"] == "too-many-requests"
+    assert int(codes[3].headers["Retry-After"]) >= 1
 
 
 def test_no_limit_says_nothing(tmp_path: Path, url: str) -> None:

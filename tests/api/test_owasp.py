@@ -206,7 +206,7 @@ def test_api4_unrestricted_resource_consumption(house: House, tmp_path: Path) ->
     unsaid = house.client.post("/v1/sessions", content=pieces(), headers=json_type)
     assert (unsaid.status_code, unsaid.json()["code"]) == (413, "body-too-large")
     deep = house.client.post("/v1/sessions", content=b"[" * 100_000, headers=json_type)
-    assert deep.status_code in (400, 422)
+    assert deep.status_code == 422
     long = {"username": "x" * 201, "password": "x"}
     assert house.client.post("/v1/sessions", json=long).status_code == 422
     limited = open_house(settings_for(tmp_path, str(house.db.url), rate_limit="2"))
@@ -335,7 +335,7 @@ def test_api8_security_misconfiguration(house: House) -> None:
     garbage = house.client.post(
         "/v1/users", content=b"\xff\xfe{", headers={**anna, "Content-Type": "application/json"}
     )
-    assert garbage.status_code in (400, 422)
+    assert garbage.status_code == 422
     assert "Traceback" not in garbage.text and ".py" not in garbage.text
 
 
