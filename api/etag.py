@@ -45,17 +45,18 @@ class Envelope:
             request_id = secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
         head = scope["method"] == "HEAD"
-        reads = scope["method"] in ("GET", "HEAD")
-        held = _Held(reads)
+        held = _Held()
         try:
             _check_size(scope, given)
             inner = {**scope, "method": "GET"} if head else scope
             await self._app(inner, _bounded(receive), held.send)
+            if scope["method"] not in ("GET", "HEAD"):  # conditions on a tag are for reading
+                given = Headers({})
         except Exception as error:
             problem = problem_of(error)
             if problem.status == 500:
                 _log.exception("request %s failed", request_id)
-            held = _Held(reads)
+            held = _Held()
             await respond(Request(scope), problem)(scope, receive, held.send)
         await held.release(send, request_id, given, head)
 
@@ -63,8 +64,7 @@ class Envelope:
 class _Held:
     """A whole response."""
 
-    def __init__(self, reads: bool) -> None:
-        self._reads = reads
+    def __init__(self) -> None:
         self._start: Message = {"type": "http.response.start", "status": 500, "headers": []}
         self._body = b""
 
@@ -79,7 +79,7 @@ class _Held:
         headers["X-Request-Id"] = request_id
         headers["X-Content-Type-Options"] = "nosniff"
         body = self._body
-        if self._start["status"] == 200 and self._reads:
+        if self._start["status"] == 200:
             tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
             headers["ETag"] = tag
             headers.setdefault("Cache-Control", "no-cache")

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
 from api.pagination import PageParameters
 from api.texts import Document, Time
 from api.users.schemas import Body, Username
 from ledger.identity.keys import DAYS, DAYS_MAX
+from ledger.identity.rights import SCOPES, check_scopes
+
+Scope = Annotated[
+    str,
+    AfterValidator(lambda name: check_scopes([name])[0]),
+    WithJsonSchema({"type": "string", "enum": list(SCOPES)}),
+]
+"""A right that a key may carry."""
 
 
 class NewKey(Body):
@@ -18,7 +26,7 @@ class NewKey(Body):
     name: Annotated[str, StringConstraints(min_length=1, max_length=100)] = Field(
         description="What it is for."
     )
-    scopes: list[Annotated[str, StringConstraints(max_length=100)]] = Field(
+    scopes: list[Scope] = Field(
         min_length=1, max_length=50, description="Rights that it carries, of those one has oneself."
     )
     days: int = Field(DAYS, ge=1, le=DAYS_MAX, description="How many days it lasts.")

@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.pagination import PageParameters
 from api.texts import Document, Time
+from ledger.identity.passwords import BYTES_MAX, CHARACTERS_MIN
 from ledger.identity.users import EMAIL, USERNAME
 from ledger.models.users import UserRole
 
 Username = Annotated[str, StringConstraints(pattern=f"^{USERNAME}$")]
 Email = Annotated[str, StringConstraints(pattern=f"^{EMAIL}$", max_length=100)]
-Password = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Password = Annotated[str, StringConstraints(min_length=CHARACTERS_MIN, max_length=BYTES_MAX)]
+"""A new password. That it has 72 bytes at most is said by ``passwords.hashed``; here it is characters."""
 
 
 class Body(BaseModel):
@@ -50,7 +52,7 @@ class NewPassword(Body):
 class OwnPassword(Body):
     """Another password of one's own."""
 
-    current_password: Password = Field(description="The password until now.")
+    current_password: str = Field(max_length=200, description="The password until now.")
     password: Password = Field(description="12 characters at least, 72 bytes at most.")
 
 
