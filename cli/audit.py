@@ -164,7 +164,8 @@ def _entries(
             except ValidationError as error:
                 first = error.errors()[0]
                 option = str(first["loc"][0]).removeprefix("done_")
-                raise BadInput(f"--{option}: {first['msg']}, found {first['input']!r}") from error
+                said = first["msg"].removeprefix("Value error, ")
+                raise BadInput(f"--{option}: {said}, found {first['input']!r}") from error
             page = list_entries(session, parameters)
             yield from page.items
             cursor = page.next_cursor

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger import audit
 from ledger.audit import By
@@ -46,16 +46,15 @@ def add(
         profile=None,
         is_active=True,
     )
-    taken = session.scalars(
-        select(User).where((User.username == user.username) | (User.email == user.email))
-    ).first()
-    if taken is not None:
-        raise _taken(user, taken.username == user.username)
+    email = user.email
+    _check_free(session, "user name", User.username, username)
+    _check_free(session, "mail address", User.email, email)
     session.add(user)
     try:
         session.flush()
     except IntegrityError as error:  # somebody else was faster
-        raise _taken(user, "username" in str(error.orig)) from error
+        by_name = "username" in str(error.orig)
+        raise _taken(*(("user name", username) if by_name else ("mail address", email))) from error
     audit.record(session, "users.add", _resource(user), {}, values(user), by)
     return user
 
@@ -126,14 +125,16 @@ def change(
     }
     if not changes:
         return False
+    if "email" in changes:
+        _check_free(session, "mail address", User.email, changes["email"])
     if "role" in changes or "is_active" in changes:
         _keep_an_admin(session, user)
     for name, value in changes.items():
         setattr(user, name, value)
     try:
         session.flush()
-    except IntegrityError as error:
-        raise _taken(user, False) from error
+    except IntegrityError as error:  # somebody else was faster
+        raise _taken("mail address", changes["email"]) from error
     new = values(user)
     audit.record(
         session,
@@ -222,6 +223,12 @@ def _keep_an_admin(session: Session, user: User) -> None:
         )
 
 
-def _taken(user: User, name: bool) -> Refused:
-    what = f"user name {user.username!r}" if name else f"mail address {user.email!r}"
-    return Refused(f"the {what} is taken; choose another one", code="user-exists")
+def _check_free(
+    session: Session, what: str, column: InstrumentedAttribute[str], value: str
+) -> None:
+    if session.scalar(select(User.id).where(column == value)) is not None:
+        raise _taken(what, value)
+
+
+def _taken(what: str, value: str) -> Refused:
+    return Refused(f"the {what} {value!r} is taken; choose another one", code="user-exists")

@@ -361,6 +361,9 @@ def test_the_last_admin_stays(house: House, anna: dict[str, str]) -> None:
     for change in ({"role": "viewer"}, {"is_active": False}):
         problem(house.client.patch(path, json=change, headers=anna), 409, "last-admin")
     assert house.client.get("/v1/me", headers=anna).json()["role"] == "admin"
+    for name in ("otto", "anna"):  # a mail address of somebody else, and one's own
+        answer = house.client.patch(path, json={"email": f"{name}@park.example"}, headers=anna)
+        assert answer.status_code == (409 if name == "otto" else 200), answer.text
     # A condition on a tag is for reading: this is done, and not answered with 304.
     done = house.client.patch(path, json={}, headers={**anna, "If-None-Match": "*"})
     assert (done.status_code, done.json()["username"]) == (200, "anna")

@@ -120,7 +120,7 @@ def test_a_life(house: Program) -> None:
         ("apikey create --user anna --name x --scope keys:write", 2, "cannot carry 'keys:write'"),
         ("apikey create --user anna --name x --scope audit:read --days 367", 2, "1 to 366 days"),
         ("apikey revoke ttk_nothing", 2, "there is no API key 'ttk_nothing'"),
-        ("audit log --from noon", 2, "--from: Input should be a valid datetime"),
+        ("audit log --from noon", 2, "--from: write a day and a time with its zone"),
         ("audit log --user NOBODY", 2, "--user:"),
         ("audit export -o no/such/folder.jsonl", 2, "no/such"),
     ],

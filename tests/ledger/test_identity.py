@@ -127,7 +127,26 @@ def test_a_name_and_a_mail_address_are_one_users(db: Database) -> None:
         add(db, "hanna", mail="ANNA@Park.example")
 
 
-def test_two_at_once_add_one(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_second_is_told_by_the_database(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when two look at the same moment, and both find the name free."""
+    add(db, "anna", mail="anna@park.example")
+    otto = add(db, "otto").id
+    monkeypatch.setattr(users, "_check_free", lambda *_: None)
+    with pytest.raises(Refused, match="user name 'anna' is taken"):
+        add(db, "anna", mail="other@park.example")
+    with pytest.raises(Refused, match=r"mail address 'anna@park.example' is taken"):
+        add(db, "hanna", mail="anna@park.example")
+    with pytest.raises(Refused, match=r"mail address 'anna@park.example' is taken"):
+        db.run(
+            lambda session: users.change(
+                session, users.get(session, otto), HOUSE, email="anna@park.example"
+            )
+        )
+
+
+def test_two_at_once_add_one(db: Database) -> None:
     start = threading.Barrier(2, timeout=30)
 
     def one(mail: str) -> str:
