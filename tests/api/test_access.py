@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import DBAPIError
 
 from ledger.db import Database
 from ledger.identity import idempotency, passwords, rights, sessions
@@ -27,6 +28,7 @@ from tests.support.identity import (
     open_house,
     settings_for,
 )
+from tests.support.mariadb import MariaDbServer
 
 OTHER = "staple battery horse"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -711,6 +713,57 @@ def test_a_request_whose_process_died_is_taken_over(
         "strftime('%Y-%m-%d %H:%M:%f', 'now', '-2 minutes') || '000' WHERE answer IS NULL"
     )
     assert house.client.post("/v1/api-keys", json=body, headers=headers).status_code == 201
+
+
+# ------------------------------------------------------------------ what the database lets it do
+
+
+@pytest.mark.mariadb
+def test_the_api_needs_no_more_of_the_database_than_the_page_says(
+    mariadb_server: MariaDbServer, mariadb_db: Database, cheap: None, tmp_path: Path
+) -> None:
+    page = (DOCS / "access.md").read_text()
+    (statements,) = re.findall(r"```sql\n(.+?)```", page, re.DOTALL)
+    mariadb_server.execute(*filter(None, map(str.strip, statements.split(";"))))
+    root = open_house(settings_for(tmp_path, mariadb_server.url("truetonne")))
+    url = mariadb_server.url("truetonne").replace("root@", "api:a%20long%20password@")
+    house = open_house(settings_for(tmp_path, url))
+    try:
+        with root.client:
+            root.add("anna", UserRole.ADMIN)
+        with house.client:
+            anna = house.sign_in("anna")
+            headers = {**anna, "Idempotency-Key": str(uuid.uuid4())}
+            body = {"username": "eva", "email": "e@x.io", "role": "viewer", "password": PASSWORD}
+            made = house.client.post("/v1/users", json=body, headers=headers)
+            again = house.client.post("/v1/users", json=body, headers=headers)
+            assert (made.status_code, again.json()) == (201, made.json()), made.text
+            refused = {**headers, "Idempotency-Key": str(uuid.uuid4())}
+            assert house.client.post("/v1/users", json=body, headers=refused).status_code == 409
+            path = made.headers["Location"]
+            right = f"{path}/permissions/audit:read"
+            house.sign_in("eva")
+            number, program = house.key(anna, "users:read")
+            assert house.client.get("/v1/users", headers=program).status_code == 200
+            statuses = [
+                house.client.request(method, url, json=sent, headers=anna).status_code
+                for method, url, sent in (
+                    ("PUT", right, {"granted": True}),
+                    ("PUT", right, {"granted": False}),
+                    ("DELETE", right, None),
+                    ("PUT", f"{path}/password", {"password": OTHER}),
+                    ("PATCH", path, {"role": "admin"}),
+                    ("PATCH", path, {"is_active": False}),
+                    ("GET", "/v1/audit-log", None),
+                    ("DELETE", f"/v1/api-keys/{number}", None),
+                    ("DELETE", "/v1/sessions/current", None),
+                )
+            ]
+            assert statuses == [200, 200, 204, 204, 200, 200, 200, 204, 204]
+            with pytest.raises(DBAPIError, match="denied"), house.db.write() as session:
+                session.connection().exec_driver_sql("UPDATE carbon_credits SET issuer = 'x'")
+    finally:
+        mariadb_server.execute("DROP USER 'api'@'%'")
 
 
 # ------------------------------------------------------------------ the description

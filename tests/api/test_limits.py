@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import urllib.request
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.limits import CLIENTS_MAX, Buckets, bucket_of
+from api.server import ApiServer
 from ledger.errors import BadInput
 from ledger.identity import passwords
 from ledger.models.users import UserRole
@@ -126,6 +130,25 @@ def test_a_stranger_cannot_say_where_it_comes_from(tmp_path: Path, url: str) -> 
         for number in range(3)
     ]
     assert seen == [200, 200, 429]
+
+
+def test_the_server_itself_believes_nobody_either(tmp_path: Path, url: str) -> None:
+    # uvicorn would believe whoever calls from the loopback, unless it is told not to.
+    found = house(tmp_path, url)
+    server = ApiServer(found.app, "127.0.0.1", 0)
+    server.start()
+    try:
+        request = urllib.request.Request(
+            f"{server.url}/v1/sessions",
+            json.dumps({"username": "nobody", "password": "not a password"}).encode(),
+            {"Content-Type": "application/json", "X-Forwarded-For": "198.51.100.9"},
+        )
+        with pytest.raises(HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)
+        assert refused.value.code == 401
+        assert found.sql("SELECT ip_address FROM sign_in_attempts") == [("127.0.0.1",)]
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize(
