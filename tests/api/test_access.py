@@ -233,7 +233,10 @@ def test_a_disabled_user_is_out_at_once_and_comes_back_without_sessions(
         answer = house.client.patch(path, json={"is_active": is_active}, headers=anna)
         assert answer.json()["is_active"] is is_active
         problem(house.client.get("/v1/me", headers=headers), 401, "not-signed-in")
-    house.sign_in(somebody)
+    again = house.sign_in(somebody)
+    # Also where the row alone was changed, by another program.
+    house.sql("UPDATE users SET is_active = 0 WHERE username = ?", somebody)
+    problem(house.client.get("/v1/me", headers=again), 401, "not-signed-in")
 
 
 # ------------------------------------------------------------------ cookies
