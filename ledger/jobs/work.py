@@ -14,6 +14,7 @@ from ledger.chain.policy import PolicyRefused
 from ledger.chain.shared_node import mine_to_finality
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused
 from ledger.expiry import record_expired
+from ledger.identity import retention
 from ledger.jobs import rows
 from ledger.jobs.issuing import issue_closed
 from ledger.models import ChainCursor, ChainInclusion
@@ -169,10 +170,13 @@ def keep_partitions(tools: Tools) -> str | None:
 
 
 def forget(tools: Tools) -> str | None:
-    """Delete runs of jobs that are older than they are kept."""
+    """Delete what is older than it is kept: runs of jobs, sessions that ended, attempts to sign in."""
     before = tools.now() - RUNS_KEPT
     count = tools.chain.db.run(lambda session: rows.forget_before(session, before))
-    return f"deleted {count} runs of jobs" if count else None
+    counts = {"runs of jobs": count} if count else {}
+    counts |= retention.forget(tools.chain.db, tools.now())
+    said = ", ".join(f"{number} {what}" for what, number in counts.items())
+    return f"deleted {said}" if said else None
 
 
 def make_final(tools: Tools) -> str | None:
