@@ -4,6 +4,7 @@ Importing this package registers every table with ``Base.metadata``.
 """
 
 from ledger.models import (
+    access,
     advanced,
     blockchain,
     certificates,
@@ -24,6 +25,7 @@ from ledger.models import (
     users,
     vpp,
 )
+from ledger.models.access import ApiKey, IdempotencyKey, SignInAttempt
 from ledger.models.advanced import (
     AdaptiveParameterAdjustment,
     AdvancedTradingConfig,
@@ -151,6 +153,7 @@ SECTIONS = (
         (mirror, mirror_state, oversight, escrow),
     ),
     ("12. Processes: who works, when, and what came of it", (jobs,)),
+    ("13. Access: keys, answers given once, attempts to sign in", (access,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -158,6 +161,7 @@ __all__ = [
     "SECTIONS",
     "AdaptiveParameterAdjustment",
     "AdvancedTradingConfig",
+    "ApiKey",
     "ArbitrageOpportunity",
     "AuditLog",
     "Base",
@@ -199,6 +203,7 @@ __all__ = [
     "EnergyConsumption",
     "EnergyProduction",
     "HeldLease",
+    "IdempotencyKey",
     "ImportFile",
     "Issuance",
     "JobRun",
@@ -226,6 +231,7 @@ __all__ = [
     "SettlementMovement",
     "SettlementTerm",
     "SettlementTrade",
+    "SignInAttempt",
     "Site",
     "SmartContract",
     "SystemConfig",
