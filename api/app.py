@@ -9,20 +9,29 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
 
 from api import errors
+from api.access import PUBLIC
+from api.audit.endpoints import router as audit
+from api.clients import Clients
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
 from api.errors import ProblemDocument
-from api.etag import Envelope
+from api.etag import BODY_BYTES_MAX, Envelope
+from api.keys.endpoints import router as keys
+from api.limits import Buckets, RateLimit
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
+from api.sessions.endpoints import router as sessions
 from api.status.endpoints import router as status
 from api.trades.endpoints import router as trades
 from api.transactions.endpoints import router as transactions
+from api.users.endpoints import router as users
 from api.verifier.endpoints import router as verifier
 from ledger.db import Database
+from ledger.serving import Serving
 from ledger.settings import Settings
 
 DESCRIPTION = (
@@ -32,9 +41,20 @@ DESCRIPTION = (
     "Lists go on at the `next` link. Answers carry a strong ETag."
 )
 
+EXPOSED = (
+    "ETag",
+    "Link",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-Id",
+)
+"""Headers that pages of other origins may read, where the settings name such."""
+
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application. It reads the database and writes nothing."""
+    """Return the application. It writes users, sessions, keys and the audit log, and reads the rest."""
     database = Database(settings.database_url)
 
     @asynccontextmanager
@@ -50,14 +70,34 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        max_body_size=BODY_BYTES_MAX,
     )
     app.state.context = Context(settings, database)
     for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
+        app.include_router(router, dependencies=[PUBLIC])
+    for router in (users, sessions, keys, audit):  # their routes say themselves what they need
         app.include_router(router)
     errors.install(app)
-    app.add_middleware(Envelope)
+    _surround(app, settings.serving)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _surround(app: FastAPI, serving: Serving) -> None:
+    """Put the layers around the application, the innermost first."""
+    if serving.requests_per_minute:
+        app.add_middleware(RateLimit, buckets=Buckets(serving.requests_per_minute))
+    if serving.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=serving.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"],
+            expose_headers=EXPOSED,
+        )
+    app.add_middleware(Envelope)
+    if serving.trusted_proxies:
+        app.add_middleware(Clients, serving=serving)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -44,7 +44,8 @@ class Envelope:
             request_id = secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
         head = scope["method"] == "HEAD"
-        held = _Held()
+        reads = scope["method"] in ("GET", "HEAD")
+        held = _Held(reads)
         try:
             _check_size(scope, given)
             inner = {**scope, "method": "GET"} if head else scope
@@ -53,7 +54,7 @@ class Envelope:
             problem = problem_of(error)
             if problem.status == 500:
                 _log.exception("request %s failed", request_id)
-            held = _Held()
+            held = _Held(reads)
             await respond(Request(scope), problem)(scope, receive, held.send)
         await held.release(send, request_id, given, head)
 
@@ -61,7 +62,8 @@ class Envelope:
 class _Held:
     """A whole response."""
 
-    def __init__(self) -> None:
+    def __init__(self, reads: bool) -> None:
+        self._reads = reads
         self._start: Message = {"type": "http.response.start", "status": 500, "headers": []}
         self._body = b""
 
@@ -76,7 +78,7 @@ class _Held:
         headers["X-Request-Id"] = request_id
         headers["X-Content-Type-Options"] = "nosniff"
         body = self._body
-        if self._start["status"] == 200:
+        if self._start["status"] == 200 and self._reads:
             tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
             headers["ETag"] = tag
             headers.setdefault("Cache-Control", "no-cache")

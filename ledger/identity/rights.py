@@ -56,7 +56,14 @@ RIGHTS: tuple[Right, ...] = (
         scope=False,
     ),
     Right("keys", "read", "see one's own API keys", _to(ADMIN, OPERATOR, VIEWER)),
-    Right("keys", "write", "make and revoke one's own API keys", _to(ADMIN, OPERATOR), scope=False),
+    Right("keys", "write", "make API keys for oneself", _to(ADMIN, OPERATOR), scope=False),
+    Right(
+        "keys",
+        "revoke",
+        "revoke one's own API keys",
+        _to(ADMIN, OPERATOR, VIEWER),
+        scope=False,
+    ),
     Right("keys", "manage", "see and revoke everybody's API keys", _to(ADMIN), scope=False),
     Right("audit", "read", "read the audit log", _to(ADMIN)),
 )

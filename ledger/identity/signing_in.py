@@ -63,6 +63,11 @@ def begin(
     now = session.scalars(select(User).where(User.id == user.id).with_for_update()).one_or_none()
     if now is None or not now.is_active or now.password_hash != user.password_hash:
         raise WrongCredentials("the user name or the password is wrong")
-    attempts.succeeded(session, user.username, by.ip_address or UNKNOWN_ADDRESS)
+    succeeded(session, user.username, by.ip_address)
     who = By(user.id, by.ip_address)
     return sessions.begin(session, user.id, agent, lifetime, who, at)
+
+
+def succeeded(session: Session, username: str, ip_address: str | None) -> None:
+    """Take back the attempts that were counted: the last one was right."""
+    attempts.succeeded(session, username, ip_address or UNKNOWN_ADDRESS)
