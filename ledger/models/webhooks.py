@@ -38,7 +38,9 @@ class WebhookEndpoint(Base):
 
     id: Mapped[int] = int_id()
     url: Mapped[str] = mapped_column(Varchar(2000), comment="Address that messages are posted to.")
-    description: Mapped[str | None] = mapped_column(Varchar(200), comment="Whose it is, for people.")
+    description: Mapped[str | None] = mapped_column(
+        Varchar(200), comment="Whose it is, for people."
+    )
     event_types: Mapped[list[str]] = mapped_column(
         json_array(), comment="Types that it wants; a last part `*` stands for any."
     )
@@ -63,9 +65,7 @@ class WebhookEndpoint(Base):
     updated_at: Mapped[datetime] = updated_at()
 
     __table_args__ = (
-        options(
-            "An address that is told of events.", writer="ledger.webhooks", origin=BEYOND
-        ),
+        options("An address that is told of events.", writer="ledger.webhooks", origin=BEYOND),
     )
 
 

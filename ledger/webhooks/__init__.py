@@ -6,7 +6,8 @@ endpoint's own place in the chain, in the commit that moves it on: none is left 
 the message has the same ``webhook-id``, by which the other side knows it.
 """
 
-from ledger.webhooks.delivering import Posting, deliver
+from ledger.webhooks.delivering import Posting, agent, deliver, forget_delivered
+from ledger.webhooks.endpoints import has_endpoints
 from ledger.webhooks.outbox import collect
 
-__all__ = ["Posting", "collect", "deliver"]
+__all__ = ["Posting", "agent", "collect", "deliver", "forget_delivered", "has_endpoints"]

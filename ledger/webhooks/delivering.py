@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from importlib import metadata
 
 import httpx
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, tables
 from ledger.errors import TruetonneError
 from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 from ledger.models.webhooks import DeliveryState, EndpointState
@@ -35,6 +36,8 @@ AT_ONCE = 8
 """Endpoints that are posted to side by side; one endpoint gets one message after the other."""
 PER_ENDPOINT = 50
 """Deliveries of an endpoint in one run, so that a slow one does not keep the others waiting."""
+RUN_S = 30.0
+"""After this a run posts nothing more to an endpoint, and the next goes on."""
 _ANSWER_BYTES = 512
 _GONE = 410
 _FORGOTTEN_AT_ONCE = 10_000
@@ -72,6 +75,11 @@ class _Answer:
     after: timedelta | None = None
 
 
+def agent() -> str:
+    """Return the User-Agent of this version."""
+    return f"truetonne/{metadata.version('truetonne')}"
+
+
 def deliver(db: Database, posting: Posting, endpoint_id: int | None = None) -> tuple[int, int]:
     """Post what is due; return how many were taken, and how many tries failed.
 
@@ -104,6 +112,7 @@ def deliver(db: Database, posting: Posting, endpoint_id: int | None = None) -> t
 
 def _deliver_to(db: Database, posting: Posting, endpoint_id: int) -> tuple[int, int]:
     taken = failed = 0
+    until = time.monotonic() + RUN_S
     with db.read() as session:
         query = (
             select(WebhookDelivery.id)
@@ -131,6 +140,8 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int) -> tuple[int, 
                 break  # it takes none any more
             if answer.status is None:
                 break  # nobody there: the others wait for the next run
+            if time.monotonic() > until:
+                break
     return taken, failed
 
 
@@ -144,7 +155,10 @@ def _post(db: Database, posting: Posting, client: httpx.Client, number: int) -> 
             .where(WebhookDelivery.id == number)
         )
         delivery, message, endpoint = session.execute(query).one()
-        if delivery.state is not DeliveryState.PENDING or endpoint.state is not EndpointState.ACTIVE:
+        if (
+            delivery.state is not DeliveryState.PENDING
+            or endpoint.state is not EndpointState.ACTIVE
+        ):
             return None
     at = posting.now()
     started = time.monotonic()
@@ -238,7 +252,7 @@ def _disable(session: Session, endpoint: WebhookEndpoint, reason: str) -> None:
     session.flush()
 
 
-def forget(session: Session, before: datetime) -> int:
+def forget_delivered(session: Session, before: datetime) -> int:
     """Delete what was delivered before a time, with its tries; return how many deliveries it was.
 
     Messages stay: a delivery that is gone is made again by whoever tells an endpoint from an early block.
@@ -247,9 +261,10 @@ def forget(session: Session, before: datetime) -> int:
         WebhookDelivery.state == DeliveryState.DELIVERED, WebhookDelivery.delivered_at < before
     )
     numbers = session.scalars(old.limit(_FORGOTTEN_AT_ONCE)).all()
-    for some in batched(numbers):
-        session.execute(delete(WebhookTry).where(WebhookTry.delivery_id.in_(some)))
-        session.execute(delete(WebhookDelivery).where(WebhookDelivery.id.in_(some)))
+    for some in tables.among(session, WebhookTry.delivery_id, numbers):
+        session.execute(delete(WebhookTry).where(some))
+    for some in tables.among(session, WebhookDelivery.id, numbers):
+        session.execute(delete(WebhookDelivery).where(some))
     return len(numbers)
 
 

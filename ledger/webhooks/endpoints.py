@@ -136,9 +136,7 @@ def remove(session: Session, row: WebhookEndpoint, by: By) -> None:
     audit.record(session, "webhooks.remove", _resource(row), old, {"state": "removed"}, by)
 
 
-def rotate(
-    session: Session, sealer: Sealer, row: WebhookEndpoint, by: By, at: datetime
-) -> str:
+def rotate(session: Session, sealer: Sealer, row: WebhookEndpoint, by: By, at: datetime) -> str:
     """Give an endpoint another secret, and return it; the former signs as well for a day."""
     secret = new_secret()
     row.former_sealed, row.former_until = row.secret_sealed, at + FORMER_KEPT
@@ -172,6 +170,12 @@ def get(session: Session, number: int) -> WebhookEndpoint:
             code="no-such-endpoint",
         )
     return row
+
+
+def has_endpoints(session: Session) -> bool:
+    """Return whether anybody wants to be told of anything."""
+    active = select(WebhookEndpoint.id).where(WebhookEndpoint.state == EndpointState.ACTIVE)
+    return session.scalars(active.limit(1)).first() is not None
 
 
 def context(row: WebhookEndpoint) -> str:

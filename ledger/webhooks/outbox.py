@@ -121,9 +121,7 @@ def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, at: datet
 
     What it was never sent follows as the job collects it.
     """
-    rows = (
-        select(WebhookMessage.id).where(WebhookMessage.block_number >= block).scalar_subquery()
-    )
+    rows = select(WebhookMessage.id).where(WebhookMessage.block_number >= block).scalar_subquery()
     done = session.execute(
         update(WebhookDelivery)
         .where(WebhookDelivery.endpoint_id == endpoint.id, WebhookDelivery.message_row.in_(rows))
@@ -181,7 +179,7 @@ def _last_block(session: Session, told: int, final: int) -> int | None:
     return max(first, beyond - 1)
 
 
-def _events(above: int, last: int) -> Select[tuple[ChainEvent]]:
+def _events(above: int, last: int) -> Select[ChainEvent]:
     return (
         select(ChainEvent)
         .where(ChainEvent.block_number > above, ChainEvent.block_number <= last)

@@ -61,10 +61,13 @@ def check_url(url: str, private: bool) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise BadInput(f"the address is no URL ({error}); such as https://example.org/hook") from error
+        raise BadInput(
+            f"the address is no URL ({error}); such as https://example.org/hook"
+        ) from error
     if parts.scheme != "https" and not (private and parts.scheme == "http"):
         raise BadInput(
-            f"the address must begin with https://, found {parts.scheme or url[:20]!r}: messages cross networks of others"
+            f"the address must begin with https://, found {parts.scheme or url[:20]!r}: "
+            "messages cross networks of others"
         )
     if not parts.hostname or port == 0:
         raise BadInput("the address names no host; such as https://example.org/hook")
@@ -97,7 +100,8 @@ def resolve(url: str, private: bool) -> Target:
         for address in addresses:
             if not is_public(address):
                 raise TargetRefused(
-                    f"{name} is {address}, which is not public; messages go to public hosts, unless webhook_private_targets is true"
+                    f"{name} is {address}, which is not public; messages go to public hosts, unless "
+                    "webhook_private_targets is true"
                 )
     address = addresses[0]
     literal = f"[{address}]" if address.version == 6 else str(address)

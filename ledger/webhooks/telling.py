@@ -84,7 +84,8 @@ def check_patterns(patterns: Iterable[str]) -> list[str]:
             wanted([pattern], each) for each in known_types()
         ):
             raise BadInput(
-                f"there is no event {pattern[:60]!r}; there are {', '.join(known_types())}, `credit.*` and its like, and `*`"
+                f"there is no event {pattern[:60]!r}; there are {', '.join(known_types())}, "
+                "`credit.*` and its like, and `*`"
             )
     if not found:
         raise BadInput("an endpoint needs an event at least; `*` stands for all")
@@ -117,9 +118,7 @@ def message_id(chain_id: int, tx_hash: str, log_index: int) -> str:
     return f"msg_{digest[:32]}"
 
 
-def body_of(
-    event_type: str, chain_id: int, contract: str, event: ChainEvent, at: datetime
-) -> str:
+def body_of(event_type: str, chain_id: int, contract: str, event: ChainEvent, at: datetime) -> str:
     """Return what a message says: JSON with ``type``, ``timestamp`` and ``data``.
 
     Amounts are integers of the smallest unit (kg, cents), as text where they may pass 2^53.
