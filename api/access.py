@@ -1,7 +1,8 @@
 """Who asks, and whether that is allowed: what every route declares, and what is checked before it runs.
 
-A route declares ``PUBLIC``, ``SIGNED_IN`` or ``needs("resource:action")`` among its dependencies (or those of
-its router); ``declared`` tells which, and a test fails for a route without. Two credentials are known: a
+A route that needs something has ``SIGNED_IN`` or ``needs("resource:action")`` among its dependencies; one that
+needs nothing says so by ``public``, which costs its requests nothing. ``declared`` tells which, and a test fails
+for a route without. Two credentials are known: a
 bearer token, of a session or an API key, for programs; and the cookie of a session, for pages. A cookie is
 sent by a browser whoever wrote the page, so what changes something needs a second token with it.
 """
@@ -9,17 +10,19 @@ sent by a browser whoever wrote the page, so what changes something needs a seco
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import RouteContext, iter_route_contexts
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.clients import address_of
 from api.context import Context, ReadContext
 from api.errors import REALM, Problem
+from api.limits import Buckets, too_many
 from ledger.audit import By
 from ledger.identity import keys, permissions, sessions
 from ledger.identity.rights import check_right
@@ -29,6 +32,8 @@ from ledger.models import User, UserSession
 COOKIE = "truetonne_session"
 CSRF_HEADER = "X-CSRF-Token"
 _SAFE = ("GET", "HEAD")
+_PUBLIC = "_truetonne_public"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -52,14 +57,12 @@ class Caller:
     by: By
     session: UserSession | None
     """The session that the request belongs to; None: an API key asks."""
+    csrf_token: str | None
+    """What must stand beside the cookie; None: the token was not in a cookie."""
 
     def may(self, right: str) -> bool:
         """Return whether the caller has a right."""
         return right in self.rights
-
-
-async def _public() -> None:
-    """Let anybody in."""
 
 
 class Needs:
@@ -99,10 +102,14 @@ class Needs:
                 "this token is not valid, or not any more; sign in again",
                 f'{REALM}, error="invalid_token"',
             )
-        if bearer is None and request.method not in _SAFE:
+        if caller.by.api_key_id is not None:
+            _charge(request, caller.by.api_key_id)
+        if bearer is None:
+            caller = replace(caller, csrf_token=sessions.csrf_token(token))
+        if caller.csrf_token is not None and request.method not in _SAFE:
             check_same_site(request)
             given = request.headers.get(CSRF_HEADER, "")
-            if not hmac.compare_digest(given.encode(), sessions.csrf_token(token).encode()):
+            if not hmac.compare_digest(given.encode(), caller.csrf_token.encode()):
                 raise Problem(
                     403,
                     "csrf",
@@ -113,7 +120,6 @@ class Needs:
         request.state.caller = caller
 
 
-PUBLIC = Depends(_public)
 SIGNED_IN = Depends(Needs(None))
 
 
@@ -122,15 +128,25 @@ def needs(right: str) -> Any:
     return Depends(Needs(right))
 
 
-def declared(dependencies: Iterable[Any]) -> set[str]:
-    """Return what the dependencies of a route declare: ``public``, ``signed-in``, or rights."""
-    found = set()
-    for item in dependencies:
-        if item.dependency is _public:
-            found.add("public")
-        elif isinstance(item.dependency, Needs):
-            found.add(item.dependency.right or "signed-in")
-    return found
+def public(endpoint: Endpoint) -> Endpoint:
+    """Declare that anybody may call a route, and return its function."""
+    setattr(endpoint, _PUBLIC, True)
+    return endpoint
+
+
+def all_public(router: APIRouter) -> APIRouter:
+    """Declare that anybody may call the routes of a router, and return it."""
+    for context in iter_route_contexts(router.routes):
+        if context.endpoint is not None:
+            public(context.endpoint)
+    return router
+
+
+def declared(route: RouteContext) -> set[str]:
+    """Return what a route declares: ``public``, ``signed-in``, or rights. One of them is right, no less and no more."""
+    needed = (item.dependency for item in getattr(route, "dependencies", None) or ())
+    found = {item.right or "signed-in" for item in needed if isinstance(item, Needs)}
+    return found | {"public"} if getattr(route.endpoint, _PUBLIC, False) else found
 
 
 def forbidden(right: str) -> Problem:
@@ -185,7 +201,9 @@ def _caller(request: Request, context: Context, token: str) -> Caller | None:
             if found is None:
                 return None
             row, user = found
-            caller = Caller(user, permissions.rights(session, user), By(user.id, address), row)
+            caller = Caller(
+                user, permissions.rights(session, user), By(user.id, address), row, None
+            )
             note = sessions.used(row, lifetime(context), at)
         else:
             known = keys.find(session, token, at)
@@ -193,11 +211,20 @@ def _caller(request: Request, context: Context, token: str) -> Caller | None:
                 return None
             key, user = known
             rights = permissions.rights(session, user) & set(key.scopes)
-            caller = Caller(user, rights, By(user.id, address, key.id), None)
+            caller = Caller(user, rights, By(user.id, address, key.id), None, None)
             note = keys.used(key, at)
     if note is not None:
         context.database.alone(note)
     return caller
+
+
+def _charge(request: Request, api_key_id: int) -> None:
+    """Take from the bucket of an API key, beside that of its address: many machines may share one key."""
+    buckets: Buckets | None = request.app.state.buckets
+    if buckets is not None:
+        taken, _, seconds = buckets.take(f"key {api_key_id}")
+        if not taken:
+            raise too_many(buckets, seconds)
 
 
 def _unknown(detail: str, challenge: str) -> Problem:

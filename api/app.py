@@ -12,14 +12,14 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
 from api import errors
-from api.access import PUBLIC
+from api.access import all_public
 from api.audit.endpoints import router as audit
 from api.clients import Clients
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
 from api.errors import ProblemDocument
-from api.etag import BODY_BYTES_MAX, Envelope
+from api.etag import Envelope
 from api.keys.endpoints import router as keys
 from api.limits import Buckets, RateLimit
 from api.proofs.endpoints import router as proofs
@@ -70,11 +70,10 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        max_body_size=BODY_BYTES_MAX,
     )
     app.state.context = Context(settings, database)
     for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
-        app.include_router(router, dependencies=[PUBLIC])
+        app.include_router(all_public(router))
     for router in (users, sessions, keys, audit):  # their routes say themselves what they need
         app.include_router(router)
     errors.install(app)
@@ -85,8 +84,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _surround(app: FastAPI, serving: Serving) -> None:
     """Put the layers around the application, the innermost first."""
-    if serving.requests_per_minute:
-        app.add_middleware(RateLimit, buckets=Buckets(serving.requests_per_minute))
+    limit = serving.requests_per_minute
+    app.state.buckets = Buckets(limit) if limit else None
+    if limit:
+        app.add_middleware(RateLimit, buckets=app.state.buckets)
     if serving.cors_origins:
         app.add_middleware(
             CORSMiddleware,

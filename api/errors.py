@@ -229,6 +229,10 @@ def _of_http(error: HTTPException) -> Problem:
         return Problem(
             405, "method-not-allowed", f"this path answers {headers['Allow']}", headers=headers
         )
+    if error.status_code == 400:  # the framework's word for a body that is no JSON at all
+        return Problem(422, "bad-request", "the body cannot be read as JSON")
+    if error.status_code == 413:
+        return Problem(413, "body-too-large", str(error.detail))
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "-")
     return Problem(error.status_code, code, str(error.detail), headers=headers)

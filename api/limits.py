@@ -2,7 +2,7 @@
 
 A bucket holds what a client may ask in a minute, so that a page with many parts opens at once and a loop does
 not go on. Buckets are of this process, and of the client's address (an IPv6 client has a /64); they are
-forgotten when they are full again. Programs with an API key share the bucket of their machine.
+forgotten when they are too many. An API key has a bucket of its own beside that of its machine.
 """
 
 from __future__ import annotations
@@ -91,13 +91,18 @@ class RateLimit:
         if taken:
             await self._app(scope, receive, telling)
             return
-        problem = Problem(
-            429,
-            "too-many-requests",
-            f"this service answers {most} requests a minute to one client; try again in {seconds} s",
-            headers={"Retry-After": str(seconds)},
-        )
+        problem = too_many(self._buckets, seconds)
         await respond(Request(scope), problem)(scope, receive, telling)
+
+
+def too_many(buckets: Buckets, seconds: int) -> Problem:
+    """Return the problem that a bucket is empty, for so many seconds."""
+    return Problem(
+        429,
+        "too-many-requests",
+        f"this service answers {buckets.per_minute} requests a minute to one client; try again in {seconds} s",
+        headers={"Retry-After": str(seconds)},
+    )
 
 
 def bucket_of(scope: Scope) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.access import Caller, now
+from api.clients import address_of
 from api.context import ReadContext
 from ledger.db import Database
 from ledger.errors import DependencyDown
@@ -112,7 +113,8 @@ def _response(packed: bytes) -> Response:
 
 async def _once(request: Request, context: ReadContext, key: IdempotencyHeader = None) -> Once:
     caller: Caller | None = getattr(request.state, "caller", None)
-    who = "anybody" if caller is None else _name(caller)
+    # Whoever signs in is nobody yet. By address, so that no stranger can try passwords against an answer kept.
+    who = f"anybody at {address_of(request)}" if caller is None else _name(caller)
     call = f"{request.method} {request.url.path}"
     return Once(context.database, who, call, key, await request.body())
 

@@ -199,7 +199,7 @@ def _change(run: Invocation, name: str, dry_run: bool, **changes: Any) -> None:
     from ledger.audit import HOUSE
     from ledger.identity import users
 
-    changed = []
+    changed: list[bool] = []
 
     def work(session: Session) -> User:
         row = users.named(session, name)
@@ -208,10 +208,8 @@ def _change(run: Invocation, name: str, dry_run: bool, **changes: Any) -> None:
 
     row = _in_books(run, work, dry_run)
     state = f"{row.role.value}, {'may' if row.is_active else 'may not'} sign in"
-    if not changed[0]:
-        said = f"{name} is so already: {state}"
-    else:
-        said = f"{name} {'would be' if dry_run else 'is'}: {state}"
+    verb = "is so already" if not changed[0] else "would be" if dry_run else "is"
+    said = f"{name} {verb}: {state}"
     run.output.result({**_document(row, dry_run), "changed": changed[0]}, said)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from sqlalchemy.orm import Session as UnitOfWork
 
-from api.access import COOKIE, PUBLIC, Asking, check_same_site, lifetime, needs, now
+from api.access import COOKIE, Asking, check_same_site, lifetime, needs, now, public
 from api.clients import address_of
 from api.context import ReadContext, no_query
 from api.errors import Problem, responses
@@ -27,7 +27,6 @@ SessionId = Annotated[
 @router.post(
     "/v1/sessions",
     status_code=201,
-    dependencies=[PUBLIC],
     response_model=None,
     responses={
         **created(NewSession, "The session; its token is told this once."),
@@ -35,6 +34,7 @@ SessionId = Annotated[
     },
     summary="Sign in",
 )
+@public
 def sign_in(request: Request, context: ReadContext, body: SignIn, once: OneTime) -> Response:
     """Begin a session: as a token, or as a cookie that no script can read."""
     if body.cookie:

@@ -182,6 +182,7 @@ def show_me(asking: Asking) -> Me:
         role=asking.user.role,
         rights=sorted(asking.rights),
         api_key=asking.by.api_key_id,
+        csrf_token=asking.csrf_token,
     )
 
 

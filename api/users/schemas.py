@@ -108,3 +108,6 @@ class Me(Document):
     role: UserRole = Field(description="Role of the user.")
     rights: list[str] = Field(description="What this session or API key may do.")
     api_key: int | None = Field(description="The API key that asks; null: a session does.")
+    csrf_token: str | None = Field(
+        description="What a page sends as `X-CSRF-Token`; null where no cookie was sent."
+    )

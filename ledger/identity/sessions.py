@@ -24,6 +24,8 @@ from ledger.models.users import User, UserSession
 
 PREFIX = "tts_"
 AGENT_CHARACTERS_MAX = 500
+ACTIVE_MAX = 50
+"""Sessions of one user that may be used at a time; one more ends the oldest."""
 KEPT = timedelta(days=30)
 """How long a session that has ended is kept."""
 _TOKEN = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
@@ -59,6 +61,8 @@ def begin(
     at
         Time of day, aware.
     """
+    for surplus in of_user(session, user_id, at)[ACTIVE_MAX - 1 :]:
+        _end(session, surplus, "a newer one took its place", by)
     token = PREFIX + secrets.token_urlsafe(32)
     row = UserSession(
         session_id=id_of(token),
@@ -88,7 +92,7 @@ def find(session: Session, token: str, at: datetime) -> tuple[UserSession, User]
     if row is None:
         return None
     found, user = row
-    usable = found.is_active and user.is_active and found.created_at <= at < found.expires_at
+    usable = found.is_active and user.is_active and at < found.expires_at
     return (found, user) if usable else None
 
 

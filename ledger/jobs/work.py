@@ -14,6 +14,7 @@ from ledger.chain.policy import PolicyRefused
 from ledger.chain.shared_node import mine_to_finality
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused
 from ledger.expiry import record_expired
+from ledger.identity import retention
 from ledger.jobs import rows
 from ledger.jobs.issuing import issue_closed
 from ledger.models import ChainCursor, ChainInclusion
@@ -193,13 +194,15 @@ def tell(tools: Tools) -> str | None:
 
 
 def forget(tools: Tools) -> str | None:
-    """Delete runs of jobs, and log of webhooks that were taken, which are older than they are kept."""
+    """Delete what is older than it is kept: runs of jobs, deliveries taken, sessions that ended, attempts to sign in."""
     db, before = tools.chain.db, tools.now() - RUNS_KEPT
-    runs = db.run(lambda session: rows.forget_before(session, before))
-    told = db.run(lambda session: forget_delivered(session, before))
-    said = [f"{runs} runs of jobs"] if runs else []
-    said += [f"{told} deliveries of webhooks"] if told else []
-    return f"deleted {' and '.join(said)}" if said else None
+    counts = {
+        "runs of jobs": db.run(lambda session: rows.forget_before(session, before)),
+        "deliveries of webhooks": db.run(lambda session: forget_delivered(session, before)),
+        **retention.forget(db, tools.now()),
+    }
+    said = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    return f"deleted {said}" if said else None
 
 
 def make_final(tools: Tools) -> str | None:
