@@ -222,6 +222,7 @@ def replay(
     dry_run: DryRun = False,
 ) -> None:
     """Send an endpoint messages again: some, all that failed, or everything from a block on."""
+    from ledger.audit import HOUSE
     from ledger.errors import BadInput
     from ledger.webhooks import outbox
 
@@ -230,8 +231,8 @@ def replay(
 
     def work(session: Session, row: WebhookEndpoint) -> int:
         if from_block is not None:
-            return outbox.tell_from(session, row, from_block, _now())
-        return outbox.again(session, row, _now(), message_ids=message or (), failed=failed)
+            return outbox.tell_from(session, row, from_block, HOUSE, _now())
+        return outbox.again(session, row, HOUSE, _now(), message_ids=message or (), failed=failed)
 
     count = _on(run, number, work, dry_run)
     document: dict[str, Any] = {"id": number, "due": count}

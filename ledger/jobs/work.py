@@ -194,7 +194,7 @@ def tell(tools: Tools) -> str | None:
 
 
 def forget(tools: Tools) -> str | None:
-    """Delete what is older than it is kept: runs of jobs, deliveries taken, sessions that ended, attempts to sign in."""
+    """Delete what is older than it is kept: runs of jobs, deliveries that were taken, sessions, attempts to sign in."""
     db, before = tools.chain.db, tools.now() - RUNS_KEPT
     counts = {
         "runs of jobs": db.run(lambda session: rows.forget_before(session, before)),

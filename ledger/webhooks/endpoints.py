@@ -165,11 +165,29 @@ def get(session: Session, number: int) -> WebhookEndpoint:
     """
     row = session.get(WebhookEndpoint, number, with_for_update=True)
     if row is None or row.state is EndpointState.REMOVED:
-        raise NotFound(
-            f"there is no webhook endpoint {number}; `truetonne webhooks list` shows all",
-            code="no-such-endpoint",
-        )
+        raise _missing(number)
     return row
+
+
+def shown(session: Session, number: int) -> WebhookEndpoint:
+    """Return an endpoint to look at, also one that was removed.
+
+    Raises
+    ------
+    NotFound
+        If there never was one.
+    """
+    row = session.get(WebhookEndpoint, number)
+    if row is None:
+        raise _missing(number)
+    return row
+
+
+def _missing(number: int) -> NotFound:
+    return NotFound(
+        f"there is no webhook endpoint {number}; `truetonne webhooks list` shows all",
+        code="no-such-endpoint",
+    )
 
 
 def has_endpoints(session: Session) -> bool:

@@ -8,7 +8,9 @@ from ledger.models import WebhookDelivery, WebhookMessage, WebhookTry
 from ledger.models.webhooks import DeliveryState
 
 
-def deliveries(endpoint_id: int, *, not_taken: bool = False, ordered: bool = True) -> Select[WebhookDelivery, WebhookMessage, WebhookTry]:
+def deliveries(
+    endpoint_id: int, *, not_taken: bool = False, ordered: bool = True
+) -> Select[WebhookDelivery, WebhookMessage, WebhookTry]:
     """Return the query of an endpoint's deliveries: each with its message and its last try, the latest first.
 
     Parameters

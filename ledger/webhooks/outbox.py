@@ -8,6 +8,8 @@ from datetime import datetime
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
+from ledger import audit
+from ledger.audit import By
 from ledger.db import Database
 from ledger.errors import NotFound
 from ledger.models import (
@@ -74,6 +76,7 @@ def _collect(session: Session, endpoint_id: int, at: datetime) -> tuple[int, boo
 def again(
     session: Session,
     endpoint: WebhookEndpoint,
+    by: By,
     at: datetime,
     *,
     message_ids: Sequence[str] = (),
@@ -113,10 +116,12 @@ def again(
     for delivery, _ in found:
         delivery.state, delivery.tries, delivery.due_at = DeliveryState.PENDING, 0, at
     session.flush()
+    what = {"failed": True} if failed else {"message_ids": sorted(message_ids)}
+    audit.record(session, "webhooks.replay", f"webhook_endpoints/{endpoint.id}", {}, what, by)
     return len(found)
 
 
-def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, at: datetime) -> int:
+def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, by: By, at: datetime) -> int:
     """Tell an endpoint everything from a block on, also what it took before; return how many are due at once.
 
     What it was never sent follows as the job collects it.
@@ -129,6 +134,8 @@ def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, at: datet
     )
     endpoint.told_block = min(endpoint.told_block, max(block - 1, 0))
     session.flush()
+    what = {"from_block": block}
+    audit.record(session, "webhooks.replay", f"webhook_endpoints/{endpoint.id}", {}, what, by)
     return int(done.rowcount)  # type: ignore[attr-defined]
 
 
