@@ -238,7 +238,7 @@ def replay(
     document: dict[str, Any] = {"id": number, "due": count}
     run.output.result(
         {"dry_run": True, **document} if dry_run else document,
-        f"{counted(count, 'message')} {'would be' if dry_run else 'are'} due again at endpoint {number}; "
+        f"{'would be due' if dry_run else 'due'} again at endpoint {number}: {counted(count, 'message')}; "
         "`truetonne jobs run webhooks` sends them now",
     )
 
@@ -276,7 +276,7 @@ def test(run: Invocation, number: Number) -> int:
             "id": number,
             "message_id": name,
             "taken": taken,
-            "status": tried.status if tried is not None else None,
+            "status": tried.http_status if tried is not None else None,
             "error": error if not taken else None,
         },
         f"endpoint {number} took {name}"
@@ -315,7 +315,7 @@ def delivery_document(
         "due_at": delivery.due_at,
         "delivered_at": delivery.delivered_at,
         "last_try_at": last.at if last is not None else None,
-        "last_status": last.status if last is not None else None,
+        "last_status": last.http_status if last is not None else None,
         "last_error": last.error if last is not None else None,
     }
 

@@ -123,7 +123,7 @@ def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     line = f"1:{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}\n"
     # Made aside and linked: two processes at once have one key, and a crash leaves none that is cut short.
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -257,6 +257,6 @@ def _delivery(row: WebhookDelivery, message: WebhookMessage, last: WebhookTry | 
         due_at=row.due_at,
         delivered_at=row.delivered_at,
         last_try_at=last.at if last is not None else None,
-        last_status=last.status if last is not None else None,
+        last_status=last.http_status if last is not None else None,
         last_error=last.error if last is not None else None,
     )

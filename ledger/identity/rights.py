@@ -65,9 +65,9 @@ RIGHTS: tuple[Right, ...] = (
         scope=False,
     ),
     Right("keys", "manage", "see and revoke everybody's API keys", _to(ADMIN), scope=False),
+    Right("audit", "read", "read the audit log", _to(ADMIN)),
     Right("webhooks", "read", "see who is told of events", _to(ADMIN, OPERATOR)),
     Right("webhooks", "write", "say who is told of events", _to(ADMIN, OPERATOR)),
-    Right("audit", "read", "read the audit log", _to(ADMIN)),
 )
 NAMES: tuple[str, ...] = tuple(right.name for right in RIGHTS)
 SCOPES: tuple[str, ...] = tuple(right.name for right in RIGHTS if right.scope)

@@ -130,7 +130,7 @@ class WebhookTry(Base):
     )
     at: Mapped[datetime] = mapped_column(comment="When it was sent, UTC.")
     duration_ms: Mapped[int] = mapped_column(comment="Until the answer, ms.")
-    status: Mapped[int | None] = mapped_column(comment="HTTP status; null: no answer.")
+    http_status: Mapped[int | None] = mapped_column(comment="Status of the answer; null: none.")
     error: Mapped[str | None] = mapped_column(
         Text, comment="Why it does not count as taken; null: it was taken."
     )

@@ -222,7 +222,7 @@ def _note(session: Session, number: int, answer: _Answer, at: datetime) -> bool:
             delivery_id=number,
             at=at,
             duration_ms=answer.duration_ms,
-            status=answer.status,
+            http_status=answer.status,
             error=answer.error,
         )
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import aliased
 
 from ledger.models import WebhookDelivery, WebhookMessage, WebhookTry
 from ledger.models.webhooks import DeliveryState
@@ -20,17 +21,17 @@ def deliveries(
     ordered
         Whether in that order; a caller may have its own.
     """
+    one = aliased(WebhookTry)
     last = (
-        select(func.max(WebhookTry.id))
-        .where(WebhookTry.delivery_id == WebhookDelivery.id)
+        select(func.max(one.id))
+        .where(one.delivery_id == WebhookDelivery.id)
+        .correlate(WebhookDelivery)
         .scalar_subquery()
     )
     query = (
         select(WebhookDelivery, WebhookMessage, WebhookTry)
         .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
-        .outerjoin(
-            WebhookTry, and_(WebhookTry.delivery_id == WebhookDelivery.id, WebhookTry.id == last)
-        )
+        .outerjoin(WebhookTry, WebhookTry.id == last)
         .where(WebhookDelivery.endpoint_id == endpoint_id)
     )
     if not_taken:

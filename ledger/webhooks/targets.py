@@ -73,9 +73,21 @@ def check_url(url: str, private: bool) -> SplitResult:
         raise BadInput("the address names no host; such as https://example.org/hook")
     if parts.username is not None or parts.password is not None:
         raise BadInput("the address carries a name or password; signatures say who sends")
+    if not private:
+        _check_literal(parts.hostname)
     if parts.fragment:
         raise BadInput("the address has a part after `#`, which is never sent; leave it out")
     return parts
+
+
+def _check_literal(host: str) -> None:
+    """Refuse at once what needs no look-up to be known as one's own network."""
+    try:
+        public = is_public(ip_address(host))
+    except ValueError:
+        public = host != "localhost" and not host.endswith(".localhost")
+    if not public:
+        raise BadInput(f"{host} is not a public host; messages go to those alone")
 
 
 def resolve(url: str, private: bool) -> Target:

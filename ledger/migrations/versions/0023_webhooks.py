@@ -164,7 +164,9 @@ def _tries() -> None:
         ),
         sa.Column("at", t.UtcDateTime(), nullable=False, comment="When it was sent, UTC."),
         sa.Column("duration_ms", sa.Integer(), nullable=False, comment="Until the answer, ms."),
-        sa.Column("status", sa.Integer(), nullable=True, comment="HTTP status; null: no answer."),
+        sa.Column(
+            "http_status", sa.Integer(), nullable=True, comment="Status of the answer; null: none."
+        ),
         sa.Column(
             "error",
             sa.Text(),
