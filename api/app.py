@@ -30,6 +30,7 @@ from api.trades.endpoints import router as trades
 from api.transactions.endpoints import router as transactions
 from api.users.endpoints import router as users
 from api.verifier.endpoints import router as verifier
+from api.webhooks.endpoints import router as webhooks
 from ledger.db import Database
 from ledger.serving import Serving
 from ledger.settings import Settings
@@ -54,7 +55,7 @@ EXPOSED = (
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application. It writes users, sessions, keys and the audit log, and reads the rest."""
+    """Return the application. It writes users, sessions, keys, webhooks and the audit log, and reads the rest."""
     database = Database(settings.database_url)
 
     @asynccontextmanager
@@ -74,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.context = Context(settings, database)
     for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
         app.include_router(all_public(router))
-    for router in (users, sessions, keys, audit):  # their routes say themselves what they need
+    for router in (users, sessions, keys, webhooks, audit):  # their routes say themselves what they need
         app.include_router(router)
     errors.install(app)
     _surround(app, settings.serving)

@@ -39,6 +39,7 @@ COMMANDS = (
     "cli.apikey",
     "cli.audit",
     "cli.db",
+    "cli.webhooks",
     "cli.bench",
     "cli.openapi",
 )

@@ -102,6 +102,17 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "origins whose pages may read the API in a browser: https://a.example, https://b.example",
     ),
+    Setting(
+        "webhook_private_targets",
+        "false",
+        "whether webhooks may go to hosts of one's own network, and by http: `true` or `false`",
+    ),
+    Setting(
+        "sealing_key_file",
+        "",
+        "file (mode 0600) with the keys that secrets in the database are encrypted with; default: sealing.key in "
+        "the home folder, made when it is needed",
+    ),
     Setting("max_fee_gwei", "200", "highest fee per gas, in gwei, that a transaction may offer"),
     Setting(
         "replace_seconds", "60", "seconds after which a transaction in no block is replaced, dearer"
@@ -155,6 +166,8 @@ class Settings:
     rate_limit: int
     trusted_proxies: str
     cors_origins: str
+    webhook_private_targets: bool
+    sealing_key_file: Path
     max_fee_gwei: int
     replace_seconds: int
     job_schedules: str
@@ -244,6 +257,8 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         rate_limit=_natural("rate_limit", value["rate_limit"]),
         trusted_proxies=value["trusted_proxies"],
         cors_origins=value["cors_origins"],
+        webhook_private_targets=_flag("webhook_private_targets", value["webhook_private_targets"]),
+        sealing_key_file=Path(value["sealing_key_file"] or home / "sealing.key"),
         max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
         replace_seconds=_positive("replace_seconds", value["replace_seconds"]),
         job_schedules=value["job_schedules"],
@@ -394,6 +409,12 @@ def _port(name: str, value: str) -> int:
     if number > 65535:
         raise BadInput(f"{name} must be a port from 1 to 65535, found {value!r}")
     return number
+
+
+def _flag(name: str, value: str) -> bool:
+    if value in ("true", "false"):
+        return value == "true"
+    raise BadInput(f"{name} must be `true` or `false`, found {value!r}")
 
 
 def _natural(name: str, value: str) -> int:

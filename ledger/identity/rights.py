@@ -66,6 +66,8 @@ RIGHTS: tuple[Right, ...] = (
     ),
     Right("keys", "manage", "see and revoke everybody's API keys", _to(ADMIN), scope=False),
     Right("audit", "read", "read the audit log", _to(ADMIN)),
+    Right("webhooks", "read", "see who is told of events", _to(ADMIN, OPERATOR)),
+    Right("webhooks", "write", "say who is told of events", _to(ADMIN, OPERATOR)),
 )
 NAMES: tuple[str, ...] = tuple(right.name for right in RIGHTS)
 SCOPES: tuple[str, ...] = tuple(right.name for right in RIGHTS if right.scope)

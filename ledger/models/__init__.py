@@ -24,6 +24,7 @@ from ledger.models import (
     trading,
     users,
     vpp,
+    webhooks,
 )
 from ledger.models.access import ApiKey, IdempotencyKey, SignInAttempt
 from ledger.models.advanced import (
@@ -136,6 +137,12 @@ from ledger.models.vpp import (
     VppResourceAssociation,
     VppResourceInstance,
 )
+from ledger.models.webhooks import (
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookTry,
+)
 
 SECTIONS = (
     ("1. Users", (users,)),
@@ -154,6 +161,7 @@ SECTIONS = (
     ),
     ("12. Processes: who works, when, and what came of it", (jobs,)),
     ("13. Access: keys, answers given once, attempts to sign in", (access,)),
+    ("14. Webhooks: who is told of what", (webhooks,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -255,4 +263,8 @@ __all__ = [
     "VppTradeShortfall",
     "VppTradingRecord",
     "VppTradingStrategy",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookMessage",
+    "WebhookTry",
 ]

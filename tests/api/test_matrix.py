@@ -23,25 +23,33 @@ from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
 # admin whose session is over; an admin's key that was revoked; keys of an admin, each with one scope.
 CALLERS = [
     *("anonymous", "viewer", "operator", "admin", "disabled", "expired", "revoked-key"),
-    *("users:read", "users:write", "keys:read", "audit:read"),
+    *("users:read", "users:write", "keys:read", "audit:read", "webhooks:read", "webhooks:write"),
 ]
 
 PRIVATE = """
-GET    /v1/users                                1 3 3 . 1 1 1   . 3 3 3
-POST   /v1/users                                1 3 3 . 1 1 1   3 . 3 3
-GET    /v1/users/{user_id}                      1 3 3 . 1 1 1   . 3 3 3
-PATCH  /v1/users/{user_id}                      1 3 3 . 1 1 1   3 . 3 3
-PUT    /v1/users/{user_id}/password             1 3 3 . 1 1 1   3 . 3 3
-PUT    /v1/users/{user_id}/permissions/{right}  1 3 3 . 1 1 1   3 . 3 3
-DELETE /v1/users/{user_id}/permissions/{right}  1 3 3 . 1 1 1   3 . 3 3
-GET    /v1/me                                   1 . . . 1 1 1   . . . .
-PUT    /v1/me/password                          1 . . . 1 1 1   3 3 3 3
-GET    /v1/sessions                             1 . . . 1 1 1   3 3 3 3
-DELETE /v1/sessions/{session_id}                1 . . . 1 1 1   3 3 3 3
-POST   /v1/api-keys                             1 3 . . 1 1 1   3 3 3 3
-GET    /v1/api-keys                             1 . . . 1 1 1   3 3 . 3
-DELETE /v1/api-keys/{key_id}                    1 . . . 1 1 1   3 3 3 3
-GET    /v1/audit-log                            1 3 3 . 1 1 1   3 3 3 .
+GET    /v1/users                                1 3 3 . 1 1 1   . 3 3 3 3 3
+POST   /v1/users                                1 3 3 . 1 1 1   3 . 3 3 3 3
+GET    /v1/users/{user_id}                      1 3 3 . 1 1 1   . 3 3 3 3 3
+PATCH  /v1/users/{user_id}                      1 3 3 . 1 1 1   3 . 3 3 3 3
+PUT    /v1/users/{user_id}/password             1 3 3 . 1 1 1   3 . 3 3 3 3
+PUT    /v1/users/{user_id}/permissions/{right}  1 3 3 . 1 1 1   3 . 3 3 3 3
+DELETE /v1/users/{user_id}/permissions/{right}  1 3 3 . 1 1 1   3 . 3 3 3 3
+GET    /v1/me                                   1 . . . 1 1 1   . . . . . .
+PUT    /v1/me/password                          1 . . . 1 1 1   3 3 3 3 3 3
+GET    /v1/sessions                             1 . . . 1 1 1   3 3 3 3 3 3
+DELETE /v1/sessions/{session_id}                1 . . . 1 1 1   3 3 3 3 3 3
+POST   /v1/api-keys                             1 3 . . 1 1 1   3 3 3 3 3 3
+GET    /v1/api-keys                             1 . . . 1 1 1   3 3 . 3 3 3
+DELETE /v1/api-keys/{key_id}                    1 . . . 1 1 1   3 3 3 3 3 3
+GET    /v1/audit-log                            1 3 3 . 1 1 1   3 3 3 . 3 3
+GET    /v1/webhooks                             1 3 . . 1 1 1   3 3 3 3 . 3
+POST   /v1/webhooks                             1 3 . . 1 1 1   3 3 3 3 3 .
+GET    /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 . 3
+PATCH  /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 3 .
+DELETE /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 3 .
+POST   /v1/webhooks/{endpoint_id}/secret        1 3 . . 1 1 1   3 3 3 3 3 .
+GET    /v1/webhooks/{endpoint_id}/deliveries    1 3 . . 1 1 1   3 3 3 3 . 3
+POST   /v1/webhooks/{endpoint_id}/replays       1 3 . . 1 1 1   3 3 3 3 3 .
 """
 
 # What anybody may call, with whatever credentials.
