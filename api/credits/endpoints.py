@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from api.context import ReadContext, no_query
 from api.credits import history, queries
 from api.credits.schemas import (
+    AsOfParameters,
     CreditAnswer,
     CreditPage,
     CreditParameters,
     HistoryAnswer,
-    RetirementAnswer,
 )
 from api.errors import responses
 from api.pagination import link_header
@@ -44,17 +44,17 @@ def list_credits(
 
 @router.get(
     "/v1/credits/{credit_id}",
-    dependencies=[Depends(no_query)],
     responses=responses(404, 422, 503),
     summary="Show a credit",
 )
 def show_credit(
     context: ReadContext,
     credit_id: CreditName,
+    parameters: Annotated[AsOfParameters, Query()],
 ) -> CreditAnswer:
     """One credit with its batch and its retirement."""
     with context.reading() as (session, view):
-        return queries.show_credit(session, view, credit_id)
+        return queries.show_credit(session, view, credit_id, parameters.as_of_block)
 
 
 @router.get(
@@ -67,18 +67,3 @@ def show_history(context: ReadContext, credit_id: CreditName) -> HistoryAnswer:
     """Life of the batch of a credit, oldest first: from meter files to retirements."""
     with context.reading() as (session, view):
         return history.show_history(session, view, credit_id)
-
-
-@router.get(
-    "/v1/retirements/{retirement_id}",
-    dependencies=[Depends(no_query)],
-    responses=responses(404, 422, 503),
-    summary="Show a retirement",
-)
-def show_retirement(
-    context: ReadContext,
-    retirement_id: Annotated[str, Path(description="Its number, or its key.")],
-) -> RetirementAnswer:
-    """One retirement: who benefits, and which serials."""
-    with context.reading() as (session, view):
-        return queries.show_retirement(session, view, retirement_id)

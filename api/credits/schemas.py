@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainAnswer, ChainPage
 from api.pagination import PageParameters
-from api.texts import CodeText, DecimalText, Document, HashText, IntegerText, Time
+from api.texts import (
+    AS_OF_BLOCK,
+    BlockParameter,
+    CodeText,
+    DecimalText,
+    Document,
+    HashText,
+    IntegerText,
+    Time,
+)
 from ledger.models.blockchain import CreditStatus
 from ledger.models.mirror import BatchStatus
 
@@ -21,12 +30,23 @@ class CreditParameters(PageParameters):
     vintage: int | None = Field(None, ge=1970, le=9999, description="Only credits of this year.")
     key: HashText | None = Field(None, description="Only credits of the issuance with this key.")
     batch_id: int | None = Field(None, ge=1, lt=2**63, description="Only credits of this batch.")
+    as_of_block: BlockParameter | None = Field(None, description=AS_OF_BLOCK)
+
+
+class AsOfParameters(BaseModel):
+    """When an answer is of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    as_of_block: BlockParameter | None = Field(None, description=AS_OF_BLOCK)
 
 
 class Credit(Document):
     """A run of serials of one batch that share one status."""
 
-    id: int = Field(description="Row number.")
+    id: int | None = Field(
+        description="Row number; null: as of an earlier block, and parted since."
+    )
     credit_id: str = Field(description="Serial: site, vintage, batch, first and last kilogram.")
     amount: DecimalText = Field(description="Amount in tonnes of CO2 equivalent.")
     amount_kg: IntegerText = Field(description="The same amount in kilograms.")
@@ -140,7 +160,7 @@ class HistoryAnswer(ChainAnswer):
     complete: bool = Field(description="Whether that is all; else the latest are left out.")
 
 
-class RetirementAnswer(Retirement, ChainAnswer):
+class RetirementItem(Retirement):
     """One retirement, with the credits that it retired."""
 
     retirement_id: IntegerText = Field(description="Number of the retirement.")
@@ -153,3 +173,7 @@ class RetirementAnswer(Retirement, ChainAnswer):
     document_hash: str | None = Field(description="Hash of a document; null: none.")
     credit_id: str | None = Field(description="The credit, by its serials.")
     final: bool = Field(description="Whether the retirement stands in a final block.")
+
+
+class RetirementAnswer(RetirementItem, ChainAnswer):
+    """One retirement, and as of when."""

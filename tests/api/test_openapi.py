@@ -29,6 +29,11 @@ ANSWERED = (
     "/v1/projects/park-wind",
     "/v1/settlements",
     "/v1/settlements/1",
+    "/v1/retirements?limit=2",
+    "/v1/credits?as_of_block=50&limit=3",
+    "/v1/credits/4294967297?as_of_block=50",
+    "/v1/holders/0x" + "aa" * 20,
+    "/v1/reconciliation",
     "/v1/status",
     "/livez",
 )
