@@ -14,6 +14,8 @@ from api import errors
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
+from api.emissions.endpoints import router as emissions
+from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
 from api.etag import Envelope
 from api.holders.endpoints import router as holders
@@ -61,7 +63,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.context = Context(settings, database)
     for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
         app.include_router(router)
-    for router in (search, projects, sites, settlements, retirements, reconciliation, holders):
+    for router in (
+        search,
+        projects,
+        sites,
+        settlements,
+        retirements,
+        reconciliation,
+        holders,
+        emissions,
+        energy,
+    ):
         app.include_router(router)
     errors.install(app)
     app.add_middleware(Envelope)

@@ -53,7 +53,9 @@ class PageParameters(BaseModel):
 
     def filters(self) -> dict[str, Any]:
         """Return the filters as they were given, as JSON can hold them."""
-        return self.model_dump(mode="json", exclude_none=True, exclude={"limit", "order", "cursor"})
+        return self.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude={"limit", "order", "cursor"}
+        )
 
     def after_id(self) -> int | None:
         """Return the id of the last row seen, or None at the beginning.

@@ -34,6 +34,8 @@ ANSWERED = (
     "/v1/credits/4294967297?as_of_block=50",
     "/v1/holders/0x" + "aa" * 20,
     "/v1/reconciliation",
+    "/v1/energy?site=park&by=hour",
+    "/v1/emissions?site=park",
     "/v1/status",
     "/livez",
 )
