@@ -18,6 +18,7 @@ from api.emissions.endpoints import router as emissions
 from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
 from api.etag import Envelope
+from api.exports.endpoints import router as exports
 from api.holders.endpoints import router as holders
 from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
@@ -61,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = Context(settings, database)
+    app.include_router(exports)  # before credits, whose ids are any text
     for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
         app.include_router(router)
     for router in (

@@ -37,6 +37,7 @@ COMMANDS = (
     "cli.chain",
     "cli.db",
     "cli.bench",
+    "cli.exports",
     "cli.openapi",
 )
 INTERRUPTED = 130

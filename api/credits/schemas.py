@@ -20,8 +20,10 @@ from ledger.models.blockchain import CreditStatus
 from ledger.models.mirror import BatchStatus
 
 
-class CreditParameters(PageParameters):
+class CreditFilters(BaseModel):
     """Filters of the list of credits."""
+
+    model_config = ConfigDict(extra="forbid")
 
     status: CreditStatus | None = Field(None, description="Only credits with this status.")
     site: CodeText | None = Field(
@@ -31,6 +33,10 @@ class CreditParameters(PageParameters):
     key: HashText | None = Field(None, description="Only credits of the issuance with this key.")
     batch_id: int | None = Field(None, ge=1, lt=2**63, description="Only credits of this batch.")
     as_of_block: BlockParameter | None = Field(None, description=AS_OF_BLOCK)
+
+
+class CreditParameters(PageParameters, CreditFilters):
+    """The same, page by page."""
 
 
 class AsOfParameters(BaseModel):

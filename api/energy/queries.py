@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -42,7 +43,7 @@ from ledger.models import (
     MeterSeries,
 )
 from ledger.models.evidence import ReadingKind, ReadingQuality, SourceKind
-from ledger.readings.times import utc_of, zone
+from ledger.readings.times import legal_day, utc_of, zone
 from ledger.units import decimal_floor
 
 DECIMALS = 9
@@ -82,6 +83,10 @@ def list_energy(session: Session, view: ChainView, parameters: EnergyParameters)
     after = parameters.after_key(2)
     newest_first = parameters.order is Order.DESC
     days = clipped(parameters.start, parameters.end, _ends(session, meters), where)
+    if after is not None and days is not None and parameters.by is not EnergyPeriod.MONTH:
+        day = legal_day(after[0], where)  # what was seen is not counted through again
+        low, high = days
+        days = (low, min(high, day + timedelta(days=1))) if newest_first else (max(low, day), high)
     wanted: list[tuple[LegalPeriod, _Metered]] = []
     for period in _PERIODS[parameters.by](days, where, newest_first=newest_first):
         for metered in reversed(meters) if newest_first else meters:

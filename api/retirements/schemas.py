@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.credits.schemas import RetirementItem
 from api.finality import ChainPage
@@ -10,8 +10,10 @@ from api.pagination import PageParameters
 from api.texts import AS_OF_BLOCK, AddressText, BlockParameter, CodeText, HashText, TimeParameter
 
 
-class RetirementParameters(PageParameters):
+class RetirementFilters(BaseModel):
     """Filters of the list of retirements."""
+
+    model_config = ConfigDict(extra="forbid")
 
     batch_id: int | None = Field(
         None, ge=1, lt=2**63, description="Only retirements of credits of this batch."
@@ -27,6 +29,10 @@ class RetirementParameters(PageParameters):
     retired_from: TimeParameter | None = Field(None, description="Only from this time on.")
     retired_before: TimeParameter | None = Field(None, description="Only before this time.")
     as_of_block: BlockParameter | None = Field(None, description=AS_OF_BLOCK)
+
+
+class RetirementParameters(PageParameters, RetirementFilters):
+    """The same, page by page."""
 
 
 class RetirementPage(ChainPage):

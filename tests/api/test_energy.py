@@ -180,6 +180,12 @@ def test_inventory_and_energy_by_hand(by_hand: TestClient, db: Database) -> None
     ]
     assert page["totals"] == [{"scope": 2, "method": "location_based", "emissions_t": "0.000400"}]
     assert {item["factor"] for item in page["items"]} == {"grid-average"}
+    file = by_hand.get("/v1/emissions/export", params={"site": "park", "by": "day"}).text
+    assert file.splitlines() == [
+        "period,device,scope,method,factor,version,value,unit,consumption_kwh,fuel_kg,emissions_t",
+        "2014-05-31,A,2,location_based,grid-average,1,100,g/kWh,2.000000000,,0.000200",
+        "2014-06-01,A,2,location_based,grid-average,1,100,g/kWh,2.000000000,,0.000200",
+    ]
     by_day = walk(by_hand, "/v1/emissions", site="park", by="day", limit=1)
     assert [item["period"] for item in by_day] == ["2014-06-01", "2014-05-31"]
     one = by_hand.get(

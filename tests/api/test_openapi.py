@@ -71,6 +71,8 @@ def document(client: TestClient) -> dict[str, Any]:
 def template(document: dict[str, Any], url: str) -> str:
     """Return the path of the description that a URL belongs to."""
     path = url.partition("?")[0]
+    if path in document["paths"]:
+        return path
     (found,) = [
         known
         for known in document["paths"]
@@ -107,7 +109,8 @@ def test_a_problem_fits_its_description(
 
 def test_every_route_has_an_answer_above(document: dict[str, Any]) -> None:
     asked = {template(document, url) for url in ANSWERED + REFUSED}
-    assert asked == set(document["paths"])
+    # Files are read back by test_exports.
+    assert asked == {path for path in document["paths"] if not path.endswith("/export")}
 
 
 def test_the_framework_has_no_errors_of_its_own(document: dict[str, Any]) -> None:
@@ -115,8 +118,10 @@ def test_the_framework_has_no_errors_of_its_own(document: dict[str, Any]) -> Non
     for path, methods in document["paths"].items():
         assert set(methods) == {"get"}, path
         for status, response in methods["get"]["responses"].items():
-            media_type = "application/json" if status == "200" else "application/problem+json"
-            assert set(response["content"]) == {media_type}, (path, status)
+            media_types = {"application/json" if status == "200" else "application/problem+json"}
+            if status == "200" and path.endswith("/export"):
+                media_types = {"text/csv", "application/jsonl", "application/vnd.apache.parquet"}
+            assert set(response["content"]) == media_types, (path, status)
 
 
 def test_every_parameter_and_field_is_described(document: dict[str, Any]) -> None:
