@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
-from api.context import ReadContext, no_query
-from api.credits import history, queries
+from api.context import ReadContext
+from api.credits import history, queries, readings
 from api.credits.schemas import (
     AsOfParameters,
     CreditAnswer,
     CreditPage,
     CreditParameters,
     HistoryAnswer,
+    HistoryParameters,
+    ReadingPage,
+    ReadingParameters,
 )
 from api.errors import responses
 from api.pagination import link_header
@@ -59,11 +63,37 @@ def show_credit(
 
 @router.get(
     "/v1/credits/{credit_id}/history",
-    dependencies=[Depends(no_query)],
     responses=responses(404, 422, 503),
     summary="Show the life of a credit",
 )
-def show_history(context: ReadContext, credit_id: CreditName) -> HistoryAnswer:
+def show_history(
+    context: ReadContext,
+    credit_id: CreditName,
+    parameters: Annotated[HistoryParameters, Query()],
+    response: Response,
+) -> HistoryAnswer:
     """Life of the batch of a credit, oldest first: from meter files to retirements."""
     with context.reading() as (session, view):
-        return history.show_history(session, view, credit_id)
+        page = history.show_history(session, view, credit_id, parameters)
+    path = f"/v1/credits/{quote(credit_id, safe='')}/history"
+    response.headers["Link"] = link_header(path, parameters, page.next_cursor)
+    return page
+
+
+@router.get(
+    "/v1/credits/{credit_id}/readings",
+    responses=responses(404, 422, 503),
+    summary="List the readings behind a credit",
+)
+def list_readings(
+    context: ReadContext,
+    credit_id: CreditName,
+    parameters: Annotated[ReadingParameters, Query()],
+    response: Response,
+) -> ReadingPage:
+    """List the readings of a batch's period: those that count, and why others do not."""
+    with context.reading() as (session, view):
+        page = readings.list_readings(session, view, credit_id, parameters)
+    path = f"/v1/credits/{quote(credit_id, safe='')}/readings"
+    response.headers["Link"] = link_header(path, parameters, page.next_cursor)
+    return page

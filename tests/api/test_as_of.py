@@ -329,3 +329,49 @@ def test_a_cursor_serves_its_block(client: TestClient, chain: TestChain) -> None
     for query in ({"as_of_block": head - 1}, {}):
         answer = client.get("/v1/credits", params={**query, "limit": 1, "cursor": cursor})
         assert answer.json()["code"] == "bad-cursor"
+
+
+# ------------------------------------------------------------------ the life of a batch
+
+NOBODY = "0x" + "00" * 20
+KINDS = {
+    "Issued": "issued",
+    "Retired": "retired",
+    "Replaced": "retired",
+    "Cancelled": "cancelled",
+    "StatusChanged": "status_changed",
+    "Invalidated": "invalidation_executed",
+    "InvalidationProposed": "invalidation_proposed",
+    "InvalidationDropped": "invalidation_dropped",
+    "OverlapProven": "overlap_proven",
+    "TransferSingle": "transferred",
+}
+
+
+def life(told: list[tuple[int, str, dict[str, Any], str]], number: int) -> list[tuple[str, int]]:
+    """Return kind and block of what the raw events say of a batch, in their order."""
+    found = []
+    for block, name, values, _ in told:
+        named = {values.get(part) for part in ("batch_id", "first_batch_id", "second_batch_id")}
+        if name == "TransferSingle":
+            named = set() if NOBODY in (values["from"], values["to"]) else {values["id"]}
+        if name in KINDS and number in {int(each) for each in named if each is not None}:
+            found.append((KINDS[name], block))
+    return found
+
+
+@pytest.mark.parametrize("number", [FIRST, SECOND, THIRD])
+def test_a_history_is_what_the_events_say_page_by_page(
+    client: TestClient, told: list[tuple[int, str, dict[str, Any], str]], number: int
+) -> None:
+    path = f"/v1/credits/{number}/history"
+    whole = client.get(path).json()
+    assert [(item["kind"], item["block_number"]) for item in whole["items"]] == life(told, number)
+    assert whole["complete"] is True and whole["next_cursor"] is None
+    assert all(item["at"] for item in whole["items"])
+    for limit in (1, 2, 5):
+        assert walk(client, path, limit=limit) == whole["items"]
+        assert walk(client, path, limit=limit, order="desc") == whole["items"][::-1]
+    first = client.get(path, params={"limit": 1})
+    assert first.json()["complete"] is False
+    assert f"{path}?limit=1&order=asc&cursor=" in first.headers["Link"]
