@@ -20,6 +20,8 @@ from api.errors import ProblemDocument
 from api.etag import Envelope
 from api.exports.endpoints import router as exports
 from api.holders.endpoints import router as holders
+from api.metrics.counting import Answers, Counting
+from api.metrics.endpoints import router as metrics
 from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
@@ -75,10 +77,13 @@ def create_app(settings: Settings) -> FastAPI:
         holders,
         emissions,
         energy,
+        metrics,
     ):
         app.include_router(router)
     errors.install(app)
     app.add_middleware(Envelope)
+    app.state.answers = Answers()
+    app.add_middleware(Counting, answers=app.state.answers)  # outermost: it counts problems, too
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
