@@ -14,6 +14,7 @@ from api import errors
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
+from api.credits.express import Lane
 from api.emissions.endpoints import router as emissions
 from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
@@ -81,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(router)
     errors.install(app)
+    app.add_middleware(Lane, context=app.state.context)
     app.add_middleware(Envelope)
     app.state.answers = Answers()
     app.add_middleware(Counting, answers=app.state.answers)  # outermost: it counts problems, too
