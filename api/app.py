@@ -18,13 +18,26 @@ from api.clients import Clients
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
+from api.credits.express import Lane
+from api.emissions.endpoints import router as emissions
+from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
 from api.etag import Envelope
+from api.exports.endpoints import router as exports
+from api.holders.endpoints import router as holders
 from api.keys.endpoints import router as keys
 from api.limits import Buckets, RateLimit
+from api.metrics.counting import Answers, Counting
+from api.metrics.endpoints import router as metrics
+from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
+from api.reconciliation.endpoints import router as reconciliation
+from api.retirements.endpoints import router as retirements
+from api.search.endpoints import router as search
 from api.sessions.endpoints import router as sessions
+from api.settlements.endpoints import router as settlements
+from api.sites.endpoints import router as sites
 from api.status.endpoints import router as status
 from api.trades.endpoints import router as trades
 from api.transactions.endpoints import router as transactions
@@ -73,9 +86,29 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = Context(settings, database)
-    for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
+    for router in (
+        exports,  # before credits, whose ids are any text
+        credits_,
+        proofs,
+        transactions,
+        contracts,
+        trades,
+        readings,
+        status,
+        verifier,
+        search,
+        projects,
+        sites,
+        settlements,
+        retirements,
+        reconciliation,
+        holders,
+        emissions,
+        energy,
+        metrics,
+    ):
         app.include_router(all_public(router))
-    for router in (users, sessions, keys, webhooks, audit):  # their routes say themselves what they need
+    for router in (users, sessions, keys, webhooks, audit):  # their routes say what they need
         app.include_router(router)
     errors.install(app)
     _surround(app, settings.serving)
@@ -85,6 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _surround(app: FastAPI, serving: Serving) -> None:
     """Put the layers around the application, the innermost first."""
+    app.add_middleware(Lane, context=app.state.context)
     limit = serving.requests_per_minute
     app.state.buckets = Buckets(limit) if limit else None
     if limit:
@@ -98,6 +132,8 @@ def _surround(app: FastAPI, serving: Serving) -> None:
             expose_headers=EXPOSED,
         )
     app.add_middleware(Envelope)
+    app.state.answers = Answers()
+    app.add_middleware(Counting, answers=app.state.answers)  # around all: it counts problems, too
     if serving.trusted_proxies:
         app.add_middleware(Clients, serving=serving)
 

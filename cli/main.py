@@ -41,6 +41,7 @@ COMMANDS = (
     "cli.db",
     "cli.webhooks",
     "cli.bench",
+    "cli.exports",
     "cli.openapi",
 )
 INTERRUPTED = 130

@@ -104,7 +104,7 @@ def test_a_defect_is_a_problem_without_its_insides(
         raise RuntimeError("secret insides")
 
     monkeypatch.setattr("api.credits.queries.list_credits", fail)
-    answer = client.get("/v1/credits")
+    answer = client.get("/v1/credits?status=active")
     problem(answer, 500, "internal-error")
     assert "secret" not in answer.text
 
@@ -116,7 +116,7 @@ def test_more_requests_than_connections(
         raise PoolTimeout("QueuePool limit of size 10 overflow 20 reached")
 
     monkeypatch.setattr("api.credits.queries.list_credits", wait)
-    answer = client.get("/v1/credits")
+    answer = client.get("/v1/credits?status=active")
     problem(answer, 503, "database-busy")
     assert "QueuePool" not in answer.text
 
@@ -151,6 +151,7 @@ def test_a_mirror_that_has_not_begun(tmp_path: Path) -> None:
             "next_cursor": None,
             "as_of_block": None,
             "finality": {"rule": "finalized", "final_block": None},
+            "reconciliation": None,
         }
         problem(client.get("/readyz"), 503, "node-down")
 
