@@ -70,6 +70,26 @@ GET    /livez
 GET    /readyz
 GET    /verify
 GET    /openapi.json
+GET    /metrics
+GET    /v1/credits/export
+GET    /v1/credits/{credit_id}/readings
+GET    /v1/emissions
+GET    /v1/emissions/export
+GET    /v1/energy
+GET    /v1/energy/export
+GET    /v1/holders/{address}
+GET    /v1/projects
+GET    /v1/projects/{code}
+GET    /v1/reconciliation
+GET    /v1/retirements
+GET    /v1/retirements/export
+GET    /v1/search
+GET    /v1/settlements
+GET    /v1/settlements/{settlement_id}
+GET    /v1/sites
+GET    /v1/sites/{code}
+GET    /v1/trades/export
+GET    /v1/transactions/export
 """
 
 VALUES = {"user_id": "999999", "right": "audit:read", "session_id": "0" * 64, "key_id": "999999"}

@@ -370,7 +370,7 @@ def test_api9_improper_inventory_management(house: House) -> None:
     assert described - there == set()
     assert there - described == {"GET /openapi.json", "GET /verify"}
     unversioned = {name for name in described if not name.split()[1].startswith("/v1/")}
-    assert unversioned == {"GET /livez", "GET /readyz"}
+    assert unversioned == {"GET /livez", "GET /readyz", "GET /metrics"}
     for name, operation in (
         (f"{method.upper()} {path}", operation)
         for path, methods in document["paths"].items()
