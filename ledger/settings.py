@@ -23,6 +23,7 @@ LOCAL_CHAIN_ID = 31337
 _NODE_SCHEMES = ("http", "https", "ws", "wss")
 _KEY = re.compile(r"[A-Za-z0-9_.~-]{20,}")
 """A part of a path that is long enough to be a key."""
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 _SOCKET_BYTES_MAX = 107
 """Unix bounds the path of a socket (sun_path, less the zero at the end)."""
 
@@ -85,6 +86,11 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("api_host", "127.0.0.1", "address on which the API listens"),
     Setting("api_port", "8600", "port on which the API listens"),
+    Setting(
+        "public_url",
+        "",
+        "address of the pages as others reach them, printed on certificates; default: that of api_host and api_port",
+    ),
     Setting("max_fee_gwei", "200", "highest fee per gas, in gwei, that a transaction may offer"),
     Setting(
         "replace_seconds", "60", "seconds after which a transaction in no block is replaced, dearer"
@@ -133,6 +139,7 @@ class Settings:
     signer_daily_wei: int
     api_host: str
     api_port: int
+    public_url: str
     max_fee_gwei: int
     replace_seconds: int
     job_schedules: str
@@ -206,6 +213,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         signer_daily_wei=_positive("signer_daily_wei", value["signer_daily_wei"]),
         api_host=value["api_host"],
         api_port=_port("api_port", value["api_port"]),
+        public_url=_public_url(value["public_url"], value["api_host"], value["api_port"]),
         max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
         replace_seconds=_positive("replace_seconds", value["replace_seconds"]),
         job_schedules=value["job_schedules"],
@@ -342,6 +350,17 @@ def _signer_url(value: str) -> str:
     if value and not value.startswith(("http://", "https://")):
         raise BadInput(f"signer_url must begin with http:// or https://, found {redacted(value)!r}")
     return value
+
+
+def _public_url(value: str, host: str, port: str) -> str:
+    if not value:
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if not _PUBLIC_URL.fullmatch(value):
+        raise BadInput(
+            "public_url must be http:// or https:// with a host and perhaps a path, without question mark, "
+            f"found {redacted(value)!r}"
+        )
+    return value.rstrip("/")
 
 
 def _path(value: str) -> Path | None:
