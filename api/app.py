@@ -16,8 +16,12 @@ from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
 from api.errors import ProblemDocument
 from api.etag import Envelope
+from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
+from api.search.endpoints import router as search
+from api.settlements.endpoints import router as settlements
+from api.sites.endpoints import router as sites
 from api.status.endpoints import router as status
 from api.trades.endpoints import router as trades
 from api.transactions.endpoints import router as transactions
@@ -53,6 +57,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.context = Context(settings, database)
     for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
+        app.include_router(router)
+    for router in (search, projects, sites, settlements):
         app.include_router(router)
     errors.install(app)
     app.add_middleware(Envelope)

@@ -22,6 +22,13 @@ ANSWERED = (
     "/v1/contracts?with_abi=true",
     "/v1/trades",
     "/v1/readings/quality?site=park&from=2014-05-31&to=2014-06-02",
+    "/v1/search?q=park",
+    "/v1/sites",
+    "/v1/sites/park",
+    "/v1/projects",
+    "/v1/projects/park-wind",
+    "/v1/settlements",
+    "/v1/settlements/1",
     "/v1/status",
     "/livez",
 )
