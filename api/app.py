@@ -11,11 +11,17 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import errors
+from api.certificates.endpoints import router as certificates
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
 from api.errors import ProblemDocument
 from api.etag import Envelope
+from api.pages.credits import router as credit_pages
+from api.pages.endpoints import router as pages
+from api.pages.places import router as place_pages
+from api.pages.problems import problem_page
+from api.pages.retirements import router as retirement_pages
 from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
@@ -60,6 +66,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     for router in (search, projects, sites, settlements):
         app.include_router(router)
+    for router in (certificates, pages, credit_pages, retirement_pages, place_pages):
+        app.include_router(router)
+    app.state.problem_page = problem_page
     errors.install(app)
     app.add_middleware(Envelope)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

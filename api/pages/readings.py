@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ledger.errors import BadInput
+from ledger.errors import BadInput, NotFound
 from ledger.models import Issuance
 from ledger.readings.evidence_files import meter_ids_of, stated_by
 from ledger.readings.stored import readings_of
 from ledger.reductions.manifest_shapes import MeterTable1
 from ledger.reductions.records import USED, Kind, Reading
-from ledger.reductions.zones import legal_day, legal_day_start_s, zone
+from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.units import decimal_half_up
 
 ABSENT = 0
@@ -47,6 +47,14 @@ class Run:
     count: int
     text: str
     """The number as received, of the first of them."""
+
+    def start(self, zone_name: str) -> str:
+        """Return when it begins, in a zone."""
+        return _local(self.from_s, zone_name)
+
+    def end(self, zone_name: str) -> str:
+        """Return when it ends, in a zone."""
+        return _local(self.to_s, zone_name)
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,28 @@ class MeterMonth:
 
 
 @dataclass(frozen=True)
+class DayReading:
+    """One reading as a row of a table."""
+
+    start: datetime
+    value: str | None
+    unit: str
+    text: str
+    quality: int
+    counts: bool
+
+
+@dataclass(frozen=True)
+class DayReadings:
+    """The readings of one meter on one legal day."""
+
+    device: str
+    serial: str
+    zone: str
+    items: list[DayReading]
+
+
+@dataclass(frozen=True)
 class Month:
     """The meters of an issuance over a month of its period; dates are legal, the end is exclusive."""
 
@@ -138,6 +168,40 @@ def month_of(session: Session, issuance: Issuance, wanted: str | None = None) ->
     return Month(start, end, stated.period.zone, [first for first, _ in months], meters)
 
 
+def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]:
+    """Return every reading of one legal day, by meter.
+
+    Raises
+    ------
+    NotFound
+        The day is none of the period's.
+    """
+    if not issuance.from_date <= day < issuance.to_date:
+        raise NotFound(
+            f"{day} is not a day of the period from {issuance.from_date} to before {issuance.to_date}"
+        )
+    stated = stated_by(issuance)
+    where = zone(stated.period.zone)
+    from_s, to_s = legal_day_start_s(day, where), legal_day_start_s(day + timedelta(days=1), where)
+    found = []
+    for table in stated.meters:
+        meter_id = meter_ids_of(session, issuance).get(table.serial)
+        rows = readings_of(session, meter_id, from_s, to_s) if meter_id is not None else ()
+        items = [
+            DayReading(
+                start=utc_of(row.start_s).astimezone(where),
+                value=value_of(row),
+                unit=_UNITS[Kind(row.kind)],
+                text=row.text,
+                quality=row.quality,
+                counts=row.quality in USED,
+            )
+            for row in rows
+        ]
+        found.append(DayReadings(table.device, table.serial, stated.period.zone, items))
+    return found
+
+
 def chart_of(month: Month) -> dict[str, Any]:
     """Return the readings as columns, for a chart; numbers are decimal text."""
     return {
@@ -167,6 +231,10 @@ def value_of(reading: Reading) -> str | None:
     text = f"{digits:0{reading.scale + 1}d}"
     point = len(text) - reading.scale
     return f"{sign}{text[:point]}.{text[point:]}" if reading.scale else sign + text
+
+
+def _local(second: int, zone_name: str) -> str:
+    return utc_of(second).astimezone(zone(zone_name)).strftime("%Y-%m-%d %H:%M")
 
 
 def _months(start: date, end: date) -> Iterator[tuple[date, date]]:

@@ -57,8 +57,9 @@ def words_of(language: Language) -> Words:
 
 
 def is_fragment(request: Request) -> bool:
-    """Return whether HTMX asks for a part of a page that is shown already."""
-    return request.headers.get("hx-request") == "true"
+    """Return whether HTMX asks for a part of a page that is shown already, and not for one to go back to."""
+    asked = request.headers.get
+    return asked("hx-request") == "true" and asked("hx-history-restore-request") != "true"
 
 
 def page(

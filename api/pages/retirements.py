@@ -1,0 +1,37 @@
+"""The page of a retirement: its certificate, and what happened to the batch since."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from api.certificates.endpoints import pdf_path
+from api.certificates.facts import facts_of
+from api.certificates.pdf import certificate_sha256
+from api.context import ReadContext
+from api.credits.queries import show_retirement
+from api.pages.rendering import page
+from ledger.models import CreditBatch
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/retirements/{retirement_id}")
+def show(request: Request, context: ReadContext, retirement_id: str) -> HTMLResponse:
+    """One retirement; its certificate once it is final."""
+    with context.reading() as (session, view):
+        found = show_retirement(session, view, retirement_id)
+        batch = session.get(CreditBatch, found.batch_id)
+        facts = None
+        if found.final:
+            facts = facts_of(session, view, context.settings, retirement_id)
+        return page(
+            request,
+            "retirement",
+            found=found,
+            batch=batch,
+            facts=facts,
+            pdf=pdf_path(found.retirement_id),
+            sha256=certificate_sha256(facts) if facts is not None else None,
+        )
