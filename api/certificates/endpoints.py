@@ -24,7 +24,7 @@ RetirementName = Annotated[str, Path(description="Its number, or its key.")]
     summary="Show the certificate of a retirement",
 )
 def show_certificate(context: ReadContext, retirement_id: RetirementName) -> CertificateAnswer:
-    """What the certificate of a final retirement states, and the hash of its PDF."""
+    """Return what the certificate of a final retirement states, and the hash of its PDF."""
     with context.reading() as (session, view):
         facts = facts_of(session, view, context.settings, retirement_id)
     return CertificateAnswer(
@@ -37,7 +37,7 @@ def show_certificate(context: ReadContext, retirement_id: RetirementName) -> Cer
 
 @router.get("/retirements/{retirement_id}/certificate.pdf", include_in_schema=False)
 def show_pdf(context: ReadContext, retirement_id: RetirementName) -> Response:
-    """The certificate itself."""
+    """Return the certificate itself."""
     with context.reading() as (session, view):
         facts = facts_of(session, view, context.settings, retirement_id)
     name = f"truetonne-retirement-{facts.retirement_id}.pdf"

@@ -64,9 +64,7 @@ class CertificateFacts:
     """Address of the retirement's page."""
 
 
-def facts_of(
-    session: Session, view: ChainView, settings: Settings, name: str
-) -> CertificateFacts:
+def facts_of(session: Session, view: ChainView, settings: Settings, name: str) -> CertificateFacts:
     """Return what the certificate of a retirement says.
 
     Parameters

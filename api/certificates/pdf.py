@@ -15,6 +15,7 @@ from itertools import groupby
 
 import segno
 from fpdf import FPDF
+from fpdf.fonts import TTFFont
 
 from api.certificates.facts import CertificateFacts
 from api.certificates.printing import Lines, printable, wrapped
@@ -64,8 +65,8 @@ class _Sheet:
         ):
             with resources.as_file(_FONTS / file) as path:
                 pdf.add_font(family, style, path)
-        self._latin = frozenset(pdf.fonts["latin"].cmap)
-        self._known = self._latin | frozenset(pdf.fonts["han"].cmap)
+        self._latin, han = (_signs_of(pdf, family) for family in ("latin", "han"))
+        self._known = self._latin | han
         pdf.set_title(f"{self._english('certificate.title')} {facts.retirement_id}")
         pdf.set_creator("Truetonne")
         pdf.set_producer("Truetonne")
@@ -88,8 +89,8 @@ class _Sheet:
         pdf.set_fill_color(*_ACCENT)
         pdf.rect(0, 0, _WIDTH, 3.2, style="F")
         self._text(_MARGIN, 18, "Truetonne", 10, bold=True, colour=_ACCENT)
-        number_ = f"{self._english('certificate.number')} · {self._chinese('certificate.number')}  {facts.retirement_id}"
-        self._text(_MARGIN, 18, number_, 9, colour=_QUIET, right=True)
+        label = " · ".join(words("certificate.number") for words in (self._english, self._chinese))
+        self._text(_MARGIN, 18, f"{label}  {facts.retirement_id}", 9, colour=_QUIET, right=True)
         self._text(_MARGIN, 33, self._english("certificate.title"), 23, bold=True)
         self._text(_MARGIN, 42.5, self._chinese("certificate.title"), 14, colour=_QUIET)
         amount = self._english("certificate.amount", tonnes=tonnes(facts.amount_kg))
@@ -261,6 +262,13 @@ class _Sheet:
         """Yield a text in runs of one font each: the Latin one has what it can."""
         for latin, signs in groupby(text, key=lambda sign: ord(sign) in self._latin):
             yield "latin" if latin else "han", "".join(signs)
+
+
+def _signs_of(pdf: FPDF, family: str) -> frozenset[int]:
+    """Return the code points that a font has."""
+    font = pdf.fonts[family]
+    assert isinstance(font, TTFFont)
+    return frozenset(font.cmap)
 
 
 def _span(start: datetime, end: datetime | None, where: str | None) -> str:

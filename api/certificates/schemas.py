@@ -28,7 +28,9 @@ class Certificate(Document):
     vintage: int = Field(description="Year of the reductions.")
     period_start: Time = Field(description="Start of the monitoring period.")
     period_end: Time = Field(description="End of the monitoring period, not included.")
-    zone: str | None = Field(description="Zone whose whole days the period is; null: not known here.")
+    zone: str | None = Field(
+        description="Zone whose whole days the period is; null: not known here."
+    )
     methodology: str | None = Field(description="Code and version; null: not known here.")
     batch_id: IntegerText = Field(description="The batch.")
     evidence_root: str = Field(description="Merkle root of the readings behind it.")
@@ -39,7 +41,9 @@ class Certificate(Document):
     network: str = Field(description="Name of the network.")
     chain_id: int = Field(description="Number of the chain.")
     contract: str | None = Field(description="Contract that said so; null: not known here.")
-    url: str = Field(description="Page of the retirement, as on the certificate and in its QR code.")
+    url: str = Field(
+        description="Page of the retirement, as on the certificate and in its QR code."
+    )
 
 
 class CertificateAnswer(ChainAnswer):
@@ -47,4 +51,6 @@ class CertificateAnswer(ChainAnswer):
 
     certificate: Certificate = Field(description="What it states.")
     pdf: str = Field(description="Path of the PDF.")
-    pdf_sha256: str = Field(description="SHA-256 of the PDF, which has the same bytes at every run.")
+    pdf_sha256: str = Field(
+        description="SHA-256 of the PDF, which has the same bytes at every run."
+    )

@@ -45,7 +45,7 @@ class Anchors:
 
 @router.get("/credits/{credit_id}")
 def show(request: Request, context: ReadContext, credit_id: str) -> HTMLResponse:
-    """One credit, from its meters to its retirement."""
+    """Show one credit, from its meters to its retirement."""
     month = request.query_params.get("month")
     with context.reading() as (session, view):
         credit = show_credit(session, view, credit_id)
@@ -73,10 +73,8 @@ def show(request: Request, context: ReadContext, credit_id: str) -> HTMLResponse
 
 
 @router.get("/credits/{credit_id}/days/{day}")
-def show_day(
-    request: Request, context: ReadContext, credit_id: str, day: date
-) -> HTMLResponse:
-    """Every reading of one legal day behind a credit."""
+def show_day(request: Request, context: ReadContext, credit_id: str, day: date) -> HTMLResponse:
+    """Show every reading of one legal day behind a credit."""
     with context.reading() as (session, view):
         credit = show_credit(session, view, credit_id)
         issuance = _needed(session, credit.key, credit_id)
@@ -87,7 +85,7 @@ def show_day(
 
 @router.get("/credits/{credit_id}/readings.json")
 def show_chart(request: Request, context: ReadContext, credit_id: str) -> Response:
-    """The readings of a month as columns, for the chart of the page."""
+    """Return the readings of a month as columns, for the chart of the page."""
     month = request.query_params.get("month")
     with context.database.read() as session:
         batch_key = _key_of(session, credit_id)
@@ -97,7 +95,7 @@ def show_chart(request: Request, context: ReadContext, credit_id: str) -> Respon
 
 @router.get("/credits/{credit_id}/manifest.json")
 def show_manifest(context: ReadContext, credit_id: str) -> Response:
-    """The manifest of the calculation, byte for byte as its hash stands on chain."""
+    """Return the manifest of the calculation, byte for byte as its hash stands on chain."""
     with context.database.read() as session:
         issuance = _needed(session, _key_of(session, credit_id), credit_id)
     return Response(

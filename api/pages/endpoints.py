@@ -37,26 +37,28 @@ _LATEST = 6
 
 @router.get("/")
 def show_home(request: Request, context: ReadContext) -> HTMLResponse:
-    """Search, the figures of the ledger, how far the mirror has come, and what came last."""
+    """Show search, the figures of the ledger, how far the mirror has come, and what came last."""
     with context.reading() as (session, view):
         found = status(session, view)
         if is_fragment(request):
-            return page(request, "parts/mirror", status=200, found=found, **_checked(session))
+            return page(request, "parts/mirror", found=found, comparison=last_comparison(session))
         return page(
             request,
             "home",
             found=found,
             shares=shares_of(found.credits),
             projects=_count_projects(session),
-            credits=list_credits(session, view, CreditParameters(limit=_LATEST)).items,
+            credits=list_credits(
+                session, view, CreditParameters.model_validate({"limit": _LATEST})
+            ).items,
             retirements=latest_retirements(session, _LATEST),
-            **_checked(session),
+            comparison=last_comparison(session),
         )
 
 
 @router.get("/credits")
 def show_credits(request: Request, context: ReadContext) -> HTMLResponse:
-    """All credits, page by page."""
+    """Show all credits, page by page."""
     parameters = asked(request, CreditParameters)
     with context.reading() as (session, view):
         found = list_credits(session, view, parameters)
@@ -65,7 +67,7 @@ def show_credits(request: Request, context: ReadContext) -> HTMLResponse:
 
 @router.get("/projects")
 def show_projects(request: Request, context: ReadContext) -> HTMLResponse:
-    """All projects, page by page."""
+    """Show all projects, page by page."""
     parameters = asked(request, ProjectParameters)
     with context.reading() as (session, view):
         found = list_projects(session, view, parameters)
@@ -74,7 +76,7 @@ def show_projects(request: Request, context: ReadContext) -> HTMLResponse:
 
 @router.get("/settlements")
 def show_settlements(request: Request, context: ReadContext) -> HTMLResponse:
-    """All settlement batches, page by page."""
+    """Show all settlement batches, page by page."""
     parameters = asked(request, SettlementParameters)
     with context.reading() as (session, view):
         found = list_settlements(session, view, parameters)
@@ -83,13 +85,13 @@ def show_settlements(request: Request, context: ReadContext) -> HTMLResponse:
 
 @router.get("/search")
 def show_search(request: Request, context: ReadContext) -> Response:
-    """What was found; the one thing that a whole name names is shown at once."""
+    """Show what was found; the one thing that a whole name names is shown at once."""
     text = request.query_params.get("q", "")
     template = "parts/hits" if is_fragment(request) else "search"
     if not text.strip():
         return page(request, template, q="", found=None)
     try:
-        parameters = SearchParameters(q=text)
+        parameters = SearchParameters.model_validate({"q": text})
     except ValidationError:
         return page(request, "search", status=422, q=text[:200], found=None, refused=True)
     with context.reading() as (session, view):
@@ -102,16 +104,16 @@ def show_search(request: Request, context: ReadContext) -> Response:
 
 @router.get("/operations")
 def show_operations(request: Request, context: ReadContext) -> HTMLResponse:
-    """The mirror, the jobs, and the last comparison of books and chain."""
+    """Show the mirror, the jobs, and the last comparison of books and chain."""
     with context.reading() as (session, view):
         found = status(session, view)
         template = "parts/operations" if is_fragment(request) else "operations"
-        return page(request, template, found=found, **_checked(session))
+        return page(request, template, found=found, comparison=last_comparison(session))
 
 
 @router.get("/static/{version}/{name:path}")
 def show_asset(version: str, name: str) -> Response:
-    """A file that pages ask for; its address changes with its content."""
+    """Return a file that pages ask for; its address changes with its content."""
     found = assets().get(name)
     if found is None or found.version != version:
         raise Problem(404, "not-found", "there is no such file in this version")
@@ -138,7 +140,3 @@ def asked(request: Request, model: type[Model]) -> Model:
 
 def _count_projects(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Project)) or 0
-
-
-def _checked(session: Session) -> dict[str, object]:
-    return {"comparison": last_comparison(session)}

@@ -83,14 +83,15 @@ def columns_of(months: Sequence[Month], name: str) -> Columns | None:
     top = max(values, default=Decimal(0))
     if top <= 0:
         return None
-    columns, years = [], []
+    columns: list[Column] = []
+    years: list[tuple[str, int]] = []
     for place, (month, value) in enumerate(zip(months, values, strict=True)):
         x = place * (_COLUMN + _COLUMN_GAP)
         if not years or years[-1][0] != month.month[:4]:
             years.append((month.month[:4], x))
         tall = float(max(value, Decimal(0)) / top * _CHART_HEIGHT)
         columns.append(Column(month.month, x, round(tall, 2), f"{value:,f}"))
-    width = len(months) * (_COLUMN + _COLUMN_GAP) - _COLUMN_GAP
+    width = len(months) * (_COLUMN + _COLUMN_GAP) + _COLUMN_GAP  # room for the last year
     return Columns(width, _CHART_HEIGHT, f"{top:,f}", columns, years)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -43,6 +43,16 @@ def day(at: datetime | date | None) -> str:
     if at is None:
         return "–"
     return (at.astimezone(UTC) if isinstance(at, datetime) else at).strftime("%Y-%m-%d")
+
+
+def last_day(end: date) -> str:
+    """Return the last day of a time, from its end, which is exclusive."""
+    return (end - timedelta(days=1)).isoformat()
+
+
+def last_second(end: datetime) -> datetime:
+    """Return the last second of a time, from its end, which is exclusive."""
+    return end - timedelta(seconds=1)
 
 
 def machine_time(at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Who paid whom in a settlement batch, as a picture: payers on the left, payees on the right, bands as wide as the money."""
+"""Who paid whom in a settlement batch, as a picture: payers on the left, payees on the right, bands by the money."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from api.pages.formats import cut, visible
 from api.settlements.schemas import SettlementAnswer
 
-_WIDTH, _PAD, _BAND_MIN, _BAND_MAX = 340, 14, 2.0, 120.0
+_WIDTH, _PAD, _BAND_MIN, _BAND_MAX = 340, 14, 2.0, 72.0
 _ROW_MIN = 34
 PAYMENTS_MAX = 24
 """Most bands of a picture; the table has all of them."""

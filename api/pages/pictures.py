@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from api.pages.formats import cut, visible
 
-_BOX_WIDTH, _BOX_HEIGHT, _GAP, _ROW_GAP = 150, 64, 34, 12
+_BOX_WIDTH, _BOX_HEIGHT, _GAP, _ROW_GAP = 158, 64, 32, 12
 _HEAD = 26
 _PHONE_WIDTH, _PHONE_GAP, _PHONE_STEP = 340, 12, 30
-_CELLS_PER_WIDTH = 0.135
-"""Halves of a Chinese character that fit into a unit of the picture's width, at its size of text."""
+_PADDING = 22
+_TITLE_CELL, _LINE_CELL = 8.1, 6.5
+"""Width of half a Chinese character in the titles and the lines of boxes, for the widest of usual fonts."""
 
 
 @dataclass(frozen=True)
@@ -120,16 +122,17 @@ def all_to_all(stages: Sequence[Stage]) -> list[tuple[str, str]]:
     """Return an edge from every box of a stage to every box of the next."""
     return [
         (one.key, other.key)
-        for here, after in zip(stages, stages[1:], strict=False)
+        for here, after in pairwise(stages)
         for one in here.nodes
         for other in after.nodes
     ]
 
 
 def _box(node: Node, x: float, y: float, width: float) -> Box:
-    cells = int(width * _CELLS_PER_WIDTH)
-    lines = tuple(cut(visible(line), int(cells * 1.12)) for line in node.lines[:2])
-    return Box(node, x, y, width, _BOX_HEIGHT, cut(visible(node.title), cells), lines)
+    room = width - _PADDING
+    title = cut(visible(node.title), int(room / _TITLE_CELL))
+    lines = tuple(cut(visible(line), int(room / _LINE_CELL)) for line in node.lines[:2])
+    return Box(node, x, y, width, _BOX_HEIGHT, title, lines)
 
 
 def _curve(one: Box, other: Box) -> str:

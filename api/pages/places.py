@@ -20,7 +20,7 @@ _CHARTS = ("production_kwh", "reductions_kg", "issued_kg")
 
 @router.get("/projects/{code}")
 def project(request: Request, context: ReadContext, code: str) -> HTMLResponse:
-    """One project: its credits, and what each month brought."""
+    """Show one project: its credits, and what each month brought."""
     with context.reading() as (session, view):
         found = show_project(session, view, code)
     charts = {name: columns_of(found.months, name) for name in _CHARTS}
@@ -29,7 +29,7 @@ def project(request: Request, context: ReadContext, code: str) -> HTMLResponse:
 
 @router.get("/sites/{code}")
 def site(request: Request, context: ReadContext, code: str) -> HTMLResponse:
-    """One site: its meters, and what each month brought."""
+    """Show one site: its meters, and what each month brought."""
     with context.reading() as (session, view):
         found = show_site(session, view, code)
     charts = {name: columns_of(found.months, name) for name in _CHARTS}
@@ -38,7 +38,7 @@ def site(request: Request, context: ReadContext, code: str) -> HTMLResponse:
 
 @router.get("/settlements/{name}")
 def settlement(request: Request, context: ReadContext, name: str) -> HTMLResponse:
-    """One settlement batch: trades, net positions, and who paid whom."""
+    """Show one settlement batch: trades, net positions, and who paid whom."""
     with context.reading() as (session, view):
         found = show_settlement(session, view, name)
     return page(request, "settlement", found=found, picture=payments_picture(found))

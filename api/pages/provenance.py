@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import ROUND_FLOOR, Decimal
 from urllib.parse import quote
 
 from api.credits.schemas import CreditAnswer, HistoryAnswer, HistoryEntry
-from api.pages.formats import number, trimmed
+from api.pages.formats import number
 from api.pages.pictures import Node, Stage, all_to_all
 from api.pages.words import Words
 from ledger.reductions.manifest_shapes import Manifest1
@@ -85,7 +86,7 @@ def _before(t: Words, history: HistoryAnswer, stated: Manifest1) -> list[Stage]:
     )
     calculation = Node(
         "calculation",
-        t("unit.kwh", value=trimmed(energy.net_kwh)),
+        t("unit.kwh", value=number(Decimal(energy.net_kwh).to_integral_value(ROUND_FLOOR))),
         (
             t("provenance.factor", value=stated.factor.value, unit=stated.factor.unit),
             f"{stated.methodology.id} {stated.methodology.version}",
@@ -101,7 +102,7 @@ def _before(t: Words, history: HistoryAnswer, stated: Manifest1) -> list[Stage]:
 
 
 def _runs(t: Words, credit: CreditAnswer) -> list[Node]:
-    nodes = []
+    nodes: list[Node] = []
     for part in credit.batch.credits:
         mine = part.credit_id == credit.credit_id
         kind = "here" if mine else part.status.value

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -214,9 +215,7 @@ def chart_of(month: Month) -> dict[str, Any]:
                 "start": [reading.start_s for reading in meter.readings],
                 "value": [value_of(reading) for reading in meter.readings],
                 "quality": [reading.quality for reading in meter.readings],
-                "absent": [
-                    [run.from_s, run.to_s] for run in meter.runs if run.quality == ABSENT
-                ],
+                "absent": [[run.from_s, run.to_s] for run in meter.runs if run.quality == ABSENT],
             }
             for meter in month.meters
         ],
@@ -245,26 +244,15 @@ def _months(start: date, end: date) -> Iterator[tuple[date, date]]:
 
 
 def _meter(
-    table: MeterTable1, readings: Sequence[Reading], start: date, end: date, zone_name: str
+    table: MeterTable1, readings: tuple[Reading, ...], start: date, end: date, zone_name: str
 ) -> MeterMonth:
     where = zone(zone_name)
     days = [start + timedelta(days=number) for number in range((end - start).days)]
     starts = [legal_day_start_s(day, where) for day in (*days, end)]
     runs = list(_runs(readings, starts[0], starts[-1], table.interval_s))
-    totals = {day: [0, 0, Fraction(0)] for day in days}
+    of_day: dict[date, list[Reading]] = {day: [] for day in days}
     for reading in readings:
-        entry = totals.get(legal_day(reading.start_s, where))
-        if entry is None:
-            continue
-        if reading.quality in USED:
-            entry[0] += 1
-            entry[2] += _quantity(reading)
-        else:
-            entry[1] += 1
-    absent = {
-        day: _absent(runs, starts[number], starts[number + 1], table.interval_s)
-        for number, day in enumerate(days)
-    }
+        of_day[legal_day(reading.start_s, where)].append(reading)
     kind = Kind(readings[0].kind) if readings else Kind.POWER
     return MeterMonth(
         device=table.device,
@@ -273,13 +261,19 @@ def _meter(
         rated_kw=table.rated_kw,
         interval_s=table.interval_s,
         unit=_UNITS[kind],
-        readings=tuple(readings),
+        readings=readings,
         runs=runs,
         days=[
-            DayTotal(day, int(used), int(excluded), absent[day], Fraction(quantity))
-            for day, (used, excluded, quantity) in totals.items()
+            _day_total(day, of_day[day], _absent(runs, from_s, to_s, table.interval_s))
+            for day, (from_s, to_s) in zip(days, pairwise(starts), strict=True)
         ],
     )
+
+
+def _day_total(day: date, readings: Sequence[Reading], absent: int) -> DayTotal:
+    counted = [reading for reading in readings if reading.quality in USED]
+    quantity = sum((_quantity(reading) for reading in counted), Fraction(0))
+    return DayTotal(day, len(counted), len(readings) - len(counted), absent, quantity)
 
 
 def _quantity(reading: Reading) -> Fraction:
@@ -289,9 +283,7 @@ def _quantity(reading: Reading) -> Fraction:
     return value
 
 
-def _runs(
-    readings: Sequence[Reading], from_s: int, to_s: int, interval_s: int
-) -> Iterator[Run]:
+def _runs(readings: Sequence[Reading], from_s: int, to_s: int, interval_s: int) -> Iterator[Run]:
     """Yield what does not count, in order of time: runs of one quality, and times that no file has."""
     known_until, open_run = from_s, None
     for reading in readings:

@@ -13,9 +13,7 @@ from api.pages import assets, formats, words
 from api.pages.language import Language, Theme, Wishes, here, wishes_of
 from api.pages.words import Words
 
-POLICY = (
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
-)
+POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 """Nothing from elsewhere, nothing inline, and nobody may frame a page."""
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -25,7 +23,8 @@ HEADERS = {
 }
 _FILTERS = (
     *(formats.number, formats.tonnes, formats.trimmed, formats.moment, formats.day),
-    *(formats.machine_time, formats.short, formats.visible, formats.cut),
+    *(formats.last_day, formats.last_second, formats.machine_time),
+    *(formats.short, formats.visible, formats.cut),
 )
 
 
@@ -80,8 +79,10 @@ def page(
         What it shows.
     """
     wishes = wishes_of(request)
-    body = environment().get_template(f"{template}.html").render(
-        **_surroundings(request, wishes), **values
+    body = (
+        environment()
+        .get_template(f"{template}.html")
+        .render(**_surroundings(request, wishes), **values)
     )
     response = HTMLResponse(body, status_code=status, headers={**HEADERS, **(headers or {})})
     wishes.remember(request, response)

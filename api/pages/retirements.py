@@ -19,7 +19,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/retirements/{retirement_id}")
 def show(request: Request, context: ReadContext, retirement_id: str) -> HTMLResponse:
-    """One retirement; its certificate once it is final."""
+    """Show one retirement; its certificate once it is final."""
     with context.reading() as (session, view):
         found = show_retirement(session, view, retirement_id)
         batch = session.get(CreditBatch, found.batch_id)

@@ -79,20 +79,17 @@
             : real[at] !== null ? `${excluded}: ${real[at]} ${meter.unit}` : absent[at] !== null ? missing : "";
           output.textContent = `${time.format(times[at] * 1000)}  ${said}`;
         }],
-        ready: [(self) => {
+        drawAxes: [(self) => {
           if (meter.rated === null) return;
-          self.hooks.drawClear = [...(self.hooks.drawClear || []), () => {
-            const y = self.valToPos(Number(meter.rated), "y", true), { left, width } = self.bbox;
-            self.ctx.save();
-            self.ctx.strokeStyle = colour("--rated");
-            self.ctx.setLineDash([6, 6]);
-            self.ctx.beginPath();
-            self.ctx.moveTo(left, y);
-            self.ctx.lineTo(left + width, y);
-            self.ctx.stroke();
-            self.ctx.restore();
-          }];
-          self.redraw();
+          const y = self.valToPos(Number(meter.rated), "y", true), { left, width } = self.bbox;
+          self.ctx.save();
+          self.ctx.strokeStyle = colour("--rated");
+          self.ctx.setLineDash([6, 6]);
+          self.ctx.beginPath();
+          self.ctx.moveTo(left, y);
+          self.ctx.lineTo(left + width, y);
+          self.ctx.stroke();
+          self.ctx.restore();
         }],
       },
     }, data, place);
