@@ -1,4 +1,4 @@
-"""The pages keep their house: words in their files, nothing inline, nothing from elsewhere, others' files as they are."""
+"""The pages keep their house: words in their files, nothing inline, nothing from elsewhere, what is others' as it is."""
 
 import hashlib
 import json

@@ -104,7 +104,7 @@
   }
 
   function again() { // other colours, another width
-    for (const [place, { chart, meter }] of drawn) {
+    for (const [place, { chart, meter }] of [...drawn]) {
       chart.destroy();
       drawn.delete(place);
       if (place.isConnected) draw(place, meter);
