@@ -1,4 +1,4 @@
-"""The pages keep their house: words in their files, nothing inline, nothing from elsewhere, what is others' as it is."""
+"""The pages keep their house: words in files of their own, nothing inline, nothing from elsewhere, others' files as is."""
 
 import hashlib
 import json
