@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,7 +93,7 @@ def issue(
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
-    """Issue the reductions of a period as credits: one batch for each vintage in it."""
+    """Issue the reductions of a period as credits: one batch for each vintage in it, one after the other."""
     from cli.flow import open_flow
     from ledger import issuance
     from ledger.chain import intents
@@ -115,7 +116,8 @@ def issue(
         issuance.submit_planned(flow.chain, project)
         keys = [item.key for item in planned]
         if not no_wait:
-            flow.confirm(keys)
+            onward = partial(issuance.submit_planned, flow.chain, project)
+            flow.confirm(keys, onward=onward)
         with flow.db.read() as session:
             rows = [
                 {

@@ -7,7 +7,7 @@ final block, or says why it does not.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -46,8 +46,18 @@ class Flow:
         mine_to_finality(self.chain.client, self.settings)
         self.mirror()
 
-    def confirm(self, keys: Sequence[str], seconds: float = CONFIRM_SECONDS_MAX) -> None:
+    def confirm(
+        self,
+        keys: Sequence[str],
+        seconds: float = CONFIRM_SECONDS_MAX,
+        onward: Callable[[], object] | None = None,
+    ) -> None:
         """Wait until every intent is confirmed.
+
+        Parameters
+        ----------
+        onward
+            Sends those whose turn comes when others are final.
 
         Raises
         ------
@@ -70,7 +80,8 @@ class Flow:
                     details={"keys": waiting},
                 )
             self.chain.sender.tend()
-            time.sleep(_POLL_SECONDS)
+            if onward is None or not onward():
+                time.sleep(_POLL_SECONDS)
 
     def confirm_or_fail(self, keys: Sequence[str]) -> None:
         """Wait until every intent is confirmed or has failed; for acts whose failure others take up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -193,15 +194,14 @@ def _register(run: Invocation, flow: Flow, story: Story) -> None:
 
 def _issue(run: Invocation, flow: Flow, story: Story) -> None:
     for plant in PLANTS:
-        keys = []
+        send = partial(issuance.submit_planned, flow.chain, plant.project)
         with run.output.progress(f"issuing {plant.project}", "periods", step=True) as advance:
             for number, period in enumerate(plant.periods, start=1):
                 if not _issued(flow, plant, period):
                     planned = issuance.plan_issuance(flow.chain, plant.project, *period)
-                    issuance.submit_planned(flow.chain, plant.project)
-                    keys += [item.key for item in planned]
+                    send()
+                    flow.confirm([item.key for item in planned], onward=send)
                 advance(number, len(plant.periods))
-        flow.confirm(keys)
         story.credits += _credits(flow, plant)
 
 

@@ -39,6 +39,8 @@ class LocalNode:
         Port to listen on; None takes a free one.
     options
         Further command-line options.
+    ipc
+        Path of a socket to listen on as well; None opens none.
     patience_s
         Seconds that the start, and the end, may take; a long chain is loaded and saved more slowly.
 
@@ -57,6 +59,7 @@ class LocalNode:
         port: int | None = None,
         log: Path | None = None,
         options: Sequence[str] = (),
+        ipc: Path | None = None,
         patience_s: float = 20.0,
     ) -> None:
         self.program = program
@@ -64,6 +67,7 @@ class LocalNode:
         self.port = port if port is not None else free_port()
         self._log = log
         self._options = list(options)
+        self._ipc = ipc
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -100,6 +104,10 @@ class LocalNode:
             "1",
             *self._options,
         ]
+        if self._ipc is not None:
+            # A killed node leaves its socket, which would pass for the new one's.
+            self._ipc.unlink(missing_ok=True)
+            command += ["--ipc", str(self._ipc)]
         home = None
         if self.state is not None:
             self.state.parent.mkdir(parents=True, exist_ok=True)
@@ -138,14 +146,17 @@ class LocalNode:
             while self.running and time.monotonic() < until:
                 try:
                     client.chain_id()
-                    return
+                    if self._ipc is None or _somebody_listens(self._ipc):
+                        return
                 except DependencyDown:
-                    time.sleep(0.02)
+                    pass
+                time.sleep(0.02)
         finally:
             client.close()
         self.stop()
         where = f"; see {self._log}" if self._log is not None else ""
-        raise DependencyDown(f"{self.program} did not answer on port {self.port}{where}")
+        places = f"port {self.port}" + (f" and {self._ipc}" if self._ipc is not None else "")
+        raise DependencyDown(f"{self.program} did not answer on {places}{where}")
 
     def stop(self) -> None:
         """End the node in order, so that it saves its state; harmless when it has ended."""
@@ -219,6 +230,16 @@ def find_anvil(configured: Path | None) -> Path:
             "no anvil found; run ./dev sync, install Foundry, or set rpc_url to a running node"
         )
     return Path(found)
+
+
+def _somebody_listens(path: Path) -> bool:
+    """Return whether a socket is there and open: Anvil opens it after its port."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
 
 
 def free_port() -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, delete, exists, select
+from sqlalchemy.orm import Session, aliased
 
 from ledger.chain import intents
 from ledger.chain.access import Chain
@@ -19,13 +19,17 @@ from ledger.readings.requalify import requalify
 
 
 def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
-    """Send every planned issuance that is not yet sent; return the transactions' hashes.
+    """Send every planned issuance whose turn it is and that is not yet sent; return the transactions' hashes.
+
+    An issuance's turn comes when all earlier periods of its project are final. It carries what they left, and
+    the contract takes no period before one that it has (CC-15): were both on their way, a stolen nonce could
+    let the later one overtake, and the earlier one would be refused for ever (decision 0032). Call again when
+    the mirror has read on; ``jobs run`` does.
 
     Raises
     ------
     Refused
-        If the contract refuses one; it is void then, its readings are free again, and so are those of
-        later ones of the project that are not sent yet: they may carry what this one left.
+        If the contract refuses one; it is void then, as are the later ones of its project (``fail``).
     """
     with chain.db.read() as session:
         query = (
@@ -35,6 +39,7 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
                 Issuance.state == IssuanceState.PLANNED,
                 # A failed one: this process ended between the refusal and the voiding.
                 ChainIntent.state.in_((IntentState.PLANNED, IntentState.FAILED)),
+                ~_one_before(),
             )
             .order_by(Issuance.id)
         )
@@ -50,28 +55,19 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
             continue
         except Refused as refusal:
             reason = refusal.message
-            chain.db.run(lambda session, key=key, reason=reason: _void(session, key, reason))  # type: ignore[misc]
+            chain.db.run(lambda session, key=key, reason=reason: fail(session, key, reason))  # type: ignore[misc]
             raise
     return hashes
 
 
-def _void(session: Session, key: str, error: str) -> None:
-    refused = session.scalars(select(Issuance).where(Issuance.key == key)).one()
-    fail(session, key, error)
-    later = (
-        select(Issuance.key)
-        .join(ChainIntent, ChainIntent.key == Issuance.key)
-        .where(
-            Issuance.project_id == refused.project_id,
-            Issuance.from_s >= refused.to_s,
-            Issuance.state == IssuanceState.PLANNED,
-            ChainIntent.state == IntentState.PLANNED,
-        )
+def _one_before() -> ColumnElement[bool]:
+    """Return the condition that an earlier period of the issuance's project is planned, and not yet final."""
+    earlier = aliased(Issuance)
+    return exists().where(
+        earlier.project_id == Issuance.project_id,
+        earlier.state == IssuanceState.PLANNED,
+        earlier.from_s < Issuance.from_s,
     )
-    for other in session.scalars(later).all():
-        reason = f"the issuance before it was refused: {error}"
-        if intents.refuse(session, other, reason).state is IntentState.FAILED:
-            fail(session, other, reason)
 
 
 def settle_final(session: Session, final_number: int) -> int:
@@ -102,18 +98,41 @@ def confirm(session: Session, key: str) -> None:
 def fail(session: Session, key: str, error: str) -> None:
     """Void an issuance that will never be on chain, and free its readings for another one.
 
-    Readings that came too late for it are in time for the next.
+    Readings that came too late for it are in time for the next. Later ones of the project that wait for
+    their turn are void with it: they may carry what it left.
     """
-    for issuance in session.scalars(select(Issuance).where(Issuance.key == key)):
+    for issuance in session.scalars(select(Issuance).where(Issuance.key == key)).all():
         if issuance.state is IssuanceState.VOID:
             continue
-        issuance.state = IssuanceState.VOID
-        for claims in (ReadingClaim, CorrectionCarry):
-            session.execute(delete(claims).where(claims.issuance_id == issuance.id))
-        session.flush()
+        _void(session, issuance)
+        for other in session.scalars(_waiting_behind(issuance)).all():
+            reason = f"the issuance before it was refused: {error}"
+            if intents.refuse(session, other.key, reason).state is IntentState.FAILED:
+                _void(session, other)
         meters = select(MeterRow.id).where(MeterRow.project_id == issuance.project_id)
         for meter_id in session.scalars(meters).all():
             requalify(session, meter_id)
+
+
+def _void(session: Session, issuance: Issuance) -> None:
+    issuance.state = IssuanceState.VOID
+    for claims in (ReadingClaim, CorrectionCarry):
+        session.execute(delete(claims).where(claims.issuance_id == issuance.id))
+    session.flush()
+
+
+def _waiting_behind(issuance: Issuance) -> Select[tuple[Issuance]]:
+    """Return the query of the later issuances of a project that are not sent."""
+    return (
+        select(Issuance)
+        .join(ChainIntent, ChainIntent.key == Issuance.key)
+        .where(
+            Issuance.project_id == issuance.project_id,
+            Issuance.from_s >= issuance.to_s,
+            Issuance.state == IssuanceState.PLANNED,
+            ChainIntent.state == IntentState.PLANNED,
+        )
+    )
 
 
 def rewind(session: Session, above_block: int) -> None:

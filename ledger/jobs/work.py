@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import select
 
+from ledger import issuance
 from ledger.chain.access import Chain
 from ledger.chain.policy import PolicyRefused
 from ledger.chain.shared_node import mine_to_finality
@@ -76,17 +77,24 @@ def finalise(tools: Tools) -> str | None:
 
 
 def send(tools: Tools) -> str | None:
-    """Bring on what is sent and not final, and look again at what was final lately.
+    """Bring on what is sent and not final, look again at what was final lately, send issuances in their turn.
 
     Raises
     ------
     DependencyDown
         If the node does not answer, or did not take a transaction; the next run tries again.
+    Refused
+        If the contract refuses an issuance; what is under way was brought on before.
     """
     gone = tools.chain.sender.audit()
     waiting = tools.chain.sender.tend()
-    taken = f"; {len(gone)} were taken back by the chain" if gone else ""
-    return f"{waiting} intents on their way{taken}" if waiting or gone else None
+    sent = len(issuance.submit_planned(tools.chain))
+    said = [f"{waiting + sent} intents on their way"] if waiting or sent or gone else []
+    if sent:
+        said.append(f"{sent} of them issuances whose turn has come")
+    if gone:
+        said.append(f"{len(gone)} were taken back by the chain")
+    return "; ".join(said) or None
 
 
 def issue(tools: Tools) -> str | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
+from ledger.chain.client import Receipt
 from scripts.chaos import rows
 from scripts.chaos.strikes import Fault, Work
 from tests.support.chain import PARTIES
@@ -142,16 +144,22 @@ class Insolvent(Fault):
         cents = self.on.direct_settlement().balances_of([market])[0]
         left = self.chance.choice((0, 1, 100))
         if cents > left:
-            self._move(park.node.withdraw("market", cents - left), left - cents)
+            self._move(park.node.withdraw, left - cents)
         if self.chance.random() < 0.5:
             self.on.process.do(self.on.process.read)
         work()
         park = self.on.process.park  # another one, where the process has ended
         self.struck += rows.shortfalls(park) + rows.refused_batches(park)
         if cents > left:
-            self._move(park.node.deposit("market", cents - left), cents - left)
+            self._move(park.node.deposit, cents - left)
 
-    def _move(self, receipt: Any, cents: int) -> None:
+    def _move(self, act: Callable[[str, int], Receipt], cents: int) -> None:
+        client = self.on.on.node.client
+        first = client.block_number() + 1
+        receipt = act("market", abs(cents))
         assert receipt.status == 1
-        self.on.foreign.add(receipt.tx_hash)
+        for _, each in self.on.transactions(first, client.block_number()):
+            if each["from"] == PARTIES["market"]:  # also what it takes before: money, and its approval
+                self.on.foreign.add(each["hash"])
+                self.on.payments[each["hash"]] = cents if each["hash"] == receipt.tx_hash else 0
         self.on.model.paid_in[PARTIES["market"]] += cents

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ledger.chain.contracts import VppSettlement
@@ -79,6 +79,8 @@ class Scenario:
         self.process = Process(on, what, self.url, self.watch)
         self.foreign: set[str] = set()
         """Transactions of strangers with our accounts."""
+        self.payments: dict[str, int] = {}
+        """What the market paid in by itself, in cents, by transaction; a reorganisation does not undo it."""
         self.still = False
         """Whether no block may come during the work: what is sent shall wait in the pool."""
         self.forgetful = False
@@ -237,9 +239,15 @@ class Scenario:
             return 0
         head = client.block_number()
         gone = 0
-        for number in range(head - depth + 1, head + 1):
-            block = client.request("eth_getBlockByNumber", [hex(number), True])
-            gone += sum(each["from"] != PARTIES["spare"] for each in block["transactions"])
+        kept: list[tuple[dict[str, str], int]] = []
+        cents: list[int] = []
+        for offset, each in self.transactions(head - depth + 1, head):
+            if each["hash"] in self.payments:
+                cents.append(self.payments[each["hash"]])
+                kept.append(({name: each[name] for name in ("from", "to", "gas")}, offset))
+                kept[-1][0]["data"] = each["input"]
+            elif each["from"] != PARTIES["spare"]:
+                gone += 1
         self._stamps += 1
         stamp = {
             "from": PARTIES["spare"],
@@ -247,9 +255,34 @@ class Scenario:
             "data": f"0x{self._stamps:08x}",
             "gas": hex(100_000),
         }
-        self.on.node.reorganise(depth, [(stamp, self.chance.randrange(depth))])
+        self.on.node.reorganise(depth, [*kept, (stamp, self.chance.randrange(depth))])
         self.outcome.depths[depth] += 1
+        self._pay_again(head - depth + 1, head, cents)
         return gone
+
+    def _pay_again(self, first: int, last: int, cents: Sequence[int]) -> None:
+        """Take note of the market's payments in the blocks that came instead; one may fail there."""
+        again = [
+            each
+            for _, each in self.transactions(first, last)
+            if each["from"] != PARTIES["spare"]
+        ]
+        assert len(again) == len(cents)
+        for each, paid in zip(again, cents, strict=True):
+            receipt = self.on.node.client.receipt(each["hash"])
+            assert receipt is not None
+            self.foreign.add(each["hash"])
+            if receipt.status == 1:
+                self.payments[each["hash"]] = paid
+            else:
+                self.model.paid_in[PARTIES["market"]] -= paid
+
+    def transactions(self, first: int, last: int) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield the transactions of blocks, each with how many blocks its own is after the first."""
+        for number in range(first, last + 1):
+            block = self.on.node.client.request("eth_getBlockByNumber", [hex(number), True])
+            for each in block["transactions"]:
+                yield number - first, each
 
     def direct_settlement(self) -> VppSettlement:
         """Return the contract, asked without any fault between."""

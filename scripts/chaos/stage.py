@@ -126,7 +126,7 @@ def stage(
     shutil.copyfile(template, folder / "base.db")
     # Anvil writes older states to files, from which it does not always go back to the right one.
     socket = folder / "node.ipc"  # a file: half the time of a question over HTTP
-    with running_chain(["--prune-history", str(STATES_KEPT), "--ipc", str(socket)]) as started:
+    with running_chain(["--prune-history", str(STATES_KEPT)], socket) as started:
         node = TestChain(ChainClient(str(socket)), started.deployment)
         db = Database(f"sqlite:///{folder / 'base.db'}")
         batch_id = _prepare(db, node, folder)

@@ -26,7 +26,7 @@ DEADLINE_S = 60.0
 def node() -> Iterator[tuple[LocalNode, str]]:
     with tempfile.TemporaryDirectory(prefix="tt-") as folder:  # a short path: sockets bound it
         ipc = f"{folder}/a.ipc"
-        with LocalNode(find_anvil(None), options=["--ipc", ipc]) as started:
+        with LocalNode(find_anvil(None), ipc=Path(ipc)) as started:
             yield started, ipc
 
 

@@ -12,7 +12,8 @@ from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 from eth_account.messages import _hash_eip191_message, encode_typed_data
 from msgspec.structs import asdict, fields, replace
-from sqlalchemy import select
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
 
 from indexer import Indexer
 from ledger import issuance, registration
@@ -40,6 +41,7 @@ from ledger.models.evidence import IssuanceState
 from ledger.models.mirror import IntentState
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.park import PROJECT, Park
+from tests.support.sending import automine, drop, steal
 
 FIRST = date(2014, 1, 1)
 SLOTS = 144
@@ -222,10 +224,11 @@ def test_a_period_over_new_year_is_two_issuances(park: Park) -> None:
     assert (first.to_date, second.from_date) == (date(2015, 1, 1), date(2015, 1, 1))
     assert first.to_s == second.from_s
     assert second.carry_in_kg == "0/1"  # 0.814 kg of 2014 end with their vintage
-    hashes = submit_planned(park.chain, PROJECT)
-    assert len(set(hashes)) == 2
-    park.mirror_final()
-    assert states(park) == ["issued", "issued"]
+    for state in ("planned", "issued"):
+        assert len(submit_planned(park.chain, PROJECT)) == 1
+        assert submit_planned(park.chain, PROJECT) == []
+        park.mirror_final()
+        assert states(park) == ["issued", state]
     batches = park.rows(CreditBatch)
     assert [(item.ordinal, item.vintage, item.issued_kg) for item in batches] == [
         (1, 2014, 734),
@@ -302,12 +305,11 @@ def test_a_refusal_voids_the_issuance_and_frees_its_readings(ready: Park) -> Non
 
 def test_a_refusal_voids_what_carries_its_remainder(ready: Park) -> None:
     keys = [plan(ready, day(n), day(n + 1)).key for n in (1, 2, 3)]
-    submit_planned_first = ready.chain.sender.submit(keys[0], CREDIT)
-    assert submit_planned_first
+    assert len(submit_planned(ready.chain)) == 1
+    ready.mirror_final()
     forbid(ready)
     with pytest.raises(Refused):
         submit_planned(ready.chain)
-    ready.mirror_final()
     assert states(ready) == ["issued", "void", "void"]
     assert [ready.intent(key).state.value for key in keys] == ["confirmed", "failed", "failed"]
     assert "before it was refused" in (ready.intent(keys[2]).error or "")
@@ -324,7 +326,7 @@ def test_an_end_between_refusal_and_voiding(ready: Park, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(issuance.states, "_void", crash)
+        patch.setattr(issuance.states, "fail", crash)
         with pytest.raises(KeyboardInterrupt):
             submit_planned(ready.chain)
     assert states(ready) == ["planned"]
@@ -339,7 +341,7 @@ def test_a_refusal_that_was_not_told_is_told_by_the_next_sending(
     plan(ready, day(1), day(2))
     forbid(ready)
     with monkeypatch.context() as patch:
-        patch.setattr(issuance.states, "_void", lambda *arguments: None)
+        patch.setattr(issuance.states, "fail", lambda *arguments: None)
         with pytest.raises(Refused):
             submit_planned(ready.chain)
     with pytest.raises(Refused, match="issue was refused before"):
@@ -360,11 +362,61 @@ def test_a_failure_in_a_block_voids_the_issuance_once_it_is_final(ready: Park) -
     ready.node.mine(1)
     receipt = ready.node.client.receipt(tx_hash)
     assert receipt is not None and receipt.status == 0
+    follower = plan(ready, day(2), day(3))
     ready.mirror.run_until("head")
-    assert states(ready) == ["planned"]
+    assert states(ready) == ["planned", "planned"]
+    assert submit_planned(ready.chain) == []
     ready.mirror_final()
-    assert states(ready) == ["void"]
+    assert states(ready) == ["void", "void"]
+    assert "the issuance before it was refused: " in (ready.intent(follower.key).error or "")
     assert ready.count(ReadingClaim) == 0
+
+
+def test_a_later_period_cannot_overtake_an_earlier_one(both: Park) -> None:
+    """The earlier one's nonce is stolen: were both on their way, the later one would be in a block first."""
+    both.register()
+    both.generate(FIRST, ["61.2345", "61.2345"])
+    first, second = plan(both, day(1), day(2)), plan(both, day(2), day(3))
+    automine(both, False)
+    (tx_hash,) = submit_planned(both.chain)
+    drop(both, tx_hash)
+    nonce = both.intent(first.key).nonce
+    assert nonce is not None
+    steal(both, "issuer", nonce)
+    assert both.node.client.receipt(tx_hash) is None
+    for _ in range(8):
+        assert submit_planned(both.chain) == []
+        both.chain.sender.tend()
+        both.node.mine(1)
+        both.mirror.run_until("head")
+        if states(both)[0] == "issued":
+            break
+    assert states(both) == ["issued", "planned"]
+    automine(both, True)
+    assert len(submit_planned(both.chain)) == 1
+    both.mirror_final()
+    assert [batch.key for batch in both.rows(CreditBatch)] == [first.key, second.key]
+    assert states(both) == ["issued", "issued"]
+
+
+def test_projects_do_not_wait_for_each_other(ready: Park) -> None:
+    """Their sites have a time each on chain."""
+    plan(ready, day(1), day(2))
+    plan(ready, day(2), day(3))
+
+    def part(session: Session) -> None:
+        project = session.scalars(select(Project)).one()
+        columns = {attribute.key for attribute in inspect(Project).column_attrs} - {"id"}
+        values = {name: getattr(project, name) for name in columns} | {"code": "other"}
+        other = Project(**values)
+        session.add(other)
+        session.flush()
+        (_, second) = session.scalars(select(Issuance).order_by(Issuance.id)).all()
+        second.project_id = other.id
+
+    assert len(submit_planned(ready.chain)) == 1
+    ready.db.run(part)
+    assert len(submit_planned(ready.chain)) == 1  # while the first is not final
 
 
 def test_books_from_before_the_sending_adopt_what_the_chain_has(ready: Park) -> None:

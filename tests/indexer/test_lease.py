@@ -299,7 +299,7 @@ def test_a_block_is_seen_when_it_is_mined(kind: str, sqlite_db: Database) -> Non
     """Over WebSocket and IPC a poll would come after the deadline: the announcement is what counts."""
     with (
         tempfile.TemporaryDirectory(prefix="tt-") as folder,
-        LocalNode(find_anvil(None), options=["--ipc", f"{folder}/a.ipc"]) as node,
+        LocalNode(find_anvil(None), ipc=Path(folder) / "a.ipc") as node,
     ):
         writer = ChainClient(node.rpc_url)
         chain = TestChain(writer, deploy_contracts(writer))

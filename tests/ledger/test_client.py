@@ -65,7 +65,7 @@ def ipc() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def node(ipc: Path) -> Iterator[LocalNode]:
-    with LocalNode(find_anvil(None), options=["--ipc", str(ipc)]) as started:
+    with LocalNode(find_anvil(None), ipc=ipc) as started:
         yield started
 
 

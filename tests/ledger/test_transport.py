@@ -224,7 +224,7 @@ def test_nobody_there(kind: str, folder: Path) -> None:
 @EVERY
 def test_a_node_that_came_back_is_asked_again(kind: str, folder: Path) -> None:
     """A real node ends under kept connections, and comes back at the same address."""
-    node = LocalNode(find_anvil(None), options=["--ipc", str(folder / "n.ipc")])
+    node = LocalNode(find_anvil(None), ipc=folder / "n.ipc")
     address = {
         "http": node.rpc_url,
         "ws": node.rpc_url.replace("http", "ws"),

@@ -92,12 +92,14 @@ def fresh(template: Path, folder: Path, chain: TestChain, finality: str | int) -
 
 
 @contextmanager
-def running_chain(options: Sequence[str] = ()) -> Iterator[TestChain]:
+def running_chain(
+    options: Sequence[str] = (), ipc: Path | None = None
+) -> Iterator[TestChain]:
     """A node of one's own with the contracts on it, their roles granted and a site registered.
 
-    ``options`` are further ones of Anvil.
+    ``options`` are further ones of Anvil, ``ipc`` is a socket to listen on as well.
     """
-    with LocalNode(find_anvil(None), options=options) as node:
+    with LocalNode(find_anvil(None), options=options, ipc=ipc) as node:
         client = ChainClient(node.rpc_url)
         try:
             yield TestChain(client, deploy_contracts(client))
