@@ -15,8 +15,14 @@ from api.certificates.endpoints import router as certificates
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
+from api.emissions.endpoints import router as emissions
+from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
 from api.etag import Envelope
+from api.exports.endpoints import router as exports
+from api.holders.endpoints import router as holders
+from api.metrics.counting import Answers, Counting
+from api.metrics.endpoints import router as metrics
 from api.pages.credits import router as credit_pages
 from api.pages.endpoints import router as pages
 from api.pages.places import router as place_pages
@@ -25,6 +31,8 @@ from api.pages.retirements import router as retirement_pages
 from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
+from api.reconciliation.endpoints import router as reconciliation
+from api.retirements.endpoints import router as retirements
 from api.search.endpoints import router as search
 from api.settlements.endpoints import router as settlements
 from api.sites.endpoints import router as sites
@@ -62,15 +70,29 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = Context(settings, database)
+    app.include_router(exports)  # before credits, whose ids are any text
     for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
         app.include_router(router)
-    for router in (search, projects, sites, settlements):
+    for router in (
+        search,
+        projects,
+        sites,
+        settlements,
+        retirements,
+        reconciliation,
+        holders,
+        emissions,
+        energy,
+        metrics,
+    ):
         app.include_router(router)
     for router in (certificates, pages, credit_pages, retirement_pages, place_pages):
         app.include_router(router)
     app.state.problem_page = problem_page
     errors.install(app)
     app.add_middleware(Envelope)
+    app.state.answers = Answers()
+    app.add_middleware(Counting, answers=app.state.answers)  # outermost: it counts problems, too
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

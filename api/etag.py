@@ -1,7 +1,8 @@
 """What surrounds every answer: a request id, HEAD, a strong ETag, and 304 for what has not changed.
 
 One layer around the application. Answers are small (a page is bounded), so each is held whole:
-its tag is the hash of its bytes, and two equal tags mean equal bytes.
+its tag is the hash of its bytes, and two equal tags mean equal bytes. Files are not small: they come
+without a length, and go on as they come, without a tag.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Envelope:
             request_id = secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
         head = scope["method"] == "HEAD"
-        held = _Held()
+        scope["state"]["head"] = head
+        held = _Held(send, request_id, head)
         try:
             _check_size(scope, given)
             inner = {**scope, "method": "GET"} if head else scope
@@ -53,28 +55,43 @@ class Envelope:
             problem = problem_of(error)
             if problem.status == 500:
                 _log.exception("request %s failed", request_id)
-            held = _Held()
+            if held.streaming:  # the status is gone out; who reads it sees that the end is missing
+                raise
+            held = _Held(send, request_id, head)
             await respond(Request(scope), problem)(scope, receive, held.send)
-        await held.release(send, request_id, given, head)
+        await held.release(given)
 
 
 class _Held:
-    """A whole response."""
+    """A whole response, or one that streams."""
 
-    def __init__(self) -> None:
+    def __init__(self, send: Send, request_id: str, head: bool) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._head = head
         self._start: Message = {"type": "http.response.start", "status": 500, "headers": []}
         self._body = b""
+        self.streaming = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._start = {**message, "headers": list(message.get("headers", []))}
+            headers = MutableHeaders(raw=self._start["headers"])
+            headers["X-Request-Id"] = self._request_id
+            headers["X-Content-Type-Options"] = "nosniff"
+            self.streaming = "content-length" not in headers
+            if self.streaming:
+                await self._send(self._start)
         elif message["type"] == "http.response.body":
-            self._body += message.get("body", b"")
+            if self.streaming:
+                await self._send({**message, "body": b""} if self._head else message)
+            else:
+                self._body += message.get("body", b"")
 
-    async def release(self, send: Send, request_id: str, given: Headers, head: bool) -> None:
+    async def release(self, given: Headers) -> None:
+        if self.streaming:
+            return
         headers = MutableHeaders(raw=self._start["headers"])
-        headers["X-Request-Id"] = request_id
-        headers["X-Content-Type-Options"] = "nosniff"
         body = self._body
         if self._start["status"] == 200:
             tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
@@ -86,8 +103,8 @@ class _Held:
                 for name in ("Content-Length", "Content-Type"):
                     if name in headers:
                         del headers[name]
-        await send(self._start)
-        await send({"type": "http.response.body", "body": b"" if head else body})
+        await self._send(self._start)
+        await self._send({"type": "http.response.body", "body": b"" if self._head else body})
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:

@@ -11,6 +11,7 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
+    Field,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
@@ -41,6 +42,11 @@ AddressText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
 
 CodeText = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 """A code of ours, as a parameter."""
+
+BlockParameter = Annotated[int, Field(ge=0, lt=2**63)]
+"""The number of a block, as a parameter."""
+
+AS_OF_BLOCK = "As things stood at the end of this block; without it: as they are."
 
 Time = AwareDatetime
 """A time with its zone; answers are in UTC."""

@@ -38,6 +38,7 @@ COMMANDS = (
     "cli.chain",
     "cli.db",
     "cli.bench",
+    "cli.exports",
     "cli.openapi",
 )
 INTERRUPTED = 130

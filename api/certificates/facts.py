@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.credits.queries import show_retirement
 from api.finality import ChainView
+from api.retirements.queries import show_retirement
 from ledger.errors import NotFound, Refused
 from ledger.models import (
     ChainCursor,

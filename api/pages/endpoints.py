@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from fastapi import APIRouter
@@ -17,11 +18,14 @@ from api.credits.queries import list_credits
 from api.credits.schemas import CreditParameters
 from api.errors import Problem
 from api.pages.assets import assets
-from api.pages.figures import last_comparison, latest_retirements, shares_of
+from api.pages.figures import shares_of
 from api.pages.hits import page_of_hit
 from api.pages.rendering import is_fragment, page
 from api.projects.queries import list_projects
 from api.projects.schemas import ProjectParameters
+from api.reconciliation.queries import show_reconciliation
+from api.retirements.queries import list_retirements
+from api.retirements.schemas import RetirementParameters
 from api.search.queries import search
 from api.search.schemas import SearchParameters
 from api.settlements.queries import list_settlements
@@ -41,7 +45,7 @@ def show_home(request: Request, context: ReadContext) -> HTMLResponse:
     with context.reading() as (session, view):
         found = status(session, view)
         if is_fragment(request):
-            return page(request, "parts/mirror", found=found, comparison=last_comparison(session))
+            return page(request, "parts/mirror", found=found)
         return page(
             request,
             "home",
@@ -51,8 +55,9 @@ def show_home(request: Request, context: ReadContext) -> HTMLResponse:
             credits=list_credits(
                 session, view, CreditParameters.model_validate({"limit": _LATEST})
             ).items,
-            retirements=latest_retirements(session, _LATEST),
-            comparison=last_comparison(session),
+            retirements=list_retirements(
+                session, view, RetirementParameters.model_validate({"limit": _LATEST})
+            ).items,
         )
 
 
@@ -107,8 +112,9 @@ def show_operations(request: Request, context: ReadContext) -> HTMLResponse:
     """Show the mirror, the jobs, and the last comparison of books and chain."""
     with context.reading() as (session, view):
         found = status(session, view)
-        template = "parts/operations" if is_fragment(request) else "operations"
-        return page(request, template, found=found, comparison=last_comparison(session))
+        compared = show_reconciliation(session, view, datetime.now(UTC))
+    template = "parts/operations" if is_fragment(request) else "operations"
+    return page(request, template, found=found, compared=compared)
 
 
 @router.get("/static/{version}/{name:path}")

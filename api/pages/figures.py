@@ -1,21 +1,14 @@
-"""Figures that pages show: shares of what was issued, months as columns, the last comparison, the last retirements."""
+"""Figures that pages show: shares of what was issued, and months as columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from api.sites.schemas import Month
 from api.status.schemas import CreditTotals
-from ledger.models import CreditRetirement, JobRun
 
-RECONCILE = "reconcile"
-"""The job that compares books and chain."""
 _BAR_WIDTH = 600
 _CHART_HEIGHT, _COLUMN, _COLUMN_GAP = 150, 22, 10
 
@@ -28,14 +21,6 @@ class Share:
     tonnes: Decimal
     x: float
     width: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The last time that books and chain were compared by the job."""
-
-    at: datetime
-    outcome: str
 
 
 @dataclass(frozen=True)
@@ -93,16 +78,3 @@ def columns_of(months: Sequence[Month], name: str) -> Columns | None:
         columns.append(Column(month.month, x, round(tall, 2), f"{value:,f}"))
     width = len(months) * (_COLUMN + _COLUMN_GAP) + _COLUMN_GAP  # room for the last year
     return Columns(width, _CHART_HEIGHT, f"{top:,f}", columns, years)
-
-
-def last_comparison(session: Session) -> Comparison | None:
-    """Return how the last comparison ended; None when the job never ran."""
-    query = select(JobRun).where(JobRun.job == RECONCILE).order_by(JobRun.id.desc()).limit(1)
-    run = session.scalars(query).first()
-    return None if run is None else Comparison(run.ended_at, run.outcome.value)
-
-
-def latest_retirements(session: Session, count: int) -> Sequence[CreditRetirement]:
-    """Return the last retirements, the newest first."""
-    query = select(CreditRetirement).order_by(CreditRetirement.retirement_id.desc()).limit(count)
-    return session.scalars(query).all()

@@ -10,11 +10,22 @@ from api.certificates.endpoints import pdf_path
 from api.certificates.facts import facts_of
 from api.certificates.pdf import certificate_sha256
 from api.context import ReadContext
-from api.credits.queries import show_retirement
+from api.pages.endpoints import asked
 from api.pages.rendering import page
+from api.retirements.queries import list_retirements, show_retirement
+from api.retirements.schemas import RetirementParameters
 from ledger.models import CreditBatch
 
 router = APIRouter(include_in_schema=False)
+
+
+@router.get("/retirements")
+def show_all(request: Request, context: ReadContext) -> HTMLResponse:
+    """Show all retirements, page by page."""
+    parameters = asked(request, RetirementParameters)
+    with context.reading() as (session, view):
+        found = list_retirements(session, view, parameters)
+    return page(request, "retirements", found=found, parameters=parameters)
 
 
 @router.get("/retirements/{retirement_id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainPage
 from api.pagination import PageParameters
@@ -12,8 +12,10 @@ from api.texts import AddressText, CodeText, DecimalText, Document, HashText, In
 from ledger.models.blockchain import TransactionStatus
 
 
-class TransactionParameters(PageParameters):
+class TransactionFilters(BaseModel):
     """Filters of the list of transactions."""
+
+    model_config = ConfigDict(extra="forbid")
 
     status: TransactionStatus | None = Field(
         None, description="Only transactions with this status."
@@ -24,6 +26,10 @@ class TransactionParameters(PageParameters):
     function_name: CodeText | None = Field(None, description="Only calls of this function.")
     tx_hash: HashText | None = Field(None, description="Only the transaction with this hash.")
     key: HashText | None = Field(None, description="Only transactions of the intent with this key.")
+
+
+class TransactionParameters(PageParameters, TransactionFilters):
+    """The same, page by page."""
 
 
 class Transaction(Document):

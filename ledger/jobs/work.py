@@ -17,7 +17,7 @@ from ledger.expiry import record_expired
 from ledger.jobs import rows
 from ledger.jobs.issuing import issue_closed
 from ledger.models import ChainCursor, ChainInclusion
-from ledger.reconcile import reconcile
+from ledger.reconcile import keep_outcome, reconcile
 from ledger.settings import Settings
 from ledger.settlement import batches
 from ledger.sites.validity import factor_alarms
@@ -109,7 +109,7 @@ def expire(tools: Tools) -> str | None:
 
 
 def compare(tools: Tools) -> str | None:
-    """Compare books and chain.
+    """Compare books and chain, and keep what was found for those who ask.
 
     Raises
     ------
@@ -123,6 +123,8 @@ def compare(tools: Tools) -> str | None:
         report = reconcile(chain.db, chain.client, chain.deployment)
     except NotFound:  # nothing is mirrored yet
         return None
+    network = chain.deployment.network
+    chain.db.run(lambda session: keep_outcome(session, network, report, tools.now()))
     wrong = [rule for rule in report.rules if not rule.ok]
     if not wrong:
         return f"{len(report.rules)} rules hold at block {report.block}"

@@ -100,7 +100,12 @@ from ledger.models.mirror import (
     CreditSite,
     CreditTransfer,
 )
-from ledger.models.mirror_state import ContractSighting, MirrorCheck, MirrorReorganisation
+from ledger.models.mirror_state import (
+    ContractSighting,
+    MirrorCheck,
+    MirrorReorganisation,
+    Reconciliation,
+)
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
@@ -214,6 +219,7 @@ __all__ = [
     "PriceOptimizationHistory",
     "Project",
     "ReadingClaim",
+    "Reconciliation",
     "RegisterReading",
     "RiskHedgeRecord",
     "RlExperienceReplay",

@@ -29,6 +29,7 @@ from ledger.reconcile import (
 )
 from ledger.reconcile.books import Books, Sides, open_books, open_sides
 from ledger.reconcile.report import Report, Rule
+from ledger.reconcile.stored import keep_outcome
 
 _S = TypeVar("_S", bound=Sides)
 RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
@@ -112,4 +113,12 @@ def _checked(check: Callable[[_S], list[str]], books: _S) -> list[str]:
         return [f"a row cannot be read as what it should be ({type(error).__name__}: {error})"]
 
 
-__all__ = ["RULES", "STORAGE_RULES", "Report", "Rule", "reconcile", "storage_differences"]
+__all__ = [
+    "RULES",
+    "STORAGE_RULES",
+    "Report",
+    "Rule",
+    "keep_outcome",
+    "reconcile",
+    "storage_differences",
+]

@@ -150,6 +150,7 @@ def test_a_mirror_that_has_not_begun(tmp_path: Path) -> None:
             "next_cursor": None,
             "as_of_block": None,
             "finality": {"rule": "finalized", "final_block": None},
+            "reconciliation": None,
         }
         problem(client.get("/readyz"), 503, "node-down")
 

@@ -1,4 +1,4 @@
-"""The pages keep their house: words in files of their own, nothing inline, nothing from elsewhere, others' files as is."""
+"""The pages keep their house: words in files of their own, nothing inline, nothing from elsewhere."""
 
 import hashlib
 import json
