@@ -12,7 +12,7 @@ import time
 
 from sqlalchemy.orm import Session
 
-from ledger.chain import adoption, fees, intents, lanes, stuck
+from ledger.chain import adoption, fees, intents, lanes, stuck, unknown
 from ledger.chain.auditing import AUDIT_BLOCKS, taken_back
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.fees import GWEI, Fees
@@ -212,6 +212,16 @@ class Sender:
             raise trouble
         return list(gone)
 
+    def check_known(self, account: str) -> None:
+        """Refuse to sign for an account that has done on chain what neither books nor mirror know of.
+
+        Raises
+        ------
+        DependencyDown
+            If there are such transactions (see ``unknown``).
+        """
+        unknown.check(self._db, self._client, self._desk.chain_id, account)
+
     def wait_until_included(self, tx_hash: str) -> None:
         """Wait until a transaction, or one that replaced it, stands in a block: what follows builds on it.
 
@@ -242,14 +252,16 @@ class Sender:
         count = self._client.transaction_count(intent.sender_address, "latest")
         with self._db.read() as session:
             lane = session.get(ChainNonceLane, (intent.chain_id, intent.sender_address))
-            unknown = count > (lane.next_nonce if lane is not None else 0)
-            mark = adoption.in_mirror(session, intent, 0 if unknown else None)
+            more = count > (lane.next_nonce if lane is not None else 0)
+            mark = adoption.in_mirror(session, intent, 0 if more else None)
         tx_hash = (
             mark.tx_hash
             if mark is not None
-            else adoption.on_node(self._db, self._client, intent, unknown)
+            else adoption.on_node(self._db, self._client, intent, more)
         )
-        if tx_hash is not None:
+        if tx_hash is None:
+            self.check_known(intent.sender_address)
+        else:
             raise AlreadyOnChain(
                 f"{intent.function_name} is done: transaction {tx_hash} did it, which these books had forgotten; "
                 "the mirror confirms it when it is final",

@@ -121,7 +121,7 @@ def _void(session: Session, issuance: Issuance) -> None:
     session.flush()
 
 
-def _waiting_behind(issuance: Issuance) -> Select[tuple[Issuance]]:
+def _waiting_behind(issuance: Issuance) -> Select[Issuance]:
     """Return the query of the later issuances of a project that are not sent."""
     return (
         select(Issuance)

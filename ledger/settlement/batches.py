@@ -29,7 +29,7 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.mirror import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import cosign, order, planning, singles
+from ledger.settlement import cosign, numbers, order, planning, singles
 from ledger.settlement.money import explained
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
 
@@ -117,13 +117,14 @@ def submit_planned(chain: Chain) -> list[str]:
         for_signatures = cosign.unsent(session)
     for key in for_signatures:
         cosign.sign_ours(chain, key)
-    with chain.db.read() as session:
-        query = (
-            select(VppSettlementBatch.batch_key)
-            .join(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
-            .where(VppSettlementBatch.state == BatchState.PLANNED)
-        )
-        keys = [*singles.waiting(session), *session.scalars(query.order_by(VppSettlementBatch.id))]
+    senders = {sender for _, sender in _waiting(chain)}
+    if not senders:
+        return []
+    # Between these two: what was planned before the mirror had read all is withdrawn, and planned anew.
+    for account in senders:
+        chain.sender.check_known(account)
+    chain.db.run(numbers.give_back)
+    keys = [key for key, _ in _waiting(chain)]
     sent = []
     for key in keys:
         try:
@@ -134,6 +135,19 @@ def submit_planned(chain: Chain) -> list[str]:
             reason = explained(chain, refusal.message)
             chain.db.run(lambda session, key=key, reason=reason: release(session, key, reason))  # type: ignore[misc]
     return sent
+
+
+def _waiting(chain: Chain) -> list[tuple[str, str]]:
+    """Return what is to be sent, key and sender, in order: single trades, then batches."""
+    query = (
+        select(ChainIntent.key, ChainIntent.sender_address)
+        .join(VppSettlementBatch, VppSettlementBatch.batch_key == ChainIntent.key)
+        .where(VppSettlementBatch.state == BatchState.PLANNED)
+        .order_by(VppSettlementBatch.id)
+    )
+    with chain.db.read() as session:
+        planned = [(key, sender) for key, sender in session.execute(query)]
+        return singles.waiting(session) + planned
 
 
 def finalize_due(chain: Chain) -> list[str]:

@@ -59,10 +59,11 @@ def assets_of(session: Session, numbers: Collection[int]) -> dict[int, int]:
 
 def settled_elsewhere(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
     """Return the trades that were settled in blocks above one, and up to another if there is one."""
-    return _single(session, above, up_to) + _cosigned(session, above, up_to)
+    return single(session, above, up_to) + _cosigned(session, above, up_to)
 
 
-def _single(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
+def single(session: Session, above: int, up_to: int | None) -> list[SettledElsewhere]:
+    """Return the trades that were settled each by itself in blocks above one, and up to another if there is one."""
     query = select(SettlementTrade).where(SettlementTrade.block_number > above)
     if up_to is not None:
         query = query.where(SettlementTrade.block_number <= up_to)
@@ -87,13 +88,13 @@ def _cosigned(session: Session, above: int, up_to: int | None) -> list[SettledEl
         .where(
             SettlementBatch.block_number > above,
             SettlementBatch.cosigned_digest.is_not(None),
-            SettlementBatch.key.not_in(_still_ours()),
+            SettlementBatch.key.not_in(still_ours()),
         )
     )
     if up_to is not None:
         query = query.where(SettlementBatch.block_number <= up_to)
     return [
-        SettledElsewhere(_trade_of(args, int(word)), asset or None, at)
+        SettledElsewhere(trade_of(args, int(word)), asset or None, at)
         for args, asset, at in session.execute(query)
         for word in args["words"]
     ]
@@ -109,12 +110,13 @@ def batch_holding(session: Session, number: int) -> VppSettlementBatch | None:
     return session.scalars(query).first()
 
 
-def _still_ours() -> Select[str]:
+def still_ours() -> Select[str]:
     """Return the keys of our batches; not of those that were given up, which signatures may outlive."""
     return select(VppSettlementBatch.batch_key).where(VppSettlementBatch.state != BatchState.FAILED)
 
 
-def _trade_of(args: Mapping[str, Any], word: int) -> Trade:
+def trade_of(args: Mapping[str, Any], word: int) -> Trade:
+    """Return a trade of a batch, as the event that opened the batch has it."""
     fields, accounts = unpack(word), args["accounts"]
     return Trade(
         fields.seq,

@@ -64,9 +64,9 @@ def adopt(session: Session, chain: Chain) -> list[str]:
         ours = _are_ours(records, accounts, words, batch.accounts)
         if not ours or not _are_of(session, records, batch.asset):
             if batch.status is not SettlementStatus.CANCELLED:
-                _withdraw(session, numbers, f"in batch {batch.key}")
+                withdraw(session, numbers, f"in batch {batch.key}")
             continue
-        _withdraw(session, numbers, f"in batch {batch.key}")
+        withdraw(session, numbers, f"in batch {batch.key}")
         if _in_other_batches(session, numbers):
             continue  # the mirror will take one of them back
         _store(session, chain, batch, words, next(iter(records.values())).market)
@@ -148,11 +148,19 @@ def withdraw_overtaken(session: Session) -> None:
     numbers = set(session.scalars(waiting))
     settled = {item.trade.seq for item in settled_elsewhere(session, 0, None)} if numbers else set()
     if overtaken := sorted(numbers & settled):
-        _withdraw(session, overtaken, "settled by another way")
+        withdraw(session, overtaken, "settled by another way")
 
 
-def _withdraw(session: Session, numbers: list[int], where: str) -> None:
-    """Take back batches that were planned with trades of another one, and that no transaction proposes."""
+def withdraw(session: Session, numbers: list[int], where: str) -> None:
+    """Take back batches that were planned with trades of another one, and that no transaction proposes.
+
+    Parameters
+    ----------
+    numbers
+        The trades.
+    where
+        Where the chain has them, to go on with "the chain has trades of it ...".
+    """
     query = (
         select(VppSettlementBatch, ChainIntent)
         .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)

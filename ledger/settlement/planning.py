@@ -27,7 +27,7 @@ from ledger.models import (
 )
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import forgotten, shortfalls, singles
+from ledger.settlement import forgotten, numbers, shortfalls, singles
 from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere
 from ledger.settlement.money import Missing, participants
 from ledger.settlement.netting import (
@@ -139,6 +139,7 @@ def plan(session: Session, chain: Chain, funds: Funds | None, scope: Scope) -> P
     Refused
         If a trade does not fit the contract's fields, or its plant or market has no account.
     """
+    numbers.give_back(session)
     forgotten.adopt(session, chain)
     forgotten.withdraw_overtaken(session)
     if funds is None:
@@ -287,12 +288,12 @@ def _store(
     )
     session.add(batch)
     session.flush()
-    numbers = sorted(trade.seq for trade in trades)
+    listed = sorted(trade.seq for trade in trades)
     session.execute(
         insert(VppSettlementItem),
         [
             {"batch_id": batch.id, "trade_id": number, "word": word}
-            for number, word in zip(numbers, hex_words(packed.words), strict=True)
+            for number, word in zip(listed, hex_words(packed.words), strict=True)
         ],
     )
     if not cosigned:

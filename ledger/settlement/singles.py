@@ -6,6 +6,8 @@ is on its way, no batch takes the trade; when it was refused, the trade is free 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -105,9 +107,20 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
     )
 
 
-def waiting(session: Session) -> list[str]:
-    """Return the keys of trades that shall be settled by themselves and are not sent yet, in order."""
-    query = select(ChainIntent.key).where(
+def withdraw(session: Session, numbers: Collection[int], reason: str) -> None:
+    """Take back what is planned for trades, and not sent."""
+    query = select(ChainIntent).where(
         ChainIntent.kind == KIND, ChainIntent.state == IntentState.PLANNED
     )
-    return list(session.scalars(query.order_by(ChainIntent.created_at, ChainIntent.key)))
+    for intent in session.scalars(query).all():
+        if int(intent.parameters["trade"]["seq"]) in numbers:
+            intents.refuse(session, intent.key, reason)
+
+
+def waiting(session: Session) -> list[tuple[str, str]]:
+    """Return key and sender of trades that shall be settled by themselves and are not sent yet, in order."""
+    query = select(ChainIntent.key, ChainIntent.sender_address).where(
+        ChainIntent.kind == KIND, ChainIntent.state == IntentState.PLANNED
+    )
+    ordered = query.order_by(ChainIntent.created_at, ChainIntent.key)
+    return [(key, sender) for key, sender in session.execute(ordered)]

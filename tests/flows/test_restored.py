@@ -1,6 +1,8 @@
 """Books restored from before a sending: the chain is asked, what it did is adopted, and nothing is done twice."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -10,6 +12,7 @@ from ledger import issuance
 from ledger.chain import intents
 from ledger.chain.events import CREDIT
 from ledger.chain.sender import AlreadyOnChain
+from ledger.errors import DependencyDown
 from ledger.holdings import details_of, holding_of, plan_retirement, plan_transfer
 from ledger.models import (
     BlockchainTransaction,
@@ -27,11 +30,13 @@ from ledger.models.mirror import IntentState
 from ledger.reconcile import reconcile
 from ledger.serials import Act
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned
+from ledger.settlement.singles import plan_single
+from ledger.settling import Way
 from tests.support import ticks
 from tests.support.backup import back_up
 from tests.support.chain import PARTIES, SITE_CODE, WINDOW_S
 from tests.support.park import PROJECT, Park
-from tests.support.sending import sent
+from tests.support.sending import automine, sent
 
 TRADES = (("sell", 1000, 20_000), ("sell", 2500, 30_001), ("buy", 1500, -10_000))
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
@@ -90,7 +95,8 @@ def test_a_settlement_from_any_backup(both: Park, saved_after: int, behind: bool
     if not behind:
         again.mirror_final()
     for _ in range(4):
-        ticks.settle(again.chain)
+        with suppress(DependencyDown):  # while the mirror is behind
+            ticks.settle(again.chain)
         ticks.send(again.chain)
         again.mirror_final()
 
@@ -168,6 +174,125 @@ def test_a_fork_takes_an_adopted_batch_back(both: Park) -> None:
     assert money(both) == {PLANT: OWED_CENTS, MARKET: 100_00 - OWED_CENTS}
     assert {row.status.value for row in both.rows(VppTradingRecord)} == {"executed"}
     holds(both)
+
+
+# ------------------------------------------------------- trades that came after the backup
+
+SOLD, DEARER, BOUGHT = TRADES
+
+
+def settle_all(park: Park) -> None:
+    """Let jobs and mirror run until nothing is left to do; what they refuse for now they try again."""
+    for _ in range(6):
+        with suppress(DependencyDown):
+            ticks.settle(park.chain)
+        park.mirror_final()
+        pass_window(park)
+
+
+def contents(park: Park) -> dict[int, tuple[str, int, int]]:
+    return {
+        row.id: (row.trade_type.value, int(row.quantity * 1000), int(row.price * 10_000))
+        for row in park.rows(VppTradingRecord)
+    }
+
+
+@pytest.mark.parametrize(
+    ("way", "again", "behind"),
+    [
+        ("proposed", (2, 1, 0), True),
+        ("proposed", (1, 2, None), True),
+        ("cosigned", (None, 0, 1, 2), False),
+        ("cosigned", (None, 2, None, 0, 1), True),
+        ("single", (2, 1, 0), False),
+    ],
+    ids=["another order", "one less", "one more", "two more", "each by itself"],
+)
+def test_trades_that_come_again_under_other_numbers(
+    both: Park, again: tuple[int | None, ...], way: str, behind: bool
+) -> None:
+    """The contract knows trades by numbers: a trade with another number would be paid a second time."""
+    both.node.deposit("market", 100_00)
+    both.mirror_final()
+    restore = back_up(both.db, both.folder)
+    for hour, trade in enumerate(TRADES):
+        both.trade(trade, hour=hour)
+    wanted_way = Way.COSIGNED if way == "cosigned" else Way.PROPOSED
+    chain = replace(both.chain, settling=replace(both.chain.settling, way=wanted_way))
+    if way == "single":
+        for number in contents(both):
+            both.db.run(lambda session, n=number: plan_single(session, both.chain, n))  # type: ignore[misc]
+    for _ in range(3):
+        ticks.settle(chain)
+        both.mirror_final()
+        pass_window(both)
+    assert money(both) == {PLANT: OWED_CENTS, MARKET: 100_00 - OWED_CENTS}
+    on_chain, done = contents(both), sent(both, "operator")
+    restore()
+    assert both.count(VppTradingRecord) == 0
+
+    if not behind:
+        both.mirror_final()
+    new = [("sell", 4000 + hour, 10_000) for hour, one in enumerate(again) if one is None]
+    fresh = iter(new)
+    for hour, one in enumerate(again):
+        both.trade(next(fresh) if one is None else TRADES[one], hour=10 + hour)
+    settle_all(both)
+
+    owed = OWED_CENTS + sum((milli * price + 50_000) // 100_000 for _, milli, price in new)
+    assert money(both) == {PLANT: owed, MARKET: 100_00 - owed}
+    if missing := {0, 1, 2} - set(again):  # a proposal is taken for ours when all of it is there
+        assert "pending" in {row.status.value for row in both.rows(VppTradingRecord)}
+        both.trade(*(TRADES[one] for one in missing), hour=20)
+        settle_all(both)
+        assert money(both) == {PLANT: owed, MARKET: 100_00 - owed}
+    assert {row.status.value for row in both.rows(VppTradingRecord)} == {"executed"}
+    now = contents(both)
+    assert {number: each for number, each in now.items() if each in TRADES} == on_chain
+    if not new:
+        assert sent(both, "operator") == done
+    holds(both)
+
+
+def test_trades_that_are_alike_are_settled_as_often_as_they_were_made(both: Park) -> None:
+    both.node.deposit("market", 100_00)
+    both.mirror_final()
+    restore = back_up(both.db, both.folder)
+    both.trade(SOLD, SOLD)
+    settle_all(both)
+    assert money(both)[PLANT] == 400
+    restore()
+    both.trade(DEARER, SOLD, SOLD, SOLD, hour=3)
+    settle_all(both)
+    assert money(both)[PLANT] == 400 + 200 + 750
+    assert {row.status.value for row in both.rows(VppTradingRecord)} == {"executed"}
+    holds(both)
+
+
+def test_nothing_is_signed_while_a_forgotten_transaction_waits_in_the_pool(park: Park) -> None:
+    park.node.deposit("market", 100_00)
+    park.mirror_final()
+    restore = back_up(park.db, park.folder)
+    park.trade(*TRADES)
+    automine(park, False)
+    plan_batches(park.chain)
+    (tx_hash,) = submit_planned(park.chain)
+    restore()
+    park.trade(*reversed(TRADES))
+    plan_batches(park.chain)
+    for _ in range(2):
+        with pytest.raises(DependencyDown, match="1 transactions in the pool that the books do not") as caught:
+            submit_planned(park.chain)
+        assert caught.value.code == "unknown-pending"
+    park.node.mine(1)
+    assert park.node.client.receipt(tx_hash) is not None
+    with pytest.raises(DependencyDown, match="the mirror has not read them"):
+        submit_planned(park.chain)
+    automine(park, True)
+    settle_all(park)
+    assert money(park) == {PLANT: OWED_CENTS, MARKET: 100_00 - OWED_CENTS}
+    assert sent(park, "operator") == 2  # proposed and finalised, each once
+    holds(park)
 
 
 # --------------------------------------------------------------------------------- credits
@@ -273,7 +398,7 @@ def test_a_transfer_that_was_planned(both: Park, read: bool) -> None:
 
 def test_a_replacement_that_the_books_forgot(both: Park) -> None:
     """They know the first attempt, the chain has the second: the intent ends with it all the same."""
-    from tests.support.sending import automine, spike
+    from tests.support.sending import spike
 
     both.node.issue(1000, 0)
     both.mirror_final()

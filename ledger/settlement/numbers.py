@@ -1,0 +1,203 @@
+"""Trades keep the number under which the chain has them, whatever row the books gave them since.
+
+The number of a trade is that of its row. Books that were restored from before its import know nothing of it;
+imported again it may get another number, and another trade its own. The contract knows trades by numbers
+alone, and would settle it a second time. So what the chain holds, and these books do not, is compared by content:
+parties, quantity, price and what is traded. Trades that agree in all of these are one to the contract; which of
+them is which makes no difference to anybody's money.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import func, inspect, select, update
+from sqlalchemy.orm import Session
+
+from ledger import audit
+from ledger.db import tables
+from ledger.models import (
+    ChainEvent,
+    SettlementBatch,
+    VppMarketBid,
+    VppSettlementItem,
+    VppTradeCredit,
+    VppTradeShortfall,
+    VppTradingRecord,
+)
+from ledger.models.escrow import SettlementStatus
+from ledger.models.trading import TradeStatus
+from ledger.settlement import forgotten, singles
+from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, single, still_ours, trade_of
+from ledger.settlement.words import Trade
+
+_ROW_MAX = 2**63 - 1
+_REASON = "the chain has this trade under this number; the books were restored from before it came"
+_EVICTED = "the chain has another trade under the former number; the books were restored from before that came"
+
+Content = tuple[str, str, int, int, int]
+"""Buyer, seller, thousandths of the quantity, ten-thousandths of the price, what is traded."""
+
+
+def give_back(session: Session) -> int:
+    """Give pending trades the numbers that the chain has them under; return how many rows have another number.
+
+    What was planned with such trades and is not sent yet is withdrawn; ``plan`` takes them up again. To be
+    called when the mirror has read what the accounts sent (``Sender.check_known``).
+    """
+    claimed = _claimed(session)
+    if not claimed:
+        return 0
+    accounts = Accounts.load(session)
+    right = {
+        record.id
+        for record in _rows(session, claimed)
+        if _contents(session, [record], accounts).get(record.id) == claimed[record.id]
+    }
+    orphans = {number: content for number, content in claimed.items() if number not in right}
+    if not orphans:
+        return 0
+    _withdraw_planned(session, accounts, orphans)
+    free = _free(session, accounts, right)
+    waiting: dict[Content, list[VppTradingRecord]] = defaultdict(list)
+    for record, content in free.values():
+        waiting[content].append(record)
+    moved = 0
+    following = 1 + max(*claimed, session.scalar(select(func.max(VppTradingRecord.id))) or 0)
+    for number in sorted(orphans):
+        matching = waiting[orphans[number]]
+        holder = free.get(number)
+        if holder is not None and holder[0] not in matching[:1]:
+            # Under a number that is settled it would wait for ever.
+            waiting[holder[1]].remove(holder[0])
+            renamed = _renumber(session, holder[0], following, _EVICTED)
+            waiting[holder[1]].append(renamed)
+            waiting[holder[1]].sort(key=_age)
+            free[following] = renamed, holder[1]
+            following += 1
+            moved += 1
+        if matching:
+            record = matching.pop(0)
+            del free[record.id]
+            _renumber(session, record, number, _REASON)
+            moved += 1
+    session.flush()
+    return moved
+
+
+def _claimed(session: Session) -> dict[int, Content]:
+    """Return the trades that stand on chain in no batch of these books, by number."""
+    query = (
+        select(ChainEvent.args, SettlementBatch.asset)
+        .join(
+            SettlementBatch,
+            (SettlementBatch.block_number == ChainEvent.block_number)
+            & (SettlementBatch.log_index == ChainEvent.log_index),
+        )
+        .where(
+            SettlementBatch.status != SettlementStatus.CANCELLED,
+            SettlementBatch.key.not_in(still_ours()),
+        )
+    )
+    found = {
+        trade.seq: _content(trade, asset or ENERGY)
+        for args, asset in session.execute(query)
+        for trade in (trade_of(args, int(word)) for word in args["words"])
+    }
+    found |= {
+        item.trade.seq: _content(item.trade, item.asset or ENERGY)
+        for item in single(session, 0, None)
+    }
+    return {number: content for number, content in found.items() if number <= _ROW_MAX}
+
+
+def _content(trade: Trade, asset: int) -> Content:
+    return trade.buyer, trade.seller, trade.quantity_milli, trade.price_e4, asset
+
+
+def _contents(
+    session: Session, records: Iterable[VppTradingRecord], accounts: Accounts
+) -> dict[int, Content]:
+    """Return what trades of the books are to the chain, by number; without those that have no account."""
+    listed = list(records)
+    assets = assets_of(session, [record.id for record in listed])
+    found = {}
+    for record in listed:
+        try:
+            trade = accounts.trade(record)
+        except KeyError:
+            continue
+        found[record.id] = _content(trade, assets.get(record.id, ENERGY))
+    return found
+
+
+def _rows(session: Session, numbers: Mapping[int, Content]) -> list[VppTradingRecord]:
+    return [
+        record
+        for here in tables.among(session, VppTradingRecord.id, list(numbers))
+        for record in session.scalars(select(VppTradingRecord).where(here))
+    ]
+
+
+def _withdraw_planned(session: Session, accounts: Accounts, orphans: Mapping[int, Content]) -> None:
+    """Take back what is planned, and not sent, with trades of these contents or numbers."""
+    pending = select(VppTradingRecord).where(VppTradingRecord.status == TradeStatus.PENDING)
+    contents = set(orphans.values())
+    concerned = [
+        number
+        for number, content in _contents(session, session.scalars(pending), accounts).items()
+        if number in orphans or content in contents
+    ]
+    forgotten.withdraw(session, concerned, "under other numbers")
+    singles.withdraw(session, concerned, "the chain has the trade, or its number, already")
+
+
+def _free(
+    session: Session, accounts: Accounts, right: set[int]
+) -> dict[int, tuple[VppTradingRecord, Content]]:
+    """Return the pending trades that nothing has begun with, the oldest first, by number."""
+    query = (
+        select(VppTradingRecord)
+        .where(
+            VppTradingRecord.status == TradeStatus.PENDING,
+            VppTradingRecord.id.not_in(select(VppSettlementItem.trade_id)),
+        )
+        .with_for_update()
+    )
+    begun = singles.under_way(session) | right
+    records = [record for record in session.scalars(query) if record.id not in begun]
+    contents = _contents(session, records, accounts)
+    return {
+        record.id: (record, contents[record.id])
+        for record in sorted(records, key=_age)
+        if record.id in contents
+    }
+
+
+def _age(record: VppTradingRecord) -> tuple[object, int]:
+    return record.trade_time, record.id
+
+
+def _renumber(
+    session: Session, record: VppTradingRecord, number: int, reason: str
+) -> VppTradingRecord:
+    """Put a trade into a row of another number; a new row, so that the database counts on from it."""
+    old = record.id
+    columns = [attribute.key for attribute in inspect(VppTradingRecord).column_attrs]
+    values = {name: getattr(record, name) for name in columns} | {"id": number}
+    session.delete(record)
+    session.flush()
+    renamed = VppTradingRecord(**values)
+    session.add(renamed)
+    session.flush()
+    for table in (VppTradeCredit, VppTradeShortfall, VppMarketBid):
+        session.execute(update(table).where(table.trade_id == old).values(trade_id=number))
+    audit.record(
+        session,
+        "trades.renumber",
+        f"vpp_trading_records/{number}",
+        {"id": old},
+        {"id": number, "reason": reason},
+    )
+    return renamed
