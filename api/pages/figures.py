@@ -40,7 +40,7 @@ class Columns:
     width: int
     height: int
     top: str
-    """The quantity of the tallest column."""
+    """The quantity of the tallest column, to the whole unit."""
     columns: list[Column]
     years: list[tuple[str, int]]
     """Each year, and where it begins."""
@@ -77,4 +77,4 @@ def columns_of(months: Sequence[Month], name: str) -> Columns | None:
         tall = float(max(value, Decimal(0)) / top * _CHART_HEIGHT)
         columns.append(Column(month.month, x, round(tall, 2), f"{value:,f}"))
     width = len(months) * (_COLUMN + _COLUMN_GAP) + _COLUMN_GAP  # room for the last year
-    return Columns(width, _CHART_HEIGHT, f"{top:,f}", columns, years)
+    return Columns(width, _CHART_HEIGHT, f"{top:,.0f}", columns, years)
