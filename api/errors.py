@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from ledger.chain.explanations import explain
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
 
 MEDIA_TYPE = "application/problem+json"
@@ -145,7 +147,7 @@ def problem_of(
         return _unavailable(error)
     for kind, status in _OF_THE_LEDGER.items():
         if isinstance(error, kind):
-            return Problem(status, error.code, error.message, **error.details)
+            return _of_the_ledger(status, error)
     if isinstance(error, TruetonneError):
         _log.error("an error of the ledger reached the edge: %s", error.message)
     return Problem(
@@ -178,6 +180,16 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+def _of_the_ledger(status: int, error: TruetonneError) -> Problem:
+    """Return the problem of an error of the ledger; a contract's refusal is said in plain words, too."""
+    said = explain(error.message) if isinstance(error, Refused) else None
+    if said is None:
+        return Problem(status, error.code, error.message, **error.details)
+    code = said.code if error.code == Refused.default_code else error.code
+    detail = f"{said.english} {said.to_do} ({error.message})"
+    return Problem(status, code, detail, **{**error.details, "contract_error": asdict(said)})
 
 
 def _title(problem: Problem) -> str:

@@ -32,6 +32,17 @@ class TransactionParameters(PageParameters, TransactionFilters):
     """The same, page by page."""
 
 
+class ContractError(Document):
+    """An error of a contract in plain words."""
+
+    name: str = Field(description="Name of the error in the contract.")
+    arguments: dict[str, str] = Field(description="Its values, by name.")
+    english: str = Field(description="What it says.")
+    to_do: str = Field(description="What to do.")
+    chinese: str = Field(description="What it says, in Chinese.")
+    to_do_chinese: str = Field(description="What to do, in Chinese.")
+
+
 class Transaction(Document):
     """A transaction to one of our contracts, sent by us or by anybody."""
 
@@ -46,6 +57,9 @@ class Transaction(Document):
         description="pending until its block is final; then confirmed, or failed if it reverted."
     )
     error: str | None = Field(description="Why it reverted.")
+    explanation: ContractError | None = Field(
+        description="The same in plain words; null: it did not revert, or with no error of ours."
+    )
     sender: str | None = Field(description="Account that sent it; null until it is in a block.")
     block_number: int | None = Field(description="Block that it is in; null until it is in one.")
     gas_used: IntegerText | None = Field(description="Gas that it used.")

@@ -57,7 +57,7 @@ def flat(name: str, item: dict[str, Any]) -> dict[str, Any]:
     """Return an item of a list as a row of a file has it, from the answer's JSON alone."""
     row: dict[str, Any] = {}
     for field, value in item.items():
-        inner = {"settlement", "readings"}
+        inner = {"settlement", "readings", "explanation"}
         if field in inner:
             parts = [column.name for column in EXPORTS[name].columns]
             for part in parts:
