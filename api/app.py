@@ -23,6 +23,7 @@ from api.exports.endpoints import router as exports
 from api.holders.endpoints import router as holders
 from api.metrics.counting import Answers, Counting
 from api.metrics.endpoints import router as metrics
+from api.pages.chain import router as chain_pages
 from api.pages.credits import router as credit_pages
 from api.pages.endpoints import router as pages
 from api.pages.places import router as place_pages
@@ -86,7 +87,14 @@ def create_app(settings: Settings) -> FastAPI:
         metrics,
     ):
         app.include_router(router)
-    for router in (certificates, pages, credit_pages, retirement_pages, place_pages):
+    for router in (
+        certificates,
+        pages,
+        credit_pages,
+        retirement_pages,
+        place_pages,
+        chain_pages,
+    ):
         app.include_router(router)
     app.state.problem_page = problem_page
     errors.install(app)

@@ -18,6 +18,7 @@ from api.credits.history import show_history
 from api.credits.queries import show_credit
 from api.finality import ChainView
 from api.pages import pictures, provenance
+from api.pages.formats import visible
 from api.pages.language import wishes_of
 from api.pages.readings import RUNS_MAX, Month, chart_of, day_of, month_of
 from api.pages.rendering import is_fragment, page, words_of
@@ -144,7 +145,8 @@ def _pretty(issuance: Issuance | None) -> str | None:
     for meter in found.get("meters", []):
         if isinstance(meter.get("days"), dict):  # a digest for each day: they are in the file
             meter["days"] = {"…": str(len(meter["days"]))}
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    lines = json.dumps(found, indent=2, ensure_ascii=False).splitlines()
+    return "\n".join(visible(line) for line in lines)
 
 
 def _anchors(context: Context, session: Session, view: ChainView) -> Anchors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from api.search.schemas import Hit, HitKind
 
@@ -13,6 +13,9 @@ _PAGES = {
     HitKind.PROJECT: "/projects/{id}",
     HitKind.SITE: "/sites/{id}",
     HitKind.SETTLEMENT: "/settlements/{id}",
+    HitKind.TRANSACTION: "/transactions/{id}",
+    HitKind.HOLDER: "/holders/{id}",
+    HitKind.CONTRACT: "/operations#contracts",
 }
 
 
@@ -24,8 +27,3 @@ def page_of_hit(hit: Hit) -> str:
     if hit.kind is HitKind.DEVICE:
         return hit.link.replace("/v1/sites/", "/sites/") + "#meters"
     return hit.link
-
-
-def search_for(text: str) -> str:
-    """Return the address that searches for a text."""
-    return f"/search?{urlencode({'q': text})}"

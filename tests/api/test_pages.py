@@ -32,6 +32,10 @@ PAGES = (
     "/settlements/1",
     "/settlements/2",
     "/operations",
+    "/transactions/" + h66(0x77, 1),
+    "/transactions/" + h66(0x77, 105),
+    "/holders/" + ISSUER,
+    "/retirements",
     "/search",
     "/search?q=park",
     "/search?q=nothing-has-this-name",
@@ -226,6 +230,10 @@ def test_files_are_kept_for_good_and_only_as_they_are(client: TestClient) -> Non
         ("/retirements/%F0%9F%8C%B1", 404, "This is not here"),
         ("/projects/none", 404, "This is not here"),
         ("/sites/%3Cscript%3E", 404, "This is not here"),
+        ("/transactions/0x12", 404, "This is not here"),
+        ("/transactions/0x" + "ff" * 32, 404, "This is not here"),
+        ("/holders/%3Cb%3E", 404, "This is not here"),
+        ("/holders/" + ISSUER + "?cursor=x", 422, "This cannot be read"),
         ("/settlements/none", 404, "This is not here"),
     ],
 )
@@ -281,6 +289,23 @@ def test_what_a_whole_name_names_is_shown_at_once(client: TestClient) -> None:
         )
     part = client.get("/search?q=park", headers={**HTML, "hx-request": "true"})
     assert "<html" not in part.text and 'class="rows hits"' in part.text
+
+
+def test_a_failed_transaction_says_why(client: TestClient) -> None:
+    said = client.get("/transactions/" + h66(0x77, 105)).text
+    assert "failed" in said and "NotActive(1, Suspended)" in said
+    assert f'href="/holders/{ISSUER}"' in said
+
+
+@pytest.mark.parametrize("url", ["/", "/operations", "/search?q=park"])
+def test_a_part_of_a_page_is_asked_for_by_itself(client: TestClient, url: str) -> None:
+    """But not by a browser that goes back to the page."""
+    part = client.get(url, headers={**HTML, "hx-request": "true"})
+    whole = client.get(
+        url, headers={**HTML, "hx-request": "true", "hx-history-restore-request": "true"}
+    )
+    assert part.status_code == 200 and "<html" not in part.text and "<html" in whole.text
+    assert "HX-Request" in part.headers["vary"] and part.headers["etag"] != whole.headers["etag"]
 
 
 @pytest.fixture(scope="module")

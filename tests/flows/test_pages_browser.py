@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from ledger.models import ChainCursor
+from ledger.models import ChainCursor, CreditBatch
 from ledger.proofs.verifier import verify
 from tests.support.browser import Page, browser, find_chromium
 from tests.support.pages import BATCH, CHINESE, RETIRED, served_pages, shown_park
@@ -26,7 +26,7 @@ PAGES = (
     "/search?q=park",
     "/credits",
     f"/credits/{RETIRED}",
-    f"/credits/{RETIRED}/days/2014-01-01",
+    f"/credits/{RETIRED}/days/2014-01-31",
     "/retirements/1",
     "/retirements/2",
     "/projects",
@@ -35,6 +35,7 @@ PAGES = (
     "/settlements",
     "/settlements/1",
     "/operations",
+    "/retirements",
     "/nothing-is-here",
 )
 AXE_RUN = """axe.run(document, {resultTypes: ['violations'],
@@ -141,7 +142,7 @@ def test_from_a_search_to_a_verified_proof(
 
     # The day's table comes into the page.
     page.run("document.querySelector('.meter details:last-of-type').open = true")
-    page.run("document.querySelector('a[href$=\"/days/2014-01-01\"]').click()")
+    page.run("document.querySelector('a[href$=\"/days/2014-01-31\"]').click()")
     page.wait("document.querySelector('#day tbody tr') !== null")
     assert page.run("document.querySelectorAll('#day tr.marked').length") == 3
 
@@ -185,6 +186,22 @@ def downloaded(folder: Path, name: str) -> Path:
         assert time.monotonic() < end, list(folder.iterdir())
         time.sleep(0.02)
     return file
+
+
+def test_a_period_is_read_month_by_month_and_back(page: Page, site: str) -> None:
+    page.open(f"{site}/credits/{RETIRED}")
+    page.wait("document.querySelector('.plot canvas') !== null")
+    january = text(page, ".meter h3")
+    assert "2014-01-31 – 2014-01-31" in january
+    page.run("document.querySelector('#month nav a:last-child').click()")
+    page.wait("document.querySelector('.meter h3').textContent.includes('2014-02-01')")
+    page.wait("document.querySelector('.plot canvas') !== null")
+    assert page.run("location.search") == "?month=2014-02"
+    assert text(page, "#month .good") == "Every slot has a reading that counts."
+    page.run("history.back()")
+    page.wait("location.search === '' && document.querySelector('.meter h3') !== null")
+    page.wait(f"document.querySelector('.meter h3').textContent.trim() === {json.dumps(january)}")
+    assert page.run("document.querySelectorAll('h1').length") == 1
 
 
 def test_a_certificate_is_downloaded(page: Page, site: str, tmp_path: Path) -> None:
@@ -245,14 +262,20 @@ def test_language_and_theme_stay_as_chosen_without_a_script(page: Page, site: st
 # ------------------------------------------------------------------------ everybody
 
 
+def page_of_transaction(park: Park) -> str:
+    with park.db.read() as session:
+        return "/transactions/" + session.scalars(select(CreditBatch.tx_hash)).one()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious_and_no_page_is_wider_than_a_phone(
-    page: Page, site: str, theme: str
+    page: Page, site: str, park: Park, theme: str
 ) -> None:
     page.call("Emulation.setDeviceMetricsOverride", **PHONE)
     axe = AXE.read_text(encoding="utf-8")
     found = {}
-    for path in PAGES:
+    sent = page_of_transaction(park)
+    for path in (*PAGES, sent):
         language = "zh" if theme == "dark" else "en"
         sign = "&" if "?" in path else "?"
         page.open(f"{site}{path}{sign}theme={theme}&lang={language}")
@@ -267,6 +290,12 @@ def test_axe_finds_nothing_serious_and_no_page_is_wider_than_a_phone(
             found[path] = wrong
         if path == "/nothing-is-here":  # the browser notes that it is a 404
             page.complaints[:] = [item for item in page.complaints if "404" not in item]
+    page.call("Emulation.clearDeviceMetricsOverride")
+    for path in ("/", f"/credits/{RETIRED}"):  # what only a desk shows, such as the wide picture
+        page.open(f"{site}{path}?theme={theme}")
+        page.run(axe + "; true")
+        wrong = json.loads(page.run(AXE_RUN))
+        assert wrong == [], path
     assert found == {}
 
 

@@ -25,7 +25,8 @@ BATCH = f"{PROJECT}-2014-1"
 RETIRED = f"{BATCH}-1-100"
 CHINESE = "北京市朝阳区喆堃幼儿园"
 HOSTILE = '<img src=x onerror="alert(1)"> \u202egpj.exe ' + "x" * 900
-DAYS = 2
+FIRST, DAYS = date(2014, 1, 31), 2
+"""The period lies in two months."""
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def shown_park(folder: Path) -> Iterator[Park]:
     with running_park(db, folder) as park:
         park.register()
         _readings(park)
-        plan_issuance(park.chain, PROJECT, date(2014, 1, 1), date(2014, 1, 1 + DAYS))
+        plan_issuance(park.chain, PROJECT, FIRST, FIRST + timedelta(days=DAYS))
         submit_planned(park.chain, PROJECT)
         park.mirror_final()
         for beneficiary, kg in ((CHINESE, 100), (HOSTILE, 50)):
@@ -48,7 +49,7 @@ def shown_park(folder: Path) -> Iterator[Park]:
 
 
 def _readings(park: Park) -> None:
-    moment = datetime(2014, 1, 1, tzinfo=PARIS).astimezone(UTC)
+    moment = datetime.combine(FIRST, datetime.min.time(), PARIS).astimezone(UTC)
     rows = []
     for slot in range(DAYS * 144):
         at = (moment + timedelta(minutes=10 * slot)).isoformat()
