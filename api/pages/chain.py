@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -14,7 +17,7 @@ from api.holders.schemas import HolderParameters
 from api.pages.endpoints import asked
 from api.pages.rendering import page
 from api.transactions.queries import list_transactions
-from api.transactions.schemas import TransactionParameters
+from api.transactions.schemas import Transaction, TransactionParameters
 from ledger.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -33,7 +36,7 @@ def show_transaction(request: Request, context: ReadContext, tx_hash: str) -> HT
         items = list_transactions(session, view, parameters).items
     if not items:
         raise NotFound(f"there is no transaction {text} to the contracts of this ledger")
-    return page(request, "transaction", found=items[0])
+    return page(request, "transaction", found=items[0], arguments=list(_arguments(items[0])))
 
 
 @router.get("/holders/{address}")
@@ -46,3 +49,17 @@ def show_holdings(request: Request, context: ReadContext, address: str) -> HTMLR
     with context.reading() as (session, view):
         found = show_holder(session, view, text, parameters)
     return page(request, "holder", found=found)
+
+
+def _arguments(transaction: Transaction) -> Iterator[tuple[str, str]]:
+    """Yield the arguments of a call by name; those of a structure by the names that lead to them."""
+    yield from _flat(transaction.parameters or {}, "")
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            plain = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield prefix + name, plain
