@@ -188,6 +188,19 @@ def downloaded(folder: Path, name: str) -> Path:
     return file
 
 
+def test_without_a_node_the_page_says_so(page: Page, park: Park) -> None:
+    with served_pages(park, "http://127.0.0.1:1") as address:
+        page.open(f"{address}/credits/{RETIRED}?lang=zh")
+        page.run("document.querySelector('#prove button').click()")
+        page.wait("document.getElementById('verdict').dataset.state === 'invalid'")
+        assert text(page, ".outcome").startswith(
+            "无法获取证明： 所需的节点没有响应，请稍后再试。 (the node"
+        )
+    (note,) = page.complaints
+    assert "503" in note
+    page.complaints.clear()
+
+
 def test_a_period_is_read_month_by_month_and_back(page: Page, site: str) -> None:
     page.open(f"{site}/credits/{RETIRED}")
     page.wait("document.querySelector('.plot canvas') !== null")

@@ -73,14 +73,14 @@ def _retire(park: Park, beneficiary: str, kg: int) -> None:
 
 
 @contextmanager
-def served_pages(park: Park) -> Iterator[str]:
-    """Serve the pages of a park, and yield their address."""
+def served_pages(park: Park, rpc_url: str | None = None) -> Iterator[str]:
+    """Serve the pages of a park, perhaps with another node, and yield their address."""
     deployment = park.folder / "deployment.json"
     deployment.write_text(park.node.deployment_text())
     given = {
         "TRUETONNE_HOME": str(park.folder),
         "TRUETONNE_DATABASE_URL": park.db.url.render_as_string(hide_password=False),
-        "TRUETONNE_RPC_URL": park.node.client.rpc_url,
+        "TRUETONNE_RPC_URL": rpc_url or park.node.client.rpc_url,
         "TRUETONNE_NETWORK": "local",
         "TRUETONNE_DEPLOYMENT": str(deployment),
     }

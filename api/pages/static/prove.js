@@ -25,7 +25,8 @@ async function bundle() {
   const answer = await fetch(form.dataset.bundle, { headers: { accept: "application/json" } });
   if (answer.ok) return answer.text();
   const problem = await answer.json().catch(() => ({ detail: String(answer.status) }));
-  throw new Error(problem.detail);
+  const { down, cannot } = verdict.dataset;
+  throw new Error(`${answer.status === 503 ? down : cannot} (${problem.detail})`);
 }
 
 async function check() {
