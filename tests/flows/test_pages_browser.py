@@ -207,13 +207,13 @@ def test_a_period_is_read_month_by_month_and_back(page: Page, site: str) -> None
     january = text(page, ".meter h3")
     assert "2014-01-31 – 2014-01-31" in january
     page.run("document.querySelector('#month nav a:last-child').click()")
-    page.wait("document.querySelector('.meter h3').textContent.includes('2014-02-01')")
+    page.wait("document.querySelector('.meter h3')?.textContent.includes('2014-02-01')")
     page.wait("document.querySelector('.plot canvas') !== null")
     assert page.run("location.search") == "?month=2014-02"
     assert text(page, "#month .good") == "Every slot has a reading that counts."
     page.run("history.back()")
     page.wait("location.search === '' && document.querySelector('.meter h3') !== null")
-    page.wait(f"document.querySelector('.meter h3').textContent.trim() === {json.dumps(january)}")
+    page.wait(f"document.querySelector('.meter h3')?.textContent.trim() === {json.dumps(january)}")
     assert page.run("document.querySelectorAll('h1').length") == 1
 
 
