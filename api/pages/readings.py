@@ -163,8 +163,7 @@ def month_of(session: Session, issuance: Issuance, wanted: str | None = None) ->
     ids = meter_ids_of(session, issuance)
     meters = []
     for table in stated.meters:
-        meter_id = ids.get(table.serial)
-        found = readings_of(session, meter_id, from_s, to_s) if meter_id is not None else ()
+        found = _touching(session, issuance, table, ids.get(table.serial), (from_s, to_s))
         meters.append(_meter(table, found, start, end, stated.period.zone))
     return Month(start, end, stated.period.zone, [first for first, _ in months], meters)
 
@@ -184,10 +183,10 @@ def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]
     stated = stated_by(issuance)
     where = zone(stated.period.zone)
     from_s, to_s = legal_day_start_s(day, where), legal_day_start_s(day + timedelta(days=1), where)
+    ids = meter_ids_of(session, issuance)
     found = []
     for table in stated.meters:
-        meter_id = meter_ids_of(session, issuance).get(table.serial)
-        rows = readings_of(session, meter_id, from_s, to_s) if meter_id is not None else ()
+        rows = _touching(session, issuance, table, ids.get(table.serial), (from_s, to_s))
         items = [
             DayReading(
                 start=utc_of(row.start_s).astimezone(where),
@@ -243,6 +242,25 @@ def _months(start: date, end: date) -> Iterator[tuple[date, date]]:
         start = after
 
 
+def _touching(
+    session: Session,
+    issuance: Issuance,
+    table: MeterTable1,
+    meter_id: int | None,
+    span: tuple[int, int],
+) -> tuple[Reading, ...]:
+    """Return the readings of a meter that touch a time; those of a register may be longer than a month."""
+    from_s, to_s = span
+    if meter_id is None:
+        return ()
+    if not getattr(table, "register", False):
+        return readings_of(session, meter_id, from_s, to_s)
+    rows = readings_of(session, meter_id, issuance.from_s, issuance.to_s)
+    return tuple(
+        row for row in rows if row.start_s < to_s and max(row.end_s, row.start_s + 1) > from_s
+    )
+
+
 def _meter(
     table: MeterTable1, readings: tuple[Reading, ...], start: date, end: date, zone_name: str
 ) -> MeterMonth:
@@ -252,7 +270,8 @@ def _meter(
     runs = list(_runs(readings, starts[0], starts[-1], table.interval_s))
     of_day: dict[date, list[Reading]] = {day: [] for day in days}
     for reading in readings:
-        of_day[legal_day(reading.start_s, where)].append(reading)
+        if reading.start_s >= starts[0]:  # else it is the month's before
+            of_day[legal_day(reading.start_s, where)].append(reading)
     kind = Kind(readings[0].kind) if readings else Kind.POWER
     return MeterMonth(
         device=table.device,

@@ -13,6 +13,7 @@ from api.pages.readings import ABSENT, Month, chart_of, day_of, month_of
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import Issuance
+from tests.ledger.test_import_counters import COUNTER
 from tests.support.plant import apply, imported, issue, write_csv
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -125,3 +126,23 @@ def test_a_day_has_each_reading_as_received(books: Database) -> None:
         ("2014-03-30T10:20:00+02:00", "10", 401, False),
         ("2014-03-30T10:20:00+02:00", "7.5", 101, True),
     ]
+
+
+def test_a_register_that_was_not_read_over_the_end_of_a_month_leaves_no_hole(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Read every ten minutes, but for 31 March 22:00 to 1 April 02:00: one difference lies over the midnight."""
+    apply(sqlite_db, COUNTER)
+    moment = datetime(2014, 3, 31, tzinfo=PARIS)
+    rows = []
+    for slot in range(2 * 144 + 1):
+        if not 132 < slot < 156:
+            rows.append(((moment + timedelta(minutes=10 * slot)).isoformat(), str(slot)))
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", rows))
+    issue(sqlite_db, (date(2014, 3, 31), date(2014, 4, 2)))
+    (march,), (april,) = (of(sqlite_db, name).meters for name in ("2014-03", "2014-04"))
+    assert [(day.used, day.absent, day.quantity) for day in march.days] == [(133, 0, 156)]
+    assert [(day.used, day.absent, day.quantity) for day in april.days] == [(132, 0, 132)]
+    assert march.runs == april.runs == []
+    (row,) = [row for row in april.readings if row.end_s - row.start_s > 600]
+    assert (row.start_s, row.end_s - row.start_s) == (1_396_296_000, 4 * 3600)
