@@ -180,6 +180,7 @@ def test_a_retirement_whose_nonce_was_stolen_happens_once(both: Park) -> None:
 def test_a_hole_is_filled_with_nothing(both: Park) -> None:
     """A stranger's transaction with the nonce below is taken back by a fork, and does not come again."""
     thief = steal(both, "buyer", 0)
+    both.mirror.run_until("head")
     automine(both, False)
     key = plan(both)
     both.chain.sender.submit(key, CURRENCY)
@@ -207,6 +208,7 @@ def test_a_hole_is_filled_with_nothing(both: Park) -> None:
 def test_a_stranger_in_the_pool_is_no_hole(park: Park) -> None:
     """Its transaction is on its way: nothing takes its nonce from it."""
     steal(park, "buyer", 0)
+    park.mirror.run_until("head")
     automine(park, False)
     key = plan(park)
     park.chain.sender.submit(key, CURRENCY)
@@ -229,6 +231,7 @@ def test_a_stranger_in_the_pool_is_no_hole(park: Park) -> None:
 
 def test_a_filling_whose_nonce_is_taken_after_all(park: Park) -> None:
     steal(park, "buyer", 0)
+    park.mirror.run_until("head")
     automine(park, False)
     key = plan(park)
     park.chain.sender.submit(key, CURRENCY)
@@ -321,6 +324,7 @@ def test_two_processes_never_use_a_nonce_twice(both: Park) -> None:
 
 def test_two_that_fill_one_hole_fill_it_once(both: Park) -> None:
     steal(both, "buyer", 0)
+    both.mirror.run_until("head")
     automine(both, False)
     key = plan(both)
     both.chain.sender.submit(key, CURRENCY)
