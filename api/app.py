@@ -15,6 +15,7 @@ from api.certificates.endpoints import router as certificates
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
+from api.credits.express import Lane
 from api.emissions.endpoints import router as emissions
 from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
@@ -98,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.state.problem_page = problem_page
     errors.install(app)
+    app.add_middleware(Lane, context=app.state.context)
     app.add_middleware(Envelope)
     app.state.answers = Answers()
     app.add_middleware(Counting, answers=app.state.answers)  # outermost: it counts problems, too

@@ -36,12 +36,12 @@ class Context:
             yield session, chain_view(session, self.settings.network, self.settings.finality)
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
     found: Context = request.app.state.context
     return found
 
 
-def no_query(request: Request) -> None:
+async def no_query(request: Request) -> None:
     """Refuse every query parameter, on a route that takes none.
 
     Raises

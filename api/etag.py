@@ -94,7 +94,7 @@ class _Held:
         headers = MutableHeaders(raw=self._start["headers"])
         body = self._body
         if self._start["status"] == 200:
-            tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
             headers["ETag"] = tag
             headers.setdefault("Cache-Control", "no-cache")
             if matches(given.get("if-none-match"), tag):

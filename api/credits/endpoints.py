@@ -35,7 +35,11 @@ CreditName = Annotated[
 """Which credit, as people name it."""
 
 
-@router.get("/v1/credits", responses=responses(422, 503), summary="List credits")
+@router.get(
+    "/v1/credits",
+    responses=responses(422, 503),
+    summary="List credits",
+)
 def list_credits(
     context: ReadContext, parameters: Annotated[CreditParameters, Query()], response: Response
 ) -> CreditPage:

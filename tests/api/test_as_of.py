@@ -229,6 +229,15 @@ def test_the_last_block_is_the_mirror_itself(client: TestClient, chain: TestChai
         assert answers[0] == answers[1], name
 
 
+def test_the_quick_way_says_the_same(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invalidated, expired, replaced: what the books of other tests do not hold."""
+    names = [item["credit_id"] for item in walk(client, "/v1/credits")]
+    urls = ["/v1/credits", "/v1/credits?limit=3&order=asc", *(f"/v1/credits/{n}" for n in names)]
+    quick = [client.get(url).content for url in urls]
+    monkeypatch.setattr(client.app.state.context.database, "quick", None)  # type: ignore[attr-defined]
+    assert [client.get(url).content for url in urls] == quick
+
+
 def test_one_credit_with_its_batch(
     client: TestClient, told: list[tuple[int, str, dict[str, Any], str]]
 ) -> None:

@@ -103,7 +103,7 @@ def test_a_defect_is_a_problem_without_its_insides(
         raise RuntimeError("secret insides")
 
     monkeypatch.setattr("api.credits.queries.list_credits", fail)
-    answer = client.get("/v1/credits")
+    answer = client.get("/v1/credits?status=active")
     problem(answer, 500, "internal-error")
     assert "secret" not in answer.text
 
@@ -115,7 +115,7 @@ def test_more_requests_than_connections(
         raise PoolTimeout("QueuePool limit of size 10 overflow 20 reached")
 
     monkeypatch.setattr("api.credits.queries.list_credits", wait)
-    answer = client.get("/v1/credits")
+    answer = client.get("/v1/credits?status=active")
     problem(answer, 503, "database-busy")
     assert "QueuePool" not in answer.text
 
