@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 
 from api.certificates.facts import facts_of
-from api.certificates.pdf import certificate_pdf, certificate_sha256
 from api.certificates.schemas import Certificate, CertificateAnswer
 from api.context import ReadContext, no_query
 from api.errors import responses
@@ -25,6 +24,8 @@ RetirementName = Annotated[str, Path(description="Its number, or its key.")]
 )
 def show_certificate(context: ReadContext, retirement_id: RetirementName) -> CertificateAnswer:
     """Return what the certificate of a final retirement states, and the hash of its PDF."""
+    from api.certificates.pdf import certificate_sha256  # half a second, for who asks
+
     with context.reading() as (session, view):
         facts = facts_of(session, view, context.settings, retirement_id)
     return CertificateAnswer(
@@ -38,6 +39,8 @@ def show_certificate(context: ReadContext, retirement_id: RetirementName) -> Cer
 @router.get("/retirements/{retirement_id}/certificate.pdf", include_in_schema=False)
 def show_pdf(context: ReadContext, retirement_id: RetirementName) -> Response:
     """Return the certificate itself."""
+    from api.certificates.pdf import certificate_pdf
+
     with context.reading() as (session, view):
         facts = facts_of(session, view, context.settings, retirement_id)
     name = f"truetonne-retirement-{facts.retirement_id}.pdf"

@@ -8,7 +8,6 @@ from starlette.responses import HTMLResponse
 
 from api.certificates.endpoints import pdf_path
 from api.certificates.facts import facts_of
-from api.certificates.pdf import certificate_sha256
 from api.context import ReadContext
 from api.pages.endpoints import asked
 from api.pages.rendering import page
@@ -34,9 +33,12 @@ def show(request: Request, context: ReadContext, retirement_id: str) -> HTMLResp
     with context.reading() as (session, view):
         found = show_retirement(session, view, retirement_id)
         batch = session.get(CreditBatch, found.batch_id)
-        facts = None
+        facts = sha256 = None
         if found.final:
+            from api.certificates.pdf import certificate_sha256
+
             facts = facts_of(session, view, context.settings, retirement_id)
+            sha256 = certificate_sha256(facts)
         return page(
             request,
             "retirement",
@@ -44,5 +46,5 @@ def show(request: Request, context: ReadContext, retirement_id: str) -> HTMLResp
             batch=batch,
             facts=facts,
             pdf=pdf_path(found.retirement_id),
-            sha256=certificate_sha256(facts) if facts is not None else None,
+            sha256=sha256,
         )
