@@ -45,6 +45,8 @@ FACTS = CertificateFacts(
     contract="0x" + "af" * 20,
     url="https://registry.example/retirements/7",
 )
+INSIDE = "213eb5289e7deaa712e1c2627ec5cdd76ba48797b6a676e4b5e8386fb75c0c51"
+"""SHA-256 of the streams of that certificate, unpacked: what a zlib makes of them is left out."""
 WIDTH, HEIGHT = 595.28, 841.89
 """A4 in points."""
 HOSTILE = {
@@ -130,6 +132,17 @@ def test_equal_facts_give_equal_bytes() -> None:
     assert one != certificate_pdf(replace(facts, amount_kg=10_001))
     about = pypdf.PdfReader(io.BytesIO(one)).metadata
     assert about is not None and about.creation_date == FACTS.retired_at
+
+
+def test_what_is_inside_changes_only_on_purpose() -> None:
+    """Another content is another hash of every certificate: say so in CHANGELOG.md, and then change this one."""
+    reader = pypdf.PdfReader(io.BytesIO(drawn(FACTS)))
+    digest = hashlib.sha256()
+    for number in range(1, len(reader.xref[0]) + 1):
+        item = reader.get_object(number)
+        if isinstance(item, pypdf.generic.StreamObject):
+            digest.update(item.get_data())
+    assert digest.hexdigest() == INSIDE
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=list(HOSTILE))
