@@ -39,6 +39,7 @@ from api.search.endpoints import router as search
 from api.settlements.endpoints import router as settlements
 from api.sites.endpoints import router as sites
 from api.status.endpoints import router as status
+from api.status.totals import Totals
 from api.trades.endpoints import router as trades
 from api.transactions.endpoints import router as transactions
 from api.verifier.endpoints import router as verifier
@@ -102,6 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Lane, context=app.state.context)
     app.add_middleware(Envelope)
     app.state.answers = Answers()
+    app.state.totals = Totals()
     app.add_middleware(Counting, answers=app.state.answers)  # outermost: it counts problems, too
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -11,10 +11,9 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,8 +38,8 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope)
-        request_id = given.get("x-request-id", "")
+        given = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        request_id = given.get(b"x-request-id", "")
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
@@ -76,10 +75,10 @@ class _Held:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._start = {**message, "headers": list(message.get("headers", []))}
-            headers = MutableHeaders(raw=self._start["headers"])
-            headers["X-Request-Id"] = self._request_id
-            headers["X-Content-Type-Options"] = "nosniff"
-            self.streaming = "content-length" not in headers
+            headers = self._start["headers"]
+            headers.append((b"x-request-id", self._request_id.encode()))
+            headers.append((b"x-content-type-options", b"nosniff"))
+            self.streaming = not any(name == b"content-length" for name, _ in headers)
             if self.streaming:
                 await self._send(self._start)
         elif message["type"] == "http.response.body":
@@ -88,21 +87,21 @@ class _Held:
             else:
                 self._body += message.get("body", b"")
 
-    async def release(self, given: Headers) -> None:
+    async def release(self, given: Mapping[bytes, str]) -> None:
         if self.streaming:
             return
-        headers = MutableHeaders(raw=self._start["headers"])
+        headers = self._start["headers"]
         body = self._body
         if self._start["status"] == 200:
             tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-            headers["ETag"] = tag
-            headers.setdefault("Cache-Control", "no-cache")
-            if matches(given.get("if-none-match"), tag):
+            headers.append((b"etag", tag.encode()))
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-cache"))
+            if matches(given.get(b"if-none-match"), tag):
+                left_out = (b"content-length", b"content-type")
                 self._start["status"] = 304
+                self._start["headers"] = [pair for pair in headers if pair[0] not in left_out]
                 body = b""
-                for name in ("Content-Length", "Content-Type"):
-                    if name in headers:
-                        del headers[name]
         await self._send(self._start)
         await self._send({"type": "http.response.body", "body": b"" if self._head else body})
 
@@ -117,9 +116,9 @@ def matches(if_none_match: str | None, tag: str) -> bool:
     return tag in {item.removeprefix("W/") for item in named}
 
 
-def _check_size(scope: Scope, given: Headers) -> None:
+def _check_size(scope: Scope, given: Mapping[bytes, str]) -> None:
     if len(scope.get("query_string", b"")) > QUERY_BYTES_MAX:
         raise Problem(414, "query-too-long", f"the query may have {QUERY_BYTES_MAX} bytes at most")
-    length = given.get("content-length", "0")
+    length = given.get(b"content-length", "0")
     if not length.isdigit() or int(length) > BODY_BYTES_MAX:
         raise Problem(413, "body-too-large", f"a body may have {BODY_BYTES_MAX} bytes at most")

@@ -205,7 +205,7 @@ def _time(text: str | None) -> str | None:
 
 
 def _of_seconds(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + "Z"
 
 
 class Lane:
