@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
 from api.app import create_app
 from api.pages.language import Language, accepted
 from api.pages.rendering import POLICY
+from ledger.db import Database
+from ledger.models import CreditRetirement, CreditSite
 from ledger.settings import load_settings
-from tests.api.conftest import ISSUER, h66, key_of
+from tests.api.conftest import ISSUER, _batch, _contracts, _transactions, h66, key_of
 
 HTML = {"accept": "text/html"}
 PAGES = (
@@ -343,3 +346,34 @@ def test_a_defect_leaks_nothing(settings: object, monkeypatch: pytest.MonkeyPatc
         answer = client.get("/", headers=HTML)
     assert answer.status_code == 500 and "Something broke" in answer.text
     assert "swordfish" not in answer.text
+
+
+def test_a_name_may_be_anything(sqlite_db: Database, tmp_path: Path) -> None:
+    """Ten thousand signs, a script, marks that turn the direction of writing: on every page a name, and no more."""
+    name = '<script>alert("1")</script>\u202e\u2066\x00\ud83d' + "𝕏\u0301\u0302\u0303\n" * 2_000
+    name = name.encode("utf-8", "replace").decode()
+    with sqlite_db.write() as session:
+        _contracts(session)
+        _transactions(session)
+        session.flush()
+        _batch(session, 3)
+        session.execute(
+            update(CreditRetirement).values(beneficiary=name, reason=name, country="<b")
+        )
+        session.execute(update(CreditSite).values(code="park-a"))
+    given = {
+        "TRUETONNE_DATABASE_URL": sqlite_db.url.render_as_string(hide_password=False),
+        "TRUETONNE_HOME": str(tmp_path),
+    }
+    with TestClient(create_app(load_settings(None, given))) as client:
+        for url in ("/", "/retirements", "/retirements/2", "/credits/park-a-2015-3-1-10"):
+            said = client.get(url, headers=HTML)
+            assert said.status_code == 200
+            assert "&lt;script&gt;" in said.text and "<script>alert" not in said.text
+            assert not re.search("[\u202e\u2066\x00]", said.text), url
+        assert 'aria-label="The whole text"' in client.get("/retirements/2").text
+        pdf = client.get("/retirements/2/certificate.pdf")
+        assert pdf.status_code == 200 and pdf.content.startswith(b"%PDF-")
+        assert (
+            client.get("/v1/retirements/2/certificate").json()["certificate"]["beneficiary"] == name
+        )
