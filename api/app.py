@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api import errors
 from api.access import all_public
 from api.audit.endpoints import router as audit
+from api.certificates.endpoints import router as certificates
 from api.clients import Clients
 from api.context import Context
 from api.contracts.endpoints import router as contracts
@@ -29,6 +30,12 @@ from api.keys.endpoints import router as keys
 from api.limits import Buckets, RateLimit
 from api.metrics.counting import Answers, Counting
 from api.metrics.endpoints import router as metrics
+from api.pages.chain import router as chain_pages
+from api.pages.credits import router as credit_pages
+from api.pages.endpoints import router as pages
+from api.pages.places import router as place_pages
+from api.pages.problems import problem_page
+from api.pages.retirements import router as retirement_pages
 from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
@@ -39,6 +46,7 @@ from api.sessions.endpoints import router as sessions
 from api.settlements.endpoints import router as settlements
 from api.sites.endpoints import router as sites
 from api.status.endpoints import router as status
+from api.status.totals import Totals
 from api.trades.endpoints import router as trades
 from api.transactions.endpoints import router as transactions
 from api.users.endpoints import router as users
@@ -106,10 +114,18 @@ def create_app(settings: Settings) -> FastAPI:
         emissions,
         energy,
         metrics,
+        certificates,
+        pages,
+        credit_pages,
+        retirement_pages,
+        place_pages,
+        chain_pages,
     ):
         app.include_router(all_public(router))
     for router in (users, sessions, keys, webhooks, audit):  # their routes say what they need
         app.include_router(router)
+    app.state.problem_page = problem_page
+    app.state.totals = Totals()
     errors.install(app)
     _surround(app, settings.serving)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

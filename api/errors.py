@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -116,8 +116,16 @@ class Problem(Exception):
         self.extensions = extensions
 
 
+ProblemPage = Callable[[Request, Problem], Response | None]
+"""Makes a page of a problem, where a person asked for one."""
+
+
 def respond(request: Request, problem: Problem) -> Response:
-    """Return the response that tells of a problem."""
+    """Return the response that tells of a problem: a document, or a page for a person."""
+    page: ProblemPage | None = getattr(request.app.state, "problem_page", None)
+    shown = page(request, problem) if page is not None else None
+    if shown is not None:
+        return shown
     document = {
         "type": TYPE_PREFIX + problem.code,
         "title": _title(problem),

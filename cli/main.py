@@ -31,6 +31,7 @@ COMMANDS = (
     "cli.inventory",
     "cli.readings_views",
     "cli.credits",
+    "cli.certificate",
     "cli.trades",
     "cli.settle",
     "cli.mirror",

@@ -25,6 +25,7 @@ LOCAL_CHAIN_ID = 31337
 _NODE_SCHEMES = ("http", "https", "ws", "wss")
 _KEY = re.compile(r"[A-Za-z0-9_.~-]{20,}")
 """A part of a path that is long enough to be a key."""
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 _SOCKET_BYTES_MAX = 107
 """Unix bounds the path of a socket (sun_path, less the zero at the end)."""
 
@@ -113,6 +114,11 @@ SETTINGS: tuple[Setting, ...] = (
         "file (mode 0600) with the keys that secrets in the database are encrypted with; default: sealing.key in "
         "the home folder, made when it is needed",
     ),
+    Setting(
+        "public_url",
+        "",
+        "address of the pages as others reach them, printed on certificates; default: that of api_host and api_port",
+    ),
     Setting("max_fee_gwei", "200", "highest fee per gas, in gwei, that a transaction may offer"),
     Setting(
         "replace_seconds", "60", "seconds after which a transaction in no block is replaced, dearer"
@@ -168,6 +174,7 @@ class Settings:
     cors_origins: str
     webhook_private_targets: bool
     sealing_key_file: Path
+    public_url: str
     max_fee_gwei: int
     replace_seconds: int
     job_schedules: str
@@ -259,6 +266,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         cors_origins=value["cors_origins"],
         webhook_private_targets=_flag("webhook_private_targets", value["webhook_private_targets"]),
         sealing_key_file=Path(value["sealing_key_file"] or home / "sealing.key"),
+        public_url=_public_url(value["public_url"], value["api_host"], value["api_port"]),
         max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
         replace_seconds=_positive("replace_seconds", value["replace_seconds"]),
         job_schedules=value["job_schedules"],
@@ -398,6 +406,17 @@ def _signer_url(value: str) -> str:
     if value and not value.startswith(("http://", "https://")):
         raise BadInput(f"signer_url must begin with http:// or https://, found {redacted(value)!r}")
     return value
+
+
+def _public_url(value: str, host: str, port: str) -> str:
+    if not value:
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if not _PUBLIC_URL.fullmatch(value):
+        raise BadInput(
+            "public_url must be http:// or https:// with a host and perhaps a path, without question mark, "
+            f"found {redacted(value)!r}"
+        )
+    return value.rstrip("/")
 
 
 def _path(value: str) -> Path | None:

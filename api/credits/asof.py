@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from api.credits.batches import batch_document
@@ -27,6 +27,8 @@ EXAMINED_MAX = 2_000
 _AT_ONCE = 200
 
 Found = tuple[Then, Run]
+Place = tuple[int, ...]
+"""Where a run stands in the list: block of the issuance, batch, first serial."""
 
 
 def view_at(session: Session, view: ChainView, block: int | None) -> ChainView:
@@ -45,7 +47,7 @@ def view_at(session: Session, view: ChainView, block: int | None) -> ChainView:
 def list_credits(
     session: Session, view: ChainView, parameters: CreditParameters, block: int
 ) -> CreditPage:
-    """Return one page of the credits of a block, in the order of batches and serials.
+    """Return one page of the credits of a block, in the order of issuance and serials.
 
     Raises
     ------
@@ -53,26 +55,25 @@ def list_credits(
         If the cursor or the block cannot be used.
     """
     view = view_at(session, view, block)
-    after = parameters.after_key(2)
+    after = parameters.after_key(3)
     found: list[Found] = []
     examined = 0
-    last: tuple[int, int] | None = None
-    for then in _walk(session, parameters, block, None if after is None else after[0]):
+    last: Place | None = None
+    for then in _walk(session, parameters, block, None if after is None else after[:2]):
         examined += 1
         for run in _in_order(then, parameters.order):
-            place = then.batch.batch_id, run.first
-            if after is not None and not _behind(place, (after[0], after[1]), parameters.order):
+            if after is not None and not _behind(_place(then, run), after, parameters.order):
                 continue
             if parameters.status is None or run.status.value == parameters.status.value:
                 found.append((then, run))
-        last = then.batch.batch_id, _end(then, parameters.order)
+        last = _place(then, _in_order(then, parameters.order)[-1])
         if len(found) > parameters.limit or examined >= EXAMINED_MAX:
             break
     else:
         last = None  # there is nothing behind
     if len(found) > parameters.limit:
         found = found[: parameters.limit]
-        last = found[-1][0].batch.batch_id, found[-1][1].first
+        last = _place(*found[-1])
     return CreditPage(
         items=_items(session, view, found),
         next_cursor=None if last is None else parameters.cursor_after(*last),
@@ -131,16 +132,16 @@ def show_credit(session: Session, view: ChainView, name: str, block: int) -> Cre
 
 
 def _walk(
-    session: Session, parameters: CreditParameters, block: int, start: int | None
+    session: Session, parameters: CreditParameters, block: int, start: Place | None
 ) -> Iterator[Then]:
-    """Yield the batches of a block from one on, by number, as they stood."""
+    """Yield the batches of a block from one on, by block and number, as they stood."""
     newest_first = parameters.order is Order.DESC
-    number = CreditBatch.batch_id
+    issued, number = CreditBatch.block_number, CreditBatch.batch_id
     query = (
         select(CreditBatch, CreditSite.code)
         .outerjoin(CreditSite, CreditSite.site_id == CreditBatch.site_id)
-        .where(CreditBatch.block_number <= block)
-        .order_by(number.desc() if newest_first else number.asc())
+        .where(issued <= block)
+        .order_by(*(each.desc() if newest_first else each.asc() for each in (issued, number)))
     )
     if parameters.vintage is not None:
         query = query.where(CreditBatch.vintage == parameters.vintage)
@@ -158,15 +159,22 @@ def _walk(
     while True:
         piece = query.limit(min(parameters.limit + 1, _AT_ONCE))
         if start is not None:
-            if newest_first:
-                piece = piece.where(number <= start if inclusive else number < start)
-            else:
-                piece = piece.where(number >= start if inclusive else number > start)
+            at, which = start
+            here = (
+                (number <= which if inclusive else number < which)
+                if newest_first
+                else (number >= which if inclusive else number > which)
+            )
+            # The first part alone tells the databases where to begin in their index.
+            piece = piece.where(
+                issued <= at if newest_first else issued >= at,
+                or_(issued < at if newest_first else issued > at, here),
+            )
         rows = session.execute(piece).all()
         if not rows:
             return
         yield from batches_then(session, [(batch, code or "") for batch, code in rows], block)
-        start, inclusive = rows[-1][0].batch_id, False
+        start, inclusive = (rows[-1][0].block_number, rows[-1][0].batch_id), False
 
 
 def _in_order(then: Then, order: Order) -> Sequence[Run]:
@@ -174,12 +182,11 @@ def _in_order(then: Then, order: Order) -> Sequence[Run]:
     return runs[::-1] if order is Order.DESC else runs
 
 
-def _end(then: Then, order: Order) -> int:
-    """Return the first serial of the batch's last run in an order."""
-    return _in_order(then, order)[-1].first
+def _place(then: Then, run: Run) -> Place:
+    return then.batch.block_number, then.batch.batch_id, run.first
 
 
-def _behind(place: tuple[int, int], after: tuple[int, int], order: Order) -> bool:
+def _behind(place: Place, after: Place, order: Order) -> bool:
     return place < after if order is Order.DESC else place > after
 
 

@@ -75,14 +75,15 @@ def _tip(session: Session, batches: int) -> None:
             final_number=block - 2,
         )
     )
-    session.add(
-        ChainBlock(
-            number=block,
-            hash=_hash(9, block),
-            parent_hash=_hash(9, block - 1),
-            block_time=_EPOCH,
+    for number in (0, block):
+        session.add(
+            ChainBlock(
+                number=number,
+                hash=_hash(9, number),
+                parent_hash=_hash(9, max(number - 1, 0)),
+                block_time=_EPOCH,
+            )
         )
-    )
     session.add(
         Reconciliation(network="local", block_number=block, compared_at=_EPOCH, ok=True, rules=[])
     )

@@ -7,7 +7,7 @@ from decimal import Decimal
 from statistics import median
 
 from cli.bench.api import books, cpu_us, paths_of
-from cli.bench.api.books import SITE, VINTAGE
+from cli.bench.api.books import BATCHES_PER_BLOCK, SITE, VINTAGE
 from cli.bench.api.serving import served
 from cli.bench.report import Result, lower_is_better
 
@@ -49,6 +49,7 @@ def _routes(names: Sequence[str]) -> dict[str, list[str]]:
     some = [path.rpartition("/")[2] for path in known["credit_by_id"][:REQUESTS]]
     batches = [name.rsplit("-", 2)[0] for name in some]
     numbers = [batch.rpartition("-")[2] for batch in batches]
+    tip = int(names[-1].split("-")[3]) // BATCHES_PER_BLOCK
     alike = [
         "/v1/status",
         "/v1/credits?status=retired",
@@ -68,7 +69,7 @@ def _routes(names: Sequence[str]) -> dict[str, list[str]]:
         "/v1/credits/{id}": known["credit_by_id"][: 10 * REQUESTS],
         "/v1/credits?cursor=": known["credits_page"][: 4 * REQUESTS],
         "/v1/credits/{batch}": [f"/v1/credits/{batch}" for batch in batches],
-        "/v1/credits/{id}?as_of_block=": [f"/v1/credits/{name}?as_of_block=9000" for name in some],
+        "/v1/credits/{id}?as_of_block=": [f"/v1/credits/{name}?as_of_block={tip}" for name in some],
         "/v1/credits/{id}/history": [f"/v1/credits/{name}/history" for name in some],
         "/v1/retirements/{id}": [f"/v1/retirements/{number}" for number in numbers],
         "/v1/search?q={id}": [f"/v1/search?q={name}" for name in some],
