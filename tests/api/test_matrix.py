@@ -90,6 +90,26 @@ GET    /v1/sites
 GET    /v1/sites/{code}
 GET    /v1/trades/export
 GET    /v1/transactions/export
+GET    /
+GET    /credits
+GET    /credits/{credit_id}
+GET    /credits/{credit_id}/days/{day}
+GET    /credits/{credit_id}/manifest.json
+GET    /credits/{credit_id}/readings.json
+GET    /holders/{address}
+GET    /operations
+GET    /projects
+GET    /projects/{code}
+GET    /retirements
+GET    /retirements/{retirement_id}
+GET    /retirements/{retirement_id}/certificate.pdf
+GET    /search
+GET    /settlements
+GET    /settlements/{name}
+GET    /sites/{code}
+GET    /static/{version}/{name:path}
+GET    /transactions/{tx_hash}
+GET    /v1/retirements/{retirement_id}/certificate
 """
 
 VALUES = {"user_id": "999999", "right": "audit:read", "session_id": "0" * 64, "key_id": "999999"}
