@@ -19,6 +19,12 @@ from ledger.models.users import UserRole
 from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
 
 
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords that are hashed in a moment."""
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+
+
 @pytest.fixture
 def url(sqlite_template: Path, tmp_path: Path) -> str:
     """The address of a database without rows."""
@@ -98,10 +104,7 @@ def test_beyond_the_limit_is_a_problem_that_says_when(tmp_path: Path, url: str) 
     assert other.get("/v1/credits").status_code == 200
 
 
-def test_a_key_has_one_bucket_wherever_it_is_used(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+def test_a_key_has_one_bucket_wherever_it_is_used(tmp_path: Path, url: str) -> None:
     found = house(tmp_path, url, rate_limit="3")
     found.add("anna", UserRole.ADMIN)
     _, program = found.key(found.sign_in("anna"), "users:read")
