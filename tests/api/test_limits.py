@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -64,6 +66,21 @@ def test_a_bucket_fills_again_with_time() -> None:
     assert buckets.take("a")[0] is False
     clock.s += 3600
     assert [buckets.take("a")[0] for _ in range(7)] == [True] * 6 + [False]
+
+
+def test_threads_that_take_at_once_get_no_more_than_there_is() -> None:
+    buckets = Buckets(5_000, Clock())
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [
+                pool.submit(lambda: sum(buckets.take("key 1")[0] for _ in range(2_000)))
+                for _ in range(4)
+            ]
+            assert sum(future.result(60) for future in asked) == 5_000
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_buckets_are_forgotten_before_they_are_too_many() -> None:
