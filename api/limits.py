@@ -8,6 +8,7 @@ forgotten when they are too many. An API key has a bucket of its own beside that
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -41,6 +42,7 @@ class Buckets:
         self._rate = per_minute / WINDOW_S
         self._clock = clock
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def take(self, client: str) -> tuple[bool, int, int]:
         """Take a token from a client's bucket.
@@ -51,14 +53,16 @@ class Buckets:
             Whether there was one, how many are left, and in how many seconds there will be one (when there
             is none) or all of them.
         """
-        at = self._clock()
-        level, before = self._levels.pop(client, (float(self.per_minute), at))
-        level = min(float(self.per_minute), level + (at - before) * self._rate)
-        taken = level >= 1
-        level -= taken
-        self._levels[client] = (level, at)
-        while len(self._levels) > CLIENTS_MAX:
-            self._levels.popitem(last=False)
+        full = float(self.per_minute)
+        with self._lock:  # keys are counted in the threads of their requests
+            at = self._clock()
+            level, before = self._levels.pop(client, (full, at))
+            level = min(full, level + (at - before) * self._rate)
+            taken = level >= 1
+            level -= taken
+            self._levels[client] = (level, at)
+            while len(self._levels) > CLIENTS_MAX:
+                self._levels.popitem(last=False)
         missing = self.per_minute - level if taken else 1 - level
         return taken, int(level), max(1, math.ceil(missing / self._rate))
 

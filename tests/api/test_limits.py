@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -17,6 +19,12 @@ from ledger.errors import BadInput
 from ledger.identity import passwords
 from ledger.models.users import UserRole
 from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords that are hashed in a moment."""
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
 
 
 @pytest.fixture
@@ -60,6 +68,21 @@ def test_a_bucket_fills_again_with_time() -> None:
     assert [buckets.take("a")[0] for _ in range(7)] == [True] * 6 + [False]
 
 
+def test_threads_that_take_at_once_get_no_more_than_there_is() -> None:
+    buckets = Buckets(5_000, Clock())
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [
+                pool.submit(lambda: sum(buckets.take("key 1")[0] for _ in range(2_000)))
+                for _ in range(4)
+            ]
+            assert sum(future.result(60) for future in asked) == 5_000
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_buckets_are_forgotten_before_they_are_too_many() -> None:
     buckets = Buckets(5, Clock())
     for number in range(CLIENTS_MAX + 10):
@@ -98,10 +121,7 @@ def test_beyond_the_limit_is_a_problem_that_says_when(tmp_path: Path, url: str) 
     assert other.get("/v1/credits").status_code == 200
 
 
-def test_a_key_has_one_bucket_wherever_it_is_used(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+def test_a_key_has_one_bucket_wherever_it_is_used(tmp_path: Path, url: str) -> None:
     found = house(tmp_path, url, rate_limit="3")
     found.add("anna", UserRole.ADMIN)
     _, program = found.key(found.sign_in("anna"), "users:read")
