@@ -17,7 +17,7 @@ from api.credits.endpoints import router as credits_
 from api.credits.express import Lane
 from api.emissions.endpoints import router as emissions
 from api.energy.endpoints import router as energy
-from api.errors import ProblemDocument
+from api.errors import ProblemDocument, responses
 from api.etag import Envelope
 from api.exports.endpoints import router as exports
 from api.holders.endpoints import router as holders
@@ -104,5 +104,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(problem.pop("$defs"))
         schemas["ProblemDocument"] = problem
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                for status, described in responses(413, 414).items():
+                    operation["responses"].setdefault(str(status), described)
         app.openapi_schema = document
     return app.openapi_schema
