@@ -22,7 +22,7 @@ from api.credits.endpoints import router as credits_
 from api.credits.express import Lane
 from api.emissions.endpoints import router as emissions
 from api.energy.endpoints import router as energy
-from api.errors import ProblemDocument
+from api.errors import ProblemDocument, responses
 from api.etag import Envelope
 from api.exports.endpoints import router as exports
 from api.holders.endpoints import router as holders
@@ -166,7 +166,14 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(problem.pop("$defs"))
         schemas["ProblemDocument"] = problem
+<<<<<<< HEAD
         _add_what_all_may_answer(document, limited=app.state.buckets is not None)
+=======
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                for status, described in responses(413, 414).items():
+                    operation["responses"].setdefault(str(status), described)
+>>>>>>> reads
         app.openapi_schema = document
     return app.openapi_schema
 
