@@ -92,9 +92,7 @@ def fresh(template: Path, folder: Path, chain: TestChain, finality: str | int) -
 
 
 @contextmanager
-def running_chain(
-    options: Sequence[str] = (), ipc: Path | None = None
-) -> Iterator[TestChain]:
+def running_chain(options: Sequence[str] = (), ipc: Path | None = None) -> Iterator[TestChain]:
     """A node of one's own with the contracts on it, their roles granted and a site registered.
 
     ``options`` are further ones of Anvil, ``ipc`` is a socket to listen on as well.
