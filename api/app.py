@@ -166,14 +166,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(problem.pop("$defs"))
         schemas["ProblemDocument"] = problem
-<<<<<<< HEAD
         _add_what_all_may_answer(document, limited=app.state.buckets is not None)
-=======
-        for methods in document["paths"].values():
-            for operation in methods.values():
-                for status, described in responses(413, 414).items():
-                    operation["responses"].setdefault(str(status), described)
->>>>>>> reads
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -182,7 +175,7 @@ def _add_what_all_may_answer(document: dict[str, Any], *, limited: bool) -> None
     """Add the problems that no route can keep from: what was sent is too long, or sent too often."""
     for methods in document["paths"].values():
         for operation in methods.values():
-            statuses = [413, 414] if "requestBody" in operation else [414]
+            statuses = [413, 414]
             if limited:
                 statuses.append(429)
             for number, described in errors.responses(*statuses).items():
