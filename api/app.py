@@ -22,7 +22,7 @@ from api.credits.endpoints import router as credits_
 from api.credits.express import Lane
 from api.emissions.endpoints import router as emissions
 from api.energy.endpoints import router as energy
-from api.errors import ProblemDocument, responses
+from api.errors import ProblemDocument
 from api.etag import Envelope
 from api.exports.endpoints import router as exports
 from api.holders.endpoints import router as holders
