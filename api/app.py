@@ -175,7 +175,7 @@ def _add_what_all_may_answer(document: dict[str, Any], *, limited: bool) -> None
     """Add the problems that no route can keep from: what was sent is too long, or sent too often."""
     for methods in document["paths"].values():
         for operation in methods.values():
-            statuses = [413, 414] if "requestBody" in operation else [414]
+            statuses = [413, 414]
             if limited:
                 statuses.append(429)
             for number, described in errors.responses(*statuses).items():

@@ -358,12 +358,29 @@ def test_api8_security_misconfiguration(house: House) -> None:
 
 # ------------------------------------------------------------------ API9
 
-PAGES = """
-/ /credits /credits/{credit_id} /credits/{credit_id}/days/{day} /credits/{credit_id}/manifest.json
-/credits/{credit_id}/readings.json /holders/{address} /operations /projects /projects/{code} /retirements
-/retirements/{retirement_id} /retirements/{retirement_id}/certificate.pdf /search /settlements
-/settlements/{name} /sites/{code} /static/{version}/{name:path} /transactions/{tx_hash} /verify /openapi.json
-""".split()
+PAGES = [
+    "/",
+    "/credits",
+    "/credits/{credit_id}",
+    "/credits/{credit_id}/days/{day}",
+    "/credits/{credit_id}/manifest.json",
+    "/credits/{credit_id}/readings.json",
+    "/holders/{address}",
+    "/operations",
+    "/projects",
+    "/projects/{code}",
+    "/retirements",
+    "/retirements/{retirement_id}",
+    "/retirements/{retirement_id}/certificate.pdf",
+    "/search",
+    "/settlements",
+    "/settlements/{name}",
+    "/sites/{code}",
+    "/static/{version}/{name:path}",
+    "/transactions/{tx_hash}",
+    "/verify",
+    "/openapi.json",
+]
 """For people, and what their browsers fetch."""
 
 

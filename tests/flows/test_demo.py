@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from ledger.chain.local_node import free_port
+from ledger.chain.local_node import KeptPort
 from ledger.proofs.verifier import Trusted
 from tests.support.bundle_mutants import judge
 from tests.support.nursery import shared
@@ -229,10 +229,11 @@ def test_books_that_were_moved_find_their_chain_again(
 @pytest.fixture
 def up(home: Path, first: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """``truetonne up`` on the data of the demonstration, and what it said when it was ready."""
+    port = KeptPort()
     process = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "up", "--json"],
         cwd=ROOT,
-        env={**os.environ, "TRUETONNE_HOME": str(home), "TRUETONNE_API_PORT": str(free_port())},
+        env={**os.environ, "TRUETONNE_HOME": str(home), "TRUETONNE_API_PORT": str(port.number)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -249,6 +250,7 @@ def up(home: Path, first: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[str
         if process.poll() is None:
             process.kill()
         process.wait()
+        port.close()
 
 
 def _children(pid: int) -> list[int]:

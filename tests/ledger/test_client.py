@@ -14,7 +14,7 @@ import pytest
 from web3 import HTTPProvider, Web3
 
 from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.local_node import LocalNode, find_anvil, free_port
+from ledger.chain.local_node import KeptPort, LocalNode, find_anvil
 from ledger.errors import BadInput, DependencyDown
 from tests.support.chain import PARTIES, send
 
@@ -263,7 +263,8 @@ def test_a_node_without_a_fee_of_its_own_gets_a_gwei() -> None:
 
 
 def test_nobody_listens() -> None:
-    port = free_port()
+    kept = KeptPort()  # where nobody begins to listen meanwhile
+    port = kept.number
     client = ChainClient(f"http://user:secret@127.0.0.1:{port}")
     with pytest.raises(DependencyDown) as caught:
         client.chain_id()
