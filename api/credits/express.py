@@ -280,7 +280,7 @@ def _of_seconds(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + "Z"
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     """A credit of a page; the fields are those of ``schemas.Credit``, in its order."""
 
     id: int
