@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
@@ -10,12 +11,15 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
 )
+
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _text_of_decimal(value: Decimal) -> str:
@@ -58,7 +62,16 @@ def _within_calendar(value: datetime) -> datetime:
     return value
 
 
-TimeParameter = Annotated[AwareDatetime, AfterValidator(_within_calendar)]
+def _written_out(value: object) -> object:
+    """Refuse a bare number, which would be taken for seconds since 1970."""
+    if isinstance(value, str) and not _DAY.match(value):
+        raise ValueError("write a day and a time with its zone, such as 2024-01-31T12:00:00Z")
+    return value
+
+
+TimeParameter = Annotated[
+    AwareDatetime, BeforeValidator(_written_out), AfterValidator(_within_calendar)
+]
 """A time with its zone, as a parameter; in a calendar that every zone can be converted in."""
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from ledger.db import Database
+from tests.support import once
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
 
+once.share()
 _numbers = count(1)
 
 LONGEST_FIRST = (

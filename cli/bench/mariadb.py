@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pymysql
 
+from ledger.chain.local_node import KeptPort
 from ledger.errors import DependencyDown
 
 START_TIMEOUT_S = 60
@@ -63,7 +63,8 @@ class MariaDbServer:
             ]
         )
         for _ in range(TRIES):  # another process may take the port first
-            self.port = free_port()
+            self._kept = KeptPort()  # as long as the server may come back there
+            self.port = self._kept.number
             if self._launch():
                 return
         raise ServerUnavailable(f"mariadbd does not start: {_tail(self.folder / 'server.log')}")
@@ -132,8 +133,8 @@ class MariaDbServer:
             if self._process.poll() is not None:
                 self._process = None
                 return False
-            try:
-                self.execute("SELECT 1")
+            try:  # by its own socket, which it opens after its port: that may be another's
+                pymysql.connect(unix_socket=str(self.folder / "s"), user="root").close()
                 return True
             except pymysql.err.OperationalError:
                 time.sleep(0.05)
@@ -154,13 +155,6 @@ def _programs() -> tuple[str, str]:
 
 def _as_root() -> list[str]:
     return ["--user=root"] if os.geteuid() == 0 else []
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _run(command: Sequence[str]) -> None:

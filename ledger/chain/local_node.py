@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -64,7 +65,10 @@ class LocalNode:
     ) -> None:
         self.program = program
         self.state = state
-        self.port = port if port is not None else free_port()
+        if port is None:
+            self._kept = KeptPort()  # as long as the node may come back there
+            port = self._kept.number
+        self.port = port
         self._log = log
         self._options = list(options)
         self._ipc = ipc
@@ -240,6 +244,25 @@ def _somebody_listens(path: Path) -> bool:
         except OSError:
             return False
         return True
+
+
+class KeptPort:
+    """A port of the loopback interface that nobody used, kept from others until it is closed.
+
+    Its socket does not listen and lets another be bound beside it, so that a program that is given the port
+    can listen there; who looks for any free port does not get it. Where a place has one socket alone, which is
+    everywhere but on Linux, it is closed at once, and another may be faster.
+    """
+
+    def __init__(self) -> None:
+        kept = socket.socket()
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        self.number = int(kept.getsockname()[1])
+        self.close = weakref.finalize(self, kept.close)
+        """Let others have it."""
+        if sys.platform != "linux":
+            self.close()
 
 
 def free_port() -> int:

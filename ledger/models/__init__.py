@@ -4,6 +4,7 @@ Importing this package registers every table with ``Base.metadata``.
 """
 
 from ledger.models import (
+    access,
     advanced,
     blockchain,
     certificates,
@@ -23,7 +24,9 @@ from ledger.models import (
     trading,
     users,
     vpp,
+    webhooks,
 )
+from ledger.models.access import ApiKey, IdempotencyKey, SignInAttempt
 from ledger.models.advanced import (
     AdaptiveParameterAdjustment,
     AdvancedTradingConfig,
@@ -139,6 +142,12 @@ from ledger.models.vpp import (
     VppResourceAssociation,
     VppResourceInstance,
 )
+from ledger.models.webhooks import (
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookTry,
+)
 
 SECTIONS = (
     ("1. Users", (users,)),
@@ -156,6 +165,8 @@ SECTIONS = (
         (mirror, mirror_state, oversight, escrow),
     ),
     ("12. Processes: who works, when, and what came of it", (jobs,)),
+    ("13. Access: keys, answers given once, attempts to sign in", (access,)),
+    ("14. Webhooks: who is told of what", (webhooks,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -163,6 +174,7 @@ __all__ = [
     "SECTIONS",
     "AdaptiveParameterAdjustment",
     "AdvancedTradingConfig",
+    "ApiKey",
     "ArbitrageOpportunity",
     "AuditLog",
     "Base",
@@ -204,6 +216,7 @@ __all__ = [
     "EnergyConsumption",
     "EnergyProduction",
     "HeldLease",
+    "IdempotencyKey",
     "ImportFile",
     "Issuance",
     "JobRun",
@@ -232,6 +245,7 @@ __all__ = [
     "SettlementMovement",
     "SettlementTerm",
     "SettlementTrade",
+    "SignInAttempt",
     "Site",
     "SmartContract",
     "SystemConfig",
@@ -255,4 +269,8 @@ __all__ = [
     "VppTradeShortfall",
     "VppTradingRecord",
     "VppTradingStrategy",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookMessage",
+    "WebhookTry",
 ]

@@ -7,7 +7,7 @@ it is as of the last block that is mirrored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
@@ -87,8 +87,14 @@ def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Repo
     """
     with db.read() as session:
         books = open_books(session, client, deployment)
-        rules = tuple(Rule(name, tuple(_checked(check, books))) for name, check in RULES)
-        return Report(books.block, rules)
+        return Report(books.block, tuple(applied(books)))
+
+
+def applied(books: Books, names: Collection[str] | None = None) -> Iterator[Rule]:
+    """Apply the rules in their order, each when it is asked for; ``names`` are those wanted, None is all."""
+    for name, check in RULES:
+        if names is None or name in names:
+            yield Rule(name, tuple(_checked(check, books)))
 
 
 def storage_differences(
@@ -118,6 +124,7 @@ __all__ = [
     "STORAGE_RULES",
     "Report",
     "Rule",
+    "applied",
     "keep_outcome",
     "reconcile",
     "storage_differences",

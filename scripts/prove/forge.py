@@ -20,7 +20,7 @@ TIMEOUT_S = {True: 600, False: 7200}  # for what hangs: the machine may be share
 def prove(short: bool, accept: bool = False) -> dict[str, Any]:
     """Run the suites, then the gas of each act; return figures and what is wrong."""
     shop.require("forge")
-    env = shop.forge_output("forge")
+    env = shop.built()
     if not short:
         env["FOUNDRY_PROFILE"] = "prove"
     seed = ["--fuzz-seed", SEED_OF_SHORT_RUNS] if short else []
@@ -28,7 +28,7 @@ def prove(short: bool, accept: bool = False) -> dict[str, Any]:
     done = shop.run(command, timeout_s=TIMEOUT_S[short], env=env)
     suites = _suites(done)
     wrong = [f"{test['name']}: {test['reason']}" for test in suites if not test["ok"]]
-    gas, gas_wrong = _gas(accept)
+    gas, gas_wrong = _gas(env, accept)
     sizes, sizes_wrong = _sizes(Path(env["FOUNDRY_OUT"]))
     kinds = {kind: [test for test in suites if test["kind"] == kind] for kind in _KINDS}
     return {
@@ -81,9 +81,8 @@ def _depth(env: dict[str, str]) -> int:
     return int(json.loads(config.out)["invariant"]["depth"])
 
 
-def _gas(accept: bool) -> tuple[dict[str, int], list[str]]:
+def _gas(env: dict[str, str], accept: bool) -> tuple[dict[str, int], list[str]]:
     """Measure the acts, each in a transaction of its own, and compare with the file."""
-    env = shop.forge_output("forge")
     for old in shop.SNAPSHOTS.glob("*.json"):
         old.unlink()
     command = ["forge", "test", "--isolate", "--match-path", "tests/forge/gas/**"]

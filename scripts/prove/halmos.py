@@ -29,7 +29,7 @@ _SUITE = re.compile(r"^Running \d+ tests for (\S+):(\w+)$", re.MULTILINE)
 
 def prove(short: bool) -> dict[str, Any]:
     """Prove every property that the sources name; one that is not reported counts as not proven."""
-    env = shop.forge_output("forge")  # the same build as the suites'
+    env = shop.built()
     command: list[str | Path] = [
         shop.tool("halmos"),
         "--forge-build-out",

@@ -10,12 +10,14 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "prove"
 TOOLS = ROOT / ".tools" / "prove" / "bin"
+BUILD_TIMEOUT_S = 600  # for what hangs: the machine may be shared
 SNAPSHOTS = ROOT / "build" / "forge-snapshots"  # as foundry.toml says
 
 
@@ -79,12 +81,41 @@ def environment() -> dict[str, str]:
     return {**found, "HOME": str(home), "NO_COLOR": "1"}
 
 
-def forge_output(name: str) -> dict[str, str]:
-    """Return the variables that give a part build folders of its own."""
-    return {
-        "FOUNDRY_OUT": str(BUILD / name / "out"),
-        "FOUNDRY_CACHE_PATH": str(BUILD / name / "cache"),
-    }
+def built() -> dict[str, str]:
+    """Compile contracts and suites, unless that was done; return the variables that name the folders.
+
+    All parts share one build: to compile is half of their time. It is whole or not there, because a
+    compilation of what changed alone leaves no output of the compiler that covers everything.
+
+    Raises
+    ------
+    Refused
+        If they do not compile.
+    """
+    folder = BUILD / "forge"
+    env = {"FOUNDRY_OUT": str(folder / "out"), "FOUNDRY_CACHE_PATH": str(folder / "cache")}
+    stamp, sources = folder / "sources", _fingerprint()
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == sources:
+        return env
+    shutil.rmtree(folder, ignore_errors=True)
+    done = run(["forge", "build", "--build-info"], timeout_s=BUILD_TIMEOUT_S, env=env)
+    if done.code:
+        raise Refused(f"forge does not compile: {done.text[-2000:]}")
+    stamp.write_text(sources, encoding="utf-8")
+    return env
+
+
+def _fingerprint() -> str:
+    """Return a hash of all that a build depends on."""
+    names = ("foundry.toml", "package-lock.json", "scripts/toolchain/solc.js")
+    files = [ROOT / name for name in names]
+    for folder in ("contracts", "tests/forge", "scripts/toolchain/solc"):
+        files += sorted(path for path in (ROOT / folder).rglob("*") if path.is_file())
+    digest = sha256()
+    for path in files:
+        content = sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(ROOT)} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def tool(name: str) -> Path:

@@ -39,10 +39,12 @@ def pytest_plugin_registered(manager: pytest.PytestPluginManager) -> None:
 def pytest_configure() -> None:
     """Let a terminated session stop its nodes; give ``brownie test`` a node of its own.
 
-    It would reset whatever listens on 8545.
+    It would reset whatever listens on 8545. A shell lets what it starts in the background ignore Ctrl-C, and
+    the programs that tests start and interrupt would ignore it as well.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if is_brownie_test():
         import hypothesis.extra.pytestplugin  # Brownie's plugin expects it to be imported  # noqa: F401
         from brownie._config import CONFIG

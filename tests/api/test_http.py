@@ -69,6 +69,7 @@ def test_a_method_that_is_not_answered(client: TestClient, method: str) -> None:
         ("/v1/credits?site=" + "a" * 101, "site"),
         ("/v1/transactions?contract_address=0x1", "contract_address"),
         ("/v1/trades?traded_from=2024-01-01T00:00:00", "traded_from"),
+        ("/v1/trades?traded_from=1700000000.5", "traded_from"),
         ("/v1/trades?traded_from=0001-01-01T00:00:00%2B14:00", "traded_from"),
         ("/v1/trades?traded_before=9999-12-31T23:59:59-14:00", "traded_before"),
         ("/v1/trades?trade_type=swap", "trade_type"),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import signal
+import shutil
 import sqlite3
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from ledger.chain.client import ChainClient
 from ledger.chain.local_node import LocalNode, find_anvil
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain, deploy_contracts
+from tests.support.nursery import Child
 
 DEADLINE_S = 60.0
 
@@ -47,7 +47,9 @@ EVERY = pytest.mark.parametrize("kind", ["http", "ws", "ipc"])
 
 
 @pytest.fixture
-def program(kind: str, node: tuple[LocalNode, str], chain: TestChain, tmp_path: Path) -> Program:
+def program(
+    kind: str, node: tuple[LocalNode, str], chain: TestChain, sqlite_template: Path, tmp_path: Path
+) -> Program:
     """The program with an empty database, on the same chain over each transport."""
     address = {
         "http": node[0].rpc_url,
@@ -59,7 +61,9 @@ def program(kind: str, node: tuple[LocalNode, str], chain: TestChain, tmp_path: 
         {"rpc_url": address, "deployment": "local.json", "network": "local", "finality": "64"}
     )
     program.write("local.json", chain.deployment_text())
-    assert program("db", "upgrade").code == 0
+    books = tmp_path / ".truetonne" / "truetonne.db"
+    books.parent.mkdir()
+    shutil.copyfile(sqlite_template, books)
     return program
 
 
@@ -77,20 +81,12 @@ def until(holds: Callable[[], object]) -> None:
 
 
 @contextmanager
-def running(program: Program, log: str, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-    with (program.folder / log).open("wb") as file:
-        process = subprocess.Popen(
-            program.command("index", "run", *more),
-            cwd=program.folder,
-            env=program.environ,
-            stdout=subprocess.PIPE,
-            stderr=file,
-        )
+def running(program: Program, log: str, *more: str) -> Iterator[Child]:
+    child = program.begin(log, "index", "run", *more)
     try:
-        yield process
+        yield child
     finally:
-        process.kill()
-        process.communicate()
+        child.kill()
 
 
 def said(program: Program, log: str) -> str:
@@ -115,7 +111,7 @@ def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) 
         with running(program, "second.log") as second:
             until(lambda: "stands by" in said(program, "second.log"))
             assert f"process {first.pid} mirrors" in said(program, "second.log")
-            first.send_signal(signal.SIGKILL)
+            first.kill()
             until(lambda: "this run mirrors now, after" in said(program, "second.log"))
             chain.mine(3)
             until(lambda: status(program)["block"] == chain.client.block_number())
@@ -126,10 +122,8 @@ def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) 
             assert f"process {second.pid}" in found["leader"]["place"]
             assert found["rate"]["over_s"] >= 0
             assert (found["behind"], found["behind_s"]) == (0, 0)
-            second.send_signal(signal.SIGTERM)
-            out, _ = second.communicate(timeout=DEADLINE_S)
-            assert second.returncode == 0
-            assert out.decode().startswith("at block ")
+            assert second.stop() == 0
+            assert "\nat block " in said(program, "second.log")
     ended = status(program)["leader"]
     assert not ended["live"]
     assert f"nobody; last by {ended['place']}" in program("index", "status").out.replace("\n", " ")

@@ -10,13 +10,14 @@ from urllib.error import HTTPError
 
 import pytest
 
-from ledger.chain.local_node import free_port
+from ledger.chain.local_node import KeptPort
 from tests.cli.conftest import Program
 
 
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
 def test_serve_answers_until_it_is_told_to_end(park: Program, told: signal.Signals) -> None:
-    port = free_port()
+    kept = KeptPort()
+    port = kept.number
     process = subprocess.Popen(
         park.command("serve", "--json"),
         cwd=park.folder,
@@ -30,18 +31,19 @@ def test_serve_answers_until_it_is_told_to_end(park: Program, told: signal.Signa
         said = "".join(iter(process.stdout.readline, "}\n")) + "}"
         url = json.loads(said)["listening"]
         assert url == f"http://127.0.0.1:{port}"
-        with urllib.request.urlopen(f"{url}/livez", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/livez", timeout=30) as answer:
             assert json.load(answer) == {"status": "alive"}
             assert "server" not in {name.lower() for name in answer.headers}
-        with urllib.request.urlopen(f"{url}/v1/credits", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/v1/credits", timeout=30) as answer:
             assert json.load(answer)["items"] == []
         with pytest.raises(HTTPError) as refused:
-            urllib.request.urlopen(f"{url}/readyz", timeout=10)
+            urllib.request.urlopen(f"{url}/readyz", timeout=30)
         assert refused.value.code == 503
         assert json.load(refused.value)["code"] == "node-down"
     finally:
         process.send_signal(told)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
+    kept.close()
     assert out == ""
     assert "Traceback" not in err
     assert process.returncode == 0

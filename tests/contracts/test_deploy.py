@@ -14,11 +14,12 @@ import pytest
 from eth_utils.crypto import keccak
 
 from ledger.chain.book import Deployment
+from ledger.chain.local_node import KeptPort
 from ledger.errors import BadInput, DependencyDown
 from scripts import create2
 from scripts.deploy import Deployer, earlier_contracts, load_keys, make_plan, write
 from scripts.linking import linked_build
-from scripts.toolchain.brownie_home import ROOT, free_port
+from scripts.toolchain.brownie_home import ROOT
 from scripts.verify import differences
 from tests.contracts.park import LIBRARIES, private_key
 
@@ -434,12 +435,13 @@ def node() -> Iterator[str]:
     """The address of an Anvil of its own, on which something has happened."""
     from brownie._config import CONFIG
 
-    port = free_port()
+    kept = KeptPort()
+    port = kept.number
     command = CONFIG.networks["development"]["cmd"]
     process = subprocess.Popen([command, "--silent", "--port", str(port), "--hardfork", "prague"])
     url = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not _answers(url):
             assert time.monotonic() < until, "the node does not answer"
             time.sleep(0.05)
@@ -449,6 +451,7 @@ def node() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+        kept.close()
 
 
 def _post(url: str, method: str, parameters: list[Any]) -> Any:

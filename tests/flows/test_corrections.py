@@ -279,6 +279,7 @@ def test_a_cancellation_that_the_contract_refuses_is_carried(issued: Park) -> No
     assert (found.state, found.cancelled_kg) == ("cancelled", 5)
     (batch,) = issued.rows(CreditBatch)
     issued.node.transfer("owner", "buyer", batch.batch_id, 718)  # before it is sent
+    issued.mirror.run_until("head")
     assert submit_planned(issued.chain) == []
     assert found.act_key is not None
     assert issued.intent(found.act_key).state is IntentState.FAILED

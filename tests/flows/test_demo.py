@@ -1,4 +1,7 @@
-"""The demonstration as a person runs it: a process of its own, real files, a real chain.
+"""The demonstration as a person runs it: processes of their own, real files, a real chain.
+
+The first run, ``up`` and the printed command of the proof start Python as a person does; the other commands are
+forked from a process that has imported the program (``tests/support/nursery.py``).
 
 The figures are those of an independent computation over the same files (fractions, no code shared).
 """
@@ -21,9 +24,10 @@ from typing import Any
 
 import pytest
 
-from ledger.chain.local_node import free_port
+from ledger.chain.local_node import KeptPort
 from ledger.proofs.verifier import Trusted
 from tests.support.bundle_mutants import judge
+from tests.support.nursery import shared
 from tests.support.verify_page import answers, case
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,22 +40,36 @@ LHB_KG = [
 SERF_KG = [371, 373, 376, 152]
 
 
-def truetonne(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the program on a home folder, and nothing else of the environment's settings."""
+TIMEOUT_S = 240
+
+
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    """Return the environment for a home folder, and nothing else of its settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRUETONNE_")}
     if "TRUETONNE_ANVIL" in os.environ:
         kept["TRUETONNE_ANVIL"] = os.environ["TRUETONNE_ANVIL"]
     given = {f"TRUETONNE_{name.upper()}": value for name, value in settings.items()}
+    return {**kept, "TRUETONNE_HOME": str(home), **given}
+
+
+def started(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Start Python and run the program on a home folder."""
     return subprocess.run(
         [sys.executable, "-m", "cli.main", *words],
         cwd=ROOT,
-        env={**kept, "TRUETONNE_HOME": str(home), **given},
+        env=environment(home),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=TIMEOUT_S,
         check=False,
     )
+
+
+def truetonne(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the program on a home folder, in a process that begins with everything imported."""
+    ended = shared().run(words, ROOT, environment(home, **settings), TIMEOUT_S)
+    return subprocess.CompletedProcess(words, *ended)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +80,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def first(home: Path) -> dict[str, Any]:
     """The document of the first run."""
-    ended = truetonne(home, "demo", "--json")
+    ended = started(home, "demo", "--json")
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
     shutil.copy(home / "proof.json", home / "first-proof.json")  # later runs write it anew
     return json.loads(ended.stdout)
@@ -131,8 +149,7 @@ def test_a_second_run_changes_nothing(home: Path, first: dict[str, Any]) -> None
 
 
 def test_reconcile_finds_a_credit_altered_by_hand(home: Path, first: dict[str, Any]) -> None:
-    assert truetonne(home, "reconcile").returncode == 0
-    file = home / "truetonne.db"
+    file = home / "truetonne.db"  # in agreement: see above
     with sqlite3.connect(file) as link:
         (amount,) = link.execute(
             "SELECT amount FROM carbon_credits WHERE status = 'retired'"
@@ -147,7 +164,6 @@ def test_reconcile_finds_a_credit_altered_by_hand(home: Path, first: dict[str, A
     finally:
         with sqlite3.connect(file) as link:
             link.execute("UPDATE carbon_credits SET amount = ? WHERE status = 'retired'", (amount,))
-    assert truetonne(home, "reconcile").returncode == 0
 
 
 def test_the_next_step_that_is_printed_works(home: Path, first: dict[str, Any]) -> None:
@@ -213,10 +229,11 @@ def test_books_that_were_moved_find_their_chain_again(
 @pytest.fixture
 def up(home: Path, first: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """``truetonne up`` on the data of the demonstration, and what it said when it was ready."""
+    port = KeptPort()
     process = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "up", "--json"],
         cwd=ROOT,
-        env={**os.environ, "TRUETONNE_HOME": str(home), "TRUETONNE_API_PORT": str(free_port())},
+        env={**os.environ, "TRUETONNE_HOME": str(home), "TRUETONNE_API_PORT": str(port.number)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -233,6 +250,7 @@ def up(home: Path, first: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[str
         if process.poll() is None:
             process.kill()
         process.wait()
+        port.close()
 
 
 def _children(pid: int) -> list[int]:
@@ -256,8 +274,8 @@ def test_up_serves_the_same_data_and_orphans_nothing(
         assert len(json.load(answer)["items"]) == 1
     with urllib.request.urlopen(f"{said['api']}/readyz", timeout=10) as answer:
         assert answer.status == 200
-    # Another command shares the node that runs.
-    ended = truetonne(home, "reconcile")
+    # Another command shares the node that runs: it finds the books' last block there.
+    ended = truetonne(home, "index", "run", "--until", "head")
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
     # And nobody starts anew under it.

@@ -1,6 +1,7 @@
 """Calls, errors and events as the contracts' ABI lays them out, with web3.py as the oracle."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -67,6 +68,12 @@ def types_of(inputs: Any) -> list[str]:
     return [canonical_type(item) for item in inputs]
 
 
+@cache
+def tuples_of(*types: str) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Return values of several types: made once, as Hypothesis takes longer to make them than to draw."""
+    return st.tuples(*map(values_of, types))
+
+
 def for_web3(value: Any) -> Any:
     """Return a value as web3 wants it: addresses with their checksum."""
     if isinstance(value, str) and value.startswith("0x") and len(value) == 42:
@@ -103,7 +110,7 @@ def test_no_two_functions_have_one_name_and_one_number_of_arguments(name: str) -
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_calls_are_web3_s(name: str, item: dict[str, Any], data: st.DataObject) -> None:
-    arguments = list(data.draw(st.tuples(*map(values_of, types_of(item["inputs"])))))
+    arguments = list(data.draw(tuples_of(*types_of(item["inputs"]))))
     encoded = encode_call(name, item["name"], arguments)
     assert encoded == CONTRACTS[name].encode_abi(item["name"], for_web3(arguments))
     decoded = decode_call(name, encoded)
@@ -240,7 +247,7 @@ def same(mine: Any, theirs: Any) -> bool:
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_events_are_web3_s(name: str, item: dict[str, Any], data: st.DataObject) -> None:
-    values = data.draw(st.tuples(*map(values_of, types_of(item["inputs"]))))
+    values = data.draw(tuples_of(*types_of(item["inputs"])))
     log = log_of(item, values)
     decoded = decode(name, log)
     theirs = getattr(CONTRACTS[name].events, item["name"])().process_log(web3_log(log))["args"]

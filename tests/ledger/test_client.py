@@ -14,7 +14,7 @@ import pytest
 from web3 import HTTPProvider, Web3
 
 from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.local_node import LocalNode, find_anvil, free_port
+from ledger.chain.local_node import KeptPort, LocalNode, find_anvil
 from ledger.errors import BadInput, DependencyDown
 from tests.support.chain import PARTIES, send
 
@@ -218,7 +218,10 @@ def test_an_echo_is_no_answer() -> None:
         client.chain_id()
 
 
-@pytest.mark.parametrize("result", [None, "", "latest", 5, [], {}])
+@pytest.mark.parametrize(
+    "result",
+    [None, "", "latest", 5, [], {}, "7", "0x", "0x1_0", " 0x1", "0x" + "f" * 65, "A" * 100_000],
+)
 def test_a_number_that_is_none(result: Any) -> None:
     def answer(body: Any) -> bytes:
         return json.dumps({"id": body["id"], "result": result}).encode()
@@ -260,7 +263,8 @@ def test_a_node_without_a_fee_of_its_own_gets_a_gwei() -> None:
 
 
 def test_nobody_listens() -> None:
-    port = free_port()
+    kept = KeptPort()  # where nobody begins to listen meanwhile
+    port = kept.number
     client = ChainClient(f"http://user:secret@127.0.0.1:{port}")
     with pytest.raises(DependencyDown) as caught:
         client.chain_id()

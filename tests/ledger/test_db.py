@@ -13,6 +13,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from ledger.chain.local_node import KeptPort
 from ledger.db import Database, DatabaseBusy, SchemaMissing
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
@@ -20,7 +21,7 @@ from ledger.models.devices import DeviceType
 from ledger.models.mirror import ChainNonceLane
 from ledger.models.system import SystemConfig
 from ledger.models.users import UserSession
-from tests.support.mariadb import MariaDbServer, free_port
+from tests.support.mariadb import MariaDbServer
 
 ACCOUNT = "0x" + "11" * 20
 DEADLINE_S = 30
@@ -368,7 +369,8 @@ def test_an_address_that_cannot_be_used_is_refused(url: str, reason: str) -> Non
 
 
 def test_the_password_is_shown_to_nobody() -> None:
-    database = Database(f"mysql+pymysql://user:geheim@127.0.0.1:{free_port()}/ledger")
+    nobody = KeptPort()
+    database = Database(f"mysql+pymysql://user:geheim@127.0.0.1:{nobody.number}/ledger")
     assert "geheim" not in database.place
     with pytest.raises(DependencyDown) as raised:
         database.ping()
@@ -380,7 +382,8 @@ def test_the_password_is_shown_to_nobody() -> None:
 
 @pytest.mark.parametrize("act", ["ping", "upgrade", "current", "write"])
 def test_a_server_that_is_down_is_one_clear_line(act: str) -> None:
-    database = Database(f"mysql+pymysql://root@127.0.0.1:{free_port()}/ledger")
+    nobody = KeptPort()
+    database = Database(f"mysql+pymysql://root@127.0.0.1:{nobody.number}/ledger")
     with pytest.raises(DependencyDown, match="start the server or correct") as raised:
         if act == "write":
             with database.write():

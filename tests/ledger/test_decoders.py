@@ -18,13 +18,16 @@ from ledger.chain.decoders import CALLS, EVENTS, words
 from ledger.chain.events import CREDIT, SETTLEMENT, DecodedEvent, PlainEvent, decode
 from ledger.chain.layout import canonical_type, json_value
 from ledger.errors import MirrorStopped
-from tests.ledger.test_calls import items, log_of, types_of, values_of
+from tests.ledger.test_calls import items, log_of, tuples_of, types_of
 from tests.support import abi_oracle
 
 BOTH = (CREDIT, SETTLEMENT)
 EVENT_ITEMS = items("event", BOTH)
 # Two texts that begin alike: an offset or a length of one may be taken for the other's.
 WORDS = st.sampled_from([0, 1, 31, 32, 33, 64, 2**16, 2**64 - 1, 2**64, 2**255, 2**256 - 1])
+DAMAGES = st.sampled_from(["bit", "word", "swap", "cut", "more", "topic", "topics"])
+TAILS = st.binary(min_size=1, max_size=40) | st.just(bytes(32))
+STEPS = st.sampled_from([-32, -1, 1, 32])
 
 
 def plain(value: Any) -> Any:
@@ -56,7 +59,7 @@ def agree(name: str, log: LogRecord) -> DecodedEvent | None:
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_events_are_decoded_alike(name: str, item: dict[str, Any], data: st.DataObject) -> None:
-    values = data.draw(st.tuples(*map(values_of, types_of(item["inputs"]))))
+    values = data.draw(tuples_of(*types_of(item["inputs"])))
     log = log_of(item, values)
     mine = agree(name, log)
     assert mine is not None
@@ -77,7 +80,7 @@ def test_events_are_decoded_alike(name: str, item: dict[str, Any], data: st.Data
 def test_damaged_events_are_refused_alike(
     name: str, item: dict[str, Any], data: st.DataObject
 ) -> None:
-    values = data.draw(st.tuples(*map(values_of, types_of(item["inputs"]))))
+    values = data.draw(tuples_of(*types_of(item["inputs"])))
     log = log_of(item, values)
     for _ in range(data.draw(st.integers(1, 2))):
         log = damaged(log, data)
@@ -87,7 +90,7 @@ def test_damaged_events_are_refused_alike(
 def damaged(log: LogRecord, data: st.DataObject) -> LogRecord:
     """Change a bit, a word or the length of a log, or a topic of it."""
     body = bytearray.fromhex(log.data[2:])
-    kind = data.draw(st.sampled_from(["bit", "word", "swap", "cut", "more", "topic", "topics"]))
+    kind = data.draw(DAMAGES)
     if kind == "topic" and len(log.topics) > 1:
         at = data.draw(st.integers(1, len(log.topics) - 1))
         word = data.draw(WORDS).to_bytes(32)
@@ -97,14 +100,14 @@ def damaged(log: LogRecord, data: st.DataObject) -> LogRecord:
         topics = log.topics + log.topics[:1] if data.draw(st.booleans()) else log.topics[:-1]
         return record(log, topics, bytes(body))
     if kind == "more":
-        body += data.draw(st.binary(min_size=1, max_size=40) | st.just(bytes(32)))
+        body += data.draw(TAILS)
     elif body:
         place = data.draw(st.integers(0, len(body) - 1))
         at, other = place // 32 * 32, data.draw(st.integers(0, len(body) - 1)) // 32 * 32
         if kind == "bit":
             body[place] ^= 1 << data.draw(st.integers(0, 7))
         elif kind == "word":
-            near = int.from_bytes(body[at : at + 32]) + data.draw(st.sampled_from([-32, -1, 1, 32]))
+            near = int.from_bytes(body[at : at + 32]) + data.draw(STEPS)
             body[at : at + 32] = data.draw(WORDS | st.just(near % 2**256)).to_bytes(32)
         elif kind == "swap":
             body[at : at + 32], body[other : other + 32] = (
@@ -199,7 +202,7 @@ def test_calls_are_decoded_alike_whatever_they_hold(
     name: str, item: dict[str, Any], data: st.DataObject
 ) -> None:
     types = types_of(item["inputs"])
-    arguments = list(data.draw(st.tuples(*map(values_of, types))))
+    arguments = list(data.draw(tuples_of(*types)))
     selector = encode_call(name, item["name"], arguments)[:10]
     body = abi_encode(types, arguments)
     assert CALLS[name][selector][1](body) == by_eth_abi(item, body)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ledger.chain.client import ChainClient
-from ledger.chain.local_node import LocalNode, find_anvil, free_port, port_is_free
+from ledger.chain.local_node import KeptPort, LocalNode, find_anvil, port_is_free
 from ledger.errors import BadInput, DependencyDown
 from tests.support.chain import PARTIES, send
 
@@ -108,9 +108,33 @@ def test_a_port_in_use_is_one_line() -> None:
 
 
 def test_a_port_of_one_s_choice() -> None:
-    port = free_port()
-    with LocalNode(ANVIL, port=port) as node:
-        assert node.rpc_url == f"http://127.0.0.1:{port}"
+    port = KeptPort()
+    with LocalNode(ANVIL, port=port.number) as node:
+        assert node.rpc_url == f"http://127.0.0.1:{port.number}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a place has one socket alone")
+def test_a_kept_port_is_nobody_else_s() -> None:
+    """Before, while and after a node listens there, nobody else can be given it."""
+
+    def is_taken() -> bool:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", kept.number))
+            except OSError:
+                return True
+            return False
+
+    kept = KeptPort()
+    assert is_taken()
+    with LocalNode(ANVIL, port=kept.number):
+        assert is_taken()
+    assert is_taken()
+    assert port_is_free(kept.number)  # for a server: nobody listens
+    other = KeptPort()
+    other.close()
+    kept, other = other, kept
+    assert not is_taken()
 
 
 def test_a_program_that_does_not_start(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from ledger.chain.client import ChainClient
-from ledger.chain.local_node import LocalNode, find_anvil, free_port
+from ledger.chain.local_node import KeptPort, LocalNode, find_anvil
 from ledger.chain.transport import Bounds, Transport, open_transport
 from ledger.chain.transport_errors import (
     AnswerTooLarge,
@@ -210,9 +210,10 @@ def test_a_page_is_no_answer(kind: str, page: bytes, folder: Path) -> None:
 
 @EVERY
 def test_nobody_there(kind: str, folder: Path) -> None:
+    nobody = KeptPort()
     address = {
-        "http": f"http://127.0.0.1:{free_port()}",
-        "ws": f"ws://127.0.0.1:{free_port()}",
+        "http": f"http://127.0.0.1:{nobody.number}",
+        "ws": f"ws://127.0.0.1:{nobody.number}",
         "ipc": f"{folder}/none.ipc",
     }[kind]
     transport = open_transport(address, SHORT)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pymysql
 
 from cli.bench.mariadb import MariaDbServer as _Server
-from cli.bench.mariadb import ServerUnavailable, free_port
+from cli.bench.mariadb import ServerUnavailable
 
-__all__ = ["MariaDbServer", "ServerUnavailable", "empty", "free_port"]
+__all__ = ["MariaDbServer", "ServerUnavailable", "empty"]
 
 
 class MariaDbServer(_Server):

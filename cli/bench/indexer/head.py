@@ -22,9 +22,9 @@ from cli.bench.indexer import ours
 from cli.bench.indexer.acts import MEMBERS, member_signers
 from cli.bench.indexer.chain import FEE_WEI, GAS, PATIENCE_S, BenchChain
 from cli.bench.indexer.credits import SITES
-from cli.bench.mariadb import free_port
 from ledger.chain.client import ChainClient
 from ledger.chain.contracts import encode_call
+from ledger.chain.local_node import free_port
 from ledger.errors import DependencyDown
 
 BATCHES_OF_ONE = 2

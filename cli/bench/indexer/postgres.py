@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cli.bench.mariadb import ServerUnavailable, free_port
+from cli.bench.mariadb import ServerUnavailable
+from ledger.chain.local_node import free_port
 
 START_S = 30.0
 STOP_S = 30.0

@@ -9,7 +9,7 @@ from ledger.migrations import steps
 from ledger.models import types as t
 
 revision = "0024"
-down_revision = "0021"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 

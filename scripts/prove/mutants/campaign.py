@@ -76,11 +76,7 @@ def prove(
 
 def all_mutants() -> list[Mutant]:
     """Return every mutant of both contracts and of what they are made of."""
-    out = Path(shop.forge_output("mutants")["FOUNDRY_OUT"])
-    env = shop.forge_output("mutants")
-    built = shop.run(["forge", "build", "contracts"], timeout_s=240, env=env)
-    if built.code:
-        raise shop.Refused(f"forge does not compile: {built.text[-2000:]}")
+    out = Path(shop.built()["FOUNDRY_OUT"])
     found = []
     for source in subjects():
         tree = json.loads(next((out / source.name).glob("*.json")).read_text())["ast"]
