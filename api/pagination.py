@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -50,6 +50,8 @@ class PageParameters(BaseModel):
         max_length=_CURSOR_LENGTH_MAX,
         description="Where to go on: `next_cursor` of the page before.",
     )
+
+    _marked: str | None = PrivateAttr(None)
 
     def filters(self) -> dict[str, Any]:
         """Return the filters as they were given, as JSON can hold them."""
@@ -102,8 +104,12 @@ class PageParameters(BaseModel):
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     def _mark(self) -> str:
-        asked = json.dumps([type(self).__name__, self.order.value, self.filters()], sort_keys=True)
-        return hashlib.sha256(asked.encode()).hexdigest()[:12]
+        if self._marked is None:
+            asked = json.dumps(
+                [type(self).__name__, self.order.value, self.filters()], sort_keys=True
+            )
+            self._marked = hashlib.sha256(asked.encode()).hexdigest()[:12]
+        return self._marked
 
 
 @dataclass(frozen=True)

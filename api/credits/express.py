@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.context import Context
 from api.credits.schemas import CreditParameters
-from api.pagination import Order, link_header
+from api.pagination import Order
 from ledger.db.quick import Read
 from ledger.errors import BadInput
 from ledger.naming import PARTS_MAX
@@ -62,7 +63,9 @@ _ONE = (
     "LEFT JOIN credit_retirements r ON r.retirement_id = s.retirement_id"
 )
 _PAGES = {
-    (order, begun): f"SELECT {_ITEM} FROM carbon_credits c {_JOINED}"
+    (order, begun): "SELECT c.id, c.credit_id, c.amount, c.unit, c.status, c.issuer, s.batch_id, "
+    "s.first_serial, s.last_serial, s.retirement_id, c.blockchain_tx, c.issued_at, c.expires_at "
+    "FROM carbon_credits c JOIN credit_serials s ON s.credit_id = c.credit_id "
     + (f"WHERE c.id {sign} ? " if begun else "")
     + f"ORDER BY c.id {order.value} LIMIT ?"
     for order, sign in ((Order.DESC, "<"), (Order.ASC, ">"))
@@ -72,6 +75,22 @@ _PARTS = (
     "SELECT c.credit_id, c.amount, c.status FROM credit_serials s "
     "JOIN carbon_credits c ON c.credit_id = s.credit_id "
     f"WHERE s.batch_id = ? ORDER BY s.first_serial LIMIT {PARTS_MAX}"
+)
+_BATCHES = (
+    "SELECT batch_id, site_id, vintage, status, key, block_number FROM credit_batches "
+    "WHERE batch_id IN ({})"
+)
+_NOT_FINAL = " UNION ".join(
+    # The plus keeps the database from looking batch by batch: few blocks are not final.
+    f"SELECT batch_id FROM {table} WHERE block_number > ?1 AND +batch_id BETWEEN ?2 AND ?3"
+    for table in _CHANGED
+)
+_SITES = "SELECT site_id, code FROM credit_sites WHERE site_id IN ({})"
+_RETIRED = "SELECT retirement_id, tx_hash FROM credit_retirements WHERE retirement_id IN ({})"
+_CANCELLED = (
+    "SELECT COALESCE((SELECT tx_hash FROM credit_cancellations WHERE batch_id = ?1 "
+    "AND first_serial = ?2), (SELECT tx_hash FROM credit_invalidations WHERE batch_id = ?1 "
+    "AND step = 'executed'))"
 )
 _encode = msgspec.json.Encoder().encode
 
@@ -93,7 +112,7 @@ def page(context: Context, parameters: CreditParameters) -> tuple[bytes, str | N
         If the cursor cannot be used.
     """
     quick = context.database.quick
-    if quick is None or parameters.filters():
+    if quick is None or not parameters.model_fields_set <= _NO_FILTERS:
         return None
     return quick.try_read(lambda read: _page(context, read, parameters))
 
@@ -148,8 +167,61 @@ def _page(context: Context, read: Read, parameters: CreditParameters) -> tuple[b
     rows = read(_PAGES[parameters.order, after is not None], bounds)
     head, final_block = _head(context, read(f"SELECT {_HEAD}", (context.settings.network,))[0])
     cursor = parameters.cursor_after(rows[limit - 1][0]) if len(rows) > limit else None
-    items = [_item(row, final_block) for row in rows[:limit]]
+    items = _items(read, rows[:limit], final_block)
     return _encode({**head, "next_cursor": cursor, "items": items}), cursor
+
+
+def _items(read: Read, rows: Sequence[Sequence[Any]], final_block: int) -> list[_Item]:
+    """Return items; what many of them share is read once: batches, sites, and what ended credits."""
+    if not rows:
+        return []
+    numbers = {row[6] for row in rows}
+    batches = {row[0]: row[1:] for row in read(_among(_BATCHES, len(numbers)), [*numbers])}
+    places = {batch[0] for batch in batches.values()}
+    sites: dict[int, str] = dict(read(_among(_SITES, len(places)), [*places]))
+    ended: dict[int, str] = dict(read(_among(_RETIRED, len(rows)), [row[9] for row in rows]))
+    cancelled = {(row[6], row[7]) for row in rows if row[4] == "cancelled"}
+    changing = {
+        batch_id for (batch_id,) in read(_NOT_FINAL, (final_block, min(numbers), max(numbers)))
+    }
+    found = []
+    for row in rows:
+        kg, batch_id = row[2], row[6]
+        batch = batches[batch_id]
+        status_tx = ended.get(row[9])
+        if (batch_id, row[7]) in cancelled:
+            status_tx = read(_CANCELLED, (batch_id, row[7]))[0][0]
+        site_id, vintage, status, key, block = batch
+        found.append(
+            _Item(
+                row[0],
+                row[1],
+                f"{kg // 1000}.{kg % 1000:03d}",
+                str(kg),
+                row[3],
+                row[4],
+                row[5],
+                sites.get(site_id),
+                vintage,
+                str(batch_id),
+                status,
+                str(row[7]),
+                str(row[8]),
+                key,
+                None if row[9] is None else str(row[9]),
+                row[10],
+                status_tx or row[10],
+                _time(row[11]),
+                _time(row[12]),
+                block <= final_block and batch_id not in changing,
+            )
+        )
+    return found
+
+
+@cache
+def _among(sql: str, count: int) -> str:
+    return sql.format(",".join("?" * count))
 
 
 def _head(context: Context, found: Sequence[Any]) -> tuple[dict[str, Any], int]:
@@ -208,6 +280,31 @@ def _of_seconds(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + "Z"
 
 
+class _Item(msgspec.Struct, gc=False):
+    """A credit of a page; the fields are those of ``schemas.Credit``, in its order."""
+
+    id: int
+    credit_id: str
+    amount: str
+    amount_kg: str
+    unit: str
+    status: str
+    issuer: str
+    site: str | None
+    vintage: int
+    batch_id: str
+    batch_status: str
+    first_serial: str
+    last_serial: str
+    key: str
+    retirement_id: str | None
+    blockchain_tx: str | None
+    status_tx: str | None
+    issued_at: str | None
+    expires_at: str | None
+    final: bool
+
+
 class Lane:
     """The layer that answers about one credit, and a page of all, before any route is looked for.
 
@@ -251,9 +348,16 @@ class Lane:
             return None
         if found is None:
             return None
-        link = link_header(_ALL_CREDITS, parameters, found[1])
-        return found[0], [(b"link", link.encode("latin-1"))]
+        return found[0], [(b"link", _link(parameters, found[1]).encode())]
 
 
+def _link(parameters: CreditParameters, cursor: str | None) -> str:
+    """Return what ``link_header`` does, of parameters that need no quoting."""
+    here = f"{_ALL_CREDITS}?limit={parameters.limit}&order={parameters.order.value}"
+    first = f'<{here}>; rel="first"'
+    return first if cursor is None else f'{first}, <{here}&cursor={cursor}>; rel="next"'
+
+
+_NO_FILTERS = {"limit", "order", "cursor"}
 _ALL_CREDITS = "/v1/credits"
 _ONE_CREDIT = "/v1/credits/"

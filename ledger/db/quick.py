@@ -68,6 +68,8 @@ class Quick:
         )
         connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA cache_size=-65536")
+        # What does not fit the cache is read without a call to the system for each page.
+        connection.execute(f"PRAGMA mmap_size={2**30}")
         self._local.connection = connection
         self._opened.append(connection)
         return connection
