@@ -1,1 +1,1 @@
-"""The HTTP interface: reads only, from the mirror."""
+"""The HTTP interface: reads of the books for anybody, and of the rest for whoever may."""

@@ -9,20 +9,51 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
 
 from api import errors
+from api.access import all_public
+from api.audit.endpoints import router as audit
+from api.certificates.endpoints import router as certificates
+from api.clients import Clients
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
+from api.credits.express import Lane
+from api.emissions.endpoints import router as emissions
+from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
 from api.etag import Envelope
+from api.exports.endpoints import router as exports
+from api.holders.endpoints import router as holders
+from api.keys.endpoints import router as keys
+from api.limits import Buckets, RateLimit
+from api.metrics.counting import Answers, Counting
+from api.metrics.endpoints import router as metrics
+from api.pages.chain import router as chain_pages
+from api.pages.credits import router as credit_pages
+from api.pages.endpoints import router as pages
+from api.pages.places import router as place_pages
+from api.pages.problems import problem_page
+from api.pages.retirements import router as retirement_pages
+from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
+from api.reconciliation.endpoints import router as reconciliation
+from api.retirements.endpoints import router as retirements
+from api.search.endpoints import router as search
+from api.sessions.endpoints import router as sessions
+from api.settlements.endpoints import router as settlements
+from api.sites.endpoints import router as sites
 from api.status.endpoints import router as status
+from api.status.totals import Totals
 from api.trades.endpoints import router as trades
 from api.transactions.endpoints import router as transactions
+from api.users.endpoints import router as users
 from api.verifier.endpoints import router as verifier
+from api.webhooks.endpoints import router as webhooks
 from ledger.db import Database
+from ledger.serving import Serving
 from ledger.settings import Settings
 
 DESCRIPTION = (
@@ -32,9 +63,20 @@ DESCRIPTION = (
     "Lists go on at the `next` link. Answers carry a strong ETag."
 )
 
+EXPOSED = (
+    "ETag",
+    "Link",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-Id",
+)
+"""Headers that pages of other origins may read, where the settings name such."""
+
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application. It reads the database and writes nothing."""
+    """Return the application. It writes users, sessions, keys, webhooks and the audit log, and reads the rest."""
     database = Database(settings.database_url)
 
     @asynccontextmanager
@@ -52,12 +94,64 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = Context(settings, database)
-    for router in (credits_, proofs, transactions, contracts, trades, readings, status, verifier):
+    for router in (
+        exports,  # before credits, whose ids are any text
+        credits_,
+        proofs,
+        transactions,
+        contracts,
+        trades,
+        readings,
+        status,
+        verifier,
+        search,
+        projects,
+        sites,
+        settlements,
+        retirements,
+        reconciliation,
+        holders,
+        emissions,
+        energy,
+        metrics,
+        certificates,
+        pages,
+        credit_pages,
+        retirement_pages,
+        place_pages,
+        chain_pages,
+    ):
+        app.include_router(all_public(router))
+    for router in (users, sessions, keys, webhooks, audit):  # their routes say what they need
         app.include_router(router)
+    app.state.problem_page = problem_page
+    app.state.totals = Totals()
     errors.install(app)
-    app.add_middleware(Envelope)
+    _surround(app, settings.serving)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _surround(app: FastAPI, serving: Serving) -> None:
+    """Put the layers around the application, the innermost first."""
+    app.add_middleware(Lane, context=app.state.context)
+    limit = serving.requests_per_minute
+    app.state.buckets = Buckets(limit) if limit else None
+    if limit:
+        app.add_middleware(RateLimit, buckets=app.state.buckets)
+    if serving.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=serving.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"],
+            expose_headers=EXPOSED,
+        )
+    app.add_middleware(Envelope)
+    app.state.answers = Answers()
+    app.add_middleware(Counting, answers=app.state.answers)  # around all: it counts problems, too
+    if serving.trusted_proxies:
+        app.add_middleware(Clients, serving=serving)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
@@ -72,5 +166,17 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(problem.pop("$defs"))
         schemas["ProblemDocument"] = problem
+        _add_what_all_may_answer(document, limited=app.state.buckets is not None)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _add_what_all_may_answer(document: dict[str, Any], *, limited: bool) -> None:
+    """Add the problems that no route can keep from: what was sent is too long, or sent too often."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            statuses = [413, 414] if "requestBody" in operation else [414]
+            if limited:
+                statuses.append(429)
+            for number, described in errors.responses(*statuses).items():
+                operation["responses"].setdefault(str(number), described)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Semaphore
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -15,6 +16,9 @@ from api.finality import ChainView, chain_view
 from ledger.db import Database
 from ledger.settings import Settings
 
+FILES_MAX = 4
+"""Files that are sent at once; each holds a snapshot of the database as long as its reader takes."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -22,6 +26,8 @@ class Context:
 
     settings: Settings
     database: Database
+    files: Semaphore = field(default_factory=lambda: Semaphore(FILES_MAX))
+    """Room for files that are being sent."""
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Session, ChainView]]:
@@ -30,12 +36,12 @@ class Context:
             yield session, chain_view(session, self.settings.network, self.settings.finality)
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
     found: Context = request.app.state.context
     return found
 
 
-def no_query(request: Request) -> None:
+async def no_query(request: Request) -> None:
     """Refuse every query parameter, on a route that takes none.
 
     Raises

@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from ledger.chain.explanations import explain
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
+from ledger.identity.attempts import TooManyAttempts
+from ledger.identity.idempotency import OtherRequest
+from ledger.identity.signing_in import WrongCredentials
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:truetonne:"
 RETRY_AFTER_SECONDS = 5
+REALM = 'Bearer realm="truetonne"'
+"""The challenge of every 401."""
 
 _UNAVAILABLE = {
     "database-down": "the database does not answer",
@@ -38,7 +46,14 @@ _UNAVAILABLE = {
     "wrong-chain": "the node serves another chain than the books are kept for",
 }
 
-_OF_THE_LEDGER: dict[type[TruetonneError], int] = {NotFound: 404, BadInput: 422, Refused: 409}
+_OF_THE_LEDGER: dict[type[TruetonneError], int] = {
+    TooManyAttempts: 429,
+    WrongCredentials: 401,
+    OtherRequest: 422,
+    NotFound: 404,
+    BadInput: 422,
+    Refused: 409,
+}
 """Errors whose message is for whoever asks, and the status that they are answered with."""
 
 _log = logging.getLogger("truetonne.api")
@@ -101,8 +116,16 @@ class Problem(Exception):
         self.extensions = extensions
 
 
+ProblemPage = Callable[[Request, Problem], Response | None]
+"""Makes a page of a problem, where a person asked for one."""
+
+
 def respond(request: Request, problem: Problem) -> Response:
-    """Return the response that tells of a problem."""
+    """Return the response that tells of a problem: a document, or a page for a person."""
+    page: ProblemPage | None = getattr(request.app.state, "problem_page", None)
+    shown = page(request, problem) if page is not None else None
+    if shown is not None:
+        return shown
     document = {
         "type": TYPE_PREFIX + problem.code,
         "title": _title(problem),
@@ -137,7 +160,7 @@ def problem_of(
         return _unavailable(error)
     for kind, status in _OF_THE_LEDGER.items():
         if isinstance(error, kind):
-            return Problem(status, error.code, error.message, **error.details)
+            return _of_the_ledger(status, error)
     if isinstance(error, TruetonneError):
         _log.error("an error of the ledger reached the edge: %s", error.message)
     return Problem(
@@ -149,6 +172,9 @@ def install(app: FastAPI) -> None:
     """Make the application answer every exception with a problem."""
 
     async def handle(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            # Routes of one path may be several; the framework names the methods of the first.
+            error.headers = {"Allow": ", ".join(_methods_of(app, request.url.path))}
         return respond(request, problem_of(error))
 
     for kind in (
@@ -170,6 +196,31 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+def _headers_of(status: int, error: TruetonneError) -> dict[str, str]:
+    if status == 401:
+        return {"WWW-Authenticate": REALM}
+    return {"Retry-After": str(error.details["retry_after_s"])} if status == 429 else {}
+
+
+def _methods_of(app: FastAPI, path: str) -> list[str]:
+    methods: set[str] = set()
+    for route in iter_route_contexts(app.routes):
+        if route.path_regex is not None and route.path_regex.match(path):
+            methods |= set(route.methods or ())
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
+def _of_the_ledger(status: int, error: TruetonneError) -> Problem:
+    """Return the problem of an error of the ledger; a contract's refusal is said in plain words, too."""
+    said = explain(error.message) if isinstance(error, Refused) else None
+    if said is None:
+        headers = _headers_of(status, error)
+        return Problem(status, error.code, error.message, headers=headers, **error.details)
+    code = said.code if error.code == Refused.default_code else error.code
+    detail = f"{said.english} {said.to_do} ({error.message})"
+    return Problem(status, code, detail, **{**error.details, "contract_error": asdict(said)})
 
 
 def _title(problem: Problem) -> str:
@@ -195,13 +246,13 @@ def _of_http(error: HTTPException) -> Problem:
             404, "not-found", "there is nothing at this path; /openapi.json lists all paths"
         )
     if error.status_code == 405:
-        allowed = sorted(
-            {"GET", "HEAD"} | set(headers.get("Allow", headers.get("allow", "")).split(", "))
-        )
-        headers = {"Allow": ", ".join(word for word in allowed if word)}
         return Problem(
             405, "method-not-allowed", f"this path answers {headers['Allow']}", headers=headers
         )
+    if error.status_code == 400:  # the framework's word for a body that is no JSON at all
+        return Problem(422, "bad-request", "the body cannot be read as JSON")
+    if error.status_code == 413:
+        return Problem(413, "body-too-large", str(error.detail))
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "-")
     return Problem(error.status_code, code, str(error.detail), headers=headers)

@@ -1,7 +1,8 @@
 """What surrounds every answer: a request id, HEAD, a strong ETag, and 304 for what has not changed.
 
 One layer around the application. Answers are small (a page is bounded), so each is held whole:
-its tag is the hash of its bytes, and two equal tags mean equal bytes.
+its tag is the hash of its bytes, and two equal tags mean equal bytes. Files are not small: they come
+without a length, and go on as they come, without a tag.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,56 +39,74 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope)
-        request_id = given.get("x-request-id", "")
+        given = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        request_id = given.get(b"x-request-id", "")
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
         head = scope["method"] == "HEAD"
-        held = _Held()
+        scope["state"]["head"] = head
+        held = _Held(send, request_id, head)
         try:
             _check_size(scope, given)
             inner = {**scope, "method": "GET"} if head else scope
-            await self._app(inner, receive, held.send)
+            await self._app(inner, _bounded(receive), held.send)
+            if scope["method"] not in ("GET", "HEAD"):  # conditions on a tag are for reading
+                given = {}
         except Exception as error:
             problem = problem_of(error)
             if problem.status == 500:
                 _log.exception("request %s failed", request_id)
-            held = _Held()
+            if held.streaming:  # the status is gone out; who reads it sees that the end is missing
+                raise
+            held = _Held(send, request_id, head)
             await respond(Request(scope), problem)(scope, receive, held.send)
-        await held.release(send, request_id, given, head)
+        await held.release(given)
 
 
 class _Held:
-    """A whole response."""
+    """A whole response, or one that streams."""
 
-    def __init__(self) -> None:
+    def __init__(self, send: Send, request_id: str, head: bool) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._head = head
         self._start: Message = {"type": "http.response.start", "status": 500, "headers": []}
         self._body = b""
+        self.streaming = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._start = {**message, "headers": list(message.get("headers", []))}
+            headers = self._start["headers"]
+            headers.append((b"x-request-id", self._request_id.encode()))
+            headers.append((b"x-content-type-options", b"nosniff"))
+            self.streaming = not any(name == b"content-length" for name, _ in headers)
+            if self.streaming:
+                await self._send(self._start)
         elif message["type"] == "http.response.body":
-            self._body += message.get("body", b"")
+            if self.streaming:
+                await self._send({**message, "body": b""} if self._head else message)
+            else:
+                self._body += message.get("body", b"")
 
-    async def release(self, send: Send, request_id: str, given: Headers, head: bool) -> None:
-        headers = MutableHeaders(raw=self._start["headers"])
-        headers["X-Request-Id"] = request_id
-        headers["X-Content-Type-Options"] = "nosniff"
+    async def release(self, given: Mapping[bytes, str]) -> None:
+        if self.streaming:
+            return
+        headers = self._start["headers"]
         body = self._body
         if self._start["status"] == 200:
-            tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-            headers["ETag"] = tag
-            headers.setdefault("Cache-Control", "no-cache")
-            if matches(given.get("if-none-match"), tag):
+            tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+            headers.append((b"etag", tag.encode()))
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-cache"))
+            if matches(given.get(b"if-none-match"), tag):
+                left_out = (b"content-length", b"content-type")
                 self._start["status"] = 304
+                self._start["headers"] = [pair for pair in headers if pair[0] not in left_out]
                 body = b""
-                for name in ("Content-Length", "Content-Type"):
-                    if name in headers:
-                        del headers[name]
-        await send(self._start)
-        await send({"type": "http.response.body", "body": b"" if head else body})
+        await self._send(self._start)
+        await self._send({"type": "http.response.body", "body": b"" if self._head else body})
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:
@@ -100,9 +119,24 @@ def matches(if_none_match: str | None, tag: str) -> bool:
     return tag in {item.removeprefix("W/") for item in named}
 
 
-def _check_size(scope: Scope, given: Headers) -> None:
+def _bounded(receive: Receive) -> Receive:
+    """Return a reader of the body that stops a body which is longer than it said, or said nothing."""
+    count = 0
+
+    async def reading() -> Message:
+        nonlocal count
+        message = await receive()
+        count += len(message.get("body", b""))
+        if count > BODY_BYTES_MAX:  # this kind of error passes through the framework
+            raise HTTPException(413, f"a body may have {BODY_BYTES_MAX} bytes at most")
+        return message
+
+    return reading
+
+
+def _check_size(scope: Scope, given: Mapping[bytes, str]) -> None:
     if len(scope.get("query_string", b"")) > QUERY_BYTES_MAX:
         raise Problem(414, "query-too-long", f"the query may have {QUERY_BYTES_MAX} bytes at most")
-    length = given.get("content-length", "0")
+    length = given.get(b"content-length", "0")
     if not length.isdigit() or int(length) > BODY_BYTES_MAX:
         raise Problem(413, "body-too-large", f"a body may have {BODY_BYTES_MAX} bytes at most")

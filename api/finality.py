@@ -1,15 +1,16 @@
-"""What every answer about the chain says of itself: as of which block, and what is final."""
+"""What answers about the chain say of themselves: of which block, how final, and when last compared."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.texts import Document
+from api.texts import Document, Time
+from ledger.models import Reconciliation as Compared
 from ledger.models.mirror import ChainCursor
 
 
@@ -22,13 +23,25 @@ class Finality(Document):
     final_block: int | None = Field(description="Last final block; null before the mirror began.")
 
 
+class Reconciliation(Document):
+    """The last comparison of the books with the chain; `/v1/reconciliation` has all of it."""
+
+    at: Time = Field(description="When they were compared.")
+    block: int = Field(description="Block that they were compared at.")
+    ok: bool = Field(description="Whether every rule held.")
+
+
 class ChainAnswer(Document):
     """An answer about the chain."""
 
     as_of_block: int | None = Field(
-        description="Last block that the mirror has read; null before it began."
+        description="Block at whose end the answer holds: the last that the mirror has read, "
+        "or the one that was asked for; null before it began."
     )
     finality: Finality = Field(description="How much of the answer is final.")
+    reconciliation: Reconciliation | None = Field(
+        description="Last comparison of books and chain; null before the first."
+    )
 
 
 class ChainPage(ChainAnswer):
@@ -45,15 +58,24 @@ class ChainView:
     rule: str
     as_of_block: int | None
     final_block: int | None
+    reconciliation: Reconciliation | None = None
 
     def is_final(self, block: int | None) -> bool:
         """Return whether no reorganisation can take away what this block brought."""
         return block is not None and self.final_block is not None and block <= self.final_block
 
+    def at(self, block: int) -> ChainView:
+        """Return the view of an earlier block."""
+        return replace(self, as_of_block=block)
+
     def fields(self) -> dict[str, Any]:
         """Return the fields that ``ChainAnswer`` adds to an answer."""
         finality = Finality(rule=self.rule, final_block=self.final_block)
-        return {"as_of_block": self.as_of_block, "finality": finality}
+        return {
+            "as_of_block": self.as_of_block,
+            "finality": finality,
+            "reconciliation": self.reconciliation,
+        }
 
 
 def chain_view(session: Session, network: str, rule: str) -> ChainView:
@@ -66,10 +88,19 @@ def chain_view(session: Session, network: str, rule: str) -> ChainView:
     rule
         The finality setting: ``finalized``, or a number of blocks.
     """
-    cursor = session.execute(
-        select(ChainCursor.block_number, ChainCursor.final_number).where(
-            ChainCursor.network == network
+    row = session.execute(
+        select(
+            ChainCursor.block_number,
+            ChainCursor.final_number,
+            Compared.compared_at,
+            Compared.block_number,
+            Compared.ok,
         )
+        .outerjoin(Compared, Compared.network == ChainCursor.network)
+        .where(ChainCursor.network == network)
     ).one_or_none()
-    head, final = cursor if cursor else (None, None)
-    return ChainView(network, rule, head, final)
+    if row is None:
+        return ChainView(network, rule, None, None)
+    head, final, at, block, ok = row
+    compared = None if at is None else Reconciliation(at=at, block=block, ok=ok)
+    return ChainView(network, rule, head, final, compared)

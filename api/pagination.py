@@ -53,10 +53,28 @@ class PageParameters(BaseModel):
 
     def filters(self) -> dict[str, Any]:
         """Return the filters as they were given, as JSON can hold them."""
-        return self.model_dump(mode="json", exclude_none=True, exclude={"limit", "order", "cursor"})
+        return self.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude={"limit", "order", "cursor"}
+        )
 
     def after_id(self) -> int | None:
         """Return the id of the last row seen, or None at the beginning.
+
+        Raises
+        ------
+        BadInput
+            If the cursor is not one of ours, or was made for other filters.
+        """
+        after = self.after_key(1)
+        return None if after is None else after[0]
+
+    def after_key(self, length: int) -> tuple[int, ...] | None:
+        """Return the numbers that place the last row seen, or None at the beginning.
+
+        Parameters
+        ----------
+        length
+            How many numbers place a row of this list.
 
         Raises
         ------
@@ -67,18 +85,20 @@ class PageParameters(BaseModel):
             return None
         try:
             padded = self.cursor + "=" * (-len(self.cursor) % 4)
-            mark, last_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            mark, *last = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         except (binascii.Error, ValueError, TypeError, RecursionError):
             raise _bad_cursor("is not a cursor of this service") from None
         if mark != self._mark():
             raise _bad_cursor("was made for other filters or another order; start without it")
-        if type(last_id) is not int or not 0 <= last_id <= _ID_MAX:
+        if len(last) != length or any(
+            type(number) is not int or not 0 <= number <= _ID_MAX for number in last
+        ):
             raise _bad_cursor("is not a cursor of this service")
-        return last_id
+        return tuple(last)
 
-    def cursor_after(self, last_id: int) -> str:
-        """Return the cursor of the page after the row with this id."""
-        text = json.dumps([self._mark(), last_id], separators=(",", ":"))
+    def cursor_after(self, *last: int) -> str:
+        """Return the cursor of the page after the row that these numbers place."""
+        text = json.dumps([self._mark(), *last], separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     def _mark(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
@@ -10,11 +11,15 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
 )
+
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _text_of_decimal(value: Decimal) -> str:
@@ -42,6 +47,11 @@ AddressText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
 CodeText = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 """A code of ours, as a parameter."""
 
+BlockParameter = Annotated[int, Field(ge=0, lt=2**63)]
+"""The number of a block, as a parameter."""
+
+AS_OF_BLOCK = "As things stood at the end of this block; without it: as they are."
+
 Time = AwareDatetime
 """A time with its zone; answers are in UTC."""
 
@@ -52,7 +62,16 @@ def _within_calendar(value: datetime) -> datetime:
     return value
 
 
-TimeParameter = Annotated[AwareDatetime, AfterValidator(_within_calendar)]
+def _written_out(value: object) -> object:
+    """Refuse a bare number, which would be taken for seconds since 1970."""
+    if isinstance(value, str) and not _DAY.match(value):
+        raise ValueError("write a day and a time with its zone, such as 2024-01-31T12:00:00Z")
+    return value
+
+
+TimeParameter = Annotated[
+    AwareDatetime, BeforeValidator(_written_out), AfterValidator(_within_calendar)
+]
 """A time with its zone, as a parameter; in a calendar that every zone can be converted in."""
 
 

@@ -31,12 +31,18 @@ COMMANDS = (
     "cli.inventory",
     "cli.readings_views",
     "cli.credits",
+    "cli.certificate",
     "cli.trades",
     "cli.settle",
     "cli.mirror",
     "cli.chain",
+    "cli.users",
+    "cli.apikey",
+    "cli.audit",
     "cli.db",
+    "cli.webhooks",
     "cli.bench",
+    "cli.exports",
     "cli.openapi",
 )
 INTERRUPTED = 130

@@ -29,7 +29,7 @@ def serve(run: Invocation) -> None:
         server.start()
         run.output.result(
             {"listening": server.url},
-            f"API at {server.url}, described at {server.url}/openapi.json; Ctrl-C ends it.",
+            f"Pages and API at {server.url}, described at {server.url}/openapi.json; Ctrl-C ends it.",
         )
         sys.stdout.flush()
         while not stop.wait(1):

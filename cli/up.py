@@ -67,6 +67,7 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
                 server.start()
                 run.output.result(
                     {"api": server.url, "node": rpc_url, "database": _shown(run)},
+                    f"pages  {server.url}/",
                     f"API    {server.url}/openapi.json",
                     f"node   {rpc_url}",
                     f"books  {_shown(run)}",

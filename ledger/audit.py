@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +12,36 @@ from sqlalchemy.orm import Session
 from ledger.models import AuditLog
 
 
+@dataclass(frozen=True)
+class By:
+    """Who does something, for the audit log.
+
+    Parameters
+    ----------
+    user_id
+        Row number of the user; None: whoever may run commands here, or a job.
+    ip_address
+        Address that the request came from; None: from this machine's command line.
+    api_key_id
+        Row number of the API key that acted for the user; None: the user in person.
+    """
+
+    user_id: int | None = None
+    ip_address: str | None = None
+    api_key_id: int | None = None
+
+
+HOUSE = By()
+"""A command or a job."""
+
+
 def record(
-    session: Session, action: str, resource: str, old: Mapping[str, Any], new: Mapping[str, Any]
+    session: Session,
+    action: str,
+    resource: str,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    by: By = HOUSE,
 ) -> None:
     """Add an entry to the audit log, which only grows.
 
@@ -23,16 +52,21 @@ def record(
     resource
         What it was done to: ``<table>/<row number>``.
     old, new
-        Values before and after; the new ones with the reason.
+        Values before and after, without secrets; the new ones with the reason.
+    by
+        Who did it; an API key stands among the new values, as ``by_api_key``.
     """
+    after = dict(new)
+    if by.api_key_id is not None:
+        after["by_api_key"] = by.api_key_id
     session.add(
         AuditLog(
-            user_id=None,
+            user_id=by.user_id,
             action=action,
             resource=resource,
             old_values=dict(old),
-            new_values=dict(new),
-            ip_address=None,
+            new_values=after,
+            ip_address=by.ip_address,
             created_at=datetime.now(UTC),
         )
     )

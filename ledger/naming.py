@@ -13,7 +13,15 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import NotFound
 from ledger.models import CarbonCredit, CreditBatch, CreditSerial, CreditSite
-from ledger.serials import BatchName, BatchNumber, CreditName, IssuanceKey, RowNumber, read_name
+from ledger.serials import (
+    BatchName,
+    BatchNumber,
+    CreditName,
+    IssuanceKey,
+    RowNumber,
+    batch_id_of,
+    read_name,
+)
 
 PARTS_MAX = 500
 """Most rows that one answer names."""
@@ -78,10 +86,11 @@ def _look_up(session: Session, name: CreditName) -> NamedCredit | None:
     elif isinstance(name, IssuanceKey):
         batches = batches.where(CreditBatch.key == name.key)
     else:
-        batches = batches.join(CreditSite, CreditSite.site_id == CreditBatch.site_id).where(
-            CreditSite.code == name.site_code,
-            CreditBatch.vintage == name.vintage,
-            CreditBatch.ordinal == name.ordinal,
+        # A batch's number is made of its site's and its own: found by key, however many there are.
+        sites = session.scalars(select(CreditSite.site_id).where(CreditSite.code == name.site_code))
+        numbers = [batch_id_of(site_id, name.ordinal) for site_id in sites]
+        batches = batches.where(
+            CreditBatch.batch_id.in_(numbers), CreditBatch.vintage == name.vintage
         )
     batch = session.scalars(batches).first()
     serials = name.serials if isinstance(name, BatchName) else None

@@ -12,10 +12,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from ledger.errors import BadInput
+from ledger.serving import Serving, read_origins, read_proxies
 from ledger.settling import SettlementPolicy, Way
 
 ENV_PREFIX = "TRUETONNE_"
@@ -23,6 +25,7 @@ LOCAL_CHAIN_ID = 31337
 _NODE_SCHEMES = ("http", "https", "ws", "wss")
 _KEY = re.compile(r"[A-Za-z0-9_.~-]{20,}")
 """A part of a path that is long enough to be a key."""
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 _SOCKET_BYTES_MAX = 107
 """Unix bounds the path of a socket (sun_path, less the zero at the end)."""
 
@@ -85,6 +88,37 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("api_host", "127.0.0.1", "address on which the API listens"),
     Setting("api_port", "8600", "port on which the API listens"),
+    Setting("session_hours", "12", "hours after which whoever signed in must do so again"),
+    Setting("session_idle_minutes", "60", "minutes without a request after which a session ends"),
+    Setting(
+        "rate_limit", "600", "requests a minute that the API answers to one client; 0: no limit"
+    ),
+    Setting(
+        "trusted_proxies",
+        "",
+        "addresses or networks of proxies whose X-Forwarded-For is believed: 10.0.0.1, 10.1.0.0/16",
+    ),
+    Setting(
+        "cors_origins",
+        "",
+        "origins whose pages may read the API in a browser: https://a.example, https://b.example",
+    ),
+    Setting(
+        "webhook_private_targets",
+        "false",
+        "whether webhooks may go to hosts of one's own network, and by http: `true` or `false`",
+    ),
+    Setting(
+        "sealing_key_file",
+        "",
+        "file (mode 0600) with the keys that secrets in the database are encrypted with; default: sealing.key in "
+        "the home folder, made when it is needed",
+    ),
+    Setting(
+        "public_url",
+        "",
+        "address of the pages as others reach them, printed on certificates; default: that of api_host and api_port",
+    ),
     Setting("max_fee_gwei", "200", "highest fee per gas, in gwei, that a transaction may offer"),
     Setting(
         "replace_seconds", "60", "seconds after which a transaction in no block is replaced, dearer"
@@ -133,6 +167,14 @@ class Settings:
     signer_daily_wei: int
     api_host: str
     api_port: int
+    session_hours: int
+    session_idle_minutes: int
+    rate_limit: int
+    trusted_proxies: str
+    cors_origins: str
+    webhook_private_targets: bool
+    sealing_key_file: Path
+    public_url: str
     max_fee_gwei: int
     replace_seconds: int
     job_schedules: str
@@ -151,6 +193,17 @@ class Settings:
         """How trades are settled."""
         return SettlementPolicy(
             self.settlement_way, self.netting_hours, self.debtor_hours, self.signing_hours
+        )
+
+    @property
+    def serving(self) -> Serving:
+        """How the API is served."""
+        return Serving(
+            timedelta(hours=self.session_hours),
+            timedelta(minutes=self.session_idle_minutes),
+            self.rate_limit,
+            read_proxies(self.trusted_proxies),
+            read_origins(self.cors_origins),
         )
 
 
@@ -188,7 +241,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     deployment = value["deployment"] or (
         str(chain_folder / "deployment.json") if local_chain else f"deployments/{network}.json"
     )
-    return Settings(
+    found = Settings(
         home=home,
         database_url=database_url,
         rpc_url=value["rpc_url"],
@@ -206,6 +259,14 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         signer_daily_wei=_positive("signer_daily_wei", value["signer_daily_wei"]),
         api_host=value["api_host"],
         api_port=_port("api_port", value["api_port"]),
+        session_hours=_positive("session_hours", value["session_hours"]),
+        session_idle_minutes=_positive("session_idle_minutes", value["session_idle_minutes"]),
+        rate_limit=_natural("rate_limit", value["rate_limit"]),
+        trusted_proxies=value["trusted_proxies"],
+        cors_origins=value["cors_origins"],
+        webhook_private_targets=_flag("webhook_private_targets", value["webhook_private_targets"]),
+        sealing_key_file=Path(value["sealing_key_file"] or home / "sealing.key"),
+        public_url=_public_url(value["public_url"], value["api_host"], value["api_port"]),
         max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
         replace_seconds=_positive("replace_seconds", value["replace_seconds"]),
         job_schedules=value["job_schedules"],
@@ -217,6 +278,9 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         local_chain=local_chain,
         chain_folder=chain_folder,
     )
+    read_proxies(found.trusted_proxies)  # what cannot be read is said now
+    read_origins(found.cors_origins)
+    return found
 
 
 def redacted(url: str) -> str:
@@ -344,6 +408,17 @@ def _signer_url(value: str) -> str:
     return value
 
 
+def _public_url(value: str, host: str, port: str) -> str:
+    if not value:
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if not _PUBLIC_URL.fullmatch(value):
+        raise BadInput(
+            "public_url must be http:// or https:// with a host and perhaps a path, without question mark, "
+            f"found {redacted(value)!r}"
+        )
+    return value.rstrip("/")
+
+
 def _path(value: str) -> Path | None:
     return Path(value) if value else None
 
@@ -353,6 +428,16 @@ def _port(name: str, value: str) -> int:
     if number > 65535:
         raise BadInput(f"{name} must be a port from 1 to 65535, found {value!r}")
     return number
+
+
+def _flag(name: str, value: str) -> bool:
+    if value in ("true", "false"):
+        return value == "true"
+    raise BadInput(f"{name} must be `true` or `false`, found {value!r}")
+
+
+def _natural(name: str, value: str) -> int:
+    return 0 if value == "0" else _positive(name, value)
 
 
 def _positive(name: str, value: str) -> int:

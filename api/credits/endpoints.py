@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
-from api.context import ReadContext, no_query
-from api.credits import history, queries
+from api.context import ReadContext
+from api.credits import history, queries, readings
 from api.credits.schemas import (
+    AsOfParameters,
     CreditAnswer,
     CreditPage,
     CreditParameters,
     HistoryAnswer,
-    RetirementAnswer,
+    HistoryParameters,
+    ReadingPage,
+    ReadingParameters,
 )
 from api.errors import responses
 from api.pagination import link_header
@@ -31,7 +35,11 @@ CreditName = Annotated[
 """Which credit, as people name it."""
 
 
-@router.get("/v1/credits", responses=responses(422, 503), summary="List credits")
+@router.get(
+    "/v1/credits",
+    responses=responses(422, 503),
+    summary="List credits",
+)
 def list_credits(
     context: ReadContext, parameters: Annotated[CreditParameters, Query()], response: Response
 ) -> CreditPage:
@@ -44,41 +52,52 @@ def list_credits(
 
 @router.get(
     "/v1/credits/{credit_id}",
-    dependencies=[Depends(no_query)],
     responses=responses(404, 422, 503),
     summary="Show a credit",
 )
 def show_credit(
     context: ReadContext,
     credit_id: CreditName,
+    parameters: Annotated[AsOfParameters, Query()],
 ) -> CreditAnswer:
     """One credit with its batch and its retirement."""
     with context.reading() as (session, view):
-        return queries.show_credit(session, view, credit_id)
+        return queries.show_credit(session, view, credit_id, parameters.as_of_block)
 
 
 @router.get(
     "/v1/credits/{credit_id}/history",
-    dependencies=[Depends(no_query)],
     responses=responses(404, 422, 503),
     summary="Show the life of a credit",
 )
-def show_history(context: ReadContext, credit_id: CreditName) -> HistoryAnswer:
+def show_history(
+    context: ReadContext,
+    credit_id: CreditName,
+    parameters: Annotated[HistoryParameters, Query()],
+    response: Response,
+) -> HistoryAnswer:
     """Life of the batch of a credit, oldest first: from meter files to retirements."""
     with context.reading() as (session, view):
-        return history.show_history(session, view, credit_id)
+        page = history.show_history(session, view, credit_id, parameters)
+    path = f"/v1/credits/{quote(credit_id, safe='')}/history"
+    response.headers["Link"] = link_header(path, parameters, page.next_cursor)
+    return page
 
 
 @router.get(
-    "/v1/retirements/{retirement_id}",
-    dependencies=[Depends(no_query)],
+    "/v1/credits/{credit_id}/readings",
     responses=responses(404, 422, 503),
-    summary="Show a retirement",
+    summary="List the readings behind a credit",
 )
-def show_retirement(
+def list_readings(
     context: ReadContext,
-    retirement_id: Annotated[str, Path(description="Its number, or its key.")],
-) -> RetirementAnswer:
-    """One retirement: who benefits, and which serials."""
+    credit_id: CreditName,
+    parameters: Annotated[ReadingParameters, Query()],
+    response: Response,
+) -> ReadingPage:
+    """List the readings of a batch's period: those that count, and why others do not."""
     with context.reading() as (session, view):
-        return queries.show_retirement(session, view, retirement_id)
+        page = readings.list_readings(session, view, credit_id, parameters)
+    path = f"/v1/credits/{quote(credit_id, safe='')}/readings"
+    response.headers["Link"] = link_header(path, parameters, page.next_cursor)
+    return page

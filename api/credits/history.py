@@ -1,21 +1,29 @@
-"""The life of a credit's batch, from its readings to what became of it: one list, oldest first."""
+"""The life of a credit's batch, from its readings to what became of it: one list, page by page.
+
+What happened in our books comes first, then what happened on chain, in the order of blocks and logs. Each
+journal of the mirror gives the part of it that lies on the page; the parts are merged.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from api.credits.schemas import HistoryAnswer, HistoryEntry
+from api.credits.beginnings import entries_before
+from api.credits.schemas import HistoryAnswer, HistoryEntry, HistoryParameters
 from api.finality import ChainView
+from api.pagination import Order
 from ledger.chain.events import ZERO_ADDRESS
 from ledger.errors import NotFound
-from ledger.models import ImportFile, Issuance, Meter, MeterReading, MeterSource
-from ledger.models.evidence import IssuanceState
 from ledger.models.mirror import (
+    ChainBlock,
+    ChainEvent,
     CreditBatch,
     CreditCancellation,
     CreditRetirement,
@@ -23,194 +31,220 @@ from ledger.models.mirror import (
 )
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.naming import find_credit
+from ledger.reconcile.replay_credit import STATUS
 
-ENTRIES_MAX = 1_000
-"""Most entries of one answer; a batch with more has its latest ones cut, and the answer says so."""
+Place = tuple[int, int, int]
+"""Where an entry stands: 0 and its position for our books; block + 1, log and part of the log on chain."""
+Entries = list[tuple[Place, HistoryEntry]]
 
 
-def show_history(session: Session, view: ChainView, name: str) -> HistoryAnswer:
-    """Return what happened to the batch of a credit, and before it was one.
+def show_history(
+    session: Session, view: ChainView, name: str, parameters: HistoryParameters | None = None
+) -> HistoryAnswer:
+    """Return a page of what happened to the batch of a credit, and before it was one.
 
     Raises
     ------
     NotFound
         If there is no such credit.
+    BadInput
+        If the cursor cannot be used.
     """
+    asked = parameters or HistoryParameters.model_validate({})
     named = find_credit(session, name)
     batch = session.get(CreditBatch, named.batch_id)
     if batch is None:
         raise NotFound(f"the books hold no batch of {name!r}; `truetonne reconcile` says why")
-    entries = [
-        *_before(session, batch),
-        *sorted(_on_chain(session, view, batch), key=lambda item: (item.block_number, item.log)),
-    ]
+    after = asked.after_key(3)
+    newest_first = asked.order is Order.DESC
+    page = _Page(
+        session,
+        view,
+        batch,
+        None if after is None else (after[0], after[1], after[2]),
+        newest_first,
+        asked.limit + 1,
+    )
+    found = sorted(page.entries(), key=lambda item: item[0], reverse=newest_first)
+    more = len(found) > asked.limit
+    found = found[: asked.limit]
     return HistoryAnswer(
         batch_id=batch.batch_id,
-        items=entries[:ENTRIES_MAX],
-        complete=len(entries) <= ENTRIES_MAX,
+        items=[entry for _, entry in found],
+        complete=not more,
+        next_cursor=asked.cursor_after(*found[-1][0]) if more else None,
         **view.fields(),
     )
 
 
-def _before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntry]:
-    """Yield what these books know of the time before the issuance: files, and the calculation."""
-    query = select(Issuance).where(Issuance.key == batch.key, Issuance.state != IssuanceState.VOID)
-    issuance = session.scalars(query).first()
-    if issuance is None:  # it was issued from others' books
-        return
-    files = (
-        select(ImportFile, MeterSource.name, func.count(MeterReading.id))
-        .join(MeterReading, MeterReading.file_id == ImportFile.id)
-        .join(Meter, Meter.id == MeterReading.meter_id)
-        .join(MeterSource, MeterSource.id == ImportFile.source_id)
-        .where(
-            Meter.project_id == issuance.project_id,
-            MeterReading.start_s >= issuance.from_s,
-            MeterReading.start_s < issuance.to_s,
-        )
-        .group_by(ImportFile.id, MeterSource.name)
-        .order_by(ImportFile.imported_at, ImportFile.id)
-    )
-    for file, source, count in session.execute(files):
-        yield _entry(
-            "readings_imported",
-            file.imported_at,
-            file=file.file_name,
-            file_sha256=file.file_sha256,
-            source=source,
-            readings=str(count),
-        )
-    yield _entry(
-        "reductions_computed",
-        issuance.created_at,
-        period_from=issuance.from_date.isoformat(),
-        period_to=issuance.to_date.isoformat(),
-        readings_expected=str(issuance.readings_expected),
-        readings_used=str(issuance.readings_used),
-        readings_missing=str(issuance.readings_missing),
-        readings_outlier=str(issuance.readings_outlier),
-        readings_conflict=str(issuance.readings_conflict),
-        net_kwh=f"{issuance.net_kwh:f}",
-        reductions_kg=f"{issuance.reductions_kg:f}",
-        carry_in_kg=issuance.carry_in_kg,
-        carry_out_kg=issuance.carry_out_kg,
-        issued_kg=str(issuance.issued_kg),
-        evidence_root=issuance.evidence_root,
-        leaves=str(issuance.leaves),
-        manifest_hash=issuance.manifest_hash,
-    )
+@dataclass(frozen=True)
+class _Page:
+    """What lies behind a place, at most so much of each kind."""
 
+    session: Session
+    view: ChainView
+    batch: CreditBatch
+    after: Place | None
+    newest_first: bool
+    limit: int
 
-def _on_chain(session: Session, view: ChainView, batch: CreditBatch) -> Iterator[HistoryEntry]:
-    yield _chained(
-        view,
-        "issued",
-        batch,
-        batch.issued_at,
-        amount_kg=str(batch.issued_kg),
-        buffered_kg=str(batch.buffered_kg),
-        recipient=batch.recipient,
-        issuer=batch.issuer,
-        verifier=batch.verifier,
-        key=batch.key,
-    )
-    moved = select(CreditTransfer).where(
-        CreditTransfer.batch_id == batch.batch_id,
-        CreditTransfer.from_address != ZERO_ADDRESS,
-        CreditTransfer.to_address != ZERO_ADDRESS,
-    )
-    for row in session.scalars(moved.limit(ENTRIES_MAX + 1)):
-        yield _chained(
-            view,
-            "transferred",
-            row,
-            None,
-            amount_kg=str(row.amount_kg),
-            giver=row.from_address,
-            taker=row.to_address,
+    def entries(self) -> Iterator[tuple[Place, HistoryEntry]]:
+        """Yield the first entries of each kind behind the place."""
+        places = (
+            ((0, number, 0), entry)
+            for number, entry in enumerate(entries_before(self.session, self.batch))
         )
-    for row in _rows(session, CreditRetirement, batch):
-        yield _chained(
-            view,
-            "retired",
-            row,
-            row.retired_at,
-            **_run(row),
-            retirement_id=str(row.retirement_id),
-            holder=row.holder,
-            beneficiary=row.beneficiary,
-            reason=row.reason,
-            key=row.key,
+        yield from (item for item in places if self._behind(item[0]))
+        issued = self._chained("issued", self.batch, self.batch.issued_at, _issued(self.batch))
+        if self._behind(issued[0]):
+            yield issued
+        for table, kind, at, values in _JOURNALS:
+            query = self._part(select(table).where(table.batch_id == self.batch.batch_id), table)
+            for row in self.session.scalars(query):
+                name = f"{kind}_{row.step.value}" if table is CreditInvalidation else kind
+                yield self._chained(name, row, getattr(row, at), values(row))
+        yield from self._transfers()
+        yield from self._overlaps()
+        yield from self._statuses()
+
+    def _transfers(self) -> Iterator[tuple[Place, HistoryEntry]]:
+        row = CreditTransfer
+        query = (
+            select(row, ChainBlock.block_time)
+            .outerjoin(ChainBlock, ChainBlock.number == row.block_number)
+            .where(
+                row.batch_id == self.batch.batch_id,
+                row.from_address != ZERO_ADDRESS,
+                row.to_address != ZERO_ADDRESS,
+            )
         )
-    for row in _rows(session, CreditCancellation, batch):
-        yield _chained(
-            view,
-            "cancelled",
-            row,
-            row.cancelled_at,
-            **_run(row),
-            holder=row.holder,
-            reason=row.reason,
-            key=row.key,
+        for moved, at in self.session.execute(self._part(query, row, row.sub_index)):
+            values = {
+                "amount_kg": str(moved.amount_kg),
+                "giver": moved.from_address,
+                "taker": moved.to_address,
+            }
+            yield self._chained("transferred", moved, at, values, moved.sub_index)
+
+    def _overlaps(self) -> Iterator[tuple[Place, HistoryEntry]]:
+        mine, row = self.batch.batch_id, CreditOverlap
+        query = select(row).where((row.first_batch_id == mine) | (row.second_batch_id == mine))
+        for found in self.session.scalars(self._part(query, row)):
+            one, other = found.first_batch_id, found.second_batch_id
+            values = {
+                "other_batch_id": str(other if one == mine else one),
+                "challenger": found.challenger,
+                "meter": found.meter,
+            }
+            yield self._chained("overlap_proven", found, found.proven_at, values)
+
+    def _statuses(self) -> Iterator[tuple[Place, HistoryEntry]]:
+        row = ChainEvent
+        query = (
+            select(row, ChainBlock.block_time)
+            .outerjoin(ChainBlock, ChainBlock.number == row.block_number)
+            .where(row.event_name == "StatusChanged")
         )
-    for row in _rows(session, CreditInvalidation, batch):
-        given = {"account": row.account, "reason": row.reason}
-        numbers = {"frozen_kg": row.frozen_kg, "deficit_kg": row.deficit_kg}
-        given |= {name: None if value is None else str(value) for name, value in numbers.items()}
-        known = {name: value for name, value in given.items() if value is not None}
-        yield _chained(view, f"invalidation_{row.step.value}", row, row.happened_at, **known)
-    overlaps = select(CreditOverlap).where(
-        (CreditOverlap.first_batch_id == batch.batch_id)
-        | (CreditOverlap.second_batch_id == batch.batch_id)
-    )
-    for overlap in session.scalars(overlaps.limit(ENTRIES_MAX + 1)):
-        one, other = overlap.first_batch_id, overlap.second_batch_id
-        yield _chained(
-            view,
-            "overlap_proven",
-            overlap,
-            overlap.proven_at,
-            other_batch_id=str(other if one == batch.batch_id else one),
-            challenger=overlap.challenger,
-            meter=overlap.meter,
+        rows = self.session.execute(self._ordered(query, row, None))
+        ours = (item for item in rows if int(item[0].args["batch_id"]) == self.batch.batch_id)
+        for event, at in islice(ours, self.limit):
+            values = {
+                "before": STATUS[int(event.args["old_status"])].value,
+                "after": STATUS[int(event.args["new_status"])].value,
+            }
+            yield self._chained("status_changed", event, at, values)
+
+    def _part(self, query: Any, table: Any, part: InstrumentedAttribute[int] | None = None) -> Any:
+        return self._ordered(query, table, part).limit(self.limit)
+
+    def _ordered(self, query: Any, table: Any, part: InstrumentedAttribute[int] | None) -> Any:
+        """Return the query of what lies behind the place, in order."""
+        columns = (table.block_number, table.log_index, literal(0) if part is None else part)
+        if self.after is not None:
+            block, log, sub = self.after[0] - 1, self.after[1], self.after[2]
+            steps = zip(columns, (block, log, sub), strict=True)
+            (one, at_block), (two, at_log), (three, at_sub) = steps
+            behind = (
+                (one < at_block, two < at_log, three < at_sub)
+                if self.newest_first
+                else (one > at_block, two > at_log, three > at_sub)
+            )
+            query = query.where(
+                or_(
+                    behind[0],
+                    and_(one == at_block, behind[1]),
+                    and_(one == at_block, two == at_log, behind[2]),
+                )
+            )
+        used = columns[:2] if part is None else columns
+        return query.order_by(
+            *(column.desc() if self.newest_first else column.asc() for column in used)
         )
 
+    def _behind(self, place: Place) -> bool:
+        if self.after is None:
+            return True
+        return place < self.after if self.newest_first else place > self.after
 
-def _rows(session: Session, table: Any, batch: CreditBatch) -> Iterator[Any]:
-    query = select(table).where(table.batch_id == batch.batch_id)
-    yield from session.scalars(query.limit(ENTRIES_MAX + 1))
+    def _chained(
+        self, kind: str, row: Any, at: datetime | None, values: dict[str, str], sub: int = 0
+    ) -> tuple[Place, HistoryEntry]:
+        entry = HistoryEntry(
+            kind=kind,
+            at=at,
+            block_number=row.block_number,
+            log=row.log_index,
+            tx_hash=row.tx_hash,
+            final=self.view.is_final(row.block_number),
+            values=values,
+        )
+        return (row.block_number + 1, row.log_index, sub), entry
 
 
-def _run(row: Any) -> dict[str, str]:
-    last = row.first_serial + row.amount_kg - 1
+def _issued(batch: CreditBatch) -> dict[str, str]:
     return {
-        "amount_kg": str(row.amount_kg),
-        "first_serial": str(row.first_serial),
-        "last_serial": str(last),
+        "amount_kg": str(batch.issued_kg),
+        "buffered_kg": str(batch.buffered_kg),
+        "recipient": batch.recipient,
+        "issuer": batch.issuer,
+        "verifier": batch.verifier,
+        "key": batch.key,
     }
 
 
-def _entry(kind: str, at: datetime, **values: str) -> HistoryEntry:
-    return HistoryEntry(
-        kind=kind,
-        at=at.astimezone(UTC),
-        block_number=None,
-        log=None,
-        tx_hash=None,
-        final=None,
-        values=values,
-    )
+def _run(row: Any) -> dict[str, str]:
+    return {
+        "amount_kg": str(row.amount_kg),
+        "first_serial": str(row.first_serial),
+        "last_serial": str(row.first_serial + row.amount_kg - 1),
+    }
 
 
-def _chained(
-    view: ChainView, kind: str, row: Any, at: datetime | None, **values: str
-) -> HistoryEntry:
-    return HistoryEntry(
-        kind=kind,
-        at=at,
-        block_number=row.block_number,
-        log=row.log_index,
-        tx_hash=row.tx_hash,
-        final=view.is_final(row.block_number),
-        values=values,
-    )
+def _retired(row: CreditRetirement) -> dict[str, str]:
+    return {
+        **_run(row),
+        "retirement_id": str(row.retirement_id),
+        "holder": row.holder,
+        "beneficiary": row.beneficiary,
+        "reason": row.reason,
+        "key": row.key,
+    }
+
+
+def _cancelled(row: CreditCancellation) -> dict[str, str]:
+    return {**_run(row), "holder": row.holder, "reason": row.reason, "key": row.key}
+
+
+def _invalidated(row: CreditInvalidation) -> dict[str, str]:
+    given = {"account": row.account, "reason": row.reason}
+    numbers = {"frozen_kg": row.frozen_kg, "deficit_kg": row.deficit_kg}
+    given |= {name: None if value is None else str(value) for name, value in numbers.items()}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+_JOURNALS: Sequence[tuple[Any, str, str, Callable[[Any], dict[str, str]]]] = (
+    (CreditRetirement, "retired", "retired_at", _retired),
+    (CreditCancellation, "cancelled", "cancelled_at", _cancelled),
+    (CreditInvalidation, "invalidation", "happened_at", _invalidated),
+)
+"""Journals of a batch: the table, the kind of its entries, the column of the time, and their values."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from api.credits import asof
+from api.credits.batches import batch_document
 from api.credits.schemas import (
     Batch,
     Credit,
@@ -17,12 +17,10 @@ from api.credits.schemas import (
     CreditPage,
     CreditParameters,
     CreditPart,
-    Retirement,
-    RetirementAnswer,
 )
 from api.finality import ChainView
 from api.pagination import page_of, paged
-from ledger.chain.events import ZERO_HASH
+from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
 from ledger.models.blockchain import CarbonCredit, CreditStatus
 from ledger.models.mirror import (
@@ -36,18 +34,17 @@ from ledger.models.oversight import CreditInvalidation, InvalidationStep
 from ledger.naming import PARTS_MAX, find_credit, rows_of
 from ledger.units import kg_of_tonnes
 
-_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
-_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
-
 
 def list_credits(session: Session, view: ChainView, parameters: CreditParameters) -> CreditPage:
-    """Return one page of credits.
+    """Return one page of credits, as they are or as they were at the end of a block.
 
     Raises
     ------
     BadInput
-        If the cursor cannot be used.
+        If the cursor, or the block, cannot be used.
     """
+    if parameters.as_of_block is not None:
+        return asof.list_credits(session, view, parameters, parameters.as_of_block)
     query = _credits()
     if parameters.status is not None:
         query = query.where(CarbonCredit.status == parameters.status)
@@ -66,8 +63,10 @@ def list_credits(session: Session, view: ChainView, parameters: CreditParameters
     )
 
 
-def show_credit(session: Session, view: ChainView, name: str) -> CreditAnswer:
-    """Return one credit, with its batch.
+def show_credit(
+    session: Session, view: ChainView, name: str, as_of_block: int | None = None
+) -> CreditAnswer:
+    """Return one credit, with its batch, as it is or as it was at the end of a block.
 
     Parameters
     ----------
@@ -79,7 +78,11 @@ def show_credit(session: Session, view: ChainView, name: str) -> CreditAnswer:
     ------
     NotFound
         If there is no such credit, or the serials have been parted over several.
+    BadInput
+        If the block cannot be used.
     """
+    if as_of_block is not None:
+        return asof.show_credit(session, view, name, as_of_block)
     parts = [row.credit_id for row in rows_of(session, find_credit(session, name))]
     if len(parts) > 1:
         raise NotFound(
@@ -98,7 +101,7 @@ def show_credit(session: Session, view: ChainView, name: str) -> CreditAnswer:
         **dict(credit),
         **view.fields(),
         batch=_batch(session, row.CreditBatch),
-        retirement=_retirement(session, credit.retirement_id),
+        retirement=retirement_document(session, credit.retirement_id),
     )
 
 
@@ -204,82 +207,15 @@ def _batch(session: Session, batch: CreditBatch) -> Batch:
         .order_by(CreditSerial.first_serial)
         .limit(PARTS_MAX)
     )
-    return Batch(
-        issued_kg=batch.issued_kg,
-        retired_kg=batch.retired_kg,
-        cancelled_kg=batch.cancelled_kg,
-        buffered_kg=batch.buffered_kg,
-        deficit_kg=batch.deficit_kg,
-        period_start=datetime.fromtimestamp(batch.period_start_s, UTC),
-        period_end=datetime.fromtimestamp(batch.period_end_s, UTC),
-        recipient=batch.recipient,
-        verifier=batch.verifier,
-        evidence_root=batch.evidence_root,
-        evidence_total_kg=int(batch.evidence_total_kg),
-        manifest_hash=batch.manifest_hash,
-        methodology_hash=batch.methodology_hash,
-        block_number=batch.block_number,
-        credits=[
+    return batch_document(
+        batch,
+        [
             CreditPart(
                 credit_id=part.credit_id, amount_kg=kg_of_tonnes(part.amount), status=part.status
             )
             for part in parts
         ],
-    )
-
-
-def _retirement(session: Session, retirement_id: int | None) -> Retirement | None:
-    found = session.get(CreditRetirement, retirement_id) if retirement_id is not None else None
-    if found is None:
-        return None
-    return Retirement(
-        key=found.key,
-        holder=found.holder,
-        replaced_batch_id=found.replaced_batch_id,
-        beneficiary=found.beneficiary,
-        reason=found.reason,
-        country=found.country,
-        tx_hash=found.tx_hash,
-        block_number=found.block_number,
-        retired_at=found.retired_at,
-    )
-
-
-def show_retirement(session: Session, view: ChainView, name: str) -> RetirementAnswer:
-    """Return one retirement, by its number or its key.
-
-    Raises
-    ------
-    NotFound
-        If there is none.
-    """
-    query = select(CreditRetirement, CreditSerial.credit_id).outerjoin(
-        CreditSerial, CreditSerial.retirement_id == CreditRetirement.retirement_id
-    )
-    found = None
-    if _NUMBER.fullmatch(name):
-        query = query.where(CreditRetirement.retirement_id == int(name))
-        found = session.execute(query).first()
-    elif _KEY.fullmatch(name):
-        found = session.execute(query.where(CreditRetirement.key == name.lower())).first()
-    if found is None:
-        raise NotFound(f"there is no retirement {name[:100]!r}; give its number or its key")
-    row, credit_id = found
-    retirement = _retirement(session, row.retirement_id)
-    assert retirement is not None
-    times = row.consumption_start_s, row.consumption_end_s
-    start, end = (datetime.fromtimestamp(at, UTC) if at else None for at in times)
-    return RetirementAnswer(
-        **dict(retirement),
-        **view.fields(),
-        retirement_id=row.retirement_id,
-        batch_id=row.batch_id,
-        first_serial=row.first_serial,
-        last_serial=row.first_serial + row.amount_kg - 1,
-        amount_kg=row.amount_kg,
-        consumption_start=start,
-        consumption_end=end,
-        document_hash=None if row.document_hash == ZERO_HASH else row.document_hash,
-        credit_id=credit_id,
-        final=view.is_final(row.block_number),
+        retired_kg=batch.retired_kg,
+        cancelled_kg=batch.cancelled_kg,
+        deficit_kg=batch.deficit_kg,
     )

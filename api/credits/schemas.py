@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainAnswer, ChainPage
-from api.pagination import PageParameters
-from api.texts import CodeText, DecimalText, Document, HashText, IntegerText, Time
+from api.pagination import Order, PageParameters
+from api.texts import (
+    AS_OF_BLOCK,
+    BlockParameter,
+    CodeText,
+    DecimalText,
+    Document,
+    HashText,
+    IntegerText,
+    Time,
+)
 from ledger.models.blockchain import CreditStatus
+from ledger.models.evidence import ReadingKind, ReadingQuality
 from ledger.models.mirror import BatchStatus
 
 
-class CreditParameters(PageParameters):
+class CreditFilters(BaseModel):
     """Filters of the list of credits."""
+
+    model_config = ConfigDict(extra="forbid")
 
     status: CreditStatus | None = Field(None, description="Only credits with this status.")
     site: CodeText | None = Field(
@@ -21,12 +33,27 @@ class CreditParameters(PageParameters):
     vintage: int | None = Field(None, ge=1970, le=9999, description="Only credits of this year.")
     key: HashText | None = Field(None, description="Only credits of the issuance with this key.")
     batch_id: int | None = Field(None, ge=1, lt=2**63, description="Only credits of this batch.")
+    as_of_block: BlockParameter | None = Field(None, description=AS_OF_BLOCK)
+
+
+class CreditParameters(PageParameters, CreditFilters):
+    """The same, page by page."""
+
+
+class AsOfParameters(BaseModel):
+    """When an answer is of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    as_of_block: BlockParameter | None = Field(None, description=AS_OF_BLOCK)
 
 
 class Credit(Document):
     """A run of serials of one batch that share one status."""
 
-    id: int = Field(description="Row number.")
+    id: int | None = Field(
+        description="Row number; null: as of an earlier block, and parted since."
+    )
     credit_id: str = Field(description="Serial: site, vintage, batch, first and last kilogram.")
     amount: DecimalText = Field(description="Amount in tonnes of CO2 equivalent.")
     amount_kg: IntegerText = Field(description="The same amount in kilograms.")
@@ -120,7 +147,8 @@ class HistoryEntry(Document):
 
     kind: str = Field(
         description="readings_imported, reductions_computed, issued, transferred, retired, cancelled, "
-        "invalidation_proposed, invalidation_dropped, invalidation_executed or overlap_proven."
+        "status_changed, invalidation_proposed, invalidation_dropped, invalidation_executed or "
+        "overlap_proven."
     )
     at: Time | None = Field(
         description="When: time of the block, or of our books; null: see block."
@@ -129,18 +157,27 @@ class HistoryEntry(Document):
     log: int | None = Field(description="Place of its log in the block.")
     tx_hash: str | None = Field(description="Transaction.")
     final: bool | None = Field(description="Whether its block is final; null without a block.")
-    values: dict[str, str] = Field(description="What it says, by name; numbers as text.")
+    values: dict[str, str] = Field(
+        description="What it says, by name; numbers as text; names that end in `_link` are paths."
+    )
 
 
-class HistoryAnswer(ChainAnswer):
-    """The life of a batch, oldest first: from its meter files to retirements and cancellations."""
+class HistoryParameters(PageParameters):
+    """Which part of a history."""
+
+    limit: int = Field(1000, ge=1, le=1000, description="Entries of one page.")
+    order: Order = Field(Order.ASC, description="asc: oldest first; desc: newest first.")
+
+
+class HistoryAnswer(ChainPage):
+    """A page of the life of a batch: from its meter files to retirements and cancellations."""
 
     batch_id: IntegerText = Field(description="The batch.")
     items: list[HistoryEntry] = Field(description="What happened.")
-    complete: bool = Field(description="Whether that is all; else the latest are left out.")
+    complete: bool = Field(description="Whether nothing follows; else go on at `next_cursor`.")
 
 
-class RetirementAnswer(Retirement, ChainAnswer):
+class RetirementItem(Retirement):
     """One retirement, with the credits that it retired."""
 
     retirement_id: IntegerText = Field(description="Number of the retirement.")
@@ -153,3 +190,43 @@ class RetirementAnswer(Retirement, ChainAnswer):
     document_hash: str | None = Field(description="Hash of a document; null: none.")
     credit_id: str | None = Field(description="The credit, by its serials.")
     final: bool = Field(description="Whether the retirement stands in a final block.")
+
+
+class RetirementAnswer(RetirementItem, ChainAnswer):
+    """One retirement, and as of when."""
+
+
+class ReadingParameters(PageParameters):
+    """Which readings of a credit."""
+
+    order: Order = Field(Order.ASC, description="asc: earliest first; desc: latest first.")
+    quality: ReadingQuality | None = Field(None, description="Only readings with this quality.")
+    device: CodeText | None = Field(None, description="Only readings of this device.")
+
+
+class CreditReading(Document):
+    """A reading of the period of a credit's batch, whether it counts or not."""
+
+    id: int = Field(description="Row number; `/v1/readings/{id}/proof` proves it.")
+    device: str = Field(description="Code of the device.")
+    meter: str = Field(description="Serial number of the meter.")
+    start: Time = Field(description="When its interval begins.")
+    end: Time = Field(description="When its interval ends.")
+    kind: ReadingKind = Field(
+        description="power: mean kW; energy: kWh; fuel_mass: kg; fuel_volume: l."
+    )
+    value: DecimalText | None = Field(description="The value in the unit of its kind; null: none.")
+    text: str = Field(description="The value as the file has it; empty: none.")
+    unit: str = Field(description="Unit of the text.")
+    quality: ReadingQuality = Field(description="Whether it counts.")
+    conflict: bool = Field(description="Whether another value stands for the interval.")
+    reason: str | None = Field(description="Why it does not count.")
+    file: str = Field(description="File that brought it.")
+    line: int = Field(description="Line in that file, the header is 1.")
+
+
+class ReadingPage(ChainPage):
+    """One page of the readings behind a credit."""
+
+    batch_id: IntegerText = Field(description="The batch.")
+    items: list[CreditReading] = Field(description="Readings of its period, by time.")

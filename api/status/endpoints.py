@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from api.context import ReadContext, no_query
 from api.errors import responses
@@ -13,10 +13,10 @@ router = APIRouter(tags=["status"], dependencies=[Depends(no_query)])
 
 
 @router.get("/v1/status", responses=responses(422, 503), summary="Show how the books stand")
-def show_status(context: ReadContext) -> Status:
+def show_status(request: Request, context: ReadContext) -> Status:
     """How far the mirror has come, and totals of credits, transactions and trades."""
     with context.reading() as (session, view):
-        return queries.status(session, view)
+        return queries.status(session, view, request.app.state.totals)
 
 
 @router.get("/livez", responses=responses(422), summary="Is the process alive?")

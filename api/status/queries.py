@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.finality import ChainView
 from api.status.schemas import CreditTotals, JobStatus, Status
+from api.status.totals import Totals
 from ledger.chain import overview as sending
 from ledger.chain.client import ChainClient
 from ledger.chain.shared_node import published_url
@@ -27,8 +28,15 @@ from ledger.units import tonnes_of_kg
 NODE_SECONDS_MAX = 3.0
 
 
-def status(session: Session, view: ChainView) -> Status:
-    """Return how the books stand."""
+def status(session: Session, view: ChainView, totals: Totals | None = None) -> Status:
+    """Return how the books stand.
+
+    Parameters
+    ----------
+    totals
+        What was counted before, for those who ask often.
+    """
+    totals = totals or Totals()
     cursor = session.execute(
         select(ChainCursor.chain_id, ChainCursor.updated_at).where(
             ChainCursor.network == view.network
@@ -46,8 +54,8 @@ def status(session: Session, view: ChainView) -> Status:
         chain_id=chain_id,
         mirror_updated_at=updated_at,
         contracts={name: address for name, address in contracts},
-        credits=_credits(session),
-        transactions=_counted(session, BlockchainTransaction.status, TransactionStatus),
+        credits=totals.remembered(session, "credits", _credits),
+        transactions=totals.remembered(session, "transactions", _transactions),
         trades=_counted(session, VppTradingRecord.status, TradeStatus),
         alarms=len(alarms(session)),
         jobs=[_job(view) for view in working.views(session)],
@@ -134,6 +142,10 @@ def _credits(session: Session) -> CreditTotals:
         retired_t=tonnes_of_kg(retired_kg),
         cancelled_t=tonnes_of_kg(cancelled_kg),
     )
+
+
+def _transactions(session: Session) -> dict[str, int]:
+    return _counted(session, BlockchainTransaction.status, TransactionStatus)
 
 
 def _counted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainPage
 from api.pagination import PageParameters
@@ -11,8 +11,10 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 
 
-class TradeParameters(PageParameters):
+class TradeFilters(BaseModel):
     """Filters of the list of trades."""
+
+    model_config = ConfigDict(extra="forbid")
 
     vpp_code: CodeText | None = Field(None, description="Only trades of the plant with this code.")
     market: CodeText | None = Field(None, description="Only trades on this market.")
@@ -21,6 +23,10 @@ class TradeParameters(PageParameters):
     traded_from: TimeParameter | None = Field(None, description="Only trades from this time on.")
     traded_before: TimeParameter | None = Field(None, description="Only trades before this time.")
     batch_key: HashText | None = Field(None, description="Only trades of this settlement batch.")
+
+
+class TradeParameters(PageParameters, TradeFilters):
+    """The same, page by page."""
 
 
 class Settlement(Document):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import and_, func, or_, select
@@ -9,7 +10,13 @@ from sqlalchemy.orm import Session
 
 from api.finality import ChainView
 from api.pagination import page_of, paged
-from api.transactions.schemas import Transaction, TransactionPage, TransactionParameters
+from api.transactions.schemas import (
+    ContractError,
+    Transaction,
+    TransactionPage,
+    TransactionParameters,
+)
+from ledger.chain.explanations import explain
 from ledger.models.blockchain import BlockchainTransaction, SmartContract
 from ledger.models.mirror import ChainAttempt, ChainInclusion
 
@@ -68,6 +75,7 @@ def _item(
     key: Any,
 ) -> Transaction:
     block = inclusion.block_number if inclusion is not None else None
+    error = inclusion.error if inclusion is not None else None
     return Transaction(
         id=row.id,
         tx_hash=row.tx_hash,
@@ -77,7 +85,8 @@ def _item(
         function_name=row.function_name,
         parameters=row.parameters,
         status=row.status,
-        error=inclusion.error if inclusion is not None else None,
+        error=error,
+        explanation=_explained(error),
         sender=inclusion.sender if inclusion is not None else None,
         block_number=block,
         gas_used=row.gas_used,
@@ -86,3 +95,8 @@ def _item(
         confirmed_at=row.confirmed_at,
         final=view.is_final(block),
     )
+
+
+def _explained(error: str | None) -> ContractError | None:
+    found = explain(error)
+    return None if found is None else ContractError(**asdict(found))

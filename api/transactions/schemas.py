@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainPage
 from api.pagination import PageParameters
@@ -12,8 +12,10 @@ from api.texts import AddressText, CodeText, DecimalText, Document, HashText, In
 from ledger.models.blockchain import TransactionStatus
 
 
-class TransactionParameters(PageParameters):
+class TransactionFilters(BaseModel):
     """Filters of the list of transactions."""
+
+    model_config = ConfigDict(extra="forbid")
 
     status: TransactionStatus | None = Field(
         None, description="Only transactions with this status."
@@ -24,6 +26,21 @@ class TransactionParameters(PageParameters):
     function_name: CodeText | None = Field(None, description="Only calls of this function.")
     tx_hash: HashText | None = Field(None, description="Only the transaction with this hash.")
     key: HashText | None = Field(None, description="Only transactions of the intent with this key.")
+
+
+class TransactionParameters(PageParameters, TransactionFilters):
+    """The same, page by page."""
+
+
+class ContractError(Document):
+    """An error of a contract in plain words."""
+
+    name: str = Field(description="Name of the error in the contract.")
+    arguments: dict[str, str] = Field(description="Its values, by name.")
+    english: str = Field(description="What it says.")
+    to_do: str = Field(description="What to do.")
+    chinese: str = Field(description="What it says, in Chinese.")
+    to_do_chinese: str = Field(description="What to do, in Chinese.")
 
 
 class Transaction(Document):
@@ -40,6 +57,9 @@ class Transaction(Document):
         description="pending until its block is final; then confirmed, or failed if it reverted."
     )
     error: str | None = Field(description="Why it reverted.")
+    explanation: ContractError | None = Field(
+        description="The same in plain words; null: it did not revert, or with no error of ours."
+    )
     sender: str | None = Field(description="Account that sent it; null until it is in a block.")
     block_number: int | None = Field(description="Block that it is in; null until it is in one.")
     gas_used: IntegerText | None = Field(description="Gas that it used.")

@@ -19,6 +19,7 @@ def register(root: typer.Typer) -> None:
     """Add the group."""
     # Named apart from the modules: importing one puts its name into this package.
     group = command_group("Measure, beside a peer or a limit.")
+    command(group, "api")(bench_api)
     command(group, "evidence")(bench_evidence)
     command(group, "gas")(bench_gas)
     command(group, "proofs")(bench_proofs)
@@ -27,6 +28,29 @@ def register(root: typer.Typer) -> None:
     command(group, "jobs")(bench_jobs)
     command(group, "settlement")(bench_settlement)
     root.add_typer(group, name="bench")
+
+
+def bench_api(
+    run: Invocation,
+    credits: Annotated[int, typer.Option(min=1_000, help="Credits in the books.")] = 100_000,
+    growth: Annotated[
+        bool,
+        typer.Option(
+            "--growth", help="Measure every route of so many and of ten times as many credits."
+        ),
+    ] = False,
+) -> None:
+    """Measure answers of the API on SQLite, beside an empty route that returns the same bytes."""
+    from cli.bench import api
+    from cli.bench.api import growth as growing
+    from cli.bench.report import show
+
+    if growth:
+        results = growing.measure(credits, run.output.step)
+        show(run.output, results, title=f"{growing.FACTOR * credits} credits beside {credits}")
+        return
+    results = api.results(api.measure(credits, run.output.step))
+    show(run.output, results, title=f"one process, SQLite, {credits} credits")
 
 
 def bench_gas(run: Invocation) -> None:

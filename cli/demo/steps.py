@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -38,7 +39,7 @@ from ledger.models import (
 from ledger.models.evidence import IssuanceState
 from ledger.readings import import_file
 from ledger.readings.exclusions import exclusions
-from ledger.reconcile import reconcile
+from ledger.reconcile import keep_outcome, reconcile
 from ledger.reductions.quality import REASONS, stored
 from ledger.serials import credit_id
 from ledger.settings import LOCAL_CHAIN_ID, Settings
@@ -258,6 +259,8 @@ def _reconcile(run: Invocation, flow: Flow, story: Story) -> None:
     flow.mirror_final()
     report = reconcile(flow.db, flow.chain.client, flow.chain.deployment)
     story.reconciliation = report.as_json()
+    network, now = flow.chain.deployment.network, datetime.now(UTC)
+    flow.db.run(lambda session: keep_outcome(session, network, report, now))
     with flow.db.read() as session:
         unfinished = intents.open_attempts(session, flow.chain.deployment.chain_id)
     story.books_agree = (

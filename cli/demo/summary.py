@@ -74,7 +74,7 @@ def shown(story: Story) -> list[str | Table]:
         "  ./dev reconcile                            the comparison, rule by rule",
         f"  ./dev {story.proof['command']}",
         "                                             the proof, offline: on any machine, years from now",
-        "  ./dev up                                   node, mirror, jobs and API on this data",
+        "  ./dev up                                   node, mirror, jobs, API and pages on this data",
     ]
 
 

@@ -7,6 +7,7 @@ hexadecimal text; here they are integers. Hashes and addresses are lower-case te
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from ledger.errors import TruetonneError
 T = TypeVar("T")
 _BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
+_QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
+"""A number of JSON-RPC: no more than the 32 bytes of a word."""
 
 
 _REVERTED = 3
@@ -238,12 +241,11 @@ class ChainClient:
         return self._number(method, self.request(method, params))
 
     def _number(self, method: str, found: Any) -> int:
-        try:
+        if isinstance(found, str) and _QUANTITY.fullmatch(found):
             return int(found, 16)
-        except (TypeError, ValueError) as error:
-            raise NodeAnswer(
-                f"{self.place} answers {method} with {str(found)[:40]!r}, which is no number; check rpc_url"
-            ) from error
+        raise NodeAnswer(
+            f"{self.place} answers {method} with {str(found)[:40]!r}, which is no number; check rpc_url"
+        )
 
     def _read(
         self, raws: Sequence[Any], parse: Callable[[Any], T | None], what: str

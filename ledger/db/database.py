@@ -34,6 +34,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk, engines
 from ledger.db.behind import Behind, behind
+from ledger.db.quick import Quick
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.migrations import runner
@@ -93,6 +94,8 @@ class Database:
         self._reader = engine.execution_options(**{engines.MODE: engines.READ})
         self._writer = engine.execution_options(**{engines.MODE: engines.WRITE})
         self._notes = engine.execution_options(**{engines.MODE: engines.NOTES})
+        self.quick = Quick(Path(self.url.database or "")) if self.dialect == "sqlite" else None
+        """Short reads past the mapper, see ``ledger.db.quick``; None on MariaDB, which has no such way."""
 
     @property
     def dialect(self) -> str:
@@ -311,6 +314,8 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        if self.quick is not None:
+            self.quick.close()
 
     def drop_tables(self) -> None:
         """Drop every table of the schema with all its rows, for a new start of a demonstration.

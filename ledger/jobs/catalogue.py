@@ -15,6 +15,9 @@ CHAIN = "chain"
 """Jobs that send, and what makes them final: one at a time, in a thread of theirs."""
 BOOKS = "books"
 """Jobs that look and keep house: they may take long, and hold up no settlement."""
+WORLD = "world"
+"""Jobs that wait for hosts of others."""
+LANES = (CHAIN, BOOKS, WORLD)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ JOBS = (
     Job("reconcile", "compare books and chain", "0 3 * * *", work.compare),
     Job("factors", "look for factors whose time ends", "0 4 * * *", work.check_factors),
     Job("partitions", "add the partitions that will be needed", "0 1 * * *", work.keep_partitions),
+    Job("webhooks", "tell those who asked of what is final", "5s", work.tell, WORLD),
     Job("retention", "delete what is kept for a time only", "30 1 * * *", work.forget),
 )
 

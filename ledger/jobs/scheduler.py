@@ -22,7 +22,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from ledger.errors import DependencyDown
 from ledger.jobs import rows
-from ledger.jobs.catalogue import BOOKS, CHAIN, Job
+from ledger.jobs.catalogue import LANES, Job
 from ledger.jobs.running import NAME, Runner
 from ledger.jobs.schedules import Schedule
 from ledger.jobs.work import Tools
@@ -116,7 +116,7 @@ class Scheduler:
         lost = self._runner.lead()
         self._timer = BackgroundScheduler(
             timezone="UTC",
-            executors={lane: ThreadPoolExecutor(1) for lane in (CHAIN, BOOKS)},
+            executors={lane: ThreadPoolExecutor(1) for lane in LANES},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._timer.add_listener(self._ended, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)

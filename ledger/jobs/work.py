@@ -14,13 +14,16 @@ from ledger.chain.policy import PolicyRefused
 from ledger.chain.shared_node import mine_to_finality
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused
 from ledger.expiry import record_expired
+from ledger.identity import retention
 from ledger.jobs import rows
 from ledger.jobs.issuing import issue_closed
 from ledger.models import ChainCursor, ChainInclusion
-from ledger.reconcile import reconcile
+from ledger.reconcile import keep_outcome, reconcile
+from ledger.sealing import load_sealer
 from ledger.settings import Settings
 from ledger.settlement import batches
 from ledger.sites.validity import factor_alarms
+from ledger.webhooks import Posting, agent, collect, deliver, forget_delivered, has_endpoints
 
 REFUSED_REST = timedelta(minutes=10)
 """How long a market rests after the contract refused a batch of it, for instance for want of funds."""
@@ -109,7 +112,7 @@ def expire(tools: Tools) -> str | None:
 
 
 def compare(tools: Tools) -> str | None:
-    """Compare books and chain.
+    """Compare books and chain, and keep what was found for those who ask.
 
     Raises
     ------
@@ -123,6 +126,8 @@ def compare(tools: Tools) -> str | None:
         report = reconcile(chain.db, chain.client, chain.deployment)
     except NotFound:  # nothing is mirrored yet
         return None
+    network = chain.deployment.network
+    chain.db.run(lambda session: keep_outcome(session, network, report, tools.now()))
     wrong = [rule for rule in report.rules if not rule.ok]
     if not wrong:
         return f"{len(report.rules)} rules hold at block {report.block}"
@@ -168,11 +173,38 @@ def keep_partitions(tools: Tools) -> str | None:
     return f"added {', '.join(added)}" if added else None
 
 
+def tell(tools: Tools) -> str | None:
+    """Tell endpoints of what became final, and again what they did not take.
+
+    Raises
+    ------
+    BadInput
+        If there are endpoints, and the key that their secrets are sealed with cannot be read.
+    """
+    db, settings = tools.chain.db, tools.settings
+    with db.read() as session:
+        if not has_endpoints(session):
+            return None
+    posting = Posting(
+        load_sealer(settings.sealing_key_file), settings.webhook_private_targets, agent(), tools.now
+    )
+    made = collect(db, tools.now())
+    taken, failed = deliver(db, posting)
+    if not (made or taken or failed):
+        return None
+    return f"{made} new deliveries, {taken} taken, {failed} not"
+
+
 def forget(tools: Tools) -> str | None:
-    """Delete runs of jobs that are older than they are kept."""
-    before = tools.now() - RUNS_KEPT
-    count = tools.chain.db.run(lambda session: rows.forget_before(session, before))
-    return f"deleted {count} runs of jobs" if count else None
+    """Delete what is older than it is kept: runs of jobs, deliveries that were taken, sessions, attempts to sign in."""
+    db, before = tools.chain.db, tools.now() - RUNS_KEPT
+    counts = {
+        "runs of jobs": db.run(lambda session: rows.forget_before(session, before)),
+        "deliveries of webhooks": db.run(lambda session: forget_delivered(session, before)),
+        **retention.forget(db, tools.now()),
+    }
+    said = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    return f"deleted {said}" if said else None
 
 
 def make_final(tools: Tools) -> str | None:

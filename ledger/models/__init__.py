@@ -4,6 +4,7 @@ Importing this package registers every table with ``Base.metadata``.
 """
 
 from ledger.models import (
+    access,
     advanced,
     blockchain,
     certificates,
@@ -23,7 +24,9 @@ from ledger.models import (
     trading,
     users,
     vpp,
+    webhooks,
 )
+from ledger.models.access import ApiKey, IdempotencyKey, SignInAttempt
 from ledger.models.advanced import (
     AdaptiveParameterAdjustment,
     AdvancedTradingConfig,
@@ -100,7 +103,12 @@ from ledger.models.mirror import (
     CreditSite,
     CreditTransfer,
 )
-from ledger.models.mirror_state import ContractSighting, MirrorCheck, MirrorReorganisation
+from ledger.models.mirror_state import (
+    ContractSighting,
+    MirrorCheck,
+    MirrorReorganisation,
+    Reconciliation,
+)
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
@@ -134,6 +142,12 @@ from ledger.models.vpp import (
     VppResourceAssociation,
     VppResourceInstance,
 )
+from ledger.models.webhooks import (
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookTry,
+)
 
 SECTIONS = (
     ("1. Users", (users,)),
@@ -151,6 +165,8 @@ SECTIONS = (
         (mirror, mirror_state, oversight, escrow),
     ),
     ("12. Processes: who works, when, and what came of it", (jobs,)),
+    ("13. Access: keys, answers given once, attempts to sign in", (access,)),
+    ("14. Webhooks: who is told of what", (webhooks,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -158,6 +174,7 @@ __all__ = [
     "SECTIONS",
     "AdaptiveParameterAdjustment",
     "AdvancedTradingConfig",
+    "ApiKey",
     "ArbitrageOpportunity",
     "AuditLog",
     "Base",
@@ -199,6 +216,7 @@ __all__ = [
     "EnergyConsumption",
     "EnergyProduction",
     "HeldLease",
+    "IdempotencyKey",
     "ImportFile",
     "Issuance",
     "JobRun",
@@ -214,6 +232,7 @@ __all__ = [
     "PriceOptimizationHistory",
     "Project",
     "ReadingClaim",
+    "Reconciliation",
     "RegisterReading",
     "RiskHedgeRecord",
     "RlExperienceReplay",
@@ -226,6 +245,7 @@ __all__ = [
     "SettlementMovement",
     "SettlementTerm",
     "SettlementTrade",
+    "SignInAttempt",
     "Site",
     "SmartContract",
     "SystemConfig",
@@ -249,4 +269,8 @@ __all__ = [
     "VppTradeShortfall",
     "VppTradingRecord",
     "VppTradingStrategy",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookMessage",
+    "WebhookTry",
 ]

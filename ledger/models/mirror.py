@@ -229,6 +229,8 @@ class ChainEvent(Base):
     __table_args__ = (
         Index("idx_chain_events_tx_hash", "tx_hash"),
         Index("idx_chain_events_seq", "seq"),
+        # Of what kind a change was, up to a block: the state of then is asked for by it.
+        Index("idx_chain_events_event_name_block_number", "event_name", "block_number"),
         options("A decoded event of our contracts.", writer=INDEXER, origin=BEYOND),
     )
 

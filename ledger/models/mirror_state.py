@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import BEYOND, Base, big_id, big_key, options
 from ledger.models.mirror import BLOCK, LOG, TX
-from ledger.models.types import Address, Hash, Varchar
+from ledger.models.types import Address, Hash, Varchar, json_array
 
 
 class MirrorReorganisation(Base):
@@ -76,4 +77,27 @@ class ContractSighting(Base):
             writer="ledger.chain.sightings",
             origin=BEYOND,
         ),
+    )
+
+
+class Reconciliation(Base):
+    """What the last comparison of books and chain found: one row for each network, replaced by the next."""
+
+    __tablename__ = "reconciliations"
+
+    network: Mapped[str] = mapped_column(
+        Varchar(50), primary_key=True, comment="Name of the network."
+    )
+    block_number: Mapped[int] = mapped_column(
+        BigInteger, comment="Block that books and chain were compared at."
+    )
+    compared_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
+    ok: Mapped[bool] = mapped_column(comment="Whether every rule held.")
+    rules: Mapped[list[dict[str, Any]]] = mapped_column(
+        json_array(),
+        comment="Each rule with its name, how many differences, and the first of them.",
+    )
+
+    __table_args__ = (
+        options("What the last comparison found.", writer="ledger.reconcile.stored", origin=BEYOND),
     )

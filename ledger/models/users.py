@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import CUSTOMER, NO_WRITER, Base, created_at, int_id, options, updated_at
+from ledger.models.base import CUSTOMER, Base, created_at, int_id, options, updated_at
 from ledger.models.types import Varchar, choice, json_object
 
 
@@ -41,7 +41,7 @@ class User(Base):
     __table_args__ = (
         Index("idx_users_email", "email"),
         Index("idx_users_role", "role"),
-        options("A person who signs in.", writer=NO_WRITER, origin=CUSTOMER),
+        options("A person who signs in.", writer="ledger.identity.users", origin=CUSTOMER),
     )
 
 
@@ -63,7 +63,9 @@ class UserSession(Base):
     __table_args__ = (
         Index("idx_user_sessions_user_id", "user_id"),
         Index("idx_user_sessions_expires_at", "expires_at"),
-        options("A signed-in client of a user.", writer=NO_WRITER, origin=CUSTOMER),
+        options(
+            "A signed-in client of a user.", writer="ledger.identity.sessions", origin=CUSTOMER
+        ),
     )
 
 
@@ -80,5 +82,9 @@ class UserPermission(Base):
     created_at: Mapped[datetime] = created_at("When it was decided, UTC.")
 
     __table_args__ = (
-        options("A permission beyond a user's role.", writer=NO_WRITER, origin=CUSTOMER),
+        options(
+            "A permission beyond a user's role.",
+            writer="ledger.identity.permissions",
+            origin=CUSTOMER,
+        ),
     )

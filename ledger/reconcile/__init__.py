@@ -29,6 +29,7 @@ from ledger.reconcile import (
 )
 from ledger.reconcile.books import Books, Sides, open_books, open_sides
 from ledger.reconcile.report import Report, Rule
+from ledger.reconcile.stored import keep_outcome
 
 _S = TypeVar("_S", bound=Sides)
 RULES: tuple[tuple[str, Callable[[Books], list[str]]], ...] = (
@@ -124,6 +125,7 @@ __all__ = [
     "Report",
     "Rule",
     "applied",
+    "keep_outcome",
     "reconcile",
     "storage_differences",
 ]

@@ -263,9 +263,7 @@ class Scenario:
     def _pay_again(self, first: int, last: int, cents: Sequence[int]) -> None:
         """Take note of the market's payments in the blocks that came instead; one may fail there."""
         again = [
-            each
-            for _, each in self.transactions(first, last)
-            if each["from"] != PARTIES["spare"]
+            each for _, each in self.transactions(first, last) if each["from"] != PARTIES["spare"]
         ]
         assert len(again) == len(cents)
         for each, paid in zip(again, cents, strict=True):

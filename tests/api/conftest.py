@@ -116,6 +116,7 @@ def settings(books: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "TRUETONNE_DATABASE_URL": books,
             "TRUETONNE_HOME": str(home),
             "TRUETONNE_FINALITY": "8",
+            "TRUETONNE_RATE_LIMIT": "0",
         },
     )
 

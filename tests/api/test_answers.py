@@ -36,6 +36,7 @@ def test_a_credit_is_shown_whole(client: TestClient) -> None:
         "final": False,  # its retirement stands in block 95, and 90 is final
         "as_of_block": 98,
         "finality": {"rule": "8", "final_block": 90},
+        "reconciliation": None,
         "batch": {
             "issued_kg": "1001",
             "retired_kg": "400",

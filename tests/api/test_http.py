@@ -69,6 +69,7 @@ def test_a_method_that_is_not_answered(client: TestClient, method: str) -> None:
         ("/v1/credits?site=" + "a" * 101, "site"),
         ("/v1/transactions?contract_address=0x1", "contract_address"),
         ("/v1/trades?traded_from=2024-01-01T00:00:00", "traded_from"),
+        ("/v1/trades?traded_from=1700000000.5", "traded_from"),
         ("/v1/trades?traded_from=0001-01-01T00:00:00%2B14:00", "traded_from"),
         ("/v1/trades?traded_before=9999-12-31T23:59:59-14:00", "traded_before"),
         ("/v1/trades?trade_type=swap", "trade_type"),
@@ -103,7 +104,7 @@ def test_a_defect_is_a_problem_without_its_insides(
         raise RuntimeError("secret insides")
 
     monkeypatch.setattr("api.credits.queries.list_credits", fail)
-    answer = client.get("/v1/credits")
+    answer = client.get("/v1/credits?status=active")
     problem(answer, 500, "internal-error")
     assert "secret" not in answer.text
 
@@ -115,7 +116,7 @@ def test_more_requests_than_connections(
         raise PoolTimeout("QueuePool limit of size 10 overflow 20 reached")
 
     monkeypatch.setattr("api.credits.queries.list_credits", wait)
-    answer = client.get("/v1/credits")
+    answer = client.get("/v1/credits?status=active")
     problem(answer, 503, "database-busy")
     assert "QueuePool" not in answer.text
 
@@ -150,6 +151,7 @@ def test_a_mirror_that_has_not_begun(tmp_path: Path) -> None:
             "next_cursor": None,
             "as_of_block": None,
             "finality": {"rule": "finalized", "final_block": None},
+            "reconciliation": None,
         }
         problem(client.get("/readyz"), 503, "node-down")
 

@@ -19,4 +19,12 @@ def test_wheel_holds_the_four_packages_only(tmp_path: Path) -> None:
     assert tops == {"ledger", "indexer", "api", "cli", "truetonne-0.1.0.dist-info"}
     assert "truetonne-0.1.0.dist-info/licenses/LICENSE" in names
     assert "api/verifier/verify.html" in names
+    for name in (
+        "templates/parts/readings.html",
+        "texts/zh.toml",
+        "static/app.css",
+        "static/vendor/htmx.min.js",
+    ):
+        assert f"api/pages/{name}" in names
+    assert "api/certificates/fonts/NotoSansSC-Regular.ttf" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]

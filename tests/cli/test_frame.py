@@ -197,7 +197,7 @@ def test_openapi_writes_the_description(truetonne: Program, tmp_path: Path) -> N
     printed = truetonne("openapi").json()
     assert "/v1/credits" in printed["paths"]
     ended = truetonne("openapi", "-o", "api.json", "--json")
-    assert ended.json() == {"file": "api.json", "paths": 13}
+    assert ended.json() == {"file": "api.json", "paths": len(printed["paths"])}
     assert json.loads((tmp_path / "api.json").read_text()) == printed
     assert truetonne.files() == {"api.json"}
     unwritable = truetonne("openapi", "-o", "absent/api.json")

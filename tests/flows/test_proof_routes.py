@@ -158,6 +158,38 @@ def test_the_life_of_a_credit(client: TestClient) -> None:
         "key": "",
     }
     assert client.get(f"/v1/credits/{NAME}/history").json()["items"] == answer["items"]
+    # 1440 kWh by the factor of 0.5 t/MWh
+    assert (computed["values"]["factor_value"], computed["values"]["baseline_t"]) == (
+        "0.5 t/MWh",
+        "0.720000000",
+    )
+    for name, link in computed["values"].items():
+        if name.endswith("_link"):
+            assert client.get(link).status_code == 200, link
+
+
+def test_the_readings_behind_a_credit(client: TestClient) -> None:
+    life = client.get(f"/v1/credits/{CREDIT}/history").json()["items"][1]["values"]
+    path, found, cursor = life["readings_link"], [], ""
+    while True:
+        page = client.get(f"{path}?limit=60{cursor}").json()
+        found += page["items"]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert len({item["id"] for item in found}) == int(life["readings_expected"]) == 144
+    assert [item["start"] for item in found] == sorted(item["start"] for item in found)
+    used = [item for item in found if item["quality"] == "used"]
+    assert len(used) == int(life["readings_used"])
+    assert {(item["value"], item["text"], item["unit"], item["device"]) for item in used} == {
+        ("60", "60", "kW", "A")
+    }
+    assert found[0]["line"] == 2
+    assert client.get(f"/v1/readings/{found[0]['id']}/proof").status_code == 200
+    backwards = client.get(f"{path}?order=desc&limit=200").json()["items"]
+    assert backwards == found[::-1]
+    assert client.get(f"{path}?quality=outlier").json()["items"] == []
+    assert client.get(f"{path}?device=B").json()["items"] == []
 
 
 def test_a_retirement_by_number_and_by_key(client: TestClient) -> None:

@@ -281,7 +281,9 @@ def test_nothing_is_signed_while_a_forgotten_transaction_waits_in_the_pool(park:
     park.trade(*reversed(TRADES))
     plan_batches(park.chain)
     for _ in range(2):
-        with pytest.raises(DependencyDown, match="1 transactions in the pool that the books do not") as caught:
+        with pytest.raises(
+            DependencyDown, match="1 transactions in the pool that the books do not"
+        ) as caught:
             submit_planned(park.chain)
         assert caught.value.code == "unknown-pending"
     park.node.mine(1)

@@ -506,7 +506,9 @@ def test_books_from_before_the_proposal(funded: Park) -> None:
     intent = funded.intent(planned.key)
     sent = send(funded.node.client, PARTIES["operator"], intent.contract_address, intent.call_data)
     assert sent.status == 1
-    with pytest.raises(DependencyDown, match="nothing is sent before it has; run truetonne index run"):
+    with pytest.raises(
+        DependencyDown, match="nothing is sent before it has; run truetonne index run"
+    ):
         submit_planned(funded.chain)
     funded.mirror.run_until("head")
     assert submit_planned(funded.chain) == []

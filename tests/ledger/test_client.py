@@ -218,7 +218,10 @@ def test_an_echo_is_no_answer() -> None:
         client.chain_id()
 
 
-@pytest.mark.parametrize("result", [None, "", "latest", 5, [], {}])
+@pytest.mark.parametrize(
+    "result",
+    [None, "", "latest", 5, [], {}, "7", "0x", "0x1_0", " 0x1", "0x" + "f" * 65, "A" * 100_000],
+)
 def test_a_number_that_is_none(result: Any) -> None:
     def answer(body: Any) -> bytes:
         return json.dumps({"id": body["id"], "result": result}).encode()

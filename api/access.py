@@ -1,0 +1,231 @@
+"""Who asks, and whether that is allowed: what every route declares, and what is checked before it runs.
+
+A route that needs something has ``SIGNED_IN`` or ``needs("resource:action")`` among its dependencies; one that
+needs nothing says so by ``public``, which costs its requests nothing. ``declared`` tells which, and a test fails
+for a route without. Two credentials are known: a
+bearer token, of a session or an API key, for programs; and the cookie of a session, for pages. A cookie is
+sent by a browser whoever wrote the page, so what changes something needs a second token with it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import RouteContext, iter_route_contexts
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+
+from api.clients import address_of
+from api.context import Context, ReadContext
+from api.errors import REALM, Problem
+from api.limits import Buckets, too_many
+from ledger.audit import By
+from ledger.identity import keys, permissions, sessions
+from ledger.identity.rights import check_right
+from ledger.identity.sessions import Lifetime
+from ledger.models import User, UserSession
+
+COOKIE = "truetonne_session"
+CSRF_HEADER = "X-CSRF-Token"
+_SAFE = ("GET", "HEAD")
+_PUBLIC = "_truetonne_public"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="bearer",
+    description="The token of a session, or an API key.",
+)
+_cookie = APIKeyCookie(
+    name=COOKIE,
+    auto_error=False,
+    scheme_name="cookie",
+    description=f"The cookie of a session; what changes something also needs {CSRF_HEADER}.",
+)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, and what they may do."""
+
+    user: User
+    rights: frozenset[str]
+    by: By
+    session: UserSession | None
+    """The session that the request belongs to; None: an API key asks."""
+    csrf_token: str | None
+    """What must stand beside the cookie; None: the token was not in a cookie."""
+
+    def may(self, right: str) -> bool:
+        """Return whether the caller has a right."""
+        return right in self.rights
+
+
+class Needs:
+    """The check that a route asks for: who is it, and have they the right to it.
+
+    Parameters
+    ----------
+    right
+        A right of ``ledger.identity.rights``; None: whoever has signed in.
+    """
+
+    def __init__(self, right: str | None) -> None:
+        self.right = None if right is None else check_right(right)
+
+    def __call__(
+        self,
+        request: Request,
+        response: Response,
+        context: ReadContext,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        cookie: Annotated[str | None, Depends(_cookie)],
+    ) -> None:
+        """Find out who asks, and leave it for the handler.
+
+        Raises
+        ------
+        Problem
+            401 when nobody is known by what was sent, 403 when they lack the right.
+        """
+        response.headers["Cache-Control"] = "no-store"
+        token = bearer.credentials if bearer is not None else cookie
+        if token is None:
+            raise _unknown("sign in first: send a token as `Authorization: Bearer ...`", REALM)
+        caller = _caller(request, context, token)
+        if caller is None:
+            raise _unknown(
+                "this token is not valid, or not any more; sign in again",
+                f'{REALM}, error="invalid_token"',
+            )
+        if caller.by.api_key_id is not None:
+            _charge(request, caller.by.api_key_id)
+        if bearer is None:
+            caller = replace(caller, csrf_token=sessions.csrf_token(token))
+        if caller.csrf_token is not None and request.method not in _SAFE:
+            check_same_site(request)
+            given = request.headers.get(CSRF_HEADER, "")
+            if not hmac.compare_digest(given.encode(), caller.csrf_token.encode()):
+                raise Problem(
+                    403,
+                    "csrf",
+                    f"a request by cookie that changes something needs {CSRF_HEADER}, as signing in told it",
+                )
+        if self.right is not None and not caller.may(self.right):
+            raise forbidden(self.right)
+        request.state.caller = caller
+
+
+SIGNED_IN = Depends(Needs(None))
+
+
+def needs(right: str) -> Any:
+    """Return the declaration that a route needs a right."""
+    return Depends(Needs(right))
+
+
+def public(endpoint: Endpoint) -> Endpoint:
+    """Declare that anybody may call a route, and return its function."""
+    setattr(endpoint, _PUBLIC, True)
+    return endpoint
+
+
+def all_public(router: APIRouter) -> APIRouter:
+    """Declare that anybody may call the routes of a router, and return it."""
+    for context in iter_route_contexts(router.routes):
+        if context.endpoint is not None:
+            public(context.endpoint)
+    return router
+
+
+def declared(route: RouteContext) -> set[str]:
+    """Return what a route declares: ``public``, ``signed-in``, or rights. One of them is right, no less and no more."""
+    needed = (item.dependency for item in getattr(route, "dependencies", None) or ())
+    found = {item.right or "signed-in" for item in needed if isinstance(item, Needs)}
+    return found | {"public"} if getattr(route.endpoint, _PUBLIC, False) else found
+
+
+def forbidden(right: str) -> Problem:
+    """Return the problem that a right is lacking."""
+    return Problem(
+        403,
+        "forbidden",
+        f"this needs the right {right}, which you do not have; an admin can grant it",
+        headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{right}"'},
+        right=right,
+    )
+
+
+def check_same_site(request: Request) -> None:
+    """Refuse what a browser says comes from another site's page.
+
+    Raises
+    ------
+    Problem
+        If it does.
+    """
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise Problem(403, "csrf", "another site's page may not do this by your cookie")
+
+
+def lifetime(context: Context) -> Lifetime:
+    """Return how long sessions last."""
+    serving = context.settings.serving
+    return Lifetime(serving.session_whole, serving.session_idle)
+
+
+def now() -> datetime:
+    """Return the time of day, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def _asking(request: Request) -> Caller:
+    found: Caller = request.state.caller
+    return found
+
+
+Asking = Annotated[Caller, Depends(_asking)]
+"""Who asks; only on a route that is not public."""
+
+
+def _caller(request: Request, context: Context, token: str) -> Caller | None:
+    at, address = now(), address_of(request)
+    note = None
+    with context.database.read() as session:
+        if token.startswith(sessions.PREFIX):
+            found = sessions.find(session, token, at)
+            if found is None:
+                return None
+            row, user = found
+            caller = Caller(
+                user, permissions.rights(session, user), By(user.id, address), row, None
+            )
+            note = sessions.used(row, lifetime(context), at)
+        else:
+            known = keys.find(session, token, at)
+            if known is None:
+                return None
+            key, user = known
+            rights = permissions.rights(session, user) & set(key.scopes)
+            caller = Caller(user, rights, By(user.id, address, key.id), None, None)
+            note = keys.used(key, at)
+    if note is not None:
+        context.database.alone(note)
+    return caller
+
+
+def _charge(request: Request, api_key_id: int) -> None:
+    """Take from the bucket of an API key, beside that of its address: many machines may share one key."""
+    buckets: Buckets | None = request.app.state.buckets
+    if buckets is not None:
+        taken, _, seconds = buckets.take(f"key {api_key_id}")
+        if not taken:
+            raise too_many(buckets, seconds)
+
+
+def _unknown(detail: str, challenge: str) -> Problem:
+    return Problem(401, "not-signed-in", detail, headers={"WWW-Authenticate": challenge})

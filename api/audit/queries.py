@@ -1,0 +1,49 @@
+"""What the audit log says. Reads only; the command line uses it too."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.audit.schemas import AuditEntry, AuditPage, AuditParameters
+from api.pagination import page_of, paged
+from ledger.models import AuditLog, User
+
+
+def list_entries(session: Session, parameters: AuditParameters) -> AuditPage:
+    """Return one page of the audit log.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used.
+    """
+    query = select(AuditLog, User.username).outerjoin(User, User.id == AuditLog.user_id)
+    if parameters.user is not None:
+        query = query.where(User.username == parameters.user)
+    if parameters.action is not None:
+        query = query.where(AuditLog.action == parameters.action)
+    if parameters.resource is not None:
+        query = query.where(AuditLog.resource == parameters.resource)
+    if parameters.done_from is not None:
+        query = query.where(AuditLog.created_at >= parameters.done_from)
+    if parameters.done_before is not None:
+        query = query.where(AuditLog.created_at < parameters.done_before)
+    found = session.execute(paged(query, parameters, AuditLog.id)).all()
+    page = page_of(parameters, found, [row.id for row, _ in found])
+    items = [_entry(row, username) for row, username in page.rows]
+    return AuditPage(items=items, next_cursor=page.next_cursor)
+
+
+def _entry(row: AuditLog, username: str | None) -> AuditEntry:
+    return AuditEntry(
+        id=row.id,
+        created_at=row.created_at,
+        user_id=row.user_id,
+        username=username,
+        ip_address=row.ip_address,
+        action=row.action,
+        resource=row.resource,
+        old_values=row.old_values,
+        new_values=row.new_values,
+    )

@@ -1,0 +1,48 @@
+"""Parameters and answers of the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from api.pagination import PageParameters
+from api.texts import Document, Time, TimeParameter
+from api.users.schemas import Username
+
+
+class AuditParameters(PageParameters):
+    """Filters of the audit log."""
+
+    user: Username | None = Field(None, description="Only what this user did.")
+    action: Annotated[str, StringConstraints(pattern="^[a-z.-]{1,100}$")] | None = Field(
+        None, description="Only this action, such as `users.add`."
+    )
+    resource: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_/.:-]{1,200}$")] | None = Field(
+        None, description="Only what was done to this, such as `users/7`."
+    )
+    done_from: TimeParameter | None = Field(None, description="Only from this time on.")
+    done_before: TimeParameter | None = Field(None, description="Only before this time.")
+
+
+class AuditEntry(Document):
+    """Something that was done, and by whom."""
+
+    id: int = Field(description="Row number; entries are never changed.")
+    created_at: Time = Field(description="When it was done.")
+    user_id: int | None = Field(
+        description="Row number of the user; null: a command or a job on the machine itself."
+    )
+    username: str | None = Field(description="Name of that user.")
+    ip_address: str | None = Field(description="Address of the client.")
+    action: str = Field(description="What was done.")
+    resource: str = Field(description="What it was done to: table and row number.")
+    old_values: dict[str, Any] | None = Field(description="Values before.")
+    new_values: dict[str, Any] | None = Field(description="Values after; never a secret.")
+
+
+class AuditPage(Document):
+    """One page of the audit log."""
+
+    items: list[AuditEntry] = Field(description="The entries of the page.")
+    next_cursor: str | None = Field(description="Cursor of the next page; null on the last one.")

@@ -1,0 +1,117 @@
+"""What these books know of a batch from before it was one: files, readings, and the calculation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from urllib.parse import quote, urlencode
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from api.credits.schemas import HistoryEntry
+from ledger.models import (
+    CreditBatch,
+    EmissionFactor,
+    ImportFile,
+    Issuance,
+    Meter,
+    MeterReading,
+    MeterSource,
+    Project,
+    Site,
+)
+from ledger.models.evidence import IssuanceState
+
+
+def issuance_of(session: Session, batch: CreditBatch) -> Issuance | None:
+    """Return the issuance that became a batch; None for one that was issued from others' books."""
+    query = select(Issuance).where(Issuance.key == batch.key, Issuance.state != IssuanceState.VOID)
+    return session.scalars(query).first()
+
+
+def entries_before(session: Session, batch: CreditBatch) -> Iterator[HistoryEntry]:
+    """Yield the files that brought the readings of a batch's period, and its calculation, oldest first."""
+    issuance = issuance_of(session, batch)
+    if issuance is None:
+        return
+    files = (
+        select(ImportFile, MeterSource.name, func.count(MeterReading.id))
+        .join(MeterReading, MeterReading.file_id == ImportFile.id)
+        .join(Meter, Meter.id == MeterReading.meter_id)
+        .join(MeterSource, MeterSource.id == ImportFile.source_id)
+        .where(
+            Meter.project_id == issuance.project_id,
+            MeterReading.start_s >= issuance.from_s,
+            MeterReading.start_s < issuance.to_s,
+        )
+        .group_by(ImportFile.id, MeterSource.name)
+        .order_by(ImportFile.imported_at, ImportFile.id)
+    )
+    for file, source, count in session.execute(files):
+        yield _entry(
+            "readings_imported",
+            file.imported_at,
+            file=file.file_name,
+            file_sha256=file.file_sha256,
+            source=source,
+            readings=str(count),
+        )
+    yield _calculation(session, batch, issuance)
+
+
+def _calculation(session: Session, batch: CreditBatch, issuance: Issuance) -> HistoryEntry:
+    query = (
+        select(Project, Site.code, EmissionFactor)
+        .join(Site, Site.id == Project.site_id)
+        .join(EmissionFactor, EmissionFactor.id == issuance.factor_id)
+        .where(Project.id == issuance.project_id)
+    )
+    project, site, factor = session.execute(query).one()
+    # The tables of readings end with the day before `to`, as the issuance does.
+    days = urlencode({"site": site, "from": issuance.from_date, "to": issuance.to_date})
+    uncertainty = issuance.uncertainty_t
+    return _entry(
+        "reductions_computed",
+        issuance.created_at,
+        project=project.code,
+        methodology=f"{project.methodology}/{project.methodology_version}",
+        period_from=issuance.from_date.isoformat(),
+        period_to=issuance.to_date.isoformat(),
+        readings_expected=str(issuance.readings_expected),
+        readings_used=str(issuance.readings_used),
+        readings_missing=str(issuance.readings_missing),
+        readings_outlier=str(issuance.readings_outlier),
+        readings_conflict=str(issuance.readings_conflict),
+        readings_link=f"/v1/credits/{quote(str(batch.batch_id), safe='')}/readings",
+        quality_link=f"/v1/readings/quality?{days}",
+        energy_link=f"/v1/energy?{days}",
+        export_kwh=f"{issuance.export_kwh:f}",
+        import_kwh=f"{issuance.import_kwh:f}",
+        net_kwh=f"{issuance.net_kwh:f}",
+        factor=f"{factor.code} {factor.version}",
+        factor_value=f"{factor.value} {factor.unit}",
+        baseline_t=f"{issuance.baseline_t:f}",
+        project_t=f"{issuance.project_t:f}",
+        leakage_t=f"{issuance.leakage_t:f}",
+        **({} if uncertainty is None else {"uncertainty_t": f"{uncertainty:f}"}),
+        reductions_kg=f"{issuance.reductions_kg:f}",
+        carry_in_kg=issuance.carry_in_kg,
+        carry_out_kg=issuance.carry_out_kg,
+        issued_kg=str(issuance.issued_kg),
+        evidence_root=issuance.evidence_root,
+        leaves=str(issuance.leaves),
+        manifest_hash=issuance.manifest_hash,
+    )
+
+
+def _entry(kind: str, at: datetime, **values: str) -> HistoryEntry:
+    return HistoryEntry(
+        kind=kind,
+        at=at.astimezone(UTC),
+        block_number=None,
+        log=None,
+        tx_hash=None,
+        final=None,
+        values=values,
+    )

@@ -1,0 +1,97 @@
+"""The readings of the period of a credit's batch: those that count, and those that do not. Reads only."""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
+
+from api.credits.beginnings import issuance_of
+from api.credits.schemas import CreditReading, ReadingPage, ReadingParameters
+from api.finality import ChainView
+from api.pagination import Order
+from ledger.errors import NotFound
+from ledger.models import CreditBatch, Device, ImportFile, Meter, MeterReading
+from ledger.naming import find_credit
+from ledger.readings.times import utc_of
+
+_EXACT = Context(prec=60)
+
+
+def list_readings(
+    session: Session, view: ChainView, name: str, parameters: ReadingParameters
+) -> ReadingPage:
+    """Return one page of the readings behind a credit, by time; none when the batch is of others' books.
+
+    Raises
+    ------
+    NotFound
+        If there is no such credit.
+    BadInput
+        If the cursor cannot be used.
+    """
+    batch = session.get(CreditBatch, find_credit(session, name).batch_id)
+    if batch is None:
+        raise NotFound(f"the books hold no batch of {name[:100]!r}")
+    issuance = issuance_of(session, batch)
+    row, found = MeterReading, []
+    if issuance is not None:
+        query = (
+            select(row, Device.device_id, Meter.serial, ImportFile.file_name)
+            .join(Meter, Meter.id == row.meter_id)
+            .join(Device, Device.id == Meter.device_id)
+            .join(ImportFile, ImportFile.id == row.file_id)
+            .where(
+                Meter.project_id == issuance.project_id,
+                row.start_s >= issuance.from_s,
+                row.start_s < issuance.to_s,
+            )
+        )
+        if parameters.quality is not None:
+            query = query.where(row.quality == parameters.quality)
+        if parameters.device is not None:
+            query = query.where(Device.device_id == parameters.device)
+        after = parameters.after_key(2)
+        newest_first = parameters.order is Order.DESC
+        if after is not None:
+            start, last_id = after
+            query = query.where(
+                or_(row.start_s < start, and_(row.start_s == start, row.id < last_id))
+                if newest_first
+                else or_(row.start_s > start, and_(row.start_s == start, row.id > last_id))
+            )
+        places = (row.start_s, row.id)
+        query = query.order_by(*(each.desc() if newest_first else each.asc() for each in places))
+        found = list(session.execute(query.limit(parameters.limit + 1)))
+    more = len(found) > parameters.limit
+    found = found[: parameters.limit]
+    last = found[-1][0] if more else None
+    return ReadingPage(
+        batch_id=batch.batch_id,
+        items=[_item(*parts) for parts in found],
+        next_cursor=parameters.cursor_after(last.start_s, last.id) if last is not None else None,
+        **view.fields(),
+    )
+
+
+def _item(row: MeterReading, device: str, meter: str, file: str) -> CreditReading:
+    value = None
+    if row.value_digits is not None and row.value_scale is not None:
+        value = Decimal(row.value_digits).scaleb(-row.value_scale, _EXACT)
+    return CreditReading(
+        id=row.id,
+        device=device,
+        meter=meter,
+        start=utc_of(row.start_s),
+        end=utc_of(row.start_s + row.duration_s),
+        kind=row.kind,
+        value=value,
+        text=row.text,
+        unit=row.unit,
+        quality=row.quality,
+        conflict=row.conflict,
+        reason=row.reason,
+        file=file,
+        line=row.line,
+    )

@@ -1,0 +1,1 @@
+"""The inventory: what sites emitted, by scope and method."""

@@ -1,0 +1,1 @@
+"""Lists as files: CSV, JSON lines and Parquet, streamed from one snapshot."""

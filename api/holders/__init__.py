@@ -1,0 +1,1 @@
+"""Holders: which credits an account has."""

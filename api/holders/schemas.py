@@ -1,0 +1,31 @@
+"""Parameters and answers about holders."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from api.finality import ChainPage
+from api.pagination import PageParameters
+from api.texts import DecimalText, Document, IntegerText
+from ledger.models.mirror import BatchStatus
+
+
+class HolderParameters(PageParameters):
+    """Which part of a holder's credits."""
+
+
+class Holding(Document):
+    """What an account has of a batch."""
+
+    batch_id: IntegerText = Field(description="The batch.")
+    batch: str = Field(description="The batch as SITE-VINTAGE-NUMBER.")
+    batch_status: BatchStatus = Field(description="Status of the whole batch on chain.")
+    amount: DecimalText = Field(description="Amount in tonnes of CO2 equivalent.")
+    amount_kg: IntegerText = Field(description="The same amount in kilograms.")
+
+
+class HolderPage(ChainPage):
+    """One page of what an account has."""
+
+    holder: str = Field(description="The account.")
+    items: list[Holding] = Field(description="Its credits by batch.")

@@ -1,0 +1,97 @@
+"""The text format of Prometheus, version 0.0.4: a help line, a type line, and samples with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+
+from sqlalchemy.orm import Session
+
+from api.finality import ChainView
+from api.metrics.counting import BOUNDS_S, Answers
+from ledger.jobs import overview as working
+from ledger.models.jobs import RunOutcome
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Labels = Mapping[str, str]
+Sample = tuple[str, Labels, int | float]
+
+
+def metrics_text(session: Session, view: ChainView, answers: Answers, version: str) -> str:
+    """Return all figures: the mirror, the last comparison, the jobs, and the answers of this process."""
+    name = "truetonne_"
+    lines = _family(name + "build_info", "gauge", "Version.", [("", {"version": version}, 1)])
+    network = {"network": view.network}
+    for suffix, value, what in (
+        ("mirror_block", view.as_of_block, "Last block that the mirror has read."),
+        ("final_block", view.final_block, "Last final block."),
+    ):
+        lines += _family(name + suffix, "gauge", what, _known(network, value))
+    compared = view.reconciliation
+    for suffix, found, what in (
+        ("reconciled_block", None if compared is None else compared.block, "Block compared last."),
+        (
+            "reconciled_ok",
+            None if compared is None else int(compared.ok),
+            "1 when books and chain agreed at the last comparison.",
+        ),
+        (
+            "reconciled_timestamp_seconds",
+            None if compared is None else compared.at.timestamp(),
+            "When books and chain were last compared.",
+        ),
+    ):
+        lines += _family(name + suffix, "gauge", what, _known(network, found))
+    lines += _jobs(session, name)
+    return "\n".join([*lines, *_answers(answers, name)]) + "\n"
+
+
+def _jobs(session: Session, name: str) -> Iterable[str]:
+    due: list[Sample] = []
+    ended: list[Sample] = []
+    failed: list[Sample] = []
+    for view in working.views(session):
+        label = {"job": view.row.name}
+        due.append(("", label, view.row.due_at.timestamp()))
+        if view.last is not None:
+            ended.append(("", label, view.last.ended_at.timestamp()))
+            failed.append(("", label, int(view.last.outcome is RunOutcome.FAILED)))
+    yield from _family(name + "job_due_timestamp_seconds", "gauge", "When it is due.", due)
+    yield from _family(
+        name + "job_ended_timestamp_seconds", "gauge", "When its last run ended.", ended
+    )
+    yield from _family(name + "job_failed", "gauge", "1 when its last run failed.", failed)
+
+
+def _answers(answers: Answers, name: str) -> Iterable[str]:
+    statuses: list[Sample] = [
+        ("", {"status": str(status)}, count) for status, count in sorted(answers.by_status.items())
+    ]
+    yield from _family(
+        name + "http_answers_total", "counter", "Answers of this process, by status.", statuses
+    )
+    upto = list(accumulate(answers.by_bound))
+    bounds = [*(f"{bound:g}" for bound in BOUNDS_S), "+Inf"]
+    buckets: list[Sample] = [
+        ("_bucket", {"le": bound}, count) for bound, count in zip(bounds, upto, strict=True)
+    ]
+    sums: list[Sample] = [("_sum", {}, answers.seconds), ("_count", {}, upto[-1])]
+    yield from _family(
+        name + "http_answer_seconds", "histogram", "Time that answers took.", buckets + sums
+    )
+
+
+def _known(labels: Labels, value: int | float | None) -> list[Sample]:
+    return [] if value is None else [("", labels, value)]
+
+
+def _family(name: str, kind: str, what: str, samples: Iterable[Sample]) -> list[str]:
+    lines = [f"# HELP {name} {what}", f"# TYPE {name} {kind}"]
+    for suffix, labels, value in samples:
+        inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+        lines.append(f"{name}{suffix}{'{' + inside + '}' if inside else ''} {value!r}")
+    return lines
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

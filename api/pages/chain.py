@@ -1,0 +1,65 @@
+"""The pages of a transaction and of a holder: what an auditor has in hand as a hash or an address."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from api.context import ReadContext
+from api.holders.queries import show_holder
+from api.holders.schemas import HolderParameters
+from api.pages.endpoints import asked
+from api.pages.rendering import page
+from api.transactions.queries import list_transactions
+from api.transactions.schemas import Transaction, TransactionParameters
+from ledger.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+_HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
+
+
+@router.get("/transactions/{tx_hash}")
+def show_transaction(request: Request, context: ReadContext, tx_hash: str) -> HTMLResponse:
+    """Show one transaction to our contracts: what it asked for, and what became of it."""
+    text = tx_hash.lower()
+    if not _HASH.fullmatch(text):
+        raise NotFound(f"there is no transaction {tx_hash[:100]!r}; a hash is 0x and 64 digits")
+    parameters = TransactionParameters.model_validate({"tx_hash": text})
+    with context.reading() as (session, view):
+        items = list_transactions(session, view, parameters).items
+    if not items:
+        raise NotFound(f"there is no transaction {text} to the contracts of this ledger")
+    return page(request, "transaction", found=items[0], arguments=list(_arguments(items[0])))
+
+
+@router.get("/holders/{address}")
+def show_holdings(request: Request, context: ReadContext, address: str) -> HTMLResponse:
+    """Show what an account has, by batch."""
+    text = address.lower()
+    if not _ADDRESS.fullmatch(text):
+        raise NotFound(f"there is no account {address[:100]!r}; an address is 0x and 40 digits")
+    parameters = asked(request, HolderParameters)
+    with context.reading() as (session, view):
+        found = show_holder(session, view, text, parameters)
+    return page(request, "holder", found=found)
+
+
+def _arguments(transaction: Transaction) -> Iterator[tuple[str, str]]:
+    """Yield the arguments of a call by name; those of a structure by the names that lead to them."""
+    yield from _flat(transaction.parameters or {}, "")
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            plain = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield prefix + name, plain

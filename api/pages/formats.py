@@ -1,0 +1,105 @@
+"""Numbers, times and names as people read them; and names of strangers, so that they can do no harm."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+NAME_LENGTH_MAX = 280
+"""Beyond so many characters a name is folded away behind its beginning."""
+MARKS_MAX = 2
+"""Marks on one letter: Vietnamese has two."""
+_PLAIN_SPACE = " "
+
+
+def number(value: Any) -> str:
+    """Return a number with its thousands apart, and every decimal that it has."""
+    if value is None:
+        return "–"
+    found = value if isinstance(value, (int, Decimal)) else Decimal(str(value))
+    return f"{found:,f}" if isinstance(found, Decimal) else f"{found:,}"
+
+
+def tonnes(kg: Any) -> str:
+    """Return kilograms as tonnes, exactly."""
+    return number(Decimal(int(kg)).scaleb(-3))
+
+
+def trimmed(value: Any) -> str:
+    """Return a decimal number with its thousands apart, without zeros at its end."""
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time in UTC to the second."""
+    return "–" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def day(at: datetime | date | None) -> str:
+    """Return the day of a time in UTC, or a date."""
+    if at is None:
+        return "–"
+    return (at.astimezone(UTC) if isinstance(at, datetime) else at).strftime("%Y-%m-%d")
+
+
+def last_day(end: date) -> str:
+    """Return the last day of a time, from its end, which is exclusive."""
+    return (end - timedelta(days=1)).isoformat()
+
+
+def last_second(end: datetime) -> datetime:
+    """Return the last second of a time, from its end, which is exclusive."""
+    return end - timedelta(seconds=1)
+
+
+def machine_time(at: datetime) -> str:
+    """Return a time as HTML's ``datetime`` wants it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def short(text: str | None) -> str:
+    """Return a hash or an address by its beginning and its end."""
+    if not text:
+        return "–"
+    return f"{text[:8]}…{text[-6:]}" if len(text) > 20 else text
+
+
+def visible(text: str) -> str:
+    """Return somebody's text on one line; a sign that would not show as itself, by its number.
+
+    Controls, marks that turn the direction of writing, unassigned and private code points, and blanks
+    other than the space become ``<202e>``, as in the verifier's words; so does whatever is piled on one letter
+    beyond two marks.
+    """
+    shown, marks = [], 0
+    for sign in text:
+        marks = marks + 1 if unicodedata.category(sign)[0] == "M" else 0
+        shown.append(sign if shows(sign) and marks <= MARKS_MAX else f"<{ord(sign):x}>")
+    return "".join(shown)
+
+
+def shows(sign: str) -> bool:
+    """Return whether a sign shows as itself."""
+    return sign == _PLAIN_SPACE or unicodedata.category(sign)[0] not in "CZ"
+
+
+def cells_of(text: str) -> int:
+    """Return how wide a text is, in halves of a Chinese character."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def cut(text: str, cells: int) -> str:
+    """Return the beginning of a text that is no wider than so many cells, with a mark where it was cut."""
+    if cells_of(text) <= cells:
+        return text
+    room = cells - 1
+    kept = []
+    for sign in text:
+        room -= cells_of(sign)
+        if room < 0:
+            break
+        kept.append(sign)
+    return "".join(kept) + "…"

@@ -1,0 +1,30 @@
+"""A problem as a page: what went wrong in the reader's language, with the status that the API has for it."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import Problem
+from api.pages.rendering import page
+
+_NO_PAGES = ("/v1/", "/static/", "/openapi.json", "/livez", "/readyz", "/metrics")
+"""Where programs ask: they get the problem as a document, whatever they say that they accept."""
+
+
+def problem_page(request: Request, problem: Problem) -> Response | None:
+    """Return the page of a problem, or None for a program that wants the document."""
+    path = request.url.path
+    wants = "text/html" in request.headers.get("accept", "")
+    if not wants or path.startswith(_NO_PAGES):
+        return None
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return page(
+        request,
+        "problem",
+        status=problem.status,
+        headers=headers,
+        problem=problem,
+        request_id=str(request.scope.get("state", {}).get("request_id", "")),
+        credits=[str(name) for name in problem.extensions.get("credits", [])][:50],
+    )

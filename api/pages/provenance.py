@@ -1,0 +1,153 @@
+"""The life of a credit as a picture: from the meters through files, readings and calculation to its retirement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_FLOOR, Decimal
+from urllib.parse import quote
+
+from api.credits.schemas import CreditAnswer, HistoryAnswer, HistoryEntry
+from api.pages.formats import number
+from api.pages.pictures import Node, Stage, all_to_all
+from api.pages.words import Words
+from ledger.reductions.manifest_shapes import Manifest1
+
+SHOWN_MAX = 3
+"""Boxes of a stage before the rest is one box."""
+
+
+def stages_of(
+    t: Words, credit: CreditAnswer, history: HistoryAnswer, stated: Manifest1 | None
+) -> list[Stage]:
+    """Return the stages that the books know; without a manifest they begin with the issuance."""
+    stages = []
+    if stated is not None:
+        meters = [
+            Node(
+                f"meter-{place}",
+                meter.device,
+                (t("provenance.serial", serial=meter.serial), t(f"role.{meter.role.value}")),
+                f"/sites/{quote(stated.site, safe='')}#meters",
+            )
+            for place, meter in enumerate(stated.meters)
+        ]
+        stages += [
+            Stage(t("provenance.meters"), _few(t, meters, f"/sites/{quote(stated.site, safe='')}")),
+            *_before(t, history, stated),
+        ]
+    issued = Node(
+        "issued",
+        t("unit.kg", value=number(credit.batch.issued_kg)),
+        (
+            t("provenance.block", block=number(credit.batch.block_number)),
+            t("provenance.final") if credit.final else t("provenance.not_final"),
+        ),
+        "#transactions",
+    )
+    stages.append(Stage(t("provenance.issuance"), [issued]))
+    runs = _runs(t, credit)
+    stages.append(Stage(t("provenance.credits"), runs))
+    retired = _retirements(t, credit, history, {run.key for run in runs})
+    if retired:
+        stages.append(Stage(t("provenance.retirement"), retired))
+    return stages
+
+
+def edges_of(stages: Sequence[Stage]) -> list[tuple[str, str]]:
+    """Return which box leads to which; a credit leads to its own retirement only."""
+    edges = [
+        (one, other)
+        for one, other in all_to_all(stages)
+        if not other.startswith("retirement-") or other == f"retirement-{one}"
+    ]
+    return edges
+
+
+def _before(t: Words, history: HistoryAnswer, stated: Manifest1) -> list[Stage]:
+    files = [
+        Node(
+            f"file-{place}",
+            entry.values["file"],
+            (t("provenance.rows", count=number(entry.values["readings"])), entry.values["source"]),
+            "#history",
+        )
+        for place, entry in enumerate(_of_kind(history, "readings_imported"))
+    ]
+    counts, energy = stated.readings, stated.energy
+    left_out = counts.missing + counts.outlier
+    readings = Node(
+        "readings",
+        t("provenance.used", count=number(counts.used)),
+        (
+            t("provenance.left_out", count=number(left_out)),
+            t("provenance.conflicts", count=number(counts.conflict)),
+        ),
+        "#readings",
+    )
+    calculation = Node(
+        "calculation",
+        t("unit.kwh", value=number(Decimal(energy.net_kwh).to_integral_value(ROUND_FLOOR))),
+        (
+            t("provenance.factor", value=stated.factor.value, unit=stated.factor.unit),
+            f"{stated.methodology.id} {stated.methodology.version}",
+        ),
+        "#manifest",
+    )
+    stages = [Stage(t("provenance.files"), _few(t, files, "#history"))] if files else []
+    return [
+        *stages,
+        Stage(t("provenance.readings"), [readings]),
+        Stage(t("provenance.calculation"), [calculation]),
+    ]
+
+
+def _runs(t: Words, credit: CreditAnswer) -> list[Node]:
+    nodes: list[Node] = []
+    for part in credit.batch.credits:
+        mine = part.credit_id == credit.credit_id
+        kind = "here" if mine else part.status.value
+        node = Node(
+            part.credit_id,
+            t("unit.kg", value=number(part.amount_kg)),
+            (t(f"status.{part.status.value}"), t("provenance.this") if mine else part.credit_id),
+            f"/credits/{quote(part.credit_id, safe='')}",
+            kind,
+        )
+        nodes.insert(0, node) if mine else nodes.append(node)
+    return _few(t, nodes, f"/credits?batch_id={credit.batch_id}")
+
+
+def _retirements(
+    t: Words, credit: CreditAnswer, history: HistoryAnswer, shown: set[str]
+) -> list[Node]:
+    prefix = credit.credit_id.rsplit("-", 2)[0]
+    nodes = []
+    for entry in _of_kind(history, "retired"):
+        values = entry.values
+        run = f"{prefix}-{values['first_serial']}-{values['last_serial']}"
+        if run in shown:
+            node = Node(
+                f"retirement-{run}",
+                values["beneficiary"] or t("retirement.nobody"),
+                (
+                    t("unit.kg", value=number(values["amount_kg"])),
+                    t("provenance.number", number=values["retirement_id"]),
+                ),
+                f"/retirements/{values['retirement_id']}",
+                "retired",
+            )
+            nodes.append(node)
+    return nodes
+
+
+def _of_kind(history: HistoryAnswer, kind: str) -> list[HistoryEntry]:
+    return [entry for entry in history.items if entry.kind == kind]
+
+
+def _few(t: Words, nodes: list[Node], href: str) -> list[Node]:
+    """Return some boxes, and one for all the others."""
+    if len(nodes) <= SHOWN_MAX + 1:
+        return nodes
+    rest = len(nodes) - SHOWN_MAX
+    more = Node(f"{nodes[0].key}-more", t("provenance.more", count=number(rest)), (), href, "more")
+    return [*nodes[:SHOWN_MAX], more]

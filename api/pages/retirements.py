@@ -1,0 +1,50 @@
+"""The page of a retirement: its certificate, and what happened to the batch since."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from api.certificates.endpoints import pdf_path
+from api.certificates.facts import facts_of
+from api.context import ReadContext
+from api.pages.endpoints import asked
+from api.pages.rendering import page
+from api.retirements.queries import list_retirements, show_retirement
+from api.retirements.schemas import RetirementParameters
+from ledger.models import CreditBatch
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/retirements")
+def show_all(request: Request, context: ReadContext) -> HTMLResponse:
+    """Show all retirements, page by page."""
+    parameters = asked(request, RetirementParameters)
+    with context.reading() as (session, view):
+        found = list_retirements(session, view, parameters)
+    return page(request, "retirements", found=found, parameters=parameters)
+
+
+@router.get("/retirements/{retirement_id}")
+def show(request: Request, context: ReadContext, retirement_id: str) -> HTMLResponse:
+    """Show one retirement; its certificate once it is final."""
+    with context.reading() as (session, view):
+        found = show_retirement(session, view, retirement_id)
+        batch = session.get(CreditBatch, found.batch_id)
+        facts = sha256 = None
+        if found.final:
+            from api.certificates.pdf import certificate_sha256
+
+            facts = facts_of(session, view, context.settings, retirement_id)
+            sha256 = certificate_sha256(facts)
+        return page(
+            request,
+            "retirement",
+            found=found,
+            batch=batch,
+            facts=facts,
+            pdf=pdf_path(found.retirement_id),
+            sha256=sha256,
+        )

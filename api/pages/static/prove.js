@@ -1,0 +1,60 @@
+// The check of a credit's proof in its page: the file comes from the API, the verifier is that of /verify, and what
+// it says is shown. The four values to trust are the reader's; they begin as the registry says them.
+const form = document.getElementById("prove");
+const verdict = document.getElementById("verdict");
+const part = (name) => verdict.querySelector(`.${name}`);
+
+function list(name, rows) {
+  part(name).replaceChildren(...rows.map((row) => {
+    const item = document.createElement("li");
+    item.textContent = row;
+    return item;
+  }));
+}
+
+function show(state, words, checks, unproven) {
+  verdict.dataset.state = state;
+  part("outcome").textContent = words;
+  list("checks", checks.map(([, text]) => text));
+  part("limits").hidden = !unproven.length;
+  part("limits").textContent = verdict.dataset.unproven;
+  list("unproven", unproven);
+}
+
+async function bundle() {
+  const answer = await fetch(form.dataset.bundle, { headers: { accept: "application/json" } });
+  if (answer.ok) return answer.text();
+  const problem = await answer.json().catch(() => ({ detail: String(answer.status) }));
+  const { down, cannot } = verdict.dataset;
+  throw new Error(`${answer.status === 503 ? down : cannot} (${problem.detail})`);
+}
+
+async function check() {
+  const { working, valid, yours, theirs, invalid, unavailable } = verdict.dataset;
+  show("working", working, [], []);
+  const fields = [...form.querySelectorAll("input")];
+  const value = Object.fromEntries(fields.map((input) => [input.name, input.value.trim()]));
+  const bytes = (name) => value[name].slice(2).toLowerCase();
+  let source, verifier;
+  try {
+    [source, verifier] = await Promise.all([bundle(), import(form.dataset.verifier)]);
+  } catch (error) {
+    return show("invalid", `${unavailable} ${error.message}`, [], []);
+  }
+  try {
+    const { checks, notProven } = verifier.verify(source, {
+      blockHash: bytes("block_hash"), address: bytes("address"), codeHash: bytes("code_hash"),
+      chainId: BigInt(value.chain_id),
+    });
+    const own = fields.every((input) => input.value !== input.defaultValue);
+    show("valid", `${valid} ${own ? yours : theirs}`, checks, notProven);
+  } catch (error) {
+    if (!(error instanceof verifier.ProofError)) throw error;
+    show("invalid", `${invalid} ${error.message}`, error.done, []);
+  }
+}
+
+form?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  check();
+});

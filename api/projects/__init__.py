@@ -1,0 +1,1 @@
+"""Projects: activities that are credited, their issuances, and what each month brought."""

@@ -1,0 +1,40 @@
+"""``/v1/projects``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from api.context import ReadContext, no_query
+from api.errors import responses
+from api.pagination import link_header
+from api.projects import queries
+from api.projects.schemas import ProjectAnswer, ProjectPage, ProjectParameters
+
+router = APIRouter(tags=["projects"])
+
+
+@router.get("/v1/projects", responses=responses(422, 503), summary="List projects")
+def list_projects(
+    context: ReadContext, parameters: Annotated[ProjectParameters, Query()], response: Response
+) -> ProjectPage:
+    """Projects, page by page."""
+    with context.reading() as (session, view):
+        page = queries.list_projects(session, view, parameters)
+    response.headers["Link"] = link_header("/v1/projects", parameters, page.next_cursor)
+    return page
+
+
+@router.get(
+    "/v1/projects/{code}",
+    dependencies=[Depends(no_query)],
+    responses=responses(404, 422, 503),
+    summary="Show a project",
+)
+def show_project(
+    context: ReadContext, code: Annotated[str, Path(description="Code of the project.")]
+) -> ProjectAnswer:
+    """One project: its credits, its issuances, and what each legal month brought."""
+    with context.reading() as (session, view):
+        return queries.show_project(session, view, code)

@@ -1,0 +1,127 @@
+"""What the books say of projects. Reads only."""
+
+from __future__ import annotations
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from api.finality import ChainView
+from api.pagination import page_of, paged
+from api.projects.schemas import (
+    Project,
+    ProjectAnswer,
+    ProjectCredits,
+    ProjectPage,
+    ProjectParameters,
+)
+from api.sites.months import issuances_of, months_of
+from ledger.errors import NotFound
+from ledger.models import CreditBatch, CreditSite, Device, EmissionFactor, Meter, Site
+from ledger.models import Project as ProjectRow
+from ledger.models.mirror import BatchStatus
+from ledger.readings.times import zone
+
+
+def list_projects(session: Session, view: ChainView, parameters: ProjectParameters) -> ProjectPage:
+    """Return one page of projects.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used.
+    """
+    query = (
+        select(ProjectRow, Site.code, EmissionFactor.code)
+        .join(Site, Site.id == ProjectRow.site_id)
+        .join(EmissionFactor, EmissionFactor.id == ProjectRow.factor_id)
+    )
+    if parameters.site is not None:
+        query = query.where(Site.code == parameters.site)
+    if parameters.methodology is not None:
+        query = query.where(ProjectRow.methodology == parameters.methodology)
+    found = session.execute(paged(query, parameters, ProjectRow.id)).all()
+    page = page_of(parameters, found, [row[0].id for row in found])
+    return ProjectPage(
+        items=[_item(*parts) for parts in page.rows], next_cursor=page.next_cursor, **view.fields()
+    )
+
+
+def show_project(session: Session, view: ChainView, code: str) -> ProjectAnswer:
+    """Return one project, with its credits, its issuances and what each month brought.
+
+    Raises
+    ------
+    NotFound
+        If there is no such project.
+    """
+    query = (
+        select(ProjectRow, Site, EmissionFactor)
+        .join(Site, Site.id == ProjectRow.site_id)
+        .join(EmissionFactor, EmissionFactor.id == ProjectRow.factor_id)
+        .where(ProjectRow.code == code)
+    )
+    found = session.execute(query).first()
+    if found is None:
+        raise NotFound(f"there is no project {code[:100]!r}; /v1/projects has all of them")
+    row, site, factor = found
+    devices = session.execute(
+        select(Device.id, Device.device_id)
+        .join(Meter, Meter.device_id == Device.id)
+        .where(Meter.project_id == row.id)
+        .order_by(Device.device_id)
+    ).all()
+    return ProjectAnswer(
+        **dict(_item(row, site.code, factor.code)),
+        **view.fields(),
+        time_zone=site.time_zone,
+        factor_version=factor.version,
+        factor_value=factor.value,
+        factor_unit=factor.unit,
+        completeness_min=row.completeness_min,
+        credits=credits_of(session, row.code),
+        devices=[name for _, name in devices],
+        months=months_of(
+            session, zone(site.time_zone), [number for number, _ in devices], [row.id]
+        ),
+        issuances=issuances_of(session, view, [row.id]),
+    )
+
+
+def credits_of(session: Session, code: str) -> ProjectCredits:
+    """Return the sums of a project's batches; its site on chain carries its code."""
+    # Of a batch that is cancelled as a whole, all that is not retired is cancelled.
+    withdrawn = case(
+        (
+            CreditBatch.status == BatchStatus.CANCELLED,
+            CreditBatch.issued_kg - CreditBatch.retired_kg,
+        ),
+        else_=CreditBatch.cancelled_kg,
+    )
+    sums = (CreditBatch.issued_kg, CreditBatch.retired_kg, withdrawn)
+    query = (
+        select(func.count(), *(func.coalesce(func.sum(column), 0) for column in sums))
+        .select_from(CreditBatch)
+        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+        .where(CreditSite.code == code)
+    )
+    # MariaDB sums BIGINT as DECIMAL.
+    batches, issued, retired, cancelled = (int(value) for value in session.execute(query).one())
+    return ProjectCredits(
+        batches=batches,
+        issued_kg=issued,
+        active_kg=issued - retired - cancelled,
+        retired_kg=retired,
+        cancelled_kg=cancelled,
+    )
+
+
+def _item(row: ProjectRow, site: str, factor: str) -> Project:
+    return Project(
+        id=row.id,
+        code=row.code,
+        site=site,
+        methodology=row.methodology,
+        methodology_version=row.methodology_version,
+        factor=factor,
+        program=row.program,
+    )

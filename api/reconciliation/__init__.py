@@ -1,0 +1,1 @@
+"""How the last comparison of books and chain ended."""

@@ -1,0 +1,1 @@
+"""Retirements: who used which credits up, on whose behalf."""

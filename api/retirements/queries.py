@@ -1,0 +1,142 @@
+"""What the books say of retirements. Reads only."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, select
+from sqlalchemy.orm import Session
+
+from api.credits.schemas import Retirement, RetirementAnswer, RetirementItem
+from api.credits.then import checked_block
+from api.finality import ChainView
+from api.pagination import page_of, paged
+from api.retirements.schemas import RetirementPage, RetirementParameters
+from ledger.chain.events import ZERO_HASH
+from ledger.errors import NotFound
+from ledger.models import CreditRetirement, CreditSerial, CreditSite
+from ledger.serials import SITE_SHIFT
+
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_KEY = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
+
+
+def list_retirements(
+    session: Session, view: ChainView, parameters: RetirementParameters
+) -> RetirementPage:
+    """Return one page of retirements.
+
+    Raises
+    ------
+    BadInput
+        If the cursor, or the block, cannot be used.
+    """
+    row = CreditRetirement
+    query = _retirements()
+    if parameters.as_of_block is not None:
+        view = view.at(checked_block(session, parameters.as_of_block, view.as_of_block))
+        query = query.where(row.block_number <= parameters.as_of_block)
+    if parameters.batch_id is not None:
+        query = query.where(row.batch_id == parameters.batch_id)
+    if parameters.site is not None:
+        sites = select(CreditSite.site_id).where(CreditSite.code == parameters.site)
+        site_id = session.scalars(sites).first() or 0
+        query = query.where(
+            row.batch_id >= site_id << SITE_SHIFT, row.batch_id < (site_id + 1) << SITE_SHIFT
+        )
+    if parameters.holder is not None:
+        query = query.where(row.holder == parameters.holder)
+    if parameters.country is not None:
+        query = query.where(row.country == parameters.country.upper())
+    if parameters.key is not None:
+        query = query.where(row.key == parameters.key)
+    if parameters.retired_from is not None:
+        query = query.where(row.retired_at >= parameters.retired_from)
+    if parameters.retired_before is not None:
+        query = query.where(row.retired_at < parameters.retired_before)
+    found = session.execute(paged(query, parameters, row.retirement_id)).all()
+    page = page_of(parameters, found, [item[0].retirement_id for item in found])
+    return RetirementPage(
+        items=[_item(view, *parts) for parts in page.rows],
+        next_cursor=page.next_cursor,
+        **view.fields(),
+    )
+
+
+def show_retirement(
+    session: Session, view: ChainView, name: str, as_of_block: int | None = None
+) -> RetirementAnswer:
+    """Return one retirement, by its number or its key.
+
+    Raises
+    ------
+    NotFound
+        If there is none, or was none yet at the end of the block.
+    BadInput
+        If the block cannot be used.
+    """
+    query = _retirements()
+    found = None
+    if _NUMBER.fullmatch(name):
+        query = query.where(CreditRetirement.retirement_id == int(name))
+        found = session.execute(query).first()
+    elif _KEY.fullmatch(name):
+        found = session.execute(query.where(CreditRetirement.key == name.lower())).first()
+    if as_of_block is not None:
+        view = view.at(checked_block(session, as_of_block, view.as_of_block))
+        if found is not None and found[0].block_number > as_of_block:
+            raise NotFound(f"as of block {as_of_block} there was no retirement {name[:100]!r} yet")
+    if found is None:
+        raise NotFound(f"there is no retirement {name[:100]!r}; give its number or its key")
+    return RetirementAnswer(**dict(_item(view, *found)), **view.fields())
+
+
+def retirement_document(session: Session, retirement_id: int | None) -> Retirement | None:
+    """Return the retirement that a credit belongs to; None when there is none."""
+    found = session.get(CreditRetirement, retirement_id) if retirement_id is not None else None
+    return None if found is None else Retirement(**_whom(found))
+
+
+def _retirements() -> Select[CreditRetirement, str]:
+    # By batch and serial, for which there is an index; a retirement's serials are one run for ever.
+    return select(CreditRetirement, CreditSerial.credit_id).outerjoin(
+        CreditSerial,
+        and_(
+            CreditSerial.batch_id == CreditRetirement.batch_id,
+            CreditSerial.first_serial == CreditRetirement.first_serial,
+        ),
+    )
+
+
+def _whom(row: CreditRetirement) -> dict[str, Any]:
+    return {
+        "key": row.key,
+        "holder": row.holder,
+        "replaced_batch_id": row.replaced_batch_id,
+        "beneficiary": row.beneficiary,
+        "reason": row.reason,
+        "country": row.country,
+        "tx_hash": row.tx_hash,
+        "block_number": row.block_number,
+        "retired_at": row.retired_at,
+    }
+
+
+def _item(view: ChainView, row: CreditRetirement, credit_id: str | None) -> RetirementItem:
+    times = row.consumption_start_s, row.consumption_end_s
+    start, end = (datetime.fromtimestamp(at, UTC) if at else None for at in times)
+    return RetirementItem(
+        **_whom(row),
+        retirement_id=row.retirement_id,
+        batch_id=row.batch_id,
+        first_serial=row.first_serial,
+        last_serial=row.first_serial + row.amount_kg - 1,
+        amount_kg=row.amount_kg,
+        consumption_start=start,
+        consumption_end=end,
+        document_hash=None if row.document_hash == ZERO_HASH else row.document_hash,
+        credit_id=credit_id,
+        final=view.is_final(row.block_number),
+    )

@@ -1,0 +1,139 @@
+"""What a hash, an address or a number may be the name of. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from api.finality import ChainView
+from api.search.schemas import Hit, HitKind
+from ledger.models import (
+    BlockchainTransaction,
+    ChainIntent,
+    CreditHolding,
+    CreditRetirement,
+    SmartContract,
+    VppDefinition,
+    VppSettlementAccount,
+    VppSettlementBatch,
+)
+from ledger.units import tonnes_of_kg
+
+_RESULTS_MAX = 20
+
+
+def of_hash(session: Session, text: str) -> Iterator[Hit]:
+    """Yield transactions, retirements and settlement batches with a hash or a key in lower case."""
+    query = select(BlockchainTransaction).where(BlockchainTransaction.tx_hash == text)
+    for row in session.scalars(query):
+        yield _transaction(row)
+    retirements = select(CreditRetirement).where(CreditRetirement.key == text)
+    for retirement in session.scalars(retirements.limit(_RESULTS_MAX)):
+        yield _retirement(retirement)
+    batch = session.scalars(
+        select(VppSettlementBatch).where(VppSettlementBatch.batch_key == text)
+    ).first()
+    if batch is not None:
+        yield _settlement(batch)
+    intent = session.get(ChainIntent, text)
+    if intent is not None and intent.tx_hash is not None:
+        query = select(BlockchainTransaction).where(BlockchainTransaction.tx_hash == intent.tx_hash)
+        for row in session.scalars(query):
+            yield _transaction(row)
+
+
+def of_address(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
+    """Yield contracts at an address in lower case, plants whose account it is, and a holder of credits."""
+    contracts = select(SmartContract).where(
+        SmartContract.contract_address == text, SmartContract.network == view.network
+    )
+    for contract in session.scalars(contracts):
+        yield contract_hit(contract, exact=True)
+    plants = (
+        select(VppDefinition)
+        .join(VppSettlementAccount, VppSettlementAccount.vpp_id == VppDefinition.id)
+        .where(VppSettlementAccount.address == text)
+        .limit(_RESULTS_MAX)
+    )
+    for plant in session.scalars(plants):
+        yield plant_hit(plant, exact=True)
+    query = select(CreditHolding.batch_id).where(CreditHolding.holder == text).limit(1)
+    if session.scalars(query).first() is not None:
+        yield Hit(
+            kind=HitKind.HOLDER,
+            id=text,
+            title=f"holder {text}",
+            link=f"/v1/holders/{text}",
+            exact=True,
+        )
+
+
+def of_number(session: Session, number: int) -> Iterator[Hit]:
+    """Yield the retirement and the settlement batch with a number."""
+    retirement = session.get(CreditRetirement, number)
+    if retirement is not None:
+        yield _retirement(retirement)
+    batch = session.scalars(
+        select(VppSettlementBatch).where(
+            or_(VppSettlementBatch.id == number, VppSettlementBatch.chain_batch_id == number)
+        )
+    ).all()
+    for row in batch:
+        yield _settlement(row)
+
+
+def plant_hit(plant: VppDefinition, *, exact: bool) -> Hit:
+    """Return a virtual power plant as a result."""
+    return Hit(
+        kind=HitKind.PLANT,
+        id=plant.vpp_id,
+        title=f"virtual power plant {plant.vpp_id}: {plant.name}",
+        link=f"/v1/trades?vpp_code={quote(plant.vpp_id, safe='')}",
+        exact=exact,
+    )
+
+
+def contract_hit(contract: SmartContract, *, exact: bool) -> Hit:
+    """Return a contract as a result."""
+    return Hit(
+        kind=HitKind.CONTRACT,
+        id=contract.contract_address,
+        title=f"contract {contract.contract_name} on {contract.network}",
+        link=f"/v1/contracts?contract_address={contract.contract_address}",
+        exact=exact,
+    )
+
+
+def _transaction(row: BlockchainTransaction) -> Hit:
+    what = row.function_name or "transaction"
+    return Hit(
+        kind=HitKind.TRANSACTION,
+        id=row.tx_hash,
+        title=f"{what} {row.tx_hash}, {row.status.value}",
+        link=f"/v1/transactions?tx_hash={row.tx_hash}",
+        exact=True,
+    )
+
+
+def _retirement(row: CreditRetirement) -> Hit:
+    whom = f" for {row.beneficiary[:80]}" if row.beneficiary else ""
+    return Hit(
+        kind=HitKind.RETIREMENT,
+        id=str(row.retirement_id),
+        title=f"retirement {row.retirement_id}, {tonnes_of_kg(row.amount_kg):f} t CO2e{whom}",
+        link=f"/v1/retirements/{row.retirement_id}",
+        exact=True,
+    )
+
+
+def _settlement(row: VppSettlementBatch) -> Hit:
+    return Hit(
+        kind=HitKind.SETTLEMENT,
+        id=row.batch_key,
+        title=f"settlement of {row.trade_count} trades on {row.market}, {row.state.value}",
+        link=f"/v1/settlements/{row.batch_key}",
+        exact=True,
+    )

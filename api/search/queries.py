@@ -1,0 +1,197 @@
+"""Looks one text up in everything that has a name. Reads only.
+
+What the text can be is told by its form (``0x`` and 64 digits, ``0x`` and 40, a number, a serial), so that
+each form costs a few look-ups by index. Parts of names are looked for among sites, projects, devices and
+plants, of which there are few.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from urllib.parse import quote
+
+from sqlalchemy import ColumnElement, false, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from api.finality import ChainView
+from api.search import numbers
+from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters
+from ledger.errors import NotFound
+from ledger.models import (
+    CreditBatch,
+    CreditSite,
+    Device,
+    Meter,
+    Project,
+    Site,
+    SmartContract,
+    VppDefinition,
+)
+from ledger.naming import find_credit, rows_of
+from ledger.serials import SITE_SHIFT
+from ledger.units import tonnes_of_kg
+
+_HASH = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_OF_YEAR = re.compile(r"(?P<site>.{1,100})-(?P<vintage>[1-9][0-9]{3})-?", re.ASCII)
+_BATCHES_SHOWN = 20
+
+
+def search(session: Session, view: ChainView, parameters: SearchParameters) -> SearchAnswer:
+    """Return what has the text as its name, and then what has it as a part of its name."""
+    found: dict[tuple[HitKind, str], Hit] = {}
+    for hit in _hits(session, view, parameters.q):
+        found.setdefault((hit.kind, hit.id), hit)
+        if len(found) > parameters.limit:
+            break
+    return SearchAnswer(
+        q=parameters.q,
+        items=list(islice(found.values(), parameters.limit)),
+        more=len(found) > parameters.limit,
+        **view.fields(),
+    )
+
+
+def _hits(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
+    """Yield results, exact ones first; one thing may come twice."""
+    lower = text.lower()
+    if _HASH.fullmatch(lower):
+        yield from _credits(session, lower)
+        yield from numbers.of_hash(session, lower)
+    elif _ADDRESS.fullmatch(lower):
+        yield from numbers.of_address(session, view, lower)
+    else:
+        yield from _credits(session, text)
+        if _NUMBER.fullmatch(text):
+            yield from numbers.of_number(session, int(text))
+        for exact in (True, False):
+            yield from _coded(session, text, exact)
+        yield from _batches_of_year(session, text)
+
+
+def _credits(session: Session, text: str) -> Iterator[Hit]:
+    """Yield what a name of a credit names: every form that ``credits show`` takes."""
+    try:
+        named = find_credit(session, text)
+    except NotFound:
+        return
+    batch = session.get(CreditBatch, named.batch_id)
+    if batch is None:
+        return
+    if named.serials is None:
+        yield batch_hit(session, batch, exact=True)
+    for row in rows_of(session, named):
+        kg = row.last_serial - row.first_serial + 1
+        yield Hit(
+            kind=HitKind.CREDIT,
+            id=row.credit_id,
+            title=f"{row.credit_id}, {tonnes_of_kg(kg):f} t CO2e",
+            link=f"/v1/credits/{quote(row.credit_id, safe='')}",
+            exact=True,
+        )
+
+
+def batch_hit(session: Session, batch: CreditBatch, *, exact: bool) -> Hit:
+    """Return a batch as a result."""
+    site = session.get(CreditSite, batch.site_id)
+    code = site.code if site is not None else str(batch.site_id)
+    name = f"{code}-{batch.vintage}-{batch.ordinal}"
+    return Hit(
+        kind=HitKind.BATCH,
+        id=name,
+        title=f"{name}, {tonnes_of_kg(batch.issued_kg):f} t CO2e issued, {batch.status.value}",
+        link=f"/v1/credits?batch_id={batch.batch_id}",
+        exact=exact,
+    )
+
+
+def _batches_of_year(session: Session, text: str) -> Iterator[Hit]:
+    """Yield the batches of ``SITE-VINTAGE``, the latest first."""
+    part = _OF_YEAR.fullmatch(text)
+    if part is None:
+        return
+    sites = session.scalars(select(CreditSite.site_id).where(CreditSite.code == part["site"]))
+    for site_id in sites.all():
+        query = (
+            select(CreditBatch)
+            .where(
+                CreditBatch.batch_id >= site_id << SITE_SHIFT,
+                CreditBatch.batch_id < (site_id + 1) << SITE_SHIFT,
+                CreditBatch.vintage == int(part["vintage"]),
+            )
+            .order_by(CreditBatch.batch_id.desc())
+            .limit(_BATCHES_SHOWN)
+        )
+        for batch in session.scalars(query):
+            yield batch_hit(session, batch, exact=False)
+
+
+def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
+    """Yield projects, sites, devices, plants and contracts whose code is the text, or holds it."""
+
+    def has(*columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+        if exact:  # a column refuses what is longer than it holds
+            return columns[0] == text if len(text) <= _length(columns[0]) else false()
+        part = text.lower()
+        return or_(*(func.lower(column).contains(part, autoescape=True) for column in columns))
+
+    yield from _projects(session, has(Project.code), exact)
+    for site in session.scalars(
+        select(Site).where(has(Site.code, Site.name)).order_by(Site.code).limit(_BATCHES_SHOWN)
+    ):
+        yield Hit(
+            kind=HitKind.SITE,
+            id=site.code,
+            title=f"site {site.code}: {site.name}",
+            link=f"/v1/sites/{quote(site.code, safe='')}",
+            exact=exact,
+        )
+    devices = (
+        select(Device, Meter.serial, Site.code)
+        .join(Meter, Meter.device_id == Device.id)
+        .join(Site, Site.id == Meter.site_id)
+        .order_by(Device.device_id)
+        .limit(_BATCHES_SHOWN)
+    )
+    for device, meter, site_code in session.execute(
+        devices.where(has(Device.device_id, Device.name, Meter.serial))
+    ):
+        yield Hit(
+            kind=HitKind.DEVICE,
+            id=device.device_id,
+            title=f"device {device.device_id} ({device.type}) of site {site_code}, meter {meter}",
+            link=f"/v1/sites/{quote(site_code, safe='')}",
+            exact=exact,
+        )
+    plants = select(VppDefinition).order_by(VppDefinition.vpp_id).limit(_BATCHES_SHOWN)
+    for plant in session.scalars(plants.where(has(VppDefinition.vpp_id, VppDefinition.name))):
+        yield numbers.plant_hit(plant, exact=exact)
+    contracts = select(SmartContract).where(has(SmartContract.contract_name))
+    for contract in session.scalars(contracts.order_by(SmartContract.id).limit(_BATCHES_SHOWN)):
+        yield numbers.contract_hit(contract, exact=exact)
+
+
+def _length(column: InstrumentedAttribute[str]) -> int:
+    length: int = column.type.length
+    return length
+
+
+def _projects(session: Session, condition: ColumnElement[bool], exact: bool) -> Iterator[Hit]:
+    query = (
+        select(Project.code, Project.methodology, Site.code)
+        .join(Site, Site.id == Project.site_id)
+        .where(condition)
+        .order_by(Project.code)
+        .limit(_BATCHES_SHOWN)
+    )
+    for code, methodology, site in session.execute(query):
+        yield Hit(
+            kind=HitKind.PROJECT,
+            id=code,
+            title=f"project {code} of site {site}, {methodology}",
+            link=f"/v1/projects/{quote(code, safe='')}",
+            exact=exact,
+        )

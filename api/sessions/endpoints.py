@@ -1,0 +1,115 @@
+"""``/v1/sessions``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from sqlalchemy.orm import Session as UnitOfWork
+
+from api.access import COOKIE, Asking, check_same_site, lifetime, needs, now, public
+from api.clients import address_of
+from api.context import ReadContext, no_query
+from api.errors import Problem, responses
+from api.once import Answer, OneTime, created
+from api.sessions.schemas import NewSession, Session, SessionList, SignIn
+from ledger.audit import By
+from ledger.identity import sessions, signing_in
+from ledger.models import User, UserSession
+
+router = APIRouter(tags=["sessions"], dependencies=[Depends(no_query)])
+
+SessionId = Annotated[
+    str, Path(pattern="^([0-9a-f]{64}|current)$", description="Id of the session, or `current`.")
+]
+
+
+@router.post(
+    "/v1/sessions",
+    status_code=201,
+    response_model=None,
+    responses={
+        **created(NewSession, "The session; its token is told this once."),
+        **responses(401, 403, 409, 422, 429, 503),
+    },
+    summary="Sign in",
+)
+@public
+def sign_in(request: Request, context: ReadContext, body: SignIn, once: OneTime) -> Response:
+    """Begin a session: as a token, or as a cookie that no script can read."""
+    if body.cookie:
+        check_same_site(request)
+    address, agent = address_of(request), request.headers.get("User-Agent")
+
+    def work(session: UnitOfWork, user: User) -> Answer:
+        lasting, by = lifetime(context), By(user.id, address)
+        token, row = signing_in.begin(session, user, agent, lasting, by, now())
+        return _begun(token, row, body.cookie, request.url.scheme == "https")
+
+    return once.run(
+        work,
+        lambda: signing_in.check(context.database, body.username, body.password, address, now()),
+    )
+
+
+@router.get(
+    "/v1/sessions",
+    dependencies=[needs("sessions:read")],
+    responses=responses(401, 403, 422, 503),
+    summary="List one's own sessions",
+)
+def list_sessions(context: ReadContext, asking: Asking) -> SessionList:
+    """One's own sessions that may still be used."""
+    with context.database.read() as session:
+        found = sessions.of_user(session, asking.user.id, now())
+    current = asking.session.session_id if asking.session is not None else None
+    items = [
+        Session(
+            id=row.session_id,
+            current=row.session_id == current,
+            ip_address=row.ip_address,
+            user_agent=row.user_agent,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+        )
+        for row in found
+    ]
+    return SessionList(items=items)
+
+
+@router.delete(
+    "/v1/sessions/{session_id}",
+    status_code=204,
+    dependencies=[needs("sessions:write")],
+    responses=responses(401, 403, 404, 422, 503),
+    summary="Sign out",
+)
+def end_session(
+    context: ReadContext, session_id: SessionId, asking: Asking, response: Response
+) -> None:
+    """End a session of one's own, this one or another; somebody else's is not found."""
+    if session_id == "current":
+        if asking.session is None:
+            raise Problem(404, "no-such-session", "an API key asks, and has no session")
+        session_id = asking.session.session_id
+    context.database.run(
+        lambda session: sessions.end(session, asking.user.id, session_id, asking.by, now())
+    )
+    if asking.session is not None and asking.session.session_id == session_id:
+        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+
+
+def _begun(token: str, row: UserSession, as_cookie: bool, https: bool) -> Answer:
+    document = NewSession(
+        id=row.session_id,
+        token=None if as_cookie else token,
+        csrf_token=sessions.csrf_token(token) if as_cookie else None,
+        expires_at=row.expires_at,
+    )
+    headers = {"Location": f"/v1/sessions/{row.session_id}"}
+    if as_cookie:
+        # Without an age: it goes with the browser, and ends here when the session does.
+        response = Response()
+        response.set_cookie(COOKIE, token, path="/", httponly=True, samesite="strict", secure=https)
+        headers["Set-Cookie"] = response.headers["set-cookie"]
+    return Answer(201, document, headers)

@@ -1,0 +1,1 @@
+"""Settlement batches: their trades, net positions, and who paid whom."""

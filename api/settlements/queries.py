@@ -1,0 +1,237 @@
+"""What the books say of settlement batches. Reads only."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.finality import ChainView
+from api.pagination import page_of, paged
+from api.settlements.schemas import (
+    Dispute,
+    Movement,
+    Payment,
+    Position,
+    SettlementAnswer,
+    SettlementBatchItem,
+    SettlementPage,
+    SettlementParameters,
+    SettlementTradeItem,
+)
+from ledger.models import (
+    SettlementBatch,
+    SettlementDispute,
+    SettlementMovement,
+    VppDefinition,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
+from ledger.models.trading import TradeType
+from ledger.settlement.finding import find_batch
+from ledger.settlement.money import participants
+from ledger.units import currency_of_cents
+
+TRADES_MAX = 1_000
+"""Most trades, and most movements, of one answer."""
+
+
+def list_settlements(
+    session: Session, view: ChainView, parameters: SettlementParameters
+) -> SettlementPage:
+    """Return one page of settlement batches.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used.
+    """
+    query = _batches()
+    if parameters.market is not None:
+        query = query.where(VppSettlementBatch.market == parameters.market)
+    if parameters.state is not None:
+        query = query.where(VppSettlementBatch.state == parameters.state)
+    found = session.execute(paged(query, parameters, VppSettlementBatch.id)).all()
+    page = page_of(parameters, found, [row[0].id for row in found])
+    return SettlementPage(
+        items=[_item(view, *parts) for parts in page.rows],
+        next_cursor=page.next_cursor,
+        **view.fields(),
+    )
+
+
+def show_settlement(session: Session, view: ChainView, name: str) -> SettlementAnswer:
+    """Return one settlement batch: its trades, net positions, and who paid whom.
+
+    Parameters
+    ----------
+    name
+        Its key, or its row number.
+
+    Raises
+    ------
+    NotFound
+        If there is no such batch.
+    """
+    batch = find_batch(session, name)
+    query = _batches().where(VppSettlementBatch.id == batch.id)
+    row, chain = session.execute(query).one()
+    names = participants(session)
+    trades, payments = _trades(session, batch)
+    return SettlementAnswer(
+        **dict(_item(view, row, chain)),
+        **view.fields(),
+        fee=_currency(chain.fee_cents) if chain is not None else None,
+        fee_collector=chain.fee_collector if chain is not None else None,
+        proposed_tx=chain.tx_hash if chain is not None else None,
+        positions=_positions(row, names),
+        payments=payments,
+        trades=trades,
+        movements=_movements(session, chain, names),
+        disputes=_disputes(session, chain),
+    )
+
+
+def _batches() -> Any:
+    return select(VppSettlementBatch, SettlementBatch).outerjoin(
+        SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key
+    )
+
+
+def _item(
+    view: ChainView, row: VppSettlementBatch, chain: SettlementBatch | None
+) -> SettlementBatchItem:
+    return SettlementBatchItem(
+        id=row.id,
+        batch_key=row.batch_key,
+        market=row.market,
+        state=row.state,
+        chain_status=chain.status if chain is not None else None,
+        cosigned=row.signed_until is not None,
+        credits=row.asset,
+        trade_count=row.trade_count,
+        trades_root=row.trades_root,
+        chain_batch_id=row.chain_batch_id,
+        netted_from=row.netted_from,
+        finalizable_at=row.finalizable_at,
+        proposed_block=row.proposed_block,
+        finalized_block=row.finalized_block,
+        error=row.error,
+        created_at=row.created_at,
+        final=view.is_final(row.finalized_block),
+    )
+
+
+def _positions(row: VppSettlementBatch, names: Mapping[str, str]) -> list[Position]:
+    kilograms: Iterable[str | None] = row.credit_nets or [None] * len(row.accounts)
+    return [
+        Position(
+            account=account,
+            participant=names.get(account),
+            net=currency_of_cents(int(cents)),
+            net_kg=None if kg is None else int(kg),
+        )
+        for account, cents, kg in zip(row.accounts, row.nets, kilograms, strict=True)
+    ]
+
+
+def _trades(
+    session: Session, batch: VppSettlementBatch
+) -> tuple[list[SettlementTradeItem], list[Payment]]:
+    """Return the first trades of a batch, and what its plants and its market pay each other for all."""
+    query = (
+        select(VppTradingRecord, VppDefinition.vpp_id)
+        .join(VppSettlementItem, VppSettlementItem.trade_id == VppTradingRecord.id)
+        .join(VppDefinition, VppDefinition.id == VppTradingRecord.vpp_id)
+        .where(VppSettlementItem.batch_id == batch.id)
+        .order_by(VppTradingRecord.id)
+    )
+    items: list[SettlementTradeItem] = []
+    owed: dict[str, Decimal] = defaultdict(Decimal)  # by plant: what it pays the market
+    counts: dict[str, int] = defaultdict(int)
+    for row, code in session.execute(query):
+        buys = row.trade_type is TradeType.BUY
+        owed[code] += row.total_value if buys else -row.total_value
+        counts[code] += 1
+        if len(items) < TRADES_MAX:
+            items.append(
+                SettlementTradeItem(
+                    id=row.id,
+                    vpp_code=code,
+                    trade_type=row.trade_type,
+                    quantity=row.quantity,
+                    price=row.price,
+                    total_value=row.total_value,
+                    status=row.status,
+                    trade_time=row.trade_time,
+                )
+            )
+    payments = [
+        Payment(
+            payer=code if amount >= 0 else batch.market,
+            payee=batch.market if amount >= 0 else code,
+            amount=abs(amount),
+            trades=counts[code],
+        )
+        for code, amount in sorted(owed.items())
+    ]
+    return items, payments
+
+
+def _movements(
+    session: Session, chain: SettlementBatch | None, names: Mapping[str, str]
+) -> list[Movement]:
+    if chain is None:
+        return []
+    query = (
+        select(SettlementMovement)
+        .where(SettlementMovement.batch_id == chain.batch_id)
+        .order_by(
+            SettlementMovement.block_number,
+            SettlementMovement.log_index,
+            SettlementMovement.sub_index,
+        )
+        .limit(TRADES_MAX)
+    )
+    return [
+        Movement(
+            account=row.account,
+            participant=names.get(row.account),
+            kind=row.kind,
+            asset=row.asset,
+            amount=row.amount,
+            block_number=row.block_number,
+            tx_hash=row.tx_hash,
+        )
+        for row in session.scalars(query)
+    ]
+
+
+def _disputes(session: Session, chain: SettlementBatch | None) -> list[Dispute]:
+    if chain is None:
+        return []
+    query = (
+        select(SettlementDispute)
+        .where(SettlementDispute.batch_id == chain.batch_id)
+        .order_by(SettlementDispute.block_number, SettlementDispute.log_index)
+    )
+    return [
+        Dispute(
+            step=row.step,
+            account=row.account,
+            trade=None if row.seq is None else int(row.seq),
+            block_number=row.block_number,
+            tx_hash=row.tx_hash,
+            happened_at=row.happened_at,
+        )
+        for row in session.scalars(query)
+    ]
+
+
+def _currency(cents: Decimal | None) -> Decimal | None:
+    return None if cents is None else currency_of_cents(int(cents))

@@ -1,0 +1,1 @@
+"""Sites: parks with their devices, projects, and what each month brought."""

@@ -1,0 +1,40 @@
+"""``/v1/sites``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from api.context import ReadContext, no_query
+from api.errors import responses
+from api.pagination import link_header
+from api.sites import queries
+from api.sites.schemas import SiteAnswer, SitePage, SiteParameters
+
+router = APIRouter(tags=["sites"])
+
+
+@router.get("/v1/sites", responses=responses(422, 503), summary="List sites")
+def list_sites(
+    context: ReadContext, parameters: Annotated[SiteParameters, Query()], response: Response
+) -> SitePage:
+    """Sites, page by page."""
+    with context.reading() as (session, view):
+        page = queries.list_sites(session, view, parameters)
+    response.headers["Link"] = link_header("/v1/sites", parameters, page.next_cursor)
+    return page
+
+
+@router.get(
+    "/v1/sites/{code}",
+    dependencies=[Depends(no_query)],
+    responses=responses(404, 422, 503),
+    summary="Show a site",
+)
+def show_site(
+    context: ReadContext, code: Annotated[str, Path(description="Code of the site.")]
+) -> SiteAnswer:
+    """One site: its devices, and what each legal month brought."""
+    with context.reading() as (session, view):
+        return queries.show_site(session, view, code)

@@ -1,0 +1,162 @@
+"""What the legal months of a site brought: energy by its devices, and issuances of its projects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from api.finality import ChainView
+from api.sites.schemas import IssuanceItem, Month
+from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Project
+from ledger.models.evidence import IssuanceState
+from ledger.readings.times import legal_day, legal_day_start_s, utc_of
+
+MONTHS_MAX = 120
+"""Most months of one answer: the last ones."""
+ISSUANCES_MAX = 500
+"""Most issuances of one answer: the last ones."""
+_KWH_ZERO = Decimal("0.000")
+
+
+def months_of(
+    session: Session, where: ZoneInfo, device_ids: Sequence[int], project_ids: Sequence[int]
+) -> list[Month]:
+    """Return what each legal month brought, from the first that brought anything to the last.
+
+    An hour belongs to the month in which it begins, an issuance to the one in which its period does.
+
+    Parameters
+    ----------
+    where
+        The site's legal zone.
+    device_ids, project_ids
+        Row numbers of the devices whose energy counts, and of the projects whose issuances do.
+    """
+    issued = _issued_by_month(session, project_ids)
+    ends = [_month_of(day) for day in _days_with_energy(session, where, device_ids)]
+    ends += [_month(text) for text in issued]
+    if not ends:
+        return []
+    first, last = min(ends), max(ends)
+    return [
+        _total(session, where, device_ids, month, issued)
+        for month in range(max(first, last - MONTHS_MAX + 1), last + 1)
+    ]
+
+
+def issuances_of(
+    session: Session, view: ChainView, project_ids: Sequence[int]
+) -> list[IssuanceItem]:
+    """Return the issuances of projects that are not void, oldest period first; the last ``ISSUANCES_MAX``."""
+    query = (
+        select(Issuance, Project.code, CreditBatch.batch_id, CreditBatch.block_number)
+        .join(Project, Project.id == Issuance.project_id)
+        .outerjoin(CreditBatch, CreditBatch.key == Issuance.key)
+        .where(Issuance.project_id.in_(project_ids), Issuance.state != IssuanceState.VOID)
+        .order_by(Issuance.from_s.desc(), Issuance.id.desc())
+        .limit(ISSUANCES_MAX)
+    )
+    return [
+        IssuanceItem.model_validate(
+            {
+                "key": row.key,
+                "project": code,
+                "vintage": row.vintage,
+                "from": row.from_date,
+                "to": row.to_date,
+                "state": row.state,
+                "net_kwh": row.net_kwh,
+                "reductions_kg": row.reductions_kg,
+                "issued_kg": row.issued_kg,
+                "batch_id": batch_id,
+                "final": view.is_final(block),
+            }
+        )
+        for row, code, batch_id, block in reversed(session.execute(query).all())
+    ]
+
+
+def _total(
+    session: Session,
+    where: ZoneInfo,
+    device_ids: Sequence[int],
+    month: int,
+    issued: dict[str, tuple[Decimal, int]],
+) -> Month:
+    start, end = (
+        utc_of(legal_day_start_s(_first_day(number), where)) for number in (month, month + 1)
+    )
+    text = f"{_first_day(month):%Y-%m}"
+    reductions, amount = issued.get(text, (Decimal(0), 0))
+    produced, consumed = (
+        _sum_of(session, table, value, device_ids, start, end)
+        for table, value in (
+            (EnergyProduction, EnergyProduction.production),
+            (EnergyConsumption, EnergyConsumption.consumption),
+        )
+    )
+    return Month(
+        month=text,
+        production_kwh=produced,
+        consumption_kwh=consumed,
+        reductions_kg=reductions,
+        issued_kg=amount,
+    )
+
+
+def _sum_of(
+    session: Session, table: Any, value: Any, device_ids: Sequence[int], start: Any, end: Any
+) -> Decimal:
+    query = select(func.sum(value)).where(
+        table.device_id.in_(device_ids), table.recorded_at >= start, table.recorded_at < end
+    )
+    return session.scalar(query) or _KWH_ZERO
+
+
+def _days_with_energy(session: Session, where: ZoneInfo, device_ids: Sequence[int]) -> list[date]:
+    """Return the legal days of the first and of the last hour that the books have of devices."""
+    found = []
+    for table in (EnergyProduction, EnergyConsumption):
+        for device_id in device_ids:
+            query = select(func.min(table.recorded_at), func.max(table.recorded_at)).where(
+                table.device_id == device_id
+            )
+            ends: Sequence[datetime | None] = session.execute(query).one()
+            found += [
+                legal_day(int(at.astimezone(UTC).timestamp()), where)
+                for at in ends
+                if at is not None
+            ]
+    return found
+
+
+def _issued_by_month(
+    session: Session, project_ids: Sequence[int]
+) -> dict[str, tuple[Decimal, int]]:
+    query = select(Issuance.from_date, Issuance.reductions_kg, Issuance.issued_kg).where(
+        Issuance.project_id.in_(project_ids), Issuance.state != IssuanceState.VOID
+    )
+    found: dict[str, tuple[Decimal, int]] = {}
+    for day, reductions, amount in session.execute(query):
+        text = f"{day:%Y-%m}"
+        before = found.get(text, (Decimal(0), 0))
+        found[text] = before[0] + reductions, before[1] + amount
+    return found
+
+
+def _month_of(day: date) -> int:
+    return 12 * day.year + day.month - 1
+
+
+def _month(text: str) -> int:
+    return _month_of(date.fromisoformat(text + "-01"))
+
+
+def _first_day(month: int) -> date:
+    return date(month // 12, month % 12 + 1, 1)

@@ -1,0 +1,129 @@
+"""Legal hours, days and months of a site, and whose meters are asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.errors import BadInput, NotFound
+from ledger.models import Device, Meter, Site
+from ledger.readings.times import legal_day, legal_day_start_s
+
+HOUR_S = 3600
+
+
+@dataclass(frozen=True)
+class LegalPeriod:
+    """A period of legal time: the day that it begins in, and its seconds since 1970, the end exclusive."""
+
+    day: date
+    from_s: int
+    to_s: int
+
+
+def site_and_devices(
+    session: Session, site_code: str, device_code: str | None
+) -> tuple[Site, dict[int, str]]:
+    """Return a site and the codes of its devices by row number, or of the one that is named.
+
+    Raises
+    ------
+    NotFound
+        If there is no such site, or it has no such device.
+    """
+    site = session.scalars(select(Site).where(Site.code == site_code)).first()
+    if site is None:
+        raise NotFound(f"there is no site {site_code[:100]!r}; /v1/sites has all of them")
+    query = (
+        select(Device.id, Device.device_id)
+        .join(Meter, Meter.device_id == Device.id)
+        .where(Meter.site_id == site.id)
+        .order_by(Device.id)
+    )
+    devices = {number: code for number, code in session.execute(query)}
+    if device_code is not None:
+        devices = {number: code for number, code in devices.items() if code == device_code}
+        if not devices:
+            raise NotFound(f"site {site.code!r} has no device {device_code[:100]!r}")
+    return site, devices
+
+
+def clipped(
+    start: date | None, end: date | None, ends_s: Iterable[int], where: ZoneInfo
+) -> tuple[date, date] | None:
+    """Return the legal days that are asked for and hold anything, the end exclusive; None: none do.
+
+    Parameters
+    ----------
+    start, end
+        What was asked for; None is open.
+    ends_s
+        Seconds of what there is: the first and the last are among them.
+
+    Raises
+    ------
+    BadInput
+        If the end is not after the start.
+    """
+    if start is not None and end is not None and start >= end:
+        raise BadInput(
+            f"the period from {start} to {end} is empty: the end is exclusive and comes later",
+            code="empty-period",
+        )
+    days = [legal_day(second, where) for second in ends_s]
+    if not days:
+        return None
+    first, last = min(days), max(days) + timedelta(days=1)
+    first, last = max(start or first, first), min(end or last, last)
+    return (first, last) if first < last else None
+
+
+def legal_days(
+    days: tuple[date, date] | None, where: ZoneInfo, *, newest_first: bool
+) -> Iterator[LegalPeriod]:
+    """Yield legal days."""
+    if days is None:
+        return
+    count = (days[1] - days[0]).days
+    for number in reversed(range(count)) if newest_first else range(count):
+        day = days[0] + timedelta(days=number)
+        following = day + timedelta(days=1)
+        yield LegalPeriod(day, legal_day_start_s(day, where), legal_day_start_s(following, where))
+
+
+def legal_months(
+    days: tuple[date, date] | None, where: ZoneInfo, *, newest_first: bool
+) -> Iterator[LegalPeriod]:
+    """Yield legal months, the first and the last cut to the days."""
+    if days is None:
+        return
+    low, high = _number(days[0]), _number(days[1] - timedelta(days=1))
+    months = range(low, high + 1)
+    for number in reversed(months) if newest_first else months:
+        first, following = (max(_first(number), days[0]), min(_first(number + 1), days[1]))
+        yield LegalPeriod(
+            first, legal_day_start_s(first, where), legal_day_start_s(following, where)
+        )
+
+
+def legal_hours(
+    days: tuple[date, date] | None, where: ZoneInfo, *, newest_first: bool
+) -> Iterator[LegalPeriod]:
+    """Yield the hours of legal days, counted from midnight: 23 or 25 when the clocks change."""
+    for day in legal_days(days, where, newest_first=newest_first):
+        starts = range(day.from_s, day.to_s, HOUR_S)
+        for start in reversed(starts) if newest_first else starts:
+            yield LegalPeriod(day.day, start, min(start + HOUR_S, day.to_s))
+
+
+def _number(day: date) -> int:
+    return 12 * day.year + day.month - 1
+
+
+def _first(month: int) -> date:
+    return date(month // 12, month % 12 + 1, 1)

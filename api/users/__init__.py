@@ -1,0 +1,1 @@
+"""Users and their permissions, and who oneself is."""

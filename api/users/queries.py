@@ -1,0 +1,54 @@
+"""What the books say of users."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.pagination import page_of, paged
+from api.users.schemas import Permission, User, UserDetail, UserPage, UserParameters
+from ledger.identity import permissions
+from ledger.models import User as Row
+
+
+def user_of(row: Row) -> User:
+    """Return a user without what is nobody's business."""
+    return User(
+        id=row.id,
+        username=row.username,
+        email=row.email,
+        role=row.role,
+        is_active=row.is_active,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def detail_of(session: Session, row: Row) -> UserDetail:
+    """Return a user with what they may do."""
+    decided = [
+        Permission(
+            right=f"{item.resource}:{item.action}", granted=item.granted, created_at=item.created_at
+        )
+        for item in permissions.of_user(session, row.id)
+    ]
+    may = sorted(permissions.rights(session, row))
+    return UserDetail(**dict(user_of(row)), permissions=decided, rights=may)
+
+
+def list_users(session: Session, parameters: UserParameters) -> UserPage:
+    """Return one page of users.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used.
+    """
+    query = select(Row)
+    if parameters.role is not None:
+        query = query.where(Row.role == parameters.role)
+    if parameters.is_active is not None:
+        query = query.where(Row.is_active.is_(parameters.is_active))
+    found = session.scalars(paged(query, parameters, Row.id)).all()
+    page = page_of(parameters, found, [row.id for row in found])
+    return UserPage(items=[user_of(row) for row in page.rows], next_cursor=page.next_cursor)

@@ -1,0 +1,149 @@
+"""``truetonne apikey``: keys by which programs act for a user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import DryRun, Invocation, command, command_group
+from cli.output import Table, counted
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from ledger.models import ApiKey
+
+DAYS = 90
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("Make, list and revoke API keys, by which programs act for a user.")
+    command(group, "create")(create)
+    command(group, "list")(list_keys)
+    command(group, "revoke")(revoke)
+    root.add_typer(group, name="apikey")
+
+
+def create(
+    run: Invocation,
+    user: Annotated[str, typer.Option("--user", help="For whom it acts.")],
+    name: Annotated[str, typer.Option("--name", help="What it is for.")],
+    scope: Annotated[
+        list[str],
+        typer.Option("--scope", help="A right that it carries, such as audit:read; repeatable."),
+    ],
+    days: Annotated[int, typer.Option("--days", help="How many days it lasts.")] = DAYS,
+    dry_run: DryRun = False,
+) -> None:
+    """Make a key; it is shown this once."""
+    from cli.books import open_books
+    from ledger.audit import HOUSE
+    from ledger.identity import keys, users
+
+    def work(session: Session) -> tuple[str, dict[str, Any]]:
+        owner = users.named(session, user)
+        key, row = keys.make(session, owner, name, scope, days, HOUSE, _now())
+        found = _document(row, user)
+        if dry_run:
+            session.rollback()
+        return key, found
+
+    with open_books(run.settings) as db:
+        key, found = db.run(work)
+    if dry_run:
+        wanted = ("username", "name", "scopes", "expires_at")
+        document = {"dry_run": True, **{item: found[item] for item in wanted}}
+        run.output.result(document, f"would make a key for {user}: {', '.join(found['scopes'])}")
+        return
+    run.output.result(
+        {**found, "key": key},
+        key,
+        f"for {user}, {', '.join(found['scopes'])}, {days} days; it is not shown again",
+    )
+
+
+def list_keys(
+    run: Invocation,
+    user: Annotated[str | None, typer.Option("--user", help="Only keys of this user.")] = None,
+) -> None:
+    """List all keys, oldest first, by their prefixes."""
+    from cli.books import open_books
+    from ledger.identity import keys, users
+    from ledger.models import ApiKey
+
+    with open_books(run.settings) as db, db.read() as session:
+        owner = None if user is None else users.named(session, user).id
+        found = session.execute(keys.listed(owner).order_by(ApiKey.id)).all()
+    at = _now()
+    shown = [
+        (
+            row.id,
+            row.prefix,
+            username,
+            row.name,
+            " ".join(row.scopes),
+            row.expires_at.date(),
+            row.last_used_at.date() if row.last_used_at else None,
+            "revoked" if row.revoked_at else "live" if keys.is_live(row, at) else "expired",
+        )
+        for row, username in found
+    ]
+    columns = ("id", "prefix", "user", "name", "scopes", "expires", "last used", "state")
+    run.output.result(
+        {"keys": [_document(row, username) for row, username in found]},
+        Table(columns, shown),
+        counted(len(shown), "key"),
+    )
+
+
+def revoke(
+    run: Invocation,
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="Prefix (ttk_...) or row number of the key.")
+    ],
+    dry_run: DryRun = False,
+) -> None:
+    """Revoke a key, for good."""
+    from cli.books import open_books
+    from ledger.audit import HOUSE
+    from ledger.identity import keys
+
+    def work(session: Session) -> tuple[str, bool]:
+        row = keys.named(session, key)
+        prefix, done = row.prefix, keys.revoke(session, row, HOUSE, _now())
+        if dry_run:
+            session.rollback()
+        return prefix, done
+
+    with open_books(run.settings) as db:
+        prefix, done = db.run(work)
+    document: dict[str, Any] = {"prefix": prefix, "revoked": done}
+    said = f"{'would revoke' if dry_run else 'revoked'} {prefix}"
+    run.output.result(
+        {"dry_run": True, **document} if dry_run else document,
+        said if done else f"{prefix} was revoked before",
+    )
+
+
+def _document(row: ApiKey, username: str) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "username": username,
+        "name": row.name,
+        "prefix": row.prefix,
+        "scopes": list(row.scopes),
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "last_used_at": row.last_used_at,
+        "revoked_at": row.revoked_at,
+    }
+
+
+def _now() -> datetime:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)

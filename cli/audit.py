@@ -1,0 +1,185 @@
+"""``truetonne audit``: who changed what."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+
+import typer
+
+from cli.command import Invocation, command, command_group
+from cli.output import Table, counted
+from ledger.errors import BadInput
+
+if TYPE_CHECKING:
+    from api.audit.schemas import AuditEntry
+
+User = Annotated[str | None, typer.Option("--user", help="Only what this user did.")]
+Action = Annotated[
+    str | None, typer.Option("--action", help="Only this action, such as users.add.")
+]
+Resource = Annotated[
+    str | None, typer.Option("--resource", help="Only what was done to this, such as users/7.")
+]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="From this time on, with its offset.")
+]
+Before = Annotated[
+    str | None, typer.Option("--before", metavar="TIME", help="Before this time, with its offset.")
+]
+Limit = Annotated[
+    int, typer.Option("--limit", min=1, max=100_000, help="At most so many, the latest.")
+]
+_COLUMNS = (
+    "id",
+    "created_at",
+    "user_id",
+    "username",
+    "ip_address",
+    "action",
+    "resource",
+    "old_values",
+    "new_values",
+)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("Read the audit log: who changed what.")
+    command(group, "log")(show_log)
+    command(group, "export")(export)
+    root.add_typer(group, name="audit")
+
+
+def show_log(
+    run: Invocation,
+    user: User = None,
+    action: Action = None,
+    resource: Resource = None,
+    done_from: From = None,
+    before: Before = None,
+    limit: Limit = 50,
+) -> None:
+    """Show the audit log, the latest entries first."""
+    filters = _filters(user, action, resource, done_from, before)
+    found = list(islice(_entries(run, filters, "desc", limit), limit))
+    shown = [
+        (
+            entry.id,
+            entry.created_at.replace(microsecond=0),
+            entry.username or "(this machine)",
+            entry.ip_address,
+            entry.action,
+            entry.resource,
+            _line(entry.old_values),
+            _line(entry.new_values),
+        )
+        for entry in found
+    ]
+    columns = ("id", "when", "who", "from", "action", "what", "before", "after")
+    run.output.result(
+        {"entries": [entry.model_dump(mode="json") for entry in found]},
+        Table(columns, shown),
+        counted(len(shown), "entry", "entries"),
+    )
+
+
+def export(
+    run: Invocation,
+    out: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file; it is made anew.")
+    ],
+    format: Annotated[
+        Literal["jsonl", "csv"],
+        typer.Option("--format", help="Lines of JSON, or CSV with JSON in the last two columns."),
+    ] = "jsonl",
+    user: User = None,
+    action: Action = None,
+    resource: Resource = None,
+    done_from: From = None,
+    before: Before = None,
+) -> None:
+    """Write the audit log to a file, the oldest entry first; the file appears when it is whole."""
+    filters = _filters(user, action, resource, done_from, before)
+    entries = _entries(run, filters, "asc", None)
+    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with aside.open("w", encoding="utf-8", newline="") as stream:
+            count = _write(stream, format, entries)
+        aside.replace(out)
+    finally:
+        aside.unlink(missing_ok=True)
+    said = f"wrote {counted(count, 'entry', 'entries')} to {out}"
+    run.output.result({"file": str(out), "format": format, "entries": count}, said)
+
+
+def _write(stream: TextIO, format: str, entries: Iterator[AuditEntry]) -> int:
+    count = 0
+    writer = csv.writer(stream, lineterminator="\n")
+    if format == "csv":
+        writer.writerow(_COLUMNS)
+    for count, entry in enumerate(entries, start=1):  # noqa: B007 - the last one is the count
+        document = entry.model_dump(mode="json")
+        if format == "csv":
+            writer.writerow(_cell(document[name]) for name in _COLUMNS)
+        else:
+            stream.write(json.dumps(document, ensure_ascii=False) + "\n")
+    return count
+
+
+def _filters(*given: str | None) -> dict[str, str]:
+    names = ("user", "action", "resource", "done_from", "done_before")
+    return {name: value for name, value in zip(names, given, strict=True) if value is not None}
+
+
+def _entries(
+    run: Invocation, filters: dict[str, str], order: str, limit: int | None
+) -> Iterator[AuditEntry]:
+    """Return the entries, page by page, in one snapshot.
+
+    Raises
+    ------
+    BadInput
+        If a filter cannot be used.
+    """
+    from pydantic import ValidationError
+
+    from api.audit.queries import list_entries
+    from api.audit.schemas import AuditParameters
+    from api.pagination import LIMIT_MAX
+    from cli.books import open_books
+
+    cursor: str | None = None
+    size = LIMIT_MAX if limit is None else min(limit, LIMIT_MAX)
+    with open_books(run.settings) as db, db.read() as session:
+        while True:
+            asked: dict[str, Any] = {**filters, "limit": size, "order": order, "cursor": cursor}
+            try:
+                parameters = AuditParameters.model_validate(asked)
+            except ValidationError as error:
+                first = error.errors()[0]
+                option = str(first["loc"][0]).removeprefix("done_")
+                said = first["msg"].removeprefix("Value error, ")
+                raise BadInput(f"--{option}: {said}, found {first['input']!r}") from error
+            page = list_entries(session, parameters)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+
+def _line(values: dict[str, Any] | None) -> str:
+    return json.dumps(values, ensure_ascii=False) if values else ""
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+    # A spreadsheet would compute a cell that begins so.
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,0 +1,145 @@
+"""``truetonne bench api``: what an answer costs, beside an empty route that returns the same bytes.
+
+The measure is processor time of the one serving process for each answer, which is what its rate comes to when
+the processor is its own: ``value`` and ``against_value`` are answers for each second of processor time. Both servers
+are asked in turns, over the same connections, by a load of our own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from api.credits.schemas import CreditParameters
+from cli.bench.api.books import make_books
+from cli.bench.api.load import Load, press
+from cli.bench.api.serving import Served, served
+from cli.bench.report import Result, share_of_limit
+from ledger.db import Database
+from ledger.settings import Settings, load_settings
+
+ROUNDS = 5
+ANSWERS, PAGES = 1_500, 500
+"""Requests of a round: for one credit, and for a page of 50."""
+SHARES = {"credit_by_id": Decimal("0.7"), "credits_page": Decimal("0.4")}
+"""Shares of the empty route's rate that the design asks for."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one route came to."""
+
+    name: str
+    rate: Decimal
+    empty_rate: Decimal
+    p99_ms: Decimal
+    empty_p99_ms: Decimal
+    answer_bytes: int
+
+
+def measure(credits: int, say: Callable[[str], None]) -> list[Measured]:
+    """Make books of so many credits, serve them, and return what one credit and a page of 50 cost.
+
+    Raises
+    ------
+    DependencyDown
+        If a server does not start.
+    """
+    with books(credits, say) as (settings, names), served(settings) as ours:
+        paths = paths_of(names)
+        return [_beside_empty(ours, name, paths[name], say) for name in SHARES]
+
+
+def results(measured: Sequence[Measured]) -> list[Result]:
+    """Return the figures in the shape of all benchmarks."""
+    found = []
+    for each in measured:
+        against = f"an empty FastAPI route of {each.answer_bytes} bytes"
+        found.append(
+            share_of_limit(each.name, each.rate, "answers/s of CPU", against, each.empty_rate)
+        )
+        limit = "p99 of the empty route"
+        found.append(
+            share_of_limit(f"{each.name}_p99", each.p99_ms, "ms", limit, each.empty_p99_ms)
+        )
+    return found
+
+
+@contextmanager
+def books(credits: int, say: Callable[[str], None]) -> Iterator[tuple[Settings, list[str]]]:
+    """Yield settings of books with so many credits, and the names of all; they go at the end."""
+    with TemporaryDirectory(prefix="truetonne-bench-") as folder:
+        url = f"sqlite:///{Path(folder) / 'books.db'}"
+        say(f"writing {credits} credits")
+        database = Database(url)
+        database.upgrade()
+        names = make_books(database, credits)
+        database.close()
+        yield (
+            load_settings(None, {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_HOME": folder}),
+            names,
+        )
+
+
+def paths_of(names: Sequence[str]) -> dict[str, list[str]]:
+    """Return what is asked for: credits by chance, and pages that begin by chance; the same every time."""
+    chance = random.Random(1)
+    page = CreditParameters.model_validate({})
+    return {
+        "credit_by_id": [f"/v1/credits/{chance.choice(names)}" for _ in range(ANSWERS)],
+        "credits_page": [
+            f"/v1/credits?cursor={page.cursor_after(chance.randint(60, len(names)))}"
+            for _ in range(PAGES)
+        ],
+    }
+
+
+def cpu_us(server: Served, paths: Sequence[str]) -> tuple[Decimal, Load]:
+    """Return the processor time of an answer, in microseconds, and the load that was put on."""
+    before = server.cpu_ns()
+    load = press(server.port, paths)
+    return Decimal(server.cpu_ns() - before) / len(paths) / 1000, load
+
+
+def _beside_empty(
+    ours: Served, name: str, paths: Sequence[str], say: Callable[[str], None]
+) -> Measured:
+    answer = press(ours.port, paths[:100]).last_body
+    empty_paths = [f"/empty/{'x' * 24}"] * len(paths)
+    mine, other = [], []
+    loads: list[Load] = []
+    empty_loads: list[Load] = []
+    with served(None, answer) as empty:
+        press(empty.port, empty_paths[:100])
+        for _ in range(ROUNDS):
+            cost, load = cpu_us(ours, paths)
+            mine.append(cost)
+            loads.append(load)
+            cost, load = cpu_us(empty, empty_paths)
+            other.append(cost)
+            empty_loads.append(load)
+            say(f"{name}: {mine[-1]:.0f} us, empty {other[-1]:.0f} us")
+    return Measured(
+        name,
+        _rate(median(mine)),
+        _rate(median(other)),
+        _p99(loads),
+        _p99(empty_loads),
+        len(answer),
+    )
+
+
+def _rate(us: Decimal) -> Decimal:
+    return (Decimal(10**6) / us).quantize(Decimal(1))
+
+
+def _p99(loads: Sequence[Load]) -> Decimal:
+    every = [each for load in loads for each in load.latencies_s]
+    whole = Load(len(every), 0, every, b"")
+    return Decimal(str(whole.percentile_ms(0.99))).quantize(Decimal("0.01"))

@@ -1,0 +1,260 @@
+"""``truetonne users``: who may sign in, and what they may do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cli.command import DryRun, Invocation, command, command_group
+from cli.output import Table, counted
+from ledger.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
+
+    from ledger.models import User
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")]
+Role = Literal["admin", "operator", "viewer"]
+RightName = Annotated[
+    str, typer.Argument(metavar="RIGHT", help="What may be done: resource:action.")
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        metavar="FILE",
+        help="Read the password from the first line of this file; - is stdin. Asked for without it.",
+    ),
+]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("Keep the users of the API, and what they may do.")
+    command(group, "add")(add)
+    command(group, "list")(list_users)
+    command(group, "disable")(disable)
+    command(group, "enable")(enable)
+    command(group, "role")(set_role)
+    command(group, "password")(set_password)
+    command(group, "grant")(grant)
+    command(group, "revoke")(revoke)
+    command(group, "reset")(reset)
+    root.add_typer(group, name="users")
+
+
+def add(
+    run: Invocation,
+    name: Name,
+    email: Annotated[str, typer.Option("--email", help="Mail address.")],
+    role: Annotated[Role, typer.Option("--role", help="What the user may do.")] = "viewer",
+    password_file: PasswordFile = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Add a user who may sign in; the password comes from a file, or is asked for."""
+    from ledger.audit import HOUSE
+    from ledger.identity import passwords, users
+    from ledger.models.users import UserRole
+
+    users.check_username(name)
+    users.check_email(email)
+    made = passwords.hashed(_password(password_file))
+
+    def work(session: Session) -> User:
+        return users.add(
+            session,
+            username=name,
+            email=email,
+            role=UserRole(role),
+            password_hash=made,
+            by=HOUSE,
+        )
+
+    row = _in_books(run, work, dry_run)
+    said = f"{'would add' if dry_run else 'added'} {role} {name}"
+    run.output.result(_document(row, dry_run), said)
+
+
+def list_users(run: Invocation) -> None:
+    """List all users, with what was decided for each beyond the role."""
+    from cli.books import open_books
+    from ledger.identity import permissions, users
+
+    with open_books(run.settings) as db, db.read() as session:
+        found = [(row, permissions.of_user(session, row.id)) for row in users.all_of_them(session)]
+    document = [
+        {
+            "id": row.id,
+            **users.values(row),
+            "created_at": row.created_at,
+            "permissions": {f"{item.resource}:{item.action}": item.granted for item in decided},
+        }
+        for row, decided in found
+    ]
+    shown = [
+        (
+            item["id"],
+            item["username"],
+            item["email"],
+            item["role"],
+            "yes" if item["is_active"] else "no",
+            " ".join(
+                ("+" if granted else "-") + right for right, granted in item["permissions"].items()
+            ),
+        )
+        for item in document
+    ]
+    columns = ("id", "name", "mail", "role", "may sign in", "beyond the role")
+    run.output.result({"users": document}, Table(columns, shown), counted(len(shown), "user"))
+
+
+def disable(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
+    """Keep a user from signing in: all sessions end, and API keys rest."""
+    _change(run, name, dry_run, is_active=False)
+
+
+def enable(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
+    """Let a user sign in again; API keys that were not revoked work again."""
+    _change(run, name, dry_run, is_active=True)
+
+
+def set_role(
+    run: Invocation,
+    name: Name,
+    role: Annotated[Role, typer.Argument(help="What the user may do.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Give a user another role."""
+    from ledger.models.users import UserRole
+
+    _change(run, name, dry_run, role=UserRole(role))
+
+
+def set_password(
+    run: Invocation, name: Name, password_file: PasswordFile = None, dry_run: DryRun = False
+) -> None:
+    """Give a user another password; all of the user's sessions end."""
+    from ledger.audit import HOUSE
+    from ledger.identity import passwords, users
+
+    made = passwords.hashed(_password(password_file))
+
+    def work(session: Session) -> User:
+        row = users.named(session, name)
+        users.set_password(session, row, made, HOUSE)
+        return row
+
+    row = _in_books(run, work, dry_run)
+    said = f"{'would give' if dry_run else 'gave'} {name} another password"
+    run.output.result(_document(row, dry_run), said)
+
+
+def grant(run: Invocation, name: Name, right: RightName, dry_run: DryRun = False) -> None:
+    """Grant a right to a user, beyond the role."""
+    _decide(run, name, right, True, dry_run)
+
+
+def revoke(run: Invocation, name: Name, right: RightName, dry_run: DryRun = False) -> None:
+    """Take a right from a user, whatever the role says."""
+    _decide(run, name, right, False, dry_run)
+
+
+def reset(run: Invocation, name: Name, right: RightName, dry_run: DryRun = False) -> None:
+    """Take back what was granted or revoked: the role decides again."""
+    from ledger.audit import HOUSE
+    from ledger.identity import permissions, users
+
+    def work(session: Session) -> User:
+        row = users.named(session, name)
+        permissions.leave_to_role(session, row, right, HOUSE)
+        return row
+
+    row = _in_books(run, work, dry_run)
+    said = f"the role {'would decide' if dry_run else 'decides'} again about {right} for {name}"
+    run.output.result({**_document(row, dry_run), "right": right}, said)
+
+
+def _decide(run: Invocation, name: str, right: str, granted: bool, dry_run: bool) -> None:
+    from ledger.audit import HOUSE
+    from ledger.identity import permissions, users
+
+    def work(session: Session) -> User:
+        row = users.named(session, name)
+        permissions.decide(session, row, right, granted, HOUSE)
+        return row
+
+    row = _in_books(run, work, dry_run)
+    verb = ("would be " if dry_run else "is ") + ("granted" if granted else "denied")
+    said = f"{right} {verb} to {name}"
+    run.output.result({**_document(row, dry_run), "right": right, "granted": granted}, said)
+
+
+def _change(run: Invocation, name: str, dry_run: bool, **changes: Any) -> None:
+    from ledger.audit import HOUSE
+    from ledger.identity import users
+
+    changed: list[bool] = []
+
+    def work(session: Session) -> User:
+        row = users.named(session, name)
+        changed[:] = [users.change(session, row, HOUSE, **changes)]
+        return row
+
+    row = _in_books(run, work, dry_run)
+    state = f"{row.role.value}, {'may' if row.is_active else 'may not'} sign in"
+    verb = "is so already" if not changed[0] else "would be" if dry_run else "is"
+    said = f"{name} {verb}: {state}"
+    run.output.result({**_document(row, dry_run), "changed": changed[0]}, said)
+
+
+def _in_books(run: Invocation, work: Callable[[Session], User], dry_run: bool) -> User:
+    from cli.books import open_books
+
+    def do(session: Session) -> User:
+        row = work(session)
+        if dry_run:
+            session.expunge(row)
+            session.rollback()
+        return row
+
+    with open_books(run.settings) as db:
+        return db.run(do)
+
+
+def _document(row: User, dry_run: bool) -> dict[str, Any]:
+    from ledger.identity import users
+
+    found: dict[str, Any] = {"id": row.id, **users.values(row)}
+    return {"dry_run": True, **found, "id": None} if dry_run else found
+
+
+def _password(file: Path | None) -> str:
+    """Return the password: never an argument, which others on the machine can see.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, or nobody is there to be asked.
+    """
+    if file is not None:
+        try:
+            text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{file}: is not UTF-8 text") from error
+        return text.partition("\n")[0].removesuffix("\r").removeprefix("\ufeff")
+    if not sys.stdin.isatty():
+        raise BadInput("no terminal to ask for the password; give it with --password-file FILE")
+    import getpass
+
+    first = getpass.getpass("Password: ", sys.stderr)
+    if first != getpass.getpass("Again: ", sys.stderr):
+        raise BadInput("the two passwords differ; nothing was changed")
+    return first

@@ -1,0 +1,81 @@
+"""Attempts to sign in: counted before the password is looked at, so that many at once gain nothing.
+
+Five from one address under one name, fifty from one address and fifty under one name, in a quarter of an
+hour. What succeeded is taken back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.orm import Session
+
+from ledger.errors import Refused
+from ledger.models import SignInAttempt
+
+WINDOW = timedelta(minutes=15)
+PAIR_MAX = 5
+ADDRESS_MAX = 50
+NAME_MAX = 50
+
+
+class TooManyAttempts(Refused):
+    """Too many attempts; ``details`` has ``retry_after_s``."""
+
+    default_code = "too-many-attempts"
+
+
+def begin(session: Session, name: str, ip_address: str, at: datetime) -> None:
+    """Note an attempt, which counts as failed until ``succeeded``.
+
+    Raises
+    ------
+    TooManyAttempts
+        If it is one too many; it is not noted then, so waiting helps.
+    """
+    by_name = SignInAttempt.name_hash == _hash(name)
+    by_address = SignInAttempt.ip_address == ip_address
+    for condition, most in (
+        (by_name & by_address, PAIR_MAX),
+        (by_address, ADDRESS_MAX),
+        (by_name, NAME_MAX),
+    ):
+        _check(session, condition, most, at)
+    session.add(SignInAttempt(name_hash=_hash(name), ip_address=ip_address, attempted_at=at))
+    session.flush()
+
+
+def succeeded(session: Session, name: str, ip_address: str) -> None:
+    """Take back the attempts under a name from an address."""
+    session.execute(
+        delete(SignInAttempt).where(
+            SignInAttempt.name_hash == _hash(name), SignInAttempt.ip_address == ip_address
+        )
+    )
+
+
+def forget(session: Session, at: datetime) -> int:
+    """Delete the attempts that count no more; return how many."""
+    found = session.execute(delete(SignInAttempt).where(SignInAttempt.attempted_at < at - WINDOW))
+    return int(found.rowcount)  # type: ignore[attr-defined]
+
+
+def _check(session: Session, condition: ColumnElement[bool], most: int, at: datetime) -> None:
+    count, first = session.execute(
+        select(func.count(), func.min(SignInAttempt.attempted_at)).where(
+            condition, SignInAttempt.attempted_at > at - WINDOW
+        )
+    ).one()
+    if count >= most:
+        wait_s = max(1, math.ceil((first + WINDOW - at).total_seconds()))
+        raise TooManyAttempts(
+            f"too many attempts to sign in; try again in {wait_s} s",
+            details={"retry_after_s": wait_s},
+        )
+
+
+def _hash(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()

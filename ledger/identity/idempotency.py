@@ -1,0 +1,181 @@
+"""Requests that are answered once: an Idempotency-Key makes a second one get the first one's answer.
+
+The key is claimed in a commit of its own; the answer is stored in the commit that does the work. So a request
+whose process died left nothing but a claim, and may be taken over after a time.
+
+An answer may hold a secret that is shown once (a session's token, an API key), and a request may hold a
+password. Neither is in the books readable: the answer is encrypted (AES-GCM), and the request is known again,
+by what scrypt makes of the idempotency key and the request together, with a salt; the idempotency key itself
+is not stored, only a hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import delete, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ledger.db import Database
+from ledger.errors import Refused
+from ledger.models import IdempotencyKey
+
+KEPT = timedelta(hours=24)
+TAKEN_OVER = timedelta(minutes=1)
+"""After this a request that has no answer is taken to have died with its process."""
+_NONCE_BYTES = 12
+_SCRYPT = {"n": 2**13, "r": 8, "p": 1, "dklen": 64}
+
+
+class OtherRequest(Refused):
+    """The key was used with another request."""
+
+    default_code = "idempotency-key-reused"
+
+
+class StillRunning(Refused):
+    """The first request with the key has no answer yet."""
+
+    default_code = "idempotency-in-flight"
+
+
+class ClaimLost(Refused):
+    """Another run has taken over the request; nothing was done in this one."""
+
+    default_code = "idempotency-in-flight"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to answer a request, and how to seal the answer."""
+
+    key_hash: str
+    number: str
+    sealing_key: bytes
+
+
+def claim(
+    db: Database, caller: str, call: str, key: str, request: bytes, at: datetime
+) -> Claim | bytes:
+    """Claim a request; return the claim, or the answer that it got before.
+
+    Parameters
+    ----------
+    caller
+        Who asks; keys of one caller are none of another's.
+    call
+        Method and path.
+    key
+        The Idempotency-Key.
+    request
+        The body.
+    at
+        Time of day, aware.
+
+    Raises
+    ------
+    OtherRequest
+        If the key was used with another body.
+    StillRunning
+        If it is being answered.
+    """
+    key_hash = hashlib.sha256("\0".join((caller, call, key)).encode()).hexdigest()
+    with db.read() as session:
+        found = session.get(IdempotencyKey, key_hash)
+    if found is not None and found.claimed_at < at - KEPT:
+        expired = delete(IdempotencyKey).where(
+            IdempotencyKey.key_hash == key_hash, IdempotencyKey.claim == found.claim
+        )
+        db.alone(expired)
+        found = None
+    if found is None:
+        salt = secrets.token_hex(16)
+        fingerprint, sealing_key = _derive(key, request, salt)
+        mine = Claim(key_hash, secrets.token_hex(16), sealing_key)
+        row = IdempotencyKey(
+            key_hash=key_hash,
+            salt=salt,
+            fingerprint=fingerprint,
+            claim=mine.number,
+            claimed_at=at,
+            answer=None,
+        )
+        try:
+            db.run(lambda session: session.add(row), lasting=False)
+            return mine
+        except IntegrityError:  # another request claimed it meanwhile
+            with db.read() as session:
+                found = session.get(IdempotencyKey, key_hash)
+            if found is None:
+                raise StillRunning("the same request is being answered; try again") from None
+    fingerprint, sealing_key = _derive(key, request, found.salt)
+    if not secrets.compare_digest(fingerprint, found.fingerprint):
+        raise OtherRequest(
+            "this Idempotency-Key was used with another request; use a new key for a new request"
+        )
+    if found.answer is not None:
+        sealed = base64.b64decode(found.answer)
+        nonce, sealed = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return AESGCM(sealing_key).decrypt(nonce, sealed, key_hash.encode())
+    if found.claimed_at > at - TAKEN_OVER:
+        raise StillRunning("the same request is being answered; try again in a moment")
+    mine = Claim(key_hash, secrets.token_hex(16), sealing_key)
+    taken = db.alone(
+        update(IdempotencyKey)
+        .where(
+            IdempotencyKey.key_hash == key_hash,
+            IdempotencyKey.claim == found.claim,
+            IdempotencyKey.answer.is_(None),
+        )
+        .values(claim=mine.number, claimed_at=at)
+    )
+    if not taken:
+        raise StillRunning("the same request is being answered; try again in a moment")
+    return mine
+
+
+def answered(session: Session, mine: Claim, answer: bytes) -> None:
+    """Store the answer, in the unit of work that did what it tells of.
+
+    Raises
+    ------
+    ClaimLost
+        If another run has taken over; the unit of work must not be committed.
+    """
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    sealed = nonce + AESGCM(mine.sealing_key).encrypt(nonce, answer, mine.key_hash.encode())
+    found = session.execute(
+        update(IdempotencyKey)
+        .where(IdempotencyKey.key_hash == mine.key_hash, IdempotencyKey.claim == mine.number)
+        .values(answer=base64.b64encode(sealed).decode())
+    )
+    if found.rowcount != 1:  # type: ignore[attr-defined]
+        raise ClaimLost("another run answers this request; try again in a moment")
+
+
+def released(db: Database, mine: Claim) -> None:
+    """Give up a claim: the request was refused and changed nothing, so it may be tried again."""
+    db.alone(
+        delete(IdempotencyKey).where(
+            IdempotencyKey.key_hash == mine.key_hash,
+            IdempotencyKey.claim == mine.number,
+            IdempotencyKey.answer.is_(None),
+        )
+    )
+
+
+def forget(session: Session, at: datetime) -> int:
+    """Delete what is older than it is kept; return how many."""
+    found = session.execute(delete(IdempotencyKey).where(IdempotencyKey.claimed_at < at - KEPT))
+    return int(found.rowcount)  # type: ignore[attr-defined]
+
+
+def _derive(key: str, request: bytes, salt: str) -> tuple[str, bytes]:
+    made = hashlib.scrypt(key.encode() + b"\0" + request, salt=bytes.fromhex(salt), **_SCRYPT)
+    return made[:32].hex(), made[32:]

@@ -1,0 +1,82 @@
+"""What is granted to, or taken from, a user beyond the role."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ledger import audit
+from ledger.audit import By
+from ledger.errors import NotFound
+from ledger.identity.rights import check_right, rights_of
+from ledger.models.users import User, UserPermission
+
+
+def decide(session: Session, user: User, right: str, granted: bool, by: By) -> UserPermission:
+    """Grant a right to a user, or deny it; what was decided about it before is replaced.
+
+    Raises
+    ------
+    BadInput
+        If there is no such right.
+    """
+    resource, _, action = check_right(right).partition(":")
+    before = _take_back(session, user, right)
+    row = UserPermission(user_id=user.id, resource=resource, action=action, granted=granted)
+    session.add(row)
+    session.flush()
+    old = {"right": right, "granted": before} if before is not None else {}
+    new = {"right": right, "granted": granted}
+    audit.record(session, "permissions.decide", f"users/{user.id}", old, new, by)
+    return row
+
+
+def leave_to_role(session: Session, user: User, right: str, by: By) -> None:
+    """Take back what was decided about a right: the role decides again.
+
+    Raises
+    ------
+    BadInput
+        If there is no such right.
+    NotFound
+        If nothing was decided about it.
+    """
+    before = _take_back(session, user, check_right(right))
+    if before is None:
+        raise NotFound(
+            f"nothing was decided about {right} for {user.username}; the role decides",
+            code="no-such-permission",
+        )
+    old = {"right": right, "granted": before}
+    audit.record(session, "permissions.leave-to-role", f"users/{user.id}", old, {}, by)
+
+
+def of_user(session: Session, user_id: int) -> list[UserPermission]:
+    """Return what was decided for a user."""
+    return list(
+        session.scalars(
+            select(UserPermission)
+            .where(UserPermission.user_id == user_id)
+            .order_by(UserPermission.resource, UserPermission.action, UserPermission.id)
+        )
+    )
+
+
+def rights(session: Session, user: User) -> frozenset[str]:
+    """Return what a user may do, all in all."""
+    found = of_user(session, user.id)
+    return rights_of(user.role, [(f"{row.resource}:{row.action}", row.granted) for row in found])
+
+
+def _take_back(session: Session, user: User, right: str) -> bool | None:
+    """Delete what was decided about a right; return what it was. The user is locked meanwhile."""
+    session.execute(select(User.id).where(User.id == user.id).with_for_update())
+    resource, _, action = right.partition(":")
+    ours = (
+        (UserPermission.user_id == user.id)
+        & (UserPermission.resource == resource)
+        & (UserPermission.action == action)
+    )
+    found = session.scalars(select(UserPermission.granted).where(ours)).all()
+    session.execute(delete(UserPermission).where(ours))
+    return all(found) if found else None

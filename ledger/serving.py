@@ -1,0 +1,83 @@
+"""How the API is served, as the settings say: sessions, limits, proxies, pages of other origins."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from ledger.errors import BadInput
+
+Network = IPv4Network | IPv6Network
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How the API is served.
+
+    Parameters
+    ----------
+    session_whole, session_idle
+        How long a session lasts from signing in, and from its last use.
+    requests_per_minute
+        How many requests of one client are answered; 0: no limit.
+    trusted_proxies
+        Networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed.
+    cors_origins
+        Origins whose pages may read the answers in a browser.
+    """
+
+    session_whole: timedelta
+    session_idle: timedelta
+    requests_per_minute: int
+    trusted_proxies: tuple[Network, ...]
+    cors_origins: tuple[str, ...]
+
+    def trusts(self, host: str) -> bool:
+        """Return whether an address is one of the proxies."""
+        if not self.trusted_proxies:
+            return False
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self.trusted_proxies)
+
+
+def read_proxies(text: str) -> tuple[Network, ...]:
+    """Return the networks of the setting ``trusted_proxies``.
+
+    Raises
+    ------
+    BadInput
+        If one is none.
+    """
+    found = []
+    for part in filter(None, (item.strip() for item in text.split(","))):
+        try:
+            found.append(ip_network(part))
+        except ValueError as error:
+            raise BadInput(
+                f"trusted_proxies: {part!r} is no address or network ({error}); write 10.0.0.1 or 10.0.0.0/8"
+            ) from error
+    return tuple(found)
+
+
+def read_origins(text: str) -> tuple[str, ...]:
+    """Return the origins of the setting ``cors_origins``.
+
+    Raises
+    ------
+    BadInput
+        If one is none. There is no ``*``: it would be every page of the world.
+    """
+    found = []
+    for part in filter(None, (item.strip() for item in text.split(","))):
+        if not _ORIGIN.fullmatch(part):
+            raise BadInput(
+                f"cors_origins: {part!r} is no origin; write https://pages.example, without a path"
+            )
+        found.append(part)
+    return tuple(found)

@@ -1,0 +1,286 @@
+"""Posting what is due, and noting what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from importlib import metadata
+
+import httpx
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from ledger.db import Database, tables
+from ledger.errors import TruetonneError
+from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
+from ledger.models.webhooks import DeliveryState, EndpointState
+from ledger.sealing import Sealer
+from ledger.webhooks.endpoints import secrets_of
+from ledger.webhooks.signing import headers
+from ledger.webhooks.targets import resolve
+
+DELAYS = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (5, 30, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+)
+"""Wait after the first, second, ... try that failed: three days and three hours in all. Then it has failed."""
+AFTER_MAX = timedelta(hours=1)
+"""Longest that an answer's Retry-After is heeded."""
+TIMEOUT_S = 10.0
+AT_ONCE = 8
+"""Endpoints that are posted to side by side; one endpoint gets one message after the other."""
+PER_ENDPOINT = 50
+"""Deliveries of an endpoint in one run, so that a slow one does not keep the others waiting."""
+RUN_S = 30.0
+"""After this a run posts nothing more to an endpoint, and the next goes on."""
+_ANSWER_BYTES = 512
+_GONE = 410
+_FORGOTTEN_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class Posting:
+    """What messages are posted with.
+
+    Parameters
+    ----------
+    sealer
+        Opens the secrets.
+    private
+        Whether hosts of one's own network are allowed.
+    agent
+        User-Agent.
+    now
+        Time of day, aware.
+    """
+
+    sealer: Sealer
+    private: bool
+    agent: str
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came of a try; ``error`` is None when it was taken."""
+
+    status: int | None
+    error: str | None
+    duration_ms: int
+    after: timedelta | None = None
+
+
+def agent() -> str:
+    """Return the User-Agent of this version."""
+    return f"truetonne/{metadata.version('truetonne')}"
+
+
+def deliver(db: Database, posting: Posting, endpoint_id: int | None = None) -> tuple[int, int]:
+    """Post what is due; return how many were taken, and how many tries failed.
+
+    For one process at a time: two would post the same twice, which the other side has to expect anyway.
+
+    Parameters
+    ----------
+    endpoint_id
+        Only to this endpoint.
+    """
+    due = WebhookDelivery.state == DeliveryState.PENDING, WebhookDelivery.due_at <= posting.now()
+    with db.read() as session:
+        query = (
+            select(WebhookEndpoint.id)
+            .where(
+                WebhookEndpoint.state == EndpointState.ACTIVE,
+                WebhookEndpoint.id.in_(select(WebhookDelivery.endpoint_id).where(*due)),
+            )
+            .order_by(WebhookEndpoint.id)
+        )
+        if endpoint_id is not None:
+            query = query.where(WebhookEndpoint.id == endpoint_id)
+        endpoints = session.scalars(query).all()
+    if not endpoints:
+        return 0, 0
+    with ThreadPoolExecutor(min(AT_ONCE, len(endpoints))) as threads:
+        counts = list(threads.map(lambda number: _deliver_to(db, posting, number), endpoints))
+    return sum(taken for taken, _ in counts), sum(failed for _, failed in counts)
+
+
+def _deliver_to(db: Database, posting: Posting, endpoint_id: int) -> tuple[int, int]:
+    taken = failed = 0
+    until = time.monotonic() + RUN_S
+    with db.read() as session:
+        query = (
+            select(WebhookDelivery.id)
+            .where(
+                WebhookDelivery.endpoint_id == endpoint_id,
+                WebhookDelivery.state == DeliveryState.PENDING,
+                WebhookDelivery.due_at <= posting.now(),
+            )
+            .order_by(WebhookDelivery.message_row)
+            .limit(PER_ENDPOINT)
+        )
+        deliveries = session.scalars(query).all()
+    timeout = httpx.Timeout(TIMEOUT_S)
+    # Without the proxies of the environment: they would look the host up again.
+    with httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False) as client:
+        for number in deliveries:
+            answer = _post(db, posting, client, number)
+            if answer is None:
+                continue
+            if answer.error is None:
+                taken += 1
+            else:
+                failed += 1
+            if not db.run(lambda session, n=number, a=answer: _note(session, n, a, posting.now())):  # type: ignore[misc]
+                break  # it takes none any more
+            if answer.status is None:
+                break  # nobody there: the others wait for the next run
+            if time.monotonic() > until:
+                break
+    return taken, failed
+
+
+def _post(db: Database, posting: Posting, client: httpx.Client, number: int) -> _Answer | None:
+    """Post one delivery; None when it is not due any more."""
+    with db.read() as session:
+        query = (
+            select(WebhookDelivery, WebhookMessage, WebhookEndpoint)
+            .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
+            .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
+            .where(WebhookDelivery.id == number)
+        )
+        delivery, message, endpoint = session.execute(query).one()
+        if (
+            delivery.state is not DeliveryState.PENDING
+            or endpoint.state is not EndpointState.ACTIVE
+        ):
+            return None
+    at = posting.now()
+    started = time.monotonic()
+    try:
+        target = resolve(endpoint.url, posting.private)
+        signed = headers(
+            secrets_of(posting.sealer, endpoint, at),
+            message.message_id,
+            int(at.timestamp()),
+            message.body,
+        )
+        request = client.build_request(
+            "POST",
+            target.url,
+            content=message.body.encode(),
+            headers={
+                **signed,
+                "host": target.host,
+                "content-type": "application/json",
+                "user-agent": posting.agent,
+            },
+            extensions={"sni_hostname": target.name},
+        )
+        response = client.send(request, stream=True)
+        try:
+            return _read(response, started, at)
+        finally:
+            response.close()
+    except httpx.HTTPError as error:
+        said = str(error) or type(error).__name__
+        return _Answer(None, f"no answer: {said}"[:_ANSWER_BYTES], _since(started))
+    except TruetonneError as error:
+        return _Answer(None, error.message, _since(started))
+
+
+def _read(response: httpx.Response, started: float, at: datetime) -> _Answer:
+    """Judge an answer by its status; of a bad one the first bytes are kept, for people."""
+    if response.is_success:
+        return _Answer(response.status_code, None, _since(started))
+    first = b""
+    with suppress(httpx.HTTPError):
+        for part in response.iter_raw():
+            first += part
+            if len(first) >= _ANSWER_BYTES or time.monotonic() - started > TIMEOUT_S:
+                break
+    text = first[:_ANSWER_BYTES].decode("utf-8", "replace")
+    text = "".join(each if each.isprintable() else " " for each in text).strip()
+    where = " (redirects are not followed)" if response.is_redirect else ""
+    said = f"answered {response.status_code}{where}" + (f": {text}" if text else "")
+    return _Answer(
+        response.status_code, said, _since(started), _after(response.headers.get("retry-after"), at)
+    )
+
+
+def _note(session: Session, number: int, answer: _Answer, at: datetime) -> bool:
+    """Note a try; return whether the endpoint takes more."""
+    delivery = session.get_one(WebhookDelivery, number, with_for_update=True)
+    endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id, with_for_update=True)
+    session.add(
+        WebhookTry(
+            delivery_id=number,
+            at=at,
+            duration_ms=answer.duration_ms,
+            http_status=answer.status,
+            error=answer.error,
+        )
+    )
+    if answer.error is None:
+        delivery.state, delivery.delivered_at = DeliveryState.DELIVERED, at
+        delivery.tries += 1
+        endpoint.heard_at = at
+        return True
+    delivery.tries += 1
+    if answer.status == _GONE:
+        _disable(session, endpoint, "it answered 410, Gone")
+        return False
+    if delivery.tries <= len(DELAYS):
+        wait = max(DELAYS[delivery.tries - 1], answer.after or timedelta())
+        delivery.due_at = at + wait
+        return True
+    delivery.state = DeliveryState.FAILED
+    whole = sum(DELAYS, timedelta())
+    if endpoint.heard_at is None or at - endpoint.heard_at > whole:
+        _disable(session, endpoint, f"it took nothing for days: {answer.error}")
+        return False
+    return True
+
+
+def _disable(session: Session, endpoint: WebhookEndpoint, reason: str) -> None:
+    endpoint.state, endpoint.reason = EndpointState.DISABLED, reason[:500]
+    session.flush()
+
+
+def forget_delivered(session: Session, before: datetime) -> int:
+    """Delete what was delivered before a time, with its tries; return how many deliveries it was.
+
+    Messages stay: a delivery that is gone is made again by whoever tells an endpoint from an early block.
+    """
+    old = select(WebhookDelivery.id).where(
+        WebhookDelivery.state == DeliveryState.DELIVERED, WebhookDelivery.delivered_at < before
+    )
+    numbers = session.scalars(old.limit(_FORGOTTEN_AT_ONCE)).all()
+    for some in tables.among(session, WebhookTry.delivery_id, numbers):
+        session.execute(delete(WebhookTry).where(some))
+    for some in tables.among(session, WebhookDelivery.id, numbers):
+        session.execute(delete(WebhookDelivery).where(some))
+    return len(numbers)
+
+
+def _after(text: str | None, at: datetime) -> timedelta | None:
+    if text is None:
+        return None
+    if text.strip().isdigit() and len(text) < 10:
+        return min(timedelta(seconds=int(text)), AFTER_MAX)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return min(max(moment - at, timedelta()), AFTER_MAX)
+
+
+def _since(started: float) -> int:
+    return int((time.monotonic() - started) * 1000)

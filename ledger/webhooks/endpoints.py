@@ -1,0 +1,219 @@
+"""Who wants to be told: added, changed, paused, removed; each act is in the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ledger import audit
+from ledger.audit import By
+from ledger.errors import BadInput, NotFound, Refused
+from ledger.models import ChainCursor, WebhookEndpoint
+from ledger.models.webhooks import EndpointState
+from ledger.sealing import Sealer
+from ledger.webhooks.signing import new_secret
+from ledger.webhooks.targets import check_url
+from ledger.webhooks.telling import check_patterns
+
+ENDPOINTS_MAX = 100
+FORMER_KEPT = timedelta(hours=24)
+"""How long a secret that was replaced signs beside the new one."""
+_DESCRIPTION_MAX = 200
+
+
+def add(
+    session: Session,
+    sealer: Sealer,
+    url: str,
+    events: Iterable[str],
+    description: str | None,
+    by: By,
+    *,
+    private: bool,
+    from_block: int | None = None,
+) -> tuple[str, WebhookEndpoint]:
+    """Add an endpoint; return its secret, which is shown once, and its row.
+
+    Parameters
+    ----------
+    url
+        Where messages are posted.
+    events
+        Types that it wants; ``credit.*`` and ``*`` stand for several.
+    private
+        Whether hosts of one's own network are allowed.
+    from_block
+        First block whose events are told; None: what becomes final from now on.
+
+    Raises
+    ------
+    BadInput
+        If address, events or description cannot be used.
+    Refused
+        If there are too many endpoints.
+    """
+    check_url(url, private)
+    patterns = check_patterns(events)
+    description = _description(description)
+    count = session.scalar(
+        select(func.count())
+        .select_from(WebhookEndpoint)
+        .where(WebhookEndpoint.state != EndpointState.REMOVED)
+    )
+    if (count or 0) >= ENDPOINTS_MAX:
+        raise Refused(f"there are {count} endpoints; remove one first", code="too-many-endpoints")
+    final = session.scalar(select(func.max(ChainCursor.final_number))) or 0
+    secret = new_secret()
+    row = WebhookEndpoint(
+        url=url,
+        description=description,
+        event_types=patterns,
+        secret_sealed="",
+        former_sealed=None,
+        former_until=None,
+        state=EndpointState.ACTIVE,
+        reason=None,
+        told_block=final if from_block is None else max(from_block - 1, 0),
+        heard_at=None,
+    )
+    session.add(row)
+    session.flush()
+    row.secret_sealed = sealer.seal(secret, context(row))
+    session.flush()
+    new = {"url": url, "events": patterns, "told_block": row.told_block}
+    audit.record(session, "webhooks.add", _resource(row), {}, new, by)
+    return secret, row
+
+
+def change(
+    session: Session,
+    row: WebhookEndpoint,
+    by: By,
+    *,
+    private: bool,
+    url: str | None = None,
+    events: Iterable[str] | None = None,
+    description: str | None = None,
+    state: EndpointState | None = None,
+) -> None:
+    """Change what is given of an endpoint. Made active again, it is told what it missed.
+
+    Raises
+    ------
+    BadInput
+        If a value cannot be used.
+    """
+    new: dict[str, object] = {}
+    if url is not None:
+        check_url(url, private)
+        new["url"] = url
+    if events is not None:
+        new["event_types"] = check_patterns(events)
+    if description is not None:
+        new["description"] = _description(description)
+    if state is not None:
+        if state not in (EndpointState.ACTIVE, EndpointState.PAUSED):
+            raise BadInput("an endpoint can be made active or paused; to end it, remove it")
+        new |= {"state": state, "reason": None}
+    old = {name: getattr(row, name) for name in new}
+    if old == new:
+        return
+    for name, value in new.items():
+        setattr(row, name, value)
+    session.flush()
+    audit.record(session, "webhooks.change", _resource(row), _plain(old), _plain(new), by)
+
+
+def remove(session: Session, row: WebhookEndpoint, by: By) -> None:
+    """End an endpoint: nothing is posted there any more. Its log stays, its secrets go."""
+    old = {"state": row.state.value, "url": row.url}
+    row.state, row.secret_sealed = EndpointState.REMOVED, ""
+    row.former_sealed = row.former_until = None
+    session.flush()
+    audit.record(session, "webhooks.remove", _resource(row), old, {"state": "removed"}, by)
+
+
+def rotate(session: Session, sealer: Sealer, row: WebhookEndpoint, by: By, at: datetime) -> str:
+    """Give an endpoint another secret, and return it; the former signs as well for a day."""
+    secret = new_secret()
+    row.former_sealed, row.former_until = row.secret_sealed, at + FORMER_KEPT
+    row.secret_sealed = sealer.seal(secret, context(row))
+    session.flush()
+    new = {"former_until": row.former_until.isoformat()}
+    audit.record(session, "webhooks.rotate", _resource(row), {}, new, by)
+    return secret
+
+
+def secrets_of(sealer: Sealer, row: WebhookEndpoint, at: datetime) -> list[str]:
+    """Return the secrets that sign now, the newest first."""
+    found = [sealer.open(row.secret_sealed, context(row))]
+    if row.former_sealed is not None and row.former_until is not None and at < row.former_until:
+        found.append(sealer.open(row.former_sealed, context(row)))
+    return found
+
+
+def get(session: Session, number: int) -> WebhookEndpoint:
+    """Return an endpoint, locked, by its row number.
+
+    Raises
+    ------
+    NotFound
+        If there is none, or none any more.
+    """
+    row = session.get(WebhookEndpoint, number, with_for_update=True)
+    if row is None or row.state is EndpointState.REMOVED:
+        raise _missing(number)
+    return row
+
+
+def shown(session: Session, number: int) -> WebhookEndpoint:
+    """Return an endpoint to look at, also one that was removed.
+
+    Raises
+    ------
+    NotFound
+        If there never was one.
+    """
+    row = session.get(WebhookEndpoint, number)
+    if row is None:
+        raise _missing(number)
+    return row
+
+
+def _missing(number: int) -> NotFound:
+    return NotFound(
+        f"there is no webhook endpoint {number}; `truetonne webhooks list` shows all",
+        code="no-such-endpoint",
+    )
+
+
+def has_endpoints(session: Session) -> bool:
+    """Return whether anybody wants to be told of anything."""
+    active = select(WebhookEndpoint.id).where(WebhookEndpoint.state == EndpointState.ACTIVE)
+    return session.scalars(active.limit(1)).first() is not None
+
+
+def context(row: WebhookEndpoint) -> str:
+    """Return what a secret is sealed for."""
+    return f"webhook_endpoints/{row.id}"
+
+
+def _resource(row: WebhookEndpoint) -> str:
+    return f"webhook_endpoints/{row.id}"
+
+
+def _description(text: str | None) -> str | None:
+    text = text.strip() if text else None
+    if text and (len(text) > _DESCRIPTION_MAX or not text.isprintable()):
+        raise BadInput(f"the description has at most {_DESCRIPTION_MAX} printable characters")
+    return text or None
+
+
+def _plain(values: dict[str, object]) -> dict[str, object]:
+    return {
+        name: value.value if isinstance(value, EndpointState) else value
+        for name, value in values.items()
+    }

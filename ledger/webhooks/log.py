@@ -1,0 +1,39 @@
+"""What endpoints were sent: the queries that command line and API share."""
+
+from __future__ import annotations
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import aliased
+
+from ledger.models import WebhookDelivery, WebhookMessage, WebhookTry
+from ledger.models.webhooks import DeliveryState
+
+
+def deliveries(
+    endpoint_id: int, *, not_taken: bool = False, ordered: bool = True
+) -> Select[WebhookDelivery, WebhookMessage, WebhookTry]:
+    """Return the query of an endpoint's deliveries: each with its message and its last try, the latest first.
+
+    Parameters
+    ----------
+    not_taken
+        Only those that it has not taken.
+    ordered
+        Whether in that order; a caller may have its own.
+    """
+    one = aliased(WebhookTry)
+    last = (
+        select(func.max(one.id))
+        .where(one.delivery_id == WebhookDelivery.id)
+        .correlate(WebhookDelivery)
+        .scalar_subquery()
+    )
+    query = (
+        select(WebhookDelivery, WebhookMessage, WebhookTry)
+        .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
+        .outerjoin(WebhookTry, WebhookTry.id == last)
+        .where(WebhookDelivery.endpoint_id == endpoint_id)
+    )
+    if not_taken:
+        query = query.where(WebhookDelivery.state != DeliveryState.DELIVERED)
+    return query.order_by(WebhookDelivery.id.desc()) if ordered else query

@@ -1,0 +1,242 @@
+"""From final events to deliveries, each once; and again where somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session
+
+from ledger import audit
+from ledger.audit import By
+from ledger.db import Database
+from ledger.errors import NotFound
+from ledger.models import (
+    ChainBlock,
+    ChainCursor,
+    ChainEvent,
+    SmartContract,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+)
+from ledger.models.webhooks import DeliveryState, EndpointState
+from ledger.webhooks import telling
+
+EVENTS_AT_ONCE = 500
+"""Events that become deliveries in one commit; all of a block's belong together."""
+
+
+def collect(db: Database, at: datetime) -> int:
+    """Make deliveries of what became final since each active endpoint was last told; return how many.
+
+    Parameters
+    ----------
+    at
+        Time of day, aware: the deliveries are due then.
+    """
+    with db.read() as session:
+        active = select(WebhookEndpoint.id).where(WebhookEndpoint.state == EndpointState.ACTIVE)
+        endpoints = session.scalars(active.order_by(WebhookEndpoint.id)).all()
+    made = 0
+    for endpoint in endpoints:
+        while True:
+            count, more = db.run(lambda session, number=endpoint: _collect(session, number, at))  # type: ignore[misc]
+            made += count
+            if not more:
+                break
+    return made
+
+
+def _collect(session: Session, endpoint_id: int, at: datetime) -> tuple[int, bool]:
+    endpoint = session.get(WebhookEndpoint, endpoint_id, with_for_update=True)
+    cursor = session.scalars(select(ChainCursor)).first()
+    if endpoint is None or endpoint.state is not EndpointState.ACTIVE or cursor is None:
+        return 0, False
+    last = _last_block(session, endpoint.told_block, cursor.final_number)
+    if last is None:
+        return 0, False
+    contracts = contract_names(session)
+    made = 0
+    for event in session.scalars(_events(endpoint.told_block, last)).all():
+        contract = contracts.get(event.contract_address)
+        event_type = telling.type_of(contract, event) if contract is not None else None
+        if contract is None or event_type is None:
+            continue
+        if not telling.wanted(endpoint.event_types, event_type):
+            continue
+        message = _message(session, event, event_type, cursor.chain_id, contract)
+        made += _due(session, endpoint.id, message.id, at)
+    endpoint.told_block = last
+    session.flush()
+    return made, last < cursor.final_number
+
+
+def again(
+    session: Session,
+    endpoint: WebhookEndpoint,
+    by: By,
+    at: datetime,
+    *,
+    message_ids: Sequence[str] = (),
+    failed: bool = False,
+) -> int:
+    """Make deliveries of an endpoint due once more, however often they were tried; return how many.
+
+    Parameters
+    ----------
+    message_ids
+        These messages.
+    failed
+        All that failed.
+
+    Raises
+    ------
+    NotFound
+        If the endpoint was never sent one of the messages.
+    """
+    query = (
+        select(WebhookDelivery, WebhookMessage.message_id)
+        .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
+        .where(WebhookDelivery.endpoint_id == endpoint.id)
+    )
+    if message_ids:
+        query = query.where(WebhookMessage.message_id.in_(message_ids))
+    if failed:
+        query = query.where(WebhookDelivery.state == DeliveryState.FAILED)
+    found = session.execute(query).all()
+    missing = set(message_ids) - {message_id for _, message_id in found}
+    if missing and not failed:
+        raise NotFound(
+            f"message {min(missing)[:60]!r} was never for endpoint {endpoint.id}; "
+            f"`truetonne webhooks deliveries {endpoint.id}` shows which were",
+            code="no-such-message",
+        )
+    for delivery, _ in found:
+        delivery.state, delivery.tries, delivery.due_at = DeliveryState.PENDING, 0, at
+    session.flush()
+    what = {"failed": True} if failed else {"message_ids": sorted(message_ids)}
+    audit.record(session, "webhooks.replay", f"webhook_endpoints/{endpoint.id}", {}, what, by)
+    return len(found)
+
+
+def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, by: By, at: datetime) -> int:
+    """Tell an endpoint everything from a block on, also what it took before; return how many are due at once.
+
+    What it was never sent follows as the job collects it.
+    """
+    rows = select(WebhookMessage.id).where(WebhookMessage.block_number >= block).scalar_subquery()
+    done = session.execute(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.endpoint_id == endpoint.id, WebhookDelivery.message_row.in_(rows))
+        .values(state=DeliveryState.PENDING, tries=0, due_at=at)
+    )
+    endpoint.told_block = min(endpoint.told_block, max(block - 1, 0))
+    session.flush()
+    what = {"from_block": block}
+    audit.record(session, "webhooks.replay", f"webhook_endpoints/{endpoint.id}", {}, what, by)
+    return int(done.rowcount)  # type: ignore[attr-defined]
+
+
+def test(session: Session, endpoint: WebhookEndpoint, name: str, at: datetime) -> None:
+    """Make a test message due at an endpoint.
+
+    Parameters
+    ----------
+    name
+        Its ``webhook-id``, a new one.
+    """
+    message = WebhookMessage(
+        message_id=name,
+        event_type=telling.TEST,
+        tx_hash=None,
+        block_number=None,
+        body=telling.test_body(at),
+    )
+    session.add(message)
+    session.flush()
+    _due(session, endpoint.id, message.id, at)
+
+
+def contract_names(session: Session) -> dict[str, str]:
+    """Return the name of the contract at each address of ours."""
+    query = select(SmartContract.contract_address, SmartContract.contract_name)
+    return {address: name.partition("@")[0] for address, name in session.execute(query)}
+
+
+def _last_block(session: Session, told: int, final: int) -> int | None:
+    """Return up to which block to go now: at least one block with events, and not too many; None: nothing is new."""
+    if final <= told:
+        return None
+    query = (
+        select(ChainEvent.block_number)
+        .where(ChainEvent.block_number > told, ChainEvent.block_number <= final)
+        .order_by(ChainEvent.block_number)
+        .offset(EVENTS_AT_ONCE)
+        .limit(1)
+    )
+    beyond = session.scalar(query)
+    if beyond is None:
+        return final
+    first = session.scalar(
+        select(func.min(ChainEvent.block_number)).where(ChainEvent.block_number > told)
+    )
+    assert first is not None
+    return max(first, beyond - 1)
+
+
+def _events(above: int, last: int) -> Select[ChainEvent]:
+    return (
+        select(ChainEvent)
+        .where(ChainEvent.block_number > above, ChainEvent.block_number <= last)
+        .order_by(ChainEvent.block_number, ChainEvent.log_index)
+    )
+
+
+def _message(
+    session: Session, event: ChainEvent, event_type: str, chain_id: int, contract: str
+) -> WebhookMessage:
+    name = telling.message_id(chain_id, event.tx_hash, event.log_index)
+    found = session.scalars(
+        select(WebhookMessage).where(WebhookMessage.message_id == name)
+    ).one_or_none()
+    if found is not None:
+        return found
+    moment = session.scalar(
+        select(ChainBlock.block_time).where(ChainBlock.number == event.block_number)
+    )
+    assert moment is not None  # blocks with events of ours are kept
+    message = WebhookMessage(
+        message_id=name,
+        event_type=event_type,
+        tx_hash=event.tx_hash,
+        block_number=event.block_number,
+        body=telling.body_of(event_type, chain_id, contract, event, moment),
+    )
+    session.add(message)
+    session.flush()
+    return message
+
+
+def _due(session: Session, endpoint_id: int, message_row: int, at: datetime) -> int:
+    """Make a delivery due, unless there is one; return how many were made."""
+    there = session.scalar(
+        select(WebhookDelivery.id).where(
+            WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.message_row == message_row
+        )
+    )
+    if there is not None:
+        return 0
+    session.add(
+        WebhookDelivery(
+            endpoint_id=endpoint_id,
+            message_row=message_row,
+            state=DeliveryState.PENDING,
+            tries=0,
+            due_at=at,
+            delivered_at=None,
+        )
+    )
+    session.flush()
+    return 1

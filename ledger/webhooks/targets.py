@@ -1,0 +1,138 @@
+"""Where a message may be posted: never into the network of whoever runs this, unless a setting says so.
+
+An address that a user gives is a way to make this machine ask others. So it is ``https``, of a public host; the
+host is looked up at each sending, every address that it has must be public, and the connection goes to that very
+address: a name that points elsewhere a moment later leads nowhere.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import SplitResult, urlsplit
+
+from ledger.errors import BadInput, Refused
+
+URL_CHARACTERS_MAX = 2000
+_EMBEDDING = (  # IPv6 networks whose addresses stand for IPv4 ones, and where in them those are
+    (ip_network("64:ff9b::/96"), 0),
+    (ip_network("64:ff9b:1::/48"), 0),
+    (ip_network("2002::/16"), 80),
+)
+
+
+class TargetRefused(Refused):
+    """Messages are not posted there."""
+
+    default_code = "target-refused"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place to connect to."""
+
+    url: str
+    """With the address in place of the host's name."""
+    host: str
+    """Name and port for the Host header."""
+    name: str
+    """Name that the certificate must have."""
+
+
+def check_url(url: str, private: bool) -> SplitResult:
+    """Return an address in its parts.
+
+    Parameters
+    ----------
+    private
+        Whether hosts of one's own network, and http, are allowed.
+
+    Raises
+    ------
+    BadInput
+        If nothing can be posted there.
+    """
+    if len(url) > URL_CHARACTERS_MAX:
+        raise BadInput(f"the address has {len(url)} characters, at most {URL_CHARACTERS_MAX}")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise BadInput("the address has characters that a URL cannot have; write them as %XX")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise BadInput(
+            f"the address is no URL ({error}); such as https://example.org/hook"
+        ) from error
+    if parts.scheme != "https" and not (private and parts.scheme == "http"):
+        raise BadInput(
+            f"the address must begin with https://, found {parts.scheme or url[:20]!r}: "
+            "messages cross networks of others"
+        )
+    if not parts.hostname or port == 0:
+        raise BadInput("the address names no host; such as https://example.org/hook")
+    if parts.username is not None or parts.password is not None:
+        raise BadInput("the address carries a name or password; signatures say who sends")
+    if not private:
+        _check_literal(parts.hostname)
+    if parts.fragment:
+        raise BadInput("the address has a part after `#`, which is never sent; leave it out")
+    return parts
+
+
+def _check_literal(host: str) -> None:
+    """Refuse at once what needs no look-up to be known as one's own network."""
+    try:
+        public = is_public(ip_address(host))
+    except ValueError:
+        public = host != "localhost" and not host.endswith(".localhost")
+    if not public:
+        raise BadInput(f"{host} is not a public host; messages go to those alone")
+
+
+def resolve(url: str, private: bool) -> Target:
+    """Look up where to connect to.
+
+    Raises
+    ------
+    BadInput
+        As ``check_url``.
+    TargetRefused
+        If the host has no address, or one that is not public.
+    """
+    parts = check_url(url, private)
+    name = str(parts.hostname)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise TargetRefused(f"{name} has no address ({error}); check the URL") from error
+    addresses = [ip_address(str(item[4][0]).partition("%")[0]) for item in found]
+    if not private:
+        for address in addresses:
+            if not is_public(address):
+                raise TargetRefused(
+                    f"{name} is {address}, which is not public; messages go to public hosts, unless "
+                    "webhook_private_targets is true"
+                )
+    address = addresses[0]
+    literal = f"[{address}]" if address.version == 6 else str(address)
+    return Target(
+        parts._replace(netloc=f"{literal}:{port}").geturl(),
+        parts.netloc,
+        name,
+    )
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Return whether an address is one of the public network, also the one that it stands for."""
+    if isinstance(address, IPv6Address):
+        inner = address.ipv4_mapped
+        for network, shift in _EMBEDDING:
+            if address in network:
+                inner = IPv4Address(int(address) >> shift & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+        if address.teredo is not None:
+            return False
+    return address.is_global and not address.is_multicast

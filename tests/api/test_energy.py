@@ -1,0 +1,254 @@
+"""Energy and inventory by legal time, beside figures that are known otherwise and a plain second computation."""
+
+from __future__ import annotations
+
+import gzip
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from api.app import create_app
+from ledger.db import Database
+from ledger.models import CarbonEmission, MeterReading
+from ledger.settings import load_settings
+from tests.support.plant import (
+    LHB_FILE,
+    LHB_SITE,
+    SITE,
+    apply,
+    imported,
+    write_csv,
+)
+
+PARIS = ZoneInfo("Europe/Paris")
+
+
+def served(url: Any, folder: Path) -> TestClient:
+    environ = {"TRUETONNE_DATABASE_URL": url.render_as_string(hide_password=False)}
+    return TestClient(create_app(load_settings(None, {**environ, "TRUETONNE_HOME": str(folder)})))
+
+
+def walk(client: TestClient, path: str, **query: Any) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    while True:
+        answer = client.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        assert len(page["items"]) <= query.get("limit", 50)
+        items += page["items"]
+        if page["next_cursor"] is None:
+            return items
+        query["cursor"] = page["next_cursor"]
+
+
+@pytest.fixture(scope="module")
+def turbine(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Database]:
+    """Five months of the turbine of the demonstration: with nights, gaps, conflicts and the change of clocks."""
+    folder = tmp_path_factory.mktemp("turbine")
+    file = folder / "books.db"
+    file.write_bytes(sqlite_template.read_bytes())
+    database = Database(f"sqlite:///{file}")
+    apply(database, LHB_SITE)
+    with gzip.open(LHB_FILE, "rt") as lines:
+        kept = [line for number, line in enumerate(lines) if number <= 22_000]
+    part = folder / "part.csv"
+    part.write_text("".join(kept))
+    imported(database, part, site="lhb")
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def client(turbine: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with served(turbine.url, tmp_path_factory.mktemp("home")) as made:
+        yield made
+
+
+def test_months_are_what_the_demonstration_credits(client: TestClient) -> None:
+    # The net energy and the counts of docs and README, which the reductions come to on their own way.
+    known = {
+        "2014-01": ("286098.098674771", 4458, 0),
+        "2014-02": ("414540.587995413", 4032, 0),
+        "2014-03": ("181966.421451588", 4458, 6),
+    }
+    items = walk(client, "/v1/energy", site="lhb", by="month", order="asc")
+    found = {item["period"]: item for item in items}
+    for month, (net, used, conflict) in known.items():
+        item = found[month]
+        # Each of both sums is cut, so that their difference may be off by one of the last digit.
+        difference = Decimal(item["positive"]) - Decimal(item["negative"]) - Decimal(net)
+        assert abs(difference) <= Decimal("1e-9"), month
+        assert (item["readings"]["used"], item["readings"]["conflict"]) == (used, conflict)
+        assert item["unit"] == "kWh"
+
+
+@pytest.mark.parametrize("by", ["hour", "day", "month"])
+def test_every_period_is_what_plain_python_says(
+    client: TestClient, turbine: Database, by: str
+) -> None:
+    length = {"hour": 13, "day": 10, "month": 7}[by]
+    sums: dict[str, list[Fraction]] = defaultdict(lambda: [Fraction(0), Fraction(0)])
+    with turbine.read() as session:
+        for row in session.scalars(select(MeterReading).where(MeterReading.quality == "used")):
+            local = datetime.fromtimestamp(row.start_s, UTC).astimezone(PARIS).isoformat()
+            name = local[:length] + (local[-6:] if by == "hour" else "")
+            assert row.value_digits is not None and row.value_scale is not None
+            energy = Fraction(row.value_digits, 10**row.value_scale) * Fraction(
+                row.duration_s, 3600
+            )
+            sums[name][energy < 0] += abs(energy)
+    query: dict[str, Any] = {"site": "lhb", "by": by, "limit": 200, "order": "asc"}
+    if by == "hour":  # the night of the change of clocks: 2 o'clock is skipped
+        query |= {"from": "2014-03-29", "to": "2014-04-02"}
+    items = walk(client, "/v1/energy", **query)
+    for item in items:
+        name = item["period"].replace(":00+", "+") if by == "hour" else item["period"]
+        expected = sums.get(name, [Fraction(0), Fraction(0)])
+        for value, exact in zip((item["positive"], item["negative"]), expected, strict=True):
+            assert 0 <= exact - Fraction(value) < Fraction(1, 10**9), item
+    if by == "hour":
+        assert len(items) == 4 * 24 - 1
+        hours = [item["period"] for item in items]
+        assert "2014-03-30T01:00+01:00" in hours and "2014-03-30T03:00+02:00" in hours
+    else:
+        assert {item["period"] for item in items} >= set(sums)
+    assert items[::-1] == walk(client, "/v1/energy", **{**query, "order": "desc", "limit": 7})
+
+
+def test_stored_hours_are_told_beside(client: TestClient) -> None:
+    (day,) = walk(client, "/v1/energy", site="lhb", **{"from": "2014-02-03", "to": "2014-02-04"})
+    hours = walk(
+        client, "/v1/energy", site="lhb", by="hour", **{"from": "2014-02-03", "to": "2014-02-04"}
+    )
+    assert len(hours) == 24
+    assert sum(Decimal(hour["production_kwh"]) for hour in hours) == Decimal(day["production_kwh"])
+    # 24 hours, each rounded to a watt-hour
+    assert abs(Decimal(day["production_kwh"]) - Decimal(day["positive"])) < Decimal("0.013")
+    assert day["readings"]["expected"] == 144
+
+
+# ------------------------------------------------------------------ by hand, on both databases
+
+
+@pytest.fixture
+def by_hand(db: Database, tmp_path: Path) -> Iterator[TestClient]:
+    """A meter that draws 6 kW for 20 minutes on two days of two months, and delivers 12 kW for ten."""
+    apply(db, SITE + '[[device]]\ncode = "B"\ntype = "wind_turbine"\nrated_kw = "100"\n'
+          'meter_serial = "serial-B"\nrole = "generation"\n')  # fmt: skip
+    rows = []
+    for day in ("2014-05-31", "2014-06-01"):
+        start = datetime.fromisoformat(f"{day}T23:30:00+02:00")
+        values = ("-6", "-6", "12", "", "999")
+        rows += [
+            ((start + timedelta(minutes=10 * slot)).isoformat(), value)
+            for slot, value in enumerate(values)
+        ]
+    imported(db, write_csv(tmp_path / "a.csv", rows))
+    with served(db.url, tmp_path) as made:
+        yield made
+
+
+def test_inventory_and_energy_by_hand(by_hand: TestClient, db: Database) -> None:
+    days = walk(by_hand, "/v1/energy", site="park", device="A", order="asc")
+    assert [
+        (item["period"], item["positive"], item["negative"], item["readings"]) for item in days
+    ] == [
+        # 23:30 to midnight: three slots; the empty and the impossible one begin on the next day.
+        ("2014-05-31", "2.000000000", "2.000000000", counts(3, 0, 0)),
+        ("2014-06-01", "2.000000000", "2.000000000", counts(3, 1, 1)),
+        ("2014-06-02", "0.000000000", "0.000000000", counts(0, 1, 1)),
+    ]
+    assert [item["production_kwh"] for item in days] == ["2.000", "2.000", "0.000"]
+    assert [item["consumption_kwh"] for item in days] == ["2.000", "2.000", "0.000"]
+    # 2 kWh a day at 100 g/kWh are 0.2 kg.
+    page = by_hand.get("/v1/emissions", params={"site": "park", "order": "asc"}).json()
+    assert [
+        (item["period"], item["method"], item["consumption_kwh"], item["emissions_t"])
+        for item in page["items"]
+    ] == [
+        ("2014-05", "location_based", "2.000000000", "0.000200"),
+        ("2014-06", "location_based", "2.000000000", "0.000200"),
+    ]
+    assert page["totals"] == [{"scope": 2, "method": "location_based", "emissions_t": "0.000400"}]
+    assert {item["factor"] for item in page["items"]} == {"grid-average"}
+    file = by_hand.get("/v1/emissions/export", params={"site": "park", "by": "day"}).text
+    assert file.splitlines() == [
+        "period,device,scope,method,factor,version,value,unit,consumption_kwh,fuel_kg,emissions_t",
+        "2014-05-31,A,2,location_based,grid-average,1,100,g/kWh,2.000000000,,0.000200",
+        "2014-06-01,A,2,location_based,grid-average,1,100,g/kWh,2.000000000,,0.000200",
+    ]
+    by_day = walk(by_hand, "/v1/emissions", site="park", by="day", limit=1)
+    assert [item["period"] for item in by_day] == ["2014-06-01", "2014-05-31"]
+    one = by_hand.get(
+        "/v1/emissions", params={"site": "park", "from": "2014-06-01", "method": "location_based"}
+    ).json()
+    assert one["totals"][0]["emissions_t"] == "0.000200"
+    for nothing in ({"scope": 1}, {"method": "market_based"}, {"device": "B"}):
+        found = by_hand.get("/v1/emissions", params={"site": "park", **nothing}).json()
+        assert (found["items"], found["totals"]) == ([], [])
+    both = walk(by_hand, "/v1/energy", site="park", order="asc", limit=1)
+    assert [(item["period"], item["device"]) for item in both[:2]] == [
+        ("2014-05-31", "A"),
+        ("2014-05-31", "B"),
+    ]
+    with db.read() as session:
+        stored = sum(session.scalars(select(CarbonEmission.emissions)).all(), Decimal(0))
+    assert stored == Decimal("0.000400")
+
+
+def counts(used: int, missing: int, outlier: int) -> dict[str, int]:
+    return {
+        "expected": 144,
+        "used": used,
+        "conflict": 0,
+        "missing": missing,
+        "outlier": outlier,
+        "superseded": 0,
+        "late": 0,
+    }
+
+
+def test_digits_that_no_integer_holds_together(db: Database, tmp_path: Path) -> None:
+    # 18 digits each: the sum of their digits passes 2^63, which SQLite's own SUM refuses.
+    apply(db)
+    start = datetime.fromisoformat("2014-06-01T00:00:00+02:00")
+    rows = [
+        ((start + timedelta(minutes=10 * slot)).isoformat(), "60.0000000000000006")
+        for slot in range(144)
+    ]
+    imported(db, write_csv(tmp_path / "a.csv", rows))
+    with served(db.url, tmp_path) as client:
+        (item,) = walk(client, "/v1/energy", site="park")
+        assert item["positive"] == "1440.000000000"
+        (item,) = walk(client, "/v1/energy", site="park", by="month")
+        exact = Fraction("60.0000000000000006") * 24
+        assert 0 <= exact - Fraction(item["positive"]) < Fraction(1, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status", "code"),
+    [
+        ("/v1/energy", {}, 422, "bad-request"),
+        ("/v1/energy", {"site": "nowhere"}, 404, "not-found"),
+        ("/v1/energy", {"site": "lhb", "device": "x"}, 404, "not-found"),
+        ("/v1/energy", {"site": "lhb", "by": "week"}, 422, "bad-request"),
+        ("/v1/energy", {"site": "lhb", "from": "2014-02-02", "to": "2014-02-02"}, 422, "empty-period"),
+        ("/v1/emissions", {"site": "lhb", "from": "yesterday"}, 422, "bad-request"),
+        ("/v1/emissions", {"site": "lhb", "scope": 3}, 422, "bad-request"),
+        ("/v1/emissions", {"site": "nowhere"}, 404, "not-found"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_answered(
+    client: TestClient, path: str, query: dict[str, Any], status: int, code: str
+) -> None:
+    answer = client.get(path, params=query)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)

@@ -1,0 +1,371 @@
+"""Files: the same rows as the lists, in three forms, read back by others' readers; one snapshot; flat memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import insert
+
+from api.app import create_app
+from api.context import Context
+from api.credits.schemas import RetirementItem
+from api.exports import stream
+from api.exports.columns import Kind
+from api.exports.formats import CsvWriter, Format, harmless
+from api.exports.lists import EXPORTS
+from cli.main import run
+from ledger.db import Database
+from ledger.models import BlockchainTransaction
+from ledger.models.blockchain import TransactionStatus
+from ledger.settings import load_settings
+
+QUERIES = {
+    "credits": ("", "status=retired", "site=park-b&vintage=2014", "as_of_block=45"),
+    "retirements": ("", "country=de", "as_of_block=60"),
+    "transactions": ("", "status=pending"),
+    "trades": ("", "traded_from=2024-01-02T00:00:00Z&status=pending"),
+    "energy": ("site=park&by=hour",),
+}
+CASES = [(name, query) for name, queries in QUERIES.items() for query in queries]
+
+
+def walked(client: TestClient, name: str, query: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    url = f"/v1/{name}?order=asc&limit=200&{query}"
+    while True:
+        answer = client.get(url)
+        items += answer.json()["items"]
+        following = re.search(r'<([^>]+)>; rel="next"', answer.headers["Link"])
+        if following is None:
+            return items
+        url = following.group(1)
+
+
+def flat(name: str, item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item of a list as a row of a file has it, from the answer's JSON alone."""
+    row: dict[str, Any] = {}
+    for field, value in item.items():
+        inner = {"settlement", "readings", "explanation"}
+        if field in inner:
+            parts = [column.name for column in EXPORTS[name].columns]
+            for part in parts:
+                if part.startswith(f"{field}_") and part not in item:
+                    row[part] = (value or {}).get(part.removeprefix(f"{field}_"))
+        else:
+            row[field] = value
+    return row
+
+
+@pytest.mark.parametrize(("name", "query"), CASES)
+def test_a_file_has_the_rows_of_its_list(
+    client: TestClient, name: str, query: str, tmp_path: Path
+) -> None:
+    expected = [flat(name, item) for item in walked(client, name, query)]
+    assert expected
+    columns = {column.name: column.kind for column in EXPORTS[name].columns}
+    assert set(expected[0]) == set(columns)  # no field of the list is left out
+    answers = {
+        form: client.get(f"/v1/{name}/export?format={form}&{query}")
+        for form in ("csv", "jsonl", "parquet")
+    }
+    for form, answer in answers.items():
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}.{form}"'
+        assert "ETag" not in answer.headers and "Content-Length" not in answer.headers
+        block = re.search("as_of_block=([0-9]+)", query)
+        assert answer.headers["Truetonne-As-Of-Block"] == (block.group(1) if block else "98")
+        assert answer.headers["Truetonne-Final-Block"] == "90"
+
+    lines = answers["jsonl"].text.splitlines()
+    assert [flat(name, json.loads(line)) for line in lines] == expected
+
+    rows = list(csv.DictReader(io.StringIO(answers["csv"].content.decode(), newline="")))
+    assert list(rows[0]) == [column.name for column in EXPORTS[name].columns]
+    assert [
+        {field: cell(columns[field], value) for field, value in row.items()} for row in expected
+    ] == rows
+
+    file = tmp_path / "file.parquet"
+    file.write_bytes(answers["parquet"].content)
+    with duckdb.connect() as reader:
+        found = reader.execute("SELECT * FROM read_parquet(?)", [str(file)])
+        names = [column[0] for column in found.description]
+        read = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        types = dict(
+            reader.execute(
+                "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet(?))",
+                [str(file)],
+            ).fetchall()
+        )
+    assert [
+        {field: typed(columns[field], value) for field, value in row.items()} for row in expected
+    ] == read
+    for column in EXPORTS[name].columns:
+        if column.kind is Kind.DECIMAL:
+            assert types[column.name] == "DECIMAL({},{})".format(*column.digits)
+
+
+def cell(kind: Kind, value: Any) -> str:
+    if value is None:
+        return ""
+    if kind is Kind.JSON:
+        return json.dumps(value, separators=(",", ":"))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def typed(kind: Kind, value: Any) -> Any:
+    if value is None:
+        return None
+    if kind is Kind.JSON:
+        return json.dumps(value, separators=(",", ":"))
+    if kind is Kind.INTEGER:
+        return int(value)
+    if kind is Kind.DECIMAL:
+        return Decimal(value)
+    if kind is Kind.TIME:
+        return datetime.fromisoformat(value)
+    return value
+
+
+def test_nothing_is_a_file_too(client: TestClient, tmp_path: Path) -> None:
+    query = "/v1/trades/export?market=nowhere&format="
+    assert client.get(query + "csv").text.startswith("id,vpp_code,")
+    assert client.get(query + "jsonl").content == b""
+    file = tmp_path / "empty.parquet"
+    file.write_bytes(client.get(query + "parquet").content)
+    with duckdb.connect() as reader:
+        count = reader.execute("SELECT count(*) FROM read_parquet(?)", [str(file)]).fetchone()
+    assert count == (0,)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+def test_no_text_is_a_formula(text: str) -> None:
+    assert harmless(text) == "'" + text
+    assert harmless("a" + text) == "a" + text
+    item = RetirementItem(
+        key="0x" + "11" * 32,
+        holder="0x" + "22" * 20,
+        replaced_batch_id=None,
+        beneficiary=text,
+        reason='he said "no",\r\nand left',
+        country=None,
+        tx_hash="0x" + "33" * 32,
+        block_number=1,
+        retired_at=datetime(2024, 1, 1, tzinfo=UTC),
+        retirement_id=1,
+        batch_id=1,
+        first_serial=1,
+        last_serial=1,
+        amount_kg=1,
+        consumption_start=None,
+        consumption_end=None,
+        document_hash=None,
+        credit_id=None,
+        final=True,
+    )
+    writer = CsvWriter(EXPORTS["retirements"].columns)
+    (row,) = csv.DictReader(io.StringIO((writer.rows([item]) + writer.end()).decode(), newline=""))
+    assert row["beneficiary"] == "'" + text
+    assert row["reason"] == 'he said "no",\r\nand left'
+
+
+def test_a_negative_number_is_none_either(client: TestClient) -> None:
+    rows = list(csv.DictReader(io.StringIO(client.get("/v1/trades/export").text)))
+    assert rows[6]["total_value"] == "-51.98"
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "code"),
+    [
+        ("/v1/credits/export?format=xlsx", 422, "bad-request"),
+        ("/v1/credits/export?limit=5", 422, "bad-request"),
+        ("/v1/credits/export?cursor=x", 422, "bad-request"),
+        ("/v1/credits/export?as_of_block=99", 422, "block-not-mirrored"),
+        ("/v1/energy/export", 422, "bad-request"),
+        ("/v1/energy/export?site=nowhere", 404, "not-found"),
+    ],
+)
+def test_what_cannot_be_exported(client: TestClient, url: str, status: int, code: str) -> None:
+    answer = client.get(url)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_head_sends_no_file(client: TestClient) -> None:
+    answer = client.head("/v1/trades/export")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["Truetonne-As-Of-Block"] == "98"
+
+
+def test_only_so_many_files_at_once(client: TestClient) -> None:
+    context: Context = client.app.state.context  # type: ignore[attr-defined]
+    for _ in range(4):
+        assert context.files.acquire(blocking=False)
+    try:
+        answer = client.get("/v1/trades/export")
+        assert (answer.status_code, answer.json()["code"]) == (503, "exports-busy")
+        assert answer.headers["Retry-After"] == "10"
+    finally:
+        for _ in range(4):
+            context.files.release()
+    for url in ("/v1/trades/export", "/v1/trades/export?batch_key=x", "/v1/energy/export?site=x"):
+        for _ in range(5):  # each gives its place back, whatever becomes of it
+            client.get(url)
+    assert client.get("/v1/trades/export").status_code == 200
+
+
+# ------------------------------------------------------------------ many rows
+
+
+def many(db: Database, first: int, count: int) -> None:
+    with db.write() as session:
+        session.execute(
+            insert(BlockchainTransaction),
+            [
+                {
+                    "tx_hash": f"0x{number:064x}",
+                    "function_name": "retire",
+                    "parameters": {"amount": str(number)},
+                    "status": TransactionStatus.PENDING,
+                }
+                for number in range(first, first + count)
+            ],
+        )
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "ROWS_AT_ONCE", 50)
+
+
+@pytest.fixture
+def served(db: Database, tmp_path: Path) -> Iterator[Context]:
+    url = db.url.render_as_string(hide_password=False)
+    environ = {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_HOME": str(tmp_path)}
+    app = create_app(load_settings(None, environ))
+    with TestClient(app):
+        yield app.state.context
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_file_is_of_one_moment(db: Database, served: Context) -> None:
+    many(db, 1, 200)
+    export = EXPORTS["transactions"]
+    sent = stream.pieces(
+        served.reading, export, export.parameters(order="asc"), Format.JSONL  # type: ignore[call-arg]
+    )  # fmt: skip
+    next(sent)
+    text = next(sent)
+    many(db, 201, 100)
+    text += b"".join(sent)
+    assert len(text.splitlines()) == 200
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("form", list(Format))
+def test_memory_does_not_grow_with_the_rows(
+    form: Format, sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.exports.formats.ROW_GROUP", 100)
+    environ = {"TRUETONNE_DATABASE_URL": str(sqlite_db.url), "TRUETONNE_HOME": str(tmp_path)}
+    context: Context = create_app(load_settings(None, environ)).state.context
+    export, peaks = EXPORTS["transactions"], []
+    for first, count in ((1, 300), (301, 1200)):
+        many(sqlite_db, first, count)
+        for warm in (True, False):
+            tracemalloc.start()
+            largest = 0
+            for piece in stream.pieces(context.reading, export, export.parameters(), form):
+                largest = max(largest, len(piece) if isinstance(piece, bytes) else 0)
+            if not warm:
+                peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        assert largest < 100_000
+    context.database.close()
+    assert peaks[1] < 1.3 * peaks[0], peaks  # five times the rows
+
+
+def test_a_file_that_breaks_off_has_no_end(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "ROWS_AT_ONCE", 50)
+    query, calls = EXPORTS["trades"].query, []
+
+    def fails(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("secret insides")
+        return query(*arguments)
+
+    monkeypatch.setitem(
+        EXPORTS, "trades", EXPORTS["trades"].__class__("trades", EXPORTS["trades"].parameters, fails, ())
+    )  # fmt: skip
+    with (
+        TestClient(client.app, raise_server_exceptions=True) as strict,
+        pytest.raises(RuntimeError),
+    ):
+        strict.get("/v1/trades/export?format=jsonl")
+    calls[:] = [1, 1]
+    answer = client.get("/v1/trades/export?format=jsonl")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
+    assert "secret" not in answer.text
+
+
+# ------------------------------------------------------------------ the command
+
+
+@pytest.fixture
+def at_books(books: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRUETONNE_DATABASE_URL", books)
+    monkeypatch.setenv("TRUETONNE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_the_command_writes_what_the_api_sends(
+    client: TestClient, at_books: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for form in ("csv", "jsonl", "parquet"):
+        out = at_books / f"credits.{form}"
+        words = ["export", "credits", "--format", form, "-o", str(out), "--where", "status=retired"]
+        assert run([*words, "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert (document["rows"], document["as_of_block"], document["list"]) == (30, 98, "credits")
+        sent = client.get(f"/v1/credits/export?status=retired&format={form}").content
+        if form != "parquet":  # whose metadata names the settings of its maker
+            assert out.read_bytes() == sent
+        assert sorted(path.name for path in at_books.iterdir() if "partial" in path.name) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["credits", "--where", "status=gone"], "--where status"),
+        (["credits", "--where", "colour=green"], "is no filter of the list"),
+        (["credits", "--where", "status"], "write NAME=VALUE"),
+        (["credits", "--where", "limit=5"], "is no filter of the list"),
+        (["energy"], "--where site=...: this list needs it"),
+        (["credits", "--where", "as_of_block=99"], "has come to block 98"),
+        (["users"], "invalid value"),
+    ],
+)
+def test_what_the_command_refuses(
+    at_books: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    out = at_books / "file.csv"
+    assert run(["export", *words, "-o", str(out)]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(at_books.glob("file.csv*"))

@@ -1,0 +1,159 @@
+"""The quick way of the answers that are asked for most: byte for byte the ordinary one, and only where it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+
+from api.app import create_app
+from api.context import Context
+from api.credits import express
+from ledger.db import Database
+from ledger.db.quick import Quick
+from ledger.models import CarbonCredit, Reconciliation
+from ledger.settings import Settings, load_settings
+from tests.api.conftest import EPOCH, key_of
+
+SAME = ("content-type", "content-length", "etag", "cache-control", "link", "x-content-type-options")
+
+
+@pytest.fixture
+def ordinary(settings: Settings) -> Iterator[TestClient]:
+    app = create_app(settings)
+    app.state.context.database.quick = None
+    with TestClient(app, raise_server_exceptions=False) as made:
+        yield made
+
+
+def alike(quick: TestClient, ordinary: TestClient, url: str) -> None:
+    mine, other = quick.get(url), ordinary.get(url)
+    assert mine.status_code == other.status_code, url
+    if mine.status_code == 200:
+        assert mine.content == other.content, url
+    assert {name: mine.headers.get(name) for name in SAME[:1]} == {
+        name: other.headers.get(name) for name in SAME[:1]
+    }
+    if mine.status_code == 200:
+        for name in SAME:
+            assert mine.headers.get(name) == other.headers.get(name), (url, name)
+
+
+def went(context: Context, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note what is answered the quick way."""
+    for name in ("credit", "page"):
+        original = getattr(express, name)
+
+        def noted(*arguments: object, _name: str = name, _original: object = original) -> object:
+            found = _original(*arguments)  # type: ignore[operator]
+            if found is not None:
+                calls.append(_name)
+            return found
+
+        monkeypatch.setattr(express, name, noted)
+
+
+def test_every_credit_and_page_is_the_same(
+    client: TestClient, ordinary: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    context: Context = client.app.state.context  # type: ignore[attr-defined]
+    went(context, calls, monkeypatch)
+    names = [item["credit_id"] for item in client.get("/v1/credits?limit=200").json()["items"]]
+    urls = [f"/v1/credits/{name}" for name in names]
+    for limit, order in ((1, "asc"), (7, "desc"), (50, "asc"), (200, "desc")):
+        url: str | None = f"/v1/credits?limit={limit}&order={order}"
+        while url is not None:
+            urls.append(url)
+            page = ordinary.get(url).json()
+            cursor = page["next_cursor"]
+            url = f"/v1/credits?limit={limit}&order={order}&cursor={cursor}" if cursor else None
+            if limit == 1 and len(urls) > 200:
+                break
+    quick = context.database.dialect == "sqlite"
+    calls.clear()
+    for each in (*urls, "/v1/credits"):
+        alike(client, ordinary, each)
+    assert len(calls) == (len(urls) + 1 if quick else 0)
+    calls.clear()
+    left = (
+        "/v1/credits?status=retired",
+        "/v1/credits?as_of_block=90",
+        "/v1/credits?limit=0",
+        "/v1/credits?limit=5&limit=6",
+        "/v1/credits?cursor=x",
+        "/v1/credits?&",
+        "/v1/credits?limit=%zz",
+        "/v1/credits/",
+        "/v1/credits/1",
+        "/v1/credits/none",
+        "/v1/credits/" + key_of(50),
+        "/v1/credits/park-a-2015-1-1-10",
+        f"/v1/credits/{names[0]}?as_of_block=90",
+        f"/v1/credits/{names[0]}?x=1",
+        "/v1/credits/%00",
+        "/v1/credits/export?status=retired",
+    )
+    for each in left:
+        if "export" not in each:
+            alike(client, ordinary, each)
+    assert calls == []
+
+
+def test_tags_hold_on_both_ways(client: TestClient) -> None:
+    url = "/v1/credits/park-a-2015-1-1-400"
+    tag = client.get(url).headers["ETag"]
+    assert client.get(url, headers={"If-None-Match": tag}).status_code == 304
+    assert client.head(url).headers["ETag"] == tag
+    assert client.head(url).content == b""
+
+
+def test_odd_times_and_names(sqlite_template: Path, tmp_path: Path) -> None:
+    """Microseconds, an end, and a name that JSON must escape."""
+    file = tmp_path / "books.db"
+    file.write_bytes(sqlite_template.read_bytes())
+    database = Database(f"sqlite:///{file}")
+    from cli.bench.api.books import make_books
+
+    names = make_books(database, 30)
+    with database.write() as session:
+        session.execute(
+            update(CarbonCredit).values(
+                issued_at=EPOCH.replace(microsecond=120), expires_at=EPOCH, issuer='0x"\\ü\x7f绿'
+            )
+        )
+        session.execute(
+            update(Reconciliation).values(ok=False, compared_at=EPOCH.replace(microsecond=5))
+        )
+    clients = []
+    for quick in (True, False):
+        app = create_app(
+            load_settings(
+                None,
+                {"TRUETONNE_DATABASE_URL": f"sqlite:///{file}", "TRUETONNE_HOME": str(tmp_path)},
+            )
+        )
+        if not quick:
+            app.state.context.database.quick = None
+        clients.append(TestClient(app))
+    for url in ("/v1/credits?limit=200", *(f"/v1/credits/{name}" for name in names)):
+        alike(*clients, url)
+    database.close()
+
+
+def test_a_file_that_cannot_be_read_is_left_to_the_ordinary_way(tmp_path: Path) -> None:
+    quick = Quick(tmp_path / "none.db")
+    assert quick.try_read(lambda read: read("SELECT 1", ())) is None
+    assert not (tmp_path / "none.db").exists()
+    (tmp_path / "some.db").write_bytes(b"")
+    quick = Quick(tmp_path / "some.db")
+    assert quick.try_read(lambda read: read("SELECT 1", ())) == [(1,)]
+    assert quick.try_read(lambda read: read("SELECT * FROM credit_serials", ())) is None
+    assert quick.try_read(lambda read: read("SELECT 2", ())) == [(2,)]
+    with pytest.raises(ZeroDivisionError):
+        quick.try_read(lambda read: 1 // 0)
+    assert quick.try_read(lambda read: read("SELECT 3", ())) == [(3,)]
+    quick.close()

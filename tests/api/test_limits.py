@@ -1,0 +1,246 @@
+"""How much one client may ask, whose client it is behind a proxy, and whose pages may read the answers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.error import HTTPError
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.limits import CLIENTS_MAX, Buckets, bucket_of
+from api.server import ApiServer
+from ledger.errors import BadInput
+from ledger.identity import passwords
+from ledger.models.users import UserRole
+from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords that are hashed in a moment."""
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+
+
+@pytest.fixture
+def url(sqlite_template: Path, tmp_path: Path) -> str:
+    """The address of a database without rows."""
+    shutil.copyfile(sqlite_template, tmp_path / "books.db")
+    return f"sqlite:///{tmp_path / 'books.db'}"
+
+
+def house(tmp_path: Path, url: str, **more: str) -> House:
+    return open_house(settings_for(tmp_path, url, **more))
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.s = 1000.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+# ------------------------------------------------------------------ buckets
+
+
+def test_a_bucket_fills_again_with_time() -> None:
+    clock = Clock()
+    buckets = Buckets(6, clock)  # one every ten seconds
+    assert [buckets.take("a") for _ in range(6)] == [
+        (True, left, 10 * (6 - left)) for left in (5, 4, 3, 2, 1, 0)
+    ]
+    assert buckets.take("a") == (False, 0, 10)
+    assert buckets.take("b") == (True, 5, 10)  # another client's is its own
+    clock.s += 9
+    assert buckets.take("a") == (False, 0, 1)
+    clock.s += 1
+    assert buckets.take("a")[0] is True
+    assert buckets.take("a")[0] is False
+    clock.s += 3600
+    assert [buckets.take("a")[0] for _ in range(7)] == [True] * 6 + [False]
+
+
+def test_threads_that_take_at_once_get_no_more_than_there_is() -> None:
+    buckets = Buckets(5_000, Clock())
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [
+                pool.submit(lambda: sum(buckets.take("key 1")[0] for _ in range(2_000)))
+                for _ in range(4)
+            ]
+            assert sum(future.result(60) for future in asked) == 5_000
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_buckets_are_forgotten_before_they_are_too_many() -> None:
+    buckets = Buckets(5, Clock())
+    for number in range(CLIENTS_MAX + 10):
+        buckets.take(str(number))
+    assert len(buckets) == CLIENTS_MAX
+
+
+@pytest.mark.parametrize(
+    ("host", "bucket"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),  # the same home, another machine
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_whose_bucket(host: str, bucket: str) -> None:
+    assert bucket_of({"client": (host, 1)}) == bucket
+
+
+def test_beyond_the_limit_is_a_problem_that_says_when(tmp_path: Path, url: str) -> None:
+    client = house(tmp_path, url, rate_limit="3").client
+    answers = [client.get("/v1/credits") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    for answer, left in zip(answers, (2, 1, 0, 0), strict=True):
+        assert answer.headers["RateLimit-Policy"] == '"client";q=3;w=60'
+        assert answer.headers["RateLimit"].startswith(f'"client";r={left};t=')
+        assert answer.headers["X-Request-Id"]
+    refused = answers[3]
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert refused.json()["code"] == "too-many-requests"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 20
+    assert client.get("/livez").status_code == 200  # who watches the service is not kept out
+    other = TestClient(client.app, client=("192.0.2.8", 1))
+    assert other.get("/v1/credits").status_code == 200
+
+
+def test_a_key_has_one_bucket_wherever_it_is_used(tmp_path: Path, url: str) -> None:
+    found = house(tmp_path, url, rate_limit="3")
+    found.add("anna", UserRole.ADMIN)
+    _, program = found.key(found.sign_in("anna"), "users:read")
+    codes = [
+        TestClient(found.app, client=(f"198.51.100.{number}", 1)).get("/v1/me", headers=program)
+        for number in range(4)
+    ]
+    assert [answer.status_code for answer in codes] == [200, 200, 200, 429]
+    assert codes[3].json()["code"] == "too-many-requests"
+    assert int(codes[3].headers["Retry-After"]) >= 1
+
+
+def test_no_limit_says_nothing(tmp_path: Path, url: str) -> None:
+    client = house(tmp_path, url, rate_limit="0").client
+    assert {client.get("/livez").status_code for _ in range(20)} == {200}
+    assert "RateLimit" not in client.get("/v1/credits").headers
+
+
+# ------------------------------------------------------------------ proxies
+
+
+def test_a_stranger_cannot_say_where_it_comes_from(tmp_path: Path, url: str) -> None:
+    client = house(tmp_path, url, rate_limit="2").client
+    seen = [
+        client.get("/v1/credits", headers={"X-Forwarded-For": f"198.51.100.{number}"}).status_code
+        for number in range(3)
+    ]
+    assert seen == [200, 200, 429]
+
+
+def test_the_server_itself_believes_nobody_either(tmp_path: Path, url: str) -> None:
+    # uvicorn would believe whoever calls from the loopback, unless it is told not to.
+    found = house(tmp_path, url)
+    server = ApiServer(found.app, "127.0.0.1", 0)
+    server.start()
+    try:
+        request = urllib.request.Request(
+            f"{server.url}/v1/sessions",
+            json.dumps({"username": "nobody", "password": "not a password"}).encode(),
+            {"Content-Type": "application/json", "X-Forwarded-For": "198.51.100.9"},
+        )
+        with pytest.raises(HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)
+        assert refused.value.code == 401
+        assert found.sql("SELECT ip_address FROM sign_in_attempts") == [("127.0.0.1",)]
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        (["198.51.100.9"], "198.51.100.9"),
+        (["203.0.113.1, 198.51.100.9"], "198.51.100.9"),  # the first was written by the client
+        (["203.0.113.1", "198.51.100.9, 10.1.2.3"], "198.51.100.9"),  # through two of ours
+        (["198.51.100.9, nonsense"], "10.0.0.1"),
+        (["2001:db8::7"], "2001:db8::7"),
+        ([], "10.0.0.1"),
+    ],
+)
+def test_the_client_behind_proxies(
+    tmp_path: Path, url: str, forwarded: list[str], client: str
+) -> None:
+    found = house(tmp_path, url, trusted_proxies="10.0.0.1, 10.1.0.0/16")
+    behind = TestClient(found.app, client=("10.0.0.1", 1))
+    headers = [("X-Forwarded-For", text) for text in forwarded]
+    body = {"username": "nobody", "password": "not a password"}
+    assert behind.post("/v1/sessions", json=body, headers=headers).status_code == 401
+    assert found.sql("SELECT ip_address FROM sign_in_attempts") == [(client,)]
+
+
+def test_a_cookie_is_secure_when_the_proxy_had_tls(tmp_path: Path, url: str) -> None:
+    found = house(tmp_path, url, trusted_proxies="10.0.0.1")
+    found.add("anna")
+    body = {"username": "anna", "password": "correct horse battery", "cookie": True}
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.9"}
+    for host, secure in (("10.0.0.1", True), ("192.0.2.1", False)):
+        client = TestClient(found.app, client=(host, 1), base_url="http://park.example")
+        answer = client.post("/v1/sessions", json=body, headers=headers)
+        assert ("secure" in answer.headers["Set-Cookie"].lower()) is secure
+
+
+# ------------------------------------------------------------------ other origins
+
+
+def test_a_named_origin_may_read_and_no_other(tmp_path: Path, url: str) -> None:
+    client = house(
+        tmp_path, url, cors_origins="https://a.example, https://b.example:8443", rate_limit="5"
+    ).client
+    for origin in ("https://a.example", "https://b.example:8443"):
+        answer = client.get("/v1/credits", headers={"Origin": origin})
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
+    asks = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+    assert client.options("/v1/users", headers=asks).status_code == 200
+    for origin in ("https://evil.example", "http://a.example", "null"):
+        answer = client.get("/v1/credits", headers={"Origin": origin})
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    # What is refused can be read by the named page, too.
+    refused = client.get("/v1/credits", headers={"Origin": "https://a.example"})
+    assert refused.status_code == 429
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://a.example"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("cors_origins", "*", "no origin"),
+        ("cors_origins", "https://a.example/path", "no origin"),
+        ("cors_origins", "a.example", "no origin"),
+        ("trusted_proxies", "proxy.local", "no address"),
+        ("trusted_proxies", "10.0.0.1/8", "no address"),
+        ("rate_limit", "-1", "whole number"),
+        ("rate_limit", "many", "whole number"),
+        ("session_hours", "0", "above zero"),
+    ],
+)
+def test_a_setting_that_cannot_be_used(tmp_path: Path, name: str, value: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said) as error:
+        settings_for(tmp_path, f"sqlite:///{tmp_path / 'x.db'}", **{name: value})
+    assert name in error.value.message

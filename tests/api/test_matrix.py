@@ -1,0 +1,213 @@
+"""Who may call what: every route, by everybody, and the verdict of each call written out here.
+
+A line is a route. A dot is *allowed* (whatever it then answers), 1 is 401, 3 is 403. A route of the
+application that has no line fails, and so does a line without a route.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from api.access import declared
+from ledger.identity import passwords, rights
+from ledger.models.users import UserRole
+from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+
+# Somebody without a token; users of the three roles; a user who was disabled, with the token from before; an
+# admin whose session is over; an admin's key that was revoked; keys of an admin, each with one scope.
+CALLERS = [
+    *("anonymous", "viewer", "operator", "admin", "disabled", "expired", "revoked-key"),
+    *("users:read", "users:write", "keys:read", "audit:read", "webhooks:read", "webhooks:write"),
+]
+
+PRIVATE = """
+GET    /v1/users                                1 3 3 . 1 1 1   . 3 3 3 3 3
+POST   /v1/users                                1 3 3 . 1 1 1   3 . 3 3 3 3
+GET    /v1/users/{user_id}                      1 3 3 . 1 1 1   . 3 3 3 3 3
+PATCH  /v1/users/{user_id}                      1 3 3 . 1 1 1   3 . 3 3 3 3
+PUT    /v1/users/{user_id}/password             1 3 3 . 1 1 1   3 . 3 3 3 3
+PUT    /v1/users/{user_id}/permissions/{right}  1 3 3 . 1 1 1   3 . 3 3 3 3
+DELETE /v1/users/{user_id}/permissions/{right}  1 3 3 . 1 1 1   3 . 3 3 3 3
+GET    /v1/me                                   1 . . . 1 1 1   . . . . . .
+PUT    /v1/me/password                          1 . . . 1 1 1   3 3 3 3 3 3
+GET    /v1/sessions                             1 . . . 1 1 1   3 3 3 3 3 3
+DELETE /v1/sessions/{session_id}                1 . . . 1 1 1   3 3 3 3 3 3
+POST   /v1/api-keys                             1 3 . . 1 1 1   3 3 3 3 3 3
+GET    /v1/api-keys                             1 . . . 1 1 1   3 3 . 3 3 3
+DELETE /v1/api-keys/{key_id}                    1 . . . 1 1 1   3 3 3 3 3 3
+GET    /v1/audit-log                            1 3 3 . 1 1 1   3 3 3 . 3 3
+GET    /v1/webhooks                             1 3 . . 1 1 1   3 3 3 3 . 3
+POST   /v1/webhooks                             1 3 . . 1 1 1   3 3 3 3 3 .
+GET    /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 . 3
+PATCH  /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 3 .
+DELETE /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 3 .
+POST   /v1/webhooks/{endpoint_id}/secret        1 3 . . 1 1 1   3 3 3 3 3 .
+GET    /v1/webhooks/{endpoint_id}/deliveries    1 3 . . 1 1 1   3 3 3 3 . 3
+POST   /v1/webhooks/{endpoint_id}/replays       1 3 . . 1 1 1   3 3 3 3 3 .
+"""
+
+# What anybody may call, with whatever credentials.
+PUBLIC = """
+POST   /v1/sessions
+GET    /v1/credits
+GET    /v1/credits/{credit_id}
+GET    /v1/credits/{credit_id}/history
+GET    /v1/credits/{credit_id}/bundle
+GET    /v1/retirements/{retirement_id}
+GET    /v1/readings/{reading_id}/proof
+GET    /v1/readings/quality
+GET    /v1/transactions
+GET    /v1/contracts
+GET    /v1/trades
+GET    /v1/status
+GET    /livez
+GET    /readyz
+GET    /verify
+GET    /openapi.json
+GET    /metrics
+GET    /v1/credits/export
+GET    /v1/credits/{credit_id}/readings
+GET    /v1/emissions
+GET    /v1/emissions/export
+GET    /v1/energy
+GET    /v1/energy/export
+GET    /v1/holders/{address}
+GET    /v1/projects
+GET    /v1/projects/{code}
+GET    /v1/reconciliation
+GET    /v1/retirements
+GET    /v1/retirements/export
+GET    /v1/search
+GET    /v1/settlements
+GET    /v1/settlements/{settlement_id}
+GET    /v1/sites
+GET    /v1/sites/{code}
+GET    /v1/trades/export
+GET    /v1/transactions/export
+GET    /
+GET    /credits
+GET    /credits/{credit_id}
+GET    /credits/{credit_id}/days/{day}
+GET    /credits/{credit_id}/manifest.json
+GET    /credits/{credit_id}/readings.json
+GET    /holders/{address}
+GET    /operations
+GET    /projects
+GET    /projects/{code}
+GET    /retirements
+GET    /retirements/{retirement_id}
+GET    /retirements/{retirement_id}/certificate.pdf
+GET    /search
+GET    /settlements
+GET    /settlements/{name}
+GET    /sites/{code}
+GET    /static/{version}/{name:path}
+GET    /transactions/{tx_hash}
+GET    /v1/retirements/{retirement_id}/certificate
+"""
+
+VALUES = {"user_id": "999999", "right": "audit:read", "session_id": "0" * 64, "key_id": "999999"}
+MEANING = {".": "allowed", "1": 401, "3": 403}
+
+
+def matrix() -> dict[str, list[str]]:
+    """Return the verdicts of each route."""
+    lines = [line.split() for line in PRIVATE.strip().splitlines()]
+    found = {f"{method} {path}": verdicts for method, path, *verdicts in lines}
+    for line in PUBLIC.strip().splitlines():
+        method, path = line.split()
+        found[f"{method} {path}"] = ["."] * len(CALLERS)
+    return found
+
+
+@pytest.fixture(scope="module")
+def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house with everybody who calls."""
+    folder = tmp_path_factory.mktemp("matrix")
+    shutil.copyfile(sqlite_template, folder / "books.db")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+        house = open_house(settings_for(folder, f"sqlite:///{folder / 'books.db'}"))
+        with house.client:
+            yield house
+
+
+@pytest.fixture(scope="module")
+def callers(house: House) -> dict[str, dict[str, str]]:
+    """The headers of each caller."""
+    headers: dict[str, dict[str, str]] = {"anonymous": {}}
+    for name, role in (
+        ("viewer", UserRole.VIEWER),
+        ("operator", UserRole.OPERATOR),
+        ("admin", UserRole.ADMIN),
+        ("expired", UserRole.ADMIN),
+        ("disabled", UserRole.ADMIN),
+    ):
+        house.add(name, role)
+        headers[name] = house.sign_in(name)
+    for scope in CALLERS[7:]:
+        _, headers[scope] = house.key(headers["admin"], scope)
+    number, headers["revoked-key"] = house.key(headers["admin"], "users:read")
+    revoked = house.client.delete(f"/v1/api-keys/{number}", headers=headers["admin"])
+    assert revoked.status_code == 204
+    (row,) = house.sql("SELECT id FROM users WHERE username = 'disabled'")
+    house.client.patch(f"/v1/users/{row[0]}", json={"is_active": False}, headers=headers["admin"])
+    house.sql(
+        "UPDATE user_sessions SET expires_at = '2026-01-01 00:00:00.000000' WHERE user_id = "
+        "(SELECT id FROM users WHERE username = 'expired')"
+    )
+    return headers
+
+
+def routes(house: House) -> dict[str, set[str]]:
+    """Return what each route of the application declares."""
+    return {
+        f"{method} {route.path}": declared(route)
+        for route in iter_route_contexts(house.app.routes)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+
+
+def test_every_route_has_a_line_and_every_line_a_route(house: House) -> None:
+    assert set(routes(house)) - set(matrix()) == set(), "routes without a verdict"
+    assert set(matrix()) - set(routes(house)) == set(), "verdicts without a route"
+
+
+def test_every_route_declares_one_need(house: House) -> None:
+    undeclared = {name: found for name, found in routes(house).items() if len(found) != 1}
+    assert undeclared == {"GET /openapi.json": set()}  # the framework's own, and public
+    public = {name for name, found in routes(house).items() if found == {"public"}}
+    assert public == set(map(" ".join, map(str.split, PUBLIC.strip().splitlines()))) - {
+        "GET /openapi.json"
+    }
+
+
+def test_every_scope_has_a_column() -> None:
+    assert tuple(CALLERS[7:]) == rights.SCOPES
+    assert all(len(verdicts) == len(CALLERS) for verdicts in matrix().values())
+
+
+@pytest.mark.parametrize("name", matrix())
+def test_the_verdict_of_every_call(
+    house: House, callers: dict[str, dict[str, str]], name: str
+) -> None:
+    method, template = name.split()
+    path = re.sub(r"\{(\w+)\}", lambda found: VALUES.get(found[1], "1"), template)
+    body = {} if method in ("POST", "PUT", "PATCH") else None
+    wrong = []
+    for caller, verdict in zip(CALLERS, matrix()[name], strict=True):
+        answer = house.client.request(method, path, json=body, headers=callers[caller])
+        status = answer.status_code
+        found = status if status in (401, 403) else "allowed"
+        if found != MEANING[verdict] or status == 500:
+            wrong.append((caller, status, answer.text))
+        if status in (401, 403):
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="truetonne"')
+    assert wrong == []

@@ -1,0 +1,65 @@
+"""The last comparison of books and chain, told beside every answer about the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from ledger.db import Database
+from ledger.models import ChainCursor
+from ledger.reconcile import Report, Rule, keep_outcome
+from ledger.settings import load_settings
+
+HASH = "0x" + "5a" * 32
+
+
+@pytest.fixture
+def client(sqlite_db: Database, tmp_path: Path) -> Iterator[TestClient]:
+    environ = {"TRUETONNE_DATABASE_URL": str(sqlite_db.url), "TRUETONNE_HOME": str(tmp_path)}
+    with sqlite_db.write() as session:
+        session.add(
+            ChainCursor(
+                network="local",
+                chain_id=31337,
+                genesis_hash=HASH,
+                block_number=120,
+                block_hash=HASH,
+                final_number=110,
+            )
+        )
+    with TestClient(create_app(load_settings(None, environ))) as made:
+        yield made
+
+
+def test_what_the_job_found_is_told(client: TestClient, sqlite_db: Database) -> None:
+    before = client.get("/v1/reconciliation").json()
+    assert (before["at"], before["ok"], before["rules"]) == (None, None, [])
+    assert client.get("/v1/credits").json()["reconciliation"] is None
+
+    then = datetime.now(UTC) - timedelta(hours=2)
+    differences = tuple(f"trade {number} differs" for number in range(30))
+    wrong = Report(100, (Rule("events", ()), Rule("trades", differences)))
+    with sqlite_db.write() as session:
+        keep_outcome(session, "local", wrong, then)
+    found = client.get("/v1/reconciliation").json()
+    assert (found["block"], found["blocks_since"], found["ok"]) == (100, 20, False)
+    assert 7200 <= found["age_seconds"] < 7300
+    assert [(rule["name"], rule["ok"], rule["count"]) for rule in found["rules"]] == [
+        ("events", True, 0),
+        ("trades", False, 30),
+    ]
+    assert found["rules"][1]["differences"] == list(differences[:20])
+    for path in ("/v1/credits", "/v1/status", "/v1/trades", "/v1/search?q=x"):
+        said = client.get(path).json()["reconciliation"]
+        assert (said["block"], said["ok"]) == (100, False)
+        assert datetime.fromisoformat(said["at"]) == then
+
+    with sqlite_db.write() as session:
+        keep_outcome(session, "local", Report(118, (Rule("events", ()),)), datetime.now(UTC))
+    assert client.get("/v1/credits").json()["reconciliation"]["ok"] is True
+    assert len(client.get("/v1/reconciliation").json()["rules"]) == 1

@@ -1,0 +1,130 @@
+"""One box: every form of a name finds its thing first, and no text does harm."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.api.conftest import CREDIT_CONTRACT, h66, key_of
+
+BATCH_3 = (1 << 32) | 3
+
+
+def found(client: TestClient, q: str, **more: str | int) -> list[tuple[str, str, bool]]:
+    answer = client.get("/v1/search", params={"q": q, **more})
+    assert answer.status_code == 200, answer.text
+    return [(item["kind"], item["id"], item["exact"]) for item in answer.json()["items"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "name"),
+    [
+        ("park-a-2015-1-1-400", "credit", "park-a-2015-1-1-400"),
+        ("park-a-2015-1-10-20", "credit", "park-a-2015-1-1-400"),
+        ("park-a-2015-7", "batch", "park-a-2015-7"),
+        (key_of(50), "batch", "park-b-2014-50"),
+        (key_of(50).upper().replace("0X", "0x"), "batch", "park-b-2014-50"),
+        (str(BATCH_3), "batch", "park-a-2015-3"),
+        (h66(0x77, 42), "transaction", h66(0x77, 42)),
+        (key_of(122), "transaction", h66(0x77, 122)),
+        (h66(0xDE, 2), "retirement", "2"),
+        (h66(0x5B, 1), "settlement", h66(0x5B, 1)),
+        (CREDIT_CONTRACT.upper().replace("0X", "0x"), "contract", CREDIT_CONTRACT),
+        ("CarbonCredit", "contract", CREDIT_CONTRACT),
+        ("park-wind", "project", "park-wind"),
+        ("park", "site", "park"),
+        ("A", "device", "A"),
+        ("vpp-south", "plant", "vpp-south"),
+    ],
+)
+def test_a_name_finds_its_thing_first(client: TestClient, text: str, kind: str, name: str) -> None:
+    first = found(client, text)[0]
+    assert first == (kind, name, True)
+
+
+def test_a_link_leads_to_the_thing(client: TestClient) -> None:
+    for text in ("park-a-2015-1-1-400", "park-a-2015-7", "30", "park-wind", "vpp-south", "park"):
+        for item in client.get("/v1/search", params={"q": text}).json()["items"]:
+            assert client.get(item["link"]).status_code == 200, item
+
+
+def test_a_number_may_be_several_things(client: TestClient) -> None:
+    # Row 2 of the credits, retirement 2, settlement batch 2.
+    assert {kind for kind, _, exact in found(client, "2") if exact} == {
+        "credit",
+        "retirement",
+        "settlement",
+    }
+
+
+def test_exact_names_come_before_parts_of_names(client: TestClient) -> None:
+    exact = [item[2] for item in found(client, "park", limit=50)]
+    assert exact == sorted(exact, reverse=True)
+    assert True in exact and False in exact
+
+
+def test_a_year_of_a_site_has_its_batches(client: TestClient) -> None:
+    kinds = {item[0] for item in found(client, "park-a-2015")}
+    assert kinds == {"batch"}
+    answer = client.get("/v1/search", params={"q": "park-a-2015", "limit": 3}).json()
+    assert [item["id"] for item in answer["items"]] == [f"park-a-2015-{n}" for n in (99, 97, 95)]
+    assert answer["more"]
+
+
+def test_marks_that_nobody_sees_are_left_out(client: TestClient) -> None:
+    answer = client.get("/v1/search", params={"q": " \u200f\u202epark-wind\u200b "}).json()
+    assert answer["q"] == "park-wind"
+    assert answer["items"][0]["kind"] == "project"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "' OR 1=1 --",
+        "100%",
+        "%",
+        "_",
+        "\\",
+        "碳信用",
+        "𝟙𝟚",
+        "0x",
+        "-1",
+        "9" * 200,
+        "a-" * 100,
+        "park-a-2015-1-" + "9" * 60 + "-1",
+    ],
+)
+def test_any_other_text_finds_nothing_and_does_no_harm(client: TestClient, text: str) -> None:
+    answer = client.get("/v1/search", params={"q": text})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["items"] == []
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "word"),
+    [
+        ("", 422, "at least 1 character"),
+        ("\u200b", 422, "empty"),
+        ("a" * 201, 422, "200 characters"),
+        ("a" * 10_000, 414, "4096 bytes"),
+        ("a\x00b", 422, "control character"),
+        ("a\r\nb", 422, "control character"),
+    ],
+)
+def test_a_text_that_cannot_be_a_name_is_refused(
+    client: TestClient, text: str, status: int, word: str
+) -> None:
+    answer = client.get("/v1/search", params={"q": text})
+    assert answer.status_code == status
+    assert word in answer.json()["detail"]
+
+
+def test_hostile_texts_cost_little(client: TestClient) -> None:
+    began = time.process_time()
+    for text in ("%" * 200, "a-" * 100, "9-" * 100, "_" * 200, "\\" * 200):
+        client.get("/v1/search", params={"q": text})
+    assert time.process_time() - began < 1.0

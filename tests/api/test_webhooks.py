@@ -1,0 +1,102 @@
+"""``/v1/webhooks``: who is told of events, added and changed by whoever may; secrets are shown once."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.identity import passwords
+from ledger.models.users import UserRole
+from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+
+HOOK = {"url": "https://example.org/hook", "event_types": ["credit.*"]}
+
+
+@pytest.fixture(scope="module")
+def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("webhooks")
+    shutil.copyfile(sqlite_template, folder / "books.db")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+        house = open_house(settings_for(folder, f"sqlite:///{folder / 'books.db'}"))
+        with house.client:
+            house.add("olga", UserRole.OPERATOR)
+            yield house
+
+
+@pytest.fixture(scope="module")
+def olga(house: House) -> dict[str, str]:
+    return house.sign_in("olga")
+
+
+def test_from_adding_to_removing(house: House, olga: dict[str, str]) -> None:
+    client = house.client
+    once = {**olga, "Idempotency-Key": "0123456789abcdef"}
+    made = client.post("/v1/webhooks", json={**HOOK, "description": "of the town"}, headers=once)
+    assert made.status_code == 201, made.text
+    secret, number = made.json()["secret"], made.json()["id"]
+    assert secret.startswith("whsec_")
+    again = client.post("/v1/webhooks", json={**HOOK, "description": "of the town"}, headers=once)
+    assert again.json() == made.json()
+    place = made.headers["Location"]
+    assert place == f"/v1/webhooks/{number}"
+
+    shown = client.get(place, headers=olga).json()
+    assert {**shown, "secret": secret} == made.json()
+    assert (shown["state"], shown["told_block"], shown["reason"]) == ("active", 0, None)
+    changed = client.patch(
+        place, json={"state": "paused", "event_types": ["*"], "description": ""}, headers=olga
+    ).json()
+    assert (changed["state"], changed["event_types"]) == ("paused", ["*"])
+    listed = client.get("/v1/webhooks?state=paused", headers=olga).json()
+    assert [item["id"] for item in listed["items"]] == [number]
+    other = client.post(f"{place}/secret", headers=olga)
+    assert other.status_code == 201 and other.json()["secret"] != secret
+    assert client.get(f"{place}/deliveries", headers=olga).json()["items"] == []
+    due = client.post(f"{place}/replays", json={"from_block": 0}, headers=olga)
+    assert (due.status_code, due.json()) == (201, {"due": 0})
+    assert client.delete(place, headers=olga).status_code == 204
+    assert client.patch(place, json={"state": "active"}, headers=olga).status_code == 404
+    assert client.get("/v1/webhooks", headers=olga).json()["items"] == []
+    assert client.get(place, headers=olga).json()["state"] == "removed"
+
+    acts = [action for action, of in house.audit() if of == f"webhook_endpoints/{number}"]
+    assert acts == [f"webhooks.{each}" for each in ("add", "change", "rotate", "replay", "remove")]
+    everything = str([house.sql(f"SELECT * FROM {table}") for table in
+                      ("webhook_endpoints", "audit_logs", "idempotency_keys")])  # fmt: skip
+    assert secret not in everything and other.json()["secret"] not in everything
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({**HOOK, "url": "http://example.org/"}, 422, "must begin with https://"),
+        ({**HOOK, "url": "https://user@example.org/"}, 422, "carries a name or password"),
+        ({**HOOK, "event_types": ["credit.lost"]}, 422, "there is no event 'credit.lost'"),
+        ({**HOOK, "event_types": []}, 422, "event_types"),
+        ({**HOOK, "secret": "mine"}, 422, "secret"),
+        ({**HOOK, "description": "a\x00b"}, 422, "printable"),
+        ({"url": "https://example.org/"}, 422, "event_types"),
+    ],
+)
+def test_what_cannot_be_added(
+    house: House, olga: dict[str, str], body: dict[str, Any], status: int, said: str
+) -> None:
+    answer = house.client.post("/v1/webhooks", json=body, headers=olga)
+    assert answer.status_code == status
+    assert said in answer.text
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"failed": True, "from_block": 1}, {"message_ids": []}, {"failed": False}]
+)
+def test_what_cannot_be_sent_again(
+    house: House, olga: dict[str, str], body: dict[str, Any]
+) -> None:
+    made = house.client.post("/v1/webhooks", json=HOOK, headers=olga).json()
+    place = f"/v1/webhooks/{made['id']}/replays"
+    assert house.client.post(place, json=body, headers=olga).status_code == 422
+    missing = house.client.post(place, json={"message_ids": ["msg_none"]}, headers=olga)
+    assert (missing.status_code, missing.json()["code"]) == (404, "no-such-message")

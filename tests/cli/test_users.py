@@ -1,0 +1,179 @@
+"""``truetonne users``, ``apikey`` and ``audit``: the real program, and what it leaves in the books."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import shutil
+import sqlite3
+import subprocess
+import threading
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from tests.cli.conftest import Program
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def house(park: Program) -> Program:
+    """The program with an admin."""
+    park.write("pw", PASSWORD + "\nnot this line\n")
+    ended = park(
+        "users",
+        "add",
+        "anna",
+        "--email",
+        "anna@x.example",
+        "--role",
+        "admin",
+        "--password-file",
+        "pw",
+    )
+    assert ended.code == 0, ended.err
+    return park
+
+
+def rows(house: Program, query: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(house.folder / ".truetonne" / "truetonne.db") as link:
+        return link.execute(query).fetchall()
+
+
+def test_a_life(house: Program) -> None:
+    ((stored,),) = rows(house, "SELECT password_hash FROM users")
+    assert bcrypt.checkpw(PASSWORD.encode(), str(stored).encode())
+    tried = house(
+        "users", "add", "otto", "--email", "o@x.example", "--password-file", "pw", "--dry-run"
+    )
+    assert tried.out == "would add viewer otto\n"
+    assert rows(house, "SELECT count(*) FROM users") == [(1,)]
+    house("users", "add", "otto", "--email", "o@x.example", "--password-file", "pw")
+    assert house("users", "role", "otto", "operator").out == "otto is: operator, may sign in\n"
+    assert house("users", "role", "otto", "operator").out.startswith("otto is so already")
+    house("users", "grant", "otto", "audit:read")
+    house("users", "revoke", "otto", "keys:write")
+    (_, otto) = house("users", "list", "--json").json()["users"]
+    assert otto["permissions"] == {"audit:read": True, "keys:write": False}
+    assert house("users", "reset", "otto", "keys:write").code == 0
+    assert "+audit:read" in house("users", "list").out
+    made = house(
+        "apikey", "create", "--user", "otto", "--name", "night", "--scope", "audit:read", "--json"
+    )
+    key = made.json()["key"]
+    assert key.startswith(made.json()["prefix"] + "_")
+    assert key.rpartition("_")[2] not in str(rows(house, "SELECT * FROM api_keys"))
+    assert house("apikey", "list", "--json").json()["keys"][0]["name"] == "night"
+    assert house("apikey", "revoke", key[:12]).out == f"revoked {key[:12]}\n"
+    assert house("apikey", "revoke", key[:12]).out == f"{key[:12]} was revoked before\n"
+    assert house("users", "disable", "otto").code == 0
+    assert house("users", "enable", "otto").code == 0
+    log = house("audit", "log", "--json").json()["entries"]
+    assert [entry["action"] for entry in log][::-1] == [
+        "users.add",
+        "users.add",
+        "users.change",
+        "permissions.decide",
+        "permissions.decide",
+        "permissions.leave-to-role",
+        "keys.make",
+        "keys.revoke",
+        "users.change",
+        "users.change",
+    ]
+    assert PASSWORD not in json.dumps(log) and key not in json.dumps(log)
+    few = house("audit", "log", "--action", "users.add", "--limit", "1", "--json").json()
+    assert [entry["new_values"]["username"] for entry in few["entries"]] == ["otto"]
+    house("audit", "export", "-o", "log.jsonl")
+    lines = (house.folder / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == log[::-1]
+    house("audit", "export", "-o", "log.csv", "--format", "csv", "--resource", "users/2")
+    with (house.folder / "log.csv").open(newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert [row["action"] for row in found] == [
+        entry["action"] for entry in log[::-1] if entry["resource"] == "users/2"
+    ]
+    assert json.loads(found[1]["new_values"]) == {"role": "operator"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("users add otto --email o@x.example --password-file none", 2, "none: cannot be read"),
+        (
+            "users add otto --email o@x.example --password-file short",
+            2,
+            "has 5 characters; it needs 12",
+        ),
+        ("users add otto --email o@x.example", 2, "--password-file"),
+        ("users add Otto --email o@x.example --password-file pw", 2, "user name 'Otto'"),
+        ("users add otto --email nowhere --password-file pw", 2, "mail address 'nowhere'"),
+        ("users add anna --email o@x.example --password-file pw", 1, "'anna' is taken"),
+        ("users disable anna", 1, "anna is the last admin"),
+        ("users role nobody viewer", 2, "there is no user 'nobody'; `truetonne users list`"),
+        ("users grant anna moon:walk", 2, "there is no right 'moon:walk'; there are users:read"),
+        ("users reset anna audit:read", 2, "nothing was decided about audit:read for anna"),
+        ("apikey create --user anna --name x --scope keys:write", 2, "cannot carry 'keys:write'"),
+        ("apikey create --user anna --name x --scope audit:read --days 367", 2, "1 to 366 days"),
+        ("apikey revoke ttk_nothing", 2, "there is no API key 'ttk_nothing'"),
+        ("audit log --from noon", 2, "--from: write a day and a time with its zone"),
+        ("audit log --user NOBODY", 2, "--user:"),
+        ("audit export -o no/such/folder.jsonl", 2, "no/such"),
+    ],
+)
+def test_bad_input(house_once: Program, words: str, code: int, said: str) -> None:
+    before = rows(house_once, "SELECT count(*), max(id) FROM audit_logs")
+    ended = house_once(*words.split())
+    assert ended.code == code
+    assert said in ended.one_line()
+    assert rows(house_once, "SELECT count(*), max(id) FROM audit_logs") == before
+
+
+@pytest.fixture(scope="module")
+def house_once(tmp_path_factory: pytest.TempPathFactory, park_folder: Path) -> Program:
+    """A house that no test changes."""
+    folder = tmp_path_factory.mktemp("house")
+    shutil.copytree(park_folder, folder, dirs_exist_ok=True)
+    program = Program(folder)
+    program.write("pw", PASSWORD)
+    program.write("short", "short")
+    words = ("add", "anna", "--email", "anna@x.example", "--role", "admin", "--password-file", "pw")
+    assert program("users", *words).code == 0
+    return program
+
+
+def test_the_password_is_asked_for_twice(house_once: Program) -> None:
+    for second, code, said in (("something else", 2, "differ"), (PASSWORD, 0, "")):
+        ours, theirs = pty.openpty()
+        words = ("users", "password", "anna", "--dry-run")
+        child = subprocess.Popen(
+            house_once.command(*words),
+            cwd=house_once.folder,
+            env=house_once.environ,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # so that no other terminal is asked
+            text=True,
+        )
+        os.close(theirs)
+        late = threading.Timer(60, child.kill)
+        late.start()
+        assert child.stderr is not None
+        asked = ""
+        for prompt, typed in (("Password: ", PASSWORD), ("Again: ", second)):
+            while not asked.endswith(prompt):  # what is typed before it asks is thrown away
+                letter = child.stderr.read(1)
+                assert letter, asked
+                asked += letter
+            os.write(ours, f"{typed}\n".encode())
+        out, err = child.communicate()
+        late.cancel()
+        os.close(ours)
+        assert child.returncode == code, err
+        assert said in err
+        assert PASSWORD not in out + asked + err

@@ -1,0 +1,73 @@
+"""``truetonne webhooks``: the real program and a real listener."""
+
+import sqlite3
+
+import pytest
+
+from tests.cli.conftest import Program
+from tests.support.listener import listening
+
+PRIVATE = 'webhook_private_targets = "true"\n'
+
+
+def test_a_life(park: Program) -> None:
+    config = park.write("private.toml", PRIVATE)
+    with listening() as listener:
+        tried = park("webhooks", "add", listener.url, "--event", "credit.*", "--dry-run")
+        assert (tried.code, "must begin with https://" in tried.one_line()) == (2, True)
+        words = ("webhooks", "add", listener.url, "--event", "credit.*", "--config", str(config))
+        tried = park(*words, "--dry-run")
+        assert tried.out == f"would tell {listener.url} of credit.*\n"
+        made = park(*words, "--json").json()
+        (listed,) = park("webhooks", "list", "--json").json()["endpoints"]
+        assert {**listed, "secret": made["secret"]} == made
+
+        sent = park("webhooks", "test", "1", "--config", str(config), "--json")
+        assert (sent.code, sent.json()["taken"], sent.json()["status"]) == (0, True, 204)
+        (heard,) = listener.heard
+        assert heard.id == sent.json()["message_id"]
+        assert heard.told["type"] == "webhook.test"
+        assert heard.signatures(made["secret"]) == [True]
+        listener.answers(500)
+        again = park("webhooks", "test", "1", "--config", str(config))
+        assert again.code == 1
+        assert again.out == "endpoint 1 did not take it: answered 500\n"
+        found = park("webhooks", "deliveries", "1", "--json").json()["deliveries"]
+        assert [(item["state"], item["last_status"]) for item in found] == [
+            ("pending", 500),
+            ("delivered", 204),
+        ]
+        (waiting,) = park("webhooks", "deliveries", "1", "--not-taken", "--json").json()[
+            "deliveries"
+        ]
+        assert waiting == found[0]
+        replayed = park("webhooks", "replay", "1", "--message", found[1]["message_id"])
+        assert replayed.out.startswith("due again at endpoint 1: 1 message; ")
+
+        assert park("webhooks", "rotate", "1", "--json").json()["secret"] != made["secret"]
+        assert park("webhooks", "pause", "1").code == 0
+        assert "it waits behind others, or the endpoint rests" in park("webhooks", "test", "1").out
+        assert park("webhooks", "resume", "1").code == 0
+        assert park("webhooks", "remove", "1", "--dry-run").out == "would remove endpoint 1\n"
+        assert park("webhooks", "remove", "1").out == "removed endpoint 1\n"
+        assert park("webhooks", "list", "--json").json() == {"endpoints": []}
+    with sqlite3.connect(park.folder / ".truetonne" / "truetonne.db") as link:
+        (sealed,) = link.execute("SELECT secret_sealed FROM webhook_endpoints").fetchone()
+    assert sealed == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("add", "https://example.org/", "--event", "credits"), "there is no event 'credits'"),
+        (("add", "https://example.org/"), "missing option '--event'"),
+        (("pause", "7"), "there is no webhook endpoint 7; `truetonne webhooks list` shows all"),
+        (("deliveries", "7"), "there is no webhook endpoint 7"),
+        (("replay", "7"), "one of --message, --failed and --from-block"),
+        (("replay", "7", "--failed", "--from-block", "3"), "one of --message, --failed"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(park: Program, words: tuple[str, ...], said: str) -> None:
+    ended = park("webhooks", *words)
+    assert ended.code == 2
+    assert said in ended.one_line()

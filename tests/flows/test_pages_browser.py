@@ -1,0 +1,346 @@
+"""The pages in a real Chromium: an auditor's way from a name to a verified proof, and that everybody can go it."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from ledger.models import ChainCursor, CreditBatch
+from ledger.proofs.verifier import verify
+from tests.support.browser import Page, browser, find_chromium
+from tests.support.pages import BATCH, CHINESE, RETIRED, served_pages, shown_park
+from tests.support.park import PROJECT, Park
+from tests.support.proven import bundle
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+PAGES = (
+    "/",
+    "/search?q=park",
+    "/credits",
+    f"/credits/{RETIRED}",
+    f"/credits/{RETIRED}/days/2014-01-31",
+    "/retirements/1",
+    "/retirements/2",
+    "/projects",
+    f"/projects/{PROJECT}",
+    "/sites/park",
+    "/settlements",
+    "/settlements/1",
+    "/operations",
+    "/retirements",
+    "/nothing-is-here",
+    "/verify",
+)
+AXE_RUN = """axe.run(document, {resultTypes: ['violations'],
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
+  .then((found) => JSON.stringify(found.violations
+    .filter((item) => ['serious', 'critical'].includes(item.impact))
+    .map((item) => [item.id, item.nodes.slice(0, 3).map((node) => node.html.slice(0, 160))])))"""
+REACHABLE = """Array.from(document.querySelectorAll('a[href], button, input, summary, [tabindex="0"]'))
+  .filter((item) => item.checkVisibility({visibilityProperty: true})
+    && !item.closest('details:not([open]) > :not(summary)')).length"""
+WATCH = """document.activeElement.blur(); window.reached = new Set(); window.unseen = [];
+  document.addEventListener('focusin', ({target}) => {
+    reached.add(target);
+    if (getComputedStyle(target).outlineStyle === 'none') unseen.push(target.outerHTML.slice(0, 99));
+  })"""
+
+
+@pytest.fixture(scope="module")
+def park(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Park]:
+    if find_chromium() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must run the tests in a browser: Chromium is not installed")
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    with shown_park(tmp_path_factory.mktemp("pages")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def site(park: Park) -> Iterator[str]:
+    with served_pages(park) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Page]:
+    with browser() as page:
+        page.call("Page.bringToFront")
+        yield page
+
+
+@pytest.fixture
+def page(opened: Page) -> Iterator[Page]:
+    """The one page; a test that leaves a complaint in its console fails."""
+    opened.call("Network.clearBrowserCookies")
+    opened.requests.clear()
+    opened.complaints.clear()
+    yield opened
+    opened.call("Emulation.clearDeviceMetricsOverride")
+    opened.call("Emulation.setEmulatedMedia", features=[])
+    assert opened.complaints == []
+
+
+def text(page: Page, selector: str) -> str:
+    return str(page.run(f"document.querySelector({json.dumps(selector)}).textContent.trim()"))
+
+
+def press(page: Page, key: str, code: int = 0, times: int = 1) -> None:
+    for _ in range(times):
+        for kind in ("rawKeyDown", "keyUp"):
+            page.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
+
+
+def type_in(page: Page, words: str) -> None:
+    page.call("Input.insertText", text=words)
+
+
+def go(page: Page, action: str, condition: str) -> None:
+    page.run(f"void ({action})")
+    page.wait(f"document.readyState === 'complete' && ({condition})")
+
+
+# ------------------------------------------------------------------------ the auditor's way
+
+
+def test_from_a_search_to_a_verified_proof(
+    page: Page, site: str, park: Park, tmp_path: Path
+) -> None:
+    page.open(site + "/")
+    page.run("document.getElementById('q').focus()")
+    type_in(page, BATCH)
+    page.wait("document.querySelector('#hits a') !== null")  # as one types
+    go(
+        page,
+        f"document.querySelector('#hits a[href=\"/credits/{RETIRED}\"]').click()",
+        "location.pathname.startsWith('/credits/')",
+    )
+    assert text(page, "h1") == RETIRED
+
+    # The picture leads from the meter to the retirement.
+    links = page.run(
+        "Array.from(document.querySelectorAll('.flow.wide a'), (a) => a.getAttribute('href'))"
+    )
+    assert links[0] == "/sites/park#meters" and links[-2:] == ["/retirements/1", "/retirements/2"]
+    assert f"/credits/{RETIRED}" in links and "#readings" in links and "#manifest" in links
+
+    # The chart is drawn, and its tables say what is left out.
+    page.wait("document.querySelector('.plot canvas') !== null")
+    assert page.run("document.querySelector('.plot canvas').width > 300")
+    reasons = page.run(
+        "Array.from(document.querySelectorAll('.reasons li'), (item) => item.textContent)"
+    )
+    assert [item.split()[0] for item in reasons] == ["6", "1", "1", "1"]
+    assert "impossible: above 1.2 × rated power" in reasons[2]
+
+    # The day's table comes into the page.
+    page.run("document.querySelector('.meter details:last-of-type').open = true")
+    page.run("document.querySelector('a[href$=\"/days/2014-01-31\"]').click()")
+    page.wait("document.querySelector('#day tbody tr') !== null")
+    assert page.run("document.querySelectorAll('#day tr.marked').length") == 3
+
+    # The proof, downloaded, is one that the command verifies.
+    page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.run("document.getElementById('download').click()")
+    file = downloaded(tmp_path, f"{RETIRED}.bundle.json")
+    with park.db.read() as session:  # it is made against the last final block
+        final = session.scalars(select(ChainCursor.final_number)).one()
+    verdict = verify(file.read_text(), bundle(park, RETIRED, block=final).trusted)
+    assert verdict.facts["retired"]["beneficiary"] == CHINESE
+
+    # And verified in the page, by the same checks in the same words.
+    page.run("document.querySelector('#prove button').click()")
+    page.wait("['valid', 'invalid'].includes(document.getElementById('verdict').dataset.state)")
+    assert (
+        text(page, ".outcome")
+        == "Verified: every check holds. At least one of the four values is this registry's word."
+    )
+    held = page.run(
+        "Array.from(document.querySelectorAll('.checks li'), (item) => item.textContent)"
+    )
+    assert (
+        len(held) == len(verdict.checks) and held[1:] == [words for _, words in verdict.checks][1:]
+    )
+
+    # With another block than the registry's, it is not valid, and says why.
+    page.run("document.querySelector('[name=block_hash]').value = '0x' + '11'.repeat(32)")
+    page.run("document.querySelector('#prove button').click()")
+    page.wait("document.getElementById('verdict').dataset.state === 'invalid'")
+    assert text(page, ".outcome").startswith("Not valid: block: its hash is 0x")
+    assert {address.split("/")[2] for address in page.requests if address.startswith("http")} == {
+        site.split("/")[2]
+    }
+
+
+def downloaded(folder: Path, name: str) -> Path:
+    """Wait for a file to be there, and whole."""
+    file, end = folder / name, time.monotonic() + 20
+    while not file.exists():
+        assert time.monotonic() < end, list(folder.iterdir())
+        time.sleep(0.02)
+    return file
+
+
+def test_without_a_node_the_page_says_so(page: Page, park: Park) -> None:
+    with served_pages(park, "http://127.0.0.1:1") as address:
+        page.open(f"{address}/credits/{RETIRED}?lang=zh")
+        page.run("document.querySelector('#prove button').click()")
+        page.wait("document.getElementById('verdict').dataset.state === 'invalid'")
+        assert text(page, ".outcome").startswith(
+            "无法获取证明： 所需的节点没有响应，请稍后再试。 (the node"
+        )
+    (note,) = page.complaints
+    assert "503" in note
+    page.complaints.clear()
+
+
+def test_a_period_is_read_month_by_month_and_back(page: Page, site: str) -> None:
+    page.open(f"{site}/credits/{RETIRED}")
+    page.wait("document.querySelector('.plot canvas') !== null")
+    january = text(page, ".meter h3")
+    assert "2014-01-31 – 2014-01-31" in january
+    page.run("document.querySelector('#month nav a:last-child').click()")
+    page.wait("document.querySelector('.meter h3')?.textContent.includes('2014-02-01')")
+    page.wait("document.querySelector('.plot canvas') !== null")
+    assert page.run("location.search") == "?month=2014-02"
+    assert text(page, "#month .good") == "Every slot has a reading that counts."
+    page.run("history.back()")
+    page.wait("location.search === '' && document.querySelector('.meter h3') !== null")
+    page.wait(f"document.querySelector('.meter h3')?.textContent.trim() === {json.dumps(january)}")
+    assert page.run("document.querySelectorAll('h1').length") == 1
+
+
+def test_a_certificate_is_downloaded(page: Page, site: str, tmp_path: Path) -> None:
+    page.open(site + "/retirements/1")
+    assert text(page, ".beneficiary") == CHINESE
+    page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.run("document.getElementById('pdf').click()")
+    data = downloaded(tmp_path, "truetonne-retirement-1.pdf").read_bytes()
+    assert data.startswith(b"%PDF-") and hashlib.sha256(data).hexdigest() == text(page, "#sha256")
+
+
+def test_a_hostile_name_is_only_a_name(page: Page, site: str) -> None:
+    page.call("Emulation.setDeviceMetricsOverride", **PHONE)
+    for path in ("/", "/retirements/2", f"/credits/{RETIRED}"):
+        page.open(site + path)
+        assert page.run(
+            "document.querySelector('img[src=x]') === null"
+            " && document.querySelector('main').textContent.includes('<img src=x')"
+        )
+        assert page.run("document.documentElement.scrollWidth") <= 360
+        assert "\u202e" not in page.run("document.body.textContent")
+
+
+# ------------------------------------------------------------------------ language and theme
+
+
+def test_language_and_theme_stay_as_chosen_without_a_script(page: Page, site: str) -> None:
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.call("Page.navigate", url=site + "/operations?lang=zh&theme=dark")
+        page.call("Page.navigate", url=site + "/credits")
+    finally:
+        page.call("Emulation.setScriptExecutionDisabled", value=False)
+    page.open(site + "/projects")
+    assert page.run("document.documentElement.lang") == "zh-Hans"
+    assert text(page, "h1") == "项目"
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    assert page.run(paper) == "rgb(15, 20, 18)"
+    go(
+        page,
+        "document.querySelector('.choice a[href$=\"theme=light\"]').click()",
+        "location.search.includes('theme=light')",
+    )
+    assert page.run(paper) == "rgb(250, 251, 249)"
+    go(
+        page,
+        "document.querySelector('.choice a[href$=\"theme=auto\"]').click()",
+        "location.search.includes('theme=auto')",
+    )
+    for value, colour in (("dark", "rgb(15, 20, 18)"), ("light", "rgb(250, 251, 249)")):
+        page.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": value}],
+        )
+        assert page.run(paper) == colour
+
+
+# ------------------------------------------------------------------------ everybody
+
+
+def page_of_transaction(park: Park) -> str:
+    with park.db.read() as session:
+        return "/transactions/" + session.scalars(select(CreditBatch.tx_hash)).one()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_and_no_page_is_wider_than_a_phone(
+    page: Page, site: str, park: Park, theme: str
+) -> None:
+    page.call("Emulation.setDeviceMetricsOverride", **PHONE)
+    axe = AXE.read_text(encoding="utf-8")
+    found = {}
+    sent = page_of_transaction(park)
+    for path in (*PAGES, sent):
+        language = "zh" if theme == "dark" else "en"
+        wishes = (
+            ""
+            if path == "/verify"
+            else f"{'&' if '?' in path else '?'}theme={theme}&lang={language}"
+        )
+        page.open(site + path + wishes)
+        page.run("document.querySelectorAll('details').forEach((item) => { item.open = true; })")
+        if "credits/" in path and "days" not in path:
+            page.wait("document.querySelector('.plot canvas') !== null")
+        wide = page.run("document.documentElement.scrollWidth")
+        assert wide <= 360, (path, wide)
+        page.run(axe + "; true")
+        wrong = json.loads(page.run(AXE_RUN))
+        if wrong:
+            found[path] = wrong
+        if path == "/nothing-is-here":  # the browser notes that it is a 404
+            page.complaints[:] = [item for item in page.complaints if "404" not in item]
+    page.call("Emulation.clearDeviceMetricsOverride")
+    for path in ("/", f"/credits/{RETIRED}"):  # what only a desk shows, such as the wide picture
+        page.open(f"{site}{path}?theme={theme}")
+        page.run(axe + "; true")
+        wrong = json.loads(page.run(AXE_RUN))
+        assert wrong == [], path
+    assert found == {}
+
+
+def test_a_chart_is_drawn_anew_for_another_width_and_other_colours(page: Page, site: str) -> None:
+    page.open(f"{site}/credits/{RETIRED}?theme=auto")
+    canvas = "document.querySelectorAll('.plot canvas')"
+    page.wait(f"{canvas}.length === 1")
+    wide = page.run(f"{canvas}[0].clientWidth")
+    page.call("Emulation.setDeviceMetricsOverride", **PHONE)
+    page.wait(f"{canvas}.length === 1 && {canvas}[0].clientWidth < 360")
+    assert wide > 600
+    picture = page.run(f"{canvas}[0].toDataURL()")
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    page.call("Emulation.setEmulatedMedia", features=dark)
+    page.wait(f"{canvas}.length === 1 && {canvas}[0].toDataURL() !== {json.dumps(picture)}")
+
+
+def test_the_keyboard_reaches_everything(page: Page, site: str) -> None:
+    """Tab goes to each link, button, field and table, in order, and each shows that it is there."""
+    for path in ("/", f"/credits/{RETIRED}", "/retirements/1"):
+        page.open(site + path)
+        wanted = page.run(REACHABLE)
+        page.run(WATCH)
+        press(page, "Tab", 9, wanted)
+        assert page.run("reached.size") == wanted, path
+        assert page.run("unseen") == []
+    page.open(site + "/")
+    press(page, "Tab", 9)
+    assert page.run("document.activeElement.className") == "skip"
+    press(page, "Enter", 13)

@@ -1,0 +1,410 @@
+"""Webhooks on a real chain and a real listener: what is final is told, once, signed, and again until it is taken."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.audit import HOUSE
+from ledger.chain.abi import artifact
+from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.errors import BadInput, NotFound
+from ledger.jobs import work
+from ledger.jobs.work import Tools
+from ledger.models import (
+    AuditLog,
+    ChainEvent,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookTry,
+)
+from ledger.models.webhooks import DeliveryState, EndpointState
+from ledger.sealing import load_sealer
+from ledger.settings import load_settings
+from ledger.webhooks import delivering, endpoints, outbox, telling
+from ledger.webhooks.telling import NOT_TOLD, TYPES
+from tests.support.backup import back_up
+from tests.support.chain import PARTIES
+from tests.support.listener import Heard, Listener, listening
+from tests.support.park import Park
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with listening() as found:
+        yield found
+
+
+@dataclass
+class House:
+    """A park whose events are told, and a clock that is set by hand."""
+
+    park: Park
+    tools: Tools
+    clock: list[datetime]
+
+    def later(self, **time_: float) -> None:
+        self.clock[0] += timedelta(**time_)
+
+    def add(self, url: str, *events: str, **more: Any) -> tuple[str, int]:
+        sealer = load_sealer(self.tools.settings.sealing_key_file, make=True)
+        secret, row = self.park.db.run(
+            lambda session: endpoints.add(
+                session, sealer, url, events or ("*",), None, HOUSE, private=True, **more
+            )
+        )
+        return secret, row.id
+
+    def tick(self) -> str | None:
+        """Run the job once."""
+        return work.tell(self.tools)
+
+    def on(self, number: int, act: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        return self.park.db.run(
+            lambda session: act(session, endpoints.get(session, number), *arguments, **more)
+        )
+
+    def states(self) -> list[str]:
+        return [row.state.value for row in self.park.rows(WebhookDelivery)]
+
+
+def house_of(park: Park) -> House:
+    clock = [START]
+    settings = load_settings(
+        None,
+        {
+            "TRUETONNE_HOME": str(park.folder / "home"),
+            "TRUETONNE_WEBHOOK_PRIVATE_TARGETS": "true",
+        },
+    )
+    return House(park, Tools(park.chain, settings, lambda: clock[0]), clock)
+
+
+@pytest.fixture
+def house(park: Park) -> House:
+    park.mirror_final()
+    return house_of(park)
+
+
+@pytest.fixture
+def anywhere(both: Park) -> House:
+    both.mirror_final()
+    return house_of(both)
+
+
+def credit_events(park: Park) -> None:
+    """An issuance and a transfer."""
+    batch = park.node.issue(1000, 0)
+    arguments = [PARTIES["owner"], PARTIES["buyer"], batch, 50, b""]
+    park.node.act("owner", CREDIT, "safeTransferFrom", arguments)
+
+
+# ------------------------------------------------------------------------------ what is told
+
+
+def test_every_event_of_the_contracts_is_told_or_named_as_not_told() -> None:
+    known = {
+        (contract, item["name"])
+        for contract in (CREDIT, SETTLEMENT)
+        for item in artifact(contract).abi
+        if item["type"] == "event"
+    }
+    assert {pair for pair in known if pair[1] not in NOT_TOLD} == set(TYPES)
+    assert {name for _, name in known} >= NOT_TOLD
+
+
+def test_what_is_final_is_told_once_and_in_order(anywhere: House, listener: Listener) -> None:
+    park = anywhere.park
+    secret, _ = anywhere.add(listener.url)
+    with listening() as other:
+        anywhere.add(other.url, "credit.transferred", "settlement.*")
+        assert anywhere.tick() is None  # what was before is not told
+        credit_events(park)
+        park.mirror.run_until("head")
+        assert anywhere.tick() is None  # mirrored, and not final
+        park.mirror_final()
+        assert anywhere.tick() == "3 new deliveries, 3 taken, 0 not"
+        assert anywhere.tick() is None
+        assert [item.told["type"] for item in other.heard] == ["credit.transferred"]
+    assert [item.told["type"] for item in listener.heard] == ["credit.issued", "credit.transferred"]
+    issued, moved = listener.heard
+    (event,) = [row for row in park.rows(ChainEvent) if row.event_name == "Issued"]
+    assert issued.told["data"] == {
+        "chain_id": 31337,
+        "contract": CREDIT,
+        "contract_address": park.node.deployment.credit.address,
+        "event": "Issued",
+        "arguments": event.args,
+        "block_number": event.block_number,
+        "tx_hash": event.tx_hash,
+        "log_index": event.log_index,
+        "final": True,
+    }
+    assert issued.told["data"]["arguments"]["claim"]["amount"] in (1000, "1000")
+    block = park.node.client.block(event.block_number)
+    assert block is not None
+    moment = datetime.fromtimestamp(block.timestamp, UTC).isoformat().replace("+00:00", "Z")
+    assert issued.told["timestamp"] == moment
+    assert moved.told["data"]["arguments"]["to"] == PARTIES["buyer"]
+    assert moved.id == other.heard[0].id  # one event has one name, whoever is told
+    for item in listener.heard:
+        assert item.signatures(secret) == [True]
+        assert item.headers["webhook-timestamp"] == str(int(START.timestamp()))
+        assert item.headers["content-type"] == "application/json"
+        assert item.headers["user-agent"].startswith("truetonne/")
+    altered = Heard(issued.headers, issued.body.replace(b"1000", b"9000"))
+    assert altered.body != issued.body and altered.signatures(secret) == [False]
+
+
+def test_the_names_of_messages_outlive_the_books(house: House, listener: Listener) -> None:
+    """Books that were restored tell again, under the same names: the other side knows them."""
+    house.add(listener.url)
+    restore = back_up(house.park.db, house.park.folder)
+    credit_events(house.park)
+    house.park.mirror_final()
+    house.tick()
+    first = [item.id for item in listener.heard]
+    restore()
+    assert house.park.count(WebhookMessage) == 0
+    house.park.mirror_final()
+    house.tick()
+    assert [item.id for item in listener.heard] == first * 2
+
+
+def test_many_events_come_in_portions_that_leave_none_out(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "EVENTS_AT_ONCE", 3)
+    house.add(listener.url, "credit.issued")
+    for number in range(7):
+        house.park.node.issue(10 + number, number)
+    house.park.mirror_final()
+    house.tick()
+    kg = [int(item.told["data"]["arguments"]["claim"]["amount"]) for item in listener.heard]
+    assert kg == [10 + number for number in range(7)]
+
+
+# ------------------------------------------------------------------------- what is not taken
+
+
+def one_event(house: House) -> None:
+    house.park.node.issue(1000, 0)
+    house.park.mirror_final()
+
+
+def test_a_message_is_sent_until_it_is_taken(house: House, listener: Listener) -> None:
+    house.add(listener.url, "credit.issued")
+    listener.answers(500, body=b"<b>down\x00</b>")
+    listener.answers(503, headers={"Retry-After": "120"})
+    listener.answers(302, headers={"Location": listener.url})
+    one_event(house)
+    waits = []
+    for _ in range(4):
+        house.tick()
+        assert house.tick() is None  # it is not due again yet
+        (delivery,) = house.park.rows(WebhookDelivery)
+        waits.append((delivery.due_at - house.clock[0]).total_seconds())
+        house.clock[0] = max(delivery.due_at, house.clock[0])
+    assert waits[:3] == [5, 120, 300]  # 30 s would be the second, had it not asked for more
+    assert house.states() == ["delivered"]
+    assert len({item.id for item in listener.heard}) == 1
+    stamps = [int(item.headers["webhook-timestamp"]) for item in listener.heard]
+    assert [stamp - stamps[0] for stamp in stamps] == [0, 5, 125, 425]
+    tries = house.park.rows(WebhookTry)
+    assert [row.http_status for row in tries] == [500, 503, 302, 204]
+    assert [row.error for row in tries] == [
+        "answered 500: <b>down </b>",
+        "answered 503",
+        "answered 302 (redirects are not followed)",
+        None,
+    ]
+
+
+def test_who_takes_nothing_for_days_is_told_no_more(house: House, listener: Listener) -> None:
+    _, number = house.add(listener.url, "credit.issued")
+    one_event(house)
+    listener.answers(*[500] * 11)
+    begun = house.clock[0]
+    while house.states() in ([], ["pending"]):
+        house.tick()
+        (delivery,) = house.park.rows(WebhookDelivery)
+        house.clock[0] = max(delivery.due_at, house.clock[0])
+    assert len(listener.heard) == 11
+    assert house.clock[0] - begun == timedelta(days=3, hours=3, minutes=35, seconds=35)
+    (row,) = house.park.rows(WebhookEndpoint)
+    assert (row.state, row.reason) == (
+        EndpointState.DISABLED,
+        "it took nothing for days: answered 500",
+    )
+    one_event_more = house.park.node.issue(5, 1)
+    assert one_event_more
+    house.park.mirror_final()
+    assert house.tick() is None
+    # A person sees to it: what it missed follows, and what failed when it is asked for.
+    house.on(number, endpoints.change, HOUSE, private=True, state=EndpointState.ACTIVE)
+    assert house.tick() == "1 new deliveries, 1 taken, 0 not"
+    assert house.on(number, outbox.again, HOUSE, house.clock[0], failed=True) == 1
+    assert house.tick() == "0 new deliveries, 1 taken, 0 not"
+    assert house.states() == ["delivered", "delivered"]
+
+
+def test_who_says_that_it_is_gone_is_told_no_more(house: House, listener: Listener) -> None:
+    house.add(listener.url, "credit.issued")
+    listener.answers(410)
+    one_event(house)
+    house.tick()
+    (row,) = house.park.rows(WebhookEndpoint)
+    assert (row.state, row.reason) == (EndpointState.DISABLED, "it answered 410, Gone")
+    house.later(days=1)
+    assert house.tick() is None
+    assert len(listener.heard) == 1
+
+
+def test_nobody_there_and_nobody_who_answers(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "TIMEOUT_S", 0.2)
+    house.add("http://127.0.0.1:9/hook", "credit.issued")
+    listener.wait_s = 0.6
+    house.add(listener.url, "credit.issued")
+    with listening() as good:
+        house.add(good.url, "credit.issued")
+        one_event(house)
+        assert house.tick() == "3 new deliveries, 1 taken, 2 not"
+        assert len(good.heard) == 1  # whoever is slow does not keep the others waiting
+    errors = sorted(row.error or "" for row in house.park.rows(WebhookTry))
+    assert errors[0] == ""
+    assert errors[1].startswith("no answer: ") and "refused" in errors[1]
+    assert errors[2] == "no answer: timed out"
+
+
+def test_a_crash_between_posting_and_noting_posts_again(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.add(listener.url, "credit.issued")
+    one_event(house)
+
+    def crash(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delivering, "_note", crash)
+        with pytest.raises(KeyboardInterrupt):
+            house.tick()
+    assert house.states() == ["pending"]
+    house.tick()
+    assert house.states() == ["delivered"]
+    first, second = listener.heard
+    assert (first.id, first.body) == (second.id, second.body)
+
+
+# -------------------------------------------------------------------------------- by hand
+
+
+def test_a_new_secret_signs_beside_the_former_for_a_day(house: House, listener: Listener) -> None:
+    old, number = house.add(listener.url, "credit.issued")
+    sealer = load_sealer(house.tools.settings.sealing_key_file)
+    new = house.park.db.run(
+        lambda session: endpoints.rotate(
+            session, sealer, endpoints.get(session, number), HOUSE, house.clock[0]
+        )
+    )
+    assert new != old
+    one_event(house)
+    house.tick()
+    house.later(hours=24)
+    house.on(number, outbox.tell_from, 0, HOUSE, house.clock[0])
+    house.tick()
+    during, after = listener.heard[0], listener.heard[-1]
+    assert (during.signatures(new), during.signatures(old)) == ([True, False], [False, True])
+    assert (after.signatures(new), after.signatures(old)) == ([True], [False])
+    (row,) = house.park.rows(WebhookEndpoint)
+    for secret in (old, new):
+        assert secret not in f"{row.secret_sealed} {row.former_sealed}"
+        assert all(secret not in str(entry.new_values) for entry in house.park.rows(AuditLog))
+
+
+def test_what_rests_is_told_what_it_missed(house: House, listener: Listener) -> None:
+    _, number = house.add(listener.url, "credit.issued")
+    house.on(number, endpoints.change, HOUSE, private=True, state=EndpointState.PAUSED)
+    one_event(house)
+    assert house.tick() is None
+    house.on(number, endpoints.change, HOUSE, private=True, state=EndpointState.ACTIVE)
+    assert house.tick() == "1 new deliveries, 1 taken, 0 not"
+    house.on(number, endpoints.remove, HOUSE)
+    house.park.node.issue(5, 1)
+    house.park.mirror_final()
+    assert house.tick() is None
+    with pytest.raises(NotFound, match=f"there is no webhook endpoint {number}"):
+        house.on(number, endpoints.remove, HOUSE)
+    actions = [row.action for row in house.park.rows(AuditLog)]
+    assert actions == ["webhooks.add", "webhooks.change", "webhooks.change", "webhooks.remove"]
+
+
+def test_everything_from_a_block_on_once_more(house: House, listener: Listener) -> None:
+    one_event(house)  # before anybody wanted to know
+    _, number = house.add(listener.url, "credit.issued", "registry.*")
+    second = house.park.node.issue(7, 1)
+    assert second
+    house.park.mirror_final()
+    house.tick()
+    assert [item.told["type"] for item in listener.heard] == ["credit.issued"]
+    house.on(number, outbox.tell_from, 0, HOUSE, house.clock[0])
+    house.tick()
+    types = [item.told["type"] for item in listener.heard[1:]]
+    assert types.count("credit.issued") == 2
+    assert types[:3] == [
+        "credit.issued",  # it stands in the log already; the others are made now
+        "registry.class_registered",
+        "registry.project_registered",
+    ]
+    with pytest.raises(NotFound, match="message 'msg_none' was never for endpoint"):
+        house.on(number, outbox.again, HOUSE, house.clock[0], message_ids=["msg_none"])
+
+
+def test_old_deliveries_are_forgotten(house: House, listener: Listener) -> None:
+    house.add(listener.url, "credit.issued")
+    one_event(house)
+    house.tick()
+    house.later(days=89)
+    assert work.forget(house.tools) is None
+    house.later(days=2)
+    assert work.forget(house.tools) == "deleted 1 deliveries of webhooks"
+    assert house.park.count(WebhookDelivery) == house.park.count(WebhookTry) == 0
+    assert house.tick() is None  # and not told again
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ((), "an endpoint needs an event at least"),
+        (("credit.isued",), "there is no event 'credit.isued'; there are batch.invalidated, "),
+        (("credit",), "there is no event 'credit'"),
+        (("nothing.*",), "there is no event"),
+        (("*.*",), "there is no event"),
+    ],
+)
+def test_events_that_do_not_exist(events: tuple[str, ...], said: str) -> None:
+    with pytest.raises(BadInput, match=said.replace("*", r"\*")):
+        telling.check_patterns(events)
+
+
+def test_the_key_that_seals_must_be_there(house: House, listener: Listener, tmp_path: Path) -> None:
+    house.add(listener.url, "credit.issued")
+    one_event(house)
+    lost = replace(house.tools.settings, sealing_key_file=tmp_path / "none.key")
+    with pytest.raises(BadInput, match=r"none.key: cannot be read .*put back the one that belongs"):
+        work.tell(replace(house.tools, settings=lost))
+    load_sealer(tmp_path / "none.key", make=True)
+    assert work.tell(replace(house.tools, settings=lost)) == "1 new deliveries, 0 taken, 1 not"
+    (row,) = house.park.rows(WebhookTry)
+    assert "is not the one that webhook_endpoints/1 was sealed with" in (row.error or "")
+    house.later(minutes=1)
+    house.tick()
+    assert house.states() == [DeliveryState.DELIVERED.value]

@@ -1,0 +1,87 @@
+"""Errors of the contracts in plain words: none is without, and real reverts are explained with their values."""
+
+from __future__ import annotations
+
+import pytest
+from eth_abi.abi import encode as abi_encode
+from eth_utils.crypto import keccak
+
+from api.errors import problem_of
+from ledger.chain.abi import artifact
+from ledger.chain.explanations import explain, table
+from ledger.chain.reverts import reason_of
+from ledger.errors import BadInput, Refused
+from scripts.export_abi import CONTRACTS
+from scripts.generate_errors import generate
+
+VALUES = {
+    "address": "0x" + "ab" * 20,
+    "string": "a, b=(c)",
+    "bytes32": b"\x11" * 32,
+    "bytes2": b"DE",
+}
+
+
+def test_the_table_is_that_of_the_abis() -> None:
+    assert generate(check=True) == [], "run `python -m scripts.generate_errors`"
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_every_error_is_explained_with_its_values(contract: str) -> None:
+    errors = [item for item in artifact(contract).abi if item["type"] == "error"]
+    for item in errors:
+        types = [part["type"] for part in item["inputs"]]
+        values = [VALUES.get(kind, 3) for kind in types]
+        selector = keccak(text=f"{item['name']}({','.join(types)})")[:4]
+        reason = reason_of(contract, "0x" + (selector + abi_encode(types, values)).hex())
+        found = explain(reason)
+        assert found is not None and found.name == item["name"], reason
+        assert list(found.arguments) == [part["name"] for part in item["inputs"]]
+        for sentence in (found.english, found.to_do, found.chinese, found.to_do_chinese):
+            assert sentence and "{" not in sentence, sentence
+        assert any("\u4e00" <= sign <= "\u9fff" for sign in found.chinese)
+        assert table()[found.name]["selector"] == "0x" + selector.hex()
+
+
+@pytest.mark.parametrize(
+    ("text", "english"),
+    [
+        ("NotActive(batchId=7, status=2)", "Batch 7 is suspended, not active."),
+        ("BatchNotOpen(batchId=7, status=2)", "Settlement batch 7 is finalized: it is over."),
+        (
+            "ClaimExpired(deadline=1388534400)",
+            "The verifier's signature was good until 2014-01-01 00:00:00 UTC.",
+        ),
+        (
+            "WrongTotal(seq=5, stated=-1234, computed=99)",
+            "Trade 5 states -12.34, but quantity and price come to 0.99.",
+        ),
+        ("FeeTooHigh(bps=125, limit=100)", "A fee of 1.25 % is above the limit of 1 %."),
+        ("the contract says CodeTaken(code=a, b); see the log", "The code a, b is registered already."),
+        ("NotActive(batchId=7, status=99)", "Batch 7 is 99, not active."),
+        ("ClaimExpired(deadline=" + "9" * 30 + ")", "The verifier's signature was good until " + "9" * 30 + "."),
+        ("CodeTaken(code=a\x00\u202eb)", "The code a\ufffd\ufffdb is registered already."),
+        ("EmptyBatch()", "The batch has no trade."),
+    ],
+)  # fmt: skip
+def test_sentences(text: str, english: str) -> None:
+    found = explain(text)
+    assert found is not None and found.english == english
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "out of gas", "Error(no)", "NotActive", "NotActive(1, 2)", "Panic(0x11)"]
+)
+def test_what_is_no_error_of_ours(text: str | None) -> None:
+    assert explain(text) is None
+
+
+def test_a_refusal_of_a_contract_is_a_problem_in_plain_words() -> None:
+    problem = problem_of(Refused("retire was refused: NotActive(batchId=7, status=2)"))
+    assert (problem.status, problem.code) == (409, "not-active")
+    assert problem.detail.startswith("Batch 7 is suspended, not active. Wait until")
+    assert problem.extensions["contract_error"]["chinese"].startswith("批次 7")
+    kept = problem_of(Refused("no: KeyUsed(key=0x11)", code="twice"))
+    assert (kept.code, kept.extensions["contract_error"]["name"]) == ("twice", "KeyUsed")
+    for plain in (Refused("it may not be"), BadInput("NotActive(batchId=7, status=2)")):
+        assert "contract_error" not in problem_of(plain).extensions

@@ -1,0 +1,342 @@
+"""Who may do what, on SQLite and MariaDB: passwords, rights, users, keys, and what is kept for a time only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import bcrypt
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+
+from ledger.audit import HOUSE, By
+from ledger.db import Database
+from ledger.errors import BadInput, Refused
+from ledger.identity import attempts, idempotency, keys, passwords, permissions, sessions, users
+from ledger.identity.retention import forget
+from ledger.identity.rights import NAMES, RIGHTS, SCOPES, rights_of
+from ledger.identity.sessions import Lifetime
+from ledger.models import AuditLog, IdempotencyKey, SignInAttempt, User, UserSession
+from ledger.models.users import UserRole
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAY = Lifetime(timedelta(hours=12), timedelta(hours=1))
+HASH = "$2b$04$" + "x" * 53
+
+
+def add(db: Database, name: str, role: UserRole = UserRole.VIEWER, mail: str = "") -> User:
+    """Add a user whose password nobody knows."""
+    return db.run(
+        lambda session: users.add(
+            session,
+            username=name,
+            email=mail or f"{name}@park.example",
+            role=role,
+            password_hash=HASH,
+            by=HOUSE,
+        )
+    )
+
+
+# ------------------------------------------------------------------ passwords
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(passwords, "ROUNDS", 4)
+    yield
+
+
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [
+        ("elevenchars", "has 11 characters; it needs 12"),
+        ("abcabcabcabcabc", "repeats a few characters"),
+        ("0123456789" * 7 + "abc", "has 73 bytes in UTF-8, and bcrypt reads 72"),
+        ("Zähne-" * 10 + "12345", "has 75 bytes"),
+        ("correct\0horse battery", "NUL"),
+        ("correct horse \ud800", "not valid Unicode"),
+    ],
+)
+def test_a_password_that_is_refused(password: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        passwords.hashed(password)
+
+
+def test_72_bytes_are_all_read(cheap: None) -> None:
+    password = "0123456789" * 7 + "ab"
+    stored = passwords.hashed(password)
+    assert bcrypt.checkpw(password.encode(), stored.encode())
+    assert passwords.matches(password, stored)
+    assert not passwords.matches(password[:-1] + "c", stored)
+    # bcrypt itself would read no further, and call this one right:
+    assert not passwords.matches(password + "anything", stored)
+
+
+def test_a_password_is_the_same_from_every_keyboard(cheap: None) -> None:
+    composed, combined = "p\u00e4sswort geheim", "pa\u0308sswort geheim"
+    assert passwords.matches(combined, passwords.hashed(composed))
+
+
+def test_hashes_cost_what_they_should() -> None:
+    assert passwords.ROUNDS == 12
+    assert passwords.hashed("correct horse battery").startswith("$2b$12$")
+
+
+# ------------------------------------------------------------------ rights
+
+
+def test_what_the_roles_may() -> None:
+    of = {role: rights_of(role, []) for role in UserRole}
+    assert of[UserRole.ADMIN] == set(NAMES)
+    assert of[UserRole.VIEWER] < of[UserRole.OPERATOR] < of[UserRole.ADMIN]
+    assert len(NAMES) == len(set(NAMES)) == len(RIGHTS)
+    # What a key could use to outlive its revocation, or to lock its user out.
+    assert not {"keys:write", "keys:manage", "sessions:write"} & set(SCOPES)
+
+
+@pytest.mark.parametrize(
+    ("decisions", "may"),
+    [
+        ([], False),
+        ([("audit:read", True)], True),
+        ([("audit:read", True), ("audit:read", False)], False),
+        ([("audit:read", False), ("audit:read", True)], False),
+        ([("users:read", True)], False),
+    ],
+)
+def test_a_denial_wins(decisions: list[tuple[str, bool]], may: bool) -> None:
+    assert ("audit:read" in rights_of(UserRole.VIEWER, decisions)) is may
+
+
+def test_a_right_that_is_no_more_is_nothing() -> None:
+    assert "moon:walk" not in rights_of(UserRole.VIEWER, [("moon:walk", True)])
+
+
+# ------------------------------------------------------------------ users
+
+
+def test_a_name_and_a_mail_address_are_one_users(db: Database) -> None:
+    add(db, "anna", mail="anna@park.example")
+    with pytest.raises(Refused, match="user name 'anna' is taken"):
+        add(db, "anna", mail="other@park.example")
+    with pytest.raises(Refused, match=r"mail address 'anna@park.example' is taken"):
+        add(db, "hanna", mail="ANNA@Park.example")
+
+
+def test_who_is_second_is_told_by_the_database(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when two look at the same moment, and both find the name free."""
+    add(db, "anna", mail="anna@park.example")
+    otto = add(db, "otto").id
+    monkeypatch.setattr(users, "_check_free", lambda *_: None)
+    with pytest.raises(Refused, match="user name 'anna' is taken"):
+        add(db, "anna", mail="other@park.example")
+    with pytest.raises(Refused, match=r"mail address 'anna@park.example' is taken"):
+        add(db, "hanna", mail="anna@park.example")
+    with pytest.raises(Refused, match=r"mail address 'anna@park.example' is taken"):
+        db.run(
+            lambda session: users.change(
+                session, users.get(session, otto), HOUSE, email="anna@park.example"
+            )
+        )
+
+
+def test_two_at_once_add_one(db: Database) -> None:
+    start = threading.Barrier(2, timeout=30)
+
+    def one(mail: str) -> str:
+        start.wait()
+        try:
+            add(db, "anna", mail=mail)
+        except Refused as error:
+            return error.message
+        return "added"
+
+    with ThreadPoolExecutor(2) as pool:
+        said = sorted(pool.map(one, ("a@park.example", "b@park.example")))
+    assert said == ["added", "the user name 'anna' is taken; choose another one"]
+
+
+def test_two_admins_cannot_both_go(db: Database) -> None:
+    admins = [add(db, name, UserRole.ADMIN).id for name in ("anna", "berta")]
+    start = threading.Barrier(2, timeout=30)
+
+    def leave(number: int) -> str:
+        start.wait()
+        try:
+            db.run(
+                lambda session: users.change(
+                    session, users.get(session, number), HOUSE, role=UserRole.VIEWER
+                )
+            )
+        except Refused as error:
+            return error.code
+        return "gone"
+
+    with ThreadPoolExecutor(2) as pool:
+        said = sorted(pool.map(leave, admins))
+    assert said == ["gone", "last-admin"]
+
+
+def test_a_change_and_its_audit_entry_are_one(db: Database) -> None:
+    user = add(db, "otto", UserRole.OPERATOR)
+    by = By(user.id, "2001:db8::1", api_key_id=7)
+
+    def disable(stop: bool) -> None:
+        with db.write() as session:
+            users.change(session, users.get(session, user.id), by, is_active=False)
+            if stop:
+                raise RuntimeError("the power is gone")
+
+    with pytest.raises(RuntimeError):
+        disable(stop=True)
+    with db.read() as session:
+        assert users.get(session, user.id).is_active
+        assert session.scalar(select(func.count()).select_from(AuditLog)) == 1
+    disable(stop=False)
+    with db.read() as session:
+        entry = session.scalars(select(AuditLog).order_by(AuditLog.id.desc())).first()
+    assert entry is not None
+    assert (entry.user_id, entry.ip_address, entry.action) == (
+        user.id,
+        "2001:db8::1",
+        "users.change",
+    )
+    assert entry.old_values == {"is_active": True}
+    assert entry.new_values == {"is_active": False, "by_api_key": 7}
+    with pytest.raises(DBAPIError, match="append-only"), db.write() as session:
+        session.connection().exec_driver_sql("DELETE FROM audit_logs")
+
+
+def test_permissions_replace_each_other(db: Database) -> None:
+    user = add(db, "otto")
+
+    def decided(granted: bool) -> None:
+        db.run(
+            lambda session: permissions.decide(
+                session, users.get(session, user.id), "audit:read", granted, HOUSE
+            )
+        )
+
+    for granted in (True, False, True):
+        decided(granted)
+        with db.read() as session:
+            (row,) = permissions.of_user(session, user.id)
+            assert (row.resource, row.action, row.granted) == ("audit", "read", granted)
+            assert ("audit:read" in permissions.rights(session, user)) is granted
+
+
+def test_keys_are_found_by_the_whole_of_them(db: Database) -> None:
+    user = add(db, "otto", UserRole.OPERATOR)
+
+    def make(days: int) -> tuple[str, int]:
+        def work(session: object) -> tuple[str, int]:
+            owner = users.get(session, user.id)  # type: ignore[arg-type]
+            key, row = keys.make(session, owner, "x", ["keys:read"], days, HOUSE, NOW)  # type: ignore[arg-type]
+            return key, row.id
+
+        return db.run(work)
+
+    key, number = make(10)
+    other, _ = make(10)
+    with db.read() as session:
+        found = keys.find(session, key, NOW)
+        assert found is not None and found[0].id == number
+        mixed = key[:13] + other[13:]  # one key's prefix, the other's secret
+        for wrong in (mixed, key[:-1], key.upper(), ""):
+            assert keys.find(session, wrong, NOW) is None
+        assert keys.find(session, key, NOW + timedelta(days=9, hours=23)) is not None
+        assert keys.find(session, key, NOW + timedelta(days=10)) is None
+    assert keys.used(found[0], NOW) is not None
+    db.alone(keys.used(found[0], NOW))  # type: ignore[arg-type]
+    with db.read() as session:
+        again = keys.find(session, key, NOW)
+        assert again is not None and again[0].last_used_at == NOW
+        assert keys.used(again[0], NOW + timedelta(minutes=4)) is None
+        assert keys.used(again[0], NOW + timedelta(minutes=5)) is not None
+
+
+# ------------------------------------------------------------------ attempts, answers, and time
+
+
+def test_attempts_count_by_pair_name_and_address(db: Database) -> None:
+    def attempt(name: str, address: str, at: datetime = NOW) -> str:
+        try:
+            db.run(lambda session: attempts.begin(session, name, address, at))
+        except attempts.TooManyAttempts as error:
+            return str(error.details["retry_after_s"])
+        return "ok"
+
+    for minute in range(5):
+        assert attempt("anna", "10.0.0.1", NOW + timedelta(minutes=minute)) == "ok"
+    at = NOW + timedelta(minutes=5)
+    assert attempt("anna", "10.0.0.1", at) == "600"  # until the first is a quarter of an hour old
+    assert attempt("anna", "10.0.0.2", at) == attempt("berta", "10.0.0.1", at) == "ok"
+    assert attempt("anna", "10.0.0.1", NOW + timedelta(minutes=15, seconds=1)) == "ok"
+    db.run(lambda session: attempts.succeeded(session, "anna", "10.0.0.1"))
+    assert attempt("anna", "10.0.0.1", at) == "ok"
+    for number in range(60):
+        attempt(f"user{number}", "10.0.0.3", at)
+    with db.read() as session:
+        count = session.scalar(
+            select(func.count())
+            .select_from(SignInAttempt)
+            .where(SignInAttempt.ip_address == "10.0.0.3")
+        )
+    assert count == attempts.ADDRESS_MAX == 50
+
+
+def test_a_claim_is_one_runs(db: Database) -> None:
+    def claim(body: bytes = b"body", at: datetime = NOW, caller: str = "user 1") -> object:
+        return idempotency.claim(db, caller, "POST /x", "k" * 16, body, at)
+
+    first = claim()
+    assert isinstance(first, idempotency.Claim)
+    with pytest.raises(idempotency.StillRunning):
+        claim()
+    with pytest.raises(idempotency.OtherRequest):
+        claim(b"other body")
+    assert isinstance(claim(caller="user 2"), idempotency.Claim)
+    late = claim(at=NOW + timedelta(minutes=2))  # the first run is taken to be dead
+    assert isinstance(late, idempotency.Claim) and late.number != first.number
+    with pytest.raises(idempotency.ClaimLost), db.write() as session:
+        idempotency.answered(session, first, b"too late")
+    with db.write() as session:
+        idempotency.answered(session, late, b"the answer, with a secret")
+    assert claim() == b"the answer, with a secret"
+    with pytest.raises(idempotency.OtherRequest):
+        claim(b"other body")
+    with db.read() as session:
+        row = session.get(IdempotencyKey, first.key_hash)
+        assert row is not None and row.answer is not None
+    assert "secret" not in row.answer
+    idempotency.released(db, late)  # an answer that is there is not given up
+    assert claim() == b"the answer, with a secret"
+    assert isinstance(claim(at=NOW + timedelta(hours=25)), idempotency.Claim)
+
+
+def test_what_is_kept_for_a_time_only(db: Database) -> None:
+    user = add(db, "otto")
+    for age in (timedelta(days=1), timedelta(days=31)):
+        db.run(
+            lambda session, age=age: sessions.begin(  # type: ignore[misc]
+                session, user.id, "agent", DAY, HOUSE, NOW - age
+            )
+        )
+        db.run(lambda session, age=age: attempts.begin(session, "x", "y", NOW - age))  # type: ignore[misc]
+        idempotency.claim(db, str(age), "POST /x", "k" * 16, b"", NOW - age / 2)
+    assert forget(db, NOW) == {
+        "sessions": 1,
+        "answers given once": 1,
+        "attempts to sign in": 2,
+    }
+    assert forget(db, NOW) == {}
+    with db.read() as session:
+        assert session.scalar(select(func.count()).select_from(UserSession)) == 1
+        last = session.scalars(select(AuditLog).order_by(AuditLog.id.desc())).first()
+    assert last is not None and (last.action, last.new_values) == ("sessions.forget", {"count": 1})

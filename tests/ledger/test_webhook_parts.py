@@ -1,0 +1,210 @@
+"""Parts of the webhooks: signatures, where messages may go, secrets that are sealed."""
+
+import os
+import socket
+import threading
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.errors import BadInput
+from ledger.sealing import Sealer, load_sealer
+from ledger.webhooks.signing import headers, new_secret
+from ledger.webhooks.targets import TargetRefused, check_url, is_public, resolve
+
+
+def test_a_signature_is_that_of_the_specification() -> None:
+    """The example that the Standard Webhooks libraries share."""
+    found = headers(
+        ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        1614265330,
+        '{"test": 2432232314}',
+    )
+    assert found == {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+
+
+def test_secrets_are_random_and_long() -> None:
+    made = {new_secret() for _ in range(20)}
+    assert len(made) == 20
+    assert {len(item) for item in made} == {len("whsec_") + 44}
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("127.0.0.1", False),
+        ("127.8.8.8", False),
+        ("0.0.0.0", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),  # where clouds tell machines their keys
+        ("100.64.0.1", False),
+        ("192.0.2.1", False),
+        ("198.18.0.1", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1", False),
+        ("fc00::1", False),
+        ("ff02::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:93.184.216.34", True),
+        ("64:ff9b::7f00:1", False),  # NAT64 of 127.0.0.1
+        ("64:ff9b::5db8:d822", True),
+        ("2002:7f00:1::", False),  # 6to4 of 127.0.0.1
+        ("2002:a9fe:a9fe::1", False),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),  # Teredo
+    ],
+)
+def test_which_addresses_are_public(address: str, public: bool) -> None:
+    assert is_public(ip_address(address)) is public
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://example.org/hook", "must begin with https://, found 'http'"),
+        ("ftp://example.org/", "must begin with https://"),
+        ("file:///etc/passwd", "must begin with https://"),
+        ("gopher://example.org", "must begin with https://"),
+        ("example.org/hook", "must begin with https://"),
+        ("https://", "names no host"),
+        ("https:///hook", "names no host"),
+        ("https://user:pass@example.org/", "carries a name or password"),
+        ("https://example.org@127.0.0.1/", "carries a name or password"),
+        ("https://10.0.0.1/", "10.0.0.1 is not a public host"),
+        ("https://[::1]/", "::1 is not a public host"),
+        ("https://localhost:8443/", "localhost is not a public host"),
+        ("https://a.LOCALHOST/", "a.localhost is not a public host"),
+        ("https://169.254.169.254/latest/meta-data", "169.254.169.254 is not a public host"),
+        ("https://example.org/#part", "after `#`"),
+        ("https://example.org:99999/", "is no URL"),
+        ("https://example.org:0/", "names no host"),
+        ("https://[::1/", "is no URL"),
+        ("https://exa mple.org/", "characters that a URL cannot have"),
+        ("https://例子.org/", "characters that a URL cannot have"),
+        ("https://example.org/\r\nHost: other", "characters that a URL cannot have"),
+        ("https://example.org/" + "a" * 2000, "has 2020 characters, at most 2000"),
+    ],
+)
+def test_addresses_that_nothing_is_posted_to(url: str, said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        check_url(url, private=False)
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "017700000001"])
+def test_hosts_of_one_s_own_network(host: str) -> None:
+    """Written as resolvers understand it, and people do not."""
+    with pytest.raises(TargetRefused, match=r"is 127.0.0.1, which is not public|has no address"):
+        resolve(f"https://{host}/hook", private=False)
+
+
+def answers(*addresses: str) -> Any:
+    def looked_up(host: str, port: int, **more: Any) -> list[Any]:
+        return [
+            (socket.AF_INET6 if ":" in each else socket.AF_INET, 1, 6, "", (each, port))
+            for each in addresses
+        ]
+
+    return looked_up
+
+
+def test_a_name_of_which_one_address_is_private(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", answers("93.184.216.34", "10.0.0.1"))
+    with pytest.raises(TargetRefused, match=r"example\.org is 10\.0\.0\.1, which is not public"):
+        resolve("https://example.org/hook", private=False)
+
+
+def test_the_connection_goes_where_was_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second look-up, by whoever connects, could be answered otherwise."""
+    monkeypatch.setattr(socket, "getaddrinfo", answers("93.184.216.34"))
+    target = resolve("https://example.org:8443/hook?a=1", private=False)
+    assert target.url == "https://93.184.216.34:8443/hook?a=1"
+    assert (target.host, target.name) == ("example.org:8443", "example.org")
+    monkeypatch.setattr(socket, "getaddrinfo", answers("2606:2800:220:1::1"))
+    target = resolve("https://example.org/", private=False)
+    assert target.url == "https://[2606:2800:220:1::1]:443/"
+
+
+# -------------------------------------------------------------------------------- sealing
+
+
+def test_what_is_sealed_opens_with_its_key_in_its_place(tmp_path: Path) -> None:
+    sealer = load_sealer(tmp_path / "home" / "sealing.key", make=True)
+    sealed = sealer.seal("whsec_x", "webhook_endpoints/1")
+    assert "whsec" not in sealed and sealed != sealer.seal("whsec_x", "webhook_endpoints/1")
+    assert (
+        load_sealer(tmp_path / "home" / "sealing.key").open(sealed, "webhook_endpoints/1")
+        == "whsec_x"
+    )
+    with pytest.raises(BadInput, match="not the one that webhook_endpoints/2 was sealed with"):
+        sealer.open(sealed, "webhook_endpoints/2")
+    with pytest.raises(BadInput, match="key '1' is not in the sealing key file"):
+        Sealer({2: b"k" * 32}).open(sealed, "webhook_endpoints/1")
+
+
+def test_a_key_is_changed_by_another_line(tmp_path: Path) -> None:
+    file = tmp_path / "sealing.key"
+    first = load_sealer(file, make=True)
+    sealed = first.seal("old", "here")
+    with file.open("a") as lines:
+        lines.write("2:" + "A" * 43 + "=\n")
+    both = load_sealer(file)
+    assert both.open(sealed, "here") == "old"
+    assert both.seal("new", "here").startswith("2:")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "has no key"),
+        ("1:AAAA\n", "line 1: should be NUMBER:BASE64 of 32 bytes"),
+        ("x:" + "A" * 43 + "=\n", "line 1: should be"),
+        ("1:" + "A" * 43 + "=\n1:" + "B" * 43 + "=\n", "line 2: should be"),
+        ("1:not base64!\n", "line 1: should be"),
+    ],
+)
+def test_files_that_hold_no_keys(tmp_path: Path, content: str, said: str) -> None:
+    file = tmp_path / "sealing.key"
+    file.write_text(content)
+    file.chmod(0o600)
+    with pytest.raises(BadInput, match=said):
+        load_sealer(file)
+
+
+def test_a_key_file_is_the_owner_s_alone(tmp_path: Path) -> None:
+    file = tmp_path / "sealing.key"
+    load_sealer(file, make=True)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["sealing.key"]
+    file.chmod(0o640)
+    with pytest.raises(BadInput, match="others may read it; chmod 600"):
+        load_sealer(file)
+
+
+def test_two_that_make_the_key_file_at_once_have_one_key(tmp_path: Path) -> None:
+    file, gate = tmp_path / "sealing.key", threading.Barrier(8)
+    found: list[bytes] = []
+
+    def make() -> None:
+        gate.wait()
+        found.append(load_sealer(file, make=True).keys[1])
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8 and len(set(found)) == 1
