@@ -15,7 +15,7 @@ from ledger.errors import DependencyDown
 from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.mirror import IntentState
 from ledger.reconcile import reconcile
-from tests.support.chain import CURRENCY, PARTIES
+from tests.support.chain import CURRENCY, PARTIES, wait_for
 from tests.support.forked import FORKED
 from tests.support.park import Park
 from tests.support.racers import START_SECONDS, hanging, submitting
@@ -152,7 +152,10 @@ def test_an_error_of_the_node(
         with pytest.raises((DependencyDown, NotTaken)):
             park.chain.sender.submit(key, CURRENCY)
     assert faults == [method]
-    assert sent(park) == int(arrived and method == "eth_sendRawTransaction")
+    there = arrived and method == "eth_sendRawTransaction"
+    if there:
+        wait_for(park.node.client, str(park.intent(key).tx_hash))  # mined a moment after it came
+    assert sent(park) == int(there)
     park.chain.sender.submit(key, CURRENCY)
     until_confirmed(park)
     assert (minted(park), sent(park), park.count(ChainAttempt)) == (UNITS, 1, 1)

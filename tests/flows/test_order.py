@@ -31,6 +31,7 @@ def cancel_many(park: Park, count: int) -> None:
     for batch_id in range(1, count + 1):
         packed, _ = park.node.propose([trade(900_000, "market", "owner", 0, 0)])
         park.node.cancel_batch(batch_id, packed)
+    park.mirror.run_until("head")  # nothing is signed before what the account did is known
 
 
 def propose_one(park: Park, hour: int = 0) -> None:
@@ -130,6 +131,7 @@ def test_a_crash_before_sending_is_made_good(funded: Park, monkeypatch: pytest.M
 def test_an_open_batch_before_ours_is_waited_for_in_silence(funded: Park) -> None:
     # Not of these books, and nobody finalises it.
     packed, _ = funded.node.propose([trade(900_000, "market", "owner", 0, 0)])
+    funded.mirror.run_until("head")
     propose_one(funded)
     intents = len(funded.rows(ChainIntent))
     for _ in range(3):
