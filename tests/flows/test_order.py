@@ -140,5 +140,6 @@ def test_an_open_batch_before_ours_is_waited_for_in_silence(funded: Park) -> Non
     (batch,) = funded.rows(VppSettlementBatch)
     assert batch.finalize_key is None
     funded.node.finalize(1, packed)
+    funded.mirror.run_until("head")
     assert rounds(funded) == 1
     assert skips(funded) == []
