@@ -12,9 +12,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -76,6 +76,8 @@ class RateLimit:
     def __init__(self, app: ASGIApp, buckets: Buckets) -> None:
         self._app = app
         self._buckets = buckets
+        policy = f'"{POLICY}";q={buckets.per_minute};w={WINDOW_S}'
+        self._policy = (b"ratelimit-policy", policy.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -83,13 +85,12 @@ class RateLimit:
             await self._app(scope, receive, send)
             return
         taken, left, seconds = self._buckets.take(bucket_of(scope))
-        most = self._buckets.per_minute
+        stands = (b"ratelimit", f'"{POLICY}";r={left};t={seconds}'.encode())
 
         async def telling(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(raw=message["headers"])
-                headers["RateLimit-Policy"] = f'"{POLICY}";q={most};w={WINDOW_S}'
-                headers["RateLimit"] = f'"{POLICY}";r={left};t={seconds}'
+                headers = [*message.get("headers", ()), self._policy, stands]
+                message = {**message, "headers": headers}
             await send(message)
 
         if taken:
@@ -111,7 +112,11 @@ def too_many(buckets: Buckets, seconds: int) -> Problem:
 
 def bucket_of(scope: Scope) -> str:
     """Return whose bucket a request takes from."""
-    host = str(scope["client"][0]) if scope.get("client") else ""
+    return _bucket(str(scope["client"][0]) if scope.get("client") else "")
+
+
+@lru_cache(maxsize=4096)
+def _bucket(host: str) -> str:
     try:
         address = ip_address(host)
     except ValueError:

@@ -22,19 +22,27 @@ _numbers = count(1)
 LONGEST_FIRST = (
     "tests/prove/test_short_form.py",
     "tests/flows/test_demo.py",
+    "tests/flows/test_restored.py",
+    "tests/flows/test_reindex.py",
+    "tests/flows/test_exclusivity.py",
+    "tests/flows/test_corrections.py",
+    "tests/cli/test_bench_indexer.py",
     "tests/flows/test_reconcile.py",
+    "tests/flows/test_verify.py",
+    "tests/flows/test_crashes.py",
+    "tests/flows/test_nonces.py",
+    "tests/contracts/test_deploy.py",
+    "tests/ledger/test_migrations.py",
+    "tests/flows/test_settlement.py",
     "tests/contracts/settlement/test_machine.py",
     "tests/contracts/credit/test_machine.py",
-    "tests/contracts/test_deploy.py",
-    "tests/flows/test_corrections.py",
-    "tests/flows/test_verify.py",
-    "tests/flows/test_exclusivity.py",
-    "tests/flows/test_crashes.py",
-    "tests/flows/test_reindex.py",
-    "tests/indexer/test_history.py",
     "tests/ledger/test_late_registers.py",
+    "tests/ledger/test_decoders.py",
+    "tests/indexer/test_history.py",
+    "tests/cli/test_bench.py",
+    "tests/cli/test_frame.py",
 )
-"""Files of half a minute and more. Some processes share the suite a file at a time: one that is left
+"""Files of a quarter of a minute and more. Some processes share the suite a file at a time: one that is left
 for the end keeps the others idle."""
 
 

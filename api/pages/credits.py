@@ -18,9 +18,10 @@ from api.credits.history import show_history
 from api.credits.queries import show_credit
 from api.finality import ChainView
 from api.pages import pictures, provenance
+from api.pages.days import day_of
 from api.pages.formats import visible
 from api.pages.language import wishes_of
-from api.pages.readings import RUNS_MAX, Month, chart_of, day_of, month_of
+from api.pages.readings import RUNS_MAX, Month, chart_of, month_of
 from api.pages.rendering import is_fragment, page, words_of
 from ledger.chain.book import Deployment
 from ledger.errors import NotFound, TruetonneError

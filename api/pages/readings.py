@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ledger.errors import BadInput, NotFound
+from ledger.errors import BadInput
 from ledger.models import Issuance
 from ledger.readings.evidence_files import meter_ids_of, stated_by
 from ledger.readings.stored import readings_of
@@ -28,7 +28,7 @@ ABSENT = 0
 """Stands for a slot that no file has, beside the numbers of ``Quality``."""
 RUNS_MAX = 200
 """Most rows of the table of what does not count."""
-_UNITS = {
+UNITS = {
     Kind.POWER: "kW",
     Kind.ENERGY: "kWh",
     Kind.REGISTER: "kWh",
@@ -103,28 +103,6 @@ class MeterMonth:
 
 
 @dataclass(frozen=True)
-class DayReading:
-    """One reading as a row of a table."""
-
-    start: datetime
-    value: str | None
-    unit: str
-    text: str
-    quality: int
-    counts: bool
-
-
-@dataclass(frozen=True)
-class DayReadings:
-    """The readings of one meter on one legal day."""
-
-    device: str
-    serial: str
-    zone: str
-    items: list[DayReading]
-
-
-@dataclass(frozen=True)
 class Month:
     """The meters of an issuance over a month of its period; dates are legal, the end is exclusive."""
 
@@ -163,43 +141,9 @@ def month_of(session: Session, issuance: Issuance, wanted: str | None = None) ->
     ids = meter_ids_of(session, issuance)
     meters = []
     for table in stated.meters:
-        found = _touching(session, issuance, table, ids.get(table.serial), (from_s, to_s))
+        found = touching(session, issuance, table, ids.get(table.serial), (from_s, to_s))
         meters.append(_meter(table, found, start, end, stated.period.zone))
     return Month(start, end, stated.period.zone, [first for first, _ in months], meters)
-
-
-def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]:
-    """Return every reading of one legal day, by meter.
-
-    Raises
-    ------
-    NotFound
-        The day is none of the period's.
-    """
-    if not issuance.from_date <= day < issuance.to_date:
-        raise NotFound(
-            f"{day} is not a day of the period from {issuance.from_date} to before {issuance.to_date}"
-        )
-    stated = stated_by(issuance)
-    where = zone(stated.period.zone)
-    from_s, to_s = legal_day_start_s(day, where), legal_day_start_s(day + timedelta(days=1), where)
-    ids = meter_ids_of(session, issuance)
-    found = []
-    for table in stated.meters:
-        rows = _touching(session, issuance, table, ids.get(table.serial), (from_s, to_s))
-        items = [
-            DayReading(
-                start=utc_of(row.start_s).astimezone(where),
-                value=value_of(row),
-                unit=_UNITS[Kind(row.kind)],
-                text=row.text,
-                quality=row.quality,
-                counts=row.quality in USED,
-            )
-            for row in rows
-        ]
-        found.append(DayReadings(table.device, table.serial, stated.period.zone, items))
-    return found
 
 
 def chart_of(month: Month) -> dict[str, Any]:
@@ -242,7 +186,7 @@ def _months(start: date, end: date) -> Iterator[tuple[date, date]]:
         start = after
 
 
-def _touching(
+def touching(
     session: Session,
     issuance: Issuance,
     table: MeterTable1,
@@ -279,7 +223,7 @@ def _meter(
         role=table.role.value,
         rated_kw=table.rated_kw,
         interval_s=table.interval_s,
-        unit=_UNITS[kind],
+        unit=UNITS[kind],
         readings=readings,
         runs=runs,
         days=[

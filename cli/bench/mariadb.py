@@ -134,7 +134,9 @@ class MariaDbServer:
                 self._process = None
                 return False
             try:  # by its own socket, which it opens after its port: that may be another's
-                pymysql.connect(unix_socket=str(self.folder / "s"), user="root").close()
+                pymysql.connect(
+                    unix_socket=str(self.folder / "s"), user="root", ssl_disabled=True
+                ).close()
                 return True
             except pymysql.err.OperationalError:
                 time.sleep(0.05)

@@ -74,6 +74,8 @@ def shown(story: Story) -> list[str | Table]:
         "  ./dev reconcile                            the comparison, rule by rule",
         f"  ./dev {story.proof['command']}",
         "                                             the proof, offline: on any machine, years from now",
+        f"  ./dev certificate {retirement['retirement_id']} -o certificate.pdf      the certificate of the retirement, "
+        "in English and Chinese",
         "  ./dev up                                   node, mirror, jobs, API and pages on this data",
     ]
 

@@ -746,6 +746,9 @@ def test_the_api_needs_no_more_of_the_database_than_the_page_says(
             path = made.headers["Location"]
             right = f"{path}/permissions/audit:read"
             house.sign_in("eva")
+            hook = {"url": "https://example.org/", "event_types": ["credit.*"]}
+            added = house.client.post("/v1/webhooks", json=hook, headers=anna)
+            place = added.headers["Location"]
             number, program = house.key(anna, "users:read")
             assert house.client.get("/v1/users", headers=program).status_code == 200
             statuses = [
@@ -758,11 +761,16 @@ def test_the_api_needs_no_more_of_the_database_than_the_page_says(
                     ("PATCH", path, {"role": "admin"}),
                     ("PATCH", path, {"is_active": False}),
                     ("GET", "/v1/audit-log", None),
+                    ("PATCH", place, {"state": "paused"}),
+                    ("POST", f"{place}/secret", None),
+                    ("POST", f"{place}/replays", {"from_block": 1}),
+                    ("DELETE", place, None),
                     ("DELETE", f"/v1/api-keys/{number}", None),
                     ("DELETE", "/v1/sessions/current", None),
                 )
             ]
-            assert statuses == [200, 200, 204, 204, 200, 200, 200, 204, 204]
+            users_, hooks = [200, 200, 204, 204, 200, 200, 200], [200, 201, 201, 204]
+            assert statuses == [*users_, *hooks, 204, 204]
             with pytest.raises(DBAPIError, match="denied"), house.db.write() as session:
                 session.connection().exec_driver_sql("UPDATE carbon_credits SET issuer = 'x'")
     finally:

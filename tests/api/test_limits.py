@@ -13,8 +13,10 @@ from urllib.error import HTTPError
 import pytest
 from fastapi.testclient import TestClient
 
+from api.app import create_app
 from api.limits import CLIENTS_MAX, Buckets, bucket_of
 from api.server import ApiServer
+from cli.bench.api import books
 from ledger.errors import BadInput
 from ledger.identity import passwords
 from ledger.models.users import UserRole
@@ -132,6 +134,12 @@ def test_a_key_has_one_bucket_wherever_it_is_used(tmp_path: Path, url: str) -> N
     assert [answer.status_code for answer in codes] == [200, 200, 200, 429]
     assert codes[3].json()["code"] == "too-many-requests"
     assert int(codes[3].headers["Retry-After"]) >= 1
+
+
+def test_the_benchmark_is_counted_and_not_refused() -> None:
+    with books(100, lambda _: None) as (settings, _):
+        buckets = create_app(settings).state.buckets
+    assert all(buckets.take("127.0.0.1")[0] for _ in range(20_000))
 
 
 def test_no_limit_says_nothing(tmp_path: Path, url: str) -> None:

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select
 
-from api.pages.readings import ABSENT, Month, chart_of, day_of, month_of
+from api.pages.days import day_of
+from api.pages.readings import ABSENT, Month, chart_of, month_of
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound
-from ledger.models import Issuance
+from ledger.models import Issuance, MeterReading
 from tests.ledger.test_import_counters import COUNTER
 from tests.support.plant import apply, imported, issue, write_csv
 
@@ -120,7 +121,12 @@ def test_a_day_has_each_reading_as_received(books: Database) -> None:
         for day in (date(2014, 3, 28), END, date(1, 1, 1), date(9999, 12, 31)):
             with pytest.raises(NotFound):
                 day_of(session, issuance, day)
-    assert len(meter.items) == 139
+        rows = {row.id: row for row in session.scalars(select(MeterReading))}
+        shown = {item.number: (int(item.start.timestamp()), item.text) for item in meter.items}
+        assert shown == {
+            number: (rows[number].start_s, rows[number].text) for number in shown if number
+        }
+    assert len(meter.items) == len(shown) == 139
     pair = [item for item in meter.items if item.quality != 100]
     assert [(item.start.isoformat(), item.text, item.quality, item.counts) for item in pair] == [
         ("2014-03-30T10:20:00+02:00", "10", 401, False),

@@ -336,6 +336,21 @@ def test_without_a_database_a_page_says_so(down: TestClient, url: str) -> None:
         assert "secret.db" not in answer.text and "sqlite" not in answer.text
 
 
+def test_who_asks_too_much_is_told_so(books: str, tmp_path: Path) -> None:
+    given = {
+        "TRUETONNE_DATABASE_URL": books,
+        "TRUETONNE_HOME": str(tmp_path),
+        "TRUETONNE_RATE_LIMIT": "1",
+    }
+    chinese = {**HTML, "accept-language": "zh"}
+    with TestClient(create_app(load_settings(None, given))) as client:
+        assert client.get("/search", headers=chinese).status_code == 200
+        answer = client.get("/search", headers=chinese)
+    assert answer.status_code == 429 and "请求过多" in answer.text
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["content-security-policy"] == POLICY
+
+
 def test_a_defect_leaks_nothing(settings: object, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("the password is swordfish")

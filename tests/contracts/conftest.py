@@ -102,9 +102,19 @@ def _freeze() -> None:
     chain.revert() calls, and web3 does not ask for the chain id before each request.
 
     And no transaction is followed by a snapshot for ``chain.undo()``, which nobody calls here: Brownie
-    takes it in a thread of its own while the test goes on, reverts, and asks the node as well.
+    takes it in a thread of its own while the test goes on, reverts, and asks the node as well. Nor does
+    each request look for a proxy in the environment first.
     """
     brownie.web3.middleware_onion.remove("validation")
+    sessions = brownie.web3.provider._request_session_manager
+    kept = sessions.cache_and_return_session
+
+    def direct(*arguments: Any, **more: Any) -> Any:
+        session = kept(*arguments, **more)
+        session.trust_env = False
+        return session
+
+    sessions.cache_and_return_session = direct
     be_patient(brownie.web3)
     type(brownie.chain)._add_to_undo_buffer = lambda *_: None
     gc.collect()

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -430,9 +431,9 @@ def test_a_library_that_nobody_deploys(
 # ------------------------------------------------------------------ the scripts, as they are
 
 
-@pytest.fixture
-def node() -> Iterator[str]:
-    """The address of an Anvil of its own, on which something has happened."""
+@contextmanager
+def running_node() -> Iterator[str]:
+    """Start an Anvil of one's own, let something happen there, and yield its address."""
     from brownie._config import CONFIG
 
     kept = KeptPort()
@@ -452,6 +453,27 @@ def node() -> Iterator[str]:
         process.terminate()
         process.wait()
         kept.close()
+
+
+@pytest.fixture
+def node() -> Iterator[str]:
+    with running_node() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The settings for a node on which the script has deployed; the tests only add to it."""
+    folder = tmp_path_factory.mktemp("deployed")
+    with running_node() as url:
+        environ = {
+            "TRUETONNE_RPC_URL": url,
+            "TRUETONNE_DEPLOYMENT": str(folder / "local.json"),
+            "TRUETONNE_DATABASE_URL": f"sqlite:///{folder / 'books.db'}",
+        }
+        ended = _run("deploy", environ, "--network", "local")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        yield environ
 
 
 def _post(url: str, method: str, parameters: list[Any]) -> Any:
@@ -478,24 +500,17 @@ def _run(script: str, environ: dict[str, str], *network: str) -> subprocess.Comp
     )
 
 
-def test_on_a_node_that_runs(node: str, tmp_path: Path) -> None:
+def test_on_a_node_that_runs(deployed: dict[str, str]) -> None:
     """DP-02, DP-04: what is there stays; file and rows are written; both scripts end well."""
-    path, database = tmp_path / "local.json", tmp_path / "books.db"
-    environ = {
-        "TRUETONNE_RPC_URL": node,
-        "TRUETONNE_DEPLOYMENT": str(path),
-        "TRUETONNE_DATABASE_URL": f"sqlite:///{database}",
-    }
-    ended = _run("deploy", environ, "--network", "local")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    deployment = Deployment.load(path)
+    node, database = deployed["TRUETONNE_RPC_URL"], deployed["TRUETONNE_DATABASE_URL"]
+    deployment = Deployment.load(Path(deployed["TRUETONNE_DEPLOYMENT"]))
     assert deployment.network == "local"
     assert deployment.deployed_block == 4
     assert _post(node, "eth_getBalance", ["0x" + "ab" * 20, "latest"]) == "0x7b"
 
-    ended = _run("verify", environ, "--network", "local")
+    ended = _run("verify", deployed, "--network", "local")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    with sqlite3.connect(database) as books:
+    with sqlite3.connect(database.removeprefix("sqlite:///")) as books:
         rows = books.execute(
             "SELECT contract_name, contract_address, network, status FROM smart_contracts"
         ).fetchall()
@@ -505,15 +520,10 @@ def test_on_a_node_that_runs(node: str, tmp_path: Path) -> None:
     ]
 
 
-def test_roles_change_hands(node: str, tmp_path: Path) -> None:
+def test_roles_change_hands(deployed: dict[str, str]) -> None:
     """DP-03, DP-05: a role is granted and revoked by the admin; one that is none is refused."""
-    environ = {
-        "TRUETONNE_RPC_URL": node,
-        "TRUETONNE_DEPLOYMENT": str(tmp_path / "local.json"),
-        "TRUETONNE_DATABASE_URL": f"sqlite:///{tmp_path / 'books.db'}",
-    }
-    assert _run("deploy", environ, "--network", "local").returncode == 0
-    credit = Deployment.load(tmp_path / "local.json").credit.address
+    node = deployed["TRUETONNE_RPC_URL"]
+    credit = Deployment.load(Path(deployed["TRUETONNE_DEPLOYMENT"])).credit.address
     account = private_key(9).address
     from eth_abi.abi import encode
 
@@ -528,10 +538,10 @@ def test_roles_change_hands(node: str, tmp_path: Path) -> None:
 
     for verb, expected in (("grant", 1), ("revoke", 0)):
         arguments = (verb, "CarbonCredit", "ISSUER:1", account, "--network", "local")
-        assert _run("grant_roles", environ, *arguments).returncode == 0
+        assert _run("grant_roles", deployed, *arguments).returncode == 0
         assert answer() == expected
     arguments = ("grant", "CarbonCredit", "DEFAULT_ADMIN_ROLE", account, "--network", "local")
-    ended = _run("grant_roles", environ, *arguments)
+    ended = _run("grant_roles", deployed, *arguments)
     assert ended.returncode == 1
     assert ended.stderr.startswith("grant_roles: no role 'DEFAULT_ADMIN_ROLE'")
 

@@ -270,9 +270,9 @@ def test_up_serves_the_same_data_and_orphans_nothing(
     up: tuple[subprocess.Popen[str], dict[str, str]], home: Path, told: signal.Signals
 ) -> None:
     process, said = up
-    with urllib.request.urlopen(f"{said['api']}/v1/credits?limit=1", timeout=10) as answer:
+    with urllib.request.urlopen(f"{said['api']}/v1/credits?limit=1", timeout=30) as answer:
         assert len(json.load(answer)["items"]) == 1
-    with urllib.request.urlopen(f"{said['api']}/readyz", timeout=10) as answer:
+    with urllib.request.urlopen(f"{said['api']}/readyz", timeout=30) as answer:
         assert answer.status == 200
     # Another command shares the node that runs: it finds the books' last block there.
     ended = truetonne(home, "index", "run", "--until", "head")
@@ -286,8 +286,8 @@ def test_up_serves_the_same_data_and_orphans_nothing(
     nodes = _children(process.pid)
     assert nodes
     process.send_signal(told)
-    process.wait(30)
-    until = time.monotonic() + 20
+    process.wait(60)
+    until = time.monotonic() + 60
     while any(_alive(pid) for pid in nodes) and time.monotonic() < until:
         time.sleep(0.05)
     assert not [pid for pid in nodes if _alive(pid)]
@@ -304,7 +304,7 @@ def test_up_ends_when_its_node_does(
     process, _ = up
     (node,) = _children(process.pid)
     os.kill(node, signal.SIGTERM)  # it saves its state: other tests go on with it
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 3
     error = json.loads(said)["error"]
     assert error["code"] == "node-ended"
@@ -326,7 +326,7 @@ def test_the_proof_of_the_demonstration_is_valid_elsewhere(
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT_S,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr

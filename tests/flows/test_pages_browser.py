@@ -36,6 +36,7 @@ PAGES = (
     "/settlements/1",
     "/operations",
     "/retirements",
+    "/holders/0x" + "aa" * 20,
     "/nothing-is-here",
     "/verify",
 )
@@ -146,6 +147,11 @@ def test_from_a_search_to_a_verified_proof(
     page.run("document.querySelector('a[href$=\"/days/2014-01-31\"]').click()")
     page.wait("document.querySelector('#day tbody tr') !== null")
     assert page.run("document.querySelectorAll('#day tr.marked').length") == 3
+    proof = page.run("document.querySelector('#day td a').getAttribute('href')")
+    assert (
+        page.run(f"fetch('{proof}').then((answer) => answer.json()).then((it) => it.proof.length)")
+        > 5
+    )
 
     # The proof, downloaded, is one that the command verifies.
     page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))

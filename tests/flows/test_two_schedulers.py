@@ -37,7 +37,7 @@ from tests.support.park import Park, running_park
 from tests.support.proxy import LyingNode
 
 LEASE_S = 2.0
-DEADLINE_S = 45.0
+DEADLINE_S = 120.0
 SCHEDULES = "settle=1s; finalise=1s; send=1s"
 
 

@@ -143,7 +143,7 @@ def test_the_installed_command_is_killed(
             assert time.monotonic() < until and process.poll() is None
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         chain.reorganise(9)
         Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
         assert dump(sqlite_db) == _fresh(history_stage, tmp_path)

@@ -31,7 +31,7 @@ from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forked import FORKED
 from tests.support.mirror import running_chain
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 NETWORK = "local"
 
 
@@ -309,11 +309,17 @@ def test_a_block_is_seen_when_it_is_mined(kind: str, sqlite_db: Database) -> Non
             "ipc": f"{folder}/a.ipc",
         }[kind]
         client = ChainClient(address)
-        poll_s = 0.1 if kind == "http" else 60.0
+        poll_s = 0.1 if kind == "http" else 10 * DEADLINE_S
         mirror = Indexer(sqlite_db, client, chain.deployment, 64, poll_s=poll_s)
+
+        def heard() -> bool:
+            chain.mine(1)
+            time.sleep(0.1)
+            return tip(sqlite_db) == writer.block_number()
+
         with following(mirror):
             until(lambda: tip(sqlite_db) == writer.block_number())
-            time.sleep(0.5)  # the subscription stands
+            until(heard)  # the subscription stands
             for _ in range(5):
                 chain.mine(1)
                 until(lambda: tip(sqlite_db) == writer.block_number())

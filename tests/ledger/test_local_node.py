@@ -197,7 +197,7 @@ def test_a_parent_that_is_killed_leaves_no_orphan(tmp_path: Path, number: signal
         pid = int(parent.stdout.readline())
         assert alive(pid)
         parent.send_signal(number)
-        assert parent.wait(10) != 0
+        assert parent.wait(50) != 0
         assert soon(lambda: not alive(pid)), "the node lives on without its parent"
     finally:
         parent.kill()

@@ -117,10 +117,10 @@ def test_two_processes_share_one_node(settings: Settings) -> None:
             assert second.mine(2) == 5
             assert first.mine(1) == 6
             second.end()
-            assert second.process.wait(10) == 0
+            assert second.process.wait(60) == 0
         assert first.mine(1) == 7  # a guest that leaves takes nothing with it
         first.end()
-        assert first.process.wait(20) == 0
+        assert first.process.wait(60) == 0
     assert published_url(settings) == ""
 
 
@@ -135,8 +135,8 @@ def test_the_host_waits_for_its_guests(settings: Settings) -> None:
             assert host.process.poll() is None
             assert guest.mine(4) == 4
             guest.end()
-            assert guest.process.wait(10) == 0
-            assert host.process.wait(10) == 0
+            assert guest.process.wait(60) == 0
+            assert host.process.wait(60) == 0
     with node_for(settings) as again:
         assert height(again) == 4
 
@@ -149,7 +149,7 @@ def test_many_come_at_once_and_one_starts_it(settings: Settings) -> None:
         gate.wait()
         with node_for(settings) as url:
             urls.append(url)
-            done.wait(30)
+            done.wait(60)
 
     threads = [threading.Thread(target=come) for _ in range(5)]
     for thread in threads:

@@ -135,13 +135,13 @@ def test_a_slow_answer_is_not_waited_for_and_never_taken_for_the_next(
 ) -> None:
     def first_is_slow(body: bytes) -> Says:
         number = msgspec.json.decode(body)["id"]
-        return Says(true_answer(body).content, wait_s=0.6 if number == 1 else 0)
+        return Says(true_answer(body).content, wait_s=1.6 if number == 1 else 0)
 
-    with asking(kind, first_is_slow, folder, Bounds(timeout_s=0.2)) as transport:
-        with pytest.raises(NodeSlow, match=r"did not answer within 0\.\d+ s") as caught:
+    with asking(kind, first_is_slow, folder, Bounds(timeout_s=1)) as transport:
+        with pytest.raises(NodeSlow, match=r"did not answer within (1|0\.9\d*) s") as caught:
             transport.exchange(request(1, ["late"]))
         assert caught.value.code == "node-slow"
-        time.sleep(0.6)
+        time.sleep(1)
         assert result(transport.exchange(request(2, ["now"]))) == ["now"]
 
 

@@ -112,7 +112,7 @@ def browser() -> Iterator[Page]:
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -127,7 +127,7 @@ def _address(process: subprocess.Popen[bytes], profile: Path) -> str:
         assert process.poll() is None, "Chromium ended at once"
         lines = file.read_text().splitlines() if file.exists() else []
         if len(lines) == 2:
-            with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json", timeout=60) as answer:
                 pages = [item for item in json.load(answer) if item["type"] == "page"]
             if pages:
                 return str(pages[0]["webSocketDebuggerUrl"])

@@ -79,7 +79,7 @@ def send(
 
 def wait_for(client: ChainClient, tx_hash: str) -> Receipt:
     """Return the receipt of a transaction that was sent: Anvil answers before it has mined."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while (receipt := client.receipt(tx_hash)) is None:
         assert time.monotonic() < until, tx_hash
         time.sleep(0.001)

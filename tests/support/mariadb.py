@@ -25,7 +25,11 @@ def empty(server: MariaDbServer, database: str) -> None:
     TRUNCATE, because it passes the triggers of the append-only tables.
     """
     with pymysql.connect(
-        host="127.0.0.1", port=server.port, user="root", database=database, autocommit=True
+        unix_socket=str(server.folder / "s"),
+        user="root",
+        database=database,
+        autocommit=True,
+        ssl_disabled=True,  # which would take longer than all the rest
     ) as link:
         cursor = link.cursor()
         cursor.execute(

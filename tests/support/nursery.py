@@ -66,13 +66,13 @@ class Child:
         """End it as a power cut would."""
         if self.alive():
             os.kill(self.pid, signal.SIGKILL)
-        self.wait(10)
+        self.wait(60)
 
     def stop(self) -> int:
         """Ask it to end, and return the exit code."""
         if self.alive():
             os.kill(self.pid, signal.SIGTERM)
-        return self.wait(30)
+        return self.wait(60)
 
     def said(self) -> str:
         """Return what it wrote to stdout and stderr."""

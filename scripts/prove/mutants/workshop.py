@@ -23,6 +23,8 @@ QUICK = {  # a fault is to be found, not the shortest way to it
     "FOUNDRY_FUZZ_RUNS": "48",
     "FOUNDRY_INVARIANT_RUNS": "3",
     "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
+    "FOUNDRY_AST": "false",  # and nothing else than code and ABI
+    "FOUNDRY_EXTRA_OUTPUT": "[]",
 }
 SHORT_SUITES = ("unit",)
 SUITES = (*SHORT_SUITES, "erc1155", "fuzz", "invariant")  # properties are proven elsewhere

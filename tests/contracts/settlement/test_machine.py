@@ -262,27 +262,30 @@ def machine(park: Park) -> type[RuleBasedStateMachine]:
 
         @invariant()
         def everything_is_where_the_model_says(self) -> None:
+            expected: dict[tuple[Any, ...], Any] = {}
             for asset, balances in self.model.balances.items():
                 for address, amount in balances.items():
-                    assert settlement.creditBalanceOf(address, asset) == amount
+                    expected[settlement.creditBalanceOf, address, asset] = amount
                 total, locked = sum(balances.values()), self.model.locked(asset)
-                assert settlement.totalsOf(asset) == (total, locked)
+                expected[settlement.totalsOf, asset] = (total, locked)
                 held = (
-                    park.credits.balanceOf(settlement, asset)
+                    (park.credits.balanceOf, settlement.address, asset)
                     if asset
-                    else park.currency.balanceOf(settlement)
+                    else (park.currency.balanceOf, settlement.address)
                 )
-                assert held == total + locked
+                expected[held] = total + locked
+            assert dict(zip(expected, park.answers(list(expected)), strict=True)) == expected
 
         @invariant()
         def batches_are_those_of_the_model(self) -> None:
-            model = self.model
+            model, expected = self.model, {}
             for number, each in list(model.batches.items())[-2:]:
-                assert settlement.batchStatus(number) == each.status
+                expected[settlement.batchStatus, number] = each.status
                 for seq in each.seqs:
-                    assert settlement.isSettled(seq) == (seq in model.settled)
-            expected = model.opened[0] if model.opened else len(model.batches) + 1
-            assert settlement.nextToFinalize() == expected
+                    expected[settlement.isSettled, seq] = seq in model.settled
+            following = model.opened[0] if model.opened else len(model.batches) + 1
+            expected[(settlement.nextToFinalize,)] = following
+            assert dict(zip(expected, park.answers(list(expected)), strict=True)) == expected
 
     return SettlementMachine
 
