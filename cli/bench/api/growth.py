@@ -55,7 +55,7 @@ def _routes(names: Sequence[str]) -> dict[str, list[str]]:
         "/v1/credits?status=retired",
         "/v1/credits?status=cancelled",
         f"/v1/credits?vintage={VINTAGE}&site={SITE}",
-        "/v1/credits?as_of_block=200",
+        "/v1/credits?as_of_block=20",
         "/v1/transactions",
         "/v1/transactions?status=confirmed",
         "/v1/retirements",
