@@ -85,5 +85,7 @@ def test_every_route_answers_as_described(app: Any, asked: TestClient, mode: Any
             statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
 
         ask(operation.as_strategy(generation_mode=mode), check)
-    # Neither way is all refused, or all taken.
-    assert statuses[200] > 0 and statuses[422] > 0, statuses
+    if mode is GenerationMode.POSITIVE:
+        assert statuses.get(200, 0) > 0, statuses
+    else:
+        assert statuses.get(422, 0) > 0, statuses

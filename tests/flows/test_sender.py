@@ -17,7 +17,7 @@ from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.mirror import IntentState
-from tests.support.chain import CURRENCY, OPERATOR_ROLE, PARTIES, send
+from tests.support.chain import CURRENCY, OPERATOR_ROLE, PARTIES, send, wait_for
 from tests.support.park import CHAIN_ID, Park, open_chain
 
 
@@ -324,7 +324,10 @@ def test_a_lane_passes_foreign_transactions(park: Park) -> None:
     park.chain.sender.submit(plan(park), CURRENCY)
     send(park.node.client, PARTIES["buyer"], PARTIES["spare"], "0x")
     key = plan(park)
-    park.chain.sender.submit(key, CURRENCY)
+    with pytest.raises(DependencyDown, match="the mirror has not read them"):
+        park.chain.sender.submit(key, CURRENCY)
+    park.mirror.run_until("head")
+    wait_for(park.node.client, park.chain.sender.submit(key, CURRENCY))
     assert park.intent(key).nonce == 2
     assert sent(park) == 3
 
