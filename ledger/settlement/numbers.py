@@ -50,11 +50,8 @@ def give_back(session: Session) -> int:
     if not claimed:
         return 0
     accounts = Accounts.load(session)
-    right = {
-        record.id
-        for record in _rows(session, claimed)
-        if _contents(session, [record], accounts).get(record.id) == claimed[record.id]
-    }
+    there = _contents(session, _rows(session, claimed), accounts)
+    right = {number for number, content in there.items() if content == claimed[number]}
     orphans = {number: content for number, content in claimed.items() if number not in right}
     if not orphans:
         return 0
@@ -68,8 +65,7 @@ def give_back(session: Session) -> int:
     for number in sorted(orphans):
         matching = waiting[orphans[number]]
         holder = free.get(number)
-        if holder is not None and holder[0] not in matching[:1]:
-            # Under a number that is settled it would wait for ever.
+        if holder is not None:  # under a number that another trade has it would wait for ever
             waiting[holder[1]].remove(holder[0])
             renamed = _renumber(session, holder[0], following, _EVICTED)
             waiting[holder[1]].append(renamed)
