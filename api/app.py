@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api import errors
 from api.access import all_public
 from api.audit.endpoints import router as audit
+from api.cache.layer import Cache, FromCache
 from api.certificates.endpoints import router as certificates
 from api.clients import Clients
 from api.context import Context
@@ -82,6 +83,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        if app.state.cache is not None:
+            await app.state.cache.close()
         database.close()
 
     app = FastAPI(
@@ -127,6 +130,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.problem_page = problem_page
     app.state.totals = Totals()
     errors.install(app)
+    app.state.cache = Cache(settings) if settings.cache_mib else None
     _surround(app, settings.serving)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -135,6 +139,8 @@ def create_app(settings: Settings) -> FastAPI:
 def _surround(app: FastAPI, serving: Serving) -> None:
     """Put the layers around the application, the innermost first."""
     app.add_middleware(Lane, context=app.state.context)
+    if app.state.cache is not None:
+        app.add_middleware(FromCache, context=app.state.context, cache=app.state.cache)
     limit = serving.requests_per_minute
     app.state.buckets = Buckets(limit) if limit else None
     if limit:

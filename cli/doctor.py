@@ -15,7 +15,7 @@ import typer
 from cli.command import Invocation, command
 from cli.output import Table
 from ledger.errors import DependencyDown, TruetonneError
-from ledger.settings import SETTINGS, Settings, described
+from ledger.settings import SETTINGS, Settings, described, redacted
 
 if TYPE_CHECKING:
     from ledger.chain.book import Deployment
@@ -89,6 +89,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _home(settings)
     yield _of("job_schedules", lambda: _schedules(settings), "correct job_schedules")
     yield from _database(settings)
+    yield from _cache(settings)
     yield from _chain(settings)
     yield from _keys(settings)
 
@@ -155,6 +156,22 @@ def _database(settings: Settings) -> Iterator[Check]:
             yield _jobs(database)
     finally:
         database.close()
+
+
+def _cache(settings: Settings) -> Iterator[Check]:
+    if not settings.cache_url:
+        return
+    from api.cache.shared import reach
+
+    def look() -> str:
+        reach(settings.cache_url)
+        if not settings.cache_mib:
+            return "answers, but cache_mib is 0: nothing is kept"
+        if settings.database_url.startswith("sqlite"):
+            return "answers, but answers from an SQLite file are not shared"
+        return f"{redacted(settings.cache_url)} answers"
+
+    yield _of("cache", look, "start it, or unset cache_url")
 
 
 def _sending(database: Database) -> Check:

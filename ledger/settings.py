@@ -93,6 +93,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "rate_limit", "600", "requests a minute that the API answers to one client; 0: no limit"
     ),
+    Setting("cache_mib", "32", "MiB of answers that a process of the API keeps; 0: it keeps none"),
+    Setting(
+        "cache_url",
+        "",
+        "address of a Redis in which the processes of the API share answers: redis://, rediss:// or unix://",
+    ),
     Setting(
         "trusted_proxies",
         "",
@@ -170,6 +176,8 @@ class Settings:
     session_hours: int
     session_idle_minutes: int
     rate_limit: int
+    cache_mib: int
+    cache_url: str
     trusted_proxies: str
     cors_origins: str
     webhook_private_targets: bool
@@ -262,6 +270,8 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         session_hours=_positive("session_hours", value["session_hours"]),
         session_idle_minutes=_positive("session_idle_minutes", value["session_idle_minutes"]),
         rate_limit=_natural("rate_limit", value["rate_limit"]),
+        cache_mib=_natural("cache_mib", value["cache_mib"]),
+        cache_url=_cache_url(value["cache_url"]),
         trusted_proxies=value["trusted_proxies"],
         cors_origins=value["cors_origins"],
         webhook_private_targets=_flag("webhook_private_targets", value["webhook_private_targets"]),
@@ -405,6 +415,14 @@ def _way(value: str) -> Way:
 def _signer_url(value: str) -> str:
     if value and not value.startswith(("http://", "https://")):
         raise BadInput(f"signer_url must begin with http:// or https://, found {redacted(value)!r}")
+    return value
+
+
+def _cache_url(value: str) -> str:
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise BadInput(
+            f"cache_url must begin with redis://, rediss:// or unix://, found {redacted(value)!r}"
+        )
     return value
 
 

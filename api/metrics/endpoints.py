@@ -29,5 +29,7 @@ router = APIRouter(tags=["status"], dependencies=[Depends(no_query)])
 def show_metrics(request: Request, context: ReadContext) -> Response:
     """Mirror, reconciliation, jobs, and the answers of this process, for Prometheus."""
     with context.reading() as (session, view):
-        text = metrics_text(session, view, request.app.state.answers, metadata.version("truetonne"))
+        state = request.app.state
+        kept = {} if state.cache is None else state.cache.counts
+        text = metrics_text(session, view, state.answers, kept, metadata.version("truetonne"))
     return Response(text, media_type=MEDIA_TYPE)

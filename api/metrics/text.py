@@ -17,8 +17,16 @@ Labels = Mapping[str, str]
 Sample = tuple[str, Labels, int | float]
 
 
-def metrics_text(session: Session, view: ChainView, answers: Answers, version: str) -> str:
-    """Return all figures: the mirror, the last comparison, the jobs, and the answers of this process."""
+def metrics_text(
+    session: Session, view: ChainView, answers: Answers, kept: Mapping[str, int], version: str
+) -> str:
+    """Return all figures: the mirror, the last comparison, the jobs, and the answers of this process.
+
+    Parameters
+    ----------
+    kept
+        How many answers came from where in the cache.
+    """
     name = "truetonne_"
     lines = _family(name + "build_info", "gauge", "Version.", [("", {"version": version}, 1)])
     network = {"network": view.network}
@@ -43,6 +51,12 @@ def metrics_text(session: Session, view: ChainView, answers: Answers, version: s
     ):
         lines += _family(name + suffix, "gauge", what, _known(network, found))
     lines += _jobs(session, name)
+    lines += _family(
+        name + "cache_answers_total",
+        "counter",
+        "Answers that may be kept: from this process, from Redis, or made.",
+        [("", {"from": place}, count) for place, count in sorted(kept.items())],
+    )
     return "\n".join([*lines, *_answers(answers, name)]) + "\n"
 
 

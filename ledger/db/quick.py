@@ -45,17 +45,30 @@ class Quick:
         except sqlite3.Error:
             return None
 
+    def version(self) -> int | None:
+        """Return a number that another commit to the file changes, whoever made it; None when it cannot be read.
+
+        It is the number of this thread's connection (``PRAGMA data_version``), and comparable with no other.
+        """
+        try:
+            found: int = self._mine().execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:
+            return None
+        return found
+
     @contextmanager
     def _snapshot(self) -> Iterator[Read]:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._open()
-        execute = connection.execute
+        execute = self._mine().execute
         execute("BEGIN")
         try:
             yield lambda sql, values: execute(sql, values).fetchall()
         finally:
             execute("COMMIT")
+
+    def _mine(self) -> sqlite3.Connection:
+        """Return the connection of this thread."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        return self._open() if connection is None else connection
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -1,0 +1,5 @@
+"""Answers that are kept until the books change: in this process, and in a Redis that several share.
+
+An answer is kept under the *stamp* of the books it was made from (``stamps``): whoever asks reads the stamp
+first, and an answer of another stamp is none. So there is nothing to expire and nobody to tell.
+"""

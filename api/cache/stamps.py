@@ -1,0 +1,90 @@
+"""In which state the books are, by something that changes whenever an answer could.
+
+SQLite counts for each connection the commits of all others: any commit is another state, whoever wrote. MariaDB
+has no such count. There the state is the mirror's (its block, what is final, when it last moved) with the last
+comparison of books and chain, and only answers are kept that are read from tables which the mirror alone
+writes: every change of theirs moves the cursor in the same commit.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
+
+from api.cache.answers import Stamp
+from api.context import Context
+from ledger.db.quick import Quick
+from ledger.errors import DependencyDown
+from ledger.models import ChainCursor, Reconciliation
+
+_NAME = "[^/]+"
+OF_THE_MIRROR = ("credits", f"credits/{_NAME}", "retirements", f"retirements/{_NAME}")
+"""Routes under ``/v1`` whose answers are made of the mirror's tables alone; a test holds them to it."""
+OF_THE_BOOKS = (
+    *OF_THE_MIRROR,
+    f"credits/{_NAME}/history",
+    f"credits/{_NAME}/readings",
+    "contracts",
+    "emissions",
+    "energy",
+    f"holders/{_NAME}",
+    "projects",
+    f"projects/{_NAME}",
+    "readings/quality",
+    "reconciliation",
+    "search",
+    "settlements",
+    f"settlements/{_NAME}",
+    "sites",
+    f"sites/{_NAME}",
+    "trades",
+    "transactions",
+)
+"""Routes under ``/v1`` that are anybody's, and whose answers depend on books and request alone."""
+
+
+class Stamps:
+    """The states of one database.
+
+    Parameters
+    ----------
+    context
+        The database, and the network whose mirror it has.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._quick: Quick | None = context.database.quick
+        routes = OF_THE_MIRROR if self._quick is None else OF_THE_BOOKS
+        self._path = re.compile(f"/v1/(?:{'|'.join(routes)})")
+
+    def covers(self, path: str) -> bool:
+        """Return whether an answer of this path is one until the state changes."""
+        return self._path.fullmatch(path) is not None
+
+    async def now(self) -> Stamp | None:
+        """Return the state of the books; None when it cannot be read, and nothing may be kept."""
+        if self._quick is not None:
+            version = self._quick.version()
+            return None if version is None else (version,)
+        return await run_in_threadpool(self._of_the_mirror)
+
+    def _of_the_mirror(self) -> Stamp | None:
+        wanted = (
+            select(
+                ChainCursor.block_hash,
+                ChainCursor.final_number,
+                ChainCursor.updated_at,
+                Reconciliation.compared_at,
+            )
+            .outerjoin(Reconciliation, Reconciliation.network == ChainCursor.network)
+            .where(ChainCursor.network == self._context.settings.network)
+        )
+        try:
+            with self._context.database.read() as session:
+                found = session.execute(wanted).one_or_none()
+        except DependencyDown:  # whoever answers will say so
+            return None
+        return None if found is None else tuple(map(str, found))

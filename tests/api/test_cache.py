@@ -1,0 +1,410 @@
+"""Answers from the cache are those that the books would give, whoever writes and whatever fails."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
+from sqlalchemy import event, update
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.access import declared
+from api.app import create_app
+from api.cache.answers import Answer, Shelf
+from api.cache.layer import MADE, PROCESS, REDIS, Cache, FromCache
+from api.cache.stamps import OF_THE_BOOKS
+from api.context import Context
+from cli.bench.api.books import make_books
+from ledger.db import Database
+from ledger.models import Base, CarbonCredit, ChainCursor, CreditBatch, Reconciliation, Site
+from ledger.settings import Settings, load_settings
+from tests.api.conftest import EPOCH, HEAD_BLOCK, ISSUER, key_of
+from tests.support.redis import RedisServer
+
+ONE = "/v1/credits/park-a-2015-1-1-400"
+CALLS = (
+    ONE,
+    "/v1/credits",
+    "/v1/credits?limit=7&order=asc",
+    "/v1/credits?status=retired",
+    "/v1/credits?as_of_block=60",
+    f"/v1/credits/{key_of(7)}",
+    f"{ONE}/history",
+    "/v1/retirements",
+    "/v1/retirements/1",
+    f"/v1/holders/{ISSUER}",
+    "/v1/contracts",
+    "/v1/projects",
+    "/v1/sites",
+    "/v1/search?q=park-a",
+    "/v1/trades",
+    "/v1/transactions",
+    "/v1/settlements",
+    "/v1/reconciliation",
+    "/v1/readings/quality?site=park",
+    "/v1/credits/nothing",
+    "/v1/credits?limit=0",
+)
+
+
+@contextmanager
+def serving(settings: Settings, **changed: Any) -> Iterator[TestClient]:
+    with TestClient(
+        create_app(replace(settings, **changed)), raise_server_exceptions=False
+    ) as client:
+        yield client
+
+
+def cache_of(client: TestClient) -> Cache:
+    found: Cache = client.app.state.cache  # type: ignore[attr-defined]
+    return found
+
+
+def same(cached: TestClient, plain: TestClient, call: str, **more: Any) -> None:
+    mine, other = cached.get(call, **more), plain.get(call, **more)
+    assert mine.status_code == other.status_code, call
+    if mine.status_code != 200:
+        assert mine.json() | {"request_id": ""} == other.json() | {"request_id": ""}, call
+        return
+    assert mine.content == other.content, call
+    left_out = ("x-request-id", "ratelimit")
+    assert {name: text for name, text in mine.headers.items() if name not in left_out} == {
+        name: text for name, text in other.headers.items() if name not in left_out
+    }, call
+
+
+@pytest.fixture
+def own(settings: Settings, tmp_path: Path) -> Settings:
+    """The books on SQLite, as a copy that the test may change."""
+    file = settings.database_url.removeprefix("sqlite:///")
+    if file == settings.database_url:
+        pytest.skip("these books are everybody's")
+    shutil.copyfile(file, tmp_path / "books.db")
+    return replace(settings, database_url=f"sqlite:///{tmp_path / 'books.db'}")
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        try:
+            server = RedisServer(Path(folder))
+        except FileNotFoundError as reason:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"CI must run the tests with Redis: {reason}")
+            pytest.skip(str(reason))
+        server.start()
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
+    """A Redis with nothing in it."""
+    with redis_server.client() as client:
+        client.flushall()
+    yield redis_server
+
+
+# ------------------------------------------------------------------ what is kept
+
+
+def test_what_is_kept_is_public_and_there(settings: Settings) -> None:
+    app = create_app(settings)
+    routes = {
+        context.path.removeprefix("/v1/"): declared(context)
+        for context in iter_route_contexts(app.routes)
+        if "GET" in (context.methods or ())
+    }
+    for kept in OF_THE_BOOKS:
+        template = kept.replace("[^/]+", "{}")
+        found = [
+            needs for path, needs in routes.items() if re.sub(r"\{[^}]*\}", "{}", path) == template
+        ]
+        assert found == [{"public"}], kept
+
+
+def test_what_the_mirror_stamps_is_what_the_mirror_writes(settings: Settings) -> None:
+    """Every table behind those routes is the mirror's, so each change of theirs moves the cursor with it."""
+    with serving(settings, cache_mib=0) as client:
+        database: Database = client.app.state.context.database  # type: ignore[attr-defined]
+        database.quick = None  # the ordinary way, which on MariaDB is the only one
+        seen: list[str] = []
+        engine = database._engine
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            seen.append(statement)
+
+        event.listen(engine, "before_cursor_execute", note)
+        for call in (*CALLS[:6], "/v1/retirements?holder=" + ISSUER, *CALLS[7:9]):
+            assert client.get(call).status_code == 200, call
+        event.remove(engine, "before_cursor_execute", note)
+    tables = {word for text in seen for word in re.findall(r"\w+", text)} & {*Base.metadata.tables}
+    writers = {name: Base.metadata.tables[name].info["writer"] for name in tables}
+    assert {"carbon_credits", "credit_batches", "credit_retirements"} <= tables
+    assert (
+        writers.pop("reconciliations") == "ledger.reconcile.stored"
+    )  # which is in the stamp itself
+    assert set(writers.values()) == {"indexer"}, writers
+
+
+# ------------------------------------------------------------------ right whatever happens
+
+
+def test_answers_are_the_same_and_made_once(settings: Settings) -> None:
+    with serving(settings) as cached, serving(settings, cache_mib=0) as plain:
+        assert plain.app.state.cache is None  # type: ignore[attr-defined]
+        kept = 0
+        for call in CALLS:
+            for _ in range(3):
+                same(cached, plain, call)
+        counts = cache_of(cached).counts
+        exact = settings.database_url.startswith("sqlite")
+        kept = len(CALLS) - 2 if exact else len([*CALLS[:6], *CALLS[7:9]])
+        assert counts[PROCESS] == 2 * kept
+        assert len(cache_of(cached).own) == kept
+        tag = cached.get(ONE).headers["ETag"]
+        assert cached.get(ONE, headers={"If-None-Match": tag}).status_code == 304
+        head = cached.head(ONE)
+        assert (head.headers["ETag"], head.content) == (tag, b"")
+        assert cached.get(ONE).headers["X-Request-Id"] != cached.get(ONE).headers["X-Request-Id"]
+        assert cached.get(f"{ONE}?x=1").status_code == 422
+        assert cached.get(f"{ONE}?as_of_block=90").status_code == 200
+        metrics = cached.get("/metrics").text
+        assert 'truetonne_cache_answers_total{from="process"}' in metrics
+
+
+Act = Callable[[Session, random.Random], None]
+
+
+def retire(session: Session, chance: random.Random) -> None:
+    batches = CreditBatch.batch_id % 7 == chance.randrange(7)
+    session.execute(update(CreditBatch).where(batches).values(retired_kg=chance.randrange(900)))
+
+
+def issuer(session: Session, chance: random.Random) -> None:
+    session.execute(update(CarbonCredit).values(issuer=f"0x{chance.randrange(16**40):040x}"))
+
+
+def final(session: Session, chance: random.Random) -> None:
+    session.execute(update(ChainCursor).values(final_number=chance.randrange(HEAD_BLOCK)))
+
+
+def compare(session: Session, chance: random.Random) -> None:
+    session.merge(
+        Reconciliation(
+            network="local",
+            block_number=chance.randrange(HEAD_BLOCK),
+            compared_at=EPOCH + timedelta(microseconds=chance.randrange(10**15)),
+            ok=chance.random() < 0.5,
+            rules=[],
+        )
+    )
+
+
+def site(session: Session, chance: random.Random) -> None:
+    session.execute(update(Site).values(name=f"Park {chance.randrange(1000)}"))
+
+
+MIRROR_ACTS: tuple[Act, ...] = (retire, issuer, final)
+
+
+def ask_and_write(
+    settings: Settings, calls: Sequence[str], acts: Sequence[Act], rounds: int
+) -> Cache:
+    """Write at random between random questions: each answer is that of a service without a cache."""
+    chance = random.Random(20261126)
+    writer = Database(settings.database_url)
+    done = set()
+    with serving(settings) as cached, serving(settings, cache_mib=0) as plain:
+        for _ in range(rounds):
+            if chance.random() < 0.4:
+                act = chance.choice(acts)
+                with writer.write() as session:
+                    act(session, chance)
+                    if act in MIRROR_ACTS:  # as each commit of the mirror does
+                        session.execute(update(ChainCursor).values(updated_at=datetime.now(UTC)))
+                done.add(act)
+            same(cached, plain, chance.choice(calls))
+        found = cache_of(cached)
+    writer.close()
+    assert done == set(acts)
+    assert found.counts[PROCESS] > 5
+    return found
+
+
+def test_whatever_is_written_is_answered(own: Settings) -> None:
+    ask_and_write(own, CALLS, (*MIRROR_ACTS, compare, site), rounds=150)
+
+
+@pytest.mark.mariadb
+def test_what_the_mirror_writes_is_answered(mariadb_db: Database, tmp_path: Path) -> None:
+    names = make_books(mariadb_db, 1_000)
+    url = mariadb_db.url.render_as_string(hide_password=False)
+    settings = load_settings(
+        None,
+        {
+            "TRUETONNE_DATABASE_URL": url,
+            "TRUETONNE_HOME": str(tmp_path),
+            "TRUETONNE_RATE_LIMIT": "0",
+        },
+    )
+    calls = [f"/v1/credits/{names[500]}", "/v1/credits", "/v1/retirements", "/v1/credits?limit=3"]
+    ask_and_write(settings, calls, (*MIRROR_ACTS, compare), rounds=60)
+
+
+def test_made_while_the_books_change_is_not_kept(own: Settings) -> None:
+    """The inner application commits before it answers: that answer may be of either state."""
+    writer = Database(own.database_url)
+    context = Context(own, Database(own.database_url))
+    commits = [True, False]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if commits.pop(0):
+            with writer.write() as session:
+                session.execute(update(ChainCursor).values(block_number=HEAD_BLOCK + 1))
+        await Response(b"{}", media_type="application/json")(scope, receive, send)
+
+    layer = FromCache(app, context, Cache(own))
+    client = TestClient(layer)
+    assert client.get("/v1/credits").content == b"{}"
+    assert client.get("/v1/credits").content == b"{}"  # made again
+    assert commits == []
+    assert client.get("/v1/credits").content == b"{}"  # kept
+    context.database.close()
+    writer.close()
+
+
+def test_nothing_of_a_person_is_kept(settings: Settings) -> None:
+    made = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        made.append(1)
+        headers = {"Set-Cookie": "a=b"} if len(made) < 3 else {"Cache-Control": "no-store"}
+        await Response(b"{}", headers=headers)(scope, receive, send)
+
+    context = Context(settings, Database(settings.database_url))
+    client = TestClient(FromCache(app, context, Cache(settings)))
+    for _ in range(5):
+        client.get("/v1/credits")
+    assert len(made) == 5
+    context.database.close()
+
+
+# ------------------------------------------------------------------ Redis
+
+
+def test_processes_share_a_redis(settings: Settings, redis: RedisServer) -> None:
+    exact = settings.database_url.startswith("sqlite")
+    with (
+        serving(settings, cache_url=redis.url) as first,
+        serving(settings, cache_url=redis.url) as second,
+        serving(settings, cache_url=redis.url, finality="9") as other_rule,
+        serving(settings, cache_mib=0) as plain,
+    ):
+        for client in (first, second):
+            for call in CALLS:
+                same(client, plain, call)
+        assert other_rule.get(ONE).json()["finality"]["rule"] == "9"
+        assert cache_of(first).counts[REDIS] == 0
+        # The state of an SQLite file is a number of one connection: it is nobody else's.
+        assert cache_of(second).counts[REDIS] == (0 if exact else 8)
+        with redis.client() as client:
+            assert len(client.keys("truetonne:*")) == (0 if exact else 9)
+
+
+def test_a_redis_that_lies_hangs_or_dies(settings: Settings, redis: RedisServer) -> None:
+    if settings.database_url.startswith("sqlite"):
+        pytest.skip("answers about an SQLite file are not shared")
+    with (
+        serving(settings, cache_url=redis.url) as cached,
+        serving(settings, cache_mib=0) as plain,
+        redis.client() as client,
+    ):
+        cache = cache_of(cached)
+        assert cache.shared is not None
+
+        def fresh() -> None:
+            """Have nothing in the process, and ask Redis at once."""
+            cache.own.put((), "x", Answer((), b""))
+            cache.shared._rests_until = 0.0  # type: ignore[union-attr]
+
+        same(cached, plain, ONE)
+        (key,) = client.keys("truetonne:*")
+        for rubbish in (b"", b"rubbish", b"\x93\x01\x02\x03", b"\xff" * 100):
+            client.set(key, rubbish)
+            fresh()
+            same(cached, plain, ONE)
+            assert client.get(key) != rubbish
+        assert cache.counts[REDIS] == 0
+        fresh()
+        redis.pause()
+        try:
+            began = time.monotonic()
+            same(cached, plain, ONE)
+            same(cached, plain, "/v1/credits")  # which does not ask any more
+            assert time.monotonic() - began < 20
+            assert not cache.shared.awake
+        finally:
+            redis.go_on()
+        fresh()
+        redis.kill()
+        same(cached, plain, ONE)
+        assert not cache.shared.awake
+        redis.start()
+        fresh()
+        before = cache.counts[MADE]
+        same(cached, plain, ONE)
+        fresh()
+        same(cached, plain, ONE)
+        assert (cache.counts[MADE] - before, cache.counts[REDIS]) == (1, 1)  # it answers again
+
+
+# ------------------------------------------------------------------ the shelf
+
+
+def answer(size: int) -> Answer:
+    return Answer(((b"etag", b'"x"'),), b"x" * size)
+
+
+def test_the_shelf_is_bounded() -> None:
+    shelf = Shelf(100_000)
+    for number in range(100):
+        shelf.put((1,), f"/{number}", answer(3_500))
+    assert len(shelf) == 24  # 4,000 and some bytes each
+    assert shelf.get((1,), "/75") is None
+    assert shelf.get((1,), "/76") is not None
+    shelf.put((1,), "/100", answer(3_500))  # and not the one that was asked for just now
+    assert shelf.get((1,), "/76") is not None
+    assert shelf.get((1,), "/77") is None
+    shelf.put((1,), "/large", answer(10_000))
+    assert shelf.get((1,), "/large") is None
+    for _ in range(100):  # the same again takes no more room
+        shelf.put((1,), "/76", answer(3_500))
+    assert len(shelf) == 24
+
+
+def test_another_state_has_none_of_the_answers() -> None:
+    shelf = Shelf(100_000)
+    shelf.put((1,), "/a", answer(10))
+    assert shelf.get((2,), "/a") is None
+    assert shelf.get((1,), "/a") is not None
+    shelf.put((2,), "/b", answer(10))
+    assert shelf.get((2,), "/a") is None
+    assert len(shelf) == 1
+    shelf.put((1,), "/c", answer(10))
+    assert shelf.get((1,), "/a") is None  # gone: the state may have been another's in between
