@@ -39,18 +39,25 @@ def bench_api(
             "--growth", help="Measure every route of so many and of ten times as many credits."
         ),
     ] = False,
+    mariadb: Annotated[
+        bool, typer.Option("--mariadb", help="Keep the books in a MariaDB, started for it.")
+    ] = False,
 ) -> None:
-    """Measure answers of the API on SQLite, beside an empty route that returns the same bytes."""
+    """Measure answers of the API beside an empty route that returns the same bytes."""
     from cli.bench import api
     from cli.bench.api import growth as growing
     from cli.bench.report import show
+    from ledger.errors import BadInput
 
+    if growth and mariadb:
+        raise BadInput("--growth is measured on SQLite; leave --mariadb out")
     if growth:
         results = growing.measure(credits, run.output.step)
         show(run.output, results, title=f"{growing.FACTOR * credits} credits beside {credits}")
         return
-    results = api.results(api.measure(credits, run.output.step))
-    show(run.output, results, title=f"one process, SQLite, {credits} credits")
+    results = api.results(api.measure(credits, mariadb, run.output.step))
+    where = "MariaDB" if mariadb else "SQLite"
+    show(run.output, results, title=f"one process, {where}, {credits} credits")
 
 
 def bench_gas(run: Invocation) -> None:

@@ -1,16 +1,17 @@
 """``truetonne bench api``: what an answer costs, beside an empty route that returns the same bytes.
 
 The measure is processor time of the one serving process for each answer, which is what its rate comes to when
-the processor is its own: ``value`` and ``against_value`` are answers for each second of processor time. Both servers
-are asked in turns, over the same connections, by a load of our own.
+the processor is its own: ``value`` and ``against_value`` are answers for each second of processor time. All servers
+are asked in turns, over the same connections, by a load of our own. The books stand still. Each round asks for the
+same, so that the service as it is set up answers from its cache; ``..._made`` is the same service without one.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
@@ -20,6 +21,7 @@ from api.credits.schemas import CreditParameters
 from cli.bench.api.books import make_books
 from cli.bench.api.load import Load, press
 from cli.bench.api.serving import Served, served
+from cli.bench.mariadb import MariaDbServer
 from cli.bench.report import Result, share_of_limit
 from ledger.db import Database
 from ledger.settings import Settings, load_settings
@@ -29,13 +31,12 @@ ANSWERS, PAGES = 1_500, 500
 """Requests of a round: for one credit, and for a page of 50."""
 UNREACHED = 10**9
 """Requests a minute: they are counted as they are where the API is served, and none is refused."""
-SHARES = {"credit_by_id": Decimal("0.7"), "credits_page": Decimal("0.4")}
-"""Shares of the empty route's rate that the design asks for."""
+ROUTES = ("credit_by_id", "credits_page")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one route came to."""
+    """What one route came to, from the cache or made."""
 
     name: str
     rate: Decimal
@@ -45,17 +46,33 @@ class Measured:
     answer_bytes: int
 
 
-def measure(credits: int, say: Callable[[str], None]) -> list[Measured]:
+def measure(credits: int, mariadb: bool, say: Callable[[str], None]) -> list[Measured]:
     """Make books of so many credits, serve them, and return what one credit and a page of 50 cost.
+
+    Parameters
+    ----------
+    credits
+        Credits in the books.
+    mariadb
+        Whether the books are in a MariaDB, started here, whose own processor time does not count.
 
     Raises
     ------
     DependencyDown
         If a server does not start.
     """
-    with books(credits, say) as (settings, names), served(settings) as ours:
+    with (
+        books(credits, say, mariadb=mariadb) as (settings, names),
+        served(settings) as ours,
+        served(replace(settings, cache_mib=0)) as plain,
+    ):
         paths = paths_of(names)
-        return [_beside_empty(ours, name, paths[name], say) for name in SHARES]
+        prefix = "mariadb_" if mariadb else ""
+        return [
+            each
+            for name in ROUTES
+            for each in _beside_empty(ours, plain, prefix + name, paths[name], say)
+        ]
 
 
 def results(measured: Sequence[Measured]) -> list[Result]:
@@ -74,10 +91,18 @@ def results(measured: Sequence[Measured]) -> list[Result]:
 
 
 @contextmanager
-def books(credits: int, say: Callable[[str], None]) -> Iterator[tuple[Settings, list[str]]]:
+def books(
+    credits: int, say: Callable[[str], None], *, mariadb: bool = False
+) -> Iterator[tuple[Settings, list[str]]]:
     """Yield settings of books with so many credits, and the names of all; they go at the end."""
-    with TemporaryDirectory(prefix="truetonne-bench-") as folder:
+    with TemporaryDirectory(prefix="truetonne-bench-") as folder, ExitStack() as stack:
         url = f"sqlite:///{Path(folder) / 'books.db'}"
+        if mariadb:
+            server = MariaDbServer(Path(folder))
+            server.start()
+            stack.callback(server.stop)
+            server.execute("CREATE DATABASE truetonne")
+            url = server.url("truetonne")
         say(f"writing {credits} credits")
         database = Database(url)
         database.upgrade()
@@ -117,31 +142,32 @@ def cpu_us(server: Served, paths: Sequence[str]) -> tuple[Decimal, Load]:
 
 
 def _beside_empty(
-    ours: Served, name: str, paths: Sequence[str], say: Callable[[str], None]
-) -> Measured:
-    answer = press(ours.port, paths[:100]).last_body
+    ours: Served, plain: Served, name: str, paths: Sequence[str], say: Callable[[str], None]
+) -> Iterator[Measured]:
+    answer = press(ours.port, paths).last_body
+    press(plain.port, paths[:100])
     empty_paths = [f"/empty/{'x' * 24}"] * len(paths)
-    mine, other = [], []
-    loads: list[Load] = []
-    empty_loads: list[Load] = []
     with served(None, answer) as empty:
         press(empty.port, empty_paths[:100])
+        servers = {"": (ours, paths), "_made": (plain, paths), "empty": (empty, empty_paths)}
+        costs: dict[str, list[Decimal]] = {each: [] for each in servers}
+        loads: dict[str, list[Load]] = {each: [] for each in servers}
         for _ in range(ROUNDS):
-            cost, load = cpu_us(ours, paths)
-            mine.append(cost)
-            loads.append(load)
-            cost, load = cpu_us(empty, empty_paths)
-            other.append(cost)
-            empty_loads.append(load)
-            say(f"{name}: {mine[-1]:.0f} us, empty {other[-1]:.0f} us")
-    return Measured(
-        name,
-        _rate(median(mine)),
-        _rate(median(other)),
-        _p99(loads),
-        _p99(empty_loads),
-        len(answer),
-    )
+            for each, (server, asked) in servers.items():
+                cost, load = cpu_us(server, asked)
+                costs[each].append(cost)
+                loads[each].append(load)
+            kept, made, nothing = (costs[each][-1] for each in servers)
+            say(f"{name}: {kept:.0f} us, made {made:.0f} us, empty {nothing:.0f} us")
+    for each in ("", "_made"):
+        yield Measured(
+            name + each,
+            _rate(median(costs[each])),
+            _rate(median(costs["empty"])),
+            _p99(loads[each]),
+            _p99(loads["empty"]),
+            len(answer),
+        )
 
 
 def _rate(us: Decimal) -> Decimal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from statistics import median
 
@@ -34,7 +35,10 @@ def measure(credits: int, say: Callable[[str], None]) -> list[Result]:
 
 def _costs(credits: int, say: Callable[[str], None]) -> Mapping[str, Decimal]:
     found = {}
-    with books(credits, say) as (settings, names), served(settings) as server:
+    with (
+        books(credits, say) as (settings, names),
+        served(replace(settings, cache_mib=0)) as server,  # each answer is made
+    ):
         for route, paths in _routes(names).items():
             cpu_us(server, paths[:10])
             costs = [cpu_us(server, paths)[0] for _ in range(ROUNDS)]
