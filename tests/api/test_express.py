@@ -19,6 +19,8 @@ from ledger.models import CarbonCredit, Reconciliation
 from ledger.settings import Settings, load_settings
 from tests.api.conftest import EPOCH, key_of
 
+ONE_DATABASE = "the quick way is SQLite's alone"
+
 SAME = ("content-type", "content-length", "etag", "cache-control", "link", "x-content-type-options")
 
 

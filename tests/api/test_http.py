@@ -14,6 +14,8 @@ from api.app import create_app
 from ledger.db import Database
 from ledger.settings import Settings, load_settings
 
+ONE_DATABASE = "headers and problems are made before and after the books are read"
+
 
 def problem(answer: Response, status: int, code: str) -> dict[str, object]:
     """Check the form of a problem and return it."""

@@ -12,6 +12,8 @@ from fastapi.testclient import TestClient
 from tests.api.conftest import key_of
 from tests.api.schemas import mismatches
 
+ONE_DATABASE = "the description is made without books"
+
 ANSWERED = (
     "/v1/credits",
     "/v1/credits/1",

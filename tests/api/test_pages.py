@@ -19,6 +19,8 @@ from ledger.models import CreditRetirement, CreditSite
 from ledger.settings import load_settings
 from tests.api.conftest import ISSUER, _batch, _contracts, _transactions, h66, key_of
 
+ONE_DATABASE = "pages are rendered from what the API's functions return, which have tests on both"
+
 HTML = {"accept": "text/html"}
 PAGES = (
     "/",
