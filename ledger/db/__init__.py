@@ -2,5 +2,6 @@
 
 from ledger.db.behind import Behind
 from ledger.db.database import Database, DatabaseBusy, SchemaMissing, UnitOfWork
+from ledger.db.packed import Many
 
-__all__ = ["Behind", "Database", "DatabaseBusy", "SchemaMissing", "UnitOfWork"]
+__all__ = ["Behind", "Database", "DatabaseBusy", "Many", "SchemaMissing", "UnitOfWork"]

@@ -32,7 +32,7 @@ from sqlalchemy import URL, Column, Engine, Executable, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ledger.db import bulk, engines
+from ledger.db import bulk, engines, packed
 from ledger.db.behind import Behind, behind
 from ledger.db.quick import Quick
 from ledger.db.sqltext import for_driver
@@ -232,6 +232,13 @@ class Database:
         """
         session.flush()
         bulk.insert(session.connection(), table, columns, constants)
+
+    def many(
+        self, session: Session, query: packed.Many, values: Sequence[Any], *, share: bool = False
+    ) -> Iterable[tuple[Any, ...]]:
+        """Return many rows of whole numbers and short texts, see ``ledger.db.packed``."""
+        session.flush()
+        return packed.fetch(session.connection(), query, values, share=share)
 
     def behind(self, session: Session) -> AbstractContextManager[Behind]:
         """Open writes that the database does while their author goes on, see ``ledger.db.behind``."""

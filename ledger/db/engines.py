@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from ledger.db import packed
 from ledger.db.loading import FILE_REFUSED, LoadingConnection
 
 MODE = "truetonne_mode"
@@ -90,7 +91,8 @@ def create(url: URL, *, lock_timeout_s: int, migration: bool = False) -> Engine:
             "charset": "utf8mb4",
             "connect_timeout": 10,
             "local_infile": False,
-            "init_command": f"SET time_zone='+00:00', sql_mode='{_SQL_MODE}', sql_notes=1, {waits}",
+            "init_command": f"SET time_zone='+00:00', sql_mode='{_SQL_MODE}', sql_notes=1, "
+            f"group_concat_max_len={packed.BYTES_MAX}, {waits}",
         },
         **common,
     )

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ledger.db import Database, Many
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Meter, MeterReading, MeterSeries, MeterSource, Site
 from ledger.models.evidence import SourceKind
@@ -31,10 +32,16 @@ _HOUR_S = 3600
 _STEP_DAYS = 62
 YEARS_MAX = 50
 """Longest period that is looked at."""
-StoredReading = tuple[int, int, str, str | None, int, int]
-_SELECT = (
-    "SELECT start_s, duration_s, quality, reason, file_id, line FROM meter_readings "
-    "WHERE meter_id = ? AND "
+StoredReading = tuple[int, int, int, int, str, str | None]
+_NUMBERS, _WORDS = ("start_s", "duration_s", "file_id", "line"), ("quality", "reason")
+_BEGIN, _REACH_IN = (
+    Many(
+        _NUMBERS, _WORDS, (), f"FROM meter_readings WHERE meter_id = ? AND {which}", "start_s, text"
+    )
+    for which in (
+        "start_s >= ? AND start_s < ?",
+        "start_s < ? AND start_s + duration_s > ?",
+    )
 )
 _REGISTERS = (
     "SELECT at_s, quality, reason, file_id, line FROM register_readings "
@@ -340,7 +347,7 @@ def _empty_days(start: date, starts: list[int], interval_s: int, where: ZoneInfo
 def _fill(days: list[Day], rows: Iterable[StoredReading]) -> None:
     """Give the slots their states, and count the readings; rows come in order of time."""
     place = 0
-    for start_s, duration_s, quality, reason, file_id, line in rows:
+    for start_s, duration_s, file_id, line, quality, reason in rows:
         judged = loaded(quality, reason)
         state = _STATES.get(judged, State.EMPTY)
         while start_s >= days[place].to_s:
@@ -357,14 +364,12 @@ def _rows(
     session: Session, meter_id: int, starts: list[int], *, longer: bool
 ) -> Iterator[StoredReading]:
     """Yield the readings that touch the days, in order; some weeks at once, so that memory stays flat."""
-    db = session.info["database"]
+    db: Database = session.info["database"]
     if longer:  # one that began before may reach into them
-        sql = _SELECT + "start_s < ? AND start_s + duration_s > ? ORDER BY start_s, text"
-        yield from fetch(db, session, sql, (meter_id, starts[0], starts[0]))
-    sql = _SELECT + "start_s >= ? AND start_s < ? ORDER BY start_s, text"
+        yield from db.many(session, _REACH_IN, (meter_id, starts[0], starts[0]))
     for place in range(0, len(starts) - 1, _STEP_DAYS):
         end = min(place + _STEP_DAYS, len(starts) - 1)
-        yield from fetch(db, session, sql, (meter_id, starts[place], starts[end]))
+        yield from db.many(session, _BEGIN, (meter_id, starts[place], starts[end]))
 
 
 def _note_registers(session: Session, meter_id: int, days: list[Day]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import models
-from ledger.models.evidence import ReadingQuality
+from ledger.db import Database, Many
+from ledger.models.evidence import ReadingKind
 from ledger.readings.counters import excluded_registers
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import Kind, Reading
@@ -17,8 +18,7 @@ def readings_of(
 ) -> tuple[Reading, ...]:
     """Return the readings of a meter from one second to another, all but those that came late."""
     # What came late belongs to a correction, never into a root.
-    in_time = models.MeterReading.quality != ReadingQuality.LATE
-    readings = _stored(session, meter_id, from_s, to_s, in_time, lock=lock)
+    readings = _stored(session, meter_id, from_s, to_s, late=False, lock=lock)
     excluded = excluded_registers(session, meter_id, from_s, to_s, lock=lock)
     if not excluded:
         return readings
@@ -29,8 +29,7 @@ def late_readings_of(
     session: Session, meter_id: int, from_s: int, to_s: int
 ) -> tuple[Reading, ...]:
     """Return the readings of a meter that came after their period was issued."""
-    late = models.MeterReading.quality == ReadingQuality.LATE
-    return _stored(session, meter_id, from_s, to_s, late, lock=False)
+    return _stored(session, meter_id, from_s, to_s, late=True, lock=False)
 
 
 def texts_without_value(session: Session, meter_id: int, from_s: int, to_s: int) -> set[str]:
@@ -49,50 +48,36 @@ def texts_without_value(session: Session, meter_id: int, from_s: int, to_s: int)
     return found
 
 
-def _stored(
-    session: Session,
-    meter_id: int,
-    from_s: int,
-    to_s: int,
-    which: ColumnElement[bool],
-    *,
-    lock: bool,
-) -> tuple[Reading, ...]:
-    table = models.MeterReading
-    query = (
-        select(
-            table.start_s,
-            table.duration_s,
-            table.kind,
-            table.text,
-            table.value_digits,
-            table.value_scale,
-            table.quality,
-            table.reason,
-        )
-        .where(
-            table.meter_id == meter_id,
-            table.start_s >= from_s,
-            table.start_s < to_s,
-            # The difference of a register over the end of a period belongs to none.
-            table.start_s + table.duration_s <= to_s,
-            which,
-        )
-        .order_by(table.start_s, table.text)
+_STORED: dict[bool, Many] = {
+    late: Many(
+        ("start_s", "start_s + duration_s", "value_digits", "value_scale"),
+        ("kind", "quality", "reason"),
+        ("text",),
+        # The difference of a register over the end of a period belongs to none.
+        "FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? "
+        f"AND start_s + duration_s <= ? AND quality {'=' if late else '<>'} 'late'",
+        "start_s, text",
     )
-    if lock:  # what is committed now, and not when this unit of work first read something
-        query = query.with_for_update(read=True)
+    for late in (False, True)
+}
+_KINDS = {kind.value: int(Kind[kind.name]) for kind in ReadingKind}
+
+
+def _stored(
+    session: Session, meter_id: int, from_s: int, to_s: int, *, late: bool, lock: bool
+) -> tuple[Reading, ...]:
+    db: Database = session.info["database"]
+    # Locked, they are what is committed now, and not when this unit of work first read something.
+    rows = db.many(session, _STORED[late], (meter_id, from_s, to_s, to_s), share=lock)
     return tuple(
         Reading(
             start_s,
-            start_s + duration_s,
-            int(Kind[kind.name]),
-            int(loaded(quality.value, reason)),
+            end_s,
+            _KINDS[kind],
+            int(loaded(quality, reason)),
             digits or 0,
             scale or 0,
             text,
         )
-        for start_s, duration_s, kind, text, digits, scale, quality, reason in session.execute(
-            query
-        )
+        for start_s, end_s, digits, scale, kind, quality, reason, text in rows
     )

@@ -1,7 +1,7 @@
 """``truetonne bench database``: what a park asks of its books when they hold years of readings, and by which plan.
 
-Each question is asked through the function that the product asks it with, in a snapshot of its own, of devices and days by
-chance. The statements that it makes are explained by the server afterwards: a table that is read whole is named.
+Each question is asked through the function that the product asks it with, in a snapshot of its own, of devices and days
+by chance. The statements that it makes are explained by the server afterwards: a table that is read whole is named.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from ledger.db import Database
 from ledger.models import Device, Meter
 from ledger.models.evidence import ImportFile, MeterSource
 from ledger.models.series import MeterSeries
-from ledger.reductions.quality import Quality, stored
+from ledger.reductions.quality import stored
+from ledger.reductions.records import Quality
 from ledger.sites import apply_site
 
 INTERVAL_S = 600
