@@ -112,6 +112,9 @@ def _stored(
 
 
 def _streamed(session: Session, parts: Sequence[Any], time: str) -> Iterator[RowMapping]:
-    query = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("found")
+    whole: Any = parts[0]
+    if len(parts) > 1:
+        whole = union_all(*parts)
+    query = whole.subquery("found")
     ordered = select(query).order_by(query.c[time], query.c.id)
     return iter(session.execute(ordered.execution_options(yield_per=AT_ONCE)).mappings())
