@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.db import Database
-from ledger.keeping.places import ARCHIVED, Month
+from ledger.keeping.places import ARCHIVED, Month, partitioning_of
 from ledger.models import ArchivedDevice, Base, Device
+from ledger.models.partitions import partitions_of
 
 ACTION = "archive.move"
 
@@ -61,11 +62,18 @@ def due(db: Database, before: date) -> list[Moved]:
     found = []
     with db.read() as session:
         for name in ARCHIVED:
-            time = Base.metadata.tables[name].c.recorded_at
+            time = Base.metadata.tables[name].c[partitioning_of(name).column]
+            end = before
+            if db.dialect == "mysql":  # which moves whole partitions
+                parts = partitions_of(session.connection(), name)
+                ends = [part.end for part in parts if part.end is not None and part.end <= before]
+                if not ends:
+                    continue
+                end = ends[-1]
             year, month = _calendar(db, time)
             rows = session.execute(
                 select(year, month, func.count())
-                .where(time < Month.of(before).start)
+                .where(time < Month.of(end).start)
                 .group_by(year, month)
             )
             found += [Moved(name, Month(int(y), int(m)), int(count)) for y, m, count in rows]
