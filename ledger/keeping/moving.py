@@ -12,7 +12,16 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.db import Database
-from ledger.keeping.places import ARCHIVED, Month, partitioning_of
+from ledger.keeping.places import (
+    ARCHIVED,
+    INCOMING,
+    Month,
+    archive_file,
+    archive_schema,
+    is_incoming,
+    partitioning_of,
+    years_of,
+)
 from ledger.models import ArchivedDevice, Base, Device
 from ledger.models.partitions import partitions_of
 
@@ -85,6 +94,22 @@ def _calendar(db: Database, time: Any) -> tuple[Any, Any]:
     if db.dialect == "sqlite":  # whose own functions round the last half of a millisecond up
         return func.substr(time, 1, 4), func.substr(time, 6, 2)
     return extract("year", time), extract("month", time)
+
+
+def drop_archive(db: Database) -> None:
+    """Drop the archive with all its rows, for a new start of a demonstration."""
+    if db.dialect == "sqlite":
+        file = archive_file(db)
+        for name in (file.name, f"{file.name}-wal", f"{file.name}-shm"):
+            file.with_name(name).unlink(missing_ok=True)
+        return
+    with db.changing() as link:
+        quote = link.dialect.identifier_preparer.quote_identifier
+        for table in ARCHIVED:
+            suffixes = [f"{year:04d}" for year in years_of(db, table)]
+            suffixes += [INCOMING] if is_incoming(db, table) else []
+            for suffix in suffixes:
+                link.exec_driver_sql(f"DROP TABLE {quote(archive_schema(db))}.{table}_{suffix}")
 
 
 def note(session: Session, table: str, month: Month, rows: int, move: str | None = None) -> None:
