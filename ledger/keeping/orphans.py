@@ -51,8 +51,8 @@ def orphans(db: Database) -> list[Orphans]:
     with db.read() as live, archive_session(db, live) as archive:
         for partitioning in PARTITIONED:
             table = Base.metadata.tables[partitioning.table]
-            for constraint in table.foreign_key_constraints:
-                (column,), (key,) = constraint.columns, constraint.elements
+            for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
+                column = key.parent
                 parents = set(live.scalars(select(key.column)))
                 found += _of(live, table, column.name, key.column, parents)
                 for stored in _stored(db, table.name) if archive is not None else ():

@@ -10,11 +10,14 @@ from sqlalchemy import Table, select
 from ledger.bundles import ALL
 from ledger.corrections import correct
 from ledger.db import Database
+from ledger.errors import ProblemFound
 from ledger.evidence import prove_reading
 from ledger.issuance import plan_issuance, submit_planned
+from ledger.jobs import work
 from ledger.jobs.retention import KEPT, LOGS_KEPT, expire
+from ledger.jobs.work import Tools
 from ledger.keeping.moving import archive
-from ledger.keeping.places import ARCHIVED, archive_schema
+from ledger.keeping.places import ARCHIVED
 from ledger.keeping.reading import count_between
 from ledger.models import Base, DeviceData, Issuance, MeterReading
 from ledger.proofs.verifier import verify
@@ -23,10 +26,11 @@ from ledger.readings.evidence_files import MANIFEST, READINGS, files_of_credit, 
 from ledger.reconcile import reconcile
 from ledger.reductions import report
 from ledger.reductions.recompute import Trusted, verify_files
-from tests.support.mariadb import MariaDbServer
+from tests.support.keeping import fresh
 from tests.support.park import PARIS, PROJECT, Park
 from tests.support.plant import write_csv
 from tests.support.proven import bundle
+from tests.support.ticks import SETTINGS
 
 LIVE_FROM = date(datetime.now(UTC).year, 7, 1)
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
@@ -39,15 +43,14 @@ def day(number: int) -> date:
 
 
 @pytest.fixture
-def issued(both: Park, request: pytest.FixtureRequest) -> Iterator[Park]:
+def issued(both: Park) -> Iterator[Park]:
     """The first of three days at 60 kW is issued: 720 kg."""
     both.register()
     both.generate(FIRST, ["60", "60", "60"])
     issue(both, 1)
     yield both
     if both.db.dialect == "mysql":
-        server: MariaDbServer = request.getfixturevalue("mariadb_server")
-        server.execute(f"DROP DATABASE IF EXISTS {archive_schema(both.db)}")
+        fresh(both.db)
 
 
 def issue(park: Park, number: int) -> Issuance:
@@ -148,6 +151,28 @@ def test_an_archived_month_takes_files_and_late_values_as_a_live_one(issued: Par
     assert import_file(issued.db, "park", "scada", late).unchanged == 1
     assert issue(issued, 2).issued_kg == 715
     books_agree(issued)
+
+
+def test_the_jobs_say_what_they_did(issued: Park) -> None:
+    today = datetime.now(UTC)
+    tools = Tools(issued.chain, SETTINGS, lambda: today.replace(year=today.year + 1))
+    assert (
+        work.move_to_archive(tools)
+        == "archived 6 rows of device_data 2013-12, 426 rows of device_data 2014-01"
+    )
+    assert work.move_to_archive(tools) is None
+    assert work.find_orphans(tools) is None
+    assert work.forget(tools) is None
+    with issued.db.write() as session:
+        if issued.db.dialect == "sqlite":
+            return
+        session.add(
+            DeviceData(device_id=99, metric_name="p", value=1, recorded_at=today.replace(year=2090))
+        )
+    with pytest.raises(ProblemFound, match="1 rows of device_data name device_id 99"):
+        work.find_orphans(tools)
+    with pytest.raises(ProblemFound, match="1 rows lie outside of all periods"):
+        work.keep_partitions(tools)
 
 
 def test_nothing_but_logs_grows_old(issued: Park) -> None:

@@ -15,7 +15,7 @@ from ledger.keeping.parquet import check, export
 from ledger.models import DeviceData, VppDefinition, VppTradingRecord
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
-from tests.support.keeping import add_device, at, put
+from tests.support.keeping import add_device, at, fresh, put
 
 BEFORE = date(2026, 8, 1)
 
@@ -179,5 +179,4 @@ def test_both_databases_make_the_same_content(
         made.append(json.loads(file.read_text()))
     assert made[0]["rows"] == 2
     assert made[0]["content_sha256"] == made[1]["content_sha256"]
-    with mariadb_db.changing() as link:
-        link.exec_driver_sql("DROP DATABASE truetonne_archive")
+    fresh(mariadb_db)

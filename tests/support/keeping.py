@@ -13,9 +13,11 @@ from sqlalchemy import Engine, event
 
 from ledger.db import Database
 from ledger.keeping.moving import archive
+from ledger.keeping.places import Month, archive_schema
 from ledger.keeping.reading import rows_between
 from ledger.models import Device, DeviceData, DeviceType
 from ledger.models.devices import DeviceStatus
+from ledger.models.partitions import partitions_of
 
 EVER = (datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 _COMMITTED = ("ALTER TABLE", "CREATE DATABASE", "CREATE TABLE", "DROP TABLE")
@@ -61,6 +63,28 @@ def everything(db: Database) -> list[tuple[Any, ...]]:
         return sorted(
             tuple(str(value) for name, value in row.items() if name != "id") for row in rows
         )
+
+
+def fresh(db: Database) -> None:
+    """Bring MariaDB's live table and archive to how they were after the migrations, without rows."""
+    year = datetime.now(UTC).year
+    start = date(year, 1, 1)
+    with db.changing() as link:
+        link.exec_driver_sql(f"DROP DATABASE IF EXISTS {archive_schema(db)}")
+        link.exec_driver_sql("DELETE FROM device_data")
+        link.exec_driver_sql("DELETE FROM archived_devices")
+        parts = {part.name: part.end for part in partitions_of(link, "device_data")}
+        if parts["pbefore"] != start:
+            months = [Month(year, 1).plus(number) for number in range(60)]
+            split = [m for m in months if m.plus(1).first <= (parts["pbefore"] or start)]
+            texts = [f"PARTITION pbefore VALUES LESS THAN ('{start}')"]
+            texts += [
+                f"PARTITION p{m.year}{m.number:02d} VALUES LESS THAN ('{m.plus(1).first}')"
+                for m in split
+            ]
+            link.exec_driver_sql(
+                f"ALTER TABLE device_data REORGANIZE PARTITION pbefore INTO ({', '.join(texts)})"
+            )
 
 
 def archive_killed(url: str, before: date, step: int, told: Pipe) -> None:
