@@ -42,7 +42,8 @@ class Orphans:
         return dict(self.__dict__)
 
     def __str__(self) -> str:
-        return f"{self.rows} rows of {self.table} name {self.column} {self.number}, which {self.parent} lacks"
+        rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        return f"{rows} of {self.table} with {self.column} {self.number}, which {self.parent} lacks"
 
 
 def orphans(db: Database) -> list[Orphans]:

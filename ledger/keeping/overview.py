@@ -111,8 +111,9 @@ def alarms(session: Session) -> list[str]:
 
 def stray_alarm(table: str, count: int) -> str:
     """Return what is said of rows that no period covers."""
+    lie = "1 row lies" if count == 1 else f"{count} rows lie"
     return (
-        f"{table}: {count} rows lie outside of all periods (partition {CATCH_ALL}); "
+        f"{table}: {lie} outside of all periods (partition {CATCH_ALL}); "
         "see `truetonne db partitions show`, then `db partitions ensure --until MONTH`"
     )
 

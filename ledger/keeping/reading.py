@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -55,15 +55,17 @@ def rows_between(
     def asked(source: Table) -> Any:
         return select(source).where(source.c[time] >= start, source.c[time] < end, *where(source))
 
-    with db.read() as live, archive_session(db, live) as archive:
+    with db.read() as live, archive_session(db, live) as archive, ExitStack() as opened:
         stored = _stored(db, table, (start, end), live, archive)
-        found = [asked(Base.metadata.tables[table])]
+        sources = [(live, [Base.metadata.tables[table]])]
         if db.dialect == "mysql":
-            yield _streamed(live, found + [asked(item) for item in stored], time)
-            return
-        parts = [_streamed(live, found, time)]
-        if archive is not None and stored:
-            parts.append(_streamed(archive, [asked(item) for item in stored], time))
+            sources[0][1].extend(stored)
+        elif archive is not None and stored:
+            sources.append((archive, stored))
+        parts = [
+            _streamed(opened, session, [asked(item) for item in items], time)
+            for session, items in sources
+        ]
         yield heapq.merge(*parts, key=lambda row: (row[time], row["id"]))
 
 
@@ -111,10 +113,15 @@ def _stored(
     return found + ([stored_table(table, INCOMING, schema)] if counts else [])
 
 
-def _streamed(session: Session, parts: Sequence[Any], time: str) -> Iterator[RowMapping]:
+def _streamed(
+    opened: ExitStack, session: Session, parts: Sequence[Any], time: str
+) -> Iterator[RowMapping]:
+    """Return the rows of all parts in order; what nobody read of them is let go of at the end."""
     whole: Any = parts[0]
     if len(parts) > 1:
         whole = union_all(*parts)
     query = whole.subquery("found")
     ordered = select(query).order_by(query.c[time], query.c.id)
-    return iter(session.execute(ordered.execution_options(yield_per=AT_ONCE)).mappings())
+    result = session.execute(ordered.execution_options(yield_per=AT_ONCE))
+    opened.callback(result.close)
+    return iter(result.mappings())

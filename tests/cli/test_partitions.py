@@ -126,7 +126,7 @@ def test_rows_in_pmax_are_said_everywhere_and_mended(
     put(db, add_device(db), [far.start])
     db.close()
     truetonne.environ["TRUETONNE_DATABASE_URL"] = url
-    alarm = "device_data: 1 rows lie outside of all periods (partition pmax)"
+    alarm = "device_data: 1 row lies outside of all periods (partition pmax)"
     shown = truetonne(*PARTS, "show", "--json")
     assert shown.code == 1
     assert shown.json()["alarms"][0].startswith(alarm)

@@ -169,9 +169,9 @@ def test_the_jobs_say_what_they_did(issued: Park) -> None:
         session.add(
             DeviceData(device_id=99, metric_name="p", value=1, recorded_at=today.replace(year=2090))
         )
-    with pytest.raises(ProblemFound, match="1 rows of device_data name device_id 99"):
+    with pytest.raises(ProblemFound, match="1 row of device_data with device_id 99"):
         work.find_orphans(tools)
-    with pytest.raises(ProblemFound, match="1 rows lie outside of all periods"):
+    with pytest.raises(ProblemFound, match="1 row lies outside of all periods"):
         work.keep_partitions(tools)
 
 

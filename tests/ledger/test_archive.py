@@ -316,7 +316,7 @@ def test_values_that_come_while_partitions_leave_are_kept(mariadb_books: Databas
 
 
 @pytest.mark.mariadb
-@pytest.mark.filterwarnings("ignore:Previous unbuffered result:UserWarning")
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_who_reads_an_older_snapshot_is_told_to_read_again(mariadb_books: Database) -> None:
     put(mariadb_books, add_device(mariadb_books), OLD)
     with (
