@@ -144,6 +144,7 @@ class _Mover:
         inside = f"{self._column} >= '{start}' AND {self._column} < '{end}'"
         columns = [column.name for column in Base.metadata.tables[self._table].columns]
         rest = ", ".join(name for name in columns if name != "id")
+        same = " AND ".join(f"old.{name} <=> new.{name}" for name in columns)
 
         def work(session: Session) -> None:
             link = session.connection()
@@ -157,7 +158,9 @@ class _Mover:
                 f"IF(EXISTS(SELECT 1 FROM {target} AS old WHERE old.id = new.id "
                 f"AND old.{self._column} = new.{self._column}), @number := @number + 1, new.id), "
                 f"{', '.join(f'new.{name}' for name in columns if name != 'id')} "
-                f"FROM {self._incoming} AS new WHERE {inside}"
+                f"FROM {self._incoming} AS new WHERE {inside} "
+                # The very row is there already where live tables were restored and the archive was not.
+                f"AND NOT EXISTS (SELECT 1 FROM {target} AS old WHERE {same})"
             )
             gone = link.exec_driver_sql(f"DELETE FROM {self._incoming} WHERE {inside}")
             assert gone.rowcount == count

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import date
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
@@ -120,7 +120,10 @@ def _file(archive: Database, table: str, month: str, name: str) -> list[Moved]:
         link = session.connection()
         if open_move(link, table) != (month, name):
             return []
-        link.execute(insert(target).from_select(list(target.c.keys()), select(incoming)))
+        # The very row is there already where the live file was restored and the archive was not.
+        there = exists().where(*(column.is_(incoming.c[column.name]) for column in target.c))
+        new = select(incoming).where(~there)
+        link.execute(insert(target).from_select(list(target.c.keys()), new))
         gone = link.execute(delete(incoming))
         link.exec_driver_sql("DELETE FROM moves WHERE table_name = ?", (table,))
     return [Moved(table, Month(year, number), int(gone.rowcount))]

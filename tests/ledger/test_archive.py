@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from ledger.db import Database, DatabaseBusy
@@ -21,7 +22,7 @@ from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import alarms, views
 from ledger.keeping.places import Month, archive_file, archive_schema, live_from, years_of
 from ledger.keeping.reading import rows_between
-from ledger.models import ArchivedDevice, AuditLog, Device, DeviceData
+from ledger.models import ArchivedDevice, AuditLog, Base, Device, DeviceData
 from ledger.models.partitions import partitions_of
 from tests.support.forked import FORKED
 from tests.support.keeping import (
@@ -50,6 +51,7 @@ OLD = [
 FEW = [at(2014, 7, 1), at(2014, 8, 1), at(2014, 8, 2)]
 NEW = [at(YEAR, 4, 1), at(YEAR, 5, 2, 1, 2, 3, 4)]
 DEADLINE_S = 60
+LIVE = Base.metadata.tables["device_data"]
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +161,25 @@ def test_a_number_that_is_given_out_again_overwrites_nothing(books: Database) ->
         assert moved(books) == {"2014-07": 1}
     with rows_between(books, "device_data", *EVER) as rows:
         assert len(list(rows)) == 3
+
+
+def test_live_rows_that_were_restored_are_not_archived_twice(books: Database) -> None:
+    device = add_device(books)
+    put(books, device, OLD + NEW)
+    with books.write() as session:  # one without text, unit or anything that may be missing
+        session.add(
+            DeviceData(device_id=device, metric_name="p", value=Decimal(0), recorded_at=OLD[0])
+        )
+    before = everything(books)
+    with books.read() as session:
+        backup = [dict(row) for row in session.execute(select(LIVE)).mappings()]
+    moved(books)
+    with books.write() as session:
+        session.execute(delete(DeviceData))
+        session.execute(insert(LIVE), backup)
+    moved(books)
+    assert everything(books) == before
+    assert live_rows(books) == len(NEW)
 
 
 def test_a_device_with_archived_data_is_never_deleted(books: Database) -> None:
@@ -317,14 +338,19 @@ def test_values_that_come_while_partitions_leave_are_kept(mariadb_books: Databas
 
 @pytest.mark.mariadb
 @pytest.mark.filterwarnings("error::UserWarning")
-def test_who_reads_an_older_snapshot_is_told_to_read_again(mariadb_books: Database) -> None:
+def test_readers_are_never_given_a_half(mariadb_books: Database) -> None:
     put(mariadb_books, add_device(mariadb_books), OLD)
+    with rows_between(mariadb_books, "device_data", *EVER) as rows:
+        with pytest.raises(DatabaseBusy):  # it waits for who reads, and not for long
+            moved(mariadb_books)
+        assert len(list(rows)) == len(OLD)
     with (
-        pytest.raises(DatabaseBusy, match="try again"),
-        rows_between(mariadb_books, "device_data", *EVER) as rows,
+        pytest.raises(DatabaseBusy, match=r"definition has changed.*try again"),
+        mariadb_books.read() as session,  # a snapshot, in which nothing was read yet
     ):
         moved(mariadb_books)
-        list(rows)
+        session.scalars(select(DeviceData)).all()
+    assert len(everything(mariadb_books)) == len(OLD)
 
 
 @pytest.mark.mariadb
