@@ -1,9 +1,10 @@
-"""``truetonne db``: the schema of the database."""
+"""``truetonne db``: the schema of the database, and what is kept in it."""
 
 from __future__ import annotations
 
 import typer
 
+from cli import partitions
 from cli.command import DryRun, Invocation, command, command_group
 
 group = command_group("Keep the schema of the database.")
@@ -11,6 +12,7 @@ group = command_group("Keep the schema of the database.")
 
 def register(root: typer.Typer) -> None:
     """Add the group."""
+    partitions.register(group)
     root.add_typer(group, name="db")
 
 

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,6 +155,7 @@ def _database(settings: Settings) -> Iterator[Check]:
         if schema.verdict is Verdict.OK:
             yield _sending(database)
             yield _jobs(database)
+            yield _partitions(database)
     finally:
         database.close()
 
@@ -202,6 +204,28 @@ def _jobs(database: Database) -> Check:
         asleep = "nobody runs them now; `truetonne up` and `truetonne jobs run` do"
         return Check("jobs", Verdict.OK, asleep)
     return Check("jobs", Verdict.OK, f"run by {holder.place}")
+
+
+def _partitions(database: Database) -> Check:
+    """Check that every row lies within a period, and that periods are ahead."""
+    from ledger.keeping.overview import alarms, views
+
+    if database.dialect == "sqlite":
+        return Check("partitions", Verdict.SKIPPED, "SQLite has none")
+    with database.read() as session:
+        wrong = alarms(session)
+    if wrong:
+        found, _, mend = wrong[0].partition("; ")
+        return Check("partitions", Verdict.FAILED, found, mend)
+    short = [
+        item
+        for item in views(database, datetime.now(UTC).date())
+        if item.ahead is not None and item.ahead < 1
+    ]
+    if short:
+        found = f"{short[0].partitioning.table} has no period after {short[0].covered_until}"
+        return Check("partitions", Verdict.FAILED, found, "run `truetonne db partitions ensure`")
+    return Check("partitions", Verdict.OK, "every row lies in a period, and periods are ahead")
 
 
 def _schedules(settings: Settings) -> str:

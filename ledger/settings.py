@@ -22,6 +22,7 @@ from ledger.settling import SettlementPolicy, Way
 
 ENV_PREFIX = "TRUETONNE_"
 LOCAL_CHAIN_ID = 31337
+LIVE_MONTHS_MAX = 1200
 _NODE_SCHEMES = ("http", "https", "ws", "wss")
 _KEY = re.compile(r"[A-Za-z0-9_.~-]{20,}")
 """A part of a path that is long enough to be a key."""
@@ -135,6 +136,11 @@ SETTINGS: tuple[Setting, ...] = (
         "when jobs are due, where it is not as usual: NAME=SCHEDULE; NAME=SCHEDULE",
     ),
     Setting(
+        "live_months",
+        "3",
+        "whole months before the present one whose real-time data stay out of the archive",
+    ),
+    Setting(
         "settlement_way",
         "auto",
         "how batches of trades are settled: `cosigned`, `proposed`, or `auto`: co-signed where all keys are here",
@@ -186,6 +192,7 @@ class Settings:
     max_fee_gwei: int
     replace_seconds: int
     job_schedules: str
+    live_months: int
     settlement_way: Way
     netting_hours: int
     debtor_hours: int
@@ -280,6 +287,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
         replace_seconds=_positive("replace_seconds", value["replace_seconds"]),
         job_schedules=value["job_schedules"],
+        live_months=_live_months(value["live_months"]),
         settlement_way=_way(value["settlement_way"]),
         netting_hours=_positive("netting_hours", value["netting_hours"]),
         debtor_hours=_positive("debtor_hours", value["debtor_hours"]),
@@ -404,6 +412,13 @@ def _receipts(value: str) -> str:
     if value in ("proven", "told"):
         return value
     raise BadInput(f"receipts must be `proven` or `told`, found {value!r}")
+
+
+def _live_months(text: str) -> int:
+    months = _positive("live_months", text)
+    if months > LIVE_MONTHS_MAX:
+        raise BadInput(f"live_months must be from 1 to {LIVE_MONTHS_MAX}, found {text!r}")
+    return months
 
 
 def _way(value: str) -> Way:

@@ -19,6 +19,7 @@ from ledger.chain.shared_node import published_url
 from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
 from ledger.jobs import overview as working
+from ledger.keeping import overview as keeping
 from ledger.models.blockchain import BlockchainTransaction, SmartContract, TransactionStatus
 from ledger.models.mirror import BatchStatus, ChainCursor, CreditBatch
 from ledger.models.trading import TradeStatus, VppTradingRecord
@@ -64,9 +65,9 @@ def status(session: Session, view: ChainView, totals: Totals | None = None) -> S
 
 
 def alarms(session: Session) -> list[str]:
-    """Return a sentence for each thing that a person should look at: stuck intents, jobs that failed."""
+    """Return a sentence for each thing that a person should look at: stuck intents, jobs that failed, stray rows."""
     _, stuck = sending.alarms(session)
-    return stuck + working.alarms(session)
+    return stuck + working.alarms(session) + keeping.alarms(session)
 
 
 def readiness(database: Database, settings: Settings) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ def register(root: typer.Typer) -> None:
     # Named apart from the modules: importing one puts its name into this package.
     group = command_group("Measure, beside a peer or a limit.")
     command(group, "api")(bench_api)
+    command(group, "archive")(bench_archive)
     command(group, "evidence")(bench_evidence)
     command(group, "gas")(bench_gas)
     command(group, "proofs")(bench_proofs)
@@ -58,6 +59,20 @@ def bench_api(
     results = api.results(api.measure(credits, mariadb, run.output.step))
     where = "MariaDB" if mariadb else "SQLite"
     show(run.output, results, title=f"one process, {where}, {credits} credits")
+
+
+def bench_archive(
+    run: Invocation,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the month.")] = 1_000_000,
+) -> None:
+    """Measure how long a month of real-time data takes into the archive, on a MariaDB of its own."""
+    from cli.bench.archive import measure
+    from cli.bench.imports import own_server
+    from cli.bench.report import show
+
+    with own_server("books") as url:
+        results = measure(url, rows, run.output.step)
+    show(run.output, results, title=f"a month of {rows} rows")
 
 
 def bench_gas(run: Invocation) -> None:

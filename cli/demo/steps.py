@@ -28,6 +28,7 @@ from ledger.chain.shared_node import (
 from ledger.chain.signers import resolve_account
 from ledger.db import Database
 from ledger.errors import BadInput
+from ledger.keeping.moving import drop_archive
 from ledger.models import (
     ChainCursor,
     CreditBatch,
@@ -99,6 +100,7 @@ def _prepare(settings: Settings, fresh: bool) -> None:
             _check_nobody_runs(settings)
             _check_only_ours(db)
             db.drop_tables()
+            drop_archive(db)
             forget_chain(settings)
         db.upgrade()
         check_chain_is_here(settings, db)

@@ -28,7 +28,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Column, Engine, Executable, make_url
+from sqlalchemy import URL, Column, Connection, Engine, Executable, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -340,25 +340,52 @@ class Database:
         finally:
             engine.dispose()
 
-    def ensure_partitions(self, today: date) -> list[PartitionReport]:
+    def ensure_partitions(self, today: date, until: date | None = None) -> list[PartitionReport]:
         """Add the partitions that will be needed; nothing happens on SQLite, which has none.
 
         Parameters
         ----------
         today
             The day, in UTC.
+        until
+            A day that is to be covered as well, however far it lies ahead.
 
         Returns
         -------
         list of PartitionReport
             What was found and done for each table; rows outside of all periods are an alarm.
+
+        Raises
+        ------
+        DatabaseBusy
+            The tables were in use for as long as a change of theirs may hold up others.
         """
         if self.dialect == "sqlite":
             return []
-        # In a transaction the change would wait for the transaction's own locks.
-        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        with self._translated(), engine.connect() as connection:
-            return ensure_partitions(connection, today)
+        with self.changing() as connection:
+            return ensure_partitions(connection, today, until)
+
+    @contextmanager
+    def changing(self) -> Iterator[Connection]:
+        """Open a connection for statements that change tables, each committed by itself. MariaDB only.
+
+        In a transaction such a statement would wait for the transaction's own locks. It waits for two
+        seconds at the most: everybody who wants the table waits behind it.
+
+        Raises
+        ------
+        DatabaseBusy
+            A table was in use for longer.
+        DependencyDown
+            The server does not answer.
+        """
+        engine = engines.create(self.url, lock_timeout_s=self.lock_timeout_s, migration=True)
+        try:
+            plain = engine.execution_options(isolation_level="AUTOCOMMIT")
+            with self._translated(), plain.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
 
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Session]:

@@ -32,7 +32,8 @@ _SQL_MODE = (
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct TRUETONNE_DATABASE_URL"
 _UPGRADE = "run `truetonne db upgrade`"
-# MariaDB's numbers. Busy: the row's version is gone, waited too long for a lock, deadlock.
+# MariaDB's numbers. Busy: the row's version is gone, waited too long for a lock, deadlock, a partition
+# of the table was moved since the snapshot was taken.
 _MYSQL = (
     (
         {FILE_REFUSED},
@@ -40,7 +41,7 @@ _MYSQL = (
         "somebody else may answer in its place: check TRUETONNE_DATABASE_URL, and have the server "
         "prove its name (ssl_ca, ssl_verify_identity)",
     ),
-    ({1020, 1205, 1213}, BUSY, _AGAIN),
+    ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
     ({1146}, NO_TABLE, _UPGRADE),
     ({1044, 1045, 1049}, DOWN, "check user, password and name in TRUETONNE_DATABASE_URL"),
     ({1290, 1836}, DOWN, "the server is read-only; name the primary in TRUETONNE_DATABASE_URL"),

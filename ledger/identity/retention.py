@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
+
+from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.identity import attempts, idempotency, sessions
+
+FORGETTING: Mapping[str, Callable[[Session, datetime], int]] = {
+    "sessions": sessions.forget,
+    "answers given once": idempotency.forget,
+    "attempts to sign in": attempts.forget,
+}
+"""What deletes rows of each kind that are older than they are kept, given the time of day."""
 
 
 def forget(db: Database, at: datetime) -> dict[str, int]:
@@ -17,8 +27,7 @@ def forget(db: Database, at: datetime) -> dict[str, int]:
         Time of day, aware.
     """
     counts = {
-        "sessions": db.run(lambda session: sessions.forget(session, at)),
-        "answers given once": db.run(lambda session: idempotency.forget(session, at)),
-        "attempts to sign in": db.run(lambda session: attempts.forget(session, at)),
+        what: db.run(lambda session, work=work: work(session, at))  # type: ignore[misc]
+        for what, work in FORGETTING.items()
     }
     return {what: count for what, count in counts.items() if count}

@@ -43,6 +43,13 @@ JOBS = (
     Job("factors", "look for factors whose time ends", "0 4 * * *", work.check_factors),
     Job("partitions", "add the partitions that will be needed", "0 1 * * *", work.keep_partitions),
     Job("webhooks", "tell those who asked of what is final", "5s", work.tell, WORLD),
+    Job(
+        "archive",
+        "move old real-time data into the archive",
+        "0 2 * * *",
+        work.move_to_archive,
+    ),
+    Job("orphans", "look for rows whose parent is gone", "45 3 * * *", work.find_orphans),
     Job("retention", "delete what is kept for a time only", "30 1 * * *", work.forget),
 )
 

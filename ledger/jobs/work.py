@@ -14,21 +14,22 @@ from ledger.chain.policy import PolicyRefused
 from ledger.chain.shared_node import mine_to_finality
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused
 from ledger.expiry import record_expired
-from ledger.identity import retention
-from ledger.jobs import rows
+from ledger.jobs import retention
 from ledger.jobs.issuing import issue_closed
+from ledger.keeping.moving import archive
+from ledger.keeping.orphans import orphans
+from ledger.keeping.overview import stray_alarm
+from ledger.keeping.places import live_from
 from ledger.models import ChainCursor, ChainInclusion
 from ledger.reconcile import keep_outcome, reconcile
 from ledger.sealing import load_sealer
 from ledger.settings import Settings
 from ledger.settlement import batches
 from ledger.sites.validity import factor_alarms
-from ledger.webhooks import Posting, agent, collect, deliver, forget_delivered, has_endpoints
+from ledger.webhooks import Posting, agent, collect, deliver, has_endpoints
 
 REFUSED_REST = timedelta(minutes=10)
 """How long a market rests after the contract refused a batch of it, for instance for want of funds."""
-RUNS_KEPT = timedelta(days=90)
-"""How long runs of jobs are kept."""
 _DIFFERENCES_SHOWN = 3
 
 
@@ -156,21 +157,24 @@ def check_factors(tools: Tools) -> str | None:
 
 
 def keep_partitions(tools: Tools) -> str | None:
-    """Add the partitions that will be needed.
+    """Add the partitions that will be needed; rows that none covered move into them.
 
     Raises
     ------
     ProblemFound
-        If rows lie outside of all periods.
+        If rows still lie outside of all periods.
     """
     reports = tools.chain.db.ensure_partitions(_today(tools))
-    strays = [f"{item.stray_rows} rows of {item.table}" for item in reports if item.stray_rows]
+    strays = [stray_alarm(item.table, item.stray_left) for item in reports if item.stray_left]
     if strays:
-        raise ProblemFound(
-            f"outside of all partitions: {', '.join(strays)}; see docs/schema.md", code="stray-rows"
-        )
-    added = [f"{item.table} {name}" for item in reports for name in item.added]
-    return f"added {', '.join(added)}" if added else None
+        raise ProblemFound("; ".join(strays), code="stray-rows")
+    said = [f"added {item.table} {name}" for item in reports for name in item.added]
+    said += [
+        f"{item.stray_rows} rows of {item.table} moved out of pmax"
+        for item in reports
+        if item.stray_rows
+    ]
+    return ", ".join(said) or None
 
 
 def tell(tools: Tools) -> str | None:
@@ -196,15 +200,44 @@ def tell(tools: Tools) -> str | None:
 
 
 def forget(tools: Tools) -> str | None:
-    """Delete what is older than it is kept: runs of jobs, deliveries that were taken, sessions, attempts to sign in."""
-    db, before = tools.chain.db, tools.now() - RUNS_KEPT
-    counts = {
-        "runs of jobs": db.run(lambda session: rows.forget_before(session, before)),
-        "deliveries of webhooks": db.run(lambda session: forget_delivered(session, before)),
-        **retention.forget(db, tools.now()),
-    }
+    """Delete what is older than it is kept."""
+    counts = retention.expire(tools.chain.db, tools.now())
     said = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
     return f"deleted {said}" if said else None
+
+
+def move_to_archive(tools: Tools) -> str | None:
+    """Move real-time data that are older than they are kept live into the archive.
+
+    Raises
+    ------
+    DatabaseBusy
+        If a table is in use for longer than a change may hold up others; the next run goes on.
+    ProblemFound
+        If the user of the database may not change tables.
+    """
+    before = live_from(_today(tools), tools.settings.live_months)
+    counts: dict[str, int] = {}
+    for item in archive(tools.chain.db, before):
+        key = f"{item.table} {item.month}"
+        counts[key] = counts.get(key, 0) + item.rows
+    said = ", ".join(f"{rows} rows of {what}" for what, rows in counts.items())
+    return f"archived {said}" if said else None
+
+
+def find_orphans(tools: Tools) -> str | None:
+    """Look for rows of partitioned tables whose parent is gone.
+
+    Raises
+    ------
+    ProblemFound
+        If there are some.
+    """
+    found = orphans(tools.chain.db)
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise ProblemFound(f"{found[0]}{more}; see `truetonne db orphans`", code="orphaned-rows")
+    return None
 
 
 def make_final(tools: Tools) -> str | None:

@@ -14,6 +14,7 @@ from ledger.models import (
     escrow,
     evidence,
     jobs,
+    keeping,
     mirror,
     mirror_state,
     oversight,
@@ -84,6 +85,7 @@ from ledger.models.evidence import (
     Site,
 )
 from ledger.models.jobs import HeldLease, JobRun, ScheduledJob
+from ledger.models.keeping import ArchivedDevice
 from ledger.models.mirror import (
     ChainAttempt,
     ChainBlock,
@@ -167,6 +169,7 @@ SECTIONS = (
     ("12. Processes: who works, when, and what came of it", (jobs,)),
     ("13. Access: keys, answers given once, attempts to sign in", (access,)),
     ("14. Webhooks: who is told of what", (webhooks,)),
+    ("15. Keeping: what went to the archive", (keeping,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -176,6 +179,7 @@ __all__ = [
     "AdvancedTradingConfig",
     "ApiKey",
     "ArbitrageOpportunity",
+    "ArchivedDevice",
     "AuditLog",
     "Base",
     "BlockchainTransaction",

@@ -33,10 +33,11 @@ Where the customer's design could not be built as written: `TIMESTAMP` is `DATET
 MEDIUMTEXT, for a contract's code does not fit TEXT; a contract's address is unique within its network;
 `device_data` and `vpp_trading_records` are partitioned on MariaDB by ranges of the time itself, with the
 time in the server's primary key. MariaDB has no foreign keys on partitioned tables, so triggers refuse
-to delete a parent that has rows there; SQLite has the foreign keys. Every table is InnoDB, logs too.
-`audit_logs`, `emission_factors`, `corrections`, `correction_readings` and `correction_registers` are
-append-only by trigger. In the eight tables that the design shows in its diagram alone, lengths, precisions,
-nullability and states are ours.
+to delete a parent that has rows there, or to give it another number; SQLite has the foreign keys. Old
+rows of `device_data` stand in an archive beside the database, see [retention.md](retention.md).
+Every table is InnoDB, logs too. `audit_logs`, `emission_factors`, `corrections`, `correction_readings`
+and `correction_registers` are append-only by trigger. In the eight tables that the design shows in its
+diagram alone, lengths, precisions, nullability and states are ours.
 
 A column `device_id`, `vpp_id` or `resource_id` is a code in the parent and the parent's row number in
 all other tables: join on the parent's `id`, never with USING or NATURAL.

@@ -2,12 +2,13 @@
 
 Behind the last period stands ``pmax``, which takes what no period covers: it must stay empty, and
 rows in it are an alarm. Without it, an insert past the last period fails, and with INSERT IGNORE
-the row is gone silently.
+the row is gone silently. Before the first period stands ``pbefore``, which takes all that is older.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
@@ -16,8 +17,9 @@ from sqlalchemy import Connection
 from ledger.errors import DependencyDown
 
 CATCH_ALL = "pmax"
+BEFORE = "pbefore"
 LOCK_WAIT_S = 60
-"""How long a process waits while another adds partitions, in seconds."""
+"""How long a process waits while another changes partitions, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,22 @@ class PartitionReport:
     added: tuple[str, ...]
     """Names of the new partitions."""
     stray_rows: int
-    """Rows that no period covered when it began; more than none is an alarm."""
+    """Rows that no period covered when it began."""
+    stray_left: int
+    """Rows that none covers now; more than none is an alarm."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition as the server has it."""
+
+    name: str
+    end: date | None
+    """First day that lies behind it; None: it takes all that no other covers."""
+    rows: int
+    """The server's estimate."""
+    size_bytes: int
+    """Rows and indexes."""
 
 
 def partition_sql(partitioning: Partitioning, today: date) -> str:
@@ -56,8 +73,8 @@ def partition_sql(partitioning: Partitioning, today: date) -> str:
     All that lies before this year goes into one partition.
     """
     start = date(today.year, 1, 1)
-    parts = [_part("pbefore", start)]
-    parts += [_part(name, end) for name, end in _periods(partitioning, start, today)]
+    parts = [part_sql(BEFORE, start)]
+    parts += [part_sql(name, end) for name, end in _periods(partitioning, start, today)]
     parts.append(f"PARTITION {CATCH_ALL} VALUES LESS THAN (MAXVALUE)")
     return (
         f"ALTER TABLE {partitioning.table} "
@@ -68,11 +85,43 @@ def partition_sql(partitioning: Partitioning, today: date) -> str:
 
 def is_partitioned(connection: Connection, table: str) -> bool:
     """Return whether a table of the connected database has partitions."""
-    return bool(_bounds(connection, table))
+    return bool(partitions_of(connection, table))
 
 
-def ensure_partitions(connection: Connection, today: date) -> list[PartitionReport]:
+def partitions_of(connection: Connection, table: str, schema: str | None = None) -> list[Partition]:
+    """Return the partitions of a table in the order of their times; none for a plain table.
+
+    Parameters
+    ----------
+    connection
+        MariaDB.
+    schema
+        Database of the table; None: the connected one.
+    """
+    rows = connection.exec_driver_sql(
+        "SELECT partition_name, partition_description, table_rows, data_length + index_length "
+        "FROM information_schema.partitions WHERE table_schema = COALESCE(%s, DATABASE()) "
+        "AND table_name = %s AND partition_name IS NOT NULL ORDER BY partition_ordinal_position",
+        (schema, table),
+    )
+    return [
+        Partition(
+            str(name),
+            None if end == "MAXVALUE" else date.fromisoformat(str(end).strip("'")[:10]),
+            int(count or 0),
+            int(size or 0),
+        )
+        for name, end, count, size in rows
+    ]
+
+
+def ensure_partitions(
+    connection: Connection, today: date, until: date | None = None
+) -> list[PartitionReport]:
     """Add the periods that are missing; nothing happens when none is.
+
+    Rows that no period covered move into the new periods that cover them: the server copies them
+    within the one statement, and none is lost.
 
     Parameters
     ----------
@@ -80,6 +129,23 @@ def ensure_partitions(connection: Connection, today: date) -> list[PartitionRepo
         MariaDB, in autocommit: under an open transaction the change waits for itself.
     today
         The day, in UTC.
+    until
+        A day that is to be covered as well, however far it lies ahead.
+
+    Raises
+    ------
+    DependencyDown
+        Another process has been at it for a minute.
+    """
+    with alone(connection):
+        return [_ensure(connection, partitioning, today, until) for partitioning in PARTITIONED]
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Keep other processes from changing the partitions of this database while the block runs.
+
+    The server lets go of the lock when the connection ends, however it ends.
 
     Raises
     ------
@@ -90,49 +156,63 @@ def ensure_partitions(connection: Connection, today: date) -> list[PartitionRepo
     name = "LEFT(CONCAT('truetonne-partitions-', DATABASE()), 64)"
     lock = connection.exec_driver_sql(f"SELECT GET_LOCK({name}, {LOCK_WAIT_S})")
     if lock.scalar_one() != 1:
-        raise DependencyDown("another process is adding partitions; wait for it and try again")
+        raise DependencyDown("another process changes partitions; wait for it and try again")
     try:
-        return [_ensure(connection, partitioning, today) for partitioning in PARTITIONED]
+        yield
     finally:
-        connection.exec_driver_sql(f"SELECT RELEASE_LOCK({name})")
+        if not connection.invalidated:
+            connection.exec_driver_sql(f"SELECT RELEASE_LOCK({name})")
 
 
-def _ensure(connection: Connection, partitioning: Partitioning, today: date) -> PartitionReport:
+def missing_periods(
+    connection: Connection, partitioning: Partitioning, today: date, until: date | None = None
+) -> list[tuple[str, date]]:
+    """Return name and end of each period that ``ensure_partitions`` would add to a table."""
+    ends = [part.end for part in partitions_of(connection, partitioning.table) if part.end]
+    return list(_periods(partitioning, max(ends), today, until))
+
+
+def stray_rows(connection: Connection, table: str) -> int:
+    """Return how many rows no period covers."""
+    found = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {table} PARTITION ({CATCH_ALL})")
+    return int(found.scalar_one())
+
+
+def part_sql(name: str, end: date) -> str:
+    """Return the clause of a partition that ends before a day."""
+    return f"PARTITION {name} VALUES LESS THAN ('{end.isoformat()}')"
+
+
+def _ensure(
+    connection: Connection, partitioning: Partitioning, today: date, until: date | None
+) -> PartitionReport:
     table = partitioning.table
-    last = max(_bounds(connection, table))
-    strays = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {table} PARTITION ({CATCH_ALL})")
-    stray_rows = int(strays.scalar_one())
-    missing = list(_periods(partitioning, last, today))
+    before = stray_rows(connection, table)
+    missing = missing_periods(connection, partitioning, today, until)
     if missing:
-        parts = ", ".join(_part(name, end) for name, end in missing)
+        parts = ", ".join(part_sql(name, end) for name, end in missing)
         connection.exec_driver_sql(
             f"ALTER TABLE {table} REORGANIZE PARTITION {CATCH_ALL} INTO "
             f"({parts}, PARTITION {CATCH_ALL} VALUES LESS THAN (MAXVALUE))"
         )
-    return PartitionReport(table, tuple(name for name, _ in missing), stray_rows)
+    left = stray_rows(connection, table) if before else 0
+    return PartitionReport(table, tuple(name for name, _ in missing), before, left)
 
 
-def _periods(partitioning: Partitioning, start: date, today: date) -> Iterator[tuple[str, date]]:
+def _periods(
+    partitioning: Partitioning, start: date, today: date, until: date | None = None
+) -> Iterator[tuple[str, date]]:
     """Yield name and end of each period from ``start`` to ``ahead`` periods after today's."""
     years_only = partitioning.months == 12
-    present = today.year * 12 + (0 if years_only else today.month - 1)
-    stop = present + (partitioning.ahead + 1) * partitioning.months
+    stop = _period(partitioning, today) + (partitioning.ahead + 1) * partitioning.months
+    if until is not None:
+        stop = max(stop, _period(partitioning, until) + partitioning.months)
     for month in range(start.year * 12 + start.month - 1, stop, partitioning.months):
         end = month + partitioning.months
         name = f"p{month // 12}" if years_only else f"p{month // 12}{month % 12 + 1:02d}"
         yield name, date(end // 12, end % 12 + 1, 1)
 
 
-def _bounds(connection: Connection, table: str) -> list[date]:
-    """Return the ends of a table's partitions, the catch-all left out."""
-    rows = connection.exec_driver_sql(
-        "SELECT partition_description FROM information_schema.partitions "
-        "WHERE table_schema = DATABASE() AND table_name = %s "
-        "AND partition_description <> 'MAXVALUE'",
-        (table,),
-    )
-    return [date.fromisoformat(text.strip("'")[:10]) for (text,) in rows]
-
-
-def _part(name: str, end: date) -> str:
-    return f"PARTITION {name} VALUES LESS THAN ('{end.isoformat()}')"
+def _period(partitioning: Partitioning, day: date) -> int:
+    """Return the month in which the period of a day begins, counted from the year 0."""
+    return day.year * 12 + (0 if partitioning.months == 12 else day.month - 1)

@@ -1,0 +1,143 @@
+"""What was archived, read back and checked: ``truetonne db partitions check`` and ``read``, ``db orphans``."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.books import open_books
+from cli.command import Invocation
+from cli.output import Table, counted
+from ledger.errors import BadInput, NotFound
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the Parquet files.")]
+Books = Annotated[
+    bool, typer.Option("--books", help="Compare the files with the rows of the books as well.")
+]
+Code = Annotated[str, typer.Argument(metavar="DEVICE", help="Code of the device.")]
+From = Annotated[str, typer.Option("--from", metavar="DAY", help="First day, UTC.")]
+To = Annotated[str, typer.Option("--to", metavar="DAY", help="Day after the last, UTC.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write CSV to this file; else to stdout."),
+]
+
+
+_READ = ("recorded_at", "metric_name", "value", "unit", "created_at")
+
+
+def check(run: Invocation, folder: Folder, books: Books = False) -> int:
+    """Read a Parquet archive back and compare every file with its manifest; exit 1 when one is not as it must be."""
+    from ledger.keeping.parquet import check as look
+
+    if books:
+        with open_books(run.settings) as db:
+            found = list(look(folder, db))
+    else:
+        found = list(look(folder))
+    wrong = [item for item in found if item.complaint]
+    document = {
+        "ok": not wrong,
+        "compared_with_books": books,
+        "files": [
+            {"file": str(item.file), "rows": item.rows, "complaint": item.complaint}
+            for item in found
+        ],
+    }
+    total = sum(item.rows for item in found)
+    run.output.result(
+        document,
+        *(f"{item.file}: {item.complaint}" for item in wrong),
+        f"{counted(len(found), 'file')} with {counted(total, 'row')}, {len(wrong)} not as they must be",
+    )
+    return 1 if wrong else 0
+
+
+def read(run: Invocation, device: Code, start: From, end: To, out: Out = None) -> None:
+    """Read the real-time data of a device, live and archived, as CSV or JSON."""
+    from sqlalchemy import select
+
+    from ledger.keeping.reading import rows_between
+    from ledger.models import Device
+
+    first, last = _day(start), _day(end)
+    if first >= last:
+        raise BadInput(f"--from {start} is not before --to {end}", code="usage")
+    with open_books(run.settings) as db:
+        with db.read() as session:
+            number = session.scalar(select(Device.id).where(Device.device_id == device))
+        if number is None:
+            raise NotFound(f"there is no device {device!r}", code="no-such-device")
+        with rows_between(
+            db, "device_data", first, last, lambda table: (table.c.device_id == number,)
+        ) as rows:
+            values = ([_text(row[name]) for name in _READ] for row in rows)
+            if out is not None:
+                count = _write_file(out, values)
+                document = {"device": device, "file": str(out), "rows": count}
+                run.output.result(document, f"wrote {counted(count, 'row')} to {out}")
+            elif run.output.as_json:
+                found = [dict(zip(_READ, each, strict=True)) for each in values]
+                run.output.result({"device": device, "values": found})
+            else:
+                _write_csv(sys.stdout, values)
+
+
+def show_orphans(run: Invocation) -> int:
+    """Show rows of partitioned tables, live and archived, whose parent is gone; exit 1 when there are some."""
+    from ledger.keeping.orphans import orphans
+
+    with open_books(run.settings) as db:
+        found = orphans(db)
+    columns = ("table", "column", "names", "rows", "first", "last")
+    rows = [
+        (item.table, item.column, item.number, item.rows, item.first, item.last) for item in found
+    ]
+    shown: Sequence[Any] = [Table(columns, rows)] if rows else []
+    total = sum(item.rows for item in found)
+    run.output.result(
+        {"orphans": [item.as_json() for item in found]},
+        *shown,
+        f"{counted(total, 'row')} without a parent",
+    )
+    return 1 if found else 0
+
+
+def _write_file(out: Path, rows: Any) -> int:
+    try:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            return _write_csv(file, rows)
+    except OSError as error:
+        raise BadInput(
+            f"{out}: {error.strerror}; name a file that can be written, on a disk with room"
+        ) from error
+
+
+def _write_csv(file: Any, rows: Any) -> int:
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerow(_READ)
+    count = 0
+    for row in rows:
+        writer.writerow(["" if value is None else value for value in row])
+        count += 1
+    return count
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+    except ValueError as error:
+        raise BadInput(f"day {text!r}: write it as 2026-08-01", code="usage") from error

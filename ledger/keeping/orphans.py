@@ -1,0 +1,89 @@
+"""Rows of partitioned tables whose parent is gone: MariaDB has no foreign keys there. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Table, func, select
+from sqlalchemy.orm import Session
+
+from ledger.db import Database
+from ledger.keeping.places import (
+    ARCHIVED,
+    INCOMING,
+    archive_schema,
+    archive_session,
+    is_incoming,
+    partitioning_of,
+    stored_table,
+    years_of,
+)
+from ledger.models import Base
+from ledger.models.partitions import PARTITIONED
+
+
+@dataclass(frozen=True)
+class Orphans:
+    """Rows that name a parent which is not there."""
+
+    table: str
+    column: str
+    parent: str
+    number: int
+    """Row number that they name."""
+    rows: int
+    first: datetime
+    last: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as ``--json`` prints it."""
+        return dict(self.__dict__)
+
+    def __str__(self) -> str:
+        rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        return f"{rows} of {self.table} with {self.column} {self.number}, which {self.parent} lacks"
+
+
+def orphans(db: Database) -> list[Orphans]:
+    """Return the orphans of every partitioned table, in the archive too, by table and number."""
+    found: list[Orphans] = []
+    with db.read() as live, archive_session(db, live) as archive:
+        for partitioning in PARTITIONED:
+            table = Base.metadata.tables[partitioning.table]
+            for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
+                column = key.parent
+                parents = set(live.scalars(select(key.column)))
+                found += _of(live, table, column.name, key.column, parents)
+                for stored in _stored(db, table.name) if archive is not None else ():
+                    found += _of(archive, stored, column.name, key.column, parents)
+    return found
+
+
+def _stored(db: Database, name: str) -> list[Table]:
+    if name not in ARCHIVED:
+        return []
+    schema = archive_schema(db) if db.dialect == "mysql" else None
+    suffixes = [f"{year:04d}" for year in years_of(db, name)]
+    suffixes += [INCOMING] if is_incoming(db, name) else []
+    return [stored_table(name, suffix, schema) for suffix in suffixes]
+
+
+def _of(
+    session: Session | None, table: Table, column: str, key: Column[Any], parents: set[Any]
+) -> list[Orphans]:
+    """Return the orphans of one column: the index answers what differs, and only that is counted."""
+    assert session is not None
+    here = table.c[column]
+    numbers = session.scalars(select(here).distinct().where(here.is_not(None)))
+    lost = sorted(set(numbers) - parents)
+    live = table.name.rpartition("_")[0] if table.name not in Base.metadata.tables else table.name
+    time = table.c[partitioning_of(live).column]
+    found = []
+    for number in lost:
+        count, first, last = session.execute(
+            select(func.count(), func.min(time), func.max(time)).where(here == number)
+        ).one()
+        found.append(Orphans(table.name, column, key.table.name, number, count, first, last))
+    return found

@@ -1,0 +1,168 @@
+"""Where archived rows are: a database beside the live one, with a table for each year.
+
+On MariaDB the archive is the schema ``<name>_archive`` of the same server; on SQLite it is the file
+``<name>_archive.<end>`` beside the database. In it stand ``device_data_2025`` and so on, with the
+columns of the live table, and while rows are on their way, ``device_data_incoming``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from sqlalchemy import Column, Index, MetaData, Table
+from sqlalchemy.orm import Session
+
+from ledger.db import Database
+from ledger.models import Base
+from ledger.models.partitions import PARTITIONED, Partitioning
+
+ARCHIVED = ("device_data",)
+"""Tables whose rows leave the live database. Trades do not: they stand under settlement roots."""
+INCOMING = "incoming"
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month of the calendar in UTC.
+
+    Parameters
+    ----------
+    year, number
+        The year, and the month from 1 to 12.
+    """
+
+    year: int
+    number: int
+
+    @classmethod
+    def of(cls, day: date) -> Month:
+        """Return the month of a day."""
+        return cls(day.year, day.month)
+
+    def plus(self, months: int) -> Month:
+        """Return the month so many later."""
+        count = self.year * 12 + self.number - 1 + months
+        return Month(count // 12, count % 12 + 1)
+
+    @property
+    def first(self) -> date:
+        """Its first day."""
+        return date(self.year, self.number, 1)
+
+    @property
+    def start(self) -> datetime:
+        """Its first instant."""
+        return datetime(self.year, self.number, 1, tzinfo=UTC)
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.number:02d}"
+
+
+def live_from(today: date, months: int) -> date:
+    """Return the first day that is kept live: so many whole months before the present one."""
+    return Month.of(today).plus(-months).first
+
+
+def partitioning_of(table: str) -> Partitioning:
+    """Return how a table is partitioned."""
+    (found,) = (item for item in PARTITIONED if item.table == table)
+    return found
+
+
+def archive_schema(db: Database) -> str:
+    """Return the name of the archive's schema on MariaDB."""
+    return f"{db.url.database}_archive"
+
+
+def archive_file(db: Database) -> Path:
+    """Return the archive's file on SQLite."""
+    live = Path(db.url.database or "")
+    return live.with_name(f"{live.stem}_archive{live.suffix}")
+
+
+def stored_table(name: str, suffix: str, schema: str | None = None) -> Table:
+    """Return a table of the archive: the live one's columns and indexes, without its references.
+
+    Parameters
+    ----------
+    name
+        The live table.
+    suffix
+        A year, or ``incoming``.
+    schema
+        The archive's on MariaDB.
+    """
+    live = Base.metadata.tables[name]
+    columns = [Column(column.name, column.type, nullable=column.nullable) for column in live.c]
+    table = Table(f"{name}_{suffix}", MetaData(), *columns, schema=schema)
+    for index in live.indexes:
+        Index(f"{index.name}_{suffix}", *(table.c[column.name] for column in index.columns))
+    return table
+
+
+def years_of(db: Database, name: str) -> list[int]:
+    """Return the years of a table that the archive has, oldest first."""
+    pattern = re.compile(rf"{name}_([0-9]{{4}})")
+    return sorted(
+        int(found[1]) for found in map(pattern.fullmatch, _names(db)) if found is not None
+    )
+
+
+def is_incoming(db: Database, name: str) -> bool:
+    """Return whether the archive has a table for rows of ``name`` on their way."""
+    return f"{name}_{INCOMING}" in _names(db)
+
+
+@contextmanager
+def archive_session(db: Database, live: Session) -> Iterator[Session | None]:
+    """Yield a session that reads the archive; None where there is no archive yet.
+
+    Parameters
+    ----------
+    live
+        The session that reads the live tables: on MariaDB both are one.
+    """
+    if db.dialect == "mysql":
+        yield live
+        return
+    if not archive_file(db).exists():
+        yield None
+        return
+    archive = open_archive(db)
+    try:
+        with archive.read() as session:
+            yield session
+    finally:
+        archive.close()
+
+
+def open_archive(db: Database) -> Database:
+    """Return the archive of an SQLite database as a database of its own."""
+    url = db.url.set(database=str(archive_file(db)))
+    return Database(url.render_as_string(False), lock_timeout_s=db.lock_timeout_s)
+
+
+def _names(db: Database) -> set[str]:
+    if db.dialect == "mysql":
+        with db.read() as session:
+            rows = session.connection().exec_driver_sql(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = %s",
+                (archive_schema(db),),
+            )
+            return {str(name) for (name,) in rows}
+    if not archive_file(db).exists():
+        return set()
+    archive = open_archive(db)
+    try:
+        with archive.read() as session:
+            rows = session.connection().exec_driver_sql(
+                "SELECT name FROM sqlite_schema WHERE type = 'table'"
+            )
+            return {str(name) for (name,) in rows}
+    finally:
+        archive.close()

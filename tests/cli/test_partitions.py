@@ -1,0 +1,145 @@
+"""``truetonne db partitions`` and ``db orphans``, as an operator runs them."""
+
+import csv
+import io
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ledger.db import Database
+from ledger.keeping.places import Month
+from tests.cli.conftest import READINGS, Program
+from tests.support.keeping import add_device, put
+
+PARTS = ("db", "partitions")
+
+
+@pytest.fixture
+def read_in(park: Program) -> Program:
+    """A park with two readings of 2014."""
+    file = park.write("meter.csv", READINGS)
+    imported = park("import", "--site", "lab", "--source", "scada", file)
+    assert imported.code == 0, imported.err
+    return park
+
+
+def test_old_data_are_archived_checked_and_read_back(read_in: Program, tmp_path: Path) -> None:
+    def device_data(name: str) -> int:
+        with closing(sqlite3.connect(read_in.folder / ".truetonne" / name)) as link:
+            table = "device_data" if name == "truetonne.db" else "device_data_2013"
+            return int(link.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+
+    tried = read_in(*PARTS, "archive", "--dry-run", "--json").json()
+    assert tried["moved"] == [{"table": "device_data", "month": "2013-12", "rows": 2}]
+    assert device_data("truetonne.db") == 2
+    assert not (read_in.folder / ".truetonne" / "truetonne_archive.db").exists()
+
+    before = read_in("readings", "show", "T1", "--json")
+    done = read_in(*PARTS, "archive", "--parquet", "second", "--json")
+    assert done.code == 0, done.err
+    assert done.json()["moved"] == tried["moved"]
+    assert [(f["period"], f["state"]) for f in done.json()["parquet"]] == [("2013-12", "new")]
+    assert (device_data("truetonne.db"), device_data("truetonne_archive.db")) == (0, 2)
+    assert read_in("readings", "show", "T1", "--json").out == before.out
+    again = read_in(*PARTS, "archive", "--parquet", "second", "--json").json()
+    assert (again["moved"], again["parquet"][0]["state"]) == ([], "unchanged")
+
+    shown = read_in(*PARTS, "show", "--json")
+    assert shown.code == 0
+    data = shown.json()["tables"][0]
+    assert [(part["name"], part["rows"]) for part in data["archive"]] == [("device_data_2013", 2)]
+    assert "device_data_2013" in read_in(*PARTS, "show").out
+
+    months = ("--from", "2013-12-31", "--to", "2014-01-01")
+    rows = list(csv.DictReader(io.StringIO(read_in(*PARTS, "read", "T1", *months).out)))
+    assert [(row["recorded_at"], row["value"]) for row in rows] == [
+        ("2013-12-31T23:00:00Z", "600.000000"),
+        ("2013-12-31T23:10:00Z", "1200.500000"),
+    ]
+    assert len(read_in(*PARTS, "read", "T1", *months, "--json").json()["values"]) == 2
+    assert read_in(*PARTS, "read", "T1", *months, "-o", "f.csv").out == "wrote 2 rows to f.csv\n"
+
+    assert read_in(*PARTS, "check", "second", "--books").code == 0
+    file = read_in.folder / "second" / "device_data" / "device_data-2013-12.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+    found = read_in(*PARTS, "check", "second", "--json")
+    assert (found.code, found.json()["ok"]) == (1, False)
+    assert found.json()["files"][0]["complaint"] == "has other bytes than its manifest says"
+    file.unlink()
+    assert read_in(*PARTS, "archive", "--parquet", "second").code == 0
+    assert read_in(*PARTS, "check", "second").code == 0
+
+
+def test_what_grows_old_and_what_is_lost_is_said(read_in: Program) -> None:
+    tried = read_in(*PARTS, "expire", "--dry-run", "--json")
+    assert tried.code == 0
+    assert {item["rows"] for item in tried.json()["expired"]} == {0}
+    assert {"job_runs", "vpp_operation_logs"} <= {
+        name for item in tried.json()["expired"] for name in item["tables"]
+    }
+    assert "1 year" in read_in(*PARTS, "expire").out
+    assert read_in(*PARTS, "ensure", "--json").json() == {"tables": [], "dry_run": False}
+    assert read_in("db", "orphans").out == "0 rows without a parent\n"
+    with closing(sqlite3.connect(read_in.folder / ".truetonne" / "truetonne.db")) as link, link:
+        link.execute("UPDATE device_data SET device_id = 99")
+    lost = read_in("db", "orphans", "--json")
+    assert lost.code == 1
+    assert [(o["number"], o["rows"], o["parent"]) for o in lost.json()["orphans"]] == [
+        (99, 2, "devices")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "said"),
+    [
+        (("ensure", "--until", "soon"), {}, "write a month such as 2031-05"),
+        (("ensure", "--until", "9999-01"), {}, "more than 240 months ahead"),
+        (("check", "nowhere"), {}, "there is no archive"),
+        (("read", "T9", "--from", "2014-01-01", "--to", "2014-01-02"), {}, "no device 'T9'"),
+        (("read", "T1", "--from", "2014-01-02", "--to", "2014-01-01"), {}, "is not before"),
+        (("read", "T1", "--from", "x", "--to", "2014-01-01"), {}, "write it as 2026-08-01"),
+        (("archive",), {"live_months": "0"}, "live_months"),
+        (("archive",), {"live_months": "5000"}, "live_months must be from 1 to 1200"),
+    ],
+)
+def test_bad_input_gets_one_line(
+    park: Program, words: tuple[str, ...], settings: dict[str, str], said: str
+) -> None:
+    ended = park(*PARTS, *words, **settings)
+    assert ended.code == 2
+    assert said in ended.one_line()
+
+
+@pytest.mark.mariadb
+def test_rows_in_pmax_are_said_everywhere_and_mended(
+    truetonne: Program, new_mariadb_url: Callable[[], str]
+) -> None:
+    url = new_mariadb_url()
+    db = Database(url)
+    db.upgrade()
+    far = Month.of(datetime.now(UTC).date()).plus(8)
+    put(db, add_device(db), [far.start])
+    db.close()
+    truetonne.environ["TRUETONNE_DATABASE_URL"] = url
+    alarm = "device_data: 1 row lies outside of all periods (partition pmax)"
+    shown = truetonne(*PARTS, "show", "--json")
+    assert shown.code == 1
+    assert shown.json()["alarms"][0].startswith(alarm)
+    assert shown.json()["tables"][0]["stray_first"].startswith(f"{far}-01")
+    assert alarm in truetonne("status").out
+    checks = {c["name"]: c for c in json.loads(truetonne("doctor", "--json").out)["checks"]}
+    assert (checks["partitions"]["verdict"], checks["partitions"]["found"]) == ("failed", alarm)
+    until = ("--until", str(far))
+    tried = truetonne(*PARTS, "ensure", *until, "--dry-run", "--json").json()
+    assert tried["tables"][0]["added"][-1] == f"p{far.year}{far.number:02d}"
+    assert truetonne(*PARTS, "ensure").code == 1  # as far ahead as is usual is not enough
+    mended = truetonne(*PARTS, "ensure", *until, "--json")
+    assert (mended.code, mended.json()["tables"][0]["stray_left"]) == (0, 0)
+    assert mended.json()["tables"][0]["added"] == tried["tables"][0]["added"]
+    assert truetonne(*PARTS, "show", "--count").code == 0
+    assert alarm not in truetonne("status").out

@@ -1,0 +1,481 @@
+"""Real-time data go to the archive: nothing is lost and nothing doubled, whoever is killed whenever."""
+
+import shutil
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy.exc import IntegrityError
+
+from ledger.db import Database, DatabaseBusy
+from ledger.errors import ProblemFound
+from ledger.keeping.moving import archive, due
+from ledger.keeping.orphans import orphans
+from ledger.keeping.overview import alarms, views
+from ledger.keeping.places import Month, archive_file, archive_schema, live_from, years_of
+from ledger.keeping.reading import rows_between
+from ledger.models import ArchivedDevice, AuditLog, Base, Device, DeviceData
+from ledger.models.partitions import partitions_of
+from tests.support.forked import FORKED
+from tests.support.keeping import (
+    EVER,
+    add_device,
+    archive_at_once,
+    archive_killed,
+    at,
+    ensure_at_once,
+    everything,
+    fresh,
+    put,
+)
+from tests.support.mariadb import MariaDbServer
+
+YEAR = datetime.now(UTC).year
+BEFORE = date(YEAR, 4, 1)
+JANUARY_OVER = date(YEAR, 2, 1)
+OLD = [
+    *(at(2014, 7, 1, hour) for hour in range(3)),
+    at(2015, 1, 31, 23, 59, 59, 999_999),
+    at(2015, 2, 1),
+    *(at(YEAR, 1, 1, hour) for hour in range(4)),
+    at(YEAR, 3, 31, 23, 59, 59, 999_999),
+]
+FEW = [at(2014, 7, 1), at(2014, 8, 1), at(2014, 8, 2)]
+NEW = [at(YEAR, 4, 1), at(YEAR, 5, 2, 1, 2, 3, 4)]
+DEADLINE_S = 60
+LIVE = Base.metadata.tables["device_data"]
+
+
+@pytest.fixture(scope="module")
+def mariadb_url(mariadb_server: MariaDbServer) -> Iterator[str]:
+    mariadb_server.execute("CREATE DATABASE kept")
+    url = mariadb_server.url("kept")
+    database = Database(url)
+    database.upgrade()
+    database.close()
+    yield url
+    mariadb_server.execute("DROP DATABASE kept")
+
+
+@pytest.fixture
+def mariadb_books(mariadb_url: str, mariadb_server: MariaDbServer) -> Iterator[Database]:
+    database = Database(mariadb_url, lock_timeout_s=10)
+    yield database
+    fresh(database)
+    with database.write() as session:
+        session.execute(delete(Device))
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def books(request: pytest.FixtureRequest) -> Database:
+    name = "sqlite_db" if request.param == "sqlite" else "mariadb_books"
+    database = request.getfixturevalue(name)
+    assert isinstance(database, Database)
+    return database
+
+
+def live_rows(db: Database) -> int:
+    with db.read() as session:
+        return session.scalar(select(func.count()).select_from(DeviceData)) or 0
+
+
+def moved(db: Database, before: date = BEFORE) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for item in archive(db, before):
+        found[str(item.month)] = found.get(str(item.month), 0) + item.rows
+    return found
+
+
+ALL_MOVED = {"2014-07": 3, "2015-01": 1, "2015-02": 1, f"{YEAR}-01": 4, f"{YEAR}-03": 1}
+
+
+def test_three_whole_months_before_the_present_one_stay_live() -> None:
+    assert live_from(date(2026, 11, 26), 3) == date(2026, 8, 1)
+    assert live_from(date(2026, 1, 1), 3) == date(2025, 10, 1)
+    assert live_from(date(2026, 3, 31), 1) == date(2026, 2, 1)
+
+
+def test_old_rows_move_and_are_read_where_they_are(books: Database) -> None:
+    device = add_device(books)
+    put(books, device, OLD + NEW, "-123456789.000001")
+    before = everything(books)
+    assert len(before) == len(OLD) + len(NEW)
+    assert {str(item.month): item.rows for item in due(books, BEFORE)} == ALL_MOVED
+    assert live_rows(books) == len(before)  # to ask moves nothing
+    assert moved(books) == ALL_MOVED
+    assert everything(books) == before
+    assert live_rows(books) == len(NEW)
+    assert years_of(books, "device_data") == [2014, 2015, YEAR]
+    assert moved(books) == {} == {str(i.month): i.rows for i in due(books, BEFORE)}
+    with rows_between(books, "device_data", at(2015, 1, 31), at(2015, 2, 1)) as rows:
+        (row,) = rows
+    assert row["recorded_at"] == at(2015, 1, 31, 23, 59, 59, 999_999)
+    assert str(row["value"]) == "-123456789.000001"
+    assert row["metadata"] == {"where": "Zürich 园区", "n": [1, None]}
+    with books.read() as session:
+        entries = session.scalars(select(AuditLog).where(AuditLog.action == "archive.move")).all()
+    assert {(e.resource, (e.new_values or {})["rows"]) for e in entries} >= {
+        ("device_data/2014-07", 3),
+        (f"device_data/{YEAR}-01", 4),
+    }
+    shown = {part.name: part.rows for part in views(books, BEFORE, count=True)[0].archive}
+    assert shown == {"device_data_2014": 3, "device_data_2015": 2, f"device_data_{YEAR}": 5}
+
+
+def test_late_values_of_an_archived_month_follow_it(books: Database) -> None:
+    device = add_device(books)
+    put(books, device, OLD)
+    moved(books)
+    put(books, device, [at(2014, 7, 1), at(2014, 7, 9), at(YEAR, 1, 7)], "2")
+    before = everything(books)
+    assert moved(books) == {"2014-07": 2, f"{YEAR}-01": 1}
+    assert everything(books) == before
+    assert live_rows(books) == 0
+
+
+def test_a_number_that_is_given_out_again_overwrites_nothing(books: Database) -> None:
+    """A server that restarts, and SQLite, may count anew when the highest numbers are gone."""
+    device = add_device(books)
+    put(books, device, [at(2014, 7, 1)], "1")
+    with books.read() as session:
+        number = session.scalars(select(DeviceData.id)).one()
+    moved(books)
+    for value in ("2", "3"):
+        with books.write() as session:
+            session.execute(
+                text(
+                    "INSERT INTO device_data (id, device_id, metric_name, value, recorded_at, created_at) "
+                    f"SELECT {number}, {device}, 'p', {value}, '2014-07-01 00:00:00.000000', "
+                    "'2026-01-01 00:00:00.000000'"
+                )
+            )
+        assert moved(books) == {"2014-07": 1}
+    with rows_between(books, "device_data", *EVER) as rows:
+        assert len(list(rows)) == 3
+
+
+def test_live_rows_that_were_restored_are_not_archived_twice(books: Database) -> None:
+    device = add_device(books)
+    put(books, device, OLD + NEW)
+    with books.write() as session:  # one without text, unit or anything that may be missing
+        session.add(
+            DeviceData(device_id=device, metric_name="p", value=Decimal(0), recorded_at=OLD[0])
+        )
+    before = everything(books)
+    with books.read() as session:
+        backup = [dict(row) for row in session.execute(select(LIVE)).mappings()]
+    moved(books)
+    with books.write() as session:
+        session.execute(delete(DeviceData))
+        session.execute(insert(LIVE), backup)
+    moved(books)
+    assert everything(books) == before
+    assert live_rows(books) == len(NEW)
+
+
+def test_a_device_with_archived_data_is_never_deleted(books: Database) -> None:
+    device, other = add_device(books), add_device(books, "D2")
+    put(books, device, OLD)
+    moved(books)
+    assert live_rows(books) == 0
+    with pytest.raises(IntegrityError), books.write() as session:
+        session.execute(delete(Device).where(Device.id == device))
+    with books.write() as session:
+        session.execute(delete(Device).where(Device.id == other))
+    with books.read() as session:
+        assert session.scalars(select(ArchivedDevice.device_id)).all() == [device]
+    assert orphans(books) == []
+
+
+# ------------------------------------------------------------------------- kill -9, two at once
+
+
+def killed_at(url: str, step: int) -> int | None:
+    """Run the archive in a process that dies before a step; return how many there are if it lived."""
+    here, there = FORKED.Pipe(duplex=False)
+    process = FORKED.Process(target=archive_killed, args=(url, JANUARY_OVER, step, there))
+    process.start()
+    there.close()
+    process.join(DEADLINE_S)
+    if process.exitcode == -signal.SIGKILL:
+        return None
+    assert process.exitcode == 0
+    count: int = here.recv()
+    return count
+
+
+def every_kill(db: Database, url: str, begin: Callable[[], None]) -> int:
+    """Kill before each step in turn; each row is in one place then, and after the next run archived."""
+    for step in range(1, 1000):
+        begin()
+        before = everything(db)
+        count = killed_at(url, step)
+        assert everything(db) == before, step
+        left = moved(db, JANUARY_OVER)
+        assert everything(db) == before, step
+        assert live_rows(db) == len(NEW), step
+        assert sum(left.values()) <= len(FEW), step
+        if count is not None:
+            assert count < step
+            return step
+    raise AssertionError("it never ends")
+
+
+def test_a_kill_before_any_step_loses_and_doubles_nothing(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    file = tmp_path / "truetonne.db"
+    put(sqlite_db, add_device(sqlite_db), FEW + NEW)
+    sqlite_db.close()
+    shutil.copyfile(file, tmp_path / "begin")
+
+    def begin() -> None:
+        sqlite_db.close()
+        for name in ("truetonne.db", "truetonne_archive.db"):
+            for end in ("", "-wal", "-shm"):
+                (tmp_path / f"{name}{end}").unlink(missing_ok=True)
+        shutil.copyfile(tmp_path / "begin", file)
+
+    assert every_kill(sqlite_db, f"sqlite:///{file}", begin) > 10
+    assert archive_file(sqlite_db) == tmp_path / "truetonne_archive.db"
+
+
+@pytest.mark.mariadb
+def test_a_kill_before_any_step_loses_and_doubles_nothing_on_mariadb(
+    mariadb_books: Database, mariadb_url: str
+) -> None:
+    device = add_device(mariadb_books)
+
+    def begin() -> None:
+        fresh(mariadb_books)
+        put(mariadb_books, device, FEW + NEW)
+
+    assert every_kill(mariadb_books, mariadb_url, begin) > 10
+
+
+def at_once(target: Callable[..., None], url: str, day: date) -> list[Any]:
+    """Run two processes that begin together; return what they tell."""
+    barrier = FORKED.Barrier(2)
+    pipes = [FORKED.Pipe(duplex=False) for _ in range(2)]
+    processes = [
+        FORKED.Process(target=target, args=(url, day, barrier, there)) for _, there in pipes
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(DEADLINE_S)
+        assert process.exitcode == 0
+    return [here.recv() for here, _ in pipes]
+
+
+def test_two_processes_archive_every_row_once(books: Database) -> None:
+    put(books, add_device(books), OLD + NEW)
+    before = everything(books)
+    url = books.url.render_as_string(hide_password=False)
+    assert sum(at_once(archive_at_once, url, BEFORE)) == len(OLD)
+    assert everything(books) == before
+    assert live_rows(books) == len(NEW)
+
+
+@pytest.mark.mariadb
+def test_two_processes_add_partitions_once(mariadb_books: Database, mariadb_url: str) -> None:
+    day = date(YEAR + 2, 1, 1)
+    added = at_once(ensure_at_once, mariadb_url, day)
+    assert sorted(bool(sum(map(len, each))) for each in added) == [False, True]
+    assert all(report.added == () for report in mariadb_books.ensure_partitions(day))
+    with mariadb_books.read() as session:
+        ends = [part.end for part in partitions_of(session.connection(), "device_data")]
+    assert len(set(ends)) == len(ends)
+
+
+@pytest.mark.mariadb
+def test_values_that_come_while_partitions_leave_are_kept(mariadb_books: Database) -> None:
+    device = add_device(mariadb_books)
+    put(mariadb_books, device, OLD)
+    second = Database(mariadb_books.url.render_as_string(hide_password=False), lock_timeout_s=10)
+    stop, written = threading.Event(), [0]
+
+    def insert() -> None:
+        while not stop.is_set() and written[0] < 3000:
+            moment = at(YEAR, 1 + written[0] % 3, 3) + timedelta(seconds=written[0])
+            second.run(
+                lambda session, moment=moment: session.add(  # type: ignore[misc]
+                    DeviceData(device_id=device, metric_name="p", value=1, recorded_at=moment)
+                )
+            )
+            written[0] += 1
+
+    thread = threading.Thread(target=insert)
+    thread.start()
+    rounds = 0
+    try:
+        while rounds < 8:
+            seen = written[0]
+            with suppress(DatabaseBusy):  # the next run goes on
+                moved(mariadb_books)
+            while written[0] <= seen and thread.is_alive():
+                threading.Event().wait(0.001)
+            rounds += 1
+    finally:
+        stop.set()
+        thread.join(DEADLINE_S)
+    assert written[0] >= 8
+    assert len(everything(mariadb_books)) == len(OLD) + written[0]
+    moved(mariadb_books)
+    assert live_rows(mariadb_books) == 0
+    assert len(everything(mariadb_books)) == len(OLD) + written[0]
+    second.close()
+
+
+@pytest.mark.mariadb
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_readers_are_never_given_a_half(mariadb_books: Database) -> None:
+    put(mariadb_books, add_device(mariadb_books), OLD)
+    with rows_between(mariadb_books, "device_data", *EVER) as rows:
+        with pytest.raises(DatabaseBusy):  # it waits for who reads, and not for long
+            moved(mariadb_books)
+        assert len(list(rows)) == len(OLD)
+    with (
+        pytest.raises(DatabaseBusy, match=r"definition has changed.*try again"),
+        mariadb_books.read() as session,  # a snapshot, in which nothing was read yet
+    ):
+        moved(mariadb_books)
+        session.scalars(select(DeviceData)).all()
+    assert len(everything(mariadb_books)) == len(OLD)
+
+
+@pytest.mark.mariadb
+def test_a_user_without_the_rights_is_told_which(
+    mariadb_books: Database, mariadb_server: MariaDbServer
+) -> None:
+    put(mariadb_books, add_device(mariadb_books), OLD)
+    mariadb_server.execute("CREATE USER plain@'%' IDENTIFIED BY 'p'")
+    mariadb_server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON kept.* TO plain@'%'")
+    url = mariadb_books.url.set(username="plain", password="p")
+    database = Database(url.render_as_string(hide_password=False))
+    with pytest.raises(ProblemFound, match=r"GRANT ALL ON `kept_archive`\.\*") as refused:
+        moved(database)
+    assert refused.value.code == "archive-forbidden"
+    assert live_rows(mariadb_books) == len(OLD)
+    # What the line says is enough.
+    mariadb_server.execute("CREATE DATABASE IF NOT EXISTS `kept_archive`")
+    mariadb_server.execute("GRANT ALL ON `kept_archive`.* TO plain@'%'")
+    mariadb_server.execute(
+        "GRANT ALTER, CREATE, DROP, INSERT, DELETE ON `kept`.device_data TO plain@'%'"
+    )
+    assert moved(database) == ALL_MOVED
+    database.close()
+    mariadb_server.execute("DROP USER plain@'%'")
+
+
+@pytest.mark.mariadb
+def test_an_archive_of_another_shape_is_said(mariadb_books: Database) -> None:
+    device = add_device(mariadb_books)
+    put(mariadb_books, device, [at(YEAR, 1, 2)])
+    moved(mariadb_books)
+    put(mariadb_books, device, [at(YEAR, 2, 2)])
+    before = everything(mariadb_books)
+    year = f"{archive_schema(mariadb_books)}.device_data_{YEAR}"
+    with mariadb_books.changing() as link:
+        link.exec_driver_sql(f"ALTER TABLE {year} ADD COLUMN more INT")
+    with pytest.raises(ProblemFound, match="has other columns"):
+        moved(mariadb_books)
+    with mariadb_books.changing() as link:
+        link.exec_driver_sql(f"ALTER TABLE {year} DROP COLUMN more")
+    assert everything(mariadb_books) == before
+    moved(mariadb_books)
+    assert everything(mariadb_books) == before
+
+
+# ------------------------------------------------------------------------- pmax
+
+
+@pytest.mark.mariadb
+def test_rows_in_pmax_are_an_alarm_and_are_moved_out(mariadb_books: Database) -> None:
+    today = datetime.now(UTC).date()
+    until = views(mariadb_books, today)[0].covered_until
+    assert until is not None
+    near, far = (Month.of(until).plus(months) for months in (1, 2))
+    put(mariadb_books, add_device(mariadb_books), [near.start, far.start])
+    before = everything(mariadb_books)
+    with mariadb_books.read() as session:
+        (alarm,) = alarms(session)
+    assert "device_data: 2 rows lie outside of all periods" in alarm
+    data = views(mariadb_books, today)[0]
+    assert (data.strays, data.stray_first, data.stray_last) == (2, near.start, far.start)
+    for month, strays in ((near, (2, 1)), (far, (1, 0))):
+        data_report, _ = mariadb_books.ensure_partitions(today, month.first)
+        assert (data_report.stray_rows, data_report.stray_left) == strays
+        assert data_report.added[-1] == f"p{month.year}{month.number:02d}"
+    with mariadb_books.read() as session:
+        assert alarms(session) == []
+    assert everything(mariadb_books) == before
+
+
+# ------------------------------------------------------------------------- orphans
+
+
+@pytest.mark.mariadb
+def test_orphans_are_found_live_and_archived(mariadb_books: Database) -> None:
+    device = add_device(mariadb_books)
+    put(mariadb_books, device, OLD + NEW)
+    put(mariadb_books, 77, [at(YEAR, 1, 5), at(YEAR, 6, 6)])
+    moved(mariadb_books)
+    found = orphans(mariadb_books)
+    assert [(o.table, o.column, o.parent, o.number, o.rows, o.first) for o in found] == [
+        ("device_data", "device_id", "devices", 77, 1, at(YEAR, 6, 6)),
+        (f"device_data_{YEAR}", "device_id", "devices", 77, 1, at(YEAR, 1, 5)),
+    ]
+
+
+@pytest.mark.mariadb
+def test_data_that_come_under_a_deletion_are_an_orphan(mariadb_books: Database) -> None:
+    """What no trigger on the parent can see: the deletion is first, the data wait for its end."""
+    device = add_device(mariadb_books)
+    begun = threading.Event()
+
+    def insert() -> None:
+        begun.set()
+        put(mariadb_books, device, [at(YEAR, 6, 6)])
+
+    thread = threading.Thread(target=insert)
+    with mariadb_books.write() as session:
+        session.execute(delete(Device))
+        thread.start()
+        assert begun.wait(DEADLINE_S)
+    thread.join(DEADLINE_S)
+    (found,) = orphans(mariadb_books)
+    assert (found.number, found.rows) == (device, 1)
+
+
+def test_orphans_of_sqlite_are_found_where_keys_were_off(sqlite_db: Database) -> None:
+    with closing(sqlite3.connect(sqlite_db.url.database or "")) as link, link:
+        link.execute(
+            "INSERT INTO vpp_trading_records (vpp_id, strategy_id, trade_type, quantity, price, "
+            "total_value, market, status, trade_time) VALUES (5, 6, 'buy', 1, 1, 1, 'm', 'pending', "
+            "'2026-01-01 00:00:00.000000')"
+        )
+    found = orphans(sqlite_db)
+    assert [(o.column, o.parent, o.number) for o in found] == [
+        ("strategy_id", "vpp_trading_strategies", 6),
+        ("vpp_id", "vpp_definitions", 5),
+    ]
+
+
+def test_a_parent_keeps_its_number(books: Database) -> None:
+    device = add_device(books)
+    put(books, device, NEW)
+    with pytest.raises(IntegrityError), books.write() as session:
+        session.execute(text(f"UPDATE devices SET id = {device + 900} WHERE id = {device}"))
+    with books.write() as session:
+        session.execute(text(f"UPDATE devices SET name = 'other' WHERE id = {device}"))
+    assert orphans(books) == []

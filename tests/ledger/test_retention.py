@@ -1,0 +1,85 @@
+"""Logs are kept for a year and deleted then; a dry run says so and deletes nothing."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import func, select
+
+from ledger.db import Database
+from ledger.jobs import retention
+from ledger.jobs.retention import KEPT, LOGS_KEPT, expire
+from ledger.models import Base, JobRun, ScheduledJob, SignInAttempt, VppDefinition, VppOperationLog
+from ledger.models.jobs import RunOutcome
+from ledger.models.vpp import OperationResult, VppStatus
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+YEAR_AGO = NOW - LOGS_KEPT
+SECOND = timedelta(seconds=1)
+
+
+def run(ended: datetime) -> JobRun:
+    return JobRun(
+        job="settle",
+        due_at=ended,
+        started_at=ended,
+        ended_at=ended,
+        duration_ms=1,
+        outcome=RunOutcome.DONE,
+        repeats=1,
+        place="here",
+    )
+
+
+@pytest.fixture
+def logged(db: Database) -> Database:
+    """Three operations a second older than a year and one of a year; two runs older, the last one too."""
+    with db.write() as session:
+        plant = VppDefinition(
+            vpp_id="V", name="V", total_capacity=Decimal(1), status=VppStatus.ACTIVE
+        )
+        session.add(plant)
+        session.flush()
+        session.add_all(
+            VppOperationLog(
+                vpp_id=plant.id,
+                operation_type="dispatch",
+                result=OperationResult.SUCCESS,
+                executed_at=moment,
+            )
+            for moment in (*[YEAR_AGO - SECOND] * 3, YEAR_AGO)
+        )
+        session.add(ScheduledJob(name="settle", schedule="10s", due_at=NOW))
+        session.add_all(run(YEAR_AGO - n * SECOND) for n in (3, 2, 1))
+        session.add(
+            SignInAttempt(name_hash="0" * 64, ip_address="::1", attempted_at=NOW - LOGS_KEPT)
+        )
+    return db
+
+
+def counts(db: Database) -> dict[str, int]:
+    with db.read() as session:
+        return {
+            name: session.scalar(select(func.count()).select_from(Base.metadata.tables[name])) or 0
+            for kind in KEPT
+            for name in kind.tables
+        }
+
+
+def test_logs_end_after_a_year(logged: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_AT_ONCE", 2)  # more than one piece
+    before = counts(logged)
+    gone = {
+        "runs of jobs": 2,  # each job's last run says how it stands
+        "deliveries of webhooks": 0,
+        "operations on plants": 3,
+        "sessions": 0,
+        "answers given once": 0,
+        "attempts to sign in": 1,
+    }
+    assert expire(logged, NOW, dry_run=True) == gone
+    assert counts(logged) == before
+    assert expire(logged, NOW) == gone
+    after = counts(logged)
+    assert (after["vpp_operation_logs"], after["job_runs"], after["sign_in_attempts"]) == (1, 1, 0)
+    assert set(expire(logged, NOW).values()) == {0}
