@@ -17,6 +17,7 @@ from ledger.models import (
     mirror,
     mirror_state,
     oversight,
+    park,
     series,
     settlement,
     settling,
@@ -110,6 +111,7 @@ from ledger.models.mirror_state import (
     Reconciliation,
 )
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
+from ledger.models.park import ParkTurn
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
     RlTrainingRun,
@@ -167,6 +169,7 @@ SECTIONS = (
     ("12. Processes: who works, when, and what came of it", (jobs,)),
     ("13. Access: keys, answers given once, attempts to sign in", (access,)),
     ("14. Webhooks: who is told of what", (webhooks,)),
+    ("15. Park: who writes its records", (park,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -229,6 +232,7 @@ __all__ = [
     "MirrorCheck",
     "MirrorReorganisation",
     "MultiObjectiveOptimization",
+    "ParkTurn",
     "PriceOptimizationHistory",
     "Project",
     "ReadingClaim",

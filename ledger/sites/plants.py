@@ -35,13 +35,15 @@ def apply_plants(
     file: SiteFile,
     devices: Mapping[str, Device],
     resolve_account: Callable[[str], str],
-) -> None:
-    """Make or change the plants, strategies and accounts of a file."""
+) -> set[int]:
+    """Make or change the plants, strategies and accounts of a file; return the resources that were shared."""
     plants = {spec.code: _plant(put, spec, resolve_account) for spec in file.vpps}
     specs = {spec.code: spec for spec in file.devices}
-    for vpp in file.vpps:
-        for code in vpp.devices:
-            _resource(put, plants[vpp.code], vpp, devices[code], specs[code])
+    shared = {
+        _resource(put, plants[vpp.code], vpp, devices[code], specs[code])
+        for vpp in file.vpps
+        for code in vpp.devices
+    }
     for strategy in file.strategies:
         key = {"vpp_id": plants[strategy.vpp].id, "strategy_name": strategy.name}
         values = {"strategy_type": StrategyType(strategy.type), "status": VppStatus.ACTIVE}
@@ -54,6 +56,7 @@ def apply_plants(
             {"address": address},
             f"market {market.name}",
         )
+    return shared
 
 
 def _plant(put: Put, spec: VppSpec, resolve_account: Callable[[str], str]) -> VppDefinition:
@@ -70,7 +73,7 @@ def _plant(put: Put, spec: VppSpec, resolve_account: Callable[[str], str]) -> Vp
 
 def _resource(
     put: Put, plant: VppDefinition, vpp: VppSpec, device: Device, spec: DeviceSpec
-) -> None:
+) -> int:
     assert spec.rated_kw is not None  # checked with the file
     resource: VppResource = put(
         VppResource,
@@ -89,6 +92,7 @@ def _resource(
     share = {"allocation_ratio": Decimal(1), "role": AssociationRole.PRIMARY}
     joined = {"associated_at": datetime.now(UTC)}
     put(VppResourceAssociation, key, share, f"share of {spec.code} in {vpp.code}", joined)
+    return resource.id
 
 
 def _kind_of(spec: DeviceSpec) -> ResourceType:
