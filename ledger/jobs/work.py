@@ -18,6 +18,7 @@ from ledger.identity import retention
 from ledger.jobs import rows
 from ledger.jobs.issuing import issue_closed
 from ledger.models import ChainCursor, ChainInclusion
+from ledger.park import watching
 from ledger.reconcile import keep_outcome, reconcile
 from ledger.sealing import load_sealer
 from ledger.settings import Settings
@@ -153,6 +154,13 @@ def check_factors(tools: Tools) -> str | None:
     if found:
         raise ProblemFound("; ".join(found), code="factors")
     return None
+
+
+def watch_devices(tools: Tools) -> str | None:
+    """Raise alerts for values that have not come until now; alerts about values come with their import."""
+    tally = tools.chain.db.run(lambda session: watching.watch(session, tools.now()))
+    said = ", ".join(f"{count} {name}" for name, count in tally.as_json().items())
+    return f"alerts: {said}" if said else None
 
 
 def keep_partitions(tools: Tools) -> str | None:
