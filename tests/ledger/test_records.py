@@ -564,7 +564,7 @@ def test_one_record_by_hand(sqlite_db: Database, tmp_path: Path) -> None:
     share["associated_at"] = "2026-01-01T00:00:00Z"
     assert sqlite_db.run(lambda session: set_record(session, kind, share)).new == 1
     share["allocation_ratio"] = "1.5"
-    with pytest.raises(BadInput, match="shares allocation_ratio: 1.5000 is above 1"):
+    with pytest.raises(BadInput, match=r"shares allocation_ratio: 1\.5000 is above 1"):
         sqlite_db.run(lambda session: set_record(session, kind, share))
     with sqlite_db.read() as session:
         actions = list(session.scalars(select(AuditLog.action).order_by(AuditLog.id)))
@@ -653,7 +653,7 @@ def test_a_site_file_cannot_share_a_device_twice(sqlite_db: Database, tmp_path: 
         for n in (1, 2)
     )
     with pytest.raises(
-        BadInput, match="resource A: its shares in v1, v2 come to 2.0000, more than 1"
+        BadInput, match=r"resource A: its shares in v1, v2 come to 2\.0000, more than 1"
     ):
         apply(sqlite_db, SITE + vpps)
 
