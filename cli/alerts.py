@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ledger.models import DeviceAlert
-    from ledger.park import AlertTally
+    from ledger.park import AlertTally, Record
 
 HERE = "command line"
 """Who acts, as the alert has it."""
@@ -59,7 +59,7 @@ def list_alerts(
     if not status and not everything:
         states.remove(AlertStatus.RESOLVED)
     with open_books(run.settings) as db, db.read() as session:
-        found = []
+        found: list[Record] = []
         for state in states:
             wanted = {"status": state} | ({"device_code": device} if device else {})
             found += all_records(session, kind, wanted)

@@ -46,7 +46,9 @@ def list_settings(run: Invocation) -> None:
         for key, item in configuration.KNOWN.items()
         if key not in there
     ]
-    shown = [(item.key, item.type, item.value, item.category, item.description) for item in found]
+    shown: list[tuple[object, ...]] = [
+        (item.key, item.type, item.value, item.category, item.description) for item in found
+    ]
     shown += [
         (item["key"], item["type"], f"{item['value']} (default)", "", item["description"])
         for item in defaults

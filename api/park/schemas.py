@@ -37,7 +37,7 @@ class Schemas:
     """What a kind is asked by and answered with."""
 
     item: type[RecordDocument]
-    page: type[RecordDocument]
+    page: type[Any]
     parameters: type[RecordParameters]
 
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from ledger.models.devices import AlertSeverity
 from ledger.park.fields import Wrong, read_decimal
@@ -49,6 +49,9 @@ _MEMBERS = {
     RuleType.STUCK: ({"minutes"}, {"except"}),
 }
 """What a rule of each type must have, and may have."""
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def _rule(number: int, item: Any) -> AlertRule:
     )
 
 
-def _choice(number: int, item: Mapping[str, Any], name: str, kinds: type[Any]) -> Any:
+def _choice(number: int, item: Mapping[str, Any], name: str, kinds: type[Choice]) -> Choice:
     found = item.get(name)
     if not isinstance(found, str) or found not in set(kinds):
         raise _wrong(number, name, f"{found!r} is none of {', '.join(kinds)}")

@@ -369,7 +369,7 @@ def _choice(field: Field, raw: object) -> StrEnum:
     choices = field.choices
     assert choices is not None
     try:
-        return choices(raw.strip() if isinstance(raw, str) else raw)
+        return choices(raw.strip() if isinstance(raw, str) else str(raw))
     except ValueError:
         known = ", ".join(choices)
         raise Wrong(field.name, f"{_short(raw)} is none of {known}") from None

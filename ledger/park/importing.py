@@ -157,7 +157,7 @@ def _with_parents(session: Session, kind: Kind, rows: list[Row], report: ImportR
         found = []
         for row in rows:
             code = row.given.get(field.name)
-            parent = known.get(code)
+            parent = None if code is None else known.get(code)
             if code is None:
                 found.append(row)
             elif parent is None:

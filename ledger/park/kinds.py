@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import Column, inspect
 from sqlalchemy.orm import Session
 
 from ledger.errors import NotFound
@@ -102,7 +102,8 @@ class Kind:
     @property
     def table(self) -> str:
         """Name of the table."""
-        return self.model.__tablename__
+        name: str = self.model.__tablename__
+        return name
 
     @property
     def code(self) -> str | None:
@@ -149,7 +150,7 @@ def kind_of(
     fields = []
     known = dict(limits or {})
     for attribute in inspect(model).column_attrs:
-        column = attribute.columns[0]
+        column: Column[Any] = attribute.columns[0]  # type: ignore[assignment]
         if column.name in _BY_ITSELF and not (dated and column.name == "created_at"):
             continue
         name_there, refers = column.name, None

@@ -112,8 +112,8 @@ def samples(rows: Sequence[Any]) -> Iterator[Sample]:
         yield Sample(at, low, high)
 
 
-def _values(device_id: int, rule: AlertRule) -> Select[datetime, Decimal]:
-    query = select(DeviceData.recorded_at, DeviceData.value).where(
+def _values(device_id: int, rule: AlertRule) -> Select[Any]:
+    query: Select[Any] = select(DeviceData.recorded_at, DeviceData.value).where(
         DeviceData.device_id == device_id, DeviceData.metric_name == rule.metric
     )
     return query if rule.unit is None else query.where(DeviceData.unit == rule.unit)
