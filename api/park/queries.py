@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from api.pagination import Order, Page, PageParameters, page_of
@@ -122,10 +122,12 @@ def latest(session: Session, code: str) -> LatestValues:
     device_id = _device(session, code)
     mine = select(DeviceData).where(DeviceData.device_id == device_id)
     newest_first = (DeviceData.recorded_at.desc(), DeviceData.id.desc())
-    last = session.scalars(mine.order_by(*newest_first).limit(1)).first()
+    # The greatest of an index is one look; the last in an order would sort the device's whole life.
+    greatest = select(func.max(DeviceData.recorded_at)).where(DeviceData.device_id == device_id)
+    last = session.scalars(greatest).one()
     found: dict[str, DeviceData] = {}
     if last is not None:
-        lately = mine.where(DeviceData.recorded_at > last.recorded_at - DAY)
+        lately = mine.where(DeviceData.recorded_at > last - DAY)
         for row in session.scalars(lately.order_by(*newest_first).limit(LATEST_ROWS_MAX)):
             found.setdefault(row.metric_name, row)
     items = [_value(found[name]) for name in sorted(found)]

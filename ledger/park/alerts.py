@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -123,11 +123,28 @@ def watch_missing(
         for rule in rules:
             if rule.type is not RuleType.MISSING:
                 continue
+            # Nearly always something came lately, or is known not to: the long look is for the rest.
+            lately = now - timedelta(minutes=rule.minutes)
+            if last_sample(session, device.id, rule, lately) is not None:
+                continue
+            if _is_open(session, device.id, rule):
+                continue
             last = last_sample(session, device.id, rule, not_before)
             if last is not None:
                 _follow(session, _Watched(device, rule), (last, last), tally, now)
     session.flush()
     return tally
+
+
+def _is_open(session: Session, device_id: int, rule: AlertRule) -> bool:
+    """Return whether an alert of a rule goes on."""
+    query = select(DeviceAlert).where(
+        DeviceAlert.device_id == device_id,
+        DeviceAlert.status.in_((AlertStatus.ACTIVE, AlertStatus.ACKNOWLEDGED)),
+        DeviceAlert.alert_type == rule.type.value,
+    )
+    found = session.scalars(query)
+    return any((alert.details or {}).get("metric") == rule.metric for alert in found)
 
 
 def watched_devices(session: Session) -> list[int]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from ledger.models import DeviceData
 from ledger.park.alert_rules import AlertRule, RuleType
 from ledger.park.episodes import Sample, breaks
 
-PIECE_ROWS = 500
-"""Rows that are read at once when looking for where an episode begins or ends."""
+REACH = timedelta(days=1)
+"""Time that is read first when looking for where an episode begins or ends; then four times as much, and so on.
+
+By time and not by a number of rows: MariaDB sorts what it reads of several partitions, a limit notwithstanding."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,13 @@ def window(
         rows = session.execute(_in_order(query)).all()
         return Window(list(samples(rows)), None, None)
     first, last = span
-    earlier = _reach(session, rule, query.where(DeviceData.recorded_at < first), backward=True)
-    later = _reach(session, rule, query.where(DeviceData.recorded_at > last), backward=False)
+    ends = session.execute(
+        select(func.min(DeviceData.recorded_at), func.max(DeviceData.recorded_at)).where(
+            DeviceData.device_id == device_id
+        )
+    ).one()
+    earlier = _before(session, rule, query, first, ends[0] or first)
+    later = _after(session, rule, query, last, ends[1] or last)
     inside = query.where(DeviceData.recorded_at.between(first, last))
     middle = list(samples(session.execute(_in_order(inside)).all()))
     found = [*earlier, *middle, *later]
@@ -81,20 +88,17 @@ def window(
 
 
 def last_sample(
-    session: Session, device_id: int, rule: AlertRule, not_before: datetime
+    session: Session, device_id: int, rule: AlertRule, since: datetime
 ) -> datetime | None:
-    """Return the time of the last value of a metric; None where none came since ``not_before``."""
-    query = (
-        select(DeviceData.recorded_at)
-        .where(
-            DeviceData.device_id == device_id,
-            DeviceData.metric_name == rule.metric,
-            DeviceData.recorded_at >= not_before,
-        )
-        .order_by(DeviceData.recorded_at.desc())
-        .limit(1)
+    """Return the time of the last value of a metric; None where none came since a time, that one included."""
+    query = select(func.max(DeviceData.recorded_at)).where(
+        DeviceData.device_id == device_id,
+        DeviceData.metric_name == rule.metric,
+        DeviceData.recorded_at >= since,
     )
-    return session.scalars(query).first()
+    if rule.unit is not None:
+        query = query.where(DeviceData.unit == rule.unit)
+    return session.scalars(query).one()
 
 
 def samples(rows: Sequence[Any]) -> Iterator[Sample]:
@@ -119,37 +123,40 @@ def _values(device_id: int, rule: AlertRule) -> Select[Any]:
     return query if rule.unit is None else query.where(DeviceData.unit == rule.unit)
 
 
-def _in_order(query: Select[Any], *, backward: bool = False) -> Select[Any]:
-    at = DeviceData.recorded_at
-    return query.order_by(at.desc() if backward else at)
+def _in_order(query: Select[Any]) -> Select[Any]:
+    return query.order_by(DeviceData.recorded_at)
 
 
-def _reach(
-    session: Session, rule: AlertRule, query: Select[Any], *, backward: bool
+def _before(
+    session: Session, rule: AlertRule, query: Select[Any], edge: datetime, least: datetime
 ) -> list[Sample]:
-    """Return the samples on one side of what came in, until an episode cannot reach farther."""
-    found: list[Any] = []
-    asked = query
-    while True:
-        piece = session.execute(_in_order(asked, backward=backward).limit(PIECE_ROWS)).all()
-        found += piece
-        if len(piece) < PIECE_ROWS:
-            return _whole(found, backward)
-        # The edge may cut values of one time apart: those are left for the next piece.
-        edge = piece[-1][0]
-        known = _whole([row for row in found if row[0] != edge], backward)
-        enough = _first_rest(rule, known, len(known)) if backward else _last_rest(rule, known, 0)
-        if enough:
+    """Return the samples before a time, back to where no episode reaches farther."""
+    rows: list[Any] = []
+    step, at = REACH, DeviceData.recorded_at
+    while edge > least:
+        piece = query.where(at >= edge - step, at < edge)
+        rows = [*session.execute(_in_order(piece)).all(), *rows]
+        edge, step = edge - step, step * 4
+        known = list(samples(rows))
+        if edge > least and _first_rest(rule, known, len(known)) is not None:
             return known
-        found = [row for row in found if row[0] != edge]
-        at = DeviceData.recorded_at
-        asked = query.where(at <= edge if backward else at >= edge)
-        if piece[0][0] == edge:  # more values of one time than a piece holds
-            raise RuntimeError(f"more than {PIECE_ROWS} values of one metric at {edge}")
+    return list(samples(rows))
 
 
-def _whole(rows: list[Any], backward: bool) -> list[Sample]:
-    return list(samples(rows[::-1] if backward else rows))
+def _after(
+    session: Session, rule: AlertRule, query: Select[Any], edge: datetime, most: datetime
+) -> list[Sample]:
+    """Return the samples after a time, up to where no episode reaches farther."""
+    rows: list[Any] = []
+    step, at = REACH, DeviceData.recorded_at
+    while edge < most:
+        piece = query.where(at > edge, at <= edge + step)
+        rows += session.execute(_in_order(piece)).all()
+        edge, step = edge + step, step * 4
+        known = list(samples(rows))
+        if edge < most and _last_rest(rule, known, 0) is not None:
+            return known
+    return list(samples(rows))
 
 
 def _first_rest(rule: AlertRule, found: Sequence[Sample], end: int) -> int | None:

@@ -139,7 +139,8 @@ def test_one_file_or_many_in_any_order_give_the_alerts_of_the_model(
     sqlite_db: Database, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw = random.Random(seed)
-    monkeypatch.setattr(series, "PIECE_ROWS", draw.choice([2, 3, 5, 500]))
+    reach = timedelta(minutes=draw.choice([7, 10, 20, 60, 24 * 60]))
+    monkeypatch.setattr(series, "REACH", reach)
     number = device(sqlite_db)
     values = {
         at(10 * n): Decimal(draw.choice(["0", "1", "5", "5", "9", "6"]))
