@@ -316,7 +316,13 @@ def test_adding_a_user(house: House, anna: dict[str, str]) -> None:
     assert answer.headers["Location"] == f"/v1/users/{made['id']}"
     assert (made["email"], made["role"], made["is_active"]) == ("eva@park.example", "viewer", True)
     shown = house.client.get(answer.headers["Location"], headers=anna)
-    assert shown.json()["rights"] == ["keys:read", "keys:revoke", "sessions:read", "sessions:write"]
+    assert shown.json()["rights"] == [
+        "keys:read",
+        "keys:revoke",
+        "park:read",
+        "sessions:read",
+        "sessions:write",
+    ]
     assert shown.headers["Cache-Control"] == "no-store"
     problem(house.client.post("/v1/users", json=body, headers=anna), 409, "user-exists")
     for change, name in (
