@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted
+from cli.output import Table, counted, printable
 from cli.readings import rejected
 from ledger.errors import BadInput, RowsRejected
 
@@ -147,7 +147,7 @@ def set_one(
     document = {"kind": wanted.name, "done": done, "warnings": report.warnings}
     run.output.result(
         document | ({"dry_run": True} if dry_run else {}),
-        f"{wanted.one} {key}: {done}{' (nothing written)' if dry_run else ''}",
+        f"{wanted.one} {printable(key)}: {done}{' (nothing written)' if dry_run else ''}",
         *(f"warning: {text}" for text in report.warnings),
     )
 

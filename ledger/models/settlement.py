@@ -196,6 +196,7 @@ class VppMarketPrice(Base):
 
     __table_args__ = (
         UniqueConstraint("market", "product", "starts_at"),
+        Index("idx_vpp_market_prices_market_starts_at", "market", "starts_at"),
         options("The price of a market for a time.", writer="ledger.park", origin=COMPLETES),
     )
 
@@ -251,6 +252,7 @@ class VppForecast(Base):
 
     __table_args__ = (
         Index("idx_vpp_forecasts_vpp_id_kind_starts_at", "vpp_id", "kind", "starts_at"),
+        Index("idx_vpp_forecasts_vpp_id_starts_at", "vpp_id", "starts_at"),
         options("What a plant expects for a time.", writer="ledger.park", origin=COMPLETES),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -285,6 +286,8 @@ def _text(field: Field, raw: object) -> str:
     _check_characters(field.name, text)
     kind = field.column.type
     longest = kind.length if isinstance(kind, Varchar) else TEXT_MAX
+    if any(unicodedata.category(sign) == "Cc" for sign in text) and isinstance(kind, Varchar):
+        raise Wrong(field.name, f"{_short(text)} has control characters")
     if field.refers is None and len(text) > longest:
         raise Wrong(field.name, f"{text[:40]!r}... has {len(text)} characters, at most {longest}")
     return text

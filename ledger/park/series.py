@@ -117,7 +117,8 @@ def samples(rows: Sequence[Any]) -> Iterator[Sample]:
 
 
 def _values(device_id: int, rule: AlertRule) -> Select[Any]:
-    query: Select[Any] = select(DeviceData.recorded_at, DeviceData.value).where(
+    columns: list[Any] = [DeviceData.recorded_at, DeviceData.value]
+    query: Select[Any] = select(*columns).where(
         DeviceData.device_id == device_id, DeviceData.metric_name == rule.metric
     )
     return query if rule.unit is None else query.where(DeviceData.unit == rule.unit)

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from api.park import queries
 from api.park.schemas import SCHEMAS, DataParameters
 from ledger.db import Database
-from ledger.park import KINDS
+from ledger.park import KINDS, Kind
 from ledger.park.alerts import follow
 from tests.support.records import fill
 
@@ -126,8 +126,19 @@ def check_list(books: Database, name: str, filters: str) -> None:
 
 
 def check_list_by_time(books: Database) -> None:
-    kind = KINDS["decisions"]
-    parameters = SCHEMAS["decisions"].parameters(limit=20, model_name="evening-discharge")
+    for name, asked, index in (
+        ("decisions", {"model_name": "evening-discharge"}, "model_id_decision_time"),
+        ("prices", {"market": "day-ahead"}, "market_starts_at"),
+        ("forecasts", {"vpp_code": "VPP-NORTH"}, "vpp_id_starts_at"),
+        ("bids", {"vpp_code": "VPP-NORTH"}, "vpp_id_starts_at"),
+        ("predictions", {"market_name": "day-ahead"}, "market_name_prediction_time"),
+    ):
+        plan = plan_of(books, KINDS[name], SCHEMAS[name].parameters(limit=20, **asked))
+        assert f"idx_{KINDS[name].table}_{index}" in plan
+        assert "filesort" not in plan, name
+
+
+def plan_of(books: Database, kind: Kind, parameters: Any) -> str:
     made: list[tuple[str, Any]] = []
     with books.read() as session:
         link = session.connection()
@@ -138,9 +149,7 @@ def check_list_by_time(books: Database) -> None:
     ((statement, values),) = [item for item in made if "ORDER BY" in item[0]]
     with books.read() as session:
         explained = session.connection().exec_driver_sql(f"EXPLAIN FORMAT=JSON {statement}", values)
-        plan = explained.scalar_one()
-    assert "idx_decision_history_model_id_decision_time" in plan
-    assert "filesort" not in plan
+        return str(explained.scalar_one())
 
 
 def check_data_of_a_device(books: Database, order: str) -> None:

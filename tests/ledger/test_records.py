@@ -98,6 +98,7 @@ def test_what_is_stored_is_what_was_written(sqlite_db: Database, tmp_path: Path)
 
 # Each line: a kind, a header of columns or none (the example's), a row, and the column and message of its error.
 NONSENSE = [
+    ("resources", "R\x1b[31m,R,solar,5,kW,,,active", "resource_code", "has control characters"),
     ("resources", "R,R,solar,-5,kW,,,active", "capacity", "-5.000 is not above 0"),
     ("resources", "R,R,solar,5.0001,kW,,,active", "capacity", "more than 3 decimals"),
     ("resources", "R,R,solar,1e3,kW,,,active", "capacity", "is not a number"),

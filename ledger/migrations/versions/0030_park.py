@@ -24,6 +24,8 @@ INDEXES = (
     ("rl_experience_replay", "model_id", "recorded_at"),
     ("market_trend_predictions", "market_name", "prediction_time"),
     ("vpp_dispatch_commands", "resource_id", "starts_at"),
+    ("vpp_market_prices", "market", "starts_at"),
+    ("vpp_forecasts", "vpp_id", "starts_at"),
 )
 
 
