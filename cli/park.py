@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -17,9 +16,11 @@ from cli.readings import rejected
 from ledger.errors import BadInput, RowsRejected
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy.orm import Session
 
-    from ledger.park import ImportReport, Kind
+    from ledger.park import ImportReport, Kind, Record
 
 SHOWN_MAX = 50
 
@@ -231,26 +232,40 @@ def export(
         raise BadInput(
             "--json needs --output FILE: the records would stand in the document's place"
         )
-    text, count = io.StringIO(newline=""), 0
-    writer = csv.writer(text, lineterminator="\n")
-    if file_format == "csv":
-        writer.writerow(wanted.columns)
+    # A file that is not whole has another name: nobody takes it for the export.
+    aside = output.with_name(output.name + ".partial") if output is not None else None
     with open_books(run.settings) as db, db.read() as session:
-        for record in all_records(session, wanted, filters):
-            count += 1
-            if file_format == "csv":
-                writer.writerow([wanted.field(name).cell(record[name]) for name in wanted.columns])
-            else:
-                line = {name: wanted.field(name).written(record[name]) for name in wanted.columns}
-                text.write(json.dumps(line, ensure_ascii=False) + "\n")
-    if output is None:
-        sys.stdout.write(text.getvalue())
-        return
-    output.write_text(text.getvalue(), encoding="utf-8", newline="")
+        found = all_records(session, wanted, filters)
+        if output is None or aside is None:
+            _write_records(sys.stdout, wanted, found, file_format)
+            return
+        try:
+            with aside.open("w", encoding="utf-8", newline="") as file:
+                count = _write_records(file, wanted, found, file_format)
+            aside.replace(output)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
     run.output.result(
         {"kind": wanted.name, "file": output, "records": count},
         f"{output}: {counted(count, 'record')}",
     )
+
+
+def _write_records(file: TextIO, kind: Kind, records: Iterable[Record], form: str) -> int:
+    """Write records as they come, and return how many there were."""
+    writer = csv.writer(file, lineterminator="\n")
+    if form == "csv":
+        writer.writerow(kind.columns)
+    count = 0
+    for record in records:
+        count += 1
+        if form == "csv":
+            writer.writerow([kind.field(name).cell(record[name]) for name in kind.columns])
+        else:
+            line = {name: kind.field(name).written(record[name]) for name in kind.columns}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return count
 
 
 def _pairs(values: list[str], kind: Kind) -> dict[str, str]:
@@ -271,7 +286,8 @@ def _pairs(values: list[str], kind: Kind) -> dict[str, str]:
 
 
 def _filters(where: list[str] | None, kind: Kind) -> dict[str, Any]:
-    from ledger.park.fields import Sort, Wrong, refused
+    from ledger.park.fields import Sort
+    from ledger.park.reading import Wrong, refused
 
     found = {}
     for text in where or ():

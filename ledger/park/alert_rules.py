@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from ledger.models.devices import AlertSeverity
-from ledger.park.fields import Wrong, read_decimal
+from ledger.park.reading import Wrong, read_decimal
 
 COLUMN = "validation_rules"
 RULES_MAX = 50

@@ -20,7 +20,7 @@ from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import RULE_TYPES, AlertRule, RuleType, read_rules
 from ledger.park.episodes import Episode, episodes
-from ledger.park.fields import time_text
+from ledger.park.reading import time_text
 from ledger.park.series import last_sample, window
 
 Span = tuple[datetime, datetime]

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.errors import BadInput, NotFound
 from ledger.models import SystemConfig
-from ledger.park.fields import Wrong, loads, read_decimal, read_object
+from ledger.park.reading import Wrong, loads, read_decimal, read_object
 from ledger.park.turn import take_turn
 from ledger.sealing import Sealer
 
@@ -307,7 +307,7 @@ def _unpacked(text: str | None) -> tuple[ValueType, Any]:
     try:
         found = loads(text or "")
     except ValueError:
-        return ValueType.TEXT, text
+        return ValueType.TEXT, text or ""
     if isinstance(found, bool):
         return ValueType.BOOLEAN, found
     if isinstance(found, int):

@@ -11,35 +11,29 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, cast
 
 from sqlalchemy import JSON, Boolean, Column, Enum, Integer, Text
 
-from ledger.errors import BadInput
 from ledger.models.base import Base
-from ledger.models.types import JSON_SAFE_INTEGER, ExactDecimal, UtcDateTime, ValueRefused, Varchar
+from ledger.models.types import ExactDecimal, UtcDateTime, ValueRefused, Varchar
+from ledger.park.reading import (
+    Wrong,
+    check_characters,
+    read_decimal,
+    read_object,
+    read_time,
+    short,
+    time_text,
+)
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,19}", re.ASCII)
-_YEAR_MIN, _YEAR_MAX = 1970, 2999
 TEXT_MAX = 10_000
 """Characters of a text without a length of its own."""
-JSON_MAX = 60_000
-"""Characters of an object, as it is stored."""
-DEPTH_MAX = 20
 INTEGER_END = 2**31
-
-
-class Wrong(Exception):
-    """What is wrong with a value, and in which column; the column is empty where it is the row."""
-
-    def __init__(self, column: str, message: str) -> None:
-        super().__init__(message)
-        self.column = column
-        self.message = message
 
 
 class Sort(StrEnum):
@@ -201,111 +195,18 @@ class Field:
         return str(said)
 
 
-def time_text(value: datetime) -> str:
-    """Return an aware time in UTC as ISO 8601 text that ends in ``Z``."""
-    return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
-
-
-def read_object(column: str, raw: object) -> dict[str, Any]:
-    """Return a JSON object, from its text or as it is.
-
-    Raises
-    ------
-    Wrong
-        If it is none, or too long, or names a member twice.
-    """
-    found = raw
-    if isinstance(raw, str):
-        try:
-            found = loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise Wrong(column, f"is not a JSON object ({error})") from None
-    if not isinstance(found, dict):
-        raise Wrong(column, f"{_short(raw)} is not a JSON object: write {{...}}")
-    checked: dict[str, Any] = _plain(column, found, 0)
-    if len(json.dumps(checked, ensure_ascii=False)) > JSON_MAX:
-        raise Wrong(column, f"is longer than {JSON_MAX} characters")
-    return checked
-
-
-def loads(text: str) -> Any:
-    """Return JSON; a number with a point or an exponent as its text, so that nothing is rounded.
-
-    Raises
-    ------
-    ValueError
-        If it is none, or names a member twice, or has a number that is none.
-    """
-    return json.loads(text, **DECODING)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands there twice")
-    return found
-
-
-def _refuse(text: str) -> Any:
-    raise ValueError(f"{text} is not a number")
-
-
-DECODING: dict[str, Any] = {
-    "object_pairs_hook": _once,
-    "parse_float": str,
-    "parse_constant": _refuse,
-}
-"""How JSON is read, see ``loads``."""
-
-
-def _plain(column: str, value: Any, depth: int) -> Any:
-    if depth > DEPTH_MAX:
-        raise Wrong(column, f"is nested deeper than {DEPTH_MAX}")
-    if isinstance(value, dict):
-        return {str(name): _plain(column, part, depth + 1) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(column, part, depth + 1) for part in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > JSON_SAFE_INTEGER:
-        return str(value)
-    if isinstance(value, str) and ("\0" in value or not value.isascii()):
-        _check_characters(column, value)
-    return value
-
-
-def _check_characters(column: str, text: str) -> None:
-    if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise Wrong(column, "has characters that no text has")
-
-
 def _text(field: Field, raw: object) -> str:
     if not isinstance(raw, str):
-        raise Wrong(field.name, f"{_short(raw)} is not text")
+        raise Wrong(field.name, f"{short(raw)} is not text")
     text = raw.strip()
-    _check_characters(field.name, text)
+    check_characters(field.name, text)
     kind = field.column.type
     longest = kind.length if isinstance(kind, Varchar) else TEXT_MAX
     if any(unicodedata.category(sign) == "Cc" for sign in text) and isinstance(kind, Varchar):
-        raise Wrong(field.name, f"{_short(text)} has control characters")
+        raise Wrong(field.name, f"{short(text)} has control characters")
     if field.refers is None and len(text) > longest:
         raise Wrong(field.name, f"{text[:40]!r}... has {len(text)} characters, at most {longest}")
     return text
-
-
-def read_decimal(column: str, raw: object) -> Decimal:
-    """Return a number from text or a whole number of JSON.
-
-    Raises
-    ------
-    Wrong
-        If it is none.
-    """
-    if isinstance(raw, int) and not isinstance(raw, bool):
-        return Decimal(raw)
-    if not isinstance(raw, str) or len(raw) > 60 or not _NUMBER.fullmatch(raw.strip()):
-        raise Wrong(column, f"{_short(raw)} is not a number; write digits and a point")
-    return Decimal(raw.strip())
 
 
 def _decimal(field: Field, raw: object) -> Decimal:
@@ -329,7 +230,7 @@ def _whole(field: Field, raw: object) -> int:
     if isinstance(raw, str) and _WHOLE.fullmatch(raw.strip()):
         raw = int(raw)
     if not isinstance(raw, int) or isinstance(raw, bool):
-        raise Wrong(field.name, f"{_short(raw)} is not a whole number")
+        raise Wrong(field.name, f"{short(raw)} is not a whole number")
     if not -INTEGER_END <= raw < INTEGER_END:
         raise Wrong(field.name, f"{raw} does not fit the column")
     if field.limit is not None:
@@ -342,30 +243,7 @@ def _truth(field: Field, raw: object) -> bool:
         return raw
     if raw in ("true", "false"):
         return raw == "true"
-    raise Wrong(field.name, f"{_short(raw)} is neither true nor false")
-
-
-def read_time(column: str, raw: object) -> datetime:
-    """Return an aware time in UTC from ISO 8601 text.
-
-    Raises
-    ------
-    Wrong
-        If it is none, has no offset, or lies outside of the calendar.
-    """
-    try:
-        if not isinstance(raw, str) or len(raw.strip()) < len("2024-01-01T00:00"):
-            raise ValueError
-        moment = datetime.fromisoformat(raw.strip())
-    except ValueError:
-        raise Wrong(
-            column, f"{_short(raw)} is not a time; write for example 2026-01-31T12:00:00Z"
-        ) from None
-    if moment.tzinfo is None:
-        raise Wrong(column, f"{raw} has no offset; write for example {raw.strip()}+01:00")
-    if not _YEAR_MIN < moment.year < _YEAR_MAX:
-        raise Wrong(column, f"{raw} is not between the years {_YEAR_MIN} and {_YEAR_MAX}")
-    return moment.astimezone(UTC)
+    raise Wrong(field.name, f"{short(raw)} is neither true nor false")
 
 
 def _choice(field: Field, raw: object) -> StrEnum:
@@ -375,12 +253,7 @@ def _choice(field: Field, raw: object) -> StrEnum:
         return choices(raw.strip() if isinstance(raw, str) else str(raw))
     except ValueError:
         known = ", ".join(choices)
-        raise Wrong(field.name, f"{_short(raw)} is none of {known}") from None
-
-
-def _short(raw: object) -> str:
-    said = raw if isinstance(raw, str) else json.dumps(raw, default=str)
-    return repr(said[:40]) + ("..." if len(said) > 40 else "")
+        raise Wrong(field.name, f"{short(raw)} is none of {known}") from None
 
 
 _SORTS: tuple[tuple[tuple[type[Any], ...], Sort], ...] = (
@@ -401,9 +274,3 @@ _READERS: Mapping[Sort, Any] = {
     Sort.CHOICE: _choice,
     Sort.OBJECT: lambda field, raw: read_object(field.name, raw),
 }
-
-
-def refused(place: str, wrong: Wrong) -> BadInput:
-    """Return the error of one wrong value that was not in a file."""
-    where = f"{place} {wrong.column}".strip()
-    return BadInput(f"{where}: {wrong.message}", details={"column": wrong.column})

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ledger.errors import BadInput
-from ledger.park.fields import DECODING, Wrong
 from ledger.park.kinds import Kind
+from ledger.park.reading import DECODING, Wrong
 
-FILE_BYTES_MAX = 256 * 1024 * 1024
+FILE_BYTES_MAX = 64 * 1024 * 1024
 _BLANK = re.compile(r"[ \t\r\n]*")
 _BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
 

@@ -12,7 +12,7 @@ from ledger import audit
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import DeviceAlert
 from ledger.models.devices import AlertStatus
-from ledger.park.fields import time_text
+from ledger.park.reading import time_text
 
 NOTE_MAX = 500
 

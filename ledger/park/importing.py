@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.errors import BadInput
 from ledger.models.base import Base
-from ledger.park.fields import Field, Wrong, refused
+from ledger.park.fields import Field
 from ledger.park.files import RawRow, RecordFile
 from ledger.park.kinds import Kind
+from ledger.park.reading import Wrong, refused
 from ledger.park.rows import ImportReport, Row
 from ledger.park.rules import checked
 from ledger.park.together import pieces

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.models.base import Base
-from ledger.park.fields import Wrong
+from ledger.park.reading import Wrong
 
 ERRORS_MAX = 1_000
 """Errors that a report names; the rest is counted."""

@@ -12,12 +12,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from ledger.models.advanced import HedgeStatus, ModelStatus, OpportunityStatus
 from ledger.models.devices import AlertStatus
-from ledger.models.settlement import BidStatus, CommandStatus, TrainingStatus
+from ledger.models.settlement import BidStatus, TrainingStatus
 from ledger.models.vpp import OperationalStatus, ResourceType, VppStatus
 from ledger.park.alert_rules import RULE_TYPES, read_rules
-from ledger.park.fields import Wrong, read_decimal
+from ledger.park.reading import Wrong, read_decimal
 from ledger.park.rows import Row
 
 Rule = Callable[[Row], None]
@@ -55,58 +54,6 @@ def happened(*columns: str) -> Rule:
                 raise Wrong(column, "lies in the future, more than a day from now")
 
     return rule
-
-
-def follows(column: str, ways: Mapping[StrEnum, tuple[StrEnum, ...]]) -> Rule:
-    """Return the rule that a state changes only along these ways."""
-
-    def rule(row: Row) -> None:
-        before, now = row.before.get(column), row[column]
-        if before is None or before == now:
-            return
-        allowed = ways.get(before, ())
-        if now not in allowed:
-            then = " or ".join(state.value for state in allowed) or "nothing: it is final"
-            raise Wrong(column, f"{before.value} cannot become {now.value}; what follows is {then}")
-
-    return rule
-
-
-OPPORTUNITY = follows(
-    "status",
-    {
-        OpportunityStatus.IDENTIFIED: (OpportunityStatus.EXECUTING, OpportunityStatus.EXPIRED),
-        OpportunityStatus.EXECUTING: (OpportunityStatus.COMPLETED, OpportunityStatus.EXPIRED),
-    },
-)
-HEDGE = follows("status", {HedgeStatus.OPEN: (HedgeStatus.CLOSED, HedgeStatus.EXPIRED)})
-MODEL = follows(
-    "status",
-    {
-        ModelStatus.TRAINING: (ModelStatus.DEPLOYED, ModelStatus.DEPRECATED),
-        ModelStatus.DEPLOYED: (ModelStatus.TRAINING, ModelStatus.DEPRECATED),
-    },
-)
-BID = follows(
-    "status", {BidStatus.SUBMITTED: (BidStatus.ACCEPTED, BidStatus.REJECTED, BidStatus.WITHDRAWN)}
-)
-COMMAND = follows(
-    "status",
-    {
-        CommandStatus.PLANNED: (CommandStatus.SENT, CommandStatus.FAILED),
-        CommandStatus.SENT: (CommandStatus.ACKNOWLEDGED, CommandStatus.FAILED),
-    },
-)
-TRAINING = follows(
-    "status", {TrainingStatus.RUNNING: (TrainingStatus.FINISHED, TrainingStatus.FAILED)}
-)
-ALERT = follows(
-    "status",
-    {
-        AlertStatus.ACTIVE: (AlertStatus.ACKNOWLEDGED, AlertStatus.RESOLVED),
-        AlertStatus.ACKNOWLEDGED: (AlertStatus.RESOLVED,),
-    },
-)
 
 
 def named_limits(column: str) -> Rule:

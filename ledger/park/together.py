@@ -29,7 +29,7 @@ from ledger.models import (
 from ledger.models.devices import AlertStatus
 from ledger.models.settlement import CommandStatus
 from ledger.models.trading import TradeType
-from ledger.park.fields import Wrong
+from ledger.park.reading import Wrong
 from ledger.park.rows import Row
 from ledger.park.rules import KW_OF
 

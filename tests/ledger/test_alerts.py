@@ -20,7 +20,7 @@ from ledger.models.devices import AlertStatus, DeviceStatus
 from ledger.park import configuration, follow, handling, kind_named, series, set_record, watching
 from ledger.park.alert_rules import read_rules
 from ledger.park.alerts import evaluate
-from ledger.park.fields import Wrong
+from ledger.park.reading import Wrong
 from ledger.readings import import_file
 from tests.support.plant import apply, write_csv
 
