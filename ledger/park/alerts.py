@@ -20,7 +20,7 @@ from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import RULE_TYPES, AlertRule, RuleType, read_rules
 from ledger.park.episodes import Episode, episodes
-from ledger.park.reading import time_text
+from ledger.park.reading import Wrong, time_text
 from ledger.park.series import last_sample, window
 
 Span = tuple[datetime, datetime]
@@ -149,24 +149,16 @@ def _is_open(session: Session, device_id: int, rule: AlertRule) -> bool:
 
 def watched_devices(session: Session) -> list[int]:
     """Return the row numbers of the devices whose type has alert rules."""
-    query = (
-        select(Device.id, DeviceType.validation_rules)
-        .join(DeviceType, DeviceType.type_name == Device.type)
-        .where(DeviceType.validation_rules.is_not(None))
-        .order_by(Device.id)
+    types = [name for name, rules in _rules_of_types(session).items() if rules]
+    return list(
+        session.scalars(select(Device.id).where(Device.type.in_(types)).order_by(Device.id))
     )
-    return [number for number, rules in session.execute(query) if rules and rules.get("alerts")]
 
 
 def _with_rules(session: Session, device_ids: Sequence[int]) -> list[tuple[Device, Any]]:
     """Return devices with their rules, where they have some; the devices are locked."""
     known = {
-        name: read_rules(rules)
-        for name, rules in session.execute(
-            select(DeviceType.type_name, DeviceType.validation_rules).where(
-                DeviceType.validation_rules.is_not(None)
-            )
-        )
+        name: found for name, found in _rules_of_types(session).items() if isinstance(found, tuple)
     }
     types = sorted(name for name, rules in known.items() if rules)
     if not types:
@@ -174,6 +166,26 @@ def _with_rules(session: Session, device_ids: Sequence[int]) -> list[tuple[Devic
     query = select(Device).where(Device.id.in_(device_ids), Device.type.in_(types))
     devices = session.scalars(query.order_by(Device.id).with_for_update())
     return [(device, known[device.type]) for device in devices]
+
+
+def unreadable_rules(session: Session) -> list[str]:
+    """Return a line for each device type whose rules another program wrote, and cannot be read: they raise nothing."""
+    found = _rules_of_types(session).items()
+    return [f"device type {name}: {said}" for name, said in sorted(found) if isinstance(said, str)]
+
+
+def _rules_of_types(session: Session) -> dict[str, tuple[AlertRule, ...] | str]:
+    """Return the rules of each device type that has some, or what is wrong with them."""
+    query = select(DeviceType.type_name, DeviceType.validation_rules).where(
+        DeviceType.validation_rules.is_not(None)
+    )
+    found: dict[str, tuple[AlertRule, ...] | str] = {}
+    for name, rules in session.execute(query):
+        try:
+            found[name] = read_rules(rules)
+        except Wrong as wrong:
+            found[name] = f"{wrong.column}: {wrong.message}"
+    return found
 
 
 def _follow(
@@ -195,9 +207,10 @@ def _follow(
         details = alert.details or {}
         if alert.alert_type != rule.type.value or details.get("metric") != rule.metric:
             continue
-        if not part.holds(datetime.fromisoformat(details["since"])):
+        since = details.get("since")
+        if since is None or not part.holds(datetime.fromisoformat(since)):
             continue
-        episode = found.pop(details["since"], None)
+        episode = found.pop(since, None)
         if episode is not None:
             _change(alert, watched, episode, tally)
         elif not _still_missing(rule, alert, part.last, now):
@@ -234,6 +247,7 @@ def _raise(session: Session, watched: _Watched, episode: Episode, tally: AlertTa
 
 def _change(alert: DeviceAlert, watched: _Watched, episode: Episode, tally: AlertTally) -> None:
     """Bring a stored alert to its episode, and leave what a person said of it."""
+    # What was taken back, and is so after all, is no longer taken back.
     by_hand = {name: value for name, value in (alert.details or {}).items() if name in HANDLED}
     if "resolved_by" in by_hand:
         return
@@ -262,7 +276,6 @@ HANDLED = (
     "resolved_by",
     "resolved_at",
     "resolved_note",
-    "withdrawn",
 )
 """Members of an alert's details that a person's act wrote."""
 

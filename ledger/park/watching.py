@@ -7,10 +7,16 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.errors import NotFound
+from ledger.errors import BadInput, NotFound
 from ledger.models import Device
 from ledger.park import configuration
-from ledger.park.alerts import AlertTally, evaluate, watch_missing, watched_devices
+from ledger.park.alerts import (
+    AlertTally,
+    evaluate,
+    unreadable_rules,
+    watch_missing,
+    watched_devices,
+)
 
 
 def watch(session: Session, now: datetime) -> AlertTally:
@@ -32,7 +38,11 @@ def evaluate_all(session: Session, device_code: str | None, now: datetime) -> Al
     ------
     NotFound
         If there is no such device.
+    BadInput
+        If the rules of a device type cannot be read.
     """
+    if wrong := unreadable_rules(session):
+        raise BadInput("; ".join(wrong))
     query = select(Device.id)
     if device_code is not None:
         query = query.where(Device.device_id == device_code)

@@ -19,7 +19,7 @@ from ledger.models import AuditLog, Device, DeviceAlert, DeviceData, DeviceType
 from ledger.models.devices import AlertStatus, DeviceStatus
 from ledger.park import configuration, follow, handling, kind_named, series, set_record, watching
 from ledger.park.alert_rules import read_rules
-from ledger.park.alerts import evaluate
+from ledger.park.alerts import evaluate, unreadable_rules
 from ledger.park.reading import Wrong
 from ledger.readings import import_file
 from tests.support.plant import apply, write_csv
@@ -351,6 +351,36 @@ def test_an_import_raises_them_in_the_commit_that_stores_the_values(
     assert import_file(db, "park", "scada", whole, after=after).alerts == {}
     with db.read() as session:
         assert len(session.scalars(select(DeviceAlert)).all()) == 3
+
+
+def test_rules_that_another_program_wrote_stop_no_import_and_are_told(sqlite_db: Database) -> None:
+    number = device(sqlite_db, RULES[:1])
+    with sqlite_db.write() as session:
+        session.scalars(select(DeviceType)).one().validation_rules = {"max": 5}
+    assert say(sqlite_db, number, {at(0): Decimal(9)}).as_json() == {}
+    with pytest.raises(
+        BadInput, match="device type turbine: validation_rules: unknown member 'max'"
+    ):
+        sqlite_db.run(lambda session: watching.evaluate_all(session, None, at(60)))
+    with sqlite_db.read() as session:
+        assert unreadable_rules(session) == [
+            "device type turbine: validation_rules: unknown member 'max'; there is alerts"
+        ]
+
+
+def test_what_was_taken_back_and_is_so_after_all_stands_again(sqlite_db: Database) -> None:
+    number = device(sqlite_db, RULES[:1])
+    say(sqlite_db, number, {at(0): Decimal(9)})
+    sqlite_db.run(lambda session: handling.acknowledge(session, 1, "", "otto", at(5)))
+    for rules, status in (([], "resolved"), (RULES[:1], "acknowledged")):
+        with sqlite_db.write() as session:
+            session.scalars(select(DeviceType)).one().validation_rules = {"alerts": rules}
+            session.flush()
+            evaluate(session, [number], None)
+        with sqlite_db.read() as session:
+            row = session.get_one(DeviceAlert, 1)
+        assert row.status.value == status
+        assert ("withdrawn" in (row.details or {})) is (status == "resolved")
 
 
 # ------------------------------------------------------------------ rules as they are written
