@@ -111,6 +111,8 @@ def set_(
     text = value if value is not None else _read(file)
 
     def work(session: Session) -> tuple[Setting, bool]:
+        if value is not None and configuration.is_secret(session, key):
+            raise BadInput(f"{key} is a secret, and a secret is no argument; use --from-file")
         found = configuration.put(
             session,
             key,

@@ -27,6 +27,8 @@ from ledger.sealing import Sealer
 KEY = re.compile("[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*){1,5}")
 KEY_MAX = 100
 TEXT_MAX = 10_000
+VALUE_BYTES_MAX = 60_000
+"""TEXT holds 65,535 on MariaDB."""
 HIDDEN = "***"
 """What is shown of a secret."""
 SILENT_DAYS = "alerts.silent_days"
@@ -122,13 +124,19 @@ def get(session: Session, key: str) -> Setting:
     return shown(row)
 
 
+def is_secret(session: Session, key: str) -> bool:
+    """Return whether there is a secret of that key."""
+    row = _row(session, key)
+    return row is not None and _unpacked(row.config_value)[0] is ValueType.SECRET
+
+
 def whole(session: Session, key: str) -> int:
     """Return a known setting that is a whole number: as it is set, or its default."""
     row = _row(session, key)
     if row is None:
         return KNOWN[key].default
-    _, value = _unpacked(row.config_value)
-    return int(value)
+    kind, value = _unpacked(row.config_value)
+    return int(value) if kind is ValueType.INTEGER else KNOWN[key].default
 
 
 def put(
@@ -326,6 +334,8 @@ def _context(key: str) -> str:
 def _check_lengths(key: str, row: SystemConfig) -> None:
     if not row.category or len(row.category) > 50:
         raise BadInput(f"setting {key}: a category has 1 to 50 characters")
+    if len((row.config_value or "").encode()) > VALUE_BYTES_MAX:
+        raise BadInput(f"setting {key}: the value has more than {VALUE_BYTES_MAX} bytes")
     if row.description is not None and len(row.description) > TEXT_MAX:
         raise BadInput(f"setting {key}: a description has at most {TEXT_MAX} characters")
 

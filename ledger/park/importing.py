@@ -94,9 +94,8 @@ def set_record(
         raise refused(kind.name, Wrong(error.column, error.message))
     for made in written:
         if made.old is None:
-            audit.record(
-                session, "park.add", f"{kind.table}/{made.number}", {}, _told(kind, made.given), by
-            )
+            said = _told(kind, made.given) | _codes(kind, made)
+            audit.record(session, "park.add", f"{kind.table}/{made.number}", {}, said, by)
     return report
 
 
@@ -283,6 +282,12 @@ def _write(
             )
     session.add_all(made)
     session.flush()
+
+
+def _codes(kind: Kind, row: Row) -> dict[str, Any]:
+    """Return the codes of a row's parents, by field."""
+    fields = (field for field in kind.fields if field.name in row.parents)
+    return {f.name: getattr(row.parents[f.name], f.refers.code) for f in fields if f.refers}
 
 
 def _told(kind: Kind, values: dict[str, Any]) -> dict[str, Any]:

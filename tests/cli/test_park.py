@@ -224,10 +224,10 @@ def test_settings_keep_their_types_and_secrets_stay_secret(type_in: Run, tmp_pat
     assert (
         "'x' is not a number" in type_in("config", "set", "partner.limit", "x")[1]
     )  # it keeps its type
-    assert (
-        "is a secret; remove it first"
-        in type_in("config", "set", "partner.token", "x", "--type", "text")[1]
-    )
+    (tmp_path / "plain").write_text("x")
+    assert "a secret is no argument" in type_in("config", "set", "partner.token", "x")[1]
+    as_text = type_in("config", "set", "partner.token", "--from-file", "plain", "--type", "text")
+    assert "is a secret; remove it first" in as_text[1]
     listed = type_in("config", "list")[1]
     assert "***" in listed and "hush" not in listed
     assert b"hush-hush" not in (tmp_path / "books.db").read_bytes()

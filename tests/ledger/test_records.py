@@ -569,7 +569,13 @@ def test_one_record_by_hand(sqlite_db: Database, tmp_path: Path) -> None:
         sqlite_db.run(lambda session: set_record(session, kind, share))
     with sqlite_db.read() as session:
         actions = list(session.scalars(select(AuditLog.action).order_by(AuditLog.id)))
+        added = session.scalars(select(AuditLog).where(AuditLog.action == "park.add")).one()
     assert actions == ["park.import", "park.import", "park.add"]
+    assert added.new_values == {
+        **share,
+        "allocation_ratio": "1.0000",
+        "associated_at": "2026-01-01T00:00:00Z",
+    }
 
 
 # ------------------------------------------------------------------ shares of a resource
