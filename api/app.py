@@ -17,6 +17,7 @@ from api.audit.endpoints import router as audit
 from api.cache.layer import Cache, FromCache
 from api.certificates.endpoints import router as certificates
 from api.clients import Clients
+from api.configuration.endpoints import router as configuration
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
@@ -37,6 +38,7 @@ from api.pages.endpoints import router as pages
 from api.pages.places import router as place_pages
 from api.pages.problems import problem_page
 from api.pages.retirements import router as retirement_pages
+from api.park.endpoints import router as park
 from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
@@ -77,7 +79,10 @@ EXPOSED = (
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application. It writes users, sessions, keys, webhooks and the audit log, and reads the rest."""
+    """Return the application.
+
+    It writes users, sessions, keys, webhooks, what is said of alerts and the audit log, and reads the rest.
+    """
     database = Database(settings.database_url)
 
     @asynccontextmanager
@@ -125,7 +130,8 @@ def create_app(settings: Settings) -> FastAPI:
         chain_pages,
     ):
         app.include_router(all_public(router))
-    for router in (users, sessions, keys, webhooks, audit):  # their routes say what they need
+    # Their routes say what they need.
+    for router in (users, sessions, keys, webhooks, audit, park, configuration):
         app.include_router(router)
     app.state.problem_page = problem_page
     app.state.totals = Totals()

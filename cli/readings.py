@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,7 +83,9 @@ def import_readings(
             open_books(run.settings) as db,
             run.output.progress(f"importing {file.name}", "rows") as advance,
         ):
-            report = import_file(db, site, source, file, dry_run=dry_run, progress=advance)
+            report = import_file(
+                db, site, source, file, dry_run=dry_run, progress=advance, after=_alerts
+            )
     except KeyboardInterrupt:  # one unit of work: it is taken back whole
         print("interrupted; nothing was imported", file=sys.stderr)
         return INTERRUPTED
@@ -98,6 +101,13 @@ def import_readings(
         *rejected(file, document),
     )
     return RowsRejected.exit_code if report.rejected else 0
+
+
+def _alerts(session: Session, spans: Mapping[int, tuple[datetime, datetime]]) -> dict[str, int]:
+    """Bring the alerts of devices to what came in, in the unit of work that stored it."""
+    from ledger.park import follow
+
+    return follow(session, spans).as_json()
 
 
 def rejected(file: Path, document: dict[str, Any]) -> list[str]:
@@ -147,6 +157,9 @@ def _noted(report: ImportReport) -> list[str]:
         )
     if report.spacing is not None:
         lines.append(f"  {_spacing(report.spacing)}")
+    if report.alerts:
+        said = ", ".join(f"{count} {name}" for name, count in report.alerts.items())
+        lines.append(f"  alerts: {said}; `truetonne alerts list`")
     return [*lines, *(f"  {hint}" for hint in report.hints)]
 
 

@@ -68,6 +68,18 @@ RIGHTS: tuple[Right, ...] = (
     Right("audit", "read", "read the audit log", _to(ADMIN)),
     Right("webhooks", "read", "see who is told of events", _to(ADMIN, OPERATOR)),
     Right("webhooks", "write", "say who is told of events", _to(ADMIN, OPERATOR)),
+    Right(
+        "park",
+        "read",
+        "see devices, their data and alerts, resources, plants",
+        _to(ADMIN, OPERATOR, VIEWER),
+    ),
+    Right(
+        "trading", "read", "see strategies, prices, bids, dispatch, hedges", _to(ADMIN, OPERATOR)
+    ),
+    Right("models", "read", "see models, their decisions and predictions", _to(ADMIN, OPERATOR)),
+    Right("alerts", "write", "say that an alert was seen, or is done with", _to(ADMIN, OPERATOR)),
+    Right("config", "read", "see the settings in the database; secrets never", _to(ADMIN)),
 )
 NAMES: tuple[str, ...] = tuple(right.name for right in RIGHTS)
 SCOPES: tuple[str, ...] = tuple(right.name for right in RIGHTS if right.scope)

@@ -41,6 +41,7 @@ JOBS = (
     Job("expire", "record on chain which batches have expired", "15 * * * *", work.expire, CHAIN),
     Job("reconcile", "compare books and chain", "0 3 * * *", work.compare),
     Job("factors", "look for factors whose time ends", "0 4 * * *", work.check_factors),
+    Job("alerts", "look for devices whose values do not come", "1m", work.watch_devices),
     Job("partitions", "add the partitions that will be needed", "0 1 * * *", work.keep_partitions),
     Job("webhooks", "tell those who asked of what is final", "5s", work.tell, WORLD),
     Job(

@@ -21,6 +21,8 @@ from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import stray_alarm
 from ledger.keeping.places import live_from
 from ledger.models import ChainCursor, ChainInclusion
+from ledger.park import watching
+from ledger.park.alerts import unreadable_rules
 from ledger.reconcile import keep_outcome, reconcile
 from ledger.sealing import load_sealer
 from ledger.settings import Settings
@@ -154,6 +156,24 @@ def check_factors(tools: Tools) -> str | None:
     if found:
         raise ProblemFound("; ".join(found), code="factors")
     return None
+
+
+def watch_devices(tools: Tools) -> str | None:
+    """Raise alerts for values that have not come until now; alerts about values come with their import.
+
+    Raises
+    ------
+    ProblemFound
+        If the rules of a device type cannot be read; the others were seen to.
+    """
+    db = tools.chain.db
+    tally = db.run(lambda session: watching.watch(session, tools.now()))
+    with db.read() as session:
+        wrong = unreadable_rules(session)
+    if wrong:
+        raise ProblemFound("; ".join(wrong), code="alert-rules")
+    said = ", ".join(f"{count} {name}" for name, count in tally.as_json().items())
+    return f"alerts: {said}" if said else None
 
 
 def keep_partitions(tools: Tools) -> str | None:

@@ -18,6 +18,7 @@ from ledger.models import (
     mirror,
     mirror_state,
     oversight,
+    park,
     series,
     settlement,
     settling,
@@ -112,6 +113,7 @@ from ledger.models.mirror_state import (
     Reconciliation,
 )
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
+from ledger.models.park import ParkTurn
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
     RlTrainingRun,
@@ -170,6 +172,7 @@ SECTIONS = (
     ("13. Access: keys, answers given once, attempts to sign in", (access,)),
     ("14. Webhooks: who is told of what", (webhooks,)),
     ("15. Keeping: what went to the archive", (keeping,)),
+    ("16. Park: who writes its records", (park,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -233,6 +236,7 @@ __all__ = [
     "MirrorCheck",
     "MirrorReorganisation",
     "MultiObjectiveOptimization",
+    "ParkTurn",
     "PriceOptimizationHistory",
     "Project",
     "ReadingClaim",

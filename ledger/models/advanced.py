@@ -11,12 +11,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Text
+from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import (
     CUSTOMER,
-    NO_WRITER,
     Base,
     big_id,
     created_at,
@@ -87,7 +86,7 @@ class AdvancedTradingConfig(Base):
     updated_at: Mapped[datetime] = updated_at()
 
     __table_args__ = (
-        options("How a plant may trade by itself.", writer=NO_WRITER, origin=CUSTOMER),
+        options("How a plant may trade by itself.", writer="ledger.park", origin=CUSTOMER),
     )
 
 
@@ -113,7 +112,7 @@ class ArbitrageOpportunity(Base):
     expires_at: Mapped[datetime] = mapped_column(comment="When it ends, UTC.")
 
     __table_args__ = (
-        options("A price difference between markets.", writer=NO_WRITER, origin=CUSTOMER),
+        options("A price difference between markets.", writer="ledger.park", origin=CUSTOMER),
     )
 
 
@@ -139,7 +138,8 @@ class PriceOptimizationHistory(Base):
     optimized_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
 
     __table_args__ = (
-        options("A price before and after optimisation.", writer=NO_WRITER, origin=CUSTOMER),
+        Index("idx_price_optimization_history_vpp_id_optimized_at", "vpp_id", "optimized_at"),
+        options("A price before and after optimisation.", writer="ledger.park", origin=CUSTOMER),
     )
 
 
@@ -164,7 +164,10 @@ class DynamicDispatchHistory(Base):
     )
     dispatch_time: Mapped[datetime] = mapped_column(comment="When, UTC.")
 
-    __table_args__ = (options("How a plant was dispatched.", writer=NO_WRITER, origin=CUSTOMER),)
+    __table_args__ = (
+        Index("idx_dynamic_dispatch_history_vpp_id_dispatch_time", "vpp_id", "dispatch_time"),
+        options("How a plant was dispatched.", writer="ledger.park", origin=CUSTOMER),
+    )
 
 
 class RiskHedgeRecord(Base):
@@ -187,7 +190,7 @@ class RiskHedgeRecord(Base):
     created_at: Mapped[datetime] = created_at()
     maturity_date: Mapped[datetime] = mapped_column(comment="When it falls due, UTC.")
 
-    __table_args__ = (options("A hedge of a plant.", writer=NO_WRITER, origin=CUSTOMER),)
+    __table_args__ = (options("A hedge of a plant.", writer="ledger.park", origin=CUSTOMER),)
 
 
 class RlModel(Base):
@@ -216,7 +219,7 @@ class RlModel(Base):
     last_trained: Mapped[datetime | None] = mapped_column(comment="When it was last trained, UTC.")
 
     __table_args__ = (
-        options("A reinforcement learning model.", writer=NO_WRITER, origin=CUSTOMER),
+        options("A reinforcement learning model.", writer="ledger.park", origin=CUSTOMER),
     )
 
 
@@ -244,7 +247,10 @@ class DecisionHistory(Base):
     )
     decision_time: Mapped[datetime] = mapped_column(comment="When, UTC.")
 
-    __table_args__ = (options("A decision of a model.", writer=NO_WRITER, origin=CUSTOMER),)
+    __table_args__ = (
+        Index("idx_decision_history_model_id_decision_time", "model_id", "decision_time"),
+        options("A decision of a model.", writer="ledger.park", origin=CUSTOMER),
+    )
 
 
 class MultiObjectiveOptimization(Base):
@@ -267,7 +273,10 @@ class MultiObjectiveOptimization(Base):
     optimized_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
 
     __table_args__ = (
-        options("A run of an optimisation with several aims.", writer=NO_WRITER, origin=CUSTOMER),
+        Index("idx_multi_objective_optimization_vpp_id_optimized_at", "vpp_id", "optimized_at"),
+        options(
+            "A run of an optimisation with several aims.", writer="ledger.park", origin=CUSTOMER
+        ),
     )
 
 
@@ -292,7 +301,8 @@ class AdaptiveParameterAdjustment(Base):
     adjusted_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
 
     __table_args__ = (
-        options("A change of a parameter of a model.", writer=NO_WRITER, origin=CUSTOMER),
+        Index("idx_adaptive_parameter_adjustments_model_id_adjusted_at", "model_id", "adjusted_at"),
+        options("A change of a parameter of a model.", writer="ledger.park", origin=CUSTOMER),
     )
 
 
@@ -316,7 +326,14 @@ class MarketTrendPrediction(Base):
         ExactDecimal(15, 6), comment="What came, in the unit of the prediction."
     )
 
-    __table_args__ = (options("A prediction about a market.", writer=NO_WRITER, origin=CUSTOMER),)
+    __table_args__ = (
+        Index(
+            "idx_market_trend_predictions_market_name_prediction_time",
+            "market_name",
+            "prediction_time",
+        ),
+        options("A prediction about a market.", writer="ledger.park", origin=CUSTOMER),
+    )
 
 
 class RlExperienceReplay(Base):
@@ -339,5 +356,6 @@ class RlExperienceReplay(Base):
     recorded_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
 
     __table_args__ = (
-        options("A step of experience of a model.", writer=NO_WRITER, origin=CUSTOMER),
+        Index("idx_rl_experience_replay_model_id_recorded_at", "model_id", "recorded_at"),
+        options("A step of experience of a model.", writer="ledger.park", origin=CUSTOMER),
     )

@@ -13,8 +13,6 @@ from ledger.models.types import BigInt, UtcDateTime
 CUSTOMER = "customer's design"
 COMPLETES = "completes the 41"
 BEYOND = "beyond the 41"
-NO_WRITER = "none yet"
-"""The writer of a table of the customer's that no room of the house fills yet."""
 
 
 class Base(DeclarativeBase):

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import (
     CUSTOMER,
-    NO_WRITER,
     Base,
     big_id,
     created_at,
@@ -82,7 +81,7 @@ class Device(Base):
         Index("idx_devices_status", "status"),
         options(
             "A piece of equipment; never deleted while it has data.",
-            writer="ledger.sites",
+            writer="ledger.park",
             origin=CUSTOMER,
         ),
     )
@@ -104,7 +103,7 @@ class DeviceType(Base):
     )
     created_at: Mapped[datetime] = created_at()
 
-    __table_args__ = (options("A kind of device.", writer="ledger.sites", origin=CUSTOMER),)
+    __table_args__ = (options("A kind of device.", writer="ledger.park", origin=CUSTOMER),)
 
 
 class DeviceData(Base):
@@ -158,5 +157,6 @@ class DeviceAlert(Base):
 
     __table_args__ = (
         Index("idx_device_alerts_device_id_status", "device_id", "status"),
-        options("An alert about a device.", writer=NO_WRITER, origin=CUSTOMER),
+        Index("idx_device_alerts_status", "status"),
+        options("An alert about a device.", writer="ledger.park", origin=CUSTOMER),
     )

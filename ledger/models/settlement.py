@@ -12,7 +12,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import (
     COMPLETES,
-    NO_WRITER,
     Base,
     big_id,
     created_at,
@@ -197,7 +196,8 @@ class VppMarketPrice(Base):
 
     __table_args__ = (
         UniqueConstraint("market", "product", "starts_at"),
-        options("The price of a market for a time.", writer=NO_WRITER, origin=COMPLETES),
+        Index("idx_vpp_market_prices_market_starts_at", "market", "starts_at"),
+        options("The price of a market for a time.", writer="ledger.park", origin=COMPLETES),
     )
 
 
@@ -227,7 +227,7 @@ class VppMarketBid(Base):
 
     __table_args__ = (
         Index("idx_vpp_market_bids_vpp_id_starts_at", "vpp_id", "starts_at"),
-        options("An offer of a plant to a market.", writer=NO_WRITER, origin=COMPLETES),
+        options("An offer of a plant to a market.", writer="ledger.park", origin=COMPLETES),
     )
 
 
@@ -252,7 +252,8 @@ class VppForecast(Base):
 
     __table_args__ = (
         Index("idx_vpp_forecasts_vpp_id_kind_starts_at", "vpp_id", "kind", "starts_at"),
-        options("What a plant expects for a time.", writer=NO_WRITER, origin=COMPLETES),
+        Index("idx_vpp_forecasts_vpp_id_starts_at", "vpp_id", "starts_at"),
+        options("What a plant expects for a time.", writer="ledger.park", origin=COMPLETES),
     )
 
 
@@ -280,7 +281,8 @@ class VppDispatchCommand(Base):
 
     __table_args__ = (
         Index("idx_vpp_dispatch_commands_vpp_id_starts_at", "vpp_id", "starts_at"),
-        options("An order to a resource.", writer=NO_WRITER, origin=COMPLETES),
+        Index("idx_vpp_dispatch_commands_resource_id_starts_at", "resource_id", "starts_at"),
+        options("An order to a resource.", writer="ledger.park", origin=COMPLETES),
     )
 
 
@@ -311,5 +313,5 @@ class RlTrainingRun(Base):
 
     __table_args__ = (
         Index("idx_rl_training_runs_model_id_started_at", "model_id", "started_at"),
-        options("One training of a model.", writer=NO_WRITER, origin=COMPLETES),
+        options("One training of a model.", writer="ledger.park", origin=COMPLETES),
     )

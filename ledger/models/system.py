@@ -10,7 +10,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import (
     CUSTOMER,
-    NO_WRITER,
     Base,
     big_id,
     created_at,
@@ -38,7 +37,7 @@ class SystemConfig(Base):
 
     __table_args__ = (
         Index("idx_system_config_category", "category"),
-        options("A setting kept in the database.", writer=NO_WRITER, origin=CUSTOMER),
+        options("A setting kept in the database.", writer="ledger.park", origin=CUSTOMER),
     )
 
 

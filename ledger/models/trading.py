@@ -63,7 +63,7 @@ class VppTradingStrategy(Base):
     updated_at: Mapped[datetime] = updated_at()
 
     __table_args__ = (
-        options("A way of trading of a plant.", writer="ledger.sites", origin=CUSTOMER),
+        options("A way of trading of a plant.", writer="ledger.park", origin=CUSTOMER),
     )
 
 

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import (
     CUSTOMER,
-    NO_WRITER,
     Base,
     big_id,
     created_at,
@@ -106,7 +105,7 @@ class VppResource(Base):
         Index("idx_vpp_resources_status", "status"),
         options(
             "Something that produces, stores or shifts energy.",
-            writer="ledger.sites",
+            writer="ledger.park",
             origin=CUSTOMER,
         ),
     )
@@ -138,7 +137,7 @@ class VppResourceInstance(Base):
 
     __table_args__ = (
         Index("idx_vpp_resource_instances_resource_id", "resource_id"),
-        options("The present state of a resource.", writer=NO_WRITER, origin=CUSTOMER),
+        options("The present state of a resource.", writer="ledger.park", origin=CUSTOMER),
     )
 
 
@@ -168,7 +167,7 @@ class VppDefinition(Base):
     __table_args__ = (
         options(
             "A virtual power plant; never deleted while it has trades.",
-            writer="ledger.sites",
+            writer="ledger.park",
             origin=CUSTOMER,
         ),
     )
@@ -196,7 +195,7 @@ class VppResourceAssociation(Base):
     updated_at: Mapped[datetime] = updated_at()
 
     __table_args__ = (
-        options("The share of a resource in a plant.", writer="ledger.sites", origin=CUSTOMER),
+        options("The share of a resource in a plant.", writer="ledger.park", origin=CUSTOMER),
     )
 
 
@@ -221,4 +220,7 @@ class VppOperationLog(Base):
     )
     executed_at: Mapped[datetime] = mapped_column(comment="When it was carried out, UTC.")
 
-    __table_args__ = (options("An operation on a plant.", writer=NO_WRITER, origin=CUSTOMER),)
+    __table_args__ = (
+        Index("idx_vpp_operation_logs_vpp_id_executed_at", "vpp_id", "executed_at"),
+        options("An operation on a plant.", writer="ledger.park", origin=CUSTOMER),
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -54,6 +54,10 @@ _FUTURE_S = 86_400
 _start = itemgetter(RawReading._fields.index("start_s"))
 _duration = itemgetter(RawReading._fields.index("duration_s"))
 
+Span = tuple[datetime, datetime]
+After = Callable[[Session, Mapping[int, Span]], dict[str, int]]
+"""Called in the unit of work, when all is stored, with the first and last time of each device's rows in the file;
+returns counts for the report."""
 Progress = Callable[[int, int | None], None]
 """Called with the rows done so far, and their number in all where it is known."""
 
@@ -75,6 +79,7 @@ def import_file(
     dry_run: bool = False,
     progress: Progress | None = None,
     now: datetime | None = None,
+    after: After | None = None,
 ) -> ImportReport:
     """Import a meter file.
 
@@ -93,6 +98,8 @@ def import_file(
     now
         The time that it is, aware; None: by the clock of this machine. Rows that end more than a day
         later are kept and counted as of the future.
+    after
+        What else is done in the same unit of work, such as alerts.
 
     Returns
     -------
@@ -112,7 +119,9 @@ def import_file(
 
     def work(session: Session) -> ImportReport:
         file = _File(path, digest, future_s)
-        report = _import(db, session, site_code, source_name, file, progress)
+        report, spans = _import(db, session, site_code, source_name, file, progress)
+        if after is not None:
+            report.alerts = after(session, spans)
         if dry_run:
             session.rollback()
         return report
@@ -156,7 +165,7 @@ def _import(
     source_name: str,
     file: _File,
     progress: Progress | None,
-) -> ImportReport:
+) -> tuple[ImportReport, dict[int, Span]]:
     _lock(session, site_code)
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
@@ -165,6 +174,7 @@ def _import(
     where = zone(site.time_zone)
     report, tally, notes = ImportReport(file.digest), Tally(), Notes()
     rejected = Rejections(report)
+    spans: dict[int, Span] = {}
     with opened(file.path, source.file_format) as table, db.behind(session) as later:
         writer: RegisterWriter | DayWriter
         if source.counter:
@@ -179,6 +189,7 @@ def _import(
             for code, readings in _by_meter(piece, rejected).items():
                 series.require(meters[code].id, code)
                 writer.write(meters[code], readings, tally)
+                _extend(spans, meters[code].device_id, readings)
                 report.future += _ending_after(file.future_s, readings)
             report.read += len(piece)
             if progress is not None:
@@ -193,7 +204,15 @@ def _import(
         report.left_out += len(meter.left_out)
     _finish(report, tally, notes, log)
     session.flush()
-    return report
+    return report, spans
+
+
+def _extend(spans: dict[int, Span], device_id: int, rows: Sequence[RawReading]) -> None:
+    """Note the first and the last time of a device's rows."""
+    starts = list(map(_start, rows))
+    first, last = (datetime.fromtimestamp(found, UTC) for found in (min(starts), max(starts)))
+    known = spans.get(device_id, (first, last))
+    spans[device_id] = min(first, known[0]), max(last, known[1])
 
 
 def _by_meter(

@@ -50,6 +50,8 @@ class ImportReport:
     spacing: dict[str, Any] | None = None
     """Where rows are much farther apart than intervals: the first such device, ``minutes`` between its
     rows, ``interval_minutes``, and the number of such ``devices``."""
+    alerts: dict[str, int] = field(default_factory=dict)
+    """Alerts about devices that the values raised, resolved or took back."""
     hints: list[str] = field(default_factory=list)
     """What may be wrong with the source, where its rows as a whole say so."""
 
@@ -77,6 +79,7 @@ class ImportReport:
             "clock_jumps": self.clock_jumps,
             "clock_jumps_count": self.clock_jumps_count,
             "spacing": self.spacing,
+            "alerts": self.alerts,
             "hints": self.hints,
         }
         return document | {name: found for name, found in noted.items() if found}

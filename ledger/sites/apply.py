@@ -29,6 +29,7 @@ from ledger.models import (
 from ledger.models.base import Base
 from ledger.models.devices import DeviceStatus
 from ledger.models.evidence import FactorPurpose, MeterRole, SourceKind, SourceLabel
+from ledger.park import put_row, require_shares, take_turn
 from ledger.readings.formats import Format
 from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
@@ -111,6 +112,7 @@ class _Application:
 
     def run(self) -> SiteChanges:
         """Apply every table, those that others refer to first."""
+        take_turn(self._session)
         for spec in self._file.factors:
             self._factor(spec)
         site = self._site()
@@ -121,8 +123,9 @@ class _Application:
             self.changes.warnings += source_warnings(source, self._file.devices)
         apply_meter_changes(self._session, self._file, devices, self.changes)
         apply_certificates(self._session, self._file, devices, self.changes)
-        apply_plants(self.put, self._file, devices, self._resolve_account)
-        self._session.flush()
+        require_shares(
+            self._session, apply_plants(self.put, self._file, devices, self._resolve_account)
+        )
         if self._shown_otherwise and refresh_site(self._session, site):
             self.changes.warnings.append(
                 f"site {site.code}: its inventory is computed anew, by the factors and meters that it "
@@ -139,17 +142,9 @@ class _Application:
         initial: Mapping[str, Any] | None = None,
     ) -> Row:
         """Make or change one row, and note which; ``initial`` is for a new one alone."""
-        row = self._session.scalars(select(model).filter_by(**key)).first()
-        if row is None:
-            row = model(**key, **values, **(initial or {}))
-            self._session.add(row)
-            self._session.flush()
-            self.changes.created.append(label)
-            return row
-        differing = {name: value for name, value in values.items() if getattr(row, name) != value}
-        for name, value in differing.items():
-            setattr(row, name, value)
-        (self.changes.updated if differing else self.changes.unchanged).append(label)
+        row, done = put_row(self._session, model, key, values, initial)
+        done_so: list[str] = getattr(self.changes, done)
+        done_so.append(label)
         return row
 
     def _wrong(self, message: str, code: str) -> BadInput:

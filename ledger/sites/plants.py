@@ -35,17 +35,20 @@ def apply_plants(
     file: SiteFile,
     devices: Mapping[str, Device],
     resolve_account: Callable[[str], str],
-) -> None:
-    """Make or change the plants, strategies and accounts of a file."""
+) -> set[int]:
+    """Make or change the plants, strategies and accounts of a file; return the resources that were shared."""
     plants = {spec.code: _plant(put, spec, resolve_account) for spec in file.vpps}
     specs = {spec.code: spec for spec in file.devices}
-    for vpp in file.vpps:
-        for code in vpp.devices:
-            _resource(put, plants[vpp.code], vpp, devices[code], specs[code])
+    shared = {
+        _resource(put, plants[vpp.code], vpp, devices[code], specs[code])
+        for vpp in file.vpps
+        for code in vpp.devices
+    }
     for strategy in file.strategies:
         key = {"vpp_id": plants[strategy.vpp].id, "strategy_name": strategy.name}
-        values = {"strategy_type": StrategyType(strategy.type), "status": VppStatus.ACTIVE}
-        put(VppTradingStrategy, key, values, f"strategy {strategy.vpp}/{strategy.name}")
+        values = {"strategy_type": StrategyType(strategy.type)}
+        label = f"strategy {strategy.vpp}/{strategy.name}"
+        put(VppTradingStrategy, key, values, label, {"status": VppStatus.ACTIVE})
     for market in file.markets:
         address = resolve_account(market.account)
         put(
@@ -54,15 +57,15 @@ def apply_plants(
             {"address": address},
             f"market {market.name}",
         )
+    return shared
 
 
 def _plant(put: Put, spec: VppSpec, resolve_account: Callable[[str], str]) -> VppDefinition:
-    values = {
-        "name": spec.name,
-        "total_capacity": spec.total_capacity,
-        "status": VppStatus.ACTIVE,
-    }
-    plant: VppDefinition = put(VppDefinition, {"vpp_id": spec.code}, values, f"vpp {spec.code}")
+    values = {"name": spec.name, "total_capacity": spec.total_capacity}
+    # Whether it is in use, and how it is shared, may be said otherwise later: a site file only begins.
+    initial = {"status": VppStatus.ACTIVE}
+    key = {"vpp_id": spec.code}
+    plant: VppDefinition = put(VppDefinition, key, values, f"vpp {spec.code}", initial)
     account = {"address": resolve_account(spec.account)}
     put(VppSettlementAccount, {"vpp_id": plant.id}, account, f"account of vpp {spec.code}")
     return plant
@@ -70,7 +73,7 @@ def _plant(put: Put, spec: VppSpec, resolve_account: Callable[[str], str]) -> Vp
 
 def _resource(
     put: Put, plant: VppDefinition, vpp: VppSpec, device: Device, spec: DeviceSpec
-) -> None:
+) -> int:
     assert spec.rated_kw is not None  # checked with the file
     resource: VppResource = put(
         VppResource,
@@ -81,14 +84,18 @@ def _resource(
             "capacity": spec.rated_kw.quantize(Decimal("0.001")),
             "unit": "kW",
             "location": device.location,
-            "status": ResourceStatus.ACTIVE,
         },
         f"resource {spec.code}",
+        {"status": ResourceStatus.ACTIVE},
     )
     key = {"vpp_id": plant.id, "resource_id": resource.id}
-    share = {"allocation_ratio": Decimal(1), "role": AssociationRole.PRIMARY}
-    joined = {"associated_at": datetime.now(UTC)}
-    put(VppResourceAssociation, key, share, f"share of {spec.code} in {vpp.code}", joined)
+    initial = {
+        "allocation_ratio": Decimal(1),
+        "role": AssociationRole.PRIMARY,
+        "associated_at": datetime.now(UTC),
+    }
+    put(VppResourceAssociation, key, {}, f"share of {spec.code} in {vpp.code}", initial)
+    return resource.id
 
 
 def _kind_of(spec: DeviceSpec) -> ResourceType:

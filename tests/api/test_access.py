@@ -9,15 +9,19 @@ import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.identity import idempotency, passwords, rights, sessions
+from ledger.models import Device, DeviceAlert, DeviceType
+from ledger.models.devices import AlertSeverity, AlertStatus, DeviceStatus
 from ledger.models.users import UserRole
 from tests.api.schemas import mismatches
 from tests.support.identity import (
@@ -316,7 +320,13 @@ def test_adding_a_user(house: House, anna: dict[str, str]) -> None:
     assert answer.headers["Location"] == f"/v1/users/{made['id']}"
     assert (made["email"], made["role"], made["is_active"]) == ("eva@park.example", "viewer", True)
     shown = house.client.get(answer.headers["Location"], headers=anna)
-    assert shown.json()["rights"] == ["keys:read", "keys:revoke", "sessions:read", "sessions:write"]
+    assert shown.json()["rights"] == [
+        "keys:read",
+        "keys:revoke",
+        "park:read",
+        "sessions:read",
+        "sessions:write",
+    ]
     assert shown.headers["Cache-Control"] == "no-store"
     problem(house.client.post("/v1/users", json=body, headers=anna), 409, "user-exists")
     for change, name in (
@@ -743,6 +753,8 @@ def test_the_api_needs_no_more_of_the_database_than_the_page_says(
             assert (made.status_code, again.json()) == (201, made.json()), made.text
             refused = {**headers, "Idempotency-Key": str(uuid.uuid4())}
             assert house.client.post("/v1/users", json=body, headers=refused).status_code == 409
+            with root.db.write() as session:
+                _an_alert(session)
             path = made.headers["Location"]
             right = f"{path}/permissions/audit:read"
             house.sign_in("eva")
@@ -761,6 +773,8 @@ def test_the_api_needs_no_more_of_the_database_than_the_page_says(
                     ("PATCH", path, {"role": "admin"}),
                     ("PATCH", path, {"is_active": False}),
                     ("GET", "/v1/audit-log", None),
+                    ("POST", "/v1/alerts/1/acknowledgement", {"note": "seen"}),
+                    ("POST", "/v1/alerts/1/resolution", {"note": "done"}),
                     ("PATCH", place, {"state": "paused"}),
                     ("POST", f"{place}/secret", None),
                     ("POST", f"{place}/replays", {"from_block": 1}),
@@ -770,11 +784,30 @@ def test_the_api_needs_no_more_of_the_database_than_the_page_says(
                 )
             ]
             users_, hooks = [200, 200, 204, 204, 200, 200, 200], [200, 201, 201, 204]
-            assert statuses == [*users_, *hooks, 204, 204]
+            assert statuses == [*users_, 201, 201, *hooks, 204, 204]
             with pytest.raises(DBAPIError, match="denied"), house.db.write() as session:
                 session.connection().exec_driver_sql("UPDATE carbon_credits SET issuer = 'x'")
     finally:
         mariadb_server.execute("DROP USER 'api'@'%'")
+
+
+def _an_alert(session: Session) -> None:
+    """Write a device with an alert, as an import does."""
+    session.add(DeviceType(type_name="turbine", category="generation"))
+    session.flush()
+    session.add(Device(id=1, device_id="W1", name="W1", type="turbine", status=DeviceStatus.ONLINE))
+    session.flush()
+    session.add(
+        DeviceAlert(
+            id=1,
+            device_id=1,
+            alert_type="door_open",
+            severity=AlertSeverity.LOW,
+            message="Door.",
+            status=AlertStatus.ACTIVE,
+            triggered_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+    )
 
 
 # ------------------------------------------------------------------ the description

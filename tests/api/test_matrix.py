@@ -24,32 +24,89 @@ from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
 CALLERS = [
     *("anonymous", "viewer", "operator", "admin", "disabled", "expired", "revoked-key"),
     *("users:read", "users:write", "keys:read", "audit:read", "webhooks:read", "webhooks:write"),
+    *("park:read", "trading:read", "models:read", "alerts:write", "config:read"),
 ]
 
 PRIVATE = """
-GET    /v1/users                                1 3 3 . 1 1 1   . 3 3 3 3 3
-POST   /v1/users                                1 3 3 . 1 1 1   3 . 3 3 3 3
-GET    /v1/users/{user_id}                      1 3 3 . 1 1 1   . 3 3 3 3 3
-PATCH  /v1/users/{user_id}                      1 3 3 . 1 1 1   3 . 3 3 3 3
-PUT    /v1/users/{user_id}/password             1 3 3 . 1 1 1   3 . 3 3 3 3
-PUT    /v1/users/{user_id}/permissions/{right}  1 3 3 . 1 1 1   3 . 3 3 3 3
-DELETE /v1/users/{user_id}/permissions/{right}  1 3 3 . 1 1 1   3 . 3 3 3 3
-GET    /v1/me                                   1 . . . 1 1 1   . . . . . .
-PUT    /v1/me/password                          1 . . . 1 1 1   3 3 3 3 3 3
-GET    /v1/sessions                             1 . . . 1 1 1   3 3 3 3 3 3
-DELETE /v1/sessions/{session_id}                1 . . . 1 1 1   3 3 3 3 3 3
-POST   /v1/api-keys                             1 3 . . 1 1 1   3 3 3 3 3 3
-GET    /v1/api-keys                             1 . . . 1 1 1   3 3 . 3 3 3
-DELETE /v1/api-keys/{key_id}                    1 . . . 1 1 1   3 3 3 3 3 3
-GET    /v1/audit-log                            1 3 3 . 1 1 1   3 3 3 . 3 3
-GET    /v1/webhooks                             1 3 . . 1 1 1   3 3 3 3 . 3
-POST   /v1/webhooks                             1 3 . . 1 1 1   3 3 3 3 3 .
-GET    /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 . 3
-PATCH  /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 3 .
-DELETE /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 3 .
-POST   /v1/webhooks/{endpoint_id}/secret        1 3 . . 1 1 1   3 3 3 3 3 .
-GET    /v1/webhooks/{endpoint_id}/deliveries    1 3 . . 1 1 1   3 3 3 3 . 3
-POST   /v1/webhooks/{endpoint_id}/replays       1 3 . . 1 1 1   3 3 3 3 3 .
+GET    /v1/users                                1 3 3 . 1 1 1   . 3 3 3 3 3   3 3 3 3 3
+POST   /v1/users                                1 3 3 . 1 1 1   3 . 3 3 3 3   3 3 3 3 3
+GET    /v1/users/{user_id}                      1 3 3 . 1 1 1   . 3 3 3 3 3   3 3 3 3 3
+PATCH  /v1/users/{user_id}                      1 3 3 . 1 1 1   3 . 3 3 3 3   3 3 3 3 3
+PUT    /v1/users/{user_id}/password             1 3 3 . 1 1 1   3 . 3 3 3 3   3 3 3 3 3
+PUT    /v1/users/{user_id}/permissions/{right}  1 3 3 . 1 1 1   3 . 3 3 3 3   3 3 3 3 3
+DELETE /v1/users/{user_id}/permissions/{right}  1 3 3 . 1 1 1   3 . 3 3 3 3   3 3 3 3 3
+GET    /v1/me                                   1 . . . 1 1 1   . . . . . .   . . . . .
+PUT    /v1/me/password                          1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
+GET    /v1/sessions                             1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
+DELETE /v1/sessions/{session_id}                1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
+POST   /v1/api-keys                             1 3 . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
+GET    /v1/api-keys                             1 . . . 1 1 1   3 3 . 3 3 3   3 3 3 3 3
+DELETE /v1/api-keys/{key_id}                    1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
+GET    /v1/audit-log                            1 3 3 . 1 1 1   3 3 3 . 3 3   3 3 3 3 3
+GET    /v1/webhooks                             1 3 . . 1 1 1   3 3 3 3 . 3   3 3 3 3 3
+POST   /v1/webhooks                             1 3 . . 1 1 1   3 3 3 3 3 .   3 3 3 3 3
+GET    /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 . 3   3 3 3 3 3
+PATCH  /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 3 .   3 3 3 3 3
+DELETE /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 3 .   3 3 3 3 3
+POST   /v1/webhooks/{endpoint_id}/secret        1 3 . . 1 1 1   3 3 3 3 3 .   3 3 3 3 3
+GET    /v1/webhooks/{endpoint_id}/deliveries    1 3 . . 1 1 1   3 3 3 3 . 3   3 3 3 3 3
+POST   /v1/webhooks/{endpoint_id}/replays       1 3 . . 1 1 1   3 3 3 3 3 .   3 3 3 3 3
+GET    /v1/device-types                         1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/device-types/{code}                  1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/devices                              1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/devices/{code}                       1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/alerts                               1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/alerts/{number}                      1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/resources                            1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/resources/{code}                     1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/resource-states                      1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/resource-states/{number}             1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/plants                               1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/plants/{code}                        1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/shares                               1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/shares/{number}                      1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/operations                           1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/operations/{number}                  1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/strategies                           1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/strategies/{number}                  1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/trading-config                       1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/trading-config/{number}              1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/prices                               1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/prices/{number}                      1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/bids                                 1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/bids/{number}                        1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/forecasts                            1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/forecasts/{number}                   1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/dispatch-commands                    1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/dispatch-commands/{number}           1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/dispatches                           1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/dispatches/{number}                  1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/arbitrage                            1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/arbitrage/{code}                     1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/hedges                               1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/hedges/{number}                      1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/price-optimisations                  1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/price-optimisations/{number}         1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/optimisations                        1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/optimisations/{number}               1 3 . . 1 1 1   3 3 3 3 3 3   3 . 3 3 3
+GET    /v1/models                               1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/models/{code}                        1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/training-runs                        1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/training-runs/{number}               1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/decisions                            1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/decisions/{number}                   1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/adjustments                          1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/adjustments/{number}                 1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/experience                           1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/experience/{number}                  1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/predictions                          1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/predictions/{number}                 1 3 . . 1 1 1   3 3 3 3 3 3   3 3 . 3 3
+GET    /v1/devices/{code}/latest                1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/devices/{code}/data                  1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+POST   /v1/alerts/{number}/acknowledgement      1 3 . . 1 1 1   3 3 3 3 3 3   3 3 3 . 3
+POST   /v1/alerts/{number}/resolution           1 3 . . 1 1 1   3 3 3 3 3 3   3 3 3 . 3
+GET    /v1/config                               1 3 3 . 1 1 1   3 3 3 3 3 3   3 3 3 3 .
+GET    /v1/config/{key}                         1 3 3 . 1 1 1   3 3 3 3 3 3   3 3 3 3 .
 """
 
 # What anybody may call, with whatever credentials.

@@ -257,7 +257,7 @@ def test_api6_unrestricted_access_to_sensitive_business_flows(house: House) -> N
     ]
     assert codes == [201] * 25 + [409]
     assert [action for action, _ in house.audit()].count("keys.make") == 25
-    # Business data cannot be written over HTTP at all: issuing, trading, retiring.
+    # Business data cannot be written over HTTP at all: issuing, trading, retiring, bidding.
     writes = {
         f"{method} {route.path}"
         for route in iter_route_contexts(house.app.routes)
@@ -279,6 +279,8 @@ def test_api6_unrestricted_access_to_sensitive_business_flows(house: House) -> N
         "POST /v1/webhooks/{endpoint_id}/secret",
         "POST /v1/webhooks/{endpoint_id}/replays",
         "DELETE /v1/api-keys/{key_id}",
+        "POST /v1/alerts/{number}/acknowledgement",
+        "POST /v1/alerts/{number}/resolution",
     }
 
 

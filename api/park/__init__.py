@@ -1,0 +1,1 @@
+"""Records of a park: one list and one item for each kind, alerts that are handled, the data of devices."""

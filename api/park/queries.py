@@ -1,0 +1,197 @@
+"""What the books say of records and of the data of devices. Reads only.
+
+A list that is asked for one parent is in order of its time and goes by the index of both; another is in order of
+writing. Every filter has an index.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from api.pagination import Order, Page, PageParameters, page_of
+from api.park.schemas import (
+    SCHEMAS,
+    DataParameters,
+    LatestValues,
+    RecordParameters,
+    Value,
+    ValuePage,
+)
+from ledger.errors import BadInput
+from ledger.models import DeviceData
+from ledger.park import Kind, Record, kind_named
+from ledger.park.records import filtered, query, record_of, show
+
+DAY = timedelta(days=1)
+LATEST_ROWS_MAX = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def list_records(session: Session, kind: Kind, parameters: RecordParameters) -> Any:
+    """Return one page of records.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used, or a time is asked for of all parents at once.
+    """
+    asked = {name: getattr(parameters, name) for name in kind.filters}
+    filters = {name: value for name, value in asked.items() if value is not None}
+    model: Any = kind.model
+    wanted = filtered(session, kind, query(kind), filters)
+    # An unknown parent has no records; a cursor that is none is an error all the same.
+    by_time = kind.time is not None and kind.key[0] in filters
+    at = getattr(model, kind.field(kind.time).attribute) if kind.time is not None else None
+    after = parameters.after_key(2 if by_time else 1)
+    times = [getattr(parameters, name, None) for name in ("time_from", "time_before")]
+    if any(times) and not by_time:
+        raise BadInput(f"time_from and time_before go with {kind.key[0]}: name it, too")
+    rows: list[Any] = []
+    if wanted is not None:
+        if by_time:
+            wanted = _between(wanted, at, *times)
+        ordered = _ordered(wanted, parameters, after, model.id, at if by_time else None)
+        rows = list(session.execute(ordered).all())
+    records = [record_of(kind, row) for row in rows]
+    page = _page(parameters, records, kind.time if by_time else None)
+    schemas = SCHEMAS[kind.name]
+    return schemas.page(
+        items=[item_of(kind, found) for found in page.rows], next_cursor=page.next_cursor
+    )
+
+
+def show_record(session: Session, kind: Kind, name: str) -> Any:
+    """Return one record, by code or row number.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    return item_of(kind, show(session, kind, name))
+
+
+def item_of(kind: Kind, record: Record) -> Any:
+    """Return a record as it is answered."""
+    values: dict[str, Any] = {"id": record.id, **record.values}
+    for name in ("created_at", "updated_at"):
+        if hasattr(kind.model, name):
+            values[name] = getattr(record, name)
+    return SCHEMAS[kind.name].item(**values)
+
+
+def device_data(session: Session, code: str, parameters: DataParameters) -> ValuePage:
+    """Return one page of the values of a device.
+
+    Raises
+    ------
+    NotFound
+        If there is no such device.
+    BadInput
+        If the cursor cannot be used.
+    """
+    device_id = _device(session, code)
+    after = parameters.after_key(2)
+    before = parameters.recorded_before or parameters.recorded_from + DAY
+    found = select(DeviceData).where(DeviceData.device_id == device_id)
+    if parameters.metric is not None:
+        found = found.where(DeviceData.metric_name == parameters.metric)
+    found = _between(found, DeviceData.recorded_at, parameters.recorded_from, before)
+    ordered = _ordered(found, parameters, after, DeviceData.id, DeviceData.recorded_at)
+    rows = session.scalars(ordered).all()
+    keys = [(_micros(row.recorded_at), row.id) for row in rows]
+    limit = parameters.limit
+    cursor = parameters.cursor_after(*keys[limit - 1]) if len(rows) > limit else None
+    items = [_value(row) for row in rows[:limit]]
+    return ValuePage(device_code=code, items=items, next_cursor=cursor)
+
+
+def latest(session: Session, code: str) -> LatestValues:
+    """Return the last value of each metric that a device lately reported.
+
+    Raises
+    ------
+    NotFound
+        If there is no such device.
+    """
+    device_id = _device(session, code)
+    mine = select(DeviceData).where(DeviceData.device_id == device_id)
+    newest_first = (DeviceData.recorded_at.desc(), DeviceData.id.desc())
+    # The greatest of an index is one look; the last in an order would sort the device's whole life.
+    greatest = select(func.max(DeviceData.recorded_at)).where(DeviceData.device_id == device_id)
+    last = session.scalars(greatest).one()
+    found: dict[str, DeviceData] = {}
+    if last is not None:
+        lately = mine.where(DeviceData.recorded_at > last - DAY)
+        for row in session.scalars(lately.order_by(*newest_first).limit(LATEST_ROWS_MAX)):
+            found.setdefault(row.metric_name, row)
+    items = [_value(found[name]) for name in sorted(found)]
+    return LatestValues(device_code=code, items=items)
+
+
+def _device(session: Session, code: str) -> int:
+    return show(session, kind_named("devices"), code).id
+
+
+def _between(
+    found: Select[Any], column: Any, since: datetime | None, before: datetime | None
+) -> Select[Any]:
+    if since is not None:
+        found = found.where(column >= since)
+    return found if before is None else found.where(column < before)
+
+
+def _ordered(
+    found: Select[Any],
+    parameters: PageParameters,
+    after: tuple[int, ...] | None,
+    row_id: Any,
+    at: Any,
+) -> Select[Any]:
+    """Return the query of one page: by time and row number, or by row number alone where ``at`` is None."""
+    columns = (row_id,) if at is None else (at, row_id)
+    newest_first = parameters.order is Order.DESC
+    if after is not None:
+        last: list[Any] = list(after)
+        if at is not None:
+            last[0] = _EPOCH + timedelta(microseconds=after[0])
+        beyond = [
+            column < value if newest_first else column > value
+            for column, value in zip(columns, last, strict=True)
+        ]
+        reached = beyond[0] if at is None else or_(beyond[0], and_(at == last[0], beyond[1]))
+        found = found.where(reached)
+        if at is not None:  # said once more, for the index
+            found = found.where(at <= last[0] if newest_first else at >= last[0])
+    order = [column.desc() if newest_first else column.asc() for column in columns]
+    return found.order_by(*order).limit(parameters.limit + 1)
+
+
+def _page(parameters: PageParameters, records: list[Record], time: str | None) -> Page[Record]:
+    if time is None:
+        return page_of(parameters, records, [record.id for record in records])
+    more = len(records) > parameters.limit
+    rows = records[: parameters.limit]
+    cursor = parameters.cursor_after(_micros(rows[-1][time]), rows[-1].id) if more else None
+    return Page(rows, cursor)
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _value(row: DeviceData) -> Value:
+    return Value(
+        id=row.id,
+        metric=row.metric_name,
+        value=row.value,
+        unit=row.unit,
+        metadata=row.metadata_,
+        recorded_at=row.recorded_at,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,145 @@
+"""``truetonne alerts``: what about a device somebody should look at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cli.command import DryRun, Invocation, command, command_group
+from cli.output import Table, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
+
+    from ledger.models import DeviceAlert
+    from ledger.park import AlertTally, Record
+
+HERE = "command line"
+"""Who acts, as the alert has it."""
+Number = Annotated[int, typer.Argument(metavar="ID", help="Row number of the alert.", min=1)]
+OfDevice = Annotated[
+    str | None, typer.Option("--device", metavar="CODE", help="Only those of this device.")
+]
+Note = Annotated[str, typer.Option("--note", help="What is being done, or why it is done with.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("See the alerts about devices, and say what became of them.")
+    command(group, "list")(list_alerts)
+    command(group, "acknowledge")(acknowledge)
+    command(group, "resolve")(resolve)
+    command(group, "evaluate")(evaluate)
+    root.add_typer(group, name="alerts")
+
+
+def list_alerts(
+    run: Invocation,
+    status: Annotated[
+        Literal["active", "acknowledged", "resolved"] | None,
+        typer.Option("--status", help="Only those in this state; without it those not resolved."),
+    ] = None,
+    device: OfDevice = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that are resolved.")
+    ] = False,
+) -> int:
+    """List alerts, the gravest first; exit 1 while one is not resolved."""
+    from cli.books import open_books
+    from ledger.models.devices import AlertSeverity, AlertStatus
+    from ledger.park import kind_named
+    from ledger.park.records import all_records, written
+
+    kind = kind_named("alerts")
+    states = [AlertStatus(status)] if status else list(AlertStatus)
+    if not status and not everything:
+        states.remove(AlertStatus.RESOLVED)
+    with open_books(run.settings) as db, db.read() as session:
+        found: list[Record] = []
+        for state in states:
+            wanted = {"status": state} | ({"device_code": device} if device else {})
+            found += all_records(session, kind, wanted)
+    ranks = list(AlertSeverity)
+    found.sort(key=lambda item: (-ranks.index(item["severity"]), item["triggered_at"], item.id))
+    rows = [
+        (item.id, item["severity"], item["status"], item["triggered_at"], item["message"])
+        for item in found
+    ]
+    still = sum(item["status"] is not AlertStatus.RESOLVED for item in found)
+    run.output.result(
+        {"alerts": [written(kind, item) for item in found]},
+        Table(("id", "severity", "state", "since", "what"), rows),
+        f"{counted(len(found), 'alert')}, {still} not resolved",
+    )
+    return 1 if still else 0
+
+
+def acknowledge(run: Invocation, alert: Number, note: Note = "", dry_run: DryRun = False) -> None:
+    """Say that an alert was seen; it stays until its values return, or somebody resolves it."""
+    from ledger.park import handling
+
+    _handle(
+        run,
+        alert,
+        dry_run,
+        "acknowledged",
+        lambda s: handling.acknowledge(s, alert, note, HERE, _now()),
+    )
+
+
+def resolve(run: Invocation, alert: Number, note: Note, dry_run: DryRun = False) -> None:
+    """Say that an alert is done with, and why; while its values do not return it is not raised again."""
+    from ledger.park import handling
+
+    _handle(
+        run, alert, dry_run, "resolved", lambda s: handling.resolve(s, alert, note, HERE, _now())
+    )
+
+
+def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) -> None:
+    """Judge all the data again, as after a change of the rules of a device type; else imports and a job see to it."""
+    from cli.books import open_books
+    from ledger.park import watching
+
+    def work(session: Session) -> AlertTally:
+        tally = watching.evaluate_all(session, device, _now())
+        if dry_run:
+            session.rollback()
+        return tally
+
+    with open_books(run.settings) as db:
+        tally = db.run(work)
+    said = ", ".join(f"{count} {name}" for name, count in vars(tally).items())
+    document: dict[str, Any] = dict(vars(tally))
+    run.output.result(
+        document | ({"dry_run": True} if dry_run else {}),
+        f"alerts: {said}{' (nothing written)' if dry_run else ''}",
+    )
+
+
+def _handle(
+    run: Invocation, number: int, dry_run: bool, verb: str, act: Callable[[Session], DeviceAlert]
+) -> None:
+    from cli.books import open_books
+
+    def work(session: Session) -> str:
+        message = act(session).message
+        if dry_run:
+            session.rollback()
+        return message
+
+    with open_books(run.settings) as db:
+        message = db.run(work)
+    document = {"alert": number, "status": verb, "message": message}
+    run.output.result(
+        document | ({"dry_run": True} if dry_run else {}),
+        f"alert {number} {'would be' if dry_run else 'is'} {verb}: {message}",
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,310 @@
+"""``truetonne park``: records of devices, resources, plants, trading and models, in files and one at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+
+import typer
+
+from cli.command import DryRun, Invocation, command, command_group
+from cli.output import Table, counted, printable
+from cli.readings import rejected
+from ledger.errors import BadInput, RowsRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.orm import Session
+
+    from ledger.park import ImportReport, Kind, Record
+
+SHOWN_MAX = 50
+
+KindName = Annotated[
+    str, typer.Argument(metavar="KIND", help="Kind of record; `park kinds` lists them.")
+]
+RecordsFile = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="CSV, or JSON (.json, .jsonl), with the kind's columns."),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", metavar="COLUMN=VALUE", help="Only records with this value; may be repeated."
+    ),
+]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group(
+        "Keep the records of a park: devices, resources, plants, trading, models."
+    )
+    command(group, "kinds")(kinds)
+    command(group, "import")(import_file)
+    command(group, "set")(set_one)
+    command(group, "list")(list_records)
+    command(group, "show")(show)
+    command(group, "export")(export)
+    root.add_typer(group, name="park")
+
+
+def kinds(run: Invocation) -> None:
+    """List the kinds of records: their columns, which of them tell records apart, and what may change."""
+    from ledger.park import KINDS
+
+    document = [
+        {
+            "name": kind.name,
+            "what": kind.what,
+            "table": kind.table,
+            "key": list(kind.key),
+            "changes": sorted(kind.changes | kind.once),
+            "right": kind.right,
+            "columns": [
+                {"name": field.name, "type": field.sort.value, "required": field.required}
+                for field in kind.fields
+            ],
+        }
+        for kind in KINDS.values()
+    ]
+    rows = [(item["name"], " ".join(map(str, item["key"])), item["what"]) for item in document]
+    run.output.result({"kinds": document}, Table(("kind", "key", "what"), rows))
+
+
+def import_file(
+    run: Invocation,
+    kind: KindName,
+    file: RecordsFile,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Write nothing when a row is rejected.")
+    ] = False,
+    dry_run: DryRun = False,
+) -> int:
+    """Import a file of records; good rows are kept, and exit 1 says that some were rejected."""
+    from cli.books import open_books
+    from ledger.park import import_records, kind_named, read_file
+
+    wanted = kind_named(kind)
+    read = read_file(wanted, file)  # before the books: a wrong file is the first thing to say
+    kept = True
+
+    def work(session: Session) -> ImportReport:
+        nonlocal kept
+        report = import_records(session, wanted, read)
+        kept = not (dry_run or (strict and report.rejected))
+        if not kept:
+            session.rollback()
+        return report
+
+    with open_books(run.settings) as db:
+        report = db.run(work)
+    document = report.as_json() | ({"dry_run": True} if dry_run else {})
+    counts = ("read", "new", "changed", "unchanged", "rejected")
+    said = ", ".join(f"{document[name]} {name}" for name in counts)
+    if not kept and not dry_run:
+        document["written"] = False
+    run.output.result(
+        document,
+        f"{file}: {said}{'' if kept else ' (nothing written)'}",
+        *(f"warning: {text}" for text in report.warnings),
+        *rejected(file, document),
+    )
+    return RowsRejected.exit_code if report.rejected else 0
+
+
+def set_one(
+    run: Invocation,
+    kind: KindName,
+    values: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="COLUMN=VALUE...", help="The key, and what is to be set; empty: no value."
+        ),
+    ],
+    dry_run: DryRun = False,
+) -> None:
+    """Make one record, or change the one with this key; what is not named stays as it is."""
+    from cli.books import open_books
+    from ledger.park import kind_named, set_record
+
+    wanted = kind_named(kind)
+    cells = _pairs(values, wanted)
+
+    def work(session: Session) -> ImportReport:
+        report = set_record(session, wanted, cells)
+        if dry_run:
+            session.rollback()
+        return report
+
+    with open_books(run.settings) as db:
+        report = db.run(work)
+    done = next(name for name in ("new", "changed", "unchanged") if getattr(report, name))
+    key = " ".join(cells[name] for name in wanted.key)
+    document = {"kind": wanted.name, "done": done, "warnings": report.warnings}
+    run.output.result(
+        document | ({"dry_run": True} if dry_run else {}),
+        f"{wanted.one} {printable(key)}: {done}{' (nothing written)' if dry_run else ''}",
+        *(f"warning: {text}" for text in report.warnings),
+    )
+
+
+def list_records(
+    run: Invocation,
+    kind: KindName,
+    where: Where = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, help="At most so many; all without it. The oldest come first."
+        ),
+    ] = None,
+) -> None:
+    """List records, oldest first."""
+    from cli.books import open_books
+    from ledger.park import kind_named
+    from ledger.park.records import all_records, written
+
+    wanted = kind_named(kind)
+    filters = _filters(where, wanted)
+    with open_books(run.settings) as db, db.read() as session:
+        found = list(all_records(session, wanted, filters, limit))
+    columns = ("id", *wanted.columns)
+    rows = [
+        (item.id, *(_short(wanted.field(n).cell(item[n])) for n in wanted.columns))
+        for item in found
+    ]
+    document = {"kind": wanted.name, "records": [written(wanted, item) for item in found]}
+    run.output.result(document, Table(columns, rows), counted(len(found), "record"))
+
+
+def show(
+    run: Invocation,
+    kind: KindName,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its code; its row number where it has none.")
+    ],
+) -> None:
+    """Show one record with all that it says."""
+    from cli.books import open_books
+    from ledger.park import kind_named
+    from ledger.park.records import show as show_record
+    from ledger.park.records import written
+
+    wanted = kind_named(kind)
+    with open_books(run.settings) as db, db.read() as session:
+        document = written(wanted, show_record(session, wanted, name))
+    rows = [
+        (
+            key.replace("_", " "),
+            json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value,
+        )
+        for key, value in document.items()
+        if value is not None
+    ]
+    run.output.result(document, Table(("what", "value"), rows))
+
+
+def export(
+    run: Invocation,
+    kind: KindName,
+    file_format: Annotated[
+        Literal["csv", "jsonl"], typer.Option("--format", help="csv, or one JSON object a line.")
+    ] = "csv",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write here; stdout without it."),
+    ] = None,
+    where: Where = None,
+) -> None:
+    """Write records as a file that `park import` takes: the same rows are then all unchanged."""
+    from cli.books import open_books
+    from ledger.park import kind_named
+    from ledger.park.records import all_records
+
+    wanted = kind_named(kind)
+    filters = _filters(where, wanted)
+    if run.output.as_json and output is None:
+        raise BadInput(
+            "--json needs --output FILE: the records would stand in the document's place"
+        )
+    # A file that is not whole has another name: nobody takes it for the export.
+    aside = output.with_name(output.name + ".partial") if output is not None else None
+    with open_books(run.settings) as db, db.read() as session:
+        found = all_records(session, wanted, filters)
+        if output is None or aside is None:
+            _write_records(sys.stdout, wanted, found, file_format)
+            return
+        try:
+            with aside.open("w", encoding="utf-8", newline="") as file:
+                count = _write_records(file, wanted, found, file_format)
+            aside.replace(output)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+    run.output.result(
+        {"kind": wanted.name, "file": output, "records": count},
+        f"{output}: {counted(count, 'record')}",
+    )
+
+
+def _write_records(file: TextIO, kind: Kind, records: Iterable[Record], form: str) -> int:
+    """Write records as they come, and return how many there were."""
+    writer = csv.writer(file, lineterminator="\n")
+    if form == "csv":
+        writer.writerow(kind.columns)
+    count = 0
+    for record in records:
+        count += 1
+        if form == "csv":
+            writer.writerow([kind.field(name).cell(record[name]) for name in kind.columns])
+        else:
+            line = {name: kind.field(name).written(record[name]) for name in kind.columns}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return count
+
+
+def _pairs(values: list[str], kind: Kind) -> dict[str, str]:
+    found = {}
+    for text in values:
+        name, sign, value = text.partition("=")
+        if not sign or name in found:
+            raise BadInput(f"{text!r}: write each column once, as COLUMN=VALUE", code="usage")
+        if name not in kind.columns:
+            raise BadInput(
+                f"{kind.name} has no column {name!r}; there are {', '.join(kind.columns)}"
+            )
+        found[name] = value
+    missing = [name for name in kind.key if not found.get(name)]
+    if missing:
+        raise BadInput(f"{missing[0]} is missing: a {kind.one} is told by {', '.join(kind.key)}")
+    return found
+
+
+def _filters(where: list[str] | None, kind: Kind) -> dict[str, Any]:
+    from ledger.park.fields import Sort
+    from ledger.park.reading import Wrong, refused
+
+    found = {}
+    for text in where or ():
+        name, sign, value = text.partition("=")
+        if not sign or name not in kind.columns:
+            raise BadInput(
+                f"--where {text!r}: write COLUMN=VALUE; there are {', '.join(kind.columns)}"
+            )
+        field = kind.field(name)
+        if field.sort is Sort.OBJECT:
+            raise BadInput(f"--where {text!r}: a {field.sort.value} cannot be asked for")
+        try:
+            found[name] = field.read(value)
+        except Wrong as wrong:
+            raise refused("--where", wrong) from None
+    return found
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN_MAX else text[: SHOWN_MAX - 3] + "..."

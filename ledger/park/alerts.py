@@ -1,0 +1,304 @@
+"""Alerts that the rules of device types raise from the data of devices.
+
+What stands in the books is a function of the data and the rules: after an import the time around the new values is
+judged again, and the alerts there are brought to what comes out. So one file or many, in any order, once or twice,
+give the same alerts. A person's word stays: what was acknowledged or resolved by hand is not opened again, and an
+alert that somebody took in hand is kept when later values show that there was none, as *withdrawn*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.models import Device, DeviceAlert, DeviceType
+from ledger.models.devices import AlertStatus
+from ledger.park.alert_rules import RULE_TYPES, AlertRule, RuleType, read_rules
+from ledger.park.episodes import Episode, episodes
+from ledger.park.reading import Wrong, time_text
+from ledger.park.series import last_sample, window
+
+Span = tuple[datetime, datetime]
+"""First and last time of values that came in."""
+
+
+@dataclass
+class AlertTally:
+    """What became of alerts."""
+
+    raised: int = 0
+    resolved: int = 0
+    withdrawn: int = 0
+    changed: int = 0
+
+    def as_json(self) -> dict[str, int]:
+        """Return the counts that are not zero."""
+        return {name: count for name, count in vars(self).items() if count}
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A device and one rule that its data are judged by."""
+
+    device: Device
+    rule: AlertRule
+
+    def details(self, episode: Episode) -> dict[str, Any]:
+        rule = self.rule
+        limit = None if rule.limit is None else format(rule.limit, "f")
+        worst = None if episode.worst is None else format(episode.worst.normalize(), "f")
+        named = {"limit": limit, "unit": rule.unit, "minutes": rule.minutes or None, "worst": worst}
+        found = {"metric": rule.metric, "since": time_text(episode.began), **named}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def message(self, episode: Episode) -> str:
+        since = time_text(episode.began)
+        worst = "" if episode.worst is None else f" ({episode.worst.normalize():f} at the worst)"
+        return (
+            f"{self.device.device_id}: {self.rule.metric} {self.rule.said}, since {since}{worst}."
+        )
+
+
+def follow(session: Session, spans: Mapping[int, Span]) -> AlertTally:
+    """Bring the alerts of devices to what their data say, around values that came in.
+
+    Parameters
+    ----------
+    session
+        The unit of work that stored the values.
+    spans
+        First and last time of what came in, by row number of the device.
+    """
+    tally = AlertTally()
+    for device, rules in _with_rules(session, sorted(spans)):
+        for rule in rules:
+            _follow(session, _Watched(device, rule), spans[device.id], tally)
+    session.flush()
+    return tally
+
+
+def evaluate(session: Session, device_ids: Iterable[int], now: datetime | None) -> AlertTally:
+    """Judge all the data of devices again, as after a change of rules; what no rule speaks of is withdrawn.
+
+    Parameters
+    ----------
+    now
+        The time that it is, for what is missing until now; None: only gaps between values count.
+    """
+    tally = AlertTally()
+    wanted = sorted(device_ids)
+    there = dict(_with_rules(session, wanted))
+    by_id = {device.id: rules for device, rules in there.items()}
+    for number in wanted:
+        kept = {(rule.type.value, rule.metric) for rule in by_id.get(number, ())}
+        for alert in _stored(session, number, None):
+            if (alert.alert_type, alert.details and alert.details.get("metric")) not in kept:
+                _withdraw(session, alert, tally)
+    for device, rules in there.items():
+        for rule in rules:
+            _follow(session, _Watched(device, rule), None, tally, now)
+    session.flush()
+    return tally
+
+
+def watch_missing(
+    session: Session, device_ids: Iterable[int], now: datetime, not_before: datetime
+) -> AlertTally:
+    """Raise alerts for values that have not come until now.
+
+    Parameters
+    ----------
+    now
+        The time that it is.
+    not_before
+        A device whose last value is older raises none: it was taken out, or its data are of the past.
+    """
+    tally = AlertTally()
+    for device, rules in _with_rules(session, sorted(device_ids)):
+        for rule in rules:
+            if rule.type is not RuleType.MISSING:
+                continue
+            # Nearly always something came lately, or is known not to: the long look is for the rest.
+            lately = now - timedelta(minutes=rule.minutes)
+            if last_sample(session, device.id, rule, lately) is not None:
+                continue
+            if _is_open(session, device.id, rule):
+                continue
+            last = last_sample(session, device.id, rule, not_before)
+            if last is not None:
+                _follow(session, _Watched(device, rule), (last, last), tally, now)
+    session.flush()
+    return tally
+
+
+def _is_open(session: Session, device_id: int, rule: AlertRule) -> bool:
+    """Return whether an alert of a rule goes on."""
+    query = select(DeviceAlert).where(
+        DeviceAlert.device_id == device_id,
+        DeviceAlert.status.in_((AlertStatus.ACTIVE, AlertStatus.ACKNOWLEDGED)),
+        DeviceAlert.alert_type == rule.type.value,
+    )
+    found = session.scalars(query)
+    return any((alert.details or {}).get("metric") == rule.metric for alert in found)
+
+
+def watched_devices(session: Session) -> list[int]:
+    """Return the row numbers of the devices whose type has alert rules."""
+    types = [name for name, rules in _rules_of_types(session).items() if rules]
+    return list(
+        session.scalars(select(Device.id).where(Device.type.in_(types)).order_by(Device.id))
+    )
+
+
+def _with_rules(session: Session, device_ids: Sequence[int]) -> list[tuple[Device, Any]]:
+    """Return devices with their rules, where they have some; the devices are locked."""
+    known = {
+        name: found for name, found in _rules_of_types(session).items() if isinstance(found, tuple)
+    }
+    types = sorted(name for name, rules in known.items() if rules)
+    if not types:
+        return []
+    query = select(Device).where(Device.id.in_(device_ids), Device.type.in_(types))
+    devices = session.scalars(query.order_by(Device.id).with_for_update())
+    return [(device, known[device.type]) for device in devices]
+
+
+def unreadable_rules(session: Session) -> list[str]:
+    """Return a line for each device type whose rules another program wrote, and cannot be read: they raise nothing."""
+    found = _rules_of_types(session).items()
+    return [f"device type {name}: {said}" for name, said in sorted(found) if isinstance(said, str)]
+
+
+def _rules_of_types(session: Session) -> dict[str, tuple[AlertRule, ...] | str]:
+    """Return the rules of each device type that has some, or what is wrong with them."""
+    query = select(DeviceType.type_name, DeviceType.validation_rules).where(
+        DeviceType.validation_rules.is_not(None)
+    )
+    found: dict[str, tuple[AlertRule, ...] | str] = {}
+    for name, rules in session.execute(query):
+        try:
+            found[name] = read_rules(rules)
+        except Wrong as wrong:
+            found[name] = f"{wrong.column}: {wrong.message}"
+    return found
+
+
+def _follow(
+    session: Session,
+    watched: _Watched,
+    span: Span | None,
+    tally: AlertTally,
+    now: datetime | None = None,
+) -> None:
+    """Bring the alerts of one device and rule to what the data say in and around a span (None: ever)."""
+    rule = watched.rule
+    part = window(session, watched.device.id, rule, span)
+    found = {
+        time_text(item.began): item
+        for item in episodes(rule, part.samples, now if part.to_end else None)
+        if part.holds(item.began)
+    }
+    for alert in _stored(session, watched.device.id, part.start):
+        details = alert.details or {}
+        if alert.alert_type != rule.type.value or details.get("metric") != rule.metric:
+            continue
+        since = details.get("since")
+        if since is None or not part.holds(datetime.fromisoformat(since)):
+            continue
+        episode = found.pop(since, None)
+        if episode is not None:
+            _change(alert, watched, episode, tally)
+        elif not _still_missing(rule, alert, part.last, now):
+            _withdraw(session, alert, tally)
+    for episode in found.values():
+        _raise(session, watched, episode, tally)
+
+
+def _still_missing(
+    rule: AlertRule, alert: DeviceAlert, last: datetime | None, now: datetime | None
+) -> bool:
+    """Return whether an alert was raised because nothing came after the last value, and nothing has."""
+    if rule.type is not RuleType.MISSING or now is not None or last is None:
+        return False
+    return (alert.details or {}).get("since") == time_text(last)
+
+
+def _raise(session: Session, watched: _Watched, episode: Episode, tally: AlertTally) -> None:
+    tally.raised += 1
+    tally.resolved += episode.ended is not None
+    session.add(
+        DeviceAlert(
+            device_id=watched.device.id,
+            alert_type=watched.rule.type.value,
+            severity=watched.rule.severity,
+            message=watched.message(episode),
+            details=watched.details(episode),
+            status=AlertStatus.ACTIVE if episode.ended is None else AlertStatus.RESOLVED,
+            triggered_at=episode.told,
+            resolved_at=episode.ended,
+        )
+    )
+
+
+def _change(alert: DeviceAlert, watched: _Watched, episode: Episode, tally: AlertTally) -> None:
+    """Bring a stored alert to its episode, and leave what a person said of it."""
+    # What was taken back, and is so after all, is no longer taken back.
+    by_hand = {name: value for name, value in (alert.details or {}).items() if name in HANDLED}
+    if "resolved_by" in by_hand:
+        return
+    status = AlertStatus.RESOLVED
+    if episode.ended is None:
+        status = AlertStatus.ACKNOWLEDGED if "acknowledged_by" in by_hand else AlertStatus.ACTIVE
+    values = {
+        "severity": watched.rule.severity,
+        "message": watched.message(episode),
+        "details": {**watched.details(episode), **by_hand},
+        "status": status,
+        "triggered_at": episode.told,
+        "resolved_at": episode.ended,
+    }
+    differing = {name: value for name, value in values.items() if getattr(alert, name) != value}
+    for name, value in differing.items():
+        setattr(alert, name, value)
+    tally.resolved += differing.get("status") is AlertStatus.RESOLVED
+    tally.changed += bool(differing) and differing.get("status") is not AlertStatus.RESOLVED
+
+
+HANDLED = (
+    "acknowledged_by",
+    "acknowledged_at",
+    "acknowledged_note",
+    "resolved_by",
+    "resolved_at",
+    "resolved_note",
+)
+"""Members of an alert's details that a person's act wrote."""
+
+
+def _withdraw(session: Session, alert: DeviceAlert, tally: AlertTally) -> None:
+    """Take back an alert that the data do not bear; keep what somebody took in hand."""
+    details = dict(alert.details or {})
+    if "withdrawn" in details or "resolved_by" in details:
+        return
+    tally.withdrawn += 1
+    if "acknowledged_by" not in details:
+        session.delete(alert)
+        return
+    alert.details = {**details, "withdrawn": True}
+    alert.status = AlertStatus.RESOLVED
+    alert.resolved_at = alert.resolved_at or alert.triggered_at
+
+
+def _stored(session: Session, device_id: int, start: datetime | None) -> list[DeviceAlert]:
+    """Return the alerts of a device that rules raised, from a time on; locked, and as they are now."""
+    query = select(DeviceAlert).where(
+        DeviceAlert.device_id == device_id, DeviceAlert.alert_type.in_(sorted(RULE_TYPES))
+    )
+    if start is not None:
+        query = query.where(DeviceAlert.triggered_at >= start)
+    return list(session.scalars(query.order_by(DeviceAlert.id).with_for_update()))

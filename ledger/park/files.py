@@ -1,0 +1,176 @@
+"""A file of records as rows: CSV with the columns of the kind, JSON (a list), or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ledger.errors import BadInput
+from ledger.park.kinds import Kind
+from ledger.park.reading import DECODING, Wrong
+
+FILE_BYTES_MAX = 64 * 1024 * 1024
+_BLANK = re.compile(r"[ \t\r\n]*")
+_BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
+
+
+@dataclass(frozen=True)
+class RawRow:
+    """Cells of one row by the name of their column; text, or values of JSON."""
+
+    line: int
+    cells: dict[str, Any]
+    wrong: Wrong | None = None
+
+
+class _Reader(Protocol):
+    """A reader of the ``csv`` module, whose type has no public name."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+    def __next__(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """A file that was read."""
+
+    name: str
+    sha256: str
+    rows: tuple[RawRow, ...]
+
+
+def read_file(kind: Kind, path: Path) -> RecordFile:
+    """Read a file of records, without a database.
+
+    Parameters
+    ----------
+    kind
+        Whose columns it has.
+    path
+        ``.json``, ``.jsonl`` or ``.ndjson`` is JSON; what else it may be called is CSV.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read, is empty, lacks a column of the key, or has one that the kind has not.
+    """
+    content, text = _text_of(path)
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
+        rows = tuple(_of_json(path, text))
+    else:
+        rows = tuple(_of_csv(kind, path, text))
+    if not rows:
+        raise BadInput(f"{path}: no rows; columns are {', '.join(kind.columns)}")
+    known = set(kind.columns)
+    return RecordFile(
+        path.name, hashlib.sha256(content).hexdigest(), tuple(_known(row, known) for row in rows)
+    )
+
+
+def _known(row: RawRow, known: set[str]) -> RawRow:
+    unknown = sorted(set(row.cells) - known)
+    if row.wrong is None and unknown:
+        return RawRow(row.line, {}, Wrong(unknown[0], "is no column of this kind"))
+    return row
+
+
+def _text_of(path: Path) -> tuple[bytes, str]:
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise BadInput(f"{path}: larger than {FILE_BYTES_MAX >> 20} MiB; import it in parts")
+        content = path.read_bytes()
+        return content, content.decode("utf-8-sig")
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror}); name an existing file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
+def _of_csv(kind: Kind, path: Path, text: str) -> Iterator[RawRow]:
+    csv.field_size_limit(1 << 20)
+    reader: _Reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        yield from _rows(kind, path, reader)
+    except csv.Error as error:
+        raise BadInput(
+            f"{path}: line {reader.line_num}: not a CSV file ({error})",
+            details={"line": reader.line_num},
+        ) from error
+
+
+def _rows(kind: Kind, path: Path, reader: _Reader) -> Iterator[RawRow]:
+    try:
+        header = [name.strip() for name in next(reader)]
+    except StopIteration:
+        raise BadInput(
+            f"{path}: empty; the first line must name the columns {', '.join(kind.columns)}"
+        ) from None
+    for name in header:
+        if name not in kind.columns:
+            raise _bad_header(path, name, f"is none of {', '.join(kind.columns)}")
+        if header.count(name) > 1:
+            raise _bad_header(path, name, "is there twice")
+    for name in kind.key:
+        if name not in header:
+            raise _bad_header(path, name, f"is missing; the file has {', '.join(header)}")
+    before = reader.line_num
+    for cells in reader:
+        line, before = before + 1, reader.line_num  # a quoted cell may run over several
+        if len(cells) > len(header):
+            said = f"{len(cells) - len(header)} more cells than the first line has columns; quote what holds a comma"
+            yield RawRow(line, {}, Wrong("", said))
+        elif cells:
+            padded = cells + [""] * (len(header) - len(cells))
+            yield RawRow(line, dict(zip(header, padded, strict=True)))
+
+
+def _bad_header(path: Path, name: str, said: str) -> BadInput:
+    return BadInput(f"{path}: line 1: column {name!r} {said}", details={"line": 1, "column": name})
+
+
+def _of_json(path: Path, text: str) -> Iterator[RawRow]:
+    """Yield the objects of a list, or of JSON lines, each with the line that it begins in."""
+    decoder = json.JSONDecoder(**DECODING)
+    start = _BLANK.match(text)
+    at = start.end() if start else 0
+    listed = text[at : at + 1] == "["
+    at = _end(_BLANK, text, at + 1) if listed else at
+    line, counted = 1, 0
+    while at < len(text):
+        line, counted = line + text.count("\n", counted, at), at
+        if listed and text[at] == "]":
+            if text[at + 1 :].strip():
+                raise _no_json(path, line, "something stands after the list")
+            return
+        try:
+            found, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            said = getattr(error, "msg", str(error))
+            raise _no_json(path, getattr(error, "lineno", line), said) from None
+        if isinstance(found, dict):
+            yield RawRow(line, found)
+        else:
+            yield RawRow(line, {}, Wrong("", "is not a JSON object"))
+        at = _end(_BETWEEN if listed else _BLANK, text, at)
+    if listed:
+        raise _no_json(path, line, "the list has no end")
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    return found.end() if found else at
+
+
+def _no_json(path: Path, line: int, said: str) -> BadInput:
+    return BadInput(f"{path}: line {line}: not JSON ({said})", details={"line": line})

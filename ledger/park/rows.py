@@ -1,0 +1,99 @@
+"""One row on its way into the books, and what became of a file of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ledger.models.base import Base
+from ledger.park.reading import Wrong
+
+ERRORS_MAX = 1_000
+"""Errors that a report names; the rest is counted."""
+
+
+@dataclass
+class Row:
+    """A row of a file: what it says, what is stored, and what would stand there.
+
+    Parameters
+    ----------
+    line
+        Where it stands in its file.
+    given
+        Values by field; of a field that refers to a parent, the parent's row number (or its code, where the
+        column holds that). A field that the file does not have is absent.
+    parents
+        The parents by field.
+    """
+
+    line: int
+    given: dict[str, Any]
+    parents: dict[str, Any] = field(default_factory=dict)
+    old: Base | None = None
+    before: Mapping[str, Any] = field(default_factory=dict)
+    """Stored values by field; empty where nothing is stored."""
+    wrong: Wrong | None = None
+    made: Any = None
+    """The new record, once it is written."""
+
+    @property
+    def number(self) -> int:
+        """Row number of the record, once it is written."""
+        record: Any = self.made if self.old is None else self.old
+        found: int = record.id
+        return found
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of a field as it would stand; None where it has none."""
+        return self.given[name] if name in self.given else self.before.get(name)
+
+    @property
+    def differing(self) -> dict[str, Any]:
+        """The fields in which the row differs from what is stored."""
+        return {name: value for name, value in self.given.items() if self.before.get(name) != value}
+
+
+@dataclass(frozen=True)
+class RowError:
+    """What is wrong with one cell, and where."""
+
+    line: int
+    column: str
+    message: str
+
+
+@dataclass
+class ImportReport:
+    """What became of every row: ``read = new + changed + unchanged + rejected``."""
+
+    kind: str
+    file_sha256: str
+    read: int = 0
+    new: int = 0
+    unchanged: int = 0
+    changed: int = 0
+    rejected: int = 0
+    errors: list[RowError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def reject(self, line: int, wrong: Wrong) -> None:
+        """Count a row that is not taken."""
+        self.rejected += 1
+        if len(self.errors) < ERRORS_MAX:
+            self.errors.append(RowError(line, wrong.column, wrong.message))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``park import --json`` prints."""
+        return {
+            "kind": self.kind,
+            "file_sha256": self.file_sha256,
+            "read": self.read,
+            "new": self.new,
+            "unchanged": self.unchanged,
+            "changed": self.changed,
+            "rejected": self.rejected,
+            "errors": [vars(error) for error in self.errors],
+            "warnings": self.warnings,
+        }

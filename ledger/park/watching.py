@@ -1,0 +1,55 @@
+"""Alerts by the clock and by command: what has not come until now, and all the data again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.errors import BadInput, NotFound
+from ledger.models import Device
+from ledger.park import configuration
+from ledger.park.alerts import (
+    AlertTally,
+    evaluate,
+    unreadable_rules,
+    watch_missing,
+    watched_devices,
+)
+
+
+def watch(session: Session, now: datetime) -> AlertTally:
+    """Raise alerts for values that have not come until now, of devices that were not silent for long already.
+
+    Parameters
+    ----------
+    now
+        The time that it is, aware.
+    """
+    days = configuration.whole(session, configuration.SILENT_DAYS)
+    return watch_missing(session, watched_devices(session), now, now - timedelta(days=days))
+
+
+def evaluate_all(session: Session, device_code: str | None, now: datetime) -> AlertTally:
+    """Judge all the data of one device, or of all, again, and what has not come until now.
+
+    Raises
+    ------
+    NotFound
+        If there is no such device.
+    BadInput
+        If the rules of a device type cannot be read.
+    """
+    if wrong := unreadable_rules(session):
+        raise BadInput("; ".join(wrong))
+    query = select(Device.id)
+    if device_code is not None:
+        query = query.where(Device.device_id == device_code)
+    devices = list(session.scalars(query))
+    if device_code is not None and not devices:
+        raise NotFound(f"there is no device {device_code!r}; `truetonne park list devices`")
+    tally = evaluate(session, devices, None)
+    for name, count in vars(watch(session, now)).items():
+        setattr(tally, name, getattr(tally, name) + count)
+    return tally

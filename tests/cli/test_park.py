@@ -1,0 +1,238 @@
+"""``park``, ``alerts`` and ``config`` as somebody types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.main import run
+from tests.support.plant import SITE, write_csv
+from tests.support.records import examples
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def type_in(
+    sqlite_template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run a command on books of the test's own; return exit code and stdout (stderr where that is empty)."""
+    (tmp_path / "books.db").write_bytes(sqlite_template.read_bytes())
+    monkeypatch.setenv("TRUETONNE_DATABASE_URL", f"sqlite:///{tmp_path / 'books.db'}")
+    monkeypatch.setenv("TRUETONNE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+    def type_in(*words: str) -> tuple[int, str]:
+        code = run(list(words))
+        out, err = capsys.readouterr()
+        return code, out or err
+
+    return type_in
+
+
+def document(run: Run, *words: str, code: int = 0) -> Any:
+    found, out = run(*words, "--json")
+    assert found == code, out
+    return json.loads(out)
+
+
+def write(folder: Path, *kinds: str) -> None:
+    for name in kinds:
+        ending, text = examples()[name]
+        (folder / f"{name}.{ending}").write_text(text, encoding="utf-8")
+
+
+def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
+    type_in: Run, tmp_path: Path
+) -> None:
+    write(tmp_path, "resources", "plants", "shares")
+    dry = document(type_in, "park", "import", "resources", "resources.csv", "--dry-run")
+    assert (dry["new"], dry["dry_run"]) == (3, True)
+    for kind in ("resources", "plants", "shares"):
+        assert type_in("park", "import", kind, f"{kind}.csv")[0] == 0
+    code, out = type_in("park", "list", "shares", "--where", "resource_code=BESS-1")
+    assert (code, out.splitlines()[-1]) == (0, "2 records")
+    assert out.splitlines()[1].split() == [
+        "2",
+        "VPP-NORTH",
+        "BESS-1",
+        "0.5000",
+        "reserve",
+        "2025-12-31T23:00:00Z",
+    ]
+    assert document(type_in, "park", "show", "plants", "VPP-NORTH")["total_capacity"] == "1450.000"
+    for ending in ("csv", "jsonl"):
+        file = f"out.{ending}"
+        assert (
+            document(type_in, "park", "export", "resources", "-o", file, "--format", ending)[
+                "records"
+            ]
+            == 3
+        )
+        again = document(type_in, "park", "import", "resources", file)
+        assert (again["unchanged"], again["new"], again["changed"]) == (3, 0, 0)
+    assert type_in("park", "export", "resources")[1] == (tmp_path / "out.csv").read_text()
+
+
+def test_rejected_rows_are_named_and_strict_keeps_none(type_in: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text(
+        "resource_code,name,type,capacity,unit,status\nA,A,solar,1,kW,active\nB,B,solar,-1,kW,active\n"
+    )
+    code, out = type_in("park", "import", "resources", "r.csv", "--strict")
+    assert (code, out.splitlines()) == (
+        1,
+        [
+            "r.csv: 2 read, 1 new, 0 changed, 0 unchanged, 1 rejected (nothing written)",
+            "  r.csv: line 3, column capacity: -1.000 is not above 0",
+        ],
+    )
+    assert document(type_in, "park", "list", "resources")["records"] == []
+    found = document(type_in, "park", "import", "resources", "r.csv", code=1)
+    assert found["errors"] == [
+        {"line": 3, "column": "capacity", "message": "-1.000 is not above 0"}
+    ]
+    assert [
+        item["resource_code"] for item in document(type_in, "park", "list", "resources")["records"]
+    ] == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("park", "import", "gadgets", "x.csv"),
+            "there is no kind of record 'gadgets'; there are device-types, devices",
+        ),
+        (("park", "import", "devices", "none.csv"), "none.csv: cannot be read"),
+        (("park", "show", "plants", "none"), "there is no plant with vpp_code 'none'"),
+        (("park", "show", "shares", "x"), "there is no share of a resource with number 'x'"),
+        (("park", "set", "plants", "name=x"), "vpp_code is missing: a plant is told by vpp_code"),
+        (("park", "set", "plants", "vpp_code=x", "colour=red"), "plants has no column 'colour'"),
+        (
+            ("park", "set", "plants", "vpp_code=x", "name"),
+            "'name': write each column once, as COLUMN=VALUE",
+        ),
+        (
+            ("park", "list", "plants", "--where", "colour=red"),
+            "--where 'colour=red': write COLUMN=VALUE",
+        ),
+        (
+            ("park", "list", "plants", "--where", "status=new"),
+            "--where status: 'new' is none of active",
+        ),
+        (
+            ("park", "list", "plants", "--where", "configuration={}"),
+            "a JSON object cannot be asked for",
+        ),
+        (("alerts", "acknowledge", "7"), "there is no alert 7"),
+        (("alerts", "evaluate", "--device", "X"), "there is no device 'X'"),
+        (("config", "get", "a.b"), "there is no setting 'a.b'"),
+        (("config", "set", "A", "1"), "a key is words of small letters"),
+        (("config", "set", "a.b"), "give the value, or --from-file FILE, and not both"),
+        (("config", "set", "a.b", "x", "--type", "secret"), "a secret is no argument"),
+        (("config", "set", "a.b", "x", "--type", "integer"), "'x' is not a whole number"),
+        (("config", "set", "a.b", "maybe", "--type", "boolean"), "neither true nor false"),
+        (("config", "set", "a.b", "[1]", "--type", "json"), "is not a JSON object"),
+        (("config", "set", "alerts.silent_days", "0"), "0 is not from 1 to 3660"),
+        (("config", "set", "alerts.silent_days", "1", "--type", "text"), "is of type integer"),
+        (("config", "unset", "a.b"), "there is no setting 'a.b'"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(type_in: Run, words: tuple[str, ...], said: str) -> None:
+    code, out = type_in(*words)
+    assert code == 2
+    assert said in out and out.startswith("error: ") and out.count("\n") == 1
+
+
+def test_one_record_by_hand(type_in: Run, tmp_path: Path) -> None:
+    write(tmp_path, "plants")
+    type_in("park", "import", "plants", "plants.csv")
+    dry = type_in("park", "set", "plants", "vpp_code=VPP-NORTH", "status=inactive", "--dry-run")
+    assert dry == (0, "plant VPP-NORTH: changed (nothing written)\n")
+    assert (
+        document(type_in, "park", "set", "plants", "vpp_code=VPP-NORTH", "status=inactive")["done"]
+        == "changed"
+    )
+    assert (
+        document(type_in, "park", "set", "plants", "vpp_code=VPP-NORTH", "status=inactive")["done"]
+        == "unchanged"
+    )
+    entries = document(type_in, "audit", "log")["entries"]
+    assert [(item["action"], item["new_values"].get("status")) for item in entries][:1] == [
+        ("park.change", "inactive")
+    ]
+
+
+def test_alerts_from_an_import_to_their_end(type_in: Run, tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(SITE)
+    assert type_in("site", "apply", "site.toml")[0] == 0
+    rules = {
+        "alerts": [{"type": "above", "metric": "active_power", "limit": "80", "severity": "high"}]
+    }
+    text = json.dumps(rules)
+    assert (
+        type_in(
+            "park", "set", "device-types", "type_name=wind_turbine", f"validation_rules={text}"
+        )[0]
+        == 0
+    )
+    rows = [(f"2014-06-01T00:{n}0:00+02:00", power) for n, power in enumerate(("60", "90", "91"))]
+    write_csv(tmp_path / "a.csv", rows)
+    code, out = type_in("import", "--site", "park", "--source", "scada", "a.csv")
+    assert (code, out.splitlines()[-1]) == (0, "  alerts: 1 raised; `truetonne alerts list`")
+    found = document(type_in, "alerts", "list", code=1)["alerts"]
+    assert [(item["severity"], item["status"], item["triggered_at"]) for item in found] == [
+        ("high", "active", "2014-05-31T22:10:00Z")
+    ]
+    assert type_in("alerts", "acknowledge", "1", "--note", "seen")[0] == 0
+    assert document(type_in, "alerts", "acknowledge", "1", code=1)["error"]["code"] == "alert-state"
+    assert document(type_in, "alerts", "evaluate") == {
+        "raised": 0,
+        "resolved": 0,
+        "withdrawn": 0,
+        "changed": 0,
+    }
+    assert type_in("alerts", "resolve", "1", "--note", "limit was wrong") == (
+        0,
+        "alert 1 is resolved: A: active_power above 80, since 2014-05-31T22:10:00Z (91 at the worst).\n",
+    )
+    assert document(type_in, "alerts", "list")["alerts"] == []
+    assert len(document(type_in, "alerts", "list", "--all")["alerts"]) == 1
+
+
+def test_settings_keep_their_types_and_secrets_stay_secret(type_in: Run, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hush-hush\n")
+    for words, value in (
+        (("partner.code", "DE-07"), "DE-07"),
+        (("partner.limit", "1.50", "--type", "decimal"), "1.50"),
+        (("partner.on", "true", "--type", "boolean"), True),
+        (("partner.map", '{"a": 1.5}', "--type", "json"), {"a": "1.5"}),
+        (("alerts.silent_days", "10"), 10),
+        (("partner.token", "--type", "secret", "--from-file", "token"), "***"),
+    ):
+        found = document(type_in, "config", "set", *words)
+        assert (found["value"], found["changed"]) == (value, True)
+        assert document(type_in, "config", "set", *words)["changed"] is False
+    assert document(type_in, "config", "get", "partner.limit")["value"] == "1.50"
+    assert (
+        "'x' is not a number" in type_in("config", "set", "partner.limit", "x")[1]
+    )  # it keeps its type
+    (tmp_path / "plain").write_text("x")
+    assert "a secret is no argument" in type_in("config", "set", "partner.token", "x")[1]
+    as_text = type_in("config", "set", "partner.token", "--from-file", "plain", "--type", "text")
+    assert "is a secret; remove it first" in as_text[1]
+    listed = type_in("config", "list")[1]
+    assert "***" in listed and "hush" not in listed
+    assert b"hush-hush" not in (tmp_path / "books.db").read_bytes()
+    entries = document(type_in, "audit", "log")
+    assert "hush-hush" not in json.dumps(entries) and len(entries["entries"]) == 6
+    assert document(type_in, "config", "unset", "partner.token", "--dry-run")["dry_run"] is True
+    assert document(type_in, "config", "unset", "partner.token")["removed"] is True
+    assert len(document(type_in, "config", "list")["settings"]) == 5
