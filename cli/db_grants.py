@@ -27,7 +27,9 @@ def grants(
     ] = "",
     host: Annotated[
         str,
-        typer.Option("--host", metavar="PATTERN", help="Where it may come from: 10.0.0.%, localhost."),
+        typer.Option(
+            "--host", metavar="PATTERN", help="Where it may come from: 10.0.0.%, localhost."
+        ),
     ] = "%",
     tls: Annotated[
         bool, typer.Option("--tls/--no-tls", help="Whether it must come by TLS.")
@@ -47,14 +49,16 @@ def grants(
     if not name:
         raise BadInput("SQLite has no accounts; name the database of a MariaDB with --database")
     if user and account is None:
-        raise BadInput("--user names one account; say which one, such as `db grants api --user NAME`")
+        raise BadInput(
+            "--user names one account; say which one, such as `db grants api --user NAME`"
+        )
     chosen = [Account(account)] if account is not None else list(Account)
-    made = {
-        each.value: statements(each, name, user=user, host=host, tls=tls) for each in chosen
-    }
+    made = {each.value: statements(each, name, user=user, host=host, tls=tls) for each in chosen}
     lines = []
     for each, sql in made.items():
         who = f"'{user or f'truetonne_{each}'}'@'{host}'"
-        lines += [f"-- {each}; it can sign in when it has a password: SET PASSWORD FOR {who} = PASSWORD('...');"]
+        lines += [
+            f"-- {each}; it can sign in when it has a password: SET PASSWORD FOR {who} = PASSWORD('...');"
+        ]
         lines += [f"{line};" for line in sql]
     run.output.result({"database": name, "accounts": made}, *lines)

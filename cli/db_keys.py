@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,13 +12,15 @@ from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from sqlalchemy.orm import Session
 
     from ledger.db import Database
     from ledger.sealing import Sealer
+
+    Step = Callable[[Session, Sealer, int, int], tuple[int | None, int]]
 
 BATCH = 100
 """Rows that are sealed anew in one unit of work."""
@@ -89,7 +92,7 @@ def remove(
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the key.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Take a key out of the key file that nothing is sealed with any more; a copy that opens backups is yours to keep."""
+    """Take a key out of the key file that nothing is sealed with any more; backups may still need a copy of it."""
     from cli.books import open_books
     from ledger.errors import BadInput, Refused
     from ledger.sealing import load_sealer, remove_key
@@ -135,26 +138,21 @@ def seal_everything(db: Database, path: Path) -> dict[str, int]:
     from ledger.sealing import load_sealer
     from ledger.webhooks import endpoints
 
+    def batch(session: Session, name: str, step: Step, after: int) -> tuple[int | None, int]:
+        sealer = load_sealer(path, make=True)
+        last, sealed = step(session, sealer, after, BATCH)
+        if sealed:
+            new = {"key": sealer.newest, "values": sealed}
+            audit.record(session, "sealing.reseal", name, {}, new)
+        return last, sealed
+
     done = {}
     for name, step in (("users", users.reseal), ("webhook_endpoints", endpoints.reseal)):
-        done[name], after = 0, 0
-        while True:
-            sealer = load_sealer(path, make=True)
-
-            def batch(
-                session: Session, sealer: Sealer = sealer, after: int = after, name: str = name
-            ) -> tuple[int | None, int]:
-                last, sealed = step(session, sealer, after, BATCH)
-                if sealed:
-                    new = {"key": sealer.newest, "values": sealed}
-                    audit.record(session, "sealing.reseal", name, {}, new)
-                return last, sealed
-
-            last, sealed = db.run(batch)
+        done[name] = 0
+        last: int | None = 0
+        while last is not None:
+            last, sealed = db.run(partial(batch, name=name, step=step, after=last))
             done[name] += sealed
-            if last is None:
-                break
-            after = last
     return done
 
 

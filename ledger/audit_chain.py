@@ -250,7 +250,7 @@ def _link(session: Session) -> None:
     pending: list[int] = session.info[_PENDING]
     if pending:
         session.flush()
-        link_all(session, list(pending))
+        link_all(session, dict.fromkeys(pending))  # SQLite gives a number again after a savepoint
         pending.clear()
 
 

@@ -18,7 +18,9 @@ from ledger.models import Base
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _HOST = re.compile(r"[A-Za-z0-9%_.:/-]{1,255}")
-_GRANT = re.compile(r"GRANT (?P<verbs>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) TO ")
+_GRANT = re.compile(
+    r"GRANT (?P<verbs>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) TO "
+)
 _SCHEMA_VERBS = (
     *("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER"),
     *("INDEX", "REFERENCES", "TRIGGER"),
@@ -51,7 +53,7 @@ def wanted(account: Account) -> dict[str, tuple[str, ...]]:
 def statements(
     account: Account, database: str, *, user: str = "", host: str = "%", tls: bool = True
 ) -> list[str]:
-    """Return the statements that make an account and give it exactly its rights; nobody can sign in until it has a password.
+    """Return the statements that make an account and give it exactly its rights; its password is still to be set.
 
     Parameters
     ----------
@@ -115,7 +117,10 @@ def rights_of(session: Session) -> Callable[[str, str], bool]:
     held = list(_held(lines, database))
 
     def may(table: str, verb: str) -> bool:
-        return any(where in ("*", table) and (verb in verbs or "ALL PRIVILEGES" in verbs) for where, verbs in held)
+        return any(
+            where in ("*", table) and (verb in verbs or "ALL PRIVILEGES" in verbs)
+            for where, verbs in held
+        )
 
     return may
 
@@ -128,7 +133,9 @@ def _held(lines: Iterable[str], database: str) -> Iterator[tuple[str, set[str]]]
             continue
         schema, _, table = found["what"].replace("``", "\0").rpartition(".")
         verbs = {verb.strip() for verb in re.sub(r"\([^)]*\)", "()", found["verbs"]).split(",")}
-        if schema == "*" or _matches(schema.strip("`").replace("\0", "`"), database, pattern=table == "*"):
+        if schema == "*" or _matches(
+            schema.strip("`").replace("\0", "`"), database, pattern=table == "*"
+        ):
             yield table.strip("`").replace("\0", "`"), verbs
 
 
