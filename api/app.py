@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import errors
 from api.access import all_public
+from api.allowed import Allowed
 from api.audit.endpoints import router as audit
 from api.cache.layer import Cache, FromCache
 from api.certificates.endpoints import router as certificates
@@ -159,6 +160,8 @@ def _surround(app: FastAPI, serving: Serving) -> None:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"],
             expose_headers=EXPOSED,
         )
+    if serving.allowed_networks:
+        app.add_middleware(Allowed, networks=serving.allowed_networks)
     app.add_middleware(Envelope)
     app.state.answers = Answers()
     app.add_middleware(Counting, answers=app.state.answers)  # around all: it counts problems, too
@@ -178,16 +181,20 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(problem.pop("$defs"))
         schemas["ProblemDocument"] = problem
-        _add_what_all_may_answer(document, limited=app.state.buckets is not None)
+        limited = app.state.buckets is not None
+        chosen = bool(app.state.context.settings.serving.allowed_networks)
+        _add_what_all_may_answer(document, limited=limited, chosen=chosen)
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def _add_what_all_may_answer(document: dict[str, Any], *, limited: bool) -> None:
-    """Add the problems that no route can keep from: what was sent is too long, or sent too often."""
+def _add_what_all_may_answer(document: dict[str, Any], *, limited: bool, chosen: bool) -> None:
+    """Add the problems that no route can keep from: too long, too often, or from a network that is not answered."""
     for methods in document["paths"].values():
         for operation in methods.values():
             statuses = [413, 414]
+            if chosen:
+                statuses.append(403)
             if limited:
                 statuses.append(429)
             for number, described in errors.responses(*statuses).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy.orm import Session
 
@@ -12,16 +12,25 @@ from ledger.db import Database, SchemaMissing
 from ledger.settings import Settings
 
 
-@contextmanager
-def open_books(settings: Settings) -> Iterator[Database]:
-    """Yield the database, and close it.
+def open_books(settings: Settings) -> AbstractContextManager[Database]:
+    """Open the database, and close it at the end.
 
     Raises
     ------
     DependencyDown
         If it does not answer, or its schema is not the one that this version wants.
     """
-    database = Database(settings.database_url)
+    return _opened(settings.database_url)
+
+
+def open_changing(settings: Settings) -> AbstractContextManager[Database]:
+    """Open the database by the account that may change its tables, see ``open_books``."""
+    return _opened(settings.database_admin_url)
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Database]:
+    database = Database(url)
     try:
         check_schema(database)
         yield database

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from cli import partitions
+from cli import db_grants, db_keys, partitions
 from cli.command import DryRun, Invocation, command, command_group
+
+if TYPE_CHECKING:
+    from ledger.db import Database
 
 group = command_group("Keep the schema of the database.")
 
@@ -13,6 +18,8 @@ group = command_group("Keep the schema of the database.")
 def register(root: typer.Typer) -> None:
     """Add the group."""
     partitions.register(group)
+    db_grants.register(group)
+    db_keys.register(group)
     root.add_typer(group, name="db")
 
 
@@ -21,10 +28,12 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
     """Bring the database to the schema of this version; does nothing when it is there."""
     from ledger.db import Database
 
-    database = Database(run.settings.database_url)
+    database = Database(run.settings.database_admin_url)
     try:
         before = database.current()
         applied = [] if dry_run else database.upgrade()
+        # Where an upgrade was interrupted here, the next one goes on.
+        sealed = {} if dry_run else _seal_what_is_plain(run, database)
     finally:
         database.close()
     head = Database.head()
@@ -35,6 +44,7 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
         "after": after,
         "wanted": head,
         "applied": applied,
+        "sealed": sealed,
         "dry_run": dry_run,
     }
     if before == head:
@@ -44,6 +54,13 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
     else:
         said = f"{database.place} went from {before or 'no schema'} to {head}"
     run.output.result(document, said)
+
+
+def _seal_what_is_plain(run: Invocation, database: Database) -> dict[str, int]:
+    """Seal what stands plain in rows from before there was a seal; return how many values of each table."""
+    with database.read() as session:
+        plain = any(used[None] for used in db_keys.keys_in_use(session).values())
+    return db_keys.seal_everything(database, run.settings.sealing_key_file) if plain else {}
 
 
 @command(group, "current")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import archived
-from cli.books import open_books
+from cli.books import open_books, open_changing
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, counted
 from ledger.errors import BadInput, ProblemFound
@@ -86,7 +86,7 @@ def show(run: Invocation, count: Count = False) -> int:
 def ensure(run: Invocation, until: Until = None, dry_run: DryRun = False) -> int:
     """Add the periods that are missing; rows that none covered move into theirs. Exit 1 when some are left."""
     last = _month(until) if until is not None else None
-    with open_books(run.settings) as db:
+    with open_changing(run.settings) as db:
         reports = _missing(db, last) if dry_run else db.ensure_partitions(_today(), last)
     document = {
         "tables": [
@@ -123,7 +123,7 @@ def archive(run: Invocation, parquet: ParquetTo = None, dry_run: DryRun = False)
 
     before = live_from(_today(), run.settings.live_months)
     written: list[dict[str, Any]] = []
-    with open_books(run.settings) as db:
+    with open_changing(run.settings) as db:
         if dry_run:
             moved = due(db, before)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -43,6 +44,7 @@ def register(root: typer.Typer) -> None:
     command(group, "enable")(enable)
     command(group, "role")(set_role)
     command(group, "password")(set_password)
+    command(group, "profile")(profile)
     command(group, "grant")(grant)
     command(group, "revoke")(revoke)
     command(group, "reset")(reset)
@@ -61,14 +63,19 @@ def add(
     from ledger.audit import HOUSE
     from ledger.identity import passwords, users
     from ledger.models.users import UserRole
+    from ledger.sealing import load_sealer, passing_sealer
 
     users.check_username(name)
     users.check_email(email)
     made = passwords.hashed(_password(password_file))
+    key_file = run.settings.sealing_key_file
+    trial = dry_run and not key_file.exists()
+    sealer = passing_sealer() if trial else load_sealer(key_file, make=not dry_run)
 
     def work(session: Session) -> User:
         return users.add(
             session,
+            sealer,
             username=name,
             email=email,
             role=UserRole(role),
@@ -78,20 +85,24 @@ def add(
 
     row = _in_books(run, work, dry_run)
     said = f"{'would add' if dry_run else 'added'} {role} {name}"
-    run.output.result(_document(row, dry_run), said)
+    document = _document(row, dry_run) | {"email": users.check_email(email)}
+    run.output.result(document, said)
 
 
 def list_users(run: Invocation) -> None:
     """List all users, with what was decided for each beyond the role."""
     from cli.books import open_books
-    from ledger.identity import permissions, users
+    from ledger.identity import contacts, permissions, users
 
     with open_books(run.settings) as db, db.read() as session:
-        found = [(row, permissions.of_user(session, row.id)) for row in users.all_of_them(session)]
+        everybody = users.all_of_them(session)
+        found = [(row, permissions.of_user(session, row.id)) for row in everybody]
+        mail = contacts.addresses(session, everybody, run.settings.sealing_key_file)
     document = [
         {
             "id": row.id,
             **users.values(row),
+            "email": mail[row.id],
             "created_at": row.created_at,
             "permissions": {f"{item.resource}:{item.action}": item.granted for item in decided},
         }
@@ -101,7 +112,7 @@ def list_users(run: Invocation) -> None:
         (
             item["id"],
             item["username"],
-            item["email"],
+            item["email"] or "(sealed)",
             item["role"],
             "yes" if item["is_active"] else "no",
             " ".join(
@@ -153,6 +164,42 @@ def set_password(
     row = _in_books(run, work, dry_run)
     said = f"{'would give' if dry_run else 'gave'} {name} another password"
     run.output.result(_document(row, dry_run), said)
+
+
+def profile(
+    run: Invocation,
+    name: Name,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--set", metavar="FILE", help="Keep this JSON object in place of it; {}: nothing."
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Show what a user prefers, or keep something else; it is sealed in the database."""
+    from ledger.audit import HOUSE
+    from ledger.identity import users
+    from ledger.sealing import load_sealer, passing_sealer
+
+    key_file = run.settings.sealing_key_file
+    wanted = None if file is None else _object(file)
+    writing = wanted is not None and not dry_run
+    sealer = (
+        load_sealer(key_file, make=writing) if writing or key_file.exists() else passing_sealer()
+    )
+    found: list[dict[str, Any] | None] = []
+
+    def work(session: Session) -> User:
+        row = users.named(session, name)
+        if wanted is not None:
+            users.set_profile(session, sealer, row, wanted or None, HOUSE)
+        found[:] = [users.profile_of(sealer, row)]
+        return row
+
+    _in_books(run, work, dry_run or file is None)
+    document = {"username": name, "profile": found[0], "dry_run": dry_run}
+    run.output.result(document, json.dumps(found[0] or {}, ensure_ascii=False, indent=2))
 
 
 def grant(run: Invocation, name: Name, right: RightName, dry_run: DryRun = False) -> None:
@@ -232,6 +279,24 @@ def _document(row: User, dry_run: bool) -> dict[str, Any]:
 
     found: dict[str, Any] = {"id": row.id, **users.values(row)}
     return {"dry_run": True, **found, "id": None} if dry_run else found
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """Return the JSON object of a file.
+
+    Raises
+    ------
+    BadInput
+        If there is none.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(f"{file}: cannot be read as JSON ({why})") from error
+    if not isinstance(found, dict):
+        raise BadInput(f'{file}: must be a JSON object, such as {{"language": "zh"}}')
+    return found
 
 
 def _password(file: Path | None) -> str:

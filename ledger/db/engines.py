@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import pymysql
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from ledger.db import packed
 from ledger.db.loading import FILE_REFUSED, LoadingConnection
+from ledger.db.tls import read_tls
 
 MODE = "truetonne_mode"
 READ = "read"
@@ -29,6 +31,11 @@ _SQL_MODE = (
     "STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 )
+_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+_UNPROVEN = (
+    "the server does not prove its name: name the authority that signed its certificate (ssl_ca), and the server "
+    "as the certificate does"
+)
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct TRUETONNE_DATABASE_URL"
 _UPGRADE = "run `truetonne db upgrade`"
@@ -41,6 +48,23 @@ _MYSQL = (
         "somebody else may answer in its place: check TRUETONNE_DATABASE_URL, and have the server "
         "prove its name (ssl_ca, ssl_verify_identity)",
     ),
+    (
+        {1142, 1143, 1227},
+        DOWN,
+        "this account lacks the right; `truetonne db grants` prints what each account needs, and database_admin_url "
+        "names the one that changes tables",
+    ),
+    (
+        {1419},
+        DOWN,
+        "the server writes a binary log: SET GLOBAL log_bin_trust_function_creators = 1, and upgrade again",
+    ),
+    (
+        {2026},
+        DOWN,
+        "the server offers no TLS, and must prove its name by it: have it offer TLS (ssl_cert, ssl_key)",
+    ),
+    ({3, 28, 1021, 1041, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
     ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
     ({1146}, NO_TABLE, _UPGRADE),
     ({1044, 1045, 1049}, DOWN, "check user, password and name in TRUETONNE_DATABASE_URL"),
@@ -86,9 +110,11 @@ def create(url: URL, *, lock_timeout_s: int, migration: bool = False) -> Engine:
     # A migration that waits for a table's lock makes everybody wait behind it.
     table_wait_s = 2 if migration else lock_timeout_s
     waits = f"innodb_lock_wait_timeout={lock_timeout_s}, lock_wait_timeout={table_wait_s}"
+    tls = read_tls(url)
     engine = create_engine(
-        url,
+        tls.url,
         connect_args={
+            **tls.arguments,
             "charset": "utf8mb4",
             "connect_timeout": 10,
             "local_infile": False,
@@ -117,6 +143,8 @@ def diagnose(error: DBAPIError) -> tuple[str, str]:
         return _diagnose_sqlite(original)
     arguments = getattr(original, "args", ())
     number = arguments[0] if arguments else None
+    if isinstance(original, pymysql.err.OperationalError) and _CERTIFICATE in str(original):
+        return DOWN, _UNPROVEN
     for numbers, kind, advice in _MYSQL:
         if number in numbers:
             return kind, advice

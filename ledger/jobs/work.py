@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -12,6 +13,7 @@ from ledger import issuance
 from ledger.chain.access import Chain
 from ledger.chain.policy import PolicyRefused
 from ledger.chain.shared_node import mine_to_finality
+from ledger.db import Database
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused
 from ledger.expiry import record_expired
 from ledger.jobs import retention
@@ -176,6 +178,17 @@ def watch_devices(tools: Tools) -> str | None:
     return f"alerts: {said}" if said else None
 
 
+@contextmanager
+def _changing_tables(tools: Tools) -> Iterator[Database]:
+    """Yield the database by the account that may change tables: who writes rows need not be it."""
+    admin = tools.settings.database_admin_url
+    if admin == tools.settings.database_url:
+        yield tools.chain.db
+        return
+    with closing(Database(admin)) as database:
+        yield database
+
+
 def keep_partitions(tools: Tools) -> str | None:
     """Add the partitions that will be needed; rows that none covered move into them.
 
@@ -184,7 +197,8 @@ def keep_partitions(tools: Tools) -> str | None:
     ProblemFound
         If rows still lie outside of all periods.
     """
-    reports = tools.chain.db.ensure_partitions(_today(tools))
+    with _changing_tables(tools) as database:
+        reports = database.ensure_partitions(_today(tools))
     strays = [stray_alarm(item.table, item.stray_left) for item in reports if item.stray_left]
     if strays:
         raise ProblemFound("; ".join(strays), code="stray-rows")
@@ -238,9 +252,10 @@ def move_to_archive(tools: Tools) -> str | None:
     """
     before = live_from(_today(tools), tools.settings.live_months)
     counts: dict[str, int] = {}
-    for item in archive(tools.chain.db, before):
-        key = f"{item.table} {item.month}"
-        counts[key] = counts.get(key, 0) + item.rows
+    with _changing_tables(tools) as database:
+        for item in archive(database, before):
+            key = f"{item.table} {item.month}"
+            counts[key] = counts.get(key, 0) + item.rows
     said = ", ".join(f"{rows} rows of {what}" for what, rows in counts.items())
     return f"archived {said}" if said else None
 

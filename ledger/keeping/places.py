@@ -18,6 +18,7 @@ from sqlalchemy import Column, Index, MetaData, Table
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
+from ledger.db.grants import archive_of
 from ledger.models import Base
 from ledger.models.partitions import PARTITIONED, Partitioning
 
@@ -76,7 +77,7 @@ def partitioning_of(table: str) -> Partitioning:
 
 def archive_schema(db: Database) -> str:
     """Return the name of the archive's schema on MariaDB."""
-    return f"{db.url.database}_archive"
+    return archive_of(str(db.url.database))
 
 
 def archive_file(db: Database) -> Path:

@@ -13,6 +13,7 @@ from ledger.models import (
     energy,
     escrow,
     evidence,
+    guarded,
     jobs,
     keeping,
     mirror,
@@ -85,6 +86,7 @@ from ledger.models.evidence import (
     ReadingClaim,
     Site,
 )
+from ledger.models.guarded import AuditHead, AuditLink, UserContact
 from ledger.models.jobs import HeldLease, JobRun, ScheduledJob
 from ledger.models.keeping import ArchivedDevice
 from ledger.models.mirror import (
@@ -173,6 +175,7 @@ SECTIONS = (
     ("14. Webhooks: who is told of what", (webhooks,)),
     ("15. Keeping: what went to the archive", (keeping,)),
     ("16. Park: who writes its records", (park,)),
+    ("17. What guards: the chain over the audit log, and what is sealed", (guarded,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -183,6 +186,8 @@ __all__ = [
     "ApiKey",
     "ArbitrageOpportunity",
     "ArchivedDevice",
+    "AuditHead",
+    "AuditLink",
     "AuditLog",
     "Base",
     "BlockchainTransaction",
@@ -258,6 +263,7 @@ __all__ = [
     "SmartContract",
     "SystemConfig",
     "User",
+    "UserContact",
     "UserPermission",
     "UserSession",
     "VppDefinition",

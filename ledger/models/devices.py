@@ -11,6 +11,7 @@ from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import (
+    ALL,
     CUSTOMER,
     Base,
     big_id,
@@ -158,5 +159,11 @@ class DeviceAlert(Base):
     __table_args__ = (
         Index("idx_device_alerts_device_id_status", "device_id", "status"),
         Index("idx_device_alerts_status", "status"),
-        options("An alert about a device.", writer="ledger.park", origin=CUSTOMER),
+        options(
+            "An alert about a device.",
+            writer="ledger.park",
+            origin=CUSTOMER,
+            changes=ALL,
+            api="update",
+        ),
     )

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Text, Uni
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import (
+    ALL,
     COMPLETES,
     Base,
     big_id,
@@ -174,7 +175,7 @@ class VppSettlementItem(Base):
 
     __table_args__ = (
         Index("idx_vpp_settlement_items_batch_id", "batch_id"),
-        options("A trade of a batch.", writer="ledger.settlement", origin=COMPLETES),
+        options("A trade of a batch.", writer="ledger.settlement", origin=COMPLETES, changes=ALL),
     )
 
 

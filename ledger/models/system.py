@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import (
+    ALL,
     CUSTOMER,
     Base,
     big_id,
@@ -37,7 +38,9 @@ class SystemConfig(Base):
 
     __table_args__ = (
         Index("idx_system_config_category", "category"),
-        options("A setting kept in the database.", writer="ledger.park", origin=CUSTOMER),
+        options(
+            "A setting kept in the database.", writer="ledger.park", origin=CUSTOMER, changes=ALL
+        ),
     )
 
 
@@ -65,6 +68,10 @@ class AuditLog(Base):
         Index("idx_audit_logs_user_id_created_at", "user_id", "created_at"),
         Index("idx_audit_logs_action", "action"),
         options(
-            "An action and what it changed; append-only.", writer="ledger.audit", origin=CUSTOMER
+            "An action and what it changed; append-only.",
+            writer="ledger.audit",
+            origin=CUSTOMER,
+            changes="insert",
+            api="insert",
         ),
     )

@@ -11,6 +11,7 @@ from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import (
+    ALL,
     CUSTOMER,
     Base,
     big_id,
@@ -222,5 +223,5 @@ class VppOperationLog(Base):
 
     __table_args__ = (
         Index("idx_vpp_operation_logs_vpp_id_executed_at", "vpp_id", "executed_at"),
-        options("An operation on a plant.", writer="ledger.park", origin=CUSTOMER),
+        options("An operation on a plant.", writer="ledger.park", origin=CUSTOMER, changes=ALL),
     )
