@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli import backup
 from cli.command import DryRun, Invocation, command, command_group
 
 group = command_group("Keep the schema of the database.")
@@ -11,6 +12,7 @@ group = command_group("Keep the schema of the database.")
 
 def register(root: typer.Typer) -> None:
     """Add the group."""
+    backup.register(group)
     root.add_typer(group, name="db")
 
 

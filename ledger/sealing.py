@@ -76,13 +76,21 @@ class Sealer:
         return opened.decode()
 
 
-def load_sealer(path: Path, *, make: bool = False) -> Sealer:
+def load_sealer(
+    path: Path,
+    *,
+    make: bool = False,
+    what: str = "sealing key file",
+    lost: str = "put back the one that belongs to this database",
+) -> Sealer:
     """Return the sealer of a key file.
 
     Parameters
     ----------
     make
         Make the file with a new key where there is none, readable by its owner alone.
+    what, lost
+        What the file is, and what to do when it is not there, for messages.
 
     Raises
     ------
@@ -97,11 +105,11 @@ def load_sealer(path: Path, *, make: bool = False) -> Sealer:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not ASCII"
         raise BadInput(
-            f"sealing key file {path}: cannot be read ({why}); put back the one that belongs to this database",
+            f"{what} {path}: cannot be read ({why}); {lost}",
             code="sealing-key-missing",
         ) from error
     if mode:
-        raise BadInput(f"sealing key file {path}: others may read it; chmod 600 {path}")
+        raise BadInput(f"{what} {path}: others may read it; chmod 600 {path}")
     keys: dict[int, bytes] = {}
     for line, content in enumerate(filter(None, map(str.strip, text.splitlines())), start=1):
         number, _, encoded = content.partition(":")
@@ -111,11 +119,11 @@ def load_sealer(path: Path, *, make: bool = False) -> Sealer:
             key = b""
         if not number.isdigit() or len(key) != _KEY_BYTES or int(number) in keys:
             raise BadInput(
-                f"sealing key file {path}, line {line}: should be NUMBER:BASE64 of {_KEY_BYTES} bytes, each number once"
+                f"{what} {path}, line {line}: should be NUMBER:BASE64 of {_KEY_BYTES} bytes, each number once"
             )
         keys[int(number)] = key
     if not keys:
-        raise BadInput(f"sealing key file {path}: has no key; put back the one it had")
+        raise BadInput(f"{what} {path}: has no key; put back the one it had")
     return Sealer(keys)
 
 

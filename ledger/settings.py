@@ -115,6 +115,29 @@ SETTINGS: tuple[Setting, ...] = (
         "the home folder, made when it is needed",
     ),
     Setting(
+        "backup_folder",
+        "",
+        "folder where backups are kept; without it none is taken but by command",
+    ),
+    Setting(
+        "backup_url",
+        "",
+        "database URL with which backups are taken; default: database_url",
+    ),
+    Setting(
+        "backup_key_file",
+        "",
+        "file (mode 0600) with the keys that backups are sealed with; default: backup.key in the home folder, made "
+        "when it is needed",
+    ),
+    Setting("backup_keep_days", "14", "days that a backup folder can bring back"),
+    Setting(
+        "backup_hook",
+        "",
+        "command that copies a backup elsewhere; it is run with the backup's folder as its last word",
+    ),
+    Setting("backup_hook_seconds", "600", "seconds after which that command is ended"),
+    Setting(
         "public_url",
         "",
         "address of the pages as others reach them, printed on certificates; default: that of api_host and api_port",
@@ -174,6 +197,13 @@ class Settings:
     cors_origins: str
     webhook_private_targets: bool
     sealing_key_file: Path
+    backup_folder: Path | None
+    backup_url: str
+    """The database URL with which backups are taken."""
+    backup_key_file: Path
+    backup_keep_days: int
+    backup_hook: str
+    backup_hook_seconds: int
     public_url: str
     max_fee_gwei: int
     replace_seconds: int
@@ -266,6 +296,12 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         cors_origins=value["cors_origins"],
         webhook_private_targets=_flag("webhook_private_targets", value["webhook_private_targets"]),
         sealing_key_file=Path(value["sealing_key_file"] or home / "sealing.key"),
+        backup_folder=_path(value["backup_folder"]),
+        backup_url=_backup_url(value["backup_url"], database_url),
+        backup_key_file=Path(value["backup_key_file"] or home / "backup.key"),
+        backup_keep_days=_positive("backup_keep_days", value["backup_keep_days"]),
+        backup_hook=value["backup_hook"],
+        backup_hook_seconds=_positive("backup_hook_seconds", value["backup_hook_seconds"]),
         public_url=_public_url(value["public_url"], value["api_host"], value["api_port"]),
         max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
         replace_seconds=_positive("replace_seconds", value["replace_seconds"]),
@@ -349,11 +385,17 @@ def _from_file(config: Path) -> dict[str, str]:
     return {key: str(item) for key, item in table.items()}
 
 
-def _check_database_url(url: str) -> None:
+def _backup_url(url: str, database_url: str) -> str:
+    if url:
+        _check_database_url(url, "backup_url")
+    return url or database_url
+
+
+def _check_database_url(url: str, name: str = "database_url") -> None:
     if not url.startswith(("sqlite:///", "mysql+pymysql://", "mariadb+pymysql://")):
         scheme = url.partition("://")[0]
         raise BadInput(
-            f"database_url: {scheme!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
+            f"{name}: {scheme!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
         )
 
 

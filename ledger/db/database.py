@@ -28,7 +28,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Column, Engine, Executable, make_url
+from sqlalchemy import URL, Column, Connection, Engine, Executable, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -254,6 +254,22 @@ class Database:
             )
 
         return encode
+
+    @contextmanager
+    def server(self) -> Iterator[Connection]:
+        """Open a connection of MariaDB that begins no transaction by itself, for what concerns the server.
+
+        Raises
+        ------
+        DependencyDown
+            The server does not answer.
+        """
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._translated(), engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                connection.invalidate()  # whatever was set in it goes with it
 
     def ping(self) -> None:
         """Ask the database for an answer.

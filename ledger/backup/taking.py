@@ -1,0 +1,255 @@
+"""Taking backups as commands and jobs do: the right kind, the log with it, old ones deleted, copies sent away."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ledger.backup import mariadb, sqlite
+from ledger.backup.manifest import Kind, Manifest, Position
+from ledger.backup.mariadb import NeedsFull
+from ledger.backup.planning import of_source, walk
+from ledger.backup.store import Store, chain_of
+from ledger.backup.stream import BackupDamaged
+from ledger.db import Database
+from ledger.errors import BadInput, DependencyDown, ProblemFound
+
+COPIES = (Kind.FULL, Kind.INCREMENTAL)
+_SENT = "sent"
+"""A file in an item's folder that says that its off-site copy was made."""
+_SAID_SHOWN = 300
+
+
+class OffSiteFailed(ProblemFound):
+    """The backup is kept here, but its copy elsewhere was not made."""
+
+    default_code = "off-site-failed"
+
+
+@dataclass(frozen=True)
+class OffSite:
+    """The command that copies an item elsewhere: it is run with the item's folder as its last word."""
+
+    command: str
+    seconds_max: int
+
+    def words(self) -> list[str]:
+        """Return the words of the command line.
+
+        Raises
+        ------
+        BadInput
+            If it cannot be read.
+        """
+        try:
+            found = shlex.split(self.command)
+        except ValueError as error:
+            raise BadInput(f"backup_hook: cannot be read ({error}); close its quotes") from error
+        return found
+
+
+def source_of(db: Database) -> str:
+    """Return what tells a database from others in a backup folder."""
+    return sqlite.source_of(db.url) if db.dialect == "sqlite" else mariadb.source_of(db.url)
+
+
+def take(db: Database, store: Store, kind: Kind, now: datetime) -> list[Manifest]:
+    """Take a backup; return what was kept, the copy first.
+
+    A copy of MariaDB is followed by the binary log that leads from the copy before it to this one, so that a
+    moment after it can be reached without it.
+
+    Raises
+    ------
+    NeedsFull
+        If an incremental one has nothing to build on.
+    BadInput
+        If an incremental one is asked for of an SQLite file.
+    DependencyDown
+        If the database does not answer, a program is missing or fails, or another process takes one.
+    """
+    if kind is Kind.BINLOG:
+        return follow(db, store)
+    if db.dialect == "sqlite" and kind is Kind.INCREMENTAL:
+        raise BadInput(
+            "an SQLite file is copied whole each time; run `truetonne db backup full`",
+            code="backup-sqlite-whole",
+        )
+    with store.alone("copies", *COPIES):
+        if db.dialect == "sqlite":
+            return [sqlite.take(db, store, now)]
+        parent = _parent(db, store) if kind is Kind.INCREMENTAL else None
+        copy = mariadb.take(db, store, kind, parent, now)
+    try:
+        return [copy, *follow(db, store)]
+    except DependencyDown as error:
+        if error.code != "backup-running":  # else whoever is at it does just that
+            raise
+        return [copy]
+
+
+def follow(db: Database, store: Store) -> list[Manifest]:
+    """Fetch what the binary log has grown by since the last time; return what was kept.
+
+    Raises
+    ------
+    NeedsFull
+        If there is no copy yet, or the server's log does not go on from where it was left.
+    BadInput
+        If the database is an SQLite file.
+    DependencyDown
+        As ``take``.
+    """
+    if db.dialect == "sqlite":
+        raise BadInput("an SQLite file has no binary log; run `truetonne db backup full`")
+    with store.alone("binlogs", Kind.BINLOG):
+        sound, _ = store.sound()
+        source = source_of(db)
+        copies = of_source(sound, source, *COPIES)
+        if not copies:
+            raise NeedsFull("there is no backup yet; run `truetonne db backup full`")
+        logs = of_source(sound, source, Kind.BINLOG)
+        start = copies[-1].stop
+        assert start is not None
+        found = walk(logs, start)
+        if found:
+            head = found[-1].stop or start
+            return _some(mariadb.follow(db, store, head, None))
+        return [*_bridge(db, store, start, [*copies[:-1], *logs]), *_rest(db, store, start)]
+
+
+def _bridge(
+    db: Database, store: Store, start: Position, before: Sequence[Manifest]
+) -> list[Manifest]:
+    """Fetch what leads from what was kept before to the newest copy's moment."""
+    last = max(
+        (item.stop for item in before if item.stop), key=lambda stop: stop.order, default=None
+    )
+    if last is None or last.order >= start.order:
+        return []
+    try:
+        return _some(mariadb.follow(db, store, last, start))
+    except NeedsFull:  # the server was restored or reset since: nothing leads there
+        return []
+
+
+def _rest(db: Database, store: Store, start: Position) -> list[Manifest]:
+    return _some(mariadb.follow(db, store, start, None))
+
+
+def _some(item: Manifest | None) -> list[Manifest]:
+    return [] if item is None else [item]
+
+
+def _parent(db: Database, store: Store) -> Manifest:
+    """Return the newest copy whose chain is whole."""
+    sound, _ = store.sound()
+    for copy in reversed(of_source(sound, source_of(db), *COPIES)):
+        try:
+            chain_of(sound, copy)
+        except BackupDamaged:
+            continue
+        return copy
+    raise NeedsFull("there is no full backup yet; run `truetonne db backup full`")
+
+
+def expired(items: Sequence[Manifest], keep_days: int, now: datetime) -> list[Manifest]:
+    """Return what no moment of the last days needs: those that need others first.
+
+    Kept is every chain (a full copy and what builds on it) that began within these days, the last one that began
+    before, and every binary log since that one's full copy.
+    """
+    cutoff = now - timedelta(days=keep_days)
+    gone: list[Manifest] = []
+    for source in sorted({item.source for item in items}):
+        copies = of_source(items, source, *COPIES)
+        roots = {item.id: _root(items, item) for item in copies}
+        begins = {root.id: root.at for root in roots.values()}
+        older = [at for at in begins.values() if at <= cutoff]
+        oldest_kept = max(older, default=min(begins.values(), default=cutoff))
+        useless = [item for item in copies if begins[roots[item.id].id] < oldest_kept]
+        logs = of_source(items, source, Kind.BINLOG)
+        useless += [item for item in logs if item.at <= oldest_kept] if begins else []
+        gone += sorted(useless, key=lambda item: item.at, reverse=True)
+    return gone
+
+
+def _root(items: Sequence[Manifest], copy: Manifest) -> Manifest:
+    try:
+        return chain_of(items, copy)[0]
+    except BackupDamaged:  # what it needs is gone: it stands for itself
+        return copy
+
+
+def expire(store: Store, keep_days: int, now: datetime, *, dry_run: bool = False) -> list[Manifest]:
+    """Delete what is kept no longer, and return it.
+
+    Raises
+    ------
+    DependencyDown
+        If a backup is being taken.
+    """
+    with store.alone("copies", *COPIES), store.alone("binlogs", Kind.BINLOG):
+        sound, _ = store.sound()
+        gone = expired(sound, keep_days, now)
+        if not dry_run:
+            for item in gone:
+                store.delete(item)
+    return gone
+
+
+def send_away(store: Store, off_site: OffSite) -> int:
+    """Run the off-site command for every item that it was not yet run for, the oldest first; return how many.
+
+    Raises
+    ------
+    OffSiteFailed
+        If it fails or takes too long; the items that are left are tried again the next time.
+    """
+    words = off_site.words()
+    sound, _ = store.sound()
+    done = 0
+    for item in sorted(sound, key=lambda item: item.ended_at):
+        folder = store.folder / item.id
+        if (folder / _SENT).exists():
+            continue
+        _run_hook([*words, str(folder.absolute())], off_site.seconds_max, item.id)
+        (folder / _SENT).touch()
+        done += 1
+    return done
+
+
+def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
+    where = f"backup {name} is kept here, but not off-site"
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise OffSiteFailed(
+            f"{where}: {words[0]} cannot be run ({error.strerror}); correct backup_hook"
+        ) from error
+    try:
+        said, _ = process.communicate(timeout=seconds_max)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+        process.communicate()
+        raise OffSiteFailed(
+            f"{where}: {Path(words[0]).name} took longer than {seconds_max} s and was ended; "
+            "see to it, or raise backup_hook_seconds"
+        ) from None
+    if process.returncode != 0:
+        lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise OffSiteFailed(
+            f"{where}: {Path(words[0]).name} ended with code {process.returncode}: {lines[-1][:_SAID_SHOWN]}"
+        )
