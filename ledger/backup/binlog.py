@@ -21,7 +21,7 @@ MAGIC = b"\xfebin"
 _HEADER = struct.Struct("<IBIIIH")
 _GTID_BODY = struct.Struct("<QIB")
 _QUERY_BODY = struct.Struct("<IIBHH")
-_QUERY, _FORMAT, _GTID = 2, 15, 162
+_QUERY, _FORMAT, _GTID, _GTID_LIST = 2, 15, 162, 163
 _STANDALONE, _DDL = 1, 32
 _CHECKSUM_BYTES = 4
 _EVENT_BYTES_MAX = 1 << 30
@@ -208,7 +208,8 @@ def joined(sources: Iterable[Iterable[bytes]], limit: Limit, reached: Reached) -
                     reached.complete = False
                     return
                 reached.note(event, gtid)
-            yield event.raw
+            if event.kind != _GTID_LIST:  # what came before a log: not what came before it here
+                yield event.raw
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from ledger.backup.server import running
 from ledger.backup.sqlite import tables_of
 from ledger.backup.store import Store, utc_now
 from ledger.db import Database
-from ledger.errors import DependencyDown
+from ledger.errors import DependencyDown, TruetonneError
 
 _REPORTS = "drills"
 _REPORTS_KEPT = 100
@@ -71,6 +71,8 @@ class Drill:
     findings: list[Finding] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each step took."""
+    seconds_total: float = 0
+    """From the first byte read to the books compared, servers started and stopped."""
     gtid: str = ""
     transactions: int = 0
 
@@ -95,7 +97,7 @@ class Drill:
             "tables": len(tables),
             "rows": sum(check.rows for check in tables.values()),
             "seconds": {name: f"{value:.2f}" for name, value in self.seconds.items()},
-            "seconds_total": f"{sum(self.seconds.values()):.2f}",
+            "seconds_total": f"{self.seconds_total:.2f}",
             "checks": [finding.as_json() for finding in self.findings],
         }
 
@@ -126,7 +128,7 @@ def drill(store: Store, plan: RestorePlan, compare: Compare, scratch: Path | Non
     DependencyDown
         If a program of MariaDB is missing or fails, or there is no room.
     """
-    found = Drill(plan, utc_now())
+    found, begun = Drill(plan, utc_now()), time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="truetonne-drill-", dir=scratch) as name:
             if plan.copy.dialect == "sqlite":
@@ -139,6 +141,12 @@ def drill(store: Store, plan: RestorePlan, compare: Compare, scratch: Path | Non
             "folder by --in",
             code="drill-folder",
         ) from error
+    except TruetonneError as error:
+        failed = Finding("restore", (error.message,))
+        found.findings.append(failed)
+        keep_report(store.folder, found.as_json())
+        raise
+    found.seconds_total = time.monotonic() - begun
     keep_report(store.folder, found.as_json())
     return found
 

@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from ledger.backup import tools
+from ledger.db import Database
+from ledger.errors import DependencyDown
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 120
@@ -39,6 +42,10 @@ class PrivateServer:
         ToolFailed
             If a transaction cannot be applied; the message has the server's reason.
         """
+        beginning = list(islice(source, 2))
+        if len(beginning) < 2:  # no event: what decodes it would take that for a fault
+            return
+        source = chain(beginning, source)
         folder = self.socket.parent
         said, decoded = folder / "applied", folder / "decoded"
         with decoded.open("wb") as decoder_said, said.open("wb") as client_said:
@@ -140,10 +147,23 @@ def _start(
             cwd=data,
         )
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not server.socket.exists():
+    while not _answers(server):  # a signal that comes before is lost
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
             raise tools.failure("mariadbd", process.returncode, server.log)
         time.sleep(0.02)
     return process
+
+
+def _answers(server: PrivateServer) -> bool:
+    if not server.socket.exists():
+        return False
+    db = Database(server.url("mysql"))
+    try:
+        db.ping()
+    except DependencyDown:
+        return False
+    finally:
+        db.close()
+    return True

@@ -101,7 +101,7 @@ def rehearse(tools: Tools) -> str | None:
         raise BooksDiffer(
             f"the restored backup {found.plan.copy.id} differs: {'; '.join(wrong[:_SHOWN])}; see `truetonne db drill`"
         )
-    return f"restored {found.plan.copy.id} in {sum(found.seconds.values()):.0f} s, nothing differs"
+    return f"restored {found.plan.copy.id} in {found.seconds_total:.0f} s, nothing differs"
 
 
 def _take(tools: Tools, kind: Kind) -> str:
