@@ -89,6 +89,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _home(settings)
     yield _of("job_schedules", lambda: _schedules(settings), "correct job_schedules")
     yield from _database(settings)
+    yield _backups(settings)
     yield from _chain(settings)
     yield from _keys(settings)
 
@@ -191,6 +192,23 @@ def _schedules(settings: Settings) -> str:
     from ledger.jobs.catalogue import schedules_of
 
     return f"{len(schedules_of(settings))} jobs have one"
+
+
+def _backups(settings: Settings) -> Check:
+    """Check that there is a backup of today, and that a drill has shown that it can be restored."""
+    from ledger.backup.overview import said, standing
+    from ledger.backup.store import utc_now
+
+    now = utc_now()
+    found = standing(settings, now)
+    if found is None:
+        return Check("backups", Verdict.SKIPPED, "none are taken: backup_folder is not set")
+    if found.alarms:
+        text, hint, mend = found.alarms[0].rpartition("; ")
+        more = f", and {len(found.alarms) - 1} more" if len(found.alarms) > 1 else ""
+        wrong = (text, mend) if hint else (mend, "see docs/backup.md")
+        return Check("backups", Verdict.FAILED, wrong[0] + more, wrong[1])
+    return Check("backups", Verdict.OK, said(found, now))
 
 
 def _ping(database: Database) -> str:

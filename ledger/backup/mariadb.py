@@ -112,8 +112,10 @@ def take(
         return store.finish(making, manifest)
 
 
-def follow(db: Database, store: Store, start: Position, stop: Position | None) -> Manifest | None:
-    """Fetch the binary log from a place to another, or to its end; return None when it has not grown.
+def follow(
+    db: Database, store: Store, start: Position, until: Manifest | None = None
+) -> Manifest | None:
+    """Fetch the binary log from a place to a copy's moment, or to its end; return None when it has not grown.
 
     Raises
     ------
@@ -126,8 +128,9 @@ def follow(db: Database, store: Store, start: Position, stop: Position | None) -
     now = utc_now()
     with db.server() as link, tools.login(db.url) as entry:
         _require(link, start)
+        stop = until.stop if until else None
         stop = stop or _head(link)
-        at = utc_now()
+        at = until.at if until else utc_now()
         if start.same_place(stop):
             return None
         with store.making(Kind.BINLOG, now) as making:

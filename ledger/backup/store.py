@@ -13,6 +13,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from ledger.errors import BadInput, DependencyDown, NotFound
 from ledger.sealing import Sealer, load_sealer
 
 MANIFEST = "manifest.json"
-_BLOCK_BYTES = 1 << 20
+_POLL_S = 0.1
 
 
 def backup_keys(path: Path, *, make: bool = False) -> Sealer:
@@ -104,8 +105,13 @@ class Store:
         return manifest
 
     @contextmanager
-    def alone(self, what: str, *kinds: Kind) -> Iterator[None]:
+    def alone(self, what: str, *kinds: Kind, wait_s: float = 0) -> Iterator[None]:
         """Keep others from making items of these kinds; delete what one that was killed has left of them.
+
+        Parameters
+        ----------
+        wait_s
+            How long another process is waited for.
 
         Raises
         ------
@@ -118,13 +124,11 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(self.folder / f".{what}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            if not _locked(descriptor, wait_s):
                 raise DependencyDown(
                     f"{self.folder}: another process is taking a backup ({what}); wait for it",
                     code="backup-running",
-                ) from error
+                )
             for place in self.folder.glob(".*"):
                 if is_id(place.name[1:]) and place.name.split("-")[1] in kinds:
                     shutil.rmtree(place, ignore_errors=True)
@@ -270,6 +274,19 @@ def _read(folder: Path, name: str, sealer: Sealer | None) -> Manifest:
     except OSError as error:
         raise BackupDamaged(f"backup {name}: cannot be read ({error.strerror})") from error
     return read_manifest(content, name, sealer)
+
+
+def _locked(descriptor: int, wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_S)
+        else:
+            return True
 
 
 def _sha256(path: Path) -> str:

@@ -12,18 +12,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ledger.backup import mariadb, sqlite
-from ledger.backup.manifest import Kind, Manifest, Position
+from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
 from ledger.backup.planning import of_source, walk
 from ledger.backup.store import Store, chain_of
 from ledger.backup.stream import BackupDamaged
 from ledger.db import Database
-from ledger.errors import BadInput, DependencyDown, ProblemFound
+from ledger.errors import BadInput, ProblemFound
 
 COPIES = (Kind.FULL, Kind.INCREMENTAL)
 _SENT = "sent"
 """A file in an item's folder that says that its off-site copy was made."""
 _SAID_SHOWN = 300
+_WAIT_S = 60.0
+"""How long a new copy waits for who fetches the binary log, to have its own turn."""
 
 
 class OffSiteFailed(ProblemFound):
@@ -62,8 +64,8 @@ def source_of(db: Database) -> str:
 def take(db: Database, store: Store, kind: Kind, now: datetime) -> list[Manifest]:
     """Take a backup; return what was kept, the copy first.
 
-    A copy of MariaDB is followed by the binary log that leads from the copy before it to this one, so that a
-    moment after it can be reached without it.
+    With a copy of MariaDB comes the binary log that leads from the copy before it to this one, so that a moment
+    after it can be reached without it.
 
     Raises
     ------
@@ -86,12 +88,8 @@ def take(db: Database, store: Store, kind: Kind, now: datetime) -> list[Manifest
             return [sqlite.take(db, store, now)]
         parent = _parent(db, store) if kind is Kind.INCREMENTAL else None
         copy = mariadb.take(db, store, kind, parent, now)
-    try:
-        return [copy, *follow(db, store)]
-    except DependencyDown as error:
-        if error.code != "backup-running":  # else whoever is at it does just that
-            raise
-        return [copy]
+    with store.alone("binlogs", Kind.BINLOG, wait_s=_WAIT_S):
+        return [copy, *_join(db, store, copy), *_follow(db, store)]
 
 
 def follow(db: Database, store: Store) -> list[Manifest]:
@@ -109,38 +107,64 @@ def follow(db: Database, store: Store) -> list[Manifest]:
     if db.dialect == "sqlite":
         raise BadInput("an SQLite file has no binary log; run `truetonne db backup full`")
     with store.alone("binlogs", Kind.BINLOG):
-        sound, _ = store.sound()
-        source = source_of(db)
-        copies = of_source(sound, source, *COPIES)
-        if not copies:
-            raise NeedsFull("there is no backup yet; run `truetonne db backup full`")
-        logs = of_source(sound, source, Kind.BINLOG)
-        start = copies[-1].stop
-        assert start is not None
-        found = walk(logs, start)
-        if found:
-            head = found[-1].stop or start
-            return _some(mariadb.follow(db, store, head, None))
-        return [*_bridge(db, store, start, [*copies[:-1], *logs]), *_rest(db, store, start)]
+        return _follow(db, store)
+
+
+def _follow(db: Database, store: Store) -> list[Manifest]:
+    copies, logs = _kept(db, store)
+    if not copies:
+        raise NeedsFull("there is no backup yet; run `truetonne db backup full`")
+    start = copies[-1].stop
+    assert start is not None
+    found = walk(logs, start)
+    if found:
+        return _some(mariadb.follow(db, store, found[-1].stop or start))
+    bridge = _bridge(db, store, copies[-1], [*copies[:-1], *logs])
+    return [*bridge, *_some(mariadb.follow(db, store, start))]
+
+
+def _join(db: Database, store: Store, copy: Manifest) -> list[Manifest]:
+    """Fetch the binary log from the copy before to a new one in one piece, and delete the small ones that it makes up.
+
+    Else a folder would have a piece for every ten seconds of two weeks.
+    """
+    copies, logs = _kept(db, store)
+    before = [item for item in copies if item.at < copy.at]
+    if not before or before[-1].stop is None or copy.stop is None:
+        return []
+    first, last = before[-1].stop, copy.stop
+    if first.order > last.order:
+        return []
+    try:
+        joined = _some(mariadb.follow(db, store, first, copy))
+    except NeedsFull:  # the server has it no more: what was fetched of it stays in pieces
+        return []
+    for item in logs:
+        inside = item.start and item.stop and item.start.order >= first.order
+        if inside and item.stop and item.stop.order <= last.order:
+            store.delete(item)
+    return joined
+
+
+def _kept(db: Database, store: Store) -> tuple[list[Manifest], list[Manifest]]:
+    """Return the sound copies and binary logs of a database, the oldest first."""
+    sound, _ = store.sound()
+    source = source_of(db)
+    return of_source(sound, source, *COPIES), of_source(sound, source, Kind.BINLOG)
 
 
 def _bridge(
-    db: Database, store: Store, start: Position, before: Sequence[Manifest]
+    db: Database, store: Store, copy: Manifest, before: Sequence[Manifest]
 ) -> list[Manifest]:
     """Fetch what leads from what was kept before to the newest copy's moment."""
-    last = max(
-        (item.stop for item in before if item.stop), key=lambda stop: stop.order, default=None
-    )
-    if last is None or last.order >= start.order:
+    stops = [item.stop for item in before if item.stop]
+    last = max(stops, key=lambda stop: stop.order, default=None)
+    if last is None or copy.stop is None or last.order >= copy.stop.order:
         return []
     try:
-        return _some(mariadb.follow(db, store, last, start))
+        return _some(mariadb.follow(db, store, last, copy))
     except NeedsFull:  # the server was restored or reset since: nothing leads there
         return []
-
-
-def _rest(db: Database, store: Store, start: Position) -> list[Manifest]:
-    return _some(mariadb.follow(db, store, start, None))
 
 
 def _some(item: Manifest | None) -> list[Manifest]:
@@ -149,10 +173,10 @@ def _some(item: Manifest | None) -> list[Manifest]:
 
 def _parent(db: Database, store: Store) -> Manifest:
     """Return the newest copy whose chain is whole."""
-    sound, _ = store.sound()
-    for copy in reversed(of_source(sound, source_of(db), *COPIES)):
+    copies, _ = _kept(db, store)
+    for copy in reversed(copies):
         try:
-            chain_of(sound, copy)
+            chain_of(copies, copy)
         except BackupDamaged:
             continue
         return copy
