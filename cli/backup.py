@@ -233,7 +233,7 @@ def restore(
             f"would put together {', '.join(names)} and {len(plan.logs)} pieces of the binary log in {into}",
         )
         return
-    run.output.step(f"putting together {', '.join(names)}")
+    run.output.note(f"putting together {', '.join(names)}")
     done = put_together(store, plan, into)
     found = {**done.as_json(), "dry_run": False}
     reached = f", to GTID {done.gtid}" if done.gtid else ""
@@ -259,7 +259,7 @@ def drill(
 
     store = _store(run, folder)
     plan = _plan(store, _wanted(backup, None, None))
-    run.output.step(f"putting together {', '.join(item.id for item in plan.chain)}")
+    run.output.note(f"putting together {', '.join(item.id for item in plan.chain)}")
     done = rehearse(store, plan, _comparison(run), scratch)
     document = done.as_json()
     rows = [

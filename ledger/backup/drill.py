@@ -176,8 +176,8 @@ def _file(store: Store, found: Drill, compare: Compare, work: Path) -> None:
     file = work / "truetonne.db"
     with found.timed("copy"):
         restore_file(store, found.plan.copy, file)
-    with found.timed("checksums"), file.open("rb") as opened:
-        tables = tables_of(opened.fileno())
+    with found.timed("checksums"):
+        tables = tables_of(file)
     found.findings.append(_tables(found.plan, tables))
     with closing(sqlite3.connect(file)) as connection:
         orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(5)

@@ -41,11 +41,11 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
         with (
             os.fdopen(descriptor, "rb") as copy,
             closing(_unnamed(Path(name))) as target,
-            closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as source,
+            closing(_snapshot(file)) as source,
         ):
-            source.backup(target)  # one step: one moment
             at = utc_now()
-            tables = tables_of(copy.fileno())
+            tables = sqlite_tables(source)
+            source.backup(target)  # in the same snapshot
             with store.making(Kind.FULL, now) as making:
                 making.add("copy.sealed", _blocks(copy.fileno()))
                 manifest = Manifest(
@@ -78,11 +78,18 @@ def source_of(url: URL) -> str:
     return f"sqlite {Path(url.database or '').resolve()}"
 
 
-def tables_of(descriptor: int) -> dict[str, TableCheck]:
-    """Return what every table of an open file holds; nothing is made beside it."""
-    place = f"file:/proc/self/fd/{descriptor}?immutable=1"
-    with closing(sqlite3.connect(place, uri=True)) as connection:
+def tables_of(file: Path) -> dict[str, TableCheck]:
+    """Return what every table of a file holds that nobody writes; nothing is made beside it."""
+    with closing(sqlite3.connect(f"{file.as_uri()}?immutable=1", uri=True)) as connection:
         return sqlite_tables(connection)
+
+
+def _snapshot(file: Path) -> sqlite3.Connection:
+    """Open a file for reading, as of one moment; those who write are not held up."""
+    connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, isolation_level=None)
+    connection.execute("BEGIN")
+    connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+    return connection
 
 
 def _unnamed(path: Path) -> sqlite3.Connection:
