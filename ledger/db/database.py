@@ -40,6 +40,7 @@ from ledger.errors import BadInput, DependencyDown
 from ledger.migrations import runner
 from ledger.models import Base
 from ledger.models.partitions import PartitionReport, ensure_partitions
+from ledger.settings import redacted
 
 T = TypeVar("T")
 Row = Sequence[Any] | Mapping[str, Any]
@@ -403,9 +404,9 @@ class Database:
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # a port that is no number
         raise BadInput(
-            f"database URL {url!r} cannot be read; write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
+            f"database URL {redacted(url)!r} cannot be read; write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
         ) from error
     if parsed.drivername in ("mysql+pymysql", "mariadb+pymysql", "mysql", "mariadb"):
         if not parsed.database:

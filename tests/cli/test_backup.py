@@ -136,6 +136,8 @@ def test_what_is_refused(books: Program) -> None:
     books.write("y.db-wal", "of a file that was here")
     assert "y.db-wal is there" in line("db", "restore", "--into", "y.db", code=1)
     assert "is not supported" in line("db", "backup", "full", backup_url="postgresql://x/y")
+    odd = "mysql+pymysql://backup@127.0.0.1:port/x"
+    assert "cannot be read" in line("db", "backup", "full", backup_url=odd)
     books.write("plain", "x")
     assert "cannot be written" in line("db", "backup", "full", backup_folder="plain")
 

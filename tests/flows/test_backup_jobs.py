@@ -47,7 +47,7 @@ def test_backups_by_themselves(park: Park, tmp_path: Path) -> None:
     assert late is not None and "27 h" in late.alarms[0]
 
     # Books that were tampered with before they were copied: the tables are as noted, the chain says otherwise.
-    park.db.run(lambda session: session.execute(update(CreditHolding).values(amount=4_999)))
+    park.db.run(lambda session: session.execute(update(CreditHolding).values(amount_kg=4_999)))
     assert backing_up.incremental(tools) is not None  # of SQLite a whole copy
     with pytest.raises(BooksDiffer, match="holdings"):
         backing_up.rehearse(tools)
