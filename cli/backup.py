@@ -224,7 +224,7 @@ def restore(
     from ledger.backup.restoring import restore as put_together
 
     store = _store(run, folder)
-    plan = _plan(store, _wanted(backup, until, before))
+    plan, damaged = _plan(store, _wanted(backup, until, before))
     refuse_what_is_there(into.absolute(), plan.copy.dialect)
     names = [item.id for item in plan.chain]
     if dry_run:
@@ -235,12 +235,13 @@ def restore(
         return
     run.output.note(f"putting together {', '.join(names)}")
     done = put_together(store, plan, into)
-    found = {**done.as_json(), "dry_run": False}
+    found = {**done.as_json(), "damaged": damaged, "dry_run": False}
     reached = f", to GTID {done.gtid}" if done.gtid else ""
     run.output.result(
         found,
         f"{into} holds {plan.copy.source} as of {_second(done.at)}{reached}: {done.transactions} transactions from "
         f"{len(plan.logs)} pieces of the binary log, in {done.seconds:.1f} s",
+        *(f"not used, damaged: {text}" for text in damaged),
         *_what_next(plan, into),
     )
 
@@ -258,9 +259,9 @@ def drill(
     from ledger.backup.drill import drill as rehearse
 
     store = _store(run, folder)
-    plan = _plan(store, _wanted(backup, None, None))
+    plan, damaged = _plan(store, _wanted(backup, None, None))
     run.output.note(f"putting together {', '.join(item.id for item in plan.chain)}")
-    done = rehearse(store, plan, _comparison(run), scratch)
+    done = rehearse(store, plan, _comparison(run), scratch, damaged)
     document = done.as_json()
     rows = [
         (
@@ -347,14 +348,14 @@ def _send_away(run: Invocation, store: Store) -> None:
         send_away(store, OffSite(settings.backup_hook, settings.backup_hook_seconds))
 
 
-def _plan(store: Store, wanted: Wanted) -> RestorePlan:
-    """Plan from what is sound; what is damaged is told only when it is missed."""
+def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[str]]:
+    """Plan from what is sound; return what is damaged as well."""
     from ledger.backup.planning import plan
     from ledger.errors import NotFound
 
     sound, damaged = store.sound()
     try:
-        return plan(sound, wanted)
+        return plan(sound, wanted), [error.message for error in damaged]
     except (BadInput, NotFound):
         if damaged:
             raise damaged[0] from None

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -111,7 +111,13 @@ class Drill:
             self.seconds[step] = self.seconds.get(step, 0) + time.monotonic() - begun
 
 
-def drill(store: Store, plan: RestorePlan, compare: Compare, scratch: Path | None) -> Drill:
+def drill(
+    store: Store,
+    plan: RestorePlan,
+    compare: Compare,
+    scratch: Path | None,
+    damaged: Sequence[str] = (),
+) -> Drill:
     """Restore into a place of its own, look at everything, and delete the place.
 
     Parameters
@@ -120,6 +126,8 @@ def drill(store: Store, plan: RestorePlan, compare: Compare, scratch: Path | Non
         Compares the restored books with the chain.
     scratch
         A folder with room for the database; None is the system's for temporary files.
+    damaged
+        What is wrong with other items of the folder: a finding too.
 
     Raises
     ------
@@ -129,6 +137,8 @@ def drill(store: Store, plan: RestorePlan, compare: Compare, scratch: Path | Non
         If a program of MariaDB is missing or fails, or there is no room.
     """
     found, begun = Drill(plan, utc_now()), time.monotonic()
+    if damaged:
+        found.findings.append(Finding("folder", tuple(damaged)))
     try:
         with tempfile.TemporaryDirectory(prefix="truetonne-drill-", dir=scratch) as name:
             if plan.copy.dialect == "sqlite":

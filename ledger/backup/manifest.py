@@ -43,8 +43,12 @@ class Position:
         return int(self.log.rpartition(".")[2]), self.offset
 
     def same_place(self, other: Position) -> bool:
-        """Return whether both are one place."""
-        return (self.log, self.offset) == (other.log, other.offset)
+        """Return whether both are one place, of one history."""
+        return (self.log, self.offset, sorted(self.gtid.split(","))) == (
+            other.log,
+            other.offset,
+            sorted(other.gtid.split(",")),
+        )
 
 
 @dataclass(frozen=True)

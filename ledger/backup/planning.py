@@ -87,12 +87,16 @@ def of_source(items: Sequence[Manifest], source: str, *kinds: Kind) -> list[Mani
     return sorted(found, key=lambda item: (item.at, item.id))
 
 
-def walk(logs: Sequence[Manifest], start: Position) -> list[Manifest]:
-    """Return the binary logs that follow each other from a place on, as far as they go."""
+def walk(logs: Sequence[Manifest], copy: Manifest) -> list[Manifest]:
+    """Return the binary logs that follow each other from a copy's moment on, as far as they go.
+
+    What was fetched before the copy is of a history before it: a server that is reset counts from the beginning.
+    """
     found: list[Manifest] = []
-    place = start
-    while True:
-        following = [item for item in logs if item.start and item.start.same_place(place)]
+    place = copy.stop
+    later = [item for item in logs if item.start and item.at >= copy.at]
+    while place is not None:
+        following = [item for item in later if item.start and item.start.same_place(place)]
         if not following:
             return found
         longest = max(following, key=lambda item: item.stop.order if item.stop else (0, 0))
@@ -100,6 +104,7 @@ def walk(logs: Sequence[Manifest], start: Position) -> list[Manifest]:
             return found
         found.append(longest)
         place = longest.stop
+    return found
 
 
 def _copy(items: Sequence[Manifest], wanted: Wanted) -> Manifest:
@@ -148,7 +153,7 @@ def _early_enough(copy: Manifest, wanted: Wanted) -> Manifest:
 def _logs(items: Sequence[Manifest], copy: Manifest, wanted: Wanted) -> list[Manifest]:
     assert copy.stop is not None
     logs = of_source(items, copy.source, Kind.BINLOG)
-    found = walk(logs, copy.stop)
+    found = walk(logs, copy)
     end = found[-1].stop if found else copy.stop
     assert end is not None
     beyond = [

@@ -154,6 +154,7 @@ def copy_back(store: Store, plan: RestorePlan, work: Path) -> None:
         tools.run(
             [
                 command,
+                "--no-defaults",
                 "--prepare",
                 f"--target-dir={base}",
                 *([] if number == 0 else [f"--incremental-dir={folder}"]),
@@ -164,7 +165,9 @@ def copy_back(store: Store, plan: RestorePlan, work: Path) -> None:
             shutil.rmtree(folder)
     data = work / "data"
     data.mkdir(mode=0o700)
-    tools.run([command, "--move-back", f"--target-dir={base}", f"--datadir={data}"], said)
+    tools.run(
+        [command, "--no-defaults", "--move-back", f"--target-dir={base}", f"--datadir={data}"], said
+    )
     shutil.rmtree(base)
 
 

@@ -50,19 +50,21 @@ class PrivateServer:
         said, decoded = folder / "applied", folder / "decoded"
         with decoded.open("wb") as decoder_said, said.open("wb") as client_said:
             decoder = subprocess.Popen(
-                [tools.program("mariadb-binlog"), "--no-defaults", "-"],
+                tools.bound([tools.program("mariadb-binlog"), "--no-defaults", "-"]),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=decoder_said,
             )
             client = subprocess.Popen(
-                [
-                    tools.program("mariadb"),
-                    "--no-defaults",
-                    f"--socket={self.socket}",
-                    "--binary-mode",
-                    f"--max-allowed-packet={_PACKET_BYTES}",
-                ],
+                tools.bound(
+                    [
+                        tools.program("mariadb"),
+                        "--no-defaults",
+                        f"--socket={self.socket}",
+                        "--binary-mode",
+                        f"--max-allowed-packet={_PACKET_BYTES}",
+                    ]
+                ),
                 stdin=decoder.stdout,
                 stdout=subprocess.DEVNULL,
                 stderr=client_said,
@@ -125,22 +127,24 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     with server.log.open("wb") as said:
         process = subprocess.Popen(
-            [
-                tools.program("mariadbd"),
-                "--no-defaults",
-                f"--datadir={data}",
-                f"--tmpdir={server.socket.parent}",
-                f"--socket={server.socket}",
-                f"--pid-file={server.socket.parent / 'pid'}",
-                "--skip-networking",
-                "--skip-grant-tables",
-                "--skip-log-bin",
-                "--skip-slave-start",
-                f"--max-allowed-packet={_PACKET_BYTES}",
-                "--innodb-buffer-pool-size=256M",
-                *(f"--{name.replace('_', '-')}={value}" for name, value in options.items()),
-                *(["--user=root"] if os.geteuid() == 0 else []),
-            ],
+            tools.bound(
+                [
+                    tools.program("mariadbd"),
+                    "--no-defaults",
+                    f"--datadir={data}",
+                    f"--tmpdir={server.socket.parent}",
+                    f"--socket={server.socket}",
+                    f"--pid-file={server.socket.parent / 'pid'}",
+                    "--skip-networking",
+                    "--skip-grant-tables",
+                    "--skip-log-bin",
+                    "--skip-slave-start",
+                    f"--max-allowed-packet={_PACKET_BYTES}",
+                    "--innodb-buffer-pool-size=256M",
+                    *(f"--{name.replace('_', '-')}={value}" for name, value in options.items()),
+                    *(["--user=root"] if os.geteuid() == 0 else []),
+                ]
+            ),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,

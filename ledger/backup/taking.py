@@ -116,7 +116,7 @@ def _follow(db: Database, store: Store) -> list[Manifest]:
         raise NeedsFull("there is no backup yet; run `truetonne db backup full`")
     start = copies[-1].stop
     assert start is not None
-    found = walk(logs, start)
+    found = walk(logs, copies[-1])
     if found:
         return _some(mariadb.follow(db, store, found[-1].stop or start))
     bridge = _bridge(db, store, copies[-1], [*copies[:-1], *logs])

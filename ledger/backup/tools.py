@@ -59,6 +59,12 @@ def program(name: str) -> str:
     return found
 
 
+def bound(command: Sequence[str]) -> list[str]:
+    """Return a command that ends with us, however we end: a server that nobody stops would stay for ever."""
+    keeper = shutil.which("setpriv")
+    return [*([keeper, "--pdeathsig", "KILL"] if keeper else []), *command]
+
+
 @dataclass(frozen=True)
 class Login:
     """How programs reach a server: the path of an option file in memory, and its descriptor."""
@@ -112,7 +118,7 @@ def output_of(
     """
     with log.open("wb") as said:
         process = subprocess.Popen(
-            command,
+            bound(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -137,7 +143,7 @@ def run_with_input(command: Sequence[str], source: Iterator[bytes], log: Path) -
         If it ended with another code than 0.
     """
     with log.open("wb") as said:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said)
+        process = subprocess.Popen(bound(command), stdin=subprocess.PIPE, stdout=said, stderr=said)
     assert process.stdin is not None
     try:
         try:
@@ -162,7 +168,7 @@ def run(command: Sequence[str], log: Path) -> None:
     """
     with log.open("wb") as said:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False
+            bound(command), stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False
         )
     if done.returncode != 0:
         raise failure(command[0], done.returncode, log)
@@ -194,7 +200,7 @@ def raw_log(entry: Login, log: str, start: int) -> Iterator[Iterator[bytes]]:
         ]
         with said.open("wb") as output:
             process = subprocess.Popen(
-                command,
+                bound(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -107,12 +108,20 @@ def test_a_file_that_is_written_meanwhile(books: Program) -> None:
     assert a == b
 
 
-def test_what_is_refused(books: Program) -> None:
-    def line(*words: str, code: int = 2, **settings: str) -> str:
+Line = Callable[..., str]
+
+
+@pytest.fixture
+def line(books: Program) -> Line:
+    def said(*words: str, code: int = 2, **settings: str) -> str:
         ended = books(*words, **settings)
         assert ended.code == code, ended
         return ended.one_line()
 
+    return said
+
+
+def test_what_is_refused(books: Program, line: Line) -> None:
     books.write("k", "")
     os.chmod(books.folder / "k", 0o600)
     assert "has no key" in line("db", "restore", "--into", "x.db", backup_key_file="k")
@@ -121,7 +130,6 @@ def test_what_is_refused(books: Program) -> None:
     assert "copied whole each time" in line("db", "backup", "incremental")
     assert "no binary log" in line("db", "backup", "binlogs")
     assert books("db", "backup", "full").code == 0
-    (item,) = (path for path in (books.folder / "backups").iterdir() if path.is_dir())
     assert "takes a time with its zone" in line(
         "db", "restore", "--into", "x.db", "--until", "2026-11-26"
     )
@@ -141,6 +149,10 @@ def test_what_is_refused(books: Program) -> None:
     books.write("plain", "x")
     assert "cannot be written" in line("db", "backup", "full", backup_folder="plain")
 
+
+def test_damage(books: Program, line: Line) -> None:
+    assert books("db", "backup", "full").code == 0
+    (item,) = (path for path in (books.folder / "backups").iterdir() if path.is_dir())
     copy = item / "copy.sealed"
     content = copy.read_bytes()
     copy.write_bytes(content[:-1])
@@ -165,6 +177,12 @@ def test_what_is_refused(books: Program) -> None:
     manifest.write_text(json.dumps({**body, "at": "2026-01-01T00:00:00+00:00"}))
     assert "changed after it was signed" in line("db", "restore", "--into", "x.db")
     assert books("db", "backups", "list").code == 1
+    assert (
+        books("db", "backup", "full").code == 0
+    )  # one that is good: the other is named all the same
+    drilled = books("db", "drill", "--json")
+    assert (drilled.code, drilled.json()["checks"][0]["name"]) == (1, "folder")
+    assert len(books("db", "restore", "--into", "z.db", "--json").json()["damaged"]) == 1
     assert {path.name for path in books.folder.glob(".*.restoring")} == set()
 
 

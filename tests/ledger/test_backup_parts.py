@@ -296,8 +296,10 @@ def test_logs_follow_each_other_as_far_as_they_go(folder: Store) -> None:
     full = item(folder, Kind.FULL, NOW)
     spans = [(10, 20), (20, 25), (20, 40), (40, 40), (40, 50), (60, 70)]
     logs = [item(folder, Kind.BINLOG, NOW + n * DAY, None, span) for n, span in enumerate(spans, 1)]
+    assert walk(logs, full) == [logs[0], logs[2], logs[4]]
+    assert walk(logs, replace(full, at=NOW + 9 * DAY)) == []  # they are of a history before
     assert full.stop is not None
-    assert walk(logs, full.stop) == [logs[0], logs[2], logs[4]]
+    assert walk(logs, replace(full, stop=replace(full.stop, gtid="0-2-10"))) == []
 
 
 def test_which_copy(folder: Store) -> None:
