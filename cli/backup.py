@@ -1,9 +1,9 @@
-"""``truetonne db backup``, ``db backups``, ``db restore``, ``db drill``: copies of the database, and the way back."""
+"""``truetonne db backup`` and ``db backups``: copies of the database, taken and looked at."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,8 @@ from ledger.errors import BadInput, ProblemFound
 
 if TYPE_CHECKING:
     from ledger.backup.manifest import Manifest
-    from ledger.backup.planning import RestorePlan, Wanted
     from ledger.backup.store import Store
     from ledger.db import Database
-
-DIFFERENCES_SHOWN = 10
 
 To = Annotated[
     Path | None,
@@ -41,18 +38,6 @@ BackupId = Annotated[
     str | None,
     typer.Option("--backup", metavar="ID", help="This copy; alone: exactly its moment."),
 ]
-Until = Annotated[
-    str | None,
-    typer.Option(
-        "--until", metavar="TIME", help="What was committed before this time, with its zone."
-    ),
-]
-Before = Annotated[
-    str | None,
-    typer.Option(
-        "--before-gtid", metavar="GTID", help="What was committed before this transaction."
-    ),
-]
 
 
 def register(group: typer.Typer) -> None:
@@ -68,8 +53,6 @@ def register(group: typer.Typer) -> None:
     command(kept, "statements")(show_statements)
     command(kept, "expire")(expire_backups)
     group.add_typer(kept, name="backups")
-    command(group, "restore")(restore)
-    command(group, "drill")(drill)
 
 
 def full(run: Invocation, to: To = None, dry_run: DryRun = False) -> None:
@@ -102,21 +85,21 @@ def binlogs(run: Invocation, to: To = None, every: Every = None, dry_run: DryRun
             _send_away(run, store)
             total += len(kept)
             for item in kept:
-                run.output.step(f"{item.id}: {item.size} bytes, to {_second(item.at)}")
+                run.output.step(f"{item.id}: {item.size} bytes, to {second(item.at)}")
             stop.wait(every)
     run.output.result({"kept": total}, f"kept {total} pieces of the binary log")
 
 
 def list_backups(run: Invocation, folder: From = None) -> int:
     """Show what a backup folder holds, and what is wrong with it; exit 1 when something is."""
-    store = _store(run, folder)
+    store = store_for(run, folder)
     sound, damaged = store.sound()
     columns = ("backup", "of", "moment (UTC)", "bytes", "rows", "needs", "reaches GTID")
     rows = [
         (
             item.id,
             item.source,
-            _second(item.at),
+            second(item.at),
             item.size,
             sum(check.rows for check in (item.tables or {}).values()) if item.tables else None,
             item.parent,
@@ -140,7 +123,7 @@ def list_backups(run: Invocation, folder: From = None) -> int:
 
 def check_backups(run: Invocation, folder: From = None, backup: BackupId = None) -> int:
     """Read every file of a backup folder, or of one backup, to its end; exit 1 when one is not as it was written."""
-    store = _store(run, folder)
+    store = store_for(run, folder)
     sound, damaged = store.sound()
     items = sound if backup is None else [store.item(backup)]
     wrong = [error.message for error in damaged] if backup is None else []
@@ -161,7 +144,7 @@ def show_statements(run: Invocation, folder: From = None) -> None:
     """Show what was made, altered or dropped in MariaDB since the first copy, with the GTIDs that restore takes."""
     from ledger.backup.binlog import statements
 
-    store = _store(run, folder)
+    store = store_for(run, folder)
     found = {}
     for item in store.items():
         for part in item.parts:
@@ -177,7 +160,7 @@ def show_statements(run: Invocation, folder: From = None) -> None:
         },
         Table(
             ("GTID", "at (UTC)", "statement"),
-            [(str(item.gtid), _second(item.at), item.text) for item in rows],
+            [(str(item.gtid), second(item.at), item.text) for item in rows],
         ),
     )
 
@@ -187,7 +170,7 @@ def expire_backups(run: Invocation, folder: From = None, dry_run: DryRun = False
     from ledger.backup.store import utc_now
     from ledger.backup.taking import expire
 
-    store, days = _store(run, folder), run.settings.backup_keep_days
+    store, days = store_for(run, folder), run.settings.backup_keep_days
     gone = expire(store, days, utc_now(), dry_run=dry_run)
     size = sum(item.size for item in gone)
     does = "would delete" if dry_run else "deleted"
@@ -203,91 +186,6 @@ def expire_backups(run: Invocation, folder: From = None, dry_run: DryRun = False
     )
 
 
-def restore(
-    run: Invocation,
-    into: Annotated[
-        Path,
-        typer.Option(
-            "--into",
-            metavar="PLACE",
-            help="A new or empty folder for MariaDB's files, or a new SQLite file.",
-        ),
-    ],
-    folder: From = None,
-    backup: BackupId = None,
-    until: Until = None,
-    before: Before = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Put a backup together, to the last moment that is kept or to the one named; writes over nothing."""
-    from ledger.backup.restoring import refuse_what_is_there
-    from ledger.backup.restoring import restore as put_together
-
-    store = _store(run, folder)
-    plan, damaged = _plan(store, _wanted(backup, until, before))
-    refuse_what_is_there(into.absolute(), plan.copy.dialect)
-    names = [item.id for item in plan.chain]
-    if dry_run:
-        run.output.result(
-            {"into": str(into), "backups": names, "binlogs": len(plan.logs), "dry_run": True},
-            f"would put together {', '.join(names)} and {len(plan.logs)} pieces of the binary log in {into}",
-        )
-        return
-    run.output.note(f"putting together {', '.join(names)}")
-    done = put_together(store, plan, into)
-    found = {**done.as_json(), "damaged": damaged, "dry_run": False}
-    reached = f", to GTID {done.gtid}" if done.gtid else ""
-    run.output.result(
-        found,
-        f"{into} holds {plan.copy.source} as of {_second(done.at)}{reached}: {done.transactions} transactions from "
-        f"{len(plan.logs)} pieces of the binary log, in {done.seconds:.1f} s",
-        *(f"not used, damaged: {text}" for text in damaged),
-        *_what_next(plan, into),
-    )
-
-
-def drill(
-    run: Invocation,
-    folder: From = None,
-    scratch: Annotated[
-        Path | None,
-        typer.Option("--in", metavar="FOLDER", help="A folder with room for the database."),
-    ] = None,
-    backup: BackupId = None,
-) -> int:
-    """Restore the last backup into a place of its own, compare tables, books and chain; exit 1 when they differ."""
-    from ledger.backup.drill import drill as rehearse
-
-    store = _store(run, folder)
-    plan, damaged = _plan(store, _wanted(backup, None, None))
-    run.output.note(f"putting together {', '.join(item.id for item in plan.chain)}")
-    done = rehearse(store, plan, _comparison(run), scratch, damaged)
-    document = done.as_json()
-    rows = [
-        (
-            item["name"],
-            "skipped" if item["skipped"] else "ok" if item["ok"] else "DIFFERS",
-            item["skipped"] or item["said"],
-        )
-        for item in document["checks"]
-    ]
-    run.output.result(
-        document,
-        Table(("check", "verdict", "found"), rows),
-        *(
-            f"  {item['name']}: {text}"
-            for item in document["checks"]
-            for text in item["differences"][:DIFFERENCES_SHOWN]
-        ),
-        Table(
-            ("step", "seconds"),
-            [*document["seconds"].items(), ("total", document["seconds_total"])],
-            right=frozenset({"seconds"}),
-        ),
-    )
-    return 0 if done.ok else ProblemFound.exit_code
-
-
 # ----------------------------------------------------------------------- parts
 
 
@@ -298,7 +196,7 @@ def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
 
     begun = time.monotonic()
     if dry_run:
-        store = _store(run, to)
+        store = store_for(run, to)
         document = {"kind": name, "to": str(store.folder), "dry_run": True}
         run.output.result(document, f"would keep a {name} backup in {store.folder}")
         return
@@ -315,7 +213,7 @@ def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
             "key_file": str(run.settings.backup_key_file),
             "dry_run": False,
         },
-        *(f"kept {item.id}: {item.size} bytes, to {_second(item.at)}" for item in kept),
+        *(f"kept {item.id}: {item.size} bytes, to {second(item.at)}" for item in kept),
         *([] if kept else ["the binary log has not grown"]),
         f"in {seconds:.1f} s, sealed with the key in {run.settings.backup_key_file}: without that file nothing of it "
         "opens, keep a copy of it elsewhere",
@@ -334,7 +232,8 @@ def _taking(run: Invocation, to: Path | None) -> Iterator[tuple[Database, Store]
         db.close()
 
 
-def _store(run: Invocation, folder: Path | None) -> Store:
+def store_for(run: Invocation, folder: Path | None) -> Store:
+    """Return the backup folder that a command is to use."""
     from ledger.backup.overview import store_of
 
     return store_of(run.settings, folder)
@@ -346,84 +245,6 @@ def _send_away(run: Invocation, store: Store) -> None:
     settings = run.settings
     if settings.backup_hook:
         send_away(store, OffSite(settings.backup_hook, settings.backup_hook_seconds))
-
-
-def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[str]]:
-    """Plan from what is sound; return what is damaged as well."""
-    from ledger.backup.planning import plan
-    from ledger.errors import NotFound
-
-    sound, damaged = store.sound()
-    try:
-        return plan(sound, wanted), [error.message for error in damaged]
-    except (BadInput, NotFound):
-        if damaged:
-            raise damaged[0] from None
-        raise
-
-
-def _wanted(backup: str | None, until: str | None, before: str | None) -> Wanted:
-    from ledger.backup.binlog import Gtid
-    from ledger.backup.planning import Wanted
-
-    if until is not None and before is not None:
-        raise BadInput("--until and --before-gtid do not go together; name one", code="usage")
-    return Wanted(backup, _time(until), None if before is None else Gtid.parse(before))
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.utcoffset() is None:
-        raise BadInput(
-            f"--until takes a time with its zone, such as 2026-11-26T03:00:00Z, found {text!r}",
-            code="usage",
-        )
-    return found
-
-
-def _comparison(run: Invocation) -> Any:
-    """Return what compares restored books with the chain; where no node can be asked, it says so."""
-    from ledger.backup.drill import Finding
-    from ledger.errors import BooksDiffer, DependencyDown, NotFound
-    from ledger.reconcile import reconcile
-
-    def compare(db: Database) -> Finding:
-        from ledger.chain.access import load_deployment
-        from ledger.chain.client import ChainClient
-        from ledger.chain.shared_node import node_for
-
-        try:
-            deployment = load_deployment(run.settings)
-            with node_for(run.settings) as url:
-                client = ChainClient(url)
-                try:
-                    report = reconcile(db, client, deployment)
-                finally:
-                    client.close()
-        except BooksDiffer as error:
-            return Finding("reconcile", (error.message,))
-        except NotFound as error:
-            return Finding("reconcile", skipped=error.message)
-        except (DependencyDown, BadInput) as error:
-            return Finding("reconcile", skipped=f"the chain cannot be asked: {error.message}")
-        wrong = [f"{rule.name}: {text}" for rule in report.rules for text in rule.differences]
-        said = f"{len(report.rules)} rules at block {report.block}"
-        return Finding("reconcile", tuple(wrong), said=said)
-
-    return compare
-
-
-def _what_next(plan: RestorePlan, into: Path) -> Sequence[str]:
-    if plan.copy.dialect == "sqlite":
-        return [f"use it with TRUETONNE_DATABASE_URL=sqlite:///{into}"]
-    return [
-        f"give it to the server (chown -R mysql:mysql {into}), and start it with datadir={into}; see docs/backup.md"
-    ]
 
 
 def _as_json(item: Manifest) -> dict[str, Any]:
@@ -440,5 +261,6 @@ def _as_json(item: Manifest) -> dict[str, Any]:
     }
 
 
-def _second(moment: datetime) -> str:
+def second(moment: datetime) -> str:
+    """Return a time for people, to the second."""
     return time_text(moment.replace(microsecond=0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import backup
+from cli import backup, restoring
 from cli.command import DryRun, Invocation, command, command_group
 
 group = command_group("Keep the schema of the database.")
@@ -13,6 +13,7 @@ group = command_group("Keep the schema of the database.")
 def register(root: typer.Typer) -> None:
     """Add the group."""
     backup.register(group)
+    restoring.register(group)
     root.add_typer(group, name="db")
 
 
