@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import typer
@@ -63,6 +64,6 @@ def _backups(run: Invocation) -> dict[str, Any]:
         "folder": str(found.folder),
         "last_copy_at": found.copy.at if found.copy else None,
         "reaches": found.reaches,
-        "last_drill_at": found.drill["begun_at"] if found.drill else None,
+        "last_drill_at": datetime.fromisoformat(found.drill["begun_at"]) if found.drill else None,
         "alarms": list(found.alarms),
     }

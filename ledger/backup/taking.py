@@ -18,7 +18,7 @@ from ledger.backup.planning import of_source, walk
 from ledger.backup.store import Store, chain_of
 from ledger.backup.stream import BackupDamaged
 from ledger.db import Database
-from ledger.errors import BadInput, ProblemFound
+from ledger.errors import BadInput, DependencyDown, ProblemFound
 
 COPIES = (Kind.FULL, Kind.INCREMENTAL)
 _SENT = "sent"
@@ -231,22 +231,32 @@ def expire(store: Store, keep_days: int, now: datetime, *, dry_run: bool = False
 def send_away(store: Store, off_site: OffSite) -> int:
     """Run the off-site command for every item that it was not yet run for, the oldest first; return how many.
 
+    Where another process or job is at it, that one goes on.
+
     Raises
     ------
     OffSiteFailed
         If it fails or takes too long; the items that are left are tried again the next time.
     """
     words = off_site.words()
-    sound, _ = store.sound()
-    done = 0
-    for item in sorted(sound, key=lambda item: item.ended_at):
-        folder = store.folder / item.id
-        if (folder / _SENT).exists():
-            continue
-        _run_hook([*words, str(folder.absolute())], off_site.seconds_max, item.id)
+    try:
+        with store.alone("off-site"):
+            return sum(_sent(store.folder / name, words, off_site) for name in store.names())
+    except DependencyDown:
+        return 0
+
+
+def _sent(folder: Path, words: Sequence[str], off_site: OffSite) -> bool:
+    if (folder / _SENT).exists():
+        return False
+    try:
+        _run_hook([*words, str(folder.absolute())], off_site.seconds_max, folder.name)
         (folder / _SENT).touch()
-        done += 1
-    return done
+    except (OffSiteFailed, FileNotFoundError):
+        if folder.exists():
+            raise
+        return False  # a piece of the log that became part of a longer one meanwhile
+    return True
 
 
 def _run_hook(words: list[str], seconds_max: int, name: str) -> None:

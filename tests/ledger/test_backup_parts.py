@@ -386,6 +386,17 @@ def test_an_off_site_command_that_fails(folder: Store, command: str, said: str) 
     assert send_away(folder, OffSite("true", 5)) == 1  # tried again
 
 
+def test_an_off_site_command_and_an_item_that_goes(folder: Store) -> None:
+    """A piece that another process has made part of a longer one is no failure."""
+    one, two = item(folder, Kind.BINLOG, NOW), item(folder, Kind.FULL, NOW + DAY)
+    gone = f"sh -c 'case $0 in *{one.id}) rm -r $0; exit 1;; esac'"
+    assert send_away(folder, OffSite(gone, 20)) == 1
+    assert folder.items() == [two]
+    with folder.alone("off-site"):
+        item(folder, Kind.FULL, NOW + 2 * DAY)
+        assert send_away(folder, OffSite("false", 20)) == 0  # another is at it
+
+
 def test_an_off_site_command_that_cannot_be_read(folder: Store) -> None:
     with pytest.raises(BadInput, match="backup_hook"):
         send_away(folder, OffSite("cp 'x", 5))
