@@ -77,7 +77,7 @@ EXPOSED = (
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application. It writes users, sessions, keys, webhooks and the audit log, and reads the rest."""
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, read_url=settings.database_read_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -21,7 +21,7 @@ def open_books(settings: Settings) -> Iterator[Database]:
     DependencyDown
         If it does not answer, or its schema is not the one that this version wants.
     """
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, read_url=settings.database_read_url)
     try:
         check_schema(database)
         yield database
@@ -38,7 +38,7 @@ def reading(settings: Settings) -> Iterator[tuple[Session, ChainView]]:
     DependencyDown
         If the database does not answer, or its schema is not the one that this version wants.
     """
-    with open_books(settings) as database, database.read() as session:
+    with open_books(settings) as database, database.look() as session:
         yield session, chain_view(session, settings.network, settings.finality)
 
 

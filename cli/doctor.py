@@ -152,8 +152,29 @@ def _database(settings: Settings) -> Iterator[Check]:
         failed = schema.verdict is Verdict.DOWN
         yield Check(schema.name, Verdict.FAILED, schema.found, schema.mend) if failed else schema
         if schema.verdict is Verdict.OK:
+            yield _replica(settings)
             yield _sending(database)
             yield _jobs(database)
+    finally:
+        database.close()
+
+
+def _replica(settings: Settings) -> Check:
+    """Check that the replica answers, and has what the primary has."""
+    from ledger.db import Database
+
+    if not settings.database_read_url:
+        return Check("replica", Verdict.SKIPPED, "none: database_read_url is not set")
+    database = Database(settings.database_url, read_url=settings.database_read_url)
+    try:
+        with database.look():
+            pass
+        replica = database.replica
+        if replica is None or replica.reads == 0:
+            why = "" if replica is None else replica.why
+            mend = "see SHOW REPLICA STATUS there; until then the primary is read"
+            return Check("replica", Verdict.FAILED, why, mend)
+        return Check("replica", Verdict.OK, f"{replica.there.place} has what the primary has")
     finally:
         database.close()
 

@@ -48,6 +48,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("home", ".truetonne", "folder for the embedded database, the local chain and logs"),
     Setting("database_url", "", "SQLAlchemy URL; default: an SQLite file in the home folder"),
     Setting(
+        "database_read_url",
+        "",
+        "SQLAlchemy URL of a replica of it, for the API's reads, exports and reports; default: none",
+    ),
+    Setting(
         "rpc_url",
         "",
         "address of a node: http(s)://, ws(s)://, or the path of its IPC socket; "
@@ -177,6 +182,7 @@ class Settings:
 
     home: Path
     database_url: str
+    database_read_url: str
     rpc_url: str
     network: str
     deployment: Path
@@ -274,6 +280,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     found = Settings(
         home=home,
         database_url=database_url,
+        database_read_url=_read_url(value["database_read_url"], database_url),
         rpc_url=value["rpc_url"],
         network=network,
         deployment=Path(deployment),
@@ -383,6 +390,14 @@ def _from_file(config: Path) -> dict[str, str]:
         if isinstance(item, (dict, list)):
             raise BadInput(f"{config}: {key} must be a text or a number")
     return {key: str(item) for key, item in table.items()}
+
+
+def _read_url(url: str, database_url: str) -> str:
+    if url:
+        _check_database_url(url, "database_read_url")
+        if "sqlite" in (url.partition(":")[0], database_url.partition(":")[0]):
+            raise BadInput("database_read_url: an SQLite file has no replica; leave it out")
+    return url
 
 
 def _backup_url(url: str, database_url: str) -> str:
