@@ -84,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     It writes users, sessions, keys, webhooks, what is said of alerts and the audit log, and reads the rest.
     """
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, read_url=settings.database_read_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

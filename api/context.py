@@ -32,7 +32,7 @@ class Context:
     @contextmanager
     def reading(self) -> Iterator[tuple[Session, ChainView]]:
         """Yield a read-only session, and how far the mirror has come in it."""
-        with self.database.read() as session:
+        with self.database.look() as session:
             yield session, chain_view(session, self.settings.network, self.settings.finality)
 
 

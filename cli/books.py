@@ -20,7 +20,7 @@ def open_books(settings: Settings) -> AbstractContextManager[Database]:
     DependencyDown
         If it does not answer, or its schema is not the one that this version wants.
     """
-    return _opened(settings.database_url)
+    return _opened(settings.database_url, settings.database_read_url)
 
 
 def open_changing(settings: Settings) -> AbstractContextManager[Database]:
@@ -29,8 +29,8 @@ def open_changing(settings: Settings) -> AbstractContextManager[Database]:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[Database]:
-    database = Database(url)
+def _opened(url: str, read_url: str = "") -> Iterator[Database]:
+    database = Database(url, read_url=read_url)
     try:
         check_schema(database)
         yield database
@@ -47,7 +47,7 @@ def reading(settings: Settings) -> Iterator[tuple[Session, ChainView]]:
     DependencyDown
         If the database does not answer, or its schema is not the one that this version wants.
     """
-    with open_books(settings) as database, database.read() as session:
+    with open_books(settings) as database, database.look() as session:
         yield session, chain_view(session, settings.network, settings.finality)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli import db_grants, db_keys, partitions
+from cli import backup, db_grants, db_keys, partitions, restoring
 from cli.command import DryRun, Invocation, command, command_group
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ def register(root: typer.Typer) -> None:
     partitions.register(group)
     db_grants.register(group)
     db_keys.register(group)
+    backup.register(group)
+    restoring.register(group)
     root.add_typer(group, name="db")
 
 

@@ -60,6 +60,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield check_of("job_schedules", lambda: _schedules(settings), "correct job_schedules")
     yield from database_checks(settings)
     yield from _cache(settings)
+    yield _backups(settings)
     yield from _chain(settings)
     yield from _keys(settings)
 
@@ -100,6 +101,23 @@ def _schedules(settings: Settings) -> str:
     return f"{len(schedules_of(settings))} jobs have one"
 
 
+def _backups(settings: Settings) -> Check:
+    """Check that there is a backup of today, and that a drill has shown that it can be restored."""
+    from ledger.backup.overview import said, standing
+    from ledger.backup.store import utc_now
+
+    now = utc_now()
+    found = standing(settings, now)
+    if found is None:
+        return Check("backups", Verdict.SKIPPED, "none are taken: backup_folder is not set")
+    if found.alarms:
+        text, hint, mend = found.alarms[0].rpartition("; ")
+        more = f", and {len(found.alarms) - 1} more" if len(found.alarms) > 1 else ""
+        wrong = (text, mend) if hint else (mend, "see docs/backup.md")
+        return Check("backups", Verdict.FAILED, wrong[0] + more, wrong[1])
+    return Check("backups", Verdict.OK, said(found, now))
+
+
 def _chain(settings: Settings) -> Iterator[Check]:
     from ledger.chain.book import Deployment
     from ledger.chain.local_node import find_anvil
@@ -133,7 +151,6 @@ def _chain(settings: Settings) -> Iterator[Check]:
 
 def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
     from ledger.chain.client import ChainClient
-    from ledger.settings import redacted
 
     client = ChainClient(url, timeout_s=NODE_SECONDS_MAX)
     try:

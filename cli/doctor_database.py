@@ -46,6 +46,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
         if database.dialect == "mysql":
             yield from _server(database)
         if schema.verdict is Verdict.OK:
+            yield _replica(settings)
             yield _sealing(database, settings.sealing_key_file)
             yield _sending(database)
             yield _jobs(database)
@@ -68,6 +69,26 @@ def _server(database: Database) -> Iterator[Check]:
     with database.read() as session:
         for item in findings(session, read_tls(database.url)):
             yield Check(f"server {item.name}", verdicts[item.state], item.found, item.mend)
+
+
+def _replica(settings: Settings) -> Check:
+    """Check that the replica answers, and has what the primary has."""
+    from ledger.db import Database
+
+    if not settings.database_read_url:
+        return Check("replica", Verdict.SKIPPED, "none: database_read_url is not set")
+    database = Database(settings.database_url, read_url=settings.database_read_url)
+    try:
+        with database.look():
+            pass
+        replica = database.replica
+        if replica is None or replica.reads == 0:
+            why = "" if replica is None else replica.why
+            mend = "see SHOW REPLICA STATUS there; until then the primary is read"
+            return Check("replica", Verdict.FAILED, why, mend)
+        return Check("replica", Verdict.OK, f"{replica.there.place} has what the primary has")
+    finally:
+        database.close()
 
 
 def _sealing(database: Database, path: Path) -> Check:

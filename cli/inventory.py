@@ -26,7 +26,7 @@ def emissions(run: Invocation, site: Site, start: From, end: To, by: By = None) 
     from cli.books import open_books
     from ledger.readings.inventory import emissions_of
 
-    with open_books(run.settings) as db, db.read() as session:
+    with open_books(run.settings) as db, db.look() as session:
         document = emissions_of(session, site, start.date(), end.date(), by)
     run.output.result(document, _rows(document), _totals(document))
 

@@ -145,7 +145,7 @@ def show(
     from ledger.readings.lookup import rows_of
     from ledger.reductions.zones import zone
 
-    with open_books(run.settings) as db, db.read() as session:
+    with open_books(run.settings) as db, db.look() as session:
         document = rows_of(session, site, device, at=at, start=start, end=end)
     where = zone(document["time_zone"])
     rows = document["rows"]
@@ -193,7 +193,7 @@ def _days(
 
         check_picture(out)
     first, last = start and start.date(), end and end.date()
-    with open_books(run.settings) as db, db.read() as session:
+    with open_books(run.settings) as db, db.look() as session:
         yield session, load_days(session, site, device, first, last)
 
 

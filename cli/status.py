@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 import typer
 
 from cli.command import Invocation, command
@@ -22,6 +25,8 @@ def status(run: Invocation) -> None:
     with reading(run.settings) as (session, view):
         found = status_of(session, view)
         wrong = alarms(session)
+    backups = _backups(run)
+    wrong += [f"backups: {text}" for text in backups["alarms"]]
     credits_ = found.credits
     rows: list[tuple[str, object]] = [
         ("network", found.network),
@@ -38,9 +43,27 @@ def status(run: Invocation) -> None:
         *((f"transactions {name}", count) for name, count in found.transactions.items()),
         *((f"trades {name}", count) for name, count in found.trades.items()),
         *((f"job {job.name}", f"{job.state}, last {job.last_outcome}") for job in found.jobs),
+        *((f"backups: {name}", value) for name, value in backups.items() if name != "alarms"),
         *(("ALARM", text) for text in wrong),
     ]
     if found.as_of_block is None:
         rows[3] = ("final to block", "the mirror has not begun; `truetonne index run` begins it")
-    document = {**found.model_dump(mode="json"), "alarm_texts": wrong}
+    document = {**found.model_dump(mode="json"), "alarm_texts": wrong, "backups": backups}
     run.output.result(document, Table(("what", "value"), rows))
+
+
+def _backups(run: Invocation) -> dict[str, Any]:
+    """Return how the backups stand; without a backup folder nothing but an empty list of alarms."""
+    from ledger.backup.overview import standing
+    from ledger.backup.store import utc_now
+
+    found = standing(run.settings, utc_now())
+    if found is None:
+        return {"alarms": []}
+    return {
+        "folder": str(found.folder),
+        "last_copy_at": found.copy.at if found.copy else None,
+        "reaches": found.reaches,
+        "last_drill_at": datetime.fromisoformat(found.drill["begun_at"]) if found.drill else None,
+        "alarms": list(found.alarms),
+    }

@@ -33,6 +33,10 @@ INDEX_PREFIX = "b1:"
 """What a blind index begins with: HMAC-SHA-256, in 43 characters of base64url."""
 
 
+WHAT, LOST = "sealing key file", "put back the one that belongs to this database"
+"""What a key file is, and what to do when it is not there, for messages."""
+
+
 @dataclass(frozen=True)
 class Sealer:
     """Seals and opens by AES-256-GCM.
@@ -126,7 +130,13 @@ def passing_sealer() -> Sealer:
     return Sealer({1: secrets.token_bytes(_KEY_BYTES)}, secrets.token_bytes(_KEY_BYTES))
 
 
-def load_sealer(path: Path, *, make: bool = False) -> Sealer:
+def load_sealer(
+    path: Path,
+    *,
+    make: bool = False,
+    what: str = WHAT,
+    lost: str = LOST,
+) -> Sealer:
     """Return the sealer of a key file.
 
     Parameters
@@ -134,6 +144,8 @@ def load_sealer(path: Path, *, make: bool = False) -> Sealer:
     make
         Make the file with new keys where there is none, readable by its owner alone; and the key of indexes in a
         file from before there were any.
+    what, lost
+        What the file is, and what to do when it is not there, for messages.
 
     Raises
     ------
@@ -142,12 +154,12 @@ def load_sealer(path: Path, *, make: bool = False) -> Sealer:
     """
     if make and not path.exists():
         _make(path)
-    found = _read(path)
+    found = _read(path, what, lost)
     if make and found.index_key is None:
         with _changing(path) as lines:
             if not any(line.startswith(f"{_INDEX}:") for line in lines):
                 lines.append(_new_line(_INDEX))
-        found = _read(path)
+        found = _read(path, what, lost)
     return found
 
 
@@ -187,18 +199,18 @@ def remove_key(path: Path, number: int) -> None:
         lines[:] = [line for line in lines if line.partition(":")[0].strip() != str(number)]
 
 
-def _read(path: Path) -> Sealer:
+def _read(path: Path, what: str = WHAT, lost: str = LOST) -> Sealer:
     try:
         mode = path.stat().st_mode & 0o077
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not ASCII"
         raise BadInput(
-            f"sealing key file {path}: cannot be read ({why}); put back the one that belongs to this database",
+            f"{what} {path}: cannot be read ({why}); {lost}",
             code="sealing-key-missing",
         ) from error
     if mode:
-        raise BadInput(f"sealing key file {path}: others may read it; chmod 600 {path}")
+        raise BadInput(f"{what} {path}: others may read it; chmod 600 {path}")
     keys: dict[str, bytes] = {}
     for line, content in enumerate(filter(None, map(str.strip, text.splitlines())), start=1):
         number, _, encoded = content.partition(":")
@@ -214,13 +226,13 @@ def _read(path: Path) -> Sealer:
             or key in keys.values()
         ):
             raise BadInput(
-                f"sealing key file {path}, line {line}: should be NUMBER:BASE64 or {_INDEX}:BASE64 of "
+                f"{what} {path}, line {line}: should be NUMBER:BASE64 or {_INDEX}:BASE64 of "
                 f"{_KEY_BYTES} bytes, each number and each key once"
             )
         keys[number] = key
     index_key = keys.pop(_INDEX, None)
     if not keys:
-        raise BadInput(f"sealing key file {path}: has no key; put back the one it had")
+        raise BadInput(f"{what} {path}: has no key; put back the one it had")
     return Sealer({int(number): key for number, key in keys.items()}, index_key)
 
 

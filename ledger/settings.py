@@ -55,6 +55,11 @@ SETTINGS: tuple[Setting, ...] = (
         "default: database_url",
     ),
     Setting(
+        "database_read_url",
+        "",
+        "SQLAlchemy URL of a replica of it, for the API's reads, exports and reports; default: none",
+    ),
+    Setting(
         "rpc_url",
         "",
         "address of a node: http(s)://, ws(s)://, or the path of its IPC socket; "
@@ -133,6 +138,29 @@ SETTINGS: tuple[Setting, ...] = (
         "the home folder, made when it is needed",
     ),
     Setting(
+        "backup_folder",
+        "",
+        "folder where backups are kept; without it none is taken but by command",
+    ),
+    Setting(
+        "backup_url",
+        "",
+        "database URL with which backups are taken; default: database_url",
+    ),
+    Setting(
+        "backup_key_file",
+        "",
+        "file (mode 0600) with the keys that backups are sealed with; default: backup.key in the home folder, made "
+        "when it is needed",
+    ),
+    Setting("backup_keep_days", "14", "days that a backup folder can bring back"),
+    Setting(
+        "backup_hook",
+        "",
+        "command that copies a backup elsewhere; it is run with the backup's folder as its last word",
+    ),
+    Setting("backup_hook_seconds", "600", "seconds after which that command is ended"),
+    Setting(
         "public_url",
         "",
         "address of the pages as others reach them, printed on certificates; default: that of api_host and api_port",
@@ -178,6 +206,7 @@ class Settings:
     home: Path
     database_url: str
     database_admin_url: str
+    database_read_url: str
     rpc_url: str
     network: str
     deployment: Path
@@ -201,6 +230,13 @@ class Settings:
     cors_origins: str
     webhook_private_targets: bool
     sealing_key_file: Path
+    backup_folder: Path | None
+    backup_url: str
+    """The database URL with which backups are taken."""
+    backup_key_file: Path
+    backup_keep_days: int
+    backup_hook: str
+    backup_hook_seconds: int
     public_url: str
     max_fee_gwei: int
     replace_seconds: int
@@ -275,6 +311,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         home=home,
         database_url=database_url,
         database_admin_url=value["database_admin_url"] or database_url,
+        database_read_url=_read_url(value["database_read_url"], database_url),
         rpc_url=value["rpc_url"],
         network=network,
         deployment=Path(deployment),
@@ -300,6 +337,12 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         cors_origins=value["cors_origins"],
         webhook_private_targets=_flag("webhook_private_targets", value["webhook_private_targets"]),
         sealing_key_file=Path(value["sealing_key_file"] or home / "sealing.key"),
+        backup_folder=_path(value["backup_folder"]),
+        backup_url=_backup_url(value["backup_url"], database_url),
+        backup_key_file=Path(value["backup_key_file"] or home / "backup.key"),
+        backup_keep_days=_positive("backup_keep_days", value["backup_keep_days"]),
+        backup_hook=value["backup_hook"],
+        backup_hook_seconds=_positive("backup_hook_seconds", value["backup_hook_seconds"]),
         public_url=_public_url(value["public_url"], value["api_host"], value["api_port"]),
         max_fee_gwei=_positive("max_fee_gwei", value["max_fee_gwei"]),
         replace_seconds=_positive("replace_seconds", value["replace_seconds"]),
@@ -381,6 +424,20 @@ def _from_file(config: Path) -> dict[str, str]:
         if isinstance(item, (dict, list)):
             raise BadInput(f"{config}: {key} must be a text or a number")
     return {key: str(item) for key, item in table.items()}
+
+
+def _read_url(url: str, database_url: str) -> str:
+    if url:
+        _check_database_url("database_read_url", url)
+        if "sqlite" in (url.partition(":")[0], database_url.partition(":")[0]):
+            raise BadInput("database_read_url: an SQLite file has no replica; leave it out")
+    return url
+
+
+def _backup_url(url: str, database_url: str) -> str:
+    if url:
+        _check_database_url("backup_url", url)
+    return url or database_url
 
 
 def _check_database_url(name: str, url: str) -> None:

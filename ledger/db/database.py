@@ -5,6 +5,7 @@
     db = Database(settings.database_url)
     db.upgrade()
     with db.read() as session: ...        # one consistent snapshot, nothing can be written
+    with db.look() as session: ...        # the same, of a replica where there is one
     with db.write() as session: ...       # one unit of work: committed at the end, or not at all
     count = db.run(lambda session: ...)   # the same, tried again when another writer was in the way
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -35,11 +36,13 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from ledger.db import bulk, engines, packed
 from ledger.db.behind import Behind, behind
 from ledger.db.quick import Quick
+from ledger.db.replica import PATIENCE_S, Replica
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.migrations import runner
 from ledger.models import Base
 from ledger.models.partitions import PartitionReport, ensure_partitions
+from ledger.settings import redacted
 
 T = TypeVar("T")
 Row = Sequence[Any] | Mapping[str, Any]
@@ -77,8 +80,12 @@ class Database:
     url
         ``sqlite:///FILE`` or ``mysql+pymysql://USER:PASSWORD@HOST/NAME``. Further parameters of
         PyMySQL may stand in the query, such as ``ssl_ca`` and ``ssl_verify_identity``.
+    read_url
+        A replica of it, for ``look``; empty where there is none.
     lock_timeout_s
         How long a statement waits for another writer, in seconds.
+    patience_s
+        How long an answer is waited for before the server counts as gone; None: for as long as it takes.
 
     Raises
     ------
@@ -86,16 +93,25 @@ class Database:
         The URL cannot be used.
     """
 
-    def __init__(self, url: str, *, lock_timeout_s: int = 30) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        read_url: str = "",
+        lock_timeout_s: int = 30,
+        patience_s: int | None = None,
+    ) -> None:
         self.url: URL = _checked(url)
         self.lock_timeout_s = lock_timeout_s
-        engine = engines.create(self.url, lock_timeout_s=lock_timeout_s)
+        engine = engines.create(self.url, lock_timeout_s=lock_timeout_s, patience_s=patience_s)
         self._engine: Engine = engine
         self._reader = engine.execution_options(**{engines.MODE: engines.READ})
         self._writer = engine.execution_options(**{engines.MODE: engines.WRITE})
         self._notes = engine.execution_options(**{engines.MODE: engines.NOTES})
         self.quick = Quick(Path(self.url.database or "")) if self.dialect == "sqlite" else None
         """Short reads past the mapper, see ``ledger.db.quick``; None on MariaDB, which has no such way."""
+        self.replica = Replica(Database(read_url, patience_s=PATIENCE_S)) if read_url else None
+        """Where ``look`` reads; None: here."""
 
     @property
     def dialect(self) -> str:
@@ -118,6 +134,43 @@ class Database:
         """
         with self._session(self._reader) as session:
             yield session
+
+    @contextmanager
+    def look(self) -> Iterator[Session]:
+        """Open a session like ``read``, on the replica where one is set.
+
+        What was committed before, by whomever, is in it: the primary is asked how far it is, and the replica waited
+        for. One that lags or is gone is passed over, and the primary read.
+
+        Raises
+        ------
+        DependencyDown
+            The server that is read does not answer.
+        """
+        with ExitStack() as stack:
+            session = None if self.replica is None else self._replicated(self.replica, stack)
+            yield session or stack.enter_context(self.read())
+
+    def _replicated(self, replica: Replica, stack: ExitStack) -> Session | None:
+        """Open a session on the replica; return None when the primary is to be read."""
+        if replica.rests:
+            return None
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._translated(), engine.connect() as link:
+            position = link.exec_driver_sql("SELECT @@GLOBAL.gtid_binlog_pos").scalar_one()
+        return replica.enter(str(position or ""), stack)
+
+    def reading_after(self, position: str, wait_s: float) -> AbstractContextManager[Session]:
+        """Open a session like ``read`` on a replica that has come to a position of its primary.
+
+        Raises
+        ------
+        ReplicaLags
+            It has not come there in time.
+        DependencyDown
+            As ``read``.
+        """
+        return self._session(self._reader.execution_options(**{engines.WAIT: (position, wait_s)}))
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -262,6 +315,22 @@ class Database:
 
         return encode
 
+    @contextmanager
+    def server(self) -> Iterator[Connection]:
+        """Open a connection of MariaDB that begins no transaction by itself, for what concerns the server.
+
+        Raises
+        ------
+        DependencyDown
+            The server does not answer.
+        """
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._translated(), engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                connection.invalidate()  # whatever was set in it goes with it
+
     def ping(self) -> None:
         """Ask the database for an answer.
 
@@ -321,6 +390,8 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        if self.replica is not None:
+            self.replica.close()
         if self.quick is not None:
             self.quick.close()
 
@@ -421,9 +492,9 @@ class Database:
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # a port that is no number
         raise BadInput(
-            f"database URL {url!r} cannot be read; write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
+            f"database URL {redacted(url)!r} cannot be read; write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
         ) from error
     if parsed.drivername in ("mysql+pymysql", "mariadb+pymysql", "mysql", "mariadb"):
         if not parsed.database:

@@ -16,10 +16,13 @@ from sqlalchemy.pool import NullPool
 from ledger.db import packed
 from ledger.db.loading import FILE_REFUSED, LoadingConnection
 from ledger.db.tls import read_tls
+from ledger.errors import DependencyDown
 
 MODE = "truetonne_mode"
 READ = "read"
 WRITE = "write"
+WAIT = "truetonne_wait"
+"""For a read of a replica: the position that it must have reached, and how many seconds it is waited for."""
 NOTES = "notes"
 """A write whose loss in a power cut does no harm: SQLite does not wait for the disk."""
 
@@ -81,7 +84,15 @@ _SQLITE = (
 )
 
 
-def create(url: URL, *, lock_timeout_s: int, migration: bool = False) -> Engine:
+class ReplicaLags(DependencyDown):
+    """A replica has not yet what was committed before it was asked."""
+
+    default_code = "replica-lags"
+
+
+def create(
+    url: URL, *, lock_timeout_s: int, migration: bool = False, patience_s: int | None = None
+) -> Engine:
     """Return an engine for the URL.
 
     Parameters
@@ -93,6 +104,8 @@ def create(url: URL, *, lock_timeout_s: int, migration: bool = False) -> Engine:
     migration
         For migrations: a connection of its own, foreign keys of SQLite off (a table that is
         rebuilt would take its children along), and no long wait for locks on tables.
+    patience_s
+        How long MariaDB is waited for before it counts as gone, in seconds; None: until it answers.
     """
     dumps = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     common: dict[str, Any] = {"json_serializer": dumps}
@@ -116,7 +129,8 @@ def create(url: URL, *, lock_timeout_s: int, migration: bool = False) -> Engine:
         connect_args={
             **tls.arguments,
             "charset": "utf8mb4",
-            "connect_timeout": 10,
+            "connect_timeout": min(10, patience_s or 10),
+            "read_timeout": patience_s,
             "local_infile": False,
             "init_command": f"SET time_zone='+00:00', sql_mode='{_SQL_MODE}', sql_notes=1, "
             f"group_concat_max_len={packed.BYTES_MAX}, {waits}",
@@ -196,6 +210,10 @@ def _begin_mysql(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get("isolation_level") == "AUTOCOMMIT":
         return
+    if options.get(WAIT) is not None:
+        reached = connection.exec_driver_sql("SELECT MASTER_GTID_WAIT(%s, %s)", options[WAIT])
+        if reached.scalar_one() != 0:
+            raise ReplicaLags("the replica has not yet what was committed before")
     if options.get(MODE) == READ:
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
     else:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ledger.errors import NotFound
-from ledger.jobs import schedules, work
+from ledger.jobs import backing_up, schedules, work
 from ledger.jobs.schedules import Schedule
 from ledger.jobs.work import Tools
 from ledger.settings import Settings
@@ -17,7 +17,11 @@ BOOKS = "books"
 """Jobs that look and keep house: they may take long, and hold up no settlement."""
 WORLD = "world"
 """Jobs that wait for hosts of others."""
-LANES = (CHAIN, BOOKS, WORLD)
+BACKUPS = "backups"
+"""Jobs that copy the database: it may take hours."""
+STREAM = "stream"
+"""What follows the database's log, beside them."""
+LANES = (CHAIN, BOOKS, WORLD, BACKUPS, STREAM)
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,26 @@ JOBS = (
     Job("orphans", "look for rows whose parent is gone", "45 3 * * *", work.find_orphans),
     Job("retention", "delete what is kept for a time only", "30 1 * * *", work.forget),
 )
+_BACKUPS = (
+    Job("backup-full", "back the database up", "30 0 * * *", backing_up.full, BACKUPS),
+    Job(
+        "backup-incremental",
+        "back up what changed in the database",
+        "0 * * * *",
+        backing_up.incremental,
+        BACKUPS,
+    ),
+    Job("backup-binlogs", "keep what the database logs", "10s", backing_up.binlogs, STREAM),
+    Job(
+        "backup-drill", "restore a backup and compare", "0 5 * * sun", backing_up.rehearse, BACKUPS
+    ),
+)
 
 
 def jobs_of(settings: Settings) -> tuple[Job, ...]:
-    """Return the jobs; a local chain has one more."""
-    return (*JOBS, _LOCAL) if settings.local_chain else JOBS
+    """Return the jobs; where a backup folder is set, and on a local chain, there are more."""
+    backups = _BACKUPS if settings.backup_folder is not None else ()
+    return (*JOBS, *backups, *((_LOCAL,) if settings.local_chain else ()))
 
 
 def schedules_of(settings: Settings) -> dict[str, Schedule]:

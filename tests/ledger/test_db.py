@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from ledger.backup.manifest import Kind
+from ledger.backup.taking import take
 from ledger.chain.local_node import KeptPort
 from ledger.db import Database, DatabaseBusy, SchemaMissing
 from ledger.db.sqltext import for_driver
@@ -21,6 +24,7 @@ from ledger.models.devices import DeviceType
 from ledger.models.mirror import ChainNonceLane
 from ledger.models.system import SystemConfig
 from ledger.models.users import UserSession
+from tests.support.backups import store
 from tests.support.mariadb import MariaDbServer
 
 ACCOUNT = "0x" + "11" * 20
@@ -499,6 +503,14 @@ def test_one_statement_alone_holds_no_lock_and_counts_what_it_finds(db: Database
         db.alone(insert(SystemConfig).values(**_setting()))
     with db.read() as session:
         assert session.scalars(select(SystemConfig.config_value)).all() == ["b"]
+
+
+@pytest.mark.mariadb
+def test_a_server_without_a_log_is_not_backed_up(mariadb_db: Database, tmp_path: Path) -> None:
+    folder = store(tmp_path / "backups")
+    with pytest.raises(BadInput, match="log_bin=ON"):
+        take(mariadb_db, folder, Kind.FULL, datetime.now(UTC))
+    assert folder.items() == []
 
 
 def _setting() -> dict[str, str]:

@@ -1,0 +1,266 @@
+"""``truetonne db backup`` and ``db backups``: copies of the database, taken and looked at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import DryRun, Invocation, command, command_group
+from cli.output import Table, time_text
+from ledger.errors import BadInput, ProblemFound
+
+if TYPE_CHECKING:
+    from ledger.backup.manifest import Manifest
+    from ledger.backup.store import Store
+    from ledger.db import Database
+
+To = Annotated[
+    Path | None,
+    typer.Option("--to", metavar="DIR", help="The backup folder; backup_folder without it."),
+]
+From = Annotated[
+    Path | None,
+    typer.Argument(metavar="[DIR]", help="The backup folder; backup_folder without it."),
+]
+Every = Annotated[
+    float | None,
+    typer.Option(
+        "--every", metavar="SECONDS", min=1, max=3600, help="Go on, looking so often, until Ctrl-C."
+    ),
+]
+BackupId = Annotated[
+    str | None,
+    typer.Option("--backup", metavar="ID", help="This copy; alone: exactly its moment."),
+]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands to ``db``."""
+    taking = command_group("Back the database up.")
+    command(taking, "full")(full)
+    command(taking, "incremental")(incremental)
+    command(taking, "binlogs")(binlogs)
+    group.add_typer(taking, name="backup")
+    kept = command_group("Look at a backup folder.")
+    command(kept, "list")(list_backups)
+    command(kept, "check")(check_backups)
+    command(kept, "statements")(show_statements)
+    command(kept, "expire")(expire_backups)
+    group.add_typer(kept, name="backups")
+
+
+def full(run: Invocation, to: To = None, dry_run: DryRun = False) -> None:
+    """Copy the whole database, compressed and encrypted, while others work in it."""
+    _take(run, "full", to, dry_run)
+
+
+def incremental(run: Invocation, to: To = None, dry_run: DryRun = False) -> None:
+    """Copy what changed in MariaDB since the last copy."""
+    _take(run, "incremental", to, dry_run)
+
+
+def binlogs(run: Invocation, to: To = None, every: Every = None, dry_run: DryRun = False) -> None:
+    """Fetch what MariaDB's binary log has grown by since the last time; with --every until Ctrl-C."""
+    if every is None:
+        _take(run, "binlog", to, dry_run)
+        return
+    from cli.service import log_to_stderr, stop_on_signal
+
+    if dry_run:
+        raise BadInput("--dry-run and --every do not go together", code="usage")
+    log_to_stderr()
+    stop = stop_on_signal()
+    total = 0
+    with _taking(run, to) as (db, store):
+        from ledger.backup.taking import follow
+
+        while not stop.is_set():
+            kept = follow(db, store)
+            _send_away(run, store)
+            total += len(kept)
+            for item in kept:
+                run.output.step(f"{item.id}: {item.size} bytes, to {second(item.at)}")
+            stop.wait(every)
+    run.output.result({"kept": total}, f"kept {total} pieces of the binary log")
+
+
+def list_backups(run: Invocation, folder: From = None) -> int:
+    """Show what a backup folder holds, and what is wrong with it; exit 1 when something is."""
+    store = store_for(run, folder)
+    sound, damaged = store.sound()
+    columns = ("backup", "of", "moment (UTC)", "bytes", "rows", "needs", "reaches GTID")
+    rows = [
+        (
+            item.id,
+            item.source,
+            second(item.at),
+            item.size,
+            sum(check.rows for check in (item.tables or {}).values()) if item.tables else None,
+            item.parent,
+            item.stop.gtid if item.stop else None,
+        )
+        for item in sound
+    ]
+    document = {
+        "folder": str(store.folder),
+        "backups": [_as_json(item) for item in sound],
+        "damaged": [error.message for error in damaged],
+    }
+    run.output.result(
+        document,
+        Table(columns, rows, right=frozenset({"bytes", "rows"})),
+        *(f"damaged: {error.message}" for error in damaged),
+        *([] if sound or damaged else [f"{store.folder} holds no backup"]),
+    )
+    return ProblemFound.exit_code if damaged else 0
+
+
+def check_backups(run: Invocation, folder: From = None, backup: BackupId = None) -> int:
+    """Read every file of a backup folder, or of one backup, to its end; exit 1 when one is not as it was written."""
+    store = store_for(run, folder)
+    sound, damaged = store.sound()
+    items = sound if backup is None else [store.item(backup)]
+    wrong = [error.message for error in damaged] if backup is None else []
+    with run.output.progress("checking", "backups") as advance:
+        for number, item in enumerate(items, start=1):
+            wrong += store.check(item)
+            advance(number, len(items))
+    size = sum(item.size for item in items)
+    run.output.result(
+        {"checked": len(items), "bytes": size, "wrong": wrong},
+        *wrong,
+        f"{len(items)} backups with {size} bytes are read, {len(wrong)} things are wrong",
+    )
+    return ProblemFound.exit_code if wrong else 0
+
+
+def show_statements(run: Invocation, folder: From = None) -> None:
+    """Show what was made, altered or dropped in MariaDB since the first copy, with the GTIDs that restore takes."""
+    from ledger.backup.binlog import statements
+
+    store = store_for(run, folder)
+    found = {}
+    for item in store.items():
+        for part in item.parts:
+            if part.name.startswith("log-"):
+                for statement in statements(store.open(item, part)):
+                    found[str(statement.gtid)] = statement
+    rows = sorted(found.values(), key=lambda item: (item.at, item.gtid.domain, item.gtid.number))
+    run.output.result(
+        {
+            "statements": [
+                {"gtid": str(item.gtid), "at": item.at, "statement": item.text} for item in rows
+            ]
+        },
+        Table(
+            ("GTID", "at (UTC)", "statement"),
+            [(str(item.gtid), second(item.at), item.text) for item in rows],
+        ),
+    )
+
+
+def expire_backups(run: Invocation, folder: From = None, dry_run: DryRun = False) -> None:
+    """Delete the backups that no moment of the last backup_keep_days needs."""
+    from ledger.backup.store import utc_now
+    from ledger.backup.taking import expire
+
+    store, days = store_for(run, folder), run.settings.backup_keep_days
+    gone = expire(store, days, utc_now(), dry_run=dry_run)
+    size = sum(item.size for item in gone)
+    does = "would delete" if dry_run else "deleted"
+    run.output.result(
+        {
+            "keep_days": days,
+            "deleted": [item.id for item in gone],
+            "bytes": size,
+            "dry_run": dry_run,
+        },
+        *(item.id for item in gone),
+        f"{does} {len(gone)} backups, {size} bytes",
+    )
+
+
+# ----------------------------------------------------------------------- parts
+
+
+def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:
+    from ledger.backup.manifest import Kind
+    from ledger.backup.store import utc_now
+    from ledger.backup.taking import take
+
+    begun = time.monotonic()
+    if dry_run:
+        store = store_for(run, to)
+        document = {"kind": name, "to": str(store.folder), "dry_run": True}
+        run.output.result(document, f"would keep a {name} backup in {store.folder}")
+        return
+    with _taking(run, to) as (db, store):
+        kept = take(db, store, Kind(name), utc_now())
+        _send_away(run, store)
+    seconds = time.monotonic() - begun
+    run.output.result(
+        {
+            "kind": name,
+            "to": str(store.folder),
+            "kept": [_as_json(item) for item in kept],
+            "seconds": f"{seconds:.1f}",
+            "key_file": str(run.settings.backup_key_file),
+            "dry_run": False,
+        },
+        *(f"kept {item.id}: {item.size} bytes, to {second(item.at)}" for item in kept),
+        *([] if kept else ["the binary log has not grown"]),
+        f"in {seconds:.1f} s, sealed with the key in {run.settings.backup_key_file}: without that file nothing of it "
+        "opens, keep a copy of it elsewhere",
+    )
+
+
+@contextmanager
+def _taking(run: Invocation, to: Path | None) -> Iterator[tuple[Database, Store]]:
+    from ledger.backup.overview import store_of
+    from ledger.db import Database
+
+    db = Database(run.settings.backup_url)
+    try:
+        yield db, store_of(run.settings, to, make_key=True)
+    finally:
+        db.close()
+
+
+def store_for(run: Invocation, folder: Path | None) -> Store:
+    """Return the backup folder that a command is to use."""
+    from ledger.backup.overview import store_of
+
+    return store_of(run.settings, folder)
+
+
+def _send_away(run: Invocation, store: Store) -> None:
+    from ledger.backup.taking import OffSite, send_away
+
+    settings = run.settings
+    if settings.backup_hook:
+        send_away(store, OffSite(settings.backup_hook, settings.backup_hook_seconds))
+
+
+def _as_json(item: Manifest) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "kind": item.kind.value,
+        "source": item.source,
+        "at": item.at,
+        "bytes": item.size,
+        "needs": item.parent,
+        "schema": item.schema,
+        "gtid": item.stop.gtid if item.stop else None,
+        "rows": {name: check.rows for name, check in (item.tables or {}).items()},
+    }
+
+
+def second(moment: datetime) -> str:
+    """Return a time for people, to the second."""
+    return time_text(moment.replace(microsecond=0))

@@ -1,0 +1,204 @@
+"""``truetonne db restore`` and ``db drill``: the way back, and the proof that there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.backup import BackupId, From, second, store_for
+from cli.command import DryRun, Invocation, command
+from cli.output import Table
+from ledger.errors import BadInput, ProblemFound
+
+if TYPE_CHECKING:
+    from ledger.backup.planning import RestorePlan, Wanted
+    from ledger.backup.store import Store
+    from ledger.db import Database
+
+DIFFERENCES_SHOWN = 10
+
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--until", metavar="TIME", help="What was committed before this time, with its zone."
+    ),
+]
+Before = Annotated[
+    str | None,
+    typer.Option(
+        "--before-gtid", metavar="GTID", help="What was committed before this transaction."
+    ),
+]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands to ``db``."""
+    command(group, "restore")(restore)
+    command(group, "drill")(drill)
+
+
+def restore(
+    run: Invocation,
+    into: Annotated[
+        Path,
+        typer.Option(
+            "--into",
+            metavar="PLACE",
+            help="A new or empty folder for MariaDB's files, or a new SQLite file.",
+        ),
+    ],
+    folder: From = None,
+    backup: BackupId = None,
+    until: Until = None,
+    before: Before = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Put a backup together, to the last moment that is kept or to the one named; writes over nothing."""
+    from ledger.backup.restoring import refuse_what_is_there
+    from ledger.backup.restoring import restore as put_together
+
+    store = store_for(run, folder)
+    plan, damaged = _plan(store, _wanted(backup, until, before))
+    refuse_what_is_there(into.absolute(), plan.copy.dialect)
+    names = [item.id for item in plan.chain]
+    if dry_run:
+        run.output.result(
+            {"into": str(into), "backups": names, "binlogs": len(plan.logs), "dry_run": True},
+            f"would put together {', '.join(names)} and {len(plan.logs)} pieces of the binary log in {into}",
+        )
+        return
+    run.output.note(f"putting together {', '.join(names)}")
+    done = put_together(store, plan, into)
+    found = {**done.as_json(), "damaged": damaged, "dry_run": False}
+    reached = f", to GTID {done.gtid}" if done.gtid else ""
+    run.output.result(
+        found,
+        f"{into} holds {plan.copy.source} as of {second(done.at)}{reached}: {done.transactions} transactions from "
+        f"{len(plan.logs)} pieces of the binary log, in {done.seconds:.1f} s",
+        *(f"not used, damaged: {text}" for text in damaged),
+        *_what_next(plan, into),
+    )
+
+
+def drill(
+    run: Invocation,
+    folder: From = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option("--in", metavar="FOLDER", help="A folder with room for the database."),
+    ] = None,
+    backup: BackupId = None,
+) -> int:
+    """Restore the last backup into a place of its own, compare tables, books and chain; exit 1 when they differ."""
+    from ledger.backup.drill import drill as rehearse
+
+    store = store_for(run, folder)
+    plan, damaged = _plan(store, _wanted(backup, None, None))
+    run.output.note(f"putting together {', '.join(item.id for item in plan.chain)}")
+    done = rehearse(store, plan, _comparison(run), scratch, damaged)
+    document = done.as_json()
+    rows = [
+        (
+            item["name"],
+            "skipped" if item["skipped"] else "ok" if item["ok"] else "DIFFERS",
+            item["skipped"] or item["said"],
+        )
+        for item in document["checks"]
+    ]
+    run.output.result(
+        document,
+        Table(("check", "verdict", "found"), rows),
+        *(
+            f"  {item['name']}: {text}"
+            for item in document["checks"]
+            for text in item["differences"][:DIFFERENCES_SHOWN]
+        ),
+        Table(
+            ("step", "seconds"),
+            [*document["seconds"].items(), ("total", document["seconds_total"])],
+            right=frozenset({"seconds"}),
+        ),
+    )
+    return 0 if done.ok else ProblemFound.exit_code
+
+
+def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[str]]:
+    """Plan from what is sound; return what is damaged as well."""
+    from ledger.backup.planning import plan
+    from ledger.errors import NotFound
+
+    sound, damaged = store.sound()
+    try:
+        return plan(sound, wanted), [error.message for error in damaged]
+    except (BadInput, NotFound):
+        if damaged:
+            raise damaged[0] from None
+        raise
+
+
+def _wanted(backup: str | None, until: str | None, before: str | None) -> Wanted:
+    from ledger.backup.binlog import Gtid
+    from ledger.backup.planning import Wanted
+
+    if until is not None and before is not None:
+        raise BadInput("--until and --before-gtid do not go together; name one", code="usage")
+    return Wanted(backup, _time(until), None if before is None else Gtid.parse(before))
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.utcoffset() is None:
+        raise BadInput(
+            f"--until takes a time with its zone, such as 2026-11-26T03:00:00Z, found {text!r}",
+            code="usage",
+        )
+    return found
+
+
+def _comparison(run: Invocation) -> Any:
+    """Return what compares restored books with the chain; where no node can be asked, it says so."""
+    from ledger.backup.drill import Finding
+    from ledger.errors import BooksDiffer, DependencyDown, NotFound
+    from ledger.reconcile import reconcile
+
+    def compare(db: Database) -> Finding:
+        from ledger.chain.access import load_deployment
+        from ledger.chain.client import ChainClient
+        from ledger.chain.shared_node import node_for
+
+        try:
+            deployment = load_deployment(run.settings)
+            with node_for(run.settings) as url:
+                client = ChainClient(url)
+                try:
+                    report = reconcile(db, client, deployment)
+                finally:
+                    client.close()
+        except BooksDiffer as error:
+            return Finding("reconcile", (error.message,))
+        except NotFound as error:
+            return Finding("reconcile", skipped=error.message)
+        except (DependencyDown, BadInput) as error:
+            return Finding("reconcile", skipped=f"the chain cannot be asked: {error.message}")
+        wrong = [f"{rule.name}: {text}" for rule in report.rules for text in rule.differences]
+        said = f"{len(report.rules)} rules at block {report.block}"
+        return Finding("reconcile", tuple(wrong), said=said)
+
+    return compare
+
+
+def _what_next(plan: RestorePlan, into: Path) -> Sequence[str]:
+    if plan.copy.dialect == "sqlite":
+        return [f"use it with TRUETONNE_DATABASE_URL=sqlite:///{into}"]
+    return [
+        f"give it to the server (chown -R mysql:mysql {into}), and start it with datadir={into}; see docs/backup.md"
+    ]

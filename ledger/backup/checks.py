@@ -1,0 +1,73 @@
+"""What every table held at a moment, so that a restored one can be compared with it."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+
+from sqlalchemy import Connection
+
+from ledger.backup.manifest import TableCheck
+from ledger.errors import DependencyDown
+
+ARCHIVE = "_archive"
+"""The archive of a database NAME is the schema NAME_archive, see docs/schema.md; it is checked too."""
+_ROWS_AT_ONCE = 10_000
+
+
+def mariadb_tables(connection: Connection, database: str) -> dict[str, TableCheck]:
+    """Return rows and checksum of every table of a database and its archive, as the connection sees them.
+
+    The server's ``CHECKSUM TABLE`` reads each row once, in the transaction's snapshot; it does not depend on
+    the order of rows.
+
+    Raises
+    ------
+    DependencyDown
+        If a table cannot be read, as while its form is changed.
+    """
+    query = (
+        "SELECT table_schema, table_name FROM information_schema.tables "
+        "WHERE table_schema IN (%s, %s) AND table_type = 'BASE TABLE' ORDER BY 1, 2"
+    )
+    found = {}
+    for schema, table in connection.exec_driver_sql(query, (database, database + ARCHIVE)).all():
+        name = f"`{schema}`.`{table}`"
+        _, checksum = connection.exec_driver_sql(f"CHECKSUM TABLE {name} EXTENDED").one()
+        if checksum is None:
+            raise DependencyDown(
+                f"table {schema}.{table} cannot be read for its checksum; its form was changed meanwhile: try again",
+                code="backup-table-unread",
+            )
+        rows = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {name}").scalar_one()
+        label = table if schema == database else f"{schema}.{table}"
+        found[label] = TableCheck(int(rows), str(checksum))
+    return found
+
+
+def sqlite_tables(connection: sqlite3.Connection) -> dict[str, TableCheck]:
+    """Return rows and SHA-256 of every table of an SQLite file: of all values, with their types, in order of row."""
+    query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+    found = {}
+    for (name,) in connection.execute(query).fetchall():
+        digest, rows = hashlib.sha256(), 0
+        cursor = connection.execute(f'SELECT * FROM "{name}"')
+        while piece := cursor.fetchmany(_ROWS_AT_ONCE):
+            digest.update(repr(piece).encode())
+            rows += len(piece)
+        found[name] = TableCheck(rows, digest.hexdigest())
+    return found
+
+
+def differences(wanted: dict[str, TableCheck], found: dict[str, TableCheck]) -> list[str]:
+    """Return a sentence for each table that is not as it was."""
+    said = []
+    for name in sorted(wanted.keys() | found.keys()):
+        before, after = wanted.get(name), found.get(name)
+        if before is None or after is None:
+            said.append(f"table {name} is {'new' if before is None else 'missing'}")
+        elif before.rows != after.rows:
+            said.append(f"table {name} has {after.rows} rows, should have {before.rows}")
+        elif before.checksum != after.checksum:
+            said.append(f"table {name} has other rows than it should have")
+    return said

@@ -1,0 +1,111 @@
+"""How backups stand, for people: where they are, how old the last good one and the last drill are. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ledger.backup.drill import last_report
+from ledger.backup.manifest import Kind, Manifest
+from ledger.backup.planning import of_source
+from ledger.backup.store import Store, backup_keys
+from ledger.backup.taking import COPIES, source_of
+from ledger.db import Database
+from ledger.errors import BadInput, TruetonneError
+from ledger.settings import Settings
+
+AGE_MAX = timedelta(hours=26)
+"""A daily backup that is older was missed."""
+DRILL_AGE_MAX = timedelta(days=35)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the backups of a database stand."""
+
+    folder: Path
+    copy: Manifest | None
+    """The last good one."""
+    reaches: datetime | None
+    """The last moment that can be brought back."""
+    drill: dict[str, Any] | None
+    """What the last drill came to."""
+    alarms: tuple[str, ...]
+
+
+def store_of(settings: Settings, folder: Path | None = None, *, make_key: bool = False) -> Store:
+    """Return the backup folder of the settings, or another one.
+
+    Raises
+    ------
+    BadInput
+        If none is named, or the key file cannot be used.
+    """
+    place = folder or settings.backup_folder
+    if place is None:
+        raise BadInput(
+            "no backup folder is named; set TRUETONNE_BACKUP_FOLDER, or name one on the command line",
+            code="no-backup-folder",
+        )
+    return Store(place, backup_keys(settings.backup_key_file, make=make_key))
+
+
+def standing(settings: Settings, now: datetime) -> Standing | None:
+    """Return how the backups of the settings' database stand; None where no folder is set."""
+    if settings.backup_folder is None:
+        return None
+    try:
+        store = store_of(settings)
+        sound, damaged = store.sound()
+        source = _source(settings)
+    except TruetonneError as error:
+        return Standing(settings.backup_folder, None, None, None, (error.message,))
+    copies = of_source(sound, source, *COPIES)
+    copy = copies[-1] if copies else None
+    reaches = [item.at for item in of_source(sound, source, *COPIES, Kind.BINLOG)]
+    report = last_report(store.folder)
+    alarms = [error.message for error in damaged]
+    if copy is None:
+        alarms.append("there is no backup yet; run `truetonne db backup full`")
+    elif now - copy.at > AGE_MAX:
+        alarms.append(
+            f"the last good backup is of {copy.at:%Y-%m-%d %H:%M} UTC, {_hours(now - copy.at)} ago; see `truetonne "
+            "jobs list`, and run `truetonne db backup full`"
+        )
+    if report is None:
+        alarms.append(
+            "no drill has shown yet that the backups can be restored; run `truetonne db drill`"
+        )
+    elif not report["ok"]:
+        alarms.append(
+            f"the drill of {report['begun_at'][:16]} found differences; run `truetonne db drill`"
+        )
+    elif now - datetime.fromisoformat(report["begun_at"]) > DRILL_AGE_MAX:
+        alarms.append(f"the last drill was on {report['begun_at'][:10]}; run `truetonne db drill`")
+    return Standing(store.folder, copy, max(reaches, default=None), report, tuple(alarms))
+
+
+def said(found: Standing, now: datetime) -> str:
+    """Return it in a line."""
+    if found.copy is None or found.reaches is None:
+        return f"{found.folder}: none"
+    drilled = "never" if found.drill is None else f"{found.drill['begun_at'][:16]} UTC"
+    return (
+        f"{found.folder}: last copy {_hours(now - found.copy.at)} ago ({found.copy.kind.value}), reaches to "
+        f"{found.reaches:%Y-%m-%d %H:%M:%S} UTC; last drill {drilled}"
+    )
+
+
+def _source(settings: Settings) -> str:
+    database = Database(settings.backup_url)
+    try:
+        return source_of(database)
+    finally:
+        database.close()
+
+
+def _hours(age: timedelta) -> str:
+    minutes = max(int(age.total_seconds()) // 60, 0)
+    return f"{minutes // 60} h {minutes % 60} min"

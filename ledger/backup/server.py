@@ -1,0 +1,173 @@
+"""A MariaDB server on a restored folder, for nobody but us: no port, no rights to ask for, ended by its own id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from ledger.backup import tools
+from ledger.db import Database
+from ledger.errors import DependencyDown
+
+START_TIMEOUT_S = 120
+STOP_TIMEOUT_S = 120
+_PACKET_BYTES = 1 << 30
+"""The longest statement that MariaDB knows."""
+
+
+@dataclass(frozen=True)
+class PrivateServer:
+    """A running server."""
+
+    socket: Path
+    log: Path
+
+    def url(self, database: str) -> str:
+        """Return the address of a database for ``ledger.db``."""
+        return f"mysql+pymysql://root@localhost/{database}?unix_socket={self.socket}"
+
+    def apply(self, source: Iterator[bytes]) -> None:
+        """Apply a binary log.
+
+        Raises
+        ------
+        ToolFailed
+            If a transaction cannot be applied; the message has the server's reason.
+        """
+        beginning = list(islice(source, 2))
+        if len(beginning) < 2:  # no event: what decodes it would take that for a fault
+            return
+        source = chain(beginning, source)
+        folder = self.socket.parent
+        said, decoded = folder / "applied", folder / "decoded"
+        with decoded.open("wb") as decoder_said, said.open("wb") as client_said:
+            decoder = subprocess.Popen(
+                tools.bound([tools.program("mariadb-binlog"), "--no-defaults", "-"]),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=decoder_said,
+            )
+            client = subprocess.Popen(
+                tools.bound(
+                    [
+                        tools.program("mariadb"),
+                        "--no-defaults",
+                        f"--socket={self.socket}",
+                        "--binary-mode",
+                        f"--max-allowed-packet={_PACKET_BYTES}",
+                    ]
+                ),
+                stdin=decoder.stdout,
+                stdout=subprocess.DEVNULL,
+                stderr=client_said,
+            )
+        assert decoder.stdin is not None and decoder.stdout is not None
+        decoder.stdout.close()  # the client's alone now
+        try:
+            try:
+                for data in source:
+                    decoder.stdin.write(data)
+                decoder.stdin.close()
+            except BrokenPipeError:  # one of the two ended before: its code says why
+                pass
+            if client.wait() != 0:
+                raise tools.failure("mariadb", client.returncode, said)
+            if decoder.wait() != 0:
+                raise tools.failure("mariadb-binlog", decoder.returncode, decoded)
+        finally:
+            for process in (decoder, client):
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
+
+
+@contextmanager
+def running(data: Path, options: Mapping[str, str]) -> Iterator[PrivateServer]:
+    """Start a server on a folder, and stop it at the end so that its files are whole.
+
+    Parameters
+    ----------
+    options
+        What the files want to be opened with.
+
+    Raises
+    ------
+    ToolFailed
+        If it does not start, or does not stop.
+    """
+    with tempfile.TemporaryDirectory(prefix="truetonne-server-") as name:
+        folder = Path(name)  # a socket's path is short
+        server = PrivateServer(folder / "s", folder / "log")
+        process = _start(server, data, options)
+        try:
+            yield server
+            process.send_signal(signal.SIGTERM)
+            try:
+                code = process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                raise tools.failure("mariadbd", -1, server.log) from None
+            if code != 0:
+                raise tools.failure("mariadbd", code, server.log)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def _start(
+    server: PrivateServer, data: Path, options: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    with server.log.open("wb") as said:
+        process = subprocess.Popen(
+            tools.bound(
+                [
+                    tools.program("mariadbd"),
+                    "--no-defaults",
+                    f"--datadir={data}",
+                    f"--tmpdir={server.socket.parent}",
+                    f"--socket={server.socket}",
+                    f"--pid-file={server.socket.parent / 'pid'}",
+                    "--skip-networking",
+                    "--skip-grant-tables",
+                    "--skip-log-bin",
+                    "--skip-slave-start",
+                    f"--max-allowed-packet={_PACKET_BYTES}",
+                    "--innodb-buffer-pool-size=256M",
+                    *(f"--{name.replace('_', '-')}={value}" for name, value in options.items()),
+                    *(["--user=root"] if os.geteuid() == 0 else []),
+                ]
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            cwd=data,
+        )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not _answers(server):  # a signal that comes before is lost
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise tools.failure("mariadbd", process.returncode, server.log)
+        time.sleep(0.02)
+    return process
+
+
+def _answers(server: PrivateServer) -> bool:
+    if not server.socket.exists():
+        return False
+    db = Database(server.url("mysql"))
+    try:
+        db.ping()
+    except DependencyDown:
+        return False
+    finally:
+        db.close()
+    return True

@@ -1,0 +1,108 @@
+"""Backups of an SQLite file: the online backup, whole each time, sealed on its way."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from ledger.backup.checks import sqlite_tables
+from ledger.backup.manifest import Kind, Manifest, TableCheck
+from ledger.backup.store import Store, utc_now
+from ledger.db import Database
+from ledger.errors import BadInput, DependencyDown
+
+_BLOCK_BYTES = 1 << 20
+
+
+def take(db: Database, store: Store, now: datetime) -> Manifest:
+    """Take a copy of the file as of one moment, while others read and write it.
+
+    Raises
+    ------
+    BadInput
+        If there is no file.
+    DependencyDown
+        If it cannot be read, or there is no room beside it.
+    """
+    file = Path(db.url.database or "").absolute()
+    if not file.exists():
+        raise BadInput(f"there is no database {file}; name it in TRUETONNE_DATABASE_URL")
+    schema = db.current()
+    try:
+        # Beside the file, where its plaintext is anyway; without a name before a byte of it is written.
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+        with (
+            os.fdopen(descriptor, "rb") as copy,
+            closing(_unnamed(Path(name))) as target,
+            closing(_snapshot(file)) as source,
+        ):
+            at = utc_now()
+            tables = sqlite_tables(source)
+            source.backup(target)  # in the same snapshot
+            with store.making(Kind.FULL, now) as making:
+                making.add("copy.sealed", _blocks(copy.fileno()))
+                manifest = Manifest(
+                    id=making.id,
+                    kind=Kind.FULL,
+                    dialect=db.dialect,
+                    source=source_of(db.url),
+                    begun_at=now,
+                    at=at,
+                    ended_at=utc_now(),
+                    parts=tuple(making.parts),
+                    schema=schema,
+                    server=sqlite3.sqlite_version,
+                    tables=tables,
+                )
+                return store.finish(making, manifest)
+    except sqlite3.Error as error:
+        raise DependencyDown(
+            f"database {file}: cannot be copied: {error}; see `truetonne doctor`",
+            code="database-down",
+        ) from error
+    except OSError as error:
+        raise DependencyDown(
+            f"{file.parent}: cannot be written ({error.strerror}); a backup needs room for a copy there"
+        ) from error
+
+
+def source_of(url: URL) -> str:
+    """Return what tells one database from others."""
+    return f"sqlite {Path(url.database or '').resolve()}"
+
+
+def tables_of(file: Path) -> dict[str, TableCheck]:
+    """Return what every table of a file holds that nobody writes; nothing is made beside it."""
+    with closing(sqlite3.connect(f"{file.as_uri()}?immutable=1", uri=True)) as connection:
+        return sqlite_tables(connection)
+
+
+def _snapshot(file: Path) -> sqlite3.Connection:
+    """Open a file for reading, as of one moment; those who write are not held up."""
+    connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, isolation_level=None)
+    connection.execute("BEGIN")
+    connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+    return connection
+
+
+def _unnamed(path: Path) -> sqlite3.Connection:
+    """Open an empty file as a database, and take its name away: whoever is killed leaves nothing of it."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+    path.unlink()
+    return connection
+
+
+def _blocks(descriptor: int) -> Iterator[bytes]:
+    at = 0
+    while data := os.pread(descriptor, _BLOCK_BYTES, at):
+        yield data
+        at += len(data)

@@ -1,0 +1,335 @@
+"""A backup folder: items that are whole, and the making of new ones.
+
+An item is made in a folder whose name begins with a dot, its manifest is written last, everything is on the disk,
+and then it gets its name, at once. Whoever is killed before leaves a folder that nobody takes for a backup; the
+next one that makes an item deletes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from ledger.backup.manifest import Kind, Manifest, Part, is_id, new_id, read_manifest
+from ledger.backup.stream import BackupDamaged, opened, seal
+from ledger.errors import BadInput, DependencyDown, NotFound
+from ledger.sealing import Sealer, load_sealer
+
+MANIFEST = "manifest.json"
+_POLL_S = 0.1
+
+
+def backup_keys(path: Path, *, make: bool = False) -> Sealer:
+    """Return the keys of backups; see ``ledger.sealing`` for the file.
+
+    Raises
+    ------
+    BadInput
+        If the file is not there, can be read by others, or is no key file.
+    """
+    return load_sealer(
+        path,
+        make=make,
+        what="backup key file",
+        lost="without it no backup opens: bring it from where its copy is kept",
+    )
+
+
+@dataclass
+class Making:
+    """An item that is being made."""
+
+    id: str
+    folder: Path
+    sealer: Sealer
+    parts: list[Part] = field(default_factory=list)
+
+    def add(self, name: str, source: Iterable[bytes]) -> Part:
+        """Seal a stream into a file of it."""
+        number = max(self.sealer.keys)
+        with (self.folder / name).open("xb") as file:
+            sealed = seal(source, file, number, self.sealer.keys[number], f"{self.id}/{name}")
+            _to_disk(file)
+        part = Part(name, sealed.size, sealed.sha256, sealed.plain_bytes)
+        self.parts.append(part)
+        return part
+
+
+class Store:
+    """A backup folder.
+
+    Parameters
+    ----------
+    folder
+        Made when the first item is.
+    sealer
+        The keys.
+    """
+
+    def __init__(self, folder: Path, sealer: Sealer) -> None:
+        self.folder = folder
+        self.sealer = sealer
+
+    @contextmanager
+    def making(self, kind: Kind, now: datetime) -> Iterator[Making]:
+        """Open a folder for a new item; it goes when the block raises, or ends without ``finish``."""
+        name = new_id(kind, now, secrets.token_hex(4))
+        place = self.folder / f".{name}"
+        with _errors(self.folder):
+            place.mkdir(mode=0o700)
+        try:
+            with _errors(self.folder):
+                yield Making(name, place, self.sealer)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def finish(self, making: Making, manifest: Manifest) -> Manifest:
+        """Write the manifest of an item, and give the item its name."""
+        with (making.folder / MANIFEST).open("xb") as file:
+            file.write(manifest.signed(self.sealer))
+            _to_disk(file)
+        _folder_to_disk(making.folder)
+        making.folder.rename(self.folder / making.id)
+        _folder_to_disk(self.folder)
+        return manifest
+
+    @contextmanager
+    def alone(self, what: str, *kinds: Kind, wait_s: float = 0) -> Iterator[None]:
+        """Keep others from making items of these kinds; delete what one that was killed has left of them.
+
+        Parameters
+        ----------
+        wait_s
+            How long another process is waited for.
+
+        Raises
+        ------
+        DependencyDown
+            If another process is at it.
+        BadInput
+            If the folder cannot be used.
+        """
+        with _errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.folder / f".{what}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if not _locked(descriptor, wait_s):
+                raise DependencyDown(
+                    f"{self.folder}: another process is taking a backup ({what}); wait for it",
+                    code="backup-running",
+                )
+            for place in self.folder.glob(".*"):
+                if is_id(place.name[1:]) and place.name.split("-")[1] in kinds:
+                    shutil.rmtree(place, ignore_errors=True)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def names(self) -> list[str]:
+        """Return the names of all items whose manifests are as they were signed, the oldest first."""
+        good, _ = self.sound()
+        return [item.id for item in sorted(good, key=lambda item: (item.ended_at, item.id))]
+
+    def items(self) -> list[Manifest]:
+        """Return all items, proven, the oldest first.
+
+        Raises
+        ------
+        BackupDamaged
+            If a manifest is not as it was signed.
+        """
+        return [self.item(name) for name in item_names(self.folder)]
+
+    def sound(self) -> tuple[list[Manifest], list[BackupDamaged]]:
+        """Return the items whose manifests are as they were signed, and what is wrong with the others."""
+        good: list[Manifest] = []
+        bad: list[BackupDamaged] = []
+        for name in item_names(self.folder):
+            try:
+                good.append(self.item(name))
+            except BackupDamaged as error:
+                bad.append(error)
+        return good, bad
+
+    def item(self, name: str) -> Manifest:
+        """Return one item.
+
+        Raises
+        ------
+        NotFound
+            If there is none of this name.
+        BackupDamaged
+            If its manifest is not as it was signed.
+        """
+        return _read(self.folder, name, self.sealer)
+
+    def open(self, manifest: Manifest, part: Part) -> Iterator[bytes]:
+        """Yield the plaintext of a file of an item.
+
+        Raises
+        ------
+        BackupDamaged
+            If the file is not there, or not what was sealed.
+        """
+        path = self.folder / manifest.id / part.name
+        name = f"{manifest.id}/{part.name}"
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise BackupDamaged(
+                f"{name}: cannot be read ({error.strerror}); bring it from the off-site copy"
+            ) from error
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            if size != part.size:
+                raise BackupDamaged(
+                    f"{name}: has {size} bytes, should have {part.size}; bring it from the off-site copy"
+                )
+            yield from opened(file, self.sealer.keys, manifest.context(part.name), name)
+
+    def check(self, manifest: Manifest) -> list[str]:
+        """Read an item's files to their ends; return a sentence for each that is not as it was written."""
+        wrong = []
+        for part in manifest.parts:
+            path = self.folder / manifest.id / part.name
+            try:
+                if _sha256(path) != part.sha256:
+                    wrong.append(f"{manifest.id}/{part.name}: is not the file that was written")
+                    continue
+                for _ in self.open(manifest, part):
+                    pass
+            except BackupDamaged as error:
+                wrong.append(error.message)
+            except OSError as error:
+                wrong.append(f"{manifest.id}/{part.name}: cannot be read ({error.strerror})")
+        return wrong
+
+    def delete(self, manifest: Manifest) -> None:
+        """Delete an item: it loses its name first, so that a part of it is never taken for the whole."""
+        gone = self.folder / f".{manifest.id}"
+        (self.folder / manifest.id).rename(gone)
+        shutil.rmtree(gone)
+
+
+def item_names(folder: Path) -> list[str]:
+    """Return the names of the items in a folder, the oldest first; none where there is no folder."""
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if is_id(entry.name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BadInput(f"backup folder {folder}: cannot be read ({error.strerror})") from error
+
+
+def unproven(folder: Path) -> list[Manifest]:
+    """Return the items of a folder without proof, for those who have no key; what cannot be read is left out."""
+    found = []
+    for name in item_names(folder):
+        try:
+            found.append(_read(folder, name, None))
+        except BadInput:
+            continue
+    return found
+
+
+def chain_of(items: Sequence[Manifest], last: Manifest) -> list[Manifest]:
+    """Return a copy with those that it needs, the full one first.
+
+    Raises
+    ------
+    BackupDamaged
+        If one of them is not there.
+    """
+    by_id = {item.id: item for item in items}
+    chain = [last]
+    while chain[0].kind is not Kind.FULL:
+        parent = by_id.get(chain[0].parent or "")
+        if parent is None or parent in chain:
+            raise BackupDamaged(
+                f"backup {chain[0].id} needs {chain[0].parent}, which is not here; bring it from the off-site copy, "
+                "or restore an earlier one",
+                code="backup-link-missing",
+            )
+        chain.insert(0, parent)
+    return chain
+
+
+def _read(folder: Path, name: str, sealer: Sealer | None) -> Manifest:
+    if not is_id(name):
+        raise NotFound(f"{name!r} is no name of a backup; see `truetonne db backups list`")
+    try:
+        content = (folder / name / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        if (folder / name).is_dir():
+            raise BackupDamaged(
+                f"backup {name}: has no {MANIFEST}; bring it from the off-site copy"
+            ) from None
+        raise NotFound(f"there is no backup {name} in {folder}", code="no-such-backup") from None
+    except OSError as error:
+        raise BackupDamaged(f"backup {name}: cannot be read ({error.strerror})") from error
+    return read_manifest(content, name, sealer)
+
+
+def _locked(descriptor: int, wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_S)
+        else:
+            return True
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _folder_to_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _errors(folder: Path) -> Iterator[None]:
+    """Say what is wrong with the folder: that it is full, or may not be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DependencyDown(
+                f"backup folder {folder}: no room ({error.strerror}); make some, or lower backup_keep_days",
+                code="backup-folder-full",
+            ) from error
+        raise BadInput(
+            f"backup folder {folder}: cannot be written ({error.strerror}: {error.filename or ''}); "
+            "name a folder of yours",
+            code="backup-folder",
+        ) from error
+
+
+def utc_now() -> datetime:
+    """Return the time of day of this machine, aware."""
+    return datetime.now(UTC)

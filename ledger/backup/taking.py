@@ -1,0 +1,289 @@
+"""Taking backups as commands and jobs do: the right kind, the log with it, old ones deleted, copies sent away."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ledger.backup import mariadb, sqlite
+from ledger.backup.manifest import Kind, Manifest
+from ledger.backup.mariadb import NeedsFull
+from ledger.backup.planning import of_source, walk
+from ledger.backup.store import Store, chain_of
+from ledger.backup.stream import BackupDamaged
+from ledger.db import Database
+from ledger.errors import BadInput, DependencyDown, ProblemFound
+
+COPIES = (Kind.FULL, Kind.INCREMENTAL)
+_SENT = "sent"
+"""A file in an item's folder that says that its off-site copy was made."""
+_SAID_SHOWN = 300
+_WAIT_S = 60.0
+"""How long a new copy waits for who fetches the binary log, to have its own turn."""
+
+
+class OffSiteFailed(ProblemFound):
+    """The backup is kept here, but its copy elsewhere was not made."""
+
+    default_code = "off-site-failed"
+
+
+@dataclass(frozen=True)
+class OffSite:
+    """The command that copies an item elsewhere: it is run with the item's folder as its last word."""
+
+    command: str
+    seconds_max: int
+
+    def words(self) -> list[str]:
+        """Return the words of the command line.
+
+        Raises
+        ------
+        BadInput
+            If it cannot be read.
+        """
+        try:
+            found = shlex.split(self.command)
+        except ValueError as error:
+            raise BadInput(f"backup_hook: cannot be read ({error}); close its quotes") from error
+        return found
+
+
+def source_of(db: Database) -> str:
+    """Return what tells a database from others in a backup folder."""
+    return sqlite.source_of(db.url) if db.dialect == "sqlite" else mariadb.source_of(db.url)
+
+
+def take(db: Database, store: Store, kind: Kind, now: datetime) -> list[Manifest]:
+    """Take a backup; return what was kept, the copy first.
+
+    With a copy of MariaDB comes the binary log that leads from the copy before it to this one, so that a moment
+    after it can be reached without it.
+
+    Raises
+    ------
+    NeedsFull
+        If an incremental one has nothing to build on.
+    BadInput
+        If an incremental one is asked for of an SQLite file.
+    DependencyDown
+        If the database does not answer, a program is missing or fails, or another process takes one.
+    """
+    if kind is Kind.BINLOG:
+        return follow(db, store)
+    if db.dialect == "sqlite" and kind is Kind.INCREMENTAL:
+        raise BadInput(
+            "an SQLite file is copied whole each time; run `truetonne db backup full`",
+            code="backup-sqlite-whole",
+        )
+    with store.alone("copies", *COPIES):
+        if db.dialect == "sqlite":
+            return [sqlite.take(db, store, now)]
+        parent = _parent(db, store) if kind is Kind.INCREMENTAL else None
+        copy = mariadb.take(db, store, kind, parent, now)
+    with store.alone("binlogs", Kind.BINLOG, wait_s=_WAIT_S):
+        return [copy, *_join(db, store, copy), *_follow(db, store)]
+
+
+def follow(db: Database, store: Store) -> list[Manifest]:
+    """Fetch what the binary log has grown by since the last time; return what was kept.
+
+    Raises
+    ------
+    NeedsFull
+        If there is no copy yet, or the server's log does not go on from where it was left.
+    BadInput
+        If the database is an SQLite file.
+    DependencyDown
+        As ``take``.
+    """
+    if db.dialect == "sqlite":
+        raise BadInput("an SQLite file has no binary log; run `truetonne db backup full`")
+    with store.alone("binlogs", Kind.BINLOG):
+        return _follow(db, store)
+
+
+def _follow(db: Database, store: Store) -> list[Manifest]:
+    copies, logs = _kept(db, store)
+    if not copies:
+        raise NeedsFull("there is no backup yet; run `truetonne db backup full`")
+    start = copies[-1].stop
+    assert start is not None
+    found = walk(logs, copies[-1])
+    if found:
+        return _some(mariadb.follow(db, store, found[-1].stop or start))
+    bridge = _bridge(db, store, copies[-1], [*copies[:-1], *logs])
+    return [*bridge, *_some(mariadb.follow(db, store, start))]
+
+
+def _join(db: Database, store: Store, copy: Manifest) -> list[Manifest]:
+    """Fetch the binary log from the copy before to a new one in one piece, and delete the small ones that it makes up.
+
+    Else a folder would have a piece for every ten seconds of two weeks.
+    """
+    copies, logs = _kept(db, store)
+    before = [item for item in copies if item.at < copy.at]
+    if not before or before[-1].stop is None or copy.stop is None:
+        return []
+    first, last = before[-1].stop, copy.stop
+    if first.order > last.order:
+        return []
+    try:
+        joined = _some(mariadb.follow(db, store, first, copy))
+    except NeedsFull:  # the server has it no more: what was fetched of it stays in pieces
+        return []
+    for item in logs:
+        inside = item.start and item.stop and item.start.order >= first.order
+        if inside and item.stop and item.stop.order <= last.order:
+            store.delete(item)
+    return joined
+
+
+def _kept(db: Database, store: Store) -> tuple[list[Manifest], list[Manifest]]:
+    """Return the sound copies and binary logs of a database, the oldest first."""
+    sound, _ = store.sound()
+    source = source_of(db)
+    return of_source(sound, source, *COPIES), of_source(sound, source, Kind.BINLOG)
+
+
+def _bridge(
+    db: Database, store: Store, copy: Manifest, before: Sequence[Manifest]
+) -> list[Manifest]:
+    """Fetch what leads from what was kept before to the newest copy's moment."""
+    stops = [item.stop for item in before if item.stop]
+    last = max(stops, key=lambda stop: stop.order, default=None)
+    if last is None or copy.stop is None or last.order >= copy.stop.order:
+        return []
+    try:
+        return _some(mariadb.follow(db, store, last, copy))
+    except NeedsFull:  # the server was restored or reset since: nothing leads there
+        return []
+
+
+def _some(item: Manifest | None) -> list[Manifest]:
+    return [] if item is None else [item]
+
+
+def _parent(db: Database, store: Store) -> Manifest:
+    """Return the newest copy whose chain is whole."""
+    copies, _ = _kept(db, store)
+    for copy in reversed(copies):
+        try:
+            chain_of(copies, copy)
+        except BackupDamaged:
+            continue
+        return copy
+    raise NeedsFull("there is no full backup yet; run `truetonne db backup full`")
+
+
+def expired(items: Sequence[Manifest], keep_days: int, now: datetime) -> list[Manifest]:
+    """Return what no moment of the last days needs: those that need others first.
+
+    Kept is every chain (a full copy and what builds on it) that began within these days, the last one that began
+    before, and every binary log since that one's full copy.
+    """
+    cutoff = now - timedelta(days=keep_days)
+    gone: list[Manifest] = []
+    for source in sorted({item.source for item in items}):
+        copies = of_source(items, source, *COPIES)
+        roots = {item.id: _root(items, item) for item in copies}
+        begins = {root.id: root.at for root in roots.values()}
+        older = [at for at in begins.values() if at <= cutoff]
+        oldest_kept = max(older, default=min(begins.values(), default=cutoff))
+        useless = [item for item in copies if begins[roots[item.id].id] < oldest_kept]
+        logs = of_source(items, source, Kind.BINLOG)
+        useless += [item for item in logs if item.at <= oldest_kept] if begins else []
+        gone += sorted(useless, key=lambda item: item.at, reverse=True)
+    return gone
+
+
+def _root(items: Sequence[Manifest], copy: Manifest) -> Manifest:
+    try:
+        return chain_of(items, copy)[0]
+    except BackupDamaged:  # what it needs is gone: it stands for itself
+        return copy
+
+
+def expire(store: Store, keep_days: int, now: datetime, *, dry_run: bool = False) -> list[Manifest]:
+    """Delete what is kept no longer, and return it.
+
+    Raises
+    ------
+    DependencyDown
+        If a backup is being taken.
+    """
+    with store.alone("copies", *COPIES), store.alone("binlogs", Kind.BINLOG):
+        sound, _ = store.sound()
+        gone = expired(sound, keep_days, now)
+        if not dry_run:
+            for item in gone:
+                store.delete(item)
+    return gone
+
+
+def send_away(store: Store, off_site: OffSite) -> int:
+    """Run the off-site command for every item that it was not yet run for, the oldest first; return how many.
+
+    Where another process or job is at it, that one goes on.
+
+    Raises
+    ------
+    OffSiteFailed
+        If it fails or takes too long; the items that are left are tried again the next time.
+    """
+    words = off_site.words()
+    try:
+        with store.alone("off-site"):
+            return sum(_sent(store.folder / name, words, off_site) for name in store.names())
+    except DependencyDown:
+        return 0
+
+
+def _sent(folder: Path, words: Sequence[str], off_site: OffSite) -> bool:
+    if (folder / _SENT).exists():
+        return False
+    try:
+        _run_hook([*words, str(folder.absolute())], off_site.seconds_max, folder.name)
+        (folder / _SENT).touch()
+    except (OffSiteFailed, FileNotFoundError):
+        if folder.exists():
+            raise
+        return False  # a piece of the log that became part of a longer one meanwhile
+    return True
+
+
+def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
+    where = f"backup {name} is kept here, but not off-site"
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise OffSiteFailed(
+            f"{where}: {words[0]} cannot be run ({error.strerror}); correct backup_hook"
+        ) from error
+    try:
+        said, _ = process.communicate(timeout=seconds_max)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+        process.communicate()
+        raise OffSiteFailed(
+            f"{where}: {Path(words[0]).name} took longer than {seconds_max} s and was ended; "
+            "see to it, or raise backup_hook_seconds"
+        ) from None
+    if process.returncode != 0:
+        lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise OffSiteFailed(
+            f"{where}: {Path(words[0]).name} ended with code {process.returncode}: {lines[-1][:_SAID_SHOWN]}"
+        )

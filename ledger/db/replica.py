@@ -1,0 +1,90 @@
+"""A replica for reads: asked when it has all that was committed before, and passed over when it has not or is gone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
+
+from ledger.db.engines import ReplicaLags
+from ledger.errors import DependencyDown
+
+if TYPE_CHECKING:
+    from ledger.db.database import Database
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 0.5
+"""How long a read waits for the replica."""
+LAG_REST_S = 2.0
+"""For so long a replica that was waited for in vain is not asked."""
+GONE_REST_S = 15.0
+"""For so long one that does not answer is not asked."""
+PATIENCE_S = 60
+"""How long an answer of it is waited for: as long as the longest report takes."""
+
+
+class Replica:
+    """A replica, and whether it is worth asking.
+
+    Parameters
+    ----------
+    there
+        Its database.
+    """
+
+    def __init__(self, there: Database) -> None:
+        self.there = there
+        self.reads = 0
+        """Sessions that it served."""
+        self.passed = 0
+        """Sessions for which it lagged or did not answer."""
+        self._rest_until_s = 0.0
+        self.why = ""
+        """Why it was passed over last; empty when it served."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether it is not asked now."""
+        return time.monotonic() < self._rest_until_s
+
+    def enter(self, position: str, stack: ExitStack) -> Session | None:
+        """Open a session that has all up to a position of the primary; return None when that cannot be had.
+
+        Parameters
+        ----------
+        position
+            The primary's GTIDs. An empty one, of a server without a binary log, can be waited for by nobody.
+        stack
+            Closes the session.
+        """
+        if not position:
+            self._rest(
+                GONE_REST_S, "the primary keeps no binary log: nothing tells how far a replica is"
+            )
+            return None
+        try:
+            session = stack.enter_context(self.there.reading_after(position, WAIT_S))
+        except ReplicaLags:
+            self._rest(LAG_REST_S, f"replica {self.there.place} lags")
+            return None
+        except DependencyDown as error:
+            self._rest(GONE_REST_S, error.message)
+            return None
+        self.reads += 1
+        self.why = ""
+        return session
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.there.close()
+
+    def _rest(self, seconds: float, why: str) -> None:
+        self.passed += 1
+        self._rest_until_s = time.monotonic() + seconds
+        if why != self.why:
+            log.warning("%s; the primary is read", why)
+        self.why = why

@@ -1,0 +1,150 @@
+"""The jobs that take backups, delete old ones, copy them off-site, and prove that they can be restored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ledger.backup.drill import Finding, drill
+from ledger.backup.manifest import Kind, Manifest
+from ledger.backup.mariadb import NeedsFull
+from ledger.backup.overview import store_of
+from ledger.backup.planning import Wanted, of_source, plan
+from ledger.backup.store import Store
+from ledger.backup.taking import (
+    COPIES,
+    OffSite,
+    expire,
+    follow,
+    send_away,
+    source_of,
+    take,
+)
+from ledger.db import Database
+from ledger.errors import BadInput, BooksDiffer, NotFound
+from ledger.jobs.work import Tools
+from ledger.reconcile import reconcile
+
+_SHOWN = 3
+
+
+def full(tools: Tools) -> str | None:
+    """Take a full backup, and delete what is kept no longer.
+
+    Raises
+    ------
+    TruetonneError
+        If it cannot be taken, or its off-site copy was not made.
+    """
+    return _take(tools, Kind.FULL)
+
+
+def incremental(tools: Tools) -> str | None:
+    """Take what changed since the last copy: of MariaDB incrementally, of SQLite a full copy.
+
+    Raises
+    ------
+    TruetonneError
+        As ``full``.
+    """
+    return _take(tools, Kind.INCREMENTAL)
+
+
+def binlogs(tools: Tools) -> str | None:
+    """Fetch what MariaDB's binary log has grown by; says nothing of it, or the history had a line every ten seconds.
+
+    Raises
+    ------
+    TruetonneError
+        If the server's log does not go on from where it was left, or the off-site copy was not made.
+    """
+    with _opened(tools) as (db, store):
+        if db.dialect == "sqlite":
+            return None
+        if not _copies(db, store):
+            return None  # the first full backup begins it
+        follow(db, store)
+        _send_away(tools, store)
+    return None
+
+
+def rehearse(tools: Tools) -> str | None:
+    """Restore the newest backup into a place of its own, and compare it with what it should be and with the chain.
+
+    Raises
+    ------
+    BooksDiffer
+        If something differs.
+    TruetonneError
+        If it cannot be restored.
+    """
+    chain = tools.chain
+
+    def compare(db: Database) -> Finding:
+        try:
+            report = reconcile(db, chain.client, chain.deployment)
+        except NotFound:
+            return Finding("reconcile", skipped="nothing is mirrored yet")
+        wrong = [f"{rule.name}: {text}" for rule in report.rules for text in rule.differences]
+        return Finding(
+            "reconcile", tuple(wrong), said=f"{len(report.rules)} rules at {report.block}"
+        )
+
+    with _opened(tools) as (db, store):
+        copies = _copies(db, store)
+        if not copies:
+            return None
+        items = [item for item in store.items() if item.source == source_of(db)]
+        found = drill(store, plan(items, Wanted()), compare, None)
+    wrong = [text for item in found.findings for text in item.differences]
+    if wrong:
+        raise BooksDiffer(
+            f"the restored backup {found.plan.copy.id} differs: {'; '.join(wrong[:_SHOWN])}; see `truetonne db drill`"
+        )
+    return f"restored {found.plan.copy.id} in {found.seconds_total:.0f} s, nothing differs"
+
+
+def _take(tools: Tools, kind: Kind) -> str:
+    with _opened(tools) as (db, store):
+        kept = _kept(db, store, kind, tools)
+        gone = expire(store, tools.settings.backup_keep_days, tools.now())
+        _send_away(tools, store)
+    return _said(kept) + (f"; deleted {len(gone)} old ones" if gone else "")
+
+
+def _kept(db: Database, store: Store, kind: Kind, tools: Tools) -> Sequence[Manifest]:
+    if kind is Kind.INCREMENTAL and db.dialect != "sqlite":
+        try:
+            return take(db, store, kind, tools.now())
+        except NeedsFull:  # the first one, or the server was restored
+            pass
+    return take(db, store, Kind.FULL, tools.now())
+
+
+def _send_away(tools: Tools, store: Store) -> None:
+    settings = tools.settings
+    if settings.backup_hook:
+        send_away(store, OffSite(settings.backup_hook, settings.backup_hook_seconds))
+
+
+def _copies(db: Database, store: Store) -> list[Manifest]:
+    sound, _ = store.sound()
+    return of_source(sound, source_of(db), *COPIES)
+
+
+def _said(kept: Sequence[Manifest]) -> str:
+    size = sum(item.size for item in kept)
+    return f"kept {', '.join(item.id for item in kept)} ({size} bytes)"
+
+
+@contextmanager
+def _opened(tools: Tools) -> Iterator[tuple[Database, Store]]:
+    settings = tools.settings
+    if settings.backup_folder is None:
+        raise BadInput("backup_folder is not set")
+    store = store_of(settings, make_key=True)
+    db = Database(settings.backup_url)
+    try:
+        yield db, store
+    finally:
+        db.close()

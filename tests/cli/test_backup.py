@@ -1,0 +1,210 @@
+"""Backups of an SQLite file through the command line: taken while it is used, restored, drilled, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import READINGS, Program
+
+
+def dump(file: Path) -> list[str]:
+    with closing(sqlite3.connect(file)) as link:
+        return list(link.iterdump())
+
+
+@pytest.fixture
+def books(park: Program) -> Program:
+    assert (
+        park("import", "--site", "lab", "--source", "scada", park.write("r.csv", READINGS)).code
+        == 0
+    )
+    park.environ["TRUETONNE_BACKUP_FOLDER"] = str(park.folder / "backups")
+    return park
+
+
+def database(program: Program) -> Path:
+    return program.folder / ".truetonne" / "truetonne.db"
+
+
+def test_there_and_back(books: Program) -> None:
+    file, before = database(books), books.files()
+    kept = books("db", "backup", "full", "--json")
+    assert kept.code == 0, kept.err
+    document = kept.json()
+    (one,) = document["kept"]
+    assert one["rows"]["meter_readings"] == 2
+    assert books.files() - before == {
+        ".truetonne/backup.key",
+        "backups/.copies.lock",
+        f"backups/{one['id']}/copy.sealed",
+        f"backups/{one['id']}/manifest.json",
+    }
+    assert b"lab-wind" not in (books.folder / "backups" / one["id"] / "copy.sealed").read_bytes()
+    wanted = dump(file)
+    with closing(sqlite3.connect(file)) as link:  # what comes after is not in it
+        link.execute("DELETE FROM meter_readings")
+        link.commit()
+    done = books("db", "restore", "--into", "again.db", "--json")
+    assert done.code == 0, done.err
+    assert dump(books.folder / "again.db") == wanted != dump(file)
+    assert oct((books.folder / "again.db").stat().st_mode)[-3:] == "600"
+    assert books("db", "current", database_url="sqlite:///again.db").code == 0
+
+    drilled = books("db", "drill", "--json")
+    assert drilled.code == 0, drilled.err
+    found = drilled.json()
+    assert {item["name"]: (item["ok"], bool(item["skipped"])) for item in found["checks"]} == {
+        "tables": (True, False),
+        "references": (True, False),
+        "schema": (True, False),
+        "reconcile": (True, True),  # there is no chain here
+    }
+    assert float(found["seconds_total"]) > 0
+    listed = books("db", "backups", "list", "--json").json()
+    assert [item["id"] for item in listed["backups"]] == [one["id"]]
+    status = books("status", "--json").json()
+    assert status["backups"]["last_copy_at"] == one["at"]
+    assert status["backups"]["alarms"] == []
+    (check,) = (
+        item for item in books("doctor", "--json").json()["checks"] if item["name"] == "backups"
+    )
+    assert (check["verdict"], "last drill 20" in check["found"]) == ("ok", True)
+
+
+def test_a_file_that_is_written_meanwhile(books: Program) -> None:
+    """A copy is of one moment: two rows that change together are alike in it."""
+    file = database(books)
+    stop = threading.Event()
+    with closing(sqlite3.connect(file)) as link:
+        link.execute("CREATE TABLE pair (a INTEGER, b INTEGER, filler TEXT)")
+        link.execute("INSERT INTO pair VALUES (0, 0, ?)", ("x" * 2_000_000,))
+        link.commit()
+
+    def write() -> None:
+        with closing(sqlite3.connect(file, timeout=30)) as link:
+            while not stop.wait(0.001):
+                link.execute("UPDATE pair SET a = a + 1")
+                link.execute("UPDATE pair SET b = b + 1")
+                link.commit()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert books("db", "backup", "full").code == 0
+    finally:
+        stop.set()
+        writer.join()
+    assert books("db", "restore", "--into", "again.db").code == 0
+    with closing(sqlite3.connect(books.folder / "again.db")) as link:
+        ((a, b),) = link.execute("SELECT a, b FROM pair")
+    assert a == b
+
+
+Line = Callable[..., str]
+
+
+@pytest.fixture
+def line(books: Program) -> Line:
+    def said(*words: str, code: int = 2, **settings: str) -> str:
+        ended = books(*words, **settings)
+        assert ended.code == code, ended
+        return ended.one_line()
+
+    return said
+
+
+def test_what_is_refused(books: Program, line: Line) -> None:
+    books.write("k", "")
+    os.chmod(books.folder / "k", 0o600)
+    assert "has no key" in line("db", "restore", "--into", "x.db", backup_key_file="k")
+    assert "without it no backup opens" in line("db", "restore", "--into", "x.db")
+    assert "TRUETONNE_BACKUP_FOLDER" in line("db", "drill", backup_folder="")
+    assert "copied whole each time" in line("db", "backup", "incremental")
+    assert "no binary log" in line("db", "backup", "binlogs")
+    assert books("db", "backup", "full").code == 0
+    assert "takes a time with its zone" in line(
+        "db", "restore", "--into", "x.db", "--until", "2026-11-26"
+    )
+    assert "no GTID" in line("db", "restore", "--into", "x.db", "--before-gtid", "7")
+    assert "SQLite has no GTIDs" in line(
+        "db", "restore", "--into", "x.db", "--before-gtid", "0-1-7"
+    )
+    assert "no backup that old" in line(
+        "db", "restore", "--into", "x.db", "--until", "2020-01-01T00:00Z"
+    )
+    assert "not written over" in line("db", "restore", "--into", str(database(books)), code=1)
+    books.write("y.db-wal", "of a file that was here")
+    assert "y.db-wal is there" in line("db", "restore", "--into", "y.db", code=1)
+    assert "is not supported" in line("db", "backup", "full", backup_url="postgresql://x/y")
+    odd = "mysql+pymysql://backup@127.0.0.1:port/x"
+    assert "cannot be read" in line("db", "backup", "full", backup_url=odd)
+    books.write("plain", "x")
+    assert "cannot be written" in line("db", "backup", "full", backup_folder="plain")
+
+
+def test_damage(books: Program, line: Line) -> None:
+    assert books("db", "backup", "full").code == 0
+    (item,) = (path for path in (books.folder / "backups").iterdir() if path.is_dir())
+    copy = item / "copy.sealed"
+    content = copy.read_bytes()
+    copy.write_bytes(content[:-1])
+    assert "bytes, should have" in line("db", "restore", "--into", "x.db")
+    assert "bytes, should have" in line("db", "drill")
+    assert not (books.folder / "x.db").exists()
+    doctor = books("doctor", "--json")
+    (check,) = (one for one in doctor.json()["checks"] if one["name"] == "backups")
+    assert check["verdict"] == "failed"
+    copy.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    checked = books("db", "backups", "check", "--json")
+    assert (checked.code, len(checked.json()["wrong"])) == (1, 1)
+    assert "changed or cut short" in line("db", "restore", "--into", "x.db")
+    copy.write_bytes(content)
+    assert books("db", "backups", "check").code == 0
+
+    other = books("db", "backup", "full", backup_key_file="other.key", backup_folder="others")
+    assert other.code == 0
+    assert "another key 1" in line("db", "restore", "others", "--into", "x.db")
+    manifest = item / "manifest.json"
+    body = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**body, "at": "2026-01-01T00:00:00+00:00"}))
+    assert "changed after it was signed" in line("db", "restore", "--into", "x.db")
+    assert books("db", "backups", "list").code == 1
+    assert (
+        books("db", "backup", "full").code == 0
+    )  # one that is good: the other is named all the same
+    drilled = books("db", "drill", "--json")
+    assert (drilled.code, drilled.json()["checks"][0]["name"]) == (1, "folder")
+    assert len(books("db", "restore", "--into", "z.db", "--json").json()["damaged"]) == 1
+    assert {path.name for path in books.folder.glob(".*.restoring")} == set()
+
+
+def test_the_off_site_command(books: Program) -> None:
+    (books.folder / "far").mkdir()
+    failed = books("db", "backup", "full", backup_hook="sh -c 'echo disk is away; exit 3' x")
+    assert failed.code == 1
+    assert "ended with code 3: disk is away" in failed.one_line()
+    assert books("db", "backup", "full", backup_hook="cp -rt far").code == 0
+    assert len(list((books.folder / "far").iterdir())) == 2  # the one that failed as well
+    assert books("db", "restore", "far", "--into", "x.db").code == 0
+
+
+def test_dry_runs_write_nothing(books: Program) -> None:
+    assert books("db", "backup", "full").code == 0
+    before = books.files()
+    for words in (
+        ("db", "backup", "full"),
+        ("db", "restore", "--into", "x.db"),
+        ("db", "backups", "expire"),
+    ):
+        ended = books(*words, "--dry-run", "--json")
+        assert ended.code == 0, ended.err
+        assert ended.json()["dry_run"] is True
+    assert books.files() == before | {"backups/.binlogs.lock"}

@@ -1,0 +1,73 @@
+"""The jobs of backups, on books with a chain: what a drill compares, and what it finds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from ledger.backup.overview import standing, store_of
+from ledger.errors import BadInput, BooksDiffer, ProblemFound
+from ledger.jobs import backing_up
+from ledger.jobs.catalogue import jobs_of, schedules_of
+from ledger.jobs.work import Tools
+from ledger.models import CreditHolding
+from ledger.settings import Settings, load_settings
+from tests.support.park import Park
+
+
+def settings_of(park: Park, folder: Path) -> Settings:
+    url = park.db.url.render_as_string(hide_password=False)
+    found = load_settings(None, {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_HOME": str(folder)})
+    return replace(found, backup_folder=folder / "backups", backup_keep_days=2)
+
+
+def test_backups_by_themselves(park: Park, tmp_path: Path) -> None:
+    settings = settings_of(park, tmp_path)
+    day = datetime.now(UTC)
+    tools = Tools(park.chain, settings, lambda: day)
+    assert backing_up.rehearse(tools) is None  # there is nothing to restore
+    first = standing(settings, day)
+    assert first is not None and "no backup yet" in first.alarms[0]
+    park.node.issue(5_000, 0)
+    park.mirror_final()
+    said = backing_up.full(tools)
+    assert said is not None and said.startswith("kept ") and "-full-" in said
+    assert backing_up.binlogs(tools) is None  # SQLite has none
+    found = standing(settings, day)
+    assert found is not None and len(found.alarms) == 1 and "no drill" in found.alarms[0]
+    said = backing_up.rehearse(tools)
+    assert said is not None and said.endswith("nothing differs")
+    found = standing(settings, day)
+    assert found is not None and found.alarms == ()
+    late = standing(settings, day + timedelta(hours=27, minutes=1))
+    assert late is not None and "27 h" in late.alarms[0]
+
+    # Books that were tampered with before they were copied: the tables are as noted, the chain says otherwise.
+    park.db.run(lambda session: session.execute(update(CreditHolding).values(amount_kg=4_999)))
+    assert backing_up.incremental(tools) is not None  # of SQLite a whole copy
+    with pytest.raises(BooksDiffer, match="holdings"):
+        backing_up.rehearse(tools)
+    found = standing(settings, day)
+    assert found is not None and "found differences" in found.alarms[0]
+
+    failing = Tools(park.chain, replace(settings, backup_hook="false"), lambda: day)
+    with pytest.raises(ProblemFound, match="is kept here, but not off-site"):
+        backing_up.full(failing)
+    assert len(store_of(settings).items()) == 3
+
+
+def test_only_where_a_folder_is_set(park: Park, tmp_path: Path) -> None:
+    settings = settings_of(park, tmp_path)
+    names = {job.name for job in jobs_of(settings)} - {
+        job.name for job in jobs_of(replace(settings, backup_folder=None))
+    }
+    assert names == {"backup-full", "backup-incremental", "backup-binlogs", "backup-drill"}
+    other = replace(settings, job_schedules="backup-full=30 1 * * *; backup-binlogs=5s")
+    assert names <= set(schedules_of(other))
+    with pytest.raises(BadInput):
+        schedules_of(replace(other, backup_folder=None))
+    assert standing(replace(settings, backup_folder=None), datetime.now(UTC)) is None

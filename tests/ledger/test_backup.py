@@ -1,0 +1,290 @@
+"""Backups of a real MariaDB: any moment comes back, whatever the server does meanwhile and whoever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ledger.backup.binlog import Gtid, statements
+from ledger.backup.drill import Finding, drill, last_report
+from ledger.backup.manifest import Kind, Manifest
+from ledger.backup.mariadb import NeedsFull
+from ledger.backup.planning import Wanted, plan
+from ledger.backup.restoring import restore
+from ledger.backup.store import Store
+from ledger.backup.stream import BackupDamaged
+from ledger.backup.taking import follow, take
+from ledger.db import Database
+from ledger.errors import NotFound, Refused
+from tests.support.backups import (
+    DATABASE,
+    LoggingServer,
+    key_file,
+    logging_server,
+    restored,
+    store,
+)
+
+pytestmark = pytest.mark.mariadb
+ROOT = Path(__file__).resolve().parents[2]
+ALL = f"SELECT * FROM {DATABASE}.t ORDER BY id"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[LoggingServer]:
+    with tempfile.TemporaryDirectory(prefix="mariadb-") as folder:
+        server = logging_server(Path(folder))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def source(shared: LoggingServer) -> LoggingServer:
+    shared.renew()
+    shared(
+        f"CREATE TABLE {DATABASE}.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(80), n DECIMAL(20,6))",
+        f"INSERT INTO {DATABASE}.t (v, n) VALUES ('an', 1.5), ('énergie', -2), ('能', NULL)",
+    )
+    return shared
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def programs_at(folder: Path) -> list[str]:
+    """Return the command lines that name a folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(file.read_bytes().replace(b"\0", b" ").decode())
+    return [line for line in found if str(folder) in line]
+
+
+def nothing(_db: Database) -> Finding:
+    return Finding("reconcile", skipped="no chain here")
+
+
+def kept(folder: Store) -> list[Manifest]:
+    return folder.items()
+
+
+def test_to_just_before_a_drop(source: LoggingServer, tmp_path: Path) -> None:
+    """Full, changes, incremental, changes, a fetched log, changes, DROP, changes: each moment comes back."""
+    folder = store(tmp_path / "backups")
+    take(source.db, folder, Kind.FULL, now())
+    source(f"INSERT INTO {DATABASE}.t (v) SELECT CONCAT('b', seq) FROM {DATABASE}.seq_1_to_5000")
+    take(source.db, folder, Kind.INCREMENTAL, now())
+    at_incremental = source(ALL)
+    source(f"UPDATE {DATABASE}.t SET n = id / 7 WHERE id > 100", "FLUSH BINARY LOGS")
+    assert [item.kind for item in follow(source.db, folder)] == [Kind.BINLOG]
+    source(
+        f"DELETE FROM {DATABASE}.t WHERE id % 5 = 0", f"INSERT INTO {DATABASE}.t (v) VALUES ('z')"
+    )
+    before_drop = source(ALL)
+    source(f"DROP TABLE {DATABASE}.t", f"CREATE TABLE {DATABASE}.after (id INT)")
+    assert follow(source.db, folder)
+    assert follow(source.db, folder) == []  # it has not grown
+    assert sorted(item.kind.value for item in kept(folder)) == [
+        *["binlog"] * 3,
+        "full",
+        "incremental",
+    ]
+
+    logs = (
+        folder.open(item, part)
+        for item in kept(folder)
+        for part in item.parts
+        if "log" in part.name
+    )
+    dropped = [
+        item for log in logs for item in statements(log) if item.text.startswith("DROP TABLE")
+    ]
+    (gtid,) = {item.gtid for item in dropped}
+
+    wanted = Wanted(before=gtid)
+    done = restore(folder, plan(kept(folder), wanted), tmp_path / "before")
+    assert done.gtid == f"0-1-{gtid.number - 1}"
+    with restored(tmp_path / "before") as ask:
+        assert ask(ALL) == before_drop
+        assert ask(f"SHOW TABLES FROM {DATABASE}") == (("t",),)
+
+    copy = [item for item in kept(folder) if item.kind is Kind.INCREMENTAL][-1]
+    restore(folder, plan(kept(folder), Wanted(backup=copy.id)), tmp_path / "exact")
+    with restored(tmp_path / "exact") as ask:
+        assert ask(ALL) == at_incremental
+
+    # The newest copy is lost: the full one and the logs alone lead to the same moment.
+    without = [item for item in kept(folder) if item.id != copy.id]
+    restore(folder, plan(without, wanted), tmp_path / "around")
+    with restored(tmp_path / "around") as ask:
+        assert ask(ALL) == before_drop
+    with pytest.raises(Refused, match="holds something"):
+        restore(folder, plan(kept(folder), Wanted()), tmp_path / "before")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "around",
+        "backups",
+        "before",
+        "exact",
+    ]
+
+
+def test_a_busy_server_is_copied_as_of_one_moment(source: LoggingServer, tmp_path: Path) -> None:
+    """Two tables that change in one transaction, all the time: a drill finds what was noted, to the row."""
+    folder = store(tmp_path / "backups")
+    source(f"CREATE TABLE {DATABASE}.u LIKE {DATABASE}.t")
+    stop, count = threading.Event(), 0
+
+    def write() -> None:
+        nonlocal count
+        with source.db.server() as link:
+            while not stop.wait(0.002):
+                link.exec_driver_sql("START TRANSACTION")
+                for table in ("t", "u"):
+                    link.exec_driver_sql(f"INSERT INTO {DATABASE}.{table} (v) VALUES (UUID())")
+                link.exec_driver_sql("COMMIT")
+                count += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for kind in (Kind.FULL, Kind.INCREMENTAL):
+            before = count
+            take(source.db, folder, kind, now())
+            assert count > before + 10  # nobody was held up
+        follow(source.db, folder)
+    finally:
+        stop.set()
+        writer.join()
+    found = drill(folder, plan(kept(folder), Wanted()), nothing, tmp_path)
+    assert found.ok
+    assert [item.name for item in found.findings] == ["tables", "binlog", "schema", "reconcile"]
+    checks = found.plan.copy.tables or {}
+    assert checks["t"].rows == checks["u"].rows + 3
+    report = last_report(folder.folder)
+    assert report is not None and report["ok"]
+
+    # A drill that finds other rows than were noted says which table.
+    changed = {**checks, "t": replace(checks["t"], checksum="1"), "u": replace(checks["u"], rows=1)}
+    copy = replace(found.plan.copy, tables=changed)
+    wrong = drill(
+        folder, replace(found.plan, chain=(*found.plan.chain[:-1], copy)), nothing, tmp_path
+    )
+    assert wrong.findings[0].differences == (
+        "table t has other rows than it should have",
+        f"table u has {checks['u'].rows} rows, should have 1",
+    )
+    report = last_report(folder.folder)
+    assert report is not None and not report["ok"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "backups"]
+
+
+def test_until_a_time_and_holes(source: LoggingServer, tmp_path: Path) -> None:
+    folder = store(tmp_path / "backups")
+    take(source.db, folder, Kind.FULL, now())
+    for value in ("one", "two", "three"):
+        source(
+            f"SET TIMESTAMP = {2_000_000_000 + len(value)}",
+            f"INSERT INTO {DATABASE}.t (v) VALUES ('{value}')",
+        )
+        assert len(follow(source.db, folder)) == 1
+    until = datetime.fromtimestamp(2_000_000_005, UTC)  # that of 'three'
+    restore(folder, plan(kept(folder), Wanted(until=until)), tmp_path / "until")
+    with restored(tmp_path / "until") as ask:
+        assert [row[1] for row in ask(ALL)][3:] == ["one", "two"]
+
+    logs = [item for item in kept(folder) if item.kind is Kind.BINLOG]
+    logs.sort(key=lambda item: item.at)
+    folder.delete(logs[1])
+    with pytest.raises(BackupDamaged, match=r"on is missing.*--until") as missing:
+        plan(kept(folder), Wanted())
+    assert missing.value.code == "backup-link-missing"
+    with pytest.raises(NotFound, match="no kept binary log"):
+        folder.delete(logs[2])
+        plan(kept(folder), Wanted(before=Gtid(0, 1, 999)))
+    with pytest.raises(NotFound, match="no backup that old"):
+        plan(kept(folder), Wanted(until=now() - timedelta(days=1)))
+    # What is missing is fetched again while the server has it, and the next copy makes one piece of all.
+    assert len(follow(source.db, folder)) == 1
+    assert len(plan(kept(folder), Wanted()).logs) == 2
+    first, *_ = kept(folder)
+    last, joined = take(source.db, folder, Kind.INCREMENTAL, now())
+    assert {item.id for item in kept(folder)} == {first.id, joined.id, last.id}
+    assert (joined.start, joined.stop) == (first.stop, last.stop)
+    gone = plan([first, joined], Wanted())
+    restore(folder, gone, tmp_path / "joined")
+    with restored(tmp_path / "joined") as ask:
+        assert [row[1] for row in ask(ALL)][3:] == ["one", "two", "three"]
+
+
+def test_a_server_that_was_reset_needs_a_full_copy(source: LoggingServer, tmp_path: Path) -> None:
+    folder = store(tmp_path / "backups")
+    with pytest.raises(NeedsFull, match="no full backup yet"):
+        take(source.db, folder, Kind.INCREMENTAL, now())
+    with pytest.raises(NeedsFull, match="no backup yet"):
+        follow(source.db, folder)
+    take(source.db, folder, Kind.FULL, now())
+    source("RESET MASTER", f"INSERT INTO {DATABASE}.t (v) VALUES ('x')")
+    for again in (
+        lambda: take(source.db, folder, Kind.INCREMENTAL, now()),
+        lambda: follow(source.db, folder),
+    ):
+        with pytest.raises(NeedsFull, match="does not go on"):
+            again()
+    take(source.db, folder, Kind.FULL, now())
+    assert [item.kind for item in kept(folder)] == [Kind.FULL, Kind.FULL]
+    assert not [path for path in folder.folder.glob(".*") if path.is_dir()]
+
+
+@pytest.mark.parametrize("what", ["backup", "restore", "server"])
+def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) -> None:
+    folder = store(tmp_path / "backups")
+    key_file(tmp_path / "key")
+    take(source.db, folder, Kind.FULL, now())
+    if what == "backup":
+        words = ["backup", "full"]
+        begun = lambda: list(folder.folder.glob(".*-full-*/copy.sealed"))  # noqa: E731
+    else:
+        words = ["restore", "--into", str(tmp_path / "place")]
+        sign = "copy/ibdata1" if what == "restore" else "data/ddl_recovery.log"  # of its own server
+        begun = lambda: list(tmp_path.glob(f".place.restoring/{sign}"))  # noqa: E731
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TRUETONNE_HOME": str(tmp_path),
+        "TRUETONNE_DATABASE_URL": source.server.url(DATABASE),
+        "TRUETONNE_BACKUP_FOLDER": str(folder.folder),
+        "TRUETONNE_BACKUP_KEY_FILE": str(tmp_path / "key"),
+    }
+    process = subprocess.Popen([sys.executable, "-m", "cli.main", "db", *words], env=environ)
+    while not begun():
+        assert process.poll() is None
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(kept(folder)) == 1  # half a backup is none
+    assert not (tmp_path / "place").exists()  # half a database is none
+    if what == "backup":
+        take(source.db, folder, Kind.FULL, now())
+    else:
+        restore(folder, plan(kept(folder), Wanted()), tmp_path / "place")
+    assert programs_at(tmp_path) == []  # none that was left by the killed one goes on
+    if what == "backup":
+        assert len(kept(folder)) == 2
+        assert begun() == []
+    else:
+        with restored(tmp_path / "place") as ask:
+            assert ask(ALL) == source(ALL)
+        assert list(tmp_path.glob(".place*")) == []

@@ -1,0 +1,475 @@
+"""Parts of backups: sealed streams, manifests, plans, what is kept how long, the off-site command. No server."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+import stat
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ledger.backup import stream
+from ledger.backup.binlog import MAGIC, Gtid, Limit, Reached, between, events, joined
+from ledger.backup.checks import differences
+from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
+from ledger.backup.planning import Wanted, plan, walk
+from ledger.backup.store import MANIFEST, Store, backup_keys, chain_of, unproven
+from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
+from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
+from ledger.errors import BadInput, DependencyDown, NotFound
+from tests.support.backups import KEY, store
+
+NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def sealed(data: bytes, context: str = "x", key: bytes = KEY) -> bytes:
+    target = io.BytesIO()
+    pieces = (data[at : at + 70_000] for at in range(0, len(data), 70_000))
+    found = seal(pieces, target, 1, key, context)
+    assert found.sha256 == hashlib.sha256(target.getvalue()).hexdigest()
+    assert (found.size, found.plain_bytes) == (len(target.getvalue()), len(data))
+    return target.getvalue()
+
+
+def unsealed(data: bytes, context: str = "x", key: bytes = KEY) -> bytes:
+    return b"".join(opened(io.BytesIO(data), {1: key}, context, "file"))
+
+
+NOISE = secrets.token_bytes(3 * PIECE_BYTES + 17)
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, PIECE_BYTES - 500, PIECE_BYTES, 2 * PIECE_BYTES, len(NOISE)]
+)
+def test_a_stream_comes_back(size: int) -> None:
+    assert unsealed(sealed(NOISE[:size])) == NOISE[:size]
+
+
+def test_zeros_shrink_and_nothing_shows() -> None:
+    secret = b"beneficiary: ACME " * 100_000
+    found = sealed(secret)
+    assert len(found) < len(secret) // 50
+    assert b"ACME" not in found
+    assert sealed(secret)[100:200] != found[100:200]  # another salt, another key
+    assert unsealed(sealed(bytes(50_000_000))) == bytes(50_000_000)
+
+
+@pytest.mark.parametrize("cut", [0, 10, 40, 100, PIECE_BYTES, PIECE_BYTES + 16 + 55, -1])
+def test_a_stream_that_is_cut_short(cut: int) -> None:
+    with pytest.raises(BackupDamaged):
+        unsealed(sealed(NOISE)[:cut])
+
+
+def test_pieces_that_are_left_out_moved_or_added() -> None:
+    found = sealed(NOISE)
+    head, size = (
+        len(found) - 3 * (PIECE_BYTES + 16) - len(found[55 + 3 * (PIECE_BYTES + 16) :]),
+        PIECE_BYTES + 16,
+    )
+    assert head == 55
+    pieces = [found[at : at + size] for at in range(head, len(found), size)]
+    assert len(pieces) == 4
+    for other in (
+        pieces[1:],
+        pieces[:-1],
+        [pieces[1], pieces[0], *pieces[2:]],
+        [*pieces, pieces[-1]],
+    ):
+        with pytest.raises(BackupDamaged):
+            unsealed(found[:head] + b"".join(other))
+    assert unsealed(found[:head] + b"".join(pieces)) == NOISE
+
+
+def test_one_bit_anywhere() -> None:
+    found = sealed(NOISE[:3000])
+    for at in range(0, len(found), 7):
+        changed = bytearray(found)
+        changed[at] ^= 1
+        with pytest.raises(BackupDamaged):
+            unsealed(bytes(changed))
+
+
+def test_another_key_context_or_number() -> None:
+    found = sealed(b"x")
+    with pytest.raises(BackupDamaged, match="changed or cut short"):
+        unsealed(found, key=b"k" * 32)
+    with pytest.raises(BackupDamaged, match="changed or cut short"):
+        unsealed(found, context="y")
+    with pytest.raises(BackupDamaged, match="key 1, which is not in the backup key file"):
+        list(opened(io.BytesIO(found), {2: KEY}, "x", "file"))
+
+
+def test_no_nonce_serves_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[tuple[bytes, bytes]] = set()
+    real = stream.AESGCM
+
+    class Watched:
+        def __init__(self, key: bytes) -> None:
+            self.key = key
+
+        def encrypt(self, nonce: bytes, data: bytes, header: bytes) -> bytes:
+            assert (self.key, nonce) not in seen
+            seen.add((self.key, nonce))
+            return real(self.key).encrypt(nonce, data, header)
+
+    monkeypatch.setattr(stream, "AESGCM", Watched)
+    for _ in range(3):
+        sealed(NOISE)
+    assert len(seen) == 12
+
+
+# ------------------------------------------------------------------- folders
+
+
+def item(
+    folder: Store,
+    kind: Kind,
+    at: datetime,
+    parent: Manifest | None = None,
+    span: tuple[int, int] | None = None,
+    source: str = "mariadb a:1/x",
+) -> Manifest:
+    """Keep an item of a few bytes."""
+    with folder.making(kind, at) as making:
+        making.add("copy.sealed" if kind is not Kind.BINLOG else "log-0000.sealed", [b"bytes"])
+        start, stop = span or (10, 10)
+        manifest = Manifest(
+            id=making.id,
+            kind=kind,
+            dialect="mysql",
+            source=source,
+            begun_at=at,
+            at=at,
+            ended_at=at,
+            parts=tuple(making.parts),
+            parent=parent.id if parent else None,
+            start=Position("bin.000001", start, f"0-1-{start}"),
+            stop=Position("bin.000001", stop, f"0-1-{stop}"),
+            tables={"t": TableCheck(1, "2")},
+        )
+        return folder.finish(making, manifest)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Store:
+    (tmp_path / "b").mkdir()
+    return store(tmp_path / "b")
+
+
+def test_an_item_is_what_was_written(folder: Store) -> None:
+    full = item(folder, Kind.FULL, NOW)
+    (found,) = folder.items()
+    assert found == full
+    assert folder.check(found) == []
+    assert b"".join(folder.open(found, found.parts[0])) == b"bytes"
+    assert unproven(folder.folder) == [full]
+
+
+def change(text: str, to: str) -> Callable[[Path], object]:
+    def act(place: Path) -> None:
+        file = place / MANIFEST
+        content = file.read_text()
+        assert text in content
+        file.write_text(content.replace(text, to))
+
+    return act
+
+
+Act = Callable[[Path], object]
+HOSTILE: list[tuple[Act, str]] = [
+    (change('"rows": 1', '"rows": 2'), "changed after it was signed"),
+    (change('"sha256": "', '"sha256": "0'), "is not one"),
+    (change('"name": "copy.sealed"', '"name": "../../etc/x"'), "is not one"),
+    (change('"kind": "full"', '"kind": "incremental"'), "changed after it was signed"),
+    (change('"format": 1', '"format": 2'), "its format is 2"),
+    (lambda place: (place / MANIFEST).write_bytes(b"\xff\xfe"), "is not one"),
+    (lambda place: (place / MANIFEST).write_text("[1]"), "is not one"),
+    (lambda place: (place / MANIFEST).write_text("[" * 100_000), "is not one"),
+    (lambda place: (place / MANIFEST).write_text(""), "is not one"),
+    (lambda place: (place / MANIFEST).unlink(), "has no manifest.json"),
+    (lambda place: place.rename(place.with_name(place.name[:-8] + "00000000")), "is that of"),
+]
+
+
+@pytest.mark.parametrize(("act", "said"), HOSTILE)
+def test_a_manifest_that_is_not_as_it_was_signed(folder: Store, act: Act, said: str) -> None:
+    full = item(folder, Kind.FULL, NOW)
+    act(folder.folder / full.id)
+    with pytest.raises(BadInput, match=said) as wrong:
+        folder.items()
+    assert "\n" not in wrong.value.message
+    if "format" not in said:
+        assert len(folder.sound()[1]) == 1
+
+
+def test_files_that_are_not_as_they_were_written(folder: Store) -> None:
+    one, two = item(folder, Kind.FULL, NOW), item(folder, Kind.FULL, NOW + DAY)
+    here, there = (folder.folder / each.id / "copy.sealed" for each in (one, two))
+    kept = here.read_bytes()
+    shutil.copyfile(there, here)  # a good file, of another item
+    assert len(folder.check(one)) == 1
+    with pytest.raises(BackupDamaged, match="changed or cut short"):
+        list(folder.open(one, one.parts[0]))
+    here.write_bytes(kept[:-1])
+    with pytest.raises(BackupDamaged, match=f"has {len(kept) - 1} bytes, should have {len(kept)}"):
+        list(folder.open(one, one.parts[0]))
+    here.unlink()
+    with pytest.raises(BackupDamaged, match="cannot be read"):
+        list(folder.open(one, one.parts[0]))
+    assert folder.check(two) == []
+
+
+def test_another_key_file(folder: Store, tmp_path: Path) -> None:
+    item(folder, Kind.FULL, NOW)
+    with pytest.raises(BackupDamaged, match="another key 1 than the backup key file has"):
+        store(folder.folder, b"k" * 32).items()
+    with pytest.raises(BadInput, match="without it no backup opens"):
+        backup_keys(tmp_path / "none.key")
+    made = backup_keys(tmp_path / "some.key", make=True)
+    assert backup_keys(tmp_path / "some.key") == made
+    assert stat.S_IMODE((tmp_path / "some.key").stat().st_mode) == 0o600
+
+
+def test_what_was_not_finished_is_nothing(folder: Store) -> None:
+    with pytest.raises(RuntimeError), folder.making(Kind.FULL, NOW) as making:
+        making.add("copy.sealed", [b"x"])
+        raise RuntimeError
+    left = folder.folder / f".20261126T030000Z-full-{'0' * 8}"
+    left.mkdir()  # of a process that was killed
+    assert folder.items() == []
+    with folder.alone("copies", Kind.FULL):
+        assert not left.exists()
+        with (
+            pytest.raises(DependencyDown, match="another process"),
+            folder.alone("copies", Kind.FULL),
+        ):
+            pass
+    (folder.folder / "notes.txt").write_text("of a person")
+    assert folder.items() == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_cannot_be_written(folder: Store) -> None:
+    folder.folder.chmod(0o500)
+    with pytest.raises(BadInput, match="cannot be written"), folder.making(Kind.FULL, NOW):
+        pass
+
+
+def test_a_folder_that_is_full(folder: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def source() -> Iterator[bytes]:
+        yield b"x"
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DependencyDown, match="no room"), folder.making(Kind.FULL, NOW) as making:
+        making.add("copy.sealed", source())
+    assert list(folder.folder.iterdir()) == []
+
+
+# --------------------------------------------------------------------- plans
+
+
+def test_a_chain_with_a_missing_link(folder: Store) -> None:
+    full = item(folder, Kind.FULL, NOW)
+    middle = item(folder, Kind.INCREMENTAL, NOW + DAY, full, (20, 20))
+    last = item(folder, Kind.INCREMENTAL, NOW + 2 * DAY, middle, (30, 30))
+    assert chain_of(folder.items(), last) == [full, middle, last]
+    folder.delete(middle)
+    with pytest.raises(BackupDamaged, match=f"needs {middle.id}, which is not here"):
+        plan(folder.items(), Wanted())
+    loop = replace(middle, parent=last.id)
+    with pytest.raises(BackupDamaged, match="which is not here"):
+        chain_of([full, loop, last], last)
+
+
+def test_logs_follow_each_other_as_far_as_they_go(folder: Store) -> None:
+    full = item(folder, Kind.FULL, NOW)
+    spans = [(10, 20), (20, 25), (20, 40), (40, 40), (40, 50), (60, 70)]
+    logs = [item(folder, Kind.BINLOG, NOW + n * DAY, None, span) for n, span in enumerate(spans, 1)]
+    assert walk(logs, full) == [logs[0], logs[2], logs[4]]
+    assert walk(logs, replace(full, at=NOW + 9 * DAY)) == []  # they are of a history before
+    assert full.stop is not None
+    assert walk(logs, replace(full, stop=replace(full.stop, gtid="0-2-10"))) == []
+
+
+def test_which_copy(folder: Store) -> None:
+    first = item(folder, Kind.FULL, NOW)
+    item(folder, Kind.BINLOG, NOW + DAY, None, (10, 20))
+    second = item(folder, Kind.FULL, NOW + DAY, None, (20, 20))
+    items = folder.items()
+    assert plan(items, Wanted()).copy == second
+    assert plan(items, Wanted(until=second.at)).copy == first
+    assert plan(items, Wanted(before=Gtid(0, 9, 20))).copy == first  # another server's number alike
+    assert plan(items, Wanted(backup=first.id)).logs == ()
+    with pytest.raises(NotFound, match="in no kept binary log"):
+        plan(items, Wanted(before=Gtid(0, 1, 21)))
+    with pytest.raises(BadInput, match="of a later moment"):
+        plan(items, Wanted(backup=second.id, until=first.at))
+    with pytest.raises(NotFound, match="no copy"):
+        plan(items, Wanted(backup="x"))
+    with pytest.raises(NotFound, match="no backup in the folder"):
+        plan([], Wanted())
+    other = item(folder, Kind.FULL, NOW, source="mariadb b:1/x")
+    with pytest.raises(BadInput, match="backups of mariadb a:1/x and mariadb b:1/x"):
+        plan(folder.items(), Wanted())
+    assert plan(folder.items(), Wanted(backup=other.id)).copy == other
+
+
+def test_what_is_kept(folder: Store) -> None:
+    """A full copy every tenth day, incrementals between, logs: with 14 days every moment of these comes back."""
+    copies, logs, parent = [], [], None
+    for day in range(40):
+        at = NOW + day * DAY
+        full = day % 10 == 0
+        parent = item(folder, Kind.FULL if full else Kind.INCREMENTAL, at, None if full else parent)
+        copies.append(parent)
+        logs.append(item(folder, Kind.BINLOG, at + DAY / 2))
+    today = NOW + 39.5 * DAY  # 14 days before is day 25.5: the chain of day 20 is needed
+    gone = expire(folder, 14, today, dry_run=True)
+    assert {one.id for one in gone} == {one.id for one in (*copies[:20], *logs[:20])}
+    assert len(folder.items()) == 80
+    expire(folder, 14, today)
+    left = folder.items()
+    assert {one.id for one in left} == {one.id for one in (*copies[20:], *logs[20:])}
+    for one in left:
+        if one.kind is not Kind.BINLOG:
+            chain_of(left, one)  # nothing that is kept lacks a link
+    assert gone.index(copies[19]) < gone.index(copies[10])  # what needs another goes first
+    # Nobody took one for a year: the last chain stays.
+    late = expire(folder, 14, today + 365 * DAY)
+    assert {one.id for one in late} == {one.id for one in (*copies[20:30], *logs[20:30])}
+    assert expired(folder.items(), 14, today + 3650 * DAY) == []
+
+
+# ------------------------------------------------------------------ off-site
+
+
+def test_the_off_site_command(folder: Store, tmp_path: Path) -> None:
+    one, two = item(folder, Kind.FULL, NOW), item(folder, Kind.FULL, NOW + DAY)
+    (tmp_path / "far").mkdir()
+    script = tmp_path / "copy it.sh"
+    script.write_text(f'#!/bin/sh\n[ -f "$2/{MANIFEST}" ] || exit 9\ncp -r "$2" "$1"\n')
+    script.chmod(0o700)
+    command = OffSite(f"'{script}' {tmp_path / 'far'}", 20)
+    assert send_away(folder, command) == 2
+    assert send_away(folder, command) == 0  # each once
+    assert [each.id for each in store(tmp_path / "far").items()] == [one.id, two.id]
+    assert folder.items() == [one, two]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("sh -c 'echo no route to host >&2; exit 7' x", "ended with code 7: no route to host"),
+        ("false", "ended with code 1: it said nothing"),
+        ("/nowhere/rclone copy", "cannot be run"),
+        ("sh -c 'sleep 60 & wait' x", "took longer than 1 s and was ended"),
+    ],
+)
+def test_an_off_site_command_that_fails(folder: Store, command: str, said: str) -> None:
+    one = item(folder, Kind.FULL, NOW)
+    begun = time.monotonic()
+    with pytest.raises(OffSiteFailed, match=said) as failed:
+        send_away(folder, OffSite(command, 1))
+    assert time.monotonic() - begun < 10
+    assert f"backup {one.id} is kept here, but not off-site" in failed.value.message
+    assert send_away(folder, OffSite("true", 5)) == 1  # tried again
+
+
+def test_an_off_site_command_and_an_item_that_goes(folder: Store) -> None:
+    """A piece that another process has made part of a longer one is no failure."""
+    one, two = item(folder, Kind.BINLOG, NOW), item(folder, Kind.FULL, NOW + DAY)
+    gone = f"sh -c 'case $0 in *{one.id}) rm -r $0; exit 1;; esac'"
+    assert send_away(folder, OffSite(gone, 20)) == 1
+    assert folder.items() == [two]
+    with folder.alone("off-site"):
+        item(folder, Kind.FULL, NOW + 2 * DAY)
+        assert send_away(folder, OffSite("false", 20)) == 0  # another is at it
+
+
+def test_an_off_site_command_that_cannot_be_read(folder: Store) -> None:
+    with pytest.raises(BadInput, match="backup_hook"):
+        send_away(folder, OffSite("cp 'x", 5))
+
+
+# ----------------------------------------------------------------------- logs
+
+
+def event(kind: int, body: bytes, end: int, time_s: int = 5, server: int = 1) -> bytes:
+    return struct.pack("<IBIIIH", time_s, kind, server, 19 + len(body), end, 0) + body
+
+
+def gtid_event(number: int, end: int, time_s: int = 5, domain: int = 0) -> bytes:
+    return event(162, struct.pack("<QIB", number, domain, 0) + bytes(6), end, time_s)
+
+
+FORMAT = event(15, bytes(20), 0)
+
+
+def test_a_log_is_cut_at_a_transaction() -> None:
+    body = [
+        gtid_event(1, 138, 5),
+        event(16, bytes(8), 165),
+        gtid_event(2, 203, 6),
+        event(16, bytes(8), 230),
+        gtid_event(3, 268, 7, domain=4),
+    ]
+    log = MAGIC + FORMAT + b"".join(body)
+    chunks = [log[at : at + 3] for at in range(0, len(log), 3)]
+    assert [len(found.raw) for found in events(chunks)] == [39, 38, 27, 38, 27, 38]
+    place = Position("bin.000009", 100)
+    assert b"".join(between([log], place, None)) == log
+    assert b"".join(between(chunks, place, 165)) == MAGIC + FORMAT + b"".join(body[:2])
+    with pytest.raises(BackupDamaged, match="was sent up to 268, not to 300"):
+        list(between([log], place, 300))
+    with pytest.raises(BackupDamaged, match="was sent up to 203, not to 170"):
+        list(between([log], place, 170))
+    with pytest.raises(BackupDamaged, match="stands at 139"):
+        list(between([log], Position("bin.000009", 101), None))
+
+    def upto(limit: Limit) -> tuple[int, str, bool]:
+        reached = Reached()
+        found = b"".join(joined([chunks, [log]], limit, reached))
+        return len(found), reached.gtid, reached.complete
+
+    whole = len(log) * 2 - 4
+    assert upto(Limit()) == (whole, "0-1-2,4-1-3", True)
+    assert upto(Limit(before=Gtid(0, 7, 2))) == (4 + 39 + 65, "0-1-1", False)
+    assert upto(Limit(before=Gtid(4, 1, 3))) == (4 + 39 + 130, "0-1-2", False)
+    assert upto(Limit(until=datetime.fromtimestamp(6, UTC))) == (4 + 39 + 65, "0-1-1", False)
+
+
+@pytest.mark.parametrize(
+    "log", [b"", b"\xfebi", b"SQLite format 3", MAGIC + FORMAT[:-1], MAGIC + bytes(40)]
+)
+def test_what_is_no_log(log: bytes) -> None:
+    with pytest.raises(BackupDamaged):
+        list(events([log]))
+
+
+@pytest.mark.parametrize("text", ["", "0-1", "0-1-x", "0-1-2,1-1-3", "-1-1-1", "٠-1-2", "1" * 500])
+def test_what_is_no_gtid(text: str) -> None:
+    with pytest.raises(BadInput, match="no GTID"):
+        Gtid.parse(text)
+
+
+def test_tables_that_differ() -> None:
+    one = {"a": TableCheck(1, "x"), "b": TableCheck(2, "y"), "c": TableCheck(3, "z")}
+    two = {"a": TableCheck(1, "x"), "b": TableCheck(2, "w"), "d": TableCheck(3, "z")}
+    assert differences(one, one) == []
+    assert differences(one, two) == [
+        "table b has other rows than it should have",
+        "table c is missing",
+        "table d is new",
+    ]
+    assert json.dumps(differences(one, {**one, "a": TableCheck(2, "x")})).count("2 rows") == 1

@@ -1,0 +1,252 @@
+"""A primary and its replica: what was committed is read, and a replica that lags or is gone is passed over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pymysql
+import pytest
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from api.context import Context
+from cli.bench.mariadb import MariaDbServer, ServerUnavailable
+from ledger.db import Database
+from ledger.errors import BadInput
+from ledger.models.system import SystemConfig
+from ledger.settings import load_settings
+
+pytestmark = pytest.mark.mariadb
+FAST = (
+    "--log-bin=bin",
+    "--gtid-strict-mode=1",
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-doublewrite=0",
+)
+ID = text("SELECT @@server_id")
+
+
+class Pair:
+    """Two servers."""
+
+    def __init__(self, primary: MariaDbServer, replica: MariaDbServer) -> None:
+        self.primary, self.replica = primary, replica
+
+    def there(self, *statements: str) -> None:
+        with pymysql.connect(
+            unix_socket=str(self.replica.folder / "s"), user="root", ssl_disabled=True
+        ) as link:
+            for statement in statements:
+                link.cursor().execute(statement)
+
+    def open(self) -> Database:
+        name = "truetonne"
+        return Database(self.primary.url(name), read_url=self.replica.url(name), lock_timeout_s=10)
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with tempfile.TemporaryDirectory(prefix="mariadb-") as name, ExitStack() as stack:
+        servers = []
+        for number in (1, 2):
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            try:
+                server = MariaDbServer(folder, [f"--server-id={number}", *FAST])
+                server.start()
+            except ServerUnavailable as reason:
+                if os.environ.get("CI") == "true":
+                    pytest.fail(f"CI must run the tests of replicas: {reason}")
+                pytest.skip(str(reason))
+            stack.callback(server.stop)
+            servers.append(server)
+        found = Pair(*servers)
+        found.there(
+            f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={servers[0].port}, MASTER_USER='root', "
+            "MASTER_SSL=0, MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1",
+            "START SLAVE",
+            "SET GLOBAL read_only=1",
+        )
+        servers[0].execute("CREATE DATABASE truetonne")
+        db = Database(servers[0].url("truetonne"))
+        with db.server() as link:
+            link.exec_driver_sql(
+                "CREATE TABLE system_config (id INT PRIMARY KEY AUTO_INCREMENT, config_key VARCHAR(100) UNIQUE, "
+                "config_value TEXT, category VARCHAR(50), description TEXT, is_encrypted BOOL DEFAULT 0, "
+                "updated_by INT, created_at DATETIME(6) DEFAULT NOW(6), updated_at DATETIME(6) DEFAULT NOW(6))"
+            )
+            link.exec_driver_sql(
+                "INSERT INTO system_config (config_key, config_value, category) VALUES ('a', '0', 'c')"
+            )
+        db.close()
+        yield found
+
+
+@pytest.fixture
+def db(pair: Pair) -> Iterator[Database]:
+    database = pair.open()
+    yield database
+    database.close()
+
+
+def put(db: Database, value: int) -> None:
+    with db.write() as session:
+        session.execute(update(SystemConfig).values(config_value=str(value)))
+
+
+def seen(db: Database) -> tuple[int, int]:
+    """Return the value that is read, and of which server."""
+    with db.look() as session:
+        value = session.scalars(select(SystemConfig.config_value)).one()
+        return int(value), int(session.execute(ID).scalar_one())
+
+
+def test_a_thousand_reads_after_a_commit(pair: Pair, db: Database) -> None:
+    """None is stale, whoever committed; and it is the replica that answers."""
+    writer = Database(pair.primary.url("truetonne"))  # of another process, as it were
+    servers, stale = [], 0
+    for value in range(1, 1001):
+        put(writer if value % 2 else db, value)
+        found, server = seen(db)
+        stale += found != value
+        servers.append(server)
+    assert stale == 0
+    assert servers.count(2) > 900
+    writer.close()
+
+
+def test_that_the_test_would_see_a_stale_read(pair: Pair) -> None:
+    """The replica, read without asking how far it is, answers with what was."""
+    there = Database(pair.replica.url("truetonne"))
+    put(pair_writer := Database(pair.primary.url("truetonne")), 5000)
+    pair.there("STOP SLAVE SQL_THREAD")
+    put(pair_writer, 5001)
+    with there.read() as session:
+        assert session.scalars(select(SystemConfig.config_value)).one() == "5000"
+    pair.there("START SLAVE SQL_THREAD")
+    for database in (there, pair_writer):
+        database.close()
+
+
+def test_a_replica_that_lags(pair: Pair, db: Database) -> None:
+    put(db, 1)
+    assert seen(db) == (1, 2)
+    pair.there("STOP SLAVE SQL_THREAD")
+    try:
+        put(db, 2)
+        begun = time.monotonic()
+        assert seen(db) == (2, 1)
+        assert seen(db) == (2, 1)
+        assert db.replica is not None and db.replica.passed == 1  # it is left in peace for a while
+        assert time.monotonic() - begun < 2
+        assert "lags" in db.replica.why
+    finally:
+        pair.there("START SLAVE SQL_THREAD")
+    assert eventually(db, (2, 2))
+
+
+def test_a_replica_that_is_gone_and_comes_back(
+    pair: Pair, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.db.replica.GONE_REST_S", 0.2)
+    put(db, 3)
+    assert seen(db) == (3, 2)
+    pair.replica.kill()
+    try:
+        put(db, 4)
+        assert seen(db) == (4, 1)
+        assert db.replica is not None and "start the server" in db.replica.why
+    finally:
+        pair.replica.restart()
+    assert eventually(db, (4, 2))
+
+
+def test_a_replica_that_is_frozen(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.db.database.PATIENCE_S", 1)
+    db = pair.open()
+    put(db, 5)
+    assert seen(db) == (5, 2)
+    assert pair.replica.pid is not None
+    os.kill(pair.replica.pid, signal.SIGSTOP)
+    try:
+        put(db, 6)
+        begun = time.monotonic()
+        assert seen(db) == (6, 1)
+        assert time.monotonic() - begun < 10
+    finally:
+        os.kill(pair.replica.pid, signal.SIGCONT)
+    db.close()
+
+
+def test_nothing_is_written_there(db: Database) -> None:
+    with pytest.raises(DBAPIError, match="READ ONLY"), db.look() as session:
+        session.execute(insert(SystemConfig).values(config_key="b", config_value="b", category="c"))
+
+
+def test_a_server_that_is_no_replica_is_never_read(pair: Pair) -> None:
+    """Such as the primary itself: it follows nobody, so nothing tells how far it is."""
+    url = pair.primary.url("truetonne")
+    db = Database(url, read_url=url)
+    put(db, 7)
+    assert seen(db) == (7, 1)
+    assert db.replica is not None and (db.replica.reads, db.replica.passed) == (0, 1)
+    db.close()
+
+
+def test_many_at_once(pair: Pair, db: Database) -> None:
+    wrong: list[tuple[int, int]] = []
+    lock, current = threading.Lock(), 10_000
+
+    def work() -> None:
+        nonlocal current
+        for _ in range(40):
+            with lock:
+                current += 1
+                put(db, current)
+                floor = current
+            found, _ = seen(db)
+            if found < floor:
+                wrong.append((floor, found))
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_what_the_api_reads_is_read_there(pair: Pair, db: Database) -> None:
+    context = Context(load_settings(None, {}), db)
+    with db.look() as session:
+        assert session.execute(ID).scalar_one() == 2
+    with pytest.raises(Exception, match=r"chain_cursor|db upgrade"), context.reading():
+        pass  # this small database has no mirror; which server says so is what counts
+    assert db.replica is not None and db.replica.reads == 2
+
+
+@pytest.mark.parametrize(
+    ("database", "read"),
+    [("", "mysql+pymysql://a@b/c"), ("mysql+pymysql://a@b/c", "sqlite:///x"), ("", "x://y")],
+)
+def test_settings_that_make_no_pair(database: str, read: str) -> None:
+    with pytest.raises(BadInput, match="database_read_url"):
+        load_settings(
+            None, {"TRUETONNE_DATABASE_URL": database, "TRUETONNE_DATABASE_READ_URL": read}
+        )
+
+
+def eventually(db: Database, wanted: tuple[int, int]) -> bool:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if seen(db) == wanted:
+            return True
+        time.sleep(0.1)
+    return False

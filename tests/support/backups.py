@@ -1,0 +1,90 @@
+"""A MariaDB server that logs, a backup folder, and servers on what was restored from it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from cli.bench.mariadb import MariaDbServer, ServerUnavailable
+from ledger.backup.server import running
+from ledger.backup.store import Store
+from ledger.db import Database
+from ledger.sealing import Sealer
+
+DATABASE = "books"
+KEY = bytes(range(32))
+
+
+class LoggingServer:
+    """A server with a binary log, and a connection to it."""
+
+    def __init__(self, folder: Path) -> None:
+        fast = ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"]
+        self.server = MariaDbServer(folder, ["--log-bin=bin", "--server-id=1", *fast])
+
+    def start(self) -> None:
+        self.server.start()
+        self.server.execute(f"CREATE DATABASE {DATABASE}")
+        self.db = Database(self.server.url(DATABASE))
+
+    def stop(self) -> None:
+        self.db.close()
+        self.server.stop()
+
+    def __call__(self, *statements: str) -> Any:
+        """Execute statements and return the last one's rows."""
+        return rows(self.server.folder / "s", *statements)
+
+    def renew(self) -> None:
+        """Begin with an empty database and an empty log."""
+        self.db.close()
+        self(f"DROP DATABASE {DATABASE}", f"CREATE DATABASE {DATABASE}", "RESET MASTER")
+
+
+def logging_server(folder: Path) -> LoggingServer:
+    """Start one; skip where it cannot be, fail under CI."""
+    try:
+        if shutil.which("mariadb-backup") is None:
+            raise ServerUnavailable("mariadb-backup is not installed (Debian's mariadb-backup)")
+        server = LoggingServer(folder)
+        server.start()
+    except ServerUnavailable as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must run the tests of backups: {reason}")
+        pytest.skip(str(reason))
+    return server
+
+
+def rows(socket: Path, *statements: str) -> Any:
+    with pymysql.connect(
+        unix_socket=str(socket), user="root", autocommit=True, ssl_disabled=True
+    ) as link:
+        cursor = link.cursor()
+        for statement in statements:
+            cursor.execute(statement)
+        return cursor.fetchall()
+
+
+@contextmanager
+def restored(place: Path) -> Iterator[Any]:
+    """Start a server on a restored folder; yield what asks it."""
+    with running(place, {}) as server:
+        yield lambda *statements: rows(server.socket, *statements)
+
+
+def store(folder: Path, key: bytes = KEY) -> Store:
+    return Store(folder, Sealer({1: key}))
+
+
+def key_file(path: Path, key: bytes = KEY) -> Path:
+    path.write_text(f"1:{base64.b64encode(key).decode()}\n")
+    path.chmod(0o600)
+    return path
