@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 
 from api.pages import assets, formats, words
 from api.pages.language import Language, Theme, Wishes, here, wishes_of
+from api.pages.sentences import say, say_failure, say_problem
 from api.pages.words import Words
 
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -90,8 +91,12 @@ def page(
 
 
 def _surroundings(request: Request, wishes: Wishes) -> dict[str, Any]:
+    t = words_of(wishes.language)
     return {
-        "t": words_of(wishes.language),
+        "t": t,
+        "say": partial(say, t),
+        "say_failure": partial(say_failure, t),
+        "say_problem": partial(say_problem, t),
         "language": wishes.language,
         "theme": wishes.theme,
         "path": request.url.path,

@@ -91,6 +91,8 @@ def served_pages(park: Park, rpc_url: str | None = None) -> Iterator[str]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:  # a test that fails must not leave the thread behind: Python would wait for it for ever
+        server.should_exit = True
+        thread.join()
