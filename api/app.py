@@ -36,6 +36,7 @@ from api.pages.endpoints import router as pages
 from api.pages.places import router as place_pages
 from api.pages.problems import problem_page
 from api.pages.retirements import router as retirement_pages
+from api.plants.endpoints import router as plants
 from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
@@ -108,6 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
         projects,
         sites,
         settlements,
+        plants,
         retirements,
         reconciliation,
         holders,

@@ -16,6 +16,7 @@ from api.holders.queries import show_holder
 from api.holders.schemas import HolderParameters
 from api.pages.endpoints import asked
 from api.pages.rendering import page
+from api.plants.queries import plant_of
 from api.transactions.queries import list_transactions
 from api.transactions.schemas import Transaction, TransactionParameters
 from ledger.errors import NotFound
@@ -48,7 +49,8 @@ def show_holdings(request: Request, context: ReadContext, address: str) -> HTMLR
     parameters = asked(request, HolderParameters)
     with context.reading() as (session, view):
         found = show_holder(session, view, text, parameters)
-    return page(request, "holder", found=found)
+        owner = plant_of(session, text)
+    return page(request, "holder", found=found, owner=owner)
 
 
 def _arguments(transaction: Transaction) -> Iterator[tuple[str, str]]:

@@ -40,6 +40,8 @@ REFUSED = (
     "/retirements/none",
     "/projects/none",
     "/sites/none",
+    "/plants/none",
+    "/plants/vpp-north?by=week",
     "/settlements/none",
     "/settlements?state=lost",
     "/transactions/0x12",

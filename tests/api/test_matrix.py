@@ -84,6 +84,8 @@ GET    /v1/reconciliation
 GET    /v1/retirements
 GET    /v1/retirements/export
 GET    /v1/search
+GET    /v1/plants
+GET    /v1/plants/{code}
 GET    /v1/settlements
 GET    /v1/settlements/{settlement_id}
 GET    /v1/sites
@@ -98,6 +100,8 @@ GET    /credits/{credit_id}/manifest.json
 GET    /credits/{credit_id}/readings.json
 GET    /holders/{address}
 GET    /operations
+GET    /plants
+GET    /plants/{code}
 GET    /projects
 GET    /projects/{code}
 GET    /retirements

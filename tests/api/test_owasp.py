@@ -367,6 +367,8 @@ PAGES = [
     "/credits/{credit_id}/readings.json",
     "/holders/{address}",
     "/operations",
+    "/plants",
+    "/plants/{code}",
     "/projects",
     "/projects/{code}",
     "/retirements",
