@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -126,17 +127,23 @@ def show_asset(version: str, name: str) -> Response:
     return Response(found.body, media_type=found.media_type, headers={"Cache-Control": _FOREVER})
 
 
-def asked(request: Request, model: type[Model]) -> Model:
+def asked(
+    request: Request, model: type[Model], sent: Mapping[str, str] | None = None
+) -> Model:
     """Return the parameters of a list as its page was asked for; what it does not know is not for it.
+
+    Parameters
+    ----------
+    sent
+        What was asked for; without it, the query.
 
     Raises
     ------
     RequestValidationError
         If one of them cannot be used.
     """
-    given = {
-        name: value for name, value in request.query_params.items() if name in model.model_fields
-    }
+    query = request.query_params if sent is None else sent
+    given = {name: value for name, value in query.items() if name in model.model_fields}
     try:
         return model.model_validate(given)
     except ValidationError as error:

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from api.access import COOKIE
 from api.pages import assets, formats, words
 from api.pages.language import Language, Theme, Wishes, here, wishes_of
 from api.pages.sentences import say, say_failure, say_problem
@@ -25,7 +26,7 @@ HEADERS = {
 _FILTERS = (
     *(formats.number, formats.tonnes, formats.trimmed, formats.moment, formats.day),
     *(formats.last_day, formats.last_second, formats.machine_time),
-    *(formats.short, formats.visible, formats.cut),
+    *(formats.short, formats.visible, formats.cut, formats.plain),
 )
 
 
@@ -100,5 +101,6 @@ def _surroundings(request: Request, wishes: Wishes) -> dict[str, Any]:
         "language": wishes.language,
         "theme": wishes.theme,
         "path": request.url.path,
+        "signed_in": COOKIE in request.cookies,  # whether it is still good, the page of the account says
         "here": lambda **changes: here(request, **changes),
     }

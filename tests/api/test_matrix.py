@@ -26,6 +26,7 @@ CALLERS = [
     *("users:read", "users:write", "keys:read", "audit:read", "webhooks:read", "webhooks:write"),
 ]
 
+# The last line ends the sessions that the others are called with.
 PRIVATE = """
 GET    /v1/users                                1 3 3 . 1 1 1   . 3 3 3 3 3
 POST   /v1/users                                1 3 3 . 1 1 1   3 . 3 3 3 3
@@ -50,11 +51,24 @@ DELETE /v1/webhooks/{endpoint_id}               1 3 . . 1 1 1   3 3 3 3 3 .
 POST   /v1/webhooks/{endpoint_id}/secret        1 3 . . 1 1 1   3 3 3 3 3 .
 GET    /v1/webhooks/{endpoint_id}/deliveries    1 3 . . 1 1 1   3 3 3 3 . 3
 POST   /v1/webhooks/{endpoint_id}/replays       1 3 . . 1 1 1   3 3 3 3 3 .
+GET    /account                                 1 . . . 1 1 1   3 3 3 3 3 3
+POST   /account/sessions/{session_id}/end       1 . . . 1 1 1   3 3 3 3 3 3
+GET    /account/keys                            1 . . . 1 1 1   3 3 . 3 3 3
+POST   /account/keys                            1 3 . . 1 1 1   3 3 3 3 3 3
+POST   /account/keys/{key_id}/revoke            1 . . . 1 1 1   3 3 3 3 3 3
+GET    /account/audit                           1 3 3 . 1 1 1   3 3 3 . 3 3
+GET    /account/webhooks                        1 3 . . 1 1 1   3 3 3 3 . 3
+GET    /account/webhooks/{endpoint_id}          1 3 . . 1 1 1   3 3 3 3 . 3
+GET    /account/users                           1 3 3 . 1 1 1   . 3 3 3 3 3
+POST   /account/users/{user_id}/state           1 3 3 . 1 1 1   3 . 3 3 3 3
+POST   /sign-out                                1 . . . 1 1 1   3 3 3 3 3 3
 """
 
 # What anybody may call, with whatever credentials.
 PUBLIC = """
 POST   /v1/sessions
+GET    /sign-in
+POST   /sign-in
 GET    /v1/credits
 GET    /v1/credits/{credit_id}
 GET    /v1/credits/{credit_id}/history
