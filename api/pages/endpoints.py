@@ -38,6 +38,8 @@ router = APIRouter(include_in_schema=False)
 Model = TypeVar("Model", bound=BaseModel)
 _FOREVER = "public, max-age=31536000, immutable"
 _LATEST = 6
+_OTHERS = 20
+"""Settlement batches of others below our own; all of them are a list of their own."""
 
 
 @router.get("/")
@@ -86,7 +88,11 @@ def show_settlements(request: Request, context: ReadContext) -> HTMLResponse:
     parameters = asked(request, SettlementParameters)
     with context.reading() as (session, view):
         found = list_settlements(session, view, parameters)
-    return page(request, "settlements", found=found)
+        others = None
+        if not parameters.elsewhere and parameters.cursor is None:
+            wanted = SettlementParameters.model_validate({"elsewhere": True, "limit": _OTHERS})
+            others = list_settlements(session, view, wanted)
+    return page(request, "settlements", found=found, others=others, parameters=parameters)
 
 
 @router.get("/search")

@@ -34,6 +34,7 @@ ANSWERED = (
     "/v1/plants/vpp-north?by=hour",
     "/v1/settlements",
     "/v1/settlements/1",
+    "/v1/settlements?elsewhere=true",
     "/v1/retirements?limit=2",
     "/v1/credits?as_of_block=50&limit=3",
     "/v1/credits/4294967297?as_of_block=50",
