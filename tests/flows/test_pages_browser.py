@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from ledger.audit import HOUSE
+from ledger.identity import passwords, users
 from ledger.models import ChainCursor, CreditBatch
+from ledger.models.users import UserRole
 from ledger.proofs.verifier import verify
 from tests.support.browser import Page, browser, find_chromium
+from tests.support.identity import CHEAP_ROUNDS, PASSWORD
 from tests.support.pages import BATCH, CHINESE, RETIRED, served_pages, shown_park
 from tests.support.park import PROJECT, Park
 from tests.support.proven import bundle
@@ -36,6 +40,9 @@ PAGES = (
     "/settlements/1",
     "/operations",
     "/retirements",
+    "/plants",
+    "/plants/plant",
+    "/sign-in",
     "/holders/0x" + "aa" * 20,
     "/nothing-is-here",
     "/verify",
@@ -245,6 +252,79 @@ def test_a_hostile_name_is_only_a_name(page: Page, site: str) -> None:
         assert "\u202e" not in page.run("document.body.textContent")
 
 
+# ------------------------------------------------------------------------ those who have signed in
+
+
+def test_an_admin_signs_in_makes_a_key_uses_it_and_leaves_nothing_behind(
+    page: Page, site: str, park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+    made = passwords.hashed(PASSWORD)
+    park.db.run(
+        lambda session: users.add(
+            session,
+            username="anna",
+            email="anna@park.example",
+            role=UserRole.ADMIN,
+            password_hash=made,
+            by=HOUSE,
+        )
+    )
+    page.open(site + "/account/keys")
+    assert page.run("location.pathname + location.search") == "/sign-in?next=%2Faccount%2Fkeys"
+    sign_in = "document.querySelector('main form button').click()"
+    for password, there in (("not the password", "/sign-in"), (PASSWORD, "/account/keys")):
+        for name, value in (("username", "anna"), ("password", password)):
+            page.run(f"document.querySelector('[name={name}]').value = ''")
+            page.run(f"document.querySelector('[name={name}]').focus()")
+            type_in(page, value)
+        go(page, sign_in, f"location.pathname === '{there}' && window.old !== 1")
+        page.wait(
+            "document.querySelector('[role=alert]') !== null"
+            if there == "/sign-in"
+            else "document.querySelector('.signed') !== null"
+        )
+    page.complaints[:] = [note for note in page.complaints if "401" not in note]
+    assert page.run("document.cookie") == ""  # no script can read it
+
+    page.run("document.querySelector('[name=name]').focus()")
+    type_in(page, "nightly report")
+    page.run("document.querySelector('[value=\"audit:read\"]').click()")
+    go(
+        page,
+        "document.querySelector('#make').parentNode.querySelector('button').click()",
+        "document.getElementById('key') !== null",
+    )
+    key = text(page, "#key")
+    asked = (
+        "fetch('/v1/audit-log', {credentials: 'omit', headers: {authorization: 'Bearer "
+        + key
+        + "'}}).then((answer) => answer.status)"
+    )
+    assert page.run(asked) == 200
+    for room in ("webhooks", "audit", "users", "keys"):
+        go(
+            page,
+            f"document.querySelector('.filters a[href=\"/account/{room}\"]').click()",
+            f"location.pathname === '/account/{room}'",
+        )
+    assert page.run("document.getElementById('key')") is None  # once
+    revoke = "document.querySelector('form[action$=\"/revoke\"] button').click()"
+    go(page, revoke, "document.querySelector('td .badge.cancelled') !== null")
+    assert page.run(asked) == 401
+    page.complaints[:] = [note for note in page.complaints if "401" not in note]
+
+    page.open(site + "/account/audit")
+    assert "keys.revoke" in text(page, "main")
+    out = "document.querySelector('form[action=\"/sign-out\"] button').click()"
+    go(page, out, "location.pathname === '/sign-in'")
+    page.run("history.back()")
+    page.wait("document.readyState === 'complete' && location.pathname === '/sign-in'")
+    assert "keys.revoke" not in page.run("document.body.textContent")
+    assert "anna" not in page.run("document.body.textContent")
+    page.complaints[:] = [note for note in page.complaints if "Clear-Site-Data" not in note]
+
+
 # ------------------------------------------------------------------------ language and theme
 
 
@@ -303,6 +383,8 @@ def test_axe_finds_nothing_serious_and_no_page_is_wider_than_a_phone(
             else f"{'&' if '?' in path else '?'}theme={theme}&lang={language}"
         )
         page.open(site + path + wishes)
+        shown = page.run("performance.getEntriesByType('navigation')[0].responseStatus")
+        assert shown == (404 if path == "/nothing-is-here" else 200), path
         page.run("document.querySelectorAll('details').forEach((item) => { item.open = true; })")
         if "credits/" in path and "days" not in path:
             page.wait("document.querySelector('.plot canvas') !== null")
