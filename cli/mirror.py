@@ -129,7 +129,9 @@ def reconcile(run: Invocation, dry_run: DryRun = False) -> int:
             network, now = at.deployment.network, datetime.now(UTC)
             try:
                 at.db.run(lambda session: keep_outcome(session, network, report, now))
-            except TruetonneError as error:  # an auditor's account may read alone: the report is theirs
+            except (
+                TruetonneError
+            ) as error:  # an auditor's account may read alone: the report is theirs
                 _log.warning("not kept for the pages: %s", error.message)
     document = report.as_json()
     rules = document["rules"]

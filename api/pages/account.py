@@ -124,9 +124,7 @@ def show_users(request: Request, context: ReadContext, asking: Asking) -> HTMLRe
 
 
 @router.post("/account/users/{user_id}/state", dependencies=[form_needs("users:write")])
-def change_state(
-    context: ReadContext, user_id: UserId, form: SentForm, asking: Asking
-) -> Response:
+def change_state(context: ReadContext, user_id: UserId, form: SentForm, asking: Asking) -> Response:
     """Disable a user, who is signed out everywhere; or enable one."""
     given = {"is_active": form.one("is_active")}
     change_user(context, user_id, _checked(UserChange, given), asking)

@@ -133,9 +133,7 @@ def show_asset(version: str, name: str) -> Response:
     return Response(found.body, media_type=found.media_type, headers={"Cache-Control": _FOREVER})
 
 
-def asked(
-    request: Request, model: type[Model], sent: Mapping[str, str] | None = None
-) -> Model:
+def asked(request: Request, model: type[Model], sent: Mapping[str, str] | None = None) -> Model:
     """Return the parameters of a list as its page was asked for; what it does not know is not for it.
 
     Parameters

@@ -64,6 +64,4 @@ def settlement(request: Request, context: ReadContext, name: str) -> HTMLRespons
         found = show_settlement(session, view, name)
     parties = {name for paid in found.payments for name in (paid.payer, paid.payee)}
     plants = parties - {found.market}
-    return page(
-        request, "settlement", found=found, picture=payments_picture(found), plants=plants
-    )
+    return page(request, "settlement", found=found, picture=payments_picture(found), plants=plants)

@@ -169,7 +169,7 @@ def _sums(session: Session, plant: VppDefinition, by: TradePeriod) -> list[Trade
             period,
             row.trade_type,
             is_credit,
-            func.count().label("count"),
+            func.count().label("trades"),
             func.sum(row.quantity).label("quantity"),
             func.sum(row.total_value).label("value"),
         )
@@ -186,7 +186,7 @@ def _sums(session: Session, plant: VppDefinition, by: TradePeriod) -> list[Trade
         what = "credits" if found.is_credit else "energy"
         sums[found.period][f"{what}_{'bought' if buys else 'sold'}"] += found.quantity
         sums[found.period]["received"] += -found.value if buys else found.value
-        counts[found.period] += found.count
+        counts[found.period] += found.trades
     return [
         TradeSum(
             period=name,
@@ -201,9 +201,7 @@ def _sums(session: Session, plant: VppDefinition, by: TradePeriod) -> list[Trade
     ]
 
 
-def _settlements(
-    session: Session, view: ChainView, plant: VppDefinition
-) -> list[PlantSettlement]:
+def _settlements(session: Session, view: ChainView, plant: VppDefinition) -> list[PlantSettlement]:
     """Return the last batches with trades of a plant, and who pays for them, what is owed both ways netted."""
     mine = (
         select(VppSettlementItem.batch_id)

@@ -214,7 +214,9 @@ def _item(
     )
 
 
-def _positions(row: VppSettlementBatch | SettlementBatch, names: Mapping[str, str]) -> list[Position]:
+def _positions(
+    row: VppSettlementBatch | SettlementBatch, names: Mapping[str, str]
+) -> list[Position]:
     kilograms: Iterable[str | None] = row.credit_nets or [None] * len(row.accounts)
     return [
         Position(

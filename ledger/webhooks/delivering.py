@@ -151,9 +151,7 @@ def _waiting(db: Database, posting: Posting, endpoint_id: int | None) -> list[in
         return list(session.scalars(query))
 
 
-def _deliver_to(
-    db: Database, posting: Posting, endpoint_id: int, until: float
-) -> tuple[int, int]:
+def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) -> tuple[int, int]:
     taken = failed = 0
     with db.read() as session:
         query = (

@@ -45,7 +45,9 @@ def test_an_account_that_may_only_read_is_told_so(mariadb_server: MariaDbServer)
     mariadb_server.execute("CREATE DATABASE compared")
     url = mariadb_server.url("compared")
     Database(url).upgrade()
-    mariadb_server.execute("CREATE USER IF NOT EXISTS 'auditor'@'%' IDENTIFIED BY 'a long password'")
+    mariadb_server.execute(
+        "CREATE USER IF NOT EXISTS 'auditor'@'%' IDENTIFIED BY 'a long password'"
+    )
     mariadb_server.execute("GRANT SELECT ON compared.* TO 'auditor'@'%'")
     as_auditor = make_url(url).set(username="auditor", password="a long password")
     books = Database(as_auditor.render_as_string(hide_password=False))

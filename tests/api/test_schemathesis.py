@@ -124,8 +124,15 @@ def test_every_route_answers_an_admin_as_described(house: House, mode: Any) -> N
         own = house.add(name, UserRole.ADMIN)
         closed = "401" in operation.definition.raw["responses"]
 
+        headers = {name: house.sign_in(name)}
+
         def check(
-            case: Any, label: str = label, name: str = name, own: int = own, closed: bool = closed
+            case: Any,
+            label: str = label,
+            name: str = name,
+            own: int = own,
+            closed: bool = closed,
+            headers: dict[str, dict[str, str]] = headers,
         ) -> None:
             if house.client.get("/v1/me", headers=headers[name]).status_code != 200:
                 # The example before ended the session, or changed the password: another admin goes on.
@@ -144,7 +151,6 @@ def test_every_route_answers_an_admin_as_described(house: House, mode: Any) -> N
                 assert wrong or answer.status_code not in (401, 403), answer.text
             statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
 
-        headers = {name: house.sign_in(name)}
         examples = max(EXAMPLES // 2, 1) if closed else 1  # the others are asked above
         ask(operation.as_strategy(generation_mode=mode), check, examples)
     if mode is GenerationMode.POSITIVE:

@@ -124,9 +124,7 @@ def test_an_admin_disables_a_user_who_is_signed_out_at_once(house: House) -> Non
     sign_in(house.client, "anna")
     (number,) = house.sql("SELECT id FROM users WHERE username = 'vera'")[0]
     where, fields = f"/account/users/{number}/state", {"csrf": csrf(house.client)}
-    done = house.client.post(
-        where, data={**fields, "is_active": "false"}, follow_redirects=False
-    )
+    done = house.client.post(where, data={**fields, "is_active": "false"}, follow_redirects=False)
     assert done.status_code == 303
     assert vera.get("/account", follow_redirects=False).headers["location"].startswith("/sign-in")
     assert sign_in(vera, "vera").status_code == 401  # type: ignore[attr-defined]
@@ -137,9 +135,7 @@ def test_an_admin_disables_a_user_who_is_signed_out_at_once(house: House) -> Non
         answer = house.client.post(where, data={**fields, **wrong})
         assert answer.status_code == 422 and "is_active" in answer.text
     (anna,) = house.sql("SELECT id FROM users WHERE username = 'anna'")[0]
-    last = house.client.post(
-        f"/account/users/{anna}/state", data={**fields, "is_active": "false"}
-    )
+    last = house.client.post(f"/account/users/{anna}/state", data={**fields, "is_active": "false"})
     assert last.status_code == 409  # the last admin stays
 
 
@@ -260,7 +256,9 @@ def test_guessing_ends_on_the_page_as_in_the_api(house: House) -> None:
     assert "<script>" not in other.replace("<script src", "")
     strip = [re.sub(r'value="[^"]*"', "", each) for each in (one, other)]
     assert strip[0] == strip[1]
-    assert PASSWORD not in one and "wrong password" not in one.lower().replace("password is wrong", "")
+    assert PASSWORD not in one and "wrong password" not in one.lower().replace(
+        "password is wrong", ""
+    )
 
 
 def test_the_rate_limit_counts_the_form_too(

@@ -104,7 +104,11 @@ def test_a_person_checks_a_bundle(
     assert outcome(page)[0] == "good.json：有效"
     assert page.run("document.title + document.documentElement.lang") == "验证证明文件zh-Hans"
     seen = page.run("document.body.innerText")
-    for value in (*re.findall(r"0x[0-9a-f]+|[0-9-]+T[0-9:]+Z|\"[^\"]*\"", seen), "English", "good.json"):
+    for value in (
+        *re.findall(r"0x[0-9a-f]+|[0-9-]+T[0-9:]+Z|\"[^\"]*\"", seen),
+        "English",
+        "good.json",
+    ):
         seen = seen.replace(value, "")
     assert re.findall("[A-Za-z]{2,}", seen) == []
     assert page.requests == []

@@ -80,7 +80,9 @@ def test_every_sentence_of_a_check_is_said_in_chinese(corpus: dict[str, BuiltBun
     same([(built.text, built) for built in corpus.values()])
     sentences = sorted(SAID)
     assert len(sentences) > 40
-    for english, chinese in zip(sentences, answers({"say": each} for each in sentences), strict=True):
+    for english, chinese in zip(
+        sentences, answers({"say": each} for each in sentences), strict=True
+    ):
         assert english_in(chinese) == [] and chinese != english, (english, chinese)
         kept = re.findall(r"0x[0-9a-f]{40,}|[0-9-]+T[0-9:]+Z", english)
         assert sorted(kept) == sorted(re.findall(r"0x[0-9a-f]{40,}|[0-9-]+T[0-9:]+Z", chinese))
