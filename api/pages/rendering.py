@@ -101,6 +101,7 @@ def _surroundings(request: Request, wishes: Wishes) -> dict[str, Any]:
         "language": wishes.language,
         "theme": wishes.theme,
         "path": request.url.path,
+        "part": is_fragment(request),
         "signed_in": COOKIE
         in request.cookies,  # whether it is still good, the page of the account says
         "here": lambda **changes: here(request, **changes),

@@ -98,12 +98,12 @@ def test_a_settlement_says_who_paid_whom(client: TestClient) -> None:
     """Trades 1 to 24 of 51.98, number 7 of -51.98: the market pays the odd plant 10 x 51.98, the even one 12 x."""
     said = client.get("/settlements/1").text
     assert re.search(
-        r"<bdi>day-ahead</bdi></td><td><a href=\"/plants/vpp-north\"><bdi>vpp-north</bdi></a></td>"
+        r"<bdi>day-ahead</bdi></th><td><a href=\"/plants/vpp-north\"><bdi>vpp-north</bdi></a></td>"
         r"<td class=\"n\">519.80<",
         said,
     )
     assert re.search(
-        r"<bdi>day-ahead</bdi></td><td><a href=\"/plants/vpp-south\"><bdi>vpp-south</bdi></a></td>"
+        r"<bdi>day-ahead</bdi></th><td><a href=\"/plants/vpp-south\"><bdi>vpp-south</bdi></a></td>"
         r"<td class=\"n\">623.76<",
         said,
     )
