@@ -97,7 +97,7 @@ def _chinese(t: Words, text: str) -> str | None:
 def _value(t: Words, kind: str, value: str) -> str:
     if kind == "said":
         return say(t, value).text
-    return t.maybe(f"{kind}.{value}") or value if kind else value
+    return value if kind in ("", "word") else t.maybe(f"{kind}.{value}") or value
 
 
 @cache
@@ -106,12 +106,17 @@ def _rows() -> tuple[_Row, ...]:
     return tuple(_row(english, chinese) for english, chinese in stated)
 
 
+def _form(kind: str) -> str:
+    """Return what may stand in a place: several of them with nothing fixed before would take their product in time."""
+    return {"": ".+?", "said": ".+", "word": r"\S+"}.get(kind, r"[\w-]+")
+
+
 def _row(english: str, chinese: str) -> _Row:
     kinds: dict[str, str] = {}
     source, at = "", 0
     for place in _PLACE.finditer(english):
         name, kind = place[1], place[2] or ""
         kinds[name] = kind
-        source += re.escape(english[at : place.start()]) + f"(?P<{name}>.+?)"
+        source += re.escape(english[at : place.start()]) + f"(?P<{name}>{_form(kind)})"
         at = place.end()
     return _Row(re.compile(source + re.escape(english[at:]), re.DOTALL), kinds, chinese)

@@ -1,6 +1,7 @@
 """On a page in Chinese nothing is English but names, hashes, units and codes."""
 
 import re
+import time
 import tomllib
 from html.parser import HTMLParser
 from importlib import resources
@@ -140,6 +141,18 @@ def test_what_has_no_chinese_is_shown_and_marked() -> None:
     assert say(words_of(Language.ENGLISH), "a sentence of tomorrow") == Said(
         "a sentence of tomorrow", False
     )
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["a, ", " 0x", ", 1 t CO2e issued", " of site ", "x may not y, so ", "the serials of a "],
+)
+def test_no_text_of_a_stranger_takes_long(part: str) -> None:
+    """Whoever writes names and reasons could choose the text that costs a pattern the most."""
+    t = words_of(Language.CHINESE)
+    started = time.process_time()
+    say(t, (part * 2_000)[:2_000])
+    assert time.process_time() - started < 0.2
 
 
 def test_a_contract_error_is_said_in_chinese() -> None:

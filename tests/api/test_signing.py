@@ -15,9 +15,11 @@ from api.pages.forms import STRANGER_COOKIE
 from api.pages.rendering import POLICY
 from api.pages.signing import next_place
 from ledger.identity import passwords
+from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 from ledger.models.users import UserRole
+from ledger.models.webhooks import DeliveryState, EndpointState
 from tests.api.test_chinese import english_in
-from tests.support.identity import CHEAP_ROUNDS, PASSWORD, House, open_house, settings_for
+from tests.support.identity import CHEAP_ROUNDS, PASSWORD, House, open_house, settings_for, utc
 
 HTML = {"accept": "text/html", "accept-language": "en"}
 ROOMS = ("/account", "/account/keys", "/account/webhooks", "/account/audit", "/account/users")
@@ -312,3 +314,65 @@ def test_a_name_in_the_log_is_only_a_name(house: House) -> None:
     assert evil.get("/account/audit?user=%3Cscript%3E").status_code == 422
     filtered = evil.get("/account/audit?user=anna&action=&resource=").text
     assert "sessions.begin" in filtered and "users.add" not in filtered.partition("<tbody>")[2]
+
+
+def test_webhooks_and_what_they_were_sent(house: House) -> None:
+    """With a receiver that is gone, and whose answer is a script."""
+    moment = utc()
+    with house.db.write() as session:
+        session.add(
+            WebhookEndpoint(
+                id=1,
+                url="https://receiver.example/hook?<b>",
+                description="Mühle & Co",
+                event_types=["credit.issued"],
+                secret_sealed="sealed",
+                state=EndpointState.DISABLED,
+                reason="it answered 410, Gone",
+                told_block=66,
+                created_at=moment,
+            )
+        )
+        session.add(
+            WebhookMessage(
+                id=1,
+                message_id="msg_" + "a" * 26,
+                event_type="credit.issued",
+                body="{}",
+                tx_hash="0x" + "77" * 32,
+                block_number=66,
+                created_at=moment,
+            )
+        )
+        session.flush()
+        session.add(
+            WebhookDelivery(
+                id=1,
+                endpoint_id=1,
+                message_row=1,
+                state=DeliveryState.FAILED,
+                tries=1,
+                due_at=moment,
+                created_at=moment,
+            )
+        )
+        session.flush()
+        session.add(
+            WebhookTry(
+                delivery_id=1,
+                at=moment,
+                duration_ms=5,
+                http_status=410,
+                error="answered 410: <script>alert(1)</script>",
+            )
+        )
+    sign_in(house.client, "otto")
+    listed = house.client.get("/account/webhooks").text
+    assert 'href="/account/webhooks/1"' in listed and "hook?&lt;b&gt;" in listed
+    one = house.client.get("/account/webhooks/1").text
+    assert "Mühle &amp; Co" in one and "<script>alert" not in one and "&lt;script&gt;" in one
+    assert "it answered 410, Gone" in one
+    chinese = house.client.get("/account/webhooks/1", headers={"accept-language": "zh"}).text
+    assert "对方答复 410" in chinese and "已停用" in chinese
+    assert house.client.get("/account/webhooks/1?state=lost").status_code == 422
+    assert house.client.get("/account/webhooks/999").status_code == 404
