@@ -35,12 +35,12 @@ _SAFE = ("GET", "HEAD")
 _PUBLIC = "_truetonne_public"
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
-_bearer = HTTPBearer(
+BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="bearer",
     description="The token of a session, or an API key.",
 )
-_cookie = APIKeyCookie(
+COOKIE_SCHEME = APIKeyCookie(
     name=COOKIE,
     auto_error=False,
     scheme_name="cookie",
@@ -74,6 +74,11 @@ class Needs:
         A right of ``ledger.identity.rights``; None: whoever has signed in.
     """
 
+    unasked = (
+        f"a request by cookie that changes something needs {CSRF_HEADER}, as signing in told it"
+    )
+    """What is said when the second token is missing or wrong."""
+
     def __init__(self, right: str | None) -> None:
         self.right = None if right is None else check_right(right)
 
@@ -82,8 +87,8 @@ class Needs:
         request: Request,
         response: Response,
         context: ReadContext,
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-        cookie: Annotated[str | None, Depends(_cookie)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+        cookie: Annotated[str | None, Depends(COOKIE_SCHEME)],
     ) -> None:
         """Find out who asks, and leave it for the handler.
 
@@ -93,6 +98,23 @@ class Needs:
             401 when nobody is known by what was sent, 403 when they lack the right.
         """
         response.headers["Cache-Control"] = "no-store"
+        self.admit(request, context, bearer, cookie, lambda: request.headers.get(CSRF_HEADER, ""))
+
+    def admit(
+        self,
+        request: Request,
+        context: Context,
+        bearer: HTTPAuthorizationCredentials | None,
+        cookie: str | None,
+        second: Callable[[], str],
+    ) -> None:
+        """Leave who asks for the handler; ``second`` returns what was sent beside the cookie.
+
+        Raises
+        ------
+        Problem
+            As calling it.
+        """
         token = bearer.credentials if bearer is not None else cookie
         if token is None:
             raise _unknown("sign in first: send a token as `Authorization: Bearer ...`", REALM)
@@ -108,13 +130,9 @@ class Needs:
             caller = replace(caller, csrf_token=sessions.csrf_token(token))
         if caller.csrf_token is not None and request.method not in _SAFE:
             check_same_site(request)
-            given = request.headers.get(CSRF_HEADER, "")
+            given = second()
             if not hmac.compare_digest(given.encode(), caller.csrf_token.encode()):
-                raise Problem(
-                    403,
-                    "csrf",
-                    f"a request by cookie that changes something needs {CSRF_HEADER}, as signing in told it",
-                )
+                raise Problem(403, "csrf", self.unasked)
         if self.right is not None and not caller.may(self.right):
             raise forbidden(self.right)
         request.state.caller = caller
@@ -158,6 +176,17 @@ def forbidden(right: str) -> Problem:
         headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{right}"'},
         right=right,
     )
+
+
+def keep_cookie(request: Request, response: Response, token: str) -> None:
+    """Give a browser the cookie of a session: without an age, it goes with the browser, and ends here when it does."""
+    https = request.url.scheme == "https"
+    response.set_cookie(COOKIE, token, path="/", httponly=True, samesite="strict", secure=https)
+
+
+def drop_cookie(response: Response) -> None:
+    """Take the cookie of a session from a browser."""
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
 
 
 def check_same_site(request: Request) -> None:

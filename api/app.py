@@ -33,13 +33,16 @@ from api.keys.endpoints import router as keys
 from api.limits import Buckets, RateLimit
 from api.metrics.counting import Answers, Counting
 from api.metrics.endpoints import router as metrics
+from api.pages.account import router as account_pages
 from api.pages.chain import router as chain_pages
 from api.pages.credits import router as credit_pages
 from api.pages.endpoints import router as pages
 from api.pages.places import router as place_pages
 from api.pages.problems import problem_page
 from api.pages.retirements import router as retirement_pages
+from api.pages.signing import router as signing_pages
 from api.park.endpoints import router as park
+from api.plants.endpoints import router as plants
 from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
 from api.readings.endpoints import router as readings
@@ -117,6 +120,7 @@ def create_app(settings: Settings) -> FastAPI:
         projects,
         sites,
         settlements,
+        plants,
         retirements,
         reconciliation,
         holders,
@@ -131,8 +135,11 @@ def create_app(settings: Settings) -> FastAPI:
         chain_pages,
     ):
         app.include_router(all_public(router))
-    # Their routes say what they need.
-    for router in (users, sessions, keys, webhooks, audit, park, configuration):
+    private = (
+        *(users, sessions, keys, webhooks, audit),
+        *(park, configuration, signing_pages, account_pages),
+    )
+    for router in private:  # their routes say what they need
         app.include_router(router)
     app.state.problem_page = problem_page
     app.state.totals = Totals()

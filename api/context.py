@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Semaphore
@@ -49,7 +49,18 @@ async def no_query(request: Request) -> None:
     Problem
         If there is one.
     """
-    names = sorted(set(request.query_params))
+    refuse_others(request, ())
+
+
+def refuse_others(request: Request, known: Collection[str]) -> None:
+    """Refuse every query parameter but those that are known.
+
+    Raises
+    ------
+    Problem
+        If there is one.
+    """
+    names = sorted(set(request.query_params) - set(known))
     if names:
         errors = [
             {"place": "query", "name": name, "message": "unknown parameter"} for name in names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from starlette.responses import Response
 
 from api.access import Caller, now
 from api.clients import address_of
-from api.context import ReadContext
+from api.context import Context, ReadContext
+from api.errors import Problem
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.identity import idempotency
@@ -109,6 +111,20 @@ def _response(packed: bytes) -> Response:
         media_type="application/json",
         headers={"Cache-Control": "no-store", **headers},
     )
+
+
+def once_of_form(request: Request, context: Context, key: str, body: bytes) -> Once:
+    """Return a form that was sent as a request that is done once, by the key that it carries.
+
+    Raises
+    ------
+    Problem
+        If it carries none.
+    """
+    if not re.fullmatch(KEY_PATTERN, key):
+        raise Problem(422, "bad-request", "the page sends no such form")
+    call = f"{request.method} {request.url.path}"
+    return Once(context.database, _name(request.state.caller), call, key, body)
 
 
 async def _once(request: Request, context: ReadContext, key: IdempotencyHeader = None) -> Once:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import mirror_check
-from cli.command import Invocation, command, command_group
+from cli.command import DryRun, Invocation, command, command_group
 from cli.mirror_open import opened
 from cli.output import Table
-from ledger.errors import BadInput, BooksDiffer
+from ledger.errors import BadInput, BooksDiffer, TruetonneError
 
 if TYPE_CHECKING:
     from indexer import TickReport
@@ -117,12 +118,21 @@ def run_index(
     )
 
 
-def reconcile(run: Invocation) -> int:
-    """Compare books and chain, rule by rule; change nothing; exit 1 when they differ."""
+def reconcile(run: Invocation, dry_run: DryRun = False) -> int:
+    """Compare books and chain, rule by rule, and keep the outcome for the pages; exit 1 when they differ."""
+    from ledger.reconcile import keep_outcome
     from ledger.reconcile import reconcile as compare
 
     with opened(run.settings) as at:
         report = compare(at.db, at.client, at.deployment)
+        if not dry_run:
+            network, now = at.deployment.network, datetime.now(UTC)
+            try:
+                at.db.run(lambda session: keep_outcome(session, network, report, now))
+            except (
+                TruetonneError
+            ) as error:  # an auditor's account may read alone: the report is theirs
+                _log.warning("not kept for the pages: %s", error.message)
     document = report.as_json()
     rules = document["rules"]
     lines = [

@@ -6,12 +6,14 @@ from pydantic import Field
 
 from api.finality import ChainPage
 from api.pagination import PageParameters
-from api.texts import DecimalText, Document, IntegerText
+from api.texts import AS_OF_BLOCK, BlockParameter, DecimalText, Document, IntegerText
 from ledger.models.mirror import BatchStatus
 
 
 class HolderParameters(PageParameters):
     """Which part of a holder's credits."""
+
+    as_of_block: BlockParameter | None = Field(None, description=AS_OF_BLOCK)
 
 
 class Holding(Document):

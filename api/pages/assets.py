@@ -78,7 +78,7 @@ def verifier_module() -> str:
     found = _SCRIPT.search(PAGE)
     if found is None:
         raise ValueError("verify.html has no script")
-    return f"{found[1]}\nexport {{ verify, ProofError }};\n"
+    return f"{found[1]}\nexport {{ verify, ProofError, inWords }};\n"
 
 
 def _version(body: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +14,9 @@ from api.context import ReadContext
 from api.holders.queries import show_holder
 from api.holders.schemas import HolderParameters
 from api.pages.endpoints import asked
+from api.pages.formats import plain
 from api.pages.rendering import page
+from api.plants.queries import plant_of
 from api.transactions.queries import list_transactions
 from api.transactions.schemas import Transaction, TransactionParameters
 from ledger.errors import NotFound
@@ -48,7 +49,8 @@ def show_holdings(request: Request, context: ReadContext, address: str) -> HTMLR
     parameters = asked(request, HolderParameters)
     with context.reading() as (session, view):
         found = show_holder(session, view, text, parameters)
-    return page(request, "holder", found=found)
+        owner = plant_of(session, text)
+    return page(request, "holder", found=found, owner=owner)
 
 
 def _arguments(transaction: Transaction) -> Iterator[tuple[str, str]]:
@@ -61,5 +63,4 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            plain = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            yield prefix + name, plain
+            yield prefix + name, plain(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -37,6 +38,8 @@ router = APIRouter(include_in_schema=False)
 Model = TypeVar("Model", bound=BaseModel)
 _FOREVER = "public, max-age=31536000, immutable"
 _LATEST = 6
+_OTHERS = 20
+"""Settlement batches of others below our own; all of them are a list of their own."""
 
 
 @router.get("/")
@@ -85,7 +88,11 @@ def show_settlements(request: Request, context: ReadContext) -> HTMLResponse:
     parameters = asked(request, SettlementParameters)
     with context.reading() as (session, view):
         found = list_settlements(session, view, parameters)
-    return page(request, "settlements", found=found)
+        others = None
+        if not parameters.elsewhere and parameters.cursor is None:
+            wanted = SettlementParameters.model_validate({"elsewhere": True, "limit": _OTHERS})
+            others = list_settlements(session, view, wanted)
+    return page(request, "settlements", found=found, others=others, parameters=parameters)
 
 
 @router.get("/search")
@@ -126,17 +133,21 @@ def show_asset(version: str, name: str) -> Response:
     return Response(found.body, media_type=found.media_type, headers={"Cache-Control": _FOREVER})
 
 
-def asked(request: Request, model: type[Model]) -> Model:
+def asked(request: Request, model: type[Model], sent: Mapping[str, str] | None = None) -> Model:
     """Return the parameters of a list as its page was asked for; what it does not know is not for it.
+
+    Parameters
+    ----------
+    sent
+        What was asked for; without it, the query.
 
     Raises
     ------
     RequestValidationError
         If one of them cannot be used.
     """
-    given = {
-        name: value for name, value in request.query_params.items() if name in model.model_fields
-    }
+    query = request.query_params if sent is None else sent
+    given = {name: value for name, value in query.items() if name in model.model_fields}
     try:
         return model.model_validate(given)
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -103,3 +104,8 @@ def cut(text: str, cells: int) -> str:
             break
         kept.append(sign)
     return "".join(kept) + "…"
+
+
+def plain(value: Any) -> str:
+    """Return a value of a JSON document as text: a text as it is, all else as JSON writes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

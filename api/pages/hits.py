@@ -12,6 +12,7 @@ _PAGES = {
     HitKind.RETIREMENT: "/retirements/{id}",
     HitKind.PROJECT: "/projects/{id}",
     HitKind.SITE: "/sites/{id}",
+    HitKind.PLANT: "/plants/{id}",
     HitKind.SETTLEMENT: "/settlements/{id}",
     HitKind.TRANSACTION: "/transactions/{id}",
     HitKind.HOLDER: "/holders/{id}",

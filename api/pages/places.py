@@ -1,4 +1,4 @@
-"""The pages of a project, a site and a settlement batch."""
+"""The pages of projects, sites, plants and settlement batches."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from api.context import ReadContext
+from api.pages.endpoints import asked
 from api.pages.figures import columns_of
 from api.pages.payments import payments_picture
 from api.pages.rendering import page
+from api.plants.queries import list_plants, show_plant
+from api.plants.schemas import PlantParameters, PlantsParameters, TradePeriod
 from api.projects.queries import show_project
 from api.settlements.queries import show_settlement
 from api.sites.queries import show_site
@@ -36,9 +39,29 @@ def site(request: Request, context: ReadContext, code: str) -> HTMLResponse:
     return page(request, "site", found=found, charts=charts)
 
 
+@router.get("/plants")
+def plants(request: Request, context: ReadContext) -> HTMLResponse:
+    """Show all virtual power plants, page by page."""
+    parameters = asked(request, PlantsParameters)
+    with context.reading() as (session, view):
+        found = list_plants(session, view, parameters)
+    return page(request, "plants", found=found)
+
+
+@router.get("/plants/{code}")
+def plant(request: Request, context: ReadContext, code: str) -> HTMLResponse:
+    """Show one virtual power plant: what it holds, its trades, and who paid whom."""
+    parameters = asked(request, PlantParameters)
+    with context.reading() as (session, view):
+        found = show_plant(session, view, code, parameters)
+    return page(request, "plant", found=found, by=parameters.by, periods=tuple(TradePeriod))
+
+
 @router.get("/settlements/{name}")
 def settlement(request: Request, context: ReadContext, name: str) -> HTMLResponse:
     """Show one settlement batch: trades, net positions, and who paid whom."""
     with context.reading() as (session, view):
         found = show_settlement(session, view, name)
-    return page(request, "settlement", found=found, picture=payments_picture(found))
+    parties = {name for paid in found.payments for name in (paid.payer, paid.payee)}
+    plants = parties - {found.market}
+    return page(request, "settlement", found=found, picture=payments_picture(found), plants=plants)

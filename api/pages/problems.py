@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from api.errors import Problem
 from api.pages.rendering import page
+from api.pages.signing import next_place
 
 _NO_PAGES = ("/v1/", "/static/", "/openapi.json", "/livez", "/readyz", "/metrics")
 """Where programs ask: they get the problem as a document, whatever they say that they accept."""
+_ROOMS = ("/account", "/sign-out")
+"""Pages for those who have signed in: a person who has not is shown the way."""
 
 
 def problem_page(request: Request, problem: Problem) -> Response | None:
@@ -18,6 +23,10 @@ def problem_page(request: Request, problem: Problem) -> Response | None:
     wants = "text/html" in request.headers.get("accept", "")
     if not wants or path.startswith(_NO_PAGES):
         return None
+    if problem.code == "not-signed-in" and path.startswith(_ROOMS):
+        here = urlencode({"next": next_place(path)}) if request.method == "GET" else ""
+        headers = {"Cache-Control": "no-store", "Vary": "Cookie"}
+        return RedirectResponse(f"/sign-in?{here}".rstrip("?"), status_code=303, headers=headers)
     headers = {"Cache-Control": "no-store", **problem.headers}
     return page(
         request,

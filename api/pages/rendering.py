@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from api.access import COOKIE
 from api.pages import assets, formats, words
 from api.pages.language import Language, Theme, Wishes, here, wishes_of
+from api.pages.sentences import say, say_failure, say_problem
 from api.pages.words import Words
 
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -24,7 +26,7 @@ HEADERS = {
 _FILTERS = (
     *(formats.number, formats.tonnes, formats.trimmed, formats.moment, formats.day),
     *(formats.last_day, formats.last_second, formats.machine_time),
-    *(formats.short, formats.visible, formats.cut),
+    *(formats.short, formats.visible, formats.cut, formats.plain),
 )
 
 
@@ -90,10 +92,17 @@ def page(
 
 
 def _surroundings(request: Request, wishes: Wishes) -> dict[str, Any]:
+    t = words_of(wishes.language)
     return {
-        "t": words_of(wishes.language),
+        "t": t,
+        "say": partial(say, t),
+        "say_failure": partial(say_failure, t),
+        "say_problem": partial(say_problem, t),
         "language": wishes.language,
         "theme": wishes.theme,
         "path": request.url.path,
+        "part": is_fragment(request),
+        "signed_in": COOKIE
+        in request.cookies,  # whether it is still good, the page of the account says
         "here": lambda **changes: here(request, **changes),
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
-from api.context import ReadContext, no_query
+from api.context import ReadContext
 from api.errors import responses
 from api.pagination import link_header
 from api.projects import queries
-from api.projects.schemas import ProjectAnswer, ProjectPage, ProjectParameters
+from api.projects.schemas import OneProjectParameters, ProjectAnswer, ProjectPage, ProjectParameters
 
 router = APIRouter(tags=["projects"])
 
@@ -28,13 +28,14 @@ def list_projects(
 
 @router.get(
     "/v1/projects/{code}",
-    dependencies=[Depends(no_query)],
     responses=responses(404, 422, 503),
     summary="Show a project",
 )
 def show_project(
-    context: ReadContext, code: Annotated[str, Path(description="Code of the project.")]
+    context: ReadContext,
+    code: Annotated[str, Path(description="Code of the project.")],
+    parameters: Annotated[OneProjectParameters, Query()],
 ) -> ProjectAnswer:
     """One project: its credits, its issuances, and what each legal month brought."""
     with context.reading() as (session, view):
-        return queries.show_project(session, view, code)
+        return queries.show_project(session, view, code, parameters.as_of_block)

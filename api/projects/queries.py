@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from api.credits.asof import view_at
+from api.credits.then import batches_then
 from api.finality import ChainView
 from api.pagination import page_of, paged
 from api.projects.schemas import (
@@ -20,6 +22,9 @@ from ledger.models import CreditBatch, CreditSite, Device, EmissionFactor, Meter
 from ledger.models import Project as ProjectRow
 from ledger.models.mirror import BatchStatus
 from ledger.readings.times import zone
+
+_AT_ONCE = 500
+"""Batches whose past is read at once."""
 
 
 def list_projects(session: Session, view: ChainView, parameters: ProjectParameters) -> ProjectPage:
@@ -46,14 +51,24 @@ def list_projects(session: Session, view: ChainView, parameters: ProjectParamete
     )
 
 
-def show_project(session: Session, view: ChainView, code: str) -> ProjectAnswer:
+def show_project(
+    session: Session, view: ChainView, code: str, block: int | None = None
+) -> ProjectAnswer:
     """Return one project, with its credits, its issuances and what each month brought.
+
+    Parameters
+    ----------
+    block
+        Credits and issuances as they stood at the end of this block; None: as they are.
 
     Raises
     ------
     NotFound
         If there is no such project.
+    BadInput
+        If the mirror cannot speak of the block.
     """
+    view = view_at(session, view, block)
     query = (
         select(ProjectRow, Site, EmissionFactor)
         .join(Site, Site.id == ProjectRow.site_id)
@@ -78,12 +93,14 @@ def show_project(session: Session, view: ChainView, code: str) -> ProjectAnswer:
         factor_value=factor.value,
         factor_unit=factor.unit,
         completeness_min=row.completeness_min,
-        credits=credits_of(session, row.code),
+        credits=credits_of(session, row.code)
+        if block is None
+        else _credits_then(session, row.code, block),
         devices=[name for _, name in devices],
         months=months_of(
             session, zone(site.time_zone), [number for number, _ in devices], [row.id]
         ),
-        issuances=issuances_of(session, view, [row.id]),
+        issuances=issuances_of(session, view, [row.id], block),
     )
 
 
@@ -108,6 +125,31 @@ def credits_of(session: Session, code: str) -> ProjectCredits:
     batches, issued, retired, cancelled = (int(value) for value in session.execute(query).one())
     return ProjectCredits(
         batches=batches,
+        issued_kg=issued,
+        active_kg=issued - retired - cancelled,
+        retired_kg=retired,
+        cancelled_kg=cancelled,
+    )
+
+
+def _credits_then(session: Session, code: str, block: int) -> ProjectCredits:
+    """Return the sums of a project's batches as they stood at the end of a block."""
+    query = (
+        select(CreditBatch)
+        .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+        .where(CreditSite.code == code, CreditBatch.block_number <= block)
+        .order_by(CreditBatch.batch_id)
+    )
+    batches = [(batch, code) for batch in session.scalars(query)]
+    issued = retired = cancelled = 0
+    for at in range(0, len(batches), _AT_ONCE):
+        for then in batches_then(session, batches[at : at + _AT_ONCE], block):
+            whole = then.status is BatchStatus.CANCELLED
+            issued += then.batch.issued_kg
+            retired += then.retired_kg
+            cancelled += then.batch.issued_kg - then.retired_kg if whole else then.cancelled_kg
+    return ProjectCredits(
+        batches=len(batches),
         issued_kg=issued,
         active_kg=issued - retired - cancelled,
         retired_kg=retired,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainAnswer, ChainPage
 from api.pagination import PageParameters
 from api.sites.schemas import IssuanceItem, Month
-from api.texts import CodeText, DecimalText, Document, IntegerText
+from api.texts import BlockParameter, CodeText, DecimalText, Document, IntegerText
 
 
 class ProjectParameters(PageParameters):
@@ -16,6 +16,18 @@ class ProjectParameters(PageParameters):
     site: CodeText | None = Field(None, description="Only projects of the site with this code.")
     methodology: CodeText | None = Field(
         None, description="Only projects under the methodology with this code."
+    )
+
+
+class OneProjectParameters(BaseModel):
+    """As of when a project is shown."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    as_of_block: BlockParameter | None = Field(
+        None,
+        description="Credits and issuances as they stood at the end of this block; months and the project itself "
+        "are always as they are.",
     )
 
 

@@ -91,7 +91,7 @@ def plant_hit(plant: VppDefinition, *, exact: bool) -> Hit:
         kind=HitKind.PLANT,
         id=plant.vpp_id,
         title=f"virtual power plant {plant.vpp_id}: {plant.name}",
-        link=f"/v1/trades?vpp_code={quote(plant.vpp_id, safe='')}",
+        link=f"/v1/plants/{quote(plant.vpp_id, safe='')}",
         exact=exact,
     )
 

@@ -7,7 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from sqlalchemy.orm import Session as UnitOfWork
 
-from api.access import COOKIE, Asking, check_same_site, lifetime, needs, now, public
+from api.access import (
+    Asking,
+    check_same_site,
+    drop_cookie,
+    keep_cookie,
+    lifetime,
+    needs,
+    now,
+    public,
+)
 from api.clients import address_of
 from api.context import ReadContext, no_query
 from api.errors import Problem, responses
@@ -44,7 +53,7 @@ def sign_in(request: Request, context: ReadContext, body: SignIn, once: OneTime)
     def work(session: UnitOfWork, user: User) -> Answer:
         lasting, by = lifetime(context), By(user.id, address)
         token, row = signing_in.begin(session, user, agent, lasting, by, now())
-        return _begun(token, row, body.cookie, request.url.scheme == "https")
+        return _begun(token, row, request if body.cookie else None)
 
     return once.run(
         work,
@@ -96,10 +105,12 @@ def end_session(
         lambda session: sessions.end(session, asking.user.id, session_id, asking.by, now())
     )
     if asking.session is not None and asking.session.session_id == session_id:
-        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+        drop_cookie(response)
 
 
-def _begun(token: str, row: UserSession, as_cookie: bool, https: bool) -> Answer:
+def _begun(token: str, row: UserSession, page: Request | None) -> Answer:
+    """Return the answer to whoever signed in; to a page, with the cookie."""
+    as_cookie = page is not None
     document = NewSession(
         id=row.session_id,
         token=None if as_cookie else token,
@@ -107,9 +118,8 @@ def _begun(token: str, row: UserSession, as_cookie: bool, https: bool) -> Answer
         expires_at=row.expires_at,
     )
     headers = {"Location": f"/v1/sessions/{row.session_id}"}
-    if as_cookie:
-        # Without an age: it goes with the browser, and ends here when the session does.
+    if page is not None:
         response = Response()
-        response.set_cookie(COOKIE, token, path="/", httponly=True, samesite="strict", secure=https)
+        keep_cookie(page, response, token)
         headers["Set-Cookie"] = response.headers["set-cookie"]
     return Answer(201, document, headers)

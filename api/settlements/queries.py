@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import false, select
 from sqlalchemy.orm import Session
 
 from api.finality import ChainView
@@ -23,6 +24,7 @@ from api.settlements.schemas import (
     SettlementParameters,
     SettlementTradeItem,
 )
+from ledger.errors import NotFound
 from ledger.models import (
     SettlementBatch,
     SettlementDispute,
@@ -32,6 +34,8 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
+from ledger.models.escrow import SettlementStatus
+from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeType
 from ledger.settlement.finding import find_batch
 from ledger.settlement.money import participants
@@ -39,6 +43,14 @@ from ledger.units import currency_of_cents
 
 TRADES_MAX = 1_000
 """Most trades, and most movements, of one answer."""
+_KEY_LENGTH = 66
+_STATES = {
+    SettlementStatus.PROPOSED: BatchState.PROPOSED,
+    SettlementStatus.DISPUTED: BatchState.PROPOSED,
+    SettlementStatus.FINALIZED: BatchState.FINALIZED,
+    SettlementStatus.CANCELLED: BatchState.CANCELLED,
+}
+"""How far a batch has come that is known from the chain alone."""
 
 
 def list_settlements(
@@ -51,6 +63,8 @@ def list_settlements(
     BadInput
         If the cursor cannot be used.
     """
+    if parameters.elsewhere:
+        return _elsewhere(session, view, parameters)
     query = _batches()
     if parameters.market is not None:
         query = query.where(VppSettlementBatch.market == parameters.market)
@@ -78,7 +92,14 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
     NotFound
         If there is no such batch.
     """
-    batch = find_batch(session, name)
+    try:
+        batch = find_batch(session, name)
+    except NotFound:
+        query = _others().where(SettlementBatch.key == name.lower())
+        other = session.scalars(query).first() if len(name) == _KEY_LENGTH else None
+        if other is None:
+            raise
+        return _answer_elsewhere(session, view, other)
     query = _batches().where(VppSettlementBatch.id == batch.id)
     row, chain = session.execute(query).one()
     names = participants(session)
@@ -92,6 +113,72 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
         positions=_positions(row, names),
         payments=payments,
         trades=trades,
+        movements=_movements(session, chain, names),
+        disputes=_disputes(session, chain),
+    )
+
+
+def _others() -> Any:
+    """Return the query of batches on chain that are not of these books."""
+    ours = select(VppSettlementBatch.id).where(VppSettlementBatch.batch_key == SettlementBatch.key)
+    return select(SettlementBatch).where(~ours.exists())
+
+
+def _elsewhere(
+    session: Session, view: ChainView, parameters: SettlementParameters
+) -> SettlementPage:
+    query = _others()
+    if parameters.market is not None:  # which market it is, the chain does not tell
+        query = query.where(false())
+    if parameters.state is not None:
+        like = [status for status, state in _STATES.items() if state is parameters.state]
+        query = query.where(SettlementBatch.status.in_(like))
+    found = session.scalars(paged(query, parameters, SettlementBatch.batch_id)).all()
+    page = page_of(parameters, found, [row.batch_id for row in found])
+    return SettlementPage(
+        items=[_item_elsewhere(view, row) for row in page.rows],
+        next_cursor=page.next_cursor,
+        **view.fields(),
+    )
+
+
+def _item_elsewhere(view: ChainView, chain: SettlementBatch) -> SettlementBatchItem:
+    return SettlementBatchItem(
+        id=None,
+        batch_key=chain.key,
+        market=None,
+        state=_STATES[chain.status],
+        chain_status=chain.status,
+        cosigned=chain.cosigned_digest is not None,
+        credits=chain.asset or None,
+        trade_count=chain.trade_count,
+        trades_root=chain.trades_root,
+        chain_batch_id=chain.batch_id,
+        netted_from=None,
+        finalizable_at=datetime.fromtimestamp(chain.finalizable_at_s, UTC)
+        if chain.finalizable_at_s
+        else None,
+        proposed_block=chain.block_number,
+        finalized_block=chain.ended_block,
+        error=chain.reason or None,
+        created_at=chain.proposed_at,
+        final=view.is_final(chain.ended_block),
+    )
+
+
+def _answer_elsewhere(
+    session: Session, view: ChainView, chain: SettlementBatch
+) -> SettlementAnswer:
+    names = participants(session)
+    return SettlementAnswer(
+        **dict(_item_elsewhere(view, chain)),
+        **view.fields(),
+        fee=_currency(chain.fee_cents),
+        fee_collector=chain.fee_collector,
+        proposed_tx=chain.tx_hash,
+        positions=_positions(chain, names),
+        payments=[],
+        trades=[],
         movements=_movements(session, chain, names),
         disputes=_disputes(session, chain),
     )
@@ -127,7 +214,9 @@ def _item(
     )
 
 
-def _positions(row: VppSettlementBatch, names: Mapping[str, str]) -> list[Position]:
+def _positions(
+    row: VppSettlementBatch | SettlementBatch, names: Mapping[str, str]
+) -> list[Position]:
     kilograms: Iterable[str | None] = row.credit_nets or [None] * len(row.accounts)
     return [
         Position(

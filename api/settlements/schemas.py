@@ -17,14 +17,21 @@ class SettlementParameters(PageParameters):
 
     market: CodeText | None = Field(None, description="Only batches of this market.")
     state: BatchState | None = Field(None, description="Only batches that have come so far.")
+    elsewhere: bool = Field(
+        False,
+        description="True: batches that others proposed, which these books know from the chain alone; "
+        "false: batches of these books.",
+    )
 
 
 class SettlementBatchItem(Document):
     """Trades of one market that are settled together."""
 
-    id: int = Field(description="Row number.")
+    id: int | None = Field(
+        description="Row number; null: it is not of these books, and known from the chain alone."
+    )
     batch_key: str = Field(description="Key of the batch, in books and on chain.")
-    market: str = Field(description="Market of the trades.")
+    market: str | None = Field(description="Market of the trades; null: not of these books.")
     state: BatchState = Field(description="How far the batch has come.")
     chain_status: SettlementStatus | None = Field(
         description="State in the contract; null: not there yet."
@@ -41,7 +48,7 @@ class SettlementBatchItem(Document):
     proposed_block: int | None = Field(description="Block that proposed it.")
     finalized_block: int | None = Field(description="Block that finalised or cancelled it.")
     error: str | None = Field(description="Why it failed.")
-    created_at: Time = Field(description="When it was planned.")
+    created_at: Time = Field(description="When it was planned; of others: when it was proposed.")
     final: bool = Field(description="Whether its end stands in a final block.")
 
 
@@ -123,7 +130,8 @@ class SettlementAnswer(SettlementBatchItem, ChainAnswer):
     proposed_tx: str | None = Field(description="Transaction that proposed it.")
     positions: list[Position] = Field(description="Net positions; they sum to zero.")
     payments: list[Payment] = Field(
-        description="Who pays whom, each pair once; their sums are the positions."
+        description="Who pays whom, each pair once; their sums are the positions. Of others' batches "
+        "the chain tells the positions alone: none."
     )
     trades: list[SettlementTradeItem] = Field(
         description="Trades by number, the first 1,000; `/v1/trades?batch_key=` has all."

@@ -51,9 +51,15 @@ def months_of(
 
 
 def issuances_of(
-    session: Session, view: ChainView, project_ids: Sequence[int]
+    session: Session, view: ChainView, project_ids: Sequence[int], block: int | None = None
 ) -> list[IssuanceItem]:
-    """Return the issuances of projects that are not void, oldest period first; the last ``ISSUANCES_MAX``."""
+    """Return the issuances of projects that are not void, oldest period first; the last ``ISSUANCES_MAX``.
+
+    Parameters
+    ----------
+    block
+        Those alone that stand in this block or an earlier one; None: all, what is planned too.
+    """
     query = (
         select(Issuance, Project.code, CreditBatch.batch_id, CreditBatch.block_number)
         .join(Project, Project.id == Issuance.project_id)
@@ -62,6 +68,8 @@ def issuances_of(
         .order_by(Issuance.from_s.desc(), Issuance.id.desc())
         .limit(ISSUANCES_MAX)
     )
+    if block is not None:
+        query = query.where(CreditBatch.block_number <= block)
     return [
         IssuanceItem.model_validate(
             {

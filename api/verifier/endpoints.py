@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from importlib import resources
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from api.context import no_query
+from api.context import refuse_others
+from api.pages.language import wishes_of
 
 PAGE = resources.files("api.verifier").joinpath("verify.html").read_text(encoding="utf-8")
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">')
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(no_query)])
+_TAG = '<html lang="en">'
+
+router = APIRouter(include_in_schema=False)
 
 
 def policy() -> str:
@@ -25,6 +29,18 @@ def policy() -> str:
 
 
 @router.get("/verify")
-def show_verifier() -> HTMLResponse:
-    """Return the verifier for a browser: it checks a bundle where it is, and sends nothing."""
-    return HTMLResponse(PAGE, headers={"Content-Security-Policy": policy()})
+def show_verifier(request: Request) -> HTMLResponse:
+    """Return the verifier for a browser: it checks a bundle where it is, and sends nothing.
+
+    Raises
+    ------
+    Problem
+        If something else than the language is asked for.
+    """
+    refuse_others(request, ("lang", "theme"))
+    wishes = wishes_of(request)
+    body = PAGE.replace(_TAG, f'<html lang="{wishes.language.tag}">', 1)
+    headers = {"Content-Security-Policy": policy(), "Vary": "Accept-Language, Cookie"}
+    response = HTMLResponse(body, headers=headers)
+    wishes.remember(request, response)
+    return response

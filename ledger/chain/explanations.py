@@ -22,6 +22,9 @@ _SHOWN_MAX = 120
 """Characters of a value that are shown: a text of a contract's caller may be long."""
 CREDIT_STATUS = ("none", "active", "suspended", "disputed", "cancelled", "expired")
 SETTLEMENT_STATUS = ("none", "proposed", "finalized", "cancelled", "disputed")
+_CREDIT_STATUS_CHINESE = ("不存在", "有效", "已暂停", "有争议", "已作废", "已到期")
+_SETTLEMENT_STATUS_CHINESE = ("不存在", "已提交", "已结算", "已作废", "有争议")
+_Form = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,12 @@ def explain(text: str | None) -> Explanation | None:
         if values is None:
             continue
         parts = {
-            part: _filled(row[part], values)
-            for part in ("english", "to_do", "chinese", "to_do_chinese")
+            part: _filled(row[part], values, forms)
+            for parts_of, forms in (
+                (("english", "to_do"), _FORMS),
+                (("chinese", "to_do_chinese"), _CHINESE_FORMS),
+            )
+            for part in parts_of
         }
         return Explanation(found[1], values, **parts)
     return None
@@ -86,10 +93,10 @@ def _values(names: list[str], rest: str) -> dict[str, str] | None:
     return None if found is None else dict(zip(names, found.groups(), strict=True))
 
 
-def _filled(sentence: str, values: Mapping[str, str]) -> str:
+def _filled(sentence: str, values: Mapping[str, str], forms: Mapping[str, _Form]) -> str:
     def value(found: re.Match[str]) -> str:
         text = values[found[1]]
-        form = _FORMS.get(found[2] or "")
+        form = forms.get(found[2] or "")
         if form is not None:
             try:
                 return form(text)
@@ -117,15 +124,21 @@ def _time(text: str) -> str:
     return f"{datetime.fromtimestamp(int(text), UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _named(names: tuple[str, ...]) -> Callable[[str], str]:
+def _named(names: tuple[str, ...]) -> _Form:
     return lambda text: names[int(text)] if int(text) >= 0 else text
 
 
-_FORMS: dict[str, Callable[[str], str]] = {
+_FORMS: dict[str, _Form] = {
     "kg": _kg,
     "money": _money,
     "percent": _percent,
     "time": _time,
     "credit_status": _named(CREDIT_STATUS),
     "settlement_status": _named(SETTLEMENT_STATUS),
+}
+_CHINESE_FORMS: dict[str, _Form] = {
+    **_FORMS,
+    "kg": lambda text: f"{int(text)} 千克",
+    "credit_status": _named(_CREDIT_STATUS_CHINESE),
+    "settlement_status": _named(_SETTLEMENT_STATUS_CHINESE),
 }

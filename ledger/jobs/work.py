@@ -227,7 +227,12 @@ def tell(tools: Tools) -> str | None:
         load_sealer(settings.sealing_key_file), settings.webhook_private_targets, agent(), tools.now
     )
     made = collect(db, tools.now())
-    taken, failed = deliver(db, posting)
+
+    def collected() -> None:
+        nonlocal made
+        made += collect(db, tools.now())
+
+    taken, failed = deliver(db, posting, collected=collected)
     if not (made or taken or failed):
         return None
     return f"{made} new deliveries, {taken} taken, {failed} not"

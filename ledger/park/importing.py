@@ -187,7 +187,7 @@ def _unknown(field: Field, code: str) -> str:
     assert refers is not None
     way = (
         f"; add it: truetonne park import {refers.kind} FILE, or in the site file"
-        if refers.kind in ("devices", "device-types", "plants", "resources")
+        if refers.kind in ("devices", "device-types", "vpps", "resources")
         else f"; add it: truetonne park import {refers.kind} FILE"
         if refers.kind
         else ""

@@ -34,7 +34,7 @@ PARK, TRADING, LEARNING = "park:read", "trading:read", "models:read"
 
 REFERENCES: Mapping[str, tuple[str, Reference]] = {
     "devices.id": ("device_code", Reference(Device, "device_id", "device", "devices")),
-    "vpp_definitions.id": ("vpp_code", Reference(VppDefinition, "vpp_id", "plant", "plants")),
+    "vpp_definitions.id": ("vpp_code", Reference(VppDefinition, "vpp_id", "plant", "vpps")),
     "vpp_resources.id": (
         "resource_code",
         Reference(VppResource, "resource_id", "resource", "resources"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,12 +34,17 @@ DELAYS = tuple(
 AFTER_MAX = timedelta(hours=1)
 """Longest that an answer's Retry-After is heeded."""
 TIMEOUT_S = 10.0
+"""Longest wait for a connection, and for each piece of an answer."""
+WHOLE_S = 15.0
+"""Longest time of a delivery, from connecting to the end of the answer: who sends a byte now and then has no more."""
 AT_ONCE = 8
 """Endpoints that are posted to side by side; one endpoint gets one message after the other."""
 PER_ENDPOINT = 50
 """Deliveries of an endpoint in one run, so that a slow one does not keep the others waiting."""
 RUN_S = 30.0
-"""After this a run posts nothing more to an endpoint, and the next goes on."""
+"""After this a run begins no more deliveries, and the next goes on."""
+_LOOK_S = 1.0
+"""While a slow endpoint is waited for, the others are looked after so often."""
 _ANSWER_BYTES = 512
 _GONE = 410
 _FORGOTTEN_AT_ONCE = 10_000
@@ -80,39 +87,72 @@ def agent() -> str:
     return f"truetonne/{metadata.version('truetonne')}"
 
 
-def deliver(db: Database, posting: Posting, endpoint_id: int | None = None) -> tuple[int, int]:
+def deliver(
+    db: Database,
+    posting: Posting,
+    endpoint_id: int | None = None,
+    collected: Callable[[], object] = lambda: None,
+) -> tuple[int, int]:
     """Post what is due; return how many were taken, and how many tries failed.
 
-    For one process at a time: two would post the same twice, which the other side has to expect anyway.
+    While an endpoint is slow the others get what becomes due for them: a run ends when nothing is being sent any
+    more. For one process at a time: two would post the same twice, which the other side has to expect anyway.
 
     Parameters
     ----------
     endpoint_id
         Only to this endpoint.
+    collected
+        Called whenever it is looked for what is due: makes deliveries of what has happened meanwhile.
     """
-    due = WebhookDelivery.state == DeliveryState.PENDING, WebhookDelivery.due_at <= posting.now()
-    with db.read() as session:
-        query = (
-            select(WebhookEndpoint.id)
-            .where(
-                WebhookEndpoint.state == EndpointState.ACTIVE,
-                WebhookEndpoint.id.in_(select(WebhookDelivery.endpoint_id).where(*due)),
-            )
-            .order_by(WebhookEndpoint.id)
-        )
-        if endpoint_id is not None:
-            query = query.where(WebhookEndpoint.id == endpoint_id)
-        endpoints = session.scalars(query).all()
-    if not endpoints:
-        return 0, 0
-    with ThreadPoolExecutor(min(AT_ONCE, len(endpoints))) as threads:
-        counts = list(threads.map(lambda number: _deliver_to(db, posting, number), endpoints))
-    return sum(taken for taken, _ in counts), sum(failed for _, failed in counts)
-
-
-def _deliver_to(db: Database, posting: Posting, endpoint_id: int) -> tuple[int, int]:
     taken = failed = 0
     until = time.monotonic() + RUN_S
+    under_way: dict[Future[tuple[int, int]], int] = {}
+    resting: set[int] = set()
+    """Endpoints that did not take something: they wait for the next run."""
+    waiting = _waiting(db, posting, endpoint_id)
+    if not waiting:
+        return 0, 0
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        while True:
+            for number in waiting:
+                if number not in resting and number not in under_way.values():
+                    under_way[threads.submit(_deliver_to, db, posting, number, until)] = number
+            if not under_way:
+                return taken, failed
+            done, _ = wait(under_way, _LOOK_S, FIRST_COMPLETED)
+            for each in done:
+                good, bad = each.result()
+                taken, failed = taken + good, failed + bad
+                number = under_way.pop(each)
+                if bad or not good:
+                    resting.add(number)
+            waiting = []
+            if time.monotonic() < until:
+                if under_way:  # else the next run does it
+                    collected()
+                waiting = _waiting(db, posting, endpoint_id)
+
+
+def _waiting(db: Database, posting: Posting, endpoint_id: int | None) -> list[int]:
+    """Return the endpoints for which something is due."""
+    due = WebhookDelivery.state == DeliveryState.PENDING, WebhookDelivery.due_at <= posting.now()
+    query = (
+        select(WebhookEndpoint.id)
+        .where(
+            WebhookEndpoint.state == EndpointState.ACTIVE,
+            WebhookEndpoint.id.in_(select(WebhookDelivery.endpoint_id).where(*due)),
+        )
+        .order_by(WebhookEndpoint.id)
+    )
+    if endpoint_id is not None:
+        query = query.where(WebhookEndpoint.id == endpoint_id)
+    with db.read() as session:
+        return list(session.scalars(query))
+
+
+def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) -> tuple[int, int]:
+    taken = failed = 0
     with db.read() as session:
         query = (
             select(WebhookDelivery.id)
@@ -125,11 +165,9 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int) -> tuple[int, 
             .limit(PER_ENDPOINT)
         )
         deliveries = session.scalars(query).all()
-    timeout = httpx.Timeout(TIMEOUT_S)
-    # Without the proxies of the environment: they would look the host up again.
-    with httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False) as client:
+    with _Sender() as sender:
         for number in deliveries:
-            answer = _post(db, posting, client, number)
+            answer = _post(db, posting, sender, number)
             if answer is None:
                 continue
             if answer.error is None:
@@ -145,7 +183,58 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int) -> tuple[int, 
     return taken, failed
 
 
-def _post(db: Database, posting: Posting, client: httpx.Client, number: int) -> _Answer | None:
+class _Sender:
+    """Sends the messages of one endpoint, each within ``WHOLE_S`` in all.
+
+    A blocking client bounds the wait for each piece alone: whoever sends one byte every few seconds keeps it for
+    ever. A loop of its own can be left at any moment.
+    """
+
+    def __enter__(self) -> _Sender:
+        self._loop = asyncio.Runner()
+        # Without the proxies of the environment: they would look the host up again.
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(TIMEOUT_S), trust_env=False, follow_redirects=False
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._loop:
+            self._loop.run(self._client.aclose())
+
+    def send(
+        self, url: str, body: bytes, headers: dict[str, str], name: str, at: datetime
+    ) -> _Answer:
+        """Post a message and return what came of it; ``name`` is the host's for TLS."""
+        started = time.monotonic()
+        try:
+            return self._loop.run(self._send(url, body, headers, name, started, at))
+        except TimeoutError:
+            return _Answer(None, f"no answer: not whole within {WHOLE_S:g} s", _since(started))
+        except httpx.HTTPError as error:
+            return _Answer(None, f"no answer: {_said(error)}"[:_ANSWER_BYTES], _since(started))
+
+    async def _send(
+        self,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        name: str,
+        started: float,
+        at: datetime,
+    ) -> _Answer:
+        request = self._client.build_request(
+            "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
+        )
+        async with asyncio.timeout(WHOLE_S):
+            response = await self._client.send(request, stream=True)
+            try:
+                return await _read(response, started, at)
+            finally:
+                await response.aclose()
+
+
+def _post(db: Database, posting: Posting, sender: _Sender, number: int) -> _Answer | None:
     """Post one delivery; None when it is not due any more."""
     with db.read() as session:
         query = (
@@ -170,39 +259,26 @@ def _post(db: Database, posting: Posting, client: httpx.Client, number: int) -> 
             int(at.timestamp()),
             message.body,
         )
-        request = client.build_request(
-            "POST",
-            target.url,
-            content=message.body.encode(),
-            headers={
-                **signed,
-                "host": target.host,
-                "content-type": "application/json",
-                "user-agent": posting.agent,
-            },
-            extensions={"sni_hostname": target.name},
-        )
-        response = client.send(request, stream=True)
-        try:
-            return _read(response, started, at)
-        finally:
-            response.close()
-    except httpx.HTTPError as error:
-        said = str(error) or type(error).__name__
-        return _Answer(None, f"no answer: {said}"[:_ANSWER_BYTES], _since(started))
     except TruetonneError as error:
         return _Answer(None, error.message, _since(started))
+    sent = {
+        **signed,
+        "host": target.host,
+        "content-type": "application/json",
+        "user-agent": posting.agent,
+    }
+    return sender.send(target.url, message.body.encode(), sent, target.name, at)
 
 
-def _read(response: httpx.Response, started: float, at: datetime) -> _Answer:
+async def _read(response: httpx.Response, started: float, at: datetime) -> _Answer:
     """Judge an answer by its status; of a bad one the first bytes are kept, for people."""
     if response.is_success:
         return _Answer(response.status_code, None, _since(started))
     first = b""
     with suppress(httpx.HTTPError):
-        for part in response.iter_raw():
+        async for part in response.aiter_raw():
             first += part
-            if len(first) >= _ANSWER_BYTES or time.monotonic() - started > TIMEOUT_S:
+            if len(first) >= _ANSWER_BYTES:
                 break
     text = first[:_ANSWER_BYTES].decode("utf-8", "replace")
     text = "".join(each if each.isprintable() else " " for each in text).strip()
@@ -211,6 +287,18 @@ def _read(response: httpx.Response, started: float, at: datetime) -> _Answer:
     return _Answer(
         response.status_code, said, _since(started), _after(response.headers.get("retry-after"), at)
     )
+
+
+def _said(error: httpx.HTTPError) -> str:
+    """Return what went wrong, as the system says it where it does: the client's own words are of all attempts."""
+    if isinstance(error, httpx.TimeoutException):
+        return "timed out"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
 
 
 def _note(session: Session, number: int, answer: _Answer, at: datetime) -> bool:

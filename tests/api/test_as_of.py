@@ -6,6 +6,7 @@ The replay knows nothing of runs: each batch is a list of its kilograms, and eac
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.credits.then import checked_block
+from api.projects.queries import _credits_then, credits_of
 from indexer import Indexer
 from ledger.chain.events import CREDIT
 from ledger.db import Database
@@ -384,3 +386,78 @@ def test_a_history_is_what_the_events_say_page_by_page(
     first = client.get(path, params={"limit": 1})
     assert first.json()["complete"] is False
     assert f"{path}?limit=1&order=asc&cursor=" in first.headers["Link"]
+
+
+# ------------------------------------------------------------------------ holders and projects
+
+
+def test_holders_of_every_block_are_those_of_the_transfers(
+    client: TestClient, chain: TestChain, told: list[tuple[int, str, dict[str, Any], str]]
+) -> None:
+    """Played from the raw transfers of the token, which say nothing of batches, serials or journals."""
+    held: dict[tuple[str, int], int] = defaultdict(int)
+    moves = defaultdict(list)
+    for block, name, values, _ in told:
+        if name == "TransferSingle":
+            pairs = [(values["id"], values["value"])]
+        elif name == "TransferBatch":
+            pairs = list(zip(values["ids"], values["values"], strict=True))
+        else:
+            continue
+        moves[block] += [(values["from"], values["to"], int(i), int(kg)) for i, kg in pairs]
+    accounts = sorted(
+        {each.lower() for some in moves.values() for move in some for each in move[:2]}
+    )
+    accounts.remove("0x" + "0" * 40)
+    assert len(accounts) > 1
+    last = 0
+    for block in range(chain.client.block_number() + 1):
+        for giver, taker, number, kg in moves[block]:
+            held[giver.lower(), number] -= kg
+            held[taker.lower(), number] += kg
+        if not moves[block] and block != last + 1:
+            continue  # nothing happened in it, nor in the one before
+        last = block if moves[block] else last
+        plain = plain_at(told, block)
+        for account in accounts:
+            items = walk(client, f"/v1/holders/{account}", as_of_block=block, limit=1, order="asc")
+            assert [
+                (item["batch_id"], item["amount_kg"], item["batch_status"]) for item in items
+            ] == [
+                (str(number), str(kg), plain.status[number])
+                for (whose, number), kg in sorted(held.items())
+                if whose == account and kg > 0
+            ], (block, account)
+    for account in accounts:  # and the last of them is the present
+        now = client.get(f"/v1/holders/{account}").json()
+        then = client.get(f"/v1/holders/{account}", params={"as_of_block": last + 1}).json()
+        assert now["items"] == then["items"]
+
+
+def test_sums_of_a_project_at_every_block(
+    client: TestClient, chain: TestChain, told: list[tuple[int, str, dict[str, Any], str]]
+) -> None:
+    context = client.app.state.context  # type: ignore[attr-defined]
+    for block in sorted({block for block, *_ in told}):
+        plain = plain_at(told, block)
+        kilograms = [what for held in plain.kilograms.values() for what, _ in held]
+        with context.database.read() as session:
+            found = _credits_then(session, "lhb-wind", block)
+        wanted = {
+            "batches": len(plain.kilograms),
+            "issued_kg": len(kilograms),
+            "active_kg": kilograms.count("active"),
+            "retired_kg": sum(what.startswith("retired") for what in kilograms),
+            "cancelled_kg": sum(what.startswith("cancelled") for what in kilograms),
+        }
+        assert dict(found) == wanted, block
+    with context.database.read() as session:
+        assert credits_of(session, "lhb-wind") == found
+
+
+def test_a_holder_of_a_block_that_is_not_there(client: TestClient, chain: TestChain) -> None:
+    head = chain.client.block_number()
+    for path in ("/v1/holders/" + "0x" + "aa" * 20,):
+        answer = client.get(path, params={"as_of_block": head + 1})
+        assert (answer.status_code, answer.json()["code"]) == (422, "block-not-mirrored")
+        assert client.get(path, params={"as_of_block": "x"}).status_code == 422

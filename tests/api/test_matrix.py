@@ -27,6 +27,7 @@ CALLERS = [
     *("park:read", "trading:read", "models:read", "alerts:write", "config:read"),
 ]
 
+# The last line ends the sessions that the others are called with.
 PRIVATE = """
 GET    /v1/users                                1 3 3 . 1 1 1   . 3 3 3 3 3   3 3 3 3 3
 POST   /v1/users                                1 3 3 . 1 1 1   3 . 3 3 3 3   3 3 3 3 3
@@ -61,8 +62,8 @@ GET    /v1/resources                            1 . . . 1 1 1   3 3 3 3 3 3   . 
 GET    /v1/resources/{code}                     1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
 GET    /v1/resource-states                      1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
 GET    /v1/resource-states/{number}             1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
-GET    /v1/plants                               1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
-GET    /v1/plants/{code}                        1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/vpps                                 1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
+GET    /v1/vpps/{code}                          1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
 GET    /v1/shares                               1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
 GET    /v1/shares/{number}                      1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
 GET    /v1/operations                           1 . . . 1 1 1   3 3 3 3 3 3   . 3 3 3 3
@@ -107,11 +108,24 @@ POST   /v1/alerts/{number}/acknowledgement      1 3 . . 1 1 1   3 3 3 3 3 3   3 
 POST   /v1/alerts/{number}/resolution           1 3 . . 1 1 1   3 3 3 3 3 3   3 3 3 . 3
 GET    /v1/config                               1 3 3 . 1 1 1   3 3 3 3 3 3   3 3 3 3 .
 GET    /v1/config/{key}                         1 3 3 . 1 1 1   3 3 3 3 3 3   3 3 3 3 .
+GET    /account                                 1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
+POST   /account/sessions/{session_id}/end       1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
+GET    /account/keys                            1 . . . 1 1 1   3 3 . 3 3 3   3 3 3 3 3
+POST   /account/keys                            1 3 . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
+POST   /account/keys/{key_id}/revoke            1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
+GET    /account/audit                           1 3 3 . 1 1 1   3 3 3 . 3 3   3 3 3 3 3
+GET    /account/webhooks                        1 3 . . 1 1 1   3 3 3 3 . 3   3 3 3 3 3
+GET    /account/webhooks/{endpoint_id}          1 3 . . 1 1 1   3 3 3 3 . 3   3 3 3 3 3
+GET    /account/users                           1 3 3 . 1 1 1   . 3 3 3 3 3   3 3 3 3 3
+POST   /account/users/{user_id}/state           1 3 3 . 1 1 1   3 . 3 3 3 3   3 3 3 3 3
+POST   /sign-out                                1 . . . 1 1 1   3 3 3 3 3 3   3 3 3 3 3
 """
 
 # What anybody may call, with whatever credentials.
 PUBLIC = """
 POST   /v1/sessions
+GET    /sign-in
+POST   /sign-in
 GET    /v1/credits
 GET    /v1/credits/{credit_id}
 GET    /v1/credits/{credit_id}/history
@@ -141,6 +155,8 @@ GET    /v1/reconciliation
 GET    /v1/retirements
 GET    /v1/retirements/export
 GET    /v1/search
+GET    /v1/plants
+GET    /v1/plants/{code}
 GET    /v1/settlements
 GET    /v1/settlements/{settlement_id}
 GET    /v1/sites
@@ -155,6 +171,8 @@ GET    /credits/{credit_id}/manifest.json
 GET    /credits/{credit_id}/readings.json
 GET    /holders/{address}
 GET    /operations
+GET    /plants
+GET    /plants/{code}
 GET    /projects
 GET    /projects/{code}
 GET    /retirements

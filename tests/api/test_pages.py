@@ -33,6 +33,9 @@ PAGES = (
     "/projects",
     "/projects/park-wind",
     "/sites/park",
+    "/plants",
+    "/plants/vpp-north",
+    "/plants/vpp-south?by=hour",
     "/settlements",
     "/settlements/1",
     "/settlements/2",
@@ -97,10 +100,14 @@ def test_a_settlement_says_who_paid_whom(client: TestClient) -> None:
     """Trades 1 to 24 of 51.98, number 7 of -51.98: the market pays the odd plant 10 x 51.98, the even one 12 x."""
     said = client.get("/settlements/1").text
     assert re.search(
-        r"<bdi>day-ahead</bdi></td><td><bdi>vpp-north</bdi></td><td class=\"n\">519.80<", said
+        r"<bdi>day-ahead</bdi></th><td><a href=\"/plants/vpp-north\"><bdi>vpp-north</bdi></a></td>"
+        r"<td class=\"n\">519.80<",
+        said,
     )
     assert re.search(
-        r"<bdi>day-ahead</bdi></td><td><bdi>vpp-south</bdi></td><td class=\"n\">623.76<", said
+        r"<bdi>day-ahead</bdi></th><td><a href=\"/plants/vpp-south\"><bdi>vpp-south</bdi></a></td>"
+        r"<td class=\"n\">623.76<",
+        said,
     )
     picture = said.partition('class="payments"')[2].partition("</svg>")[0]
     assert picture.count('class="band"') == 2 and picture.count('class="end"') == 3
@@ -239,6 +246,8 @@ def test_files_are_kept_for_good_and_only_as_they_are(client: TestClient) -> Non
         ("/transactions/0x" + "ff" * 32, 404, "This is not here"),
         ("/holders/%3Cb%3E", 404, "This is not here"),
         ("/holders/" + ISSUER + "?cursor=x", 422, "This cannot be read"),
+        ("/plants/none", 404, "This is not here"),
+        ("/plants/vpp-north?by=week", 422, "This cannot be read"),
         ("/settlements/none", 404, "This is not here"),
     ],
 )

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.api.conftest import h66
+from api.app import create_app
+from ledger.db import Database
+from ledger.models import SettlementBatch, VppSettlementAccount
+from ledger.models.escrow import SettlementStatus
+from ledger.settings import load_settings
+from tests.api.conftest import EPOCH, _contracts, _trades, h66
 
 
 def test_a_site_has_its_devices_and_months(client: TestClient) -> None:
@@ -81,3 +87,65 @@ def test_what_is_not_there(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
     assert answer.json()["code"] == "not-found"
+
+
+def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_path: Path) -> None:
+    """Neither among ours nor lost: their positions, disputes and end, and no trades, which others keep."""
+    parties = ["0x" + "01" * 20, "0x" + "02" * 20]
+    with sqlite_db.write() as session:
+        _contracts(session)
+        _trades(session)
+        for number, key in ((1, h66(0x5B, 1)), (7, h66(0x0F, 7)), (8, h66(0x0F, 8))):
+            session.add(
+                SettlementBatch(
+                    batch_id=number,
+                    key=key,
+                    asset=0,
+                    trade_count=3,
+                    trades_root=h66(0x5C, number),
+                    accounts=parties,
+                    nets=["-1234", "1234"],
+                    credit_nets=[],
+                    finalizable_at_s=1_700_000_000,
+                    status=SettlementStatus.DISPUTED if number == 8 else SettlementStatus.FINALIZED,
+                    ended_block=None if number == 8 else 60,
+                    block_number=50,
+                    log_index=number,
+                    tx_hash=h66(0x77, number),
+                    proposed_at=EPOCH,
+                )
+            )
+        session.add(VppSettlementAccount(vpp_id=1, address=parties[1]))
+    given = {
+        "TRUETONNE_DATABASE_URL": sqlite_db.url.render_as_string(hide_password=False),
+        "TRUETONNE_HOME": str(tmp_path),
+        "TRUETONNE_FINALITY": "8",
+    }
+    with TestClient(create_app(load_settings(None, given))) as client:
+        assert len(client.get("/v1/settlements").json()["items"]) == 2  # ours, as before
+        found = client.get("/v1/settlements?elsewhere=true").json()["items"]
+        assert [(item["chain_batch_id"], item["state"], item["final"]) for item in found] == [
+            ("8", "proposed", False),
+            ("7", "finalized", True),
+        ]
+        assert all(item["id"] is None and item["market"] is None for item in found)
+        for query, count in (("state=finalized", 1), ("state=planned", 0), ("market=x", 0)):
+            asked = client.get(f"/v1/settlements?elsewhere=true&{query}").json()["items"]
+            assert len(asked) == count
+        first = client.get("/v1/settlements?elsewhere=true&limit=1").json()
+        rest = client.get(
+            f"/v1/settlements?elsewhere=true&limit=1&cursor={first['next_cursor']}"
+        ).json()
+        assert [item["chain_batch_id"] for item in first["items"] + rest["items"]] == ["8", "7"]
+        one = client.get("/v1/settlements/" + h66(0x0F, 7).upper().replace("0X", "0x")).json()
+        assert [(item["participant"], item["net"]) for item in one["positions"]] == [
+            (None, "-12.34"),
+            ("vpp-north", "12.34"),
+        ]
+        assert one["trades"] == one["payments"] == []
+        html = {"accept": "text/html"}
+        listed = client.get("/settlements", headers=html).text
+        assert f'href="/settlements/{h66(0x0F, 8)}"' in listed and "Batches of others" in listed
+        shown = client.get("/settlements/" + h66(0x0F, 7), headers=html)
+        assert shown.status_code == 200 and "not of these books" in shown.text
+        assert client.get("/v1/settlements/" + h66(0x0F, 9)).status_code == 404

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import make_url
 
 from api.app import create_app
 from ledger.db import Database
+from ledger.errors import DependencyDown
 from ledger.models import ChainCursor
 from ledger.reconcile import Report, Rule, keep_outcome
 from ledger.settings import load_settings
+from tests.support.mariadb import MariaDbServer
 
 HASH = "0x" + "5a" * 32
 
@@ -34,6 +37,24 @@ def client(sqlite_db: Database, tmp_path: Path) -> Iterator[TestClient]:
         )
     with TestClient(create_app(load_settings(None, environ))) as made:
         yield made
+
+
+@pytest.mark.mariadb
+def test_an_account_that_may_only_read_is_told_so(mariadb_server: MariaDbServer) -> None:
+    """An auditor compares with such an account: ``truetonne reconcile`` reports, and says that nothing is kept."""
+    mariadb_server.execute("CREATE DATABASE compared")
+    url = mariadb_server.url("compared")
+    Database(url).upgrade()
+    mariadb_server.execute(
+        "CREATE USER IF NOT EXISTS 'auditor'@'%' IDENTIFIED BY 'a long password'"
+    )
+    mariadb_server.execute("GRANT SELECT ON compared.* TO 'auditor'@'%'")
+    as_auditor = make_url(url).set(username="auditor", password="a long password")
+    books = Database(as_auditor.render_as_string(hide_password=False))
+    report = Report(100, (Rule("events", ()),))
+    with pytest.raises(DependencyDown, match="GRANT it"):
+        books.run(lambda session: keep_outcome(session, "local", report, datetime.now(UTC)))
+    books.close()
 
 
 def test_what_the_job_found_is_told(client: TestClient, sqlite_db: Database) -> None:

@@ -7,8 +7,11 @@ once within the description and once beside it, and its checks look at each answ
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,8 +29,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.app import create_app
+from ledger.identity import passwords
+from ledger.models.users import UserRole
 from ledger.park import KINDS
 from ledger.settings import Settings
+from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
 
 ONE_DATABASE = "it asks about the description; the lists' own tests run their queries on both"
 
@@ -37,6 +43,8 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+NUMBERS = count()
+WITH_A_PASSWORD = ("POST /v1/sessions", "PUT /v1/me/password")
 NEED_A_NODE = ("GET /v1/credits/{credit_id}/bundle", "GET /readyz")
 ASKED_KINDS = {"devices", "alerts", "prices", "decisions"}
 """Of the kinds of records: the routes of all are made by the same functions."""
@@ -62,10 +70,10 @@ def operations(app: Any) -> dict[str, Any]:
     return {label: item for label, item in found.items() if not label.startswith(alike)}
 
 
-def ask(cases: Any, check: Callable[[Any], None]) -> None:
+def ask(cases: Any, check: Callable[[Any], None], examples: int = EXAMPLES) -> None:
     @seeded(1)
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         deadline=None,
         database=None,
         phases=[Phase.generate],
@@ -94,5 +102,65 @@ def test_every_route_answers_as_described(app: Any, asked: TestClient, mode: Any
         ask(operation.as_strategy(generation_mode=mode), check)
     if mode is GenerationMode.POSITIVE:
         assert statuses.get(200, 0) > 0, statuses
+    else:
+        assert statuses.get(422, 0) > 0, statuses
+
+
+# ------------------------------------------------------------------------ by somebody who may do everything
+
+
+@pytest.fixture(scope="module")
+def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Books that may be written to, with admins who come and go."""
+    folder = tmp_path_factory.mktemp("house")
+    shutil.copyfile(sqlite_template, folder / "books.db")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+        opened = open_house(settings_for(folder, f"sqlite:///{folder / 'books.db'}"))
+        with opened.client:
+            opened.add("keeper", UserRole.ADMIN)  # whom no request knows: the last admin cannot go
+            yield opened
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_every_route_answers_an_admin_as_described(house: House, mode: Any) -> None:
+    """Each route has an admin of its own, who may end their session or lose their rights by what they ask."""
+    statuses: dict[int, int] = {}
+    for number, (label, operation) in enumerate(operations(house.app).items()):
+        name = f"admin-{mode.value}-{number}"
+        own = house.add(name, UserRole.ADMIN)
+        closed = "401" in operation.definition.raw["responses"]
+
+        headers = {name: house.sign_in(name)}
+
+        def check(
+            case: Any,
+            label: str = label,
+            name: str = name,
+            own: int = own,
+            closed: bool = closed,
+            headers: dict[str, dict[str, str]] = headers,
+        ) -> None:
+            if house.client.get("/v1/me", headers=headers[name]).status_code != 200:
+                # The example before ended the session, or changed the password: another admin goes on.
+                another = f"{name}-{next(NUMBERS)}"
+                house.add(another, UserRole.ADMIN)
+                headers[name] = house.sign_in(another)
+            if "user_id" in (case.path_parameters or {}) and mode is GenerationMode.POSITIVE:
+                case.path_parameters["user_id"] = own  # somebody who is there
+            answer = case.call_and_validate(
+                session=house.client, checks=CHECKS, headers=headers[name]
+            )
+            assert answer.status_code < 500 or (answer.status_code == 503 and label in NEED_A_NODE)
+            if closed and mode is GenerationMode.POSITIVE:
+                # Who may do everything is never told that they may not; but a password may be the wrong one.
+                wrong = label in WITH_A_PASSWORD and answer.status_code == 401
+                assert wrong or answer.status_code not in (401, 403), answer.text
+            statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
+
+        examples = max(EXAMPLES // 2, 1) if closed else 1  # the others are asked above
+        ask(operation.as_strategy(generation_mode=mode), check, examples)
+    if mode is GenerationMode.POSITIVE:
+        assert {200, 201, 204, 404} <= set(statuses), statuses
     else:
         assert statuses.get(422, 0) > 0, statuses

@@ -130,7 +130,8 @@ def test_every_key_that_is_named_is_there_and_used() -> None:
     # Groups that are looked up by a value: of a status, a kind, a code.
     by_value = re.compile(
         r"(status|quality|role|kind|hit|outcome|job|job_state|transaction|trade|problem|problem_title|"
-        r"language|theme|nav|home|side|dispute|certificate)\."
+        r"language|theme|nav|home|side|dispute|certificate|rule|right|account|user_role|endpoint|delivery|"
+        r"plant_by|plant_status|resource|resource_role)\."
     )
     assert {key for key in known - used if not by_value.match(key)} == set()
 
@@ -149,7 +150,7 @@ def test_the_verifier_has_one_source() -> None:
     page = (ROOT / "api" / "verifier" / "verify.html").read_text(encoding="utf-8")
     code = verifier_module()
     body, export = code.rsplit("\nexport ", 1)
-    assert body in page and export == "{ verify, ProofError };\n"
+    assert body in page and export == "{ verify, ProofError, inWords };\n"
     assert not list(STATIC.rglob("verif*"))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -297,6 +300,32 @@ def test_books_and_chain_agree(issued: Program) -> None:
     assert set(report) == {"block", "rules"}
     assert all(rule["ok"] and rule["differences"] == [] for rule in report["rules"])
     assert "NO" not in good(issued("reconcile")).out
+
+
+def test_what_is_compared_by_hand_is_kept_for_the_pages(issued: Program) -> None:
+    """As the job keeps it; ``--dry-run`` keeps nothing, and books that cannot be written to are no error."""
+
+    def kept() -> list[Any]:
+        with closing(sqlite3.connect(issued.folder / ".truetonne" / "truetonne.db")) as link:
+            return link.execute("SELECT block_number, compared_at FROM reconciliations").fetchall()
+
+    with closing(sqlite3.connect(issued.folder / ".truetonne" / "truetonne.db")) as link, link:
+        link.execute("DELETE FROM reconciliations")
+    report = good(issued("reconcile", "--dry-run", "--json")).json()
+    assert kept() == []
+    assert good(issued("reconcile", "--json")).json() == report
+    ((block, at),) = kept()
+    assert block == report["block"]
+    with closing(sqlite3.connect(issued.folder / ".truetonne" / "truetonne.db")) as link:
+        link.execute("ALTER TABLE reconciliations RENAME TO kept_away")
+    try:
+        ended = issued("reconcile", "--json")
+        assert ended.code == 0 and ended.json() == report
+        assert "not kept for the pages" in ended.err
+    finally:
+        with closing(sqlite3.connect(issued.folder / ".truetonne" / "truetonne.db")) as link:
+            link.execute("ALTER TABLE kept_away RENAME TO reconciliations")
+    assert kept() == [(block, at)]
 
 
 def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:

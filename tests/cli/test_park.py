@@ -52,10 +52,10 @@ def write(folder: Path, *kinds: str) -> None:
 def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
     type_in: Run, tmp_path: Path
 ) -> None:
-    write(tmp_path, "resources", "plants", "shares")
+    write(tmp_path, "resources", "vpps", "shares")
     dry = document(type_in, "park", "import", "resources", "resources.csv", "--dry-run")
     assert (dry["new"], dry["dry_run"]) == (3, True)
-    for kind in ("resources", "plants", "shares"):
+    for kind in ("resources", "vpps", "shares"):
         assert type_in("park", "import", kind, f"{kind}.csv")[0] == 0
     code, out = type_in("park", "list", "shares", "--where", "resource_code=BESS-1")
     assert (code, out.splitlines()[-1]) == (0, "2 records")
@@ -67,7 +67,7 @@ def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
         "reserve",
         "2025-12-31T23:00:00Z",
     ]
-    assert document(type_in, "park", "show", "plants", "VPP-NORTH")["total_capacity"] == "1450.000"
+    assert document(type_in, "park", "show", "vpps", "VPP-NORTH")["total_capacity"] == "1450.000"
     for ending in ("csv", "jsonl"):
         file = f"out.{ending}"
         assert (
@@ -111,24 +111,24 @@ def test_rejected_rows_are_named_and_strict_keeps_none(type_in: Run, tmp_path: P
             "there is no kind of record 'gadgets'; there are device-types, devices",
         ),
         (("park", "import", "devices", "none.csv"), "none.csv: cannot be read"),
-        (("park", "show", "plants", "none"), "there is no plant with vpp_code 'none'"),
+        (("park", "show", "vpps", "none"), "there is no plant with vpp_code 'none'"),
         (("park", "show", "shares", "x"), "there is no share of a resource with number 'x'"),
-        (("park", "set", "plants", "name=x"), "vpp_code is missing: a plant is told by vpp_code"),
-        (("park", "set", "plants", "vpp_code=x", "colour=red"), "plants has no column 'colour'"),
+        (("park", "set", "vpps", "name=x"), "vpp_code is missing: a plant is told by vpp_code"),
+        (("park", "set", "vpps", "vpp_code=x", "colour=red"), "vpps has no column 'colour'"),
         (
-            ("park", "set", "plants", "vpp_code=x", "name"),
+            ("park", "set", "vpps", "vpp_code=x", "name"),
             "'name': write each column once, as COLUMN=VALUE",
         ),
         (
-            ("park", "list", "plants", "--where", "colour=red"),
+            ("park", "list", "vpps", "--where", "colour=red"),
             "--where 'colour=red': write COLUMN=VALUE",
         ),
         (
-            ("park", "list", "plants", "--where", "status=new"),
+            ("park", "list", "vpps", "--where", "status=new"),
             "--where status: 'new' is none of active",
         ),
         (
-            ("park", "list", "plants", "--where", "configuration={}"),
+            ("park", "list", "vpps", "--where", "configuration={}"),
             "a JSON object cannot be asked for",
         ),
         (("alerts", "acknowledge", "7"), "there is no alert 7"),
@@ -152,16 +152,16 @@ def test_what_cannot_be_is_said_in_a_line(type_in: Run, words: tuple[str, ...], 
 
 
 def test_one_record_by_hand(type_in: Run, tmp_path: Path) -> None:
-    write(tmp_path, "plants")
-    type_in("park", "import", "plants", "plants.csv")
-    dry = type_in("park", "set", "plants", "vpp_code=VPP-NORTH", "status=inactive", "--dry-run")
+    write(tmp_path, "vpps")
+    type_in("park", "import", "vpps", "vpps.csv")
+    dry = type_in("park", "set", "vpps", "vpp_code=VPP-NORTH", "status=inactive", "--dry-run")
     assert dry == (0, "plant VPP-NORTH: changed (nothing written)\n")
     assert (
-        document(type_in, "park", "set", "plants", "vpp_code=VPP-NORTH", "status=inactive")["done"]
+        document(type_in, "park", "set", "vpps", "vpp_code=VPP-NORTH", "status=inactive")["done"]
         == "changed"
     )
     assert (
-        document(type_in, "park", "set", "plants", "vpp_code=VPP-NORTH", "status=inactive")["done"]
+        document(type_in, "park", "set", "vpps", "vpp_code=VPP-NORTH", "status=inactive")["done"]
         == "unchanged"
     )
     entries = document(type_in, "audit", "log")["entries"]

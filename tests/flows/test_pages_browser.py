@@ -5,14 +5,19 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from ledger.audit import HOUSE
+from ledger.identity import passwords, users
 from ledger.models import ChainCursor, CreditBatch
+from ledger.models.users import UserRole
 from ledger.proofs.verifier import verify
 from tests.support.browser import Page, browser, find_chromium
+from tests.support.identity import CHEAP_ROUNDS, PASSWORD
 from tests.support.pages import BATCH, CHINESE, RETIRED, served_pages, shown_park
 from tests.support.park import PROJECT, Park
 from tests.support.proven import bundle
@@ -36,6 +41,9 @@ PAGES = (
     "/settlements/1",
     "/operations",
     "/retirements",
+    "/plants",
+    "/plants/plant",
+    "/sign-in",
     "/holders/0x" + "aa" * 20,
     "/nothing-is-here",
     "/verify",
@@ -200,8 +208,8 @@ def test_without_a_node_the_page_says_so(page: Page, park: Park) -> None:
         page.open(f"{address}/credits/{RETIRED}?lang=zh")
         page.run("document.querySelector('#prove button').click()")
         page.wait("document.getElementById('verdict').dataset.state === 'invalid'")
-        assert text(page, ".outcome").startswith(
-            "无法获取证明： 所需的节点没有响应，请稍后再试。 (the node"
+        assert (
+            text(page, ".outcome") == "无法获取证明： 所需的节点没有响应，请稍后再试。 (node-down)"
         )
     (note,) = page.complaints
     assert "503" in note
@@ -243,6 +251,79 @@ def test_a_hostile_name_is_only_a_name(page: Page, site: str) -> None:
         )
         assert page.run("document.documentElement.scrollWidth") <= 360
         assert "\u202e" not in page.run("document.body.textContent")
+
+
+# ------------------------------------------------------------------------ those who have signed in
+
+
+def test_an_admin_signs_in_makes_a_key_uses_it_and_leaves_nothing_behind(
+    page: Page, site: str, park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+    made = passwords.hashed(PASSWORD)
+    park.db.run(
+        lambda session: users.add(
+            session,
+            username="anna",
+            email="anna@park.example",
+            role=UserRole.ADMIN,
+            password_hash=made,
+            by=HOUSE,
+        )
+    )
+    page.open(site + "/account/keys")
+    assert page.run("location.pathname + location.search") == "/sign-in?next=%2Faccount%2Fkeys"
+    sign_in = "document.querySelector('main form button').click()"
+    for password, there in (("not the password", "/sign-in"), (PASSWORD, "/account/keys")):
+        for name, value in (("username", "anna"), ("password", password)):
+            page.run(f"document.querySelector('[name={name}]').value = ''")
+            page.run(f"document.querySelector('[name={name}]').focus()")
+            type_in(page, value)
+        go(page, sign_in, f"location.pathname === '{there}' && window.old !== 1")
+        page.wait(
+            "document.querySelector('[role=alert]') !== null"
+            if there == "/sign-in"
+            else "document.querySelector('.signed') !== null"
+        )
+    page.complaints[:] = [note for note in page.complaints if "401" not in note]
+    assert page.run("document.cookie") == ""  # no script can read it
+
+    page.run("document.querySelector('[name=name]').focus()")
+    type_in(page, "nightly report")
+    page.run("document.querySelector('[value=\"audit:read\"]').click()")
+    go(
+        page,
+        "document.querySelector('#make').parentNode.querySelector('button').click()",
+        "document.getElementById('key') !== null",
+    )
+    key = text(page, "#key")
+    asked = (
+        "fetch('/v1/audit-log', {credentials: 'omit', headers: {authorization: 'Bearer "
+        + key
+        + "'}}).then((answer) => answer.status)"
+    )
+    assert page.run(asked) == 200
+    for room in ("webhooks", "audit", "users", "keys"):
+        go(
+            page,
+            f"document.querySelector('.filters a[href=\"/account/{room}\"]').click()",
+            f"location.pathname === '/account/{room}'",
+        )
+    assert page.run("document.getElementById('key')") is None  # once
+    revoke = "document.querySelector('form[action$=\"/revoke\"] button').click()"
+    go(page, revoke, "document.querySelector('td .badge.cancelled') !== null")
+    assert page.run(asked) == 401
+    page.complaints[:] = [note for note in page.complaints if "401" not in note]
+
+    page.open(site + "/account/audit")
+    assert "keys.revoke" in text(page, "main")
+    out = "document.querySelector('form[action=\"/sign-out\"] button').click()"
+    go(page, out, "location.pathname === '/sign-in'")
+    page.run("history.back()")
+    page.wait("document.readyState === 'complete' && location.pathname === '/sign-in'")
+    assert "keys.revoke" not in page.run("document.body.textContent")
+    assert "anna" not in page.run("document.body.textContent")
+    page.complaints[:] = [note for note in page.complaints if "Clear-Site-Data" not in note]
 
 
 # ------------------------------------------------------------------------ language and theme
@@ -303,6 +384,8 @@ def test_axe_finds_nothing_serious_and_no_page_is_wider_than_a_phone(
             else f"{'&' if '?' in path else '?'}theme={theme}&lang={language}"
         )
         page.open(site + path + wishes)
+        shown = page.run("performance.getEntriesByType('navigation')[0].responseStatus")
+        assert shown == (404 if path == "/nothing-is-here" else 200), path
         page.run("document.querySelectorAll('details').forEach((item) => { item.open = true; })")
         if "credits/" in path and "days" not in path:
             page.wait("document.querySelector('.plot canvas') !== null")
@@ -321,6 +404,133 @@ def test_axe_finds_nothing_serious_and_no_page_is_wider_than_a_phone(
         wrong = json.loads(page.run(AXE_RUN))
         assert wrong == [], path
     assert found == {}
+
+
+NAMED = {
+    *("link", "button", "searchbox", "textbox", "checkbox", "spinbutton", "DisclosureTriangle"),
+    *("navigation", "region", "image", "columnheader", "rowheader", "graphics-symbol", "heading"),
+}
+"""Whatever a person is told of by its role, or can use, says what it is."""
+HEARD = ("/", "/search?q=park", f"/credits/{RETIRED}", "/settlements/1", "/plants/plant")
+
+
+@pytest.mark.parametrize("path", [*HEARD, "/retirements/1", "/operations", "/sign-in", "/nothing"])
+def test_a_screen_reader_hears_what_a_page_is(page: Page, site: str, path: str) -> None:
+    """By the browser's own accessibility tree: parts in order, headings without gaps, nothing that has no name."""
+    page.open(site + path)
+    if path.startswith("/credits/"):
+        page.wait("document.querySelector('.plot canvas') !== null")
+    page.run("document.querySelectorAll('details').forEach((item) => { item.open = true; })")
+    heard = page.heard()
+    page.complaints[:] = [note for note in page.complaints if "404" not in note]
+    assert [item for item in heard if item.role in NAMED and not item.name] == []
+    first = heard[1]
+    assert (first.role, first.name) == ("link", "Skip to the content")
+    parts = [item.role for item in heard if item.role in ("banner", "main", "contentinfo")]
+    assert parts == ["banner", "main", "contentinfo"]
+    ways = [item.name for item in heard if item.role == "navigation" and "main" not in item.within]
+    assert ways == ["Account", "Language", "Light or dark", "Pages"]
+    headings = [item for item in heard if item.role == "heading"]
+    levels = [item.values["level"] for item in headings]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels)), levels
+    assert all("main" in item.within for item in headings)
+    # A table is in a part that says what it is of; its rows and columns say what a cell is.
+    for at, item in enumerate(heard):
+        if item.role == "table":
+            assert {"group", "region"} & set(item.within), path
+            inside = [each for each in heard[at + 1 :] if len(each.within) > len(item.within)]
+            assert inside[0].role == "rowgroup" and inside[1].role == "row"
+            assert inside[2].role == "columnheader"
+    assert page.run(
+        "Array.from(document.querySelectorAll('tbody tr')).every((row) =>"
+        " row.querySelector('th[scope=row]') || row.cells.length === 1)"
+    ), path
+    # What a text of the other language is, says so.
+    assert page.run(
+        "Array.from(document.querySelectorAll('main *:not(bdi)')).filter((item) =>"
+        " /[\\u4e00-\\u9fff]/.test([...item.childNodes].filter((node) => node.nodeType === 3)"
+        ".map((node) => node.data).join('')) && !item.closest('[lang|=zh], bdi, svg')).length === 0"
+    )
+
+
+def test_the_auditors_way_as_it_is_heard(page: Page, site: str) -> None:
+    page.open(f"{site}/credits/{RETIRED}")
+    page.wait("document.querySelector('.plot canvas') !== null")
+    outline = [(item.values["level"], item.name) for item in page.heard() if item.role == "heading"]
+    assert outline == [
+        (1, RETIRED),
+        (2, "From meter to retirement"),
+        (2, "Readings"),
+        (3, "A generation · meter serial-A · 2014-01-31 – 2014-01-31, Europe/Paris"),
+        (4, "Left out, and why"),
+        (2, "Calculation"),
+        (2, "Proof"),
+        (3, "Check it here"),
+        (2, "History and transactions"),
+    ]
+    # The picture is read as the links that it is made of, in their order.
+    boxes = [item for item in page.heard() if item.role == "link" and "group" in item.within]
+    assert boxes[0].name.startswith("A ") and len(boxes) >= 7
+
+    # A month that is asked for: the focus stays with its link, although the link was drawn anew.
+    page.run("document.getElementById('month-2014-02').focus()")
+    press(page, "Enter", 13)
+    page.wait("document.querySelector('.meter h3')?.textContent.includes('2014-02-01')")
+    page.wait("document.activeElement.id === 'month-2014-02'")
+    focused = [item for item in page.heard() if item.values.get("focused")]
+    assert (focused[-1].role, focused[-1].name) == ("link", "2014-02")
+
+    # A day that is asked for: the focus goes to its heading, from which one reads on.
+    page.run("document.querySelector('.meter details:last-of-type').open = true")
+    page.run("document.querySelector('a[href$=\"/days/2014-02-01\"]').focus()")
+    press(page, "Enter", 13)
+    page.wait("document.activeElement.matches('#day h3')")
+    assert "2014-02-01" in page.run("document.activeElement.textContent")
+
+    # The verdict is told when it comes, and politely.
+    page.run("document.querySelector('#prove button').click()")
+    page.wait("document.getElementById('verdict').dataset.state === 'valid'")
+    told = [item for item in page.heard() if item.values.get("live") == "polite"]
+    assert [item.role for item in told] == ["status", "status"]  # under the chart, and the verdict
+    steps = [item for item in page.heard() if item.role == "listitem" and "status" in item.within]
+    assert len(steps) > 10
+
+
+def test_what_is_found_while_one_types_is_told_and_the_focus_stays(page: Page, site: str) -> None:
+    page.open(site + "/")
+    (hits,) = [item for item in page.heard() if item.values.get("live") == "polite"]
+    assert hits.values.get("root") in (None, "") or hits.role == "generic"
+    page.run("document.getElementById('q').focus()")
+    type_in(page, "park")
+    page.wait("document.querySelectorAll('#hits a').length > 1")
+    assert page.run("document.activeElement.id") == "q"
+    page.open(site + "/sign-in")
+    page.run("document.querySelector('[name=username]').value = 'nobody'")
+    page.run("document.querySelector('[name=password]').value = 'x'")
+    wrong = "document.querySelector('main form button').click()"
+    go(page, wrong, "document.querySelector('[role=alert]') !== null")
+    page.complaints[:] = [note for note in page.complaints if "401" not in note]
+    fields = [item for item in page.heard() if item.role == "textbox"]
+    assert [item.name for item in fields] == ["User name", "Password"]
+    assert page.run("document.querySelector('[name=username]').getAttribute('aria-describedby')")
+    assert [item.role for item in page.heard() if item.values.get("live") == "assertive"] == [
+        "alert"
+    ]
+
+
+def test_what_is_fresh_comes_without_taking_anything_away(page: Page, site: str) -> None:
+    """The page of operations is drawn anew every few seconds: what is open and what has the focus stays so."""
+    page.open(site + "/operations")
+    page.run("document.getElementById('jobs-table').focus()")
+    page.run("document.querySelectorAll('details').forEach((item) => { item.open = true; })")
+    page.run(
+        "window.swapped = 0; document.addEventListener('htmx:afterSettle', () => { swapped += 1; });"
+        "htmx.ajax('GET', '/operations', {target: 'main > div', swap: 'innerHTML'})"
+    )
+    page.wait("swapped === 1")
+    assert page.run("document.activeElement.id") == "jobs-table"
+    assert page.run("Array.from(document.querySelectorAll('details')).every((item) => item.open)")
 
 
 def test_a_chart_is_drawn_anew_for_another_width_and_other_colours(page: Page, site: str) -> None:

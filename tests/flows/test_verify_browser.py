@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -79,7 +80,7 @@ def test_a_person_checks_a_bundle(
     page.requests.clear()
     fill(page, built)
     page.choose_file("#file", good)
-    page.run("document.querySelector('button').click()")
+    page.run("document.getElementById('check').click()")
     verdict = verify(built.text, built.trusted)
     assert outcome(page) == ("good.json: valid", [words for _, words in verdict.checks])
     limits = "Array.from(document.querySelectorAll('#not_proven li'), (item) => item.textContent)"
@@ -94,13 +95,29 @@ def test_a_person_checks_a_bundle(
     bad.write_bytes(b"\xff\xfe{}")
     page.drop_file(bad, 100, 100)
     assert outcome(page) == ("<b>bad.json: not valid: it is not UTF-8 text", [])
+
+    # The same in Chinese, at a click and without checking anew.
+    page.choose_file("#file", good)
+    page.run("document.getElementById('check').click()")
+    page.wait("document.querySelectorAll('#checks li').length > 9")
+    page.run("document.querySelector('header button[lang=zh-Hans]').click()")
+    assert outcome(page)[0] == "good.json：有效"
+    assert page.run("document.title + document.documentElement.lang") == "验证证明文件zh-Hans"
+    seen = page.run("document.body.innerText")
+    for value in (
+        *re.findall(r"0x[0-9a-f]+|[0-9-]+T[0-9:]+Z|\"[^\"]*\"", seen),
+        "English",
+        "good.json",
+    ):
+        seen = seen.replace(value, "")
+    assert re.findall("[A-Za-z]{2,}", seen) == []
     assert page.requests == []
     assert page.complaints == []
 
 
 def test_what_is_missing_is_not_checked(page: Page, served: str) -> None:
     page.open(served)
-    page.run("document.querySelector('button').click()")
+    page.run("document.getElementById('check').click()")
     assert page.run("document.getElementById('outcome').textContent") == ""
     assert page.run("document.querySelector('input:invalid').id") == "block_hash"
 
@@ -127,7 +144,7 @@ def test_it_fits_a_phone(
     file.write_text(built.text, encoding="utf-8")
     fill(page, built)
     page.choose_file("#file", file)
-    page.run("document.querySelector('button').click()")
+    page.run("document.getElementById('check').click()")
     assert outcome(page)[0] == "bundle.json: valid"
     assert page.run("document.documentElement.scrollWidth <= 360")
     page.call("Emulation.clearDeviceMetricsOverride")

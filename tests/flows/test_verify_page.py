@@ -21,12 +21,19 @@ from tests.support.proven import RETIRED
 from tests.support.verify_page import PAGE, answers, case
 
 MUTANTS = 120
+SAID: set[str] = set()
+"""Every sentence that the page said of the bundles below."""
 
 
 def same(texts: list[tuple[str, BuiltBundle]]) -> None:
     said = answers(case(text, built.trusted) for text, built in texts)
     for (text, built), theirs in zip(texts, said, strict=True):
+        message = theirs.pop("message", None)
         assert theirs == judge(text, built.trusted)
+        SAID.update(words for _, words in theirs["held"])
+        SAID.update(theirs.get("not_proven", ()))
+        if message is not None:
+            SAID.add(message)
 
 
 def test_every_bundle_has_the_same_verdict_in_the_same_words(
@@ -54,6 +61,50 @@ def test_its_keccak_is_the_keccak() -> None:
     ]
 
 
+# ------------------------------------------------------------------------ in Chinese
+
+VALUES = re.compile(
+    r"0x[0-9a-f]*|[0-9-]+T[0-9:]+Z|\"[^\"]*\"|truetonne-bundle/1|bundle(\.[a-z_]+|\[[0-9]+\])*"
+)
+"""What stays as it is in every language: hashes, times, names in quotes, places in the file."""
+
+
+def english_in(sentence: str) -> list[str]:
+    """Return the words of a Chinese sentence that are written in Latin letters, but for values and abbreviations."""
+    words = re.findall("[A-Za-z]+", VALUES.sub("", sentence))
+    return [word for word in words if word not in ("JSON", "RLP", "EIP", "UTF")]
+
+
+def test_every_sentence_of_a_check_is_said_in_chinese(corpus: dict[str, BuiltBundle]) -> None:
+    """All that valid, forged and changed bundles made it say (by the tests above, when they ran), and some more."""
+    same([(built.text, built) for built in corpus.values()])
+    sentences = sorted(SAID)
+    assert len(sentences) > 40
+    for english, chinese in zip(
+        sentences, answers({"say": each} for each in sentences), strict=True
+    ):
+        assert english_in(chinese) == [] and chinese != english, (english, chinese)
+        kept = re.findall(r"0x[0-9a-f]{40,}|[0-9-]+T[0-9:]+Z", english)
+        assert sorted(kept) == sorted(re.findall(r"0x[0-9a-f]{40,}|[0-9-]+T[0-9:]+Z", chinese))
+
+
+def test_every_refusal_that_stands_in_the_verifier_has_its_chinese() -> None:
+    """Those that no bundle above met, too: a message that is added needs its line in the table."""
+    code = SERVED.partition("<script>")[2].partition("the same in Chinese")[0]
+    text = r"(`[^`]*`|\"[^\"]*\")"
+    found = re.findall(rf"(?:fail|wrong|new ProofError)\({text}", code)
+    found += re.findall(rf"require\((?:[^;]|\n)*?, {text}\);", code)
+    assert len(found) > 45
+    sentences = [re.sub(r"\$\{[^}]*\}+", "7", each[1:-1]) for each in found]
+    sentences = [each for each in sentences if re.search("[a-z] [a-z]", each)]
+    whole = [
+        each for each in sentences if not re.match("7 another", each) and "JSON as it" not in each
+    ]
+    assert len(whole) > 40
+    for english, chinese in zip(whole, answers({"say": each} for each in whole), strict=True):
+        assert english_in(chinese) == [], (english, chinese)
+
+
 # ------------------------------------------------------------------------ the page
 
 
@@ -71,6 +122,14 @@ def test_the_page_is_served_with_its_policy(client: TestClient) -> None:
     assert answer.text == SERVED == PAGE.read_text(encoding="utf-8")
     assert answer.headers["content-security-policy"] == policy()
     assert client.get("/verify?x=1").status_code == 422
+
+
+def test_the_page_begins_in_the_readers_language(client: TestClient) -> None:
+    """And with the same script: what is trusted is not another page for other readers."""
+    for asked, headers in (("?lang=zh", {}), ("", {"accept-language": "zh-CN,en;q=0.5"})):
+        said = client.get("/verify" + asked, headers=headers).text
+        assert said == SERVED.replace('<html lang="en">', '<html lang="zh-Hans">', 1) != SERVED
+        client.cookies.clear()
 
 
 def test_the_policy_allows_this_script_and_this_style_and_nothing_else() -> None:

@@ -1,5 +1,7 @@
 """Webhooks on a real chain and a real listener: what is final is told, once, signed, and again until it is taken."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -282,6 +284,65 @@ def test_nobody_there_and_nobody_who_answers(
     assert errors[0] == ""
     assert errors[1].startswith("no answer: ") and "refused" in errors[1]
     assert errors[2] == "no answer: timed out"
+
+
+@pytest.mark.parametrize(
+    "drips", [b"H", b"HTTP/1.1 500 No\r\nx: y\r\n\r\n"], ids=["no status ever", "an endless body"]
+)
+def test_who_drips_a_byte_now_and_then_has_no_more_than_the_whole_time(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch, drips: bytes
+) -> None:
+    """Each byte comes well within the wait for a piece; the delivery ends all the same."""
+    monkeypatch.setattr(delivering, "WHOLE_S", 0.6)
+    listener.drips, listener.drip_s = drips, 0.01
+    house.add(listener.url, "credit.issued")
+    one_event(house)
+    started = time.monotonic()
+    assert house.tick() == "1 new deliveries, 0 taken, 1 not"
+    assert 0.5 < time.monotonic() - started < 5
+    (tried,) = house.park.rows(WebhookTry)
+    assert tried.error == "no answer: not whole within 0.6 s"
+    assert tried.http_status is None and 500 <= tried.duration_ms < 5_000
+    assert listener.left.wait(5)  # the connection is given up, not left open
+    assert house.states() == ["pending"]
+
+
+def test_while_one_is_slow_the_others_are_told_what_happens(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that becomes final while somebody drips reaches the others in the same run."""
+    monkeypatch.setattr(delivering, "_LOOK_S", 0.05)
+    monkeypatch.setattr(delivering, "WHOLE_S", 30.0)
+    listener.drips, listener.drip_s = b"H", 0.02
+    house.add(listener.url, "credit.issued")
+    with listening() as good:
+        house.add(good.url, "credit.issued", "credit.transferred")
+        one_event(house)
+        said: list[str | None] = []
+        run = threading.Thread(target=lambda: said.append(house.tick()))
+        run.start()
+        until(lambda: len(good.heard) == 1)
+        batch = house.park.node.issue(1000, 1)
+        arguments = [PARTIES["owner"], PARTIES["buyer"], batch, 50, b""]
+        house.park.node.act("owner", CREDIT, "safeTransferFrom", arguments)
+        house.park.mirror_final()
+        until(lambda: len(good.heard) == 3)
+        assert run.is_alive() and not listener.left.is_set()
+        listener.closing.set()  # the slow one hangs up
+        run.join(20)
+    assert said == ["5 new deliveries, 3 taken, 1 not"]
+    assert [item.told["type"] for item in good.heard] == [
+        "credit.issued",
+        "credit.issued",
+        "credit.transferred",
+    ]
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_crash_between_posting_and_noting_posts_again(

@@ -23,7 +23,7 @@ from tests.support.records import counts, examples, fill, sections, take, wrong
 # What the page's files bring, by kind: written out, not computed.
 ROWS = {
     **{"device-types": 2, "devices": 2, "alerts": 2, "resources": 3, "resource-states": 3},
-    **{"plants": 2, "shares": 4, "operations": 2, "strategies": 2, "trading-config": 1},
+    **{"vpps": 2, "shares": 4, "operations": 2, "strategies": 2, "trading-config": 1},
     **{"prices": 2, "bids": 2, "forecasts": 2, "dispatch-commands": 3, "dispatches": 1},
     **{"arbitrage": 1, "hedges": 1, "price-optimisations": 1, "optimisations": 1, "models": 1},
     **{"training-runs": 2, "decisions": 1, "adjustments": 1, "experience": 1, "predictions": 1},
@@ -532,16 +532,16 @@ def test_the_good_rows_of_a_file_are_kept(sqlite_db: Database, tmp_path: Path) -
 def test_what_is_not_named_stays_and_what_changes_is_told(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
-    fill(sqlite_db, tmp_path, "resources", "plants", "shares")
+    fill(sqlite_db, tmp_path, "resources", "vpps", "shares")
     report = take(
-        sqlite_db, tmp_path, "plants", "vpp_code,total_capacity\nVPP-NORTH,1451\nVPP-SOUTH,400\n"
+        sqlite_db, tmp_path, "vpps", "vpp_code,total_capacity\nVPP-NORTH,1451\nVPP-SOUTH,400\n"
     )
     assert counts(report) == (2, 0, 1, 1, 0)
     assert report.warnings == [
         "plant VPP-NORTH: its capacity of 1451.000 kW is more than the shares of its resources come to, 1450 kW"
     ]
     with sqlite_db.read() as session:
-        plant = show(session, kind_named("plants"), "VPP-NORTH")
+        plant = show(session, kind_named("vpps"), "VPP-NORTH")
         entry = session.scalars(select(AuditLog).where(AuditLog.action == "park.change")).one()
     assert (plant["name"], plant["total_capacity"]) == ("North", Decimal("1451.000"))
     assert entry.old_values == {"total_capacity": "1450.000"}
@@ -550,7 +550,7 @@ def test_what_is_not_named_stays_and_what_changes_is_told(
 
 
 def test_one_record_by_hand(sqlite_db: Database, tmp_path: Path) -> None:
-    fill(sqlite_db, tmp_path, "resources", "plants")
+    fill(sqlite_db, tmp_path, "resources", "vpps")
     share = {
         "vpp_code": "VPP-NORTH",
         "resource_code": "PV-ROOF",
@@ -588,7 +588,7 @@ def share_rows(*shares: tuple[str, str, str]) -> str:
 
 
 def test_a_share_moves_whatever_the_order_of_rows(sqlite_db: Database, tmp_path: Path) -> None:
-    fill(sqlite_db, tmp_path, "resources", "plants", "shares")
+    fill(sqlite_db, tmp_path, "resources", "vpps", "shares")
     for rows in (
         [("VPP-NORTH", "BESS-1", "0.9"), ("VPP-SOUTH", "BESS-1", "0.1")],
         [("VPP-NORTH", "BESS-1", "0.0001"), ("VPP-SOUTH", "BESS-1", "0.9999")],
@@ -604,7 +604,7 @@ def test_a_share_moves_whatever_the_order_of_rows(sqlite_db: Database, tmp_path:
 def test_a_file_of_shares_too_many_is_refused_as_a_whole_for_that_resource(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
-    fill(sqlite_db, tmp_path, "resources", "plants")
+    fill(sqlite_db, tmp_path, "resources", "vpps")
     text = share_rows(
         ("VPP-NORTH", "BESS-1", "0.5001"),
         ("VPP-SOUTH", "BESS-1", "0.5"),
@@ -624,7 +624,7 @@ def test_two_writers_at_once_never_share_more_than_there_is(
     database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     db: Database = request.getfixturevalue(database)
-    fill(db, tmp_path, "resources", "plants")
+    fill(db, tmp_path, "resources", "vpps")
     kind, done = kind_named("shares"), []
     ready = threading.Barrier(2)
 

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,21 @@ def find_chromium() -> str | None:
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
+_SILENT = ("InlineTextBox", "none", "generic", "StaticText", "LineBreak", "ListMarker")
+"""Roles without a word of their own; the texts are in the names of what holds them."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One thing as a screen reader has it."""
+
+    role: str
+    name: str
+    values: dict[str, Any]
+    within: tuple[str, ...]
+    """Roles of what it stands in, the outermost first."""
+
+
 class Page:
     """One open page. Requests, console messages and errors are kept as they come."""
 
@@ -40,7 +56,7 @@ class Page:
         self._socket, self._number = socket, 0
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        for domain in ("Page", "Runtime", "Network", "DOM", "Log"):
+        for domain in ("Page", "Runtime", "Network", "DOM", "Log", "Accessibility"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -80,6 +96,28 @@ class Page:
         while not self.run(expression):
             assert time.monotonic() < end, f"never true: {expression}"
             time.sleep(0.02)
+
+    def heard(self) -> list[Heard]:
+        """Return what a screen reader is given, in its order: all that is not ignored in the accessibility tree."""
+        nodes = {node["nodeId"]: node for node in self.call("Accessibility.getFullAXTree")["nodes"]}
+        found: list[Heard] = []
+
+        def walk(number: str, within: tuple[str, ...]) -> None:
+            node = nodes[number]
+            role = node.get("role", {}).get("value", "")
+            values = {
+                item["name"]: item["value"].get("value") for item in node.get("properties", ())
+            }
+            if not node["ignored"] and (role not in _SILENT or "live" in values):
+                name = str(node.get("name", {}).get("value") or "").strip()
+                found.append(Heard(role, name, values, within))
+                within = (*within, role)
+            for child in node.get("childIds", ()):
+                if child in nodes:
+                    walk(child, within)
+
+        walk(next(number for number, node in nodes.items() if "parentId" not in node), ())
+        return found
 
     def choose_file(self, selector: str, file: Path) -> None:
         """Put a file into an input, as a person does who chooses it."""

@@ -7,9 +7,10 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
 from typing import Any
 
 
@@ -49,6 +50,13 @@ class Listener:
     heard: list[Heard] = field(default_factory=list)
     script: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
     wait_s: float = 0.0
+    drips: bytes = b""
+    """What is sent instead of an answer: a byte each ``drip_s``, for as long as somebody listens."""
+    drip_s: float = 0.05
+
+    left: threading.Event = field(default_factory=threading.Event)
+    """Set when whoever was dripped at went away."""
+    closing: threading.Event = field(default_factory=threading.Event)
 
     def answers(
         self, *statuses: int, headers: dict[str, str] | None = None, body: bytes = b""
@@ -71,6 +79,15 @@ def listening() -> Iterator[Listener]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             found.heard.append(Heard(headers, body))
             time.sleep(found.wait_s)
+            if found.drips:
+                self.close_connection = True
+                with suppress(OSError):
+                    for byte in cycle(found.drips):
+                        self.wfile.write(bytes([byte]))
+                        if found.closing.wait(found.drip_s):
+                            break
+                found.left.set()
+                return
             status, more, said = found.script.pop(0) if found.script else (204, {}, b"")
             self.send_response(status)
             for name, value in more.items():
@@ -89,6 +106,7 @@ def listening() -> Iterator[Listener]:
     try:
         yield found
     finally:
+        found.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -11,13 +11,14 @@ import uvicorn
 
 from api.app import create_app
 from ledger.chain.events import CREDIT
+from ledger.chain.signers import anvil_address
 from ledger.db import Database
 from ledger.holdings import details_of, holding_of, plan_retirement
 from ledger.issuance import plan_issuance, submit_planned
 from ledger.readings import import_file
 from ledger.serials import Act
 from ledger.settings import load_settings
-from ledger.settlement import batches
+from ledger.settlement import batches, escrow
 from tests.support.park import PARIS, PROJECT, Park, running_park
 from tests.support.plant import write_csv
 
@@ -42,8 +43,13 @@ def shown_park(folder: Path) -> Iterator[Park]:
         park.mirror_final()
         for beneficiary, kg in ((CHINESE, 100), (HOSTILE, 50)):
             _retire(park, beneficiary, kg)
+        for account in (anvil_address(4), anvil_address(6)):  # of the plant and of the market
+            escrow.mint_test_currency(park.chain, account, 10_000)
+            escrow.deposit(park.chain, account, account, 10_000)
         park.trade(("sell", 1_000, 500), ("sell", 2_000, 400), ("buy", 500, 450))
-        batches.plan_batches(park.chain)
+        assert batches.plan_batches(park.chain)
+        batches.submit_planned(park.chain)
+        park.mirror_final()
         yield park
     db.close()
 
@@ -91,6 +97,8 @@ def served_pages(park: Park, rpc_url: str | None = None) -> Iterator[str]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:  # a test that fails must not leave the thread behind: Python would wait for it for ever
+        server.should_exit = True
+        thread.join()

@@ -27,7 +27,10 @@ def case(text: str, trusted: Trusted) -> dict[str, Any]:
 
 
 def answers(cases: Iterable[dict[str, Any]]) -> list[Any]:
-    """Return what the page says of each case; ``{"hash": hexadecimal}`` asks for a keccak."""
+    """Return what the page says of each case.
+
+    ``{"hash": hexadecimal}`` asks for a keccak, ``{"say": sentence}`` for its Chinese.
+    """
     given = [json.dumps(each) for each in cases]
     done = subprocess.run(
         ["node", str(SCRIPT), str(PAGE)],

@@ -118,3 +118,6 @@
   let width = innerWidth;
   addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; again(); } });
 })();
+
+// What was asked for by a link and has come elsewhere in the page: whoever reads with the keyboard goes on from there.
+document.addEventListener("htmx:afterSettle", ({ target }) => target.querySelector("[data-arrive]")?.focus());

@@ -3,18 +3,20 @@
 const form = document.getElementById("prove");
 const verdict = document.getElementById("verdict");
 const part = (name) => verdict.querySelector(`.${name}`);
+const { lang } = document.documentElement;
+let words = (sentence) => sentence; // becomes the verifier's, which knows the reader's language
 
 function list(name, rows) {
   part(name).replaceChildren(...rows.map((row) => {
     const item = document.createElement("li");
-    item.textContent = row;
+    item.textContent = words(row);
     return item;
   }));
 }
 
-function show(state, words, checks, unproven) {
+function show(state, outcome, checks, unproven) {
   verdict.dataset.state = state;
-  part("outcome").textContent = words;
+  part("outcome").textContent = outcome;
   list("checks", checks.map(([, text]) => text));
   part("limits").hidden = !unproven.length;
   part("limits").textContent = verdict.dataset.unproven;
@@ -24,9 +26,10 @@ function show(state, words, checks, unproven) {
 async function bundle() {
   const answer = await fetch(form.dataset.bundle, { headers: { accept: "application/json" } });
   if (answer.ok) return answer.text();
-  const problem = await answer.json().catch(() => ({ detail: String(answer.status) }));
+  const problem = await answer.json().catch(() => ({}));
   const { down, cannot } = verdict.dataset;
-  throw new Error(`${answer.status === 503 ? down : cannot} (${problem.detail})`);
+  const detail = lang === "en" ? problem.detail : problem.code; // what the API says is English
+  throw new Error(`${answer.status === 503 ? down : cannot} (${detail ?? answer.status})`);
 }
 
 async function check() {
@@ -38,6 +41,7 @@ async function check() {
   let source, verifier;
   try {
     [source, verifier] = await Promise.all([bundle(), import(form.dataset.verifier)]);
+    words = (sentence) => verifier.inWords(sentence, lang);
   } catch (error) {
     return show("invalid", `${unavailable} ${error.message}`, [], []);
   }
@@ -50,7 +54,7 @@ async function check() {
     show("valid", `${valid} ${own ? yours : theirs}`, checks, notProven);
   } catch (error) {
     if (!(error instanceof verifier.ProofError)) throw error;
-    show("invalid", `${invalid} ${error.message}`, error.done, []);
+    show("invalid", `${invalid} ${words(error.message)}`, error.done, []);
   }
 }
 

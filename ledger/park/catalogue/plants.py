@@ -54,7 +54,7 @@ KINDS = (
         filters=("resource_code",),
     ),
     kind_of(
-        "plants",
+        "vpps",
         VppDefinition,
         "plant",
         "A virtual power plant.",

@@ -1,0 +1,162 @@
+"""The pages of those who have signed in: sessions, API keys, audit log, webhooks, users.
+
+They call the functions of the API's routes, with the same checks and the same entries in the audit log.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from api.access import Asking, Caller, needs
+from api.audit.endpoints import list_entries
+from api.audit.schemas import AuditParameters
+from api.context import ReadContext
+from api.keys.endpoints import KeyId, list_keys, make_key, revoke_key
+from api.keys.schemas import KeyParameters, MadeKey, NewKey
+from api.once import once_of_form
+from api.pages.endpoints import Model, asked
+from api.pages.forms import ONCE, SentForm, form_needs
+from api.pages.rendering import page
+from api.pages.signing import PRIVATE
+from api.sessions.endpoints import SessionId, end_session, list_sessions
+from api.users.endpoints import UserId, change_user, list_users
+from api.users.schemas import UserChange, UserParameters
+from api.webhooks.endpoints import EndpointId, list_deliveries, list_endpoints, show_endpoint
+from api.webhooks.schemas import DeliveryParameters, EndpointParameters
+from ledger.identity.keys import DAYS, DAYS_MAX
+from ledger.identity.rights import SCOPES
+
+router = APIRouter(include_in_schema=False)
+_ROOMS = (
+    ("/account", "sessions", "sessions:read"),
+    ("/account/keys", "keys", "keys:read"),
+    ("/account/webhooks", "webhooks", "webhooks:read"),
+    ("/account/audit", "audit", "audit:read"),
+    ("/account/users", "users", "users:read"),
+)
+"""Pages, their names, and the rights that they need."""
+
+
+@router.get("/account", dependencies=[needs("sessions:read")])
+def show_sessions(request: Request, context: ReadContext, asking: Asking) -> HTMLResponse:
+    """Show who one is, what one may do, and one's sessions."""
+    return _page(request, asking, "account", found=list_sessions(context, asking))
+
+
+@router.post("/account/sessions/{session_id}/end", dependencies=[form_needs("sessions:write")])
+def end(context: ReadContext, session_id: SessionId, asking: Asking) -> Response:
+    """End a session of one's own."""
+    response = _to("/account")
+    end_session(context, session_id, asking, response)
+    return response
+
+
+@router.get("/account/keys", dependencies=[needs("keys:read")])
+def show_keys(request: Request, context: ReadContext, asking: Asking) -> HTMLResponse:
+    """Show one's API keys, and the form to make one."""
+    parameters = asked(request, KeyParameters)
+    found = list_keys(context, parameters, asking, Response())
+    return _keys(request, asking, found=found, made=None)
+
+
+@router.post("/account/keys", dependencies=[form_needs("keys:write")])
+def make(request: Request, context: ReadContext, form: SentForm, asking: Asking) -> HTMLResponse:
+    """Make an API key and show it, this once. The page loaded anew asks for no second one."""
+    given = {
+        "name": form.one("name"),
+        "scopes": form.fields().get("scopes", []),
+        "days": form.one("days"),
+    }
+    once = once_of_form(request, context, form.one(ONCE), form.body)
+    answer = make_key(_checked(NewKey, given), asking, once)
+    made = MadeKey.model_validate(json.loads(bytes(answer.body)))
+    found = list_keys(context, KeyParameters.model_validate({}), asking, Response())
+    return _keys(request, asking, found=found, made=made)
+
+
+@router.post("/account/keys/{key_id}/revoke", dependencies=[form_needs("keys:revoke")])
+def revoke(context: ReadContext, key_id: KeyId, asking: Asking) -> Response:
+    """Revoke an API key."""
+    revoke_key(context, key_id, asking)
+    return _to("/account/keys")
+
+
+@router.get("/account/audit", dependencies=[needs("audit:read")])
+def show_audit(request: Request, context: ReadContext, asking: Asking) -> HTMLResponse:
+    """Show who changed what."""
+    filled = {name: value for name, value in request.query_params.items() if value}
+    parameters = asked(request, AuditParameters, filled)
+    found = list_entries(context, parameters, Response())
+    return _page(request, asking, "audit", found=found, parameters=parameters)
+
+
+@router.get("/account/webhooks", dependencies=[needs("webhooks:read")])
+def show_webhooks(request: Request, context: ReadContext, asking: Asking) -> HTMLResponse:
+    """Show who is told of events."""
+    found = list_endpoints(context, asked(request, EndpointParameters), Response())
+    return _page(request, asking, "webhooks", found=found)
+
+
+@router.get("/account/webhooks/{endpoint_id}", dependencies=[needs("webhooks:read")])
+def show_webhook(
+    request: Request, context: ReadContext, endpoint_id: EndpointId, asking: Asking
+) -> HTMLResponse:
+    """Show one endpoint, and what it was sent."""
+    found = show_endpoint(context, endpoint_id)
+    parameters = asked(request, DeliveryParameters)
+    sent = list_deliveries(context, endpoint_id, parameters, Response())
+    return _page(request, asking, "webhook", found=found, sent=sent, parameters=parameters)
+
+
+@router.get("/account/users", dependencies=[needs("users:read")])
+def show_users(request: Request, context: ReadContext, asking: Asking) -> HTMLResponse:
+    """Show who may sign in."""
+    found = list_users(context, asked(request, UserParameters), Response())
+    return _page(request, asking, "users", found=found)
+
+
+@router.post("/account/users/{user_id}/state", dependencies=[form_needs("users:write")])
+def change_state(context: ReadContext, user_id: UserId, form: SentForm, asking: Asking) -> Response:
+    """Disable a user, who is signed out everywhere; or enable one."""
+    given = {"is_active": form.one("is_active")}
+    change_user(context, user_id, _checked(UserChange, given), asking)
+    return _to("/account/users")
+
+
+def _keys(request: Request, asking: Caller, **shown: Any) -> HTMLResponse:
+    scopes = [name for name in SCOPES if asking.may(name)]
+    return _page(
+        request,
+        asking,
+        "keys",
+        scopes=scopes,
+        days=DAYS,
+        days_max=DAYS_MAX,
+        once=uuid.uuid4().hex,
+        **shown,
+    )
+
+
+def _page(request: Request, asking: Caller, template: str, **shown: Any) -> HTMLResponse:
+    rooms = [(place, name) for place, name, right in _ROOMS if asking.may(right)]
+    return page(request, template, headers=PRIVATE, asking=asking, rooms=rooms, **shown)
+
+
+def _to(place: str) -> RedirectResponse:
+    return RedirectResponse(place, status_code=303, headers=PRIVATE)
+
+
+def _checked(model: type[Model], given: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        found = [{**item, "loc": ("form", *item["loc"])} for item in error.errors()]
+        raise RequestValidationError(found) from None

@@ -1,0 +1,123 @@
+"""``/sign-in`` and ``/sign-out``: forms that need no script."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from api.access import (
+    COOKIE,
+    Asking,
+    check_same_site,
+    drop_cookie,
+    keep_cookie,
+    lifetime,
+    now,
+    public,
+)
+from api.clients import address_of
+from api.context import ReadContext
+from api.errors import Problem, problem_of
+from api.pages.forms import SentForm, check_stranger, form_needs, keep_stranger, stranger
+from api.pages.rendering import page
+from api.sessions.endpoints import end_session
+from ledger.audit import By
+from ledger.identity import sessions, signing_in
+from ledger.identity.attempts import TooManyAttempts
+from ledger.identity.signing_in import WrongCredentials
+from ledger.models import User
+
+router = APIRouter(include_in_schema=False)
+HOME = "/account"
+PRIVATE = {"Cache-Control": "no-store"}
+_NEXT = re.compile(r"/account(/[a-z]+(/[0-9]{1,10})?)?", re.ASCII)
+_LENGTH_MAX = 200
+"""Characters of a name or a password, as the API takes them."""
+
+
+def next_place(text: str) -> str:
+    """Return where a person goes who has signed in: a page for those who have, and no other place whatever."""
+    return text if _NEXT.fullmatch(text) else HOME
+
+
+@router.get("/sign-in")
+@public
+def show_sign_in(request: Request) -> Response:
+    """Show the form to sign in."""
+    return _form(request, next_place(request.query_params.get("next", "")))
+
+
+@router.post("/sign-in")
+@public
+def sign_in(request: Request, context: ReadContext, form: SentForm) -> Response:
+    """Begin a session, as ``POST /v1/sessions`` with a cookie does; what is wrong is said beside the form.
+
+    Raises
+    ------
+    Problem
+        If the form was not made for this browser.
+    """
+    username, password = form.one("username"), form.one("password")
+    target = next_place(form.one("next"))
+    check_same_site(request)
+    check_stranger(request, form)
+    address, agent = address_of(request), request.headers.get("User-Agent")
+    try:
+        if max(len(username), len(password)) > _LENGTH_MAX:
+            raise WrongCredentials("the user name or the password is wrong")
+        user = signing_in.check(context.database, username, password, address, now())
+        token = context.database.run(
+            lambda session: _begin(session, context, request, user, agent, address)
+        )
+    except (WrongCredentials, TooManyAttempts) as error:
+        return _form(request, target, username=username[:_LENGTH_MAX], problem=problem_of(error))
+    response = RedirectResponse(target, status_code=303, headers=PRIVATE)
+    keep_cookie(request, response, token)
+    return response
+
+
+@router.post("/sign-out", dependencies=[form_needs("sessions:write")])
+def sign_out(context: ReadContext, asking: Asking) -> Response:
+    """End the session that asks, and have the browser forget what it kept."""
+    response = RedirectResponse("/sign-in", status_code=303, headers=PRIVATE)
+    end_session(context, "current", asking, response)
+    drop_cookie(response)
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+def _begin(
+    session: Session,
+    context: ReadContext,
+    request: Request,
+    user: User,
+    agent: str | None,
+    address: str | None,
+) -> str:
+    """Begin a session, in place of one that the browser still has."""
+    held = sessions.find(session, request.cookies.get(COOKIE, ""), now())
+    if held is not None:
+        row, owner = held
+        sessions.end(session, owner.id, row.session_id, By(owner.id, address), now())
+    token, _ = signing_in.begin(
+        session, user, agent, lifetime(context), By(user.id, address), now()
+    )
+    return token
+
+
+def _form(
+    request: Request, target: str, *, username: str = "", problem: Problem | None = None
+) -> HTMLResponse:
+    token, secret = stranger(request)
+    shown: dict[str, Any] = {"target": target, "token": token, "username": username}
+    status = problem.status if problem is not None else 200
+    headers = {**PRIVATE, **(problem.headers if problem is not None else {})}
+    response = page(request, "sign_in", status=status, headers=headers, problem=problem, **shown)
+    if secret is not None:
+        keep_stranger(request, response, secret)
+    return response

@@ -1,0 +1,1 @@
+"""Virtual power plants, as settlement sees them."""

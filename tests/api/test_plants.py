@@ -1,0 +1,133 @@
+"""Virtual power plants: their sums are those that the trades come to, counted here in another way."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from ledger.db import Database
+from ledger.models import (
+    CreditHolding,
+    SettlementBalance,
+    VppResource,
+    VppResourceAssociation,
+    VppSettlementAccount,
+    VppTradeCredit,
+    VppTradingRecord,
+)
+from ledger.models.trading import TradeType
+from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType
+from ledger.settings import load_settings
+from tests.api.conftest import ISSUER, _batch, _batch_id, _contracts, _trades, _transactions, h66
+
+
+def test_the_list_has_each_plant(client: TestClient) -> None:
+    answer = client.get("/v1/plants").json()
+    assert [item["code"] for item in answer["items"]] == ["vpp-south", "vpp-north"]
+    assert client.get("/v1/plants?status=testing").json()["items"] == []
+    assert answer["as_of_block"] == 98 and answer["finality"]["final_block"] == 90
+
+
+@pytest.mark.parametrize(("by", "length"), [("month", 7), ("day", 10), ("hour", 13)])
+def test_sums_are_those_of_the_trades(client: TestClient, by: str, length: int) -> None:
+    """The trades are read one by one from their own list, and added up here."""
+    wanted: dict[str, Decimal] = defaultdict(Decimal)
+    count: dict[str, int] = defaultdict(int)
+    trades = client.get("/v1/trades?vpp_code=vpp-north&limit=200").json()["items"]
+    for trade in trades:
+        period = trade["trade_time"].replace("T", " ")[:length]
+        wanted[period] += Decimal(trade["total_value"])
+        count[period] += 1
+    plant = client.get(f"/v1/plants/vpp-north?by={by}").json()
+    latest = sorted(wanted, reverse=True)[:60]
+    assert [item["period"] for item in plant["sums"]] == latest
+    for item in plant["sums"]:
+        assert Decimal(item["received"]) == wanted[item["period"]]
+        assert item["trades"] == count[item["period"]]
+        assert Decimal(item["energy_sold_kwh"]) == Decimal("1234.567") * item["trades"]
+        assert item["credits_sold_t"] == item["energy_bought_kwh"] == "0"
+
+
+def test_who_paid_whom_is_that_of_the_batch(client: TestClient) -> None:
+    plant = client.get("/v1/plants/vpp-north").json()
+    assert [item["state"] for item in plant["settlements"]] == ["proposed", "finalized"]
+    for item in plant["settlements"]:
+        batch = client.get(f"/v1/settlements/{item['batch_key']}").json()
+        assert item["payment"] in batch["payments"] and item["final"] is batch["final"]
+
+
+def test_a_plant_that_buys_credits_and_holds_them(sqlite_db: Database, tmp_path: Path) -> None:
+    account = "0x" + "7a" * 20
+    with sqlite_db.write() as session:
+        _contracts(session)
+        _transactions(session)
+        session.flush()
+        _batch(session, 3)
+        _trades(session)
+        session.flush()
+        session.add(VppSettlementAccount(vpp_id=1, address=account))
+        session.add(SettlementBalance(account=account, asset=0, balance=Decimal(10) ** 30))
+        session.add(CreditHolding(batch_id=_batch_id(3), holder=account, amount_kg=713))
+        trade = session.get(VppTradingRecord, 129)
+        assert trade is not None
+        trade.trade_type, trade.quantity, trade.total_value = (
+            TradeType.BUY,
+            Decimal("0.713"),
+            Decimal("9.99"),
+        )
+        session.add(VppTradeCredit(trade_id=129, asset=_batch_id(3)))
+        session.add(
+            VppResource(
+                id=1,
+                resource_id="pack-1",
+                name="Batterie",
+                type=ResourceType.BATTERY,
+                capacity=Decimal("1.5"),
+                unit="MWh",
+                status=ResourceStatus.ACTIVE,
+            )
+        )
+        session.flush()
+        session.add(
+            VppResourceAssociation(
+                vpp_id=1,
+                resource_id=1,
+                allocation_ratio=Decimal("0.25"),
+                role=AssociationRole.PRIMARY,
+                associated_at=trade.trade_time,
+            )
+        )
+    given = {
+        "TRUETONNE_DATABASE_URL": sqlite_db.url.render_as_string(hide_password=False),
+        "TRUETONNE_HOME": str(tmp_path),
+    }
+    with TestClient(create_app(load_settings(None, given))) as client:
+        plant = client.get("/v1/plants/vpp-north?by=hour").json()
+        assert plant["account"] == account
+        assert plant["balances"] == [{"asset": "0", "balance": "1" + "0" * 30}]
+        assert [item["amount_kg"] for item in plant["holdings"]] == ["713"]
+        assert [(item["code"], item["share"]) for item in plant["resources"]] == [
+            ("pack-1", "0.2500")
+        ]
+        (latest, *_) = plant["sums"]
+        assert (latest["credits_bought_t"], latest["received"]) == ("0.713", "-9.99")
+        [hit] = client.get(f"/v1/search?q={account}").json()["items"][:1]
+        assert (hit["kind"], hit["link"]) == ("plant", "/v1/plants/vpp-north")
+        page = client.get("/plants/vpp-north", headers={"accept": "text/html"}).text
+        for words in ("pack-1", "1.5 MWh", "25 %", account, "713", "park-a-2015-3"):
+            assert words in page, words
+        holder = client.get(f"/holders/{account}", headers={"accept": "text/html"}).text
+        assert 'href="/plants/vpp-north"' in holder
+
+
+@pytest.mark.parametrize(
+    "code", ["none", "x" * 500, "%00", "' OR 1=1 --", "vpp-north%2f", h66(1, 1), ISSUER]
+)
+def test_what_is_no_plant(client: TestClient, code: str) -> None:
+    answer = client.get(f"/v1/plants/{code}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")

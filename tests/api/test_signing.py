@@ -1,0 +1,378 @@
+"""Signing in on a page, without a script; and what a page for those who have signed in must withstand."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.pages.forms import STRANGER_COOKIE
+from api.pages.rendering import POLICY
+from api.pages.signing import next_place
+from ledger.identity import passwords
+from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
+from ledger.models.users import UserRole
+from ledger.models.webhooks import DeliveryState, EndpointState
+from tests.api.test_chinese import english_in
+from tests.support.identity import CHEAP_ROUNDS, PASSWORD, House, open_house, settings_for, utc
+
+HTML = {"accept": "text/html", "accept-language": "en"}
+ROOMS = ("/account", "/account/keys", "/account/webhooks", "/account/audit", "/account/users")
+
+
+@pytest.fixture
+def house(
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[House]:
+    """A house with an admin, anna; an operator, otto; and a viewer, vera."""
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+    shutil.copyfile(sqlite_template, tmp_path / "books.db")
+    opened = open_house(settings_for(tmp_path, f"sqlite:///{tmp_path / 'books.db'}"))
+    with opened.client:
+        opened.client.headers.update(HTML)
+        for name, role in (
+            ("anna", UserRole.ADMIN),
+            ("otto", UserRole.OPERATOR),
+            ("vera", UserRole.VIEWER),
+        ):
+            opened.add(name, role)
+        yield opened
+
+
+def field(page: str, name: str) -> str:
+    """Return the value of a hidden field of a page's last form."""
+    found = re.findall(rf'name="{name}" value="([^"]*)"', page)
+    assert found, page
+    return found[-1]
+
+
+def sign_in(client: TestClient, name: str, password: str = PASSWORD, **more: str) -> Any:
+    form = client.get("/sign-in").text
+    fields = {"username": name, "password": password, "csrf": field(form, "csrf"), "next": ""}
+    return client.post("/sign-in", data={**fields, **more}, follow_redirects=False)
+
+
+def csrf(client: TestClient, page: str = "/account") -> str:
+    return field(client.get(page).text, "csrf")
+
+
+# ------------------------------------------------------------------------ the way of a person
+
+
+def test_a_person_signs_in_makes_a_key_and_signs_out(house: House) -> None:
+    client = house.client
+    first = client.get("/account/keys", follow_redirects=False)
+    assert first.status_code == 303
+    assert first.headers["location"] == "/sign-in?next=%2Faccount%2Fkeys"
+    form = client.get(first.headers["location"]).text
+    assert field(form, "next") == "/account/keys"
+    done = sign_in(client, "anna", next="/account/keys")
+    assert (done.status_code, done.headers["location"]) == (303, "/account/keys")
+    cookie = next(v for v in done.headers.get_list("set-cookie") if "truetonne_session=" in v)
+    assert {"HttpOnly", "Path=/", "SameSite=strict"} <= set(cookie.split("; "))
+    for room in ROOMS:
+        page = client.get(room)
+        assert page.status_code == 200 and page.headers["cache-control"] == "no-store", room
+        assert page.headers["content-security-policy"] == POLICY
+        assert 'href="/account"' in page.text and page.text.count("<h1") == 1
+        assert not re.search(r'\sstyle="|<script(?![^>]*\ssrc=)|\son\w+="', page.text)
+        chinese = client.get(room, headers={"accept-language": "zh"}).text
+        assert set(english_in(chinese)) <= {"anna", "otto", "vera"}, room
+
+    form = client.get("/account/keys").text
+    fields = {
+        "csrf": field(form, "csrf"),
+        "once": field(form, "once"),
+        "name": "nightly <b>report</b>",
+        "days": "30",
+        "scopes": ["audit:read", "users:read"],
+    }
+    made = client.post("/account/keys", data=fields)
+    (key,) = re.findall(r">(ttk_[a-z0-9]{8}_[A-Za-z0-9_-]{43})<", made.text)
+    assert made.headers["cache-control"] == "no-store"
+    assert "nightly &lt;b&gt;report" in made.text and "<b>report" not in made.text
+    # The page loaded anew makes no second key; and nobody is shown it again who does not have the form.
+    assert key in client.post("/account/keys", data=fields).text
+    assert house.sql("SELECT COUNT(*) FROM api_keys") == [(1,)]
+    assert key not in client.get("/account/keys").text
+    program = {"Authorization": f"Bearer {key}", "accept": "application/json"}
+    stranger = TestClient(house.app)
+    assert stranger.get("/v1/audit-log", headers=program).status_code == 200
+
+    (number,) = house.sql("SELECT id FROM api_keys")[0]
+    revoked = client.post(
+        f"/account/keys/{number}/revoke", data={"csrf": csrf(client)}, follow_redirects=False
+    )
+    assert (revoked.status_code, revoked.headers["location"]) == (303, "/account/keys")
+    assert stranger.get("/v1/audit-log", headers=program).status_code == 401
+
+    held = client.cookies["truetonne_session"]
+    out = client.post("/sign-out", data={"csrf": csrf(client)}, follow_redirects=False)
+    assert (out.status_code, out.headers["location"]) == (303, "/sign-in")
+    assert out.headers["clear-site-data"] == '"cache"' and "truetonne_session" not in client.cookies
+    client.cookies.set("truetonne_session", held)  # who kept the cookie has nothing in hand
+    assert client.get("/account", follow_redirects=False).status_code == 303
+    actions = [action for action, _ in house.audit() if action != "users.add"]
+    assert actions == ["sessions.begin", "keys.make", "keys.revoke", "sessions.end"]
+
+
+def test_an_admin_disables_a_user_who_is_signed_out_at_once(house: House) -> None:
+    vera = TestClient(house.app, headers=HTML)
+    assert sign_in(vera, "vera").status_code == 303
+    sign_in(house.client, "anna")
+    (number,) = house.sql("SELECT id FROM users WHERE username = 'vera'")[0]
+    where, fields = f"/account/users/{number}/state", {"csrf": csrf(house.client)}
+    done = house.client.post(where, data={**fields, "is_active": "false"}, follow_redirects=False)
+    assert done.status_code == 303
+    assert vera.get("/account", follow_redirects=False).headers["location"].startswith("/sign-in")
+    assert sign_in(vera, "vera").status_code == 401
+    assert [
+        (action, resource) for action, resource in house.audit() if action == "users.change"
+    ] == [("users.change", f"users/{number}")]
+    for wrong in ({}, {"is_active": "perhaps"}):
+        answer = house.client.post(where, data={**fields, **wrong})
+        assert answer.status_code == 422 and "is_active" in answer.text
+    (anna,) = house.sql("SELECT id FROM users WHERE username = 'anna'")[0]
+    last = house.client.post(f"/account/users/{anna}/state", data={**fields, "is_active": "false"})
+    assert last.status_code == 409  # the last admin stays
+
+
+def test_each_sees_what_their_rights_allow(house: House) -> None:
+    sign_in(house.client, "vera")
+    page = house.client.get("/account").text
+    assert 'href="/account/keys"' in page
+    for room in ("/account/webhooks", "/account/audit", "/account/users"):
+        assert f'href="{room}"' not in page
+        answer = house.client.get(room)
+        assert answer.status_code == 403 and "Not allowed" in answer.text
+    assert 'name="once"' not in house.client.get("/account/keys").text  # may make none
+    token = csrf(house.client)
+    for path in ("/account/keys", "/account/users/1/state"):
+        assert house.client.post(path, data={"csrf": token}).status_code == 403
+
+
+def test_one_ends_another_session_of_ones_own_and_nobody_elses(house: House) -> None:
+    elsewhere = TestClient(house.app, headers=HTML)
+    sign_in(elsewhere, "otto")
+    sign_in(house.client, "otto")
+    vera = TestClient(house.app, headers=HTML)
+    sign_in(vera, "vera")
+    ids = dict(house.sql("SELECT user_agent || session_id, session_id FROM user_sessions"))
+    ended = [i for i in ids.values() if f"/{i}/end" in house.client.get("/account").text]
+    assert len(ended) == 2 and len(ids) == 3
+    (others,) = set(ids.values()) - set(ended)
+    token = csrf(house.client)
+    stolen = house.client.post(f"/account/sessions/{others}/end", data={"csrf": token})
+    assert stolen.status_code == 404 and vera.get("/account").status_code == 200
+    for one in ended:
+        house.client.post(f"/account/sessions/{one}/end", data={"csrf": token})
+    assert elsewhere.get("/account", follow_redirects=False).status_code == 303
+
+
+# ------------------------------------------------------------------------ what it must withstand
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/account/../../evil",
+        "/account//evil.example",
+        "/account@evil.example",
+        "javascript:alert(1)",
+        "/account\r\nSet-Cookie: a=b",
+        "/account/keys\n",
+        "/v1/users",
+        "/account/" + "a/" * 200,
+        "",
+    ],
+)
+def test_signing_in_leads_to_no_other_place(house: House, target: str) -> None:
+    assert next_place(target) == "/account"
+    page = house.client.get("/sign-in", params={"next": target})
+    assert field(page.text, "next") == "/account"
+    done = sign_in(house.client, "vera", next=target)
+    assert (done.status_code, done.headers["location"]) == (303, "/account")
+    assert "a" not in house.client.cookies
+
+
+def test_another_sites_page_signs_nobody_in(house: House) -> None:
+    """Neither with a form of its own, nor with one that it was given itself."""
+    client = house.client
+    fields = {"username": "vera", "password": PASSWORD, "next": ""}
+    bare = client.post("/sign-in", data=fields)
+    assert bare.status_code == 403 and "truetonne_session" not in client.cookies
+    evil = TestClient(house.app, headers=HTML)
+    token = field(evil.get("/sign-in").text, "csrf")
+    client.get("/sign-in")
+    for wrong in (token, "", "x", "é"):
+        answer = client.post("/sign-in", data={**fields, "csrf": wrong})
+        assert answer.status_code == 403 and "truetonne_session" not in client.cookies
+    right = field(client.get("/sign-in").text, "csrf")
+    other = client.post(
+        "/sign-in", data={**fields, "csrf": right}, headers={"Sec-Fetch-Site": "cross-site"}
+    )
+    assert other.status_code == 403
+    for planted in ("", "x" * 42, "x" * 43, "x" * 5_000):
+        victim = TestClient(house.app, headers=HTML, cookies={STRANGER_COOKIE: planted})
+        answer = victim.post("/sign-in", data={**fields, "csrf": right})
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/sign-out", "/account/keys", "/account/keys/1/revoke", "/account/users/1/state"],
+)
+def test_a_form_without_its_token_does_nothing(house: House, path: str) -> None:
+    client = house.client
+    sign_in(client, "anna")
+    before = house.audit()
+    for fields in ({}, {"csrf": ""}, {"csrf": "0" * 64}, {"csrf": ["a", "b"]}, {"csrf": "é"}):
+        answer = client.post(path, data=fields)
+        assert answer.status_code in (403, 422), (path, fields)
+    # A script's header is no field: the form's token alone counts.
+    token = csrf(client)
+    assert client.post(path, json={"csrf": token}).status_code == 422
+    cross = client.post(path, data={"csrf": token}, headers={"Sec-Fetch-Site": "same-site"})
+    assert cross.status_code == 403
+    assert house.audit() == before
+
+
+def test_guessing_ends_on_the_page_as_in_the_api(house: House) -> None:
+    client = house.client
+    said = [sign_in(client, "vera", "wrong password") for _ in range(6)]
+    assert [each.status_code for each in said] == [401] * 5 + [429]
+    assert int(said[-1].headers["retry-after"]) > 0
+    assert sign_in(client, "vera").status_code == 429
+    # An unknown name has the same words, and what was typed comes back as text.
+    one = sign_in(client, "otto", "wrong password").text
+    other = sign_in(client, '"><script>', "wrong password").text
+    assert "The user name or the password is wrong".lower() in one.lower()
+    assert "<script>" not in other.replace("<script src", "")
+    strip = [re.sub(r'value="[^"]*"', "", each) for each in (one, other)]
+    assert strip[0] == strip[1]
+    assert PASSWORD not in one and "wrong password" not in one.lower().replace(
+        "password is wrong", ""
+    )
+
+
+def test_the_rate_limit_counts_the_form_too(
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+    shutil.copyfile(sqlite_template, tmp_path / "books.db")
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    limited = open_house(settings_for(tmp_path, url, rate_limit="2"))
+    with limited.client as client:
+        codes = [client.post("/sign-in", data={}, headers=HTML).status_code for _ in range(3)]
+    assert codes == [422, 422, 429]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"\xff\xfe", "application/x-www-form-urlencoded"),
+        (b"username=%ff&password=%ff", "application/x-www-form-urlencoded"),
+        (b"&".join(b"a=1" for _ in range(500)), "application/x-www-form-urlencoded"),
+        (b"username=a&username=b", "application/x-www-form-urlencoded"),
+        (b"{}", "application/json"),
+        (b"--x\r\n", "multipart/form-data; boundary=x"),
+        (b"", ""),
+    ],
+)
+def test_what_is_no_form(house: House, body: bytes, kind: str) -> None:
+    answer = house.client.post("/sign-in", content=body, headers={"content-type": kind})
+    assert answer.status_code in (403, 422)
+    assert answer.headers["content-security-policy"] == POLICY
+
+
+def test_a_new_session_takes_the_place_of_the_one_before(house: House) -> None:
+    """Nobody can plant a session: signing in gives another token, and ends what the browser had."""
+    sign_in(house.client, "vera")
+    first = house.client.cookies["truetonne_session"]
+    sign_in(house.client, "otto")
+    assert house.client.cookies["truetonne_session"] != first
+    old = TestClient(house.app, cookies={"truetonne_session": first}, headers=HTML)
+    assert old.get("/account", follow_redirects=False).status_code == 303
+    assert "otto" in house.client.get("/account").text
+
+
+def test_a_name_in_the_log_is_only_a_name(house: House) -> None:
+    evil = TestClient(house.app, headers={**HTML, "user-agent": "<img src=x onerror=alert(1)>"})
+    sign_in(evil, "anna")
+    for room in ("/account", "/account/audit"):
+        page = evil.get(room).text
+        assert "<img src=x" not in page, room
+    assert evil.get("/account/audit?user=%3Cscript%3E").status_code == 422
+    filtered = evil.get("/account/audit?user=anna&action=&resource=").text
+    assert "sessions.begin" in filtered and "users.add" not in filtered.partition("<tbody>")[2]
+
+
+def test_webhooks_and_what_they_were_sent(house: House) -> None:
+    """With a receiver that is gone, and whose answer is a script."""
+    moment = utc()
+    with house.db.write() as session:
+        session.add(
+            WebhookEndpoint(
+                id=1,
+                url="https://receiver.example/hook?<b>",
+                description="Mühle & Co",
+                event_types=["credit.issued"],
+                secret_sealed="sealed",
+                state=EndpointState.DISABLED,
+                reason="it answered 410, Gone",
+                told_block=66,
+                created_at=moment,
+            )
+        )
+        session.add(
+            WebhookMessage(
+                id=1,
+                message_id="msg_" + "a" * 26,
+                event_type="credit.issued",
+                body="{}",
+                tx_hash="0x" + "77" * 32,
+                block_number=66,
+                created_at=moment,
+            )
+        )
+        session.flush()
+        session.add(
+            WebhookDelivery(
+                id=1,
+                endpoint_id=1,
+                message_row=1,
+                state=DeliveryState.FAILED,
+                tries=1,
+                due_at=moment,
+                created_at=moment,
+            )
+        )
+        session.flush()
+        session.add(
+            WebhookTry(
+                delivery_id=1,
+                at=moment,
+                duration_ms=5,
+                http_status=410,
+                error="answered 410: <script>alert(1)</script>",
+            )
+        )
+    sign_in(house.client, "otto")
+    listed = house.client.get("/account/webhooks").text
+    assert 'href="/account/webhooks/1"' in listed and "hook?&lt;b&gt;" in listed
+    one = house.client.get("/account/webhooks/1").text
+    assert "Mühle &amp; Co" in one and "<script>alert" not in one and "&lt;script&gt;" in one
+    assert "it answered 410, Gone" in one
+    chinese = house.client.get("/account/webhooks/1", headers={"accept-language": "zh"}).text
+    assert "对方答复 410" in chinese and "已停用" in chinese
+    assert house.client.get("/account/webhooks/1?state=lost").status_code == 422
+    assert house.client.get("/account/webhooks/999").status_code == 404
