@@ -85,7 +85,7 @@ def test_an_account_may_do_what_the_models_declare_and_nothing_else(
         assert writes == {
             *("users", "user_contacts", "user_permissions", "user_sessions", "api_keys"),
             *("idempotency_keys", "sign_in_attempts", "webhook_endpoints", "webhook_deliveries"),
-            *("audit_logs", "audit_chain", "audit_heads"),
+            *("audit_logs", "audit_chain", "audit_heads", "device_alerts"),
         }
         assert not writes & {"carbon_credits", "credit_batches", "issuances", "meter_readings"}
     if account is Account.WRITE:
