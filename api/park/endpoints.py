@@ -21,6 +21,8 @@ from api.park.schemas import (
     DataParameters,
     Handled,
     LatestValues,
+    NewestPage,
+    NewestParameters,
     ValuePage,
 )
 from ledger.park import KINDS, Kind, handling
@@ -45,6 +47,22 @@ def show_latest(context: ReadContext, code: Code) -> LatestValues:
     """Show the last value of each metric that came within the day before the device's last value."""
     with context.database.read() as session:
         return queries.latest(session, code)
+
+
+@router.get(
+    "/v1/newest-values",
+    dependencies=_READ,
+    responses=responses(401, 403, 422, 503),
+    summary="Show the last values of all devices",
+)
+def show_newest(
+    context: ReadContext, parameters: Annotated[NewestParameters, Query()], response: Response
+) -> NewestPage:
+    """Show what each device reported last, page by page of devices."""
+    with context.database.read() as session:
+        page = queries.newest(session, parameters)
+    response.headers["Link"] = link_header("/v1/newest-values", parameters, page.next_cursor)
+    return page
 
 
 @router.get(

@@ -9,25 +9,30 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from api.pagination import Order, Page, PageParameters, page_of
 from api.park.schemas import (
     SCHEMAS,
     DataParameters,
+    DeviceValues,
     LatestValues,
+    NewestPage,
+    NewestParameters,
     RecordParameters,
     Value,
     ValuePage,
 )
 from ledger.errors import BadInput
-from ledger.models import DeviceData
+from ledger.models import Device, DeviceData
 from ledger.park import Kind, Record, kind_named
 from ledger.park.records import filtered, query, record_of, show
 
 DAY = timedelta(days=1)
 LATEST_ROWS_MAX = 10_000
+_PLACES = 400
+"""Devices whose values are asked for at once: SQLite bounds what a statement is given."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -132,6 +137,53 @@ def latest(session: Session, code: str) -> LatestValues:
             found.setdefault(row.metric_name, row)
     items = [_value(found[name]) for name in sorted(found)]
     return LatestValues(device_code=code, items=items)
+
+
+def newest(session: Session, parameters: NewestParameters) -> NewestPage:
+    """Return what each device reported last: its values of its last time, one page of devices.
+
+    Raises
+    ------
+    BadInput
+        If the cursor cannot be used.
+    """
+    # One look at the end of an index for each device, however long its life is.
+    last = (
+        select(DeviceData.recorded_at)
+        .where(DeviceData.device_id == Device.id)
+        .order_by(DeviceData.recorded_at.desc())
+        .limit(1)
+        .correlate(Device)
+        .scalar_subquery()
+    )
+    newest_first = parameters.order is Order.DESC
+    wanted = select(Device.id, Device.device_id, last.label("at"))
+    after = parameters.after_id()
+    if after is not None:
+        wanted = wanted.where(Device.id < after if newest_first else Device.id > after)
+    wanted = wanted.order_by(Device.id.desc() if newest_first else Device.id)
+    rows = session.execute(wanted.limit(parameters.limit + 1)).all()
+    cursor = None
+    if len(rows) > parameters.limit:
+        rows = rows[: parameters.limit]
+        cursor = parameters.cursor_after(rows[-1][0])
+    places = [(number, at) for number, _, at in rows if at is not None]
+    found: dict[int, list[Value]] = {}
+    for first in range(0, len(places), _PLACES):
+        part = places[first : first + _PLACES]
+        theirs = tuple_(DeviceData.device_id, DeviceData.recorded_at).in_(part)
+        for row in session.scalars(select(DeviceData).where(theirs)):
+            found.setdefault(row.device_id, []).append(_value(row))
+    items = [
+        DeviceValues(
+            device_code=code,
+            recorded_at=at,
+            items=sorted(found[number], key=lambda value: (value.metric, value.id)),
+        )
+        for number, code, at in rows
+        if at is not None
+    ]
+    return NewestPage(items=items, next_cursor=cursor)
 
 
 def _device(session: Session, code: str) -> int:

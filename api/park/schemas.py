@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StringConstraints, create_model, model_validator
 
-from api.pagination import PageParameters
+from api.pagination import Order, PageParameters
 from api.texts import DecimalText, Document, Time, TimeParameter
 from ledger.models.types import Varchar
 from ledger.park import KINDS, Kind
@@ -155,3 +155,25 @@ class LatestValues(Document):
     items: list[Value] = Field(
         description="Of each metric that came within the day before the device's last value, its last one."
     )
+
+
+class NewestParameters(PageParameters):
+    """Which devices."""
+
+    limit: int = Field(500, ge=1, le=1_000, description="Devices of one page.")
+    order: Order = Field(Order.ASC, description="desc: the device that was written last first.")
+
+
+class DeviceValues(Document):
+    """What a device reported last."""
+
+    device_code: str = Field(description="Code of the device.")
+    recorded_at: Time = Field(description="Time of its last values.")
+    items: list[Value] = Field(description="Its values of that time, by metric.")
+
+
+class NewestPage(Document):
+    """The last values of many devices."""
+
+    items: list[DeviceValues] = Field(description="Devices that have live values.")
+    next_cursor: str | None = Field(description="Cursor of the next page; null on the last one.")

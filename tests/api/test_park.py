@@ -199,6 +199,16 @@ def test_the_last_values_of_a_device_and_its_day(house: House) -> None:
     ]
     assert get(house, "/v1/devices/CP-01/latest")["items"] == []
     assert get(house, "/v1/devices/none/latest", 404)["code"] == "not-found"
+    newest = get(house, "/v1/newest-values")
+    assert [
+        (item["device_code"], item["recorded_at"], [value["value"] for value in item["items"]])
+        for item in newest["items"]
+    ] == [("BESS-1", "2026-11-21T05:00:00Z", ["-29.000000", "29.500000"])]
+    assert newest["next_cursor"] is None
+    pages = [get(house, f"/v1/newest-values?order={order}&limit=1") for order in ("asc", "desc")]
+    assert [page["next_cursor"] is None for page in pages] == [False, False]
+    assert walked(house, "/v1/newest-values?limit=1") == newest["items"]
+    assert walked(house, "/v1/newest-values?limit=1&order=desc") == newest["items"]
     day = "/v1/devices/BESS-1/data?recorded_from=2026-11-20T00:00:00Z&order=asc"
     values = walked(house, f"{day}&metric=soc&limit=5")
     assert [item["value"] for item in values] == [f"{n}.500000" for n in range(24)]

@@ -160,6 +160,20 @@ def check_data_of_a_device(books: Database, order: str) -> None:
         "idx_device_data_device_id_recorded_at"
     }
     check(plans(books.read, lambda session: queries.latest(session, "BESS-1")), 2_000)
+    newest = queries.NewestParameters()
+    found = plans(books.read, lambda session: queries.newest(session, newest))
+    # The server says how many rows a device has; in the order of the index it looks at one of them.
+    check(found, 11 * ROWS)
+    with books.read() as session:
+        link = session.connection()
+        before = _rows_read(link)
+        queries.newest(session, newest)
+        assert _rows_read(link) - before < 1_000  # of 40,000
+
+
+def _rows_read(link: Any) -> int:
+    rows = link.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'")
+    return sum(int(value) for _, value in rows)
 
 
 def check_following_alerts(books: Database) -> None:
