@@ -21,6 +21,7 @@ def register(root: typer.Typer) -> None:
     group = command_group("Measure, beside a peer or a limit.")
     command(group, "api")(bench_api)
     command(group, "archive")(bench_archive)
+    command(group, "database")(bench_database)
     command(group, "evidence")(bench_evidence)
     command(group, "gas")(bench_gas)
     command(group, "proofs")(bench_proofs)
@@ -73,6 +74,31 @@ def bench_archive(
     with own_server("books") as url:
         results = measure(url, rows, run.output.step)
     show(run.output, results, title=f"a month of {rows} rows")
+
+
+def bench_database(
+    run: Invocation,
+    readings: Annotated[int, typer.Option(min=100_000, help="Readings in the books.")] = 50_000_000,
+    devices: Annotated[int, typer.Option(min=4, max=1_000, help="Devices that they are of.")] = 500,
+    buffer: Annotated[
+        int, typer.Option(min=128, metavar="MIB", help="Memory that the server has for its pages.")
+    ] = 2_048,
+) -> int:
+    """Measure what parks ask of a MariaDB with years of readings; exit 1 when a table is read whole."""
+    from cli.bench import database
+    from cli.bench.report import show
+
+    with database.server(buffer) as server:
+        url = server.url("truetonne")
+        answered, sizes = database.measure(url, readings, devices, run.output.step)
+    shown = database.plans(answered, sizes)
+    show(
+        run.output,
+        database.results(answered),
+        title=f"MariaDB, {readings:,} readings of {devices} devices",
+        more={"plans": shown},
+    )
+    return 1 if any(each["reads_whole"] for each in shown) else 0
 
 
 def bench_gas(run: Invocation) -> None:
