@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,7 +84,7 @@ def import_readings(
             run.output.progress(f"importing {file.name}", "rows") as advance,
         ):
             report = import_file(
-                db, site, source, file, dry_run=dry_run, progress=advance, after=_alerts
+                db, site, source, file, dry_run=dry_run, progress=advance, after=received
             )
     except KeyboardInterrupt:  # one unit of work: it is taken back whole
         print("interrupted; nothing was imported", file=sys.stderr)
@@ -103,11 +103,11 @@ def import_readings(
     return RowsRejected.exit_code if report.rejected else 0
 
 
-def _alerts(session: Session, spans: Mapping[int, tuple[datetime, datetime]]) -> dict[str, int]:
-    """Bring the alerts of devices to what came in, in the unit of work that stored it."""
-    from ledger.park import follow
+def received(session: Session, spans: Mapping[int, tuple[datetime, datetime]]) -> dict[str, int]:
+    """Note when devices were seen, and bring their alerts to what came in, in the unit of work that stored it."""
+    from ledger.park import watching
 
-    return follow(session, spans).as_json()
+    return watching.received(session, spans, datetime.now(UTC)).as_json()
 
 
 def rejected(file: Path, document: dict[str, Any]) -> list[str]:

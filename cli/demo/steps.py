@@ -17,6 +17,7 @@ from cli.demo.proof import prove
 from cli.demo.story import Story
 from cli.deploying import ensure_deployed
 from cli.flow import Flow, flow_on
+from cli.readings import received
 from ledger import issuance, registration
 from ledger.chain import intents
 from ledger.chain.shared_node import (
@@ -152,7 +153,12 @@ def _import(run: Invocation, flow: Flow, story: Story) -> None:
         ) as advance:
             begun = time.monotonic()
             report = import_file(
-                flow.db, plant.site, plant.source, plant.meter_file, progress=advance
+                flow.db,
+                plant.site,
+                plant.source,
+                plant.meter_file,
+                progress=advance,
+                after=received,
             )
         story.imports.append(
             {

@@ -9,7 +9,7 @@ alert that somebody took in hand is kept when later values show that there was n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -198,11 +198,15 @@ def _follow(
     """Bring the alerts of one device and rule to what the data say in and around a span (None: ever)."""
     rule = watched.rule
     part = window(session, watched.device.id, rule, span)
+    if part is None:
+        return
     found = {
         time_text(item.began): item
         for item in episodes(rule, part.samples, now if part.to_end else None)
         if part.holds(item.began)
     }
+    if part.from_first:
+        _go_on(session, watched, part.start, found, tally)
     for alert in _stored(session, watched.device.id, part.start):
         details = alert.details or {}
         if alert.alert_type != rule.type.value or details.get("metric") != rule.metric:
@@ -217,6 +221,33 @@ def _follow(
             _withdraw(session, alert, tally)
     for episode in found.values():
         _raise(session, watched, episode, tally)
+
+
+def _go_on(
+    session: Session,
+    watched: _Watched,
+    first: datetime,
+    found: dict[str, Episode],
+    tally: AlertTally,
+) -> None:
+    """Take an episode of the first sample for the end of one that began in data which are archived by now."""
+    episode = found.get(time_text(first))
+    if episode is None:
+        return
+    for alert in _stored(session, watched.device.id, None):
+        details = alert.details or {}
+        if alert.alert_type != watched.rule.type.value:
+            continue
+        if details.get("metric") != watched.rule.metric or "since" not in details:
+            continue
+        began = datetime.fromisoformat(details["since"])
+        if began < first and (alert.resolved_at is None or alert.resolved_at > first):
+            del found[time_text(first)]
+            if "resolved_by" not in details:
+                _change(
+                    alert, watched, replace(episode, began=began, told=alert.triggered_at), tally
+                )
+            return
 
 
 def _still_missing(

@@ -12,18 +12,10 @@ from ledger.errors import BadInput
 from ledger.models.types import JSON_SAFE_INTEGER
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
-
-
 _FINER = re.compile(r"[.,]\d{7}")
-
-
 _YEAR_MIN, _YEAR_MAX = 1970, 2999
-
-
 JSON_MAX = 60_000
 """Characters of an object, as it is stored."""
-
-
 DEPTH_MAX = 20
 
 

@@ -30,19 +30,21 @@ class Window:
     samples
         In order of time; the first lies in no episode, unless it is the device's first.
     start
-        Episodes that began earlier are not in it; None: all of them are.
+        Episodes that began earlier are not in it.
+    from_first
+        Whether the first sample is the device's first that is there: what came before it may be archived.
     before
         Episodes that began then or later are not in it; None: there are none.
     """
 
     samples: Sequence[Sample]
-    start: datetime | None
+    start: datetime
+    from_first: bool
     before: datetime | None
 
     def holds(self, began: datetime) -> bool:
         """Return whether an episode that began then is in it, whole."""
-        after = self.start is None or began >= self.start
-        return after and (self.before is None or began < self.before)
+        return began >= self.start and (self.before is None or began < self.before)
 
     @property
     def to_end(self) -> bool:
@@ -57,8 +59,8 @@ class Window:
 
 def window(
     session: Session, device_id: int, rule: AlertRule, span: tuple[datetime, datetime] | None
-) -> Window:
-    """Return the samples of a device that a rule must look at.
+) -> Window | None:
+    """Return the samples of a device that a rule must look at; None where there are none.
 
     Parameters
     ----------
@@ -67,8 +69,8 @@ def window(
     """
     query = _values(device_id, rule)
     if span is None:
-        rows = session.execute(_in_order(query)).all()
-        return Window(list(samples(rows)), None, None)
+        everything = list(samples(session.execute(_in_order(query)).all()))
+        return Window(everything, everything[0].at, True, None) if everything else None
     first, last = span
     ends = session.execute(
         select(func.min(DeviceData.recorded_at), func.max(DeviceData.recorded_at)).where(
@@ -80,11 +82,13 @@ def window(
     inside = query.where(DeviceData.recorded_at.between(first, last))
     middle = list(samples(session.execute(_in_order(inside)).all()))
     found = [*earlier, *middle, *later]
+    if not found:
+        return None
     start = _first_rest(rule, found, len(earlier))
     end = _last_rest(rule, found, len(earlier) + len(middle))
     before = None if end is None else found[end].at
     kept = found[start or 0 : None if end is None else end + 1]
-    return Window(kept, None if start is None else found[start].at, before)
+    return Window(kept, kept[0].at, not start, before)
 
 
 def last_sample(

@@ -34,11 +34,7 @@ OPPORTUNITY = follows(
         OpportunityStatus.EXECUTING: (OpportunityStatus.COMPLETED, OpportunityStatus.EXPIRED),
     },
 )
-
-
 HEDGE = follows("status", {HedgeStatus.OPEN: (HedgeStatus.CLOSED, HedgeStatus.EXPIRED)})
-
-
 MODEL = follows(
     "status",
     {
@@ -46,13 +42,9 @@ MODEL = follows(
         ModelStatus.DEPLOYED: (ModelStatus.TRAINING, ModelStatus.DEPRECATED),
     },
 )
-
-
 BID = follows(
     "status", {BidStatus.SUBMITTED: (BidStatus.ACCEPTED, BidStatus.REJECTED, BidStatus.WITHDRAWN)}
 )
-
-
 COMMAND = follows(
     "status",
     {
@@ -60,13 +52,9 @@ COMMAND = follows(
         CommandStatus.SENT: (CommandStatus.ACKNOWLEDGED, CommandStatus.FAILED),
     },
 )
-
-
 TRAINING = follows(
     "status", {TrainingStatus.RUNNING: (TrainingStatus.FINISHED, TrainingStatus.FAILED)}
 )
-
-
 ALERT = follows(
     "status",
     {

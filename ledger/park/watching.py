@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -12,11 +13,33 @@ from ledger.models import Device
 from ledger.park import configuration
 from ledger.park.alerts import (
     AlertTally,
+    Span,
     evaluate,
+    follow,
     unreadable_rules,
     watch_missing,
     watched_devices,
 )
+
+
+def received(session: Session, spans: Mapping[int, Span], now: datetime) -> AlertTally:
+    """Note what devices said: when they were last seen, and what alerts their values call for.
+
+    Parameters
+    ----------
+    session
+        The unit of work that stored the values.
+    spans
+        First and last time of what came in, by row number of the device.
+    now
+        The time that it is, aware; a time after it is not when a device was seen.
+    """
+    query = select(Device).where(Device.id.in_(sorted(spans))).order_by(Device.id)
+    for device in session.scalars(query.with_for_update()):
+        last = min(spans[device.id][1], now)
+        if device.last_seen is None or device.last_seen < last:
+            device.last_seen = last
+    return follow(session, spans)
 
 
 def watch(session: Session, now: datetime) -> AlertTally:

@@ -187,6 +187,8 @@ def test_alerts_from_an_import_to_their_end(type_in: Run, tmp_path: Path) -> Non
     write_csv(tmp_path / "a.csv", rows)
     code, out = type_in("import", "--site", "park", "--source", "scada", "a.csv")
     assert (code, out.splitlines()[-1]) == (0, "  alerts: 1 raised; `truetonne alerts list`")
+    seen = document(type_in, "park", "show", "devices", "A")["last_seen"]
+    assert seen == "2014-05-31T22:20:00Z"
     found = document(type_in, "alerts", "list", code=1)["alerts"]
     assert [(item["severity"], item["status"], item["triggered_at"]) for item in found] == [
         ("high", "active", "2014-05-31T22:10:00Z")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
@@ -366,6 +366,29 @@ def test_rules_that_another_program_wrote_stop_no_import_and_are_told(sqlite_db:
         assert unreadable_rules(session) == [
             "device type turbine: validation_rules: unknown member 'max'; there is alerts"
         ]
+
+
+def test_alerts_outlive_the_data_that_were_archived(sqlite_db: Database) -> None:
+    number = device(sqlite_db)
+    say(sqlite_db, number, series_of("9", "5", "6", None, None, None, "6", "9", "9", "9", "9"))
+    before = told(sqlite_db)
+    assert ("above", at(70), at(70), None) in before and len(before) > 4
+    with sqlite_db.write() as session:  # as a month that is moved to the archive
+        session.execute(delete(DeviceData).where(DeviceData.recorded_at < at(90)))
+    with sqlite_db.write() as session:
+        assert evaluate(session, [number], None).as_json() == {}
+    assert told(sqlite_db) == before
+    say(sqlite_db, number, {at(110): Decimal(9), at(120): Decimal(5), at(130): Decimal(5)})
+    found = told(sqlite_db)
+    assert ("above", at(70), at(70), at(120)) in found
+    assert {item for item in found if item[0] == "above"} == {
+        ("above", at(0), at(0), at(10)),
+        ("above", at(70), at(70), at(120)),
+    }
+    with sqlite_db.write() as session:
+        session.execute(delete(DeviceData))
+        assert evaluate(session, [number], None).as_json() == {}
+    assert told(sqlite_db) == found
 
 
 def test_what_was_taken_back_and_is_so_after_all_stands_again(sqlite_db: Database) -> None:

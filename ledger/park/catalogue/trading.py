@@ -30,9 +30,7 @@ from ledger.park.kinds import (
 )
 
 DURATION = Limit(Decimal(1), Decimal(366 * 86_400))
-
 ORDER = Limit(Decimal(1), Decimal(together.COMMAND_S_MAX))
-
 
 KINDS = (
     kind_of(
