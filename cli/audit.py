@@ -45,14 +45,19 @@ _COLUMNS = (
     "resource",
     "old_values",
     "new_values",
+    "position",
+    "previous_hash",
+    "entry_hash",
 )
 
 
 def register(root: typer.Typer) -> None:
     """Add the group."""
-    group = command_group("Read the audit log: who changed what.")
+    group = command_group("Read the audit log, and check that nobody changed it.")
     command(group, "log")(show_log)
     command(group, "export")(export)
+    command(group, "head")(head)
+    command(group, "verify")(verify)
     root.add_typer(group, name="audit")
 
 
@@ -116,6 +121,58 @@ def export(
         aside.unlink(missing_ok=True)
     said = f"wrote {counted(count, 'entry', 'entries')} to {out}"
     run.output.result({"file": str(out), "format": format, "entries": count}, said)
+
+
+def head(run: Invocation) -> None:
+    """Print the end of the log's chain, to be kept where whoever rules the database cannot change it."""
+    from cli.books import open_books
+    from ledger.audit_chain import head_of
+
+    with open_books(run.settings) as db, db.read() as session:
+        found = head_of(session)
+    document = {"head": str(found), "position": found.position, "entry_hash": found.entry_hash}
+    run.output.result(document, str(found))
+
+
+def verify(
+    run: Invocation,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="A file of `audit export`; default: the database."),
+    ] = None,
+    known: Annotated[
+        str | None,
+        typer.Option("--head", metavar="POSITION:HASH", help="What `audit head` said before."),
+    ] = None,
+    part: Annotated[
+        bool, typer.Option("--part", help="The file has chosen entries: some may be left out.")
+    ] = False,
+) -> int:
+    """Check every entry of the log against the chain; exit 1 when one was changed, put in or left out."""
+    from cli.books import open_books
+    from ledger import audit_chain
+
+    said = audit_chain.Head.read(known) if known is not None else None
+    if part and file is None:
+        raise BadInput("--part is for a file; the database has all entries")
+    if file is not None:
+        from cli.audit_file import read_entries
+
+        checked = audit_chain.check_entries(read_entries(file), said, whole=not part)
+    else:
+        with open_books(run.settings) as db, db.read() as session:
+            checked = audit_chain.check(session, said)
+    document = {
+        "ok": not checked.problems,
+        "checked": str(file) if file is not None else "database",
+        "head": str(checked.head),
+        "problems": list(checked.problems),
+    }
+    wrong = len(checked.problems)
+    places = "as written" if not wrong else counted(wrong, "problem", "problems")
+    said_ = f"{places}, up to {checked.head}"
+    run.output.result(document, *checked.problems, said_)
+    return 1 if wrong else 0
 
 
 def _write(stream: TextIO, format: str, entries: Iterator[AuditEntry]) -> int:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
+from cli import db_grants, db_keys
 from cli.command import DryRun, Invocation, command, command_group
+
+if TYPE_CHECKING:
+    from ledger.db import Database
 
 group = command_group("Keep the schema of the database.")
 
 
 def register(root: typer.Typer) -> None:
     """Add the group."""
+    db_grants.register(group)
+    db_keys.register(group)
     root.add_typer(group, name="db")
 
 
@@ -23,6 +31,8 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
     try:
         before = database.current()
         applied = [] if dry_run else database.upgrade()
+        # Where an upgrade was interrupted here, the next one goes on.
+        sealed = {} if dry_run else _seal_what_is_plain(run, database)
     finally:
         database.close()
     head = Database.head()
@@ -33,6 +43,7 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
         "after": after,
         "wanted": head,
         "applied": applied,
+        "sealed": sealed,
         "dry_run": dry_run,
     }
     if before == head:
@@ -42,6 +53,13 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
     else:
         said = f"{database.place} went from {before or 'no schema'} to {head}"
     run.output.result(document, said)
+
+
+def _seal_what_is_plain(run: Invocation, database: Database) -> dict[str, int]:
+    """Seal what stands plain in rows from before there was a seal; return how many values of each table."""
+    with database.read() as session:
+        plain = any(used[None] for used in db_keys.keys_in_use(session).values())
+    return db_keys.seal_everything(database, run.settings.sealing_key_file) if plain else {}
 
 
 @command(group, "current")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from cli.checks import Check, Verdict, bad, check_of
 from cli.command import Invocation, command
+from cli.doctor_database import database_checks
 from cli.output import Table
 from ledger.errors import DependencyDown, TruetonneError
 from ledger.settings import SETTINGS, Settings, described
@@ -20,38 +20,8 @@ from ledger.settings import SETTINGS, Settings, described
 if TYPE_CHECKING:
     from ledger.chain.book import Deployment
     from ledger.chain.client import ChainClient
-    from ledger.db import Database
 
 NODE_SECONDS_MAX = 5.0
-
-
-class Verdict(StrEnum):
-    """What a check found."""
-
-    OK = "ok"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-    DOWN = "down"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the doctor's report."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    mend: str = ""
-
-    def as_json(self) -> dict[str, str | bool]:
-        """Return the check as ``--json`` prints it."""
-        return {
-            "name": self.name,
-            "ok": self.verdict in (Verdict.OK, Verdict.SKIPPED),
-            "verdict": self.verdict.value,
-            "found": self.found,
-            "mend": self.mend,
-        }
 
 
 def register(root: typer.Typer) -> None:
@@ -87,26 +57,10 @@ def doctor(run: Invocation) -> int:
 
 def _checks(settings: Settings) -> Iterator[Check]:
     yield _home(settings)
-    yield _of("job_schedules", lambda: _schedules(settings), "correct job_schedules")
-    yield from _database(settings)
+    yield check_of("job_schedules", lambda: _schedules(settings), "correct job_schedules")
+    yield from database_checks(settings)
     yield from _chain(settings)
     yield from _keys(settings)
-
-
-def _of(name: str, look: Callable[[], str], mend: str) -> Check:
-    """Return the check of a look that returns what it found, or raises what is wrong."""
-    try:
-        return Check(name, Verdict.OK, look())
-    except DependencyDown as error:
-        return _bad(name, Verdict.DOWN, error, mend)
-    except TruetonneError as error:
-        return _bad(name, Verdict.FAILED, error, mend)
-
-
-def _bad(name: str, verdict: Verdict, error: TruetonneError, mend: str) -> Check:
-    """Return the check of an error. What its message says to do is what is to be done: one hint, not two."""
-    found, hint, own = error.message.rpartition("; ")
-    return Check(name, verdict, found, own) if hint else Check(name, verdict, error.message, mend)
 
 
 def _home(settings: Settings) -> Check:
@@ -123,79 +77,10 @@ def _home(settings: Settings) -> Check:
     return Check("home", Verdict.OK, f"{settings.home} {there}")
 
 
-def _database(settings: Settings) -> Iterator[Check]:
-    from cli.books import check_schema
-    from ledger.db import Database
-
-    file = settings.database_url.removeprefix("sqlite:///")
-    if file != settings.database_url and not Path(file).exists():
-        mend = "run `truetonne db upgrade`"
-        yield Check("database", Verdict.OK, f"{file} does not exist yet")
-        yield Check("schema", Verdict.FAILED, "there is no database yet", mend)
-        return
-    try:
-        database = Database(settings.database_url)
-    except TruetonneError as error:
-        yield _bad("database", Verdict.FAILED, error, "correct database_url")
-        return
-    try:
-        answers = _of("database", lambda: _ping(database), "start it, or correct database_url")
-        yield answers
-        if answers.verdict is not Verdict.OK:
-            yield Check("schema", Verdict.SKIPPED, "the database does not answer")
-            return
-        schema = _of(
-            "schema", lambda: f"revision {check_schema(database)}", "run `truetonne db upgrade`"
-        )
-        # It answers: what is wrong with its tables is for us to mend.
-        failed = schema.verdict is Verdict.DOWN
-        yield Check(schema.name, Verdict.FAILED, schema.found, schema.mend) if failed else schema
-        if schema.verdict is Verdict.OK:
-            yield _sending(database)
-            yield _jobs(database)
-    finally:
-        database.close()
-
-
-def _sending(database: Database) -> Check:
-    """Check that nothing on its way to the chain is stuck."""
-    from ledger.chain.overview import alarms
-
-    with database.read() as session:
-        waiting, stuck = alarms(session)
-    if stuck:
-        found = f"{len(stuck)} of {waiting} intents have an alarm, first {stuck[0]}"
-        return Check("sender", Verdict.FAILED, found, "see `truetonne chain intents`")
-    return Check("sender", Verdict.OK, f"{waiting} intents on their way, none with an alarm")
-
-
-def _jobs(database: Database) -> Check:
-    """Check that jobs do not fail, and that somebody runs them where somebody ever did."""
-    from ledger.jobs.overview import alarms
-    from ledger.jobs.running import NAME
-    from ledger.leases import holder_of
-
-    with database.read() as session:
-        wrong = alarms(session)
-        holder = holder_of(session, NAME)
-    if wrong:
-        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        return Check("jobs", Verdict.FAILED, wrong[0] + more, "see `truetonne jobs list`")
-    if holder is None or not holder.live:
-        asleep = "nobody runs them now; `truetonne up` and `truetonne jobs run` do"
-        return Check("jobs", Verdict.OK, asleep)
-    return Check("jobs", Verdict.OK, f"run by {holder.place}")
-
-
 def _schedules(settings: Settings) -> str:
     from ledger.jobs.catalogue import schedules_of
 
     return f"{len(schedules_of(settings))} jobs have one"
-
-
-def _ping(database: Database) -> str:
-    database.ping()
-    return f"{database.place} answers"
 
 
 def _chain(settings: Settings) -> Iterator[Check]:
@@ -204,7 +89,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
     from ledger.chain.shared_node import published_url
 
     if settings.local_chain:
-        yield _of(
+        yield check_of(
             "anvil",
             lambda: str(find_anvil(settings.anvil)),
             "run `./dev sync`, or set anvil or rpc_url",
@@ -219,7 +104,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
             "deployment", Verdict.OK, f"{settings.deployment}: {names} on {deployment.network}"
         )
     except TruetonneError as error:
-        yield _bad("deployment", Verdict.FAILED, error, "correct the file, or set deployment")
+        yield bad("deployment", Verdict.FAILED, error, "correct the file, or set deployment")
     url = published_url(settings)
     if not url:
         asleep = "the local chain is not running; commands start it when they need it"
@@ -235,7 +120,7 @@ def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
 
     client = ChainClient(url, timeout_s=NODE_SECONDS_MAX)
     try:
-        answers = _of(
+        answers = check_of(
             "node",
             lambda: f"{redacted(url)} answers for chain id {client.chain_id()}",
             "start it, or correct rpc_url",
@@ -246,7 +131,7 @@ def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
         elif deployment is None:
             yield Check("chain", Verdict.SKIPPED, "there is no deployment to compare it with")
         else:
-            yield _of(
+            yield check_of(
                 "chain",
                 lambda: _same_chain(client, deployment),
                 "set rpc_url or deployment to the same chain",
@@ -299,7 +184,7 @@ def _signer(settings: Settings) -> Check:
     from ledger.chain.remote_signer import SignerService
 
     service = SignerService(settings.signer_url, timeout_s=NODE_SECONDS_MAX)
-    return _of(
+    return check_of(
         "signer_url",
         lambda: f"{service.place} signs for {len(service.accounts())} accounts",
         "start it, or correct signer_url",

@@ -61,14 +61,19 @@ def add(
     from ledger.audit import HOUSE
     from ledger.identity import passwords, users
     from ledger.models.users import UserRole
+    from ledger.sealing import load_sealer, passing_sealer
 
     users.check_username(name)
     users.check_email(email)
     made = passwords.hashed(_password(password_file))
+    key_file = run.settings.sealing_key_file
+    trial = dry_run and not key_file.exists()
+    sealer = passing_sealer() if trial else load_sealer(key_file, make=not dry_run)
 
     def work(session: Session) -> User:
         return users.add(
             session,
+            sealer,
             username=name,
             email=email,
             role=UserRole(role),
@@ -78,20 +83,24 @@ def add(
 
     row = _in_books(run, work, dry_run)
     said = f"{'would add' if dry_run else 'added'} {role} {name}"
-    run.output.result(_document(row, dry_run), said)
+    document = _document(row, dry_run) | {"email": users.check_email(email)}
+    run.output.result(document, said)
 
 
 def list_users(run: Invocation) -> None:
     """List all users, with what was decided for each beyond the role."""
     from cli.books import open_books
-    from ledger.identity import permissions, users
+    from ledger.identity import contacts, permissions, users
 
     with open_books(run.settings) as db, db.read() as session:
-        found = [(row, permissions.of_user(session, row.id)) for row in users.all_of_them(session)]
+        everybody = users.all_of_them(session)
+        found = [(row, permissions.of_user(session, row.id)) for row in everybody]
+        mail = contacts.addresses(session, everybody, run.settings.sealing_key_file)
     document = [
         {
             "id": row.id,
             **users.values(row),
+            "email": mail[row.id],
             "created_at": row.created_at,
             "permissions": {f"{item.resource}:{item.action}": item.granted for item in decided},
         }
@@ -101,7 +110,7 @@ def list_users(run: Invocation) -> None:
         (
             item["id"],
             item["username"],
-            item["email"],
+            item["email"] or "(sealed)",
             item["role"],
             "yes" if item["is_active"] else "no",
             " ".join(

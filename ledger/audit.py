@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from ledger import audit_chain
 from ledger.models import AuditLog
 
 
@@ -43,7 +44,7 @@ def record(
     new: Mapping[str, Any],
     by: By = HOUSE,
 ) -> None:
-    """Add an entry to the audit log, which only grows.
+    """Add an entry to the audit log, which only grows; at the commit it gets its place in ``ledger.audit_chain``.
 
     Parameters
     ----------
@@ -59,15 +60,15 @@ def record(
     after = dict(new)
     if by.api_key_id is not None:
         after["by_api_key"] = by.api_key_id
-    session.add(
-        AuditLog(
-            user_id=by.user_id,
-            action=action,
-            resource=resource,
-            old_values=dict(old),
-            new_values=after,
-            ip_address=by.ip_address,
-            created_at=datetime.now(UTC),
-        )
+    row = AuditLog(
+        user_id=by.user_id,
+        action=action,
+        resource=resource,
+        old_values=dict(old),
+        new_values=after,
+        ip_address=by.ip_address,
+        created_at=datetime.now(UTC),
     )
+    session.add(row)
     session.flush()
+    audit_chain.follow(session, row.id)

@@ -1,25 +1,36 @@
-"""Secrets that must be read again (those of webhooks): encrypted in the books, by a key that is not in them.
+"""What must be read again, and by nobody else: sealed in the books, by keys that are not in them.
 
-The key file has a line for each key, ``NUMBER:BASE64`` of 32 bytes; the last one seals, all of them open. So a
-key is changed by adding a line, and an old one goes when nothing is sealed with it any more.
+These are the secrets of webhooks, and mail addresses and profiles of users.
+The key file has a line for each key, ``NUMBER:BASE64`` of 32 bytes; the greatest number seals, all of them open. So a
+key is changed by adding a line, and an old one goes when nothing is sealed with it any more. One more line,
+``index:BASE64``, makes blind indexes: what is sealed can be found again by whoever has the very text, and compared, and
+by nobody who has the database alone.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
+import hashlib
+import hmac
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ledger.errors import BadInput
+from ledger.errors import BadInput, Refused
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_INDEX = "index"
+INDEX_PREFIX = "b1:"
+"""What a blind index begins with: HMAC-SHA-256, in 43 characters of base64url."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +41,37 @@ class Sealer:
     ----------
     keys
         Keys of 32 bytes by their numbers; the greatest number seals.
+    index_key
+        Key of blind indexes; None: the file has none yet.
     """
 
     keys: dict[int, bytes]
+    index_key: bytes | None = None
+
+    @property
+    def newest(self) -> int:
+        """Number of the key that seals."""
+        return max(self.keys)
+
+    def is_current(self, sealed: str) -> bool:
+        """Return whether a sealed text is sealed with the newest key."""
+        return key_number(sealed) == self.newest
+
+    def index(self, text: str, context: str) -> str:
+        """Return the blind index of a text: the same for the same text and context, and telling nothing else.
+
+        Raises
+        ------
+        BadInput
+            If the key file has no key for indexes.
+        """
+        if self.index_key is None:
+            raise BadInput(
+                "the sealing key file has no line `index:...`; put it back, what is indexed cannot be found without it",
+                code="sealing-key-missing",
+            )
+        digest = hmac.new(self.index_key, f"{context}\0{text}".encode(), hashlib.sha256).digest()
+        return INDEX_PREFIX + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def seal(self, text: str, context: str) -> str:
         """Return a text sealed, with the number of the key.
@@ -44,7 +83,7 @@ class Sealer:
         context
             What it belongs to, such as ``webhook_endpoints/<name>``: it opens nowhere else.
         """
-        number = max(self.keys)
+        number = self.newest
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = AESGCM(self.keys[number]).encrypt(nonce, text.encode(), context.encode())
         return f"{number}:{base64.b64encode(nonce + sealed).decode()}"
@@ -76,13 +115,25 @@ class Sealer:
         return opened.decode()
 
 
+def key_number(sealed: str) -> int | None:
+    """Return the number of the key that a text is sealed with; None: it is not sealed."""
+    number, separator, _ = sealed.partition(":")
+    return int(number) if separator and number.isascii() and number.isdigit() else None
+
+
+def passing_sealer() -> Sealer:
+    """Return a sealer whose keys are kept nowhere, for what is rolled back."""
+    return Sealer({1: secrets.token_bytes(_KEY_BYTES)}, secrets.token_bytes(_KEY_BYTES))
+
+
 def load_sealer(path: Path, *, make: bool = False) -> Sealer:
     """Return the sealer of a key file.
 
     Parameters
     ----------
     make
-        Make the file with a new key where there is none, readable by its owner alone.
+        Make the file with new keys where there is none, readable by its owner alone; and the key of indexes in a
+        file from before there were any.
 
     Raises
     ------
@@ -91,6 +142,52 @@ def load_sealer(path: Path, *, make: bool = False) -> Sealer:
     """
     if make and not path.exists():
         _make(path)
+    found = _read(path)
+    if make and found.index_key is None:
+        with _changing(path) as lines:
+            if not any(line.startswith(f"{_INDEX}:") for line in lines):
+                lines.append(_new_line(_INDEX))
+        found = _read(path)
+    return found
+
+
+def add_key(path: Path) -> int:
+    """Add a key to a key file, which seals from now on; return its number.
+
+    Raises
+    ------
+    BadInput
+        If the file is not there, can be read by others, or is no key file.
+    """
+    with _changing(path) as lines:
+        number = _read(path).newest + 1
+        lines.append(_new_line(str(number)))
+    return number
+
+
+def remove_key(path: Path, number: int) -> None:
+    """Take a key out of a key file: what is sealed with it is lost. Whoever calls has made sure that nothing is.
+
+    Raises
+    ------
+    BadInput
+        If there is no such key, or no key file.
+    Refused
+        If it is the one that seals.
+    """
+    with _changing(path) as lines:
+        sealer = _read(path)
+        if number not in sealer.keys:
+            raise BadInput(f"sealing key file {path}: has no key {number}")
+        if number == sealer.newest:
+            raise Refused(
+                f"key {number} is the one that seals; add another one first",
+                code="sealing-key-used",
+            )
+        lines[:] = [line for line in lines if line.partition(":")[0].strip() != str(number)]
+
+
+def _read(path: Path) -> Sealer:
     try:
         mode = path.stat().st_mode & 0o077
         text = path.read_text(encoding="ascii")
@@ -102,34 +199,81 @@ def load_sealer(path: Path, *, make: bool = False) -> Sealer:
         ) from error
     if mode:
         raise BadInput(f"sealing key file {path}: others may read it; chmod 600 {path}")
-    keys: dict[int, bytes] = {}
+    keys: dict[str, bytes] = {}
     for line, content in enumerate(filter(None, map(str.strip, text.splitlines())), start=1):
         number, _, encoded = content.partition(":")
         try:
             key = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             key = b""
-        if not number.isdigit() or len(key) != _KEY_BYTES or int(number) in keys:
+        number = str(int(number)) if number.isdigit() else number
+        if (
+            not (number.isdigit() or number == _INDEX)
+            or len(key) != _KEY_BYTES
+            or number in keys
+            or key in keys.values()
+        ):
             raise BadInput(
-                f"sealing key file {path}, line {line}: should be NUMBER:BASE64 of {_KEY_BYTES} bytes, each number once"
+                f"sealing key file {path}, line {line}: should be NUMBER:BASE64 or {_INDEX}:BASE64 of "
+                f"{_KEY_BYTES} bytes, each number and each key once"
             )
-        keys[int(number)] = key
+        keys[number] = key
+    index_key = keys.pop(_INDEX, None)
     if not keys:
         raise BadInput(f"sealing key file {path}: has no key; put back the one it had")
-    return Sealer(keys)
+    return Sealer({int(number): key for number, key in keys.items()}, index_key)
+
+
+def _new_line(name: str) -> str:
+    return f"{name}:{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}"
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[list[str]]:
+    """Yield the lines of a key file to be changed; they are written when the block ends, by one process at a time."""
+    _read(path)  # what is no key file is not written over
+    while True:
+        with path.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if os.fstat(held.fileno()).st_ino != path.stat().st_ino:
+                continue  # another process has put a new file in its place meanwhile
+            before = path.read_text(encoding="ascii").splitlines()
+            lines = list(before)
+            yield lines
+            if lines != before:
+                aside = _write_aside(path, "\n".join(lines) + "\n")
+                aside.replace(path)
+                _sync_folder(path.parent)
+            return
 
 
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = f"1:{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}\n"
     # Made aside and linked: two processes at once have one key, and a crash leaves none that is cut short.
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    aside = _write_aside(path, f"{_new_line('1')}\n{_new_line(_INDEX)}\n")
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(line)
         os.link(aside, path)
+        _sync_folder(path.parent)
     except FileExistsError:
         pass  # the other one was first
     finally:
         aside.unlink()
+
+
+def _write_aside(path: Path, text: str) -> Path:
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return aside
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a name in a folder outlast a power cut: a key that sealed something must not vanish."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

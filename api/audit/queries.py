@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from api.audit.schemas import AuditEntry, AuditPage, AuditParameters
 from api.pagination import page_of, paged
-from ledger.models import AuditLog, User
+from ledger.models import AuditLink, AuditLog, User
 
 
 def list_entries(session: Session, parameters: AuditParameters) -> AuditPage:
@@ -18,7 +18,11 @@ def list_entries(session: Session, parameters: AuditParameters) -> AuditPage:
     BadInput
         If the cursor cannot be used.
     """
-    query = select(AuditLog, User.username).outerjoin(User, User.id == AuditLog.user_id)
+    query = (
+        select(AuditLog, User.username, AuditLink)
+        .outerjoin(User, User.id == AuditLog.user_id)
+        .outerjoin(AuditLink, AuditLink.audit_id == AuditLog.id)
+    )
     if parameters.user is not None:
         query = query.where(User.username == parameters.user)
     if parameters.action is not None:
@@ -30,12 +34,12 @@ def list_entries(session: Session, parameters: AuditParameters) -> AuditPage:
     if parameters.done_before is not None:
         query = query.where(AuditLog.created_at < parameters.done_before)
     found = session.execute(paged(query, parameters, AuditLog.id)).all()
-    page = page_of(parameters, found, [row.id for row, _ in found])
-    items = [_entry(row, username) for row, username in page.rows]
+    page = page_of(parameters, found, [row.id for row, *_ in found])
+    items = [_entry(row, username, link) for row, username, link in page.rows]
     return AuditPage(items=items, next_cursor=page.next_cursor)
 
 
-def _entry(row: AuditLog, username: str | None) -> AuditEntry:
+def _entry(row: AuditLog, username: str | None, link: AuditLink | None) -> AuditEntry:
     return AuditEntry(
         id=row.id,
         created_at=row.created_at,
@@ -46,4 +50,7 @@ def _entry(row: AuditLog, username: str | None) -> AuditEntry:
         resource=row.resource,
         old_values=row.old_values,
         new_values=row.new_values,
+        position=None if link is None else link.position,
+        previous_hash=None if link is None else link.previous_hash,
+        entry_hash=None if link is None else link.entry_hash,
     )

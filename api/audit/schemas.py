@@ -39,6 +39,13 @@ class AuditEntry(Document):
     resource: str = Field(description="What it was done to: table and row number.")
     old_values: dict[str, Any] | None = Field(description="Values before.")
     new_values: dict[str, Any] | None = Field(description="Values after; never a secret.")
+    position: int | None = Field(
+        description="Place in the chain of the log, from 1 on without a gap; null: put in by other hands."
+    )
+    previous_hash: str | None = Field(description="Hash of the place before; zeros: the first.")
+    entry_hash: str | None = Field(
+        description="SHA-256 of place, hash before and entry: see `docs/security.md`."
+    )
 
 
 class AuditPage(Document):

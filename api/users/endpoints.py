@@ -26,6 +26,7 @@ from api.users.schemas import (
     UserParameters,
 )
 from ledger.identity import passwords, permissions, signing_in, users
+from ledger.sealing import Sealer, load_sealer
 
 router = APIRouter(tags=["users"])
 
@@ -47,7 +48,7 @@ def list_users(
 ) -> UserPage:
     """Those who may sign in, and those who may not any more, page by page."""
     with context.database.read() as session:
-        page = queries.list_users(session, parameters)
+        page = queries.list_users(session, parameters, context.settings.sealing_key_file)
     response.headers["Link"] = link_header("/v1/users", parameters, page.next_cursor)
     return page
 
@@ -60,21 +61,28 @@ def list_users(
     responses={**created(User, "The user."), **responses(401, 403, 409, 422, 503)},
     summary="Add a user",
 )
-def add_user(body: NewUser, asking: Asking, once: OneTime) -> Response:
+def add_user(context: ReadContext, body: NewUser, asking: Asking, once: OneTime) -> Response:
     """Add a user who may sign in."""
+    key_file = context.settings.sealing_key_file
 
-    def work(session: Session, password_hash: str) -> Answer:
+    def prepare() -> tuple[Sealer, str]:
+        return load_sealer(key_file, make=True), passwords.hashed(body.password)
+
+    def work(session: Session, found: tuple[Sealer, str]) -> Answer:
+        sealer, password_hash = found
         row = users.add(
             session,
+            sealer,
             username=body.username,
             email=body.email,
             role=body.role,
             password_hash=password_hash,
             by=asking.by,
         )
-        return Answer(201, queries.user_of(row), {"Location": f"/v1/users/{row.id}"})
+        made = queries.user_of(session, row, key_file)
+        return Answer(201, made, {"Location": f"/v1/users/{row.id}"})
 
-    return once.run(work, lambda: passwords.hashed(body.password))
+    return once.run(work, prepare)
 
 
 @router.get(
@@ -86,7 +94,8 @@ def add_user(body: NewUser, asking: Asking, once: OneTime) -> Response:
 def show_user(context: ReadContext, user_id: UserId) -> UserDetail:
     """One user, with permissions and what they come to."""
     with context.database.read() as session:
-        return queries.detail_of(session, users.get(session, user_id))
+        row = users.get(session, user_id)
+        return queries.detail_of(session, row, context.settings.sealing_key_file)
 
 
 @router.patch(
@@ -99,6 +108,8 @@ def change_user(
     context: ReadContext, user_id: UserId, body: UserChange, asking: Asking
 ) -> UserDetail:
     """Change role or mail address, disable or enable. Whoever is disabled is signed out everywhere."""
+    key_file = context.settings.sealing_key_file
+    sealer = load_sealer(key_file, make=True) if body.email is not None else None
 
     def work(session: Session) -> UserDetail:
         row = users.get(session, user_id)
@@ -109,8 +120,9 @@ def change_user(
             role=body.role,
             is_active=body.is_active,
             email=body.email,
+            sealer=sealer,
         )
-        return queries.detail_of(session, row)
+        return queries.detail_of(session, row, key_file)
 
     return context.database.run(work)
 
@@ -146,7 +158,7 @@ def decide_permission(
     def work(session: Session) -> UserDetail:
         row = users.get(session, user_id)
         permissions.decide(session, row, right, body.granted, asking.by)
-        return queries.detail_of(session, row)
+        return queries.detail_of(session, row, context.settings.sealing_key_file)
 
     return context.database.run(work)
 

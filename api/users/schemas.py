@@ -67,7 +67,9 @@ class User(Document):
 
     id: int = Field(description="Row number.")
     username: str = Field(description="Name to sign in with.")
-    email: str = Field(description="Mail address.")
+    email: str | None = Field(
+        description="Mail address; null: the key that it is sealed with is not at hand."
+    )
     role: UserRole = Field(description="What the user may do.")
     is_active: bool = Field(description="Whether the user may sign in.")
     created_at: Time = Field(description="When the user was added.")

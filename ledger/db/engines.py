@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import pymysql
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from ledger.db.loading import FILE_REFUSED, LoadingConnection
+from ledger.db.tls import read_tls
 
 MODE = "truetonne_mode"
 READ = "read"
@@ -28,6 +30,11 @@ _SQL_MODE = (
     "STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 )
+_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+_UNPROVEN = (
+    "the server does not prove its name: name the authority that signed its certificate (ssl_ca), and the server "
+    "as the certificate does"
+)
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct TRUETONNE_DATABASE_URL"
 _UPGRADE = "run `truetonne db upgrade`"
@@ -39,6 +46,12 @@ _MYSQL = (
         "somebody else may answer in its place: check TRUETONNE_DATABASE_URL, and have the server "
         "prove its name (ssl_ca, ssl_verify_identity)",
     ),
+    (
+        {1142, 1143, 1227},
+        DOWN,
+        "this account lacks the right; `truetonne db grants` prints what each account needs",
+    ),
+    ({3, 28, 1021, 1041, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
     ({1020, 1205, 1213}, BUSY, _AGAIN),
     ({1146}, NO_TABLE, _UPGRADE),
     ({1044, 1045, 1049}, DOWN, "check user, password and name in TRUETONNE_DATABASE_URL"),
@@ -84,9 +97,11 @@ def create(url: URL, *, lock_timeout_s: int, migration: bool = False) -> Engine:
     # A migration that waits for a table's lock makes everybody wait behind it.
     table_wait_s = 2 if migration else lock_timeout_s
     waits = f"innodb_lock_wait_timeout={lock_timeout_s}, lock_wait_timeout={table_wait_s}"
+    tls = read_tls(url)
     engine = create_engine(
-        url,
+        tls.url,
         connect_args={
+            **tls.arguments,
             "charset": "utf8mb4",
             "connect_timeout": 10,
             "local_infile": False,
@@ -114,6 +129,8 @@ def diagnose(error: DBAPIError) -> tuple[str, str]:
         return _diagnose_sqlite(original)
     arguments = getattr(original, "args", ())
     number = arguments[0] if arguments else None
+    if isinstance(original, pymysql.err.OperationalError) and _CERTIFICATE in str(original):
+        return DOWN, _UNPROVEN
     for numbers, kind, advice in _MYSQL:
         if number in numbers:
             return kind, advice

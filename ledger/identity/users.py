@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.audit import By
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.identity import sessions
+from ledger.identity import contacts, sessions
+from ledger.models import UserContact
 from ledger.models.users import User, UserRole
+from ledger.sealing import Sealer, key_number
 
 USERNAME = r"[a-z0-9][a-z0-9._-]{1,49}"
 EMAIL = r"[^@\s]{1,64}@[A-Za-z0-9.-]{1,35}"
 _USERNAME = re.compile(USERNAME)
 _EMAIL = re.compile(EMAIL)
+_SEALED = "sealed"
+"""The one name in a profile that is sealed: the column stays the JSON that it is."""
 
 
 def add(
-    session: Session, *, username: str, email: str, role: UserRole, password_hash: str, by: By
+    session: Session,
+    sealer: Sealer,
+    *,
+    username: str,
+    email: str,
+    role: UserRole,
+    password_hash: str,
+    by: By,
 ) -> User:
     """Add a user who may sign in.
 
     Parameters
     ----------
+    sealer
+        What the mail address is sealed with.
     password_hash
         From ``passwords.hashed``.
 
@@ -38,23 +53,26 @@ def add(
     Refused
         If one of them is taken.
     """
+    email = check_email(email)
     user = User(
         username=check_username(username),
-        email=check_email(email),
+        email=contacts.index_of(email, sealer),
         password_hash=password_hash,
         role=role,
         profile=None,
         is_active=True,
     )
-    email = user.email
-    _check_free(session, "user name", User.username, username)
-    _check_free(session, "mail address", User.email, email)
+    _check_free(
+        session.scalar(select(User.id).where(User.username == username)), "user name", username
+    )
+    _check_free(contacts.find(session, email, sealer), "mail address", email)
     session.add(user)
     try:
         session.flush()
     except IntegrityError as error:  # somebody else was faster
         by_name = "username" in str(error.orig)
         raise _taken(*(("user name", username) if by_name else ("mail address", email))) from error
+    contacts.keep(session, user.id, email, sealer)
     audit.record(session, "users.add", _resource(user), {}, values(user), by)
     return user
 
@@ -102,10 +120,16 @@ def change(
     role: UserRole | None = None,
     is_active: bool | None = None,
     email: str | None = None,
+    sealer: Sealer | None = None,
 ) -> bool:
     """Change role, mail address, or whether a user may sign in; return whether anything changed.
 
     Whoever is disabled is signed out everywhere.
+
+    Parameters
+    ----------
+    sealer
+        What the mail address is sealed with; needed where one is given.
 
     Raises
     ------
@@ -117,7 +141,9 @@ def change(
     old = values(user)
     wanted: dict[str, Any] = {"role": role, "is_active": is_active}
     if email is not None:
-        wanted["email"] = check_email(email)
+        assert sealer is not None
+        email = check_email(email)
+        wanted["email"] = contacts.index_of(email, sealer)
     changes = {
         name: value
         for name, value in wanted.items()
@@ -125,8 +151,10 @@ def change(
     }
     if not changes:
         return False
-    if "email" in changes:
-        _check_free(session, "mail address", User.email, changes["email"])
+    if email is not None and sealer is not None and "email" in changes:
+        holder = contacts.find(session, email, sealer)
+        _check_free(None if holder == user.id else holder, "mail address", email)
+        contacts.keep(session, user.id, email, sealer)
     if "role" in changes or "is_active" in changes:
         _keep_an_admin(session, user)
     for name, value in changes.items():
@@ -134,7 +162,7 @@ def change(
     try:
         session.flush()
     except IntegrityError as error:  # somebody else was faster
-        raise _taken("mail address", changes["email"]) from error
+        raise _taken("mail address", email or "") from error
     new = values(user)
     audit.record(
         session,
@@ -161,6 +189,88 @@ def set_password(session: Session, user: User, password_hash: str, by: By) -> No
     session.flush()
     audit.record(session, "users.password", _resource(user), {}, {"password": "changed"}, by)
     sessions.end_all(session, user.id, "the password was changed", by)
+
+
+def set_profile(
+    session: Session, sealer: Sealer, user: User, profile: dict[str, Any] | None, by: By
+) -> None:
+    """Keep what a user prefers, sealed; None: nothing."""
+    text = None if profile is None else json.dumps(profile, ensure_ascii=False, allow_nan=False)
+    user.profile = None if text is None else {_SEALED: sealer.seal(text, _profile(user))}
+    session.flush()
+    kept = "kept" if profile is not None else "removed"
+    audit.record(session, "users.profile", _resource(user), {}, {"profile": kept}, by)
+
+
+def profile_of(sealer: Sealer, user: User) -> dict[str, Any] | None:
+    """Return what a user prefers.
+
+    Raises
+    ------
+    BadInput
+        If it is sealed with a key that is not at hand.
+    """
+    if user.profile is None or _SEALED not in user.profile:
+        return None if user.profile is None else dict(user.profile)
+    opened: dict[str, Any] = json.loads(sealer.open(user.profile[_SEALED], _profile(user)))
+    return opened
+
+
+def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[int | None, int]:
+    """Seal addresses and profiles of some users with the newest key, whatever they are sealed with now, or not at all.
+
+    Parameters
+    ----------
+    after
+        Row number behind which to go on.
+    limit
+        How many users at most.
+
+    Returns
+    -------
+    tuple
+        Row number of the last user looked at, None when there are no more; and how many values were sealed.
+    """
+    rows = session.scalars(
+        select(User).where(User.id > after).order_by(User.id).limit(limit).with_for_update()
+    ).all()
+    sealed = 0
+    for user in rows:
+        contact = session.get(UserContact, user.id, with_for_update=True)
+        if contact is None:
+            plain = check_email(user.email)
+            contacts.keep(session, user.id, plain, sealer)
+            user.email = contacts.index_of(plain, sealer)
+            sealed += 1
+        elif not sealer.is_current(contact.email_sealed):
+            email = sealer.open(contact.email_sealed, contacts.context(user.id))
+            contacts.keep(session, user.id, email, sealer)
+            sealed += 1
+        if user.profile is not None and not sealer.is_current(str(user.profile.get(_SEALED, ""))):
+            text = json.dumps(profile_of(sealer, user), ensure_ascii=False)
+            user.profile = {_SEALED: sealer.seal(text, _profile(user))}
+            sealed += 1
+    session.flush()
+    return (rows[-1].id if rows else None), sealed
+
+
+def keys_in_use(session: Session) -> Counter[int | None]:
+    """Return how many addresses and profiles are sealed with each key, by its number; None: not sealed yet."""
+    found: Counter[int | None] = Counter(
+        map(key_number, session.scalars(select(UserContact.email_sealed)))
+    )
+    found[None] += (
+        session.scalar(
+            select(func.count())
+            .select_from(User)
+            .outerjoin(UserContact, UserContact.user_id == User.id)
+            .where(UserContact.user_id.is_(None))
+        )
+        or 0
+    )
+    for profile in session.scalars(select(User.profile).where(User.profile.is_not(None))):
+        found[key_number(str((profile or {}).get(_SEALED, "")))] += 1
+    return +found
 
 
 def check_username(text: str) -> str:
@@ -193,13 +303,21 @@ def check_email(text: str) -> str:
 
 
 def values(user: User) -> dict[str, Any]:
-    """Return what the audit log says of a user: all but the password."""
+    """Return what the audit log says of a user: all but the password, and of the mail address its blind index.
+
+    The log is for ever, so what is sealed elsewhere must not stand in it plain.
+    """
     return {
         "username": user.username,
-        "email": user.email,
+        "email_index": None if contacts.is_plain(user) else user.email,
         "role": user.role.value,
         "is_active": user.is_active,
     }
+
+
+def _profile(user: User) -> str:
+    """Return what a profile is sealed for."""
+    return f"users/{user.id}/profile"
 
 
 def _resource(user: User) -> str:
@@ -223,10 +341,8 @@ def _keep_an_admin(session: Session, user: User) -> None:
         )
 
 
-def _check_free(
-    session: Session, what: str, column: InstrumentedAttribute[str], value: str
-) -> None:
-    if session.scalar(select(User.id).where(column == value)) is not None:
+def _check_free(holder: int | None, what: str, value: str) -> None:
+    if holder is not None:
         raise _taken(what, value)
 
 

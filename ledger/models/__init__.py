@@ -13,6 +13,7 @@ from ledger.models import (
     energy,
     escrow,
     evidence,
+    guarded,
     jobs,
     mirror,
     mirror_state,
@@ -83,6 +84,7 @@ from ledger.models.evidence import (
     ReadingClaim,
     Site,
 )
+from ledger.models.guarded import AuditHead, AuditLink, UserContact
 from ledger.models.jobs import HeldLease, JobRun, ScheduledJob
 from ledger.models.mirror import (
     ChainAttempt,
@@ -167,6 +169,7 @@ SECTIONS = (
     ("12. Processes: who works, when, and what came of it", (jobs,)),
     ("13. Access: keys, answers given once, attempts to sign in", (access,)),
     ("14. Webhooks: who is told of what", (webhooks,)),
+    ("15. What guards: the chain over the audit log, and what is sealed", (guarded,)),
 )
 """Sections of ``docs/schema.md`` and the modules whose tables stand in each."""
 
@@ -176,6 +179,8 @@ __all__ = [
     "AdvancedTradingConfig",
     "ApiKey",
     "ArbitrageOpportunity",
+    "AuditHead",
+    "AuditLink",
     "AuditLog",
     "Base",
     "BlockchainTransaction",
@@ -250,6 +255,7 @@ __all__ = [
     "SmartContract",
     "SystemConfig",
     "User",
+    "UserContact",
     "UserPermission",
     "UserSession",
     "VppDefinition",

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, big_id, created_at, int_id, options
+from ledger.models.base import ALL, BEYOND, Base, big_id, created_at, int_id, options
 from ledger.models.types import Hex, MediumText, Sha256, Varchar, json_array
 
 
@@ -43,6 +43,7 @@ class ApiKey(Base):
             "A key by which a program acts for a user.",
             writer="ledger.identity.keys",
             origin=BEYOND,
+            api="insert, update",
         ),
     )
 
@@ -73,6 +74,8 @@ class IdempotencyKey(Base):
             "A request that is answered once, and its answer.",
             writer="ledger.identity.idempotency",
             origin=BEYOND,
+            changes=ALL,
+            api="insert, update, delete",
         ),
     )
 
@@ -97,5 +100,7 @@ class SignInAttempt(Base):
             "An attempt to sign in that did not succeed.",
             writer="ledger.identity.attempts",
             origin=BEYOND,
+            changes=ALL,
+            api="insert, delete",
         ),
     )

@@ -13,6 +13,8 @@ from ledger.models.types import BigInt, UtcDateTime
 CUSTOMER = "customer's design"
 COMPLETES = "completes the 41"
 BEYOND = "beyond the 41"
+ALL = "insert, update, delete"
+"""What writers do to rows that do not stay."""
 NO_WRITER = "none yet"
 """The writer of a table of the customer's that no room of the house fills yet."""
 
@@ -37,7 +39,15 @@ class Base(DeclarativeBase):
     }
 
 
-def options(comment: str, *, writer: str, origin: str, **more: Any) -> dict[str, Any]:
+def options(
+    comment: str,
+    *,
+    writer: str,
+    origin: str,
+    changes: str | None = None,
+    api: str = "",
+    **more: Any,
+) -> dict[str, Any]:
     """Return the options of a table: the last item of its ``__table_args__``.
 
     Parameters
@@ -48,18 +58,37 @@ def options(comment: str, *, writer: str, origin: str, **more: Any) -> dict[str,
         The only module that writes the table.
     origin
         ``CUSTOMER``, ``COMPLETES`` or ``BEYOND``.
+    changes
+        What the writer does to rows, of ``insert``, ``update`` and ``delete``: what the database's
+        account for writing may do, see ``ledger.db.grants``. ``insert`` alone is an append-only table. Without
+        it: ``insert, update``, and nothing where there is no writer.
+    api
+        What of it a request to the API does.
     more
         Further options of the table, such as ``sqlite_autoincrement``.
     """
+    if changes is None:
+        changes = "" if writer == NO_WRITER else "insert, update"
     return {
         "comment": comment,
-        "info": {"writer": writer, "origin": origin},
+        "info": {
+            "writer": writer,
+            "origin": origin,
+            "changes": _verbs(changes),
+            "api": _verbs(api),
+        },
         "mysql_engine": "InnoDB",
         "mysql_charset": "utf8mb4",
         # Codes and names compare byte by byte, as on SQLite.
         "mysql_collate": "utf8mb4_bin",
         **more,
     }
+
+
+def _verbs(text: str) -> tuple[str, ...]:
+    found = tuple(filter(None, text.split(", ")))
+    assert set(found) <= {"insert", "update", "delete"}, text
+    return found
 
 
 def now() -> datetime:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import CUSTOMER, Base, created_at, int_id, options
+from ledger.models.base import ALL, CUSTOMER, Base, created_at, int_id, options
 from ledger.models.types import (
     Address,
     ExactDecimal,
@@ -79,6 +79,7 @@ class BlockchainTransaction(Base):
             "A transaction to one of our contracts.",
             writer="ledger.chain.transactions",
             origin=CUSTOMER,
+            changes=ALL,
         ),
     )
 
@@ -111,7 +112,10 @@ class SmartContract(Base):
         UniqueConstraint("network", "contract_address"),
         Index("idx_smart_contracts_network", "network"),
         options(
-            "A contract of ours on a network.", writer="ledger.chain.deployment", origin=CUSTOMER
+            "A contract of ours on a network.",
+            writer="ledger.chain.deployment",
+            origin=CUSTOMER,
+            changes=ALL,
         ),
     )
 
@@ -145,5 +149,10 @@ class CarbonCredit(Base):
     expires_at: Mapped[datetime | None] = mapped_column(comment="When it ends, UTC; null: never.")
 
     __table_args__ = (
-        options("A run of serials of a batch with one status.", writer="indexer", origin=CUSTOMER),
+        options(
+            "A run of serials of a batch with one status.",
+            writer="indexer",
+            origin=CUSTOMER,
+            changes=ALL,
+        ),
     )

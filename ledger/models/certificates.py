@@ -10,7 +10,7 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, created_at, int_id, options
+from ledger.models.base import ALL, BEYOND, Base, created_at, int_id, options
 from ledger.models.types import Varchar
 
 
@@ -43,5 +43,5 @@ class EnergyCertificate(Base):
         UniqueConstraint("meter_id", "instrument", "reference"),
         CheckConstraint("(energy_mwh IS NULL) <> (share IS NULL)", name="amount"),
         CheckConstraint("from_day <= to_day", name="days"),
-        options("Energy certified elsewhere.", writer="ledger.sites", origin=BEYOND),
+        options("Energy certified elsewhere.", writer="ledger.sites", origin=BEYOND, changes=ALL),
     )

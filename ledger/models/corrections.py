@@ -87,7 +87,10 @@ class Correction(Base):
     __table_args__ = (
         UniqueConstraint("issuance_id", "manifest_hash"),
         options(
-            "The effect of what was learnt late; append-only.", writer=CORRECTIONS, origin=BEYOND
+            "The effect of what was learnt late; append-only.",
+            writer=CORRECTIONS,
+            origin=BEYOND,
+            changes="insert",
         ),
     )
 
@@ -104,7 +107,9 @@ class CorrectionReading(Base):
 
     __table_args__ = (
         Index("idx_correction_readings_correction_id", "correction_id"),
-        options("A late reading, counted once.", writer=CORRECTIONS, origin=BEYOND),
+        options(
+            "A late reading, counted once.", writer=CORRECTIONS, origin=BEYOND, changes="insert"
+        ),
     )
 
 
@@ -128,7 +133,12 @@ class CorrectionRegister(Base):
     __table_args__ = (
         Index("idx_correction_registers_issuance_id", "issuance_id"),
         Index("idx_correction_registers_correction_id", "correction_id"),
-        options("A late register reading, counted once.", writer=CORRECTIONS, origin=BEYOND),
+        options(
+            "A late register reading, counted once.",
+            writer=CORRECTIONS,
+            origin=BEYOND,
+            changes="insert",
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import CUSTOMER, Base, big_id, created_at, options
+from ledger.models.base import ALL, CUSTOMER, Base, big_id, created_at, options
 from ledger.models.types import ExactDecimal, Varchar, json_object
 
 DEVICE = "Row number of the device (not its code)."
@@ -36,7 +36,9 @@ class EnergyConsumption(Base):
 
     __table_args__ = (
         Index("idx_energy_consumption_device_id_recorded_at", "device_id", "recorded_at"),
-        options("Energy that a device consumed.", writer="ledger.readings", origin=CUSTOMER),
+        options(
+            "Energy that a device consumed.", writer="ledger.readings", origin=CUSTOMER, changes=ALL
+        ),
     )
 
 
@@ -59,7 +61,9 @@ class EnergyProduction(Base):
 
     __table_args__ = (
         Index("idx_energy_production_device_id_recorded_at", "device_id", "recorded_at"),
-        options("Energy that a device produced.", writer="ledger.readings", origin=CUSTOMER),
+        options(
+            "Energy that a device produced.", writer="ledger.readings", origin=CUSTOMER, changes=ALL
+        ),
     )
 
 
@@ -80,5 +84,5 @@ class CarbonEmission(Base):
 
     __table_args__ = (
         Index("idx_carbon_emissions_device_id_recorded_at", "device_id", "recorded_at"),
-        options("Emissions of a device.", writer="ledger.readings", origin=CUSTOMER),
+        options("Emissions of a device.", writer="ledger.readings", origin=CUSTOMER, changes=ALL),
     )

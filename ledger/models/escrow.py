@@ -13,7 +13,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, big_key, options
+from ledger.models.base import ALL, BEYOND, Base, big_key, options
 from ledger.models.mirror import BLOCK, INDEXER, LOG, TX
 from ledger.models.types import Address, ExactDecimal, Hash, choice, json_array
 
@@ -74,7 +74,7 @@ class SettlementMovement(Base):
     __table_args__ = (
         Index("idx_settlement_movements_account", "account"),
         Index("idx_settlement_movements_batch_id", "batch_id"),
-        options("A change of a settlement balance.", writer=INDEXER, origin=BEYOND),
+        options("A change of a settlement balance.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 
 
@@ -90,7 +90,9 @@ class SettlementBalance(Base):
     )
 
     __table_args__ = (
-        options("A balance in the settlement contract.", writer=INDEXER, origin=BEYOND),
+        options(
+            "A balance in the settlement contract.", writer=INDEXER, origin=BEYOND, changes=ALL
+        ),
     )
 
 
@@ -138,7 +140,9 @@ class SettlementBatch(Base):
     __table_args__ = (
         Index("idx_settlement_batches_status", "status"),
         Index("idx_settlement_batches_block_number", "block_number"),
-        options("A settlement batch as it stands on chain.", writer=INDEXER, origin=BEYOND),
+        options(
+            "A settlement batch as it stands on chain.", writer=INDEXER, origin=BEYOND, changes=ALL
+        ),
     )
 
 
@@ -174,7 +178,7 @@ class SettlementDispute(Base):
 
     __table_args__ = (
         Index("idx_settlement_disputes_batch_id", "batch_id"),
-        options("A step of a dispute over a batch.", writer=INDEXER, origin=BEYOND),
+        options("A step of a dispute over a batch.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 
 
@@ -208,7 +212,7 @@ class SettlementTrade(Base):
     settled_at: Mapped[datetime] = mapped_column(comment="Time of that block, UTC.")
 
     __table_args__ = (
-        options("A trade that was settled by itself.", writer=INDEXER, origin=BEYOND),
+        options("A trade that was settled by itself.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 
 
@@ -240,5 +244,5 @@ class SettlementTerm(Base):
     changed_at: Mapped[datetime] = mapped_column(comment="Time of that block, UTC.")
 
     __table_args__ = (
-        options("A change of the terms of settlement.", writer=INDEXER, origin=BEYOND),
+        options("A change of the terms of settlement.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ledger.models.base import (
+    ALL,
     BEYOND,
     Base,
     big_id,
@@ -192,7 +193,12 @@ class EmissionFactor(Base):
 
     __table_args__ = (
         UniqueConstraint("code", "version"),
-        options("A published emission factor; append-only.", writer="ledger.sites", origin=BEYOND),
+        options(
+            "A published emission factor; append-only.",
+            writer="ledger.sites",
+            origin=BEYOND,
+            changes="insert",
+        ),
     )
 
 
@@ -401,7 +407,12 @@ class MeterReading(Base):
         UniqueConstraint("meter_id", "start_s", "text"),
         CheckConstraint("(value_digits IS NULL) = (value_scale IS NULL)", name="value"),
         Index("idx_meter_readings_file_id", "file_id"),
-        options("A value of a meter for an interval.", writer="ledger.readings", origin=BEYOND),
+        options(
+            "A value of a meter for an interval.",
+            writer="ledger.readings",
+            origin=BEYOND,
+            changes=ALL,
+        ),
     )
 
 
@@ -491,5 +502,10 @@ class ReadingClaim(Base):
 
     __table_args__ = (
         Index("idx_reading_claims_issuance_id", "issuance_id"),
-        options("An interval that an issuance used up.", writer="ledger.issuance", origin=BEYOND),
+        options(
+            "An interval that an issuance used up.",
+            writer="ledger.issuance",
+            origin=BEYOND,
+            changes=ALL,
+        ),
     )

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import JSON, BigInteger, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, big_id, options
+from ledger.models.base import ALL, BEYOND, Base, big_id, options
 from ledger.models.types import Varchar, choice
 
 PLACE = "Host and process, for people."
@@ -74,7 +74,9 @@ class ScheduledJob(Base):
     )
     run_place: Mapped[str | None] = mapped_column(Varchar(200), comment=PLACE)
 
-    __table_args__ = (options("A periodic job.", writer="ledger.jobs.rows", origin=BEYOND),)
+    __table_args__ = (
+        options("A periodic job.", writer="ledger.jobs.rows", origin=BEYOND, changes=ALL),
+    )
 
 
 class JobRun(Base):
@@ -100,5 +102,7 @@ class JobRun(Base):
     __table_args__ = (
         Index("idx_job_runs_job_id", "job", "id"),
         Index("idx_job_runs_ended_at", "ended_at"),
-        options("A run of a job that has ended.", writer="ledger.jobs.rows", origin=BEYOND),
+        options(
+            "A run of a job that has ended.", writer="ledger.jobs.rows", origin=BEYOND, changes=ALL
+        ),
     )

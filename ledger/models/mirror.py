@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import CHAR, BigInteger, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, big_key, created_at, options, updated_at
+from ledger.models.base import ALL, BEYOND, Base, big_key, created_at, options, updated_at
 from ledger.models.types import (
     Address,
     ExactDecimal,
@@ -168,7 +168,9 @@ class ChainCursor(Base):
     final_number: Mapped[int] = mapped_column(BigInteger, comment="Last block taken as final.")
     updated_at: Mapped[datetime] = updated_at()
 
-    __table_args__ = (options("How far the mirror has come.", writer=INDEXER, origin=BEYOND),)
+    __table_args__ = (
+        options("How far the mirror has come.", writer=INDEXER, origin=BEYOND, changes=ALL),
+    )
 
 
 class ChainBlock(Base):
@@ -181,7 +183,9 @@ class ChainBlock(Base):
     parent_hash: Mapped[str] = mapped_column(Hash, comment="Hash of the block before.")
     block_time: Mapped[datetime] = mapped_column(comment="Its time, UTC.")
 
-    __table_args__ = (options("A block that was read.", writer=INDEXER, origin=BEYOND),)
+    __table_args__ = (
+        options("A block that was read.", writer=INDEXER, origin=BEYOND, changes=ALL),
+    )
 
 
 class ChainInclusion(Base):
@@ -204,7 +208,12 @@ class ChainInclusion(Base):
 
     __table_args__ = (
         Index("idx_chain_inclusions_block_number", "block_number"),
-        options("Where a transaction stands.", writer="ledger.chain.transactions", origin=BEYOND),
+        options(
+            "Where a transaction stands.",
+            writer="ledger.chain.transactions",
+            origin=BEYOND,
+            changes=ALL,
+        ),
     )
 
 
@@ -231,7 +240,7 @@ class ChainEvent(Base):
         Index("idx_chain_events_seq", "seq"),
         # Of what kind a change was, up to a block: the state of then is asked for by it.
         Index("idx_chain_events_event_name_block_number", "event_name", "block_number"),
-        options("A decoded event of our contracts.", writer=INDEXER, origin=BEYOND),
+        options("A decoded event of our contracts.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 
 
@@ -251,7 +260,9 @@ class CreditClass(Base):
     )
     block_number: Mapped[int] = mapped_column(BigInteger, comment=BLOCK)
 
-    __table_args__ = (options("A class of credits on chain.", writer=INDEXER, origin=BEYOND),)
+    __table_args__ = (
+        options("A class of credits on chain.", writer=INDEXER, origin=BEYOND, changes=ALL),
+    )
 
 
 class CreditProject(Base):
@@ -265,7 +276,7 @@ class CreditProject(Base):
     code: Mapped[str] = mapped_column(Varchar(100), comment="Its code.")
     block_number: Mapped[int] = mapped_column(BigInteger, comment=BLOCK)
 
-    __table_args__ = (options("A project on chain.", writer=INDEXER, origin=BEYOND),)
+    __table_args__ = (options("A project on chain.", writer=INDEXER, origin=BEYOND, changes=ALL),)
 
 
 class CreditSite(Base):
@@ -281,7 +292,7 @@ class CreditSite(Base):
     )
     block_number: Mapped[int] = mapped_column(BigInteger, comment=BLOCK)
 
-    __table_args__ = (options("A site on chain.", writer=INDEXER, origin=BEYOND),)
+    __table_args__ = (options("A site on chain.", writer=INDEXER, origin=BEYOND, changes=ALL),)
 
 
 class CreditBatch(Base):
@@ -336,7 +347,7 @@ class CreditBatch(Base):
 
     __table_args__ = (
         Index("idx_credit_batches_block_number", "block_number"),
-        options("An issuance as it stands on chain.", writer=INDEXER, origin=BEYOND),
+        options("An issuance as it stands on chain.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 
 
@@ -360,7 +371,7 @@ class CreditSerial(Base):
 
     __table_args__ = (
         Index("idx_credit_serials_batch_id", "batch_id"),
-        options("The serials of a credit.", writer=INDEXER, origin=BEYOND),
+        options("The serials of a credit.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 
 
@@ -382,7 +393,7 @@ class CreditTransfer(Base):
 
     __table_args__ = (
         Index("idx_credit_transfers_batch_id", "batch_id"),
-        options("Credits that moved.", writer=INDEXER, origin=BEYOND),
+        options("Credits that moved.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 
 
@@ -397,7 +408,7 @@ class CreditHolding(Base):
 
     __table_args__ = (
         Index("idx_credit_holdings_holder", "holder"),
-        options("What a holder has of a batch.", writer=INDEXER, origin=BEYOND),
+        options("What a holder has of a batch.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 
 
@@ -438,7 +449,7 @@ class CreditRetirement(Base):
         Index("idx_credit_retirements_key", "key"),
         Index("idx_credit_retirements_batch_id", "batch_id"),
         Index("idx_credit_retirements_block_number", "block_number"),
-        options("A retirement.", writer=INDEXER, origin=BEYOND),
+        options("A retirement.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 
 
@@ -460,5 +471,5 @@ class CreditCancellation(Base):
 
     __table_args__ = (
         Index("idx_credit_cancellations_batch_id", "batch_id"),
-        options("A cancellation by a holder.", writer=INDEXER, origin=BEYOND),
+        options("A cancellation by a holder.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )

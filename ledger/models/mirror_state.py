@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, big_id, big_key, options
+from ledger.models.base import ALL, BEYOND, Base, big_id, big_key, options
 from ledger.models.mirror import BLOCK, LOG, TX
 from ledger.models.types import Address, Hash, Varchar, json_array
 
@@ -29,7 +29,9 @@ class MirrorReorganisation(Base):
     new_hash: Mapped[str] = mapped_column(Hash, comment="Its hash.")
 
     __table_args__ = (
-        options("Blocks that were taken back.", writer="indexer.cursor", origin=BEYOND),
+        options(
+            "Blocks that were taken back.", writer="indexer.cursor", origin=BEYOND, changes=ALL
+        ),
     )
 
 
@@ -50,7 +52,9 @@ class MirrorCheck(Base):
     )
 
     __table_args__ = (
-        options("What the mirror could not check.", writer="indexer.checks", origin=BEYOND),
+        options(
+            "What the mirror could not check.", writer="indexer.checks", origin=BEYOND, changes=ALL
+        ),
     )
 
 
@@ -76,6 +80,7 @@ class ContractSighting(Base):
             "A contract that was given a role of ours.",
             writer="ledger.chain.sightings",
             origin=BEYOND,
+            changes=ALL,
         ),
     )
 

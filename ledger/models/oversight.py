@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, big_key, options
+from ledger.models.base import ALL, BEYOND, Base, big_key, options
 from ledger.models.mirror import BATCH, BLOCK, INDEXER, LOG, TX
 from ledger.models.types import Address, Hash, choice, json_object
 
@@ -51,7 +51,9 @@ class CreditInvalidation(Base):
 
     __table_args__ = (
         Index("idx_credit_invalidations_batch_id", "batch_id"),
-        options("A step of the invalidation of a batch.", writer=INDEXER, origin=BEYOND),
+        options(
+            "A step of the invalidation of a batch.", writer=INDEXER, origin=BEYOND, changes=ALL
+        ),
     )
 
 
@@ -78,5 +80,7 @@ class CreditOverlap(Base):
     __table_args__ = (
         Index("idx_credit_overlaps_first_batch_id", "first_batch_id"),
         Index("idx_credit_overlaps_second_batch_id", "second_batch_id"),
-        options("A reading that counts in two batches.", writer=INDEXER, origin=BEYOND),
+        options(
+            "A reading that counts in two batches.", writer=INDEXER, origin=BEYOND, changes=ALL
+        ),
     )

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, big_id, created_at, int_id, options
+from ledger.models.base import ALL, BEYOND, Base, big_id, created_at, int_id, options
 from ledger.models.evidence import ReadingQuality
 from ledger.models.types import BigInt, Varchar, choice
 
@@ -106,5 +106,5 @@ class MeterChange(Base):
 
     __table_args__ = (
         UniqueConstraint("meter_id", "at_s"),
-        options("A change of the instrument.", writer="ledger.sites", origin=BEYOND),
+        options("A change of the instrument.", writer="ledger.sites", origin=BEYOND, changes=ALL),
     )

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Text, Uni
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import (
+    ALL,
     COMPLETES,
     NO_WRITER,
     Base,
@@ -175,7 +176,7 @@ class VppSettlementItem(Base):
 
     __table_args__ = (
         Index("idx_vpp_settlement_items_batch_id", "batch_id"),
-        options("A trade of a batch.", writer="ledger.settlement", origin=COMPLETES),
+        options("A trade of a batch.", writer="ledger.settlement", origin=COMPLETES, changes=ALL),
     )
 
 
@@ -227,7 +228,12 @@ class VppMarketBid(Base):
 
     __table_args__ = (
         Index("idx_vpp_market_bids_vpp_id_starts_at", "vpp_id", "starts_at"),
-        options("An offer of a plant to a market.", writer=NO_WRITER, origin=COMPLETES),
+        options(
+            "An offer of a plant to a market.",
+            writer=NO_WRITER,
+            origin=COMPLETES,
+            changes="update",  # a trade that gets another number takes its offer along
+        ),
     )
 
 

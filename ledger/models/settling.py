@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, big_key, created_at, options
+from ledger.models.base import ALL, BEYOND, Base, big_key, created_at, options
 from ledger.models.types import Address, BigInt, ExactDecimal
 
 TRADE = "Row number of the trade; no foreign key, trades are partitioned."
@@ -78,5 +78,10 @@ class VppTradeShortfall(Base):
 
     __table_args__ = (
         Index("idx_vpp_trade_shortfalls_failed_at", "failed_at"),
-        options("A trade whose debtor lacks funds.", writer="ledger.settlement", origin=BEYOND),
+        options(
+            "A trade whose debtor lacks funds.",
+            writer="ledger.settlement",
+            origin=BEYOND,
+            changes=ALL,
+        ),
     )

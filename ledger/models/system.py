@@ -66,6 +66,10 @@ class AuditLog(Base):
         Index("idx_audit_logs_user_id_created_at", "user_id", "created_at"),
         Index("idx_audit_logs_action", "action"),
         options(
-            "An action and what it changed; append-only.", writer="ledger.audit", origin=CUSTOMER
+            "An action and what it changed; append-only.",
+            writer="ledger.audit",
+            origin=CUSTOMER,
+            changes="insert",
+            api="insert",
         ),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import CUSTOMER, Base, big_id, created_at, int_id, options, updated_at
+from ledger.models.base import ALL, CUSTOMER, Base, big_id, created_at, int_id, options, updated_at
 from ledger.models.types import ExactDecimal, Varchar, choice, json_object
 from ledger.models.vpp import VppStatus
 
@@ -115,6 +115,7 @@ class VppTradingRecord(Base):
             "A trade of a plant on a market.",
             writer="ledger.settlement",
             origin=CUSTOMER,
+            changes=ALL,
             sqlite_autoincrement=True,
         ),
     )

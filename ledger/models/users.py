@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import CUSTOMER, Base, created_at, int_id, options, updated_at
+from ledger.models.base import ALL, CUSTOMER, Base, created_at, int_id, options, updated_at
 from ledger.models.types import Varchar, choice, json_object
 
 
@@ -28,12 +28,18 @@ class User(Base):
 
     id: Mapped[int] = int_id()
     username: Mapped[str] = mapped_column(Varchar(50), unique=True, comment="Name to sign in with.")
-    email: Mapped[str] = mapped_column(Varchar(100), unique=True, comment="Mail address.")
+    email: Mapped[str] = mapped_column(
+        Varchar(100),
+        unique=True,
+        comment="Blind index of the mail address, which is sealed in user_contacts.",
+    )
     password_hash: Mapped[str] = mapped_column(Varchar(255), comment="bcrypt hash of the password.")
     role: Mapped[UserRole] = mapped_column(
         choice(UserRole, "role"), comment="What the user may do."
     )
-    profile: Mapped[dict[str, Any] | None] = mapped_column(json_object(), comment="Preferences.")
+    profile: Mapped[dict[str, Any] | None] = mapped_column(
+        json_object(), comment="Preferences, sealed."
+    )
     created_at: Mapped[datetime] = created_at()
     updated_at: Mapped[datetime] = updated_at()
     is_active: Mapped[bool] = mapped_column(comment="Whether the user may sign in.")
@@ -41,7 +47,12 @@ class User(Base):
     __table_args__ = (
         Index("idx_users_email", "email"),
         Index("idx_users_role", "role"),
-        options("A person who signs in.", writer="ledger.identity.users", origin=CUSTOMER),
+        options(
+            "A person who signs in.",
+            writer="ledger.identity.users",
+            origin=CUSTOMER,
+            api="insert, update",
+        ),
     )
 
 
@@ -64,7 +75,11 @@ class UserSession(Base):
         Index("idx_user_sessions_user_id", "user_id"),
         Index("idx_user_sessions_expires_at", "expires_at"),
         options(
-            "A signed-in client of a user.", writer="ledger.identity.sessions", origin=CUSTOMER
+            "A signed-in client of a user.",
+            writer="ledger.identity.sessions",
+            origin=CUSTOMER,
+            changes=ALL,
+            api="insert, update",
         ),
     )
 
@@ -86,5 +101,7 @@ class UserPermission(Base):
             "A permission beyond a user's role.",
             writer="ledger.identity.permissions",
             origin=CUSTOMER,
+            changes=ALL,
+            api="insert, delete",
         ),
     )

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, big_id, created_at, int_id, options, updated_at
+from ledger.models.base import ALL, BEYOND, Base, big_id, created_at, int_id, options, updated_at
 from ledger.models.types import Hash, MediumText, Varchar, choice, json_array
 
 
@@ -65,7 +65,12 @@ class WebhookEndpoint(Base):
     updated_at: Mapped[datetime] = updated_at()
 
     __table_args__ = (
-        options("An address that is told of events.", writer="ledger.webhooks", origin=BEYOND),
+        options(
+            "An address that is told of events.",
+            writer="ledger.webhooks",
+            origin=BEYOND,
+            api="insert, update",
+        ),
     )
 
 
@@ -115,7 +120,13 @@ class WebhookDelivery(Base):
     __table_args__ = (
         UniqueConstraint("endpoint_id", "message_row"),
         Index("idx_webhook_deliveries_state_due_at", "state", "due_at"),
-        options("A message to an endpoint.", writer="ledger.webhooks", origin=BEYOND),
+        options(
+            "A message to an endpoint.",
+            writer="ledger.webhooks",
+            origin=BEYOND,
+            changes=ALL,
+            api="update",
+        ),
     )
 
 
@@ -137,5 +148,5 @@ class WebhookTry(Base):
 
     __table_args__ = (
         Index("idx_webhook_tries_delivery_id", "delivery_id"),
-        options("One sending of a delivery.", writer="ledger.webhooks", origin=BEYOND),
+        options("One sending of a delivery.", writer="ledger.webhooks", origin=BEYOND, changes=ALL),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -13,7 +14,7 @@ from ledger.audit import By
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import ChainCursor, WebhookEndpoint
 from ledger.models.webhooks import EndpointState
-from ledger.sealing import Sealer
+from ledger.sealing import Sealer, key_number
 from ledger.webhooks.signing import new_secret
 from ledger.webhooks.targets import check_url
 from ledger.webhooks.telling import check_patterns
@@ -153,6 +154,32 @@ def secrets_of(sealer: Sealer, row: WebhookEndpoint, at: datetime) -> list[str]:
     if row.former_sealed is not None and row.former_until is not None and at < row.former_until:
         found.append(sealer.open(row.former_sealed, context(row)))
     return found
+
+
+def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[int | None, int]:
+    """Seal the secrets of some endpoints with the newest key; see ``ledger.identity.users.reseal``."""
+    rows = session.scalars(
+        select(WebhookEndpoint)
+        .where(WebhookEndpoint.id > after)
+        .order_by(WebhookEndpoint.id)
+        .limit(limit)
+        .with_for_update()
+    ).all()
+    sealed = 0
+    for row in rows:
+        for name in ("secret_sealed", "former_sealed"):
+            old: str | None = getattr(row, name)
+            if old and not sealer.is_current(old):
+                setattr(row, name, sealer.seal(sealer.open(old, context(row)), context(row)))
+                sealed += 1
+    session.flush()
+    return (rows[-1].id if rows else None), sealed
+
+
+def keys_in_use(session: Session) -> Counter[int | None]:
+    """Return how many secrets are sealed with each key, by its number."""
+    rows = session.execute(select(WebhookEndpoint.secret_sealed, WebhookEndpoint.former_sealed))
+    return Counter(key_number(sealed) for row in rows for sealed in row if sealed)
 
 
 def get(session: Session, number: int) -> WebhookEndpoint:

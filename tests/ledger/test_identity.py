@@ -21,9 +21,11 @@ from ledger.identity.rights import NAMES, RIGHTS, SCOPES, rights_of
 from ledger.identity.sessions import Lifetime
 from ledger.models import AuditLog, IdempotencyKey, SignInAttempt, User, UserSession
 from ledger.models.users import UserRole
+from ledger.sealing import Sealer
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = Lifetime(timedelta(hours=12), timedelta(hours=1))
+SEALER = Sealer({1: b"k" * 32}, b"i" * 32)
 HASH = "$2b$04$" + "x" * 53
 
 
@@ -32,6 +34,7 @@ def add(db: Database, name: str, role: UserRole = UserRole.VIEWER, mail: str = "
     return db.run(
         lambda session: users.add(
             session,
+            SEALER,
             username=name,
             email=mail or f"{name}@park.example",
             role=role,
@@ -141,7 +144,11 @@ def test_who_is_second_is_told_by_the_database(
     with pytest.raises(Refused, match=r"mail address 'anna@park.example' is taken"):
         db.run(
             lambda session: users.change(
-                session, users.get(session, otto), HOUSE, email="anna@park.example"
+                session,
+                users.get(session, otto),
+                HOUSE,
+                email="anna@park.example",
+                sealer=SEALER,
             )
         )
 

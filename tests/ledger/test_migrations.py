@@ -30,7 +30,7 @@ from ledger.models.system import AuditLog
 from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
 from ledger.models.vpp import VppDefinition, VppStatus
 
-CHAIN = [f"{number:04d}" for number in range(1, 25)]
+CHAIN = [f"{number:04d}" for number in range(1, 25)] + ["0027", "0028"]
 DEADLINE_S = 60
 THEN = datetime(2014, 7, 1, tzinfo=UTC)
 

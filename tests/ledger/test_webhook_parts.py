@@ -170,7 +170,7 @@ def test_a_key_is_changed_by_another_line(tmp_path: Path) -> None:
     ("content", "said"),
     [
         ("", "has no key"),
-        ("1:AAAA\n", "line 1: should be NUMBER:BASE64 of 32 bytes"),
+        ("1:AAAA\n", "line 1: should be NUMBER:BASE64 or index:BASE64 of 32 bytes"),
         ("x:" + "A" * 43 + "=\n", "line 1: should be"),
         ("1:" + "A" * 43 + "=\n1:" + "B" * 43 + "=\n", "line 2: should be"),
         ("1:not base64!\n", "line 1: should be"),

@@ -18,6 +18,7 @@ from ledger.db import Database
 from ledger.identity import passwords, users
 from ledger.models import User
 from ledger.models.users import UserRole
+from ledger.sealing import load_sealer
 from ledger.settings import Settings, load_settings
 
 PASSWORD = "correct horse battery"
@@ -46,9 +47,16 @@ class House:
         """Add a user, as the command line does; return the row number."""
         made = passwords.hashed(PASSWORD)
         mail = f"{username}@park.example"
+        sealer = load_sealer(self.app.state.context.settings.sealing_key_file, make=True)
         row: User = self.db.run(
             lambda session: users.add(
-                session, username=username, email=mail, role=role, password_hash=made, by=HOUSE
+                session,
+                sealer,
+                username=username,
+                email=mail,
+                role=role,
+                password_hash=made,
+                by=HOUSE,
             )
         )
         return row.id

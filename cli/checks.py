@@ -1,0 +1,54 @@
+"""One line of the doctor's report, and how a look becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ledger.errors import DependencyDown, TruetonneError
+
+
+class Verdict(StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    DOWN = "down"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's report."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    mend: str = ""
+
+    def as_json(self) -> dict[str, str | bool]:
+        """Return the check as ``--json`` prints it."""
+        return {
+            "name": self.name,
+            "ok": self.verdict in (Verdict.OK, Verdict.SKIPPED),
+            "verdict": self.verdict.value,
+            "found": self.found,
+            "mend": self.mend,
+        }
+
+
+def check_of(name: str, look: Callable[[], str], mend: str) -> Check:
+    """Return the check of a look that returns what it found, or raises what is wrong."""
+    try:
+        return Check(name, Verdict.OK, look())
+    except DependencyDown as error:
+        return bad(name, Verdict.DOWN, error, mend)
+    except TruetonneError as error:
+        return bad(name, Verdict.FAILED, error, mend)
+
+
+def bad(name: str, verdict: Verdict, error: TruetonneError, mend: str) -> Check:
+    """Return the check of an error. What its message says to do is what is to be done: one hint, not two."""
+    found, hint, own = error.message.rpartition("; ")
+    return Check(name, verdict, found, own) if hint else Check(name, verdict, error.message, mend)

@@ -1,0 +1,192 @@
+"""``truetonne db keys``: the keys that mail addresses, profiles and secrets of webhooks are sealed with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.command import DryRun, Invocation, command, command_group
+from cli.output import Table, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sqlalchemy.orm import Session
+
+    from ledger.db import Database
+    from ledger.sealing import Sealer
+
+    Step = Callable[[Session, Sealer, int, int], tuple[int | None, int]]
+
+BATCH = 100
+"""Rows that are sealed anew in one unit of work."""
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group."""
+    group = command_group("Keep the keys that what is sealed in the database is sealed with.")
+    command(group, "status")(status)
+    command(group, "add")(add)
+    command(group, "reseal")(reseal)
+    command(group, "remove")(remove)
+    root.add_typer(group, name="keys")
+
+
+def status(run: Invocation) -> int:
+    """Say which key seals how much; exit 1 when something is not sealed with the newest key yet."""
+    from cli.books import open_books
+    from ledger.sealing import load_sealer
+
+    path = run.settings.sealing_key_file
+    with open_books(run.settings) as db, db.read() as session:
+        used = keys_in_use(session)
+    if not path.exists() and not any(used.values()):
+        return _say_status(run, {}, None, used)
+    sealer = load_sealer(path)
+    return _say_status(run, sealer.keys, sealer.newest, used)
+
+
+def add(run: Invocation, dry_run: DryRun = False) -> None:
+    """Add a key to the key file: it seals from now on. Copy the file to every machine, then run reseal."""
+    from ledger.sealing import add_key, load_sealer
+
+    path = run.settings.sealing_key_file
+    if dry_run:
+        number = load_sealer(path).newest + 1 if path.exists() else 1
+    elif path.exists():
+        load_sealer(path, make=True)
+        number = add_key(path)
+    else:
+        number = load_sealer(path, make=True).newest
+    said = f"{'would add' if dry_run else 'added'} key {number} to {path}"
+    run.output.result({"file": str(path), "key": number, "dry_run": dry_run}, said)
+
+
+def reseal(run: Invocation, dry_run: DryRun = False) -> None:
+    """Seal everything with the newest key; what is plain too. Can be stopped, and run again, at any time."""
+    from cli.books import open_books
+    from ledger.sealing import load_sealer
+
+    path = run.settings.sealing_key_file
+    with open_books(run.settings) as db:
+        with db.read() as session:
+            before = keys_in_use(session)
+        trial = dry_run and not path.exists()
+        newest = 1 if trial else load_sealer(path, make=not dry_run).newest
+        wanted = {
+            name: sum(count for key, count in used.items() if key != newest)
+            for name, used in before.items()
+        }
+        done = wanted if dry_run else seal_everything(db, path)
+    verb = "would be sealed" if dry_run else "sealed"
+    said = f"{counted(sum(done.values()), 'value')} {verb} with key {newest}"
+    run.output.result({"key": newest, "sealed": done, "dry_run": dry_run}, said)
+
+
+def remove(
+    run: Invocation,
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the key.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Take a key out of the key file that nothing is sealed with any more; backups may still need a copy of it."""
+    from cli.books import open_books
+    from ledger.errors import BadInput, Refused
+    from ledger.sealing import load_sealer, remove_key
+
+    path = run.settings.sealing_key_file
+    sealer = load_sealer(path)
+    if number not in sealer.keys:
+        raise BadInput(f"sealing key file {path}: has no key {number}")
+    with open_books(run.settings) as db, db.read() as session:
+        count = sum(used[number] for used in keys_in_use(session).values())
+    if count or number == sealer.newest:
+        why = (
+            f"{counted(count, 'value')} are sealed with it" if count else "it is the one that seals"
+        )
+        mend = (
+            "run `truetonne db keys reseal`" if number != sealer.newest else "add another one first"
+        )
+        raise Refused(f"key {number} stays: {why}; {mend}", code="sealing-key-used")
+    if not dry_run:
+        remove_key(path, number)
+    said = f"{'would take' if dry_run else 'took'} key {number} out of {path}"
+    run.output.result({"file": str(path), "key": number, "dry_run": dry_run}, said)
+
+
+def keys_in_use(session: Session) -> dict[str, Counter[int | None]]:
+    """Return for each table how many values are sealed with which key; None: not sealed yet."""
+    from ledger.identity import users
+    from ledger.webhooks import endpoints
+
+    return {
+        "users": users.keys_in_use(session),
+        "webhook_endpoints": endpoints.keys_in_use(session),
+    }
+
+
+def seal_everything(db: Database, path: Path) -> dict[str, int]:
+    """Seal everything with the newest key of a file, batch by batch; return how many values of each table it were.
+
+    The file is read again for each batch: a key that somebody adds meanwhile is used from then on.
+    """
+    from ledger import audit
+    from ledger.identity import users
+    from ledger.sealing import load_sealer
+    from ledger.webhooks import endpoints
+
+    def batch(session: Session, name: str, step: Step, after: int) -> tuple[int | None, int]:
+        sealer = load_sealer(path, make=True)
+        last, sealed = step(session, sealer, after, BATCH)
+        if sealed:
+            new = {"key": sealer.newest, "values": sealed}
+            audit.record(session, "sealing.reseal", name, {}, new)
+        return last, sealed
+
+    done = {}
+    for name, step in (("users", users.reseal), ("webhook_endpoints", endpoints.reseal)):
+        done[name] = 0
+        last: int | None = 0
+        while last is not None:
+            last, sealed = db.run(partial(batch, name=name, step=step, after=last))
+            done[name] += sealed
+    return done
+
+
+def _say_status(
+    run: Invocation,
+    keys: Mapping[int, bytes],
+    newest: int | None,
+    used: Mapping[str, Counter[int | None]],
+) -> int:
+    names = list(used)
+    numbers: list[int | None] = sorted({*keys, *(n for u in used.values() for n in u if n)})
+    numbers += [None] if any(each[None] for each in used.values()) else []
+    rows: list[dict[str, Any]] = [
+        {
+            "key": number,
+            "seals": number is not None and number == newest,
+            "in_file": number in keys,
+            "values": {name: used[name][number] for name in names},
+        }
+        for number in numbers
+    ]
+    left = sum(sum(row["values"].values()) for row in rows if not row["seals"])
+    shown = [
+        (
+            "plain" if row["key"] is None else row["key"],
+            "seals" if row["seals"] else "opens" if row["in_file"] else "MISSING",
+            *row["values"].values(),
+        )
+        for row in rows
+    ]
+    hint = (
+        f"; {counted(left, 'value')} to seal anew: run `truetonne db keys reseal`" if left else ""
+    )
+    said = f"{counted(len(keys), 'key')} in {run.settings.sealing_key_file}{hint}"
+    document = {"file": str(run.settings.sealing_key_file), "keys": rows, "left": left}
+    run.output.result(document, Table(("key", "it", *names), shown), said)
+    return 1 if left else 0

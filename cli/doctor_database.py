@@ -1,0 +1,131 @@
+"""What ``truetonne doctor`` says of the database: server, schema, what is sealed, what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.checks import Check, Verdict, bad, check_of
+from ledger.errors import TruetonneError
+from ledger.settings import Settings
+
+if TYPE_CHECKING:
+    from ledger.db import Database
+
+
+def database_checks(settings: Settings) -> Iterator[Check]:
+    """Yield a check for everything that the database must be and have."""
+    from cli.books import check_schema
+    from ledger.db import Database
+
+    file = settings.database_url.removeprefix("sqlite:///")
+    if file != settings.database_url and not Path(file).exists():
+        mend = "run `truetonne db upgrade`"
+        yield Check("database", Verdict.OK, f"{file} does not exist yet")
+        yield Check("schema", Verdict.FAILED, "there is no database yet", mend)
+        return
+    try:
+        database = Database(settings.database_url)
+    except TruetonneError as error:
+        yield bad("database", Verdict.FAILED, error, "correct database_url")
+        return
+    try:
+        answers = check_of("database", lambda: _ping(database), "start it, or correct database_url")
+        yield answers
+        if answers.verdict is not Verdict.OK:
+            yield Check("schema", Verdict.SKIPPED, "the database does not answer")
+            return
+        schema = check_of(
+            "schema", lambda: f"revision {check_schema(database)}", "run `truetonne db upgrade`"
+        )
+        # It answers: what is wrong with its tables is for us to mend.
+        failed = schema.verdict is Verdict.DOWN
+        yield Check(schema.name, Verdict.FAILED, schema.found, schema.mend) if failed else schema
+        if database.dialect == "mysql":
+            yield from _server(database)
+        if schema.verdict is Verdict.OK:
+            yield _sealing(database, settings.sealing_key_file)
+            yield _sending(database)
+            yield _jobs(database)
+    finally:
+        database.close()
+
+
+def _server(database: Database) -> Iterator[Check]:
+    """Check the server: each finding with the statement that mends it."""
+    from ledger.db.server import State, findings
+    from ledger.db.tls import read_tls
+
+    verdicts = {
+        State.GOOD: Verdict.OK,
+        State.UNKNOWN: Verdict.SKIPPED,
+        State.BAD: Verdict.FAILED,
+    }
+    with database.read() as session:
+        for item in findings(session, read_tls(database.url)):
+            yield Check(f"server {item.name}", verdicts[item.state], item.found, item.mend)
+
+
+def _sealing(database: Database, path: Path) -> Check:
+    """Check that what is sealed can be opened, and that nothing stands plain that should be sealed."""
+    from cli.db_keys import keys_in_use
+    from ledger.sealing import load_sealer
+
+    with database.read() as session:
+        used = {key: True for each in keys_in_use(session).values() for key in each}
+    if not used:
+        return Check("sealing", Verdict.OK, "nothing is sealed yet")
+    try:
+        sealer = load_sealer(path)
+    except TruetonneError as error:
+        return bad("sealing", Verdict.FAILED, error, "put the key file back")
+    gone = sorted(key for key in used if key is not None and key not in sealer.keys)
+    if gone:
+        keys = ", ".join(map(str, gone))
+        mend = "put their lines back"
+        return Check(
+            "sealing",
+            Verdict.FAILED,
+            f"{path} lacks keys that something is sealed with: {keys}",
+            mend,
+        )
+    if set(used) != {sealer.newest}:
+        found = "something is not sealed with the newest key"
+        return Check("sealing", Verdict.FAILED, found, "run `truetonne db keys reseal`")
+    return Check("sealing", Verdict.OK, f"all with key {sealer.newest} of {path}")
+
+
+def _sending(database: Database) -> Check:
+    """Check that nothing on its way to the chain is stuck."""
+    from ledger.chain.overview import alarms
+
+    with database.read() as session:
+        waiting, stuck = alarms(session)
+    if stuck:
+        found = f"{len(stuck)} of {waiting} intents have an alarm, first {stuck[0]}"
+        return Check("sender", Verdict.FAILED, found, "see `truetonne chain intents`")
+    return Check("sender", Verdict.OK, f"{waiting} intents on their way, none with an alarm")
+
+
+def _jobs(database: Database) -> Check:
+    """Check that jobs do not fail, and that somebody runs them where somebody ever did."""
+    from ledger.jobs.overview import alarms
+    from ledger.jobs.running import NAME
+    from ledger.leases import holder_of
+
+    with database.read() as session:
+        wrong = alarms(session)
+        holder = holder_of(session, NAME)
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return Check("jobs", Verdict.FAILED, wrong[0] + more, "see `truetonne jobs list`")
+    if holder is None or not holder.live:
+        asleep = "nobody runs them now; `truetonne up` and `truetonne jobs run` do"
+        return Check("jobs", Verdict.OK, asleep)
+    return Check("jobs", Verdict.OK, f"run by {holder.place}")
+
+
+def _ping(database: Database) -> str:
+    database.ping()
+    return f"{database.place} answers"

@@ -1,0 +1,152 @@
+"""What each account of MariaDB may do, made from what the models say about who writes which table, and how.
+
+Four accounts: ``migrate`` changes the schema, ``write`` is for commands and jobs, ``api`` for the API in a process of
+its own, ``read`` for reports and replicas. What only grows (the audit log, its chain, factors, corrections) none but
+``migrate`` can change or delete, beside the triggers; nobody but ``migrate`` can TRUNCATE, which passes triggers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+
+from ledger.errors import BadInput
+from ledger.models import Base
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+_HOST = re.compile(r"[A-Za-z0-9%_.:/-]{1,255}")
+_GRANT = re.compile(
+    r"GRANT (?P<verbs>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) TO "
+)
+_SCHEMA_VERBS = (
+    *("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER"),
+    *("INDEX", "REFERENCES", "TRIGGER"),
+)
+
+
+class Account(StrEnum):
+    """An account of the database, by what it is for."""
+
+    MIGRATE = "migrate"
+    WRITE = "write"
+    API = "api"
+    READ = "read"
+
+
+def wanted(account: Account) -> dict[str, tuple[str, ...]]:
+    """Return what an account may do: verbs by table, and under ``*`` what it may do to all of them."""
+    if account is Account.MIGRATE:
+        return {"*": _SCHEMA_VERBS}
+    rights: dict[str, tuple[str, ...]] = {"*": ("SELECT",)}
+    declared = {Account.WRITE: "changes", Account.API: "api"}.get(account)
+    if declared is not None:
+        for name, table in sorted(Base.metadata.tables.items()):
+            verbs = tuple(verb.upper() for verb in table.info[declared])
+            if verbs:
+                rights[name] = verbs
+    return rights
+
+
+def statements(
+    account: Account, database: str, *, user: str = "", host: str = "%", tls: bool = True
+) -> list[str]:
+    """Return the statements that make an account and give it exactly its rights; its password is still to be set.
+
+    Parameters
+    ----------
+    user
+        Its name; empty: ``truetonne_<account>``.
+    host
+        Where it may come from, as MariaDB writes it: ``%``, ``10.0.0.%``.
+    tls
+        Whether it must come by TLS.
+
+    Raises
+    ------
+    BadInput
+        If a name cannot be one.
+    """
+    user = user or f"truetonne_{account}"
+    for what, pattern, value in (("user", _NAME, user), ("host", _HOST, host)):
+        if not pattern.fullmatch(value):
+            raise BadInput(f"{value!r} cannot be the {what} of an account of MariaDB")
+    who = f"'{user}'@'{host}'"
+    made = [
+        # 'invalid' is the hash of no password.
+        f"CREATE USER IF NOT EXISTS {who} IDENTIFIED VIA mysql_native_password USING 'invalid'",
+        f"ALTER USER {who} REQUIRE {'SSL' if tls else 'NONE'}",
+        f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {who}",
+    ]
+    for table, verbs in wanted(account).items():
+        made.append(f"GRANT {', '.join(verbs)} ON {place_of(database, table)} TO {who}")
+    return made
+
+
+def place_of(database: str, table: str) -> str:
+    """Return how a GRANT names a table, or all of them (``*``): there, ``_`` and ``%`` would stand for any letter."""
+    quoted = database.replace("`", "``")
+    if table == "*":
+        return "`" + re.sub(r"([_%\\])", r"\\\1", quoted) + "`.*"
+    return f"`{quoted}`.`{table}`"
+
+
+def missing(account: Account, may: Callable[[str, str], bool]) -> list[tuple[str, str]]:
+    """Return what an account lacks, as pairs of table (or ``*``) and verb.
+
+    Parameters
+    ----------
+    may
+        From ``rights_of``.
+    """
+    return [
+        (table, verb)
+        for table, verbs in wanted(account).items()
+        for verb in verbs
+        if not (may(table, verb) or (table == "*" and _on_every_table(may, verb)))
+    ]
+
+
+def rights_of(session: Session) -> Callable[[str, str], bool]:
+    """Return a function that tells whether who is connected may do something (a verb) to a table, or to all (``*``)."""
+    link = session.connection()
+    database = str(link.exec_driver_sql("SELECT DATABASE()").scalar_one())
+    lines = [str(row[0]) for row in link.exec_driver_sql("SHOW GRANTS")]
+    held = list(_held(lines, database))
+
+    def may(table: str, verb: str) -> bool:
+        return any(
+            where in ("*", table) and (verb in verbs or "ALL PRIVILEGES" in verbs)
+            for where, verbs in held
+        )
+
+    return may
+
+
+def _held(lines: Iterable[str], database: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield for each grant that is about a database the table, or ``*``, and the verbs."""
+    for line in lines:
+        found = _GRANT.match(line)
+        if found is None:
+            continue
+        schema, _, table = found["what"].replace("``", "\0").rpartition(".")
+        verbs = {verb.strip() for verb in re.sub(r"\([^)]*\)", "()", found["verbs"]).split(",")}
+        if schema == "*" or _matches(
+            schema.strip("`").replace("\0", "`"), database, pattern=table == "*"
+        ):
+            yield table.strip("`").replace("\0", "`"), verbs
+
+
+def _matches(schema: str, database: str, *, pattern: bool) -> bool:
+    if not pattern:
+        return schema == database
+    signs = {"_": ".", "%": ".*"}
+    parts = re.findall(r"\\.|.", schema)
+    text = "".join(signs.get(part) or re.escape(part[-1]) for part in parts)
+    return re.fullmatch(text, database) is not None
+
+
+def _on_every_table(may: Callable[[str, str], bool], verb: str) -> bool:
+    return all(may(name, verb) for name in (*Base.metadata.tables, "alembic_version"))

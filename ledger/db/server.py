@@ -1,0 +1,389 @@
+"""What a MariaDB server must be like for the books, and the statement that mends it where it is not.
+
+Each rule is a function from what the server says of itself to a finding. What a session of ours sets for itself
+(``ledger.db.engines``) is checked as well: a proxy or an ``init_connect`` in between may undo it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from sqlalchemy.schema import CreateColumn
+
+from ledger.db import grants
+from ledger.db.grants import Account
+from ledger.db.tls import Tls
+from ledger.models import Base
+
+TESTED = (11, 8)
+"""The version that the tests run on."""
+OLDEST = (10, 11)
+"""The oldest version that is maintained and has all that is used here."""
+PACKET_BYTES_MIN = 16 * 1024 * 1024
+FREE_BYTES_MIN = 1024**3
+FREE_SHARE_MIN = 20
+"""One part in so many of the disk must be free."""
+CLOCK_SECONDS_MAX = 5
+_STRICT = "STRICT_TRANS_TABLES"
+_STRICT_ALL = "STRICT_ALL_TABLES"
+_SESSION_MODES = frozenset(
+    {_STRICT_ALL, "NO_ZERO_DATE", "NO_ENGINE_SUBSTITUTION", "ONLY_FULL_GROUP_BY"}
+)
+
+
+class State(StrEnum):
+    """What a rule found."""
+
+    GOOD = "good"
+    UNKNOWN = "unknown"
+    """It cannot be seen from here; ``mend`` says how it could."""
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule found, in a line, and the statement that mends it."""
+
+    name: str
+    state: State
+    found: str
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a server says of itself."""
+
+    session: Session
+    tls: Tls
+    variables: Mapping[str, str]
+    """Of the session."""
+    globals: Mapping[str, str]
+    database: str
+    free_bytes_min: int = FREE_BYTES_MIN
+
+    def on(self, name: str) -> bool:
+        """Return whether a variable of the whole server is on."""
+        return self.globals.get(name, "OFF").upper() in ("ON", "1", "YES")
+
+
+def findings(
+    session: Session, tls: Tls, *, free_bytes_min: int = FREE_BYTES_MIN
+) -> Iterator[Finding]:
+    """Yield what each rule finds at the server of a session.
+
+    Parameters
+    ----------
+    tls
+        How the session is connected.
+    free_bytes_min
+        Bytes that must be free where the server keeps its data.
+    """
+    link = session.connection()
+    read = link.exec_driver_sql
+    server = Server(
+        session,
+        tls,
+        {str(name): str(value) for name, value in read("SHOW SESSION VARIABLES")},
+        {str(name): str(value) for name, value in read("SHOW GLOBAL VARIABLES")},
+        str(read("SELECT DATABASE()").scalar_one()),
+        free_bytes_min,
+    )
+    for rule in RULES:
+        yield rule(server)
+
+
+def _version(server: Server) -> Finding:
+    said = server.globals["version"]
+    if "mariadb" not in said.lower():
+        found = (
+            f"{said} is not MariaDB; the product is written for MySQL 8 too, and not tested on it"
+        )
+        return Finding("version", State.UNKNOWN, found, "use MariaDB 11.8")
+    numbers = tuple(int(part) for part in said.partition("-")[0].split(".")[:2])
+    if numbers < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        return Finding(
+            "version",
+            State.BAD,
+            f"{said} is older than {oldest}",
+            "upgrade the server to MariaDB 11.8",
+        )
+    tested = "the tested version" if numbers == TESTED else "the tests run on 11.8"
+    return Finding("version", State.GOOD, f"{said}, {tested}")
+
+
+def _writable(server: Server) -> Finding:
+    if server.on("read_only"):
+        mend = "SET GLOBAL read_only = 0; or, if it is a replica, name the primary in database_url"
+        return Finding("writable", State.BAD, "the server is read-only", mend)
+    if server.on("innodb_read_only"):
+        mend = "start the server without innodb-read-only"
+        return Finding("writable", State.BAD, "the server's InnoDB is read-only", mend)
+    return Finding("writable", State.GOOD, "the server takes writes")
+
+
+def _disk(server: Server) -> Finding:
+    free, size, where = _free(server)
+    if size == 0:
+        mend = "INSTALL SONAME 'disks'; GRANT FILE ON *.* to an account that looks"
+        return Finding("disk", State.UNKNOWN, "cannot be seen from this machine", mend)
+    found = f"{free / 1024**3:.1f} GiB free of {size / 1024**3:.1f} at {where}"
+    if free >= server.free_bytes_min and free * FREE_SHARE_MIN >= size:
+        return Finding("disk", State.GOOD, found)
+    mend = f"free space at {where}, or give it more"
+    if server.on("log_bin"):
+        mend = f"PURGE BINARY LOGS BEFORE NOW() - INTERVAL 7 DAY; or {mend}"
+    return Finding("disk", State.BAD, f"nearly full: {found}", mend)
+
+
+def _free(server: Server) -> tuple[int, int, str]:
+    """Return free bytes, all bytes and where, of the disk with the server's data; zeros where it is not seen."""
+    folder = Path(server.globals["datadir"])
+    same_host = server.tls.local and server.globals["hostname"] == socket.gethostname()
+    if same_host and folder.is_dir():
+        usage = shutil.disk_usage(folder)
+        return usage.free, usage.total, str(folder)
+    try:
+        with server.session.begin_nested():
+            row = (
+                server.session.connection()
+                .exec_driver_sql(
+                    "SELECT available * 1024, total * 1024, path FROM information_schema.disks "
+                    "WHERE %s LIKE CONCAT(path, '%%') ORDER BY LENGTH(path) DESC LIMIT 1",
+                    (str(folder),),
+                )
+                .one_or_none()
+            )
+    except DBAPIError:
+        return 0, 0, ""
+    return (int(row[0]), int(row[1]), str(row[2])) if row is not None else (0, 0, "")
+
+
+def _modes(server: Server) -> Finding:
+    ours = set(server.variables["sql_mode"].split(","))
+    if not ours >= _SESSION_MODES:
+        found = f"our session has sql_mode {server.variables['sql_mode']!r}, though it asked for strict ones"
+        return Finding(
+            "sql_mode",
+            State.BAD,
+            found,
+            "SET GLOBAL init_connect = ''; or mend the proxy in between",
+        )
+    theirs = server.globals["sql_mode"]
+    if not {_STRICT, _STRICT_ALL} & set(theirs.split(",")):
+        wanted = ",".join([_STRICT, *filter(None, theirs.split(","))])
+        found = f"the server's sql_mode {theirs!r} is not strict: other clients would cut values"
+        return Finding("sql_mode", State.BAD, found, f"SET GLOBAL sql_mode = '{wanted}'")
+    return Finding("sql_mode", State.GOOD, "strict")
+
+
+def _zone(server: Server) -> Finding:
+    if server.variables["time_zone"] != "+00:00":
+        found = (
+            f"our session has time zone {server.variables['time_zone']}, though it asked for UTC"
+        )
+        return Finding(
+            "time_zone",
+            State.BAD,
+            found,
+            "SET GLOBAL init_connect = ''; or mend the proxy in between",
+        )
+    theirs, system = server.globals["time_zone"], server.globals["system_time_zone"]
+    if theirs not in ("+00:00", "UTC") and not (theirs == "SYSTEM" and system in ("UTC", "GMT")):
+        of = f" ({system})" if theirs == "SYSTEM" else ""
+        found = f"the server's time zone is {theirs}{of}: other clients would read our times wrong"
+        return Finding("time_zone", State.BAD, found, "SET GLOBAL time_zone = '+00:00'")
+    return Finding("time_zone", State.GOOD, "UTC, session and server")
+
+
+def _clock(server: Server) -> Finding:
+    at = server.session.connection().exec_driver_sql("SELECT UTC_TIMESTAMP(6)").scalar_one()
+    assert isinstance(at, datetime)
+    # Not NOW() of the transaction: the function tells the start of its own statement.
+    apart = abs((datetime.now(UTC) - at.replace(tzinfo=UTC)).total_seconds())
+    if apart > CLOCK_SECONDS_MAX:
+        found = f"its clock and the one here are {apart:.0f} s apart: leases and sessions end at wrong times"
+        return Finding("clock", State.BAD, found, "have both machines keep time (NTP)")
+    return Finding("clock", State.GOOD, f"within {CLOCK_SECONDS_MAX} s of the one here")
+
+
+def _charset(server: Server) -> Finding:
+    for name in ("character_set_client", "character_set_connection", "character_set_results"):
+        if server.variables[name] != "utf8mb4":
+            found = f"our session has {name} {server.variables[name]}, though it asked for utf8mb4"
+            return Finding(
+                "charset",
+                State.BAD,
+                found,
+                "SET GLOBAL init_connect = ''; or mend the proxy in between",
+            )
+    default = server.variables["character_set_database"]
+    if default != "utf8mb4":
+        mend = f"ALTER DATABASE `{server.database}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        return Finding("charset", State.BAD, f"the database's character set is {default}", mend)
+    return Finding("charset", State.GOOD, "utf8mb4")
+
+
+def _tables(server: Server) -> Finding:
+    """Compare engine and collation of tables and columns with what the models say."""
+    read = server.session.connection().exec_driver_sql
+    tables = read(
+        "SELECT table_name, engine, table_collation FROM information_schema.tables "
+        "WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' ORDER BY table_name"
+    ).all()
+    wrong: list[tuple[str, str]] = []
+    for name, engine, collation in tables:
+        if name in Base.metadata.tables:
+            if engine != "InnoDB":
+                wrong.append((f"{name} is {engine}", f"ALTER TABLE {name} ENGINE = InnoDB"))
+            if collation != "utf8mb4_bin":
+                mend = f"ALTER TABLE {name} DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+                wrong.append((f"{name} has collation {collation}", mend))
+    dialect = server.session.connection().dialect
+    columns = read(
+        "SELECT table_name, column_name, collation_name FROM information_schema.columns "
+        "WHERE table_schema = DATABASE() AND collation_name IS NOT NULL "
+        "AND collation_name NOT IN ('utf8mb4_bin', 'ascii_bin') ORDER BY table_name, ordinal_position"
+    ).all()
+    for table, column, collation in columns:
+        known = Base.metadata.tables.get(table)
+        if known is not None and column in known.columns:
+            made = " ".join(
+                str(CreateColumn(known.columns[column]).compile(dialect=dialect)).split()
+            )
+            if (
+                "COLLATE" not in made and "CHECK" not in made
+            ):  # the table's, said: MODIFY would keep the wrong one
+                kind = dialect.type_compiler_instance.process(known.columns[column].type)
+                made = made.replace(kind, f"{kind} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", 1)
+            wrong.append(
+                (
+                    f"{table}.{column} has collation {collation}",
+                    f"ALTER TABLE {table} MODIFY {made}",
+                )
+            )
+    if wrong:
+        found, mend = wrong[0]
+        more = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
+        return Finding("tables", State.BAD, f"{found}{more}", mend)
+    return Finding("tables", State.GOOD, "InnoDB, compared byte by byte")
+
+
+def _isolation(server: Server) -> Finding:
+    # The name that both MariaDB's old and new versions have.
+    name = (
+        "transaction_isolation" if "transaction_isolation" in server.variables else "tx_isolation"
+    )
+    found = server.variables[name]
+    if found != "REPEATABLE-READ":
+        mend = f"SET GLOBAL {name} = 'REPEATABLE-READ'"
+        return Finding("isolation", State.BAD, f"{found}: what we read is no snapshot", mend)
+    return Finding("isolation", State.GOOD, found)
+
+
+def _durable(server: Server) -> Finding:
+    if server.globals["innodb_flush_log_at_trx_commit"] != "1":
+        found = "a power cut may take back what was committed, and a chain does not"
+        return Finding("durable", State.BAD, found, "SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+    if server.on("log_bin") and server.globals["sync_binlog"] != "1":
+        found = "a power cut may lose what replicas and backups need"
+        return Finding("durable", State.BAD, found, "SET GLOBAL sync_binlog = 1")
+    return Finding("durable", State.GOOD, "what is committed is on the disk")
+
+
+def _binlog(server: Server) -> Finding:
+    if not server.on("log_bin"):
+        return Finding("binlog", State.GOOD, "none: no replica, and no recovery to a point in time")
+    if server.globals["binlog_format"] == "STATEMENT":
+        found = "the binary log has statements, which a replica may do otherwise"
+        return Finding("binlog", State.BAD, found, "SET GLOBAL binlog_format = 'ROW'")
+    return Finding("binlog", State.GOOD, server.globals["binlog_format"])
+
+
+def _packet(server: Server) -> Finding:
+    size = int(server.globals["max_allowed_packet"])
+    if size < PACKET_BYTES_MIN:
+        mend = f"SET GLOBAL max_allowed_packet = {PACKET_BYTES_MIN}"
+        return Finding(
+            "packet", State.BAD, f"max_allowed_packet is {size}: bulk rows do not fit", mend
+        )
+    return Finding("packet", State.GOOD, f"{size} bytes")
+
+
+def _loading(server: Server) -> Finding:
+    if not server.on("local_infile"):
+        mend = "SET GLOBAL local_infile = 1"
+        return Finding(
+            "loading", State.UNKNOWN, "local_infile is off: imports work, at half the speed", mend
+        )
+    return Finding("loading", State.GOOD, "rows are loaded by LOAD DATA LOCAL")
+
+
+def _encrypted(server: Server) -> Finding:
+    row = server.session.connection().exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'").one()
+    cipher = str(row[1])
+    if cipher and server.tls.verified:
+        return Finding("tls", State.GOOD, f"{cipher}, and the server proved its name")
+    where = "on this machine" if server.tls.local else "on another machine"
+    how = f"{cipher}, and the server need not prove its name" if cipher else "not encrypted"
+    state = State.GOOD if server.tls.local else State.BAD
+    mend = "" if server.tls.local else "add ?ssl_ca=FILE to database_url, see docs/security.md"
+    return Finding("tls", state, f"{how}; it is {where}", mend)
+
+
+def _rights(server: Server) -> Finding:
+    may = grants.rights_of(server.session)
+    lacks = {account: grants.missing(account, may) for account in (Account.WRITE, Account.API)}
+    for account, does in ((Account.WRITE, "commands and jobs do"), (Account.API, "the API does")):
+        if not lacks[account]:
+            more = [verb for verb in ("DROP", "ALTER", "CREATE") if may("*", verb)]
+            extra = (
+                f", and more: {', '.join(more)}; `truetonne db grants` prints accounts with less"
+            )
+            found = f"the account may do all that {does}{extra if more else ''}"
+            return Finding("rights", State.GOOD, found)
+    writes = any(
+        may(table, verb)
+        for table in ("*", *Base.metadata.tables)
+        for verb in ("INSERT", "UPDATE", "DELETE")
+    )
+    if not writes and not grants.missing(Account.READ, may):
+        return Finding("rights", State.GOOD, "the account may read, and write nothing")
+    account = min(lacks, key=lambda each: len(lacks[each])) if writes else Account.READ
+    gone = lacks[account] if writes else grants.missing(Account.READ, may)
+    who = server.session.connection().exec_driver_sql("SELECT CURRENT_USER()").scalar_one()
+    user, _, host = str(who).rpartition("@")
+    (table, verb), more_ = gone[0], len(gone) - 1
+    place = grants.place_of(server.database, table)
+    found = f"the account lacks {verb} on {'all tables' if table == '*' else table}"
+    found += f", and {more_} rights more (`truetonne db grants {account}`)" if more_ else ""
+    return Finding("rights", State.BAD, found, f"GRANT {verb} ON {place} TO '{user}'@'{host}'")
+
+
+RULES: tuple[Callable[[Server], Finding], ...] = (
+    _version,
+    _encrypted,
+    _writable,
+    _disk,
+    _rights,
+    _modes,
+    _zone,
+    _clock,
+    _charset,
+    _tables,
+    _isolation,
+    _durable,
+    _binlog,
+    _packet,
+    _loading,
+)
+"""Every rule, in the order in which the doctor prints them."""

@@ -1,0 +1,291 @@
+"""The audit log is a hash chain: what was changed, left out, put in or put elsewhere is found and named."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from ledger import audit, audit_chain
+from ledger.audit import By
+from ledger.audit_chain import Head
+from ledger.db import Database
+from ledger.errors import BadInput, ProblemFound
+from ledger.models import AuditLog
+
+WRITERS, ENTRIES = 3, 40
+
+
+def write(db: Database, count: int, action: str = "tests.act") -> None:
+    for number in range(count):
+        db.run(
+            lambda session, number=number: audit.record(
+                session, action, f"things/{number}", {"ü": [1, None]}, {"z": {"b": "x", "a": 2.5}}
+            )
+        )
+
+
+def problems(db: Database, known: Head | None = None) -> list[str]:
+    with db.read() as session:
+        return list(audit_chain.check(session, known).problems)
+
+
+def head(db: Database) -> Head:
+    with db.read() as session:
+        return audit_chain.head_of(session)
+
+
+def tamper(db: Database, *statements: str) -> None:
+    """Do what somebody does who rules the database: past triggers and references."""
+    names = ("audit_logs", "audit_chain")
+    drops = [f"DROP TRIGGER {name}_no_{verb}" for name in names for verb in ("update", "delete")]
+    if db.dialect == "sqlite":
+        with closing(sqlite3.connect(str(db.url.database))) as link:  # foreign keys are off here
+            link.executescript(";".join((*drops, *statements)))
+        return
+    with db.write() as session:
+        for statement in (*drops, "SET foreign_key_checks=0", *statements):
+            session.connection().exec_driver_sql(statement)
+
+
+@pytest.fixture
+def log(sqlite_db: Database) -> Database:
+    """A log of five entries."""
+    write(sqlite_db, 5)
+    return sqlite_db
+
+
+# ------------------------------------------------------------------ what is written
+
+
+def test_an_entry_is_hashed_as_the_page_says(sqlite_db: Database) -> None:
+    sqlite_db.run(
+        lambda s: s.execute(
+            text(
+                "INSERT INTO users VALUES (7,'a','b','c','viewer',NULL,'2026-01-01','2026-01-01',1)"
+            )
+        )
+    )
+    by = By(7, "192.0.2.7", api_key_id=3)
+    sqlite_db.run(lambda s: audit.record(s, "users.add", "users/8", {}, {"näme": "x"}, by))
+    with sqlite_db.read() as session:
+        row = session.connection().exec_driver_sql("SELECT created_at FROM audit_logs").scalar_one()
+    at = datetime.fromisoformat(row).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Written out by hand: whoever checks the log need not read our code.
+    line = (
+        '{"action":"users.add","created_at":"' + at + '","id":1,"ip_address":"192.0.2.7",'
+        '"new_values":{"by_api_key":3,"näme":"x"},"old_values":{},"position":1,"previous_hash":"'
+        + "0" * 64
+        + '","resource":"users/8","user_id":7}'
+    )
+    assert head(sqlite_db) == Head(1, hashlib.sha256(line.encode()).hexdigest())
+
+
+def test_what_is_rolled_back_has_no_place(db: Database) -> None:
+    write(db, 2)
+    with pytest.raises(RuntimeError), db.write() as session:
+        audit.record(session, "a", "r", {}, {})
+        raise RuntimeError("the power is gone")
+    with db.write() as session:
+        with pytest.raises(RuntimeError), session.begin_nested():
+            audit.record(session, "undone", "r", {}, {})
+            raise RuntimeError("taken back to the savepoint")
+        with session.begin_nested():
+            audit.record(session, "kept", "r", {}, {})
+    assert (head(db).position, problems(db)) == (3, [])
+
+
+def test_an_entry_that_names_what_json_writes_otherwise_is_checked_as_it_is_kept(
+    db: Database,
+) -> None:
+    db.run(
+        lambda s: audit.record(
+            s, "a", "r", {}, {"tuple": (1, 2), 3: "number", "e": "\ud7ff\U0001f600\x7f\u2028"}
+        )
+    )
+    assert problems(db) == []
+
+
+# ------------------------------------------------------------------ what is found
+
+
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        (["UPDATE audit_logs SET new_values = '{}' WHERE id = 3"],
+         ["entry 3 (place 3) is not what was written: it was edited, or stands where another one stood"]),
+        (["UPDATE audit_logs SET user_id = NULL, created_at = '2026-01-01 00:00:00.000000' WHERE id = 2"],
+         ["entry 2 (place 2) is not what was written: it was edited, or stands where another one stood"]),
+        (["DELETE FROM audit_logs WHERE id = 3"], ["entry 3 (place 3) was deleted"]),
+        (["DELETE FROM audit_chain WHERE audit_id = 3", "DELETE FROM audit_logs WHERE id = 3"],
+         ["places 3 to 3 are missing, before entry 4 (place 4)"]),
+        (["DELETE FROM audit_chain WHERE position > 3", "DELETE FROM audit_logs WHERE id > 3"],
+         ["the newest 2 entries are missing: the chain had 5 places"]),
+        (["INSERT INTO audit_logs (id, action, resource, created_at) VALUES (9, 'a', 'r', '2026-01-01 00:00:00.000000')"],
+         ["entry 9 has no place in the chain: put in by other hands"]),
+        (["UPDATE audit_chain SET audit_id = 99 WHERE audit_id = 2", "UPDATE audit_chain SET audit_id = 2 WHERE audit_id = 4",
+          "UPDATE audit_chain SET audit_id = 4 WHERE audit_id = 99"],
+         ["entry 4 (place 2) is not what was written: it was edited, or stands where another one stood",
+          "entry 2 (place 4) is not what was written: it was edited, or stands where another one stood"]),
+    ],
+)  # fmt: skip
+def test_what_was_done_to_the_log_is_named(
+    log: Database, statements: list[str], said: list[str]
+) -> None:
+    tamper(log, *statements)
+    assert problems(log) == said
+
+
+@pytest.mark.mariadb
+def test_mariadb_names_what_was_done_too(new_mariadb_url: Callable[[], str]) -> None:
+    database = Database(new_mariadb_url(), lock_timeout_s=10)
+    database.upgrade()
+    write(database, 5)
+    tamper(
+        database,
+        "UPDATE audit_logs SET action = 'other' WHERE id = 2",
+        "DELETE FROM audit_logs WHERE id = 4",
+    )
+    assert problems(database) == [
+        "entry 2 (place 2) is not what was written: it was edited, or stands where another one stood",
+        "entry 4 (place 4) was deleted",
+    ]
+    database.close()
+
+
+def test_a_chain_that_was_cut_and_closed_again_is_found_by_a_head_kept_elsewhere(
+    log: Database,
+) -> None:
+    kept = head(log)
+    with log.read() as session:
+        third = (
+            session.connection()
+            .exec_driver_sql("SELECT entry_hash FROM audit_chain WHERE position = 3")
+            .scalar_one()
+        )
+    tamper(log, "DELETE FROM audit_chain WHERE position > 3", "DELETE FROM audit_logs WHERE id > 3",
+           f"UPDATE audit_heads SET position = 3, entry_hash = '{third}'")  # fmt: skip
+    assert problems(log) == []  # nothing in the database can tell
+    assert problems(log, kept) == [
+        f"the chain ends at place 3, before {kept}: newer entries were cut off"
+    ]
+    write(log, 3, "others")  # the chain has grown past its old length
+    assert problems(log, kept) == [
+        f"place 5 has another hash than {kept}: the chain was written anew"
+    ]
+    assert problems(log, Head(3, third)) == []
+
+
+def test_without_its_end_the_chain_takes_no_entries(log: Database) -> None:
+    tamper(log, "DELETE FROM audit_heads")
+    with pytest.raises(ProblemFound, match="end of the audit chain is gone"):
+        write(log, 1)
+    assert len(problems(log)) == 1
+
+
+@pytest.mark.parametrize(
+    "said", ["", "5", "5:abc", "x:" + "0" * 64, "5:" + "G" * 64, "-1:" + "0" * 64]
+)
+def test_what_is_no_head_is_refused(said: str) -> None:
+    with pytest.raises(BadInput, match="POSITION:HASH"):
+        Head.read(said)
+
+
+# ------------------------------------------------------------------ many at once, and what was there before
+
+
+WRITER = """
+import sys, time
+from ledger import audit
+from ledger.db import Database
+db = Database(sys.argv[1], lock_timeout_s=30)
+def work(session):
+    session.connection().exec_driver_sql("SELECT COUNT(*) FROM audit_logs").scalar_one()  # a snapshot, as all have
+    audit.record(session, "tests.act", f"things/{sys.argv[2]}", {}, {"n": 1})
+    audit.record(session, "tests.more", f"things/{sys.argv[2]}", {}, {"n": 2})
+tries = 0
+def counted(session):
+    global tries
+    tries += 1
+    work(session)
+for _ in range(int(sys.argv[3])):
+    db.run(counted)
+print(tries)
+"""
+
+
+def test_processes_at_once_make_one_chain(db: Database) -> None:
+    url = db.url.render_as_string(hide_password=False)
+    began = time.monotonic()
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, url, str(number), str(ENTRIES)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(WRITERS)
+    ]
+    tries = [int(each.communicate(timeout=120)[0]) for each in running]
+    print(f"{time.monotonic() - began:.1f} s, {sum(tries)} tries")
+    assert (head(db).position, problems(db)) == (WRITERS * ENTRIES * 2, [])
+    # Nobody had to begin anew because somebody else wrote an entry.
+    assert sum(tries) == WRITERS * ENTRIES
+
+
+@pytest.mark.mariadb
+def test_writers_that_hold_other_rows_do_not_wait_in_a_circle(mariadb_db: Database) -> None:
+    """Entries are written early in the unit of work; the chain's end is locked after everything else."""
+    with mariadb_db.write() as session:
+        session.execute(
+            text("INSERT INTO system_config VALUES (1,'a',NULL,NULL,'c','2026-01-01','2026-01-01')")
+        )
+    with mariadb_db.write() as first, mariadb_db.write() as second:
+        audit.record(first, "a", "r", {}, {})
+        second.execute(text("UPDATE system_config SET description = 'x' WHERE id = 1"))
+        audit.record(second, "b", "r", {}, {})
+    assert problems(mariadb_db) == []
+
+
+def test_entries_from_before_get_their_places(
+    new_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(new_url)
+    database.upgrade("0024")
+    with database.write() as session:
+        for number in (2, 5, 9):
+            session.add(
+                AuditLog(
+                    id=number,
+                    action="a",
+                    resource=f"r{number}",
+                    created_at=datetime(2025, 1, 1, tzinfo=UTC),
+                )
+            )
+            session.flush()
+    whole = audit_chain.entry_hash
+    calls: list[int] = []
+
+    def stopping(position: int, *rest: Any) -> str:
+        calls.append(position)
+        if len(calls) == 2:
+            raise RuntimeError("the power is gone")
+        return whole(position, *rest)
+
+    monkeypatch.setattr(audit_chain, "entry_hash", stopping)
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        database.upgrade()
+    monkeypatch.undo()
+    database.upgrade()
+    assert (head(database).position, problems(database)) == (3, [])
+    write(database, 1)
+    assert (head(database).position, problems(database)) == (4, [])
+    database.close()
