@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import errors
 from api.access import all_public
+from api.allowed import Allowed
 from api.audit.endpoints import router as audit
 from api.certificates.endpoints import router as certificates
 from api.clients import Clients
@@ -147,6 +148,8 @@ def _surround(app: FastAPI, serving: Serving) -> None:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"],
             expose_headers=EXPOSED,
         )
+    if serving.allowed_networks:
+        app.add_middleware(Allowed, networks=serving.allowed_networks)
     app.add_middleware(Envelope)
     app.state.answers = Answers()
     app.add_middleware(Counting, answers=app.state.answers)  # around all: it counts problems, too

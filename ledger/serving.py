@@ -27,6 +27,8 @@ class Serving:
         Networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed.
     cors_origins
         Origins whose pages may read the answers in a browser.
+    allowed_networks
+        Networks whose clients are answered; empty: everybody is.
     """
 
     session_whole: timedelta
@@ -34,20 +36,28 @@ class Serving:
     requests_per_minute: int
     trusted_proxies: tuple[Network, ...]
     cors_origins: tuple[str, ...]
+    allowed_networks: tuple[Network, ...] = ()
 
     def trusts(self, host: str) -> bool:
         """Return whether an address is one of the proxies."""
-        if not self.trusted_proxies:
-            return False
-        try:
-            address = ip_address(host)
-        except ValueError:
-            return False
-        return any(address in network for network in self.trusted_proxies)
+        return bool(self.trusted_proxies) and within(self.trusted_proxies, host)
 
 
-def read_proxies(text: str) -> tuple[Network, ...]:
-    """Return the networks of the setting ``trusted_proxies``.
+def within(networks: tuple[Network, ...], host: str) -> bool:
+    """Return whether an address is in one of the networks; what is no address is in none.
+
+    An IPv4 address that is written as an IPv6 one (``::ffff:10.0.0.1``) is the IPv4 address.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any(address in network or (mapped and mapped in network) for network in networks)
+
+
+def read_networks(setting: str, text: str) -> tuple[Network, ...]:
+    """Return the networks that a setting names.
 
     Raises
     ------
@@ -60,7 +70,7 @@ def read_proxies(text: str) -> tuple[Network, ...]:
             found.append(ip_network(part))
         except ValueError as error:
             raise BadInput(
-                f"trusted_proxies: {part!r} is no address or network ({error}); write 10.0.0.1 or 10.0.0.0/8"
+                f"{setting}: {part!r} is no address or network ({error}); write 10.0.0.1 or 10.0.0.0/8"
             ) from error
     return tuple(found)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import BadInput
-from ledger.serving import Serving, read_origins, read_proxies
+from ledger.serving import Serving, read_networks, read_origins
 from ledger.settling import SettlementPolicy, Way
 
 ENV_PREFIX = "TRUETONNE_"
@@ -47,6 +47,12 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("home", ".truetonne", "folder for the embedded database, the local chain and logs"),
     Setting("database_url", "", "SQLAlchemy URL; default: an SQLite file in the home folder"),
+    Setting(
+        "database_admin_url",
+        "",
+        "SQLAlchemy URL of the account that changes the schema: `db upgrade` and the job of partitions use it; "
+        "default: database_url",
+    ),
     Setting(
         "rpc_url",
         "",
@@ -97,6 +103,11 @@ SETTINGS: tuple[Setting, ...] = (
         "trusted_proxies",
         "",
         "addresses or networks of proxies whose X-Forwarded-For is believed: 10.0.0.1, 10.1.0.0/16",
+    ),
+    Setting(
+        "allowed_networks",
+        "",
+        "addresses or networks whose clients the API and its pages answer: 10.0.0.0/8, ::1; default: everybody",
     ),
     Setting(
         "cors_origins",
@@ -154,6 +165,7 @@ class Settings:
 
     home: Path
     database_url: str
+    database_admin_url: str
     rpc_url: str
     network: str
     deployment: Path
@@ -171,6 +183,7 @@ class Settings:
     session_idle_minutes: int
     rate_limit: int
     trusted_proxies: str
+    allowed_networks: str
     cors_origins: str
     webhook_private_targets: bool
     sealing_key_file: Path
@@ -202,8 +215,9 @@ class Settings:
             timedelta(hours=self.session_hours),
             timedelta(minutes=self.session_idle_minutes),
             self.rate_limit,
-            read_proxies(self.trusted_proxies),
+            read_networks("trusted_proxies", self.trusted_proxies),
             read_origins(self.cors_origins),
+            read_networks("allowed_networks", self.allowed_networks),
         )
 
 
@@ -230,7 +244,8 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
 
     home = Path(value["home"])
     database_url = value["database_url"] or f"sqlite:///{(home / 'truetonne.db').as_posix()}"
-    _check_database_url(database_url)
+    _check_database_url("database_url", database_url)
+    _check_database_url("database_admin_url", value["database_admin_url"] or database_url)
     local_chain = not value["rpc_url"]
     if value["rpc_url"]:
         _check_rpc_url(value["rpc_url"])
@@ -244,6 +259,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     found = Settings(
         home=home,
         database_url=database_url,
+        database_admin_url=value["database_admin_url"] or database_url,
         rpc_url=value["rpc_url"],
         network=network,
         deployment=Path(deployment),
@@ -263,6 +279,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         session_idle_minutes=_positive("session_idle_minutes", value["session_idle_minutes"]),
         rate_limit=_natural("rate_limit", value["rate_limit"]),
         trusted_proxies=value["trusted_proxies"],
+        allowed_networks=value["allowed_networks"],
         cors_origins=value["cors_origins"],
         webhook_private_targets=_flag("webhook_private_targets", value["webhook_private_targets"]),
         sealing_key_file=Path(value["sealing_key_file"] or home / "sealing.key"),
@@ -278,8 +295,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         local_chain=local_chain,
         chain_folder=chain_folder,
     )
-    read_proxies(found.trusted_proxies)  # what cannot be read is said now
-    read_origins(found.cors_origins)
+    _ = found.serving  # what cannot be read is said now
     return found
 
 
@@ -349,11 +365,11 @@ def _from_file(config: Path) -> dict[str, str]:
     return {key: str(item) for key, item in table.items()}
 
 
-def _check_database_url(url: str) -> None:
+def _check_database_url(name: str, url: str) -> None:
     if not url.startswith(("sqlite:///", "mysql+pymysql://", "mariadb+pymysql://")):
         scheme = url.partition("://")[0]
         raise BadInput(
-            f"database_url: {scheme!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
+            f"{name}: {scheme!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
         )
 
 

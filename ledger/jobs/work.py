@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -12,6 +13,7 @@ from ledger import issuance
 from ledger.chain.access import Chain
 from ledger.chain.policy import PolicyRefused
 from ledger.chain.shared_node import mine_to_finality
+from ledger.db import Database
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused
 from ledger.expiry import record_expired
 from ledger.identity import retention
@@ -163,7 +165,12 @@ def keep_partitions(tools: Tools) -> str | None:
     ProblemFound
         If rows lie outside of all periods.
     """
-    reports = tools.chain.db.ensure_partitions(_today(tools))
+    admin, working = tools.settings.database_admin_url, tools.settings.database_url
+    if admin == working:
+        reports = tools.chain.db.ensure_partitions(_today(tools))
+    else:  # who writes rows need not be who may change tables
+        with closing(Database(admin)) as database:
+            reports = database.ensure_partitions(_today(tools))
     strays = [f"{item.stray_rows} rows of {item.table}" for item in reports if item.stray_rows]
     if strays:
         raise ProblemFound(

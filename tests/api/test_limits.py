@@ -212,6 +212,47 @@ def test_a_cookie_is_secure_when_the_proxy_had_tls(tmp_path: Path, url: str) -> 
         assert ("secure" in answer.headers["Set-Cookie"].lower()) is secure
 
 
+# ------------------------------------------------------------------ networks that are answered
+
+
+@pytest.mark.parametrize(
+    ("host", "forwarded", "status"),
+    [
+        ("10.7.0.9", [], 200),
+        ("::ffff:10.7.0.9", [], 200),
+        ("2001:db8::5", [], 200),
+        ("11.0.0.1", [], 403),
+        ("2001:db9::5", [], 403),
+        ("testclient", [], 403),
+        ("192.0.2.1", ["10.7.0.9"], 200),  # our proxy, and who is behind it
+        ("192.0.2.1", ["10.7.0.9, 11.0.0.1"], 403),  # what a stranger writes is not believed
+        ("192.0.2.1", [], 403),  # a proxy that says nothing of anybody
+        ("11.0.0.1", ["10.7.0.9"], 403),
+    ],
+)
+def test_only_clients_of_named_networks_are_answered(
+    tmp_path: Path, url: str, host: str, forwarded: list[str], status: int
+) -> None:
+    found = house(
+        tmp_path, url, allowed_networks="10.0.0.0/8, 2001:db8::/32", trusted_proxies="192.0.2.1"
+    )
+    client = TestClient(found.app, client=(host, 1))
+    headers = [("X-Forwarded-For", text) for text in forwarded]
+    for path in ("/v1/credits", "/", "/openapi.json", "/metrics"):
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == status, path
+        if status == 403:
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.json()["code"] == "network-not-allowed"
+            assert "X-Request-Id" in answer.headers
+    body = {"username": "nobody", "password": "not a password"}
+    signing = client.post("/v1/sessions", json=body, headers=headers)
+    assert signing.status_code == (401 if status == 200 else 403)
+    counted = found.sql("SELECT COUNT(*) FROM sign_in_attempts")
+    assert counted == [(1 if status == 200 else 0,)]  # nothing was done for a stranger
+    assert client.get("/livez", headers=headers).status_code == 200
+
+
 # ------------------------------------------------------------------ other origins
 
 
@@ -243,6 +284,8 @@ def test_a_named_origin_may_read_and_no_other(tmp_path: Path, url: str) -> None:
         ("cors_origins", "a.example", "no origin"),
         ("trusted_proxies", "proxy.local", "no address"),
         ("trusted_proxies", "10.0.0.1/8", "no address"),
+        ("allowed_networks", "10.0.0.0/8; ::1", "no address"),
+        ("database_admin_url", "postgresql://x/y", "is not supported"),
         ("rate_limit", "-1", "whole number"),
         ("rate_limit", "many", "whole number"),
         ("session_hours", "0", "above zero"),

@@ -29,6 +29,7 @@ from ledger.models.partitions import PARTITIONED, Partitioning, partition_sql
 from ledger.models.system import AuditLog
 from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
 from ledger.models.vpp import VppDefinition, VppStatus
+from tests.support.interrupted import upgrade_step_by_step
 
 CHAIN = [f"{number:04d}" for number in range(1, 25)] + ["0027", "0028"]
 DEADLINE_S = 60
@@ -174,6 +175,37 @@ def test_a_database_of_a_newer_version_is_left_alone(db: Database) -> None:
             session.execute(
                 text("UPDATE alembic_version SET version_num = :head"), {"head": db.head()}
             )
+
+
+@pytest.mark.mariadb
+def test_the_newest_migrations_can_be_interrupted_before_every_statement(
+    new_mariadb_url: Callable[[], str], mariadb_db: Database
+) -> None:
+    """All of them are in ``./dev migrations``."""
+    database = Database(new_mariadb_url(), lock_timeout_s=10)
+    database.upgrade(CHAIN[-4])
+    with database.write() as session:
+        session.add(AuditLog(id=7, action="a", resource="r"))
+    for revision in CHAIN[-3:]:
+        assert upgrade_step_by_step(database, revision) > 0
+    assert structure(database) == structure(mariadb_db)
+    database.close()
+
+
+@pytest.mark.mariadb
+def test_an_interruption_is_one_and_a_step_that_cannot_be_repeated_is_found(
+    new_mariadb_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(new_mariadb_url(), lock_timeout_s=10)
+    whole = steps.op.create_table
+
+    def not_again(*args: Any, if_not_exists: bool, **options: Any) -> None:
+        whole(*args, **options)
+
+    monkeypatch.setattr(steps.op, "create_table", not_again)
+    with pytest.raises(DBAPIError, match="already exists"):
+        upgrade_step_by_step(database, "0001")
+    database.close()
 
 
 @pytest.mark.mariadb
@@ -636,7 +668,7 @@ def test_meters_that_have_readings_get_their_series(new_db: Database, finished: 
 
 # --------------------------------------------------------------------------- the sender
 
-_SENT = (
+SENT = (
     "INSERT INTO chain_intents (`key`, chain_id, kind, contract_address, function_name, parameters, call_data, "
     "sender_address, nonce, state, created_at) "
     f"VALUES ('0x{{n:064x}}', 1, 'k', '0x{'a' * 40}', 'f', '{{{{}}}}', '0x', '0x{'b' * 40}', {{n}}, 'submitted', "
@@ -650,7 +682,7 @@ def test_attempts_get_the_nonce_of_their_intent(new_db: Database, finished: Data
     new_db.upgrade("0016")
     with new_db.write() as session:
         for number in (7, 8):
-            for sql in _SENT:
+            for sql in SENT:
                 session.execute(text(sql.format(n=number).replace(":00", r"\:00")))
     assert new_db.upgrade("0017") == ["0017"]
     with new_db.read() as session:

@@ -1,0 +1,126 @@
+"""``./dev migrations``: every migration, interrupted before every statement, and killed at random moments; with rows.
+
+The newest revisions are done so in ``./dev test``; this is all of them, about two minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from sqlalchemy import text
+
+from ledger.db import Database
+from tests.ledger.test_migrations import (
+    CHAIN,
+    OLD_ROWS,
+    READINGS_BEFORE,
+    SENT,
+    structure,
+)
+from tests.support.interrupted import upgrade_step_by_step
+from tests.support.mariadb import MariaDbServer
+
+ROWS = {
+    "0009": OLD_ROWS,
+    "0010": READINGS_BEFORE,
+    "0016": tuple(sql.format(n=number) for number in (7, 8) for sql in SENT),
+    "0024": tuple(
+        "INSERT INTO audit_logs (id, action, resource, created_at) "
+        f"VALUES ({number}, 'a', 'r', '2026-01-01 00:00:00.000000')"
+        for number in (2, 5, 9)
+    ),
+}
+"""Rows that are there when the revision after this one begins."""
+UPGRADE = "import sys; from ledger.db import Database; Database(sys.argv[1]).upgrade()"
+
+
+def main() -> int:
+    """Run it; exit 1 when an interrupted database is not what an uninterrupted one is."""
+    parser = argparse.ArgumentParser(prog="./dev migrations", description=__doc__)
+    parser.add_argument("--kills", type=int, default=10, help="processes that are killed")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="truetonne-migrations-") as folder:
+        server = MariaDbServer(Path(folder))
+        server.start()
+        try:
+            whole = _opened(server, "whole")
+            began = time.monotonic()
+            for revision in CHAIN:
+                whole.upgrade(revision)
+                _fill(whole, revision)
+            took_s = time.monotonic() - began
+            cut = _opened(server, "cut")
+            total = 0
+            for revision in CHAIN:
+                began = time.monotonic()
+                count = upgrade_step_by_step(cut, revision)
+                total += count
+                print(
+                    f"{revision}  {count:3} interruptions  {time.monotonic() - began:5.1f} s",
+                    flush=True,
+                )
+                _fill(cut, revision)
+            same = _same(whole, cut)
+            print(
+                f"{total} interruptions: {'the same' if same else 'NOT THE SAME'} structure and rows"
+            )
+            killed = _kill(server, options.kills, random.Random(options.seed), took_s)
+            return 0 if same and killed else 1
+        finally:
+            server.stop()
+
+
+def _kill(server: MariaDbServer, kills: int, choose: random.Random, took_s: float) -> bool:
+    """Kill processes that upgrade an empty database, each time a new one goes on; then end it."""
+    plain, database = _opened(server, "plain"), _opened(server, "killed")
+    plain.upgrade()
+    struck = 0
+    for _ in range(kills):
+        process = subprocess.Popen([sys.executable, "-c", UPGRADE, server.url("killed")])
+        try:
+            process.wait(choose.uniform(1.0, 1.0 + took_s / 2))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            struck += 1
+        process.wait()
+    at = database.current()
+    database.upgrade()
+    same = structure(plain) == structure(database)
+    print(
+        f"{struck} of {kills} processes killed, the last at {at}: {'the same' if same else 'NOT THE SAME'} structure"
+    )
+    return same
+
+
+def _opened(server: MariaDbServer, name: str) -> Database:
+    server.execute(f"CREATE DATABASE {name}")
+    return Database(server.url(name), lock_timeout_s=10)
+
+
+def _fill(database: Database, revision: str) -> None:
+    with database.write() as session:
+        for sql in ROWS.get(revision, ()):
+            session.execute(text(sql.replace(":00", r"\:00")))
+
+
+def _same(one: Database, other: Database) -> bool:
+    return structure(one) == structure(other) and _checksums(one) == _checksums(other)
+
+
+def _checksums(database: Database) -> dict[str, int]:
+    with database.read() as session:
+        read = session.connection().exec_driver_sql
+        names = [row[0] for row in read("SHOW TABLES")]
+        return {name: read(f"CHECKSUM TABLE {name}").one()[1] for name in names}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

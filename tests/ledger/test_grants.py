@@ -1,0 +1,204 @@
+"""What each account of MariaDB may do: tried out on a server, table by table, against what the models declare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pymysql
+import pytest
+
+from ledger.db import Database
+from ledger.db.grants import Account, missing, place_of, rights_of, statements, wanted
+from ledger.errors import BadInput, DependencyDown
+from ledger.models import Base
+from tests.support.accounts import made_account
+from tests.support.mariadb import MariaDbServer
+
+TABLES = sorted(Base.metadata.tables)
+APPEND_ONLY = {
+    "audit_chain",
+    "audit_logs",
+    "correction_readings",
+    "correction_registers",
+    "corrections",
+    "emission_factors",
+}
+"""Tables whose rows nobody changes: by trigger, and by the rights of every account that works."""
+DENIED = {1142, 1044, 1227}
+
+
+def tried(link: pymysql.Connection, sql: str) -> bool:
+    """Return whether the server lets an account do something; nothing is changed."""
+    try:
+        with link.cursor() as cursor:
+            cursor.execute(sql)
+    except pymysql.err.OperationalError as error:
+        if error.args[0] in DENIED:
+            return False
+        raise
+    return True
+
+
+def probes(table: str) -> dict[str, str]:
+    column = next(iter(Base.metadata.tables[table].columns)).name
+    return {
+        "SELECT": f"SELECT `{column}` FROM {table} WHERE 1 = 0",
+        "INSERT": f"INSERT INTO {table} SELECT * FROM {table} WHERE 1 = 0",
+        "UPDATE": f"UPDATE {table} SET `{column}` = `{column}` WHERE 1 = 0",
+        "DELETE": f"DELETE FROM {table} WHERE 1 = 0",
+    }
+
+
+@pytest.fixture(params=[Account.WRITE, Account.API, Account.READ])
+def probe(
+    request: pytest.FixtureRequest, mariadb_server: MariaDbServer, mariadb_db: Database
+) -> Iterator[tuple[Account, pymysql.Connection]]:
+    """A connection of each account."""
+    account: Account = request.param
+    with made_account(mariadb_server, account) as url:
+        link = pymysql.connect(
+            host="127.0.0.1", port=mariadb_server.port, user=url.username or "", password=url.password or "",
+            database="truetonne",
+        )  # fmt: skip
+        yield account, link
+        link.close()
+
+
+@pytest.mark.mariadb
+def test_an_account_may_do_what_the_models_declare_and_nothing_else(
+    probe: tuple[Account, pymysql.Connection],
+) -> None:
+    account, link = probe
+    found = {
+        table: {verb for verb, sql in probes(table).items() if tried(link, sql)} for table in TABLES
+    }
+    rights = wanted(account)
+    assert found == {table: {"SELECT", *rights.get(table, ())} for table in TABLES}
+    # Written out, whatever the models say:
+    writes = {table for table, verbs in found.items() if verbs != {"SELECT"}}
+    if account is Account.READ:
+        assert writes == set()
+    else:
+        assert all(found[table] <= {"SELECT", "INSERT"} for table in APPEND_ONLY)
+    if account is Account.API:
+        assert writes == {
+            *("users", "user_contacts", "user_permissions", "user_sessions", "api_keys"),
+            *("idempotency_keys", "sign_in_attempts", "webhook_endpoints", "webhook_deliveries"),
+            *("audit_logs", "audit_chain", "audit_heads"),
+        }
+        assert not writes & {"carbon_credits", "credit_batches", "issuances", "meter_readings"}
+    if account is Account.WRITE:
+        assert found["carbon_credits"] == {"SELECT", "INSERT", "UPDATE", "DELETE"}
+        assert found["issuances"] == {"SELECT", "INSERT", "UPDATE"}
+    for sql in (
+        "DROP TABLE audit_logs",
+        "TRUNCATE audit_logs",
+        "TRUNCATE idempotency_keys",
+        "ALTER TABLE users ADD COLUMN x INT",
+        "CREATE TABLE x (id INT)",
+        "CREATE INDEX x ON users (role)",
+        "DROP TRIGGER audit_logs_no_update",
+        "CREATE USER x",
+        "GRANT SELECT ON truetonne.* TO CURRENT_USER()",
+        "SET GLOBAL sql_mode = ''",
+        "UPDATE alembic_version SET version_num = '0001'",
+    ):
+        assert not tried(link, sql), sql
+
+
+@pytest.mark.mariadb
+def test_what_is_append_only_by_trigger_is_so_by_rights(mariadb_db: Database) -> None:
+    with mariadb_db.read() as session:
+        triggers = session.connection().exec_driver_sql(
+            "SELECT event_object_table FROM information_schema.triggers "
+            "WHERE trigger_schema = DATABASE() AND trigger_name LIKE '%%_no_update'"
+        )
+        assert set(triggers.scalars()) == APPEND_ONLY
+    declared = {n for n, t in Base.metadata.tables.items() if t.info["changes"] == ("insert",)}
+    assert declared == APPEND_ONLY
+
+
+@pytest.mark.mariadb
+def test_the_account_that_migrates_builds_everything(mariadb_server: MariaDbServer) -> None:
+    mariadb_server.execute("CREATE DATABASE `mi_grated`", "CREATE DATABASE `mixgrated`")
+    with made_account(mariadb_server, Account.MIGRATE, "mi_grated") as url:
+        database = Database(url.render_as_string(hide_password=False))
+        database.upgrade()
+        with database.read() as session:
+            assert missing(Account.MIGRATE, rights_of(session)) == []
+        # An underscore in the name of a database is no wildcard.
+        with pytest.raises(DependencyDown, match="denied"), database.read() as session:
+            session.connection().exec_driver_sql("SELECT * FROM mixgrated.x")
+        database.close()
+    mariadb_server.execute("DROP DATABASE `mi_grated`", "DROP DATABASE `mixgrated`")
+
+
+@pytest.mark.mariadb
+def test_a_right_that_is_not_there_is_said_in_a_line(
+    mariadb_server: MariaDbServer, mariadb_db: Database
+) -> None:
+    with made_account(mariadb_server, Account.API) as url:
+        database = Database(url.render_as_string(hide_password=False))
+        with (
+            pytest.raises(
+                DependencyDown,
+                match=r"UPDATE command denied.*this account lacks the right; .*db grants",
+            ),
+            database.write() as session,
+        ):
+            session.connection().exec_driver_sql("UPDATE carbon_credits SET issuer = 'x'")
+        database.close()
+
+
+@pytest.mark.mariadb
+def test_statements_can_be_run_again_and_take_back_what_is_too_much(
+    mariadb_server: MariaDbServer, mariadb_db: Database
+) -> None:
+    with made_account(mariadb_server, Account.READ) as url:
+        who = f"'{url.username}'@'%'"
+        mariadb_server.execute(f"GRANT DELETE ON truetonne.users TO {who}")
+        mariadb_server.execute(
+            *statements(Account.READ, "truetonne", user=url.username or "", tls=False)
+        )
+        database = Database(
+            url.render_as_string(hide_password=False)
+        )  # the password is still the same
+        with database.read() as session:
+            may = rights_of(session)
+            assert (may("*", "SELECT"), may("users", "DELETE")) == (True, False)
+        database.close()
+
+
+def test_nobody_can_sign_in_before_a_password_is_set_and_tls_is_asked_for() -> None:
+    first, second, *_ = statements(Account.READ, "books")
+    assert first == (
+        "CREATE USER IF NOT EXISTS 'truetonne_read'@'%' IDENTIFIED VIA mysql_native_password USING 'invalid'"
+    )
+    assert second == "ALTER USER 'truetonne_read'@'%' REQUIRE SSL"
+
+
+@pytest.mark.parametrize(
+    ("user", "host", "said"),
+    [
+        ("a'b", "%", r"cannot be the user"),
+        ("", "10.0.0.1'; DROP", "cannot be the host"),
+        ("", "", "cannot be the host"),
+    ],
+)
+def test_names_that_cannot_be(user: str, host: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        statements(Account.READ, "books", user=user, host=host)
+
+
+def test_a_name_is_quoted() -> None:
+    assert place_of("a_b`c", "*") == "`a\\_b``c`.*"
+    assert place_of("a_b", "users") == "`a_b`.`users`"
+
+
+def test_every_verb_is_one_that_the_writer_may_do() -> None:
+    for table in Base.metadata.tables.values():
+        assert set(table.info["api"]) <= set(table.info["changes"]), table.name
+        assert re.fullmatch("(insert)?(update)?(delete)?", "".join(table.info["changes"])), (
+            table.name
+        )
