@@ -163,7 +163,8 @@ def _say_status(
     used: Mapping[str, Counter[int | None]],
 ) -> int:
     names = list(used)
-    numbers: list[int | None] = sorted({*keys, *(n for u in used.values() for n in u if n)})
+    known = sorted({*keys, *(number for each in used.values() for number in each if number)})
+    numbers: list[int | None] = [*known]
     numbers += [None] if any(each[None] for each in used.values()) else []
     rows: list[dict[str, Any]] = [
         {

@@ -51,6 +51,11 @@ _MYSQL = (
         DOWN,
         "this account lacks the right; `truetonne db grants` prints what each account needs",
     ),
+    (
+        {2026},
+        DOWN,
+        "the server offers no TLS, and must prove its name by it: have it offer TLS (ssl_cert, ssl_key)",
+    ),
     ({3, 28, 1021, 1041, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
     ({1020, 1205, 1213}, BUSY, _AGAIN),
     ({1146}, NO_TABLE, _UPGRADE),

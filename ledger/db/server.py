@@ -279,7 +279,7 @@ def _tables(server: Server) -> Finding:
 
 
 def _isolation(server: Server) -> Finding:
-    # The name that both MariaDB's old and new versions have.
+    # MariaDB's name before 11.1, and MySQL's, which it has taken over.
     name = (
         "transaction_isolation" if "transaction_isolation" in server.variables else "tx_isolation"
     )

@@ -6,8 +6,8 @@ So a server on another machine must prove its name, by a certificate of an autho
     mysql+pymysql://USER:PASSWORD@db.park.example/truetonne?ssl_ca=/etc/truetonne/ca.pem
 
 ``ssl_verify_identity=true`` without ``ssl_ca`` trusts the authorities of the system; ``ssl_cert`` and ``ssl_key`` are
-the client's own. ``tls=unverified`` goes without the proof, and ``tls=off`` without TLS: said so, not by oversight. To this
-machine (loopback, a socket) nothing is asked for.
+the client's own. ``tls=unverified`` goes without the proof, and ``tls=off`` without TLS: said so, not by oversight. To
+this machine (loopback, a socket) nothing is asked for.
 """
 
 from __future__ import annotations

@@ -164,12 +164,13 @@ def change(
     except IntegrityError as error:  # somebody else was faster
         raise _taken("mail address", email or "") from error
     new = values(user)
+    told = ["email_index" if name == "email" else name for name in changes]
     audit.record(
         session,
         "users.change",
         _resource(user),
-        {name: old[name] for name in changes},
-        {name: new[name] for name in changes},
+        {name: old[name] for name in told},
+        {name: new[name] for name in told},
         by,
     )
     if is_active is False:

@@ -1,0 +1,193 @@
+"""``audit head|verify``, ``db grants``, ``db keys`` and the doctor's lines about a server: the real program."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+
+from ledger.db import Database
+from tests.cli.conftest import Program
+from tests.support.mariadb import MariaDbServer
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def house(park: Program) -> Program:
+    """The program with three users, and so with entries in the audit log."""
+    park.write("pw", PASSWORD + "\n")
+    for name in ("anna", "berta", "carla"):
+        mail = f"{name}@x.example"
+        ended = park("users", "add", name, "--email", mail, "--password-file", "pw")
+        assert ended.code == 0, ended.err
+    return park
+
+
+def sql(house: Program, *statements: str) -> None:
+    with sqlite3.connect(house.folder / ".truetonne" / "truetonne.db") as link:
+        for statement in statements:
+            link.execute(statement)
+
+
+# ------------------------------------------------------------------ the audit log
+
+
+def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> None:
+    head = house("audit", "head").out.strip()
+    assert head.startswith("3:") and house("audit", "head", "--json").json()["head"] == head
+    good = house("audit", "verify", "--head", head)
+    assert (good.code, good.out) == (0, f"as written, up to {head}\n")
+    house("audit", "export", "-o", "log.jsonl")
+    file = house.folder / "log.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    away = {"database_url": "sqlite:///none.db"}  # an auditor has no database
+    checked = house("audit", "verify", "log.jsonl", "--head", head, **away)
+    assert (checked.code, checked.out) == (0, f"as written, up to {head}\n")
+
+    file.write_text(lines[0] + lines[1].replace("berta", "brita") + lines[2])
+    edited = house("audit", "verify", "log.jsonl", "--json", **away)
+    assert edited.code == 1
+    assert edited.json() == {
+        "ok": False,
+        "checked": "log.jsonl",
+        "head": head,
+        "problems": [
+            "entry 2 (place 2) is not what was written: it was edited, or stands where another one stood"
+        ],
+    }
+    file.write_text(lines[2] + lines[0])  # in whatever order
+    gone = house("audit", "verify", "log.jsonl", **away)
+    assert gone.out.startswith("places 2 to 2 are missing, before entry 3 (place 3)\n1 problem")
+    assert house("audit", "verify", "log.jsonl", "--part", **away).code == 0
+    file.write_text(lines[0] + lines[1])
+    cut = house("audit", "verify", "log.jsonl", "--head", head, **away)
+    assert (cut.code, cut.out.split(":")[0]) == (1, "the chain ends at place 2, before 3")
+    house("audit", "export", "-o", "log.csv", "--format", "csv")
+    assert (
+        (house.folder / "log.csv")
+        .read_text()
+        .splitlines()[0]
+        .endswith(",position,previous_hash,entry_hash")
+    )
+
+
+def test_who_changes_the_log_behind_our_back_is_found(house: Program) -> None:
+    head = house("audit", "head").out.strip()
+    sql(
+        house,
+        "DROP TRIGGER audit_logs_no_update",
+        "UPDATE audit_logs SET new_values = '{}' WHERE id = 2",
+    )
+    found = house("audit", "verify")
+    assert found.code == 1
+    assert found.out.splitlines() == [
+        "entry 2 (place 2) is not what was written: it was edited, or stands where another one stood",
+        f"1 problem, up to {head}",
+    ]
+
+
+CANNOT_BE = (
+    (("audit", "verify", "--head", "x"), "'x' is no end of the chain; write POSITION:HASH"),
+    (("audit", "verify", "none.jsonl"), "none.jsonl: cannot be read"),
+    (("audit", "verify", "pw"), "pw, line 1: is no entry"),
+    (("audit", "verify", "--part"), "--part is for a file"),
+    (("db", "grants"), "SQLite has no accounts"),
+    (("db", "grants", "--database", "x", "--user", "me"), "say which one"),
+    (("db", "grants", "api", "--database", "x", "--user", "a b"), "cannot be the user"),
+    (("db", "grants", "api", "--database", "x", "--host", "' or"), "cannot be the host"),
+    (("db", "keys", "remove", "7"), "sealing.key: cannot be read"),
+)
+
+
+def test_what_cannot_be(park: Program) -> None:
+    park.write("pw", PASSWORD)
+    for words, said in CANNOT_BE:
+        ended = park(*words)
+        assert (ended.code, ended.out) == (2, ""), words
+        assert said in ended.err and ended.err.count("\n") == 1, words
+
+
+# ------------------------------------------------------------------ keys
+
+
+def test_the_life_of_a_key(house: Program) -> None:
+    status = house("db", "keys", "status", "--json")
+    keys = [
+        {"key": 1, "seals": True, "in_file": True, "values": {"users": 3, "webhook_endpoints": 0}}
+    ]
+    assert (status.code, status.json()["keys"]) == (0, keys)
+    assert "would add key 2" in house("db", "keys", "add", "--dry-run").out
+    assert house("db", "keys", "add").out.startswith("added key 2 to ")
+    assert house("db", "keys", "status").code == 1
+    doctor = {item["name"]: item for item in house("doctor", "--json").json()["checks"]}
+    assert doctor["sealing"]["mend"] == "run `truetonne db keys reseal`"
+    refused = house("db", "keys", "remove", "1")
+    assert (refused.code, "3 values are sealed with it" in refused.err) == (1, True)
+    assert house("db", "keys", "reseal", "--dry-run").out == "3 values would be sealed with key 2\n"
+    assert house("db", "keys", "status").code == 1
+    assert house("db", "keys", "reseal").out == "3 values sealed with key 2\n"
+    assert house("db", "keys", "reseal").out == "0 values sealed with key 2\n"
+    assert house("db", "keys", "remove", "1", "--dry-run").code == 0
+    assert house("db", "keys", "remove", "1").out.startswith("took key 1 out of ")
+    assert "add another one first" in house("db", "keys", "remove", "2").err
+    assert house("db", "keys", "status").code == 0
+    mails = [item["email"] for item in house("users", "list", "--json").json()["users"]]
+    assert mails == ["anna@x.example", "berta@x.example", "carla@x.example"]
+    assert house("audit", "verify").code == 0
+    (house.folder / ".truetonne" / "sealing.key").unlink()
+    doctor = {item["name"]: item for item in house("doctor", "--json").json()["checks"]}
+    assert (doctor["sealing"]["verdict"], "cannot be read" in doctor["sealing"]["found"]) == (
+        "failed",
+        True,
+    )
+    listed = house("users", "list")
+    assert (listed.code, "(sealed)" in listed.out) == (0, True)
+
+
+def test_an_upgrade_seals_what_stands_plain(house: Program) -> None:
+    sql(house, "DELETE FROM user_contacts WHERE user_id = 2",
+        "UPDATE users SET email = 'berta@x.example' WHERE id = 2")  # fmt: skip
+    assert house("db", "keys", "status").code == 1
+    assert house("db", "upgrade", "--dry-run", "--json").json()["sealed"] == {}
+    assert house("db", "upgrade", "--json").json()["sealed"] == {"users": 1, "webhook_endpoints": 0}
+    assert house("db", "upgrade", "--json").json()["sealed"] == {}
+    mails = [item["email"] for item in house("users", "list", "--json").json()["users"]]
+    assert mails == ["anna@x.example", "berta@x.example", "carla@x.example"]
+
+
+# ------------------------------------------------------------------ a server
+
+
+@pytest.mark.mariadb
+def test_the_doctor_prints_what_is_wrong_with_a_server(
+    truetonne: Program, mariadb_server: MariaDbServer, mariadb_db: Database
+) -> None:
+    url = mariadb_server.url("truetonne")
+    granted = truetonne("db", "grants", "read", "--no-tls", "--json", database_url=url).json()
+    mariadb_server.execute(*granted["accounts"]["read"], "SET PASSWORD FOR 'truetonne_read'@'%' = PASSWORD('x')",
+                           "SET GLOBAL read_only = 1")  # fmt: skip
+    try:
+        reader = url.replace("root@", "truetonne_read:x@")
+        ended = truetonne("doctor", "--json", database_url=reader)
+        checks = {item["name"]: item for item in ended.json()["checks"]}
+        assert ended.code == 1
+        assert checks["server writable"]["mend"].startswith("SET GLOBAL read_only = 0")
+        assert checks["server rights"]["found"] == "the account may read, and write nothing"
+        truetonne.write("pw", PASSWORD)
+        refused = truetonne(
+            "users", "add", "x1", "--email", "x@y.z", "--password-file", "pw", database_url=reader
+        )
+        assert refused.code == 3 and refused.err.count("\n") == 1
+        mariadb_server.execute(checks["server writable"]["mend"].partition(";")[0])
+        after = truetonne("doctor", "--json", database_url=reader).json()["checks"]
+        assert {item["name"]: item["ok"] for item in after}["server writable"]
+    finally:
+        mariadb_server.execute("SET GLOBAL read_only = 0", "DROP USER 'truetonne_read'@'%'")
+    lines = truetonne("db", "grants", database_url=url).out.splitlines()
+    assert lines[0].startswith(
+        "-- migrate; it can sign in when it has a password: SET PASSWORD FOR"
+    )
+    assert all(line.startswith("--") or line.endswith(";") for line in lines)
+    assert json.dumps(granted).count("PASSWORD") == 0

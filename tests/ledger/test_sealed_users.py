@@ -1,0 +1,256 @@
+"""Mail addresses and profiles are sealed; keys are changed while others work, and whatever is killed goes on."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from cli import db_keys
+from ledger import sealing
+from ledger.audit import HOUSE
+from ledger.db import Database
+from ledger.errors import BadInput, Refused
+from ledger.identity import contacts, users
+from ledger.models import AuditLog, User, UserContact
+from ledger.models.users import UserRole
+from ledger.sealing import Sealer, load_sealer
+
+HASH = "$2b$04$" + "x" * 53
+USERS = 250
+RESEAL = (
+    "import sys; from pathlib import Path; from cli import db_keys; from ledger.db import Database\n"
+    "print('ready', flush=True)\n"
+    "print(db_keys.seal_everything(Database(sys.argv[1]), Path(sys.argv[2])))"
+)
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    load_sealer(tmp_path / "sealing.key", make=True)
+    return tmp_path / "sealing.key"
+
+
+def add(db: Database, sealer: Sealer, name: str, mail: str = "") -> int:
+    return db.run(
+        lambda session: users.add(
+            session, sealer, username=name, email=mail or f"{name}@park.example",
+            role=UserRole.VIEWER, password_hash=HASH, by=HOUSE,
+        )
+    ).id  # fmt: skip
+
+
+def add_plain(db: Database, count: int) -> None:
+    """Add users as a version before this one did."""
+    with db.write() as session:
+        for number in range(count):
+            session.add(
+                User(username=f"old{number}", email=f"old{number}@park.example", password_hash=HASH,
+                     role=UserRole.VIEWER, profile={"page": number}, is_active=True)
+            )  # fmt: skip
+
+
+def stored(db: Database) -> str:
+    """Return all that the tables say, as whoever stole the database reads it."""
+    with db.read() as session:
+        read = session.connection().exec_driver_sql
+        tables = ("users", "user_contacts", "audit_logs")
+        return str([read(f"SELECT * FROM {table}").all() for table in tables])
+
+
+def opened(db: Database, key_file: Path) -> list[str | None]:
+    with db.read() as session:
+        rows = users.all_of_them(session)
+        return list(contacts.addresses(session, rows, key_file).values())
+
+
+def used(db: Database) -> dict[int | None, int]:
+    with db.read() as session:
+        return dict(users.keys_in_use(session))
+
+
+# ------------------------------------------------------------------ what is sealed
+
+
+def test_the_books_have_no_address_and_no_profile_that_anybody_can_read(
+    db: Database, key_file: Path
+) -> None:
+    sealer = load_sealer(key_file)
+    number = add(db, sealer, "anna", "Anna.Archer@Park.Example")
+    with db.write() as session:
+        row = users.get(session, number)
+        users.set_profile(session, sealer, row, {"language": "zh", "theme": "dunkel"}, HOUSE)
+        users.change(session, row, HOUSE, email="anna.other@park.example", sealer=sealer)
+    for secret in ("archer", "park.example", "Archer", "dunkel", "language"):
+        assert secret not in stored(db)
+    assert opened(db, key_file) == ["anna.other@park.example"]
+    with db.read() as session:
+        row = users.get(session, number)
+        assert users.profile_of(sealer, row) == {"language": "zh", "theme": "dunkel"}
+        assert len(row.email) <= 100 and row.email.startswith("b1:")
+
+
+def test_an_address_is_taken_once_however_it_is_written(db: Database, key_file: Path) -> None:
+    sealer = load_sealer(key_file)
+    add(db, sealer, "anna", "anna@park.example")
+    add_plain(db, 1)
+    for mail in (
+        "ANNA@park.example",
+        "anna@PARK.EXAMPLE",
+        "Old0@park.example",
+    ):  # sealed, and not yet
+        with pytest.raises(Refused, match="is taken"):
+            add(db, sealer, "other", mail)
+    with db.read() as session:
+        assert contacts.find(session, "old0@park.example", sealer) is not None
+        assert contacts.find(session, "nobody@park.example", sealer) is None
+
+
+def test_a_value_opens_in_its_row_alone(db: Database, key_file: Path) -> None:
+    """Whoever may write rows cannot put somebody else's address in their own."""
+    sealer = load_sealer(key_file)
+    first, second = add(db, sealer, "anna"), add(db, sealer, "otto")
+    with db.write() as session:
+        taken = session.get_one(UserContact, first).email_sealed
+        session.get_one(UserContact, second).email_sealed = taken
+    assert opened(db, key_file) == ["anna@park.example", None]
+
+
+def test_without_the_key_users_are_seen_and_disabled(db: Database, key_file: Path) -> None:
+    number = add(db, load_sealer(key_file), "anna")
+    key_file.unlink()
+    assert opened(db, key_file) == [None]
+    with db.write() as session:
+        assert users.change(session, users.get(session, number), HOUSE, is_active=False)
+
+
+def test_indexes_of_two_houses_tell_nothing_of_each_other(key_file: Path, tmp_path: Path) -> None:
+    other = load_sealer(tmp_path / "other" / "sealing.key", make=True)
+    mine = load_sealer(key_file)
+    assert contacts.index_of("a@b.c", mine) != contacts.index_of("a@b.c", other)
+    # HMAC-SHA-256, by another's hands:
+    assert mine.index_key is not None
+    block = mine.index_key.ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(b ^ 0x36 for b in block) + b"users/email\0a@b.c").digest()
+    outer = hashlib.sha256(bytes(b ^ 0x5C for b in block) + inner).digest()
+    assert contacts.index_of("a@b.c", mine) == "b1:" + base64.urlsafe_b64encode(
+        outer
+    ).decode().rstrip("=")
+
+
+# ------------------------------------------------------------------ keys
+
+
+def test_a_key_is_changed_and_the_old_one_goes(db: Database, key_file: Path) -> None:
+    add_plain(db, 3)
+    add(db, load_sealer(key_file), "anna")
+    assert used(db) == {1: 1, None: 6}  # three addresses and three profiles
+    before = load_sealer(key_file)
+    assert sealing.add_key(key_file) == 2
+    assert db_keys.seal_everything(db, key_file) == {"users": 7, "webhook_endpoints": 0}
+    assert used(db) == {2: 7}
+    assert db_keys.seal_everything(db, key_file) == {"users": 0, "webhook_endpoints": 0}
+    sealing.remove_key(key_file, 1)
+    after = load_sealer(key_file)
+    assert (list(after.keys), after.index_key) == ([2], before.index_key)
+    assert sorted(map(str, opened(db, key_file))) == [
+        "anna@park.example", "old0@park.example", "old1@park.example", "old2@park.example"
+    ]  # fmt: skip
+    with pytest.raises(Refused, match="the one that seals"):
+        sealing.remove_key(key_file, 2)
+    with pytest.raises(BadInput, match="has no key 1"):
+        sealing.remove_key(key_file, 1)
+    with db.read() as session:
+        told = [
+            row.new_values for row in session.query(AuditLog).filter_by(action="sealing.reseal")
+        ]
+    assert told == [{"key": 2, "values": 7}]
+
+
+@pytest.mark.mariadb
+def test_processes_that_are_killed_and_two_at_once_seal_everything_once(
+    mariadb_db: Database, key_file: Path
+) -> None:
+    db = mariadb_db
+    add_plain(db, USERS)
+    sealing.add_key(key_file)
+    url = db.url.render_as_string(hide_password=False)
+
+    def begin() -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", RESEAL, url, str(key_file)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        return process
+
+    killed = begin()
+    deadline = time.monotonic() + 30
+    while not used(db).get(2) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    between = used(db)
+    assert between[2] >= 2 * db_keys.BATCH  # a batch is whole, or was not
+    assert between[2] % (2 * db_keys.BATCH) == 0 or None not in between
+    both = [begin(), begin()]
+    for process in both:
+        assert process.wait(60) == 0
+    assert used(db) == {2: 2 * USERS}
+    assert sorted(map(str, opened(db, key_file))) == sorted(
+        f"old{n}@park.example" for n in range(USERS)
+    )
+
+
+def test_keys_that_several_add_at_once_are_all_there(key_file: Path) -> None:
+    code = "import sys; from pathlib import Path; from ledger.sealing import add_key; print(add_key(Path(sys.argv[1])))"
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(key_file)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    numbers = sorted(int(each.communicate(timeout=60)[0]) for each in running)
+    assert numbers == [2, 3, 4, 5]
+    assert sorted(load_sealer(key_file).keys) == [1, 2, 3, 4, 5]
+    assert [item.name for item in key_file.parent.iterdir()] == ["sealing.key"]
+    assert key_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_from_before_there_were_indexes_gets_its_key(key_file: Path) -> None:
+    line = key_file.read_text().splitlines()[0]
+    key_file.write_text(line + "\n")
+    with pytest.raises(BadInput, match="no line `index"):
+        contacts.index_of("a@b.c", load_sealer(key_file))
+    made = load_sealer(key_file, make=True)
+    assert made.index_key is not None
+    assert load_sealer(key_file, make=True) == made
+    assert key_file.read_text().splitlines()[0] == line
+
+
+def test_reseal_stops_at_what_no_key_opens_and_says_where(db: Database, key_file: Path) -> None:
+    add(db, load_sealer(key_file), "anna")
+    sealing.add_key(key_file)
+    with db.write() as session:
+        session.execute(text("UPDATE user_contacts SET email_sealed = '9:AAAA'"))
+    with pytest.raises(BadInput, match="key '9' is not in the sealing key file"):
+        db_keys.seal_everything(db, key_file)
+
+
+def test_the_profile_of_a_version_before_is_read(db: Database, key_file: Path) -> None:
+    add_plain(db, 1)
+
+    def profile() -> Any:
+        with db.read() as session:
+            (row,) = users.all_of_them(session)
+            return users.profile_of(load_sealer(key_file), row)
+
+    assert profile() == {"page": 0}
+    db_keys.seal_everything(db, key_file)
+    assert profile() == {"page": 0}

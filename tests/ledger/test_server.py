@@ -1,0 +1,311 @@
+"""What the doctor asks of a MariaDB: a condition set on a real server, seen, and mended by the statement printed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ledger.db import Database
+from ledger.db.grants import Account
+from ledger.db.server import RULES, Finding, State, findings
+from ledger.db.tls import read_tls
+from ledger.errors import BadInput, DependencyDown
+from tests.support.accounts import made_account
+from tests.support.mariadb import MariaDbServer
+
+pytestmark = pytest.mark.mariadb
+
+
+def found(url: str, **options: int) -> dict[str, Finding]:
+    """Return what a new connection finds."""
+    database = Database(url)
+    try:
+        with database.read() as session:
+            return {
+                item.name: item for item in findings(session, read_tls(database.url), **options)
+            }
+    finally:
+        database.close()
+
+
+@pytest.fixture(scope="module")
+def sound(mariadb_server: MariaDbServer, mariadb_schema: Database) -> Iterator[MariaDbServer]:
+    """The server of the tests, with the care for power cuts that they do without."""
+    mariadb_server.execute(
+        "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
+        "SET GLOBAL time_zone = '+00:00'",
+    )
+    yield mariadb_server
+    mariadb_server.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
+
+
+def test_a_sound_server_has_no_complaint(sound: MariaDbServer) -> None:
+    checked = found(sound.url("truetonne"), free_bytes_min=1)
+    assert len(checked) == len(RULES) == 15
+    assert [
+        item for item in checked.values() if item.state is State.BAD and item.name != "disk"
+    ] == []
+    assert checked["version"].found.endswith("the tested version")
+
+
+@pytest.mark.parametrize(
+    ("name", "condition", "said", "mend"),
+    [
+        ("writable", "SET GLOBAL read_only = 1", "the server is read-only", "SET GLOBAL read_only = 0"),
+        ("sql_mode", "SET GLOBAL sql_mode = 'ANSI_QUOTES'", "is not strict",
+         "SET GLOBAL sql_mode = 'STRICT_TRANS_TABLES,ANSI_QUOTES'"),
+        ("time_zone", "SET GLOBAL time_zone = '+08:00'", "time zone is +08:00", "SET GLOBAL time_zone = '+00:00'"),
+        ("charset", "ALTER DATABASE truetonne CHARACTER SET latin1", "character set is latin1",
+         "ALTER DATABASE `truetonne` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+        ("tables", "ALTER TABLE truetonne.webhook_tries DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
+         "webhook_tries has collation utf8mb4_general_ci",
+         "ALTER TABLE webhook_tries DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+        ("tables", "ALTER TABLE truetonne.sites MODIFY name VARCHAR(200) COLLATE utf8mb4_general_ci NOT NULL",
+         "sites.name has collation utf8mb4_general_ci", "ALTER TABLE sites MODIFY name VARCHAR(200)"),
+        ("isolation", "SET GLOBAL transaction_isolation = 'READ-COMMITTED'",
+         "READ-COMMITTED: what we read is no snapshot",
+         "SET GLOBAL transaction_isolation = 'REPEATABLE-READ'"),
+        ("durable", "SET GLOBAL innodb_flush_log_at_trx_commit = 2", "a power cut may take back",
+         "SET GLOBAL innodb_flush_log_at_trx_commit = 1"),
+        ("packet", "SET GLOBAL max_allowed_packet = 1048576", "max_allowed_packet is 1048576",
+         "SET GLOBAL max_allowed_packet = 16777216"),
+        ("loading", "SET GLOBAL local_infile = 0", "local_infile is off", "SET GLOBAL local_infile = 1"),
+    ],
+)  # fmt: skip
+def test_a_condition_is_seen_and_its_statement_mends_it(
+    sound: MariaDbServer, name: str, condition: str, said: str, mend: str
+) -> None:
+    url = sound.url("truetonne")
+    sound.execute(condition)
+    try:
+        item = found(url)[name]
+        assert item.state is (State.UNKNOWN if name == "loading" else State.BAD)
+        assert said in item.found
+        assert item.mend.startswith(mend)
+    finally:
+        sound.execute("USE truetonne", item.mend.partition("; or")[0])
+    assert found(url)[name].state is State.GOOD
+
+
+def test_what_undoes_the_settings_of_our_sessions_is_seen(sound: MariaDbServer) -> None:
+    with made_account(sound, Account.READ) as url:  # init_connect is for accounts without SUPER
+        sound.execute("SET GLOBAL init_connect = \"SET time_zone = '+08:00'\"")
+        try:
+            assert found(url.render_as_string(hide_password=False))["time_zone"].state is State.GOOD
+        finally:
+            sound.execute("SET GLOBAL init_connect = ''")
+
+
+def test_a_right_that_lacks_is_granted_by_the_statement(sound: MariaDbServer) -> None:
+    for account, said in (
+        (Account.WRITE, "may do all that commands and jobs do"),
+        (Account.API, "may do all that the API does"),
+        (Account.READ, "may read, and write nothing"),
+    ):
+        with made_account(sound, account) as made:
+            url = made.render_as_string(hide_password=False)
+            item = found(url)["rights"]
+            assert (item.state, item.found) == (State.GOOD, f"the account {said}")
+            if account is Account.READ:
+                continue
+            sound.execute(f"REVOKE INSERT, UPDATE ON truetonne.users FROM '{made.username}'@'%'")
+            for verb in ("INSERT", "UPDATE"):
+                item = found(url)["rights"]
+                assert (item.state, f"lacks {verb} on users" in item.found) == (State.BAD, True)
+                assert item.mend == f"GRANT {verb} ON `truetonne`.`users` TO 'test_{account}'@'%'"
+                sound.execute(item.mend)
+            assert found(url)["rights"].state is State.GOOD
+    assert "and more: DROP, ALTER, CREATE" in found(sound.url("truetonne"))["rights"].found
+
+
+def test_a_disk_that_fills_is_said_before_and_when_it_is_full(sound: MariaDbServer) -> None:
+    url = sound.url("truetonne")
+    assert found(url, free_bytes_min=1)["disk"].found.endswith(str(sound.folder / "data/"))
+    item = found(url, free_bytes_min=2**60)["disk"]  # as if so much were needed
+    assert (item.state, item.found.startswith("nearly full: ")) == (State.BAD, True)
+    assert item.mend.startswith(f"free space at {sound.folder}")
+    # A table that has no more room, as the server says it of a disk, too.
+    database = Database(url)
+    with (
+        pytest.raises(DependencyDown, match=r"1114.*disk is full: free space there"),
+        database.write() as session,
+    ):
+        read = session.connection().exec_driver_sql
+        read("SET max_heap_table_size = 16384")
+        read("CREATE TEMPORARY TABLE full (b CHAR(250)) ENGINE = MEMORY")
+        for _ in range(1_000):
+            read("INSERT INTO full VALUES ('x')")
+    database.close()
+
+
+def test_where_the_disk_is_not_seen_the_doctor_says_how_it_could_be(sound: MariaDbServer) -> None:
+    database = Database(sound.url("truetonne"))
+    with database.read() as session:
+        elsewhere = replace(read_tls(database.url), local=False)
+        items = {item.name: item for item in findings(session, elsewhere)}
+    database.close()
+    assert (items["disk"].state, items["tls"].state) == (State.UNKNOWN, State.BAD)
+    assert items["disk"].mend.startswith("INSTALL SONAME 'disks'")
+    assert "on another machine" in items["tls"].found
+
+
+# ------------------------------------------------------------------ TLS
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDbServer]:
+    """A server with a certificate for ``localhost``, by an authority ``ca.pem``; ``other.pem`` is another one."""
+    folder = tmp_path_factory.mktemp("certified")
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    (folder / "names").write_text("subjectAltName=DNS:localhost,DNS:db.park.example")
+    for name in ("ca", "other"):
+        files = ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
+        _openssl(folder, "req", "-x509", *curve, *files, "-days", "2", "-subj", f"/CN={name}")
+    _openssl(folder, "req", *curve, "-keyout", "s.key", "-out", "s.csr", "-subj", "/CN=db")
+    signed = [
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        "names",
+    ]
+    _openssl(folder, "x509", "-req", "-in", "s.csr", "-out", "s.pem", *signed)
+    data = folder / "server"
+    data.mkdir()
+    server = MariaDbServer(data)
+    server._options += [f"--ssl-cert={folder / 's.pem'}", f"--ssl-key={folder / 's.key'}"]
+    server._options.append(
+        "--version=10.6.20-MariaDB"
+    )  # an old one, too: one server, two conditions
+    server.start()
+    server.execute("CREATE DATABASE x")
+    yield server
+    server.stop()
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def url_of(server: MariaDbServer, host: str, query: str) -> str:
+    folder = server.folder.parent
+    return f"mysql+pymysql://root@{host}:{server.port}/x?{query.replace('=@', f'={folder}/')}"
+
+
+def test_old_versions_are_named(certified: MariaDbServer) -> None:
+    item = found(url_of(certified, "localhost", ""))["version"]
+    assert (item.state, item.mend) == (State.BAD, "upgrade the server to MariaDB 11.8")
+    assert item.found == "10.6.20-MariaDB is older than 10.11"
+
+
+@pytest.mark.parametrize(
+    ("host", "query", "said"),
+    [
+        ("localhost", "ssl_ca=@ca.pem", "GCM_SHA384, and the server proved its name"),
+        (
+            "localhost",
+            "ssl_ca=@ca.pem&ssl_verify_identity=true",
+            "GCM_SHA384, and the server proved its name",
+        ),
+        (
+            "127.0.0.1",
+            "ssl_ca=@ca.pem&ssl_verify_identity=false",
+            "GCM_SHA384, and the server proved its name",
+        ),
+        (
+            "127.0.0.1",
+            "",
+            "GCM_SHA384, and the server need not prove its name; it is on this machine",
+        ),
+        (
+            "127.0.0.1",
+            "tls=unverified",
+            "GCM_SHA384, and the server need not prove its name; it is on this machine",
+        ),
+        ("127.0.0.1", "tls=off", "not encrypted; it is on this machine"),
+    ],
+)
+def test_how_a_connection_is_encrypted(
+    certified: MariaDbServer, host: str, query: str, said: str
+) -> None:
+    item = found(url_of(certified, host, query))["tls"]
+    assert (item.state, item.found.endswith(said)) == (State.GOOD, True), item
+
+
+@pytest.mark.parametrize(
+    ("host", "query", "said"),
+    [
+        ("localhost", "ssl_ca=@other.pem", "unable to get local issuer"),  # a wrong authority
+        ("127.0.0.1", "ssl_ca=@ca.pem", "not valid for '127.0.0.1'"),  # a wrong name
+        (
+            "localhost",
+            "ssl_verify_identity=true",
+            "unable to get local issuer",
+        ),  # the system's do not know it
+    ],
+)
+def test_a_server_that_is_somebody_else_is_not_spoken_to(
+    certified: MariaDbServer, host: str, query: str, said: str
+) -> None:
+    database = Database(url_of(certified, host, query))
+    with pytest.raises(DependencyDown, match=f"{said}.*the server does not prove its name"):
+        database.ping()
+    database.close()
+
+
+def test_a_server_without_tls_is_refused_where_it_must_prove_its_name(
+    certified: MariaDbServer, tmp_path: Path
+) -> None:
+    """Somebody in between cannot talk us out of TLS."""
+    server = MariaDbServer(tmp_path)
+    server._options.append("--skip-ssl")
+    server.start()
+    try:
+        query = url_of(certified, "localhost", "ssl_ca=@ca.pem").partition("?")[2]
+        database = Database(f"mysql+pymysql://root@localhost:{server.port}/x?{query}")
+        with pytest.raises(DependencyDown, match="offers no TLS"):
+            database.ping()
+        database.close()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "mysql+pymysql://u@db.example/x",
+            r"db.example is another machine.*ssl_ca=FILE.*tls=unverified",
+        ),
+        ("mysql+pymysql://u@192.0.2.1/x", "another machine"),
+        ("mysql+pymysql://u@localhost.example/x", "another machine"),
+        ("mysql+pymysql://u@db.example/x?ssl_ca=none.pem", "ssl_ca=none.pem holds no certificates"),
+        ("mysql+pymysql://u@db.example/x?tls=on", "tls=on is not known"),
+        ("mysql+pymysql://u@db.example/x?tls=off&ssl_ca=x", "contradict"),
+        ("mysql+pymysql://u@db.example/x?ssl_verify_identity=maybe", "`true` or `false`"),
+        ("mysql+pymysql://u@db.example/x?ssl_verify_identity=false", "another machine"),
+        ("mysql+pymysql://u@db.example/x?ssl_ca=a&ssl_ca=b", "more than once"),
+    ],
+)
+def test_what_is_refused_before_anything_is_sent(url: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        Database(url)
+
+
+def test_who_says_so_may_go_without(tmp_path: Path) -> None:
+    for query in ("tls=off", "tls=unverified"):
+        Database(f"mysql+pymysql://u@db.example/x?{query}").close()
+    for host in ("127.0.0.8", "[::1]", "localhost", ""):
+        Database(
+            f"mysql+pymysql://u@{host}/x?unix_socket=/s"
+            if not host
+            else f"mysql+pymysql://u@{host}/x"
+        ).close()
