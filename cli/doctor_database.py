@@ -54,7 +54,8 @@ def database_checks(settings: Settings) -> Iterator[Check]:
 
 def _server(database: Database) -> Iterator[Check]:
     """Check the server: each finding with the statement that mends it."""
-    from ledger.db.server import State, findings
+    from ledger.db.findings import State
+    from ledger.db.server import findings
     from ledger.db.tls import read_tls
 
     verdicts = {

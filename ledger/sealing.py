@@ -248,7 +248,6 @@ def _changing(path: Path) -> Iterator[list[str]]:
 
 
 def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Made aside and linked: two processes at once have one key, and a crash leaves none that is cut short.
     aside = _write_aside(path, f"{_new_line('1')}\n{_new_line(_INDEX)}\n")
     try:
@@ -262,7 +261,13 @@ def _make(path: Path) -> None:
 
 def _write_aside(path: Path, text: str) -> Path:
     aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise BadInput(
+            f"sealing key file {path}: cannot be written ({error.strerror}); name one in a folder of yours"
+        ) from error
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text)
         file.flush()

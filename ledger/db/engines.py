@@ -52,6 +52,11 @@ _MYSQL = (
         "this account lacks the right; `truetonne db grants` prints what each account needs",
     ),
     (
+        {1419},
+        DOWN,
+        "the server writes a binary log: SET GLOBAL log_bin_trust_function_creators = 1, and upgrade again",
+    ),
+    (
         {2026},
         DOWN,
         "the server offers no TLS, and must prove its name by it: have it offer TLS (ssl_cert, ssl_key)",

@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from sqlalchemy.schema import CreateColumn
 
-from ledger.db import grants
-from ledger.db.grants import Account
+from ledger.db.findings import FREE_BYTES_MIN, Finding, Server, State
+from ledger.db.server_tables import rights, tables
 from ledger.db.tls import Tls
-from ledger.models import Base
 
 TESTED = (11, 8)
 """The version that the tests run on."""
 OLDEST = (10, 11)
 """The oldest version that is maintained and has all that is used here."""
 PACKET_BYTES_MIN = 16 * 1024 * 1024
-FREE_BYTES_MIN = 1024**3
 FREE_SHARE_MIN = 20
 """One part in so many of the disk must be free."""
 CLOCK_SECONDS_MAX = 5
@@ -37,42 +32,6 @@ _STRICT_ALL = "STRICT_ALL_TABLES"
 _SESSION_MODES = frozenset(
     {_STRICT_ALL, "NO_ZERO_DATE", "NO_ENGINE_SUBSTITUTION", "ONLY_FULL_GROUP_BY"}
 )
-
-
-class State(StrEnum):
-    """What a rule found."""
-
-    GOOD = "good"
-    UNKNOWN = "unknown"
-    """It cannot be seen from here; ``mend`` says how it could."""
-    BAD = "bad"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one rule found, in a line, and the statement that mends it."""
-
-    name: str
-    state: State
-    found: str
-    mend: str = ""
-
-
-@dataclass(frozen=True)
-class Server:
-    """What a server says of itself."""
-
-    session: Session
-    tls: Tls
-    variables: Mapping[str, str]
-    """Of the session."""
-    globals: Mapping[str, str]
-    database: str
-    free_bytes_min: int = FREE_BYTES_MIN
-
-    def on(self, name: str) -> bool:
-        """Return whether a variable of the whole server is on."""
-        return self.globals.get(name, "OFF").upper() in ("ON", "1", "YES")
 
 
 def findings(
@@ -233,51 +192,6 @@ def _charset(server: Server) -> Finding:
     return Finding("charset", State.GOOD, "utf8mb4")
 
 
-def _tables(server: Server) -> Finding:
-    """Compare engine and collation of tables and columns with what the models say."""
-    read = server.session.connection().exec_driver_sql
-    tables = read(
-        "SELECT table_name, engine, table_collation FROM information_schema.tables "
-        "WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' ORDER BY table_name"
-    ).all()
-    wrong: list[tuple[str, str]] = []
-    for name, engine, collation in tables:
-        if name in Base.metadata.tables:
-            if engine != "InnoDB":
-                wrong.append((f"{name} is {engine}", f"ALTER TABLE {name} ENGINE = InnoDB"))
-            if collation != "utf8mb4_bin":
-                mend = f"ALTER TABLE {name} DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-                wrong.append((f"{name} has collation {collation}", mend))
-    dialect = server.session.connection().dialect
-    columns = read(
-        "SELECT table_name, column_name, collation_name FROM information_schema.columns "
-        "WHERE table_schema = DATABASE() AND collation_name IS NOT NULL "
-        "AND collation_name NOT IN ('utf8mb4_bin', 'ascii_bin') ORDER BY table_name, ordinal_position"
-    ).all()
-    for table, column, collation in columns:
-        known = Base.metadata.tables.get(table)
-        if known is not None and column in known.columns:
-            made = " ".join(
-                str(CreateColumn(known.columns[column]).compile(dialect=dialect)).split()
-            )
-            if (
-                "COLLATE" not in made and "CHECK" not in made
-            ):  # the table's, said: MODIFY would keep the wrong one
-                kind = dialect.type_compiler_instance.process(known.columns[column].type)
-                made = made.replace(kind, f"{kind} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", 1)
-            wrong.append(
-                (
-                    f"{table}.{column} has collation {collation}",
-                    f"ALTER TABLE {table} MODIFY {made}",
-                )
-            )
-    if wrong:
-        found, mend = wrong[0]
-        more = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
-        return Finding("tables", State.BAD, f"{found}{more}", mend)
-    return Finding("tables", State.GOOD, "InnoDB, compared byte by byte")
-
-
 def _isolation(server: Server) -> Finding:
     # MariaDB's name before 11.1, and MySQL's, which it has taken over.
     name = (
@@ -340,46 +254,17 @@ def _encrypted(server: Server) -> Finding:
     return Finding("tls", state, f"{how}; it is {where}", mend)
 
 
-def _rights(server: Server) -> Finding:
-    may = grants.rights_of(server.session)
-    lacks = {account: grants.missing(account, may) for account in (Account.WRITE, Account.API)}
-    for account, does in ((Account.WRITE, "commands and jobs do"), (Account.API, "the API does")):
-        if not lacks[account]:
-            more = [verb for verb in ("DROP", "ALTER", "CREATE") if may("*", verb)]
-            extra = (
-                f", and more: {', '.join(more)}; `truetonne db grants` prints accounts with less"
-            )
-            found = f"the account may do all that {does}{extra if more else ''}"
-            return Finding("rights", State.GOOD, found)
-    writes = any(
-        may(table, verb)
-        for table in ("*", *Base.metadata.tables)
-        for verb in ("INSERT", "UPDATE", "DELETE")
-    )
-    if not writes and not grants.missing(Account.READ, may):
-        return Finding("rights", State.GOOD, "the account may read, and write nothing")
-    account = min(lacks, key=lambda each: len(lacks[each])) if writes else Account.READ
-    gone = lacks[account] if writes else grants.missing(Account.READ, may)
-    who = server.session.connection().exec_driver_sql("SELECT CURRENT_USER()").scalar_one()
-    user, _, host = str(who).rpartition("@")
-    (table, verb), more_ = gone[0], len(gone) - 1
-    place = grants.place_of(server.database, table)
-    found = f"the account lacks {verb} on {'all tables' if table == '*' else table}"
-    found += f", and {more_} rights more (`truetonne db grants {account}`)" if more_ else ""
-    return Finding("rights", State.BAD, found, f"GRANT {verb} ON {place} TO '{user}'@'{host}'")
-
-
 RULES: tuple[Callable[[Server], Finding], ...] = (
     _version,
     _encrypted,
     _writable,
     _disk,
-    _rights,
+    rights,
     _modes,
     _zone,
     _clock,
     _charset,
-    _tables,
+    tables,
     _isolation,
     _durable,
     _binlog,

@@ -34,9 +34,8 @@ MEDIUMTEXT, for a contract's code does not fit TEXT; a contract's address is uni
 `device_data` and `vpp_trading_records` are partitioned on MariaDB by ranges of the time itself, with the
 time in the server's primary key. MariaDB has no foreign keys on partitioned tables, so triggers refuse
 to delete a parent that has rows there; SQLite has the foreign keys. Every table is InnoDB, logs too.
-`audit_logs`, `emission_factors`, `corrections`, `correction_readings` and `correction_registers` are
-append-only by trigger. In the eight tables that the design shows in its diagram alone, lengths, precisions,
-nullability and states are ours.
+Tables whose writer may insert alone are append-only by trigger. In the eight tables that the design shows in
+its diagram alone, lengths, precisions, nullability and states are ours.
 
 A column `device_id`, `vpp_id` or `resource_id` is a code in the parent and the parent's row number in
 all other tables: join on the parent's `id`, never with USING or NATURAL.
@@ -105,7 +104,7 @@ def _counts() -> str:
 
 def _table(table: Table) -> Iterator[str]:
     yield f"### {table.name}\n"
-    yield f"{table.comment} Origin: {table.info['origin']}. Writer: `{table.info['writer']}`.\n"
+    yield f"{table.comment} Origin: {table.info['origin']}. Writer: `{table.info['writer']}`{_changes(table)}.\n"
     yield "| column | type | null | key | |"
     yield "|---|---|---|---|---|"
     for column in table.columns:
@@ -116,6 +115,13 @@ def _table(table: Table) -> Iterator[str]:
     if notes:
         yield from notes
         yield ""
+
+
+def _changes(table: Table) -> str:
+    """Return what the writer does to rows, and what of it the API does, as the accounts of MariaDB may."""
+    changes, api = table.info["changes"], table.info["api"]
+    said = f" ({', '.join(changes)})" if changes else ""
+    return said + (f", by the API too ({', '.join(api)})" if api else "")
 
 
 def _notes(table: Table) -> Iterator[str]:

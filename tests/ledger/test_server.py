@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ledger.db import Database
+from ledger.db.findings import Finding, State
 from ledger.db.grants import Account
-from ledger.db.server import RULES, Finding, State, findings
+from ledger.db.server import RULES, findings
 from ledger.db.tls import read_tls
 from ledger.errors import BadInput, DependencyDown
 from tests.support.accounts import made_account

@@ -2,8 +2,8 @@
 
 MariaDB commits each change of a table at once and takes nothing of it back, so a migration that is stopped leaves
 what it has done until then. Here a run may repeat what earlier runs have done, and do one statement more; before the
-next one its connection is gone, as after ``kill -9`` or a power cut. So every state that an interruption can leave between
-two statements is one that some run begins in.
+next one its connection is gone, as after ``kill -9`` or a power cut. So every state that an interruption can leave
+between two statements is one that some run begins in.
 """
 
 from __future__ import annotations
