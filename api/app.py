@@ -169,16 +169,20 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(problem.pop("$defs"))
         schemas["ProblemDocument"] = problem
-        _add_what_all_may_answer(document, limited=app.state.buckets is not None)
+        limited = app.state.buckets is not None
+        chosen = bool(app.state.context.settings.serving.allowed_networks)
+        _add_what_all_may_answer(document, limited=limited, chosen=chosen)
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def _add_what_all_may_answer(document: dict[str, Any], *, limited: bool) -> None:
-    """Add the problems that no route can keep from: what was sent is too long, or sent too often."""
+def _add_what_all_may_answer(document: dict[str, Any], *, limited: bool, chosen: bool) -> None:
+    """Add the problems that no route can keep from: too long, too often, or from a network that is not answered."""
     for methods in document["paths"].values():
         for operation in methods.values():
             statuses = [413, 414]
+            if chosen:
+                statuses.append(403)
             if limited:
                 statuses.append(429)
             for number, described in errors.responses(*statuses).items():

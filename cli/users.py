@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -43,6 +44,7 @@ def register(root: typer.Typer) -> None:
     command(group, "enable")(enable)
     command(group, "role")(set_role)
     command(group, "password")(set_password)
+    command(group, "profile")(profile)
     command(group, "grant")(grant)
     command(group, "revoke")(revoke)
     command(group, "reset")(reset)
@@ -164,6 +166,42 @@ def set_password(
     run.output.result(_document(row, dry_run), said)
 
 
+def profile(
+    run: Invocation,
+    name: Name,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--set", metavar="FILE", help="Keep this JSON object in place of it; {}: nothing."
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Show what a user prefers, or keep something else; it is sealed in the database."""
+    from ledger.audit import HOUSE
+    from ledger.identity import users
+    from ledger.sealing import load_sealer, passing_sealer
+
+    key_file = run.settings.sealing_key_file
+    wanted = None if file is None else _object(file)
+    writing = wanted is not None and not dry_run
+    sealer = (
+        load_sealer(key_file, make=writing) if writing or key_file.exists() else passing_sealer()
+    )
+    found: list[dict[str, Any] | None] = []
+
+    def work(session: Session) -> User:
+        row = users.named(session, name)
+        if wanted is not None:
+            users.set_profile(session, sealer, row, wanted or None, HOUSE)
+        found[:] = [users.profile_of(sealer, row)]
+        return row
+
+    _in_books(run, work, dry_run or file is None)
+    document = {"username": name, "profile": found[0], "dry_run": dry_run}
+    run.output.result(document, json.dumps(found[0] or {}, ensure_ascii=False, indent=2))
+
+
 def grant(run: Invocation, name: Name, right: RightName, dry_run: DryRun = False) -> None:
     """Grant a right to a user, beyond the role."""
     _decide(run, name, right, True, dry_run)
@@ -241,6 +279,24 @@ def _document(row: User, dry_run: bool) -> dict[str, Any]:
 
     found: dict[str, Any] = {"id": row.id, **users.values(row)}
     return {"dry_run": True, **found, "id": None} if dry_run else found
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """Return the JSON object of a file.
+
+    Raises
+    ------
+    BadInput
+        If there is none.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(f"{file}: cannot be read as JSON ({why})") from error
+    if not isinstance(found, dict):
+        raise BadInput(f'{file}: must be a JSON object, such as {{"language": "zh"}}')
+    return found
 
 
 def _password(file: Path | None) -> str:

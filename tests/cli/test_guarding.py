@@ -146,6 +146,29 @@ def test_the_life_of_a_key(house: Program) -> None:
     assert (listed.code, "(sealed)" in listed.out) == (0, True)
 
 
+def test_a_profile_is_kept_sealed(house: Program) -> None:
+    house.write("p.json", json.dumps({"language": "zh", "园区": ["a"]}))
+    assert house("users", "profile", "anna").out == "{}\n"
+    house("users", "profile", "anna", "--set", "p.json", "--dry-run")
+    assert house("users", "profile", "anna", "--json").json()["profile"] is None
+    house("users", "profile", "anna", "--set", "p.json")
+    assert house("users", "profile", "anna", "--json").json()["profile"] == {
+        "language": "zh",
+        "园区": ["a"],
+    }
+    with sqlite3.connect(house.folder / ".truetonne" / "truetonne.db") as link:
+        ((stored,),) = link.execute("SELECT profile FROM users WHERE id = 1").fetchall()
+    assert list(json.loads(stored)) == ["sealed"] and "zh" not in stored
+    house.write("p.json", "[1]")
+    for words, said in (
+        (("anna", "--set", "p.json"), "must be a JSON object"),
+        (("anna", "--set", "none.json"), "cannot be read as JSON"),
+    ):
+        ended = house("users", "profile", *words)
+        assert (ended.code, said in ended.err) == (2, True)
+    assert house("users", "profile", "nobody").code != 0
+
+
 def test_an_upgrade_seals_what_stands_plain(house: Program) -> None:
     sql(house, "DELETE FROM user_contacts WHERE user_id = 2",
         "UPDATE users SET email = 'berta@x.example' WHERE id = 2")  # fmt: skip
