@@ -26,14 +26,14 @@ BATCH = 100
 """Rows that are sealed anew in one unit of work."""
 
 
-def register(root: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add the group."""
     group = command_group("Keep the keys that what is sealed in the database is sealed with.")
     command(group, "status")(status)
     command(group, "add")(add)
     command(group, "reseal")(reseal)
     command(group, "remove")(remove)
-    root.add_typer(group, name="keys")
+    parent.add_typer(group, name="keys")
 
 
 def status(run: Invocation) -> int:

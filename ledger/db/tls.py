@@ -22,6 +22,21 @@ from sqlalchemy import URL
 from ledger.errors import BadInput
 
 _OPTIONS = ("tls", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity")
+_ELSEWHERE = frozenset(
+    {
+        "host",
+        "port",
+        "user",
+        "password",
+        "database",
+        "db",
+        "passwd",
+        "read_default_file",
+        "read_default_group",
+    }
+    | {"ssl", "ssl_disabled", "ssl_capath", "ssl_cipher", "ssl_check_hostname"}
+)
+"""Options of the driver that say again, and otherwise, what stands in the URL or is said by ours."""
 _MEND = "add ?ssl_ca=FILE of the authority that signed its certificate, or say tls=unverified"
 
 
@@ -55,6 +70,11 @@ def read_tls(url: URL) -> Tls:
     BadInput
         If an option cannot be used, or a server on another machine need not prove its name and nobody said so.
     """
+    beside = sorted(set(url.query) & _ELSEWHERE)
+    if beside:  # the driver would believe them, and not what is checked here
+        raise BadInput(
+            f"database URL: {beside[0]} cannot stand after the question mark; see docs/security.md"
+        )
     given = {name: _one(url, name) for name in _OPTIONS if name in url.query}
     plain = url.difference_update_query(_OPTIONS)
     local = is_local(url)

@@ -14,9 +14,13 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
 from ledger.models import User, UserContact
-from ledger.sealing import INDEX_PREFIX, Sealer, load_sealer
+from ledger.sealing import Sealer, load_sealer
 
 _INDEXED = "users/email"
+_SIGN = "@"
+"""Stands in every address, and in no blind index."""
+PLAIN = User.email.contains(_SIGN)
+"""The condition that an address is not sealed yet."""
 
 
 def index_of(email: str, sealer: Sealer) -> str:
@@ -26,7 +30,7 @@ def index_of(email: str, sealer: Sealer) -> str:
 
 def is_plain(user: User) -> bool:
     """Return whether the address of a user is not sealed yet."""
-    return not user.email.startswith(INDEX_PREFIX)
+    return _SIGN in user.email
 
 
 def find(session: Session, email: str, sealer: Sealer) -> int | None:

@@ -238,12 +238,12 @@ def reseal(session: Session, sealer: Sealer, after: int, limit: int) -> tuple[in
     sealed = 0
     for user in rows:
         contact = session.get(UserContact, user.id, with_for_update=True)
-        if contact is None:
+        if contacts.is_plain(user):
             plain = check_email(user.email)
             contacts.keep(session, user.id, plain, sealer)
             user.email = contacts.index_of(plain, sealer)
             sealed += 1
-        elif not sealer.is_current(contact.email_sealed):
+        elif contact is not None and not sealer.is_current(contact.email_sealed):
             email = sealer.open(contact.email_sealed, contacts.context(user.id))
             contacts.keep(session, user.id, email, sealer)
             sealed += 1
@@ -260,15 +260,8 @@ def keys_in_use(session: Session) -> Counter[int | None]:
     found: Counter[int | None] = Counter(
         map(key_number, session.scalars(select(UserContact.email_sealed)))
     )
-    found[None] += (
-        session.scalar(
-            select(func.count())
-            .select_from(User)
-            .outerjoin(UserContact, UserContact.user_id == User.id)
-            .where(UserContact.user_id.is_(None))
-        )
-        or 0
-    )
+    plain = select(func.count()).select_from(User).where(contacts.PLAIN)
+    found[None] += session.scalar(plain) or 0
     for profile in session.scalars(select(User.profile).where(User.profile.is_not(None))):
         found[key_number(str((profile or {}).get(_SEALED, "")))] += 1
     return +found

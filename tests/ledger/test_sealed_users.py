@@ -124,6 +124,32 @@ def test_a_value_opens_in_its_row_alone(db: Database, key_file: Path) -> None:
     assert opened(db, key_file) == ["anna@park.example", None]
 
 
+def test_an_address_that_looks_like_an_index_and_one_that_is_gone(
+    db: Database, key_file: Path
+) -> None:
+    with db.write() as session:
+        for name, mail in (("a1", "b1:x@park.example"), ("a2", "other@park.example")):
+            session.add(
+                User(
+                    username=name,
+                    email=mail,
+                    password_hash=HASH,
+                    role=UserRole.VIEWER,
+                    is_active=True,
+                )
+            )
+    assert used(db) == {None: 2}
+    db_keys.seal_everything(db, key_file)
+    assert opened(db, key_file) == ["b1:x@park.example", "other@park.example"]
+    with db.write() as session:  # somebody deletes what was sealed: nothing is left to seal
+        session.execute(
+            text("DELETE FROM user_contacts WHERE user_id = (SELECT MAX(id) FROM users)")
+        )
+    sealing.add_key(key_file)
+    assert db_keys.seal_everything(db, key_file)["users"] == 1
+    assert (used(db), opened(db, key_file)) == ({2: 1}, ["b1:x@park.example", None])
+
+
 def test_without_the_key_users_are_seen_and_disabled(db: Database, key_file: Path) -> None:
     number = add(db, load_sealer(key_file), "anna")
     key_file.unlink()

@@ -294,6 +294,13 @@ def test_a_server_without_tls_is_refused_where_it_must_prove_its_name(
         ("mysql+pymysql://u@db.example/x?ssl_verify_identity=maybe", "`true` or `false`"),
         ("mysql+pymysql://u@db.example/x?ssl_verify_identity=false", "another machine"),
         ("mysql+pymysql://u@db.example/x?ssl_ca=a&ssl_ca=b", "more than once"),
+        # What the driver would believe although the rest of the URL says otherwise:
+        (
+            "mysql+pymysql://u@db.example/x?ssl_ca=ca.pem&ssl_disabled=true",
+            "ssl_disabled cannot stand",
+        ),
+        ("mysql+pymysql://u@localhost/x?host=db.example", "host cannot stand"),
+        ("mysql+pymysql:///x?read_default_file=/tmp/my.cnf", "read_default_file cannot stand"),
     ],
 )
 def test_what_is_refused_before_anything_is_sent(url: str, said: str) -> None:
