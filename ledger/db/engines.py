@@ -49,7 +49,8 @@ _MYSQL = (
     (
         {1142, 1143, 1227},
         DOWN,
-        "this account lacks the right; `truetonne db grants` prints what each account needs",
+        "this account lacks the right; `truetonne db grants` prints what each account needs, and database_admin_url "
+        "names the one that changes tables",
     ),
     (
         {1419},

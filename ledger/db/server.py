@@ -1,7 +1,7 @@
 """What a MariaDB server must be like for the books, and the statement that mends it where it is not.
 
 Each rule is a function from what the server says of itself to a finding. What a session of ours sets for itself
-(``ledger.db.engines``) is checked as well: a proxy or an ``init_connect`` in between may undo it.
+(``ledger.db.engines``) is checked as well: a proxy or a pool in between may undo it.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _modes(server: Server) -> Finding:
             "sql_mode",
             State.BAD,
             found,
-            "SET GLOBAL init_connect = ''; or mend the proxy in between",
+            "mend the proxy or pool in between",
         )
     theirs = server.globals["sql_mode"]
     if not {_STRICT, _STRICT_ALL} & set(theirs.split(",")):
@@ -154,7 +154,7 @@ def _zone(server: Server) -> Finding:
             "time_zone",
             State.BAD,
             found,
-            "SET GLOBAL init_connect = ''; or mend the proxy in between",
+            "mend the proxy or pool in between",
         )
     theirs, system = server.globals["time_zone"], server.globals["system_time_zone"]
     if theirs not in ("+00:00", "UTC") and not (theirs == "SYSTEM" and system in ("UTC", "GMT")):
@@ -183,7 +183,7 @@ def _charset(server: Server) -> Finding:
                 "charset",
                 State.BAD,
                 found,
-                "SET GLOBAL init_connect = ''; or mend the proxy in between",
+                "mend the proxy or pool in between",
             )
     default = server.variables["character_set_database"]
     if default != "utf8mb4":

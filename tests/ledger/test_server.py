@@ -92,11 +92,33 @@ def test_a_condition_is_seen_and_its_statement_mends_it(
     assert found(url)[name].state is State.GOOD
 
 
-def test_what_undoes_the_settings_of_our_sessions_is_seen(sound: MariaDbServer) -> None:
-    with made_account(sound, Account.READ) as url:  # init_connect is for accounts without SUPER
+@pytest.mark.parametrize(
+    ("name", "undoing"),
+    [
+        ("time_zone", "SET time_zone = '+08:00'"),
+        ("sql_mode", "SET sql_mode = ''"),
+        ("charset", "SET NAMES latin1"),
+        ("isolation", "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"),
+    ],
+)
+def test_what_undoes_the_settings_of_our_sessions_is_seen(
+    sound: MariaDbServer, name: str, undoing: str
+) -> None:
+    """As a proxy does that hands out connections which somebody else has used."""
+    database = Database(sound.url("truetonne"))
+    with database.read() as session:
+        session.connection().exec_driver_sql(undoing)
+        items = {item.name: item for item in findings(session, read_tls(database.url))}
+    database.close()
+    assert items[name].state is State.BAD
+
+
+def test_init_connect_is_overruled_by_our_sessions(sound: MariaDbServer) -> None:
+    with made_account(sound, Account.READ) as url:  # it is for accounts without SUPER
         sound.execute("SET GLOBAL init_connect = \"SET time_zone = '+08:00'\"")
         try:
-            assert found(url.render_as_string(hide_password=False))["time_zone"].state is State.GOOD
+            item = found(url.render_as_string(hide_password=False))["time_zone"]
+            assert item.state is State.GOOD
         finally:
             sound.execute("SET GLOBAL init_connect = ''")
 
