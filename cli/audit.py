@@ -156,9 +156,9 @@ def verify(
     if part and file is None:
         raise BadInput("--part is for a file; the database has all entries")
     if file is not None:
-        from cli.audit_file import read_entries
+        from cli.audit_file import check_file
 
-        checked = audit_chain.check_entries(read_entries(file), said, whole=not part)
+        checked = check_file(file, said, whole=not part)
     else:
         with open_books(run.settings) as db, db.read() as session:
             checked = audit_chain.check(session, said)

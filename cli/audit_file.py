@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ledger.audit_chain import Linked
+from ledger.audit_chain import Checked, Head, Linked, check_entries, without_place
 from ledger.errors import BadInput
 
 _ENTRY = (
@@ -23,8 +22,15 @@ _ENTRY = (
 )
 
 
-def read_entries(file: Path) -> Iterator[Linked]:
-    """Return the entries of a file of lines of JSON, by their places.
+def check_file(file: Path, known: Head | None, *, whole: bool) -> Checked:
+    """Compare the entries of a file of lines of JSON with the places that they say they have.
+
+    Parameters
+    ----------
+    known
+        An end of the chain that was kept elsewhere.
+    whole
+        Whether the file must have every place.
 
     Raises
     ------
@@ -36,30 +42,35 @@ def read_entries(file: Path) -> Iterator[Linked]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise BadInput(f"{file}: cannot be read ({why}); name a file of `audit export`") from error
-    found = [
-        _entry(file, number, line)
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
+    found: list[Linked] = []
+    loose: list[str] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            entry = _entry(file, number, line)
+            if isinstance(entry, Linked):
+                found.append(entry)
+            else:
+                loose.append(without_place(entry))
     # By their numbers they stand as they were begun, by their places as they were committed.
-    yield from sorted(found, key=lambda item: item.position)
+    found.sort(key=lambda item: item.position)
+    checked = check_entries(found, known, whole=whole)
+    return Checked(checked.head, (*checked.problems, *loose))
 
 
-def _entry(file: Path, number: int, line: str) -> Linked:
+def _entry(file: Path, number: int, line: str) -> Linked | int:
+    """Return the entry of a line, or its row number where it has no place."""
     try:
         document: dict[str, Any] = json.loads(line)
+        if document["position"] is None:
+            return int(document["id"])
         entry = {name: document[name] for name in _ENTRY}
         entry["created_at"] = datetime.fromisoformat(entry["created_at"])
         if entry["created_at"].tzinfo is None:
             raise ValueError("created_at has no offset")
-        return Linked(
-            int(document["position"]),
-            int(document["id"]),
-            str(document["previous_hash"]),
-            str(document["entry_hash"]),
-            entry,
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        place = Head.read(f"{document['position']}:{document['entry_hash']}")
+        before = Head.read(f"0:{document['previous_hash']}").entry_hash
+        return Linked(place.position, int(document["id"]), before, place.entry_hash, entry)
+    except (BadInput, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadInput(
             f"{file}, line {number}: is no entry of `audit export --format jsonl` with its place ({error!r})"
         ) from error

@@ -152,10 +152,7 @@ def check(session: Session, known: Head | None = None) -> Checked:
         .where(AuditLink.position.is_(None))
         .order_by(AuditLog.id)
     )
-    problems += [
-        f"entry {number} has no place in the chain: put in by other hands"
-        for number in session.scalars(loose)
-    ]
+    problems += map(without_place, session.scalars(loose))
     return Checked(checked.head, tuple(problems))
 
 
@@ -203,6 +200,11 @@ def check_entries(
             f"the chain ends at place {last.position}, before {known}: newer entries were cut off"
         )
     return Checked(last, tuple(problems))
+
+
+def without_place(audit_id: int) -> str:
+    """Return the problem that an entry has no place."""
+    return f"entry {audit_id} has no place in the chain: put in by other hands"
 
 
 def link_all(session: Session, audit_ids: Iterable[int]) -> None:

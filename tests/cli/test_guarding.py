@@ -61,6 +61,20 @@ def test_the_log_is_checked_in_the_database_and_in_a_file(house: Program) -> Non
     gone = house("audit", "verify", "log.jsonl", **away)
     assert gone.out.startswith("places 2 to 2 are missing, before entry 3 (place 3)\n1 problem")
     assert house("audit", "verify", "log.jsonl", "--part", **away).code == 0
+    strange = json.loads(lines[2]) | {
+        "id": 9,
+        "position": None,
+        "previous_hash": None,
+        "entry_hash": None,
+    }
+    file.write_text("".join(lines) + json.dumps(strange) + "\n")
+    loose = house("audit", "verify", "log.jsonl", **away)
+    assert (loose.code, loose.out.splitlines()[0]) == (
+        1,
+        "entry 9 has no place in the chain: put in by other hands",
+    )
+    file.write_text(json.dumps(json.loads(lines[0]) | {"entry_hash": "\x1b[2J"}) + "\n")
+    assert house("audit", "verify", "log.jsonl", **away).code == 2
     file.write_text(lines[0] + lines[1])
     cut = house("audit", "verify", "log.jsonl", "--head", head, **away)
     assert (cut.code, cut.out.split(":")[0]) == (1, "the chain ends at place 2, before 3")
