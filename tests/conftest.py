@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from ledger.db import Database
+from ledger.db.grants import Account
 from tests.support import once
+from tests.support.accounts import made_account
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
 
 once.share()
@@ -101,9 +103,16 @@ def mariadb_schema(mariadb_server: MariaDbServer) -> Iterator[Database]:
 
 @pytest.fixture
 def mariadb_db(mariadb_server: MariaDbServer, mariadb_schema: Database) -> Iterator[Database]:
-    """The MariaDB database, without rows."""
-    yield mariadb_schema
-    mariadb_schema.close()
+    """The MariaDB database, without rows; with ``TEST_ACCOUNT=write`` as that account, see docs/assurance.md."""
+    account = os.environ.get("TEST_ACCOUNT")
+    if account:
+        with made_account(mariadb_server, Account(account)) as url:
+            database = Database(url.render_as_string(hide_password=False), lock_timeout_s=10)
+            yield database
+            database.close()
+    else:
+        yield mariadb_schema
+        mariadb_schema.close()
     empty(mariadb_server, "truetonne")
 
 
