@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -53,6 +54,53 @@ AXE_RUN = """axe.run(document, {resultTypes: ['violations'],
   .then((found) => JSON.stringify(found.violations
     .filter((item) => ['serious', 'critical'].includes(item.impact))
     .map((item) => [item.id, item.nodes.slice(0, 3).map((node) => node.html.slice(0, 160))])))"""
+NAMES_AND_UNITS = {
+    *(
+        "Truetonne",
+        "UTC",
+        "PDF",
+        "JSON",
+        "SHA",
+        "CO",
+        "kW",
+        "kWh",
+        "MWh",
+        "gas",
+        "API",
+        "truetonne",
+    ),
+    *(
+        "status",
+        "reconcile",
+        "verify",
+        "up",
+        "users",
+        "add",
+        "openapi",
+        "json",
+    ),  # commands and places
+    *(
+        "Europe",
+        "Paris",
+        "local",
+        "FR",
+        "CN",
+        "CCER",
+        "CM",
+        "CarbonCredit",
+        "VppSettlement",
+        "wind",
+    ),
+    *(
+        "turbine",
+        "serial",
+        "internal",
+        "Park",
+        "Plant",
+        "day",
+        "ahead",
+    ),  # what the park's file calls them
+}
 REACHABLE = """Array.from(document.querySelectorAll('a[href], button, input, summary, [tabindex="0"]'))
   .filter((item) => item.checkVisibility({visibilityProperty: true})
     && !item.closest('details:not([open]) > :not(summary)')).length"""
@@ -309,6 +357,11 @@ def test_an_admin_signs_in_makes_a_key_uses_it_and_leaves_nothing_behind(
             f"document.querySelector('.filters a[href=\"/account/{room}\"]').click()",
             f"location.pathname === '/account/{room}'",
         )
+        page.call("Emulation.setDeviceMetricsOverride", **PHONE)
+        assert page.run("document.documentElement.scrollWidth") <= 360, room
+        page.run(AXE.read_text(encoding="utf-8") + "; true")
+        assert json.loads(page.run(AXE_RUN)) == [], room
+        page.call("Emulation.clearDeviceMetricsOverride")
     assert page.run("document.getElementById('key')") is None  # once
     revoke = "document.querySelector('form[action$=\"/revoke\"] button').click()"
     go(page, revoke, "document.querySelector('td .badge.cancelled') !== null")
@@ -391,6 +444,8 @@ def test_axe_finds_nothing_serious_and_no_page_is_wider_than_a_phone(
             page.wait("document.querySelector('.plot canvas') !== null")
         wide = page.run("document.documentElement.scrollWidth")
         assert wide <= 360, (path, wide)
+        if language == "zh" and path != "/verify":
+            assert english(page) == [], path
         page.run(axe + "; true")
         wrong = json.loads(page.run(AXE_RUN))
         if wrong:
@@ -531,6 +586,36 @@ def test_what_is_fresh_comes_without_taking_anything_away(page: Page, site: str)
     page.wait("swapped === 1")
     assert page.run("document.activeElement.id") == "jobs-table"
     assert page.run("Array.from(document.querySelectorAll('details')).every((item) => item.open)")
+
+
+def english(page: Page) -> list[str]:
+    """Return the words in Latin letters that a page in Chinese shows, but for names, codes, hashes, units and the
+    choice of a language; what a script has put in is among them."""
+    shown = page.run(
+        """(() => {
+          const copy = document.body.cloneNode(true), rest = "code, bdi, time, pre, script, noscript, [hreflang], svg";
+          copy.querySelectorAll(rest).forEach((item) => item.remove());
+          return copy.textContent;
+        })()"""
+    )
+    shown = re.sub(
+        r"0x[0-9a-f…]+|[0-9-]+T[0-9:]+Z|[0-9a-f]{32,}|[“\"'][^”\"']*[”\"']|park[\w-]*", " ", shown
+    )
+    return [word for word in re.findall("[A-Za-z]{2,}", shown) if word not in NAMES_AND_UNITS]
+
+
+def test_what_a_script_puts_into_a_chinese_page_is_chinese(page: Page, site: str) -> None:
+    page.open(f"{site}/credits/{RETIRED}?lang=zh")
+    page.wait("document.querySelector('.plot canvas') !== null")
+    for change, state in (("", "valid"), ("'0x' + '11'.repeat(32)", "invalid")):
+        if change:
+            page.run(f"document.querySelector('[name=block_hash]').value = {change}")
+        page.run("document.querySelector('#prove button').click()")
+        page.wait(f"document.getElementById('verdict').dataset.state === '{state}'")
+        assert english(page) == []
+        assert text(page, "#verdict .outcome").startswith(
+            "验证通过" if state == "valid" else "验证未通过： 区块：其哈希为 0x"
+        )
 
 
 def test_a_chart_is_drawn_anew_for_another_width_and_other_colours(page: Page, site: str) -> None:
