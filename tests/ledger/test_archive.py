@@ -223,6 +223,8 @@ def every_kill(db: Database, url: str, begin: Callable[[], None]) -> int:
         left = moved(db, JANUARY_OVER)
         assert everything(db) == before, step
         assert live_rows(db) == len(NEW), step
+        archived = views(db, BEFORE)[0].archive
+        assert [part.name for part in archived] == ["device_data_2014"], step  # none on their way
         assert sum(left.values()) <= len(FEW), step
         if count is not None:
             assert count < step
