@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import ProblemFound
@@ -22,8 +22,19 @@ from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import alarms, views
 from ledger.keeping.places import Month, archive_file, archive_schema, live_from, years_of
 from ledger.keeping.reading import rows_between
-from ledger.models import ArchivedDevice, AuditLog, Base, Device, DeviceData
+from ledger.models import (
+    ArchivedDevice,
+    AuditLog,
+    Base,
+    Device,
+    DeviceData,
+    VppDefinition,
+    VppTradingRecord,
+    VppTradingStrategy,
+)
 from ledger.models.partitions import partitions_of
+from ledger.models.trading import StrategyType, TradeStatus, TradeType
+from ledger.models.vpp import VppStatus
 from tests.support.forked import FORKED
 from tests.support.keeping import (
     EVER,
@@ -481,3 +492,99 @@ def test_a_parent_keeps_its_number(books: Database) -> None:
     with books.write() as session:
         session.execute(text(f"UPDATE devices SET name = 'other' WHERE id = {device}"))
     assert orphans(books) == []
+
+
+@pytest.mark.mariadb
+def test_a_parent_waits_for_rows_that_are_about_to_come(mariadb_books: Database) -> None:
+    """Deleted or numbered anew under rows that another transaction has not committed: refused either way."""
+    url = mariadb_books.url.render_as_string(hide_password=False)
+    hasty = Database(url, lock_timeout_s=1)
+    device = add_device(mariadb_books)
+    with mariadb_books.write() as session:
+        plants = [
+            VppDefinition(vpp_id=code, name="V", total_capacity=Decimal(1), status=VppStatus.ACTIVE)
+            for code in ("V", "W")
+        ]
+        session.add_all(plants)
+        session.flush()
+        strategy = VppTradingStrategy(
+            vpp_id=plants[0].id,
+            strategy_name="s",
+            strategy_type=StrategyType.ARBITRAGE,
+            status=VppStatus.ACTIVE,
+        )
+        session.add(strategy)
+    # Of the two plants, the one without a strategy: a foreign key holds the other.
+    parents = ("devices", "vpp_trading_strategies", "vpp_definitions WHERE vpp_id = 'W'")
+    acts = [f"DELETE FROM {name}" for name in parents]
+    for name in parents:
+        table, where, condition = name.partition(" WHERE ")
+        acts.append(f"UPDATE {table} SET id = 900{where}{condition}")
+    with mariadb_books.write() as session:
+        session.add(
+            DeviceData(device_id=device, metric_name="p", value=Decimal(1), recorded_at=NEW[0])
+        )
+        session.add_all(
+            VppTradingRecord(
+                vpp_id=plant.id,
+                strategy_id=number,
+                trade_type=TradeType.SELL,
+                quantity=Decimal(1),
+                price=Decimal(1),
+                total_value=Decimal(1),
+                market="m",
+                status=TradeStatus.PENDING,
+                trade_time=NEW[0],
+            )
+            for plant, number in zip(plants, (strategy.id, None), strict=True)
+        )
+        session.flush()
+        for act in acts:
+            with pytest.raises(DatabaseBusy), hasty.write() as other:
+                other.execute(text(act))
+    for act in acts:
+        with pytest.raises(IntegrityError, match="cannot"), hasty.write() as other:
+            other.execute(text(act))
+    assert orphans(mariadb_books) == []
+    with mariadb_books.write() as session:
+        for name in ("vpp_trading_records", "vpp_trading_strategies", "vpp_definitions"):
+            session.execute(text(f"DELETE FROM {name}"))
+    hasty.close()
+
+
+@pytest.mark.parametrize("table", ["audit_logs", "emission_factors", "corrections"])
+def test_no_way_of_writing_changes_what_only_grows(books: Database, table: str) -> None:
+    """Each verb that changes or replaces rows meets a trigger of the table."""
+    with books.read() as session:
+        link = session.connection()
+        if books.dialect == "sqlite":
+            rows = link.exec_driver_sql(
+                "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?", (table,)
+            )
+            verbs = {verb for (sql,) in rows for verb in ("UPDATE", "DELETE") if verb in sql}
+        else:
+            rows = link.exec_driver_sql(
+                "SELECT event_manipulation FROM information_schema.triggers WHERE action_timing = "
+                "'BEFORE' AND event_object_schema = DATABASE() AND event_object_table = %s",
+                (table,),
+            )
+            verbs = {verb for (verb,) in rows}
+    assert verbs == {"UPDATE", "DELETE"}
+
+
+def test_an_upsert_changes_no_entry_of_the_audit_log(books: Database) -> None:
+    with books.write() as session:
+        entry = AuditLog(action="a", resource="r")
+        session.add(entry)
+        session.flush()
+        number = entry.id
+    words = (
+        "INSERT INTO audit_logs (id, action, resource, created_at) "
+        f"VALUES ({number}, 'b', 'r', '2026-01-01')"
+    )
+    ends = {
+        "sqlite": "ON CONFLICT (id) DO UPDATE SET action = 'b'",
+        "mysql": "ON DUPLICATE KEY UPDATE action = 'b'",
+    }
+    with pytest.raises(DBAPIError, match="append-only"), books.write() as session:
+        session.execute(text(f"{words} {ends[books.dialect]}"))
