@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import ProblemFound
-from ledger.keeping.moving import archive, due
+from ledger.keeping.moving import archive, drop_archive, due
 from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import alarms, views
 from ledger.keeping.places import Month, archive_file, archive_schema, live_from, years_of
@@ -105,6 +105,15 @@ def test_old_rows_move_and_are_read_where_they_are(books: Database) -> None:
     }
     shown = {part.name: part.rows for part in views(books, BEFORE, count=True)[0].archive}
     assert shown == {"device_data_2014": 3, "device_data_2015": 2, f"device_data_{YEAR}": 5}
+
+
+def test_a_demonstration_that_starts_anew_takes_its_archive_along(books: Database) -> None:
+    put(books, add_device(books), OLD + NEW)
+    moved(books)
+    drop_archive(books)
+    assert years_of(books, "device_data") == []
+    assert len(everything(books)) == len(NEW)
+    drop_archive(books)
 
 
 def test_late_values_of_an_archived_month_follow_it(books: Database) -> None:
