@@ -2,10 +2,9 @@
 
 import shutil
 import signal
-import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,12 +16,18 @@ from sqlalchemy.exc import IntegrityError
 
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import ProblemFound
-from ledger.keeping.moving import archive, due
+from ledger.keeping.moving import archive, drop_archive, due
 from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import alarms, views
 from ledger.keeping.places import Month, archive_file, archive_schema, live_from, years_of
 from ledger.keeping.reading import rows_between
-from ledger.models import ArchivedDevice, AuditLog, Base, Device, DeviceData
+from ledger.models import (
+    ArchivedDevice,
+    AuditLog,
+    Base,
+    Device,
+    DeviceData,
+)
 from ledger.models.partitions import partitions_of
 from tests.support.forked import FORKED
 from tests.support.keeping import (
@@ -52,35 +57,6 @@ FEW = [at(2014, 7, 1), at(2014, 8, 1), at(2014, 8, 2)]
 NEW = [at(YEAR, 4, 1), at(YEAR, 5, 2, 1, 2, 3, 4)]
 DEADLINE_S = 60
 LIVE = Base.metadata.tables["device_data"]
-
-
-@pytest.fixture(scope="module")
-def mariadb_url(mariadb_server: MariaDbServer) -> Iterator[str]:
-    mariadb_server.execute("CREATE DATABASE kept")
-    url = mariadb_server.url("kept")
-    database = Database(url)
-    database.upgrade()
-    database.close()
-    yield url
-    mariadb_server.execute("DROP DATABASE kept")
-
-
-@pytest.fixture
-def mariadb_books(mariadb_url: str, mariadb_server: MariaDbServer) -> Iterator[Database]:
-    database = Database(mariadb_url, lock_timeout_s=10)
-    yield database
-    fresh(database)
-    with database.write() as session:
-        session.execute(delete(Device))
-    database.close()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
-def books(request: pytest.FixtureRequest) -> Database:
-    name = "sqlite_db" if request.param == "sqlite" else "mariadb_books"
-    database = request.getfixturevalue(name)
-    assert isinstance(database, Database)
-    return database
 
 
 def live_rows(db: Database) -> int:
@@ -129,6 +105,15 @@ def test_old_rows_move_and_are_read_where_they_are(books: Database) -> None:
     }
     shown = {part.name: part.rows for part in views(books, BEFORE, count=True)[0].archive}
     assert shown == {"device_data_2014": 3, "device_data_2015": 2, f"device_data_{YEAR}": 5}
+
+
+def test_a_demonstration_that_starts_anew_takes_its_archive_along(books: Database) -> None:
+    put(books, add_device(books), OLD + NEW)
+    moved(books)
+    drop_archive(books)
+    assert years_of(books, "device_data") == []
+    assert len(everything(books)) == len(NEW)
+    drop_archive(books)
 
 
 def test_late_values_of_an_archived_month_follow_it(books: Database) -> None:
@@ -223,6 +208,8 @@ def every_kill(db: Database, url: str, begin: Callable[[], None]) -> int:
         left = moved(db, JANUARY_OVER)
         assert everything(db) == before, step
         assert live_rows(db) == len(NEW), step
+        archived = views(db, BEFORE)[0].archive
+        assert [part.name for part in archived] == ["device_data_2014"], step  # none on their way
         assert sum(left.values()) <= len(FEW), step
         if count is not None:
             assert count < step
@@ -251,7 +238,7 @@ def test_a_kill_before_any_step_loses_and_doubles_nothing(
 
 @pytest.mark.mariadb
 def test_a_kill_before_any_step_loses_and_doubles_nothing_on_mariadb(
-    mariadb_books: Database, mariadb_url: str
+    mariadb_books: Database, kept_url: str
 ) -> None:
     device = add_device(mariadb_books)
 
@@ -259,7 +246,7 @@ def test_a_kill_before_any_step_loses_and_doubles_nothing_on_mariadb(
         fresh(mariadb_books)
         put(mariadb_books, device, FEW + NEW)
 
-    assert every_kill(mariadb_books, mariadb_url, begin) > 10
+    assert every_kill(mariadb_books, kept_url, begin) > 10
 
 
 def at_once(target: Callable[..., None], url: str, day: date) -> list[Any]:
@@ -287,9 +274,9 @@ def test_two_processes_archive_every_row_once(books: Database) -> None:
 
 
 @pytest.mark.mariadb
-def test_two_processes_add_partitions_once(mariadb_books: Database, mariadb_url: str) -> None:
+def test_two_processes_add_partitions_once(mariadb_books: Database, kept_url: str) -> None:
     day = date(YEAR + 2, 1, 1)
-    added = at_once(ensure_at_once, mariadb_url, day)
+    added = at_once(ensure_at_once, kept_url, day)
     assert sorted(bool(sum(map(len, each))) for each in added) == [False, True]
     assert all(report.added == () for report in mariadb_books.ensure_partitions(day))
     with mariadb_books.read() as session:
@@ -419,63 +406,3 @@ def test_rows_in_pmax_are_an_alarm_and_are_moved_out(mariadb_books: Database) ->
     with mariadb_books.read() as session:
         assert alarms(session) == []
     assert everything(mariadb_books) == before
-
-
-# ------------------------------------------------------------------------- orphans
-
-
-@pytest.mark.mariadb
-def test_orphans_are_found_live_and_archived(mariadb_books: Database) -> None:
-    device = add_device(mariadb_books)
-    put(mariadb_books, device, OLD + NEW)
-    put(mariadb_books, 77, [at(YEAR, 1, 5), at(YEAR, 6, 6)])
-    moved(mariadb_books)
-    found = orphans(mariadb_books)
-    assert [(o.table, o.column, o.parent, o.number, o.rows, o.first) for o in found] == [
-        ("device_data", "device_id", "devices", 77, 1, at(YEAR, 6, 6)),
-        (f"device_data_{YEAR}", "device_id", "devices", 77, 1, at(YEAR, 1, 5)),
-    ]
-
-
-@pytest.mark.mariadb
-def test_data_that_come_under_a_deletion_are_an_orphan(mariadb_books: Database) -> None:
-    """What no trigger on the parent can see: the deletion is first, the data wait for its end."""
-    device = add_device(mariadb_books)
-    begun = threading.Event()
-
-    def insert() -> None:
-        begun.set()
-        put(mariadb_books, device, [at(YEAR, 6, 6)])
-
-    thread = threading.Thread(target=insert)
-    with mariadb_books.write() as session:
-        session.execute(delete(Device))
-        thread.start()
-        assert begun.wait(DEADLINE_S)
-    thread.join(DEADLINE_S)
-    (found,) = orphans(mariadb_books)
-    assert (found.number, found.rows) == (device, 1)
-
-
-def test_orphans_of_sqlite_are_found_where_keys_were_off(sqlite_db: Database) -> None:
-    with closing(sqlite3.connect(sqlite_db.url.database or "")) as link, link:
-        link.execute(
-            "INSERT INTO vpp_trading_records (vpp_id, strategy_id, trade_type, quantity, price, "
-            "total_value, market, status, trade_time) VALUES (5, 6, 'buy', 1, 1, 1, 'm', 'pending', "
-            "'2026-01-01 00:00:00.000000')"
-        )
-    found = orphans(sqlite_db)
-    assert [(o.column, o.parent, o.number) for o in found] == [
-        ("strategy_id", "vpp_trading_strategies", 6),
-        ("vpp_id", "vpp_definitions", 5),
-    ]
-
-
-def test_a_parent_keeps_its_number(books: Database) -> None:
-    device = add_device(books)
-    put(books, device, NEW)
-    with pytest.raises(IntegrityError), books.write() as session:
-        session.execute(text(f"UPDATE devices SET id = {device + 900} WHERE id = {device}"))
-    with books.write() as session:
-        session.execute(text(f"UPDATE devices SET name = 'other' WHERE id = {device}"))
-    assert orphans(books) == []
