@@ -10,6 +10,7 @@ import secrets
 import shutil
 import stat
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -350,6 +351,24 @@ def test_what_is_kept(folder: Store) -> None:
     late = expire(folder, 14, today + 365 * DAY)
     assert {one.id for one in late} == {one.id for one in (*copies[20:30], *logs[20:30])}
     assert expired(folder.items(), 14, today + 3650 * DAY) == []
+
+
+def test_deleting_waits_for_who_fetches_the_log(folder: Store) -> None:
+    """Else the daily job would fail every other day, and take its copy again."""
+    item(folder, Kind.FULL, NOW)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with folder.alone("binlogs", Kind.BINLOG):
+            held.set()
+            done.wait(0.5)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(10)
+    assert expire(folder, 14, NOW) == []
+    done.set()
+    other.join()
 
 
 # ------------------------------------------------------------------ off-site
