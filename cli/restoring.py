@@ -80,7 +80,7 @@ def restore(
         f"{into} holds {plan.copy.source} as of {second(done.at)}{reached}: {done.transactions} transactions from "
         f"{len(plan.logs)} pieces of the binary log, in {done.seconds:.1f} s",
         *(f"not used, damaged: {text}" for text in damaged),
-        *_what_next(plan, into),
+        *_what_next(plan, into, done.gtid),
     )
 
 
@@ -196,9 +196,10 @@ def _comparison(run: Invocation) -> Any:
     return compare
 
 
-def _what_next(plan: RestorePlan, into: Path) -> Sequence[str]:
+def _what_next(plan: RestorePlan, into: Path, gtid: str) -> Sequence[str]:
     if plan.copy.dialect == "sqlite":
         return [f"use it with TRUETONNE_DATABASE_URL=sqlite:///{into}"]
     return [
-        f"give it to the server (chown -R mysql:mysql {into}), and start it with datadir={into}; see docs/backup.md"
+        f"give it to the server (chown -R mysql:mysql {into}), and start it with datadir={into}; see docs/backup.md",
+        f"before anybody writes, as its root: RESET MASTER; SET GLOBAL gtid_binlog_state = '{gtid}';",
     ]

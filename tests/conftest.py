@@ -26,6 +26,7 @@ LONGEST_FIRST = (
     "tests/flows/test_demo.py",
     "tests/flows/test_restored.py",
     "tests/flows/test_reindex.py",
+    "tests/ledger/test_backup.py",
     "tests/flows/test_exclusivity.py",
     "tests/flows/test_corrections.py",
     "tests/cli/test_bench_indexer.py",
@@ -43,6 +44,7 @@ LONGEST_FIRST = (
     "tests/indexer/test_history.py",
     "tests/cli/test_bench.py",
     "tests/cli/test_frame.py",
+    "tests/ledger/test_replica.py",
 )
 """Files of a quarter of a minute and more. Some processes share the suite a file at a time: one that is left
 for the end keeps the others idle."""

@@ -26,6 +26,7 @@ from ledger.backup.restoring import (
     apply_own,
     copy_back,
     position,
+    require_room,
     restore_file,
 )
 from ledger.backup.server import running
@@ -141,6 +142,7 @@ def drill(
         found.findings.append(Finding("folder", tuple(damaged)))
     try:
         with tempfile.TemporaryDirectory(prefix="truetonne-drill-", dir=scratch) as name:
+            require_room(Path(name), plan)
             if plan.copy.dialect == "sqlite":
                 _file(store, found, compare, Path(name))
             else:

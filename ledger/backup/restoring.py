@@ -70,6 +70,7 @@ def restore(store: Store, plan: RestorePlan, place: Path) -> Restored:
     refuse_what_is_there(place, plan.copy.dialect)
     begun = time.monotonic()
     with _working(place) as work:
+        require_room(work, plan)
         if plan.copy.dialect == "sqlite":
             restore_file(store, plan.copy, work / "data")
             reached = Reached()
@@ -110,6 +111,24 @@ def refuse_what_is_there(place: Path, dialect: str) -> None:
         raise Refused(
             f"{place} holds something, and is not written over; name an empty folder or a new one",
             code="restore-not-empty",
+        )
+
+
+def require_room(folder: Path, plan: RestorePlan) -> None:
+    """Require that a disk has room for what is put together.
+
+    Raises
+    ------
+    DependencyDown
+        If it has not; the message says how much is missing.
+    """
+    first, *others = (copy.parts[0].plain_bytes for copy in plan.chain)
+    wanted, free = first + max(others, default=0), shutil.disk_usage(folder).free
+    if free < wanted:
+        raise DependencyDown(
+            f"{folder.parent}: no room: {wanted} bytes are needed, {free} are free; make some, or name a folder on "
+            "another disk",
+            code="restore-no-room",
         )
 
 

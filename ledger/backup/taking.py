@@ -25,7 +25,7 @@ _SENT = "sent"
 """A file in an item's folder that says that its off-site copy was made."""
 _SAID_SHOWN = 300
 _WAIT_S = 60.0
-"""How long a new copy waits for who fetches the binary log, to have its own turn."""
+"""How long who needs the binary logs waits for who is at them: some seconds, as a rule."""
 
 
 class OffSiteFailed(ProblemFound):
@@ -106,7 +106,7 @@ def follow(db: Database, store: Store) -> list[Manifest]:
     """
     if db.dialect == "sqlite":
         raise BadInput("an SQLite file has no binary log; run `truetonne db backup full`")
-    with store.alone("binlogs", Kind.BINLOG):
+    with store.alone("binlogs", Kind.BINLOG, wait_s=_WAIT_S):
         return _follow(db, store)
 
 
@@ -219,7 +219,10 @@ def expire(store: Store, keep_days: int, now: datetime, *, dry_run: bool = False
     DependencyDown
         If a backup is being taken.
     """
-    with store.alone("copies", *COPIES), store.alone("binlogs", Kind.BINLOG):
+    with (
+        store.alone("copies", *COPIES),
+        store.alone("binlogs", Kind.BINLOG, wait_s=_WAIT_S),
+    ):
         sound, _ = store.sound()
         gone = expired(sound, keep_days, now)
         if not dry_run:

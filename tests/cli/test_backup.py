@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -12,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from ledger.backup.planning import Wanted, plan
+from ledger.backup.restoring import require_room
+from ledger.backup.store import backup_keys
+from ledger.errors import DependencyDown
 from tests.cli.conftest import READINGS, Program
+from tests.support.backups import store
 
 
 def dump(file: Path) -> list[str]:
@@ -184,6 +190,17 @@ def test_damage(books: Program, line: Line) -> None:
     assert (drilled.code, drilled.json()["checks"][0]["name"]) == (1, "folder")
     assert len(books("db", "restore", "--into", "z.db", "--json").json()["damaged"]) == 1
     assert {path.name for path in books.folder.glob(".*.restoring")} == set()
+
+
+def test_a_disk_without_room(books: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert books("db", "backup", "full").code == 0
+    items = store(
+        books.folder / "backups", backup_keys(books.folder / ".truetonne/backup.key").keys[1]
+    ).items()
+    usage = shutil.disk_usage(books.folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _place: usage._replace(free=10_000))
+    with pytest.raises(DependencyDown, match=r"no room: \d+ bytes are needed, 10000 are free"):
+        require_room(books.folder, plan(items, Wanted()))
 
 
 def test_the_off_site_command(books: Program) -> None:

@@ -446,6 +446,7 @@ def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(
         "job_schedules": "ok",
         "database": "ok",
         "schema": "failed",
+        "backups": "skipped",
         "anvil": "skipped",
         "deployment": "ok",
         "node": "ok",

@@ -10,6 +10,7 @@ import secrets
 import shutil
 import stat
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,8 +18,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
-from ledger.backup import stream
+from ledger.backup import stream, tools
 from ledger.backup.binlog import MAGIC, Gtid, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
@@ -351,6 +353,24 @@ def test_what_is_kept(folder: Store) -> None:
     assert expired(folder.items(), 14, today + 3650 * DAY) == []
 
 
+def test_deleting_waits_for_who_fetches_the_log(folder: Store) -> None:
+    """Else the daily job would fail every other day, and take its copy again."""
+    item(folder, Kind.FULL, NOW)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with folder.alone("binlogs", Kind.BINLOG):
+            held.set()
+            done.wait(0.5)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(10)
+    assert expire(folder, 14, NOW) == []
+    done.set()
+    other.join()
+
+
 # ------------------------------------------------------------------ off-site
 
 
@@ -461,6 +481,39 @@ def test_what_is_no_log(log: bytes) -> None:
 def test_what_is_no_gtid(text: str) -> None:
     with pytest.raises(BadInput, match="no GTID"):
         Gtid.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("mariadb-backup", "mariadb-backup"), ("mariadbd", "mariadb-server")]
+)
+def test_a_program_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, package: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(tools, "_FOLDERS", str(tmp_path))
+    with pytest.raises(
+        DependencyDown, match=f"{name} is not installed .Debian's package {package}"
+    ):
+        tools.program(name)
+
+
+def test_values_in_an_option_file() -> None:
+    url = make_url("mysql+pymysql://u:a%22b%5Cc%23d%20e@h:7/x?ssl_ca=/ca&ssl_verify_identity=true")
+    with tools.login(url) as entry:
+        text = Path(f"/proc/self/fd/{entry.descriptor}").read_text()
+    assert text.splitlines() == [
+        "[client]",
+        'user="u"',
+        'password="a\\"b\\\\c#d e"',
+        'host="h"',
+        'port="7"',
+        'protocol="tcp"',
+        'ssl-ca="/ca"',
+        "loose-ssl-verify-server-cert=1",
+    ]
+    broken = make_url("mysql+pymysql://u:a%0Ab@h/x")
+    with pytest.raises(BadInput, match="line break"), tools.login(broken):
+        pass
 
 
 def test_tables_that_differ() -> None:
