@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -69,24 +68,9 @@ def take(
         if parent is not None:
             require_place(link, parent)
         _checkpoint(link)
-    with store.making(kind, now) as making, _scratch() as folder, tools.login(db.url) as entry:
-        words = [
-            command,
-            entry.option,
-            "--backup",
-            "--stream=mbstream",
-            f"--target-dir={folder / 'target'}",
-            f"--extra-lsndir={folder / 'facts'}",
-            f"--datadir={facts['datadir']}",
-            *([] if parent is None else [f"--incremental-lsn={parent.lsn}"]),
-        ]
-        said = folder / "said"
-        with tools.output_of(words, said, (entry.descriptor,)) as stream:
-            making.add("copy.sealed", stream)
-        if _DONE not in said.read_text(errors="replace")[-2_000:]:
-            raise tools.failure(command, 0, said)
-        lsn, end = _end_of_copy(folder / "facts")
-        with db.server() as link:
+    with store.making(kind, now) as making:
+        lsn, end = _copy(db.url, making, command, facts["datadir"], parent)
+        with db.server() as link, tools.login(db.url) as entry:
             moment = _snapshot(link)
             at = utc_now()
             tables = mariadb_tables(link, db.url.database or "")
@@ -110,6 +94,34 @@ def take(
             tables=tables,
         )
         return store.finish(making, manifest)
+
+
+def _copy(
+    url: URL, making: Making, command: str, data: str, parent: Manifest | None
+) -> tuple[int, Position]:
+    """Have mariadb-backup copy the server into an item; return where the copy ends."""
+    # What it says lies in the item's own folder: who is killed leaves one thing to delete.
+    with tempfile.TemporaryDirectory(dir=making.folder) as name, tools.login(url) as entry:
+        folder = Path(name)
+        for part in ("target", "facts"):
+            (folder / part).mkdir()
+        words = [
+            command,
+            entry.option,
+            "--backup",
+            "--stream=mbstream",
+            f"--target-dir={folder / 'target'}",
+            f"--extra-lsndir={folder / 'facts'}",
+            f"--tmpdir={folder}",
+            f"--datadir={data}",
+            *([] if parent is None else [f"--incremental-lsn={parent.lsn}"]),
+        ]
+        said = folder / "said"
+        with tools.output_of(words, said, (entry.descriptor,)) as stream:
+            making.add("copy.sealed", stream)
+        if _DONE not in said.read_text(errors="replace")[-2_000:]:
+            raise tools.failure(command, 0, said)
+        return _end_of_copy(folder / "facts")
 
 
 def follow(
@@ -276,13 +288,3 @@ def _fetch(
         end = stop.offset if log == stop.log else None
         with tools.raw_log(entry, log, place.offset) as raw:
             making.add(f"log-{len(making.parts):04d}.sealed", between(raw, place, end))
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """Yield a folder for what mariadb-backup says of its copy."""
-    with tempfile.TemporaryDirectory(prefix="truetonne-backup-") as name:
-        folder = Path(name)
-        for part in ("target", "facts"):
-            (folder / part).mkdir()
-        yield folder

@@ -268,12 +268,16 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
         "TRUETONNE_BACKUP_FOLDER": str(folder.folder),
         "TRUETONNE_BACKUP_KEY_FILE": str(tmp_path / "key"),
     }
-    process = subprocess.Popen([sys.executable, "-m", "cli.main", "db", *words], env=environ)
-    while not begun():
-        assert process.poll() is None
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    with tempfile.TemporaryDirectory(prefix="tb-") as scratch:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "db", *words], env={**environ, "TMPDIR": scratch}
+        )
+        while not begun():
+            assert process.poll() is None
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert what == "server" or list(Path(scratch).iterdir()) == []
     assert len(kept(folder)) == 1  # half a backup is none
     assert not (tmp_path / "place").exists()  # half a database is none
     if what == "backup":
