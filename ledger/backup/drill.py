@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ledger import audit_chain
 from ledger.backup.binlog import Reached
 from ledger.backup.checks import differences, mariadb_tables
 from ledger.backup.manifest import TableCheck
@@ -27,13 +28,14 @@ from ledger.backup.restoring import (
     copy_back,
     position,
     require_room,
-    restore_file,
+    restore_files,
 )
 from ledger.backup.server import running
 from ledger.backup.sqlite import tables_of
 from ledger.backup.store import Store, utc_now
 from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
+from ledger.keeping.places import archive_beside
 
 _REPORTS = "drills"
 _REPORTS_KEPT = 100
@@ -187,9 +189,10 @@ def _server(store: Store, found: Drill, compare: Compare, work: Path) -> None:
 def _file(store: Store, found: Drill, compare: Compare, work: Path) -> None:
     file = work / "truetonne.db"
     with found.timed("copy"):
-        restore_file(store, found.plan.copy, file)
+        restore_files(store, found.plan.copy, file)
     with found.timed("checksums"):
-        tables = tables_of(file)
+        taken = Path(found.plan.copy.source.partition(" ")[2])
+        tables = tables_of(file, archive_beside(taken).stem)
     found.findings.append(_tables(found.plan, tables))
     with closing(sqlite3.connect(file)) as connection:
         orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(5)
@@ -223,6 +226,11 @@ def _books(found: Drill, db: Database, compare: Compare) -> None:
     wanted, revision = found.plan.copy.schema, db.current()
     wrong = () if revision == wanted or found.plan.logs else (f"is {revision}, should be {wanted}",)
     found.findings.append(Finding("schema", wrong, said=f"revision {revision}"))
+    if revision == Database.head():  # an older schema may have no chain yet
+        with found.timed("audit"), db.read() as session:
+            checked = audit_chain.check(session)
+        said = f"a chain of {checked.head.position} entries"
+        found.findings.append(Finding("audit", checked.problems, said=said))
     with found.timed("reconcile"):
         found.findings.append(compare(db))
 

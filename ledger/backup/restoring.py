@@ -20,11 +20,13 @@ from typing import Any
 
 from ledger.backup import tools
 from ledger.backup.binlog import Limit, Reached, gtids, joined
-from ledger.backup.manifest import Manifest
+from ledger.backup.manifest import Manifest, Part
 from ledger.backup.planning import RestorePlan
 from ledger.backup.server import PrivateServer, running
+from ledger.backup.sqlite import ARCHIVED
 from ledger.backup.store import Store
 from ledger.errors import BadInput, DependencyDown, Refused
+from ledger.keeping.places import archive_beside
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,11 @@ def restore(store: Store, plan: RestorePlan, place: Path) -> Restored:
     with _working(place) as work:
         require_room(work, plan)
         if plan.copy.dialect == "sqlite":
-            restore_file(store, plan.copy, work / "data")
+            restore_files(store, plan.copy, work / "data")
             reached = Reached()
+            archive = archive_beside(work / "data")
+            if archive.exists():  # first: a database that is there is whole
+                _name(archive, archive_beside(place))
         else:
             copy_back(store, plan, work)
             with running(work / "data", plan.copy.options or {}) as server:
@@ -101,7 +106,8 @@ def refuse_what_is_there(place: Path, dialect: str) -> None:
     """
     if dialect == "sqlite":
         for suffix in ("", "-wal", "-shm", "-journal"):
-            file = Path(f"{place}{suffix}")
+            here, beside = Path(f"{place}{suffix}"), Path(f"{archive_beside(place)}{suffix}")
+            file = beside if beside.exists() else here
             if file.exists() or file.is_symlink():
                 raise Refused(
                     f"{file} is there, and is not written over; name another file, or move it away",
@@ -122,7 +128,7 @@ def require_room(folder: Path, plan: RestorePlan) -> None:
     DependencyDown
         If it has not; the message says how much is missing.
     """
-    first, *others = (copy.parts[0].plain_bytes for copy in plan.chain)
+    first, *others = (sum(part.plain_bytes for part in copy.parts) for copy in plan.chain)
     wanted, free = first + max(others, default=0), shutil.disk_usage(folder).free
     if free < wanted:
         raise DependencyDown(
@@ -132,17 +138,22 @@ def require_room(folder: Path, plan: RestorePlan) -> None:
         )
 
 
-def restore_file(store: Store, copy: Manifest, file: Path) -> None:
-    """Write an SQLite file, and have SQLite read it to its end.
+def restore_files(store: Store, copy: Manifest, file: Path) -> None:
+    """Write an SQLite file, and its archive beside it, and have SQLite read them to their ends.
 
     Raises
     ------
     BackupDamaged
         If the backup is not what was sealed.
     """
+    for part in copy.parts:
+        _restore_file(store, copy, part, archive_beside(file) if part.name == ARCHIVED else file)
+
+
+def _restore_file(store: Store, copy: Manifest, part: Part, file: Path) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as target:
-        for data in store.open(copy, copy.parts[0]):
+        for data in store.open(copy, part):
             target.write(data)
         target.flush()
         os.fsync(target.fileno())

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +17,10 @@ from ledger.backup.manifest import Kind, Manifest, TableCheck
 from ledger.backup.store import Store, utc_now
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
+from ledger.keeping.places import archive_beside
 
+COPY, ARCHIVED = "copy.sealed", "archive.sealed"
+"""The files of a copy: the database, and its archive where there is one."""
 _BLOCK_BYTES = 1 << 20
 
 
@@ -36,18 +39,17 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
         raise BadInput(f"there is no database {file}; name it in TRUETONNE_DATABASE_URL")
     schema = db.current()
     try:
-        # Beside the file, where its plaintext is anyway; without a name before a byte of it is written.
-        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-        with (
-            os.fdopen(descriptor, "rb") as copy,
-            closing(_unnamed(Path(name))) as target,
-            closing(_snapshot(file)) as source,
-        ):
-            at = utc_now()
-            tables = sqlite_tables(source)
-            source.backup(target)  # in the same snapshot
+        with ExitStack() as stack:
+            copy, at, tables = stack.enter_context(_copied(file))
+            copies = {COPY: copy}
+            # The archive after the live file: a row that moves meanwhile is in both, and never in none.
+            archive = archive_beside(file)
+            if archive.exists():
+                copies[ARCHIVED], _, more = stack.enter_context(_copied(archive))
+                tables |= {f"{archive.stem}.{name}": check for name, check in more.items()}
             with store.making(Kind.FULL, now) as making:
-                making.add("copy.sealed", _blocks(copy.fileno()))
+                for name, descriptor in copies.items():
+                    making.add(name, _blocks(descriptor))
                 manifest = Manifest(
                     id=making.id,
                     kind=Kind.FULL,
@@ -78,10 +80,40 @@ def source_of(url: URL) -> str:
     return f"sqlite {Path(url.database or '').resolve()}"
 
 
-def tables_of(file: Path) -> dict[str, TableCheck]:
-    """Return what every table of a file holds that nobody writes; nothing is made beside it."""
+def tables_of(file: Path, label: str | None = None) -> dict[str, TableCheck]:
+    """Return what every table of a file and its archive holds that nobody writes; nothing is made beside them.
+
+    Parameters
+    ----------
+    label
+        What the archive was called where the copy was taken; None: as it is called here.
+    """
+    found = _held(file)
+    archive = archive_beside(file)
+    if archive.exists():
+        found |= {f"{label or archive.stem}.{name}": each for name, each in _held(archive).items()}
+    return found
+
+
+def _held(file: Path) -> dict[str, TableCheck]:
     with closing(sqlite3.connect(f"{file.as_uri()}?immutable=1", uri=True)) as connection:
         return sqlite_tables(connection)
+
+
+@contextmanager
+def _copied(file: Path) -> Iterator[tuple[int, datetime, dict[str, TableCheck]]]:
+    """Yield a copy of a file as of one moment, without a name; the moment; and what its tables hold."""
+    # Beside the file, where its plaintext is anyway; without a name before a byte of it is written.
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    with (
+        os.fdopen(descriptor, "rb") as copy,
+        closing(_unnamed(Path(name))) as target,
+        closing(_snapshot(file)) as source,
+    ):
+        at = utc_now()
+        tables = sqlite_tables(source)
+        source.backup(target)  # in the same snapshot
+        yield copy.fileno(), at, tables
 
 
 def _snapshot(file: Path) -> sqlite3.Connection:

@@ -82,7 +82,11 @@ def archive_schema(db: Database) -> str:
 
 def archive_file(db: Database) -> Path:
     """Return the archive's file on SQLite."""
-    live = Path(db.url.database or "")
+    return archive_beside(Path(db.url.database or ""))
+
+
+def archive_beside(live: Path) -> Path:
+    """Return the file of the archive that belongs to an SQLite file."""
     return live.with_name(f"{live.stem}_archive{live.suffix}")
 
 

@@ -71,6 +71,7 @@ def test_there_and_back(books: Program) -> None:
         "tables": (True, False),
         "references": (True, False),
         "schema": (True, False),
+        "audit": (True, False),
         "reconcile": (True, True),  # there is no chain here
     }
     assert float(found["seconds_total"]) > 0
@@ -83,6 +84,30 @@ def test_there_and_back(books: Program) -> None:
         item for item in books("doctor", "--json").json()["checks"] if item["name"] == "backups"
     )
     assert (check["verdict"], "last drill 20" in check["found"]) == ("ok", True)
+
+
+def test_the_archive_comes_along(books: Program) -> None:
+    file = database(books)
+    archive = file.with_name("truetonne_archive.db")
+    assert books("db", "partitions", "archive").code == 0
+    kept = books("db", "backup", "full", "--json")
+    assert kept.code == 0, kept.err
+    (one,) = kept.json()["kept"]
+    assert one["rows"]["truetonne_archive.device_data_2013"] == 2, one["rows"]
+    wanted = dump(file), dump(archive)
+    assert any("device_data_2013" in text for text in wanted[1])
+    drilled = books("db", "drill", "--json")
+    assert drilled.code == 0, drilled.out
+    archive.unlink()
+    (books.folder / "again_archive.db").write_text("mine")
+    refused = books("db", "restore", "--into", "again.db")
+    assert (refused.code, "again_archive.db is there" in refused.one_line()) == (1, True)
+    (books.folder / "again_archive.db").unlink()
+    assert books("db", "restore", "--into", "again.db").code == 0
+    assert (dump(books.folder / "again.db"), dump(books.folder / "again_archive.db")) == wanted
+    sealed = books.folder / "backups" / one["id"] / "archive.sealed"
+    sealed.write_bytes(sealed.read_bytes()[:-1])
+    assert books("db", "drill").code != 0
 
 
 def test_a_file_that_is_written_meanwhile(books: Program) -> None:

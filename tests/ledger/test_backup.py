@@ -170,7 +170,9 @@ def test_a_busy_server_is_copied_as_of_one_moment(source: LoggingServer, tmp_pat
         writer.join()
     found = drill(folder, plan(kept(folder), Wanted()), nothing, tmp_path)
     assert found.ok
-    assert [item.name for item in found.findings] == ["tables", "binlog", "schema", "reconcile"]
+    assert [item.name for item in found.findings] == [
+        *("tables", "binlog", "schema", "audit", "reconcile")
+    ]
     checks = found.plan.copy.tables or {}
     assert checks["t"].rows == checks["u"].rows + 3
     report = last_report(folder.folder)
