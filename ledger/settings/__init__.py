@@ -1,0 +1,18 @@
+"""The settings of the ledger: the only room that reads the environment."""
+
+from ledger.settings.loading import LOCAL_CHAIN_ID, Settings, described, load_settings
+from ledger.settings.table import ENV_PREFIX, SETTINGS, Setting
+from ledger.settings.values import LIVE_MONTHS_MAX, redacted, socket_path
+
+__all__ = [
+    "ENV_PREFIX",
+    "LIVE_MONTHS_MAX",
+    "LOCAL_CHAIN_ID",
+    "SETTINGS",
+    "Setting",
+    "Settings",
+    "described",
+    "load_settings",
+    "redacted",
+    "socket_path",
+]

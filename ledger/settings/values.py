@@ -1,0 +1,287 @@
+"""How the text of a setting becomes its value, or one line that says what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from ledger.errors import BadInput
+from ledger.settling import Way
+
+LIVE_MONTHS_MAX = 1200
+_NODE_SCHEMES = ("http", "https", "ws", "wss")
+_KEY = re.compile(r"[A-Za-z0-9_.~-]{20,}")
+"""A part of a path that is long enough to be a key."""
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
+_SOCKET_BYTES_MAX = 107
+"""Unix bounds the path of a socket (sun_path, less the zero at the end)."""
+
+
+def redacted(url: str) -> str:
+    """Return a URL without its secrets, for messages and logs.
+
+    A password is hidden, and so is what providers of nodes put into an address in its place: a token
+    before the host, a long part of the path, the values after the question mark.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    credentials, at, place = rest.rpartition("@")
+    if at:
+        user, colon, _ = credentials.partition(":")
+        credentials = f"{user}:***" if colon else credentials
+    if scheme in _NODE_SCHEMES:
+        credentials = "***" if at and ":" not in credentials else credentials
+        place, question, query = place.partition("?")
+        host, *parts = place.split("/")
+        parts = ["***" if _KEY.fullmatch(part) else part for part in parts]
+        values = "&".join(re.sub("=.*", "=***", item) for item in query.split("&"))
+        place = "/".join([host, *parts]) + question + values
+    return f"{scheme}://{credentials}{at}{place}"
+
+
+def socket_path(rpc_url: str) -> Path | None:
+    """Return the path of the Unix socket that an address names; None for any other address.
+
+    ``ipc://PATH`` and bare paths (absolute, relative with a dot, or ending in ``.ipc``) name one.
+    """
+    if rpc_url.startswith("ipc://"):
+        return Path(rpc_url.removeprefix("ipc://"))
+    bare = rpc_url.startswith(("/", "./", "../")) or (
+        rpc_url.endswith(".ipc") and "://" not in rpc_url
+    )
+    return Path(rpc_url) if bare else None
+
+
+def read_url(url: str, database_url: str) -> str:
+    """Return the URL of a replica; empty: there is none.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if url:
+        check_database_url("database_read_url", url)
+        if "sqlite" in (url.partition(":")[0], database_url.partition(":")[0]):
+            raise BadInput("database_read_url: an SQLite file has no replica; leave it out")
+    return url
+
+
+def backup_url(url: str, database_url: str) -> str:
+    """Return the URL with which backups are taken.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if url:
+        check_database_url("backup_url", url)
+    return url or database_url
+
+
+def check_database_url(name: str, url: str) -> None:
+    """Require a URL of a database that the ledger knows.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if not url.startswith(("sqlite:///", "mysql+pymysql://", "mariadb+pymysql://")):
+        scheme = url.partition("://")[0]
+        raise BadInput(
+            f"{name}: {scheme!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
+        )
+
+
+def check_rpc_url(url: str) -> None:
+    """Require an address of a node, or the path of its socket.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    path = socket_path(url)
+    if path is not None:
+        if str(path) in ("", ".") or len(os.fsencode(path)) > _SOCKET_BYTES_MAX:
+            raise BadInput(
+                f"rpc_url: {url!r} is not the path of a Unix socket; it has 1 to {_SOCKET_BYTES_MAX} bytes"
+            )
+    elif url.partition("://")[0] not in _NODE_SCHEMES or "://" not in url:
+        raise BadInput(
+            "rpc_url must begin with http://, https://, ws:// or wss://, or be the path of a socket "
+            f"(ipc://PATH), found {redacted(url)!r}"
+        )
+
+
+def identity(url: str) -> str:
+    """Return what tells one database from another: the URL without credentials and options."""
+    place = url.partition("?")[0]
+    if place.startswith("sqlite:///"):
+        return "sqlite:" + str(Path(place.removeprefix("sqlite:///")).resolve())
+    host, slash, name = place.partition("://")[2].rpartition("@")[2].partition("/")
+    return host.lower() + slash + name  # hosts ignore case, names of databases need not
+
+
+def network_of(deployment: str) -> str:
+    """Return the name of a network: that of its deployment file."""
+    return Path(deployment).stem if deployment else "custom"
+
+
+def finality(value: str) -> str:
+    """Return a rule of finality.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if value == "finalized" or (value.isascii() and value.isdigit()):
+        return value
+    raise BadInput(f"finality must be `finalized` or a number of blocks, found {value!r}")
+
+
+def receipts(value: str) -> str:
+    """Return how receipts are known.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if value in ("proven", "told"):
+        return value
+    raise BadInput(f"receipts must be `proven` or `told`, found {value!r}")
+
+
+def live_months(text: str) -> int:
+    """Return for how many months real-time data are live.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    months = positive("live_months", text)
+    if months > LIVE_MONTHS_MAX:
+        raise BadInput(f"live_months must be from 1 to {LIVE_MONTHS_MAX}, found {text!r}")
+    return months
+
+
+def way(value: str) -> Way:
+    """Return a way to settle.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if value in set(Way):
+        return Way(value)
+    raise BadInput(f"settlement_way must be {', '.join(Way)}, found {value!r}")
+
+
+def signer_url(value: str) -> str:
+    """Return the address of a remote signer.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if value and not value.startswith(("http://", "https://")):
+        raise BadInput(f"signer_url must begin with http:// or https://, found {redacted(value)!r}")
+    return value
+
+
+def cache_url(value: str) -> str:
+    """Return the address of a Redis; empty: there is none.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise BadInput(
+            f"cache_url must begin with redis://, rediss:// or unix://, found {redacted(value)!r}"
+        )
+    return value
+
+
+def public_url(value: str, host: str, port: str) -> str:
+    """Return the address of the pages, without a slash at the end.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if not value:
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if not _PUBLIC_URL.fullmatch(value):
+        raise BadInput(
+            "public_url must be http:// or https:// with a host and perhaps a path, without question mark, "
+            f"found {redacted(value)!r}"
+        )
+    return value.rstrip("/")
+
+
+def path_of(value: str) -> Path | None:
+    """Return a path; None: nothing is named."""
+    return Path(value) if value else None
+
+
+def port(name: str, value: str) -> int:
+    """Return a number of a port.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    number = positive(name, value)
+    if number > 65535:
+        raise BadInput(f"{name} must be a port from 1 to 65535, found {value!r}")
+    return number
+
+
+def flag(name: str, value: str) -> bool:
+    """Return true or false.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if value in ("true", "false"):
+        return value == "true"
+    raise BadInput(f"{name} must be `true` or `false`, found {value!r}")
+
+
+def natural(name: str, value: str) -> int:
+    """Return a whole number, zero included.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    return 0 if value == "0" else positive(name, value)
+
+
+def positive(name: str, value: str) -> int:
+    """Return a whole number above zero.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be used.
+    """
+    if value.isascii() and value.isdigit() and int(value) > 0:
+        return int(value)
+    raise BadInput(f"{name} must be a whole number above zero, found {value!r}")
