@@ -11,7 +11,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import BEYOND, Base, big_id, big_key, options
+from ledger.models.base import ALL, BEYOND, Base, big_id, big_key, options
 from ledger.models.types import BigInt, Hash, MediumText, Varchar, choice
 
 CORRECTIONS = "ledger.corrections"
@@ -167,5 +167,7 @@ class CorrectionCarry(Base):
 
     __table_args__ = (
         Index("idx_correction_carries_issuance_id", "issuance_id"),
-        options("A deficit that an issuance paid.", writer="ledger.issuance", origin=BEYOND),
+        options(
+            "A deficit that an issuance paid.", writer="ledger.issuance", origin=BEYOND, changes=ALL
+        ),
     )

@@ -91,6 +91,8 @@ def test_an_account_may_do_what_the_models_declare_and_nothing_else(
     if account is Account.WRITE:
         assert found["carbon_credits"] == {"SELECT", "INSERT", "UPDATE", "DELETE"}
         assert found["issuances"] == {"SELECT", "INSERT", "UPDATE"}
+        # An issuance that is voided gives back readings and deficits.
+        assert {"DELETE"} <= found["reading_claims"] & found["correction_carries"]
     for sql in (
         "DROP TABLE audit_logs",
         "TRUNCATE audit_logs",
