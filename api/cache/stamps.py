@@ -33,7 +33,6 @@ OF_THE_BOOKS = (
     "projects",
     f"projects/{_NAME}",
     "readings/quality",
-    "reconciliation",
     "search",
     "settlements",
     f"settlements/{_NAME}",
@@ -42,7 +41,7 @@ OF_THE_BOOKS = (
     "trades",
     "transactions",
 )
-"""Routes under ``/v1`` that are anybody's, and whose answers depend on books and request alone."""
+"""Routes under ``/v1`` that are anybody's, and whose answers depend on books and request alone, not on the time of day."""
 
 
 class Stamps:

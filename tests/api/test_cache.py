@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,6 @@ CALLS = (
     "/v1/trades",
     "/v1/transactions",
     "/v1/settlements",
-    "/v1/reconciliation",
     "/v1/readings/quality?site=park",
     "/v1/credits/nothing",
     "/v1/credits?limit=0",
@@ -136,6 +135,29 @@ def test_what_is_kept_is_public_and_there(settings: Settings) -> None:
             needs for path, needs in routes.items() if re.sub(r"\{[^}]*\}", "{}", path) == template
         ]
         assert found == [{"public"}], kept
+
+
+def test_no_answer_that_grows_older_is_kept(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How old the last comparison is changes while the books do not."""
+    asked: list[datetime] = []
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            asked.append(EPOCH + timedelta(days=len(asked)))
+            return asked[-1]
+
+    monkeypatch.setattr("api.reconciliation.endpoints.datetime", Clock)
+    writer = Database(own.database_url)
+    with writer.write() as session:
+        compared = Reconciliation(
+            network="local", block_number=1, compared_at=EPOCH, ok=True, rules=[]
+        )
+        session.merge(compared)
+    writer.close()
+    with serving(own) as client:
+        ages = [client.get("/v1/reconciliation").json()["age_seconds"] for _ in range(3)]
+    assert ages == [0, 86_400, 172_800]
 
 
 def test_what_the_mirror_stamps_is_what_the_mirror_writes(settings: Settings) -> None:
