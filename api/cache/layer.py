@@ -53,8 +53,9 @@ class FromCache:
             await self._app(scope, receive, send)
             return
         own, shared, counts = self._cache.own, self._cache.shared, self._cache.counts
-        # Bytes that are no text are a call of their own, whatever they look like.
-        call = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+        # Bytes that are no text are a call of their own, whatever they look like. No query has the end of a line in
+        # it, and a path may have a question mark.
+        call = f"{scope['path']}\n{scope['query_string'].decode('latin-1')}"
         found = own.get(stamp, call)
         if found is not None:
             counts[PROCESS] += 1

@@ -33,7 +33,6 @@ OF_THE_BOOKS = (
     "projects",
     f"projects/{_NAME}",
     "readings/quality",
-    "reconciliation",
     "search",
     "settlements",
     f"settlements/{_NAME}",
@@ -42,7 +41,7 @@ OF_THE_BOOKS = (
     "trades",
     "transactions",
 )
-"""Routes under ``/v1`` that are anybody's, and whose answers depend on books and request alone."""
+"""Routes under ``/v1`` that are anybody's, and whose answers depend on books and request alone, not on the clock."""
 
 
 class Stamps:
@@ -67,8 +66,7 @@ class Stamps:
     async def now(self) -> Stamp | None:
         """Return the state of the books; None when it cannot be read, and nothing may be kept."""
         if self._quick is not None:
-            version = self._quick.version()
-            return None if version is None else (version,)
+            return self._quick.version()
         return await run_in_threadpool(self._of_the_mirror)
 
     def _of_the_mirror(self) -> Stamp | None:

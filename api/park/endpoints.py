@@ -78,8 +78,7 @@ def list_data(
     response: Response,
 ) -> ValuePage:
     """Values of a device as received, page by page, in order of time."""
-    with context.database.read() as session:
-        page = queries.device_data(session, code, parameters)
+    page = queries.device_data(context.database, code, parameters)
     path = f"/v1/devices/{code}/data"
     response.headers["Link"] = link_header(path, parameters, page.next_cursor)
     return page

@@ -24,7 +24,9 @@ from api.park.schemas import (
     Value,
     ValuePage,
 )
+from ledger.db import Database
 from ledger.errors import BadInput
+from ledger.keeping.reading import places_between
 from ledger.models import Device, DeviceData
 from ledger.park import Kind, Record, kind_named
 from ledger.park.records import filtered, query, record_of, show
@@ -33,6 +35,7 @@ DAY = timedelta(days=1)
 LATEST_ROWS_MAX = 10_000
 _PLACES = 400
 """Devices whose values are asked for at once: SQLite bounds what a statement is given."""
+_VALUE = ("id", "value", "unit", "metadata", "recorded_at", "created_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -90,8 +93,8 @@ def item_of(kind: Kind, record: Record) -> Any:
     return SCHEMAS[kind.name].item(**values)
 
 
-def device_data(session: Session, code: str, parameters: DataParameters) -> ValuePage:
-    """Return one page of the values of a device.
+def device_data(database: Database, code: str, parameters: DataParameters) -> ValuePage:
+    """Return one page of the values of a device, live and archived.
 
     Raises
     ------
@@ -100,19 +103,33 @@ def device_data(session: Session, code: str, parameters: DataParameters) -> Valu
     BadInput
         If the cursor cannot be used.
     """
-    device_id = _device(session, code)
-    after = parameters.after_key(2)
-    before = parameters.recorded_before or parameters.recorded_from + DAY
-    found = select(DeviceData).where(DeviceData.device_id == device_id)
-    if parameters.metric is not None:
-        found = found.where(DeviceData.metric_name == parameters.metric)
-    found = _between(found, DeviceData.recorded_at, parameters.recorded_from, before)
-    ordered = _ordered(found, parameters, after, DeviceData.id, DeviceData.recorded_at)
-    rows = session.scalars(ordered).all()
-    keys = [(_micros(row.recorded_at), row.id) for row in rows]
-    limit = parameters.limit
-    cursor = parameters.cursor_after(*keys[limit - 1]) if len(rows) > limit else None
-    items = [_value(row) for row in rows[:limit]]
+    after, limit = parameters.after_key(2), parameters.limit
+    since = parameters.recorded_from
+    before = parameters.recorded_before or since + DAY
+    rows: list[Any] = []
+    with places_between(database, DeviceData.__tablename__, since, before) as places:
+        device_id = _device(places[0][0], code)
+        for session, source in places:  # a page of each: what it has of theirs comes first in each
+            column = source.c
+            found = select(source).where(column.device_id == device_id)
+            if parameters.metric is not None:
+                found = found.where(column.metric_name == parameters.metric)
+            found = _between(found, column.recorded_at, since, before)
+            ordered = _ordered(found, parameters, after, column.id, column.recorded_at)
+            rows += session.execute(ordered).mappings()
+    rows.sort(
+        key=lambda row: (row["recorded_at"], row["id"]), reverse=parameters.order is Order.DESC
+    )
+    shown = rows[:limit]
+    more = len(rows) > limit
+    cursor = (
+        parameters.cursor_after(_micros(shown[-1]["recorded_at"]), shown[-1]["id"])
+        if more
+        else None
+    )
+    items = [
+        Value(metric=row["metric_name"], **{name: row[name] for name in _VALUE}) for row in shown
+    ]
     return ValuePage(device_code=code, items=items, next_cursor=cursor)
 
 

@@ -23,6 +23,7 @@ from ledger.backup.checks import mariadb_tables
 from ledger.backup.manifest import Kind, Manifest, Position
 from ledger.backup.store import Making, Store, utc_now
 from ledger.db import Database
+from ledger.db.grants import archive_of, place_of, rights_of
 from ledger.errors import BadInput, DependencyDown, Refused
 
 _OPTIONS = (
@@ -58,7 +59,7 @@ def take(
     NeedsFull
         If the server's binary log does not go on from the parent.
     DependencyDown
-        If the server does not answer, or a program of MariaDB fails.
+        If the server does not answer, a program of MariaDB fails, or the account does not see the archive.
     """
     command = tools.program("mariadb-backup")
     tools.program("mariadb-binlog")
@@ -67,6 +68,7 @@ def take(
         facts = _facts(link)
         if parent is not None:
             require_place(link, parent)
+        _require_archive(link, db.url.database or "")
         _checkpoint(link)
     with store.making(kind, now) as making:
         lsn, end = _copy(db.url, making, command, facts["datadir"], parent)
@@ -94,6 +96,33 @@ def take(
             tables=tables,
         )
         return store.finish(making, manifest)
+
+
+def _require_archive(link: Connection, database: str) -> None:
+    """Refuse an account that does not see the archive: its tables would be in the copy and not among its checksums.
+
+    Every drill would then find more than it must, and what is in them would never be compared.
+    """
+    archive = archive_of(database)
+    there = link.exec_driver_sql(
+        "SELECT COUNT(*) FROM information_schema.tables "
+        "WHERE table_schema = %s AND table_name = 'archived_devices'",
+        (database,),
+    ).scalar_one()
+    if not there or rights_of(link, archive)("*", "SELECT"):
+        return
+    own = place_of(database, "archived_devices")
+    if link.exec_driver_sql(f"SELECT EXISTS(SELECT 1 FROM {own})").scalar_one():
+        raise DependencyDown(
+            f"the account that takes backups cannot see the archive {archive}, which has rows; as an administrator: "
+            f"GRANT SELECT ON {place_of(archive, '*')} TO {_who(link)}",
+            code="backup-archive-unseen",
+        )
+
+
+def _who(link: Connection) -> str:
+    name, _, host = str(link.exec_driver_sql("SELECT CURRENT_USER()").scalar_one()).rpartition("@")
+    return f"'{name}'@'{host}'"
 
 
 def _copy(

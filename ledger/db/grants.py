@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from ledger.errors import BadInput
 from ledger.models import Base
@@ -116,10 +116,15 @@ def missing(account: Account, may: Callable[[str, str], bool]) -> list[tuple[str
     ]
 
 
-def rights_of(session: Session) -> Callable[[str, str], bool]:
-    """Return a function that tells whether who is connected may do something (a verb) to a table, or to all (``*``)."""
-    link = session.connection()
-    database = str(link.exec_driver_sql("SELECT DATABASE()").scalar_one())
+def rights_of(link: Connection, database: str = "") -> Callable[[str, str], bool]:
+    """Return a function that tells whether who is connected may do something (a verb) to a table, or to all (``*``).
+
+    Parameters
+    ----------
+    database
+        Whose tables; empty: those of the connection's own.
+    """
+    database = database or str(link.exec_driver_sql("SELECT DATABASE()").scalar_one())
     lines = [str(row[0]) for row in link.exec_driver_sql("SHOW GRANTS")]
     held = list(_held(lines, database))
 

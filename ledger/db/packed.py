@@ -3,9 +3,9 @@
 PyMySQL reads a row field by field in Python, which takes longer than all the rest of a month's reductions.
 One text of all rows is parted by two calls into C.
 
-The separators are control characters of their own kind, which none of our texts should hold, and the server cuts
-a text that is too long without an error. So the fields are counted: unless there are as many as the rows that the
-server counted make, the rows are asked for one by one.
+What ends a field is a control character, which none of our texts should hold, and the server cuts a text that is
+too long without an error. So the fields are counted, the last one must have its end, too (a cut could lie inside of
+it), and unless there are as many as the rows that the server counted make, the rows are asked for one by one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from ledger.db.sqltext import for_driver
 
-_FIELD, _ROW, _NULL = "\x1f", "\x1e", "\x1d"
+_END, _NULL = "\x1f", "\x1d"
 BYTES_MAX = 64 * 2**20
 """How long the server lets such a text become; it cuts it at ``max_allowed_packet``, too."""
 
@@ -57,8 +57,8 @@ class Many:
         known = [f"COALESCE({each}, '{_NULL}')" for each in (*self.numbers, *self.words)]
         columns = ", ".join((*known, *self.texts))
         return (
-            f"SELECT COUNT(*), GROUP_CONCAT(CONCAT_WS('{_FIELD}', {columns}) "
-            f"ORDER BY {self.order} SEPARATOR '{_ROW}') {self.rest}"
+            f"SELECT COUNT(*), GROUP_CONCAT(CONCAT_WS('{_END}', {columns}, '') "
+            f"ORDER BY {self.order} SEPARATOR '') {self.rest}"
         )
 
 
@@ -92,8 +92,8 @@ def _unpacked(
         return []
     numbers, known = len(query.numbers), len(query.numbers) + len(query.words)
     width = known + len(query.texts)
-    fields = str(text).replace(_ROW, _FIELD).split(_FIELD)
-    if len(fields) != count * width:
+    fields = str(text).split(_END)
+    if fields.pop() or len(fields) != count * width:
         return None
     columns: list[Iterable[Any]] = []
     for place in range(width):

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +34,7 @@ class Quick:
         self._file = file
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self._numbers = count()
 
     def try_read(self, work: Callable[[Read], T | None]) -> T | None:
         """Return what some statements of one snapshot come to; None when the file does not let them.
@@ -45,16 +47,17 @@ class Quick:
         except sqlite3.Error:
             return None
 
-    def version(self) -> int | None:
-        """Return a number that another commit to the file changes, whoever made it; None when it cannot be read.
+    def version(self) -> tuple[int, int] | None:
+        """Return what another commit to the file changes, whoever made it; None when it cannot be read.
 
-        It is the number of this thread's connection (``PRAGMA data_version``), and comparable with no other.
+        It is a number of this thread's connection (``PRAGMA data_version``), which says nothing beside that of another
+        one: each begins with the same. So the connection's own number stands before it.
         """
         try:
             found: int = self._mine().execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.Error:
             return None
-        return found
+        return self._local.number, found
 
     @contextmanager
     def _snapshot(self) -> Iterator[Read]:
@@ -84,6 +87,7 @@ class Quick:
         # What does not fit the cache is read without a call to the system for each page.
         connection.execute(f"PRAGMA mmap_size={2**30}")
         self._local.connection = connection
+        self._local.number = next(self._numbers)
         self._opened.append(connection)
         return connection
 

@@ -57,7 +57,7 @@ def tables(server: Server) -> Finding:
 
 def rights(server: Server) -> Finding:
     """Compare what the account may do with what each account needs, and name the first right that lacks."""
-    may = grants.rights_of(server.session)
+    may = grants.rights_of(server.session.connection())
     lacks = {account: grants.missing(account, may) for account in (Account.WRITE, Account.API)}
     for account, does in ((Account.WRITE, "commands and jobs do"), (Account.API, "the API does")):
         if not lacks[account]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.db import Database
 from ledger.keeping.places import (
+    ACTION,
     ARCHIVED,
     INCOMING,
     Month,
@@ -24,8 +25,6 @@ from ledger.keeping.places import (
 )
 from ledger.models import ArchivedDevice, Base, Device
 from ledger.models.partitions import partitions_of
-
-ACTION = "archive.move"
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert,
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.keeping.moving import ACTION, Moved, due, keep_devices, note
+from ledger.keeping.moving import Moved, due, keep_devices, note
 from ledger.keeping.places import (
+    ACTION,
     INCOMING,
     Month,
     archive_file,

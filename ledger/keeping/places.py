@@ -14,17 +14,19 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from sqlalchemy import Column, Index, MetaData, Table
+from sqlalchemy import Column, Index, MetaData, Table, func, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.db.grants import archive_of
-from ledger.models import Base
+from ledger.models import ArchivedDevice, AuditLog, Base
 from ledger.models.partitions import PARTITIONED, Partitioning
 
 ARCHIVED = ("device_data",)
 """Tables whose rows leave the live database. Trades do not: they stand under settlement roots."""
 INCOMING = "incoming"
+ACTION = "archive.move"
+"""What the audit log calls a move; its resource is the table and the month, ``device_data/2025-01``."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,24 @@ def stored_table(name: str, suffix: str, schema: str | None = None) -> Table:
     for index in live.indexes:
         Index(f"{index.name}_{suffix}", *(table.c[column.name] for column in index.columns))
     return table
+
+
+def archived_before(session: Session, device_id: int) -> datetime | None:
+    """Return the end of the last month of real-time data that went to the archive, for a device that has values there.
+
+    What the live table has of a time before it came late. None: all of the device's values are live.
+    """
+    if session.get(ArchivedDevice, device_id) is None:
+        return None
+    table = ARCHIVED[0]
+    last = session.scalar(
+        select(func.max(AuditLog.resource)).where(
+            AuditLog.action == ACTION, AuditLog.resource.startswith(f"{table}/")
+        )
+    )
+    if last is None:
+        return None
+    return Month.of(date.fromisoformat(f"{last.partition('/')[2]}-01")).plus(1).start
 
 
 def years_of(db: Database, name: str) -> list[int]:

@@ -69,6 +69,25 @@ def rows_between(
         yield heapq.merge(*parts, key=lambda row: (row[time], row["id"]))
 
 
+@contextmanager
+def places_between(
+    db: Database, table: str, start: datetime, end: datetime
+) -> Iterator[list[tuple[Session, Table]]]:
+    """Yield where the rows of a table between two times may be, each place with the session that reads it.
+
+    The live table is the first. For whoever wants a page, not all rows: each row is in one of the places.
+
+    Raises
+    ------
+    DatabaseBusy
+        As ``rows_between``.
+    """
+    with db.read() as live, archive_session(db, live) as archive:
+        stored = _stored(db, table, (start, end), live, archive)
+        found = [(archive, source) for source in stored if archive is not None]
+        yield [(live, Base.metadata.tables[table]), *found]
+
+
 def count_between(db: Database, table: str, start: datetime, end: datetime) -> int:
     """Return how many rows a table has between two times, live and archived.
 

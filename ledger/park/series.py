@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from ledger.keeping.places import archived_before
 from ledger.models import DeviceData
 from ledger.park.alert_rules import AlertRule, RuleType
 from ledger.park.episodes import Sample, breaks
@@ -19,6 +20,7 @@ REACH = timedelta(days=1)
 """Time that is read first when looking for where an episode begins or ends; then four times as much, and so on.
 
 By time and not by a number of rows: MariaDB sorts what it reads of several partitions, a limit notwithstanding."""
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,25 @@ def window(
     Parameters
     ----------
     span
-        First and last time of values that came in; None: all samples are looked at.
+        First and last time of values that came in; None: all samples are looked at. Those of archived months are
+        not: a late one lies alone there, without what came before and after it.
     """
     query = _values(device_id, rule)
+    border = archived_before(session, device_id)
+    if border is not None:
+        query = query.where(DeviceData.recorded_at >= border)
     if span is None:
         everything = list(samples(session.execute(_in_order(query)).all()))
         return Window(everything, everything[0].at, True, None) if everything else None
     first, last = span
+    if border is not None:
+        if last < border:
+            return None
+        first = max(first, border)
     ends = session.execute(
         select(func.min(DeviceData.recorded_at), func.max(DeviceData.recorded_at)).where(
-            DeviceData.device_id == device_id
+            DeviceData.device_id == device_id,
+            DeviceData.recorded_at >= (border or _EVER),
         )
     ).one()
     earlier = _before(session, rule, query, first, ends[0] or first)

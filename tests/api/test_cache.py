@@ -9,9 +9,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlalchemy import event, update
 from sqlalchemy.orm import Session
+from starlette.applications import Starlette
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import declared
 from api.app import create_app
@@ -55,7 +58,6 @@ CALLS = (
     "/v1/trades",
     "/v1/transactions",
     "/v1/settlements",
-    "/v1/reconciliation",
     "/v1/readings/quality?site=park",
     "/v1/credits/nothing",
     "/v1/credits?limit=0",
@@ -68,6 +70,16 @@ def serving(settings: Settings, **changed: Any) -> Iterator[TestClient]:
         create_app(replace(settings, **changed)), raise_server_exceptions=False
     ) as client:
         yield client
+
+
+@contextmanager
+def around(app: ASGIApp, settings: Settings) -> Iterator[TestClient]:
+    """The layer alone around an application, in one thread as a server has it."""
+    context = Context(settings, Database(settings.database_url))
+    inside = Starlette(routes=[Mount("/", app)])
+    with TestClient(FromCache(inside, context, Cache(settings))) as client:
+        yield client
+    context.database.close()
 
 
 def cache_of(client: TestClient) -> Cache:
@@ -136,6 +148,29 @@ def test_what_is_kept_is_public_and_there(settings: Settings) -> None:
             needs for path, needs in routes.items() if re.sub(r"\{[^}]*\}", "{}", path) == template
         ]
         assert found == [{"public"}], kept
+
+
+def test_no_answer_that_grows_older_is_kept(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How old the last comparison is changes while the books do not."""
+    asked: list[datetime] = []
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            asked.append(EPOCH + timedelta(days=len(asked)))
+            return asked[-1]
+
+    monkeypatch.setattr("api.reconciliation.endpoints.datetime", Clock)
+    writer = Database(own.database_url)
+    with writer.write() as session:
+        compared = Reconciliation(
+            network="local", block_number=1, compared_at=EPOCH, ok=True, rules=[]
+        )
+        session.merge(compared)
+    writer.close()
+    with serving(own) as client:
+        ages = [client.get("/v1/reconciliation").json()["age_seconds"] for _ in range(3)]
+    assert ages == [0, 86_400, 172_800]
 
 
 def test_what_the_mirror_stamps_is_what_the_mirror_writes(settings: Settings) -> None:
@@ -270,7 +305,6 @@ def test_what_the_mirror_writes_is_answered(mariadb_db: Database, tmp_path: Path
 def test_made_while_the_books_change_is_not_kept(own: Settings) -> None:
     """The inner application commits before it answers: that answer may be of either state."""
     writer = Database(own.database_url)
-    context = Context(own, Database(own.database_url))
     commits = [True, False]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -279,13 +313,11 @@ def test_made_while_the_books_change_is_not_kept(own: Settings) -> None:
                 session.execute(update(ChainCursor).values(block_number=HEAD_BLOCK + 1))
         await Response(b"{}", media_type="application/json")(scope, receive, send)
 
-    layer = FromCache(app, context, Cache(own))
-    client = TestClient(layer)
-    assert client.get("/v1/credits").content == b"{}"
-    assert client.get("/v1/credits").content == b"{}"  # made again
-    assert commits == []
-    assert client.get("/v1/credits").content == b"{}"  # kept
-    context.database.close()
+    with around(app, own) as client:
+        assert client.get("/v1/credits").content == b"{}"
+        assert client.get("/v1/credits").content == b"{}"  # made again
+        assert commits == []
+        assert client.get("/v1/credits").content == b"{}"  # kept
     writer.close()
 
 
@@ -297,12 +329,36 @@ def test_nothing_of_a_person_is_kept(settings: Settings) -> None:
         headers = {"Set-Cookie": "a=b"} if len(made) < 3 else {"Cache-Control": "no-store"}
         await Response(b"{}", headers=headers)(scope, receive, send)
 
-    context = Context(settings, Database(settings.database_url))
-    client = TestClient(FromCache(app, context, Cache(settings)))
-    for _ in range(5):
-        client.get("/v1/credits")
+    with around(app, settings) as client:
+        for _ in range(5):
+            client.get("/v1/credits")
     assert len(made) == 5
-    context.database.close()
+
+
+def test_a_question_mark_in_a_name_is_not_the_beginning_of_a_query(settings: Settings) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        said = repr((scope["path"], scope["query_string"]))
+        await Response(said)(scope, receive, send)
+
+    calls = ("/v1/projects/P%3F", "/v1/projects/P??", "/v1/projects/P%3F%3F", "/v1/projects/P")
+    with around(app, settings) as client:
+        said = [client.get(call).text for call in calls * 2]
+    assert len({*said}) == len(calls), said
+
+
+def test_each_thread_has_states_of_its_own(own: Settings) -> None:
+    """SQLite counts anew for each connection, and each thread has one."""
+    database, writer = Database(own.database_url), Database(own.database_url)
+    assert database.quick is not None
+    seen = []
+    for number in range(3):
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            seen.append(thread.submit(database.quick.version).result())
+        with writer.write() as session:
+            session.execute(update(ChainCursor).values(block_number=HEAD_BLOCK + number))
+    assert len(set(seen)) == 3
+    writer.close()
+    database.close()
 
 
 # ------------------------------------------------------------------ Redis

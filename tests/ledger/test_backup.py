@@ -27,7 +27,7 @@ from ledger.backup.store import Store
 from ledger.backup.stream import BackupDamaged
 from ledger.backup.taking import follow, take
 from ledger.db import Database
-from ledger.errors import NotFound, Refused
+from ledger.errors import DependencyDown, NotFound, Refused
 from tests.support.backups import (
     DATABASE,
     LoggingServer,
@@ -248,6 +248,40 @@ def test_a_server_that_was_reset_needs_a_full_copy(source: LoggingServer, tmp_pa
     take(source.db, folder, Kind.FULL, now())
     assert [item.kind for item in kept(folder)] == [Kind.FULL, Kind.FULL]
     assert not [path for path in folder.folder.glob(".*") if path.is_dir()]
+
+
+def test_an_account_that_does_not_see_the_archive_is_told_so(
+    source: LoggingServer, tmp_path: Path
+) -> None:
+    """Else the archive's tables are in the copy and not among its checksums, and each drill finds them too many."""
+    account, archive = "'keeper'@'%'", f"{DATABASE}_archive"
+    source(
+        f"CREATE DATABASE {archive}",
+        f"CREATE TABLE {archive}.device_data_2025 (id INT)",
+        f"CREATE TABLE {DATABASE}.archived_devices (id INT)",
+        f"CREATE USER {account} IDENTIFIED BY 'a long password'",
+        "GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, REPLICATION SLAVE, REPLICA MONITOR "
+        f"ON *.* TO {account}",
+        f"GRANT SELECT ON {DATABASE}.* TO {account}",
+    )
+    url = source.db.url.set(username="keeper", password="a long password")
+    keeper = Database(url.render_as_string(hide_password=False))
+    folder = store(tmp_path / "backups")
+    try:
+        take(keeper, folder, Kind.FULL, now())  # nothing is archived yet
+        source(f"INSERT INTO {DATABASE}.archived_devices VALUES (1)")
+        with pytest.raises(DependencyDown) as refused:
+            take(keeper, folder, Kind.FULL, now())
+        assert refused.value.code == "backup-archive-unseen"
+        source("GRANT " + refused.value.message.partition(": GRANT ")[2])
+        take(keeper, folder, Kind.FULL, now())
+        last = [item for item in kept(folder) if item.kind is Kind.FULL][-1]
+        assert f"{archive}.device_data_2025" in last.tables
+        held = drill(folder, plan(kept(folder), Wanted()), nothing, tmp_path)
+        assert [item.differences for item in held.findings if item.name == "tables"] == [()]
+    finally:
+        keeper.close()
+        source(f"DROP USER {account}", f"DROP DATABASE {archive}")
 
 
 @pytest.mark.parametrize("what", ["backup", "restore", "server"])

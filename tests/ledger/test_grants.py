@@ -128,7 +128,7 @@ def test_the_account_that_migrates_builds_everything(mariadb_server: MariaDbServ
         database = Database(url.render_as_string(hide_password=False))
         database.upgrade()
         with database.read() as session:
-            assert missing(Account.MIGRATE, rights_of(session)) == []
+            assert missing(Account.MIGRATE, rights_of(session.connection())) == []
         # An underscore in the name of a database is no wildcard.
         with pytest.raises(DependencyDown, match="denied"), database.read() as session:
             session.connection().exec_driver_sql("SELECT * FROM mixgrated.x")
@@ -167,7 +167,7 @@ def test_statements_can_be_run_again_and_take_back_what_is_too_much(
             url.render_as_string(hide_password=False)
         )  # the password is still the same
         with database.read() as session:
-            may = rights_of(session)
+            may = rights_of(session.connection())
             assert (may("*", "SELECT"), may("users", "DELETE")) == (True, False)
         database.close()
 

@@ -75,15 +75,19 @@ def test_the_rows_come_back(db: Database, rows: list[tuple[Any, ...]]) -> None:
 def test_what_the_server_cuts_is_asked_for_row_by_row(
     mariadb_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [(number, "used", "x" * 50, "y") for number in range(100)]
+    rows = [(number, "used", "x" * 50, "last value") for number in range(100)]
     wanted = [(n, number, w, t, u) for number, (n, w, t, u) in enumerate(rows)]
     with mariadb_db.write() as session:
         fill(session, rows)
         link = session.connection()
         assert packed._unpacked(link, QUERY, (0,)) is not None
-        for length in (4, 1_000, 5_999):
+        whole = sum(len(f"{n}|{number}|{w}|{t}|{u}|") for n, number, w, t, u in wanted)
+        inside_the_last = range(whole - len("last value|") + 1, whole)
+        for length in (4, 1_000, whole - 100, *inside_the_last):
             link.exec_driver_sql(f"SET SESSION group_concat_max_len={length}")
             assert packed._unpacked(link, QUERY, (0,)) is None
             assert [*mariadb_db.many(session, QUERY, (0,))] == wanted
+        link.exec_driver_sql(f"SET SESSION group_concat_max_len={whole}")
+        assert packed._unpacked(link, QUERY, (0,)) is not None
         drop(session)
         link.exec_driver_sql(f"SET SESSION group_concat_max_len={packed.BYTES_MAX}")
