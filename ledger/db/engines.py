@@ -75,7 +75,11 @@ _MYSQL = (
         DOWN,
         "check user, password and name in TRUETONNE_DATABASE_URL, or in the setting that names this account",
     ),
-    ({1049}, DOWN, "CREATE DATABASE it, or check user, password and name in TRUETONNE_DATABASE_URL"),
+    (
+        {1049},
+        DOWN,
+        "CREATE DATABASE it, or check user, password and name in TRUETONNE_DATABASE_URL",
+    ),
     ({1290, 1836}, DOWN, "the server is read-only; name the primary in TRUETONNE_DATABASE_URL"),
     ({1040, 1053, 1129, 1130, 1203, 2002, 2003, 2005, 2006, 2013, 2055}, DOWN, _START),
 )
