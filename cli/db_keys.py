@@ -1,4 +1,4 @@
-"""``truetonne db keys``: the keys that mail addresses, profiles and secrets of webhooks are sealed with."""
+"""``truetonne db keys``: the keys that mail addresses, profiles and secrets (webhooks, settings) are sealed with."""
 
 from __future__ import annotations
 
@@ -120,11 +120,13 @@ def remove(
 def keys_in_use(session: Session) -> dict[str, Counter[int | None]]:
     """Return for each table how many values are sealed with which key; None: not sealed yet."""
     from ledger.identity import users
+    from ledger.park import secrets
     from ledger.webhooks import endpoints
 
     return {
         "users": users.keys_in_use(session),
         "webhook_endpoints": endpoints.keys_in_use(session),
+        "system_config": secrets.keys_in_use(session),
     }
 
 
@@ -135,6 +137,7 @@ def seal_everything(db: Database, path: Path) -> dict[str, int]:
     """
     from ledger import audit
     from ledger.identity import users
+    from ledger.park import secrets
     from ledger.sealing import load_sealer
     from ledger.webhooks import endpoints
 
@@ -147,7 +150,12 @@ def seal_everything(db: Database, path: Path) -> dict[str, int]:
         return last, sealed
 
     done = {}
-    for name, step in (("users", users.reseal), ("webhook_endpoints", endpoints.reseal)):
+    steps = {
+        "users": users.reseal,
+        "webhook_endpoints": endpoints.reseal,
+        "system_config": secrets.reseal,
+    }
+    for name, step in steps.items():
         done[name] = 0
         last: int | None = 0
         while last is not None:

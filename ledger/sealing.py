@@ -1,6 +1,6 @@
 """What must be read again, and by nobody else: sealed in the books, by keys that are not in them.
 
-These are the secrets of webhooks, and mail addresses and profiles of users.
+These are the secrets of webhooks and among the settings in the database, and mail addresses and profiles of users.
 The key file has a line for each key, ``NUMBER:BASE64`` of 32 bytes; the greatest number seals, all of them open. So a
 key is changed by adding a line, and an old one goes when nothing is sealed with it any more. One more line,
 ``index:BASE64``, makes blind indexes: what is sealed can be found again by whoever has the very text, and compared, and

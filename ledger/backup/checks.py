@@ -66,6 +66,11 @@ def differences(wanted: dict[str, TableCheck], found: dict[str, TableCheck]) -> 
         before, after = wanted.get(name), found.get(name)
         if before is None or after is None:
             said.append(f"table {name} is {'new' if before is None else 'missing'}")
+            if before is None and ARCHIVE + "." in name:
+                schema = name.partition(".")[0].replace("_", r"\_")
+                said[-1] += (
+                    f": who takes backups does not see it; GRANT SELECT ON `{schema}`.* to that user"
+                )
         elif before.rows != after.rows:
             said.append(f"table {name} has {after.rows} rows, should have {before.rows}")
         elif before.checksum != after.checksum:

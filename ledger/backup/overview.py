@@ -10,7 +10,7 @@ from typing import Any
 from ledger.backup.drill import last_report
 from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.planning import of_source
-from ledger.backup.store import Store, backup_keys
+from ledger.backup.store import Store, backup_keys, item_names
 from ledger.backup.taking import COPIES, source_of
 from ledger.db import Database
 from ledger.errors import BadInput, TruetonneError
@@ -19,6 +19,8 @@ from ledger.settings import Settings
 AGE_MAX = timedelta(hours=26)
 """A daily backup that is older was missed."""
 DRILL_AGE_MAX = timedelta(days=35)
+
+_NONE_YET = "there is no backup yet; run `truetonne db backup full`"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ def standing(settings: Settings, now: datetime) -> Standing | None:
     if settings.backup_folder is None:
         return None
     try:
+        if not item_names(settings.backup_folder) and not settings.backup_key_file.exists():
+            # The key file is made with the first one: nothing is lost yet.
+            return Standing(settings.backup_folder, None, None, None, (_NONE_YET,))
         store = store_of(settings)
         sound, damaged = store.sound()
         source = _source(settings)
@@ -68,7 +73,7 @@ def standing(settings: Settings, now: datetime) -> Standing | None:
     report = last_report(store.folder)
     alarms = [error.message for error in damaged]
     if copy is None:
-        alarms.append("there is no backup yet; run `truetonne db backup full`")
+        alarms.append(_NONE_YET)
     elif now - copy.at > AGE_MAX:
         alarms.append(
             f"the last good backup is of {copy.at:%Y-%m-%d %H:%M} UTC, {_hours(now - copy.at)} ago; see `truetonne "

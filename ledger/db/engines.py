@@ -70,8 +70,16 @@ _MYSQL = (
     ({3, 28, 1021, 1041, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
     ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
     ({1146}, NO_TABLE, _UPGRADE),
-    ({1044, 1045, 1049}, DOWN, "check user, password and name in TRUETONNE_DATABASE_URL"),
-    ({1142, 1143}, DOWN, "the account may not do this: GRANT it, or name another account"),
+    (
+        {1044, 1045},
+        DOWN,
+        "check user, password and name in TRUETONNE_DATABASE_URL, or in the setting that names this account",
+    ),
+    (
+        {1049},
+        DOWN,
+        "CREATE DATABASE it, or check user, password and name in TRUETONNE_DATABASE_URL",
+    ),
     ({1290, 1836}, DOWN, "the server is read-only; name the primary in TRUETONNE_DATABASE_URL"),
     ({1040, 1053, 1129, 1130, 1203, 2002, 2003, 2005, 2006, 2013, 2055}, DOWN, _START),
 )

@@ -95,7 +95,7 @@ def settings_query() -> Select[SystemConfig]:
 
 def shown(row: SystemConfig) -> Setting:
     """Return a row as it is shown."""
-    kind, value = _unpacked(row.config_value)
+    kind, value = unpacked(row.config_value)
     return Setting(
         row.id,
         row.config_key,
@@ -127,7 +127,7 @@ def get(session: Session, key: str) -> Setting:
 def is_secret(session: Session, key: str) -> bool:
     """Return whether there is a secret of that key."""
     row = _row(session, key)
-    return row is not None and _unpacked(row.config_value)[0] is ValueType.SECRET
+    return row is not None and unpacked(row.config_value)[0] is ValueType.SECRET
 
 
 def whole(session: Session, key: str) -> int:
@@ -135,7 +135,7 @@ def whole(session: Session, key: str) -> int:
     row = _row(session, key)
     if row is None:
         return KNOWN[key].default
-    kind, value = _unpacked(row.config_value)
+    kind, value = unpacked(row.config_value)
     return int(value) if kind is ValueType.INTEGER else KNOWN[key].default
 
 
@@ -225,10 +225,10 @@ def reveal(session: Session, key: str, sealer: Sealer) -> str:
         If there is no such secret.
     """
     row = _row(session, key)
-    kind, value = _unpacked(row.config_value) if row is not None else (None, "")
+    kind, value = unpacked(row.config_value) if row is not None else (None, "")
     if kind is not ValueType.SECRET:
         raise NotFound(f"there is no secret {key[:100]!r} in the database")
-    return sealer.open(str(value), _context(key))
+    return sealer.open(str(value), context_of(key))
 
 
 def _row(session: Session, key: str) -> SystemConfig | None:
@@ -242,7 +242,7 @@ def _type_of(key: str, row: SystemConfig | None, asked: ValueType | None) -> Val
             raise BadInput(f"setting {key}: is of type {known.type.value}")
         return known.type
     if row is not None:
-        kind, _ = _unpacked(row.config_value)
+        kind, _ = unpacked(row.config_value)
         if kind is ValueType.SECRET and asked not in (None, ValueType.SECRET):
             raise BadInput(f"setting {key}: is a secret; remove it first to make it anything else")
         return asked or kind
@@ -302,15 +302,15 @@ def _packed(
             raise BadInput(f"setting {key}: a secret needs the sealing key")
         seal = sealer()
         if row is not None:
-            before, sealed = _unpacked(row.config_value)
-            if before is kind and seal.open(str(sealed), _context(key)) == value:
+            before, sealed = unpacked(row.config_value)
+            if before is kind and seal.open(str(sealed), context_of(key)) == value:
                 return row.config_value or ""
-        value = seal.seal(value, _context(key))
+        value = seal.seal(value, context_of(key))
     document = {kind.value: value} if kind in _NAMED else value
     return json.dumps(document, ensure_ascii=False)
 
 
-def _unpacked(text: str | None) -> tuple[ValueType, Any]:
+def unpacked(text: str | None) -> tuple[ValueType, Any]:
     """Return type and value; what another program wrote in here is text."""
     try:
         found = loads(text or "")
@@ -327,7 +327,8 @@ def _unpacked(text: str | None) -> tuple[ValueType, Any]:
     return ValueType.TEXT, found if isinstance(found, str) else text
 
 
-def _context(key: str) -> str:
+def context_of(key: str) -> str:
+    """Return what a secret is sealed for."""
     return f"system_config/{key}"
 
 
@@ -341,7 +342,7 @@ def _check_lengths(key: str, row: SystemConfig) -> None:
 
 
 def _told(row: SystemConfig) -> dict[str, Any]:
-    kind, value = _unpacked(row.config_value)
+    kind, value = unpacked(row.config_value)
     return {
         "key": row.config_key,
         "type": kind.value,

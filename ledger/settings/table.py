@@ -27,7 +27,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "database_admin_url",
         "",
-        "SQLAlchemy URL of the account that changes the schema: `db upgrade` and the job of partitions use it; "
+        "SQLAlchemy URL of the account that changes the schema: `db upgrade`, partitions and archive use it; "
         "default: database_url",
     ),
     Setting(

@@ -129,7 +129,12 @@ def test_what_cannot_be(park: Program) -> None:
 def test_the_life_of_a_key(house: Program) -> None:
     status = house("db", "keys", "status", "--json")
     keys = [
-        {"key": 1, "seals": True, "in_file": True, "values": {"users": 3, "webhook_endpoints": 0}}
+        {
+            "key": 1,
+            "seals": True,
+            "in_file": True,
+            "values": {"users": 3, "webhook_endpoints": 0, "system_config": 0},
+        }
     ]
     assert (status.code, status.json()["keys"]) == (0, keys)
     assert "would add key 2" in house("db", "keys", "add", "--dry-run").out

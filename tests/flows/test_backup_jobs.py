@@ -29,6 +29,8 @@ def test_backups_by_themselves(park: Park, tmp_path: Path) -> None:
     settings = settings_of(park, tmp_path)
     day = datetime.now(UTC)
     tools = Tools(park.chain, settings, lambda: day)
+    new = standing(settings, day)
+    assert new is not None and "no backup yet" in new.alarms[0]  # not that a key is lost
     assert backing_up.rehearse(tools) is None  # there is nothing to restore
     first = standing(settings, day)
     assert first is not None and "no backup yet" in first.alarms[0]

@@ -526,3 +526,5 @@ def test_tables_that_differ() -> None:
         "table d is new",
     ]
     assert json.dumps(differences(one, {**one, "a": TableCheck(2, "x")})).count("2 rows") == 1
+    unseen = differences(one, {**one, "my_park_archive.device_data_2025": TableCheck(1, "x")})
+    assert len(unseen) == 1 and r"GRANT SELECT ON `my\_park\_archive`.*" in unseen[0]

@@ -430,8 +430,9 @@ def test_a_server_that_goes_away_is_noticed_and_found_again(mariadb_server: Mari
 @pytest.mark.parametrize("place", ["nobody:wrong@{}/truetonne", "root@{}/nothing_here"])
 def test_a_wrong_user_or_name_is_one_clear_line(mariadb_server: MariaDbServer, place: str) -> None:
     database = Database("mysql+pymysql://" + place.format(f"127.0.0.1:{mariadb_server.port}"))
-    with pytest.raises(DependencyDown, match="check user, password and name"):
+    with pytest.raises(DependencyDown, match="check user, password and name") as caught:
         database.ping()
+    assert ("CREATE DATABASE" in str(caught.value)) is place.startswith("root")
 
 
 def test_a_missing_schema_says_how_to_make_it(new_url: str) -> None:

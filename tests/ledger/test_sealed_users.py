@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from cli import db_keys
 from ledger import sealing
@@ -22,10 +23,13 @@ from ledger.errors import BadInput, Refused
 from ledger.identity import contacts, users
 from ledger.models import AuditLog, User, UserContact
 from ledger.models.users import UserRole
+from ledger.park import configuration
+from ledger.park.configuration import ValueType
 from ledger.sealing import Sealer, load_sealer
 
 HASH = "$2b$04$" + "x" * 53
 USERS = 250
+NOTHING = {"users": 0, "webhook_endpoints": 0, "system_config": 0}
 RESEAL = (
     "import sys; from pathlib import Path; from cli import db_keys; from ledger.db import Database\n"
     "print('ready', flush=True)\n"
@@ -175,15 +179,34 @@ def test_indexes_of_two_houses_tell_nothing_of_each_other(key_file: Path, tmp_pa
 # ------------------------------------------------------------------ keys
 
 
+def test_secrets_among_the_settings_go_over_to_the_new_key(db: Database, key_file: Path) -> None:
+    def put(session: Session, key: str, text: str, kind: ValueType) -> None:
+        configuration.put(session, key, text, kind=kind, sealer=lambda: load_sealer(key_file))
+
+    db.run(lambda session: put(session, "partner.token", "open sesame", ValueType.SECRET))
+    db.run(lambda session: put(session, "partner.name", "1:looks:sealed", ValueType.TEXT))
+    sealing.add_key(key_file)
+    with db.read() as session:
+        assert db_keys.keys_in_use(session)["system_config"] == {1: 1}
+    assert db_keys.seal_everything(db, key_file) == {**NOTHING, "system_config": 1}
+    assert db_keys.seal_everything(db, key_file) == NOTHING
+    sealing.remove_key(key_file, 1)
+    with db.read() as session:
+        assert (
+            configuration.reveal(session, "partner.token", load_sealer(key_file)) == "open sesame"
+        )
+        assert db_keys.keys_in_use(session)["system_config"] == {2: 1}
+
+
 def test_a_key_is_changed_and_the_old_one_goes(db: Database, key_file: Path) -> None:
     add_plain(db, 3)
     add(db, load_sealer(key_file), "anna")
     assert used(db) == {1: 1, None: 6}  # three addresses and three profiles
     before = load_sealer(key_file)
     assert sealing.add_key(key_file) == 2
-    assert db_keys.seal_everything(db, key_file) == {"users": 7, "webhook_endpoints": 0}
+    assert db_keys.seal_everything(db, key_file) == {**NOTHING, "users": 7}
     assert used(db) == {2: 7}
-    assert db_keys.seal_everything(db, key_file) == {"users": 0, "webhook_endpoints": 0}
+    assert db_keys.seal_everything(db, key_file) == NOTHING
     sealing.remove_key(key_file, 1)
     after = load_sealer(key_file)
     assert (list(after.keys), after.index_key) == ([2], before.index_key)
