@@ -22,7 +22,7 @@ from ledger.bundles import BuiltBundle
 from tests.support.bundle_mutants import judge, mutants, says_no_more
 from tests.support.forgeries import FORGERIES, TEXTS, forged
 from tests.support.proven import RETIRED, bundles, proven_park
-from tests.support.verify_page import answers, case
+from tests.support.verify_page import case, judged
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "forgeries"
 LOT = 500
@@ -121,7 +121,7 @@ def _judged(cases: list[tuple[str, BuiltBundle]], page: bool = True) -> list[dic
         except Exception as error:
             raise Forged(text, f"the verifier fell over it: {error!r}") from error
     if page:
-        said = answers(case(text, built.trusted) for text, built in cases)
+        said = judged(case(text, built.trusted) for text, built in cases)
         for (text, _), ours, theirs in zip(cases, verdicts, said, strict=True):
             if ours != theirs:
                 raise Forged(

@@ -28,7 +28,7 @@ from ledger.chain.local_node import KeptPort
 from ledger.proofs.verifier import Trusted
 from tests.support.bundle_mutants import judge
 from tests.support.nursery import shared
-from tests.support.verify_page import answers, case
+from tests.support.verify_page import case, judged
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -353,7 +353,7 @@ def _page_agrees(text: str, words: list[str]) -> None:
     document["creation"]["init_code_hash"] = "0x" + "00" * 32
     forged = json.dumps(document)
     verdicts = [judge(each, trusted) for each in (text, forged)]
-    assert answers(case(each, trusted) for each in (text, forged)) == verdicts
+    assert judged(case(each, trusted) for each in (text, forged)) == verdicts
     assert [verdict["valid"] for verdict in verdicts] == [True, False]
     assert (verdicts[1]["check"], len(verdicts[1]["held"])) == ("creation", 2)
 

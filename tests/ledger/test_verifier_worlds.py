@@ -7,7 +7,7 @@ import pytest
 
 from ledger.proofs.verifier import ProofError, verify
 from tests.support.bundle_mutants import judge
-from tests.support.verify_page import answers, case
+from tests.support.verify_page import case, judged
 from tests.support.worlds import CONTRACT, MANIFEST, OTHER, OWNER, ROW, World, leaf
 
 OWN = b"\x66" * 20
@@ -181,7 +181,7 @@ def test_the_page_says_the_same_of_every_world() -> None:
     worlds = [*GOOD.values(), *(world for world, _ in WRONG.values())]
     worlds += [of_batch(serials) for serials, _ in STATES.values()]
     built = [world.build() for world in worlds]
-    for (text, trusted), said in zip(built, answers(case(*each) for each in built), strict=True):
+    for (text, trusted), said in zip(built, judged(case(*each) for each in built), strict=True):
         assert said == judge(text, trusted)
 
 
