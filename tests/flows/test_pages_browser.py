@@ -17,6 +17,7 @@ from ledger.identity import passwords, users
 from ledger.models import ChainCursor, CreditBatch
 from ledger.models.users import UserRole
 from ledger.proofs.verifier import verify
+from ledger.sealing import load_sealer
 from tests.support.browser import Page, browser, find_chromium
 from tests.support.identity import CHEAP_ROUNDS, PASSWORD
 from tests.support.pages import BATCH, CHINESE, RETIRED, served_pages, shown_park
@@ -312,6 +313,7 @@ def test_an_admin_signs_in_makes_a_key_uses_it_and_leaves_nothing_behind(
     park.db.run(
         lambda session: users.add(
             session,
+            load_sealer(park.folder / "sealing.key", make=True),
             username="anna",
             email="anna@park.example",
             role=UserRole.ADMIN,

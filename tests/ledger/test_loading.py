@@ -139,7 +139,7 @@ def test_names_cannot_be_guessed_from_others() -> None:
 def test_the_ledger_says_who_asked_for_a_file_whatever_its_address_allows(asked: str) -> None:
     answer: Answer = lambda said: [SECRET] if b"VERSION" in said.upper() else None  # noqa: E731
     with HostileServer(answer) as server:
-        url = f"mysql+pymysql://u:p@127.0.0.1:{server.port}/n?ssl_disabled=true&{asked}"
+        url = f"mysql+pymysql://u:p@127.0.0.1:{server.port}/n?tls=off&{asked}"
         database = Database(url)
         with pytest.raises(DependencyDown, match=r"'/etc/passwd'.*ssl_verify_identity"):
             database.ping()
