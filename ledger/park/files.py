@@ -16,6 +16,8 @@ from ledger.errors import BadInput
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, Wrong
 
+_CELL_MAX = 1 << 20
+"""Characters of a cell: some hold JSON."""
 FILE_BYTES_MAX = 64 * 1024 * 1024
 _BLANK = re.compile(r"[ \t\r\n]*")
 _BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
@@ -97,16 +99,18 @@ def _text_of(path: Path) -> tuple[bytes, str]:
         raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
-def _of_csv(kind: Kind, path: Path, text: str) -> Iterator[RawRow]:
-    csv.field_size_limit(1 << 20)
+def _of_csv(kind: Kind, path: Path, text: str) -> list[RawRow]:
+    before = csv.field_size_limit(_CELL_MAX)  # which is one for the whole process
     reader: _Reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        yield from _rows(kind, path, reader)
+        return list(_rows(kind, path, reader))
     except csv.Error as error:
         raise BadInput(
             f"{path}: line {reader.line_num}: not a CSV file ({error})",
             details={"line": reader.line_num},
         ) from error
+    finally:
+        csv.field_size_limit(before)
 
 
 def _rows(kind: Kind, path: Path, reader: _Reader) -> Iterator[RawRow]:

@@ -193,7 +193,11 @@ def test_an_upgrade_seals_what_stands_plain(house: Program) -> None:
         "UPDATE users SET email = 'berta@x.example' WHERE id = 2")  # fmt: skip
     assert house("db", "keys", "status").code == 1
     assert house("db", "upgrade", "--dry-run", "--json").json()["sealed"] == {}
-    assert house("db", "upgrade", "--json").json()["sealed"] == {"users": 1, "webhook_endpoints": 0}
+    assert house("db", "upgrade", "--json").json()["sealed"] == {
+        "users": 1,
+        "webhook_endpoints": 0,
+        "system_config": 0,
+    }
     assert house("db", "upgrade", "--json").json()["sealed"] == {}
     mails = [item["email"] for item in house("users", "list", "--json").json()["users"]]
     assert mails == ["anna@x.example", "berta@x.example", "carla@x.example"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import threading
@@ -697,3 +698,15 @@ def test_every_field_has_a_sentence() -> None:
         for field in kind.fields:
             assert field.what.endswith("."), f"{kind.name}.{field.name}"
             assert isinstance(field.sort, Sort)
+
+
+def test_the_limit_of_a_cell_is_put_back(sqlite_db: Database, tmp_path: Path) -> None:
+    """The csv module has one for the whole process: a trades file was taken that should be refused."""
+    before = csv.field_size_limit(100_000)
+    try:
+        with pytest.raises(BadInput, match="not a CSV file"):
+            take(sqlite_db, tmp_path, "device-types", 'type_name\n"x')
+        fill(sqlite_db, tmp_path, "device-types")
+        assert csv.field_size_limit() == 100_000
+    finally:
+        csv.field_size_limit(before)
