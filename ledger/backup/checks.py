@@ -8,9 +8,10 @@ import sqlite3
 from sqlalchemy import Connection
 
 from ledger.backup.manifest import TableCheck
+from ledger.db.grants import archive_of
 from ledger.errors import DependencyDown
 
-ARCHIVE = "_archive"
+ARCHIVE = archive_of("")
 """The archive of a database NAME is the schema NAME_archive, see docs/schema.md; it is checked too."""
 _ROWS_AT_ONCE = 10_000
 
@@ -31,7 +32,7 @@ def mariadb_tables(connection: Connection, database: str) -> dict[str, TableChec
         "WHERE table_schema IN (%s, %s) AND table_type = 'BASE TABLE' ORDER BY 1, 2"
     )
     found = {}
-    for schema, table in connection.exec_driver_sql(query, (database, database + ARCHIVE)).all():
+    for schema, table in connection.exec_driver_sql(query, (database, archive_of(database))).all():
         name = f"`{schema}`.`{table}`"
         _, checksum = connection.exec_driver_sql(f"CHECKSUM TABLE {name} EXTENDED").one()
         if checksum is None:

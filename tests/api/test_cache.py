@@ -203,7 +203,6 @@ def test_what_the_mirror_stamps_is_what_the_mirror_writes(settings: Settings) ->
 def test_answers_are_the_same_and_made_once(settings: Settings) -> None:
     with serving(settings) as cached, serving(settings, cache_mib=0) as plain:
         assert plain.app.state.cache is None  # type: ignore[attr-defined]
-        kept = 0
         for call in CALLS:
             for _ in range(3):
                 same(cached, plain, call)
