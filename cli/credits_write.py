@@ -286,7 +286,7 @@ def _check_first_asking(flow: Flow, asked: _Asked, holding: Holding, key: str) -
     """Refuse to repeat what failed; return a hint where the same was asked for lately, without a key."""
     from ledger.chain import intents
     from ledger.errors import Refused
-    from ledger.models.mirror import IntentState
+    from ledger.models.sending import IntentState
 
     with flow.db.read() as session:
         intent = intents.get(session, key)

@@ -17,7 +17,7 @@ from ledger.chain.access import Chain, load_deployment
 from ledger.chain.shared_node import mine_to_finality, node_for
 from ledger.db import Database
 from ledger.errors import DependencyDown, Refused
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.settings import Settings
 
 CONFIRM_SECONDS_MAX = 180.0

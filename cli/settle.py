@@ -181,7 +181,7 @@ def _report(run: Invocation, document: dict[str, Any], rows: list[dict[str, Any]
 def _sent(flow: Flow, keys: Sequence[str]) -> list[str]:
     """Return those of the batches that were sent: not refused before, and not waiting for signatures."""
     from ledger.models import ChainIntent
-    from ledger.models.mirror import IntentState
+    from ledger.models.sending import IntentState
 
     with flow.db.read() as session:
         found = [session.get(ChainIntent, key) for key in keys]

@@ -26,7 +26,7 @@ from ledger.models import (
     SettlementBalance,
 )
 from ledger.models.blockchain import CreditStatus
-from ledger.models.mirror import BatchStatus
+from ledger.models.credits import BatchStatus
 from ledger.serials import Run, RunStatus, active_run, credit_id
 
 UNIT = "tCO2e"

@@ -43,8 +43,8 @@ from ledger.models import (
     SettlementTerm,
     SettlementTrade,
 )
+from ledger.models.credits import BatchStatus
 from ledger.models.escrow import DisputeStep, SettlementStatus
-from ledger.models.mirror import BatchStatus
 from ledger.serials import batch_id_of, site_and_ordinal
 from ledger.settlement import confirm as settlement
 

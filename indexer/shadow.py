@@ -38,7 +38,7 @@ from ledger.models import (
     ChainIntent,
 )
 from ledger.models.blockchain import TransactionStatus
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 
 _ROWS_AT_ONCE = 2_000
 _READS_MAX = 4

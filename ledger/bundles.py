@@ -18,7 +18,7 @@ from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.errors import DependencyDown, NotFound, Refused
 from ledger.models import CreditBatch, CreditRetirement, Issuance
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.naming import NamedCredit, find_credit, rows_of
 from ledger.proofs import encoding
 from ledger.proofs.tries import Trie, path

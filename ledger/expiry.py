@@ -12,7 +12,8 @@ from ledger.chain.intents import NewIntent, new_key
 from ledger.chain.sender import AlreadyOnChain
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CreditBatch
-from ledger.models.mirror import BatchStatus, IntentState
+from ledger.models.credits import BatchStatus
+from ledger.models.sending import IntentState
 
 _KIND = "expire"
 

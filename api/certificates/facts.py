@@ -19,7 +19,7 @@ from ledger.models import (
     CreditSite,
     Issuance,
 )
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.readings.evidence_files import stated_by
 from ledger.serials import credit_id
 from ledger.settings import Settings

@@ -21,7 +21,7 @@ from ledger.models import (
     Project,
     Site,
 )
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 
 
 def issuance_of(session: Session, batch: CreditBatch) -> Issuance | None:

@@ -21,14 +21,8 @@ from api.finality import ChainView
 from api.pagination import Order
 from ledger.chain.events import ZERO_ADDRESS
 from ledger.errors import NotFound
-from ledger.models.mirror import (
-    ChainBlock,
-    ChainEvent,
-    CreditBatch,
-    CreditCancellation,
-    CreditRetirement,
-    CreditTransfer,
-)
+from ledger.models.credits import CreditBatch, CreditCancellation, CreditRetirement, CreditTransfer
+from ledger.models.mirror import ChainBlock, ChainEvent
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.naming import find_credit
 from ledger.reconcile.replay_credit import STATUS

@@ -23,7 +23,7 @@ from api.pagination import page_of, paged
 from api.retirements.queries import retirement_document
 from ledger.errors import NotFound
 from ledger.models.blockchain import CarbonCredit, CreditStatus
-from ledger.models.mirror import (
+from ledger.models.credits import (
     CreditBatch,
     CreditCancellation,
     CreditRetirement,

@@ -17,8 +17,8 @@ from api.texts import (
     Time,
 )
 from ledger.models.blockchain import CreditStatus
-from ledger.models.evidence import ReadingKind, ReadingQuality
-from ledger.models.mirror import BatchStatus
+from ledger.models.credits import BatchStatus
+from ledger.models.readings import ReadingKind, ReadingQuality
 
 
 class CreditFilters(BaseModel):

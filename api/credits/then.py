@@ -24,7 +24,7 @@ from ledger.models import (
     CreditInvalidation,
     CreditRetirement,
 )
-from ledger.models.mirror import BatchStatus
+from ledger.models.credits import BatchStatus
 from ledger.models.oversight import InvalidationStep
 from ledger.reconcile.replay_credit import STATUS
 from ledger.serials import Run, RunStatus, Taken, credit_id, partition

@@ -42,7 +42,8 @@ from ledger.models import (
     MeterReading,
     MeterSeries,
 )
-from ledger.models.evidence import ReadingKind, ReadingQuality, SourceKind
+from ledger.models.readings import ReadingKind, ReadingQuality
+from ledger.models.sites import SourceKind
 from ledger.readings.times import legal_day, utc_of, zone
 from ledger.units import decimal_floor
 

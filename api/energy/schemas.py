@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.finality import ChainPage
 from api.pagination import PageParameters
 from api.texts import CodeText, DecimalText, Document, Time
-from ledger.models.evidence import MeterRole
+from ledger.models.sites import MeterRole
 
 
 class EnergyPeriod(StrEnum):

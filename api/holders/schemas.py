@@ -7,7 +7,7 @@ from pydantic import Field
 from api.finality import ChainPage
 from api.pagination import PageParameters
 from api.texts import AS_OF_BLOCK, BlockParameter, DecimalText, Document, IntegerText
-from ledger.models.mirror import BatchStatus
+from ledger.models.credits import BatchStatus
 
 
 class HolderParameters(PageParameters):

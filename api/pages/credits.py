@@ -26,7 +26,7 @@ from api.pages.rendering import is_fragment, page, words_of
 from ledger.chain.book import Deployment
 from ledger.errors import NotFound, TruetonneError
 from ledger.models import ChainBlock, CreditBatch, Issuance
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.naming import find_credit
 from ledger.reductions.manifest_file import read_manifest
 from ledger.reductions.manifest_shapes import Manifest1

@@ -20,7 +20,7 @@ from api.sites.months import issuances_of, months_of
 from ledger.errors import NotFound
 from ledger.models import CreditBatch, CreditSite, Device, EmissionFactor, Meter, Site
 from ledger.models import Project as ProjectRow
-from ledger.models.mirror import BatchStatus
+from ledger.models.credits import BatchStatus
 from ledger.readings.times import zone
 
 _AT_ONCE = 500

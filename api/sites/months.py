@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api.finality import ChainView
 from api.sites.schemas import IssuanceItem, Month
 from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Project
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.readings.times import legal_day, legal_day_start_s, utc_of
 
 MONTHS_MAX = 120

@@ -9,7 +9,8 @@ from pydantic import Field
 from api.finality import ChainAnswer, ChainPage
 from api.pagination import PageParameters
 from api.texts import CodeText, DecimalText, Document, IntegerText
-from ledger.models.evidence import IssuanceState, MeterRole
+from ledger.models.issuance import IssuanceState
+from ledger.models.sites import MeterRole
 
 
 class SiteParameters(PageParameters):

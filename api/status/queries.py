@@ -21,7 +21,8 @@ from ledger.errors import DependencyDown, TruetonneError
 from ledger.jobs import overview as working
 from ledger.keeping import overview as keeping
 from ledger.models.blockchain import BlockchainTransaction, SmartContract, TransactionStatus
-from ledger.models.mirror import BatchStatus, ChainCursor, CreditBatch
+from ledger.models.credits import BatchStatus, CreditBatch
+from ledger.models.mirror import ChainCursor
 from ledger.models.trading import TradeStatus, VppTradingRecord
 from ledger.settings import Settings
 from ledger.units import tonnes_of_kg

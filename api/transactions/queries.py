@@ -18,7 +18,8 @@ from api.transactions.schemas import (
 )
 from ledger.chain.explanations import explain
 from ledger.models.blockchain import BlockchainTransaction, SmartContract
-from ledger.models.mirror import ChainAttempt, ChainInclusion
+from ledger.models.mirror import ChainInclusion
+from ledger.models.sending import ChainAttempt
 
 
 def list_transactions(

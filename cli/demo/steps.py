@@ -38,7 +38,7 @@ from ledger.models import (
     Project,
     Site,
 )
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.readings import import_file
 from ledger.readings.exclusions import exclusions
 from ledger.reconcile import keep_outcome, reconcile

@@ -33,7 +33,7 @@ from ledger.models import (
     CreditRetirement,
     CreditSite,
 )
-from ledger.models.mirror import BatchStatus
+from ledger.models.credits import BatchStatus
 from ledger.serials import (
     BATCH_KG_MAX,
     Run,

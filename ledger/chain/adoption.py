@@ -35,7 +35,7 @@ from ledger.models import (
     VppSettlementItem,
 )
 from ledger.models.escrow import SettlementStatus
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 
 _CLOCKS_APART = timedelta(seconds=2)
 """A block's time is in whole seconds, and its maker's clock is not ours."""

@@ -21,7 +21,7 @@ from ledger.chain import transactions
 from ledger.chain.contracts import decode_call, encode_call
 from ledger.errors import NotFound, TruetonneError
 from ledger.models import ChainAttempt, ChainIntent
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 
 _TWIN_AGE = timedelta(hours=1)
 FILL = "fill_nonce"

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from ledger.chain import intents
 from ledger.chain.fees import GWEI
 from ledger.models import ChainAttempt, ChainInclusion, ChainIntent
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 
 OPEN = (IntentState.PLANNED, IntentState.SUBMITTED)
 

@@ -24,7 +24,7 @@ from ledger.chain.signing import REPLACE_SECONDS, Desk
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown, Refused
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 
 _INCLUSION_SECONDS_MAX = 180.0
 _INCLUSION_POLL_SECONDS = 0.25

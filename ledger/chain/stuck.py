@@ -26,7 +26,7 @@ from ledger.chain.reverts import reason_of
 from ledger.chain.signing import Desk
 from ledger.errors import BadInput, DependencyDown
 from ledger.models import ChainAttempt, ChainIntent
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from ledger.models import (
     CreditHolding,
     Issuance,
 )
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 
 Cancel = Callable[[Session, Issuance, Fraction, str], tuple[str, int] | None]
 """Plans the cancellation of what is owed; returns its key and kilograms, None when nothing is held."""

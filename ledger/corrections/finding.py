@@ -29,7 +29,8 @@ from ledger.models import (
     RegisterReading,
 )
 from ledger.models.corrections import CorrectionCause, CorrectionState
-from ledger.models.evidence import IssuanceState, ReadingQuality
+from ledger.models.issuance import IssuanceState
+from ledger.models.readings import ReadingQuality
 from ledger.readings.certificates import known_manifest
 from ledger.readings.evidence_files import meter_ids_of, stated_by
 from ledger.readings.factor_rows import factor_record

@@ -27,7 +27,7 @@ from ledger.models import (
     Project,
     Site,
 )
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.readings.period import load_period, meter_ids, split_by_vintage
 from ledger.readings.times import zone
 from ledger.reductions.arithmetic import compute

@@ -13,8 +13,8 @@ from ledger.db import tables
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CorrectionCarry, CreditBatch, Issuance, Project, ReadingClaim
 from ledger.models import Meter as MeterRow
-from ledger.models.evidence import IssuanceState
-from ledger.models.mirror import IntentState
+from ledger.models.issuance import IssuanceState
+from ledger.models.sending import IntentState
 from ledger.readings.requalify import requalify
 
 

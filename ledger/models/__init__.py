@@ -9,20 +9,24 @@ from ledger.models import (
     blockchain,
     certificates,
     corrections,
+    credits,
     devices,
     energy,
     escrow,
-    evidence,
     guarded,
+    issuance,
     jobs,
     keeping,
     mirror,
     mirror_state,
     oversight,
     park,
+    readings,
+    sending,
     series,
     settlement,
     settling,
+    sites,
     system,
     trading,
     users,
@@ -56,6 +60,17 @@ from ledger.models.corrections import (
     CorrectionReading,
     CorrectionRegister,
 )
+from ledger.models.credits import (
+    CreditBatch,
+    CreditCancellation,
+    CreditClass,
+    CreditHolding,
+    CreditProject,
+    CreditRetirement,
+    CreditSerial,
+    CreditSite,
+    CreditTransfer,
+)
 from ledger.models.devices import (
     Device,
     DeviceAlert,
@@ -75,39 +90,11 @@ from ledger.models.escrow import (
     SettlementTerm,
     SettlementTrade,
 )
-from ledger.models.evidence import (
-    EmissionFactor,
-    ImportFile,
-    Issuance,
-    Meter,
-    MeterReading,
-    MeterSource,
-    Project,
-    ReadingClaim,
-    Site,
-)
 from ledger.models.guarded import AuditHead, AuditLink, UserContact
+from ledger.models.issuance import Issuance, ReadingClaim
 from ledger.models.jobs import HeldLease, JobRun, ScheduledJob
 from ledger.models.keeping import ArchivedDevice
-from ledger.models.mirror import (
-    ChainAttempt,
-    ChainBlock,
-    ChainCursor,
-    ChainEvent,
-    ChainInclusion,
-    ChainIntent,
-    ChainNonceLane,
-    ChainSpending,
-    CreditBatch,
-    CreditCancellation,
-    CreditClass,
-    CreditHolding,
-    CreditProject,
-    CreditRetirement,
-    CreditSerial,
-    CreditSite,
-    CreditTransfer,
-)
+from ledger.models.mirror import ChainBlock, ChainCursor, ChainEvent, ChainInclusion
 from ledger.models.mirror_state import (
     ContractSighting,
     MirrorCheck,
@@ -116,6 +103,8 @@ from ledger.models.mirror_state import (
 )
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.park import ParkTurn
+from ledger.models.readings import ImportFile, MeterReading
+from ledger.models.sending import ChainAttempt, ChainIntent, ChainNonceLane, ChainSpending
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
     RlTrainingRun,
@@ -128,6 +117,7 @@ from ledger.models.settlement import (
     VppSettlementItem,
 )
 from ledger.models.settling import VppSettlementSignature, VppTradeCredit, VppTradeShortfall
+from ledger.models.sites import EmissionFactor, Meter, MeterSource, Project, Site
 from ledger.models.system import (
     AuditLog,
     SystemConfig,
@@ -165,10 +155,13 @@ SECTIONS = (
     ("7. System", (system,)),
     ("8. Completing the 41: settlement, markets, dispatch, training", (settlement,)),
     ("9. Settlement: credits, signatures, shortfalls", (settling,)),
-    ("10. Evidence: from meters to issued credits", (evidence, series, certificates, corrections)),
+    (
+        "10. Evidence: from meters to issued credits",
+        (sites, readings, issuance, series, certificates, corrections),
+    ),
     (
         "11. Mirror: what goes to a chain and what comes back",
-        (mirror, mirror_state, oversight, escrow),
+        (sending, mirror, credits, mirror_state, oversight, escrow),
     ),
     ("12. Processes: who works, when, and what came of it", (jobs,)),
     ("13. Access: keys, answers given once, attempts to sign in", (access,)),

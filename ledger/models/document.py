@@ -47,20 +47,22 @@ def render() -> str:
     """Return the page as Markdown."""
     lines = [_HEAD.format(counts=_counts())]
     for title, modules in SECTIONS:
-        names = {module.__name__ for module in modules}
         lines.append(f"## {title}\n")
-        for table in tables_of(names):
+        for table in tables_of([module.__name__ for module in modules]):
             lines += _table(table)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def tables_of(modules: set[str]) -> list[Table]:
-    """Return the tables that the modules define, in the order of definition."""
-    mappers = [mapper for mapper in Base.registry.mappers if mapper.class_.__module__ in modules]
-    order = list(Base.metadata.tables)
-    found = [mapper.local_table for mapper in mappers]
-    tables = [table for table in found if isinstance(table, Table)]
-    return sorted(tables, key=lambda table: order.index(table.name))
+def tables_of(modules: Sequence[str]) -> list[Table]:
+    """Return the tables that the modules define: module by module, each in the order of definition."""
+    place = {
+        mapper.local_table: modules.index(mapper.class_.__module__)
+        for mapper in Base.registry.mappers
+        if mapper.class_.__module__ in modules and isinstance(mapper.local_table, Table)
+    }
+    return sorted(
+        (table for table in Base.metadata.tables.values() if table in place), key=place.__getitem__
+    )
 
 
 def index_counts(table: Table) -> tuple[int, int, int, int]:

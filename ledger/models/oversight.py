@@ -10,7 +10,8 @@ from sqlalchemy import BigInteger, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import ALL, BEYOND, Base, big_key, options
-from ledger.models.mirror import BATCH, BLOCK, INDEXER, LOG, TX
+from ledger.models.credits import BATCH
+from ledger.models.mirror import BLOCK, INDEXER, LOG, TX
 from ledger.models.types import Address, Hash, choice, json_object
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import ALL, BEYOND, Base, big_id, created_at, int_id, options
-from ledger.models.evidence import ReadingQuality
+from ledger.models.readings import ReadingQuality
 from ledger.models.types import BigInt, Varchar, choice
 
 METER = "Row number of the meter."

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import models
-from ledger.models.evidence import IssuanceState
-from ledger.models.mirror import IntentState
+from ledger.models.issuance import IssuanceState
+from ledger.models.sending import IntentState
 from ledger.reductions.records import CarriedCorrection
 
 _LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)

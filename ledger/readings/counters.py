@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.models import CorrectionReading, MeterSeries, RegisterReading
-from ledger.models.evidence import ReadingQuality
+from ledger.models.readings import ReadingQuality
 from ledger.readings.chains import FOREVER_S, PIECE_ROWS, Chain, Row
 from ledger.readings.store import INSERT, UPDATE, MeterState, fetch
 from ledger.reductions.quality import loaded, stored

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import EnergyConsumption, EnergyProduction, MeterSeries, Site
-from ledger.models.evidence import SourceKind
+from ledger.models.sites import SourceKind
 from ledger.readings.inventory import Inventory, clear
 from ledger.readings.store import MeterState, fetch
 from ledger.readings.times import legal_day, legal_day_start_s, zone

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, BooksDiffer, NotFound
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.naming import find_credit
 from ledger.readings.period import reductions_for, split_by_vintage
 from ledger.readings.stored import readings_of

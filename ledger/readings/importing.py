@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.errors import NotFound
 from ledger.models import Device, ImportFile, Meter, MeterSource, Site
-from ledger.models.evidence import SourceKind, SourceLabel
+from ledger.models.sites import SourceKind, SourceLabel
 from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
 from ledger.readings.days import DayWriter

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput, NotFound
 from ledger.models import CarbonEmission, Device, EmissionFactor, Meter, Site
-from ledger.models.evidence import MeterRole
+from ledger.models.sites import MeterRole
 from ledger.readings.factor_rows import factor_record
 from ledger.readings.store import MeterState
 from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone

@@ -8,7 +8,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from ledger.models import Issuance, ReadingClaim
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 
 
 def issued_periods(

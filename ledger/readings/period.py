@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models.evidence import MeterRole, ReadingQuality
+from ledger.models.readings import ReadingQuality
+from ledger.models.sites import MeterRole
 from ledger.readings.carry import carried_into
 from ledger.readings.certificates import certificates_of
 from ledger.readings.factor_rows import factor_record

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.errors import NotFound
 from ledger.models import Device, Meter, MeterSeries, Site
-from ledger.models.evidence import SourceKind
+from ledger.models.sites import SourceKind
 from ledger.readings.counters import derive
 from ledger.readings.energy import refresh
 from ledger.readings.importing import meter_state

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from ledger.db import Behind
 from ledger.errors import BadInput
 from ledger.models import MeterSeries, MeterSource
-from ledger.models.evidence import SourceKind
+from ledger.models.sites import SourceKind
 from ledger.readings.formats import Format
 from ledger.readings.sources import Source
 

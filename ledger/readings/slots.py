@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database, Many
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Meter, MeterReading, MeterSeries, MeterSource, Site
-from ledger.models.evidence import SourceKind
+from ledger.models.sites import SourceKind
 from ledger.readings.store import fetch
 from ledger.reductions.grids import clock_points
 from ledger.reductions.quality import loaded

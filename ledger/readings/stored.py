@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.db import Database, Many
-from ledger.models.evidence import ReadingKind
+from ledger.models.readings import ReadingKind
 from ledger.readings.counters import excluded_registers
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import Kind, Reading

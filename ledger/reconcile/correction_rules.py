@@ -21,8 +21,9 @@ from ledger.models import (
     MeterReading,
     RegisterReading,
 )
-from ledger.models.evidence import IssuanceState, ReadingQuality
-from ledger.models.mirror import IntentState
+from ledger.models.issuance import IssuanceState
+from ledger.models.readings import ReadingQuality
+from ledger.models.sending import IntentState
 from ledger.readings.carry import unpaid_corrections
 from ledger.reconcile.books import Books
 from ledger.reductions.manifest import manifest_hash

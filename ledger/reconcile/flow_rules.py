@@ -20,7 +20,7 @@ from ledger.models import (
     VppSettlementBatch,
     VppSettlementItem,
 )
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.models.settlement import BatchState
 from ledger.readings.evidence_files import issued_inputs, meter_ids_of
 from ledger.readings.factor_rows import factor_record

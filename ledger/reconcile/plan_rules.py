@@ -17,7 +17,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.escrow import CURRENCY
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.models.settlement import BatchState
 from ledger.reconcile.books import Books
 from ledger.reconcile.report import unequal

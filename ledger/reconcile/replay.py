@@ -18,7 +18,7 @@ from ledger.chain.events import (
     DecodedEvent,
     next_head,
 )
-from ledger.models.mirror import BatchStatus
+from ledger.models.credits import BatchStatus
 from ledger.reconcile import replay_credit, replay_escrow
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import Key

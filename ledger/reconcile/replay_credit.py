@@ -28,7 +28,7 @@ from ledger.chain.events import (
     TransferSingle,
 )
 from ledger.chain.layout import json_safe
-from ledger.models.mirror import BatchStatus
+from ledger.models.credits import BatchStatus
 from ledger.models.oversight import InvalidationStep
 from ledger.serials import site_and_ordinal, vintage_of
 

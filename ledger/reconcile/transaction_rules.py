@@ -23,7 +23,7 @@ from ledger.models import (
     ChainNonceLane,
 )
 from ledger.models.blockchain import TransactionStatus
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.reconcile.books import Books, block_time
 from ledger.reconcile.report import compare, table_differences, unequal
 

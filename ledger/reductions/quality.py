@@ -40,7 +40,7 @@ REASONS: dict[Quality, str | None] = {
 """The reason as stored, one for each quality; with the stored quality it gives the number back."""
 
 _STORED: dict[int, str] = {1: "used", 2: "missing", 3: "outlier", 4: "superseded", 5: "late"}
-"""The column ``quality`` of each hundred: the names of ``models.evidence.ReadingQuality``."""
+"""The column ``quality`` of each hundred: the names of ``models.readings.ReadingQuality``."""
 
 Value = tuple[int, int] | None
 """Digits and scale, or None when the text is empty."""

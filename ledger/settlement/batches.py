@@ -27,7 +27,7 @@ from ledger.models import (
     VppSettlementItem,
 )
 from ledger.models.escrow import SettlementStatus
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import cosign, numbers, order, planning, singles
 from ledger.settlement.money import explained

@@ -20,7 +20,7 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement.elsewhere import batch_holding, settled_elsewhere

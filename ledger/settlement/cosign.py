@@ -29,7 +29,7 @@ from ledger.models import (
     VppSettlementItem,
     VppSettlementSignature,
 )
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import cosign_files
 from ledger.settlement.cosign_files import Order

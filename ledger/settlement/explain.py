@@ -21,7 +21,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.escrow import SettlementStatus
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, singles

@@ -27,7 +27,7 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.escrow import SettlementStatus
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm
 from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_elsewhere

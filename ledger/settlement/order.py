@@ -15,7 +15,7 @@ from ledger.chain.access import Chain
 from ledger.chain.events import SETTLEMENT
 from ledger.chain.intents import NewIntent, new_key
 from ledger.models import ChainIntent
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 
 SKIP_PER_TRANSACTION = 1000
 """Closed batches that one call passes: about 5,000 gas each, of the 16,777,216 of a transaction."""

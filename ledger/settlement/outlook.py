@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ledger.chain.access import Chain
 from ledger.errors import Refused
 from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement.batches import plan_round
 from ledger.settlement.estimate import Cost, costs

@@ -17,7 +17,7 @@ from ledger.chain.events import SETTLEMENT
 from ledger.chain.intents import NewIntent, new_key
 from ledger.errors import NotFound, Refused
 from ledger.models import ChainIntent, VppTradingRecord
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.settlement.elsewhere import (
     ENERGY,

@@ -28,7 +28,7 @@ from ledger.models import (
 )
 from ledger.models.base import Base
 from ledger.models.devices import DeviceStatus
-from ledger.models.evidence import FactorPurpose, MeterRole, SourceKind, SourceLabel
+from ledger.models.sites import FactorPurpose, MeterRole, SourceKind, SourceLabel
 from ledger.park import put_row, require_shares, take_turn
 from ledger.readings.formats import Format
 from ledger.readings.refreshing import refresh_site

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput, NotFound
 from ledger.models import EmissionFactor
-from ledger.models.evidence import FactorPurpose
+from ledger.models.sites import FactorPurpose
 from ledger.reductions.factors import (
     FACTOR_UNITS,
     FUEL_UNITS,

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
 from ledger.models import Device, Meter, MeterChange, MeterSeries, RegisterReading
-from ledger.models.evidence import ReadingQuality, SourceKind
+from ledger.models.readings import ReadingQuality
+from ledger.models.sites import SourceKind
 from ledger.readings.issued import issued_periods
 from ledger.readings.requalify import requalify
 from ledger.readings.times import epoch_s, utc_of

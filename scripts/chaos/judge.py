@@ -12,7 +12,7 @@ from indexer import Indexer
 from ledger.chain.contracts import encode_call
 from ledger.db import Database
 from ledger.models import ChainAttempt, ChainIntent, VppTradeShortfall, VppTradingRecord
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from scripts.chaos import rows

@@ -14,8 +14,8 @@ from ledger.models import (
     VppTradeShortfall,
     VppTradingRecord,
 )
-from ledger.models.evidence import IssuanceState
-from ledger.models.mirror import IntentState
+from ledger.models.issuance import IssuanceState
+from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from scripts.chaos.stage import FIRST_DAY

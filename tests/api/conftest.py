@@ -27,20 +27,17 @@ from ledger.models.blockchain import (
     SmartContract,
     TransactionStatus,
 )
-from ledger.models.mirror import (
+from ledger.models.credits import (
     BatchStatus,
-    ChainAttempt,
-    ChainCursor,
-    ChainInclusion,
-    ChainIntent,
     CreditBatch,
     CreditCancellation,
     CreditProject,
     CreditRetirement,
     CreditSerial,
     CreditSite,
-    IntentState,
 )
+from ledger.models.mirror import ChainCursor, ChainInclusion
+from ledger.models.sending import ChainAttempt, ChainIntent, IntentState
 from ledger.models.settlement import BatchState, VppSettlementBatch, VppSettlementItem
 from ledger.models.trading import (
     StrategyType,

@@ -8,7 +8,7 @@ import pytest
 from ledger.chain import intents
 from ledger.chain.intents import NewIntent, SignedAttempt, new_key
 from ledger.db import Database
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from tests.cli.conftest import Ended
 
 OWNER, CONTRACT = "0x" + "1" * 40, "0x" + "2" * 40

@@ -12,7 +12,7 @@ from ledger.db import Database
 from ledger.db.grants import Account
 from ledger.issuance import plan_issuance, submit_planned
 from ledger.models import CarbonCredit, Issuance, MeterReading, VppTradingRecord
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import batches, escrow
 from tests.support.accounts import made_account

@@ -28,7 +28,7 @@ from ledger.models import (
     CreditCancellation,
     Issuance,
 )
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.readings import ImportReport, import_file, reductions_for
 from ledger.readings.evidence_files import MANIFEST, READINGS, files_of_credit, files_of_period
 from ledger.reconcile import reconcile

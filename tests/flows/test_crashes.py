@@ -13,7 +13,7 @@ from ledger.chain.contracts import encode_call
 from ledger.chain.sender import NotTaken
 from ledger.errors import DependencyDown
 from ledger.models import ChainAttempt, ChainIntent
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from tests.support.chain import CURRENCY, PARTIES, wait_for
 from tests.support.forked import FORKED

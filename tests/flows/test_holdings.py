@@ -33,7 +33,7 @@ from ledger.models import (
     CreditRetirement,
     CreditSerial,
 )
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.naming import find_credit
 from ledger.serials import Act
 from tests.support.chain import PARTIES, SITE_CODE

@@ -37,8 +37,8 @@ from ledger.models import (
     Project,
     ReadingClaim,
 )
-from ledger.models.evidence import IssuanceState
-from ledger.models.mirror import IntentState
+from ledger.models.issuance import IssuanceState
+from ledger.models.sending import IntentState
 from tests.support.chain import PARTIES, class_role, send
 from tests.support.park import PROJECT, Park
 from tests.support.sending import automine, drop, steal

@@ -16,8 +16,9 @@ from ledger.jobs import issuing, work
 from ledger.jobs.catalogue import JOBS
 from ledger.jobs.work import Tools
 from ledger.models import ChainCursor, ChainIntent, CreditBatch, Issuance, Project, VppTradingRecord
-from ledger.models.evidence import IssuanceState
-from ledger.models.mirror import BatchStatus, IntentState
+from ledger.models.credits import BatchStatus
+from ledger.models.issuance import IssuanceState
+from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from ledger.settings import load_settings
 from ledger.settlement import escrow

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from ledger.errors import Refused
 from ledger.issuance import plan_issuance, planning, submit_planned
 from ledger.models import EmissionFactor, Issuance, Project
-from ledger.models.evidence import FactorPurpose
+from ledger.models.sites import FactorPurpose
 from ledger.readings import import_file
 from ledger.reconcile import reconcile
 from ledger.reductions import manifest as manifests

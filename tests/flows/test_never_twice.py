@@ -20,7 +20,7 @@ from ledger.models import (
     Project,
     ReadingClaim,
 )
-from ledger.models.evidence import ReadingQuality
+from ledger.models.readings import ReadingQuality
 from ledger.readings import import_file
 from ledger.readings.evidence_files import files_of_issuance
 from ledger.readings.period import load_period

@@ -12,7 +12,7 @@ from ledger.chain.intents import FILL, new_key
 from ledger.chain.policy import DailyCaps
 from ledger.db import Database
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane, CreditRetirement
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from tests.support.chain import CURRENCY, PARTIES
 from tests.support.park import Park

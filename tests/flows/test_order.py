@@ -3,7 +3,7 @@
 import pytest
 
 from ledger.models import ChainIntent, VppSettlementBatch, VppTradingRecord
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from ledger.settlement import escrow, order
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned

@@ -10,7 +10,7 @@ from ledger.chain.remote_signer import SignerDown, SignerLied, SignerService
 from ledger.chain.signers import Keyring, anvil_address, anvil_signer
 from ledger.chain.structs import claim_typed_data
 from ledger.models import ChainAttempt, ChainNonceLane, ChainSpending
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES, class_role
 from tests.support.park import CHAIN_ID, Park
 from tests.support.remote_signer import running_signer

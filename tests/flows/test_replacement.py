@@ -9,7 +9,7 @@ from ledger.chain.sender import NotTaken
 from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction, ChainAttempt
 from ledger.models.blockchain import TransactionStatus
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from tests.support.chain import CURRENCY
 from tests.support.park import Park

@@ -26,7 +26,7 @@ from ledger.models import (
     VppSettlementItem,
     VppTradingRecord,
 )
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from ledger.serials import Act
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned

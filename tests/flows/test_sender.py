@@ -16,7 +16,7 @@ from ledger.chain.signers import Keyring
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.blockchain import TransactionStatus
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, OPERATOR_ROLE, PARTIES, send, wait_for
 from tests.support.park import CHAIN_ID, Park, open_chain
 

@@ -25,7 +25,7 @@ from ledger.models import (
     VppTradeShortfall,
     VppTradingRecord,
 )
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from ledger.settlement import batches, escrow, netting, planning
 from ledger.settlement.batches import finalize_due, plan_batches, submit_planned

@@ -19,7 +19,7 @@ from ledger.models import (
     VppTradeShortfall,
     VppTradingRecord,
 )
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from ledger.settlement import escrow, shortfalls, singles
 from ledger.settlement.batches import finalize_due, plan_batches, plan_round, submit_planned

@@ -14,8 +14,8 @@ from indexer import Indexer
 from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.db import Database
 from ledger.models.blockchain import CreditStatus
+from ledger.models.credits import BatchStatus
 from ledger.models.escrow import DisputeStep, MovementKind, SettlementStatus
-from ledger.models.mirror import BatchStatus
 from ledger.models.oversight import InvalidationStep
 from ledger.reconcile import reconcile
 from tests.support import acts

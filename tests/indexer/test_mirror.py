@@ -10,8 +10,8 @@ from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.db import Database
 from ledger.errors import MirrorStopped
 from ledger.models.blockchain import CreditStatus, TransactionStatus
+from ledger.models.credits import BatchStatus
 from ledger.models.escrow import MovementKind
-from ledger.models.mirror import BatchStatus
 from tests.support.chain import LIBRARIES, PARTIES, TestChain, trade
 from tests.support.mirror import dump, rows
 

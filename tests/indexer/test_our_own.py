@@ -17,7 +17,7 @@ from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion
 from ledger.models.blockchain import TransactionStatus
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import PARTIES, TestChain, wait_for
 from tests.support.mirror import rows

@@ -11,7 +11,7 @@ from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import Base
 from ledger.models.blockchain import CreditStatus
-from ledger.models.mirror import BatchStatus
+from ledger.models.credits import BatchStatus
 from tests.support.chain import TestChain, trade
 from tests.support.mirror import Dump, dump, rows
 

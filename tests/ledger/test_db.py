@@ -21,7 +21,7 @@ from ledger.db import Database, DatabaseBusy, SchemaMissing
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.models.devices import DeviceType
-from ledger.models.mirror import ChainNonceLane
+from ledger.models.sending import ChainNonceLane
 from ledger.models.system import SystemConfig
 from ledger.models.users import UserSession
 from tests.support.backups import store

@@ -23,7 +23,7 @@ from ledger.models import (
     Meter,
     MeterReading,
 )
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.readings import import_file, reductions_for
 from ledger.readings.requalify import requalify
 from ledger.reductions.flatlines import stuck_places

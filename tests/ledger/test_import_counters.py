@@ -26,7 +26,7 @@ from ledger.models import (
     ReadingClaim,
     RegisterReading,
 )
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.readings import ImportReport, reductions_for
 from ledger.readings.period import load_period
 from ledger.readings.requalify import requalify

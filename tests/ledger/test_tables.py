@@ -19,8 +19,8 @@ from ledger.models import (
     SettlementMovement,
 )
 from ledger.models.blockchain import CreditStatus, TransactionStatus
+from ledger.models.credits import BatchStatus
 from ledger.models.escrow import MovementKind
-from ledger.models.mirror import BatchStatus
 from ledger.models.types import ValueRefused
 
 ROWS = 1_234

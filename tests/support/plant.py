@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from ledger.db import Database
 from ledger.models import Issuance, Project, ReadingClaim
-from ledger.models.evidence import IssuanceState
+from ledger.models.issuance import IssuanceState
 from ledger.readings import ImportReport, import_file
 from ledger.readings.period import load_period, meter_ids
 from ledger.reductions import Reduction, compute

@@ -14,7 +14,7 @@ from ledger.chain.intents import NewIntent, new_key
 from ledger.db import Database
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent
 from ledger.models.blockchain import TransactionStatus
-from ledger.models.mirror import IntentState
+from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES
 from tests.support.park import CHAIN_ID, Park, open_chain
 

@@ -30,7 +30,7 @@ from ledger.models import (
     Reconciliation,
 )
 from ledger.models.blockchain import CreditStatus, TransactionStatus
-from ledger.models.mirror import BatchStatus
+from ledger.models.credits import BatchStatus
 from ledger.serials import batch_id_of
 
 SITE, VINTAGE = "bench-wind", 2024

@@ -13,8 +13,9 @@ from sqlalchemy import select
 
 from ledger.db import Database
 from ledger.models import Device, Meter
-from ledger.models.evidence import ImportFile, MeterSource
+from ledger.models.readings import ImportFile
 from ledger.models.series import MeterSeries
+from ledger.models.sites import MeterSource
 from ledger.reductions.quality import stored
 from ledger.reductions.records import Quality
 from ledger.sites import apply_site

@@ -1,7 +1,4 @@
-"""From meters to issued credits: sites, factors, projects, readings, issuances.
-
-Ours, beyond the customer's 41.
-"""
+"""Parks and their meters, the factors and projects that they are computed with. Ours, beyond the 41."""
 
 from __future__ import annotations
 
@@ -12,8 +9,6 @@ from typing import Any
 
 from sqlalchemy import (
     CHAR,
-    BigInteger,
-    CheckConstraint,
     ForeignKey,
     Index,
     SmallInteger,
@@ -23,11 +18,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ledger.models.base import (
-    ALL,
     BEYOND,
     Base,
-    big_id,
-    big_key,
     created_at,
     int_id,
     options,
@@ -35,10 +27,7 @@ from ledger.models.base import (
 )
 from ledger.models.devices import Device
 from ledger.models.types import (
-    BigInt,
     ExactDecimal,
-    Hash,
-    MediumText,
     Sha256,
     Varchar,
     choice,
@@ -83,33 +72,6 @@ class SourceLabel(StrEnum):
 
     START = "start"
     END = "end"
-
-
-class ReadingKind(StrEnum):
-    """What a reading's value is: mean power in kW, energy in kWh, fuel in kg or litres."""
-
-    POWER = "power"
-    ENERGY = "energy"
-    FUEL_MASS = "fuel_mass"
-    FUEL_VOLUME = "fuel_volume"
-
-
-class ReadingQuality(StrEnum):
-    """Whether a reading counts, and why not."""
-
-    USED = "used"
-    MISSING = "missing"
-    OUTLIER = "outlier"
-    SUPERSEDED = "superseded"
-    LATE = "late"
-
-
-class IssuanceState(StrEnum):
-    """How far an issuance has come. Only the mirror says ``issued``."""
-
-    PLANNED = "planned"
-    ISSUED = "issued"
-    VOID = "void"
 
 
 class Site(Base):
@@ -337,175 +299,4 @@ class MeterSource(Base):
     __table_args__ = (
         UniqueConstraint("site_id", "name"),
         options("How to read the files of one origin.", writer="ledger.sites", origin=BEYOND),
-    )
-
-
-class ImportFile(Base):
-    """One import of one file, with its counts."""
-
-    __tablename__ = "import_files"
-
-    id: Mapped[int] = big_id()
-    source_id: Mapped[int] = mapped_column(
-        ForeignKey("meter_sources.id"), comment="Row number of the source."
-    )
-    file_name: Mapped[str] = mapped_column(Varchar(255), comment="Name without its folder.")
-    file_sha256: Mapped[str] = mapped_column(Sha256, comment="SHA-256 of its bytes.")
-    rows_read: Mapped[int] = mapped_column(comment="Rows in the file.")
-    rows_new: Mapped[int] = mapped_column(comment="Rows that brought a reading.")
-    rows_unchanged: Mapped[int] = mapped_column(comment="Rows that were there already.")
-    rows_conflict: Mapped[int] = mapped_column(comment="Rows that contradict another.")
-    rows_rejected: Mapped[int] = mapped_column(comment="Rows that cannot be used.")
-    imported_at: Mapped[datetime] = mapped_column(comment="When, UTC.")
-
-    __table_args__ = (
-        Index("idx_import_files_source_id", "source_id"),
-        Index("idx_import_files_file_sha256", "file_sha256"),
-        options("One import of one file.", writer="ledger.readings", origin=BEYOND),
-    )
-
-
-class MeterReading(Base):
-    """One value of one meter for one interval, with the text that it came as.
-
-    Several rows of one meter and start are a conflict: one of them counts, all are kept.
-    """
-
-    __tablename__ = "meter_readings"
-
-    id: Mapped[int] = big_id()
-    meter_id: Mapped[int] = mapped_column(
-        ForeignKey("meters.id"), comment="Row number of the meter."
-    )
-    start_s: Mapped[int] = mapped_column(
-        BigInteger, comment="Start of the interval, seconds since 1970 UTC."
-    )
-    duration_s: Mapped[int] = mapped_column(comment="Length of the interval in seconds.")
-    kind: Mapped[ReadingKind] = mapped_column(
-        choice(ReadingKind, "kind"), comment="What the value is."
-    )
-    text: Mapped[str] = mapped_column(Varchar(64), comment="The value as received; empty: none.")
-    unit: Mapped[str] = mapped_column(Varchar(20), comment="Unit of the text.")
-    value_digits: Mapped[int | None] = mapped_column(
-        BigInteger,
-        comment="Value times 10^value_scale, in kW for power and kWh for energy; null: none.",
-    )
-    value_scale: Mapped[int | None] = mapped_column(
-        SmallInteger, comment="Decimals of the value in kW or kWh; null: none."
-    )
-    quality: Mapped[ReadingQuality] = mapped_column(
-        choice(ReadingQuality, "quality"), comment="Whether it counts."
-    )
-    conflict: Mapped[bool] = mapped_column(comment="Whether another value stands for the interval.")
-    reason: Mapped[str | None] = mapped_column(Varchar(200), comment="Why it does not count.")
-    file_id: Mapped[int] = mapped_column(
-        BigInt, ForeignKey("import_files.id"), comment="Row number of the import that brought it."
-    )
-    line: Mapped[int] = mapped_column(comment="Line in that file, the header is 1.")
-
-    __table_args__ = (
-        UniqueConstraint("meter_id", "start_s", "text"),
-        CheckConstraint("(value_digits IS NULL) = (value_scale IS NULL)", name="value"),
-        Index("idx_meter_readings_file_id", "file_id"),
-        options(
-            "A value of a meter for an interval.",
-            writer="ledger.readings",
-            origin=BEYOND,
-            changes=ALL,
-        ),
-    )
-
-
-class Issuance(Base):
-    """Reductions of a project over a period within one year, and the batch that they become."""
-
-    __tablename__ = "issuances"
-
-    id: Mapped[int] = big_id()
-    project_id: Mapped[int] = mapped_column(
-        ForeignKey("projects.id"), comment="Row number of the project."
-    )
-    vintage: Mapped[int] = mapped_column(comment="Legal year of the period.")
-    from_date: Mapped[date] = mapped_column(comment="First legal day of the period.")
-    to_date: Mapped[date] = mapped_column(comment="Legal day after the last of the period.")
-    from_s: Mapped[int] = mapped_column(BigInteger, comment="Start, seconds since 1970 UTC.")
-    to_s: Mapped[int] = mapped_column(
-        BigInteger, comment="End (exclusive), seconds since 1970 UTC."
-    )
-    factor_id: Mapped[int] = mapped_column(
-        ForeignKey("emission_factors.id"), comment="Row number of the factor."
-    )
-    readings_expected: Mapped[int] = mapped_column(comment="Slots in the period.")
-    readings_used: Mapped[int] = mapped_column(comment="Slots that count.")
-    readings_missing: Mapped[int] = mapped_column(comment="Slots without a value.")
-    readings_outlier: Mapped[int] = mapped_column(comment="Slots whose value is impossible.")
-    readings_conflict: Mapped[int] = mapped_column(comment="Slots with several values.")
-    export_kwh: Mapped[Decimal] = mapped_column(
-        ExactDecimal(24, 9), comment="Energy delivered, kWh."
-    )
-    import_kwh: Mapped[Decimal] = mapped_column(ExactDecimal(24, 9), comment="Energy drawn, kWh.")
-    net_kwh: Mapped[Decimal] = mapped_column(
-        ExactDecimal(24, 9), comment="Delivered less drawn, kWh."
-    )
-    baseline_t: Mapped[Decimal] = mapped_column(ExactDecimal(24, 9), comment="Baseline, t CO2e.")
-    project_t: Mapped[Decimal] = mapped_column(
-        ExactDecimal(24, 9), comment="Project emissions, t CO2e."
-    )
-    leakage_t: Mapped[Decimal] = mapped_column(ExactDecimal(24, 9), comment="Leakage, t CO2e.")
-    uncertainty_t: Mapped[Decimal | None] = mapped_column(
-        ExactDecimal(24, 9), comment="Deducted for uncertainty, t CO2e; null: before it was known."
-    )
-    reductions_kg: Mapped[Decimal] = mapped_column(
-        ExactDecimal(24, 9), comment="Reductions, kg CO2e."
-    )
-    carry_in_kg: Mapped[str] = mapped_column(
-        Varchar(120), comment="Brought from the period before, kg CO2e, an exact fraction n/d."
-    )
-    carry_out_kg: Mapped[str] = mapped_column(
-        Varchar(120), comment="Left for the period after, kg CO2e, an exact fraction n/d."
-    )
-    issued_kg: Mapped[int] = mapped_column(BigInteger, comment="Credits, kg CO2e.")
-    evidence_root: Mapped[str] = mapped_column(Hash, comment="Merkle root of the readings.")
-    leaves: Mapped[int] = mapped_column(comment="Leaves under the root.")
-    manifest: Mapped[str] = mapped_column(MediumText, comment="Canonical JSON of the calculation.")
-    manifest_hash: Mapped[str] = mapped_column(Hash, comment="keccak-256 of the manifest.")
-    key: Mapped[str] = mapped_column(
-        Hash, unique=True, comment="Key of the intent, the claim's nonce and the batch."
-    )
-    state: Mapped[IssuanceState] = mapped_column(
-        choice(IssuanceState, "state"), comment="How far it has come."
-    )
-    created_at: Mapped[datetime] = created_at()
-
-    __table_args__ = (
-        CheckConstraint("from_s < to_s", name="period"),
-        Index("idx_issuances_project_id_from_s", "project_id", "from_s"),
-        options("Reductions of a period and their batch.", writer="ledger.issuance", origin=BEYOND),
-    )
-
-
-class ReadingClaim(Base):
-    """An interval of a meter that an issuance has used up. It cannot be used twice."""
-
-    __tablename__ = "reading_claims"
-
-    meter_id: Mapped[int] = mapped_column(
-        ForeignKey("meters.id"),
-        primary_key=True,
-        autoincrement=False,
-        comment="Row number of the meter.",
-    )
-    start_s: Mapped[int] = big_key("Start of the interval, seconds since 1970 UTC.")
-    issuance_id: Mapped[int] = mapped_column(
-        BigInt, ForeignKey("issuances.id"), comment="Row number of the issuance."
-    )
-
-    __table_args__ = (
-        Index("idx_reading_claims_issuance_id", "issuance_id"),
-        options(
-            "An interval that an issuance used up.",
-            writer="ledger.issuance",
-            origin=BEYOND,
-            changes=ALL,
-        ),
     )
