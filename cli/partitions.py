@@ -116,8 +116,8 @@ def ensure(run: Invocation, until: Until = None, dry_run: DryRun = False) -> int
 
 def archive(run: Invocation, parquet: ParquetTo = None, dry_run: DryRun = False) -> None:
     """Move real-time data that are older than they are kept live into the archive; go on where a run was killed."""
+    from ledger.keeping.moves import due
     from ledger.keeping.moving import archive as move
-    from ledger.keeping.moving import due
     from ledger.keeping.parquet import export
     from ledger.keeping.places import archive_schema, live_from
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any
@@ -79,3 +80,8 @@ def of(part: str, *columns: Column) -> tuple[Column, ...]:
         Column(f"{part}_{each.name}", each.kind, (part, *(each.path or (each.name,))), each.digits)
         for each in columns
     )
+
+
+def json_text(value: Any) -> str:
+    """Return a JSON value as text."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

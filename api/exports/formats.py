@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
-from api.exports.columns import Column, Kind
+from api.exports.columns import Column, Kind, json_text
 
 ROW_GROUP = 10_000
 """Rows of a row group of Parquet: what a reader takes in at once, and what is held here."""
@@ -113,11 +112,6 @@ class JsonLinesWriter:
 def harmless(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula."""
     return "'" + text if text.startswith(_FORMULA) else text
-
-
-def json_text(value: Any) -> str:
-    """Return a JSON value as text."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _decimal(value: Decimal) -> str:

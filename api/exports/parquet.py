@@ -9,8 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from api.exports.columns import Column, Kind
-from api.exports.formats import json_text
+from api.exports.columns import Column, Kind, json_text
 
 
 class ParquetWriter:

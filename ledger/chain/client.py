@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ledger.chain.transport import Bounds, open_transport
+from ledger.chain.transport import Bounds
 from ledger.chain.transport_errors import NodeAnswer
+from ledger.chain.transports import open_transport
 from ledger.chain.wire import Answer, Asked, Call, WireTransaction
 from ledger.errors import TruetonneError
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ledger.chain.transport_errors import NodeClosed, NodeLimits
-from ledger.settings import redacted, socket_path
+from ledger.settings import redacted
 
 IN_FLIGHT_MAX = 4
 """Requests that wait for an answer at once, of all threads together."""
@@ -204,20 +204,3 @@ class ChannelTransport(Transport):
             if channel.usable():
                 return channel
             channel.close()
-
-
-def open_transport(address: str, bounds: Bounds | None = None) -> Transport:
-    """Return the transport of an address; nothing is connected before the first request."""
-    bounds = bounds or Bounds()
-    path = socket_path(address)
-    if path is not None:
-        from ledger.chain.transport_ipc import IpcTransport
-
-        return IpcTransport(address, path, bounds)
-    if address.startswith(("ws://", "wss://")):
-        from ledger.chain.transport_ws import WebSocketTransport
-
-        return WebSocketTransport(address, bounds)
-    from ledger.chain.transport_http import HttpTransport
-
-    return HttpTransport(address, bounds)

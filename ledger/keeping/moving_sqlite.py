@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert,
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.keeping.moving import Moved, due, keep_devices, note
+from ledger.keeping.moves import Moved, due, keep_devices, note
 from ledger.keeping.places import (
     ACTION,
     INCOMING,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from indexer import Indexer
 from ledger.chain.client import ChainClient
 from ledger.chain.events import SETTLEMENT
-from ledger.chain.transport import open_transport
+from ledger.chain.transports import open_transport
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.models import (

@@ -16,7 +16,8 @@ from sqlalchemy.exc import IntegrityError
 
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import ProblemFound
-from ledger.keeping.moving import archive, drop_archive, due
+from ledger.keeping.moves import due
+from ledger.keeping.moving import archive, drop_archive
 from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import alarms, views
 from ledger.keeping.places import Month, archive_file, archive_schema, live_from, years_of

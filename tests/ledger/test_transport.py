@@ -14,7 +14,7 @@ import pytest
 
 from ledger.chain.client import ChainClient
 from ledger.chain.local_node import KeptPort, LocalNode, find_anvil
-from ledger.chain.transport import Bounds, Transport, open_transport
+from ledger.chain.transport import Bounds, Transport
 from ledger.chain.transport_errors import (
     AnswerTooLarge,
     NodeAnswer,
@@ -23,6 +23,7 @@ from ledger.chain.transport_errors import (
     NodeLimits,
     NodeSlow,
 )
+from ledger.chain.transports import open_transport
 from ledger.errors import BadInput, DependencyDown
 from tests.support.endpoints import TRANSPORTS, Behaviour, Says, endpoint, true_answer
 
