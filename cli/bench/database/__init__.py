@@ -140,6 +140,7 @@ def questions(books: Books) -> dict[str, Ask]:
     from api.finality import ChainView
     from api.park.queries import newest
     from api.park.schemas import NewestParameters
+    from ledger.readings.coverage import load_coverage
     from ledger.readings.period import reductions_for
     from ledger.readings.slots import load_days
     from ledger.readings.views import counts_of_days, gaps_of
@@ -154,7 +155,7 @@ def questions(books: Books) -> dict[str, Ask]:
     def year_gaps(session: Session, chance: random.Random) -> int:
         start = books.last_day - timedelta(days=min(365, books.days))
         site, device = books.device(chance)
-        found = load_days(session, site, device, start, books.last_day)
+        found = load_coverage(session, site, device, start, books.last_day)
         return sum(1 for device in found.devices for _ in gaps_of(device))
 
     def month(session: Session, chance: random.Random) -> int:
