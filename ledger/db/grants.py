@@ -1,8 +1,9 @@
 """What each account of MariaDB may do, made from what the models say about who writes which table, and how.
 
 Five accounts: ``migrate`` changes the schema, ``write`` is for commands and jobs, ``api`` for the API in a process of
-its own, ``read`` for reports and replicas, ``backup`` for copies of the whole server and of its binary log. What only grows (the audit log, its chain, factors, corrections) none but
-``migrate`` can change or delete, beside the triggers; nobody but ``migrate`` can TRUNCATE, which passes triggers.
+its own, ``read`` for reports and replicas, ``backup`` for copies of the server and of its binary log. What only grows
+(the audit log, its chain, factors, corrections) none but ``migrate`` can change or delete, beside the triggers; nobody
+but ``migrate`` can TRUNCATE, which passes triggers.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Account(StrEnum):
 _SERVER = "*.*"
 _BACKUP_VERBS = (
     *("RELOAD", "PROCESS", "LOCK TABLES"),
-    *("BINLOG MONITOR", "REPLICATION SLAVE", "REPLICA MONITOR"),
+    *("BINLOG MONITOR", "REPLICATION SLAVE", "SLAVE MONITOR"),
 )
 """What mariadb-backup, and who follows the binary log, are asked for."""
 
