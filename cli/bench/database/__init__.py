@@ -138,7 +138,7 @@ def questions(books: Books) -> dict[str, Ask]:
     from api.energy.queries import list_energy
     from api.energy.schemas import EnergyParameters
     from api.finality import ChainView
-    from api.park.queries import newest
+    from api.park.newest import newest
     from api.park.schemas import NewestParameters
     from ledger.readings.coverage import load_coverage
     from ledger.readings.period import reductions_for
@@ -172,7 +172,8 @@ def questions(books: Books) -> dict[str, Ask]:
         return len(list_energy(session, view, asked).items)
 
     def latest(session: Session, chance: random.Random) -> int:
-        return len(newest(session, NewestParameters.model_validate({"limit": 1_000})).items)
+        database: Database = session.info["database"]
+        return len(newest(database, NewestParameters.model_validate({"limit": 1_000})).items)
 
     return {
         "device_day": day,
@@ -220,11 +221,12 @@ def _plans(session: Session, ask: Ask, chance: random.Random) -> Iterator[Plan]:
         if statement.lstrip().upper().startswith(("SELECT", "WITH")):
             made.setdefault(statement, values)
 
-    event.listen(link, "before_cursor_execute", note)
+    # Of the engine: a question may open a session of its own.
+    event.listen(link.engine, "before_cursor_execute", note)
     try:
         ask(session, chance)
     finally:
-        event.remove(link, "before_cursor_execute", note)
+        event.remove(link.engine, "before_cursor_execute", note)
     for statement, values in made.items():
         steps = link.exec_driver_sql(f"EXPLAIN {statement}", values).mappings()
         yield Plan(" ".join(statement.split()), [dict(step) for step in steps])
