@@ -149,6 +149,7 @@ from ledger.models.vpp import (
     VppResourceInstance,
 )
 from ledger.models.webhooks import (
+    WebhookAlert,
     WebhookDelivery,
     WebhookEndpoint,
     WebhookMessage,
@@ -283,6 +284,7 @@ __all__ = [
     "VppTradeShortfall",
     "VppTradingRecord",
     "VppTradingStrategy",
+    "WebhookAlert",
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookMessage",
