@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from cli.bench.database import limits
 from cli.bench.database.books import PER_SITE, Books, fill
 from cli.bench.mariadb import MariaDbServer
 from cli.bench.report import Result, lower_is_better
@@ -80,13 +81,14 @@ def server(buffer_mib: int) -> Iterator[MariaDbServer]:
 
 def measure(
     url: str, readings: int, devices: int, say: Callable[[str], None]
-) -> tuple[list[Answered], dict[str, int]]:
+) -> tuple[list[Answered], dict[str, int], list[Result]]:
     """Fill an empty database with parks of so many readings, and return what their questions cost.
 
     Returns
     -------
     tuple
-        The questions, and how many rows each table has, by the server's own estimate.
+        The questions, how many rows each table has, by the server's own estimate, and how fast rows come in
+        and are computed with.
 
     Raises
     ------
@@ -98,7 +100,9 @@ def measure(
         database.upgrade()
         books = fill(database, readings, devices, say)
         asked = [_answered(database, name, ask, say) for name, ask in questions(books).items()]
-        return asked, _sizes(database)
+        sizes = _sizes(database)
+        speeds = limits.of_reductions(database, books, say)
+        return asked, sizes, speeds + limits.of_imports(url, say)
     finally:
         database.close()
 
