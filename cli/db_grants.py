@@ -18,8 +18,10 @@ def register(group: typer.Typer) -> None:
 def grants(
     run: Invocation,
     account: Annotated[
-        Literal["migrate", "write", "api", "read"] | None,
-        typer.Argument(metavar="[ACCOUNT]", help="migrate, write, api or read; default: all four."),
+        Literal["migrate", "write", "api", "read", "backup"] | None,
+        typer.Argument(
+            metavar="[ACCOUNT]", help="migrate, write, api, read or backup; default: all five."
+        ),
     ] = None,
     user: Annotated[
         str,

@@ -183,7 +183,14 @@ def _say_status(
         }
         for number in numbers
     ]
-    left = sum(sum(row["values"].values()) for row in rows if not row["seals"])
+    counts = {row["key"]: sum(row["values"].values()) for row in rows}
+    gone = {
+        row["key"]: counts[row["key"]]
+        for row in rows
+        if row["key"] is not None and not row["in_file"]
+    }
+    lost = sum(gone.values())
+    left = sum(count for key, count in counts.items() if key != newest and key not in gone)
     shown = [
         (
             "plain" if row["key"] is None else row["key"],
@@ -192,10 +199,20 @@ def _say_status(
         )
         for row in rows
     ]
-    hint = (
-        f"; {counted(left, 'value')} to seal anew: run `truetonne db keys reseal`" if left else ""
-    )
-    said = f"{counted(len(keys), 'key')} in {run.settings.sealing_key_file}{hint}"
-    document = {"file": str(run.settings.sealing_key_file), "keys": rows, "left": left}
-    run.output.result(document, Table(("key", "it", *names), shown), said)
-    return 1 if left else 0
+    said = [f"{counted(len(keys), 'key')} in {run.settings.sealing_key_file}"]
+    said += [
+        f"{counted(count, 'value')} sealed with key {number}, which the file lacks: nothing opens them but its line, "
+        f"`{number}:...`, put back from a copy of an older key file"
+        for number, count in gone.items()
+    ]
+    if left:
+        first = " then" if gone else ""
+        said.append(f"{counted(left, 'value')} to seal anew:{first} run `truetonne db keys reseal`")
+    document = {
+        "file": str(run.settings.sealing_key_file),
+        "keys": rows,
+        "left": left,
+        "lost": lost,
+    }
+    run.output.result(document, Table(("key", "it", *names), shown), "; ".join(said))
+    return 1 if left or lost else 0

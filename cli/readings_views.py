@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import groupby
@@ -101,9 +101,10 @@ def quality(
     out: Picture = None,
 ) -> None:
     """Show what became of every slot: used, missing, outlier, stuck, superseded, late; and why."""
+    from ledger.readings.slots import load_days
     from ledger.readings.views import quality_document
 
-    with _days(run, site, device, start, end, out) as (session, found):
+    with _days(run, site, device, start, end, out, load_days) as (session, found):
         document = quality_document(session, found)
         tables = list(_quality_tables(session, found, daily))
     _draw(found, "Quality of readings", "QUALITY", out, document)
@@ -119,9 +120,13 @@ def gaps(
     out: Picture = None,
 ) -> None:
     """Show every gap: runs of slots without a value, those too that a file leaves out."""
+    from ledger.readings.coverage import load_coverage
+    from ledger.readings.slots import load_days
     from ledger.readings.views import gaps_document
 
-    with _days(run, site, device, start, end, out) as (_, found):
+    # A picture tells a slot that no file has from one that came late.
+    load = load_coverage if out is None else load_days
+    with _days(run, site, device, start, end, out, load) as (_, found):
         document = gaps_document(found)
     _draw(found, "Gaps in readings", "GAPS", out, document)
     shown: list[str | Table] = []
@@ -183,10 +188,10 @@ def _days(
     start: datetime | None,
     end: datetime | None,
     out: Path | None,
+    load: Callable[..., SiteDays],
 ) -> Iterator[tuple[Session, SiteDays]]:
     """Yield a session and the days that were asked for; a picture that cannot be written is said first."""
     from cli.books import open_books
-    from ledger.readings.slots import load_days
 
     if out is not None:
         from cli.drawing import check_picture
@@ -194,7 +199,7 @@ def _days(
         check_picture(out)
     first, last = start and start.date(), end and end.date()
     with open_books(run.settings) as db, db.look() as session:
-        yield session, load_days(session, site, device, first, last)
+        yield session, load(session, site, device, first, last)
 
 
 def _draw(

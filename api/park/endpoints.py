@@ -14,7 +14,7 @@ from api.context import ReadContext, no_query
 from api.errors import responses
 from api.once import Answer, OneTime, created
 from api.pagination import link_header
-from api.park import queries
+from api.park import newest, queries
 from api.park.schemas import (
     NAME_MAX,
     SCHEMAS,
@@ -44,9 +44,8 @@ _HANDLE = [needs("alerts:write"), Depends(no_query)]
     summary="Show the last values of a device",
 )
 def show_latest(context: ReadContext, code: Code) -> LatestValues:
-    """Show the last value of each metric that came within the day before the device's last value."""
-    with context.database.read() as session:
-        return queries.latest(session, code)
+    """Show the last value of each metric within the day before the device's last value, live or archived."""
+    return newest.latest(context.database, code)
 
 
 @router.get(
@@ -58,9 +57,8 @@ def show_latest(context: ReadContext, code: Code) -> LatestValues:
 def show_newest(
     context: ReadContext, parameters: Annotated[NewestParameters, Query()], response: Response
 ) -> NewestPage:
-    """Show what each device reported last, page by page of devices."""
-    with context.database.read() as session:
-        page = queries.newest(session, parameters)
+    """Show what each device reported last, live or archived, page by page of devices."""
+    page = newest.newest(context.database, parameters)
     response.headers["Link"] = link_header("/v1/newest-values", parameters, page.next_cursor)
     return page
 

@@ -9,17 +9,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy import RowMapping, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from api.pagination import Order, Page, PageParameters, page_of
 from api.park.schemas import (
     SCHEMAS,
     DataParameters,
-    DeviceValues,
-    LatestValues,
-    NewestPage,
-    NewestParameters,
     RecordParameters,
     Value,
     ValuePage,
@@ -27,14 +23,11 @@ from api.park.schemas import (
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.keeping.reading import places_between
-from ledger.models import Device, DeviceData
+from ledger.models import DeviceData
 from ledger.park import Kind, Record, kind_named
 from ledger.park.records import filtered, query, record_of, show
 
 DAY = timedelta(days=1)
-LATEST_ROWS_MAX = 10_000
-_PLACES = 400
-"""Devices whose values are asked for at once: SQLite bounds what a statement is given."""
 _VALUE = ("id", "value", "unit", "metadata", "recorded_at", "created_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -108,7 +101,7 @@ def device_data(database: Database, code: str, parameters: DataParameters) -> Va
     before = parameters.recorded_before or since + DAY
     rows: list[Any] = []
     with places_between(database, DeviceData.__tablename__, since, before) as places:
-        device_id = _device(places[0][0], code)
+        device_id = device_number(places[0][0], code)
         for session, source in places:  # a page of each: what it has of theirs comes first in each
             column = source.c
             found = select(source).where(column.device_id == device_id)
@@ -127,83 +120,18 @@ def device_data(database: Database, code: str, parameters: DataParameters) -> Va
         if more
         else None
     )
-    items = [
-        Value(metric=row["metric_name"], **{name: row[name] for name in _VALUE}) for row in shown
-    ]
+    items = [value_of(row) for row in shown]
     return ValuePage(device_code=code, items=items, next_cursor=cursor)
 
 
-def latest(session: Session, code: str) -> LatestValues:
-    """Return the last value of each metric that a device lately reported.
+def device_number(session: Session, code: str) -> int:
+    """Return the row number of a device.
 
     Raises
     ------
     NotFound
         If there is no such device.
     """
-    device_id = _device(session, code)
-    mine = select(DeviceData).where(DeviceData.device_id == device_id)
-    newest_first = (DeviceData.recorded_at.desc(), DeviceData.id.desc())
-    # The greatest of an index is one look; the last in an order would sort the device's whole life.
-    greatest = select(func.max(DeviceData.recorded_at)).where(DeviceData.device_id == device_id)
-    last = session.scalars(greatest).one()
-    found: dict[str, DeviceData] = {}
-    if last is not None:
-        lately = mine.where(DeviceData.recorded_at > last - DAY)
-        for row in session.scalars(lately.order_by(*newest_first).limit(LATEST_ROWS_MAX)):
-            found.setdefault(row.metric_name, row)
-    items = [_value(found[name]) for name in sorted(found)]
-    return LatestValues(device_code=code, items=items)
-
-
-def newest(session: Session, parameters: NewestParameters) -> NewestPage:
-    """Return what each device reported last: its values of its last time, one page of devices.
-
-    Raises
-    ------
-    BadInput
-        If the cursor cannot be used.
-    """
-    # One look at the end of an index for each device, however long its life is.
-    last = (
-        select(DeviceData.recorded_at)
-        .where(DeviceData.device_id == Device.id)
-        .order_by(DeviceData.recorded_at.desc())
-        .limit(1)
-        .correlate(Device)
-        .scalar_subquery()
-    )
-    newest_first = parameters.order is Order.DESC
-    wanted = select(Device.id, Device.device_id, last.label("at"))
-    after = parameters.after_id()
-    if after is not None:
-        wanted = wanted.where(Device.id < after if newest_first else Device.id > after)
-    wanted = wanted.order_by(Device.id.desc() if newest_first else Device.id)
-    rows = session.execute(wanted.limit(parameters.limit + 1)).all()
-    cursor = None
-    if len(rows) > parameters.limit:
-        rows = rows[: parameters.limit]
-        cursor = parameters.cursor_after(rows[-1][0])
-    places = [(number, at) for number, _, at in rows if at is not None]
-    found: dict[int, list[Value]] = {}
-    for first in range(0, len(places), _PLACES):
-        part = places[first : first + _PLACES]
-        theirs = tuple_(DeviceData.device_id, DeviceData.recorded_at).in_(part)
-        for row in session.scalars(select(DeviceData).where(theirs)):
-            found.setdefault(row.device_id, []).append(_value(row))
-    items = [
-        DeviceValues(
-            device_code=code,
-            recorded_at=at,
-            items=sorted(found[number], key=lambda value: (value.metric, value.id)),
-        )
-        for number, code, at in rows
-        if at is not None
-    ]
-    return NewestPage(items=items, next_cursor=cursor)
-
-
-def _device(session: Session, code: str) -> int:
     return show(session, kind_named("devices"), code).id
 
 
@@ -254,13 +182,6 @@ def _micros(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
-def _value(row: DeviceData) -> Value:
-    return Value(
-        id=row.id,
-        metric=row.metric_name,
-        value=row.value,
-        unit=row.unit,
-        metadata=row.metadata_,
-        recorded_at=row.recorded_at,
-        created_at=row.created_at,
-    )
+def value_of(row: RowMapping) -> Value:
+    """Return a row of ``device_data``, live or archived, as the API has it."""
+    return Value(metric=row["metric_name"], **{name: row[name] for name in _VALUE})

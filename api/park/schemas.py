@@ -175,5 +175,5 @@ class DeviceValues(Document):
 class NewestPage(Document):
     """The last values of many devices."""
 
-    items: list[DeviceValues] = Field(description="Devices that have live values.")
+    items: list[DeviceValues] = Field(description="Devices that have values, live or archived.")
     next_cursor: str | None = Field(description="Cursor of the next page; null on the last one.")

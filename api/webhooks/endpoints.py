@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.access import Asking, needs, now
+from api.access import Asking, Caller, forbidden, needs, now
 from api.context import ReadContext, no_query
 from api.errors import responses
 from api.once import Answer, OneTime, created
@@ -32,6 +33,7 @@ from ledger.models.webhooks import EndpointState
 from ledger.sealing import Sealer, load_sealer
 from ledger.webhooks import endpoints, outbox
 from ledger.webhooks.log import deliveries
+from ledger.webhooks.telling import wants_alerts
 
 router = APIRouter(tags=["webhooks"])
 
@@ -79,8 +81,9 @@ def list_endpoints(
 def add_endpoint(
     context: ReadContext, body: NewEndpoint, asking: Asking, once: OneTime
 ) -> Response:
-    """Have an address told of events that are final."""
+    """Have an address told of what is final on chain, and of alerts of devices."""
     settings = context.settings
+    _check_rights(asking, body.event_types)
 
     def work(session: Session, sealer: Sealer) -> Answer:
         secret, row = endpoints.add(
@@ -124,6 +127,7 @@ def change_endpoint(
 
     def work(session: Session) -> Endpoint:
         row = endpoints.get(session, endpoint_id)
+        _check_rights(asking, body.event_types or row.event_types)
         endpoints.change(
             session,
             row,
@@ -260,3 +264,15 @@ def _delivery(row: WebhookDelivery, message: WebhookMessage, last: WebhookTry | 
         last_status=last.http_status if last is not None else None,
         last_error=last.error if last is not None else None,
     )
+
+
+def _check_rights(asking: Caller, patterns: Iterable[str]) -> None:
+    """Refuse to have alerts told by somebody who may not see them.
+
+    Raises
+    ------
+    Problem
+        403 when they lack the right.
+    """
+    if wants_alerts(patterns) and not asking.may("park:read"):
+        raise forbidden("park:read")

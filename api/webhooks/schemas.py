@@ -121,7 +121,7 @@ class Delivery(Document):
     id: int = Field(description="Row number.")
     message_id: str = Field(description="Its `webhook-id`.")
     event_type: str = Field(description="Type of the event.")
-    tx_hash: str | None = Field(description="Transaction of the event; null: a test.")
+    tx_hash: str | None = Field(description="Transaction of the event; null: none of the chain's.")
     block_number: int | None = Field(description="Its final block.")
     state: DeliveryState = Field(description="How far it has come.")
     tries: int = Field(description="How often it was sent since it was last due anew.")

@@ -90,11 +90,11 @@ def bench_database(
 
     with database.server(buffer) as server:
         url = server.url("truetonne")
-        answered, sizes = database.measure(url, readings, devices, run.output.step)
+        answered, sizes, speeds = database.measure(url, readings, devices, run.output.step)
     shown = database.plans(answered, sizes)
     show(
         run.output,
-        database.results(answered),
+        [*database.results(answered), *speeds],
         title=f"MariaDB, {readings:,} readings of {devices} devices",
         more={"plans": shown},
     )

@@ -95,7 +95,7 @@ def measure(rows: int, runs: int, mariadb: str | None, say: Say) -> list[Result]
             rounds = []
             for run in range(runs):
                 say(f"into MariaDB, and the same rows by LOAD DATA ({run + 1} of {runs})")
-                rounds.append(_into_mariadb(folder, mariadb, file, rows))
+                rounds.append(into_mariadb(folder, mariadb, file, rows))
             # Of the server's CPU time a client knows nothing.
             results += _speed("mariadb", rows, rounds, "raw LOAD DATA")[:1]
             most = max(most, *(imported.peak_mb for imported, _ in rounds))
@@ -156,7 +156,8 @@ def _into_sqlite(folder: Path, file: Path, rows: int) -> Round:
     return imported, limit
 
 
-def _into_mariadb(folder: Path, server: str, file: Path, rows: int) -> Round:
+def into_mariadb(folder: Path, server: str, file: Path, rows: int) -> Round:
+    """Import a file into a database of a server, and load the rows that it stored into another one."""
     with _scratch(server) as url:
         imported = _imported(url, file, rows)
         files = _tab_separated(folder, url)

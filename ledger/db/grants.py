@@ -1,8 +1,9 @@
 """What each account of MariaDB may do, made from what the models say about who writes which table, and how.
 
-Four accounts: ``migrate`` changes the schema, ``write`` is for commands and jobs, ``api`` for the API in a process of
-its own, ``read`` for reports and replicas. What only grows (the audit log, its chain, factors, corrections) none but
-``migrate`` can change or delete, beside the triggers; nobody but ``migrate`` can TRUNCATE, which passes triggers.
+Five accounts: ``migrate`` changes the schema, ``write`` is for commands and jobs, ``api`` for the API in a process of
+its own, ``read`` for reports and replicas, ``backup`` for copies of the server and of its binary log. What only grows
+(the audit log, its chain, factors, corrections) none but ``migrate`` can change or delete, beside the triggers; nobody
+but ``migrate`` can TRUNCATE, which passes triggers.
 """
 
 from __future__ import annotations
@@ -34,12 +35,23 @@ class Account(StrEnum):
     WRITE = "write"
     API = "api"
     READ = "read"
+    BACKUP = "backup"
+
+
+_SERVER = "*.*"
+_BACKUP_VERBS = (
+    *("RELOAD", "PROCESS", "LOCK TABLES"),
+    *("BINLOG MONITOR", "REPLICATION SLAVE", "SLAVE MONITOR"),
+)
+"""What mariadb-backup, and who follows the binary log, are asked for."""
 
 
 def wanted(account: Account) -> dict[str, tuple[str, ...]]:
-    """Return what an account may do: verbs by table, and under ``*`` what it may do to all of them."""
+    """Return what an account may do: verbs by table, under ``*`` to all of them, under ``*.*`` to the server."""
     if account is Account.MIGRATE:
         return {"*": _SCHEMA_VERBS}
+    if account is Account.BACKUP:
+        return {_SERVER: _BACKUP_VERBS, "*": ("SELECT",)}
     rights: dict[str, tuple[str, ...]] = {"*": ("SELECT",)}
     declared = {Account.WRITE: "changes", Account.API: "api"}.get(account)
     if declared is not None:
@@ -81,7 +93,8 @@ def statements(
         f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {who}",
     ]
     for table, verbs in wanted(account).items():
-        made.append(f"GRANT {', '.join(verbs)} ON {place_of(database, table)} TO {who}")
+        place = table if table == _SERVER else place_of(database, table)
+        made.append(f"GRANT {', '.join(verbs)} ON {place} TO {who}")
     archive = _SCHEMA_VERBS if account is Account.MIGRATE else ("SELECT",)
     made.append(f"GRANT {', '.join(archive)} ON {place_of(archive_of(database), '*')} TO {who}")
     return made

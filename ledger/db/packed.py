@@ -6,12 +6,17 @@ One text of all rows is parted by two calls into C.
 What ends a field is a control character, which none of our texts should hold, and the server cuts a text that is
 too long without an error. So the fields are counted, the last one must have its end, too (a cut could lie inside of
 it), and unless there are as many as the rows that the server counted make, the rows are asked for one by one.
+
+To sort what an index hands over in order costs the server a third of its time. So no order is asked for at first:
+when the first number rises from row to row, theirs can be no other, and else they are asked for again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import lt
 from typing import Any
 
 from sqlalchemy import Connection
@@ -30,7 +35,7 @@ class Many:
     Parameters
     ----------
     numbers
-        Columns of whole numbers, null or not; they come first.
+        Columns of whole numbers, null or not; they come first. The first is never null.
     words
         Columns of texts that we choose, null or not.
     texts
@@ -38,7 +43,7 @@ class Many:
     rest
         ``FROM ...`` with the conditions, ``?`` for their values.
     order
-        The order of the rows.
+        The order of the rows: by the first of the numbers, and what is to follow.
     """
 
     numbers: Sequence[str]
@@ -52,13 +57,14 @@ class Many:
         columns = ", ".join((*self.numbers, *self.words, *self.texts))
         return f"SELECT {columns} {self.rest} ORDER BY {self.order}{lock}"
 
-    def packed(self) -> str:
+    def packed(self, *, ordered: bool) -> str:
         """Return the statement that asks for how many there are, and for one text."""
         known = [f"COALESCE({each}, '{_NULL}')" for each in (*self.numbers, *self.words)]
         columns = ", ".join((*known, *self.texts))
+        order = f"ORDER BY {self.order} " if ordered else ""
         return (
             f"SELECT COUNT(*), GROUP_CONCAT(CONCAT_WS('{_END}', {columns}, '') "
-            f"ORDER BY {self.order} SEPARATOR '') {self.rest}"
+            f"{order}SEPARATOR '') {self.rest}"
         )
 
 
@@ -86,7 +92,20 @@ def fetch(
 def _unpacked(
     connection: Connection, query: Many, values: Sequence[Any]
 ) -> Iterable[tuple[Any, ...]] | None:
-    sql = for_driver(query.packed(), connection.dialect.name)
+    for ordered in (False, True):
+        columns = _columns(connection, query, values, ordered=ordered)
+        if columns is None:
+            return None
+        if ordered or not columns or all(map(lt, columns[0], islice(columns[0], 1, None))):
+            break
+    return zip(*columns, strict=True)
+
+
+def _columns(
+    connection: Connection, query: Many, values: Sequence[Any], *, ordered: bool
+) -> list[Sequence[Any]] | None:
+    """Return the columns of the rows; None when they cannot be told from one another."""
+    sql = for_driver(query.packed(ordered=ordered), connection.dialect.name)
     ((count, text),) = connection.exec_driver_sql(sql, tuple(values))
     if not count:
         return []
@@ -95,13 +114,13 @@ def _unpacked(
     fields = str(text).split(_END)
     if fields.pop() or len(fields) != count * width:
         return None
-    columns: list[Iterable[Any]] = []
+    columns: list[Sequence[Any]] = []
     for place in range(width):
         column = fields[place::width]
         if place >= known or _NULL not in column:
-            columns.append(map(int, column) if place < numbers else column)
+            columns.append(list(map(int, column)) if place < numbers else column)
         elif place < numbers:
             columns.append([None if each == _NULL else int(each) for each in column])
         else:
             columns.append([None if each == _NULL else each for each in column])
-    return zip(*columns, strict=True)
+    return columns

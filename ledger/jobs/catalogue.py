@@ -55,6 +55,7 @@ JOBS = (
         work.move_to_archive,
     ),
     Job("orphans", "look for rows whose parent is gone", "45 3 * * *", work.find_orphans),
+    Job("audit", "check the audit log against its chain", "15 4 * * *", work.verify_audit),
     Job("retention", "delete what is kept for a time only", "30 1 * * *", work.forget),
 )
 _BACKUPS = (

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import select
 
-from ledger import issuance
+from ledger import audit_chain, issuance
 from ledger.chain.access import Chain
 from ledger.chain.policy import PolicyRefused
 from ledger.chain.shared_node import mine_to_finality
@@ -278,6 +278,23 @@ def find_orphans(tools: Tools) -> str | None:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise ProblemFound(f"{found[0]}{more}; see `truetonne db orphans`", code="orphaned-rows")
     return None
+
+
+def verify_audit(tools: Tools) -> str:
+    """Check every entry of the audit log against its chain; says the chain's end, which the history so keeps.
+
+    Raises
+    ------
+    ProblemFound
+        If an entry was changed, put in or left out.
+    """
+    with tools.chain.db.read() as session:
+        checked = audit_chain.check(session)
+    if checked.problems:
+        first, *others = checked.problems
+        more = f", and {len(others)} more" if others else ""
+        raise ProblemFound(f"{first}{more}; see `truetonne audit verify`", code="audit-changed")
+    return f"the audit log is as written, up to {checked.head}"
 
 
 def make_final(tools: Tools) -> str | None:

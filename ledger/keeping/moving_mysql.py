@@ -215,9 +215,9 @@ def _explained(db: Database, table: str) -> Iterator[None]:
         schema = archive_schema(db)
         if number in _FORBIDDEN:
             raise ProblemFound(
-                f"database {db.place}: {said}; as its administrator: CREATE DATABASE IF NOT "
-                f"EXISTS `{schema}`; GRANT ALL ON `{schema}`.* TO the user; GRANT ALTER, CREATE, "
-                f"DROP, INSERT, DELETE ON `{db.url.database}`.{table} TO the user",
+                f"database {db.place}: {said}; who writes rows may not change tables: let the setting "
+                "database_admin_url name the account that does, which `truetonne db grants migrate` "
+                "makes, or mends, on this server",
                 code="archive-forbidden",
             ) from error
         if number in _OTHER_SHAPE:

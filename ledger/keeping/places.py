@@ -8,7 +8,7 @@ columns of the live table, and while rows are on their way, ``device_data_incomi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import Column, Index, MetaData, Table, func, select
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, tables
 from ledger.db.grants import archive_of
 from ledger.models import ArchivedDevice, AuditLog, Base
 from ledger.models.partitions import PARTITIONED, Partitioning
@@ -117,8 +117,30 @@ def archived_before(session: Session, device_id: int) -> datetime | None:
 
     What the live table has of a time before it came late. None: all of the device's values are live.
     """
-    if session.get(ArchivedDevice, device_id) is None:
-        return None
+    return None if session.get(ArchivedDevice, device_id) is None else _archived_until(session)
+
+
+def archived_among(session: Session, lasts: Mapping[int, datetime | None]) -> set[int]:
+    """Return the devices whose last value may stand in the archive.
+
+    Parameters
+    ----------
+    lasts
+        When each device's last live value is of; None: it has no live one.
+    """
+    older = {device for device, at in lasts.items() if at is None}
+    if len(older) < len(lasts):
+        until = _archived_until(session)
+        if until is not None:
+            older |= {device for device, at in lasts.items() if at is not None and at < until}
+    found: set[int] = set()
+    for some in tables.among(session, ArchivedDevice.device_id, older):
+        found.update(session.scalars(select(ArchivedDevice.device_id).where(some)))
+    return found
+
+
+def _archived_until(session: Session) -> datetime | None:
+    """Return the end of the last month of real-time data that went to the archive."""
     table = ARCHIVED[0]
     last = session.scalar(
         select(func.max(AuditLog.resource)).where(

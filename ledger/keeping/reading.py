@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Table, func, select, union_all
@@ -26,6 +26,7 @@ from ledger.keeping.places import (
 from ledger.models import Base
 
 Condition = Callable[[Table], Sequence[ColumnElement[bool]]]
+_EVER = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 AT_ONCE = 5_000
 """Rows that are held at a time."""
 
@@ -86,6 +87,17 @@ def places_between(
         stored = _stored(db, table, (start, end), live, archive)
         found = [(archive, source) for source in stored if archive is not None]
         yield [(live, Base.metadata.tables[table]), *found]
+
+
+def every_place(db: Database, table: str) -> AbstractContextManager[list[tuple[Session, Table]]]:
+    """Yield all places where the rows of a table may be, as ``places_between`` does.
+
+    Raises
+    ------
+    DatabaseBusy
+        As ``rows_between``.
+    """
+    return places_between(db, table, *_EVER)
 
 
 def count_between(db: Database, table: str, start: datetime, end: datetime) -> int:

@@ -139,6 +139,7 @@ from ledger.models.vpp import (
     VppResourceInstance,
 )
 from ledger.models.webhooks import (
+    WebhookAlert,
     WebhookDelivery,
     WebhookEndpoint,
     WebhookMessage,
@@ -276,6 +277,7 @@ __all__ = [
     "VppTradeShortfall",
     "VppTradingRecord",
     "VppTradingStrategy",
+    "WebhookAlert",
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookMessage",

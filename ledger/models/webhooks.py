@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import ALL, BEYOND, Base, big_id, created_at, int_id, options, updated_at
-from ledger.models.types import Hash, MediumText, Varchar, choice, json_array
+from ledger.models.types import Hash, MediumText, Varchar, choice, json_array, json_object
 
 
 class EndpointState(StrEnum):
@@ -81,11 +82,11 @@ class WebhookMessage(Base):
 
     id: Mapped[int] = big_id()
     message_id: Mapped[str] = mapped_column(
-        Varchar(40), unique=True, comment="webhook-id: made of chain, transaction and log."
+        Varchar(40), unique=True, comment="webhook-id: made of what it tells."
     )
     event_type: Mapped[str] = mapped_column(Varchar(60), comment="Type of the event.")
     tx_hash: Mapped[str | None] = mapped_column(
-        Hash, comment="Transaction of the event; null: a test."
+        Hash, comment="Transaction of the event; null: none of the chain's."
     )
     block_number: Mapped[int | None] = mapped_column(BigInteger, comment="Its final block.")
     body: Mapped[str] = mapped_column(MediumText, comment="Body as posted, JSON.")
@@ -149,4 +150,37 @@ class WebhookTry(Base):
     __table_args__ = (
         Index("idx_webhook_tries_delivery_id", "delivery_id"),
         options("One sending of a delivery.", writer="ledger.webhooks", origin=BEYOND, changes=ALL),
+    )
+
+
+class WebhookAlert(Base):
+    """An alert that an endpoint was told of, and how it stood then."""
+
+    __tablename__ = "webhook_alerts"
+
+    endpoint_id: Mapped[int] = mapped_column(
+        ForeignKey("webhook_endpoints.id"),
+        primary_key=True,
+        autoincrement=False,
+        comment="Row number of the endpoint.",
+    )
+    alert_id: Mapped[int] = mapped_column(
+        primary_key=True,
+        autoincrement=False,
+        comment="Row number of the alert, which may be withdrawn and gone.",
+    )
+    is_open: Mapped[bool] = mapped_column(comment="Whether it was raised when last told of.")
+    times: Mapped[int] = mapped_column(comment="How often it was told of.")
+    facts: Mapped[dict[str, Any]] = mapped_column(
+        json_object(), comment="What was told of it when it was raised."
+    )
+
+    __table_args__ = (
+        Index("idx_webhook_alerts_endpoint_id_is_open", "endpoint_id", "is_open"),
+        options(
+            "An alert that an endpoint was told of.",
+            writer="ledger.webhooks",
+            origin=BEYOND,
+            changes=ALL,
+        ),
     )

@@ -8,7 +8,7 @@ the difference of a register over a gap, fills all the slots that it touches.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import IntEnum
@@ -127,15 +127,19 @@ class Day:
         """Return how many slots have one of these states."""
         return sum(self.states.count(state) for state in states)
 
-    def fill(self, start_s: int, end_s: int, state: State) -> None:
-        """Give the slots that a reading covers its state; what counts goes before what came late."""
+    def touched(self, start_s: int, end_s: int) -> range:
+        """Return the places of the slots that a time has a part of."""
         if self.points is None:
             first = max(0, (start_s - self.from_s) // self.interval_s)
             end = min(len(self.states), -((self.from_s - end_s) // self.interval_s))
         else:
             first = max(0, bisect_right(self.points, start_s) - 1)
             end = min(len(self.states), bisect_left(self.points, end_s))
-        for place in range(first, end):
+        return range(first, end)
+
+    def fill(self, start_s: int, end_s: int, state: State) -> None:
+        """Give the slots that a reading covers its state; what counts goes before what came late."""
+        for place in self.touched(start_s, end_s):
             known = self.states[place]
             if (
                 known == State.ABSENT
@@ -157,7 +161,9 @@ class Day:
 
 
 _CONFLICTS = (Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT)
-_CHOSEN = frozenset(_STATES.values()) - {State.LATE}
+CHOSEN = frozenset(quality for quality, state in _STATES.items() if state is not State.LATE)
+"""Of the readings of a slot those that it is judged by: they have a value, and it was in time."""
+_CHOSEN = frozenset(_STATES[quality] for quality in CHOSEN)
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,11 @@ class SiteDays:
         return zone(self.time_zone)
 
 
+Fill = Callable[[Session, int, list[Day], bool], None]
+"""Gives the slots of a meter's days their states; it is told the row number of the meter, and whether it is
+a register, whose readings may be longer than an interval."""
+
+
 def load_days(
     session: Session,
     site_code: str,
@@ -211,6 +222,18 @@ def load_days(
     BadInput
         The period is empty or too long, or there is no reading to tell it from.
     """
+    return days_filled_by(_judged, session, site_code, device_code, start, end)
+
+
+def days_filled_by(
+    fill: Fill,
+    session: Session,
+    site_code: str,
+    device_code: str | None,
+    start: date | None,
+    end: date | None,
+) -> SiteDays:
+    """Return the days of a site's meters, with the states that a function gives them; see ``load_days``."""
     site, meters = meters_of(session, site_code, device_code)
     where = zone(site.time_zone)
     start, end = period_of(session, site, [meter.id for meter, _ in meters], start, end)
@@ -220,9 +243,7 @@ def load_days(
     for meter, code in meters:
         interval_s, register = _interval_s(session, meter, code)
         days = _empty_days(start, starts, interval_s, where)
-        _fill(days, _rows(session, meter.id, starts, longer=register))
-        if register:
-            _note_registers(session, meter.id, days)
+        fill(session, meter.id, days, register)
         devices.append(DeviceDays(code, meter.serial, meter.role.value, interval_s, days))
     return SiteDays(site.code, site.time_zone, start, end, devices)
 
@@ -342,6 +363,14 @@ def _empty_days(start: date, starts: list[int], interval_s: int, where: ZoneInfo
         points = clock_points(day, where, interval_s) if interval_s > _HOUR_S else None
         days.append(Day(day, from_s, to_s, interval_s, points))
     return days
+
+
+def _judged(session: Session, meter_id: int, days: list[Day], register: bool) -> None:
+    """Give each slot what became of it, and count the readings."""
+    starts = [*(day.from_s for day in days), days[-1].to_s]
+    _fill(days, _rows(session, meter_id, starts, longer=register))
+    if register:
+        _note_registers(session, meter_id, days)
 
 
 def _fill(days: list[Day], rows: Iterable[StoredReading]) -> None:

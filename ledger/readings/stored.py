@@ -9,8 +9,8 @@ from ledger import models
 from ledger.db import Database, Many
 from ledger.models.readings import ReadingKind
 from ledger.readings.counters import excluded_registers
-from ledger.reductions.quality import loaded
-from ledger.reductions.records import Kind, Reading
+from ledger.reductions.quality import stored
+from ledger.reductions.records import Kind, Quality, Reading
 
 
 def readings_of(
@@ -50,7 +50,12 @@ def texts_without_value(session: Session, meter_id: int, from_s: int, to_s: int)
 
 _STORED: dict[bool, Many] = {
     late: Many(
-        ("start_s", "start_s + duration_s", "value_digits", "value_scale"),
+        (
+            "start_s",
+            "start_s + duration_s",
+            "COALESCE(value_digits, 0)",
+            "COALESCE(value_scale, 0)",
+        ),
         ("kind", "quality", "reason"),
         ("text",),
         # The difference of a register over the end of a period belongs to none.
@@ -61,6 +66,7 @@ _STORED: dict[bool, Many] = {
     for late in (False, True)
 }
 _KINDS = {kind.value: int(Kind[kind.name]) for kind in ReadingKind}
+_QUALITIES = {stored(quality): int(quality) for quality in Quality}
 
 
 def _stored(
@@ -70,14 +76,6 @@ def _stored(
     # Locked, they are what is committed now, and not when this unit of work first read something.
     rows = db.many(session, _STORED[late], (meter_id, from_s, to_s, to_s), share=lock)
     return tuple(
-        Reading(
-            start_s,
-            end_s,
-            _KINDS[kind],
-            int(loaded(quality, reason)),
-            digits or 0,
-            scale or 0,
-            text,
-        )
+        Reading(start_s, end_s, _KINDS[kind], _QUALITIES[quality, reason], digits, scale, text)
         for start_s, end_s, digits, scale, kind, quality, reason, text in rows
     )

@@ -1,9 +1,10 @@
-"""From final events to deliveries, each once; and again where somebody asks."""
+"""From final events, and alerts of devices, to deliveries, each once; and again where somebody asks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
@@ -22,14 +23,16 @@ from ledger.models import (
     WebhookMessage,
 )
 from ledger.models.webhooks import DeliveryState, EndpointState
-from ledger.webhooks import telling
+from ledger.webhooks import alerts, telling
 
 EVENTS_AT_ONCE = 500
 """Events that become deliveries in one commit; all of a block's belong together."""
 
 
 def collect(db: Database, at: datetime) -> int:
-    """Make deliveries of what became final since each active endpoint was last told; return how many.
+    """Make deliveries of what became final, and of alerts that came and went, since each endpoint was last told.
+
+    Returns how many; only active endpoints are told.
 
     Parameters
     ----------
@@ -41,11 +44,11 @@ def collect(db: Database, at: datetime) -> int:
         endpoints = session.scalars(active.order_by(WebhookEndpoint.id)).all()
     made = 0
     for endpoint in endpoints:
-        while True:
-            count, more = db.run(lambda session, number=endpoint: _collect(session, number, at))  # type: ignore[misc]
-            made += count
-            if not more:
-                break
+        for step in (_collect, _collect_alerts):
+            more = True
+            while more:
+                count, more = db.run(partial(step, endpoint_id=endpoint, at=at))
+                made += count
     return made
 
 
@@ -71,6 +74,18 @@ def _collect(session: Session, endpoint_id: int, at: datetime) -> tuple[int, boo
     endpoint.told_block = last
     session.flush()
     return made, last < cursor.final_number
+
+
+def _collect_alerts(session: Session, endpoint_id: int, at: datetime) -> tuple[int, bool]:
+    endpoint = session.get(WebhookEndpoint, endpoint_id, with_for_update=True)
+    if endpoint is None or endpoint.state is not EndpointState.ACTIVE:
+        return 0, False
+    told, more = alerts.changes(session, endpoint, at)
+    made = 0
+    for name, event_type, body in told:
+        message = _known(session, name) or _new(session, name, event_type, body)
+        made += _due(session, endpoint_id, message.id, at)
+    return made, more
 
 
 def again(
@@ -147,15 +162,7 @@ def test(session: Session, endpoint: WebhookEndpoint, name: str, at: datetime) -
     name
         Its ``webhook-id``, a new one.
     """
-    message = WebhookMessage(
-        message_id=name,
-        event_type=telling.TEST,
-        tx_hash=None,
-        block_number=None,
-        body=telling.test_body(at),
-    )
-    session.add(message)
-    session.flush()
+    message = _new(session, name, telling.TEST, telling.test_body(at))
     _due(session, endpoint.id, message.id, at)
 
 
@@ -198,21 +205,31 @@ def _message(
     session: Session, event: ChainEvent, event_type: str, chain_id: int, contract: str
 ) -> WebhookMessage:
     name = telling.message_id(chain_id, event.tx_hash, event.log_index)
-    found = session.scalars(
-        select(WebhookMessage).where(WebhookMessage.message_id == name)
-    ).one_or_none()
+    found = _known(session, name)
     if found is not None:
         return found
     moment = session.scalar(
         select(ChainBlock.block_time).where(ChainBlock.number == event.block_number)
     )
     assert moment is not None  # blocks with events of ours are kept
+    body = telling.body_of(event_type, chain_id, contract, event, moment)
+    return _new(session, name, event_type, body, event)
+
+
+def _known(session: Session, name: str) -> WebhookMessage | None:
+    query = select(WebhookMessage).where(WebhookMessage.message_id == name)
+    return session.scalars(query).one_or_none()
+
+
+def _new(
+    session: Session, name: str, event_type: str, body: str, event: ChainEvent | None = None
+) -> WebhookMessage:
     message = WebhookMessage(
         message_id=name,
         event_type=event_type,
-        tx_hash=event.tx_hash,
-        block_number=event.block_number,
-        body=telling.body_of(event_type, chain_id, contract, event, moment),
+        tx_hash=None if event is None else event.tx_hash,
+        block_number=None if event is None else event.block_number,
+        body=body,
     )
     session.add(message)
     session.flush()

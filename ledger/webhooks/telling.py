@@ -1,12 +1,12 @@
-"""Which events of the chain are told, under which type, and what a message says."""
+"""Which events are told, of the chain and of devices, under which type, and what a message says."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
@@ -60,6 +60,8 @@ TYPES: dict[tuple[str, str], str] = {
     },
 }
 """The type of each event that is told; several events may have one type."""
+ALERT_RAISED, ALERT_CLEARED = "alert.raised", "alert.cleared"
+"""What is told of the alerts of devices, which are no matter of the chain."""
 NOT_TOLD = frozenset({"ApprovalForAll", "EIP712DomainChanged", "RoleAdminChanged", "URI"})
 """Events that change nothing which a third party would act upon."""
 _PATTERN = re.compile(r"\*|[a-z]+\.(\*|[a-z_]+)")
@@ -67,7 +69,7 @@ _PATTERN = re.compile(r"\*|[a-z]+\.(\*|[a-z_]+)")
 
 def known_types() -> list[str]:
     """Return all types, in order."""
-    return sorted(set(TYPES.values()))
+    return sorted({*TYPES.values(), ALERT_RAISED, ALERT_CLEARED})
 
 
 def check_patterns(patterns: Iterable[str]) -> list[str]:
@@ -98,6 +100,11 @@ def wanted(patterns: Iterable[str], event_type: str) -> bool:
     return any(pattern in ("*", f"{group}.*", event_type) for pattern in patterns)
 
 
+def wants_alerts(patterns: Iterable[str]) -> bool:
+    """Return whether one of the patterns stands for something about alerts of devices."""
+    return any(wanted([each], kind) for each in patterns for kind in (ALERT_RAISED, ALERT_CLEARED))
+
+
 def type_of(contract: str, event: ChainEvent) -> str | None:
     """Return the type of an event; None when it is not told.
 
@@ -114,8 +121,13 @@ def type_of(contract: str, event: ChainEvent) -> str | None:
 
 def message_id(chain_id: int, tx_hash: str, log_index: int) -> str:
     """Return the name of a message: the same for the same event, also from books that were restored."""
-    digest = hashlib.sha256(f"{chain_id}/{tx_hash}/{log_index}".encode()).hexdigest()
-    return f"msg_{digest[:32]}"
+    return _name(f"{chain_id}/{tx_hash}/{log_index}")
+
+
+def alert_message_id(facts: Mapping[str, Any], times: int) -> str:
+    """Return the name of a message about an alert, the so many-th about it: the same from books that were restored."""
+    names = ("alert", "device_code", "alert_type", "triggered_at")
+    return _name("/".join(("alert", *(str(facts[name]) for name in names), str(times))))
 
 
 def body_of(event_type: str, chain_id: int, contract: str, event: ChainEvent, at: datetime) -> str:
@@ -140,12 +152,25 @@ def body_of(event_type: str, chain_id: int, contract: str, event: ChainEvent, at
     )
 
 
+def alert_body(event_type: str, data: Mapping[str, Any], at: datetime) -> str:
+    """Return what a message about an alert says."""
+    return _text(event_type, at, dict(data))
+
+
 def test_body(at: datetime) -> str:
     """Return what a test message says."""
     return _text(TEST, at, {"text": "This is a test."})
 
 
+def time_of(at: datetime) -> str:
+    """Return an aware time as messages have it."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _name(what: str) -> str:
+    return f"msg_{hashlib.sha256(what.encode()).hexdigest()[:32]}"
+
+
 def _text(event_type: str, at: datetime, data: dict[str, Any]) -> str:
-    moment = at.isoformat().replace("+00:00", "Z")
-    document = {"type": event_type, "timestamp": moment, "data": data}
+    document = {"type": event_type, "timestamp": time_of(at), "data": data}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,5 +55,53 @@ def test_pages_go_on_from_the_archive_to_the_live_table(
                 assert len(found) == len(times) + len(late)
                 assert {*live} < {*found}
                 assert walked("desc", limit) == found[::-1]
+        finally:
+            drop_archive(db)
+
+
+def test_what_a_silent_device_reported_last_comes_from_the_archive(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told that a device never spoke because its last word was long ago."""
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+    turn = datetime(2025, 1, 1, tzinfo=UTC)
+    house = open_house(settings_for(tmp_path, db.url.render_as_string(hide_password=False)))
+    with house.client:
+        silent, late, alive, mute = (add_device(db, code) for code in ("S", "L", "A", "M"))
+        put(db, silent, [turn - timedelta(hours=30), turn - timedelta(hours=2)], "1")
+        put(db, silent, [turn + timedelta(hours=3)], "2")  # in the next year's table
+        put(db, late, [turn + timedelta(days=20)], "3")
+        put(db, alive, [turn, turn + timedelta(days=600)], "4")
+        assert mute
+        house.add("anna", UserRole.VIEWER)
+        headers = house.sign_in("anna")
+
+        def asked(path: str) -> Any:
+            answer = house.client.get(path, headers=headers)
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        def all_of() -> list[Any]:
+            names = "S", "L", "A", "M"
+            pages = [asked("/v1/newest-values"), asked("/v1/newest-values?limit=2")]
+            pages.append(asked(f"/v1/newest-values?limit=2&cursor={pages[1]['next_cursor']}"))
+            assert pages[0]["items"] == pages[1]["items"] + pages[2]["items"]
+            return [pages[0], *(asked(f"/v1/devices/{name}/latest") for name in names)]
+
+        live = all_of()
+        assert [(item["device_code"], item["items"][0]["value"]) for item in live[0]["items"]] == [
+            ("S", "2.000000"), ("L", "3.000000"), ("A", "4.000000"),
+        ]  # fmt: skip
+        assert len(live[1]["items"]) == 1 and live[4]["items"] == []
+        try:
+            assert sum(item.rows for item in archive(db, date(2026, 8, 1))) == 5
+            assert all_of() == live
+            # What came late for a month that was archived is older than what the archive has last.
+            put(db, late, [turn + timedelta(days=19)], "9")
+            assert all_of() == live
+            put(db, late, [turn + timedelta(days=21)], "10")
+            newer = asked("/v1/devices/L/latest")["items"][0]
+            assert newer["value"] == "10.000000"
+            assert asked("/v1/newest-values")["items"][1]["items"] == [newer]
         finally:
             drop_archive(db)

@@ -69,6 +69,25 @@ def test_from_adding_to_removing(house: House, olga: dict[str, str]) -> None:
     assert secret not in everything and other.json()["secret"] not in everything
 
 
+def test_who_may_not_see_alerts_may_not_have_them_told(house: House, olga: dict[str, str]) -> None:
+    scopes = ["webhooks:read", "webhooks:write"]
+    made = house.client.post("/v1/api-keys", json={"name": "hooks", "scopes": scopes}, headers=olga)
+    key = {"Authorization": f"Bearer {made.json()['key']}"}
+    for types in (["alert.raised"], ["alert.*"], ["credit.*", "*"]):
+        refused = house.client.post(
+            "/v1/webhooks", json={**HOOK, "event_types": types}, headers=key
+        )
+        assert (refused.status_code, refused.json()["right"]) == (403, "park:read")
+    place = house.client.post("/v1/webhooks", json=HOOK, headers=key).headers["Location"]
+    for headers, status in ((key, 403), (olga, 200)):
+        body = {"event_types": ["alert.cleared"]}
+        assert house.client.patch(place, json=body, headers=headers).status_code == status
+    # Nor lead those of somebody else to another place.
+    moved = {"url": "https://example.org/mine"}
+    assert house.client.patch(place, json=moved, headers=key).status_code == 403
+    assert house.client.patch(place, json=moved, headers=olga).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [

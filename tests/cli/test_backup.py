@@ -16,7 +16,9 @@ import pytest
 from ledger.backup.planning import Wanted, plan
 from ledger.backup.restoring import require_room
 from ledger.backup.store import backup_keys
+from ledger.db import Database
 from ledger.errors import DependencyDown
+from ledger.models import DeviceType
 from tests.cli.conftest import READINGS, Program
 from tests.support.backups import store
 
@@ -250,3 +252,34 @@ def test_dry_runs_write_nothing(books: Program) -> None:
         assert ended.code == 0, ended.err
         assert ended.json()["dry_run"] is True
     assert books.files() == before | {"backups/.binlogs.lock"}
+
+
+def test_a_backup_of_an_older_schema_is_restored_and_upgraded(truetonne: Program) -> None:
+    """Books of an older version come back as they were; the upgrade brings them on, and nothing is lost on the way."""
+    file = database(truetonne)
+    file.parent.mkdir(mode=0o700)
+    old = Database(f"sqlite:///{file}")
+    old.upgrade("0027")
+    with old.write() as session:
+        session.add(DeviceType(id=7, type_name="turbine", category="kept"))
+    old.close()
+    truetonne.environ["TRUETONNE_BACKUP_FOLDER"] = str(truetonne.folder / "backups")
+    kept = truetonne("db", "backup", "full", "--json")
+    assert kept.code == 0, kept.err
+    assert kept.json()["kept"][0]["rows"]["device_types"] == 1
+    drilled = truetonne("db", "drill")  # it is what it was, whatever this version would have
+    assert drilled.code == 0, drilled.out + drilled.err
+    assert truetonne("db", "restore", "--into", "again.db").code == 0
+    again = {"database_url": "sqlite:///again.db"}
+    before = truetonne("db", "current", "--json", **again)
+    assert "0027" in before.out and before.code == 1
+    assert truetonne("db", "upgrade", **again).code == 0
+    assert truetonne("db", "current", **again).code == 0
+    checks = truetonne("doctor", "--json", **again).json()["checks"]
+    assert [item["verdict"] for item in checks if item["name"] in ("database", "schema")] == [
+        "ok"
+    ] * len([item for item in checks if item["name"] in ("database", "schema")])
+    with closing(sqlite3.connect(truetonne.folder / "again.db")) as link:
+        assert link.execute("SELECT id, category FROM device_types").fetchall() == [(7, "kept")]
+        assert link.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert truetonne("audit", "verify", **again).code == 0

@@ -165,6 +165,34 @@ def test_the_life_of_a_key(house: Program) -> None:
     assert (listed.code, "(sealed)" in listed.out) == (0, True)
 
 
+def test_a_key_that_the_file_lacks_is_put_back_and_not_sealed_anew(house: Program) -> None:
+    house("db", "keys", "add")
+    file = house.folder / ".truetonne" / "sealing.key"
+    whole = file.read_text()
+    file.write_text("".join(line for line in whole.splitlines(True) if not line.startswith("1:")))
+    status = house("db", "keys", "status")
+    assert status.code == 1
+    assert (
+        "3 values sealed with key 1, which the file lacks: nothing opens them but its line"
+        in status.out
+    )
+    assert "reseal" not in status.out  # it could not open them
+    assert {
+        key: house("db", "keys", "status", "--json").json()[key] for key in ("left", "lost")
+    } == {
+        "left": 0,
+        "lost": 3,
+    }
+    sql(house, "DELETE FROM user_contacts WHERE user_id = 2",
+        "UPDATE users SET email = 'berta@x.example' WHERE id = 2")  # fmt: skip
+    both = house("db", "keys", "status").out
+    assert "2 values sealed with key 1" in both
+    assert "1 value to seal anew: then run `truetonne db keys reseal`" in both
+    file.write_text(whole)
+    assert house("db", "keys", "reseal").out == "3 values sealed with key 2\n"
+    assert house("db", "keys", "status").code == 0
+
+
 def test_a_profile_is_kept_sealed(house: Program) -> None:
     house.write("p.json", json.dumps({"language": "zh", "园区": ["a"]}))
     assert house("users", "profile", "anna").out == "{}\n"

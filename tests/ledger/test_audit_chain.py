@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,10 @@ from ledger.audit import By
 from ledger.audit_chain import Head
 from ledger.db import Database
 from ledger.errors import BadInput, ProblemFound
+from ledger.jobs.catalogue import job_named
+from ledger.jobs.work import Tools
 from ledger.models import AuditLog
+from ledger.settings import load_settings
 
 WRITERS, ENTRIES = 3, 40
 
@@ -291,3 +295,23 @@ def test_entries_from_before_get_their_places(
     write(database, 1)
     assert (head(database).position, problems(database)) == (4, [])
     database.close()
+
+
+# ------------------------------------------------------------------ every night
+
+
+def test_the_job_keeps_the_end_and_raises_what_it_finds(log: Database) -> None:
+    chain: Any = SimpleNamespace(db=log)  # the job asks no chain
+    job = job_named(load_settings(None, {}), "audit")
+    tools = Tools(chain, load_settings(None, {}))
+    assert job.work(tools) == f"the audit log is as written, up to {head(log)}"
+    tamper(
+        log,
+        "UPDATE audit_logs SET action = 'x' WHERE id = 2",
+        "DELETE FROM audit_logs WHERE id = 4",
+    )
+    with pytest.raises(
+        ProblemFound,
+        match=r"^entry 2 \(place 2\) is not what was written.*, and 1 more; see `truetonne audit verify`$",
+    ):
+        job.work(tools)

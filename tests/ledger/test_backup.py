@@ -149,7 +149,7 @@ def test_a_busy_server_is_copied_as_of_one_moment(source: LoggingServer, tmp_pat
 
     def write() -> None:
         nonlocal count
-        with source.db.server() as link:
+        with source.owner.server() as link:
             while not stop.wait(0.002):
                 link.exec_driver_sql("START TRANSACTION")
                 for table in ("t", "u"):

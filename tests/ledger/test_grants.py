@@ -50,7 +50,7 @@ def probes(table: str) -> dict[str, str]:
     }
 
 
-@pytest.fixture(params=[Account.WRITE, Account.API, Account.READ])
+@pytest.fixture(params=[Account.WRITE, Account.API, Account.READ, Account.BACKUP])
 def probe(
     request: pytest.FixtureRequest, mariadb_server: MariaDbServer, mariadb_db: Database
 ) -> Iterator[tuple[Account, pymysql.Connection]]:
@@ -77,7 +77,7 @@ def test_an_account_may_do_what_the_models_declare_and_nothing_else(
     assert found == {table: {"SELECT", *rights.get(table, ())} for table in TABLES}
     # Written out, whatever the models say:
     writes = {table for table, verbs in found.items() if verbs != {"SELECT"}}
-    if account is Account.READ:
+    if account in (Account.READ, Account.BACKUP):
         assert writes == set()
     else:
         assert all(found[table] <= {"SELECT", "INSERT"} for table in APPEND_ONLY)
@@ -134,6 +134,22 @@ def test_the_account_that_migrates_builds_everything(mariadb_server: MariaDbServ
             session.connection().exec_driver_sql("SELECT * FROM mixgrated.x")
         database.close()
     mariadb_server.execute("DROP DATABASE `mi_grated`", "DROP DATABASE `mixgrated`")
+
+
+@pytest.mark.mariadb
+def test_the_account_for_backups_is_given_what_the_server_calls_these_rights(
+    mariadb_server: MariaDbServer, mariadb_db: Database
+) -> None:
+    with made_account(mariadb_server, Account.BACKUP) as url:
+        database = Database(url.render_as_string(hide_password=False))
+        with database.read() as session:
+            link = session.connection()
+            assert missing(Account.BACKUP, rights_of(link)) == []
+            assert (
+                link.exec_driver_sql("SHOW BINARY LOG STATUS").all() == []
+            )  # none is written here
+            assert not rights_of(link)("*", "INSERT")
+        database.close()
 
 
 @pytest.mark.mariadb

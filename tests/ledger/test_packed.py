@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database, Many, packed
 
-QUERY = Many(("n", "m"), ("w",), ("t", "u"), "FROM packed_rows WHERE m >= ?", "m")
+QUERY = Many(("m", "n"), ("w",), ("t", "u"), "FROM packed_rows WHERE m >= ?", "m, t")
 NASTY = [
     "",
     "\x1d",
@@ -64,7 +64,7 @@ def drop(session: Session) -> None:
 def test_the_rows_come_back(db: Database, rows: list[tuple[Any, ...]]) -> None:
     with db.write() as session:
         fill(session, rows)
-        wanted = [(n, number, w, t, u) for number, (n, w, t, u) in enumerate(rows)]
+        wanted = [(number, n, w, t, u) for number, (n, w, t, u) in enumerate(rows)]
         for share in (False, True):
             assert [*db.many(session, QUERY, (0,), share=share)] == wanted
         assert [*db.many(session, QUERY, (len(rows),))] == []
@@ -76,12 +76,12 @@ def test_what_the_server_cuts_is_asked_for_row_by_row(
     mariadb_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [(number, "used", "x" * 50, "last value") for number in range(100)]
-    wanted = [(n, number, w, t, u) for number, (n, w, t, u) in enumerate(rows)]
+    wanted = [(number, n, w, t, u) for number, (n, w, t, u) in enumerate(rows)]
     with mariadb_db.write() as session:
         fill(session, rows)
         link = session.connection()
         assert packed._unpacked(link, QUERY, (0,)) is not None
-        whole = sum(len(f"{n}|{number}|{w}|{t}|{u}|") for n, number, w, t, u in wanted)
+        whole = sum(len(f"{number}|{n}|{w}|{t}|{u}|") for number, n, w, t, u in wanted)
         inside_the_last = range(whole - len("last value|") + 1, whole)
         for length in (4, 1_000, whole - 100, *inside_the_last):
             link.exec_driver_sql(f"SET SESSION group_concat_max_len={length}")

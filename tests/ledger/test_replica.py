@@ -7,21 +7,27 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pymysql
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from api.context import Context
 from cli.bench.mariadb import MariaDbServer, ServerUnavailable
-from ledger.db import Database
+from ledger.db import Database, DatabaseBusy
 from ledger.errors import BadInput
+from ledger.keeping.moving import archive
+from ledger.keeping.reading import rows_between
+from ledger.models import Device, DeviceData
 from ledger.models.system import SystemConfig
 from ledger.settings import load_settings
+from tests.support.keeping import EVER, add_device, at, everything, fresh
+from tests.support.keeping import put as put_values
 
 pytestmark = pytest.mark.mariadb
 FAST = (
@@ -230,6 +236,89 @@ def test_what_the_api_reads_is_read_there(pair: Pair, db: Database) -> None:
     with pytest.raises(Exception, match=r"chain_cursor|db upgrade"), context.reading():
         pass  # this small database has no mirror; which server says so is what counts
     assert db.replica is not None and db.replica.reads == 2
+
+
+class Reading:
+    """Reads from the replica, again and again, until it is told to stop: all rows, and by read/write splitting."""
+
+    def __init__(self, there: Database, books: Database) -> None:
+        self.there, self.books = there, books
+        self.counts: set[int] = set()
+        self.servers: set[int] = set()
+        self.failed: list[Exception] = []
+        self.stop = threading.Event()
+
+    def __call__(self) -> None:
+        while not self.stop.is_set():
+            try:
+                with rows_between(self.there, "device_data", *EVER) as rows:
+                    self.counts.add(len({row["id"] for row in rows}))
+                with self.books.look() as session:
+                    assert session.scalar(select(Device.device_id)) == "D1"
+                    self.servers.add(int(session.execute(ID).scalar_one()))
+            except DatabaseBusy:  # a partition went while it was read: as on the primary
+                continue
+            except Exception as error:
+                self.failed.append(error)
+                return
+
+
+@pytest.fixture
+def followed(pair: Pair) -> Iterator[tuple[Database, Database]]:
+    """Books with partitions, and the same as the replica has them."""
+    pair.primary.execute("CREATE DATABASE followed")
+    there = Database(pair.replica.url("followed"))
+    books = Database(
+        pair.primary.url("followed"), read_url=pair.replica.url("followed"), lock_timeout_s=10
+    )
+    books.upgrade()
+    fresh(books)
+    yield books, there
+    books.close()
+    there.close()
+    pair.primary.execute("DROP DATABASE followed", "DROP DATABASE IF EXISTS followed_archive")
+
+
+def test_months_go_to_the_archive_under_a_replica_that_is_read(
+    followed: tuple[Database, Database],
+) -> None:
+    """Partitions are exchanged there as here; who reads there meanwhile misses nothing and sees nothing twice."""
+    books, there = followed
+    year = datetime.now(UTC).year
+    times = [at(year - number // 12, number % 12 + 1, 5) for number in range(30)]
+    put_values(books, add_device(books), times)
+
+    def has_live(count: int) -> bool:
+        """Return whether the replica answers, and has so many live rows."""
+        with books.look() as session:
+            found = session.scalar(select(func.count()).select_from(DeviceData))
+            return (found, session.execute(ID).scalar_one()) == (count, 2)
+
+    assert wait_for(lambda: has_live(len(times)))
+    reading = Reading(there, books)
+    thread = threading.Thread(target=reading)
+    thread.start()
+    try:
+        moved = sum(item.rows for item in archive(books, date(year, 12, 1)))
+        assert wait_for(lambda: has_live(len(times) - moved))
+    finally:
+        reading.stop.set()
+        thread.join()
+    assert reading.failed == []
+    assert moved == len(times) - 1  # all but what is of December
+    assert reading.counts == {len(times)}
+    assert 2 in reading.servers
+    assert everything(there) == everything(books)
+
+
+def wait_for(what: Callable[[], bool]) -> bool:
+    """Return whether something becomes so within a while."""
+    deadline = time.monotonic() + 60
+    while not what():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 @pytest.mark.parametrize(

@@ -12,19 +12,22 @@ from typing import Any
 
 import pymysql
 import pytest
+from sqlalchemy import make_url
 
 from cli.bench.mariadb import MariaDbServer, ServerUnavailable
 from ledger.backup.server import running
 from ledger.backup.store import Store
 from ledger.db import Database
+from ledger.db.grants import Account, statements
 from ledger.sealing import Sealer
+from tests.support.accounts import PASSWORD
 
 DATABASE = "books"
 KEY = bytes(range(32))
 
 
 class LoggingServer:
-    """A server with a binary log, and a connection to it."""
+    """A server with a binary log, and a connection of the account that takes backups; ``owner`` is root's."""
 
     def __init__(self, folder: Path) -> None:
         fast = ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"]
@@ -32,11 +35,20 @@ class LoggingServer:
 
     def start(self) -> None:
         self.server.start()
-        self.server.execute(f"CREATE DATABASE {DATABASE}")
-        self.db = Database(self.server.url(DATABASE))
+        self.server.execute(
+            f"CREATE DATABASE {DATABASE}",
+            *statements(Account.BACKUP, DATABASE, tls=False),
+            f"SET PASSWORD FOR 'truetonne_backup'@'%' = PASSWORD('{PASSWORD}')",
+        )
+        url = make_url(self.server.url(DATABASE)).set(
+            username="truetonne_backup", password=PASSWORD
+        )
+        self.db = Database(url.render_as_string(hide_password=False))
+        self.owner = Database(self.server.url(DATABASE))
 
     def stop(self) -> None:
         self.db.close()
+        self.owner.close()
         self.server.stop()
 
     def __call__(self, *statements: str) -> Any:
@@ -46,6 +58,7 @@ class LoggingServer:
     def renew(self) -> None:
         """Begin with an empty database and an empty log."""
         self.db.close()
+        self.owner.close()
         self(f"DROP DATABASE {DATABASE}", f"CREATE DATABASE {DATABASE}", "RESET MASTER")
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from cli.bench.database import limits
 from cli.bench.database.books import PER_SITE, Books, fill
 from cli.bench.mariadb import MariaDbServer
 from cli.bench.report import Result, lower_is_better
@@ -80,13 +81,14 @@ def server(buffer_mib: int) -> Iterator[MariaDbServer]:
 
 def measure(
     url: str, readings: int, devices: int, say: Callable[[str], None]
-) -> tuple[list[Answered], dict[str, int]]:
+) -> tuple[list[Answered], dict[str, int], list[Result]]:
     """Fill an empty database with parks of so many readings, and return what their questions cost.
 
     Returns
     -------
     tuple
-        The questions, and how many rows each table has, by the server's own estimate.
+        The questions, how many rows each table has, by the server's own estimate, and how fast rows come in
+        and are computed with.
 
     Raises
     ------
@@ -98,7 +100,9 @@ def measure(
         database.upgrade()
         books = fill(database, readings, devices, say)
         asked = [_answered(database, name, ask, say) for name, ask in questions(books).items()]
-        return asked, _sizes(database)
+        sizes = _sizes(database)
+        speeds = limits.of_reductions(database, books, say)
+        return asked, sizes, speeds + limits.of_imports(url, say)
     finally:
         database.close()
 
@@ -138,8 +142,9 @@ def questions(books: Books) -> dict[str, Ask]:
     from api.energy.queries import list_energy
     from api.energy.schemas import EnergyParameters
     from api.finality import ChainView
-    from api.park.queries import newest
+    from api.park.newest import newest
     from api.park.schemas import NewestParameters
+    from ledger.readings.coverage import load_coverage
     from ledger.readings.period import reductions_for
     from ledger.readings.slots import load_days
     from ledger.readings.views import counts_of_days, gaps_of
@@ -154,7 +159,7 @@ def questions(books: Books) -> dict[str, Ask]:
     def year_gaps(session: Session, chance: random.Random) -> int:
         start = books.last_day - timedelta(days=min(365, books.days))
         site, device = books.device(chance)
-        found = load_days(session, site, device, start, books.last_day)
+        found = load_coverage(session, site, device, start, books.last_day)
         return sum(1 for device in found.devices for _ in gaps_of(device))
 
     def month(session: Session, chance: random.Random) -> int:
@@ -171,7 +176,8 @@ def questions(books: Books) -> dict[str, Ask]:
         return len(list_energy(session, view, asked).items)
 
     def latest(session: Session, chance: random.Random) -> int:
-        return len(newest(session, NewestParameters.model_validate({"limit": 1_000})).items)
+        database: Database = session.info["database"]
+        return len(newest(database, NewestParameters.model_validate({"limit": 1_000})).items)
 
     return {
         "device_day": day,
@@ -219,11 +225,12 @@ def _plans(session: Session, ask: Ask, chance: random.Random) -> Iterator[Plan]:
         if statement.lstrip().upper().startswith(("SELECT", "WITH")):
             made.setdefault(statement, values)
 
-    event.listen(link, "before_cursor_execute", note)
+    # Of the engine: a question may open a session of its own.
+    event.listen(link.engine, "before_cursor_execute", note)
     try:
         ask(session, chance)
     finally:
-        event.remove(link, "before_cursor_execute", note)
+        event.remove(link.engine, "before_cursor_execute", note)
     for statement, values in made.items():
         steps = link.exec_driver_sql(f"EXPLAIN {statement}", values).mappings()
         yield Plan(" ".join(statement.split()), [dict(step) for step in steps])

@@ -1,0 +1,89 @@
+"""Which slots of meters have a value that was in time, and no more: what gaps are made of.
+
+Of a year of one meter there are fifty thousand readings and some hundred gaps. The database joins the readings
+that follow upon one another (a window function over the rows of the meter, in the order of their index), and
+only the beginnings of such runs leave it. A slot is covered when a run has a part of it, as when one of its
+readings has: so whole runs may be put into the days, and the slots come out as ``slots`` has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from sqlalchemy.orm import Session
+
+from ledger.db import Database
+from ledger.readings.slots import CHOSEN, Day, SiteDays, State, days_filled_by
+from ledger.readings.store import fetch
+from ledger.reductions.quality import stored
+
+_NAMES = ", ".join(sorted({f"'{stored(quality)[0]}'" for quality in CHOSEN}))
+_COUNTS = f"duration_s > 0 AND quality IN ({_NAMES})"
+_RUNS = f"""
+SELECT start_s, before_s FROM (
+  SELECT start_s, LAG(start_s + duration_s) OVER (ORDER BY start_s, text) AS before_s
+  FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? AND {_COUNTS}
+) AS ordered WHERE before_s IS NULL OR before_s <> start_s ORDER BY start_s
+"""
+"""Where runs begin, each with the end of the reading before."""
+_LAST = f"""
+SELECT start_s + duration_s FROM meter_readings
+WHERE meter_id = ? AND start_s >= ? AND start_s < ? AND {_COUNTS} ORDER BY start_s DESC, text DESC LIMIT 1
+"""
+_REACH_IN = f"""
+SELECT start_s, start_s + duration_s FROM meter_readings
+WHERE meter_id = ? AND start_s < ? AND start_s + duration_s > ? AND {_COUNTS}
+"""
+
+
+def load_coverage(
+    session: Session,
+    site_code: str,
+    device_code: str | None = None,
+    start: date | None = None,
+    end: date | None = None,
+) -> SiteDays:
+    """Return the days of a site's meters; a slot is ``USED`` where a value was in time, else ``ABSENT``.
+
+    What became of the value is not told, and no reading is counted: ``load_days`` does. Parameters and
+    errors are the same.
+
+    Raises
+    ------
+    NotFound
+        There is no such site or device.
+    BadInput
+        The period is empty or too long, or there is no reading to tell it from.
+    """
+    return days_filled_by(_covered, session, site_code, device_code, start, end)
+
+
+def _covered(session: Session, meter_id: int, days: list[Day], register: bool) -> None:
+    place = 0
+    for start_s, end_s in _runs(session, meter_id, (days[0].from_s, days[-1].to_s), register):
+        while days[place].to_s <= start_s:
+            place += 1
+        at = place
+        while at < len(days) and days[at].from_s < end_s:
+            slots = days[at].touched(start_s, end_s)
+            days[at].states[slots.start : slots.stop] = bytes((State.USED,)) * len(slots)
+            at += 1
+
+
+def _runs(
+    session: Session, meter_id: int, period: tuple[int, int], longer: bool
+) -> Iterator[tuple[int, int]]:
+    """Yield from when to when readings follow upon one another, in order of their beginning."""
+    db: Database = session.info["database"]
+    from_s, to_s = period
+    if longer:  # one that began before may reach into the period
+        yield from fetch(db, session, _REACH_IN, (meter_id, from_s, from_s))
+    begun: int | None = None
+    for start_s, before_s in fetch(db, session, _RUNS, (meter_id, from_s, to_s)):
+        if begun is not None:
+            yield begun, before_s
+        begun = start_s
+    if begun is not None:
+        ((end_s,),) = fetch(db, session, _LAST, (meter_id, from_s, to_s))
+        yield begun, end_s
