@@ -120,7 +120,9 @@ def _page(session: Session, parameters: NewestParameters) -> tuple[dict[int, str
 
 def _last(session: Session, table: Table, device: int) -> datetime | None:
     # The greatest of an index is one look; the last in an order would sort the device's whole life.
-    return session.scalar(select(func.max(table.c.recorded_at)).where(table.c.device_id == device))
+    greatest = select(func.max(table.c.recorded_at)).where(table.c.device_id == device)
+    found: datetime | None = session.scalar(greatest)
+    return found
 
 
 def _lasts(

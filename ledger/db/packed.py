@@ -92,13 +92,10 @@ def fetch(
 def _unpacked(
     connection: Connection, query: Many, values: Sequence[Any]
 ) -> Iterable[tuple[Any, ...]] | None:
-    for ordered in (False, True):
-        columns = _columns(connection, query, values, ordered=ordered)
-        if columns is None:
-            return None
-        if ordered or not columns or all(map(lt, columns[0], islice(columns[0], 1, None))):
-            break
-    return zip(*columns, strict=True)
+    columns = _columns(connection, query, values, ordered=False)
+    if columns and not all(map(lt, columns[0], islice(columns[0], 1, None))):
+        columns = _columns(connection, query, values, ordered=True)
+    return None if columns is None else zip(*columns, strict=True)
 
 
 def _columns(

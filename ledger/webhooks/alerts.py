@@ -41,7 +41,7 @@ def changes(session: Session, endpoint: WebhookEndpoint, at: datetime) -> tuple[
     """
     if not telling.wants_alerts(endpoint.event_types):
         return [], False
-    told = []
+    told: list[Told] = []
     for count, (row, event_type, data, moment) in enumerate(_differences(session, endpoint, at)):
         if count == AT_ONCE:
             return told, True
@@ -81,13 +81,22 @@ def _differences(
     for number, (alert, facts) in now.items():
         if number in known and _is_same(known[number].facts, facts):
             continue
-        row = session.get(WebhookAlert, (endpoint.id, number))
-        if row is None:
-            row = WebhookAlert(
-                endpoint_id=endpoint.id, alert_id=number, is_open=False, times=0, facts=facts
-            )
-            session.add(row)
-        yield row, telling.ALERT_RAISED, facts, alert.triggered_at
+        yield (
+            _row(session, endpoint.id, number, facts),
+            telling.ALERT_RAISED,
+            facts,
+            alert.triggered_at,
+        )
+
+
+def _row(session: Session, endpoint_id: int, alert_id: int, facts: dict[str, Any]) -> WebhookAlert:
+    found = session.get(WebhookAlert, (endpoint_id, alert_id))
+    if found is None:
+        found = WebhookAlert(
+            endpoint_id=endpoint_id, alert_id=alert_id, is_open=False, times=0, facts=facts
+        )
+        session.add(found)
+    return found
 
 
 def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
