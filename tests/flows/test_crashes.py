@@ -36,6 +36,11 @@ from tests.support.sending import (
     until_confirmed,
 )
 
+SHORT_ON_MARIADB = (
+    "test_a_crash_at_every_boundary",
+    "test_a_real_kill_between_storing_and_sending",
+)
+
 
 def holds(park: Park) -> None:
     report = reconcile(park.db, park.node.client, park.node.deployment)

@@ -38,6 +38,12 @@ from tests.support.chain import PARTIES, SITE_CODE, WINDOW_S
 from tests.support.park import PROJECT, Park
 from tests.support.sending import automine, sent
 
+SHORT_ON_MARIADB = (
+    "test_a_settlement_from_any_backup",
+    "test_an_issuance",
+    "test_a_retirement_with_a_name",
+)
+
 TRADES = (("sell", 1000, 20_000), ("sell", 2500, 30_001), ("buy", 1500, -10_000))
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
 OWED_CENTS = 200 + 750 + 150
