@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ledger.db import Database
 from ledger.db.grants import Account
@@ -58,6 +59,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the form before the tests are imported."""
     forms.choose(bool(config.getoption("--long")))
+    settings.register_profile("short", max_examples=25)
+    settings.load_profile("default" if forms.is_long() else "short")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

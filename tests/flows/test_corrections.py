@@ -37,6 +37,7 @@ from ledger.reductions.recompute import Trusted, verify_files
 from ledger.registration import register_project, register_site
 from ledger.sites import apply_site
 from tests.support.chain import PARTIES
+from tests.support.forms import long
 from tests.support.independent import months_of
 from tests.support.mirror import running_chain
 from tests.support.park import PARIS, PROJECT, Park, open_chain
@@ -438,6 +439,7 @@ def real(sqlite_db: Database, tmp_path: Path) -> Iterator[Park]:
         yield park
 
 
+@long
 def test_the_january_of_the_bundled_turbine_is_corrected(real: Park) -> None:
     (january,) = real.rows(Issuance)
     assert january.issued_kg == 123_851

@@ -27,6 +27,7 @@ from ledger.readings import import_file, reductions_for
 from ledger.readings.requalify import requalify
 from ledger.reductions import Counts, Kind, Quality, Role
 from ledger.reductions.quality import Limits, judge_slot
+from tests.support.forms import times
 from tests.support.plant import JUNE, SITE, apply, imported, issue, write_csv
 
 SHORT_ON_MARIADB = (
@@ -344,7 +345,9 @@ outcomes = st.lists(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(8, 25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(outcomes, st.integers(0, 8), st.randoms())
 def test_the_order_of_rows_and_files_changes_nothing(

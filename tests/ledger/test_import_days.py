@@ -32,6 +32,7 @@ from ledger.readings.fresh import FreshDays, micros
 from ledger.readings.sources import RawReading
 from ledger.readings.times import TimeReader, zone
 from ledger.sites import apply_site
+from tests.support.forms import times
 
 SITE = """
 [site]
@@ -247,7 +248,7 @@ def test_millionths_are_rounded_half_away_from_zero(scale: int, values: list[int
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=times(12, 60))
 @given(
     st.sampled_from(["offset", "Europe/Paris", "Asia/Kolkata", "America/New_York"]),
     st.sampled_from(["Europe/Paris", "Asia/Kolkata"]),

@@ -23,6 +23,7 @@ from ledger.readings import ImportReport
 from ledger.readings.period import late_readings, load_period
 from ledger.reductions import compute
 from tests.ledger.test_import_counters import COUNTER, START_S, at, swap
+from tests.support.forms import times
 from tests.support.independent_registers import Energy, energies_of
 from tests.support.plant import apply, imported, issue, write_csv
 
@@ -300,7 +301,9 @@ batches = st.lists(
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(12, 80),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     batches,

@@ -11,6 +11,8 @@ import pytest
 
 _LONG = [False]
 
+long = pytest.mark.long
+
 
 def choose(long: bool) -> None:
     """Say which form this session is; before the modules of tests are imported."""
