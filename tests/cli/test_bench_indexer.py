@@ -37,9 +37,9 @@ from ledger.db import Database
 from ledger.errors import ProblemFound
 from ledger.models import Base
 from tests.cli.conftest import Ended, Program
-from tests.support.forms import long, times
+from tests.support.forms import long
 
-EVENTS = times(300, 1_000)
+EVENTS = 1_000
 RESULT = {"name", "value", "unit", "against", "against_value", "ratio"}
 RUN = {"name", "wall_s", "cpu_s", "server_cpu_s", "peak_mb", "events_per_s"}
 
