@@ -11,10 +11,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ledger.db import Database
 from ledger.db.grants import Account
-from tests.support import once
+from tests.support import forms, once
 from tests.support.accounts import made_account
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
 
@@ -50,8 +51,24 @@ LONGEST_FIRST = (
 for the end keeps the others idle."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files; leave the others in their order."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--long``: every test, also those of ``./dev test --long`` alone."""
+    parser.addoption("--long", action="store_true", help="run what is marked long as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the form before the tests are imported."""
+    forms.choose(bool(config.getoption("--long")))
+    settings.register_profile("short", max_examples=25)
+    settings.load_profile("default" if forms.is_long() else "short")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for the long form; begin with the longest files; leave the others in their order."""
+    kept, others = forms.left_to_the_long_form(items, config.args)
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = kept
     rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(rank)))
 

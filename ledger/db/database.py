@@ -39,7 +39,6 @@ from ledger.db.quick import Quick
 from ledger.db.replica import PATIENCE_S, Replica
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
-from ledger.migrations import runner
 from ledger.models import Base
 from ledger.models.partitions import PartitionReport, ensure_partitions
 from ledger.settings import redacted
@@ -359,6 +358,9 @@ class Database:
         DependencyDown
             The database does not answer, or another process migrates it.
         """
+        # Alembic and its templates are a quarter of the program's start, and few commands migrate.
+        from ledger.migrations import runner
+
         if self.dialect == "sqlite":
             _folder_of(self.url)
         engine = engines.create(self.url, lock_timeout_s=self.lock_timeout_s, migration=True)
@@ -376,6 +378,8 @@ class Database:
         DependencyDown
             The server does not answer, or the file can be neither opened nor made.
         """
+        from ledger.migrations import runner  # as in upgrade
+
         if self.dialect == "sqlite" and not Path(self.url.database or "").exists():
             _require_place(self.url)
             return None
@@ -385,6 +389,8 @@ class Database:
     @staticmethod
     def head() -> str:
         """Return the revision that this version of the product wants."""
+        from ledger.migrations import runner  # as in upgrade
+
         return runner.head()
 
     def close(self) -> None:

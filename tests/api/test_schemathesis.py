@@ -33,6 +33,7 @@ from ledger.identity import passwords
 from ledger.models.users import UserRole
 from ledger.park import KINDS
 from ledger.settings import Settings
+from tests.support.forms import times
 from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
 
 ONE_DATABASE = "it asks about the description; the lists' own tests run their queries on both"
@@ -49,7 +50,7 @@ NEED_A_NODE = ("GET /v1/credits/{credit_id}/bundle", "GET /readyz")
 EVERY = os.environ.get("SCHEMATHESIS_EVERY") == "1"
 ASKED_KINDS = {"devices", "alerts", "prices", "decisions"}
 """Of the kinds of records, unless every one is asked for: the routes of all are made by the same functions."""
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", times(3, 8)))
 """Of each route and each way; the seed is fixed, so that a failure comes again."""
 
 

@@ -37,6 +37,7 @@ from ledger.db import Database
 from ledger.errors import ProblemFound
 from ledger.models import Base
 from tests.cli.conftest import Ended, Program
+from tests.support.forms import long
 
 EVENTS = 1_000
 RESULT = {"name", "value", "unit", "against", "against_value", "ratio"}
@@ -87,6 +88,7 @@ def test_the_chain_is_what_the_node_says(chain: BenchChain, client: ChainClient)
     assert sum(each is not None and each.status == 0 for each in receipts) == truth.failed > 0
 
 
+@long
 def test_the_chain_is_the_same_every_time(chain: BenchChain, tmp_path: Path) -> None:
     said: list[str] = []
     again = kept_chain(find_anvil(None), tmp_path, EVENTS, said.append)
@@ -144,6 +146,7 @@ def test_indexer(truetonne: Program, chain: BenchChain, cache: Path) -> None:
     assert document["head_visible_ms"] == []
 
 
+@long
 def test_head(chain: BenchChain) -> None:
     """A block of a thousand events is mined, and shows in the API; its events are counted at the node."""
     with chain.running(find_anvil(None)) as url:
@@ -207,6 +210,7 @@ def test_peers_that_cannot_be_had_are_named(
     assert all("is not installed" in reason for reason in measured.missing)
 
 
+@long
 @pytest.mark.mariadb
 def test_growth(truetonne: Program) -> None:
     document = _document(truetonne("bench", "indexer", "--growth", "3000", "--json"))

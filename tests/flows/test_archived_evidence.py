@@ -32,6 +32,8 @@ from tests.support.plant import write_csv
 from tests.support.proven import bundle
 from tests.support.ticks import SETTINGS
 
+SHORT_ON_MARIADB = ("test_what_was_proven_is_proven_after_its_month_was_archived",)
+
 LIVE_FROM = date(datetime.now(UTC).year, 7, 1)
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 EVER = (datetime(2000, 1, 1, tzinfo=UTC), FAR)

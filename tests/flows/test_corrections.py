@@ -37,10 +37,17 @@ from ledger.reductions.recompute import Trusted, verify_files
 from ledger.registration import register_project, register_site
 from ledger.sites import apply_site
 from tests.support.chain import PARTIES
+from tests.support.forms import long
 from tests.support.independent import months_of
 from tests.support.mirror import running_chain
 from tests.support.park import PARIS, PROJECT, Park, open_chain
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, anvil_like, write_csv
+
+SHORT_ON_MARIADB = (
+    "test_a_lower_late_reading_is_carried_into_the_next_issuance",
+    "test_too_much_is_cancelled_in_equal_number_rounded_up",
+    "test_two_that_correct_at_once_count_a_late_reading_once",
+)
 
 FIRST = date(2014, 1, 1)
 SLOTS = 144
@@ -432,6 +439,7 @@ def real(sqlite_db: Database, tmp_path: Path) -> Iterator[Park]:
         yield park
 
 
+@long
 def test_the_january_of_the_bundled_turbine_is_corrected(real: Park) -> None:
     (january,) = real.rows(Issuance)
     assert january.issued_kg == 123_851

@@ -17,6 +17,7 @@ from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from tests.support.chain import CURRENCY, PARTIES, wait_for
 from tests.support.forked import FORKED
+from tests.support.forms import times
 from tests.support.park import Park
 from tests.support.racers import START_SECONDS, hanging, submitting
 from tests.support.sending import (
@@ -34,6 +35,11 @@ from tests.support.sending import (
     spike,
     steal,
     until_confirmed,
+)
+
+SHORT_ON_MARIADB = (
+    "test_a_crash_at_every_boundary",
+    "test_a_real_kill_between_storing_and_sending",
 )
 
 
@@ -72,7 +78,7 @@ def test_a_crash_at_every_boundary(
     """Before and after every commit, and before and after every question to the node."""
     names = set()
     crashed = 0
-    stride = {submit: 1}.get(scenario, 4) if both.db.dialect == "sqlite" else 5
+    stride = {submit: 1}.get(scenario, times(9, 4)) if both.db.dialect == "sqlite" else times(9, 5)
     for place in count(0, stride):
         automine(both, True)
         both.node.client.request("anvil_setNextBlockBaseFeePerGas", [hex(10**9)])

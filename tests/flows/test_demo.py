@@ -27,6 +27,7 @@ import pytest
 from ledger.chain.local_node import KeptPort
 from ledger.proofs.verifier import Trusted
 from tests.support.bundle_mutants import judge
+from tests.support.forms import long, rest
 from tests.support.nursery import shared
 from tests.support.verify_page import case, judged
 
@@ -203,6 +204,7 @@ def test_fresh_does_not_drop_books_that_hold_more(home: Path, first: dict[str, A
     assert "not-the-demo" in ended.stderr
 
 
+@long
 def test_a_log_file_sees_the_steps(home: Path, first: dict[str, Any]) -> None:
     ended = truetonne(home, "demo")
     assert ended.returncode == 0
@@ -265,7 +267,7 @@ def _alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("told", rest([signal.SIGINT, signal.SIGKILL], signal.SIGKILL))
 def test_up_serves_the_same_data_and_orphans_nothing(
     up: tuple[subprocess.Popen[str], dict[str, str]], home: Path, told: signal.Signals
 ) -> None:
@@ -297,6 +299,7 @@ def test_up_serves_the_same_data_and_orphans_nothing(
     assert truetonne(home, "reconcile").returncode == 0
 
 
+@long
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 def test_up_ends_when_its_node_does(
     up: tuple[subprocess.Popen[str], dict[str, str]], home: Path

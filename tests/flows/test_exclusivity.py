@@ -26,6 +26,12 @@ from tests.support.independent_registers import energies_of
 from tests.support.park import PROJECT, TRADING, Park
 from tests.support.plant import SITE, anvil_like, write_csv
 
+SHORT_ON_MARIADB = (
+    "test_a_period_with_a_certificate_goes_the_whole_way",
+    "test_a_certificate_and_an_issuance_at_once_leave_no_double_claim",
+    "test_importers_correctors_and_an_issuer_at_once_count_a_register_once",
+)
+
 FIRST = date(2014, 1, 1)
 BEGIN = datetime(2013, 12, 31, 23, tzinfo=UTC)
 """The first midnight in Paris."""

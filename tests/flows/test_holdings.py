@@ -39,6 +39,11 @@ from ledger.serials import Act
 from tests.support.chain import PARTIES, SITE_CODE
 from tests.support.park import Park
 
+SHORT_ON_MARIADB = (
+    "test_transfer_retire_cancel_and_the_serials_afterwards",
+    "test_one_key_asked_for_twice_at_once_is_one_act",
+)
+
 KG = 1000
 OWNER, BUYER = PARTIES["owner"], PARTIES["buyer"]
 BATCH = 1 << 32 | 1

@@ -43,6 +43,11 @@ from tests.support.chain import PARTIES, class_role, send
 from tests.support.park import PROJECT, Park
 from tests.support.sending import automine, drop, steal
 
+SHORT_ON_MARIADB = (
+    "test_a_plan_holds_claim_slots_and_intent",
+    "test_two_issuances_of_one_period_at_once",
+)
+
 FIRST = date(2014, 1, 1)
 SLOTS = 144
 """Ten minutes fit so often into a day."""

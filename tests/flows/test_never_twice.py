@@ -31,6 +31,14 @@ from tests.support.park import PARIS, PROJECT, Park
 from tests.support.plant import write_csv
 from tests.support.racers import importing, issuing, race
 
+SHORT_ON_MARIADB = (
+    "test_importers_of_the_same_file_at_once_store_it_once",
+    "test_importers_of_files_that_overlap_at_once_agree_on_every_slot",
+    "test_issuers_of_the_same_period_at_once_have_one_winner",
+    "test_issuers_of_periods_that_overlap_at_once_have_one_winner",
+    "test_an_importer_and_an_issuer_at_once",
+)
+
 FIRST = date(2014, 1, 1)
 SLOTS = 144
 

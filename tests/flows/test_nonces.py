@@ -31,6 +31,12 @@ from tests.support.sending import (
     until_confirmed,
 )
 
+SHORT_ON_MARIADB = (
+    "test_a_stolen_nonce_is_given_up_only_when_that_is_final",
+    "test_two_processes_never_use_a_nonce_twice",
+    "test_two_that_fill_one_hole_fill_it_once",
+)
+
 
 def holds(park: Park) -> None:
     report = reconcile(park.db, park.node.client, park.node.deployment)

@@ -22,6 +22,8 @@ from ledger.settlement.planning import Scope
 from tests.support.chain import PARTIES
 from tests.support.park import MARKET, Park
 
+SHORT_ON_MARIADB = ("test_a_preview_says_who_cannot_pay_and_keeps_nothing",)
+
 PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
 
 

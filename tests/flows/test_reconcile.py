@@ -46,6 +46,7 @@ from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site
 from tests.support import acts
 from tests.support.chain import PARTIES, TestChain, deploy_contracts, trade
+from tests.support.forms import long
 from tests.support.park import PROJECT, PROPOSED, Park
 from tests.support.plant import SITE, imported, write_csv
 from tests.support.proxy import LyingNode
@@ -351,10 +352,12 @@ def test_the_history_leaves_rows_in_every_table(history: History) -> None:
 
 
 def _columns() -> list[Any]:
+    """Every column that a rule compares; the short form alters the first and each fifth of a table."""
     return [
-        pytest.param(name, column.name, id=f"{name}.{column.name}")
+        pytest.param(name, column.name, id=f"{name}.{column.name}", marks=() if short else long)
         for name in MIRRORED
-        for column in Base.metadata.tables[name].columns
+        for number, column in enumerate(Base.metadata.tables[name].columns)
+        for short in [number % 5 == 0]
         if f"{name}.{column.name}" not in EXEMPT
     ]
 

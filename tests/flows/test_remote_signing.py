@@ -26,6 +26,8 @@ from tests.support.sending import (
     until_confirmed,
 )
 
+SHORT_ON_MARIADB = ("test_anvil_signs",)
+
 
 def with_signer(park: Park, url: str, timeout_s: float = 10, **options: Any) -> Park:
     return opened(park, keyring=Keyring({}, SignerService(url, timeout_s)), **options)

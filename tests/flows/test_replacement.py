@@ -28,6 +28,11 @@ from tests.support.sending import (
     until_confirmed,
 )
 
+SHORT_ON_MARIADB = (
+    "test_a_base_fee_that_rises_over_the_offer",
+    "test_two_that_tend_at_once_replace_once",
+)
+
 PENDING, CONFIRMED, FAILED = (
     TransactionStatus.PENDING,
     TransactionStatus.CONFIRMED,

@@ -20,6 +20,13 @@ from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, OPERATOR_ROLE, PARTIES, send, wait_for
 from tests.support.park import CHAIN_ID, Park, open_chain
 
+SHORT_ON_MARIADB = (
+    "test_planned_then_submitted_then_confirmed",
+    "test_a_crash_between_storing_and_sending",
+    "test_one_intent_submitted_by_many_at_once_is_one_transaction",
+    "test_many_intents_of_one_account_at_once_have_a_nonce_each",
+)
+
 
 def plan(
     park: Park,

@@ -35,6 +35,12 @@ from tests.support import ticks
 from tests.support.chain import PARTIES, WINDOW_S, send
 from tests.support.park import MARKET, Park, running_park
 
+SHORT_ON_MARIADB = (
+    "test_from_trades_to_money",
+    "test_a_trade_is_planned_once_while_another_plans",
+    "test_many_plan_and_submit_at_once",
+)
+
 PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
 # Of a kWh: 2.00, 0.05 at a price below zero, 1.00 bought.
 TRADES = (("sell", 1000, 20_000), ("sell", 1000, -500), ("buy", 2000, 5_000))

@@ -35,6 +35,8 @@ from tests.support.park import MARKET, TRADING, Park
 from tests.support.plant import SITE
 from tests.support.sending import Boundaries, Crash, crashing, opened
 
+SHORT_ON_MARIADB = ("test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money",)
+
 PLANT, SECOND, BUYER = PARTIES["owner"], PARTIES["buyer"], PARTIES["market"]
 MORE = """
 [[vpp]]

@@ -25,6 +25,7 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import Base
 from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
+from tests.support.forms import long, rest
 
 history = scene.history
 by_hand = scene._by_hand
@@ -117,13 +118,14 @@ def rounds() -> list[Any]:
         pytest.param(
             [(name, held[number]) for name, held in together.items() if number < len(held)],
             id=f"column {number} of each",
+            marks=() if number < 3 else long,
         )
         for number in range(max(map(len, together.values())))
     ]
     return found + [
-        pytest.param([(name, column)], id=f"{name}.{column}")
+        pytest.param([(name, column)], id=f"{name}.{column}", marks=long if number else ())
         for name in ALONE
-        for column in by_table[name]
+        for number, column in enumerate(by_table[name])
     ]
 
 
@@ -270,7 +272,7 @@ def test_a_range_sees_its_own_blocks(history: History) -> None:
     assert (only.from_block, only.to_block) == (target, target)
 
 
-@pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("at", rest([0.1, 0.5, 0.9], 0.5))
 def test_every_range_of_a_true_mirror_is_true(history: History, at: float) -> None:
     height = history.client.block_number()
     middle_block = int(height * at)
@@ -282,6 +284,7 @@ def test_every_range_of_a_true_mirror_is_true(history: History, at: float) -> No
         assert verified(history, scope).differences == []
 
 
+@long
 def test_a_sample_of_all_blocks_sees_what_a_block_brought(history: History) -> None:
     height = history.client.block_number()
     whole = verified(history, Scope(sample=height))

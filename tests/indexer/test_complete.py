@@ -31,6 +31,12 @@ from tests.support.chain import (
 )
 from tests.support.mirror import dump, rows
 
+SHORT_ON_MARIADB = (
+    "test_a_dispute_that_is_rejected_and_one_that_is_upheld",
+    "test_a_cosigned_batch_is_final_at_once",
+    "test_dumps_of_both_databases_are_one",
+)
+
 FIRST, SECOND, THIRD = ((1 << 32) + ordinal for ordinal in (1, 2, 3))
 OWNER, BUYER, MARKET, ADMIN = (PARTIES[name] for name in ("owner", "buyer", "market", "admin"))
 DEPTH = 64

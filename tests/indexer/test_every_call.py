@@ -7,8 +7,10 @@ to the ABI's own list of errors, those of the linked libraries and of OpenZeppel
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +76,16 @@ def chain() -> Iterator[TestChain]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def books(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Books that follow the chain from call to call."""
+    file = tmp_path_factory.mktemp("books") / "books.db"
+    shutil.copyfile(sqlite_template, file)
+    database = Database(f"sqlite:///{file}")
+    yield database
+    database.close()
+
+
 def bare(name: str) -> str:
     """Return a name without what tells camel case from snake case."""
     return name.replace("_", "").lower()
@@ -118,14 +130,14 @@ def test_every_error_has_its_name(name: str) -> None:
 
 @pytest.mark.parametrize(("contract", "item"), EVERY)
 def test_a_call_is_mirrored_whole(
-    chain: TestChain, sqlite_db: Database, contract: str, item: dict[str, Any]
+    chain: TestChain, books: Database, contract: str, item: dict[str, Any]
 ) -> None:
     values = [plain(part) for part in item["inputs"]]
     address = chain.deployment.contracts[contract].address
     data = encode_call(contract, item["name"], values)
     receipt = send(chain.client, PARTIES["spare"], address, data, 3_000_000)
-    Indexer(sqlite_db, chain.client, chain.deployment, 64).run_until("head")
-    with sqlite_db.read() as session:
+    Indexer(books, chain.client, chain.deployment, 64).run_until("head")
+    with books.read() as session:
         query = select(BlockchainTransaction).where(
             BlockchainTransaction.tx_hash == receipt.tx_hash
         )

@@ -15,6 +15,12 @@ from ledger.models.escrow import MovementKind
 from tests.support.chain import LIBRARIES, PARTIES, TestChain, trade
 from tests.support.mirror import dump, rows
 
+SHORT_ON_MARIADB = (
+    "test_credits_of_a_batch_partition_its_serials",
+    "test_every_transaction_failed_ones_with_their_reason",
+    "test_confirmed_only_when_final",
+)
+
 FIRST, SECOND = 1 << 32 | 1, 1 << 32 | 2
 OWNER, BUYER, MARKET = PARTIES["owner"], PARTIES["buyer"], PARTIES["market"]
 

@@ -20,6 +20,7 @@ from ledger.chain.layout import canonical_type, json_value
 from ledger.errors import MirrorStopped
 from tests.ledger.test_calls import items, log_of, tuples_of, types_of
 from tests.support import abi_oracle
+from tests.support.forms import times
 
 BOTH = (CREDIT, SETTLEMENT)
 EVENT_ITEMS = items("event", BOTH)
@@ -56,7 +57,7 @@ def agree(name: str, log: LogRecord) -> DecodedEvent | None:
 
 
 @pytest.mark.parametrize(("name", "item"), EVENT_ITEMS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(8, 40), deadline=None)
 @given(data=st.data())
 def test_events_are_decoded_alike(name: str, item: dict[str, Any], data: st.DataObject) -> None:
     values = data.draw(tuples_of(*types_of(item["inputs"])))
@@ -75,7 +76,7 @@ def test_events_are_decoded_alike(name: str, item: dict[str, Any], data: st.Data
 
 
 @pytest.mark.parametrize(("name", "item"), EVENT_ITEMS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=times(20, 150), deadline=None)
 @given(data=st.data())
 def test_damaged_events_are_refused_alike(
     name: str, item: dict[str, Any], data: st.DataObject
@@ -196,7 +197,7 @@ CALL_ITEMS = [
 
 
 @pytest.mark.parametrize(("name", "item"), CALL_ITEMS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(12, 60), deadline=None)
 @given(data=st.data())
 def test_calls_are_decoded_alike_whatever_they_hold(
     name: str, item: dict[str, Any], data: st.DataObject
@@ -217,7 +218,7 @@ def test_calls_are_decoded_alike_whatever_they_hold(
 # ------------------------------------------------------------------------------- words
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(50, 300), deadline=None)
 @given(bits=st.sampled_from([8, 48, 64, 248, 256]), value=WORDS)
 @example(bits=8, value=2**256 - 128)
 @example(bits=8, value=2**256 - 129)
@@ -237,7 +238,7 @@ def test_signed_numbers_of_every_width(bits: int, value: int) -> None:
 @given(
     st.binary(min_size=32, max_size=32) | st.binary(max_size=32).map(lambda b: b.ljust(32, b"\0"))
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(50, 300), deadline=None)
 def test_short_bytes_of_every_length(body: bytes) -> None:
     for size in (1, 2, 4, 31):
         expected = None

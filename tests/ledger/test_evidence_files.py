@@ -20,6 +20,7 @@ from ledger.readings.evidence_files import (
     files_of_period,
 )
 from ledger.reductions.recompute import Verification, verify_files
+from tests.support.forms import long
 from tests.support.park import PARIS
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, write_csv
 
@@ -173,6 +174,7 @@ def test_a_daily_reading_is_as_long_as_its_legal_day(sqlite_db: Database, tmp_pa
     assert not longer.valid
 
 
+@long
 def test_the_bundled_year_is_exported_and_verified(sqlite_db: Database, tmp_path: Path) -> None:
     apply(sqlite_db, LHB_SITE)
     imported(sqlite_db, LHB_FILE, site="lhb")

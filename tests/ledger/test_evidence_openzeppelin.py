@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cli.bench.evidence import PeerTree, openzeppelin, turbine_meters, values_of
 from ledger.reductions import Calibration, Kind, Meter, Reading, Role
 from ledger.reductions import evidence as tree
+from tests.support.forms import times
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 1000, 1001)
 
@@ -56,7 +57,7 @@ def test_roots_and_proofs_of_any_readings_are_the_librarys() -> None:
 
     # One run of Node for all examples: they are collected first, and none can be shrunk.
     @settings(
-        max_examples=100,
+        max_examples=times(20, 100),
         phases=[Phase.generate],
         database=None,
         suppress_health_check=[HealthCheck.too_slow],

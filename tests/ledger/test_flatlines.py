@@ -29,6 +29,7 @@ from ledger.readings.requalify import requalify
 from ledger.reductions.flatlines import stuck_places
 from ledger.reductions.zones import day_starts, zone
 from ledger.sites.site_file import read_site_file
+from tests.support.forms import times
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -98,7 +99,7 @@ lines = st.lists(
 ).map(lambda pieces: [text for text, count in pieces for _ in range(count)])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(50, 300), deadline=None)
 @given(
     lines,
     st.sampled_from([date(2014, 3, 29), date(2014, 10, 25), date(2014, 6, 1)]),
@@ -329,7 +330,7 @@ days_of_rows = st.lists(
 
 
 @settings(
-    max_examples=30,
+    max_examples=times(10, 30),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -20,6 +20,7 @@ from ledger.db import Database, bulk
 from ledger.db.loading import FILE_REFUSED, LoadingConnection
 from ledger.errors import DependencyDown
 from ledger.models import DeviceData, DeviceType, EmissionFactor
+from tests.support.forms import times
 from tests.support.hostile import LOCAL_FILES, Answer, HostileServer
 from tests.support.mariadb import MariaDbServer
 
@@ -199,7 +200,7 @@ NASTY = st.text(st.sampled_from("\\\t\n\r\0'\"%N,;\x1a\u00e9\u4f60\U0001f32c "),
 
 
 @pytest.mark.mariadb
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=times(20, 150), deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ledger.settlement.netting import Funds, parts, shortfalls, without_the_insolvent
 from ledger.settlement.words import CENTS_MAX, Trade, pack
+from tests.support.forms import times
 
 NAMES = [f"0x{number:040x}" for number in range(1, 7)]
 ASSET = 7
@@ -47,7 +48,7 @@ def markets(draw: st.DrawFn) -> tuple[list[Trade], Funds]:
     return trades, Funds(money, kg)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=times(40, 200), deadline=None)
 @given(markets(), st.sampled_from([None, ASSET]))
 def test_with_the_insolvent_left_out_the_rest_is_the_net_of_the_rest(
     market: tuple[list[Trade], Funds], asset: int | None
@@ -84,7 +85,7 @@ def test_with_the_insolvent_left_out_the_rest_is_the_net_of_the_rest(
     assert shortfalls(kept, asset, funds) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=times(12, 50), deadline=None)
 @given(markets())
 def test_nobody_is_left_out_who_can_pay(market: tuple[list[Trade], Funds]) -> None:
     trades, _ = market

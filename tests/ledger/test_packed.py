@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, Many, packed
+from tests.support.forms import times
 
 QUERY = Many(("m", "n"), ("w",), ("t", "u"), "FROM packed_rows WHERE m >= ?", "m, t")
 NASTY = [
@@ -58,7 +59,9 @@ def drop(session: Session) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(12, 60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(rows=ROWS)
 def test_the_rows_come_back(db: Database, rows: list[tuple[Any, ...]]) -> None:

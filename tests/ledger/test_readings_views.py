@@ -20,6 +20,7 @@ from ledger.readings.exclusions import exclusions
 from ledger.readings.lookup import rows_of
 from ledger.readings.slots import Day, State, load_days
 from ledger.readings.views import gaps_document, quality_document
+from tests.support.forms import times
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
 
 FILE = "R80721-2014-2015.csv.gz"
@@ -320,7 +321,9 @@ slots = st.dictionaries(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(8, 25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(slots)
 def test_gaps_are_the_slots_without_a_value_and_no_other(

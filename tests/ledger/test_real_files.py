@@ -23,6 +23,7 @@ from ledger.readings import ImportReport, import_file, load_period, reductions_f
 from ledger.reductions import Counts, Reduction, compute, report
 from ledger.reductions.energies import energy_kwh
 from ledger.reductions.records import USED
+from tests.support.forms import long
 from tests.support.independent import Month, months_of
 from tests.support.plant import LHB_FILE, LHB_SITE, SERF_FILE, SERF_SITE, apply
 
@@ -263,6 +264,7 @@ def test_every_number_is_kept_as_it_was_written(real: Database) -> None:
     assert widest == 18
 
 
+@long  # the demonstration's tests do it as well
 def test_a_second_import_changes_nothing(real: Database) -> None:
     before = chain(real, "lhb-wind", [(2014, 3)])
     assert summary(import_file(real, "lhb", "scada", LHB_FILE)) == (105120, 0, 105120, 0, 0)

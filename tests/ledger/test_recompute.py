@@ -26,6 +26,7 @@ from ledger.reductions.quality import Limits, judge_slot
 from ledger.reductions.readings_file import HEADER, lines_of, pack, parse, read
 from ledger.reductions.recompute import Trusted, Verification, verify, verify_files
 from tests.ledger.test_reductions import FACTOR, inputs
+from tests.support.forms import times
 
 DAY_S = 86_400
 SLOT_S = 600
@@ -364,7 +365,7 @@ ODD: list[Any] = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(50, 300), deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(list(scalars(MANIFEST))), st.sampled_from(ODD)),
@@ -513,7 +514,9 @@ def mutants(draw: st.DrawFn) -> list[str]:
     return [LINES[0], *body]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(
+    max_examples=times(60, 400), deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
+)
 @given(mutants())
 def test_no_mutant_of_the_readings_passes(lines: list[str]) -> None:
     if lines == LINES:

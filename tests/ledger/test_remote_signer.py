@@ -18,6 +18,7 @@ from ledger.chain.signers import anvil_address, anvil_signer, load_keyring
 from ledger.chain.structs import claim_typed_data
 from ledger.errors import BadInput
 from ledger.settings import load_settings
+from tests.support.forms import times
 from tests.support.remote_signer import running_signer
 
 ME = anvil_address(5)
@@ -84,7 +85,9 @@ def test_a_lie_about_a_transaction(place: str, lie: str, said: str) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(12, 60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     field=st.sampled_from(

@@ -34,6 +34,7 @@ from ledger.models.types import (
     Varchar,
     rank,
 )
+from tests.support.forms import times
 
 NOON = datetime(2026, 3, 29, 12, 0, 0, 123456, tzinfo=UTC)
 HASH = "0x" + "ab" * 32
@@ -195,7 +196,7 @@ def test_a_float_that_got_into_sqlite_is_noticed(sqlite_db: Database) -> None:
 
 
 @given(st.decimals(min_value=-(10**15) + 1, max_value=10**15 - 1, places=3))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=times(40, 200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_scaled_integers_are_the_same_number(value: Decimal) -> None:
     kind = ExactDecimal(18, 3)
     database = Database("sqlite:///unused.db")

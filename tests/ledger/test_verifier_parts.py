@@ -14,6 +14,7 @@ from ledger.proofs import tries
 from ledger.proofs.verifier import ProofError, rlp
 from ledger.proofs.verifier.curve import N, recover
 from ledger.proofs.verifier.trie import EMPTY_ROOT, keccak256, lookup
+from tests.support.forms import times
 
 ITEMS: st.SearchStrategy[Any] = st.recursive(
     st.binary(max_size=70), lambda inner: st.lists(inner, max_size=20), max_leaves=40
@@ -79,7 +80,7 @@ def reference_of(values: list[bytes]) -> HexaryTrie:
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(12, 60), deadline=None)
 @given(VALUES, st.data())
 def test_a_trie_is_that_of_py_trie(values: list[bytes], data: st.DataObject) -> None:
     reference, ours = reference_of(values), tries.Trie(values)
@@ -93,7 +94,7 @@ def test_a_trie_is_that_of_py_trie(values: list[bytes], data: st.DataObject) -> 
     assert lookup(ours.root, key, proof) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(12, 60), deadline=None)
 @given(st.dictionaries(st.binary(min_size=1, max_size=9), st.binary(min_size=1, max_size=40)))
 def test_a_proof_by_py_trie_is_accepted(entries: dict[bytes, bytes]) -> None:
     reference = HexaryTrie({})
@@ -111,7 +112,7 @@ def test_an_empty_trie_has_nothing() -> None:
     assert lookup(EMPTY_ROOT, b"\x80", []) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(8, 40), deadline=None)
 @given(VALUES, st.data())
 def test_a_proof_has_no_more_and_no_less(values: list[bytes], data: st.DataObject) -> None:
     ours = tries.Trie(values)

@@ -8,7 +8,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", ["forge", "halmos", "slither", "mutants"])
 def test_what_is_promised_holds(part: str) -> None:
     command = [ROOT / "dev", "prove", part, "--short"]

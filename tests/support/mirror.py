@@ -1,14 +1,20 @@
 """Whole mirrors compared: the rows of every mirrored table, without what only the place decides."""
 
+import atexit
+import gzip
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
 from indexer import Indexer
+from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.chain.local_node import LocalNode, find_anvil
 from ledger.db import Database
@@ -95,11 +101,29 @@ def fresh(template: Path, folder: Path, chain: TestChain, finality: str | int) -
 def running_chain(options: Sequence[str] = (), ipc: Path | None = None) -> Iterator[TestChain]:
     """A node of one's own with the contracts on it, their roles granted and a site registered.
 
-    ``options`` are further ones of Anvil, ``ipc`` is a socket to listen on as well.
+    ``options`` are further ones of Anvil, ``ipc`` is a socket to listen on as well. Without options the node
+    begins with the state that the first one of this process came to: to deploy takes as long as to start.
     """
-    with LocalNode(find_anvil(None), options=options, ipc=ipc) as node:
+    loaded = [] if options else ["--load-state", str(_deployed()[0])]
+    with LocalNode(find_anvil(None), options=[*options, *loaded], ipc=ipc) as node:
         client = ChainClient(node.rpc_url)
         try:
-            yield TestChain(client, deploy_contracts(client))
+            deployment = deploy_contracts(client) if options else deepcopy(_deployed()[1])
+            yield TestChain(client, deployment)
         finally:
             client.close()
+
+
+@cache
+def _deployed() -> tuple[Path, Deployment]:
+    """Deploy once; return the file with the state of the node, and what stands there."""
+    folder = Path(tempfile.mkdtemp(prefix="truetonne-deployed-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with LocalNode(find_anvil(None)) as node:
+        client = ChainClient(node.rpc_url)
+        deployment = deploy_contracts(client)
+        packed = client.request("anvil_dumpState", [True])  # with what was before each block
+        client.close()
+    file = folder / "state.json"
+    file.write_bytes(gzip.decompress(bytes.fromhex(packed[2:])))
+    return file, deployment

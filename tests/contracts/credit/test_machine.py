@@ -24,6 +24,7 @@ from tests.contracts.park import (
     log_head,
     sealed,
 )
+from tests.support.forms import times
 
 OFTEN = ["issue", "transfer", "retire", "replace", "reinstate", "unpause"]
 VERBS = [
@@ -275,7 +276,7 @@ def test_machine(park: Park, credit: Any) -> None:
     run_state_machine_as_test(
         type("CreditMachine", (CreditMachine,), parts),
         settings=settings(
-            max_examples=10,
+            max_examples=times(5, 10),
             stateful_step_count=40,
             derandomize=True,
             deadline=None,

@@ -25,6 +25,7 @@ from tests.contracts.park import (
     refusal,
 )
 from tests.contracts.settlement.model import Model
+from tests.support.forms import times
 
 BY_CHANCE = st.integers(0, 10**9)
 AMOUNT = st.one_of(st.integers(1, 50), st.integers(1, 5000))
@@ -299,8 +300,8 @@ def test_machine(park: Park, settlement: Any) -> None:
     run_state_machine_as_test(
         machine(park),
         settings=settings(
-            max_examples=12,
-            stateful_step_count=30,
+            max_examples=times(4, 12),
+            stateful_step_count=times(20, 30),
             derandomize=True,
             deadline=None,
             database=None,

@@ -1,0 +1,82 @@
+"""What the short form of the suite leaves to the long one."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.support import forms
+
+FILE = Path("/project/tests/test_x.py")
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "_LONG", [False])
+
+
+def item(name: str, *marks: str, file: Path = FILE, **params: object) -> Any:
+    """A test as the collection shows it; its module names ``test_story`` for MariaDB where the file says so."""
+    doubled = "mariadb" in params.values()
+    module = SimpleNamespace(test_story=0, test_a=0)
+    if "named" in file.name:
+        module.SHORT_ON_MARIADB = ("test_story",)
+    held = {*marks, *(["mariadb"] if doubled else [])}
+    return SimpleNamespace(
+        nodeid=f"tests/{file.name}::{name}",
+        path=file,
+        originalname=name.partition("[")[0],
+        module=module,
+        callspec=SimpleNamespace(params=params),
+        get_closest_marker=lambda mark: mark if mark in held else None,
+    )
+
+
+def kept(*items: Any, named: tuple[str, ...] = ()) -> list[str]:
+    left, others = forms.left_to_the_long_form(list(items), named)
+    assert sorted(each.nodeid for each in (*left, *others)) == sorted(each.nodeid for each in items)
+    return [each.nodeid.partition("::")[2] for each in left]
+
+
+def test_what_is_long_is_left_out_unless_it_is_named() -> None:
+    items = item("test_a"), item("test_b", "long"), item("test_c[1]", "long")
+    assert kept(*items) == ["test_a"]
+    assert kept(*items, named=("tests", str(FILE))) == ["test_a"]
+    assert kept(*items, named=(f"{FILE}::test_c",)) == ["test_a", "test_c[1]"]
+    forms.choose(True)
+    assert len(kept(*items)) == 3
+
+
+def test_a_function_with_many_parameters_runs_once_on_mariadb() -> None:
+    items = [
+        item(f"test_a[{store}-{number}]", db=store, number=number)
+        for number in range(3)
+        for store in ("sqlite", "mariadb")
+    ]
+    assert kept(*items) == [
+        *("test_a[sqlite-0]", "test_a[mariadb-0]", "test_a[sqlite-1]", "test_a[sqlite-2]")
+    ]
+    every = [item(f"test_a[{number}]", "every_mariadb", db="mariadb", n=number) for number in "12"]
+    assert len(kept(*every)) == 2
+
+
+def test_a_file_names_what_it_runs_on_mariadb() -> None:
+    file = FILE.with_name("test_named.py")
+    items = [item(f"{name}[x]", db="mariadb", file=file) for name in ("test_a", "test_story")]
+    assert kept(*items) == ["test_story[x]"]
+    # A test of MariaDB alone is no double of another.
+    assert kept(item("test_a", "mariadb", file=file)) == ["test_a"]
+
+
+def test_the_rest_of_the_values_is_long() -> None:
+    short, *others = forms.rest(range(3))
+    assert short == 0
+    assert [(each.values, each.marks[0].name) for each in others] == [
+        ((1,), "long"),
+        ((2,), "long"),
+    ]
+    assert forms.rest([(1, "a"), (2, "b")], (2, "b"))[1] == (2, "b")
+    with pytest.raises(AssertionError):
+        forms.rest([1], 2)
+    assert forms.times(2, 9) == 2

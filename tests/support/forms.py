@@ -1,0 +1,98 @@
+"""The two forms of the suite: ``./dev test`` is the short one, under ten minutes; ``./dev test --long`` runs all.
+
+What is marked ``long`` runs in the long form alone. Each kind of test has a run in the short one.
+"""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_LONG = [False]
+
+long = pytest.mark.long
+
+
+def choose(long: bool) -> None:
+    """Say which form this session is; before the modules of tests are imported."""
+    _LONG[0] = long
+
+
+def is_long() -> bool:
+    """Whether this session is the long form."""
+    return _LONG[0]
+
+
+def times(short: int, long: int) -> int:
+    """Return how often something random is tried in this form."""
+    return long if _LONG[0] else short
+
+
+def rest(values: Iterable[Any], *keep: Any) -> list[Any]:
+    """Return the values for ``parametrize``; the short form runs those to keep alone, or else the first."""
+    values = list(values)
+    kept = keep or values[:1]
+    assert all(each in values for each in kept)
+    return [
+        value
+        if value in kept
+        else pytest.param(
+            *(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.long
+        )
+        for value in values
+    ]
+
+
+def left_to_the_long_form(
+    items: list[pytest.Item], named: Collection[str]
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Part the tests in those of the short form and the others; a test that is named by itself is no other.
+
+    Of a function that runs on SQLite and on MariaDB with many parameters, the short form runs the first on both, and
+    the others on SQLite. A file's ``SHORT_ON_MARIADB`` says which of its functions it runs on MariaDB at all.
+    """
+    if _LONG[0]:
+        return items, []
+    kept, others = [], []
+    seen: set[str] = set()
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        doubled = _is_a_double(item)
+        unwanted = doubled and (function in seen or not _wanted(item))
+        if (unwanted or item.get_closest_marker("long")) and not _is_named(item, named):
+            others.append(item)
+            continue
+        if doubled and not item.get_closest_marker("every_mariadb"):
+            seen.add(function)
+        kept.append(item)
+    return kept, others
+
+
+def _is_a_double(item: pytest.Item) -> bool:
+    """Whether it is a test of SQLite too, on MariaDB."""
+    call = getattr(item, "callspec", None)
+    return (
+        call is not None
+        and item.get_closest_marker("mariadb") is not None
+        and "mariadb" in call.params.values()
+    )
+
+
+def _wanted(item: pytest.Item) -> bool:
+    module = getattr(item, "module", None)
+    wanted = getattr(module, "SHORT_ON_MARIADB", None)
+    if wanted is None:
+        return True
+    assert all(hasattr(module, name) for name in wanted), (module, wanted)
+    return getattr(item, "originalname", "") in wanted
+
+
+def _is_named(item: pytest.Item, named: Collection[str]) -> bool:
+    """Whether the command line names this test, not just its file or folder."""
+    for argument in named:
+        file, mark, test = argument.partition("::")
+        whole = f"{item.path}::{item.nodeid.partition('::')[2]}"
+        if mark and whole.startswith(f"{Path(file).resolve()}::{test}"):
+            return True
+    return False
