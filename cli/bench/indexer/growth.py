@@ -120,6 +120,7 @@ def grow(rows: int, say: Say) -> list[Grown]:
         say(f"about {rows} rows, from {blocks} blocks, into SQLite")
         with ours.sqlite_file() as place:
             grown.append(_grown("sqlite", blocks, scratch, place))
+        say(told(grown[-1]))  # hours may lie between this and the end
         try:
             server = MariaDbServer(scratch)
             server.start()
