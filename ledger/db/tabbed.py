@@ -62,12 +62,14 @@ def _cells(column: Sequence[Plain]) -> Sequence[str]:
 def fit(table: str, columns: Mapping[str, Sequence[Plain]]) -> bool:
     """Return whether a table holds all of these values exactly, and lacks no other column.
 
-    False is no more than a doubt: the table may not be known here.
+    Columns may stand in the quotes that MariaDB wants around ``key``. False is no more than a doubt: the table
+    may not be known here.
     """
     checks, required = _checks_of(table)
-    if not required <= columns.keys() <= checks.keys():
+    plain = {name.strip("`"): column for name, column in columns.items()}
+    if not required <= plain.keys() <= checks.keys():
         return False
-    return all(checks[name](column) for name, column in columns.items())
+    return all(checks[name](column) for name, column in plain.items())
 
 
 @lru_cache(maxsize=128)
