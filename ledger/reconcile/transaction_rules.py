@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from eth_utils.crypto import keccak
-from sqlalchemy import select
+from sqlalchemy import exists, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.chain import signed
 from ledger.chain.client import Receipt, TransactionInfo
 from ledger.chain.contracts import decode_call, selector_names
 from ledger.chain.failures import failure_of
 from ledger.chain.intents import FILL
+from ledger.db import tables
 from ledger.models import (
+    Base,
     BlockchainTransaction,
     ChainAttempt,
     ChainInclusion,
@@ -25,10 +30,13 @@ from ledger.models import (
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.mirror import IntentState
 from ledger.reconcile.books import Books, block_time
-from ledger.reconcile.report import compare, table_differences, unequal
+from ledger.reconcile.pieces import ROWS, pieces
+from ledger.reconcile.report import Key, compare, missing, unequal
 
+_R = TypeVar("_R", bound=Base)
 _SCANNED_BLOCKS = 512
 """So many of the last blocks are read whole, to find a transaction that left no event and no row."""
+_BLOCKS_AT_ONCE = 16
 _ERROR_LENGTH_MAX = 500
 _BATCH_FINALIZED = (
     "0x" + keccak(text="BatchFinalized(bytes32,uint256,bytes32,uint256,address)").hex()
@@ -46,12 +54,27 @@ class _Mined:
 
 def transactions(books: Books) -> list[str]:
     """Every transaction has the status, function, parameters, gas and block of its receipt."""
-    rows = {row.tx_hash: row for row in books.session.scalars(select(BlockchainTransaction))}
-    attempts = {row.tx_hash: row for row in books.session.scalars(select(ChainAttempt))}
-    mined = _mined(books, list(rows))
+    found = []
+    for piece in pieces(books.session, BlockchainTransaction.id):
+        query = select(BlockchainTransaction).where(piece)
+        found += _transactions(books, books.session.scalars(query).all())
+    known = exists().where(BlockchainTransaction.tx_hash == ChainInclusion.tx_hash)
+    orphans = books.session.scalars(select(ChainInclusion.tx_hash).where(~known))
+    found += [f"chain_inclusions {tx_hash}: no such thing on chain" for tx_hash in orphans]
+    return found + _missing(books)
+
+
+def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[str]:
+    hashes = [row.tx_hash for row in rows]
+    attempts = {
+        row.tx_hash: row
+        for row in _among(books.session, ChainAttempt, ChainAttempt.tx_hash, hashes)
+    }
+    mined = _mined(books, hashes)
     found = []
     inclusions = {}
-    for tx_hash, row in rows.items():
+    for row in rows:
+        tx_hash = row.tx_hash
         item = mined.get(tx_hash)
         attempt = attempts.get(tx_hash)
         if item is None:
@@ -73,50 +96,87 @@ def transactions(books: Books) -> list[str]:
         found += unequal(
             f"blockchain_transactions {tx_hash}", held, list(expected.values()), list(expected)
         )
-        reason = None
-        if failed:
-            receipt = item.receipt
-            reason = failure_of(
-                books.client, contract, item.transaction, receipt.block_number, receipt.gas_used
-            )
-        inclusions[(tx_hash,)] = {
-            "block_number": item.receipt.block_number,
-            "block_hash": item.receipt.block_hash,
-            "tx_index": item.receipt.tx_index,
-            "sender": item.receipt.sender,
-            "nonce": item.transaction.nonce,
-            "intent_key": attempt.intent_key if attempt else None,
-            "error": reason[:_ERROR_LENGTH_MAX] if reason else None,
-        }
-    found += table_differences(books.session, ChainInclusion, inclusions)
-    return found + _missing(books, rows)
+        inclusions[(tx_hash,)] = _inclusion(books, item, contract, attempt)
+    return found + _inclusions(books, hashes, inclusions)
+
+
+def _inclusion(
+    books: Books, item: _Mined, contract: str | None, attempt: ChainAttempt | None
+) -> dict[str, Any]:
+    """Return what ``chain_inclusions`` must say of a transaction."""
+    receipt, reason = item.receipt, None
+    if receipt.status != 1:
+        reason = failure_of(
+            books.client, contract, item.transaction, receipt.block_number, receipt.gas_used
+        )
+    return {
+        "block_number": receipt.block_number,
+        "block_hash": receipt.block_hash,
+        "tx_index": receipt.tx_index,
+        "sender": receipt.sender,
+        "nonce": item.transaction.nonce,
+        "intent_key": attempt.intent_key if attempt else None,
+        "error": reason[:_ERROR_LENGTH_MAX] if reason else None,
+    }
+
+
+def _inclusions(
+    books: Books, hashes: Sequence[str], expected: Mapping[Key, Mapping[str, Any]]
+) -> list[str]:
+    """Compare the inclusions of some transactions."""
+    names = next(iter(expected.values()), {})
+    stored = {
+        (row.tx_hash,): {name: getattr(row, name) for name in names}
+        for row in _among(books.session, ChainInclusion, ChainInclusion.tx_hash, hashes)
+    }
+    return compare("chain_inclusions", stored, expected)
+
+
+def _among(
+    session: Session, model: type[_R], column: InstrumentedAttribute[Any], keys: Collection[Any]
+) -> Iterator[_R]:
+    """Yield the rows of a table whose column is one of some keys."""
+    for here in tables.among(session, column, keys):
+        yield from session.scalars(select(model).where(here))
 
 
 def intents(books: Books) -> list[str]:
     """Every intent was sent as it was planned, once, and is what its transaction became."""
     session = books.session
-    rows = session.scalars(select(ChainIntent)).all()
-    by_intent: dict[str, list[ChainAttempt]] = {}
     found = []
-    for attempt in session.scalars(select(ChainAttempt).order_by(ChainAttempt.ordinal)):
-        by_intent.setdefault(attempt.intent_key, []).append(attempt)
-        if "0x" + keccak(hexstr=attempt.raw_transaction).hex() != attempt.tx_hash:
-            found.append(f"chain_attempts {attempt.tx_hash}: the raw transaction has another hash")
-        found += _signed(attempt)
-    planned = {row.key for row in rows}
-    found += [
-        f"intent {key}: sent, but not in the books" for key in by_intent if key not in planned
-    ]
-    sent = [item.tx_hash for items in by_intent.values() for item in items]
-    mined = _mined(books, sent)
-    for row in rows:
-        hashes = [item.tx_hash for item in by_intent.get(row.key, [])]
-        found += _intent(books, row, [mined[item] for item in hashes if item in mined], hashes)
+    for piece in pieces(session, ChainAttempt.tx_hash):
+        for attempt in session.scalars(select(ChainAttempt).where(piece)):
+            if "0x" + keccak(hexstr=attempt.raw_transaction).hex() != attempt.tx_hash:
+                found.append(
+                    f"chain_attempts {attempt.tx_hash}: the raw transaction has another hash"
+                )
+            found += _signed(attempt)
+    planned = exists().where(ChainIntent.key == ChainAttempt.intent_key)
+    orphans = session.scalars(select(ChainAttempt.intent_key).where(~planned).distinct())
+    found += [f"intent {key}: sent, but not in the books" for key in orphans]
     lanes = {
         (lane.chain_id, lane.address): lane.next_nonce
         for lane in session.scalars(select(ChainNonceLane))
     }
+    for piece in pieces(session, ChainIntent.key):
+        rows = session.scalars(select(ChainIntent).where(piece)).all()
+        found += _intents(books, rows, lanes)
+    return found
+
+
+def _intents(
+    books: Books, rows: Sequence[ChainIntent], lanes: Mapping[tuple[int, str], int]
+) -> list[str]:
+    by_intent: dict[str, list[ChainAttempt]] = defaultdict(list)
+    keys = [row.key for row in rows]
+    for attempt in _among(books.session, ChainAttempt, ChainAttempt.intent_key, keys):
+        by_intent[attempt.intent_key].append(attempt)
+    mined = _mined(books, [item.tx_hash for items in by_intent.values() for item in items])
+    found = []
     for row in rows:
+        attempts = sorted(by_intent[row.key], key=lambda attempt: attempt.ordinal)
+        hashes = [item.tx_hash for item in attempts]
+        found += _intent(books, row, [mined[item] for item in hashes if item in mined], hashes)
         if row.nonce is not None and lanes.get((row.chain_id, row.sender_address), 0) <= row.nonce:
             found.append(
                 f"chain_nonce_lanes {row.sender_address}: nonce {row.nonce} would be given out again"
@@ -301,15 +361,28 @@ def _mined(books: Books, hashes: Sequence[str]) -> dict[str, _Mined]:
     }
 
 
-def _missing(books: Books, rows: Mapping[str, BlockchainTransaction]) -> list[str]:
-    """Return the transactions to our contracts that have no row."""
+def _missing(books: Books) -> list[str]:
+    """Return the transactions to our contracts, and those that left an event, that have no row."""
     addresses = {contract.address for contract in books.deployment.contracts.values()}
-    wanted = {event.log.tx_hash for event in books.events}
+    found = []
+    hashes = (event["tx_hash"] for event in books.events.values())
+    while piece := list(islice(hashes, ROWS)):
+        found += _without_row(books, piece)
     first = max(books.deployment.deployed_block, books.block - _SCANNED_BLOCKS + 1)
-    for block in books.client.blocks_with_transactions(range(first, books.block + 1)):
-        if block is not None:
-            wanted |= {item.hash for item in block[1] if item.to in addresses}
-    stored = {(tx_hash,): {"tx_hash": tx_hash} for tx_hash in rows if tx_hash in wanted}
-    return compare(
-        "blockchain_transactions", stored, {(item,): {"tx_hash": item} for item in sorted(wanted)}
+    for start in range(first, books.block + 1, _BLOCKS_AT_ONCE):
+        numbers = range(start, min(start + _BLOCKS_AT_ONCE, books.block + 1))
+        blocks = books.client.blocks_with_transactions(numbers)
+        called = [
+            item.hash for block in blocks if block for item in block[1] if item.to in addresses
+        ]
+        found += _without_row(books, called)
+    return list(dict.fromkeys(found))
+
+
+def _without_row(books: Books, hashes: Sequence[str]) -> list[str]:
+    known: set[str] = set()
+    for here in tables.among(books.session, BlockchainTransaction.tx_hash, set(hashes)):
+        known.update(books.session.scalars(select(BlockchainTransaction.tx_hash).where(here)))
+    return missing(
+        "blockchain_transactions", ((item,) for item in dict.fromkeys(hashes) if item not in known)
     )
