@@ -17,6 +17,7 @@ import pytest
 from indexer import Indexer
 from indexer.reindex import reindex
 from indexer.status import as_document, look
+from indexer.ticks import Limits
 from indexer.verify import verify
 from indexer.watch import Watch
 from ledger.chain.book import PROVEN, TOLD
@@ -26,11 +27,12 @@ from ledger.db import Database
 from ledger.errors import MirrorStopped, TruetonneError, WrongChain
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
-from tests.support.chain import PARTIES, TestChain
+from tests.support.chain import CURRENCY, PARTIES, TestChain
 from tests.support.mirror import Dump, dump, fresh, rows, running_chain
 from tests.support.proxy import LyingNode, NodeError, Tamper
 
 Check = Callable[[], None]
+NOBODY = "0x" + "00" * 20
 NO_BLOOM = "0x" + "00" * 256
 
 
@@ -55,16 +57,24 @@ def chain() -> Iterator[TestChain]:
         started.transfer("owner", "buyer", batch, 3)
         started.retire("owner", batch, 5)
         started.retire("owner", batch, 2000, must=False)
+        started.act("owner", CURRENCY, "mint", [PARTIES["owner"], 700])
+        spender = started.deployment.settlement.address
+        started.act("owner", CURRENCY, "approve", [spender, 700])
         _in_one_block(started, batch)
         yield started
 
 
 def _in_one_block(chain: TestChain, batch: int) -> None:
-    """Mine a block of transactions of ours, and a foreign one between them."""
+    """Mine a block of transactions of ours, a failed one among them, and a foreign one between them."""
     owner, stranger = PARTIES["owner"], PARTIES["buyer"]
     ours = [
         chain.transaction("owner", CREDIT, "safeTransferFrom", [owner, stranger, batch, kg, b""])
         for kg in (1, 2, 3)
+    ]
+    ours += [
+        chain.transaction("owner", SETTLEMENT, "deposit", [owner, 700]),
+        chain.transaction("owner", CREDIT, "retire", chain.retire_arguments(batch, 2)),
+        chain.transaction("owner", CREDIT, "safeTransferFrom", [owner, NOBODY, batch, 1, b""]),
     ]
     foreign = {"from": owner, "to": stranger, "value": "0x1"}
     chain.client.request("evm_setAutomine", [False])
@@ -317,6 +327,50 @@ def test_nothing_doubtful_is_written(
     assert liar.lies > 0
     assert rows(sqlite_db, "chain_events", "seq") == []
     assert rows(sqlite_db, "blockchain_transactions", "id") == []
+    liar.tamper = None
+    lied_to.run_until("head")
+    same_as_fresh()
+
+
+HEAD_LIES = (
+    *("a log missing", "a failure shown as success", "gas", "a settlement event hidden"),
+    *(
+        "a transfer hidden",
+        "an entry of the credit log hidden",
+        "everything hidden, from blooms, too",
+    ),
+    *("no receipts", "receipts of another fork", "receipts of other transactions"),
+)
+
+
+@pytest.mark.parametrize("kind", ["keeps traces"])
+@pytest.mark.parametrize("name", HEAD_LIES)
+def test_nothing_doubtful_is_written_of_the_newest_block(
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    same_as_fresh: Check,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """Read by itself, its receipts are asked for by their hashes, and proven as those of a range are."""
+    monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
+    limits = Limits(chain.client.block_number() - 1, 0)
+    Indexer(sqlite_db, chain.client, chain.deployment, limits=limits).run_until(limits.up_to)
+    before = dump(sqlite_db)
+    lie, reason = (PROVEN_LIES | LIES)[name]
+    asked: Counter[str] = Counter()
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        asked[method] += 1
+        return lie(method, params, result)
+
+    liar.tamper = tamper
+    with pytest.raises(TruetonneError, match=reason):
+        lied_to.run_until("head")
+    assert liar.lies > 0 and dump(sqlite_db) == before
+    assert asked["eth_getTransactionReceipt"] > 0 == asked["eth_getBlockReceipts"]
     liar.tamper = None
     lied_to.run_until("head")
     same_as_fresh()
