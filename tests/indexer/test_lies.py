@@ -22,7 +22,7 @@ from indexer.verify import verify
 from indexer.watch import Watch
 from ledger.chain.book import PROVEN, TOLD
 from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT, SETTLEMENT, schemas
+from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_HASH, schemas
 from ledger.db import Database
 from ledger.errors import MirrorStopped, TruetonneError, WrongChain
 from ledger.reconcile import reconcile
@@ -140,12 +140,15 @@ def _each(**values: Any) -> Callable[[list[Any]], Any]:
     return lambda logs: [{**log, **values} for log in logs]
 
 
-def _hides(contract: str, event: str) -> Tamper:
-    """Leave the logs of an event out of everything that would show them: index, receipts, and their blooms."""
+def _hides(contract: str, event: str, but: str | None = None) -> Tamper:
+    """Leave the logs of an event out of everything that would show them: index, receipts, and their blooms.
+
+    Those that name ``but`` are left in.
+    """
     topic = next(key for key, known in schemas(contract).items() if known.name == event)
 
     def without(logs: list[Any]) -> list[Any]:
-        return [log for log in logs if log["topics"][0] != topic]
+        return [log for log in logs if log["topics"][0] != topic or but in log["topics"]]
 
     def receipt(true: dict[str, Any]) -> dict[str, Any]:
         kept = without(true["logs"])
@@ -414,6 +417,32 @@ def test_a_changed_event_breaks_the_numbered_log(
     with pytest.raises(MirrorStopped, match="does not follow from the ones before it"):
         lied_to.run_until("head")
     assert liar.lies > 0
+
+
+@pytest.mark.parametrize("kind", ["told"])
+@pytest.mark.parametrize(
+    ("lie", "rule"),
+    [
+        (_hides(CREDIT, "TransferSingle", but=ZERO_HASH), "holdings-on-chain"),
+        (_hides(SETTLEMENT, "Deposited"), "escrow-on-chain"),
+    ],
+    ids=["a transfer between holders", "a deposit"],
+)
+def test_what_was_told_without_a_transfer_is_found_in_the_contracts_storage(
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    lie: Tamper,
+    rule: str,
+) -> None:
+    """Events without a number, hidden from index and receipts alike: told, they are believed; verified, they lack."""
+    liar.tamper = lie
+    lied_to.run_until("head")
+    assert liar.lies > 0
+    deployment = replace(chain.deployment, receipts=TOLD)
+    report = verify(sqlite_db, ChainClient(liar.rpc_url), deployment, DEPTH)
+    assert rule in {each.table for each in report.differences}
 
 
 @pytest.mark.parametrize("kind", TOLD_KINDS)
