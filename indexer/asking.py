@@ -4,6 +4,9 @@ Logs are those of the receipts, which the hash of their block proves (``proven``
 node's index of logs is asked as well. A node that hands out all receipts of a block is asked for those and
 for hashes alone: a receipt says what its transaction called. One that does not is asked for whole blocks, and
 then for the receipts of those that concern us.
+
+Anvil, which keeps traces, goes through the whole block anew for each of its receipts, on one core. Where one
+block alone is asked for, at the head, it is asked for them by hash, some at a time: it answers on several.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ from ledger.chain.wire import (
 _NO_SUCH_METHOD = -32601
 _BLOCKS_PER_REQUEST = 16
 """Receipts of so many blocks are asked for at once: several answers of some megabytes, not one of many."""
+_RECEIPTS_AT_ONCE = 64
+"""Receipts of the newest block that Anvil is asked for in one request; several of these are on their way."""
 _BLOCK_RECEIPTS = "eth_getBlockReceipts"
 _REFUSALS = ("not found", "not supported", "unsupported", "does not exist", "not available")
 
@@ -91,11 +96,14 @@ class RangeAsked:
         self._blocks: Asked[WireBlock] | None = None
         self._whole: Asked[WireFullBlock] | None = None
         self._receipts: Asked[list[WireReceipt]] | None = None
+        self._newest: Asked[WireReceipt] | None = None
         self._traces: Asked[list[WireTrace]] | None = None
+        self._by_hash = self._by_block and first == last and node.client.keeps_traces
         if self._by_block:
             self._blocks = ask(calls, BLOCKS)
-            receipts = [(_BLOCK_RECEIPTS, [number]) for number in numbers]
-            self._receipts = ask(receipts, BLOCK_RECEIPTS, _BLOCKS_PER_REQUEST)
+            if not self._by_hash:
+                receipts = [(_BLOCK_RECEIPTS, [number]) for number in numbers]
+                self._receipts = ask(receipts, BLOCK_RECEIPTS, _BLOCKS_PER_REQUEST)
             if node.client.keeps_traces:
                 traces = [("trace_block", [number]) for number in numbers]
                 self._traces = ask(traces, TRACES, _BLOCKS_PER_REQUEST)
@@ -124,7 +132,7 @@ class RangeAsked:
                 for raw in self._whole.results()
             ]
         assert self._blocks is not None
-        return [
+        found = [
             None
             if raw is None
             else Block(
@@ -138,6 +146,11 @@ class RangeAsked:
             )
             for raw in self._blocks.results()
         ]
+        if self._by_hash and self._newest is None:
+            hashes = [each for block in found if block is not None for each in block.hashes]
+            calls = [("eth_getTransactionReceipt", [each]) for each in hashes]
+            self._newest = self._node.client.ask(calls, RECEIPTS, _RECEIPTS_AT_ONCE)
+        return found
 
     def logs(self) -> list[WireLog]:
         """Return the logs of our contracts by the node's index; none where receipts are proven."""
@@ -149,6 +162,10 @@ class RangeAsked:
 
     def block_receipts(self) -> list[list[WireReceipt] | None] | None:
         """Return the receipts of each block; None where they are asked for one by one."""
+        if self._newest is not None:
+            found = self._newest.results()
+            known = [receipt for receipt in found if receipt is not None]
+            return [known if len(known) == len(found) else None]
         return None if self._receipts is None else self._receipts.results()
 
     def traces(self) -> list[list[WireTrace]] | None:
@@ -171,7 +188,7 @@ class RangeAsked:
             item.cancel()
 
     def _all(self) -> list[Asked[Any]]:
-        asked = (self._blocks, self._whole, self._receipts, self._traces, self._logs)
+        asked = (self._blocks, self._whole, self._receipts, self._newest, self._traces, self._logs)
         return [item for item in asked if item is not None]
 
 

@@ -161,7 +161,8 @@ class Indexer:
         lease = Lease(self._db, self._deployment.network, lease_s)
         heads = Heads(self._client.transport, self._poll_s)
         listeners = Listeners(on_tick, on_trouble, on_lead, on_stand_by)
-        Follower(self.tick, lease, heads, listeners).run(stop)
+        with few_collections():
+            Follower(self.tick, lease, heads, listeners).run(stop)
 
     def tick(self) -> TickReport:
         """Do one step: a rewind if the chain went another way, else one range, then finality."""
@@ -181,6 +182,10 @@ class Indexer:
                 read = self._ranges.read(cursor, goal)
                 window = read.window
                 cursor = self._write(cursor, read, claim)
+                if (
+                    claim.number < window.first
+                ):  # what is final now was there before: the new is shown first
+                    cursor = self._confirm(cursor, claim)
                 report = replace(
                     report,
                     tip=cursor.block_number,
@@ -287,7 +292,7 @@ class Indexer:
         return finalities.claimed(self._client, self._finality)
 
     def _write(self, cursor: Cursor, read: Read, claim: Claim) -> Cursor:
-        """Write a range, confirm what is final, and move the cursor, in one transaction."""
+        """Write a range, confirm what of it is final, and move the cursor, in one transaction."""
         window = read.window
         if any(event.contract == SETTLEMENT for event in window.events):
             self._units()
@@ -302,6 +307,8 @@ class Indexer:
             self._note_unchecked(session, window.last.number)
             if not self._contracts_stored:
                 self._contracts_stored = contracts_book.restore(session, self._deployment)
+            if final < window.first:
+                return moved
             return finalities.advance(session, moved, final, self._limits is None)
 
         try:

@@ -8,6 +8,7 @@ block is final (``confirm``), and takes all of it back when a reorganisation rem
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -245,12 +246,18 @@ def _row(item: Included, is_final: bool) -> dict[str, Any]:
 
 
 def _set_status(session: Session, items: Sequence[tuple[str, TransactionStatus, datetime]]) -> None:
-    session.connection().execute(
-        update(BlockchainTransaction)
-        .where(BlockchainTransaction.tx_hash == bindparam("b_hash"))
-        .values(status=bindparam("b_status"), confirmed_at=bindparam("b_at")),
-        [{"b_hash": tx_hash, "b_status": status, "b_at": at} for tx_hash, status, at in items],
-    )
+    """Give transactions their last status: those of one block by one statement, not one for each row."""
+    alike: dict[tuple[TransactionStatus, datetime], list[str]] = defaultdict(list)
+    for tx_hash, status, at in items:
+        alike[status, at].append(tx_hash)
+    for (status, at), hashes in alike.items():
+        for here in tables.among(session, BlockchainTransaction.tx_hash, hashes):
+            session.execute(
+                update(BlockchainTransaction)
+                .where(here)
+                .values(status=status, confirmed_at=at)
+                .execution_options(synchronize_session=False)
+            )
     session.expire_all()
 
 

@@ -62,12 +62,14 @@ def _cells(column: Sequence[Plain]) -> Sequence[str]:
 def fit(table: str, columns: Mapping[str, Sequence[Plain]]) -> bool:
     """Return whether a table holds all of these values exactly, and lacks no other column.
 
-    False is no more than a doubt: the table may not be known here.
+    Columns may stand in the quotes that MariaDB wants around ``key``. False is no more than a doubt: the table
+    may not be known here.
     """
     checks, required = _checks_of(table)
-    if not required <= columns.keys() <= checks.keys():
+    plain = {name.strip("`"): column for name, column in columns.items()}
+    if not required <= plain.keys() <= checks.keys():
         return False
-    return all(checks[name](column) for name, column in columns.items())
+    return all(checks[name](column) for name, column in plain.items())
 
 
 @lru_cache(maxsize=128)
@@ -88,6 +90,8 @@ def _checks_of(table: str) -> tuple[dict[str, Fits], frozenset[str]]:
 
 def _check_of(column: Column[Any]) -> Fits:
     """Return a function that says whether a column holds all of some values."""
+    if isinstance(column.type, ExactDecimal):
+        return _check_of_decimals(column.type, column.nullable)
     takes, holds = _of_type(column.type)
     allowed = {takes, NoneType} if column.nullable else {takes}
 
@@ -98,6 +102,23 @@ def _check_of(column: Column[Any]) -> Fits:
         if NoneType in kinds:
             return holds([value for value in values if value is not None])
         return holds(values)
+
+    return fits
+
+
+def _check_of_decimals(kind: ExactDecimal, nullable: bool | None) -> Fits:
+    """Return a check of decimals, which come as text, or as whole numbers where all of them are whole."""
+    digits = max(kind.precision - kind.scale, 1)
+    written, whole = _of_text(kind), _within(1 - 10**digits, 10**digits - 1)
+
+    def fits(values: Sequence[Plain]) -> bool:
+        said: list[Any] = [value for value in values if value is not None]
+        if len(said) < len(values) and not nullable:
+            return False
+        kinds = set(map(type, said))
+        if kinds <= {int}:
+            return whole(said)
+        return kinds == {str} and written(said)
 
     return fits
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,10 +17,13 @@ from ledger.chain.book import Deployment
 from ledger.chain.client import BlockHeader, ChainClient, RpcError
 from ledger.chain.contracts import CarbonCredit, VppSettlement
 from ledger.chain.events import DecodedEvent, decode
+from ledger.chain.layout import json_safe
 from ledger.chain.transport_errors import AnswerTooLarge
+from ledger.db import tables
 from ledger.errors import BooksDiffer, DependencyDown, NotFound
 from ledger.models import ChainBlock, ChainCursor, Issuance
 from ledger.reconcile.replay import Replay
+from ledger.reconcile.shelves import Shelf, Shelves
 
 _BLOCKS_FIRST, _BLOCKS_MAX, _LOGS_WANTED = 64, 2_000, 5_000
 """Blocks of the first log query, and of one at most; more or fewer as they bring logs, or are refused."""
@@ -59,10 +63,10 @@ class Sides:
 class Books(Sides):
     """The same with the chain's events, read anew and played."""
 
-    events: Sequence[DecodedEvent]
-    """Every event of the mirrored contracts up to the block."""
     replay: Replay
-    headers: dict[int, BlockHeader]
+    events: Shelf[tuple[int, int], dict[str, Any]]
+    """The rows of ``chain_events``: every event of the mirrored contracts up to the block."""
+    headers: Shelf[int, BlockHeader]
     """Headers of the blocks that hold an event."""
 
     def time(self, number: int) -> datetime:
@@ -73,11 +77,26 @@ class Books(Sides):
 class _Times(dict[int, datetime]):
     """Times of the blocks whose headers were read so far."""
 
-    def __init__(self, headers: dict[int, BlockHeader]) -> None:
+    def __init__(self, headers: Shelf[int, BlockHeader]) -> None:
         self._headers = headers
 
     def __missing__(self, number: int) -> datetime:
         return block_time(self._headers[number])
+
+
+class _Vintages(dict[str, int]):
+    """Legal years of our own issuances: those of the events that are played now."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def look_up(self, events: Sequence[DecodedEvent]) -> None:
+        """Know those of some events, and no others."""
+        self.clear()
+        keys = {event.values["key"] for event in events if event.name == "Issued"}
+        for here in tables.among(self._session, Issuance.key, keys):
+            query = select(Issuance.key, Issuance.vintage).where(here)
+            self.update((key, year) for key, year in self._session.execute(query))
 
 
 def open_sides(session: Session, client: ChainClient, deployment: Deployment) -> Sides:
@@ -123,17 +142,34 @@ def open_books(session: Session, client: ChainClient, deployment: Deployment) ->
         As ``open_sides``.
     """
     cursor = open_sides(session, client, deployment).cursor
-    vintages = {key: year for key, year in session.execute(select(Issuance.key, Issuance.vintage))}
     settlement = VppSettlement(client, deployment.settlement.address)
-    headers: dict[int, BlockHeader] = {}
+    shelves = Shelves()
+    headers: Shelf[int, BlockHeader] = shelves.shelf()
+    rows: Shelf[tuple[int, int], dict[str, Any]] = shelves.shelf()
+    vintages = _Vintages(session)
     replay = Replay(
-        units_per_cent=settlement.units_per_cent(cursor.block_number),
-        times=_Times(headers),
-        vintages=vintages,
+        shelves, settlement.units_per_cent(cursor.block_number), _Times(headers), vintages
     )
-    events = list(_events(client, deployment, cursor.block_number, headers))
-    replay.play(events)
-    return Books(session, client, deployment, cursor, events, replay, headers)
+    for events in _events(client, deployment, cursor.block_number, headers):
+        vintages.look_up(events)
+        for event in events:
+            rows[event.log.block_number, event.log.log_index] = _row(event)
+        replay.play(events)
+    replay.finish()
+    return Books(session, client, deployment, cursor, replay, rows, headers)
+
+
+def _row(event: DecodedEvent) -> dict[str, Any]:
+    """Return an event as a row of ``chain_events``."""
+    in_log = event.record is not None
+    return {
+        "tx_hash": event.log.tx_hash,
+        "contract_address": event.log.address,
+        "event_name": event.name,
+        "args": json_safe(event.values),
+        "seq": event.values["seq"] if in_log else None,
+        "head": event.values["head"] if in_log else None,
+    }
 
 
 def block_time(header: BlockHeader) -> datetime:
@@ -142,9 +178,9 @@ def block_time(header: BlockHeader) -> datetime:
 
 
 def _events(
-    client: ChainClient, deployment: Deployment, last: int, headers: dict[int, BlockHeader]
-) -> Iterator[DecodedEvent]:
-    """Return the events of the mirrored contracts in the order of the chain; note the headers of their blocks."""
+    client: ChainClient, deployment: Deployment, last: int, headers: Shelf[int, BlockHeader]
+) -> Iterator[list[DecodedEvent]]:
+    """Yield the events of the mirrored contracts in the order of the chain; note the headers of their blocks."""
     names = {item.address: item.name for item in deployment.mirrored}
     first, length = deployment.deployed_block, _BLOCKS_FIRST
     while first <= last:
@@ -163,8 +199,8 @@ def _events(
         for number, header in zip(numbers, client.blocks(numbers), strict=True):
             if header is not None:
                 headers[number] = header
-        for log in sorted(logs, key=lambda log: (log.block_number, log.log_index)):
-            yield decode(names[log.address], log)
+        logs.sort(key=lambda log: (log.block_number, log.log_index))
+        yield [decode(names[log.address], log) for log in logs]
         if len(logs) > _LOGS_WANTED:
             length = max(length // 2, 1)
         elif len(logs) < _LOGS_WANTED // 4:

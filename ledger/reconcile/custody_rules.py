@@ -10,6 +10,7 @@ from sqlalchemy import select
 from ledger.models import SettlementBalance, SettlementMovement
 from ledger.models.escrow import CURRENCY, MovementKind
 from ledger.reconcile.books import Books
+from ledger.reconcile.pieces import pieces
 from ledger.reconcile.report import unequal
 
 _PAID = MovementKind.DEPOSIT, MovementKind.WITHDRAWAL
@@ -25,12 +26,14 @@ def custody(books: Books) -> list[str]:
     moved: dict[int, int] = defaultdict(int)
     held: dict[int, int] = defaultdict(int)
     movements = select(SettlementMovement.asset, SettlementMovement.kind, SettlementMovement.amount)
-    for asset, kind, amount in books.session.execute(movements):
-        moved[asset] += int(amount)
-        paid[asset] += int(amount) if kind in _PAID else 0
+    for piece in pieces(books.session, SettlementMovement.block_number):
+        for asset, kind, amount in books.session.execute(movements.where(piece)):
+            moved[asset] += int(amount)
+            paid[asset] += int(amount) if kind in _PAID else 0
     balances = select(SettlementBalance.asset, SettlementBalance.balance)
-    for asset, balance in books.session.execute(balances):
-        held[asset] += int(balance)
+    for piece in pieces(books.session, SettlementBalance.account):
+        for asset, balance in books.session.execute(balances.where(piece)):
+            held[asset] += int(balance)
     assets = sorted({CURRENCY, *moved, *held})
     locked = dict(zip(assets, books.settlement.totals_of(assets, books.block), strict=True))
     found = []

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
 
 from ledger.errors import TruetonneError
 from ledger.models import (
@@ -25,6 +28,8 @@ from ledger.models.settlement import BatchState
 from ledger.readings.evidence_files import issued_inputs, meter_ids_of
 from ledger.readings.factor_rows import factor_record
 from ledger.reconcile.books import Books
+from ledger.reconcile.mined import among
+from ledger.reconcile.pieces import pieces
 from ledger.reconcile.report import unequal
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import FORMAT_1, build, canonical_text, manifest_hash
@@ -38,15 +43,21 @@ from ledger.units import decimal_floor
 
 def issuances(books: Books) -> list[str]:
     """Every issuance is on chain as it was planned, and what its manifest says hashes to what the claim says."""
-    batches = {row.key: row for row in books.session.scalars(select(CreditBatch))}
-    recorded = set(books.session.scalars(select(Issuance.key)))
-    sent = books.session.scalars(select(ChainIntent.key).where(ChainIntent.kind == "issue"))
-    found = [
-        f"intent {key}: issues credits, but no issuance is recorded"
-        for key in sent
-        if key not in recorded
-    ]
-    for row in books.session.scalars(select(Issuance).order_by(Issuance.id)):
+    session = books.session
+    recorded = exists().where(Issuance.key == ChainIntent.key)
+    sent = session.scalars(select(ChainIntent.key).where(ChainIntent.kind == "issue", ~recorded))
+    found = [f"intent {key}: issues credits, but no issuance is recorded" for key in sent]
+    for piece in pieces(session, Issuance.id):
+        rows = session.scalars(select(Issuance).where(piece).order_by(Issuance.id)).all()
+        found += _issuances(books, rows)
+    return found
+
+
+def _issuances(books: Books, rows: Sequence[Issuance]) -> list[str]:
+    keys = [row.key for row in rows]
+    batches = {row.key: row for row in among(books.session, CreditBatch, CreditBatch.key, keys)}
+    found = []
+    for row in rows:
         what = f"issuance {row.id} ({row.from_date} to {row.to_date})"
         batch = batches.get(row.key)
         if batch is None:
@@ -95,8 +106,9 @@ def evidence(books: Books) -> list[str]:
         project_id: code for project_id, code in session.execute(select(Project.id, Project.code))
     }
     found = []
-    query = select(Issuance).where(Issuance.state != IssuanceState.VOID).order_by(Issuance.id)
-    for row in session.scalars(query).all():
+    numbers = select(Issuance.id).where(Issuance.state != IssuanceState.VOID).order_by(Issuance.id)
+    for number in session.scalars(numbers).all():  # one at a time: each holds its manifest
+        row = session.get_one(Issuance, number)
         what = f"issuance {row.id} ({codes.get(row.project_id)}, {row.from_date} to {row.to_date})"
         try:
             again = _recomputed(books, row, codes[row.project_id])
@@ -182,11 +194,29 @@ def _claims(books: Books, what: str, row: Issuance, again: Reduction) -> list[st
 def settlement_batches(books: Books) -> list[str]:
     """Every settlement batch of ours stands where its events put it, with the trades that it was planned with."""
     found = []
-    items: dict[int, list[VppSettlementItem]] = {}
-    query = select(VppSettlementItem).order_by(VppSettlementItem.trade_id)
-    for item in books.session.scalars(query):
-        items.setdefault(item.batch_id, []).append(item)
-    for row in books.session.scalars(select(VppSettlementBatch)):
+    for piece in pieces(books.session, VppSettlementBatch.id):
+        rows = books.session.scalars(select(VppSettlementBatch).where(piece)).all()
+        found += _settlement_batches(books, rows)
+    return found
+
+
+def items_of(
+    session: Session, rows: Sequence[VppSettlementBatch]
+) -> Mapping[int, list[VppSettlementItem]]:
+    """Return the trades of some batches, in the order of their words."""
+    items: dict[int, list[VppSettlementItem]] = defaultdict(list)
+    numbers = [row.id for row in rows]
+    for item in among(session, VppSettlementItem, VppSettlementItem.batch_id, numbers):
+        items[item.batch_id].append(item)
+    for held in items.values():
+        held.sort(key=lambda item: item.trade_id)
+    return items
+
+
+def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> list[str]:
+    found = []
+    items = items_of(books.session, rows)
+    for row in rows:
         what = f"settlement batch {row.batch_key}"
         on_chain = books.replay.settled.get(row.batch_key)
         if on_chain is None:
@@ -200,7 +230,7 @@ def settlement_batches(books: Books) -> list[str]:
         state = BatchState.PROPOSED
         if on_chain.ended_block is not None:
             state = BatchState.FINALIZED if on_chain.finalized else BatchState.CANCELLED
-        words = [item.word for item in items.get(row.id, [])]
+        words = [item.word for item in items[row.id]]
         found += unequal(
             what,
             (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ledger.chain.layout import json_safe
+from sqlalchemy import select
+
 from ledger.models import (
     CarbonCredit,
     ChainBlock,
@@ -26,7 +27,8 @@ from ledger.models import (
     SettlementTrade,
 )
 from ledger.reconcile.books import Books, block_time
-from ledger.reconcile.report import Row, compare, table_differences, unequal
+from ledger.reconcile.pieces import pieces
+from ledger.reconcile.report import compare, missing, table_differences, unequal
 
 
 def mirrored_blocks(books: Books) -> list[str]:
@@ -47,41 +49,34 @@ def mirrored_blocks(books: Books) -> list[str]:
         found.append(
             f"chain_cursor: final_number {cursor.final_number} is not up to the mirrored block"
         )
-    stored = {
-        (row.number,): {
-            "hash": row.hash,
-            "parent_hash": row.parent_hash,
-            "block_time": row.block_time,
+    books.headers.begin_looking()
+    for piece in pieces(books.session, ChainBlock.number):
+        rows = books.session.scalars(select(ChainBlock).where(piece)).all()
+        stored = {
+            (row.number,): {
+                "hash": row.hash,
+                "parent_hash": row.parent_hash,
+                "block_time": row.block_time,
+            }
+            for row in rows
         }
-        for row in books.session.query(ChainBlock)
-    }
-    wanted = sorted({key[0] for key in stored} | set(books.headers))
-    expected = {
-        (header.number,): {
-            "hash": header.hash,
-            "parent_hash": header.parent_hash,
-            "block_time": block_time(header),
+        books.headers.look([row.number for row in rows])
+        expected = {
+            (header.number,): {
+                "hash": header.hash,
+                "parent_hash": header.parent_hash,
+                "block_time": block_time(header),
+            }
+            for header in books.client.blocks([row.number for row in rows])
+            if header is not None
         }
-        for header in books.client.blocks(wanted)
-        if header is not None
-    }
-    return found + compare("chain_blocks", stored, expected)
+        found += compare("chain_blocks", stored, expected)
+    return found + missing("chain_blocks", ((number,) for number in books.headers.overlooked()))
 
 
 def events_complete(books: Books) -> list[str]:
     """Every event of our contracts is stored as the chain has it, and no other."""
-    expected = {
-        (event.log.block_number, event.log.log_index): {
-            "tx_hash": event.log.tx_hash,
-            "contract_address": event.log.address,
-            "event_name": event.name,
-            "args": json_safe(event.values),
-            "seq": event.values["seq"] if event.record is not None else None,
-            "head": event.values["head"] if event.record is not None else None,
-        }
-        for event in books.events
-    }
-    return table_differences(books.session, ChainEvent, expected)
+    return table_differences(books.session, ChainEvent, books.events)
 
 
 def credit_log_head(books: Books) -> list[str]:
@@ -124,22 +119,10 @@ def oversight(books: Books) -> list[str]:
 
 def credits_partition_serials(books: Books) -> list[str]:
     """The credits of a batch are its serials, each kilogram once, with status and issuing transaction."""
-    columns = (
-        CarbonCredit.credit_id,
-        CarbonCredit.amount,
-        CarbonCredit.unit,
-        CarbonCredit.issuer,
-        CarbonCredit.status,
-        CarbonCredit.blockchain_tx,
-        CarbonCredit.issued_at,
-        CarbonCredit.expires_at,
-    )
-    stored: dict[tuple[str], Row] = {
-        (row[0],): dict(zip((column.key for column in columns), row, strict=True))
-        for row in books.session.query(*columns)
-    }
-    found = compare("carbon_credits", stored, books.replay.credits())
-    return found + table_differences(books.session, CreditSerial, books.replay.serials())
+    session, replay = books.session, books.replay
+    return table_differences(
+        session, CarbonCredit, replay.credits, key="credit_id"
+    ) + table_differences(session, CreditSerial, replay.serials)
 
 
 def holdings(books: Books) -> list[str]:
@@ -162,7 +145,7 @@ def settlements(books: Books) -> list[str]:
     """Batches, disputes, single trades and terms of the settlement contract are as its events say."""
     session, replay = books.session, books.replay
     return (
-        table_differences(session, SettlementBatch, replay.settlements())
+        table_differences(session, SettlementBatch, replay.settlements)
         + table_differences(session, SettlementDispute, replay.disputes)
         + table_differences(session, SettlementTrade, replay.singles)
         + table_differences(session, SettlementTerm, replay.terms)

@@ -6,7 +6,7 @@ other, and it is the last time that a mistake costs nothing.
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from ledger.models import (
     ChainIntent,
@@ -20,6 +20,8 @@ from ledger.models.escrow import CURRENCY
 from ledger.models.issuance import IssuanceState
 from ledger.models.settlement import BatchState
 from ledger.reconcile.books import Books
+from ledger.reconcile.flow_rules import items_of
+from ledger.reconcile.pieces import pieces
 from ledger.reconcile.report import unequal
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.tree import trades_root
@@ -32,21 +34,27 @@ def plans(books: Books) -> list[str]:
 
 
 def _batches(books: Books) -> list[str]:
-    items: dict[int, list[VppSettlementItem]] = {}
-    query = select(VppSettlementItem).order_by(VppSettlementItem.trade_id)
-    for item in books.session.scalars(query):
-        items.setdefault(item.batch_id, []).append(item)
     accounts = Accounts.load(books.session)
     found = []
-    for row in books.session.scalars(select(VppSettlementBatch)):
-        what = f"settlement batch {row.batch_key}"
-        held = items.get(row.id, [])
-        if row.state is BatchState.FAILED and held:
-            numbers = ", ".join(str(item.trade_id) for item in held)
-            found.append(f"{what}: failed, and trades {numbers} still stand in it")
-        if row.state is BatchState.PLANNED and row.batch_key not in books.replay.settled:
-            found += _planned(books, what, row, held)
-            found += _trades(books, what, row, held, accounts)
+    for piece in pieces(books.session, VppSettlementBatch.id):
+        rows = books.session.scalars(select(VppSettlementBatch).where(piece)).all()
+        items = items_of(books.session, rows)
+        for row in rows:
+            found += _batch(books, row, items[row.id], accounts)
+    return found
+
+
+def _batch(
+    books: Books, row: VppSettlementBatch, held: list[VppSettlementItem], accounts: Accounts
+) -> list[str]:
+    what = f"settlement batch {row.batch_key}"
+    found = []
+    if row.state is BatchState.FAILED and held:
+        numbers = ", ".join(str(item.trade_id) for item in held)
+        found.append(f"{what}: failed, and trades {numbers} still stand in it")
+    if row.state is BatchState.PLANNED and row.batch_key not in books.replay.settled:
+        found += _planned(books, what, row, held)
+        found += _trades(books, what, row, held, accounts)
     return found
 
 
@@ -113,14 +121,12 @@ def _trades(
 
 
 def _issuances(books: Books) -> list[str]:
-    on_chain = set(books.session.scalars(select(CreditBatch.key)))
-    query = select(Issuance).where(Issuance.state == IssuanceState.PLANNED).order_by(Issuance.id)
+    on_chain = exists().where(CreditBatch.key == Issuance.key)
+    query = select(Issuance).where(Issuance.state == IssuanceState.PLANNED, ~on_chain)
     found = []
-    for row in books.session.scalars(query):
+    for row in books.session.scalars(query.order_by(Issuance.id)):
         what = f"issuance {row.id} ({row.from_date} to {row.to_date})"
         intent = books.session.get(ChainIntent, row.key)
-        if row.key in on_chain:
-            continue
         if intent is None or intent.function_name != "issue":
             found.append(f"{what}: planned, and no intent issues it")
             continue

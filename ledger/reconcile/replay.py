@@ -1,19 +1,19 @@
 """The chain's events played into empty tables, in plain Python and apart from the mirror.
 
 What the mirror writes range by range, with rewinds and bulk statements, is here one pass over all
-events: two ways to one result, so that an error of either shows.
+events: two ways to one result, so that an error of either shows. The tables stand on shelves beside
+memory (``shelves``), so that memory does not grow with the chain.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ledger.chain.events import (
-    ZERO_ADDRESS,
     ZERO_HASH,
     DecodedEvent,
     next_head,
@@ -22,49 +22,92 @@ from ledger.models.credits import BatchStatus
 from ledger.reconcile import replay_credit, replay_escrow
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import Key
+from ledger.reconcile.shelves import Shelf, Shelves
 from ledger.serials import Run, RunStatus, Taken, credit_id, partition
 from ledger.units import tonnes_of_kg
 
-Table = dict[Key, dict[str, Any]]
+Table = Shelf[Key, dict[str, Any]]
+_BATCHES_AT_ONCE = 500
 
 
-@dataclass
 class Replay:
-    """What the tables must hold after the events, by primary key."""
+    """What the tables must hold after the events, by primary key.
 
-    units_per_cent: int
-    times: Mapping[int, datetime]
-    vintages: Mapping[str, int]
-    """Legal year of our own issuances by key, which the chain does not know."""
-    classes: Table = field(default_factory=dict)
-    projects: Table = field(default_factory=dict)
-    sites: Table = field(default_factory=dict)
-    batches: Table = field(default_factory=dict)
-    transfers: Table = field(default_factory=dict)
-    retirements: Table = field(default_factory=dict)
-    cancellations: Table = field(default_factory=dict)
-    invalidations: Table = field(default_factory=dict)
-    overlaps: Table = field(default_factory=dict)
-    movements: Table = field(default_factory=dict)
-    settled: dict[str, SettledBatch] = field(default_factory=dict)
-    """By batch key."""
-    disputes: Table = field(default_factory=dict)
-    singles: Table = field(default_factory=dict)
-    terms: Table = field(default_factory=dict)
-    seq: int = 0
-    head: str = ZERO_HASH
-    log_errors: list[str] = field(default_factory=list)
+    Parameters
+    ----------
+    shelves
+        Where the tables stand.
+    units_per_cent
+        Units of the currency token that make a cent.
+    times
+        Time of each block that holds an event.
+    vintages
+        Legal year of our own issuances by key, which the chain does not know.
+    """
 
-    def play(self, events: Iterable[DecodedEvent]) -> Replay:
-        """Play events in the order of the chain; return itself."""
+    def __init__(
+        self,
+        shelves: Shelves,
+        units_per_cent: int,
+        times: Mapping[int, datetime],
+        vintages: Mapping[str, int],
+    ) -> None:
+        self.shelves = shelves
+        self.units_per_cent, self.times, self.vintages = units_per_cent, times, vintages
+        shelf = shelves.shelf
+        self.classes: Table = shelf()
+        self.projects: Table = shelf()
+        self.sites: Table = shelf()
+        self.batches: Table = shelf()
+        self.transfers: Table = shelf()
+        self.retirements: Table = shelf()
+        self.cancellations: Table = shelf()
+        self.invalidations: Table = shelf()
+        self.overlaps: Table = shelf()
+        self.holdings: Table = shelf()
+        """Kilograms by batch and holder; nobody holds nothing."""
+        self.movements: Table = shelf()
+        self.balances: Table = shelf()
+        """Units in escrow by account and asset; nobody has nothing."""
+        self.settled: Shelf[str, SettledBatch] = shelf()
+        """By batch key."""
+        self.disputes: Table = shelf()
+        self.singles: Table = shelf()
+        self.terms: Table = shelf()
+        self.credits: Table = shelf()
+        """By ``credit_id``, as are the serials."""
+        self.serials: Table = shelf()
+        self.settlements: Table = shelf()
+        """The rows of ``settlement_batches`` by number."""
+        self.retired_of: Shelf[int, list[Taken]] = shelf()
+        """What retirements took, by batch."""
+        self.cancelled_of: Shelf[int, list[Taken]] = shelf()
+        self.replaced_of: Shelf[int, list[int]] = shelf()
+        """Kilograms of others that stood in, by invalidated batch."""
+        self.ends_of: Shelf[int, list[int]] = shelf()
+        """Ends of the periods that were issued upon, by site."""
+        self.seq, self.head = 0, ZERO_HASH
+        self.log_errors: list[str] = []
+
+    def play(self, events: Iterable[DecodedEvent]) -> None:
+        """Play some events, in the order of the chain; then let go of what they took in memory."""
         for event in events:
             self._follow_log(event)
             step = _STEPS.get(type(event.args))
             if step is not None:
                 step(self, event, event.args)
+        self.shelves.settle()
+
+    def finish(self) -> None:
+        """Add what is seen from the end alone."""
         self._part_time()
         self._count_deficits()
-        return self
+        self._part_serials()
+        for batch in self.settled.values():
+            row = replay_escrow.batch_row(batch, self.times)
+            self.settlements[(batch.proposal.batch_id,)] = row
+            self.settlements.settle()
+        self.shelves.settle()
 
     def _part_time(self) -> None:
         """Give every batch the time before it that was never issued upon, and every site its end.
@@ -72,100 +115,54 @@ class Replay:
         Seen from the end it is simple, in whatever order the batches came: a gap begins where the period
         before it in time ends.
         """
-        ends: dict[int, list[int]] = defaultdict(list)
-        for batch in self.batches.values():
-            ends[batch["site_id"]].append(batch["period_end_s"])
-        for batch in self.batches.values():
-            earlier = [end for end in ends[batch["site_id"]] if end <= batch["period_start_s"]]
-            batch["gap_start_s"] = max(earlier, default=0)
-        for (site_id,), site in self.sites.items():
-            site["minted_until_s"] = max(ends[site_id], default=0)
+        for _, ends in self.ends_of.changing():
+            ends.sort()
+        for _, batch in self.batches.changing():
+            ends = self.ends_of.get(batch["site_id"]) or []
+            earlier = bisect_right(ends, batch["period_start_s"])
+            batch["gap_start_s"] = ends[earlier - 1] if earlier else 0
+        for (site_id,), site in self.sites.changing():
+            site["minted_until_s"] = max(self.ends_of.get(site_id) or [], default=0)
 
     def _count_deficits(self) -> None:
         """Count what was retired of each invalidated batch, less what the buffer stood in for."""
-        for (batch_id,), batch in self.batches.items():
+        for (batch_id,), batch in self.batches.changing():
             if batch["status"] is BatchStatus.CANCELLED:
-                replaced = sum(
-                    row["amount_kg"]
-                    for row in self.retirements.values()
-                    if row["replaced_batch_id"] == batch_id
+                batch["deficit_kg"] = batch["retired_kg"] - sum(
+                    self.replaced_of.get(batch_id) or []
                 )
-                batch["deficit_kg"] = batch["retired_kg"] - replaced
 
-    @property
-    def holdings(self) -> Table:
-        """Kilograms by batch and holder; nobody holds nothing."""
-        held: dict[Key, int] = defaultdict(int)
-        for row in self.transfers.values():
-            held[row["batch_id"], row["from_address"]] -= row["amount_kg"]
-            held[row["batch_id"], row["to_address"]] += row["amount_kg"]
-        return {key: {"amount_kg": kg} for key, kg in held.items() if kg and key[1] != ZERO_ADDRESS}
+    def _part_serials(self) -> None:
+        """Part the serials of every batch into its credits."""
+        for count, ((batch_id,), batch) in enumerate(self.batches.items()):
+            for run in self._runs(batch_id, batch):
+                site = self.sites[(batch["site_id"],)]
+                name = credit_id(
+                    site["code"], batch["vintage"], batch["ordinal"], run.first, run.last
+                )
+                self.credits[(name,)] = {
+                    "amount": tonnes_of_kg(run.amount_kg),
+                    "unit": "tCO2e",
+                    "issuer": batch["issuer"],
+                    "status": run.status.value,
+                    "blockchain_tx": batch["tx_hash"],
+                    "issued_at": batch["issued_at"],
+                    "expires_at": _expiry(batch["expires_at_s"]),
+                }
+                self.serials[(name,)] = {
+                    "batch_id": batch_id,
+                    "first_serial": run.first,
+                    "last_serial": run.last,
+                    "retirement_id": run.retirement_id,
+                }
+            if count % _BATCHES_AT_ONCE == 0:
+                self.shelves.settle()
 
-    @property
-    def balances(self) -> Table:
-        """Units in escrow by account and asset; nobody has nothing."""
-        units: dict[Key, int] = defaultdict(int)
-        for row in self.movements.values():
-            units[row["account"], row["asset"]] += row["amount"]
-        return {key: {"balance": amount} for key, amount in units.items() if amount}
-
-    def settlements(self) -> Table:
-        """Return the rows of ``settlement_batches`` by number."""
-        return {
-            (batch.proposal.batch_id,): replay_escrow.batch_row(batch, self.times)
-            for batch in self.settled.values()
-        }
-
-    def runs(self) -> dict[str, tuple[int, Run]]:
-        """Return the serial runs of all batches by ``credit_id``."""
-        found = {}
-        for (batch_id,), batch in self.batches.items():
-            taken = [
-                Taken(row["first_serial"], row["amount_kg"], number)
-                for (number,), row in self.retirements.items()
-                if row["batch_id"] == batch_id
-            ]
-            withdrawn = [
-                Taken(row["first_serial"], row["amount_kg"])
-                for row in self.cancellations.values()
-                if row["batch_id"] == batch_id
-            ]
-            code = self.sites[(batch["site_id"],)]["code"]
-            for part in partition(batch["issued_kg"], taken, withdrawn):
-                run = part
-                if part.status is RunStatus.ACTIVE and batch["status"] is BatchStatus.CANCELLED:
-                    run = replace(part, status=RunStatus.CANCELLED)
-                name = credit_id(code, batch["vintage"], batch["ordinal"], run.first, run.last)
-                found[name] = (batch_id, run)
-        return found
-
-    def credits(self) -> Table:
-        """Return the rows of ``carbon_credits`` by ``credit_id``."""
-        return {
-            (name,): {
-                "credit_id": name,
-                "amount": tonnes_of_kg(run.amount_kg),
-                "unit": "tCO2e",
-                "issuer": self.batches[(batch_id,)]["issuer"],
-                "status": run.status.value,
-                "blockchain_tx": self.batches[(batch_id,)]["tx_hash"],
-                "issued_at": self.batches[(batch_id,)]["issued_at"],
-                "expires_at": _expiry(self.batches[(batch_id,)]["expires_at_s"]),
-            }
-            for name, (batch_id, run) in self.runs().items()
-        }
-
-    def serials(self) -> Table:
-        """Return the rows of ``credit_serials`` by ``credit_id``."""
-        return {
-            (name,): {
-                "batch_id": batch_id,
-                "first_serial": run.first,
-                "last_serial": run.last,
-                "retirement_id": run.retirement_id,
-            }
-            for name, (batch_id, run) in self.runs().items()
-        }
+    def _runs(self, batch_id: int, batch: Mapping[str, Any]) -> Iterator[Run]:
+        taken, withdrawn = self.retired_of.get(batch_id), self.cancelled_of.get(batch_id)
+        for run in partition(batch["issued_kg"], taken or [], withdrawn or []):
+            frozen = run.status is RunStatus.ACTIVE and batch["status"] is BatchStatus.CANCELLED
+            yield replace(run, status=RunStatus.CANCELLED) if frozen else run
 
     def _follow_log(self, event: DecodedEvent) -> None:
         if event.record is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import asdict
 
 from ledger.chain.events import (
+    ZERO_ADDRESS,
     ZERO_HASH,
     Cancelled,
     ClassBufferChanged,
@@ -30,7 +31,7 @@ from ledger.chain.events import (
 from ledger.chain.layout import json_safe
 from ledger.models.credits import BatchStatus
 from ledger.models.oversight import InvalidationStep
-from ledger.serials import site_and_ordinal, vintage_of
+from ledger.serials import Taken, site_and_ordinal, vintage_of
 
 if TYPE_CHECKING:
     from ledger.reconcile.replay import Replay
@@ -83,6 +84,7 @@ def _site_registered(to: Replay, event: DecodedEvent, args: SiteRegistered) -> N
 def _issued(to: Replay, event: DecodedEvent, args: Issued) -> None:
     claim = args.claim
     site_id, ordinal = site_and_ordinal(args.batch_id)
+    to.ends_of.append(site_id, claim.period_end)
     to.batches[(args.batch_id,)] = {
         "key": args.key,
         "site_id": site_id,
@@ -114,7 +116,7 @@ def _issued(to: Replay, event: DecodedEvent, args: Issued) -> None:
 
 def _retired(to: Replay, event: DecodedEvent, args: Retired) -> None:
     details = args.details
-    to.batches[(args.batch_id,)]["retired_kg"] += args.amount
+    _taken(to, args)
     to.retirements[(args.retirement_id,)] = {
         "key": args.key,
         "batch_id": args.batch_id,
@@ -135,8 +137,15 @@ def _retired(to: Replay, event: DecodedEvent, args: Retired) -> None:
     }
 
 
-def _replaced(to: Replay, event: DecodedEvent, args: Replaced) -> None:
+def _taken(to: Replay, args: Retired | Replaced) -> None:
+    taken = Taken(args.first_serial, args.amount, args.retirement_id)
     to.batches[(args.batch_id,)]["retired_kg"] += args.amount
+    to.retired_of.append(args.batch_id, taken)
+
+
+def _replaced(to: Replay, event: DecodedEvent, args: Replaced) -> None:
+    to.replaced_of.append(args.replaced_batch_id, args.amount)
+    _taken(to, args)
     to.retirements[(args.retirement_id,)] = {
         "key": args.key,
         "batch_id": args.batch_id,
@@ -159,6 +168,7 @@ def _replaced(to: Replay, event: DecodedEvent, args: Replaced) -> None:
 
 def _cancelled(to: Replay, event: DecodedEvent, args: Cancelled) -> None:
     to.batches[(args.batch_id,)]["cancelled_kg"] += args.amount
+    to.cancelled_of.append(args.batch_id, Taken(args.first_serial, args.amount))
     to.cancellations[event.log.block_number, event.log.log_index] = {
         "key": args.key,
         "batch_id": args.batch_id,
@@ -240,6 +250,9 @@ def _transfer(
     to: Replay, event: DecodedEvent, position: int, batch_id: int, parties: tuple[str, str], kg: int
 ) -> None:
     if kg:  # anybody may transfer nothing
+        for party, change in zip(parties, (-kg, kg), strict=True):
+            if party != ZERO_ADDRESS:
+                to.holdings.add((batch_id, party), "amount_kg", change)
         to.transfers[event.log.block_number, event.log.log_index, position] = {
             "batch_id": batch_id,
             "from_address": parties[0],

@@ -243,6 +243,7 @@ def _term(to: Replay, event: DecodedEvent) -> dict[str, Any]:
 def _movement(to: Replay, event: DecodedEvent, kind: MovementKind, leg: Leg) -> None:
     position, account, asset, units = leg
     if units:
+        to.balances.add((account, asset), "balance", units)
         to.movements[event.log.block_number, event.log.log_index, position] = {
             "account": account,
             "asset": asset,

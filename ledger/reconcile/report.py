@@ -10,6 +10,8 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from ledger.models import Base
+from ledger.reconcile.pieces import pieces
+from ledger.reconcile.shelves import Shelf
 
 Key = tuple[Any, ...]
 Row = Mapping[str, Any]
@@ -53,16 +55,21 @@ class Report:
 
 
 def table_differences(
-    session: Session, model: type[Base], expected: Mapping[Key, Row]
+    session: Session,
+    model: type[Base],
+    expected: Shelf[Key, dict[str, Any]],
+    key: str | None = None,
 ) -> list[str]:
-    """Compare every row of a table with what it should hold, column by column.
+    """Compare every row of a table with what it should hold, column by column, some thousand rows at a time.
 
     Parameters
     ----------
     model
         The table.
     expected
-        By primary key: the columns that are compared, by attribute name.
+        By key: the columns that are compared, by attribute name.
+    key
+        The column that names a row, if that is not the primary key.
 
     Returns
     -------
@@ -71,19 +78,29 @@ def table_differences(
     """
     mapper = inspect(model)
     keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
-    columns = next(iter(expected.values())).keys() if expected else ()
+    keys = keys if key is None else [key]
+    columns = expected.first() or {}
     names = [*keys, *(name for name in columns if name not in keys)]
     query = select(*(getattr(model, name) for name in names))
-    stored = {
-        tuple(row[: len(keys)]): dict(zip(names, row, strict=True))
-        for row in session.execute(query)
-    }
-    return compare(model.__tablename__, stored, expected)
+    expected.begin_looking()
+    found = []
+    for piece in pieces(session, getattr(model, keys[0])):
+        stored = {
+            tuple(row[: len(keys)]): dict(zip(names, row, strict=True))
+            for row in session.execute(query.where(piece))
+        }
+        found += compare(model.__tablename__, stored, expected.look(list(stored)))
+    return found + missing(model.__tablename__, expected.overlooked())
+
+
+def missing(what: str, keys: Iterable[Key]) -> list[str]:
+    """Return a sentence for each row that should be there, and is not."""
+    return [f"{what} {named(key)}: the row is missing" for key in keys]
 
 
 def compare(what: str, stored: Mapping[Key, Row], expected: Mapping[Key, Row]) -> list[str]:
     """Return a sentence for each row that is missing, unexpected or different."""
-    found = [f"{what} {named(key)}: the row is missing" for key in expected if key not in stored]
+    found = missing(what, (key for key in expected if key not in stored))
     found += [
         f"{what} {named(key)}: no such thing on chain" for key in stored if key not in expected
     ]

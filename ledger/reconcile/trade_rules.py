@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,12 +18,21 @@ from ledger.models import (
 )
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.reconcile.books import Books
+from ledger.reconcile.mined import among
+from ledger.reconcile.pieces import ROWS, pieces
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
+from ledger.reconcile.shelves import Shelf
 from ledger.settlement import cancel
 from ledger.settlement.elsewhere import ENERGY, assets_of
 from ledger.settlement.words import Trade, unpack
 from ledger.units import PRICE_SCALE, QUANTITY_SCALE, currency_of_cents
+
+Owners = Mapping[tuple[int | None, str | None], str]
+"""Addresses by plant or market."""
+Expected = Shelf[int, tuple[TradeStatus, datetime | None]]
+"""What trades must be by now, by number: status and time of settlement."""
+_BATCHES_AT_ONCE = 20
 
 
 def trades(books: Books) -> list[str]:
@@ -30,53 +41,95 @@ def trades(books: Books) -> list[str]:
     A trade is cancelled when the chain has cancelled its batch, or by the command that keeps the reason.
     """
     session = books.session
-    rows = {row.id: row for row in session.scalars(select(VppTradingRecord))}
     accounts = session.scalars(select(VppSettlementAccount)).all()
     owners = {(item.vpp_id, item.market): item.address for item in accounts}
-    ours = set(session.scalars(select(VppSettlementBatch.batch_key)))
-    assets = assets_of(session, list(rows))
+    expected: Expected = books.replay.shelves.shelf()
+    found = _in_batches(books, owners, expected) + _by_themselves(books, owners, expected)
+    expected.settle()
+    taken_out = _taken_out(session)
+    for piece in pieces(session, VppTradingRecord.id):
+        rows = session.scalars(select(VppTradingRecord).where(piece)).all()
+        outcomes = expected.many([row.id for row in rows])
+        for row in rows:
+            if row.id in outcomes or row.id in taken_out:
+                status, at = outcomes.get(row.id, (TradeStatus.CANCELLED, None))
+            else:
+                found += [f"trade {row.id}: {said}" for said in _without_cause(row.status)]
+                status, at = row.status, None
+            found += unequal(
+                f"trade {row.id}",
+                (row.status, row.settlement_time),
+                (status, at),
+                ("status", "settlement_time"),
+            )
+    return found
+
+
+def _in_batches(books: Books, owners: Owners, expected: Expected) -> list[str]:
+    """Compare the trades that batches settled; note what each of them must be by now."""
     found = []
-    expected: dict[int, tuple[TradeStatus, datetime | None]] = {}
-    for key, batch in books.replay.settled.items():
-        if key not in ours and batch.cosigned_digest is None:  # proposed by somebody else's books
-            continue
-        outcome = _outcome(books, batch)
-        for trade in _trades_of(batch):
-            if trade.seq in rows:
-                differences = _differences_of(rows[trade.seq], owners, trade)
-                found += differences
-                if key in ours or not differences:
-                    expected[trade.seq] = outcome
-            elif key in ours:
-                found.append(f"trade {trade.seq}: settled on chain, and not in the books")
-    for (block, _), single in books.replay.singles.items():
-        trade = Trade(
-            single["seq"], single["buyer"], single["seller"], single["quantity"], single["price_e4"]
-        )
-        if trade.seq in rows and single["asset"] == assets.get(trade.seq, ENERGY):
+    batches = books.replay.settled.items()
+    while piece := list(islice(batches, _BATCHES_AT_ONCE)):
+        keys = [key for key, _ in piece]
+        ours = {
+            row.batch_key
+            for row in among(books.session, VppSettlementBatch, VppSettlementBatch.batch_key, keys)
+        }
+        # Of the others those count that parties have signed, whoever's books proposed them.
+        trades_of = {
+            key: _trades_of(batch)
+            for key, batch in piece
+            if key in ours or batch.cosigned_digest is not None
+        }
+        rows = _rows(books, (trade.seq for trades in trades_of.values() for trade in trades))
+        for key, batch in piece:
+            outcome = _outcome(books, batch)
+            for trade in trades_of.get(key, ()):
+                if trade.seq in rows:
+                    differences = _differences_of(rows[trade.seq], owners, trade)
+                    found += differences
+                    if key in ours or not differences:
+                        expected[trade.seq] = outcome
+                elif key in ours:
+                    found.append(f"trade {trade.seq}: settled on chain, and not in the books")
+        expected.settle()
+    return found
+
+
+def _by_themselves(books: Books, owners: Owners, expected: Expected) -> list[str]:
+    """The same for trades that were settled each by itself."""
+    found = []
+    singles = books.replay.singles.items()
+    while piece := list(islice(singles, ROWS)):
+        rows = _rows(books, (single["seq"] for _, single in piece))
+        assets = assets_of(books.session, list(rows))
+        for (block, _), single in piece:
+            trade = Trade(
+                single["seq"],
+                single["buyer"],
+                single["seller"],
+                single["quantity"],
+                single["price_e4"],
+            )
+            if trade.seq not in rows or single["asset"] != assets.get(trade.seq, ENERGY):
+                continue
             differences = _differences_of(rows[trade.seq], owners, trade)
             found += differences
             if not differences:
-                is_final = block <= books.final
-                expected[trade.seq] = (
-                    (TradeStatus.EXECUTED, single["settled_at"])
-                    if is_final
-                    else (TradeStatus.PENDING, None)
-                )
-    taken_out = _taken_out(session)
-    for number, row in rows.items():
-        if number in expected or number in taken_out:
-            status, at = expected.get(number, (TradeStatus.CANCELLED, None))
-        else:
-            found += [f"trade {number}: {said}" for said in _without_cause(row.status)]
-            status, at = row.status, None
-        found += unequal(
-            f"trade {number}",
-            (row.status, row.settlement_time),
-            (status, at),
-            ("status", "settlement_time"),
-        )
+                done = TradeStatus.EXECUTED, single["settled_at"]
+                expected[trade.seq] = done if block <= books.final else (TradeStatus.PENDING, None)
+        expected.settle()
     return found
+
+
+def _rows(books: Books, numbers: Iterable[int]) -> dict[int, VppTradingRecord]:
+    """Return the trades of these numbers that are in the books."""
+    known = [
+        number for number in set(numbers) if number < 2**63
+    ]  # what a stranger proposed may be longer
+    return {
+        row.id: row for row in among(books.session, VppTradingRecord, VppTradingRecord.id, known)
+    }
 
 
 def _without_cause(status: TradeStatus) -> list[str]:
@@ -111,9 +164,7 @@ def _trades_of(batch: SettledBatch) -> list[Trade]:
     ]
 
 
-def _differences_of(
-    row: VppTradingRecord, owners: dict[tuple[int | None, str | None], str], trade: Trade
-) -> list[str]:
+def _differences_of(row: VppTradingRecord, owners: Owners, trade: Trade) -> list[str]:
     sides = (owners.get((None, row.market)), owners.get((row.vpp_id, None)))
     buyer, seller = sides[::-1] if row.trade_type is TradeType.BUY else sides
     return unequal(

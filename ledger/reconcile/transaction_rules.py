@@ -1,57 +1,51 @@
-"""Rules of transactions: every row is what its receipt says, and every intent what became of it."""
+"""The rule of transactions: every row is what its receipt says, and none is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from eth_utils.crypto import keccak
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
-from ledger.chain import signed
-from ledger.chain.client import Receipt, TransactionInfo
 from ledger.chain.contracts import decode_call, selector_names
 from ledger.chain.failures import failure_of
-from ledger.chain.intents import FILL
-from ledger.models import (
-    BlockchainTransaction,
-    ChainAttempt,
-    ChainInclusion,
-    ChainIntent,
-    ChainNonceLane,
-)
+from ledger.db import tables
+from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion, ChainIntent
 from ledger.models.blockchain import TransactionStatus
-from ledger.models.sending import IntentState
-from ledger.reconcile.books import Books, block_time
-from ledger.reconcile.report import compare, table_differences, unequal
+from ledger.reconcile.books import Books
+from ledger.reconcile.mined import Mined, among, mined_of
+from ledger.reconcile.pieces import ROWS, pieces
+from ledger.reconcile.report import Key, compare, missing, unequal
 
 _SCANNED_BLOCKS = 512
 """So many of the last blocks are read whole, to find a transaction that left no event and no row."""
+_BLOCKS_AT_ONCE = 16
 _ERROR_LENGTH_MAX = 500
-_BATCH_FINALIZED = (
-    "0x" + keccak(text="BatchFinalized(bytes32,uint256,bytes32,uint256,address)").hex()
-)
-
-
-@dataclass(frozen=True)
-class _Mined:
-    """A transaction with its receipt and the time of its block."""
-
-    transaction: TransactionInfo
-    receipt: Receipt
-    at: datetime
 
 
 def transactions(books: Books) -> list[str]:
     """Every transaction has the status, function, parameters, gas and block of its receipt."""
-    rows = {row.tx_hash: row for row in books.session.scalars(select(BlockchainTransaction))}
-    attempts = {row.tx_hash: row for row in books.session.scalars(select(ChainAttempt))}
-    mined = _mined(books, list(rows))
+    found = []
+    for piece in pieces(books.session, BlockchainTransaction.id):
+        query = select(BlockchainTransaction).where(piece)
+        found += _transactions(books, books.session.scalars(query).all())
+    known = exists().where(BlockchainTransaction.tx_hash == ChainInclusion.tx_hash)
+    orphans = books.session.scalars(select(ChainInclusion.tx_hash).where(~known))
+    found += [f"chain_inclusions {tx_hash}: no such thing on chain" for tx_hash in orphans]
+    return found + _missing(books)
+
+
+def _transactions(books: Books, rows: Sequence[BlockchainTransaction]) -> list[str]:
+    hashes = [row.tx_hash for row in rows]
+    attempts = {
+        row.tx_hash: row for row in among(books.session, ChainAttempt, ChainAttempt.tx_hash, hashes)
+    }
+    mined = mined_of(books, hashes)
     found = []
     inclusions = {}
-    for tx_hash, row in rows.items():
+    for row in rows:
+        tx_hash = row.tx_hash
         item = mined.get(tx_hash)
         attempt = attempts.get(tx_hash)
         if item is None:
@@ -73,162 +67,40 @@ def transactions(books: Books) -> list[str]:
         found += unequal(
             f"blockchain_transactions {tx_hash}", held, list(expected.values()), list(expected)
         )
-        reason = None
-        if failed:
-            receipt = item.receipt
-            reason = failure_of(
-                books.client, contract, item.transaction, receipt.block_number, receipt.gas_used
-            )
-        inclusions[(tx_hash,)] = {
-            "block_number": item.receipt.block_number,
-            "block_hash": item.receipt.block_hash,
-            "tx_index": item.receipt.tx_index,
-            "sender": item.receipt.sender,
-            "nonce": item.transaction.nonce,
-            "intent_key": attempt.intent_key if attempt else None,
-            "error": reason[:_ERROR_LENGTH_MAX] if reason else None,
-        }
-    found += table_differences(books.session, ChainInclusion, inclusions)
-    return found + _missing(books, rows)
+        inclusions[(tx_hash,)] = _inclusion(books, item, contract, attempt)
+    return found + _inclusions(books, hashes, inclusions)
 
 
-def intents(books: Books) -> list[str]:
-    """Every intent was sent as it was planned, once, and is what its transaction became."""
-    session = books.session
-    rows = session.scalars(select(ChainIntent)).all()
-    by_intent: dict[str, list[ChainAttempt]] = {}
-    found = []
-    for attempt in session.scalars(select(ChainAttempt).order_by(ChainAttempt.ordinal)):
-        by_intent.setdefault(attempt.intent_key, []).append(attempt)
-        if "0x" + keccak(hexstr=attempt.raw_transaction).hex() != attempt.tx_hash:
-            found.append(f"chain_attempts {attempt.tx_hash}: the raw transaction has another hash")
-        found += _signed(attempt)
-    planned = {row.key for row in rows}
-    found += [
-        f"intent {key}: sent, but not in the books" for key in by_intent if key not in planned
-    ]
-    sent = [item.tx_hash for items in by_intent.values() for item in items]
-    mined = _mined(books, sent)
-    for row in rows:
-        hashes = [item.tx_hash for item in by_intent.get(row.key, [])]
-        found += _intent(books, row, [mined[item] for item in hashes if item in mined], hashes)
-    lanes = {
-        (lane.chain_id, lane.address): lane.next_nonce
-        for lane in session.scalars(select(ChainNonceLane))
+def _inclusion(
+    books: Books, item: Mined, contract: str | None, attempt: ChainAttempt | None
+) -> dict[str, Any]:
+    """Return what ``chain_inclusions`` must say of a transaction."""
+    receipt, reason = item.receipt, None
+    if receipt.status != 1:
+        reason = failure_of(
+            books.client, contract, item.transaction, receipt.block_number, receipt.gas_used
+        )
+    return {
+        "block_number": receipt.block_number,
+        "block_hash": receipt.block_hash,
+        "tx_index": receipt.tx_index,
+        "sender": receipt.sender,
+        "nonce": item.transaction.nonce,
+        "intent_key": attempt.intent_key if attempt else None,
+        "error": reason[:_ERROR_LENGTH_MAX] if reason else None,
     }
-    for row in rows:
-        if row.nonce is not None and lanes.get((row.chain_id, row.sender_address), 0) <= row.nonce:
-            found.append(
-                f"chain_nonce_lanes {row.sender_address}: nonce {row.nonce} would be given out again"
-            )
-    return found
 
 
-def _signed(attempt: ChainAttempt) -> list[str]:
-    """Compare an attempt with what its bytes say."""
-    what = f"chain_attempts {attempt.tx_hash}"
-    try:
-        said = signed.read(attempt.raw_transaction)
-    except ValueError as error:
-        return [f"{what}: the raw transaction cannot be read: {error}"]
-    return unequal(
-        what,
-        (attempt.nonce, int(attempt.max_fee_wei), int(attempt.priority_fee_wei)),
-        (said["nonce"], said["highest fee"], said["tip"]),
-        ("nonce", "max_fee_wei", "priority_fee_wei"),
-    )
-
-
-def _intent(
-    books: Books, row: ChainIntent, mined: Sequence[_Mined], hashes: Sequence[str]
+def _inclusions(
+    books: Books, hashes: Sequence[str], expected: Mapping[Key, Mapping[str, Any]]
 ) -> list[str]:
-    what = f"intent {row.key} ({row.function_name})"
-    if (
-        row.state is IntentState.CONFIRMED
-        and row.tx_hash not in hashes
-        and _done_by_other(books, row)
-    ):
-        return _call_of_intent(what, row)
-    found = []
-    if row.chain_id != books.deployment.chain_id:
-        found.append(f"{what}: chain_id {row.chain_id} is not the deployment's")
-    if len(mined) > 1:
-        found.append(f"{what}: {len(mined)} of its transactions are on chain")
-    for item in mined:
-        found += unequal(
-            what,
-            (row.call_data, row.contract_address, row.sender_address, row.nonce, row.tx_hash),
-            (
-                item.transaction.input,
-                item.transaction.to,
-                item.transaction.sender,
-                item.transaction.nonce,
-                item.transaction.hash,
-            ),
-            ("call_data", "contract_address", "sender_address", "nonce", "tx_hash"),
-        )
-        final = item.receipt.block_number <= books.final
-        outcome = IntentState.CONFIRMED if item.receipt.status == 1 else IntentState.FAILED
-        found += unequal(
-            what,
-            (row.state, row.block_number, row.confirmed_at, row.error is None),
-            (
-                outcome if final else IntentState.SUBMITTED,
-                item.receipt.block_number if final else None,
-                item.at if final else None,
-                not final or item.receipt.status == 1,
-            ),
-            ("state", "block_number", "confirmed_at", "whether it has no error"),
-        )
-    found += _call_of_intent(what, row)
-    unsent = row.state in (IntentState.PLANNED, IntentState.FAILED) and row.nonce is None
-    excused = row.state is IntentState.SUBMITTED or (unsent and _are_dead(books, row))
-    if not mined and hashes and not excused:
-        found.append(f"{what}: {row.state.value}, but no transaction of it is on chain")
-    if not hashes and row.state in (IntentState.SUBMITTED,):
-        found.append(f"{what}: submitted, but nothing was signed")
-    if not hashes and row.state is IntentState.CONFIRMED:
-        found.append(f"{what}: confirmed, but nothing was sent and the chain does not know its key")
-    return found
-
-
-def _done_by_other(books: Books, row: ChainIntent) -> bool:
-    """Return whether the transaction of an intent that was not sent from here did what it wants.
-
-    It made the same call from the same account, or left the intent's key, or the end of its batch, in a log.
-    """
-    mined = _mined(books, [row.tx_hash]) if row.tx_hash else {}
-    item = mined.get(row.tx_hash or "")
-    if item is None or item.receipt.status != 1:
-        return False
-    call = item.transaction.sender, item.transaction.to, item.transaction.input
-    if call == (row.sender_address, row.contract_address, row.call_data):
-        return True
-    topics = [log.topics for log in item.receipt.logs if log.address == row.contract_address]
-    if row.function_name == "finalizeBatch":
-        number = f"0x{int(row.parameters['batchId']):064x}"
-        return any(topic[0] == _BATCH_FINALIZED and topic[2] == number for topic in topics)
-    return any(row.key in topic for topic in topics)
-
-
-def _are_dead(books: Books, row: ChainIntent) -> bool:
-    """Return whether other transactions have taken the nonces of all attempts of an intent."""
-    query = select(ChainAttempt.nonce).where(ChainAttempt.intent_key == row.key)
-    count = books.client.transaction_count(row.sender_address, books.block)
-    return all(nonce is not None and nonce < count for nonce in books.session.scalars(query))
-
-
-def _call_of_intent(what: str, row: ChainIntent) -> list[str]:
-    if row.kind == FILL:
-        fits = (row.call_data, row.contract_address) == ("0x", row.sender_address)
-        return [] if fits else [f"{what}: it fills a nonce, and does something else"]
-    for contract in ("CarbonCredit", "VppSettlement", "TestCurrency"):
-        call = decode_call(contract, row.call_data)
-        if call is not None and call.function == row.function_name:
-            if call.parameters == row.parameters:
-                return []
-            return [f"{what}: parameters are not those of its call data"]
-    return [f"{what}: its call data is no call of {row.function_name}"]
+    """Compare the inclusions of some transactions."""
+    names = next(iter(expected.values()), {})
+    stored = {
+        (row.tx_hash,): {name: getattr(row, name) for name in names}
+        for row in among(books.session, ChainInclusion, ChainInclusion.tx_hash, hashes)
+    }
+    return compare("chain_inclusions", stored, expected)
 
 
 def _unmined(row: BlockchainTransaction, attempt: ChainAttempt | None) -> list[str]:
@@ -242,7 +114,7 @@ def _unmined(row: BlockchainTransaction, attempt: ChainAttempt | None) -> list[s
 
 
 def _expected_call(
-    books: Books, item: _Mined, attempt: ChainAttempt | None
+    books: Books, item: Mined, attempt: ChainAttempt | None
 ) -> tuple[str | None, dict[str, Any]]:
     """Return which contract a transaction calls, and what its row says of the call."""
     created = {
@@ -279,37 +151,28 @@ def _expected_call(
     }
 
 
-def _mined(books: Books, hashes: Sequence[str]) -> dict[str, _Mined]:
-    """Return the transactions that stand in blocks up to the mirror's, by hash."""
-    receipts = {
-        receipt.tx_hash: receipt
-        for receipt in books.client.receipts(hashes)
-        if receipt is not None and receipt.block_number <= books.block
-    }
-    numbers = sorted({receipt.block_number for receipt in receipts.values()})
-    times = {
-        header.number: block_time(header)
-        for header in books.client.blocks(numbers)
-        if header is not None
-    }
-    return {
-        transaction.hash: _Mined(
-            transaction, receipts[transaction.hash], times[receipts[transaction.hash].block_number]
-        )
-        for transaction in books.client.transactions(list(receipts))
-        if transaction is not None
-    }
-
-
-def _missing(books: Books, rows: Mapping[str, BlockchainTransaction]) -> list[str]:
-    """Return the transactions to our contracts that have no row."""
+def _missing(books: Books) -> list[str]:
+    """Return the transactions to our contracts, and those that left an event, that have no row."""
     addresses = {contract.address for contract in books.deployment.contracts.values()}
-    wanted = {event.log.tx_hash for event in books.events}
+    found = []
+    hashes = (event["tx_hash"] for event in books.events.values())
+    while piece := list(islice(hashes, ROWS)):
+        found += _without_row(books, piece)
     first = max(books.deployment.deployed_block, books.block - _SCANNED_BLOCKS + 1)
-    for block in books.client.blocks_with_transactions(range(first, books.block + 1)):
-        if block is not None:
-            wanted |= {item.hash for item in block[1] if item.to in addresses}
-    stored = {(tx_hash,): {"tx_hash": tx_hash} for tx_hash in rows if tx_hash in wanted}
-    return compare(
-        "blockchain_transactions", stored, {(item,): {"tx_hash": item} for item in sorted(wanted)}
+    for start in range(first, books.block + 1, _BLOCKS_AT_ONCE):
+        numbers = range(start, min(start + _BLOCKS_AT_ONCE, books.block + 1))
+        blocks = books.client.blocks_with_transactions(numbers)
+        called = [
+            item.hash for block in blocks if block for item in block[1] if item.to in addresses
+        ]
+        found += _without_row(books, called)
+    return list(dict.fromkeys(found))
+
+
+def _without_row(books: Books, hashes: Sequence[str]) -> list[str]:
+    known: set[str] = set()
+    for here in tables.among(books.session, BlockchainTransaction.tx_hash, set(hashes)):
+        known.update(books.session.scalars(select(BlockchainTransaction.tx_hash).where(here)))
+    return missing(
+        "blockchain_transactions", ((item,) for item in dict.fromkeys(hashes) if item not in known)
     )

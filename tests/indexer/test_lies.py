@@ -17,21 +17,23 @@ import pytest
 from indexer import Indexer
 from indexer.reindex import reindex
 from indexer.status import as_document, look
+from indexer.ticks import Limits
 from indexer.verify import verify
 from indexer.watch import Watch
 from ledger.chain.book import PROVEN, TOLD
 from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT, SETTLEMENT, schemas
+from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_HASH, schemas
 from ledger.db import Database
 from ledger.errors import MirrorStopped, TruetonneError, WrongChain
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
-from tests.support.chain import PARTIES, TestChain
+from tests.support.chain import CURRENCY, PARTIES, TestChain
 from tests.support.forms import long
 from tests.support.mirror import Dump, dump, fresh, rows, running_chain
 from tests.support.proxy import LyingNode, NodeError, Tamper
 
 Check = Callable[[], None]
+NOBODY = "0x" + "00" * 20
 NO_BLOOM = "0x" + "00" * 256
 
 
@@ -56,16 +58,24 @@ def chain() -> Iterator[TestChain]:
         started.transfer("owner", "buyer", batch, 3)
         started.retire("owner", batch, 5)
         started.retire("owner", batch, 2000, must=False)
+        started.act("owner", CURRENCY, "mint", [PARTIES["owner"], 700])
+        spender = started.deployment.settlement.address
+        started.act("owner", CURRENCY, "approve", [spender, 700])
         _in_one_block(started, batch)
         yield started
 
 
 def _in_one_block(chain: TestChain, batch: int) -> None:
-    """Mine a block of transactions of ours, and a foreign one between them."""
+    """Mine a block of transactions of ours, a failed one among them, and a foreign one between them."""
     owner, stranger = PARTIES["owner"], PARTIES["buyer"]
     ours = [
         chain.transaction("owner", CREDIT, "safeTransferFrom", [owner, stranger, batch, kg, b""])
         for kg in (1, 2, 3)
+    ]
+    ours += [
+        chain.transaction("owner", SETTLEMENT, "deposit", [owner, 700]),
+        chain.transaction("owner", CREDIT, "retire", chain.retire_arguments(batch, 2)),
+        chain.transaction("owner", CREDIT, "safeTransferFrom", [owner, NOBODY, batch, 1, b""]),
     ]
     foreign = {"from": owner, "to": stranger, "value": "0x1"}
     chain.client.request("evm_setAutomine", [False])
@@ -131,12 +141,15 @@ def _each(**values: Any) -> Callable[[list[Any]], Any]:
     return lambda logs: [{**log, **values} for log in logs]
 
 
-def _hides(contract: str, event: str) -> Tamper:
-    """Leave the logs of an event out of everything that would show them: index, receipts, and their blooms."""
+def _hides(contract: str, event: str, but: str | None = None) -> Tamper:
+    """Leave the logs of an event out of everything that would show them: index, receipts, and their blooms.
+
+    Those that name ``but`` are left in.
+    """
     topic = next(key for key, known in schemas(contract).items() if known.name == event)
 
     def without(logs: list[Any]) -> list[Any]:
-        return [log for log in logs if log["topics"][0] != topic]
+        return [log for log in logs if log["topics"][0] != topic or but in log["topics"]]
 
     def receipt(true: dict[str, Any]) -> dict[str, Any]:
         kept = without(true["logs"])
@@ -331,6 +344,50 @@ def test_nothing_doubtful_is_written(
     same_as_fresh()
 
 
+HEAD_LIES = (
+    *("a log missing", "a failure shown as success", "gas", "a settlement event hidden"),
+    *(
+        "a transfer hidden",
+        "an entry of the credit log hidden",
+        "everything hidden, from blooms, too",
+    ),
+    *("no receipts", "receipts of another fork", "receipts of other transactions"),
+)
+
+
+@pytest.mark.parametrize("kind", ["keeps traces"])
+@pytest.mark.parametrize("name", HEAD_LIES)
+def test_nothing_doubtful_is_written_of_the_newest_block(
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    same_as_fresh: Check,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """Read by itself, its receipts are asked for by their hashes, and proven as those of a range are."""
+    monkeypatch.setattr("indexer.ranges._DOUBT_PAUSE_S", 0)
+    limits = Limits(chain.client.block_number() - 1, 0)
+    Indexer(sqlite_db, chain.client, chain.deployment, limits=limits).run_until(limits.up_to)
+    before = dump(sqlite_db)
+    lie, reason = (PROVEN_LIES | LIES)[name]
+    asked: Counter[str] = Counter()
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        asked[method] += 1
+        return lie(method, params, result)
+
+    liar.tamper = tamper
+    with pytest.raises(TruetonneError, match=reason):
+        lied_to.run_until("head")
+    assert liar.lies > 0 and dump(sqlite_db) == before
+    assert asked["eth_getTransactionReceipt"] > 0 == asked["eth_getBlockReceipts"]
+    liar.tamper = None
+    lied_to.run_until("head")
+    same_as_fresh()
+
+
 @pytest.mark.parametrize("kind", ["standard"])
 def test_a_passing_doubt_is_read_again(
     lied_to: Indexer, liar: LyingNode, same_as_fresh: Check
@@ -369,6 +426,32 @@ def test_a_changed_event_breaks_the_numbered_log(
     with pytest.raises(MirrorStopped, match="does not follow from the ones before it"):
         lied_to.run_until("head")
     assert liar.lies > 0
+
+
+@pytest.mark.parametrize("kind", ["told"])
+@pytest.mark.parametrize(
+    ("lie", "rule"),
+    [
+        (_hides(CREDIT, "TransferSingle", but=ZERO_HASH), "holdings-on-chain"),
+        (_hides(SETTLEMENT, "Deposited"), "escrow-on-chain"),
+    ],
+    ids=["a transfer between holders", "a deposit"],
+)
+def test_what_was_told_without_a_transfer_is_found_in_the_contracts_storage(
+    lied_to: Indexer,
+    liar: LyingNode,
+    chain: TestChain,
+    sqlite_db: Database,
+    lie: Tamper,
+    rule: str,
+) -> None:
+    """Events without a number, hidden from index and receipts alike: told, they are believed; verified, they lack."""
+    liar.tamper = lie
+    lied_to.run_until("head")
+    assert liar.lies > 0
+    deployment = replace(chain.deployment, receipts=TOLD)
+    report = verify(sqlite_db, ChainClient(liar.rpc_url), deployment, DEPTH)
+    assert rule in {each.table for each in report.differences}
 
 
 @pytest.mark.parametrize("kind", TOLD_KINDS)

@@ -17,6 +17,7 @@ from ledger.chain.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import ChainBlock
+from ledger.models.blockchain import TransactionStatus
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import TestChain, trade
 from tests.support.forked import FORKED
@@ -61,6 +62,35 @@ def test_a_range_that_fails_anywhere_leaves_nothing(
         session.execute(text("DROP TRIGGER broken"))
     mirror.run_until("head")
     assert dump(sqlite_db) == fresh_dump()
+
+
+def test_a_block_shows_before_older_ones_are_confirmed(
+    chain: TestChain, mirror: Indexer, sqlite_db: Database, fresh_dump: Fresh
+) -> None:
+    """Two commits, so that a new block need not wait; what fails in the second is done by the next tick."""
+    chain.issue(1000, 0)
+    chain.mine(DEPTH - 1)
+    mirror.run_until("head")
+    assert rows(sqlite_db, "blockchain_transactions", "status")[-1] == (TransactionStatus.PENDING,)
+    chain.issue(1000, 1)
+    with sqlite_db.write() as session:
+        session.execute(
+            text(
+                "CREATE TRIGGER broken BEFORE UPDATE ON blockchain_transactions"
+                " BEGIN SELECT RAISE(ABORT, 'disk on fire'); END"
+            )
+        )
+    with pytest.raises(IntegrityError, match="disk on fire"):
+        mirror.tick()
+    assert len(rows(sqlite_db, "credit_batches", "batch_id")) == 2
+    with sqlite_db.write() as session:
+        session.execute(text("DROP TRIGGER broken"))
+    mirror.tick()
+    assert dump(sqlite_db) == fresh_dump()
+    confirmed = rows(sqlite_db, "blockchain_transactions", "status").count(
+        (TransactionStatus.CONFIRMED,)
+    )
+    assert confirmed == len(rows(sqlite_db, "blockchain_transactions", "id")) - 1
 
 
 def test_a_rewind_that_fails_leaves_everything(

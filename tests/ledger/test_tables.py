@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, select, text
+from sqlalchemy.event import listen
 
 from ledger.db import Database, tables
 from ledger.models import (
@@ -160,6 +161,21 @@ def _without_json_blanks(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return [
         tuple(value.decode() if isinstance(value, bytes) else value for value in row)
         for row in rows
+    ]
+
+
+@pytest.mark.mariadb
+def test_long_lists_are_loaded_into_mariadb(mariadb_db: Database) -> None:
+    """A column called ``key`` stands in quotes, and its table is loaded all the same."""
+    said: list[str] = []
+    with mariadb_db.write() as session:
+        connection = session.connection()
+        listen(connection, "before_cursor_execute", lambda *of: said.append(of[2]))
+        tables.insert(session, CreditBatch, batches())
+        tables.insert(session, ChainEvent, events())
+    assert [each.split("INTO TABLE ")[1].split()[0] for each in said if "LOAD DATA" in each] == [
+        "credit_batches",
+        "chain_events",
     ]
 
 

@@ -42,7 +42,7 @@ from ledger.errors import DependencyDown, ProblemFound
 from ledger.models import Base, ChainCursor
 from ledger.settings import LOCAL_CHAIN_ID
 
-ROWS_OF_LOT = 112
+ROWS_OF_LOT = 108
 """About so many rows of all tables come from a lot; they are counted in the end."""
 MEMORY_LIMIT_MB = Decimal(400)
 MILLION = 10**6
@@ -120,6 +120,7 @@ def grow(rows: int, say: Say) -> list[Grown]:
         say(f"about {rows} rows, from {blocks} blocks, into SQLite")
         with ours.sqlite_file() as place:
             grown.append(_grown("sqlite", blocks, scratch, place))
+        say(told(grown[-1]))  # hours may lie between this and the end
         try:
             server = MariaDbServer(scratch)
             server.start()

@@ -1,0 +1,174 @@
+"""The rule of intents: what was to be sent was sent as planned, once, and is what its transaction became."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from eth_utils.crypto import keccak
+from sqlalchemy import exists, select
+
+from ledger.chain import signed
+from ledger.chain.contracts import decode_call
+from ledger.chain.intents import FILL
+from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
+from ledger.models.sending import IntentState
+from ledger.reconcile.books import Books
+from ledger.reconcile.mined import Mined, among, mined_of
+from ledger.reconcile.pieces import pieces
+from ledger.reconcile.report import unequal
+
+_BATCH_FINALIZED = (
+    "0x" + keccak(text="BatchFinalized(bytes32,uint256,bytes32,uint256,address)").hex()
+)
+
+
+def intents(books: Books) -> list[str]:
+    """Every intent was sent as it was planned, once, and is what its transaction became."""
+    session = books.session
+    found = []
+    for piece in pieces(session, ChainAttempt.tx_hash):
+        for attempt in session.scalars(select(ChainAttempt).where(piece)):
+            if "0x" + keccak(hexstr=attempt.raw_transaction).hex() != attempt.tx_hash:
+                found.append(
+                    f"chain_attempts {attempt.tx_hash}: the raw transaction has another hash"
+                )
+            found += _signed(attempt)
+    planned = exists().where(ChainIntent.key == ChainAttempt.intent_key)
+    orphans = session.scalars(select(ChainAttempt.intent_key).where(~planned).distinct())
+    found += [f"intent {key}: sent, but not in the books" for key in orphans]
+    lanes = {
+        (lane.chain_id, lane.address): lane.next_nonce
+        for lane in session.scalars(select(ChainNonceLane))
+    }
+    for piece in pieces(session, ChainIntent.key):
+        rows = session.scalars(select(ChainIntent).where(piece)).all()
+        found += _intents(books, rows, lanes)
+    return found
+
+
+def _intents(
+    books: Books, rows: Sequence[ChainIntent], lanes: Mapping[tuple[int, str], int]
+) -> list[str]:
+    by_intent: dict[str, list[ChainAttempt]] = defaultdict(list)
+    keys = [row.key for row in rows]
+    for attempt in among(books.session, ChainAttempt, ChainAttempt.intent_key, keys):
+        by_intent[attempt.intent_key].append(attempt)
+    mined = mined_of(books, [item.tx_hash for items in by_intent.values() for item in items])
+    found = []
+    for row in rows:
+        attempts = sorted(by_intent[row.key], key=lambda attempt: attempt.ordinal)
+        hashes = [item.tx_hash for item in attempts]
+        found += _intent(books, row, [mined[item] for item in hashes if item in mined], hashes)
+        if row.nonce is not None and lanes.get((row.chain_id, row.sender_address), 0) <= row.nonce:
+            found.append(
+                f"chain_nonce_lanes {row.sender_address}: nonce {row.nonce} would be given out again"
+            )
+    return found
+
+
+def _signed(attempt: ChainAttempt) -> list[str]:
+    """Compare an attempt with what its bytes say."""
+    what = f"chain_attempts {attempt.tx_hash}"
+    try:
+        said = signed.read(attempt.raw_transaction)
+    except ValueError as error:
+        return [f"{what}: the raw transaction cannot be read: {error}"]
+    return unequal(
+        what,
+        (attempt.nonce, int(attempt.max_fee_wei), int(attempt.priority_fee_wei)),
+        (said["nonce"], said["highest fee"], said["tip"]),
+        ("nonce", "max_fee_wei", "priority_fee_wei"),
+    )
+
+
+def _intent(
+    books: Books, row: ChainIntent, mined: Sequence[Mined], hashes: Sequence[str]
+) -> list[str]:
+    what = f"intent {row.key} ({row.function_name})"
+    if (
+        row.state is IntentState.CONFIRMED
+        and row.tx_hash not in hashes
+        and _done_by_other(books, row)
+    ):
+        return _call_of_intent(what, row)
+    found = []
+    if row.chain_id != books.deployment.chain_id:
+        found.append(f"{what}: chain_id {row.chain_id} is not the deployment's")
+    if len(mined) > 1:
+        found.append(f"{what}: {len(mined)} of its transactions are on chain")
+    for item in mined:
+        found += unequal(
+            what,
+            (row.call_data, row.contract_address, row.sender_address, row.nonce, row.tx_hash),
+            (
+                item.transaction.input,
+                item.transaction.to,
+                item.transaction.sender,
+                item.transaction.nonce,
+                item.transaction.hash,
+            ),
+            ("call_data", "contract_address", "sender_address", "nonce", "tx_hash"),
+        )
+        final = item.receipt.block_number <= books.final
+        outcome = IntentState.CONFIRMED if item.receipt.status == 1 else IntentState.FAILED
+        found += unequal(
+            what,
+            (row.state, row.block_number, row.confirmed_at, row.error is None),
+            (
+                outcome if final else IntentState.SUBMITTED,
+                item.receipt.block_number if final else None,
+                item.at if final else None,
+                not final or item.receipt.status == 1,
+            ),
+            ("state", "block_number", "confirmed_at", "whether it has no error"),
+        )
+    found += _call_of_intent(what, row)
+    unsent = row.state in (IntentState.PLANNED, IntentState.FAILED) and row.nonce is None
+    excused = row.state is IntentState.SUBMITTED or (unsent and _are_dead(books, row))
+    if not mined and hashes and not excused:
+        found.append(f"{what}: {row.state.value}, but no transaction of it is on chain")
+    if not hashes and row.state in (IntentState.SUBMITTED,):
+        found.append(f"{what}: submitted, but nothing was signed")
+    if not hashes and row.state is IntentState.CONFIRMED:
+        found.append(f"{what}: confirmed, but nothing was sent and the chain does not know its key")
+    return found
+
+
+def _done_by_other(books: Books, row: ChainIntent) -> bool:
+    """Return whether the transaction of an intent that was not sent from here did what it wants.
+
+    It made the same call from the same account, or left the intent's key, or the end of its batch, in a log.
+    """
+    mined = mined_of(books, [row.tx_hash]) if row.tx_hash else {}
+    item = mined.get(row.tx_hash or "")
+    if item is None or item.receipt.status != 1:
+        return False
+    call = item.transaction.sender, item.transaction.to, item.transaction.input
+    if call == (row.sender_address, row.contract_address, row.call_data):
+        return True
+    topics = [log.topics for log in item.receipt.logs if log.address == row.contract_address]
+    if row.function_name == "finalizeBatch":
+        number = f"0x{int(row.parameters['batchId']):064x}"
+        return any(topic[0] == _BATCH_FINALIZED and topic[2] == number for topic in topics)
+    return any(row.key in topic for topic in topics)
+
+
+def _are_dead(books: Books, row: ChainIntent) -> bool:
+    """Return whether other transactions have taken the nonces of all attempts of an intent."""
+    query = select(ChainAttempt.nonce).where(ChainAttempt.intent_key == row.key)
+    count = books.client.transaction_count(row.sender_address, books.block)
+    return all(nonce is not None and nonce < count for nonce in books.session.scalars(query))
+
+
+def _call_of_intent(what: str, row: ChainIntent) -> list[str]:
+    if row.kind == FILL:
+        fits = (row.call_data, row.contract_address) == ("0x", row.sender_address)
+        return [] if fits else [f"{what}: it fills a nonce, and does something else"]
+    for contract in ("CarbonCredit", "VppSettlement", "TestCurrency"):
+        call = decode_call(contract, row.call_data)
+        if call is not None and call.function == row.function_name:
+            if call.parameters == row.parameters:
+                return []
+            return [f"{what}: parameters are not those of its call data"]
+    return [f"{what}: its call data is no call of {row.function_name}"]
