@@ -110,8 +110,11 @@ class Indexer:
         WrongChain
             If the node serves another chain.
         """
-        with few_collections():
-            return self._run_until(target, on_tick)
+        try:
+            with few_collections():
+                return self._run_until(target, on_tick)
+        finally:
+            self._ranges.close()
 
     def _run_until(
         self, target: int | Literal["head"], on_tick: Callable[[TickReport], None] | None
@@ -161,7 +164,10 @@ class Indexer:
         lease = Lease(self._db, self._deployment.network, lease_s)
         heads = Heads(self._client.transport, self._poll_s)
         listeners = Listeners(on_tick, on_trouble, on_lead, on_stand_by)
-        Follower(self.tick, lease, heads, listeners).run(stop)
+        try:
+            Follower(self.tick, lease, heads, listeners).run(stop)
+        finally:
+            self._ranges.close()
 
     def tick(self) -> TickReport:
         """Do one step: a rewind if the chain went another way, else one range, then finality."""
