@@ -1,10 +1,11 @@
 """The mirror: it reads the chain and writes what the chain says, and nothing else writes that.
 
-``loop`` is the one loop; ``ranges`` decides how much is read at once, ``ahead`` reads on in a process of its own;
-``window`` reads blocks and believes nothing unchecked; ``handlers`` turn one event each into ``rows``; ``derived`` are the numbers that follow;
-``reorg`` takes blocks back; ``finality`` confirms; ``cursor`` moves only with the rows that belong to it.
-``follow`` runs the loop under a ``lease``, with waits of ``backoff``; ``status`` says how it is; ``verify`` and
-``reindex`` hold it to a fresh mirror, made by ``shadow`` and compared by ``compare``, of the tables of ``tables``.
+``loop`` is the one loop; ``ranges`` decides how much is read at once; ``reading`` reads a range, here or in a process
+of its own (``ahead``, with ``packing`` between them); ``window`` believes nothing unchecked; ``handlers`` turn one
+event each into ``rows``; ``derived`` are the numbers that follow; ``reorg`` takes blocks back; ``finality`` confirms;
+``cursor`` moves only with the rows that belong to it. ``follow`` runs the loop under a ``lease``, with waits of
+``backoff``; ``status`` says how it is; ``verify`` and ``reindex`` hold it to a fresh mirror, made by ``shadow`` and
+compared by ``compare``, of the tables of ``tables``.
 ``docs/mirror.md`` tells the algorithm.
 """
 
