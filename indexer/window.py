@@ -19,7 +19,7 @@ from indexer.inputs import Given, Mined, inputs_of
 from indexer.proven import check_header, proven_receipts
 from indexer.watch import Watch
 from ledger.chain.client import BlockHeader, ChainClient, LogRecord, transaction_info
-from ledger.chain.events import DecodedEvent, decode
+from ledger.chain.events import DecodedEvent, decode, texts_of
 from ledger.chain.failures import failure_of, reason_in
 from ledger.chain.included import Included
 from ledger.chain.wire import WireLog, WireReceipt
@@ -94,11 +94,10 @@ def read_window(
     )
     contracts = watch.log_contracts
     events = tuple(decode(contracts[log.address], log) for log in logs)
-    texts = tuple(event.text for event in events)
     again = node.client.block(asked.last)
     if again is None or again.hash != headers[-1].hash:
         raise Doubt(f"block {asked.last} changed while it was read")
-    return Window(tuple(headers), included, events, texts)
+    return Window(tuple(headers), included, events, texts_of(events))
 
 
 def _blocks(asked: RangeAsked, parent_hash: str) -> tuple[list[Block], list[BlockHeader]]:

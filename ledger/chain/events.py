@@ -7,6 +7,7 @@ record (roles, pauses, approvals). The decoders themselves are generated, see ``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -58,7 +59,7 @@ from ledger.chain.settlement_events import (
     Withdrawn,
 )
 from ledger.errors import MirrorStopped
-from ledger.jsontext import json_text
+from ledger.jsontext import json_texts
 
 CREDIT = "CarbonCredit"
 SETTLEMENT = "VppSettlement"
@@ -84,11 +85,6 @@ class DecodedEvent(msgspec.Struct, frozen=True):
         """The arguments by snake-case name, as plain values; integers stay integers."""
         found = msgspec.to_builtins(_said(self.args))
         return {name: list(part) if type(part) is tuple else part for name, part in found.items()}
-
-    @property
-    def text(self) -> str:
-        """The same as JSON; integers that readers with floating point would spoil become text."""
-        return json_text(_said(self.args))
 
 
 @dataclass(frozen=True)
@@ -121,6 +117,11 @@ def schemas(contract: str) -> dict[str, EventSchema]:
 
 def _said(args: Any) -> Any:
     return args.values if type(args) is PlainEvent else args
+
+
+def texts_of(events: Sequence[DecodedEvent]) -> tuple[str, ...]:
+    """Return the arguments of events as JSON; integers that readers with floating point would spoil are text."""
+    return tuple(json_texts([_said(event.args) for event in events]))
 
 
 def decode(contract: str, log: LogRecord) -> DecodedEvent:
@@ -207,4 +208,5 @@ __all__ = [
     "decode",
     "next_head",
     "schemas",
+    "texts_of",
 ]

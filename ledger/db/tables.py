@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk
-from ledger.jsontext import json_text
+from ledger.jsontext import json_texts
 from ledger.models import Base
 from ledger.models.types import (
     ExactDecimal,
@@ -99,7 +99,7 @@ class TableWriter:
         units
             Columns of decimals that are given as whole numbers of their smallest unit.
         ready
-            Columns that are given as the database stores them: JSON as text, by ``json_text``.
+            Columns that are given as the database stores them: JSON as text, by ``json_texts``.
 
         Raises
         ------
@@ -341,7 +341,7 @@ def _times(values: Sequence[Any]) -> Sequence[bulk.Plain]:
 
 
 def _json_texts(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-    return list(map(json_text, values))
+    return json_texts(values)
 
 
 def _same(values: Sequence[Any]) -> Sequence[bulk.Plain]:

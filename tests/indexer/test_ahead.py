@@ -179,8 +179,7 @@ def test_nothing_is_left_of_one_whose_mirror_was_killed(chain: TestChain, tmp_pa
         assert not _gone(pid)
     finally:
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()
     _wait_until(lambda: _gone(pid))
 
 

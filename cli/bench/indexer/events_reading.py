@@ -10,7 +10,7 @@ from indexer.doubt import Doubt
 from indexer.reading import Reading
 from indexer.watch import Watch
 from indexer.window import Window
-from ledger.chain.events import decode
+from ledger.chain.events import decode, texts_of
 from ledger.chain.wire import BLOCKS, LOGS
 
 
@@ -45,8 +45,7 @@ class EventsReading(Reading):
         logs = indexer.window._checked_logs(asked.logs(), blocks)
         contracts = self.watch.log_contracts
         events = tuple(decode(contracts[log.address], log) for log in logs)
-        texts = tuple(event.text for event in events)
         again = self.client.block(asked.last)
         if again is None or again.hash != headers[-1].hash:
             raise Doubt(f"block {asked.last} changed while it was read")
-        return Window(tuple(headers), (), events, texts)
+        return Window(tuple(headers), (), events, texts_of(events))
