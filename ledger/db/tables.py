@@ -292,14 +292,14 @@ def _text_encoder(kind: Varchar, _dialect: str) -> Encode:
 
 def _decimal_encoder(kind: ExactDecimal, dialect: str) -> Encode:
     end = 10**kind.precision
-    as_text = dialect == "sqlite" and kind.precision > 18
+    as_text = dialect != "sqlite" or kind.precision > 18
 
     def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
         whole = kind.scale == 0 and {int}.issuperset(map(type, values))
         if whole and (not values or -end < min(values) <= max(values) < end):
             return list(map(str, values)) if as_text else values
         exact = [kind.exact(value) for value in values]
-        if dialect == "sqlite" and not as_text:
+        if not as_text:
             return [int(value.scaleb(kind.scale)) for value in exact]
         return [format(value, "f") for value in exact]
 
