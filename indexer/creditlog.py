@@ -10,15 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from indexer.backoff import PRUNED, trouble_of
 from indexer.doubt import Doubt
 from ledger.chain.client import BlockHeader, ChainClient, RpcError
 from ledger.chain.contracts import CarbonCredit
 from ledger.chain.events import ZERO_HASH, DecodedEvent, next_head
-from ledger.models import ChainEvent
 
 _NO_CODE = "0x"
 
@@ -29,20 +25,6 @@ class CreditLog:
 
     seq: int = 0
     head: str = ZERO_HASH
-
-    @classmethod
-    def load(cls, session: Session, up_to_block: int) -> CreditLog:
-        """Return the log's end as it is mirrored, at a block: another mirror may be ahead by now."""
-        # Down the index of numbers: by the block's own index, SQLite would sort all that ever happened.
-        below = ChainEvent.block_number + 0 <= up_to_block
-        query = (
-            select(ChainEvent.seq, ChainEvent.head)
-            .where(ChainEvent.seq.is_not(None), below)
-            .order_by(ChainEvent.seq.desc())
-            .limit(1)
-        )
-        row = session.execute(query).one_or_none()
-        return cls() if row is None else cls(row.seq, row.head)
 
     def check(self, events: Iterable[DecodedEvent]) -> CreditLog:
         """Follow the log through events in the order of the chain; return its new end.
@@ -56,7 +38,7 @@ class CreditLog:
         for event in events:
             if event.record is None:
                 continue
-            seq, head = event.values["seq"], event.values["head"]
+            seq, head = event.args.seq, event.args.head
             where = (
                 f"{event.name} in block {event.log.block_number}, transaction {event.log.tx_hash}"
             )

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from indexer.creditlog import CreditLog
 from ledger.chain.events import DecodedEvent
 from ledger.db import tables
-from ledger.models import CreditSite, Issuance, SettlementBatch, VppSettlementBatch
+from ledger.models import ChainEvent, CreditSite, Issuance, SettlementBatch, VppSettlementBatch
 from ledger.serials import site_and_ordinal
 
 _PROPOSALS = ("BatchProposed", "BatchFinalized", "BatchCancelled", "DisputeResolved")
@@ -76,6 +77,20 @@ class Lookups:
             },
             outcomes=_outcomes(session, ended),
         )
+
+
+def credit_log(session: Session, up_to_block: int) -> CreditLog:
+    """Return the end of the credit log as it is mirrored, at a block: another mirror may be ahead by now."""
+    # Down the index of numbers: by the block's own index, SQLite would sort all that ever happened.
+    below = ChainEvent.block_number + 0 <= up_to_block
+    query = (
+        select(ChainEvent.seq, ChainEvent.head)
+        .where(ChainEvent.seq.is_not(None), below)
+        .order_by(ChainEvent.seq.desc())
+        .limit(1)
+    )
+    row = session.execute(query).one_or_none()
+    return CreditLog() if row is None else CreditLog(row.seq, row.head)
 
 
 def _outcomes(session: Session, batch_ids: Collection[int]) -> dict[int, Outcome]:

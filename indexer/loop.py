@@ -110,8 +110,11 @@ class Indexer:
         WrongChain
             If the node serves another chain.
         """
-        with few_collections():
-            return self._run_until(target, on_tick)
+        try:
+            with few_collections():
+                return self._run_until(target, on_tick)
+        finally:
+            self._ranges.close()
 
     def _run_until(
         self, target: int | Literal["head"], on_tick: Callable[[TickReport], None] | None
@@ -161,8 +164,11 @@ class Indexer:
         lease = Lease(self._db, self._deployment.network, lease_s)
         heads = Heads(self._client.transport, self._poll_s)
         listeners = Listeners(on_tick, on_trouble, on_lead, on_stand_by)
-        with few_collections():
-            Follower(self.tick, lease, heads, listeners).run(stop)
+        try:
+            with few_collections():
+                Follower(self.tick, lease, heads, listeners).run(stop)
+        finally:
+            self._ranges.close()
 
     def tick(self) -> TickReport:
         """Do one step: a rewind if the chain went another way, else one range, then finality."""
@@ -184,7 +190,7 @@ class Indexer:
                 cursor = self._write(cursor, read, claim)
                 if (
                     claim.number < window.first
-                ):  # what is final now was there before: the new is shown first
+                ):  # final is what stood before; the new is shown first
                     cursor = self._confirm(cursor, claim)
                 report = replace(
                     report,

@@ -1,30 +1,27 @@
 """Ranges of blocks: how long the next one is, when it is read again, and what is read in advance.
 
-While a range is written, the next one is read and checked in a thread, and the answers for the one after
-that are on their way. What was read in advance is used when it still fits: it follows the cursor, and its
-last block is still the chain's. Otherwise it is forgotten, and so is everything that went wrong with it:
-the range is read anew, in the open.
+While a range of many is written, the next one is read and checked in a process of its own (``ahead``), and the
+answers for the one after that are on their way. What was read in advance is used when it still fits: it
+follows the cursor, and its last block is still the chain's. Otherwise it is forgotten, and so is everything that
+went wrong with it: the range is read anew, in the open.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NoReturn
 
 from indexer import cursor as cursors
-from indexer.asking import Node, RangeAsked
-from indexer.creditlog import CreditLog
+from indexer import lookups
+from indexer.ahead import Order, ReadingProcess
 from indexer.cursor import Cursor, Overtaken
-from indexer.watch import Watch
-from indexer.window import Doubt, Window, read_window
-from ledger.chain import intents, sightings
-from ledger.chain.book import PROVEN, Deployment
+from indexer.doubt import Doubt
+from indexer.reading import Read, Reading
+from ledger.chain import intents
+from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.sightings import Sighting
 from ledger.chain.transport_errors import AnswerTooLarge
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
@@ -37,19 +34,10 @@ _ANSWER_BYTES_WANTED = 4_000_000
 _READS_MAX = 5
 """So often is a range read before a doubt becomes a stop."""
 _DOUBT_PAUSE_S = 0.05
+AHEAD_BLOCKS_MIN = 128
+"""So many blocks must follow for a process that reads ahead: to start one takes as long as some hundred blocks."""
 _RANGES_BEFORE_LONGER = 50
 """So many ranges are read before a length that was refused is tried again."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """A range that was read and checked."""
-
-    window: Window
-    log: CreditLog
-    """The end of the credit log after it."""
-    seen: Sequence[Sighting]
-    """Contracts that its events of ownership and roles name."""
 
 
 class Length:
@@ -72,13 +60,13 @@ class Length:
         self._ceiling = self.blocks = max(1, blocks // 2)
         self._since_refused = 0
 
-    def was(self, window: Window, bytes_max: int) -> None:
+    def was(self, read: Read) -> None:
         """Note what a range brought."""
         self._since_refused += 1
         if self._since_refused >= _RANGES_BEFORE_LONGER:
             self._ceiling, self._since_refused = min(2 * self._ceiling, self._blocks_max), 0
-        blocks = len(window.headers)
-        load = max(len(window.events) / _EVENTS_WANTED, bytes_max / _ANSWER_BYTES_WANTED)
+        blocks = len(read.window.headers)
+        load = max(len(read.window.events) / _EVENTS_WANTED, read.bytes_max / _ANSWER_BYTES_WANTED)
         if load > 1:
             self.blocks = max(1, min(blocks, int(blocks / load)))
         elif blocks >= self.blocks:
@@ -105,14 +93,13 @@ class RangeReader:
         self._db = db
         self._client = client
         self._deployment = deployment
-        self._watch = Watch(deployment)
-        self._node = Node(client, deployment.receipts == PROVEN)
+        self._reading = Reading(client, deployment)
         self._length = Length(blocks_max)
         self.log_end_reason: str | None = None
         """Why the node could not say where the credit log ends, when it was asked last; None: it could."""
-        self._worker: ThreadPoolExecutor | None = None
-        self._ahead: Future[Read] | None = None
-        self._asked: RangeAsked | None = None
+        self._ahead: ReadingProcess | None = None
+        self._ordered: Order | None = None
+        self._then: tuple[int, int] | None = None
 
     def read(self, cursor: Cursor, head: int) -> Read:
         """Read the next range; shorter when the node refuses it, again when its answers disagree.
@@ -132,37 +119,35 @@ class RangeReader:
             open_hashes = {item.tx_hash for item in intents.open_attempts(session, cursor.chain_id)}
         read = self._read_ahead(cursor, head)
         if read is None:
-            self.forget()
             read = self._read_now(cursor, head, open_hashes)
         self._look_ahead(read, head, open_hashes)
         return read
 
-    def forget(self) -> None:
-        """Let go of what was read in advance."""
-        ahead, self._ahead = self._ahead, None
-        asked, self._asked = self._asked, None
-        if ahead is not None:
-            ahead.cancel()
-        if asked is not None:
-            asked.cancel()
+    def close(self) -> None:
+        """End what reads in advance; it begins again when there is something to read."""
+        self._ordered = self._then = None
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
     # -------------------------------------------------------------------- in the open
 
     def _read_now(self, cursor: Cursor, head: int, open_hashes: Collection[str]) -> Read:
         with self._db.read() as session:
-            log = CreditLog.load(session, cursor.block_number)
+            log = lookups.credit_log(session, cursor.block_number)
         doubts = 0
         while True:
             first = cursor.block_number + 1
             last = min(head, cursor.block_number + self._length.blocks)
-            asked = RangeAsked(self._node, self._watch, first, last)
+            asked = self._reading.ask(first, last)
             try:
-                read = self._checked(asked, cursor.block_hash, log, open_hashes)
+                read = self._reading.read(asked, cursor.block_hash, log, open_hashes)
+                self._length.was(read)
                 if last == head:
                     self._compare(read)
                 return read
             except (RpcError, AnswerTooLarge) as error:
-                if isinstance(error, RpcError) and self._node.learn(error):
+                if isinstance(error, RpcError) and self._reading.node.learn(error):
                     continue
                 if first == last:
                     raise
@@ -175,19 +160,11 @@ class RangeReader:
             finally:
                 asked.cancel()
 
-    def _checked(
-        self, asked: RangeAsked, parent_hash: str, log: CreditLog, open_hashes: Collection[str]
-    ) -> Read:
-        window = read_window(asked, self._node, self._watch, parent_hash, open_hashes)
-        self._length.was(window, asked.bytes_max)
-        seen = sightings.find(self._client, self._deployment, window.events)
-        return Read(window, log.check(window.events), seen)
-
     def _compare(self, read: Read) -> None:
         """At the head, nothing may be missing from the credit log."""
         address, last = self._deployment.credit.address, read.window.last
         self.log_end_reason = read.log.compare(
-            self._client, address, last, proven=self._node.proven
+            self._client, address, last, proven=self._reading.node.proven
         )
 
     def _stop_or_wait(self, cursor: Cursor, first: int, last: int, doubt: Doubt) -> NoReturn:
@@ -209,37 +186,53 @@ class RangeReader:
 
     def _look_ahead(self, read: Read, head: int, open_hashes: Collection[str]) -> None:
         """Begin to read the range after one that is about to be written."""
-        first = read.window.last.number + 1
-        asked, self._asked = self._asked, None
-        if asked is not None and (asked.first != first or asked.last > head):
-            asked.cancel()
-            asked = None
-        if asked is None:
-            asked = self._ask(first, head)
-        if asked is None:
+        left = head - read.window.last.number
+        if left <= 0 or (self._ahead is None and left < AHEAD_BLOCKS_MIN):
+            self.close()
             return
-        if self._worker is None:
-            self._worker = ThreadPoolExecutor(1, thread_name_prefix="mirror-ahead")
-        self._ahead = self._worker.submit(
-            self._checked, asked, read.window.last.hash, read.log, open_hashes
+        if self._ahead is None:
+            self._ahead = ReadingProcess(self._reading)
+        first = read.window.last.number + 1
+        last = self._last_from(first, head)
+        if self._then is not None and self._then[0] == first and self._then[1] <= head:
+            last = self._then[1]  # it is asked for already
+        then = self._last_from(last + 1, head) if last < head else 0
+        self._then = (last + 1, then) if then else None
+        self._ordered = Order(
+            first,
+            last,
+            read.window.last.hash,
+            read.log,
+            frozenset(open_hashes),
+            then,
+            self._reading.node.has_block_receipts,
         )
-        self._asked = self._ask(asked.last + 1, head)
+        self._ahead.order(self._ordered)
 
-    def _ask(self, first: int, head: int) -> RangeAsked | None:
-        last = min(head, first + self._length.blocks - 1)
-        return RangeAsked(self._node, self._watch, first, last) if first <= last else None
+    def _last_from(self, first: int, head: int) -> int:
+        """Return the last block of a range that begins at a block."""
+        return min(head, first + self._length.blocks - 1)
 
     def _read_ahead(self, cursor: Cursor, head: int) -> Read | None:
         """Return what was read in advance, if it follows the cursor and the chain still has it."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is None:
+        ordered, self._ordered = self._ordered, None
+        if ordered is None or self._ahead is None:
             return None
+        follows = (ordered.first, ordered.parent_hash) == (
+            cursor.block_number + 1,
+            cursor.block_hash,
+        )
+        if not follows or ordered.last > head:
+            self.close()  # in the middle of what nobody wants
+            return None
+        read = self._ahead.answer()
+        if read is None:
+            if self._ahead.ended:
+                self.close()
+            return None
+        self._length.was(read)
         with suppress(TruetonneError, Doubt):  # whatever it was shows again when it is read anew
-            read = ahead.result()
             last = read.window.last
-            follows = read.window.headers[0].parent_hash == cursor.block_hash
-            if not follows or read.window.first != cursor.block_number + 1 or last.number > head:
-                return None
             again = self._client.block(last.number)
             if again is None or again.hash != last.hash:
                 return None

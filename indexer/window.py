@@ -19,10 +19,11 @@ from indexer.inputs import Given, Mined, inputs_of
 from indexer.proven import check_header, proven_receipts
 from indexer.watch import Watch
 from ledger.chain.client import BlockHeader, ChainClient, LogRecord, transaction_info
-from ledger.chain.events import DecodedEvent, decode
+from ledger.chain.events import DecodedEvent, decode, texts_of
 from ledger.chain.failures import failure_of, reason_in
-from ledger.chain.transactions import Included
+from ledger.chain.included import Included
 from ledger.chain.wire import WireLog, WireReceipt
+from ledger.jsontext import json_text
 
 __all__ = ["Doubt", "Window", "block_time", "read_window"]
 
@@ -34,6 +35,8 @@ class Window:
     headers: tuple[BlockHeader, ...]
     transactions: tuple[Included, ...]
     events: tuple[DecodedEvent, ...]
+    texts: tuple[str, ...]
+    """The arguments of each event as JSON."""
 
     @property
     def first(self) -> int:
@@ -94,7 +97,7 @@ def read_window(
     again = node.client.block(asked.last)
     if again is None or again.hash != headers[-1].hash:
         raise Doubt(f"block {asked.last} changed while it was read")
-    return Window(tuple(headers), included, events)
+    return Window(tuple(headers), included, events, texts_of(events))
 
 
 def _blocks(asked: RangeAsked, parent_hash: str) -> tuple[list[Block], list[BlockHeader]]:
@@ -267,7 +270,7 @@ def _included(
         tx_hash=receipt.transaction_hash,
         contract_address=call.contract_address or (created.lower() if created else None),
         function_name=call.function,
-        parameters=call.parameters,
+        parameters=None if call.parameters is None else json_text(call.parameters),
         gas_used=int(receipt.gas_used, 16),
         gas_price_wei=int(receipt.effective_gas_price, 16),
         block_number=number,

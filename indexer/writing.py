@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sqlalchemy.orm import Session
 
 from indexer.handlers import apply
@@ -12,7 +10,6 @@ from indexer.rows import Rows
 from indexer.window import Window, block_time
 from ledger.chain import transactions
 from ledger.chain.client import BlockHeader
-from ledger.chain.events import DecodedEvent
 from ledger.db import tables
 from ledger.models import ChainBlock, ChainEvent
 
@@ -33,7 +30,7 @@ def write_range(session: Session, window: Window, units_per_cent: int, final_num
         The last block that is final: what others sent in blocks up to it is confirmed at once.
     """
     transactions.record_included(session, window.transactions, final_number)
-    _write_events(session, window.events)
+    _write_events(session, window)
     times = {header.number: block_time(header) for header in window.headers}
     rows = Rows(session, times, units_per_cent, Lookups.of(session, window.events))
     for event in window.events:
@@ -51,12 +48,13 @@ def block_row(header: BlockHeader) -> dict[str, object]:
     }
 
 
-def _write_events(session: Session, events: Sequence[DecodedEvent]) -> None:
+def _write_events(session: Session, window: Window) -> None:
+    events = window.events
     if not events:
         return
     connection = session.connection()
     logs = [event.log for event in events]
-    in_log = [event.values if event.record is not None else _OUTSIDE for event in events]
+    in_log = [event.args if event.record is not None else None for event in events]
     tables.writer(ChainEvent, connection.dialect.name).insert_columns(
         connection,
         {
@@ -65,12 +63,9 @@ def _write_events(session: Session, events: Sequence[DecodedEvent]) -> None:
             "tx_hash": [log.tx_hash for log in logs],
             "contract_address": [log.address for log in logs],
             "event_name": [event.name for event in events],
-            "args": [event.values for event in events],
-            "seq": [values["seq"] for values in in_log],
-            "head": [values["head"] for values in in_log],
+            "args": window.texts,
+            "seq": [None if entry is None else entry.seq for entry in in_log],
+            "head": [None if entry is None else entry.head for entry in in_log],
         },
+        ready=("args",),
     )
-
-
-_OUTSIDE = {"seq": None, "head": None}
-"""Of an event that is no entry of the credit log."""

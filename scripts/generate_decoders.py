@@ -119,6 +119,8 @@ class Mode:
 
     def final(self, item: Item, name: str) -> str:
         """Return a value that was read, as the answer holds it."""
+        if self.is_event and item["type"].endswith("]"):
+            return f"tuple({name})"
         wide = re.fullmatch(r"u?int(\d+)\[\]", item["type"])
         if not self.is_event and wide and int(wide[1]) > JSON_SAFE_BITS:
             return f"[number(each) for each in {name}]"
@@ -205,10 +207,10 @@ def answer(mode: Mode, items: Sequence[Item], values: Sequence[str]) -> str:
 
 
 def struct_reader(mode: Mode, item: Item) -> list[str]:
-    """Return the function that reads a struct."""
+    """Return the function that reads a struct: of an event as one of ours, of a call as a dict."""
     parts, dynamic = item["components"], is_dynamic(item)
     frame = frame_at("at", parts)
-    kind = "dict[str, Any]"
+    kind = STRUCTS[struct_of(item)] if mode.is_event else "dict[str, Any]"
     lines = [
         f"def _{snake(struct_of(item))}(body: bytes, at: int) -> "
         f"{f'tuple[{kind}, int]' if dynamic else kind}:",
@@ -217,7 +219,7 @@ def struct_reader(mode: Mode, item: Item) -> list[str]:
     if dynamic:
         lines.append(f"    at_least(body, {frame.first_tail})")
     body, values, end = reads(mode, parts, frame)
-    made = answer(mode, parts, values)
+    made = f"{kind}({', '.join(values)})" if mode.is_event else answer(mode, parts, values)
     return [*lines, *body, f"    return {made}, {end}" if dynamic else f"    return {made}"]
 
 
@@ -261,28 +263,11 @@ def event_reader(contract: str, entry: Item, known: set[str]) -> list[str]:
         lines.append(f"    ends(body, {end})")
     rest = iter(from_data)
     values = [next(from_topics if item["indexed"] else rest) for item in inputs]
-    lines.append(f"    values: dict[str, Any] = {answer(mode, inputs, values)}")
-    made = struct_made(entry) if entry["name"] in known else "PlainEvent(values)"
-    return [*lines, f"    return {made}, values, {preimage(inputs, frame, data)}"]
-
-
-def struct_made(entry: Item) -> str:
-    """Return the expression that makes an event's struct; its fields are in the order of the ABI."""
-    inputs = entry["inputs"]
-    if not any(item["type"] == "tuple" or item["type"].endswith("]") for item in inputs):
-        return f"{entry['name']}(*values.values())"
-    changed = ["**values"]
-    for position, item in enumerate(inputs):
-        name = variable(item, position)
-        if item["type"] == "tuple":
-            value = name if is_dynamic(item) else f'values["{snake(item["name"])}"]'
-            changed.append(f'"{snake(item["name"])}": {STRUCTS[struct_of(item)]}(**{value})')
-        elif item["type"].endswith("]"):
-            changed.append(f'"{snake(item["name"])}": tuple({name})')
-    changes = "{" + ", ".join(changed) + "}"
-    if any(item["name"] == "from" for item in inputs):  # no word for an argument
-        return f"{entry['name']}(*{changes}.values())"
-    return f"{entry['name']}(**{changes})"
+    if entry["name"] in known:  # the fields of the struct are in the order of the ABI
+        made = f"{entry['name']}({', '.join(values)})"
+    else:
+        made = f"PlainEvent({answer(mode, inputs, values)})"
+    return [*lines, f"    return {made}, {preimage(inputs, frame, data)}"]
 
 
 def preimage(inputs: Sequence[Item], frame: Frame, data: int) -> str:
@@ -332,7 +317,6 @@ def events_module(contract: str, abi: Sequence[Item]) -> str:
         "from __future__ import annotations",
         "",
         "from collections.abc import Callable",
-        "from typing import Any",
         "",
         f"from ledger.chain.{DATACLASSES[contract]} import {', '.join(names)}",
         words_imported(blocks, ["Decoded"]),

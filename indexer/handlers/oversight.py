@@ -22,7 +22,7 @@ from ledger.models.oversight import InvalidationStep
 @handles(CREDIT, "OverlapProven")
 def overlap_proven(event: DecodedEvent, rows: Rows) -> None:
     """Note that a reading counts in two batches."""
-    args = cast(OverlapProven, event.args)
+    args, values = cast(OverlapProven, event.args), event.values
     rows.add(
         CreditOverlap,
         block_number=event.log.block_number,
@@ -31,8 +31,8 @@ def overlap_proven(event: DecodedEvent, rows: Rows) -> None:
         second_batch_id=args.second_batch_id,
         challenger=args.challenger,
         meter=args.first.meter,
-        first_reading=json_safe(event.values["first"]),
-        second_reading=json_safe(event.values["second"]),
+        first_reading=json_safe(values["first"]),
+        second_reading=json_safe(values["second"]),
         tx_hash=event.log.tx_hash,
         proven_at=rows.time_of(event),
     )

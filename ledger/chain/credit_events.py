@@ -225,7 +225,7 @@ class TransferSingle(msgspec.Struct, frozen=True, gc=False):
     """ERC-1155: units of one batch moved."""
 
     operator: str
-    from_: str
+    from_: str = msgspec.field(name="from")
     to: str
     id: int
     value: int
@@ -235,7 +235,7 @@ class TransferBatch(msgspec.Struct, frozen=True, gc=False):
     """ERC-1155: units of several batches moved."""
 
     operator: str
-    from_: str
+    from_: str = msgspec.field(name="from")
     to: str
     ids: tuple[int, ...]
     values: tuple[int, ...]

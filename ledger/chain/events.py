@@ -7,6 +7,7 @@ record (roles, pauses, approvals). The decoders themselves are generated, see ``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -58,6 +59,7 @@ from ledger.chain.settlement_events import (
     Withdrawn,
 )
 from ledger.errors import MirrorStopped
+from ledger.jsontext import json_texts
 
 CREDIT = "CarbonCredit"
 SETTLEMENT = "VppSettlement"
@@ -68,17 +70,21 @@ ZERO_HASH = "0x" + "00" * 32
 class DecodedEvent(msgspec.Struct, frozen=True):
     """A log of a known contract, decoded.
 
-    ``values`` are the arguments by snake-case name as JSON can hold them (integers above 2^53 and
-    all amounts stay Python integers); ``args`` is the struct.
+    ``args`` is the struct, or the ``PlainEvent``.
     """
 
     contract: str
     name: str
     args: Any
-    values: dict[str, Any]
     log: LogRecord
     record: str | None
     """Hash of everything before ``seq``; None for events outside the credit log."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The arguments by snake-case name, as plain values; integers stay integers."""
+        found = msgspec.to_builtins(_said(self.args))
+        return {name: list(part) if type(part) is tuple else part for name, part in found.items()}
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,15 @@ def schemas(contract: str) -> dict[str, EventSchema]:
     return found
 
 
+def _said(args: Any) -> Any:
+    return args.values if type(args) is PlainEvent else args
+
+
+def texts_of(events: Sequence[DecodedEvent]) -> tuple[str, ...]:
+    """Return the arguments of events as JSON; integers that readers with floating point would spoil are text."""
+    return tuple(json_texts([_said(event.args) for event in events]))
+
+
 def decode(contract: str, log: LogRecord) -> DecodedEvent:
     """Decode a log of one of our contracts.
 
@@ -126,11 +141,11 @@ def decode(contract: str, log: LogRecord) -> DecodedEvent:
     try:
         if len(topics) != count:
             raise Malformed(f"{len(topics) - 1} indexed values instead of {count - 1}")
-        args, values, preimage = decoder(event_body(topics, log.data))
+        args, preimage = decoder(event_body(topics, log.data))
     except ValueError as error:
         raise MirrorStopped(_undecodable(contract, log, str(error))) from error
     record = None if preimage is None else _keccak(preimage)
-    return DecodedEvent(contract, name, args, values, log, record)
+    return DecodedEvent(contract, name, args, log, record)
 
 
 def next_head(head: str, seq: int, record: str) -> str:
@@ -193,4 +208,5 @@ __all__ = [
     "decode",
     "next_head",
     "schemas",
+    "texts_of",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ledger.models.types import JSON_SAFE_INTEGER, json_safe
+from ledger.jsontext import JSON_SAFE_INTEGER, json_safe
 
 __all__ = ["JSON_SAFE_INTEGER", "canonical_type", "json_safe", "json_value"]
 

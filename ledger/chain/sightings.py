@@ -5,76 +5,23 @@ something that whoever reads the books must know of. Each such event is a row of
 and the contract a row of ``smart_contracts``, with what is known: its address, what it was compiled from
 if that is one of ours, and when it appeared. Its own logs are not followed: a contract is followed when
 a deployment file names it.
-
-What a contract was compiled from is read from the metadata that the compiler appends to the code. It is
-a claim of whoever deployed it, good enough for a name.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from eth_utils.crypto import keccak
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.abi import artifact
 from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.deployment import row_name
-from ledger.chain.events import DecodedEvent
+from ledger.chain.sighted import UNKNOWN, Sighting
 from ledger.models import ContractSighting, SmartContract
 from ledger.models.blockchain import ContractStatus
-
-_NAMED_BY: Mapping[str, str] = {
-    "RoleGranted": "account",
-    "DefaultAdminTransferScheduled": "new_admin",
-}
-"""Events that put an account into an office, and the argument that names it."""
-_UNKNOWN = "Contract"
-_LENGTH_BYTES = 2
-"""The compiler ends a code with its metadata and their length."""
-_DELEGATION = "0xef0100"
-"""How the code of an ordinary account begins that lends itself a contract's (EIP-7702)."""
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """A contract in an event of ours."""
-
-    event: DecodedEvent
-    address: str
-    kind: str
-    """Name of the contract of ours that it was compiled from, or ``Contract``."""
-    code_hash: str
-
-
-def find(
-    client: ChainClient, deployment: Deployment, events: Iterable[DecodedEvent]
-) -> list[Sighting]:
-    """Return the contracts that events put into an office; accounts without code are none.
-
-    Parameters
-    ----------
-    events
-        Decoded events of the mirrored contracts.
-    """
-    found = []
-    for event in events:
-        argument = _NAMED_BY.get(event.name)
-        if argument is None:
-            continue
-        address = str(event.values[argument]).lower()
-        code = _code(client, address, event.log.block_hash)
-        if code == "0x" or code.startswith(_DELEGATION):
-            continue
-        kind = _kind(code, list(deployment.contracts))
-        code_hash = "0x" + keccak(hexstr=code).hex()
-        found.append(Sighting(event, address, kind, code_hash))
-    return found
 
 
 def record(
@@ -101,7 +48,7 @@ def record(
                 contract_name=name,
                 giver_address=item.event.log.address,
                 event_name=item.event.name,
-                role=item.event.values.get("role"),
+                role=item.event.args.values.get("role"),
                 code_hash=item.code_hash,
                 tx_hash=item.event.log.tx_hash,
                 seen_at=seen_at,
@@ -147,7 +94,7 @@ def _register(session: Session, deployment: Deployment, item: Sighting, seen_at:
     if known is not None:
         return known
     name = seen_name(item.kind, deployment.network, item.address)
-    abi = [] if item.kind == _UNKNOWN else artifact(item.kind).abi
+    abi = [] if item.kind == UNKNOWN else artifact(item.kind).abi
     session.execute(
         insert(SmartContract).values(
             contract_name=name,
@@ -160,27 +107,3 @@ def _register(session: Session, deployment: Deployment, item: Sighting, seen_at:
         )
     )
     return name
-
-
-def _code(client: ChainClient, address: str, block_hash: str) -> str:
-    """Return the code at an address, as of a block; as of now where the node has forgotten that."""
-    try:
-        return client.code(address, block_hash)
-    except RpcError:
-        return client.code(address)
-
-
-def _kind(code: str, names: Iterable[str]) -> str:
-    metadata = _metadata(code)
-    for name in names:
-        if metadata and metadata == _metadata(artifact(name).deployed_bytecode):
-            return name
-    return _UNKNOWN
-
-
-def _metadata(code: str) -> bytes:
-    """Return what the compiler appended to a code; nothing where that is not to be seen."""
-    raw = bytes.fromhex(code.removeprefix("0x"))
-    size = int.from_bytes(raw[-_LENGTH_BYTES:]) if len(raw) > _LENGTH_BYTES else 0
-    found = raw[-size - _LENGTH_BYTES : -_LENGTH_BYTES]
-    return found if size and len(found) == size and b"ipfs" in found else b""

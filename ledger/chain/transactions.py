@@ -17,35 +17,14 @@ from typing import Any
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
+from ledger.chain.included import Included
 from ledger.db import tables
-from ledger.models import BlockchainTransaction, ChainAttempt, ChainBlock, ChainInclusion
+from ledger.models import Base, BlockchainTransaction, ChainAttempt, ChainBlock, ChainInclusion
 from ledger.models.blockchain import TransactionStatus
 
 _ERROR_LENGTH_MAX = 500
 _HASHES_PER_QUERY = 500
 """SQLite and MariaDB take thousands of parameters; long lists are slow to plan on both."""
-
-
-@dataclass(frozen=True)
-class Included:
-    """A transaction in a block, as a node reports it. Hashes and addresses are lower-case text."""
-
-    tx_hash: str
-    contract_address: str | None
-    """The contract that was called, or that came into being."""
-    function_name: str | None
-    parameters: Mapping[str, Any] | None
-    gas_used: int
-    gas_price_wei: int
-    """Effective price of a unit of gas."""
-    block_number: int
-    block_hash: str
-    block_time: datetime
-    tx_index: int
-    sender: str
-    nonce: int
-    error: str | None
-    """Why it failed; None when it succeeded."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +71,9 @@ def record_included(session: Session, items: Sequence[Included], final_number: i
     hashes = [item.tx_hash for item in items]
     known = _known(session, hashes)
     keys = _intent_keys(session, hashes)
-    fresh = [
-        _row(item, item.block_number <= final_number and item.tx_hash not in keys)
-        for item in items
-        if item.tx_hash not in known
-    ]
-    tables.insert(session, BlockchainTransaction, fresh)
+    fresh = [item for item in items if item.tx_hash not in known]
+    done = [item.block_number <= final_number and item.tx_hash not in keys for item in fresh]
+    _insert_fresh(session, fresh, done)
     ours = [item for item in items if item.tx_hash in known]
     if ours:
         session.connection().execute(
@@ -109,20 +85,20 @@ def record_included(session: Session, items: Sequence[Included], final_number: i
                 for item in ours
             ],
         )
-    rows = [
+    _insert(
+        session,
+        ChainInclusion,
         {
-            "tx_hash": item.tx_hash,
-            "block_number": item.block_number,
-            "block_hash": item.block_hash,
-            "tx_index": item.tx_index,
-            "sender": item.sender,
-            "nonce": item.nonce,
-            "intent_key": keys.get(item.tx_hash),
-            "error": item.error[:_ERROR_LENGTH_MAX] if item.error is not None else None,
-        }
-        for item in items
-    ]
-    tables.insert(session, ChainInclusion, rows)
+            "tx_hash": hashes,
+            "block_number": [item.block_number for item in items],
+            "block_hash": [item.block_hash for item in items],
+            "tx_index": [item.tx_index for item in items],
+            "sender": [item.sender for item in items],
+            "nonce": [item.nonce for item in items],
+            "intent_key": [keys.get(tx_hash) for tx_hash in hashes],
+            "error": [item.error and item.error[:_ERROR_LENGTH_MAX] for item in items],
+        },
+    )
     session.expire_all()
 
 
@@ -228,21 +204,43 @@ def rewind(session: Session, above_block: int) -> None:
     session.expire_all()
 
 
-def _row(item: Included, is_final: bool) -> dict[str, Any]:
-    status = TransactionStatus.PENDING
-    if is_final:
-        status = TransactionStatus.CONFIRMED if item.error is None else TransactionStatus.FAILED
-    return {
-        "tx_hash": item.tx_hash,
-        "contract_address": item.contract_address,
-        "function_name": item.function_name,
-        "parameters": item.parameters,
-        "status": status,
-        "gas_used": item.gas_used,
-        "gas_price": item.gas_price_wei,
-        "created_at": item.block_time,
-        "confirmed_at": item.block_time if is_final else None,
-    }
+def _insert_fresh(session: Session, items: Sequence[Included], done: Sequence[bool]) -> None:
+    """Insert transactions that nobody recorded before; ``done`` are those that are final already."""
+    if not items:
+        return
+    ended = (TransactionStatus.FAILED, TransactionStatus.CONFIRMED)
+    _insert(
+        session,
+        BlockchainTransaction,
+        {
+            "tx_hash": [item.tx_hash for item in items],
+            "contract_address": [item.contract_address for item in items],
+            "function_name": [item.function_name for item in items],
+            "parameters": [item.parameters for item in items],
+            "status": [
+                ended[item.error is None] if is_done else TransactionStatus.PENDING
+                for item, is_done in zip(items, done, strict=True)
+            ],
+            "gas_used": [item.gas_used for item in items],
+            "gas_price": [item.gas_price_wei for item in items],
+            "created_at": [item.block_time for item in items],
+            "confirmed_at": [
+                item.block_time if is_done else None
+                for item, is_done in zip(items, done, strict=True)
+            ],
+        },
+        ready=("parameters",),
+    )
+
+
+def _insert(
+    session: Session,
+    table: type[Base],
+    columns: Mapping[str, Sequence[Any]],
+    ready: Sequence[str] = (),
+) -> None:
+    connection = session.connection()
+    tables.writer(table, connection.dialect.name).insert_columns(connection, columns, ready=ready)
 
 
 def _set_status(session: Session, items: Sequence[tuple[str, TransactionStatus, datetime]]) -> None:

@@ -78,7 +78,7 @@ def prepared(
     content = None
     if count >= LOAD_ROWS and _can_load(connection):
         singles = {name: (value,) for name, value in constants.items()}
-        if tabbed.fit(table, {**columns, **singles}):
+        if tabbed.fit(table, {_bare(name): each for name, each in {**columns, **singles}.items()}):
             content = tabbed.text_of(columns.values())
 
     def store() -> None:
@@ -95,6 +95,11 @@ def prepared(
                 _insert(connection, table, piece, constants)
 
     return store
+
+
+def _bare(name: str) -> str:
+    """Return a column's name as the table's description has it: a statement may have to quote it."""
+    return name.strip("`")
 
 
 def _can_load(connection: Connection) -> bool:

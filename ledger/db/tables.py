@@ -6,7 +6,6 @@ A row passes the same rules as through the mapper (length, form and size of a va
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -32,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk
+from ledger.jsontext import json_texts
 from ledger.models import Base
 from ledger.models.types import (
     ExactDecimal,
@@ -39,7 +39,6 @@ from ledger.models.types import (
     UtcDateTime,
     ValueRefused,
     Varchar,
-    json_safe,
 )
 
 Encode = Callable[[Sequence[Any]], Sequence[bulk.Plain]]
@@ -55,8 +54,6 @@ _BYTES_MAX = 4_000_000
 """MariaDB takes 16 MB in one statement unless told otherwise."""
 _HEX_DIGITS = b"0123456789abcdef"
 _json = msgspec.json.Encoder()
-_LONG_NUMBER = re.compile(r"[:,\[]-?[0-9]{16}")
-"""Where a number of JSON may be 2^53 and more."""
 
 
 class TableWriter:
@@ -93,6 +90,7 @@ class TableWriter:
         connection: Connection,
         columns: Mapping[str, Sequence[Any]],
         units: Collection[str] = (),
+        ready: Collection[str] = (),
     ) -> None:
         """Insert rows, given by column.
 
@@ -100,6 +98,8 @@ class TableWriter:
         ----------
         units
             Columns of decimals that are given as whole numbers of their smallest unit.
+        ready
+            Columns that are given as the database stores them: JSON as text, by ``json_texts``.
 
         Raises
         ------
@@ -107,7 +107,11 @@ class TableWriter:
             If a column cannot hold a value exactly.
         """
         encoded = {
-            name: self._units(name, values) if name in units else self._encoders[name](values)
+            name: values
+            if name in ready
+            else self._units(name, values)
+            if name in units
+            else self._encoders[name](values)
             for name, values in columns.items()
         }
         if self._dialect == "sqlite":
@@ -288,14 +292,14 @@ def _text_encoder(kind: Varchar, _dialect: str) -> Encode:
 
 def _decimal_encoder(kind: ExactDecimal, dialect: str) -> Encode:
     end = 10**kind.precision
-    as_text = dialect == "sqlite" and kind.precision > 18
+    as_text = dialect != "sqlite" or kind.precision > 18
 
     def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
         whole = kind.scale == 0 and {int}.issuperset(map(type, values))
         if whole and (not values or -end < min(values) <= max(values) < end):
             return list(map(str, values)) if as_text else values
         exact = [kind.exact(value) for value in values]
-        if dialect == "sqlite" and not as_text:
+        if not as_text:
             return [int(value.scaleb(kind.scale)) for value in exact]
         return [format(value, "f") for value in exact]
 
@@ -337,13 +341,7 @@ def _times(values: Sequence[Any]) -> Sequence[bulk.Plain]:
 
 
 def _json_texts(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-    """Return values as JSON; integers that readers with floating point would spoil become text."""
-    texts = [_json.encode(value).decode() for value in values]
-    if _LONG_NUMBER.search("\n".join(texts)):
-        for position, text in enumerate(texts):
-            if _LONG_NUMBER.search(text):
-                texts[position] = _json.encode(json_safe(values[position])).decode()
-    return texts
+    return json_texts(values)
 
 
 def _same(values: Sequence[Any]) -> Sequence[bulk.Plain]:

@@ -43,10 +43,6 @@ SQLITE_INTEGER_DIGITS = 18
 """Decimals of at most so many digits fit a 64-bit integer with their point removed."""
 
 
-JSON_SAFE_INTEGER = 2**53
-"""A reader of JSON that has only floating point spoils greater numbers; they are kept as text."""
-
-
 class ValueRefused(BadInput, DontWrapMixin):
     """A column cannot hold the value exactly. SQLAlchemy passes it on as it is."""
 
@@ -265,22 +261,6 @@ Address = Hex(20)
 """An account or a contract: ``0x`` and 40 digits, without the checksum's capitals."""
 Sha256 = Hex(32, prefix="")
 """SHA-256 of a file: 64 digits."""
-
-
-def json_safe(value: Any) -> Any:
-    """Return plain values with every integer that JSON readers would spoil as decimal text."""
-    kind = type(value)
-    if kind is str:
-        return value
-    if kind is int:
-        return value if -JSON_SAFE_INTEGER <= value <= JSON_SAFE_INTEGER else str(value)
-    if kind is dict:
-        return {
-            name: part if type(part) is str else json_safe(part) for name, part in value.items()
-        }
-    if kind is list or kind is tuple:
-        return [json_safe(part) for part in value]
-    return value
 
 
 def json_object() -> TypeEngine[dict[str, Any]]:

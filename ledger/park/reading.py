@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ledger.errors import BadInput
-from ledger.models.types import JSON_SAFE_INTEGER
+from ledger.jsontext import JSON_SAFE_INTEGER
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _FINER = re.compile(r"[.,]\d{7}")

@@ -167,7 +167,7 @@ class Replay:
     def _follow_log(self, event: DecodedEvent) -> None:
         if event.record is None:
             return
-        seq, head = event.values["seq"], event.values["head"]
+        seq, head = event.args.seq, event.args.head
         expected = next_head(self.head, seq, event.record)
         if seq != self.seq + 1 or head != expected:
             self.log_errors.append(

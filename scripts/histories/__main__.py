@@ -88,6 +88,7 @@ def _one(on: Stage, what: Plan, summary: Summary, steps: bool) -> None:
         return
     summary.add(what, outcome)
     kind = "processes" if what.processes else "in one process"
+    kind += ", read ahead" * what.ahead
     faults = ", ".join(what.faults) or "no fault"
     print(
         f"{what.seed}  equal  {what.store}, {kind}, {outcome.blocks} blocks, "

@@ -61,7 +61,7 @@ def _the_sealed_log_is_believed(put: Replace) -> None:
         log = self
         for event in events:
             if event.record is not None:
-                log = creditlog.CreditLog(event.values["seq"], event.values["head"])
+                log = creditlog.CreditLog(event.args.seq, event.args.head)
         return log
 
     put(creditlog.CreditLog, "check", end)

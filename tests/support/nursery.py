@@ -85,6 +85,8 @@ class Nursery:
     def __init__(self) -> None:
         self.mutant: str | None = None
         """Name of what is broken in the processes that start now, see ``tests.support.mutants``."""
+        self.ahead = False
+        """Whether ranges are short in them, and read ahead, see ``tests.support.ahead``."""
         with tempfile.TemporaryDirectory(prefix="nursery-") as folder:
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             listener.bind(f"{folder}/socket")
@@ -161,6 +163,7 @@ class Nursery:
             "folder": str(folder),
             "environ": dict(environ),
             "mutant": self.mutant,
+            "ahead": self.ahead,
         }
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))]
         self._line.settimeout(_ANSWER_S_MAX)
@@ -222,6 +225,10 @@ def _child(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
             from tests.support.mutants import MUTANTS
 
             MUTANTS[request["mutant"]](setattr)
+        if request["ahead"]:
+            from tests.support.ahead import small
+
+            small()
         from cli.main import main as program
 
         program()

@@ -14,6 +14,7 @@ Step = tuple[Any, ...]
 DEPTH_MAX = 64
 MARIADB_SHARE = 0.15
 PROCESS_SHARE = 0.3
+AHEAD_SHARE = 0.3
 _OFTEN = (
     "issue", "transfer", "retire", "deposit", "deposit", "bring_credits", "propose", "cosign", "dispute",
 )  # fmt: skip
@@ -41,6 +42,8 @@ class Plan:
     processes: bool = False
     finality: str = "64"
     faults: tuple[str, ...] = field(default=())
+    ahead: bool = False
+    """Whether ranges are short, and a process of its own reads all that follow another."""
 
 
 def plan(
@@ -71,7 +74,8 @@ def plan(
     if processes:
         middle.insert(chance.randrange(len(middle) + 1), ("kill", *_when(chance)))
         middle.insert(chance.randrange(len(middle) + 1), ("second",))
-    return Plan(seed, (*steps, *middle), store, processes, finality, faults)
+    ahead = chance.random() < AHEAD_SHARE
+    return Plan(seed, (*steps, *middle), store, processes, finality, faults, ahead)
 
 
 def act(chance: random.Random, names: Sequence[str]) -> tuple[str, int, int, int]:

@@ -23,6 +23,7 @@ from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError, WrongChain
 from ledger.models import Base
 from ledger.reconcile import reconcile
+from tests.support.ahead import small_if
 from tests.support.chain import TestChain
 from tests.support.chronicle import Chronicle
 from tests.support.differs import HistoryDiffers
@@ -70,7 +71,10 @@ def run(on: Stage, what: Plan) -> Outcome:
     record = on.record.fork()
     started = time.monotonic()
     try:
-        with FaultyNode(client.rpc_url, random.Random(what.seed)) as proxy:
+        with (
+            small_if(what.ahead),
+            FaultyNode(client.rpc_url, random.Random(what.seed)) as proxy,
+        ):
             scenario = Scenario(on, what, record, proxy)
             try:
                 scenario.play()
@@ -110,6 +114,7 @@ class Scenario:
         self._moved = False
         if what.processes:
             assert on.nursery is not None
+            on.nursery.ahead = what.ahead
             log_folder, counts = on.folder, self.outcome.counts
             self._fleet = Fleet(on.nursery, proxy, self._settings(), log_folder, counts)
 

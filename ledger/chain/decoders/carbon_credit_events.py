@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ledger.chain.credit_events import (
     Cancelled,
@@ -46,74 +45,75 @@ from ledger.chain.decoders.words import (
 from ledger.chain.plain_event import PlainEvent
 
 
-def _claim(body: bytes, at: int) -> dict[str, Any]:
+def _claim(body: bytes, at: int) -> Claim:
     """Return a struct."""
     # Claim(bytes32 key, uint32 classId, uint32 projectId, uint32 siteId, uint64 amount,
     #   uint32 periodStart, uint32 periodEnd, uint32 expiresAt, uint32 backfillBefore,
     #   bytes32 evidenceRoot, uint64 evidenceTotal, bytes32 manifestHash, bytes32
     #   methodologyHash, address recipient, uint64 deadline)
-    return {
-        "key": bytes32(body, at),
-        "class_id": uint(body, at + 32, 32),
-        "project_id": uint(body, at + 64, 32),
-        "site_id": uint(body, at + 96, 32),
-        "amount": uint(body, at + 128, 64),
-        "period_start": uint(body, at + 160, 32),
-        "period_end": uint(body, at + 192, 32),
-        "expires_at": uint(body, at + 224, 32),
-        "backfill_before": uint(body, at + 256, 32),
-        "evidence_root": bytes32(body, at + 288),
-        "evidence_total": uint(body, at + 320, 64),
-        "manifest_hash": bytes32(body, at + 352),
-        "methodology_hash": bytes32(body, at + 384),
-        "recipient": address(body, at + 416),
-        "deadline": uint(body, at + 448, 64),
-    }
+    return Claim(
+        bytes32(body, at),
+        uint(body, at + 32, 32),
+        uint(body, at + 64, 32),
+        uint(body, at + 96, 32),
+        uint(body, at + 128, 64),
+        uint(body, at + 160, 32),
+        uint(body, at + 192, 32),
+        uint(body, at + 224, 32),
+        uint(body, at + 256, 32),
+        bytes32(body, at + 288),
+        uint(body, at + 320, 64),
+        bytes32(body, at + 352),
+        bytes32(body, at + 384),
+        address(body, at + 416),
+        uint(body, at + 448, 64),
+    )
 
 
-def _reading(body: bytes, at: int) -> dict[str, Any]:
+def _reading(body: bytes, at: int) -> Reading:
     """Return a struct."""
     # Reading(bytes32 meter, uint64 start, uint64 end, int256 digits, uint8 scale, uint8
     #   kind, uint16 quality, bytes32 text)
-    return {
-        "meter": bytes32(body, at),
-        "start": uint(body, at + 32, 64),
-        "end": uint(body, at + 64, 64),
-        "digits": int256(body, at + 96),
-        "scale": uint(body, at + 128, 8),
-        "kind": uint(body, at + 160, 8),
-        "quality": uint(body, at + 192, 16),
-        "text": bytes32(body, at + 224),
-    }
+    return Reading(
+        bytes32(body, at),
+        uint(body, at + 32, 64),
+        uint(body, at + 64, 64),
+        int256(body, at + 96),
+        uint(body, at + 128, 8),
+        uint(body, at + 160, 8),
+        uint(body, at + 192, 16),
+        bytes32(body, at + 224),
+    )
 
 
-def _retirement(body: bytes, at: int) -> tuple[dict[str, Any], int]:
+def _retirement(body: bytes, at: int) -> tuple[RetirementDetails, int]:
     """Return a struct and where it ends."""
     # Retirement(string beneficiary, string reason, bytes2 country, uint32
     #   consumptionStart, uint32 consumptionEnd, bytes32 documentHash)
     at_least(body, at + 192)
     beneficiary, end = text(body, at, at, at + 192)
     reason, end = text(body, at + 32, at, end)
-    return {
-        "beneficiary": beneficiary,
-        "reason": reason,
-        "country": country(body, at + 64),
-        "consumption_start": uint(body, at + 96, 32),
-        "consumption_end": uint(body, at + 128, 32),
-        "document_hash": bytes32(body, at + 160),
-    }, end
+    return RetirementDetails(
+        beneficiary,
+        reason,
+        country(body, at + 64),
+        uint(body, at + 96, 32),
+        uint(body, at + 128, 32),
+        bytes32(body, at + 160),
+    ), end
 
 
 def approval_for_all(body: bytes) -> Decoded:
     """Decode an event."""
     # ApprovalForAll(address indexed account, address indexed operator, bool approved)
     fixed(body, 128)
-    values: dict[str, Any] = {
-        "account": address(body, 32),
-        "operator": address(body, 64),
-        "approved": boolean(body, 96),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "account": address(body, 32),
+            "operator": address(body, 64),
+            "approved": boolean(body, 96),
+        }
+    ), None
 
 
 def cancelled(body: bytes) -> Decoded:
@@ -124,18 +124,17 @@ def cancelled(body: bytes) -> Decoded:
     at_least(body, 320)
     reason, end = text(body, 224, 128, 320)
     ends(body, end)
-    values: dict[str, Any] = {
-        "key": bytes32(body, 32),
-        "batch_id": uint256(body, 64),
-        "holder": address(body, 96),
-        "first_serial": uint(body, 128, 64),
-        "amount": uint(body, 160, 64),
-        "cancelled_total": uint(body, 192, 64),
-        "reason": reason,
-        "seq": uint(body, 256, 64),
-        "head": bytes32(body, 288),
-    }
-    return Cancelled(*values.values()), values, body[:224] + moved(body, 224, 64) + body[320:]
+    return Cancelled(
+        bytes32(body, 32),
+        uint256(body, 64),
+        address(body, 96),
+        uint(body, 128, 64),
+        uint(body, 160, 64),
+        uint(body, 192, 64),
+        reason,
+        uint(body, 256, 64),
+        bytes32(body, 288),
+    ), body[:224] + moved(body, 224, 64) + body[320:]
 
 
 def class_buffer_changed(body: bytes) -> Decoded:
@@ -143,14 +142,13 @@ def class_buffer_changed(body: bytes) -> Decoded:
     # ClassBufferChanged(uint32 indexed classId, uint16 oldBufferBps, uint16 newBufferBps,
     #   uint64 seq, bytes32 head)
     fixed(body, 192)
-    values: dict[str, Any] = {
-        "class_id": uint(body, 32, 32),
-        "old_buffer_bps": uint(body, 64, 16),
-        "new_buffer_bps": uint(body, 96, 16),
-        "seq": uint(body, 128, 64),
-        "head": bytes32(body, 160),
-    }
-    return ClassBufferChanged(*values.values()), values, body[:128]
+    return ClassBufferChanged(
+        uint(body, 32, 32),
+        uint(body, 64, 16),
+        uint(body, 96, 16),
+        uint(body, 128, 64),
+        bytes32(body, 160),
+    ), body[:128]
 
 
 def class_cap_changed(body: bytes) -> Decoded:
@@ -158,14 +156,13 @@ def class_cap_changed(body: bytes) -> Decoded:
     # ClassCapChanged(uint32 indexed classId, uint64 oldCap, uint64 newCap, uint64 seq,
     #   bytes32 head)
     fixed(body, 192)
-    values: dict[str, Any] = {
-        "class_id": uint(body, 32, 32),
-        "old_cap": uint(body, 64, 64),
-        "new_cap": uint(body, 96, 64),
-        "seq": uint(body, 128, 64),
-        "head": bytes32(body, 160),
-    }
-    return ClassCapChanged(*values.values()), values, body[:128]
+    return ClassCapChanged(
+        uint(body, 32, 32),
+        uint(body, 64, 64),
+        uint(body, 96, 64),
+        uint(body, 128, 64),
+        bytes32(body, 160),
+    ), body[:128]
 
 
 def class_registered(body: bytes) -> Decoded:
@@ -175,66 +172,60 @@ def class_registered(body: bytes) -> Decoded:
     at_least(body, 256)
     code, end = text(body, 64, 64, 256)
     ends(body, end)
-    values: dict[str, Any] = {
-        "class_id": uint(body, 32, 32),
-        "code": code,
-        "methodology_hash": bytes32(body, 96),
-        "cap": uint(body, 128, 64),
-        "buffer_bps": uint(body, 160, 16),
-        "seq": uint(body, 192, 64),
-        "head": bytes32(body, 224),
-    }
-    return (
-        ClassRegistered(*values.values()),
-        values,
-        body[:64] + moved(body, 64, 0) + body[96:192] + body[256:],
-    )
+    return ClassRegistered(
+        uint(body, 32, 32),
+        code,
+        bytes32(body, 96),
+        uint(body, 128, 64),
+        uint(body, 160, 16),
+        uint(body, 192, 64),
+        bytes32(body, 224),
+    ), body[:64] + moved(body, 64, 0) + body[96:192] + body[256:]
 
 
 def default_admin_delay_change_canceled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminDelayChangeCanceled()
     fixed(body, 32)
-    values: dict[str, Any] = {}
-    return PlainEvent(values), values, None
+    return PlainEvent({}), None
 
 
 def default_admin_delay_change_scheduled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminDelayChangeScheduled(uint48 newDelay, uint48 effectSchedule)
     fixed(body, 96)
-    values: dict[str, Any] = {
-        "new_delay": uint(body, 32, 48),
-        "effect_schedule": uint(body, 64, 48),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "new_delay": uint(body, 32, 48),
+            "effect_schedule": uint(body, 64, 48),
+        }
+    ), None
 
 
 def default_admin_transfer_canceled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminTransferCanceled()
     fixed(body, 32)
-    values: dict[str, Any] = {}
-    return PlainEvent(values), values, None
+    return PlainEvent({}), None
 
 
 def default_admin_transfer_scheduled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminTransferScheduled(address indexed newAdmin, uint48 acceptSchedule)
     fixed(body, 96)
-    values: dict[str, Any] = {
-        "new_admin": address(body, 32),
-        "accept_schedule": uint(body, 64, 48),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "new_admin": address(body, 32),
+            "accept_schedule": uint(body, 64, 48),
+        }
+    ), None
 
 
 def eip712_domain_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # EIP712DomainChanged()
     fixed(body, 32)
-    values: dict[str, Any] = {}
-    return PlainEvent(values), values, None
+    return PlainEvent({}), None
 
 
 def invalidated(body: bytes) -> Decoded:
@@ -242,27 +233,21 @@ def invalidated(body: bytes) -> Decoded:
     # Invalidated(uint256 indexed batchId, address indexed executor, uint64 frozen, uint64
     #   deficit, uint64 seq, bytes32 head)
     fixed(body, 224)
-    values: dict[str, Any] = {
-        "batch_id": uint256(body, 32),
-        "executor": address(body, 64),
-        "frozen": uint(body, 96, 64),
-        "deficit": uint(body, 128, 64),
-        "seq": uint(body, 160, 64),
-        "head": bytes32(body, 192),
-    }
-    return Invalidated(*values.values()), values, body[:160]
+    return Invalidated(
+        uint256(body, 32),
+        address(body, 64),
+        uint(body, 96, 64),
+        uint(body, 128, 64),
+        uint(body, 160, 64),
+        bytes32(body, 192),
+    ), body[:160]
 
 
 def invalidation_dropped(body: bytes) -> Decoded:
     """Decode an event."""
     # InvalidationDropped(uint256 indexed batchId, uint64 seq, bytes32 head)
     fixed(body, 128)
-    values: dict[str, Any] = {
-        "batch_id": uint256(body, 32),
-        "seq": uint(body, 64, 64),
-        "head": bytes32(body, 96),
-    }
-    return InvalidationDropped(*values.values()), values, body[:64]
+    return InvalidationDropped(uint256(body, 32), uint(body, 64, 64), bytes32(body, 96)), body[:64]
 
 
 def invalidation_proposed(body: bytes) -> Decoded:
@@ -272,19 +257,14 @@ def invalidation_proposed(body: bytes) -> Decoded:
     at_least(body, 224)
     reason, end = text(body, 128, 96, 224)
     ends(body, end)
-    values: dict[str, Any] = {
-        "batch_id": uint256(body, 32),
-        "proposer": address(body, 64),
-        "executable_at": uint(body, 96, 64),
-        "reason": reason,
-        "seq": uint(body, 160, 64),
-        "head": bytes32(body, 192),
-    }
-    return (
-        InvalidationProposed(*values.values()),
-        values,
-        body[:128] + moved(body, 128, 32) + body[224:],
-    )
+    return InvalidationProposed(
+        uint256(body, 32),
+        address(body, 64),
+        uint(body, 96, 64),
+        reason,
+        uint(body, 160, 64),
+        bytes32(body, 192),
+    ), body[:128] + moved(body, 128, 32) + body[224:]
 
 
 def issued(body: bytes) -> Decoded:
@@ -293,18 +273,17 @@ def issued(body: bytes) -> Decoded:
     #   Claim claim, address issuer, address verifier, uint64 buffered, uint64 seq,
     #   bytes32 head)
     fixed(body, 768)
-    values: dict[str, Any] = {
-        "key": bytes32(body, 32),
-        "batch_id": uint256(body, 64),
-        "recipient": address(body, 96),
-        "claim": _claim(body, 128),
-        "issuer": address(body, 608),
-        "verifier": address(body, 640),
-        "buffered": uint(body, 672, 64),
-        "seq": uint(body, 704, 64),
-        "head": bytes32(body, 736),
-    }
-    return Issued(**{**values, "claim": Claim(**values["claim"])}), values, body[:704]
+    return Issued(
+        bytes32(body, 32),
+        uint256(body, 64),
+        address(body, 96),
+        _claim(body, 128),
+        address(body, 608),
+        address(body, 640),
+        uint(body, 672, 64),
+        uint(body, 704, 64),
+        bytes32(body, 736),
+    ), body[:704]
 
 
 def overlap_proven(body: bytes) -> Decoded:
@@ -312,32 +291,26 @@ def overlap_proven(body: bytes) -> Decoded:
     # OverlapProven(uint256 indexed firstBatchId, uint256 indexed secondBatchId, address
     #   indexed challenger, Reading first, Reading second, uint64 seq, bytes32 head)
     fixed(body, 704)
-    values: dict[str, Any] = {
-        "first_batch_id": uint256(body, 32),
-        "second_batch_id": uint256(body, 64),
-        "challenger": address(body, 96),
-        "first": _reading(body, 128),
-        "second": _reading(body, 384),
-        "seq": uint(body, 640, 64),
-        "head": bytes32(body, 672),
-    }
-    return (
-        OverlapProven(
-            **{**values, "first": Reading(**values["first"]), "second": Reading(**values["second"])}
-        ),
-        values,
-        body[:640],
-    )
+    return OverlapProven(
+        uint256(body, 32),
+        uint256(body, 64),
+        address(body, 96),
+        _reading(body, 128),
+        _reading(body, 384),
+        uint(body, 640, 64),
+        bytes32(body, 672),
+    ), body[:640]
 
 
 def paused(body: bytes) -> Decoded:
     """Decode an event."""
     # Paused(address account)
     fixed(body, 64)
-    values: dict[str, Any] = {
-        "account": address(body, 32),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "account": address(body, 32),
+        }
+    ), None
 
 
 def project_registered(body: bytes) -> Decoded:
@@ -347,19 +320,14 @@ def project_registered(body: bytes) -> Decoded:
     at_least(body, 224)
     code, end = text(body, 128, 128, 224)
     ends(body, end)
-    values: dict[str, Any] = {
-        "project_id": uint(body, 32, 32),
-        "class_id": uint(body, 64, 32),
-        "owner": address(body, 96),
-        "code": code,
-        "seq": uint(body, 160, 64),
-        "head": bytes32(body, 192),
-    }
-    return (
-        ProjectRegistered(*values.values()),
-        values,
-        body[:128] + moved(body, 128, 64) + body[224:],
-    )
+    return ProjectRegistered(
+        uint(body, 32, 32),
+        uint(body, 64, 32),
+        address(body, 96),
+        code,
+        uint(body, 160, 64),
+        bytes32(body, 192),
+    ), body[:128] + moved(body, 128, 64) + body[224:]
 
 
 def replaced(body: bytes) -> Decoded:
@@ -368,19 +336,18 @@ def replaced(body: bytes) -> Decoded:
     #   replacedBatchId, uint64 retirementId, uint64 firstSerial, uint64 amount, uint64
     #   retiredTotal, uint64 deficitLeft, uint64 seq, bytes32 head)
     fixed(body, 352)
-    values: dict[str, Any] = {
-        "key": bytes32(body, 32),
-        "batch_id": uint256(body, 64),
-        "replaced_batch_id": uint256(body, 96),
-        "retirement_id": uint(body, 128, 64),
-        "first_serial": uint(body, 160, 64),
-        "amount": uint(body, 192, 64),
-        "retired_total": uint(body, 224, 64),
-        "deficit_left": uint(body, 256, 64),
-        "seq": uint(body, 288, 64),
-        "head": bytes32(body, 320),
-    }
-    return Replaced(*values.values()), values, body[:288]
+    return Replaced(
+        bytes32(body, 32),
+        uint256(body, 64),
+        uint256(body, 96),
+        uint(body, 128, 64),
+        uint(body, 160, 64),
+        uint(body, 192, 64),
+        uint(body, 224, 64),
+        uint(body, 256, 64),
+        uint(body, 288, 64),
+        bytes32(body, 320),
+    ), body[:288]
 
 
 def retired(body: bytes) -> Decoded:
@@ -391,23 +358,18 @@ def retired(body: bytes) -> Decoded:
     at_least(body, 352)
     details, end = _retirement(body, tail(body, 256, 128, 352))
     ends(body, end)
-    values: dict[str, Any] = {
-        "key": bytes32(body, 32),
-        "batch_id": uint256(body, 64),
-        "holder": address(body, 96),
-        "retirement_id": uint(body, 128, 64),
-        "first_serial": uint(body, 160, 64),
-        "amount": uint(body, 192, 64),
-        "retired_total": uint(body, 224, 64),
-        "details": details,
-        "seq": uint(body, 288, 64),
-        "head": bytes32(body, 320),
-    }
-    return (
-        Retired(**{**values, "details": RetirementDetails(**details)}),
-        values,
-        body[:256] + moved(body, 256, 64) + body[352:],
-    )
+    return Retired(
+        bytes32(body, 32),
+        uint256(body, 64),
+        address(body, 96),
+        uint(body, 128, 64),
+        uint(body, 160, 64),
+        uint(body, 192, 64),
+        uint(body, 224, 64),
+        details,
+        uint(body, 288, 64),
+        bytes32(body, 320),
+    ), body[:256] + moved(body, 256, 64) + body[352:]
 
 
 def role_admin_changed(body: bytes) -> Decoded:
@@ -415,36 +377,39 @@ def role_admin_changed(body: bytes) -> Decoded:
     # RoleAdminChanged(bytes32 indexed role, bytes32 indexed previousAdminRole, bytes32
     #   indexed newAdminRole)
     fixed(body, 128)
-    values: dict[str, Any] = {
-        "role": bytes32(body, 32),
-        "previous_admin_role": bytes32(body, 64),
-        "new_admin_role": bytes32(body, 96),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "role": bytes32(body, 32),
+            "previous_admin_role": bytes32(body, 64),
+            "new_admin_role": bytes32(body, 96),
+        }
+    ), None
 
 
 def role_granted(body: bytes) -> Decoded:
     """Decode an event."""
     # RoleGranted(bytes32 indexed role, address indexed account, address indexed sender)
     fixed(body, 128)
-    values: dict[str, Any] = {
-        "role": bytes32(body, 32),
-        "account": address(body, 64),
-        "sender": address(body, 96),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "role": bytes32(body, 32),
+            "account": address(body, 64),
+            "sender": address(body, 96),
+        }
+    ), None
 
 
 def role_revoked(body: bytes) -> Decoded:
     """Decode an event."""
     # RoleRevoked(bytes32 indexed role, address indexed account, address indexed sender)
     fixed(body, 128)
-    values: dict[str, Any] = {
-        "role": bytes32(body, 32),
-        "account": address(body, 64),
-        "sender": address(body, 96),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "role": bytes32(body, 32),
+            "account": address(body, 64),
+            "sender": address(body, 96),
+        }
+    ), None
 
 
 def site_registered(body: bytes) -> Decoded:
@@ -454,14 +419,9 @@ def site_registered(body: bytes) -> Decoded:
     at_least(body, 192)
     code, end = text(body, 96, 96, 192)
     ends(body, end)
-    values: dict[str, Any] = {
-        "site_id": uint(body, 32, 32),
-        "project_id": uint(body, 64, 32),
-        "code": code,
-        "seq": uint(body, 128, 64),
-        "head": bytes32(body, 160),
-    }
-    return SiteRegistered(*values.values()), values, body[:96] + moved(body, 96, 32) + body[192:]
+    return SiteRegistered(
+        uint(body, 32, 32), uint(body, 64, 32), code, uint(body, 128, 64), bytes32(body, 160)
+    ), body[:96] + moved(body, 96, 32) + body[192:]
 
 
 def status_changed(body: bytes) -> Decoded:
@@ -469,14 +429,13 @@ def status_changed(body: bytes) -> Decoded:
     # StatusChanged(uint256 indexed batchId, uint8 oldStatus, uint8 newStatus, uint64 seq,
     #   bytes32 head)
     fixed(body, 192)
-    values: dict[str, Any] = {
-        "batch_id": uint256(body, 32),
-        "old_status": uint(body, 64, 8),
-        "new_status": uint(body, 96, 8),
-        "seq": uint(body, 128, 64),
-        "head": bytes32(body, 160),
-    }
-    return StatusChanged(*values.values()), values, body[:128]
+    return StatusChanged(
+        uint256(body, 32),
+        uint(body, 64, 8),
+        uint(body, 96, 8),
+        uint(body, 128, 64),
+        bytes32(body, 160),
+    ), body[:128]
 
 
 def transfer_batch(body: bytes) -> Decoded:
@@ -487,18 +446,9 @@ def transfer_batch(body: bytes) -> Decoded:
     ids, end = array(body, 128, 128, 192, uint256)
     values_, end = array(body, 160, 128, end, uint256)
     ends(body, end)
-    values: dict[str, Any] = {
-        "operator": address(body, 32),
-        "from": address(body, 64),
-        "to": address(body, 96),
-        "ids": ids,
-        "values": values_,
-    }
-    return (
-        TransferBatch(*{**values, "ids": tuple(ids), "values": tuple(values_)}.values()),
-        values,
-        None,
-    )
+    return TransferBatch(
+        address(body, 32), address(body, 64), address(body, 96), tuple(ids), tuple(values_)
+    ), None
 
 
 def transfer_single(body: bytes) -> Decoded:
@@ -506,14 +456,13 @@ def transfer_single(body: bytes) -> Decoded:
     # TransferSingle(address indexed operator, address indexed from, address indexed to,
     #   uint256 id, uint256 value)
     fixed(body, 192)
-    values: dict[str, Any] = {
-        "operator": address(body, 32),
-        "from": address(body, 64),
-        "to": address(body, 96),
-        "id": uint256(body, 128),
-        "value": uint256(body, 160),
-    }
-    return TransferSingle(*values.values()), values, None
+    return TransferSingle(
+        address(body, 32),
+        address(body, 64),
+        address(body, 96),
+        uint256(body, 128),
+        uint256(body, 160),
+    ), None
 
 
 def uri(body: bytes) -> Decoded:
@@ -522,21 +471,23 @@ def uri(body: bytes) -> Decoded:
     at_least(body, 96)
     value, end = text(body, 64, 64, 96)
     ends(body, end)
-    values: dict[str, Any] = {
-        "value": value,
-        "id": uint256(body, 32),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "value": value,
+            "id": uint256(body, 32),
+        }
+    ), None
 
 
 def unpaused(body: bytes) -> Decoded:
     """Decode an event."""
     # Unpaused(address account)
     fixed(body, 64)
-    values: dict[str, Any] = {
-        "account": address(body, 32),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "account": address(body, 32),
+        }
+    ), None
 
 
 EVENTS: dict[str, tuple[str, int, Callable[[bytes], Decoded]]] = {

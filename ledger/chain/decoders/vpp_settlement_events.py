@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ledger.chain.decoders.words import (
     Decoded,
@@ -45,25 +44,14 @@ def batch_cancelled(body: bytes) -> Decoded:
     at_least(body, 160)
     reason, end = text(body, 128, 128, 160)
     ends(body, end)
-    values: dict[str, Any] = {
-        "key": bytes32(body, 32),
-        "batch_id": uint256(body, 64),
-        "account": address(body, 96),
-        "reason": reason,
-    }
-    return BatchCancelled(*values.values()), values, None
+    return BatchCancelled(bytes32(body, 32), uint256(body, 64), address(body, 96), reason), None
 
 
 def batch_cosigned(body: bytes) -> Decoded:
     """Decode an event."""
     # BatchCosigned(bytes32 indexed key, uint256 indexed batchId, bytes32 digest)
     fixed(body, 128)
-    values: dict[str, Any] = {
-        "key": bytes32(body, 32),
-        "batch_id": uint256(body, 64),
-        "digest": bytes32(body, 96),
-    }
-    return BatchCosigned(*values.values()), values, None
+    return BatchCosigned(bytes32(body, 32), uint256(body, 64), bytes32(body, 96)), None
 
 
 def batch_finalized(body: bytes) -> Decoded:
@@ -71,14 +59,13 @@ def batch_finalized(body: bytes) -> Decoded:
     # BatchFinalized(bytes32 indexed key, uint256 indexed batchId, bytes32 tradesRoot,
     #   uint256 fee, address feeCollector)
     fixed(body, 192)
-    values: dict[str, Any] = {
-        "key": bytes32(body, 32),
-        "batch_id": uint256(body, 64),
-        "trades_root": bytes32(body, 96),
-        "fee": uint256(body, 128),
-        "fee_collector": address(body, 160),
-    }
-    return BatchFinalized(*values.values()), values, None
+    return BatchFinalized(
+        bytes32(body, 32),
+        uint256(body, 64),
+        bytes32(body, 96),
+        uint256(body, 128),
+        address(body, 160),
+    ), None
 
 
 def batch_proposed(body: bytes) -> Decoded:
@@ -92,30 +79,17 @@ def batch_proposed(body: bytes) -> Decoded:
     credit_nets, end = array(body, 256, 128, end, int256)
     words, end = array(body, 288, 128, end, uint256)
     ends(body, end)
-    values: dict[str, Any] = {
-        "key": bytes32(body, 32),
-        "batch_id": uint256(body, 64),
-        "asset": uint256(body, 96),
-        "trades_root": bytes32(body, 128),
-        "finalizable_at": uint(body, 160, 64),
-        "accounts": accounts,
-        "nets": nets,
-        "credit_nets": credit_nets,
-        "words": words,
-    }
-    return (
-        BatchProposed(
-            **{
-                **values,
-                "accounts": tuple(accounts),
-                "nets": tuple(nets),
-                "credit_nets": tuple(credit_nets),
-                "words": tuple(words),
-            }
-        ),
-        values,
-        None,
-    )
+    return BatchProposed(
+        bytes32(body, 32),
+        uint256(body, 64),
+        uint256(body, 96),
+        bytes32(body, 128),
+        uint(body, 160, 64),
+        tuple(accounts),
+        tuple(nets),
+        tuple(credit_nets),
+        tuple(words),
+    ), None
 
 
 def caps_changed(body: bytes) -> Decoded:
@@ -123,13 +97,9 @@ def caps_changed(body: bytes) -> Decoded:
     # CapsChanged(uint64 oldNotionalCap, uint64 newNotionalCap, uint64 oldCreditCap,
     #   uint64 newCreditCap)
     fixed(body, 160)
-    values: dict[str, Any] = {
-        "old_notional_cap": uint(body, 32, 64),
-        "new_notional_cap": uint(body, 64, 64),
-        "old_credit_cap": uint(body, 96, 64),
-        "new_credit_cap": uint(body, 128, 64),
-    }
-    return CapsChanged(*values.values()), values, None
+    return CapsChanged(
+        uint(body, 32, 64), uint(body, 64, 64), uint(body, 96, 64), uint(body, 128, 64)
+    ), None
 
 
 def credits_deposited(body: bytes) -> Decoded:
@@ -137,14 +107,13 @@ def credits_deposited(body: bytes) -> Decoded:
     # CreditsDeposited(address indexed account, address indexed payer, uint256 indexed
     #   asset, uint256 amount, uint256 balance)
     fixed(body, 192)
-    values: dict[str, Any] = {
-        "account": address(body, 32),
-        "payer": address(body, 64),
-        "asset": uint256(body, 96),
-        "amount": uint256(body, 128),
-        "balance": uint256(body, 160),
-    }
-    return CreditsDeposited(*values.values()), values, None
+    return CreditsDeposited(
+        address(body, 32),
+        address(body, 64),
+        uint256(body, 96),
+        uint256(body, 128),
+        uint256(body, 160),
+    ), None
 
 
 def credits_withdrawn(body: bytes) -> Decoded:
@@ -152,52 +121,51 @@ def credits_withdrawn(body: bytes) -> Decoded:
     # CreditsWithdrawn(address indexed account, address indexed to, uint256 indexed asset,
     #   uint256 amount, uint256 balance)
     fixed(body, 192)
-    values: dict[str, Any] = {
-        "account": address(body, 32),
-        "to": address(body, 64),
-        "asset": uint256(body, 96),
-        "amount": uint256(body, 128),
-        "balance": uint256(body, 160),
-    }
-    return CreditsWithdrawn(*values.values()), values, None
+    return CreditsWithdrawn(
+        address(body, 32),
+        address(body, 64),
+        uint256(body, 96),
+        uint256(body, 128),
+        uint256(body, 160),
+    ), None
 
 
 def default_admin_delay_change_canceled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminDelayChangeCanceled()
     fixed(body, 32)
-    values: dict[str, Any] = {}
-    return PlainEvent(values), values, None
+    return PlainEvent({}), None
 
 
 def default_admin_delay_change_scheduled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminDelayChangeScheduled(uint48 newDelay, uint48 effectSchedule)
     fixed(body, 96)
-    values: dict[str, Any] = {
-        "new_delay": uint(body, 32, 48),
-        "effect_schedule": uint(body, 64, 48),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "new_delay": uint(body, 32, 48),
+            "effect_schedule": uint(body, 64, 48),
+        }
+    ), None
 
 
 def default_admin_transfer_canceled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminTransferCanceled()
     fixed(body, 32)
-    values: dict[str, Any] = {}
-    return PlainEvent(values), values, None
+    return PlainEvent({}), None
 
 
 def default_admin_transfer_scheduled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminTransferScheduled(address indexed newAdmin, uint48 acceptSchedule)
     fixed(body, 96)
-    values: dict[str, Any] = {
-        "new_admin": address(body, 32),
-        "accept_schedule": uint(body, 64, 48),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "new_admin": address(body, 32),
+            "accept_schedule": uint(body, 64, 48),
+        }
+    ), None
 
 
 def deposited(body: bytes) -> Decoded:
@@ -205,13 +173,9 @@ def deposited(body: bytes) -> Decoded:
     # Deposited(address indexed account, address indexed payer, uint256 amount, uint256
     #   balance)
     fixed(body, 160)
-    values: dict[str, Any] = {
-        "account": address(body, 32),
-        "payer": address(body, 64),
-        "amount": uint256(body, 96),
-        "balance": uint256(body, 128),
-    }
-    return Deposited(*values.values()), values, None
+    return Deposited(
+        address(body, 32), address(body, 64), uint256(body, 96), uint256(body, 128)
+    ), None
 
 
 def dispute_resolved(body: bytes) -> Decoded:
@@ -219,24 +183,22 @@ def dispute_resolved(body: bytes) -> Decoded:
     # DisputeResolved(bytes32 indexed key, uint256 indexed batchId, address indexed
     #   account, bool upheld, address bondTo, uint256 bond, uint64 finalizableAt)
     fixed(body, 256)
-    values: dict[str, Any] = {
-        "key": bytes32(body, 32),
-        "batch_id": uint256(body, 64),
-        "account": address(body, 96),
-        "upheld": boolean(body, 128),
-        "bond_to": address(body, 160),
-        "bond": uint256(body, 192),
-        "finalizable_at": uint(body, 224, 64),
-    }
-    return DisputeResolved(*values.values()), values, None
+    return DisputeResolved(
+        bytes32(body, 32),
+        uint256(body, 64),
+        address(body, 96),
+        boolean(body, 128),
+        address(body, 160),
+        uint256(body, 192),
+        uint(body, 224, 64),
+    ), None
 
 
 def eip712_domain_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # EIP712DomainChanged()
     fixed(body, 32)
-    values: dict[str, Any] = {}
-    return PlainEvent(values), values, None
+    return PlainEvent({}), None
 
 
 def fee_changed(body: bytes) -> Decoded:
@@ -244,24 +206,24 @@ def fee_changed(body: bytes) -> Decoded:
     # FeeChanged(uint16 oldBps, uint16 newBps, address oldCollector, address newCollector,
     #   uint40 effectiveAt)
     fixed(body, 192)
-    values: dict[str, Any] = {
-        "old_bps": uint(body, 32, 16),
-        "new_bps": uint(body, 64, 16),
-        "old_collector": address(body, 96),
-        "new_collector": address(body, 128),
-        "effective_at": uint(body, 160, 40),
-    }
-    return FeeChanged(*values.values()), values, None
+    return FeeChanged(
+        uint(body, 32, 16),
+        uint(body, 64, 16),
+        address(body, 96),
+        address(body, 128),
+        uint(body, 160, 40),
+    ), None
 
 
 def paused(body: bytes) -> Decoded:
     """Decode an event."""
     # Paused(address account)
     fixed(body, 64)
-    values: dict[str, Any] = {
-        "account": address(body, 32),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "account": address(body, 32),
+        }
+    ), None
 
 
 def role_admin_changed(body: bytes) -> Decoded:
@@ -269,36 +231,39 @@ def role_admin_changed(body: bytes) -> Decoded:
     # RoleAdminChanged(bytes32 indexed role, bytes32 indexed previousAdminRole, bytes32
     #   indexed newAdminRole)
     fixed(body, 128)
-    values: dict[str, Any] = {
-        "role": bytes32(body, 32),
-        "previous_admin_role": bytes32(body, 64),
-        "new_admin_role": bytes32(body, 96),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "role": bytes32(body, 32),
+            "previous_admin_role": bytes32(body, 64),
+            "new_admin_role": bytes32(body, 96),
+        }
+    ), None
 
 
 def role_granted(body: bytes) -> Decoded:
     """Decode an event."""
     # RoleGranted(bytes32 indexed role, address indexed account, address indexed sender)
     fixed(body, 128)
-    values: dict[str, Any] = {
-        "role": bytes32(body, 32),
-        "account": address(body, 64),
-        "sender": address(body, 96),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "role": bytes32(body, 32),
+            "account": address(body, 64),
+            "sender": address(body, 96),
+        }
+    ), None
 
 
 def role_revoked(body: bytes) -> Decoded:
     """Decode an event."""
     # RoleRevoked(bytes32 indexed role, address indexed account, address indexed sender)
     fixed(body, 128)
-    values: dict[str, Any] = {
-        "role": bytes32(body, 32),
-        "account": address(body, 64),
-        "sender": address(body, 96),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "role": bytes32(body, 32),
+            "account": address(body, 64),
+            "sender": address(body, 96),
+        }
+    ), None
 
 
 def trade_disputed(body: bytes) -> Decoded:
@@ -306,15 +271,14 @@ def trade_disputed(body: bytes) -> Decoded:
     # TradeDisputed(bytes32 indexed key, uint256 indexed batchId, address indexed account,
     #   uint64 seq, uint256 bond, uint64 timeoutAt)
     fixed(body, 224)
-    values: dict[str, Any] = {
-        "key": bytes32(body, 32),
-        "batch_id": uint256(body, 64),
-        "account": address(body, 96),
-        "seq": uint(body, 128, 64),
-        "bond": uint256(body, 160),
-        "timeout_at": uint(body, 192, 64),
-    }
-    return TradeDisputed(*values.values()), values, None
+    return TradeDisputed(
+        bytes32(body, 32),
+        uint256(body, 64),
+        address(body, 96),
+        uint(body, 128, 64),
+        uint256(body, 160),
+        uint(body, 192, 64),
+    ), None
 
 
 def trade_settled(body: bytes) -> Decoded:
@@ -323,28 +287,28 @@ def trade_settled(body: bytes) -> Decoded:
     #   uint256 asset, uint48 quantity, int48 price, int64 cents, uint256 fee, address
     #   feeCollector)
     fixed(body, 320)
-    values: dict[str, Any] = {
-        "seq": uint(body, 32, 64),
-        "buyer": address(body, 64),
-        "seller": address(body, 96),
-        "asset": uint256(body, 128),
-        "quantity": uint(body, 160, 48),
-        "price": sint(body, 192, 48),
-        "cents": sint(body, 224, 64),
-        "fee": uint256(body, 256),
-        "fee_collector": address(body, 288),
-    }
-    return TradeSettled(*values.values()), values, None
+    return TradeSettled(
+        uint(body, 32, 64),
+        address(body, 64),
+        address(body, 96),
+        uint256(body, 128),
+        uint(body, 160, 48),
+        sint(body, 192, 48),
+        sint(body, 224, 64),
+        uint256(body, 256),
+        address(body, 288),
+    ), None
 
 
 def unpaused(body: bytes) -> Decoded:
     """Decode an event."""
     # Unpaused(address account)
     fixed(body, 64)
-    values: dict[str, Any] = {
-        "account": address(body, 32),
-    }
-    return PlainEvent(values), values, None
+    return PlainEvent(
+        {
+            "account": address(body, 32),
+        }
+    ), None
 
 
 def withdrawn(body: bytes) -> Decoded:
@@ -352,13 +316,9 @@ def withdrawn(body: bytes) -> Decoded:
     # Withdrawn(address indexed account, address indexed to, uint256 amount, uint256
     #   balance)
     fixed(body, 160)
-    values: dict[str, Any] = {
-        "account": address(body, 32),
-        "to": address(body, 64),
-        "amount": uint256(body, 96),
-        "balance": uint256(body, 128),
-    }
-    return Withdrawn(*values.values()), values, None
+    return Withdrawn(
+        address(body, 32), address(body, 64), uint256(body, 96), uint256(body, 128)
+    ), None
 
 
 EVENTS: dict[str, tuple[str, int, Callable[[bytes], Decoded]]] = {

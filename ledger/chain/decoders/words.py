@@ -20,8 +20,8 @@ _NOTHING = bytes(32)
 _WORD_HEX = 66
 """Characters of a word in hexadecimal, with ``0x``."""
 
-Decoded = tuple[Any, dict[str, Any], bytes | None]
-"""Of an event: its dataclass, its values by name, and what its record in the credit log is the hash of."""
+Decoded = tuple[Any, bytes | None]
+"""Of an event: its struct, and what its record in the credit log is the hash of."""
 
 
 class Malformed(ValueError):

@@ -1,0 +1,156 @@
+"""The process that reads the next range while this one is written.
+
+It is handed a node and a deployment, and no database: it can decide nothing and write nothing. An order
+says which blocks to read, above which hash; the answer is the range, checked and decoded, or nothing. Whatever
+went wrong there shows again where the range is read in the open, and so does the process's own end.
+
+It ends when the one that orders ends, however that comes: the end of the connection is the end of it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from threading import Thread
+
+from indexer.asking import RangeAsked
+from indexer.creditlog import CreditLog
+from indexer.memory import few_collections
+from indexer.packing import packed, unpacked
+from indexer.reading import Read, Reading
+from ledger.chain.client import ChainClient
+
+PATIENCE_S = 300.0
+"""A range that takes longer is read in the open: each of its requests has ended by then."""
+_STOP_S = 5.0
+_RUN = "import sys; from indexer.ahead import serve; serve(int(sys.argv[1]))"
+_OURS = "TRUETONNE_"
+"""How our settings begin: the database's address and its password are not for this process."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A range to be read.
+
+    Parameters
+    ----------
+    then
+        The last block of the range that will probably be ordered after it; 0 for none. It is asked for meanwhile.
+    by_block
+        Whether the node hands out all receipts of a block, as far as is known.
+    """
+
+    first: int
+    last: int
+    parent_hash: str
+    log: CreditLog
+    open_hashes: frozenset[str]
+    then: int
+    by_block: bool
+
+
+class ReadingProcess:
+    """A process that reads ranges, one at a time.
+
+    Parameters
+    ----------
+    reading
+        What ranges are read with here; the process makes the same of it.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self.ended = False
+        """Whether it is gone, or hangs."""
+        ours, theirs = socket.socketpair()
+        self._link = Connection(ours.detach())
+        with theirs:
+            kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _RUN, str(theirs.fileno())],
+                stdin=subprocess.PIPE,  # nothing is ever said on it: it ends when we do
+                stdout=subprocess.DEVNULL,
+                env={**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                pass_fds=[theirs.fileno()],
+                process_group=0,  # Ctrl-C is for those who decide
+            )
+        client = reading.client
+        self._send(
+            (type(reading), client.rpc_url, client.transport.bounds.timeout_s, reading.deployment)
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def order(self, order: Order) -> None:
+        """Have a range read. Each order is answered, in turn."""
+        self._send(order)
+
+    def answer(self) -> Read | None:
+        """Wait for the next answer; None when the range could not be read, or the process has ``ended``."""
+        with suppress(EOFError, OSError):
+            if self._link.poll(PATIENCE_S):
+                content = self._link.recv_bytes()
+                return unpacked(content) if content else None
+        self.ended = True
+        return None
+
+    def close(self) -> None:
+        """End the process."""
+        self._link.close()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.kill()  # it has nothing that it could lose
+        self._process.wait(_STOP_S)
+
+    def _send(self, what: object) -> None:
+        with suppress(OSError):  # that it is gone shows at its answer
+            self._link.send(what)
+
+
+def serve(descriptor: int) -> None:
+    """Read what is ordered over a socket until that ends."""
+    Thread(target=_end_with_stdin, daemon=True).start()
+    link = Connection(descriptor)
+    with suppress(EOFError, OSError), few_collections():
+        kind, rpc_url, timeout_s, deployment = link.recv()
+        _serve(link, kind(ChainClient(rpc_url, timeout_s), deployment))
+    os._exit(0)  # requests may still be on their way
+
+
+def _end_with_stdin() -> None:
+    """Whoever orders is gone, in the middle of a range as well: nobody waits for the answer."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def _serve(link: Connection, reading: Reading) -> None:
+    waiting: dict[tuple[int, int], RangeAsked] = {}
+    while True:
+        order: Order = link.recv()
+        content = b""
+        with suppress(Exception):  # whatever it is shows again where it is read in the open
+            content = packed(_obeyed(order, reading, waiting))
+        link.send_bytes(content)
+
+
+def _obeyed(order: Order, reading: Reading, waiting: dict[tuple[int, int], RangeAsked]) -> Read:
+    """Read a range; ``waiting`` is what was asked for in advance, and what is now."""
+    reading.node.has_block_receipts = order.by_block
+    asked = waiting.pop((order.first, order.last), None)
+    while waiting:
+        waiting.popitem()[1].cancel()
+    if asked is None:
+        asked = reading.ask(order.first, order.last)
+    if order.then:
+        waiting[order.last + 1, order.then] = reading.ask(order.last + 1, order.then)
+    try:
+        return reading.read(asked, order.parent_hash, order.log, order.open_hashes)
+    finally:
+        asked.cancel()

@@ -1,0 +1,74 @@
+"""Reading one range of blocks: asked for, checked, decoded. That takes a node, and no database.
+
+So it may be done where the range is written, or in a process of its own (``ahead``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from indexer.asking import Node, RangeAsked
+from indexer.creditlog import CreditLog
+from indexer.watch import Watch
+from indexer.window import Window, read_window
+from ledger.chain import sighted
+from ledger.chain.book import PROVEN, Deployment
+from ledger.chain.client import ChainClient
+from ledger.chain.sighted import Sighting
+
+
+@dataclass(frozen=True)
+class Read:
+    """A range that was read and checked."""
+
+    window: Window
+    log: CreditLog
+    """The end of the credit log after it."""
+    seen: Sequence[Sighting]
+    """Contracts that its events of ownership and roles name."""
+    bytes_max: int
+    """The length of the longest answer."""
+
+
+class Reading:
+    """What ranges are read with."""
+
+    def __init__(self, client: ChainClient, deployment: Deployment) -> None:
+        self.client = client
+        self.deployment = deployment
+        self.watch = Watch(deployment)
+        self.node = Node(client, deployment.receipts == PROVEN)
+
+    def ask(self, first: int, last: int) -> RangeAsked:
+        """Ask for the blocks ``first`` to ``last``; the answers are on their way."""
+        return RangeAsked(self.node, self.watch, first, last)
+
+    def read(
+        self, asked: RangeAsked, parent_hash: str, log: CreditLog, open_hashes: Collection[str]
+    ) -> Read:
+        """Take in and check what was asked for.
+
+        Parameters
+        ----------
+        parent_hash
+            Hash of the block before.
+        log
+            The end of the credit log there.
+        open_hashes
+            Transactions of our own sender whose fate is not known.
+
+        Raises
+        ------
+        Doubt
+            If the answers do not fit together.
+        MirrorStopped
+            If a log of ours cannot be decoded.
+        """
+        window = self.window(asked, parent_hash, open_hashes)
+        seen = sighted.find(self.client, self.deployment, window.events)
+        return Read(window, log.check(window.events), seen, asked.bytes_max)
+
+    def window(self, asked: RangeAsked, parent_hash: str, open_hashes: Collection[str]) -> Window:
+        """Take in and check the blocks; see ``read_window``."""
+        return read_window(asked, self.node, self.watch, parent_hash, open_hashes)

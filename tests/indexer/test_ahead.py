@@ -1,0 +1,209 @@
+"""The process that reads ahead: what comes of it, and what when it dies, or whoever ordered it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from indexer import Indexer, TickReport, ahead, packing, ranges
+from indexer.ahead import ReadingProcess
+from indexer.creditlog import CreditLog
+from indexer.reading import Read, Reading
+from ledger.chain.sighted import Sighting
+from ledger.db import Database
+from tests.indexer.conftest import DEPTH
+from tests.support.ahead import small
+from tests.support.chain import TestChain
+from tests.support.mirror import Dump, dump
+
+Fresh = Callable[..., Dump]
+Answer = Callable[[ReadingProcess], Read | None]
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, Read | None]]:
+    """Ranges are short; return what the processes answered, with their numbers."""
+    small(monkeypatch.setattr)
+    found: list[tuple[int, Read | None]] = []
+    true = ReadingProcess.answer
+
+    def answer(self: ReadingProcess) -> Read | None:
+        read = true(self)
+        found.append((self.pid, read))
+        return read
+
+    monkeypatch.setattr(ReadingProcess, "answer", answer)
+    return found
+
+
+def _busy(chain: TestChain) -> None:
+    for day in range(4):
+        batch = chain.issue(1000, 1 + day)
+        chain.transfer("owner", "buyer", batch, 100)
+        chain.retire("buyer", batch, 10 + day)
+        chain.retire("spare", batch, 1, must=False)
+
+
+def _gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def _wait_until(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_what_is_read_ahead_is_what_is_read_in_the_open(
+    chain: TestChain,
+    sqlite_db: Database,
+    answers: list[tuple[int, Read | None]],
+    fresh_dump: Fresh,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _busy(chain)
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    assert len(answers) > 2 and all(read is not None for _, read in answers)
+    assert {pid for pid, _ in answers} == {answers[0][0]} and _gone(answers[0][0])
+    monkeypatch.setattr(ranges, "AHEAD_BLOCKS_MIN", 10**9)
+    count = len(answers)
+    assert dump(sqlite_db) == fresh_dump()
+    assert len(answers) == count, "the mirror to compare with was read in the open"
+
+
+def test_a_range_comes_through_the_connection_as_it_is(chain: TestChain) -> None:
+    _busy(chain)
+    reading = Reading(chain.client, chain.deployment)
+    first = chain.deployment.deployed_block
+    parent = chain.client.block(first - 1)
+    assert parent is not None
+    asked = reading.ask(first, chain.client.block_number())
+    read = reading.read(asked, parent.hash, CreditLog(), ())
+    seen = [Sighting(read.window.events[0], "0x" + "12" * 20, "Contract", "0x" + "34" * 32)]
+    read = replace(read, seen=seen)
+    there = packing.unpacked(packing.packed(read))
+    assert there.window.headers == read.window.headers
+    assert there.window.transactions == read.window.transactions
+    assert there.window.texts == read.window.texts
+    assert (there.log, there.seen, there.bytes_max) == (read.log, seen, read.bytes_max)
+    for mine, theirs in zip(read.window.events, there.window.events, strict=True):
+        for name in ("contract", "name", "args", "record", "values"):
+            assert getattr(mine, name) == getattr(theirs, name)
+        for name in ("address", "block_number", "block_hash", "tx_hash", "tx_index", "log_index"):
+            assert getattr(mine.log, name) == getattr(theirs.log, name)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_process_that_dies_or_hangs_is_done_without(
+    chain: TestChain,
+    sqlite_db: Database,
+    answers: list[tuple[int, Read | None]],
+    fresh_dump: Fresh,
+    monkeypatch: pytest.MonkeyPatch,
+    sign: signal.Signals,
+) -> None:
+    monkeypatch.setattr(ahead, "PATIENCE_S", 0.5)
+    struck: list[int] = []
+    true = ReadingProcess.order
+
+    def order(self: ReadingProcess, what: ahead.Order) -> None:
+        if len(struck) < 2:
+            os.kill(self.pid, sign)
+            struck.append(self.pid)
+        true(self, what)
+
+    monkeypatch.setattr(ReadingProcess, "order", order)
+    _busy(chain)
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    assert [pid for pid, read in answers if read is None][:2] == struck
+    assert all(_gone(pid) for pid, _ in answers)
+    assert dump(sqlite_db) == fresh_dump()
+
+
+def test_a_reorganisation_between_reading_and_writing(
+    chain: TestChain,
+    sqlite_db: Database,
+    answers: list[tuple[int, Read | None]],
+    fresh_dump: Fresh,
+) -> None:
+    """What was read of the old chain is not written, and what was written of it is taken back."""
+    _busy(chain)
+    turned: list[TickReport] = []
+
+    def on_tick(report: TickReport) -> None:
+        if len(answers) == 2 and not turned:
+            turned.append(report)
+            chain.reorganise(chain.client.block_number() - report.tip + 1)
+
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
+    report = mirror.run_until("head", on_tick=on_tick)
+    assert turned and report.tip == chain.client.block_number()
+    assert dump(sqlite_db) == fresh_dump()
+
+
+_ORDERS = """
+import sys, time
+from pathlib import Path
+from indexer.ahead import ReadingProcess
+from indexer.reading import Reading
+from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
+made = ReadingProcess(Reading(ChainClient(sys.argv[1]), Deployment.load(Path(sys.argv[2]))))
+print(made.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_nothing_is_left_of_one_whose_mirror_was_killed(chain: TestChain, tmp_path: Path) -> None:
+    file = tmp_path / "deployment.json"
+    file.write_text(chain.deployment_text(), encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-c", _ORDERS, chain.client.rpc_url, str(file)], stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert not _gone(pid)
+    finally:
+        process.kill()
+        process.communicate()
+    _wait_until(lambda: _gone(pid))
+
+
+def test_it_gets_no_setting_of_ours(chain: TestChain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUETONNE_DATABASE_URL", "mysql+pymysql://books:secret@127.0.0.1/books")
+    process = ReadingProcess(Reading(chain.client, chain.deployment))
+    try:
+        there = Path(f"/proc/{process.pid}/environ")
+        if there.exists():
+            assert b"TRUETONNE_" not in there.read_bytes()
+    finally:
+        process.close()
+    assert _gone(process.pid)
+
+
+def test_it_ends_when_the_mirror_is_told_to(
+    chain: TestChain, sqlite_db: Database, answers: list[tuple[int, Read | None]]
+) -> None:
+    _busy(chain)
+    stop = threading.Event()
+
+    def on_tick(report: TickReport) -> None:
+        if answers:
+            stop.set()
+
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).follow(stop, on_tick=on_tick)
+    assert answers and all(_gone(pid) for pid, _ in answers)
