@@ -144,13 +144,13 @@ def test_a_reorganisation_between_reading_and_writing(
     turned: list[TickReport] = []
 
     def on_tick(report: TickReport) -> None:
-        if len(answers) == 2 and not turned:
+        if len(answers) >= 2 and report.tip >= chain.loaded_up_to and not turned:
             turned.append(report)
             chain.reorganise(chain.client.block_number() - report.tip + 1)
 
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
     report = mirror.run_until("head", on_tick=on_tick)
-    assert turned and report.tip == chain.client.block_number()
+    assert turned and turned[0].tip < report.tip == chain.client.block_number()
     assert dump(sqlite_db) == fresh_dump()
 
 

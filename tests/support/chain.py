@@ -179,6 +179,8 @@ class TestChain:
     client: ChainClient
     deployment: Deployment
     keys: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    loaded_up_to: int = 0
+    """The last block that the node did not mine, but load: Anvil goes back no further."""
 
     def act(
         self, sender: str, contract: str, function: str, arguments: Sequence[Any], must: bool = True
@@ -213,15 +215,16 @@ class TestChain:
         pool may be mined on top at once.
         """
         before = self.client.block("latest")
+        assert before is not None and before.number - depth >= self.loaded_up_to
         pairs = [[transaction, offset] for transaction, offset in transactions]
         self.client.request("anvil_reorg", [depth, pairs])
-        assert before is not None
         after = self.client.block(before.number)
         assert after is not None and after.hash != before.hash
 
     def roll_back(self, depth: int) -> None:
         """Take the last blocks away, and assert that it happened."""
         before = self.client.block_number()
+        assert before - depth >= self.loaded_up_to
         self.client.request("anvil_rollback", [depth])  # hexadecimal text would do nothing
         assert self.client.block_number() == before - depth
 
