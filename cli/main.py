@@ -1,7 +1,7 @@
 """The command line: finds the command, and turns whatever goes wrong into one line and a code.
 
 Exit codes: 0 ok, 1 a problem was found, 2 usage or bad input, 3 a dependency is down.
-Each module of ``COMMANDS`` has ``register(root)``, which adds its command or group.
+Each module of ``COMMANDS`` has ``register(root)``, which adds its commands or groups.
 """
 
 from __future__ import annotations
@@ -18,41 +18,45 @@ from cli.command import AsJson, Config, Invocation, Traceback
 from cli.output import Output
 from ledger.errors import BadInput, DependencyDown, TruetonneError
 
-COMMANDS = (
-    "cli.demo",
-    "cli.up",
-    "cli.jobs",
-    "cli.serve",
-    "cli.status",
-    "cli.doctor",
-    "cli.readings",
-    "cli.reductions",
-    "cli.factors",
-    "cli.inventory",
-    "cli.readings_views",
-    "cli.credits",
-    "cli.certificate",
-    "cli.park",
-    "cli.alerts",
-    "cli.trades",
-    "cli.settle",
-    "cli.mirror",
-    "cli.chain",
-    "cli.users",
-    "cli.apikey",
-    "cli.audit",
-    "cli.config",
-    "cli.db",
-    "cli.webhooks",
-    "cli.bench",
-    "cli.exports",
-    "cli.openapi",
-)
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "cli.demo": ("demo",),
+    "cli.up": ("up",),
+    "cli.jobs": ("jobs",),
+    "cli.serve": ("serve",),
+    "cli.status": ("status",),
+    "cli.doctor": ("doctor",),
+    "cli.readings": ("import", "site"),
+    "cli.reductions": ("reductions",),
+    "cli.factors": ("factors",),
+    "cli.inventory": ("emissions",),
+    "cli.readings_views": ("readings",),
+    "cli.credits": ("verify", "credits"),
+    "cli.certificate": ("certificate",),
+    "cli.park": ("park",),
+    "cli.alerts": ("alerts",),
+    "cli.trades": ("trades",),
+    "cli.settle": ("settle",),
+    "cli.mirror": ("reconcile", "index"),
+    "cli.chain": ("chain",),
+    "cli.users": ("users",),
+    "cli.apikey": ("apikey",),
+    "cli.audit": ("audit",),
+    "cli.config": ("config",),
+    "cli.db": ("db",),
+    "cli.webhooks": ("webhooks",),
+    "cli.bench": ("bench",),
+    "cli.exports": ("export",),
+    "cli.openapi": ("openapi",),
+}
+"""The modules with commands, and the words that each adds: what is not asked for is not imported."""
 INTERRUPTED = 130
 
 
-def build() -> typer.Typer:
-    """Return the command line with all its commands."""
+def build(word: str | None = None) -> typer.Typer:
+    """Return the command line: with the command or group of this name alone, or with all if there is none.
+
+    ``--version`` needs none.
+    """
     root = typer.Typer(
         name="truetonne",
         help="A carbon-credit ledger: from meter file to retired tonne.",
@@ -61,9 +65,21 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     root.callback()(_options)
-    for name in COMMANDS:
+    alone = [name for name, words in COMMANDS.items() if word in words]
+    for name in () if word == "--version" else alone or COMMANDS:
         import_module(name).register(root)
     return root
+
+
+def first_word(words: Sequence[str]) -> str | None:
+    """Return the command or group that a command line names, or ``--version``; None if something odd comes before."""
+    left = iter(words)
+    for word in left:
+        if word == "--config":
+            next(left, None)
+        elif word not in ("--json", "--traceback") and not word.startswith("--config="):
+            return word if word == "--version" or not word.startswith("-") else None
+    return None
 
 
 def main() -> None:
@@ -82,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
     options = words[: words.index("--")] if "--" in words else words
     invocation = Invocation(Output(as_json="--json" in options))
     try:
-        code = typer.main.get_command(build()).main(
+        code = typer.main.get_command(build(first_word(words))).main(
             args=words, prog_name="truetonne", standalone_mode=False, obj=invocation
         )
         sys.stdout.flush()

@@ -21,6 +21,13 @@ LONG = (
     "check_onlyAReverserReplaces",
     "check_onlyAReverserProposesAnInvalidation",
     "check_onlyTheSenderPaysAPermit",
+    "check_onlyTheSenderPaysADeposit",
+    "check_onlyAnOperatorSettlesOne",
+    "check_onlyAnOperatorProposes",
+    "check_onlyTheHolderCancels",
+    "check_onlyTheHolderRetires",  # and RetiresMany
+    "check_onlyAnAccountItselfWithdraws",  # and WithdrawsCredits
+    "check_marksAreExact",
 )
 TIMEOUT_S = {True: 600, False: 7200}  # for what hangs: the machine may be shared
 _RESULT = re.compile(r"^\[(\w+)\] (check_\w+)\(.*?\(paths: (\d+), time: ([\d.]+)s", re.MULTILINE)

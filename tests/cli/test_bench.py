@@ -12,6 +12,7 @@ import pytest
 
 from cli.bench.imports import measure
 from tests.cli.conftest import Ended, Program
+from tests.support.forms import long
 from tests.support.mariadb import MariaDbServer
 
 NAMES = {
@@ -107,6 +108,7 @@ def test_import(truetonne: Program) -> None:
     assert truetonne.files() == set()  # nothing is left behind
 
 
+@long
 @pytest.mark.mariadb
 def test_import_into_mariadb(mariadb_server: MariaDbServer) -> None:
     said: list[str] = []

@@ -11,8 +11,10 @@ from cli.bench import api
 from cli.bench.api import growth
 from cli.bench.api.load import press
 from cli.bench.api.serving import served
+from tests.support.forms import long
 
 
+@long
 def test_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, few in (("ANSWERS", 30), ("PAGES", 10), ("ROUNDS", 1)):
         monkeypatch.setattr(api, name, few)

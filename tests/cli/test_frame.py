@@ -7,28 +7,34 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 
 import cli
-from cli.main import COMMANDS, build
+from cli.main import COMMANDS, build, first_word
 from ledger.models.blockchain import CreditStatus
 from ledger.models.trading import TradeStatus
 from tests.cli.conftest import Program
+from tests.support.forms import rest
 
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [
-        (["--help"], 0),
-        (["--version", "--json"], 0),
+    rest(
+        [
+            (["--help"], 0),
+            (["--version", "--json"], 0),
+            (["db", "current", "--json"], 1),
+            (["credits", "list", "--limit", "0", "--json"], 2),
+            (["import", "--site", "lab", "--source", "scada", "名.csv"], 2),
+            (["index", "run", "--until", "head"], 2),
+        ],
         (["db", "current", "--json"], 1),
-        (["credits", "list", "--limit", "0", "--json"], 2),
         (["import", "--site", "lab", "--source", "scada", "名.csv"], 2),
-        (["index", "run", "--until", "head"], 2),
-    ],
+    ),
 )
 def test_a_forked_run_is_what_a_started_one_is(
     truetonne: Program, words: list[str], code: int
@@ -146,13 +152,14 @@ def test_a_password_is_never_shown(truetonne: Program) -> None:
 
 def test_an_internal_error_is_one_line_too(truetonne: Program) -> None:
     # A module of the standard library that is broken on purpose stands for a defect.
-    truetonne.write("sitecustomize.py", "import json\njson.dumps = None\n")
+    truetonne.write("sitecustomize.py", "import tomllib\ntomllib.loads = tomllib.load = None\n")
     truetonne.environ["PYTHONPATH"] += f":{truetonne.folder}"
-    ended = truetonne.started("openapi", "-o", "api.json")
+    words = ("--config", truetonne.write("settings.toml", ""), "db", "current")
+    ended = truetonne.started(*words)
     assert ended.code == 1
     (line,) = ended.err.splitlines()
     assert line.startswith("error: internal error: TypeError")
-    told = truetonne.started("--traceback", "openapi", "-o", "api.json")
+    told = truetonne.started("--traceback", *words)
     assert "Traceback" in told.err
 
 
@@ -213,6 +220,50 @@ def test_every_module_with_commands_is_part_of_the_program() -> None:
         if re.search(r"^def register\(root", path.read_text(), re.MULTILINE)
     }
     assert found == set(COMMANDS)
+
+
+def test_every_module_adds_the_words_that_are_said_of_it() -> None:
+    for words in COMMANDS.values():
+        for word in words:
+            shown = typer.main.get_command(build(word))
+            assert set(shown.commands) == set(words)  # type: ignore[attr-defined]
+    every = typer.main.get_command(build())
+    assert set(every.commands) == {word for words in COMMANDS.values() for word in words}  # type: ignore[attr-defined]
+    assert set(typer.main.get_command(build("nothing")).commands) == set(every.commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("db current", "db"),
+        ("--json --traceback db --config x", "db"),
+        ("--config db jobs run", "jobs"),
+        ("--config=db jobs", "jobs"),
+        ("--json --version", "--version"),
+        ("--help db", None),
+        ("--config", None),
+        ("--colour db", None),
+        ("-- db", None),
+    ],
+)
+def test_the_command_is_found_before_it_is_imported(line: str, word: str | None) -> None:
+    assert first_word(line.split()) == word
+
+
+def test_what_is_not_asked_for_is_not_imported(truetonne: Program) -> None:
+    code = (
+        "import sys; from cli.main import run; run(['db', '--help']);"
+        "print([name for name in ('fastapi', 'alembic', 'fpdf', 'apscheduler') if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=truetonne.folder,
+        env=truetonne.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_words_of_an_option_are_those_of_the_books() -> None:
