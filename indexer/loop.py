@@ -182,7 +182,9 @@ class Indexer:
                 read = self._ranges.read(cursor, goal)
                 window = read.window
                 cursor = self._write(cursor, read, claim)
-                if claim.number < window.first:  # what is final now was there before: the new is shown first
+                if (
+                    claim.number < window.first
+                ):  # what is final now was there before: the new is shown first
                     cursor = self._confirm(cursor, claim)
                 report = replace(
                     report,
