@@ -189,9 +189,7 @@ class Indexer:
                 read = self._ranges.read(cursor, goal)
                 window = read.window
                 cursor = self._write(cursor, read, claim)
-                if (
-                    claim.number < window.first
-                ):  # final is what stood before; the new is shown first
+                if claim.number < window.first:  # final is what was there: the new is shown first
                     cursor = self._confirm(cursor, claim)
                 report = replace(
                     report,

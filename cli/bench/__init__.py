@@ -256,8 +256,6 @@ def bench_indexer(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if growth is not None:
         grown = growing.grow(growth, run.output.step)
-        for each in grown:
-            run.output.step(growing.told(each))
         show(
             run.output,
             growing.results(grown),

@@ -20,7 +20,8 @@ class EventsAsked(RangeAsked):
     def __init__(self, node: Node, watch: Watch, first: int, last: int) -> None:
         self.first, self.last = first, last
         self._node = node
-        self._whole = self._receipts = self._traces = None
+        self._whole = self._receipts = self._newest = self._traces = None
+        self._by_hash = False
         numbers = [hex(number) for number in range(first, last + 1)]
         query = {
             "address": watch.log_addresses,

@@ -131,6 +131,7 @@ def grow(rows: int, say: Say) -> list[Grown]:
         say("the same into MariaDB")
         with ours.mariadb_database(server) as place:
             grown.append(_grown("mariadb", blocks, scratch, place, server.pid))
+        say(told(grown[-1]))
     return grown
 
 

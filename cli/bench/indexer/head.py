@@ -32,7 +32,7 @@ EVENTS_OF_ONE = 2 * BATCHES_OF_ONE
 EVENTS = 1000
 SENT = EVENTS // EVENTS_OF_ONE
 """Transactions of a block: each retires units of two batches, and leaves a burn and a retirement of both."""
-POLL_S = 0.005
+POLL_S = 0.01
 """How often the API is asked: more often, and asking is what takes the machine's time."""
 WAIT_S = 600.0
 DETAILS = ("Muster GmbH, Berlin", "electricity, Scope 2", b"DE", 0, 0, bytes(32))
