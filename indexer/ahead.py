@@ -27,7 +27,6 @@ from ledger.chain.client import ChainClient
 
 PATIENCE_S = 300.0
 """A range that takes longer is read in the open: each of its requests has ended by then."""
-_STOP_S = 5.0
 _RUN = "import sys; from indexer.ahead import serve; serve(int(sys.argv[1]))"
 _OURS = "TRUETONNE_"
 """How our settings begin: the database's address and its password are not for this process."""
@@ -64,29 +63,21 @@ class ReadingProcess:
     """
 
     def __init__(self, reading: Reading) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
         self.ended = False
         """Whether it is gone, or hangs."""
         ours, theirs = socket.socketpair()
         self._link = Connection(ours.detach())
-        with theirs:
-            kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _RUN, str(theirs.fileno())],
-                stdin=subprocess.PIPE,  # nothing is ever said on it: it ends when we do
-                stdout=subprocess.DEVNULL,
-                env={**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                pass_fds=[theirs.fileno()],
-                process_group=0,  # Ctrl-C is for those who decide
-            )
+        with theirs, suppress(OSError):  # where none can be started, there is no answer
+            self._process = _started(theirs.fileno())
         client = reading.client
-        self._send(
-            (type(reading), client.rpc_url, client.transport.bounds.timeout_s, reading.deployment)
-        )
+        asked = client.rpc_url, client.transport.bounds.timeout_s
+        self._send((type(reading), *asked, reading.deployment))
 
     @property
     def pid(self) -> int:
-        """The process's number."""
-        return self._process.pid
+        """The process's number; 0 where there is none."""
+        return self._process.pid if self._process is not None else 0
 
     def order(self, order: Order) -> None:
         """Have a range read. Each order is answered, in turn."""
@@ -104,14 +95,25 @@ class ReadingProcess:
     def close(self) -> None:
         """End the process."""
         self._link.close()
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.kill()  # it has nothing that it could lose
-        self._process.wait(_STOP_S)
+        if self._process is not None:
+            self._process.kill()  # it has nothing that it could lose
+            self._process.communicate()
 
     def _send(self, what: object) -> None:
         with suppress(OSError):  # that it is gone shows at its answer
             self._link.send(what)
+
+
+def _started(descriptor: int) -> subprocess.Popen[bytes]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return subprocess.Popen(
+        [sys.executable, "-c", _RUN, str(descriptor)],
+        stdin=subprocess.PIPE,  # nothing is ever said on it: it ends when we do
+        stdout=subprocess.DEVNULL,
+        env={**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        pass_fds=[descriptor],
+        process_group=0,  # Ctrl-C is for those who decide
+    )
 
 
 def serve(descriptor: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Literal, TypeVar
 
@@ -111,11 +111,8 @@ class Indexer:
         WrongChain
             If the node serves another chain.
         """
-        try:
-            with few_collections():
-                return self._run_until(target, on_tick)
-        finally:
-            self._ranges.close()
+        with closing(self._ranges), few_collections():
+            return self._run_until(target, on_tick)
 
     def _run_until(
         self, target: int | Literal["head"], on_tick: Callable[[TickReport], None] | None
@@ -165,11 +162,8 @@ class Indexer:
         lease = Lease(self._db, self._deployment.network, lease_s)
         heads = Heads(self._client.transport, self._poll_s)
         listeners = Listeners(on_tick, on_trouble, on_lead, on_stand_by)
-        try:
-            with few_collections():
-                Follower(self.tick, lease, heads, listeners).run(stop)
-        finally:
-            self._ranges.close()
+        with closing(self._ranges), few_collections():
+            Follower(self.tick, lease, heads, listeners).run(stop)
 
     def tick(self) -> TickReport:
         """Do one step: a rewind if the chain went another way, else one range, then finality."""

@@ -28,7 +28,8 @@ from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
 
 RANGE_BLOCKS_MAX = 512
 _RANGE_BLOCKS_FIRST = 32
-_EVENTS_WANTED = 6_000
+_EVENTS_WANTED = 4_500
+"""More are no faster, and take more memory, in two processes."""
 _ANSWER_BYTES_WANTED = 4_000_000
 """Nodes answer fastest with one to four megabytes; a range that brought more is followed by a shorter one."""
 _READS_MAX = 5
@@ -36,6 +37,8 @@ _READS_MAX = 5
 _DOUBT_PAUSE_S = 0.05
 AHEAD_BLOCKS_MIN = 128
 """So many blocks must follow for a process that reads ahead: to start one takes as long as some hundred blocks."""
+_DEATHS_MAX = 3
+"""So often is a process begun that dies; where none can live (for want of memory), all is read in the open."""
 _RANGES_BEFORE_LONGER = 50
 """So many ranges are read before a length that was refused is tried again."""
 
@@ -100,6 +103,8 @@ class RangeReader:
         self._ahead: ReadingProcess | None = None
         self._ordered: Order | None = None
         self._then: tuple[int, int] | None = None
+        self._died = 0
+        """Processes that ended without an answer, one after the other."""
 
     def read(self, cursor: Cursor, head: int) -> Read:
         """Read the next range; shorter when the node refuses it, again when its answers disagree.
@@ -187,7 +192,7 @@ class RangeReader:
     def _look_ahead(self, read: Read, head: int, open_hashes: Collection[str]) -> None:
         """Begin to read the range after one that is about to be written."""
         left = head - read.window.last.number
-        if left <= 0 or (self._ahead is None and left < AHEAD_BLOCKS_MIN):
+        if left <= 0 or (self._ahead is None and not self._may_begin(left)):
             self.close()
             return
         if self._ahead is None:
@@ -209,6 +214,10 @@ class RangeReader:
         )
         self._ahead.order(self._ordered)
 
+    def _may_begin(self, left: int) -> bool:
+        """Return whether a process is worth its start: so many blocks are left, and others did not all die."""
+        return left >= AHEAD_BLOCKS_MIN and self._died < _DEATHS_MAX
+
     def _last_from(self, first: int, head: int) -> int:
         """Return the last block of a range that begins at a block."""
         return min(head, first + self._length.blocks - 1)
@@ -228,8 +237,10 @@ class RangeReader:
         read = self._ahead.answer()
         if read is None:
             if self._ahead.ended:
+                self._died += 1
                 self.close()
             return None
+        self._died = 0
         self._length.was(read)
         with suppress(TruetonneError, Doubt):  # whatever it was shows again when it is read anew
             last = read.window.last

@@ -7,6 +7,7 @@ other compares text, and makes numbers of what is left. Calls that were asked ar
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
@@ -178,14 +179,14 @@ class Asked(Generic[T]):
         decoder: msgspec.json.Decoder[list[Answer[T]]],
         explain: Callable[[int, bytes], Exception],
     ) -> None:
-        self._sent = sent
+        self._sent = deque(enumerate(sent))
         self._decoder = decoder
         self._explain = explain
         self.bytes_max = 0
         """The length of the longest answer; known after ``results``."""
 
     def results(self) -> list[T | None]:
-        """Wait for the answers; return the results in the order of the calls.
+        """Wait for the answers, once; return the results in the order of the calls.
 
         Raises
         ------
@@ -193,8 +194,10 @@ class Asked(Generic[T]):
             As ``ChainClient.request_batch``.
         """
         found: list[T | None] = []
-        for number, (ids, future) in enumerate(self._sent):
+        while self._sent:  # each answer is let go of as it is read
+            number, (ids, future) = self._sent[0]
             content = future.result()
+            self._sent.popleft()
             self.bytes_max = max(self.bytes_max, len(content))
             try:
                 answers = self._decoder.decode(content)
@@ -214,5 +217,5 @@ class Asked(Generic[T]):
 
     def cancel(self) -> None:
         """Let go of what was not sent yet."""
-        for _, future in self._sent:
+        for _, (_, future) in self._sent:
             future.cancel()

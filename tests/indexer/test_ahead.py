@@ -133,6 +133,20 @@ def test_a_process_that_dies_or_hangs_is_done_without(
     assert dump(sqlite_db) == fresh_dump()
 
 
+def test_where_no_process_can_live_all_is_read_in_the_open(
+    chain: TestChain,
+    sqlite_db: Database,
+    answers: list[tuple[int, Read | None]],
+    fresh_dump: Fresh,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    _busy(chain)
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    assert answers == [(0, None)] * 3, "it was tried three times, and then no more"
+    assert dump(sqlite_db) == fresh_dump()
+
+
 def test_a_reorganisation_between_reading_and_writing(
     chain: TestChain,
     sqlite_db: Database,

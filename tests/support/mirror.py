@@ -109,7 +109,9 @@ def running_chain(options: Sequence[str] = (), ipc: Path | None = None) -> Itera
         client = ChainClient(node.rpc_url)
         try:
             deployment = deploy_contracts(client) if options else deepcopy(_deployed()[1])
-            yield TestChain(client, deployment, loaded_up_to=0 if options else client.block_number())
+            yield TestChain(
+                client, deployment, loaded_up_to=0 if options else client.block_number()
+            )
         finally:
             client.close()
 
