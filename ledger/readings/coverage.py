@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from itertools import pairwise
 
 from sqlalchemy.orm import Session
 
@@ -21,16 +22,16 @@ from ledger.reductions.quality import stored
 _NAMES = ", ".join(sorted({f"'{stored(quality)[0]}'" for quality in CHOSEN}))
 _COUNTS = f"duration_s > 0 AND quality IN ({_NAMES})"
 _RUNS = f"""
-SELECT start_s, before_s FROM (
-  SELECT start_s, LAG(start_s + duration_s) OVER (ORDER BY start_s, text) AS before_s
+SELECT start_s, end_s, before_s, after_s FROM (
+  SELECT start_s, text, start_s + duration_s AS end_s,
+    LAG(start_s + duration_s) OVER (ORDER BY start_s, text) AS before_s,
+    LEAD(start_s) OVER (ORDER BY start_s, text) AS after_s
   FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? AND {_COUNTS}
-) AS ordered WHERE before_s IS NULL OR before_s <> start_s ORDER BY start_s
+) AS ordered
+WHERE before_s IS NULL OR before_s <> start_s OR after_s IS NULL OR after_s <> end_s ORDER BY start_s, text
 """
-"""Where runs begin, each with the end of the reading before."""
-_LAST = f"""
-SELECT start_s + duration_s FROM meter_readings
-WHERE meter_id = ? AND start_s >= ? AND start_s < ? AND {_COUNTS} ORDER BY start_s DESC, text DESC LIMIT 1
-"""
+"""Where runs begin and end: with the end of the reading before, and the begin of the one after."""
+_STEP_DAYS = 31
 _REACH_IN = f"""
 SELECT start_s, start_s + duration_s FROM meter_readings
 WHERE meter_id = ? AND start_s < ? AND start_s + duration_s > ? AND {_COUNTS}
@@ -61,7 +62,7 @@ def load_coverage(
 
 def _covered(session: Session, meter_id: int, days: list[Day], register: bool) -> None:
     place = 0
-    for start_s, end_s in _runs(session, meter_id, (days[0].from_s, days[-1].to_s), register):
+    for start_s, end_s in _runs(session, meter_id, days, register):
         while days[place].to_s <= start_s:
             place += 1
         at = place
@@ -72,18 +73,19 @@ def _covered(session: Session, meter_id: int, days: list[Day], register: bool) -
 
 
 def _runs(
-    session: Session, meter_id: int, period: tuple[int, int], longer: bool
+    session: Session, meter_id: int, days: list[Day], longer: bool
 ) -> Iterator[tuple[int, int]]:
     """Yield from when to when readings follow upon one another, in order of their beginning."""
     db: Database = session.info["database"]
-    from_s, to_s = period
+    from_s, to_s = days[0].from_s, days[-1].to_s
     if longer:  # one that began before may reach into the period
         yield from fetch(db, session, _REACH_IN, (meter_id, from_s, from_s))
-    begun: int | None = None
-    for start_s, before_s in fetch(db, session, _RUNS, (meter_id, from_s, to_s)):
-        if begun is not None:
-            yield begun, before_s
-        begun = start_s
-    if begun is not None:
-        ((end_s,),) = fetch(db, session, _LAST, (meter_id, from_s, to_s))
-        yield begun, end_s
+    # Some weeks at once: of a whole year of a small park the server would take its index for no help.
+    ends = [*(day.from_s for day in days[::_STEP_DAYS]), to_s]
+    for part in pairwise(ends):
+        begun = from_s
+        for start_s, end_s, before_s, after_s in fetch(db, session, _RUNS, (meter_id, *part)):
+            if before_s != start_s:
+                begun = start_s
+            if after_s != end_s:
+                yield begun, end_s

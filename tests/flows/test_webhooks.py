@@ -445,7 +445,7 @@ def test_old_deliveries_are_forgotten(house: House, listener: Listener) -> None:
     ("events", "said"),
     [
         ((), "an endpoint needs an event at least"),
-        (("credit.isued",), "there is no event 'credit.isued'; there are batch.invalidated, "),
+        (("credit.isued",), "there is no event 'credit.isued'; there are alert.cleared, "),
         (("credit",), "there is no event 'credit'"),
         (("nothing.*",), "there is no event"),
         (("*.*",), "there is no event"),

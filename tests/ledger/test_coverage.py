@@ -7,12 +7,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
 from ledger.db import Database
 from ledger.models import ImportFile, Meter, MeterReading, MeterSeries, MeterSource
+from ledger.readings import coverage
 from ledger.readings.coverage import load_coverage
 from ledger.readings.slots import MISSING, State, load_days
 from ledger.readings.views import gaps_document
@@ -106,16 +107,30 @@ def compare(db: Database) -> None:
     runs=st.lists(RUN, max_size=8),
     interval_s=st.sampled_from([60, 420, 600, 3600, 7200, 86_400]),
     kind=st.sampled_from(["power", "counter"]),
+    step_days=st.sampled_from([1, 2, 31]),
+)
+@example(
+    # Two readings begin at once, and the shorter one is the later by its text.
+    runs=[(BEGIN_S, 600, 3, Quality.USED), (BEGIN_S + 1200, 60, 1, Quality.USED)],
+    interval_s=600,
+    kind="power",
+    step_days=31,
 )
 def test_runs_cover_what_their_readings_cover(
-    sqlite_db: Database, runs: list[tuple[int, int, int, Quality]], interval_s: int, kind: str
+    sqlite_db: Database,
+    runs: list[tuple[int, int, int, Quality]],
+    interval_s: int,
+    kind: str,
+    step_days: int,
 ) -> None:
     with sqlite_db.read() as session:
         known = session.scalar(select(Meter.id))
     if known is None:  # an example before has made it
         apply(sqlite_db)
     write(sqlite_db, interval_s, kind, runs)
-    compare(sqlite_db)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(coverage, "_STEP_DAYS", step_days)
+        compare(sqlite_db)
 
 
 @pytest.mark.mariadb
