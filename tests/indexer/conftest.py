@@ -19,8 +19,8 @@ DEPTH = 64
 
 
 @pytest.fixture
-def chain() -> Iterator[TestChain]:
-    with running_chain() as started:
+def chain(request: pytest.FixtureRequest) -> Iterator[TestChain]:
+    with running_chain(deploys=request.node.get_closest_marker("deploys") is not None) as started:
         yield started
 
 

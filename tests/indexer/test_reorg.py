@@ -147,6 +147,7 @@ def test_head_that_moves_back(history: TestChain, mirror: Indexer, same_as_fresh
     same_as_fresh()
 
 
+@pytest.mark.deploys
 def test_registry_and_contracts_that_vanished(
     history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
 ) -> None:

@@ -29,8 +29,8 @@ ADMIN_ROLE = b"\x00" * 32
 
 
 @pytest.fixture
-def chain() -> Any:
-    with running_chain() as made:
+def chain(request: pytest.FixtureRequest) -> Any:
+    with running_chain(deploys=request.node.get_closest_marker("deploys") is not None) as made:
         yield made
 
 
@@ -135,6 +135,7 @@ def test_a_contract_of_the_deployment_keeps_its_row(chain: TestChain, sqlite_db:
     assert set(contracts(sqlite_db)) == before
 
 
+@pytest.mark.deploys
 def test_contracts_that_were_never_deployed(
     chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def test_contracts_that_were_never_deployed(
     assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
 
 
+@pytest.mark.deploys
 def test_a_contract_that_comes_back_in_another_block(
     chain: TestChain, sqlite_db: Database, sqlite_template: Path, tmp_path: Path
 ) -> None:

@@ -98,19 +98,23 @@ def fresh(template: Path, folder: Path, chain: TestChain, finality: str | int) -
 
 
 @contextmanager
-def running_chain(options: Sequence[str] = (), ipc: Path | None = None) -> Iterator[TestChain]:
+def running_chain(
+    options: Sequence[str] = (), ipc: Path | None = None, deploys: bool = False
+) -> Iterator[TestChain]:
     """A node of one's own with the contracts on it, their roles granted and a site registered.
 
-    ``options`` are further ones of Anvil, ``ipc`` is a socket to listen on as well. Without options the node
-    begins with the state that the first one of this process came to: to deploy takes as long as to start.
+    ``options`` are further ones of Anvil, ``ipc`` is a socket to listen on as well. The node begins with the state
+    that the first one of this process came to, as to deploy takes as long as to start; with options, or where it
+    ``deploys``, it mines all of it itself, and can go back to the beginning.
     """
-    loaded = [] if options else ["--load-state", str(_deployed()[0])]
+    deploys = deploys or bool(options)
+    loaded = [] if deploys else ["--load-state", str(_deployed()[0])]
     with LocalNode(find_anvil(None), options=[*options, *loaded], ipc=ipc) as node:
         client = ChainClient(node.rpc_url)
         try:
-            deployment = deploy_contracts(client) if options else deepcopy(_deployed()[1])
+            deployment = deploy_contracts(client) if deploys else deepcopy(_deployed()[1])
             yield TestChain(
-                client, deployment, loaded_up_to=0 if options else client.block_number()
+                client, deployment, loaded_up_to=0 if deploys else client.block_number()
             )
         finally:
             client.close()
