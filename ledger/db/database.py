@@ -30,7 +30,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Column, Connection, Engine, Executable, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk, engines, packed
@@ -482,11 +482,12 @@ class Database:
         """Turn the driver's complaints about the server into errors of ours, with a way out."""
         try:
             yield
-        except DBAPIError as error:
+        except engines.DRIVER_ERRORS as error:
             kind, advice = engines.diagnose(error)
             if not kind:
                 raise
-            said = " ".join(str(argument) for argument in getattr(error.orig, "args", ()))
+            original = engines.original_of(error)
+            said = " ".join(str(argument) for argument in getattr(original, "args", ()))
             if engines.is_gone(error):
                 self._presence.is_gone(said)
             message = f"database {self.place}: {said}; {advice}"

@@ -28,6 +28,8 @@ CLUSTER = "cluster "
 NOTES = "notes"
 """A write whose loss in a power cut does no harm: SQLite does not wait for the disk."""
 
+DRIVER_ERRORS = (DBAPIError, pymysql.err.Error)
+"""What a driver's complaint comes as."""
 DOWN = "down"
 BUSY = "busy"
 NO_TABLE = "no table"
@@ -174,15 +176,17 @@ def create(
     return engine
 
 
-def diagnose(error: DBAPIError) -> tuple[str, str]:
+def diagnose(error: DBAPIError | pymysql.err.Error) -> tuple[str, str]:
     """Return what an error of a driver means, and what a person can do about it.
+
+    SQLAlchemy wraps those of statements, and not one of a connection that is lost while it is set to autocommit.
 
     Returns
     -------
     tuple of str
         ``DOWN``, ``BUSY`` or ``NO_TABLE`` with an advice, or two empty texts for all others.
     """
-    original = error.orig
+    original = original_of(error)
     if isinstance(original, sqlite3.Error):
         return _diagnose_sqlite(original)
     arguments = getattr(original, "args", ())
@@ -192,7 +196,12 @@ def diagnose(error: DBAPIError) -> tuple[str, str]:
     for numbers, kind, advice in _MYSQL:
         if number in numbers:
             return kind, advice
-    return (DOWN, _START) if error.connection_invalidated else ("", "")
+    return (DOWN, _START) if getattr(error, "connection_invalidated", False) else ("", "")
+
+
+def original_of(error: DBAPIError | pymysql.err.Error) -> BaseException | None:
+    """Return the driver's own error."""
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _diagnose_sqlite(error: sqlite3.Error) -> tuple[str, str]:
@@ -229,10 +238,11 @@ def _no_use(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def is_gone(error: DBAPIError) -> bool:
+def is_gone(error: DBAPIError | pymysql.err.Error) -> bool:
     """Return whether an error of a driver means that the server does not answer, or is not ready."""
-    arguments = getattr(error.orig, "args", ())
-    return error.connection_invalidated or bool(arguments and arguments[0] in _GONE)
+    arguments = getattr(original_of(error), "args", ())
+    lost = getattr(error, "connection_invalidated", False)
+    return lost or bool(arguments and arguments[0] in _GONE)
 
 
 def _begin_sqlite(connection: Connection) -> None:
