@@ -12,12 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pymysql.connections import Connection
+from pymysql.err import OperationalError
 from sqlalchemy import Connection as Engaged
 
 NOT_READY = 1047
 """The node is not of the majority, or has not yet what the others have."""
 UNDECIDED = 1180
 """The node was lost to the others while it committed: whether the others have it is not known."""
+_WAITED_LONG = 1205
+"""What a node says whose wait for the cluster ended without success: the number of a lock that was not had."""
 _NODE = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('wsrep_on', 'wsrep_node_name')"
 _KEEPALIVE = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3))
 """Seconds of silence, seconds between questions, and questions, after which a machine that is gone is known to be."""
@@ -43,7 +46,13 @@ def opened(link: Connection[Any], on_node: Callable[[str], None] | None) -> None
         if found.get("wsrep_on") != "ON":
             return
         cursor.execute("SET SESSION wsrep_sync_wait = 1")
-        cursor.execute("SELECT 1")
+        try:
+            cursor.execute("SELECT 1")
+        except OperationalError as error:
+            if error.args[0] != _WAITED_LONG:
+                raise
+            said = "WSREP has not yet what the cluster has, or has lost the cluster"
+            raise OperationalError(NOT_READY, said) from error
         cursor.execute("SET SESSION wsrep_sync_wait = @@GLOBAL.wsrep_sync_wait")
     if on_node is not None:
         on_node(found["wsrep_node_name"])

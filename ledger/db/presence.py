@@ -46,7 +46,9 @@ class Presence:
             if self._gone_at_s is None:
                 return
             away_s, self._gone_at_s = time.monotonic() - self._gone_at_s, None
-            moved = f": node {self._node} now, {self._moved_from} before" if self._moved_from else ""
+            moved = (
+                f": node {self._node} now, {self._moved_from} before" if self._moved_from else ""
+            )
             self._moved_from = ""
             log.warning("database %s answers again, after %.1f s%s", self._place, away_s, moved)
 

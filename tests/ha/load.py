@@ -1,4 +1,4 @@
-"""Work without a pause, each piece asked for until it is acknowledged, and the acknowledgements kept outside of the database.
+"""Work without a pause, each piece asked for until it is acknowledged, and that kept outside of the database.
 
 A piece that ended with an error may have been done or not: nobody knows. It is asked for again, as a person or a
 program would, and must come to be done once.
@@ -100,7 +100,9 @@ class Readings(Worker):
     """Imports meter files: the ledger's own work."""
 
     def piece(self, number: int) -> bool:
-        path = write_csv(self.work.folder / "load.csv", [(t.isoformat(), kw) for t, kw in readings(number)])
+        path = write_csv(
+            self.work.folder / "load.csv", [(t.isoformat(), kw) for t, kw in readings(number)]
+        )
         report = import_file(self.park.db, "park", "scada", path)
         assert report.rejected == 0, report
         return True
@@ -116,7 +118,13 @@ class Transfers(Worker):
 
         def planned(session: Session) -> str:
             holding = holding_of(
-                session, chain, str(self.work.batch_id), 1, PARTIES["owner"], Act.TRANSFER, f"move-{number}"
+                session,
+                chain,
+                str(self.work.batch_id),
+                1,
+                PARTIES["owner"],
+                Act.TRANSFER,
+                f"move-{number}",
             )
             return plan_transfer(session, chain, holding, PARTIES["buyer"])
 

@@ -115,7 +115,9 @@ def park_at_work(cluster: Cluster, folder: Path) -> Iterator[AtWork]:
         work.start("api", "serve")
         until(lambda: _answers(work), "the API does not answer", START_S)
         until(
-            lambda: "runs the jobs now" in work.children["jobs"].said(), "nobody leads jobs", START_S
+            lambda: "runs the jobs now" in work.children["jobs"].said(),
+            "nobody leads jobs",
+            START_S,
         )
         yield work
 

@@ -114,7 +114,11 @@ def play(work: AtWork, load: Load, kind: Kind, chance: random.Random) -> Round:
     node = cluster.writer()
     assert node is not None
     found = Round(kind.name, node.name)
-    block, wall, struck_s = work.park.node.client.block_number(), datetime.now(UTC), time.monotonic()
+    block, wall, struck_s = (
+        work.park.node.client.block_number(),
+        datetime.now(UTC),
+        time.monotonic(),
+    )
     kind.strike(node)
     took: dict[str, float] = {}
 

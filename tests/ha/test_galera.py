@@ -73,7 +73,8 @@ def test_the_writer_is_struck_and_all_goes_on(
 def line_of(found: Round) -> str:
     """Return a round as a line."""
     seconds = ", ".join(f"{part} {found.seconds[part]:.1f} s" for part in PARTS)
-    return f"{found.kind} of {found.node}: {seconds}; {found.successor} is written to; whole again in {found.back_s:.0f} s"
+    after = f"{found.successor} is written to; whole again in {found.back_s:.0f} s"
+    return f"{found.kind} of {found.node}: {seconds}; {after}"
 
 
 def report(

@@ -1,4 +1,4 @@
-"""Three Galera nodes on the loopback interface, behind the writer endpoint: real servers, and the files that are shipped."""
+"""Three Galera nodes on the loopback interface behind the writer endpoint, with the files that are shipped."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ CONFIGURATION = Path(__file__).resolve().parents[2] / "docs" / "ha"
 LIBRARY = Path("/usr/lib/galera/libgalera_smm.so")
 NAMES = ("db1", "db2", "db3")
 BOOTSTRAP = "--wsrep-new-cluster"
+ISOLABLE = "--plugin-wsrep-provider=OFF"
+"""With this plugin, which is on, each option of the library is a variable, but for the one that cuts a node off."""
 WAIT_S = 60.0
 _OWN = shutil.ignore_patterns("galera.cache", "gvwstate.dat")
 
@@ -28,7 +30,14 @@ _OWN = shutil.ignore_patterns("galera.cache", "gvwstate.dat")
 class Node(MariaDbServer):
     """One node, with ``docs/ha/galera.cnf`` and addresses of the loopback interface."""
 
-    def __init__(self, name: str, folder: Path, group: Sequence[KeptPort], number: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        group: Sequence[KeptPort],
+        number: int,
+        options: Sequence[str] = (),
+    ) -> None:
         super().__init__(folder, defaults=CONFIGURATION / "galera.cnf")
         self.name = name
         self.bootstraps = False
@@ -50,6 +59,7 @@ class Node(MariaDbServer):
             "--wsrep-sst-auth=root:",
             "--wsrep-provider-options=" + ";".join(provider).replace("size=1G", "size=32M"),
             "--innodb-log-file-size=32M",
+            *options,
         ]
 
     def _launch(self) -> bool:
@@ -132,13 +142,17 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         if not LIBRARY.exists():
             raise ServerUnavailable("Galera is not installed (Debian's package galera-4)")
-        for program, package in (("haproxy", "haproxy"), ("mariadb-backup", "mariadb-backup"), ("socat", "socat")):
+        for program, package in (
+            ("haproxy", "haproxy"),
+            ("mariadb-backup", "mariadb-backup"),
+            ("socat", "socat"),
+        ):
             if _program(program) is None:
                 raise ServerUnavailable(f"{program} is not installed (Debian's package {package})")
         self.folder = folder
         self._group = [KeptPort() for _ in NAMES]
         self.nodes = [
-            Node(name, _made(folder / name), self._group, number)
+            Node(name, _made(folder / name), self._group, number, [ISOLABLE])
             for number, name in enumerate(NAMES)
         ]
         self._endpoint = KeptPort()
