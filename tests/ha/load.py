@@ -188,8 +188,8 @@ class Requests(Worker):
             json={"name": name, "scopes": ["keys:read"]},
             headers={"Idempotency-Key": f"ha-{name}-0123456789"},
         )
-        if made.status_code == 409 and "no answer yet" in made.text:
-            raise DependencyDown("its first request has no answer yet", code="once")
+        if made.status_code == 409 and made.json()["code"] == "idempotency-in-flight":
+            raise DependencyDown(made.text, code="http-409")  # its first request has not ended
         if made.status_code in (500, 503):
             raise DependencyDown(made.text, code=f"http-{made.status_code}")
         assert made.status_code == 201, (made.status_code, made.text)

@@ -96,8 +96,10 @@ class Round:
     """From the node's return until it had everything."""
 
 
-def kinds(rounds: int, chance: random.Random) -> list[Kind]:
-    """Return the faults of so many rounds: each kind once where there is room, the first is kill -9."""
+def kinds(rounds: int, chance: random.Random, wanted: str = "") -> list[Kind]:
+    """Return the faults of so many rounds: of the kind wanted; else each once where there is room, kill -9 first."""
+    if wanted:
+        return [next(kind for kind in KINDS if kind.name == wanted)] * rounds
     drawn = list(KINDS[:rounds])
     while len(drawn) < rounds:
         drawn += chance.choices(KINDS, [kind.weight for kind in KINDS])

@@ -53,7 +53,9 @@ def test_the_writer_is_struck_and_all_goes_on(
     load.start()
     done: list[Round] = []
     try:
-        for number, kind in enumerate(kinds(rounds, chance), start=1):
+        for number, kind in enumerate(
+            kinds(rounds, chance, os.environ.get("HA_KIND", "")), start=1
+        ):
             found = play(work, load, kind, chance)
             done.append(found)
             print(f"{number:3}  {line_of(found)}", flush=True)
