@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from cli.bench.mariadb import ServerUnavailable
+from tests.support.galera import Cluster, running_cluster
 
 FIGURES = Path(__file__).resolve().parents[2] / "build" / "ha"
 
@@ -23,6 +27,19 @@ def rounds() -> int:
 def seed() -> int:
     """What the rounds are drawn from."""
     return int(os.environ.get("HA_SEED", "1"))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes and the endpoint."""
+    with tempfile.TemporaryDirectory(prefix="galera-") as folder:
+        try:
+            with running_cluster(Path(folder)) as made:
+                yield made
+        except ServerUnavailable as reason:
+            if os.environ.get("HA_ROUNDS"):
+                pytest.fail(str(reason))
+            pytest.skip(str(reason))
 
 
 @pytest.fixture

@@ -104,7 +104,9 @@ def _mirrored(rows: Dump) -> dict[str, list[str]]:
     kept = {}
     for name in rows:
         columns = [
-            key for key in Base.metadata.tables[name].columns.keys() if (name, key) not in LOCAL
+            column.name
+            for column in Base.metadata.tables[name].columns
+            if (name, column.name) not in LOCAL
         ]
         places = [number for number, key in enumerate(columns) if (name, key) not in OURS]
         kept[name] = sorted(repr([row[place] for place in places]) for row in rows[name])

@@ -140,6 +140,41 @@ def play(work: AtWork, load: Load, kind: Kind, chance: random.Random) -> Round:
     return found
 
 
+def play_all_lost(work: AtWork, load: Load, chance: random.Random) -> Round:
+    """Kill all three nodes at once, and begin again with the one that has most, as docs/ha.md says."""
+    cluster = work.cluster
+    time.sleep(chance.uniform(1.0, 4.0))
+    load.check()
+    writer = cluster.writer()
+    assert writer is not None
+    others = [node for node in cluster.nodes if node is not writer]
+    for node in (writer, *chance.sample(others, len(others))):
+        node.kill()
+    began_s = time.monotonic()
+    first = cluster.begin_again()
+    back_s = time.monotonic() - began_s
+    block, wall, mended_s = (
+        work.park.node.client.block_number(),
+        datetime.now(UTC),
+        time.monotonic(),
+    )
+    took: dict[str, float] = {}
+
+    def went_on() -> bool:
+        load.check()
+        took.update(_first(load, mended_s, wall, block))
+        return len(took) == len(PARTS)
+
+    until(went_on, f"all lost: only {sorted(took)} went on", _DEADLINE_S)
+    return Round(
+        "all three killed, and started by hand",
+        writer.name,
+        first.name,
+        {part: round(took[part], 2) for part in PARTS},
+        round(back_s, 1),
+    )
+
+
 def _mended(cluster: Cluster, node: Node, kind: Kind) -> float:
     began_s = time.monotonic()
     kind.mend(node)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -13,25 +12,11 @@ from typing import Any
 
 import pytest
 
-from cli.bench.mariadb import ServerUnavailable
 from tests.ha.judge import judge, settle
 from tests.ha.load import Load
 from tests.ha.park_at_work import AtWork, park_at_work
-from tests.ha.strikes import GO_ON_S, PARTS, Round, kinds, play
-from tests.support.galera import Cluster, running_cluster
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Three nodes and the endpoint."""
-    with tempfile.TemporaryDirectory(prefix="galera-") as folder:
-        try:
-            with running_cluster(Path(folder)) as made:
-                yield made
-        except ServerUnavailable as reason:
-            if os.environ.get("HA_ROUNDS"):
-                pytest.fail(str(reason))
-            pytest.skip(str(reason))
+from tests.ha.strikes import GO_ON_S, PARTS, Round, kinds, play, play_all_lost
+from tests.support.galera import Cluster
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +44,14 @@ def test_the_writer_is_struck_and_all_goes_on(
             found = play(work, load, kind, chance)
             done.append(found)
             print(f"{number:3}  {line_of(found)}", flush=True)
+        anew = play_all_lost(work, load, chance)
+        print(f"     {line_of(anew)}", flush=True)
     finally:
         load.end()
     settle(work)
     counted = judge(work, load, sqlite_template)
     troubles: Counter[str] = sum((worker.troubles for worker in load.workers), Counter())
-    figures("galera", report(seed, done, counted, troubles))
+    figures("galera", report(seed, done, counted, troubles) | {"all_lost": asdict(anew)})
     slow = [each for each in done if max(each.seconds.values()) > GO_ON_S]
     assert not slow, f"longer than {GO_ON_S:.0f} s: {[line_of(each) for each in slow]}"
     for name, child in work.children.items():

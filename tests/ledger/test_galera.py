@@ -103,7 +103,9 @@ def test_a_node_that_is_cut_off_is_none_and_its_connections_go(
     node.execute("SET GLOBAL wsrep_cluster_address = ''")
     assert node.status("wsrep_ready") == "OFF"
     for _ in range(2):  # by the pool's connection, and by a new one
-        with pytest.raises(DependencyDown, match=r"1047 WSREP has not yet .*name the writer endpoint"):
+        with pytest.raises(
+            DependencyDown, match=r"1047 WSREP has not yet .*name the writer endpoint"
+        ):
             database.alone(text(WRITE))
     node.execute("SET GLOBAL wsrep_cluster_address = 'gcomm://'")
     until(lambda: node.synced, "the node does not come back")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -125,6 +126,33 @@ class Node(MariaDbServer):
         assert self.pid is not None
         os.kill(self.pid, signal.SIGCONT)
 
+    def recovered(self) -> int:
+        """Return how far a node that has ended had come, as its own files say: docs/ha.md, all nodes down."""
+        log = self.folder / "recovery.log"
+        with log.open("wb") as output:
+            command = [self._program, self._defaults, f"--datadir={self.folder / 'data'}"]
+            command += [f"--tmpdir={self.folder}", f"--socket={self.folder / 's'}", *self._fixed]
+            command += (
+                ["--wsrep-recover", "--user=root"] if os.geteuid() == 0 else ["--wsrep-recover"]
+            )
+            subprocess.run(command, stdout=output, stderr=output, check=True, timeout=WAIT_S)
+        found = re.findall(r"Recovered position:? \S+?:(-?\d+)", log.read_text(errors="replace"))
+        assert found, log.read_text(errors="replace")[-1000:]
+        return int(found[-1])
+
+    def bootstrap(self) -> None:
+        """Begin the cluster anew with this node's data: no other node is there, and none has more."""
+        state = self.folder / "data" / "grastate.dat"
+        text = state.read_text(encoding="utf-8")
+        state.write_text(
+            text.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1"), encoding="utf-8"
+        )
+        self.bootstraps = True
+        try:
+            self.restart()
+        finally:
+            self.bootstraps = False
+
     def isolate(self, apart: bool) -> None:
         """Cut it off from the other nodes, or end that; its clients still reach it."""
         self.execute(f"SET GLOBAL wsrep_provider_options = 'gmcast.isolate={int(apart)}'")
@@ -227,6 +255,16 @@ class Cluster:
         except pymysql.err.MySQLError:
             return None
         return next(node for node in self.nodes if node.name == name)
+
+    def begin_again(self) -> Node:
+        """Start all nodes after all were lost, from the one that has most; return that one."""
+        first = max(self.nodes, key=lambda node: node.recovered())
+        first.bootstrap()
+        for node in self.nodes:
+            if node is not first:
+                node.restart()
+        self.whole()
+        return first
 
     def whole(self) -> None:
         """Wait until all three are there and have everything."""
