@@ -28,7 +28,8 @@ LAGS = Trouble("the node lags", 0.25, 5.0)
 MOVING = Trouble("the chain moves", 0.1, 1.0)
 REFUSES = Trouble("the node refuses", 1.0, 30.0)
 ODD = Trouble("the node's answer is none", 1.0, 30.0)
-DATABASE = Trouble("the database", 0.25, 15.0)
+DATABASE = Trouble("the database", 0.25, 2.0)
+"""Asked again soon: another node of a cluster takes over within seconds, and the work is to go on within ten."""
 
 _BY_CODE = {
     "node-down": DOWN,

@@ -30,11 +30,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Column, Connection, Engine, Executable, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk, engines, packed
 from ledger.db.behind import Behind, behind
+from ledger.db.presence import Presence
 from ledger.db.quick import Quick
 from ledger.db.replica import PATIENCE_S, Replica
 from ledger.db.sqltext import for_driver
@@ -102,7 +103,13 @@ class Database:
     ) -> None:
         self.url: URL = _checked(url)
         self.lock_timeout_s = lock_timeout_s
-        engine = engines.create(self.url, lock_timeout_s=lock_timeout_s, patience_s=patience_s)
+        self._presence = Presence(self.place)
+        engine = engines.create(
+            self.url,
+            lock_timeout_s=lock_timeout_s,
+            patience_s=patience_s,
+            on_node=self._presence.at,
+        )
         self._engine: Engine = engine
         self._reader = engine.execution_options(**{engines.MODE: engines.READ})
         self._writer = engine.execution_options(**{engines.MODE: engines.WRITE})
@@ -156,8 +163,8 @@ class Database:
             return None
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with self._translated(), engine.connect() as link:
-            position = link.exec_driver_sql("SELECT @@GLOBAL.gtid_binlog_pos").scalar_one()
-        return replica.enter(str(position or ""), stack)
+            position = engines.position_of(link)
+        return replica.enter(position, stack)
 
     def reading_after(self, position: str, wait_s: float) -> AbstractContextManager[Session]:
         """Open a session like ``read`` on a replica that has come to a position of its primary.
@@ -481,11 +488,14 @@ class Database:
         """Turn the driver's complaints about the server into errors of ours, with a way out."""
         try:
             yield
-        except DBAPIError as error:
+        except engines.DRIVER_ERRORS as error:
             kind, advice = engines.diagnose(error)
             if not kind:
                 raise
-            said = " ".join(str(argument) for argument in getattr(error.orig, "args", ()))
+            original = engines.original_of(error)
+            said = " ".join(str(argument) for argument in getattr(original, "args", ()))
+            if engines.is_gone(error):
+                self._presence.is_gone(said)
             message = f"database {self.place}: {said}; {advice}"
             details = {"database": self.place}
             if kind == engines.BUSY:
@@ -493,6 +503,8 @@ class Database:
             if kind == engines.NO_TABLE:
                 raise SchemaMissing(message, details=details) from error
             raise DependencyDown(message, code="database-down", details=details) from error
+        else:
+            self._presence.answers()
 
 
 def _checked(url: str) -> URL:

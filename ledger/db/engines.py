@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from ledger.db import packed
+from ledger.db import galera, packed
 from ledger.db.loading import FILE_REFUSED, LoadingConnection
 from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown
@@ -23,9 +23,13 @@ READ = "read"
 WRITE = "write"
 WAIT = "truetonne_wait"
 """For a read of a replica: the position that it must have reached, and how many seconds it is waited for."""
+CLUSTER = "cluster "
+"""What begins a position that is no GTID: the identity of a Galera cluster follows."""
 NOTES = "notes"
 """A write whose loss in a power cut does no harm: SQLite does not wait for the disk."""
 
+DRIVER_ERRORS = (DBAPIError, pymysql.err.Error)
+"""What a driver's complaint comes as."""
 DOWN = "down"
 BUSY = "busy"
 NO_TABLE = "no table"
@@ -42,6 +46,9 @@ _UNPROVEN = (
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct TRUETONNE_DATABASE_URL"
 _UPGRADE = "run `truetonne db upgrade`"
+_GONE = {1053, 1927, 2002, 2003, 2005, 2006, 2013, 2055, galera.NOT_READY, galera.UNDECIDED}
+"""The server shuts down, the connection was cut, it cannot be reached, or is of no use. Whether what was under way
+was committed is not known: nobody repeats it but who has seen that it was not, or who may do it twice."""
 # MariaDB's numbers. Busy: the row's version is gone, waited too long for a lock, deadlock, a partition
 # of the table was moved since the snapshot was taken.
 _MYSQL = (
@@ -81,7 +88,15 @@ _MYSQL = (
         "CREATE DATABASE it, or check user, password and name in TRUETONNE_DATABASE_URL",
     ),
     ({1290, 1836}, DOWN, "the server is read-only; name the primary in TRUETONNE_DATABASE_URL"),
-    ({1040, 1053, 1129, 1130, 1203, 2002, 2003, 2005, 2006, 2013, 2055}, DOWN, _START),
+    (
+        {galera.NOT_READY},
+        DOWN,
+        "the node is not of the cluster's majority, or still gets its data: name the writer endpoint in "
+        "TRUETONNE_DATABASE_URL; where all nodes say so, see docs/ha.md",
+    ),
+    ({galera.UNDECIDED}, DOWN, "whether it was committed is not known; look, or do the same again"),
+    ({1040, 1129, 1130, 1203}, DOWN, _START),
+    (_GONE, DOWN, _START),
 )
 # SQLite's names, extended ones included. Plain SQLITE_READONLY is a write in a read-only session.
 _SQLITE = (
@@ -100,7 +115,12 @@ class ReplicaLags(DependencyDown):
 
 
 def create(
-    url: URL, *, lock_timeout_s: int, migration: bool = False, patience_s: int | None = None
+    url: URL,
+    *,
+    lock_timeout_s: int,
+    migration: bool = False,
+    patience_s: int | None = None,
+    on_node: Callable[[str], None] | None = None,
 ) -> Engine:
     """Return an engine for the URL.
 
@@ -115,6 +135,8 @@ def create(
         rebuilt would take its children along), and no long wait for locks on tables.
     patience_s
         How long MariaDB is waited for before it counts as gone, in seconds; None: until it answers.
+    on_node
+        Told by each new connection to a Galera cluster which node it has come to.
     """
     dumps = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     common: dict[str, Any] = {"json_serializer": dumps}
@@ -148,20 +170,23 @@ def create(
     )
     if not migration:  # which loads no rows
         event.listen(engine, "do_connect", _open_mysql)
-    event.listen(engine, "handle_error", _left_by_us)
+    event.listen(engine, "connect", lambda link, _record: galera.opened(link, on_node))
+    event.listen(engine, "handle_error", _no_use)
     event.listen(engine, "begin", _begin_mysql)
     return engine
 
 
-def diagnose(error: DBAPIError) -> tuple[str, str]:
+def diagnose(error: DBAPIError | pymysql.err.Error) -> tuple[str, str]:
     """Return what an error of a driver means, and what a person can do about it.
+
+    SQLAlchemy wraps those of statements, and not one of a connection that is lost while it is set to autocommit.
 
     Returns
     -------
     tuple of str
         ``DOWN``, ``BUSY`` or ``NO_TABLE`` with an advice, or two empty texts for all others.
     """
-    original = error.orig
+    original = original_of(error)
     if isinstance(original, sqlite3.Error):
         return _diagnose_sqlite(original)
     arguments = getattr(original, "args", ())
@@ -171,7 +196,12 @@ def diagnose(error: DBAPIError) -> tuple[str, str]:
     for numbers, kind, advice in _MYSQL:
         if number in numbers:
             return kind, advice
-    return (DOWN, _START) if error.connection_invalidated else ("", "")
+    return (DOWN, _START) if getattr(error, "connection_invalidated", False) else ("", "")
+
+
+def original_of(error: DBAPIError | pymysql.err.Error) -> BaseException | None:
+    """Return the driver's own error."""
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _diagnose_sqlite(error: sqlite3.Error) -> tuple[str, str]:
@@ -201,11 +231,21 @@ def _open_mysql(
     return LoadingConnection(*arguments, **options)
 
 
-def _left_by_us(context: ExceptionContext) -> None:
-    """Tell SQLAlchemy that a connection was closed that asked for a file."""
+def _no_use(context: ExceptionContext) -> None:
+    """Tell SQLAlchemy that a connection is none: it asked for a file and was closed, or its node is out of the cluster.
+
+    So are all that rest in the pool: the next ones go where the work goes on.
+    """
     arguments = getattr(context.original_exception, "args", ())
-    if arguments and arguments[0] == FILE_REFUSED:
+    if arguments and arguments[0] in (FILE_REFUSED, galera.NOT_READY, galera.UNDECIDED):
         context.is_disconnect = True
+
+
+def is_gone(error: DBAPIError | pymysql.err.Error) -> bool:
+    """Return whether an error of a driver means that the server does not answer, or is not ready."""
+    arguments = getattr(original_of(error), "args", ())
+    lost = getattr(error, "connection_invalidated", False)
+    return lost or bool(arguments and arguments[0] in _GONE)
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -218,14 +258,33 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")
 
 
+def position_of(connection: Connection) -> str:
+    """Return what a replica must have, to have all that was committed here before; empty when nothing tells."""
+    query = "SELECT @@GLOBAL.wsrep_on, @@GLOBAL.gtid_binlog_pos"
+    of_cluster, position = connection.exec_driver_sql(query).one()
+    if of_cluster:
+        return CLUSTER + galera.cluster_of(connection)
+    return str(position or "")
+
+
+def _wait(connection: Connection, position: str, wait_s: float) -> None:
+    """Wait until a replica has what its primary had; of a cluster's node, what the cluster has now."""
+    if position.startswith(CLUSTER):
+        if position != CLUSTER + galera.cluster_of(connection):
+            raise ReplicaLags("the replica is no node of the primary's cluster")
+        galera.catch_up(connection)
+        return
+    reached = connection.exec_driver_sql("SELECT MASTER_GTID_WAIT(%s, %s)", (position, wait_s))
+    if reached.scalar_one() != 0:
+        raise ReplicaLags("the replica has not yet what was committed before")
+
+
 def _begin_mysql(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get("isolation_level") == "AUTOCOMMIT":
         return
     if options.get(WAIT) is not None:
-        reached = connection.exec_driver_sql("SELECT MASTER_GTID_WAIT(%s, %s)", options[WAIT])
-        if reached.scalar_one() != 0:
-            raise ReplicaLags("the replica has not yet what was committed before")
+        _wait(connection, *options[WAIT])
     if options.get(MODE) == READ:
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
     else:

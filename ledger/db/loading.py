@@ -61,6 +61,15 @@ class LoadingConnection(_Connection):
         options["client_flag"] = options.get("client_flag", 0) | CLIENT.LOCAL_FILES
         super().__init__(*arguments, **options)
 
+    def connect(self, sock: Any = None) -> None:
+        """Connect, as the driver does; a server that takes the connection and says nothing is not waited for."""
+        patience_s: float | None = self._read_timeout  # type: ignore[has-type]
+        self._read_timeout = patience_s or self.connect_timeout
+        try:
+            super().connect(sock)
+        finally:
+            self._read_timeout = patience_s
+
     @property
     def can_load(self) -> bool:
         """Whether the server takes LOCAL INFILE, as far as it has said."""

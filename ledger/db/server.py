@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from ledger.db import galera_rules
 from ledger.db.findings import FREE_BYTES_MIN, Finding, Server, State
 from ledger.db.server_tables import rights, tables
 from ledger.db.tls import Tls
@@ -58,6 +59,7 @@ def findings(
     )
     for rule in RULES:
         yield rule(server)
+    yield from galera_rules.findings(server)
 
 
 def _version(server: Server) -> Finding:

@@ -14,6 +14,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,12 +26,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.errors import Refused
+from ledger.errors import DependencyDown, Refused
 from ledger.models import IdempotencyKey
 
 KEPT = timedelta(hours=24)
 TAKEN_OVER = timedelta(minutes=1)
 """After this a request that has no answer is taken to have died with its process."""
+_ABANDONED_MAX = 10_000
 _NONCE_BYTES = 12
 _SCRYPT = {"n": 2**13, "r": 8, "p": 1, "dklen": 64}
 
@@ -49,6 +53,11 @@ class ClaimLost(Refused):
     """Another run has taken over the request; nothing was done in this one."""
 
     default_code = "idempotency-in-flight"
+
+
+_abandoned: deque[str] = deque(maxlen=_ABANDONED_MAX)
+"""Claims of this process whose requests have ended, and that could not be given up: the database was gone. Whether the
+work was done is not known, but nobody does it any more: who sends the request again need not wait."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,8 @@ def claim(
             answer=None,
         )
         try:
-            db.run(lambda session: session.add(row), lasting=False)
+            with _given_up_if_gone(mine):
+                db.run(lambda session: session.add(row), lasting=False)
             return mine
         except IntegrityError:  # another request claimed it meanwhile
             with db.read() as session:
@@ -123,18 +133,19 @@ def claim(
         sealed = base64.b64decode(found.answer)
         nonce, sealed = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         return AESGCM(sealing_key).decrypt(nonce, sealed, key_hash.encode())
-    if found.claimed_at > at - TAKEN_OVER:
+    if found.claimed_at > at - TAKEN_OVER and found.claim not in _abandoned:
         raise StillRunning("the same request is being answered; try again in a moment")
     mine = Claim(key_hash, secrets.token_hex(16), sealing_key)
-    taken = db.alone(
-        update(IdempotencyKey)
-        .where(
-            IdempotencyKey.key_hash == key_hash,
-            IdempotencyKey.claim == found.claim,
-            IdempotencyKey.answer.is_(None),
+    with _given_up_if_gone(mine):
+        taken = db.alone(
+            update(IdempotencyKey)
+            .where(
+                IdempotencyKey.key_hash == key_hash,
+                IdempotencyKey.claim == found.claim,
+                IdempotencyKey.answer.is_(None),
+            )
+            .values(claim=mine.number, claimed_at=at)
         )
-        .values(claim=mine.number, claimed_at=at)
-    )
     if not taken:
         raise StillRunning("the same request is being answered; try again in a moment")
     return mine
@@ -161,13 +172,24 @@ def answered(session: Session, mine: Claim, answer: bytes) -> None:
 
 def released(db: Database, mine: Claim) -> None:
     """Give up a claim: the request was refused and changed nothing, so it may be tried again."""
-    db.alone(
-        delete(IdempotencyKey).where(
-            IdempotencyKey.key_hash == mine.key_hash,
-            IdempotencyKey.claim == mine.number,
-            IdempotencyKey.answer.is_(None),
+    with _given_up_if_gone(mine):
+        db.alone(
+            delete(IdempotencyKey).where(
+                IdempotencyKey.key_hash == mine.key_hash,
+                IdempotencyKey.claim == mine.number,
+                IdempotencyKey.answer.is_(None),
+            )
         )
-    )
+
+
+@contextmanager
+def _given_up_if_gone(mine: Claim) -> Iterator[None]:
+    """Remember a claim of which it is not known whether the database has it, and which nobody makes use of."""
+    try:
+        yield
+    except DependencyDown:
+        _abandoned.append(mine.number)
+        raise
 
 
 def forget(session: Session, at: datetime) -> int:

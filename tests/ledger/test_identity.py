@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import bcrypt
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger.audit import HOUSE, By
 from ledger.db import Database
-from ledger.errors import BadInput, Refused
+from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.identity import attempts, idempotency, keys, passwords, permissions, sessions, users
 from ledger.identity.retention import forget
 from ledger.identity.rights import NAMES, RIGHTS, SCOPES, rights_of
@@ -325,6 +326,45 @@ def test_a_claim_is_one_runs(db: Database) -> None:
     idempotency.released(db, late)  # an answer that is there is not given up
     assert claim() == b"the answer, with a secret"
     assert isinstance(claim(at=NOW + timedelta(hours=25)), idempotency.Claim)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_claim_whose_database_went_away_is_not_waited_for(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    """Whether the claim was committed nobody knows; the same request again is answered at once, and once."""
+    db, run = sqlite_db, Database.run
+
+    def gone(*_: object, **__: object) -> None:
+        raise DependencyDown("2013 lost connection", code="database-down")
+
+    def lost(self: Database, work: Any, **options: Any) -> None:
+        if committed:
+            run(self, work, **options)
+        gone()
+
+    def claim() -> object:
+        return idempotency.claim(db, "user 1", "POST /x", "k" * 16, b"body", NOW)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "run", lost)
+        with pytest.raises(DependencyDown):
+            claim()
+    first = claim()
+    assert isinstance(first, idempotency.Claim)
+    with pytest.raises(idempotency.StillRunning):
+        claim()  # that one is under way
+    with monkeypatch.context() as patch:  # its work is lost, and so is the giving up
+        patch.setattr(Database, "alone", gone)
+        with pytest.raises(DependencyDown):
+            idempotency.released(db, first)
+    second = claim()
+    assert isinstance(second, idempotency.Claim) and second.number != first.number
+    with pytest.raises(idempotency.ClaimLost), db.write() as session:
+        idempotency.answered(session, first, b"woke up late")
+    with db.write() as session:
+        idempotency.answered(session, second, b"done")
+    assert claim() == b"done"
 
 
 def test_what_is_kept_for_a_time_only(db: Database) -> None:

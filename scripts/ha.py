@@ -1,0 +1,101 @@
+"""``./dev ha``: database servers are lost while a park works, nothing acknowledged is, and all goes on by itself.
+
+The suite is ``tests/ha``: three Galera nodes behind one writer. What befalls the writer in each round, and when,
+follows from the seed; how far the machine has come by then does not. Figures go to ``build/ha``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from cli.bench.mariadb import FOLDERS
+from tests.ha.strikes import KINDS
+from tests.support.galera import LIBRARY
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURES = ROOT / "build" / "ha"
+ROUNDS = 12
+NEEDED = (
+    ("mariadbd", "mariadb-server"),
+    ("mariadb-backup", "mariadb-backup"),
+    ("haproxy", "haproxy"),
+    ("socat", "socat"),
+)
+
+
+def main() -> int:
+    """Run the suite; 1 when something was lost, doubled or too slow, 3 when something is missing."""
+    parser = argparse.ArgumentParser(prog="./dev ha", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"strikes ({ROUNDS})")
+    parser.add_argument("--seed", type=int, help="what the strikes are drawn from")
+    parser.add_argument("--kind", choices=[kind.name for kind in KINDS], help="one kind of strike")
+    parser.add_argument("--json", action="store_true", help="one document on stdout")
+    asked = parser.parse_args()
+    if asked.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    gone = missing()
+    if gone:
+        print(
+            f"ha: not installed: {', '.join(gone)} (apt-get install {' '.join(gone)})",
+            file=sys.stderr,
+        )
+        return 3
+    seed = secrets.randbelow(10**6) if asked.seed is None else asked.seed
+    shutil.rmtree(FIGURES, ignore_errors=True)
+    began_s = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-s", "tests/ha"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "HA_ROUNDS": str(asked.rounds),
+            "HA_SEED": str(seed),
+            "HA_KIND": asked.kind or "",
+        },
+        stdout=sys.stderr if asked.json else None,
+        check=False,
+    )
+    found: dict[str, Any] = {"rounds": asked.rounds, "seed": seed, "ok": ended.returncode == 0}
+    found["seconds"] = round(time.monotonic() - began_s)
+    for file in sorted(FIGURES.glob("*.json")):
+        found[file.stem] = json.loads(file.read_text(encoding="utf-8"))
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    (FIGURES / f"summary-{seed}.json").write_text(
+        json.dumps(found, indent=1) + "\n", encoding="utf-8"
+    )
+    print(json.dumps(found, indent=1) if asked.json else "\n".join(lines(found)))
+    return 0 if ended.returncode == 0 else 1
+
+
+def missing() -> list[str]:
+    """Return the packages of Debian that are not there."""
+    path = f"{os.environ.get('PATH', '')}:{FOLDERS}"
+    gone = [package for program, package in NEEDED if shutil.which(program, path=path) is None]
+    return gone if LIBRARY.exists() else [*gone, "galera-4"]
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """Return the summary for people."""
+    said = [f"{found['rounds']} rounds from seed {found['seed']}, {found['seconds']} s"]
+    galera = found.get("galera")
+    if galera is not None:
+        for what, key in (("median", "median_s"), ("longest", "longest_s")):
+            seconds = ", ".join(f"{part} {value:.1f} s" for part, value in galera[key].items())
+            said.append(f"from the strike to the first success, {what}: {seconds}")
+        counted = ", ".join(f"{count} {what}" for what, count in galera["acknowledged"].items())
+        said.append(f"acknowledged, and there exactly once: {counted}")
+    said.append("all right" if found["ok"] else "NOT ALL RIGHT, see above")
+    return said
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""A node of a Galera cluster, as connections, the doctor and the log meet it. Three of them: ``./dev ha``."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymysql
+import pytest
+from pymysql.connections import Connection
+from sqlalchemy import text
+
+from ledger.chain.local_node import KeptPort
+from ledger.db import Database, engines, galera_rules
+from ledger.db.findings import Finding, State
+from ledger.db.loading import LoadingConnection
+from ledger.db.server import findings
+from ledger.db.tls import read_tls
+from ledger.errors import DependencyDown
+from tests.support.galera import CONFIGURATION, LIBRARY, Node, until
+
+WRITE = "INSERT INTO t (v) VALUES (1)"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    """A cluster of one node, with the file that is shipped."""
+    if not LIBRARY.exists():
+        pytest.skip("Galera is not installed (Debian's package galera-4)")
+    with tempfile.TemporaryDirectory(prefix="galera-") as folder:
+        made = Node("db1", Path(folder), [KeptPort()], 0)
+        made.bootstraps = True
+        made.start()
+        try:
+            made.execute(
+                "CREATE DATABASE truetonne",
+                "CREATE TABLE truetonne.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT)",
+            )
+            yield made
+        finally:
+            made.kill()
+
+
+def found(node: Node) -> dict[str, Finding]:
+    """Return what the doctor finds of the cluster."""
+    database = Database(node.url("truetonne"))
+    try:
+        with database.read() as session:
+            every = findings(session, read_tls(database.url))
+            return {item.name: item for item in every if item.name.startswith("galera")}
+    finally:
+        database.close()
+
+
+@pytest.mark.mariadb
+def test_a_node_with_the_file_that_is_shipped_lacks_but_its_sisters(node: Node) -> None:
+    checked = found(node)
+    assert len(checked) == len(galera_rules.RULES)
+    assert [name for name, item in checked.items() if item.state is State.BAD] == ["galera size"]
+    assert checked["galera size"].found.startswith("1 of 3 nodes")
+    assert checked["galera node"].found == "db1 is of the majority, and has everything"
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize(
+    ("name", "condition", "said"),
+    [
+        ("settings", "SET GLOBAL wsrep_sync_wait = 1", "every read waits"),
+        ("settings", "SET GLOBAL wsrep_dirty_reads = ON", "would answer with what was"),
+        ("settings", "SET GLOBAL wsrep_OSU_method = 'RSU'", "reach one node alone"),
+        ("settings", "SET GLOBAL wsrep_certify_nonPK = OFF", "would differ between nodes"),
+        ("settings", "SET GLOBAL wsrep_sst_method = 'rsync'", "stops the one that gives it"),
+        ("failover", "SET GLOBAL wsrep_provider_evs_suspect_timeout = 6", "waited for 6 s"),
+        ("keys", "CREATE TABLE bare (v INT)", "bare has no primary key"),
+        ("keys", "CREATE TABLE sites (id INT)", "sites has no primary key"),
+    ],
+)  # fmt: skip
+def test_a_condition_is_seen_and_its_statement_mends_it(
+    node: Node, name: str, condition: str, said: str
+) -> None:
+    node.execute("USE truetonne", condition)
+    item = found(node)[f"galera {name}"]
+    assert item.state is State.BAD
+    assert said in item.found
+    node.execute("USE truetonne", item.mend)
+    assert found(node)[f"galera {name}"].state is State.GOOD
+
+
+@pytest.mark.mariadb
+def test_a_node_that_is_cut_off_is_none_and_its_connections_go(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It answers the driver's ping: by that a pool would keep what is of no use."""
+    database = Database(node.url("truetonne"))
+    database.alone(text(WRITE))
+    with database.read() as session:
+        first = session.execute(text("SELECT CONNECTION_ID()")).scalar_one()
+    node.execute("SET GLOBAL wsrep_cluster_address = ''")
+    assert node.status("wsrep_ready") == "OFF"
+    for _ in range(2):  # by the pool's connection, and by a new one
+        with pytest.raises(
+            DependencyDown, match=r"1047 WSREP has not yet .*name the writer endpoint"
+        ):
+            database.alone(text(WRITE))
+    node.execute("SET GLOBAL wsrep_cluster_address = 'gcomm://'")
+    until(lambda: node.synced, "the node does not come back")
+    database.alone(text(WRITE))
+    with database.read() as session:
+        assert session.execute(text("SELECT CONNECTION_ID()")).scalar_one() != first
+    said = [record.message for record in caplog.records if record.name == "truetonne.database"]
+    assert len(said) == 2
+    assert re.search(r"went away: 1047 WSREP has not yet ", said[0])
+    assert re.search(r"answers again, after \d+\.\d s", said[1])
+    database.close()
+
+
+@pytest.mark.mariadb
+def test_a_new_connection_waits_for_what_the_cluster_has(node: Node) -> None:
+    """The session's own setting is the server's again afterwards."""
+    database = Database(node.url("truetonne"))
+    with database.read() as session:
+        assert session.execute(text("SELECT @@wsrep_sync_wait")).scalar_one() == 0
+        asked = session.execute(text("SHOW STATUS LIKE 'Com_set_option'")).one()[1]
+    assert int(asked) >= 2
+    database.close()
+
+
+@pytest.mark.mariadb
+def test_a_node_is_read_as_a_replica_without_a_binary_log(node: Node) -> None:
+    """The cluster has one order of commits: a node says itself when it has all of them."""
+    database = Database(node.url("truetonne"), read_url=node.url("truetonne"))
+    assert database.replica is not None
+    for _ in range(5):
+        database.alone(text(WRITE))
+        with database.look() as session:
+            rows = session.execute(text("SELECT COUNT(*) FROM t")).scalar_one()
+        assert rows == node.ask("SELECT COUNT(*) FROM truetonne.t")[0][0]
+    assert (database.replica.reads, database.replica.passed) == (5, 0)
+    database.close()
+
+
+@pytest.mark.mariadb
+def test_a_server_of_no_cluster_is_not_read_as_a_node(node: Node, mariadb_schema: Database) -> None:
+    other = mariadb_schema.url.render_as_string(hide_password=False)
+    database = Database(node.url("truetonne"), read_url=other)
+    assert database.replica is not None
+    with database.look() as session:
+        assert session.execute(text("SELECT @@port")).scalar_one() == node.port
+    assert (database.replica.reads, database.replica.passed) == (0, 1)
+    database.close()
+
+
+@pytest.mark.mariadb
+def test_a_server_that_dies_and_comes_back_is_two_lines(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(node.url("truetonne"))
+    database.alone(text(WRITE))
+    node.kill()
+    for _ in range(3):
+        with pytest.raises(DependencyDown):
+            database.alone(text(WRITE))
+    node.restart()
+    database.alone(text(WRITE))
+    said = [record.message for record in caplog.records if record.name == "truetonne.database"]
+    assert ["went away" in line for line in said] == [True, False]
+    assert "answers again" in said[1]
+    database.close()
+
+
+def test_one_that_never_answered_is_told_of_by_the_error_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    database = Database("mysql+pymysql://root@127.0.0.1:9/truetonne")
+    with pytest.raises(DependencyDown):
+        database.ping()
+    assert caplog.records == []
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (1047, "name the writer endpoint"),
+        (1180, "whether it was committed is not known"),
+        (1927, "start the server"),
+        (2013, "start the server"),
+    ],
+)
+def test_a_connection_that_is_lost_while_it_is_prepared_is_a_server_that_is_down(
+    mariadb_schema: Database, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    """SQLAlchemy wraps no error of setting a connection to autocommit, as every lease is renewed."""
+    database = Database(mariadb_schema.url.render_as_string(hide_password=False))
+    database.ping()
+
+    def lost(self: Connection, value: bool) -> None:  # type: ignore[type-arg]
+        raise pymysql.err.OperationalError(number, "gone")
+
+    monkeypatch.setattr(LoadingConnection, "autocommit", lost)
+    with pytest.raises(DependencyDown, match=said) as raised:
+        database.alone(text("SELECT 1"))
+    assert raised.value.code == "database-down"
+    assert engines.is_gone(pymysql.err.OperationalError(number, "gone"))
+    database.close()
+
+
+def test_a_server_that_takes_a_connection_and_says_nothing_is_not_waited_for() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        began_s = time.monotonic()
+        with pytest.raises(pymysql.err.OperationalError):
+            LoadingConnection(
+                host="127.0.0.1", port=silent.getsockname()[1], user="root", connect_timeout=1
+            )
+        assert time.monotonic() - began_s < 5
+
+
+@pytest.mark.mariadb
+def test_a_machine_that_is_gone_is_found_out_by_tcp(mariadb_schema: Database) -> None:
+    with mariadb_schema.server() as connection:
+        link = connection.connection.dbapi_connection
+        line = link._sock  # type: ignore[union-attr]
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        waits = [
+            line.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+            for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+        ]
+        assert waits == [5, 2, 3]
+        assert line.gettimeout() is None  # a report may take as long as it takes
+
+
+def test_the_question_of_the_endpoint_is_as_long_as_it_says() -> None:
+    """HAProxy sends it byte by byte as the protocol of MariaDB has it."""
+    lines = (CONFIGURATION / "haproxy.cfg").read_text(encoding="utf-8")
+    sent = [bytes.fromhex(part) for part in re.findall(r"send-binary ([0-9a-f]+)", lines)]
+    (question,) = re.findall(r'tcp-check send "(.*)"', lines)
+    login = sent[0] + sent[1]
+    assert int.from_bytes(login[:3], "little") == len(login) - 4
+    assert login[3] == 1 and login.endswith(b"haproxy_check\0\0")
+    asked = sent[2] + question.encode()
+    assert int.from_bytes(asked[:3], "little") == len(asked) - 4
+    assert (asked[3], asked[4]) == (0, 3)  # a new command, COM_QUERY
+    assert sent[3] == bytes([1, 0, 0, 0, 1])  # COM_QUIT
+    assert "take-writes" not in question  # nor what an error repeats of it
+
+
+def test_the_log_is_of_one_process(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    from ledger.db.presence import Presence
+
+    seen = Presence("books")
+    seen.at("db1")
+    seen.answers()
+    seen.at("db1")
+    assert caplog.records == []
+    seen.at("db2")  # it moved, and nobody was in the middle of something
+    seen.is_gone("2013 lost")
+    seen.is_gone("2003 refused")
+    seen.at("db3")
+    seen.answers()
+    said = [record.message for record in caplog.records]
+    assert said[:2] == [
+        "database books: node db2 now, db1 before",
+        "database books went away: 2013 lost",
+    ]
+    assert re.fullmatch(
+        r"database books answers again, after 0\.\d s: node db3 now, db2 before", said[2]
+    )
+    assert len(said) == 3

@@ -1,0 +1,318 @@
+"""Three Galera nodes on the loopback interface behind the writer endpoint, with the files that are shipped."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from cli.bench.mariadb import FOLDERS, MariaDbServer, ServerUnavailable
+from ledger.chain.local_node import KeptPort
+
+CONFIGURATION = Path(__file__).resolve().parents[2] / "docs" / "ha"
+LIBRARY = Path("/usr/lib/galera/libgalera_smm.so")
+NAMES = ("db1", "db2", "db3")
+BOOTSTRAP = "--wsrep-new-cluster"
+ISOLABLE = "--plugin-wsrep-provider=OFF"
+"""With this plugin, which is on, each option of the library is a variable, but for the one that cuts a node off."""
+WAIT_S = 60.0
+_OWN = shutil.ignore_patterns("galera.cache", "gvwstate.dat")
+
+
+class Node(MariaDbServer):
+    """One node, with ``docs/ha/galera.cnf`` and addresses of the loopback interface."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        group: Sequence[KeptPort],
+        number: int,
+        options: Sequence[str] = (),
+    ) -> None:
+        super().__init__(folder, defaults=CONFIGURATION / "galera.cnf")
+        self.name = name
+        self.bootstraps = False
+        self._memory = []  # the script of mariadb-backup stumbles over a size on the command line
+        self._group = [f"127.0.0.1:{port.number}" for port in group]
+        self._own = number
+        # Held, so that a node that comes back finds its ports free.
+        self._receiving = [KeptPort(), KeptPort()]
+        copies, increments = (port.number for port in self._receiving)
+        provider = [
+            *_provider_options(),
+            f"gmcast.listen_addr=tcp://{self._group[number]}",
+            f"ist.recv_addr=127.0.0.1:{increments}",
+        ]
+        self._fixed = [
+            f"--wsrep-node-name={name}",
+            "--wsrep-node-address=127.0.0.1",
+            f"--wsrep-sst-receive-address=127.0.0.1:{copies}",
+            "--wsrep-sst-auth=root:",
+            "--wsrep-provider-options=" + ";".join(provider).replace("size=1G", "size=32M"),
+            "--innodb-log-file-size=32M",
+            *options,
+        ]
+
+    def _launch(self) -> bool:
+        self._options = [
+            *self._fixed,
+            f"--wsrep-cluster-address=gcomm://{','.join(self._group)}",
+        ]
+        if self.bootstraps:
+            self._options.append(BOOTSTRAP)
+        return super()._launch()
+
+    def join(self) -> None:
+        """Start for the first time, with the data of another that had ended in order."""
+        self._kept = KeptPort()
+        self.port = self._kept.number
+        self.restart()
+
+    def status(self, name: str) -> str:
+        """Return a variable of ``SHOW GLOBAL STATUS``; empty when the node does not answer."""
+        try:
+            found = self.ask(f"SHOW GLOBAL STATUS LIKE '{name}'")
+        except pymysql.err.MySQLError:
+            return ""
+        return str(found[0][1]) if found else ""
+
+    def ask(self, question: str, database: str | None = None) -> list[tuple[Any, ...]]:
+        """Return rows, asked over the node's own socket."""
+        with closing(
+            pymysql.connect(
+                unix_socket=str(self.folder / "s"),
+                user="root",
+                database=database,
+                autocommit=True,
+                ssl_disabled=True,
+                connect_timeout=2,
+                read_timeout=30,
+            )
+        ) as link:
+            cursor = link.cursor()
+            cursor.execute(question)
+            return list(cursor.fetchall())
+
+    @property
+    def synced(self) -> bool:
+        """Whether it has all that the cluster has, and is of the majority."""
+        return (
+            self.status("wsrep_local_state") == "4"
+            and self.status("wsrep_cluster_status") == "Primary"
+        )
+
+    def wipe(self) -> None:
+        """Lose all data, as with a new disk: it gets a copy when it starts."""
+        shutil.rmtree(self.folder / "data")
+        (self.folder / "data").mkdir()
+
+    def freeze(self) -> None:
+        """Stop it without ending it, as a machine does that hangs."""
+        assert self.pid is not None
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self.pid is not None
+        os.kill(self.pid, signal.SIGCONT)
+
+    def recovered(self) -> int:
+        """Return how far a node that has ended had come, as its own files say: docs/ha.md, all nodes down."""
+        log = self.folder / "recovery.log"
+        with log.open("wb") as output:
+            command = [self._program, self._defaults, f"--datadir={self.folder / 'data'}"]
+            command += [f"--tmpdir={self.folder}", f"--socket={self.folder / 's'}", *self._fixed]
+            command += (
+                ["--wsrep-recover", "--user=root"] if os.geteuid() == 0 else ["--wsrep-recover"]
+            )
+            subprocess.run(command, stdout=output, stderr=output, check=True, timeout=WAIT_S)
+        found = re.findall(r"Recovered position:? \S+?:(-?\d+)", log.read_text(errors="replace"))
+        assert found, log.read_text(errors="replace")[-1000:]
+        return int(found[-1])
+
+    def bootstrap(self) -> None:
+        """Begin the cluster anew with this node's data: no other node is there, and none has more."""
+        state = self.folder / "data" / "grastate.dat"
+        text = state.read_text(encoding="utf-8")
+        state.write_text(
+            text.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1"), encoding="utf-8"
+        )
+        self.bootstraps = True
+        try:
+            self.restart()
+        finally:
+            self.bootstraps = False
+
+    def isolate(self, apart: bool) -> None:
+        """Cut it off from the other nodes, or end that; its clients still reach it."""
+        self.execute(f"SET GLOBAL wsrep_provider_options = 'gmcast.isolate={int(apart)}'")
+
+    def stop(self) -> None:
+        """End it in order, by its own process id."""
+        if self.pid is not None:
+            self.thaw()
+        super().stop()
+
+
+class Cluster:
+    """Three nodes, and HAProxy before them. ``url(name)`` is what belongs into ``database_url``."""
+
+    def __init__(self, folder: Path) -> None:
+        if not LIBRARY.exists():
+            raise ServerUnavailable("Galera is not installed (Debian's package galera-4)")
+        for program, package in (
+            ("haproxy", "haproxy"),
+            ("mariadb-backup", "mariadb-backup"),
+            ("socat", "socat"),
+        ):
+            if _program(program) is None:
+                raise ServerUnavailable(f"{program} is not installed (Debian's package {package})")
+        self.folder = folder
+        self._group = [KeptPort() for _ in NAMES]
+        self.nodes = [
+            Node(name, _made(folder / name), self._group, number, [ISOLABLE])
+            for number, name in enumerate(NAMES)
+        ]
+        self._endpoint = KeptPort()
+        self._haproxy: subprocess.Popen[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        """The endpoint's."""
+        return self._endpoint.number
+
+    def url(self, database: str) -> str:
+        """Return the address of a database at the endpoint."""
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start the first node, then the others, which begin with its data; then the endpoint."""
+        first = self.nodes[0]
+        first.bootstraps = True
+        first.start()
+        first.execute("CREATE USER haproxy_check@'127.0.0.1'")
+        first.stop()
+        for node in self.nodes[1:]:
+            shutil.copytree(first.folder / "data", node.folder / "data", ignore=_OWN)
+        first.restart()
+        first.bootstraps = False
+        for node in self.nodes[1:]:
+            node.join()
+        self.whole()
+        self.start_endpoint()
+
+    def start_endpoint(self) -> None:
+        """Start HAProxy with the file that is shipped."""
+        program = _program("haproxy")
+        assert program is not None
+        places = {
+            name.upper(): f"127.0.0.1:{node.port}"
+            for name, node in zip(NAMES, self.nodes, strict=True)
+        }
+        with (self.folder / "haproxy.log").open("ab") as output:
+            self._haproxy = subprocess.Popen(
+                [program, "-db", "-f", str(CONFIGURATION / "haproxy.cfg")],
+                env={**os.environ, **places, "WRITER": f"127.0.0.1:{self.port}"},
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+            )
+        until(lambda: self.writer() is not None, "the endpoint finds no writer")
+
+    def stop_endpoint(self) -> None:
+        """End HAProxy."""
+        process, self._haproxy = self._haproxy, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def writer(self) -> Node | None:
+        """Return the node that a new connection to the endpoint reaches; None while there is none."""
+        try:
+            with closing(
+                pymysql.connect(
+                    host="127.0.0.1",
+                    port=self.port,
+                    user="root",
+                    ssl_disabled=True,
+                    connect_timeout=2,
+                    read_timeout=5,
+                )
+            ) as link:
+                cursor = link.cursor()
+                cursor.execute("SELECT @@wsrep_node_name")
+                (name,) = cursor.fetchone() or ("",)
+        except pymysql.err.MySQLError:
+            return None
+        return next(node for node in self.nodes if node.name == name)
+
+    def begin_again(self) -> Node:
+        """Start all nodes after all were lost, from the one that has most; return that one."""
+        first = max(self.nodes, key=lambda node: node.recovered())
+        first.bootstrap()
+        for node in self.nodes:
+            if node is not first:
+                node.restart()
+        self.whole()
+        return first
+
+    def whole(self) -> None:
+        """Wait until all three are there and have everything."""
+        until(
+            lambda: all(
+                node.synced and node.status("wsrep_cluster_size") == "3" for node in self.nodes
+            ),
+            "the cluster is not whole",
+        )
+
+    def stop(self) -> None:
+        """End everything that was started."""
+        self.stop_endpoint()
+        for node in reversed(self.nodes):
+            if node.pid is not None:
+                node.thaw()
+            node.kill()
+
+
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[Cluster]:
+    """Start a cluster; end it whatever happens."""
+    with ExitStack() as stack:
+        cluster = Cluster(folder)
+        stack.callback(cluster.stop)
+        cluster.start()
+        yield cluster
+
+
+def until(holds: Callable[[], object], what: str, seconds: float = WAIT_S) -> float:
+    """Wait until something holds; return how long that took, in seconds."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < seconds, what
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def _provider_options() -> list[str]:
+    text = (CONFIGURATION / "galera.cnf").read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("wsrep_provider_options")]
+    return line.partition("=")[2].strip().strip('"').split(";")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:{FOLDERS}")
