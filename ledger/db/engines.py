@@ -25,6 +25,8 @@ WAIT = "truetonne_wait"
 """For a read of a replica: the position that it must have reached, and how many seconds it is waited for."""
 CLUSTER = "cluster "
 """What begins a position that is no GTID: the identity of a Galera cluster follows."""
+_POSITION = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('wsrep_on', 'gtid_binlog_pos')"
+"""Asked so that a server built without Galera, which has no ``wsrep_on``, answers as well."""
 NOTES = "notes"
 """A write whose loss in a power cut does no harm: SQLite does not wait for the disk."""
 
@@ -260,11 +262,10 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def position_of(connection: Connection) -> str:
     """Return what a replica must have, to have all that was committed here before; empty when nothing tells."""
-    query = "SELECT @@GLOBAL.wsrep_on, @@GLOBAL.gtid_binlog_pos"
-    of_cluster, position = connection.exec_driver_sql(query).one()
-    if of_cluster:
+    known = {str(name): str(value) for name, value in connection.exec_driver_sql(_POSITION)}
+    if known.get("wsrep_on") == "ON":
         return CLUSTER + galera.cluster_of(connection)
-    return str(position or "")
+    return known["gtid_binlog_pos"]
 
 
 def _wait(connection: Connection, position: str, wait_s: float) -> None:
