@@ -77,8 +77,14 @@ def only_in(here: str, there: str) -> list[Gap]:
     transaction have the same numbers for what differs, so that positions alone do not tell them apart.
     """
     known = {(item.domain, item.server): item.number for item in _listed(there)}
+    common: dict[int, int] = {}
+    """By domain: the last number that both have the same transaction under."""
+    for item in _listed(here):
+        both = min(item.number, known.get((item.domain, item.server), 0))
+        common[item.domain] = max(common.get(item.domain, 0), both)
+    # What a server wrote after its last known one has greater numbers; those up to the common one were of others.
     return [
-        Gap(known.get((item.domain, item.server), 0), item)
+        Gap(common[item.domain], item)
         for item in _listed(here)
         if item.number > known.get((item.domain, item.server), 0)
     ]
