@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from cli.bench.mariadb import ServerUnavailable
+from ledger.db import Database
+from ledger.db.findings import Finding, State
 from ledger.db.gtid import gaps, gtids, only_in
+from ledger.db.pair import primary_findings, replica_findings
 from ledger.db.promotion import LOCK
 from tests.cli.conftest import Program
 from tests.support.pair import PAGE, Load, Node, Pair, made_pair, missing
@@ -43,11 +46,8 @@ def promote(truetonne: Program, pair: Pair) -> Run:
     """Run ``db promote``, with other settings than the pair's where they are named."""
 
     def run(*options: str, code: int = 0, **settings: str) -> Any:
-        import time
 
-        t0 = time.time()
         ended = truetonne("db", "promote", "--json", *options, **{**pair.settings(), **settings})
-        print("TIMED", options, time.time() - t0)
         assert ended.code == code, ended
         return ended.json() if code == 0 else ended.json()["error"]
 
@@ -204,6 +204,71 @@ def complaints_of_tests(truetonne: Program, pair: Pair) -> list[dict[str, Any]]:
     """Return what the doctor says of how the tests run their servers: without care for power cuts, on any disk."""
     found = checks(truetonne, pair)
     return [found[name] for name in ("server disk", "server durable") if not found[name]["ok"]]
+
+
+# ------------------------------------------------------------------ what the doctor asks of a pair
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "condition", "said", "mend"),
+    [
+        ("primary", "semi-sync", "SET GLOBAL rpl_semi_sync_master_enabled = 0", "may be on this server alone",
+         "SET GLOBAL rpl_semi_sync_master_enabled = 1"),
+        ("primary", "semi-sync wait point", "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_COMMIT",
+         "AFTER_COMMIT: others read what", "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC"),
+        ("primary", "semi-sync timeout", "SET GLOBAL rpl_semi_sync_master_timeout = 500", "after 500 ms without",
+         "SET GLOBAL rpl_semi_sync_master_timeout = 10000"),
+        ("primary", "semi-sync timeout", "SET GLOBAL rpl_semi_sync_master_wait_no_slave = 0", "the moment the replica",
+         "SET GLOBAL rpl_semi_sync_master_wait_no_slave = 1"),
+        ("primary", "gtid_strict_mode", "SET GLOBAL gtid_strict_mode = 0", "off: servers that went apart",
+         "SET GLOBAL gtid_strict_mode = 1"),
+        ("replica", "gtid_strict_mode", "SET GLOBAL gtid_strict_mode = 0", "off: servers that went apart",
+         "SET GLOBAL gtid_strict_mode = 1"),
+        ("replica", "read_only", "SET GLOBAL read_only = 0", "the replica takes writes", "SET GLOBAL read_only = 1"),
+        ("replica", "semi-sync", "SET GLOBAL rpl_semi_sync_slave_enabled = 0", "off: it does not tell",
+         "SET GLOBAL rpl_semi_sync_slave_enabled = 1; STOP REPLICA IO_THREAD; START REPLICA IO_THREAD"),
+        ("replica", "semi-sync", "STOP REPLICA IO_THREAD", "on, and not in use",
+         "STOP REPLICA IO_THREAD; START REPLICA IO_THREAD"),
+    ],
+)  # fmt: skip
+def test_a_pair_that_would_lose_something(
+    pair: Pair, where: str, name: str, condition: str, said: str, mend: str
+) -> None:
+    node = getattr(pair, where)
+    assert rules(pair)[where, name].state is State.GOOD
+    node.ask(condition)
+    item = rules(pair)[where, name]
+    assert (item.state, said in item.found, item.mend) == (State.BAD, True, mend), item
+    node.ask(*item.mend.split("; "))
+    until(lambda: all(item.state is State.GOOD for item in rules(pair).values()))
+
+
+def test_a_primary_that_goes_on_alone(pair: Pair) -> None:
+    """What matters most: semi-sync is on, and commits do not wait."""
+    pair.replica.ask(
+        "SET GLOBAL rpl_semi_sync_slave_enabled = 0",
+        "STOP SLAVE IO_THREAD",
+        "START SLAVE IO_THREAD",
+    )
+    until(lambda: rules(pair)["primary", "semi-sync now"].state is State.BAD)
+    item = rules(pair)["primary", "semi-sync now"]
+    assert "commits do not wait: 0 semi-sync replicas" in item.found
+    where, _, mend = item.mend.partition(": ")
+    assert where == "on the replica"
+    pair.replica.ask(*mend.split("; "))
+    until(lambda: all(item.state is State.GOOD for item in rules(pair).values()))
+
+
+def rules(pair: Pair) -> dict[tuple[str, str], Finding]:
+    """Return what every rule finds."""
+    found = {}
+    asked = {"primary": primary_findings, "replica": replica_findings}
+    for where, ask in asked.items():
+        database = Database(getattr(pair, where).url("truetonne"))
+        with database.read() as session:
+            found |= {(where, item.name): item for item in ask(session)}
+        database.close()
+    return found
 
 
 # ------------------------------------------------------------------ a dead primary
