@@ -151,7 +151,7 @@ def place_of(database: Database) -> str:
 def _origin(error: DependencyDown) -> tuple[int, bool]:
     """Return the driver's number of an error, and whether nothing listened at the address."""
     cause = error.__cause__
-    original = cause.orig if isinstance(cause, DBAPIError) else None
+    original = cause.orig if isinstance(cause, DBAPIError) else cause
     number = getattr(original, "args", (0,))[0]
     refused = isinstance(getattr(original, "original_exception", None), ConnectionRefusedError)
     return (number if isinstance(number, int) else 0), refused

@@ -16,9 +16,12 @@ import pytest
 from cli.bench.mariadb import ServerUnavailable
 from ledger.db import Database
 from ledger.db.findings import Finding, State
+from ledger.db.following import server_at
 from ledger.db.gtid import gaps, gtids, only_in
 from ledger.db.pair import primary_findings, replica_findings
-from ledger.db.promotion import LOCK
+from ledger.db.promotion import LOCK, Ask
+from ledger.db.promotion import promote as take_over
+from ledger.errors import Refused
 from tests.cli.conftest import Program
 from tests.support.pair import PAGE, Load, Node, Pair, made_pair, missing
 
@@ -156,16 +159,16 @@ def test_what_a_promotion_is_refused_for(promote: Run, pair: Pair, truetonne: Pr
 
 
 def test_an_error_of_the_sql_thread_is_named(promote: Run, pair: Pair) -> None:
-    pair.replica.ask("INSERT INTO truetonne.alembic_version VALUES ('x')")
+    pair.replica.ask("INSERT INTO truetonne.rows_told VALUES (-8)")
     pair.replica.ask("SET GLOBAL gtid_strict_mode = 0")  # which would stop it for that alone
-    pair.primary.ask("INSERT INTO truetonne.alembic_version VALUES ('x')")
+    pair.primary.ask("INSERT INTO truetonne.rows_told VALUES (-8)")
     try:
         until(lambda: pair.replica.ask("SHOW ALL SLAVES STATUS")[0]["Last_SQL_Errno"] != 0)
         error = promote("--fenced", code=1)
         assert error["code"] == "replica-stopped"
         assert "error 1062: " in error["message"] and "Duplicate entry" in error["message"]
     finally:
-        pair.replica.ask("DELETE FROM truetonne.alembic_version", "START SLAVE SQL_THREAD")
+        pair.replica.ask("DELETE FROM truetonne.rows_told WHERE id = -8", "START SLAVE SQL_THREAD")
         assert pair.level()
         pair.replica.ask(
             "STOP SLAVE", "RESET MASTER", "SET GLOBAL gtid_strict_mode = 1", "START SLAVE"
@@ -181,9 +184,7 @@ def test_a_switchover(promote: Run, rejoin: Run, pair: Pair, truetonne: Program)
         True,
     )
     assert (pair.primary.value("@@read_only"), pair.replica.value("@@read_only")) == (0, 1)
-    # As `promote` runs with READ_ONLY ADMIN, and the load as root, which read_only does not stop:
-    pair.primary.ask("CREATE OR REPLACE USER writer@'%'", "GRANT ALL ON truetonne.* TO writer@'%'")
-    with Load(pair.primary, 2_000_000, threads=2, user="writer") as load:
+    with Load(pair.primary, 2_000_000, threads=2) as load:
         until(lambda: len(load.acknowledged) > 50)
         done = promote("--switchover")
         load.wait()
@@ -198,6 +199,28 @@ def test_a_switchover(promote: Run, rejoin: Run, pair: Pair, truetonne: Program)
     assert [
         item for item in checks(truetonne, pair).values() if not item["ok"]
     ] == complaints_of_tests(truetonne, pair)
+
+
+def test_a_switchover_that_fails_gives_the_primary_back(pair: Pair) -> None:
+    """The replica is cut off in the moment in which the primary has become read-only."""
+
+    def cut_off(said: str) -> None:
+        if said.endswith("is read-only"):
+            pair.replica.ask("STOP SLAVE IO_THREAD")
+            pair.primary.ask("INSERT INTO truetonne.rows_told VALUES (-7)")  # as root, who may
+        heard.append(said)
+
+    heard: list[str] = []
+    urls = pair.settings()
+    primary, replica = server_at(urls["database_url"]), server_at(urls["database_read_url"])
+    with pytest.raises(Refused, match="of the primary has not come; nothing was changed"):
+        take_over(replica, primary, Ask(switchover=True, timeout_s=1), cut_off)
+    for database in (primary, replica):
+        database.close()
+    assert [said.partition(" ")[2] for said in heard] == ["is read-only", "takes writes again"]
+    assert (pair.primary.value("@@read_only"), pair.replica.value("@@read_only")) == (0, 1)
+    pair.replica.ask("START SLAVE IO_THREAD")
+    assert pair.level()
 
 
 def complaints_of_tests(truetonne: Program, pair: Pair) -> list[dict[str, Any]]:
