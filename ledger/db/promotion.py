@@ -298,7 +298,8 @@ def _out_of_the_way(
     if not ask.switchover:
         yield old.position
         return
-    _catch_up(link, old.position, ask, deadline, say)  # so that it is read-only for a moment only
+    # So that it is read-only for a moment only. More is received all the while, and not waited for.
+    _catch_up(link, old.position, ask, deadline, say, living=True)
     with primary.server() as there:
         require_promoting(there, old.place)
         there.exec_driver_sql("SET GLOBAL read_only = 1")
@@ -334,8 +335,13 @@ def _turn(link: Connection, target: str, ask: Ask, deadline: float, say: Say) ->
         return
 
 
-def _catch_up(link: Connection, target: str, ask: Ask, deadline: float, say: Say) -> Following:
-    """Wait until a position is received and all that is received is applied; return how it is then."""
+def _catch_up(
+    link: Connection, target: str, ask: Ask, deadline: float, say: Say, *, living: bool = False
+) -> Following:
+    """Wait until a position is received and all that is received is applied; return how it is then.
+
+    From a primary that is ``living``, no more than the position is waited for.
+    """
     wanted = gtids(target)
     said_at = time.monotonic()
     while True:
@@ -344,7 +350,7 @@ def _catch_up(link: Connection, target: str, ask: Ask, deadline: float, say: Say
             raise Refused("the server was made to follow nobody meanwhile", code="not-a-replica")
         _require_sound(follows)
         here, applied = follows.received_position, gtids(follows.applied)
-        lacking, waiting = gaps(here, wanted), _count(applied, here)
+        lacking, waiting = gaps(here, wanted), _count(applied, wanted if living else here)
         if lacking and not follows.receiving and ask.accept_loss:
             lacking = []
         if not lacking and not waiting:
@@ -357,7 +363,8 @@ def _catch_up(link: Connection, target: str, ask: Ask, deadline: float, say: Say
             said_at = time.monotonic()
             say(f"{waiting} transactions are still to be applied")
         link.exec_driver_sql(
-            "SELECT MASTER_GTID_WAIT(%s, %s)", (target if lacking else _text(here), _STEP_S)
+            "SELECT MASTER_GTID_WAIT(%s, %s)",
+            (target if lacking or living else _text(here), _STEP_S),
         )
 
 

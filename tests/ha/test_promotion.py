@@ -1,4 +1,4 @@
-"""The pair of docs/replica.md, its primary killed again and again under load: what is lost, and for how long nobody writes.
+"""The pair of docs/replica.md, its primary killed again and again under load: what is lost, and when writes go on.
 
 ``HA_ROUNDS`` says how often (3 without it), ``HA_SEED`` what the moments are drawn from. The servers flush as the page
 says; figures go to ``build/ha/promotion.json``.
