@@ -236,6 +236,31 @@ def test_what_the_naive_orders_lose(pair: Pair, order: tuple[str, ...]) -> None:
     assert pair.level()
 
 
+def test_a_replica_stopped_in_the_middle_of_applying(pair: Pair) -> None:
+    """By hand, with several threads applying: the rest is taken from its place in the relay log, nothing twice."""
+    rounds = []
+    for _ in range(ROUNDS):
+        acknowledged, _ = killed(pair, 1.0, 0.3)
+        pair.replica.ask("START SLAVE SQL_THREAD")
+        time.sleep(0.1)
+        pair.replica.ask("STOP SLAVE")
+        behind = len(missing(pair.replica, acknowledged))
+        done = truetonne(pair, "db", "promote", "--accept-loss")
+        rounds.append(
+            {
+                "acknowledged": len(acknowledged),
+                "left": behind,
+                "lost": len(missing(pair.replica, acknowledged)),
+            }
+        )
+        assert "IO thread is stopped" in done["doubt"]
+        bring_back(pair)
+        print(rounds[-1])
+    keep("promotion-stopped", rounds)
+    assert [item["lost"] for item in rounds] == [0] * ROUNDS
+    assert sum(item["left"] for item in rounds) > 0
+
+
 def test_switchovers_under_load(pair: Pair) -> None:
     """There and back: nothing is lost, and writes are refused for a moment."""
     gaps_s = []
