@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ledger.db.database import Database
 from ledger.db.following import Following, Primary, following, look_at, place_of
@@ -117,6 +117,7 @@ def promote(replica: Database, primary: Database, ask: Ask, say: Say) -> Promote
     """
     begun = time.monotonic()
     with replica.server() as link:
+        _require_words(link, replica)
         require_promoting(link, place_of(replica))
         _alone(link, replica)
         follows = following(link)
@@ -144,6 +145,20 @@ def promote(replica: Database, primary: Database, ask: Ask, say: Say) -> Promote
         position = str(link.exec_driver_sql("SELECT @@GLOBAL.gtid_binlog_pos").scalar_one())
     left = _left_behind(primary, old, position)
     return replace(done, position=position, left=left, seconds=time.monotonic() - begun)
+
+
+def _require_words(link: Connection, replica: Database) -> None:
+    """Require a server that knows what it is asked, before anything is begun."""
+    known = link.exec_driver_sql(
+        "SELECT COUNT(*) FROM information_schema.tables "
+        "WHERE table_schema = 'information_schema' AND table_name = 'SLAVE_STATUS'"
+    ).scalar_one()
+    if not known:
+        version = link.exec_driver_sql("SELECT VERSION()").scalar_one()
+        raise Refused(
+            f"{place_of(replica)} is {version}; a promotion needs MariaDB 11.6 or newer",
+            code="server-too-old",
+        )
 
 
 def _alone(link: Connection, replica: Database) -> None:
@@ -302,23 +317,28 @@ def _out_of_the_way(
     _catch_up(link, old.position, ask, deadline, say, living=True)
     with primary.server() as there:
         require_promoting(there, old.place)
-        there.exec_driver_sql("SET GLOBAL read_only = 1")
-        say(f"{old.place} is read-only")
         try:
+            there.exec_driver_sql("SET GLOBAL read_only = 1")
+            say(f"{old.place} is read-only")
             yield str(there.exec_driver_sql("SELECT @@GLOBAL.gtid_binlog_pos").scalar_one())
         except BaseException:
-            if old.writable and _follows_still(replica):
+            if old.writable and _follows_still(link, replica):
                 there.exec_driver_sql("SET GLOBAL read_only = 0")
                 say(f"{old.place} takes writes again")
             raise
 
 
-def _follows_still(replica: Database) -> bool:
-    """Return whether a server is known to be a replica; a doubt is no."""
+def _follows_still(link: Connection, replica: Database) -> bool:
+    """Return whether a server is known to be a replica, and to stay one; a doubt is no."""
     try:
-        with replica.server() as link:
+        if not link.invalidated:
             return following(link) is not None
-    except TruetonneError:
+        with replica.server() as fresh:
+            # What we sent and did not hear the end of may still be done there: until then, the lock is held.
+            if fresh.exec_driver_sql("SELECT GET_LOCK(%s, 10)", (LOCK,)).scalar_one() != 1:
+                return False
+            return following(fresh) is not None
+    except (TruetonneError, SQLAlchemyError):
         return False
 
 

@@ -284,7 +284,7 @@ def test_a_primary_that_goes_on_alone(pair: Pair) -> None:
 
 def rules(pair: Pair) -> dict[tuple[str, str], Finding]:
     """Return what every rule finds."""
-    found = {}
+    found: dict[tuple[str, str], Finding] = {}
     asked = {"primary": primary_findings, "replica": replica_findings}
     for where, ask in asked.items():
         database = Database(getattr(pair, where).url("truetonne"))
