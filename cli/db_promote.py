@@ -53,7 +53,7 @@ def promote(
 ) -> None:
     """Make the replica (database_read_url) the primary, when all that it has received is applied; can be run again."""
     from ledger.db.following import server_at
-    from ledger.db.promotion import Ask
+    from ledger.db.promotable import Ask
     from ledger.db.promotion import promote as take_over
 
     if switchover and fenced:

@@ -60,6 +60,11 @@ def gtids(text: str) -> dict[int, Gtid]:
     return {gtid.domain: gtid for gtid in _listed(text)}
 
 
+def position_text(position: Mapping[int, Gtid]) -> str:
+    """Return a position as MariaDB writes it."""
+    return ",".join(str(gtid) for _, gtid in sorted(position.items()))
+
+
 def gaps(have: Mapping[int, Gtid], want: Mapping[int, Gtid]) -> list[Gap]:
     """Return what a position lacks of another; nothing when it has come there, or further."""
     reached = {domain: have[domain].number if domain in have else 0 for domain in want}

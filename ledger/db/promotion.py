@@ -23,8 +23,16 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from ledger.db.database import Database
 from ledger.db.following import Following, Primary, following, look_at, place_of
 from ledger.db.grants import require_promoting
-from ledger.db.gtid import Gtid, gaps, gtids
-from ledger.errors import BadInput, DependencyDown, Refused, TruetonneError
+from ledger.db.gtid import Gtid, gaps, gtids, position_text
+from ledger.db.promotable import (
+    Ask,
+    doubt_about,
+    require_out_of_the_way,
+    require_sound,
+    require_the_same,
+    require_words,
+)
+from ledger.errors import DependencyDown, Refused, TruetonneError
 
 Say = Callable[[str], None]
 LOCK = "truetonne_promote"
@@ -61,31 +69,6 @@ _APPLY_THE_FILE = (
 
 
 @dataclass(frozen=True)
-class Ask:
-    """How a replica is to be promoted.
-
-    Parameters
-    ----------
-    fenced
-        Whether somebody has seen to it that the old primary is reached by nobody.
-    switchover
-        Whether the old primary lives, and is to be made read-only first.
-    accept_loss
-        Whether to go on where nothing proves that every transaction is here.
-    timeout_s
-        How long it is waited until all is applied.
-    dry_run
-        Whether to check, and to change nothing.
-    """
-
-    fenced: bool = False
-    switchover: bool = False
-    accept_loss: bool = False
-    timeout_s: float = 300
-    dry_run: bool = False
-
-
-@dataclass(frozen=True)
 class Promoted:
     """What came of it."""
 
@@ -117,7 +100,7 @@ def promote(replica: Database, primary: Database, ask: Ask, say: Say) -> Promote
     """
     begun = time.monotonic()
     with replica.server() as link:
-        _require_words(link, replica)
+        require_words(link, replica)
         require_promoting(link, place_of(replica))
         _alone(link, replica)
         follows = following(link)
@@ -125,10 +108,10 @@ def promote(replica: Database, primary: Database, ask: Ask, say: Say) -> Promote
             return _promote_no_replica(link, replica, ask)
         link.exec_driver_sql("SET default_master_connection = %s", (follows.name,))
         old = look_at(primary)
-        _require_sound(follows)
-        _require_the_same(link, follows, old)
-        _require_out_of_the_way(follows, old, ask)
-        doubt = _doubt(link, follows, old)
+        require_sound(follows)
+        require_the_same(link, follows, old)
+        require_out_of_the_way(follows, old, ask)
+        doubt = doubt_about(link, follows, old)
         if doubt and not ask.accept_loss:
             raise Refused(
                 f"{doubt}; --accept-loss promotes all the same, and `truetonne db rejoin` counts what was lost when "
@@ -138,27 +121,13 @@ def promote(replica: Database, primary: Database, ask: Ask, say: Say) -> Promote
         waiting = _count(gtids(follows.applied), follows.received_position)
         done = Promoted(place_of(replica), "", follows.primary, applied=waiting, doubt=doubt)
         if ask.dry_run:
-            return replace(done, position=_text(follows.received_position))
+            return replace(done, position=position_text(follows.received_position))
         deadline = time.monotonic() + ask.timeout_s
         with _out_of_the_way(link, replica, primary, old, ask, deadline, say) as target:
             _turn(link, target, ask, deadline, say)
         position = str(link.exec_driver_sql("SELECT @@GLOBAL.gtid_binlog_pos").scalar_one())
     left = _left_behind(primary, old, position)
     return replace(done, position=position, left=left, seconds=time.monotonic() - begun)
-
-
-def _require_words(link: Connection, replica: Database) -> None:
-    """Require a server that knows what it is asked, before anything is begun."""
-    known = link.exec_driver_sql(
-        "SELECT COUNT(*) FROM information_schema.tables "
-        "WHERE table_schema = 'information_schema' AND table_name = 'SLAVE_STATUS'"
-    ).scalar_one()
-    if not known:
-        version = link.exec_driver_sql("SELECT VERSION()").scalar_one()
-        raise Refused(
-            f"{place_of(replica)} is {version}; a promotion needs MariaDB 11.6 or newer",
-            code="server-too-old",
-        )
 
 
 def _alone(link: Connection, replica: Database) -> None:
@@ -198,102 +167,6 @@ def _promote_no_replica(link: Connection, replica: Database, ask: Ask) -> Promot
     if not ask.dry_run:
         link.exec_driver_sql(_TURN_ALONE)
     return Promoted(place, str(position), doubt=doubt)
-
-
-def _require_sound(follows: Following) -> None:
-    """Require that what was received can be applied."""
-    if follows.sql_error:
-        raise Refused(
-            f"the replica's SQL thread stopped with error {follows.sql_error}; mend that and START REPLICA SQL_THREAD "
-            "(never STOP REPLICA: what is received would be thrown away)",
-            code="replica-stopped",
-        )
-    if not follows.by_gtid and not follows.received:
-        raise Refused(
-            "the replica follows by places in files, so that nothing tells what it has received; "
-            "CHANGE MASTER TO MASTER_USE_GTID = slave_pos while the primary lives",
-            code="not-by-gtid",
-        )
-
-
-def _require_the_same(link: Connection, follows: Following, old: Primary) -> None:
-    """Require that the server of ``database_url`` is the one that the replica follows."""
-    if not old.server_id:
-        return
-    own = int(link.exec_driver_sql("SELECT @@GLOBAL.server_id").scalar_one())
-    if old.server_id == own:
-        raise BadInput(
-            f"database_url ({old.place}) and database_read_url name one server (server_id {own}); name the old "
-            "primary and its replica"
-        )
-    if follows.primary_id and old.server_id != follows.primary_id:
-        raise BadInput(
-            f"database_url ({old.place}) is server {old.server_id}, and the replica follows server "
-            f"{follows.primary_id} ({follows.primary}); name that one"
-        )
-
-
-def _require_out_of_the_way(follows: Following, old: Primary, ask: Ask) -> None:
-    """Require that nobody writes to the old primary, as far as can be seen, or that somebody answers for it."""
-    if ask.switchover:
-        if not old.position:
-            raise Refused(
-                f"a switchover needs the primary, and {old.place} does not answer as one: {old.why or 'no binary log'}",
-                code="primary-unreachable",
-            )
-        return
-    if ask.fenced or (old.position and not old.writable):
-        return
-    if old.answers and not old.why:
-        raise Refused(
-            f"the primary {old.place} answers and takes writes: two primaries would be two sets of books; "
-            "a planned change is `db promote --switchover`; if nobody can reach it any more, say --fenced",
-            code="primary-alive",
-        )
-    if old.answers or follows.io == "Yes":
-        why = old.why if old.answers else f"the replica has a connection to it still; {old.why}"
-        raise Refused(
-            f"the primary {old.place} seems to live ({why}); make sure that nobody can write there, then say --fenced",
-            code="primary-alive",
-        )
-    if not old.ended:
-        raise Refused(
-            f"the primary {old.place} does not answer from here, which does not prove that it is off ({old.why}); "
-            "make sure of it, then say --fenced",
-            code="primary-unreachable",
-        )
-
-
-def _doubt(link: Connection, follows: Following, old: Primary) -> str:
-    """Return why transactions could be missing that the primary had acknowledged; empty when none can."""
-    here = follows.received_position
-    if old.position:  # it can be asked
-        missing = gaps(here, gtids(old.position))
-        if not missing or follows.receiving:
-            return ""
-        count = sum(gap.count for gap in missing)
-        return (
-            f"the replica's IO thread is stopped, and {count} transactions of {old.place} are not here "
-            f"({', '.join(map(str, missing))}); START REPLICA IO_THREAD fetches them"
-        )
-    names = ("rpl_semi_sync_slave_enabled", "Rpl_semi_sync_slave_send_ack")
-    enabled = link.exec_driver_sql(f"SELECT @@GLOBAL.{names[0]}").scalar_one()
-    acknowledged = int(link.exec_driver_sql(f"SHOW GLOBAL STATUS LIKE '{names[1]}'").one()[1])
-    if not enabled:
-        why = f"it was no semi-sync replica ({names[0]} is off)"
-    elif not follows.primary_id:
-        why = "it was started again after the primary was gone, which throws away what is received and not applied"
-    elif not follows.receiving:
-        why = f"its IO thread is stopped ({follows.io_error or 'by hand'})"
-    elif not acknowledged:
-        why = "the primary never asked it to acknowledge anything on its last connection"
-    else:
-        return ""
-    written = f", written {follows.written_at} by the primary's clock" if follows.written_at else ""
-    return (
-        f"nothing proves that the replica has all that {follows.primary} acknowledged: {why}; "
-        f"whatever came after {_text(here) or 'the beginning'}{written} may be missing"
-    )
 
 
 @contextmanager
@@ -368,7 +241,7 @@ def _catch_up(
         follows = following(link)
         if follows is None:
             raise Refused("the server was made to follow nobody meanwhile", code="not-a-replica")
-        _require_sound(follows)
+        require_sound(follows)
         here, applied = follows.received_position, gtids(follows.applied)
         lacking, waiting = gaps(here, wanted), _count(applied, wanted if living else here)
         if lacking and not follows.receiving and ask.accept_loss:
@@ -384,7 +257,7 @@ def _catch_up(
             say(f"{waiting} transactions are still to be applied")
         link.exec_driver_sql(
             "SELECT MASTER_GTID_WAIT(%s, %s)",
-            (target if lacking or living else _text(here), _STEP_S),
+            (target if lacking or living else position_text(here), _STEP_S),
         )
 
 
@@ -418,7 +291,3 @@ def _left_behind(primary: Database, old: Primary, position: str) -> int:
 
 def _count(have: dict[int, Gtid], want: dict[int, Gtid]) -> int:
     return sum(gap.count for gap in gaps(have, want))
-
-
-def _text(position: dict[int, Gtid]) -> str:
-    return ",".join(str(gtid) for _, gtid in sorted(position.items()))
