@@ -46,7 +46,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
         yield Check(schema.name, Verdict.FAILED, schema.found, schema.mend) if failed else schema
         if database.dialect == "mysql":
             yield from _server(database)
-            yield from _pair(settings, database)
+        yield from _pair(settings, database)
         if schema.verdict is Verdict.OK:
             yield _sealing(database, settings.sealing_key_file)
             yield _sending(database)
