@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli import backup, db_grants, db_keys, partitions, restoring
+from cli import backup, db_grants, db_keys, db_promote, partitions, restoring
 from cli.command import DryRun, Invocation, command, command_group
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def register(root: typer.Typer) -> None:
     db_keys.register(group)
     backup.register(group)
     restoring.register(group)
+    db_promote.register(group)
     root.add_typer(group, name="db")
 
 

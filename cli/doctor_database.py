@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from ledger.settings import Settings
 
 if TYPE_CHECKING:
     from ledger.db import Database
+    from ledger.db.findings import Finding
 
 
 def database_checks(settings: Settings) -> Iterator[Check]:
@@ -45,8 +46,8 @@ def database_checks(settings: Settings) -> Iterator[Check]:
         yield Check(schema.name, Verdict.FAILED, schema.found, schema.mend) if failed else schema
         if database.dialect == "mysql":
             yield from _server(database)
+        yield from _pair(settings, database)
         if schema.verdict is Verdict.OK:
-            yield _replica(settings)
             yield _sealing(database, settings.sealing_key_file)
             yield _sending(database)
             yield _jobs(database)
@@ -57,38 +58,66 @@ def database_checks(settings: Settings) -> Iterator[Check]:
 
 def _server(database: Database) -> Iterator[Check]:
     """Check the server: each finding with the statement that mends it."""
-    from ledger.db.findings import State
     from ledger.db.server import findings
     from ledger.db.tls import read_tls
+
+    with database.read() as session:
+        yield from _found("server", findings(session, read_tls(database.url)))
+
+
+def _found(of: str, findings: Iterable[Finding]) -> Iterator[Check]:
+    """Yield a check for each finding about a server."""
+    from ledger.db.findings import State
 
     verdicts = {
         State.GOOD: Verdict.OK,
         State.UNKNOWN: Verdict.SKIPPED,
         State.BAD: Verdict.FAILED,
     }
-    with database.read() as session:
-        for item in findings(session, read_tls(database.url)):
-            yield Check(f"server {item.name}", verdicts[item.state], item.found, item.mend)
+    for item in findings:
+        yield Check(f"{of} {item.name}", verdicts[item.state], item.found, item.mend)
 
 
-def _replica(settings: Settings) -> Check:
-    """Check that the replica answers, and has what the primary has."""
+def _pair(settings: Settings, primary: Database) -> Iterator[Check]:
+    """Check that the replica has what the primary has, and that it could take its place."""
     from ledger.db import Database
+    from ledger.db.pair import primary_findings, replica_findings
 
     if not settings.database_read_url:
-        return Check("replica", Verdict.SKIPPED, "none: database_read_url is not set")
-    database = Database(settings.database_url, read_url=settings.database_read_url)
+        yield Check("replica", Verdict.SKIPPED, "none: database_read_url is not set")
+        return
+    pair = Database(settings.database_url, read_url=settings.database_read_url)
     try:
-        with database.look():
-            pass
-        replica = database.replica
-        if replica is None or replica.reads == 0:
-            why = "" if replica is None else replica.why
-            mend = "see SHOW REPLICA STATUS there; until then the primary is read"
-            return Check("replica", Verdict.FAILED, why, mend)
-        return Check("replica", Verdict.OK, f"{replica.there.place} has what the primary has")
+        yield _replica(pair)
+        with primary.read() as session:
+            yield from _found("primary", primary_findings(session))
+        there = pair.replica.there if pair.replica is not None else None
+        if there is None or not _answers(there):
+            return  # which the line of the replica says
+        with there.read() as session:
+            yield from _found("replica", replica_findings(session))
     finally:
-        database.close()
+        pair.close()
+
+
+def _replica(pair: Database) -> Check:
+    """Check that the replica answers, and has what the primary has."""
+    with pair.look():
+        pass
+    replica = pair.replica
+    if replica is None or replica.reads == 0:
+        why = "" if replica is None else replica.why
+        mend = "see SHOW REPLICA STATUS there; until then the primary is read"
+        return Check("replica", Verdict.FAILED, why, mend)
+    return Check("replica", Verdict.OK, f"{replica.there.place} has what the primary has")
+
+
+def _answers(database: Database) -> bool:
+    try:
+        database.ping()
+    except TruetonneError:
+        return False
+    return True
 
 
 def _sealing(database: Database, path: Path) -> Check:

@@ -141,8 +141,8 @@ def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[str]]:
 
 
 def _wanted(backup: str | None, until: str | None, before: str | None) -> Wanted:
-    from ledger.backup.binlog import Gtid
     from ledger.backup.planning import Wanted
+    from ledger.db.gtid import Gtid
 
     if until is not None and before is not None:
         raise BadInput("--until and --before-gtid do not go together; name one", code="usage")

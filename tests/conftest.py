@@ -47,6 +47,7 @@ LONGEST_FIRST = (
     "tests/cli/test_bench.py",
     "tests/cli/test_frame.py",
     "tests/ledger/test_replica.py",
+    "tests/cli/test_promote.py",
 )
 """Files of a quarter of a minute and more. Some processes share the suite a file at a time: one that is left
 for the end keeps the others idle."""

@@ -7,7 +7,6 @@ changes tables, begins with a GTID event.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from datetime import UTC, datetime
 
 from ledger.backup.manifest import Position
 from ledger.backup.stream import BackupDamaged
-from ledger.errors import BadInput
+from ledger.db.gtid import Gtid
 
 MAGIC = b"\xfebin"
 _HEADER = struct.Struct("<IBIIIH")
@@ -28,37 +27,6 @@ _EVENT_BYTES_MAX = 1 << 30
 _OFFSETS = 1 << 32
 """Ends of events are counted in 32 bits."""
 _STATEMENT_SHOWN = 200
-
-
-@dataclass(frozen=True)
-class Gtid:
-    """A transaction's name."""
-
-    domain: int
-    server: int
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.domain}-{self.server}-{self.number}"
-
-    @classmethod
-    def parse(cls, text: str) -> Gtid:
-        """Read one.
-
-        Raises
-        ------
-        BadInput
-            If it is none.
-        """
-        if not re.fullmatch(r"[0-9]{1,10}-[0-9]{1,10}-[0-9]{1,20}", text, re.ASCII):
-            raise BadInput(f"{text!r} is no GTID; write DOMAIN-SERVER-NUMBER, such as 0-1-57")
-        return cls(*map(int, text.split("-")))
-
-
-def gtids(text: str) -> dict[int, Gtid]:
-    """Return a GTID position by domain; an empty text is the beginning."""
-    found = (Gtid.parse(item.strip()) for item in text.split(",") if item.strip())
-    return {gtid.domain: gtid for gtid in found}
 
 
 @dataclass(frozen=True)

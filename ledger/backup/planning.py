@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ledger.backup.binlog import Gtid, Limit, gtids
+from ledger.backup.binlog import Limit
 from ledger.backup.manifest import Kind, Manifest, Position
 from ledger.backup.store import chain_of
 from ledger.backup.stream import BackupDamaged
+from ledger.db.gtid import Gtid, gtids
 from ledger.errors import BadInput, NotFound
 
 SECOND = timedelta(seconds=1)

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from ledger.backup import tools
-from ledger.backup.binlog import Limit, Reached, gtids, joined
+from ledger.backup.binlog import Limit, Reached, joined
 from ledger.backup.manifest import Manifest, Part
 from ledger.backup.planning import RestorePlan
 from ledger.backup.server import PrivateServer, running
 from ledger.backup.sqlite import ARCHIVED
 from ledger.backup.store import Store
+from ledger.db.gtid import gtids
 from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.keeping.places import archive_beside
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from ledger.errors import BadInput
+from ledger.errors import BadInput, DependencyDown
 from ledger.models import Base
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
@@ -175,3 +175,41 @@ def _matches(schema: str, database: str, *, pattern: bool) -> bool:
 
 def _on_every_table(may: Callable[[str, str], bool], verb: str) -> bool:
     return all(may(name, verb) for name in (*Base.metadata.tables, "alembic_version"))
+
+
+PROMOTES = (
+    "RELOAD",
+    "READ_ONLY ADMIN",
+    "REPLICATION SLAVE ADMIN",
+    "REPLICATION MASTER ADMIN",
+    "REPLICA MONITOR",
+)
+"""What ``db promote`` needs on the whole server, see docs/replica.md; MariaDB has two names for the last one."""
+
+
+def require_promoting(link: Connection, place: str) -> None:
+    """Require that who is connected may promote a replica.
+
+    Raises
+    ------
+    DependencyDown
+        With the statement that gives the rights that lack.
+    """
+    held: set[str] = set()
+    for (line,) in link.exec_driver_sql("SHOW GRANTS"):
+        found = _GRANT.match(str(line))
+        if found is not None and found["what"] == "*.*":
+            held |= {verb.strip() for verb in found["verbs"].split(",")}
+    lacks = [
+        verb
+        for verb in PROMOTES
+        if not held & {verb, verb.replace("REPLICA ", "SLAVE "), "ALL PRIVILEGES"}
+    ]
+    if lacks:
+        who = str(link.exec_driver_sql("SELECT CURRENT_USER()").scalar_one())
+        user, _, host = who.rpartition("@")
+        raise DependencyDown(
+            f"database {place}: the account may not promote; GRANT {', '.join(lacks)} ON *.* TO '{user}'@'{host}', or "
+            "name one that may in database_admin_url",
+            code="rights-missing",
+        )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.backup.binlog import Gtid, statements
+from ledger.backup.binlog import statements
 from ledger.backup.drill import Finding, drill, last_report
 from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
@@ -27,6 +27,7 @@ from ledger.backup.store import Store
 from ledger.backup.stream import BackupDamaged
 from ledger.backup.taking import follow, take
 from ledger.db import Database
+from ledger.db.gtid import Gtid
 from ledger.errors import DependencyDown, NotFound, Refused
 from tests.support.backups import (
     DATABASE,

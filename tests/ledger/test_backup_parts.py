@@ -21,13 +21,14 @@ import pytest
 from sqlalchemy import make_url
 
 from ledger.backup import stream, tools
-from ledger.backup.binlog import MAGIC, Gtid, Limit, Reached, between, events, joined
+from ledger.backup.binlog import MAGIC, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.planning import Wanted, plan, walk
 from ledger.backup.store import MANIFEST, Store, backup_keys, chain_of, unproven
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
+from ledger.db.gtid import Gtid
 from ledger.errors import BadInput, DependencyDown, NotFound
 from tests.support.backups import KEY, store
 

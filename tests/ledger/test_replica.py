@@ -20,6 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from api.context import Context
 from cli.bench.mariadb import MariaDbServer, ServerUnavailable
 from ledger.db import Database, DatabaseBusy
+from ledger.db.findings import State
+from ledger.db.pair import replica_findings
 from ledger.errors import BadInput
 from ledger.keeping.moving import archive
 from ledger.keeping.reading import rows_between
@@ -204,6 +206,21 @@ def test_a_server_that_is_no_replica_is_never_read(pair: Pair) -> None:
     assert seen(db) == (7, 1)
     assert db.replica is not None and (db.replica.reads, db.replica.passed) == (0, 1)
     db.close()
+
+
+def test_a_replica_that_could_not_become_the_primary(pair: Pair) -> None:
+    """What stands in a configuration alone is seen on servers that run without it: these two."""
+    there = Database(pair.replica.url("truetonne"))
+    with there.read() as session:
+        found = {item.name: item for item in replica_findings(session)}
+    there.close()
+    assert {name for name, item in found.items() if item.state is State.GOOD} == {
+        "read_only",
+        "gtid_strict_mode",
+    }
+    assert found["binary log"].found.startswith("what it receives is not in its binary log")
+    assert "log_slave_updates = ON" in found["binary log"].mend
+    assert "relay_log_recovery = ON" in found["relay log"].mend
 
 
 def test_many_at_once(pair: Pair, db: Database) -> None:
