@@ -67,7 +67,8 @@ def pair() -> Iterator[Pair]:
             folder = Path(name) / str(number)
             folder.mkdir()
             try:
-                server = MariaDbServer(folder, [f"--server-id={number}", *FAST])
+                role = ["--read-only"] if number == 2 else []
+                server = MariaDbServer(folder, [f"--server-id={number}", *role, *FAST])
                 server.start()
             except ServerUnavailable as reason:
                 if os.environ.get("CI") == "true":
@@ -80,7 +81,6 @@ def pair() -> Iterator[Pair]:
             f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={servers[0].port}, MASTER_USER='root', "
             "MASTER_SSL=0, MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1",
             "START SLAVE",
-            "SET GLOBAL read_only=1",
         )
         servers[0].execute("CREATE DATABASE truetonne")
         db = Database(servers[0].url("truetonne"))
