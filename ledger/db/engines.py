@@ -11,7 +11,7 @@ from typing import Any
 import pymysql
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from ledger.db import galera, packed
 from ledger.db.loading import FILE_REFUSED, LoadingConnection
@@ -170,7 +170,7 @@ def create(
     )
     if not migration:  # which loads no rows
         event.listen(engine, "do_connect", _open_mysql)
-    event.listen(engine, "connect", lambda link, _record: galera.opened(link, on_node))
+    event.listen(engine, "connect", partial(_prepare_mysql, on_node=on_node))
     event.listen(engine, "handle_error", _no_use)
     event.listen(engine, "begin", _begin_mysql)
     return engine
@@ -228,6 +228,12 @@ def _open_mysql(
     return LoadingConnection(*arguments, **options)
 
 
+def _prepare_mysql(
+    link: LoadingConnection, record: ConnectionPoolEntry, *, on_node: Callable[[str], None] | None
+) -> None:
+    record.info[galera.NODE] = galera.opened(link, on_node)
+
+
 def _no_use(context: ExceptionContext) -> None:
     """Tell SQLAlchemy that a connection is none: it asked for a file and was closed, or its node is out of the cluster.
 
@@ -257,11 +263,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def position_of(connection: Connection) -> str:
     """Return what a replica must have, to have all that was committed here before; empty when nothing tells."""
-    query = "SELECT @@GLOBAL.wsrep_on, @@GLOBAL.gtid_binlog_pos"
-    of_cluster, position = connection.exec_driver_sql(query).one()
-    if of_cluster:
+    if connection.info.get(galera.NODE):
         return CLUSTER + galera.cluster_of(connection)
-    return str(position or "")
+    return str(connection.exec_driver_sql("SELECT @@GLOBAL.gtid_binlog_pos").scalar_one() or "")
 
 
 def _wait(connection: Connection, position: str, wait_s: float) -> None:

@@ -69,8 +69,9 @@ def _settings(server: Server, status: Mapping[str, str]) -> Finding:
         )
         mend = "write innodb_autoinc_lock_mode = 2 into its configuration, and restart the node"
         return Finding(name, State.BAD, found, mend)
+    given = {key.lower(): value for key, value in server.globals.items()}
     for variable, wanted, why in _DYNAMIC:
-        said = server.globals.get(variable)
+        said = given.get(variable)
         if said is not None and said.upper() != wanted:
             found = f"{variable} is {said}: {why}"
             value = wanted if wanted.isdigit() or wanted in ("ON", "OFF") else f"'{wanted}'"
@@ -82,7 +83,9 @@ def _settings(server: Server, status: Mapping[str, str]) -> Finding:
 
 
 def _suspects(server: Server, status: Mapping[str, str]) -> Finding:
-    variable = "wsrep_provider_evs_suspect_timeout"  # with MariaDB's plugin for the library's options
+    variable = (
+        "wsrep_provider_evs_suspect_timeout"  # with MariaDB's plugin for the library's options
+    )
     found = _SECONDS.search(server.globals["wsrep_provider_options"])
     seconds = 60 * int(found[1] or 0) + float(found[2] or 0) if found else 0.0
     if seconds > SUSPECT_S_MAX:
