@@ -11,7 +11,7 @@ from typing import Any
 import pymysql
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from ledger.db import galera, packed
 from ledger.db.loading import FILE_REFUSED, LoadingConnection
@@ -25,8 +25,6 @@ WAIT = "truetonne_wait"
 """For a read of a replica: the position that it must have reached, and how many seconds it is waited for."""
 CLUSTER = "cluster "
 """What begins a position that is no GTID: the identity of a Galera cluster follows."""
-_POSITION = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('wsrep_on', 'gtid_binlog_pos')"
-"""Asked so that a server built without Galera, which has no ``wsrep_on``, answers as well."""
 NOTES = "notes"
 """A write whose loss in a power cut does no harm: SQLite does not wait for the disk."""
 
@@ -172,7 +170,7 @@ def create(
     )
     if not migration:  # which loads no rows
         event.listen(engine, "do_connect", _open_mysql)
-    event.listen(engine, "connect", lambda link, _record: galera.opened(link, on_node))
+    event.listen(engine, "connect", partial(_prepare_mysql, on_node=on_node))
     event.listen(engine, "handle_error", _no_use)
     event.listen(engine, "begin", _begin_mysql)
     return engine
@@ -233,6 +231,12 @@ def _open_mysql(
     return LoadingConnection(*arguments, **options)
 
 
+def _prepare_mysql(
+    link: LoadingConnection, record: ConnectionPoolEntry, *, on_node: Callable[[str], None] | None
+) -> None:
+    record.info[galera.NODE] = galera.opened(link, on_node)
+
+
 def _no_use(context: ExceptionContext) -> None:
     """Tell SQLAlchemy that a connection is none: it asked for a file and was closed, or its node is out of the cluster.
 
@@ -262,10 +266,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def position_of(connection: Connection) -> str:
     """Return what a replica must have, to have all that was committed here before; empty when nothing tells."""
-    known = {str(name): str(value) for name, value in connection.exec_driver_sql(_POSITION)}
-    if known.get("wsrep_on") == "ON":
+    if connection.info.get(galera.NODE):
         return CLUSTER + galera.cluster_of(connection)
-    return known["gtid_binlog_pos"]
+    return str(connection.exec_driver_sql("SELECT @@GLOBAL.gtid_binlog_pos").scalar_one() or "")
 
 
 def _wait(connection: Connection, position: str, wait_s: float) -> None:

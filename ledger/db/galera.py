@@ -21,18 +21,25 @@ UNDECIDED = 1180
 """The node was lost to the others while it committed: whether the others have it is not known."""
 _WAITED_LONG = 1205
 """What a node says whose wait for the cluster ended without success: the number of a lock that was not had."""
+NODE = "node"
+"""Under this ``info`` of a connection has the name of the node, where its server is one."""
 _NODE = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('wsrep_on', 'wsrep_node_name')"
 _KEEPALIVE = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3))
 """Seconds of silence, seconds between questions, and questions, after which a machine that is gone is known to be."""
 
 
-def opened(link: Connection[Any], on_node: Callable[[str], None] | None) -> None:
+def opened(link: Connection[Any], on_node: Callable[[str], None] | None) -> str:
     """Prepare a new connection: find out a dead end, and wait for what the cluster has.
 
     Parameters
     ----------
     on_node
         Told the name of the node, where the server is one.
+
+    Returns
+    -------
+    str
+        The name of the node; empty where the server is of no cluster.
 
     Raises
     ------
@@ -44,7 +51,7 @@ def opened(link: Connection[Any], on_node: Callable[[str], None] | None) -> None
         cursor.execute(_NODE)
         found = {str(name).lower(): str(value) for name, value in cursor.fetchall()}
         if found.get("wsrep_on") != "ON":
-            return
+            return ""
         cursor.execute("SET SESSION wsrep_sync_wait = 1")
         try:
             cursor.execute("SELECT 1")
@@ -56,6 +63,7 @@ def opened(link: Connection[Any], on_node: Callable[[str], None] | None) -> None
         cursor.execute("SET SESSION wsrep_sync_wait = @@GLOBAL.wsrep_sync_wait")
     if on_node is not None:
         on_node(found["wsrep_node_name"])
+    return found["wsrep_node_name"]
 
 
 def cluster_of(connection: Engaged) -> str:

@@ -69,8 +69,9 @@ def _settings(server: Server, status: Mapping[str, str]) -> Finding:
         )
         mend = "write innodb_autoinc_lock_mode = 2 into its configuration, and restart the node"
         return Finding(name, State.BAD, found, mend)
+    given = {key.lower(): value for key, value in server.globals.items()}
     for variable, wanted, why in _DYNAMIC:
-        said = server.globals.get(variable)
+        said = given.get(variable)
         if said is not None and said.upper() != wanted:
             found = f"{variable} is {said}: {why}"
             value = wanted if wanted.isdigit() or wanted in ("ON", "OFF") else f"'{wanted}'"
