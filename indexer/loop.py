@@ -22,7 +22,8 @@ from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import Lease
 from indexer.memory import few_collections
-from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader, Read
+from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
+from indexer.reading import Read
 from indexer.ticks import Limits, TickReport
 from indexer.window import block_time
 from indexer.writing import block_row, write_blocks, write_range
