@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ledger.db import tables
+from ledger.db import pairs, tables
 from ledger.errors import MirrorStopped
 from ledger.models import (
     CarbonCredit,
@@ -249,24 +249,20 @@ def add_holdings(session: Session, changes: Mapping[tuple[int, str], int]) -> No
         If somebody would hold less than nothing: a transfer was missed.
     """
     keys = sorted(key for key, kg in changes.items() if kg)
-    columns = CreditHolding.batch_id, CreditHolding.holder
-    for part, here in tables.among_pairs(session, columns, keys):
-        query = select(*columns, CreditHolding.amount_kg).where(here)
-        before = {(batch_id, holder): kg for batch_id, holder, kg in session.execute(query)}
-        after = {key: before.get(key, 0) + changes[key] for key in part}
-        for (batch_id, holder), kg in after.items():
-            if kg < 0:
-                raise MirrorStopped(
-                    f"{holder} would hold {kg} kg of batch {batch_id}; a transfer was missed"
-                )
-        if before:
-            session.execute(_silent(delete(CreditHolding).where(here)))
-        rows = [
-            {"batch_id": batch_id, "holder": holder, "amount_kg": kg}
-            for (batch_id, holder), kg in after.items()
-            if kg
-        ]
-        tables.insert(session, CreditHolding, rows)
+    pair = CreditHolding.batch_id, CreditHolding.holder
+    before = pairs.take(session, pair, CreditHolding.amount_kg, keys)
+    after = {key: before.get(key, 0) + changes[key] for key in keys}
+    for (batch_id, holder), kg in after.items():
+        if kg < 0:
+            raise MirrorStopped(
+                f"{holder} would hold {kg} kg of batch {batch_id}; a transfer was missed"
+            )
+    rows = [
+        {"batch_id": batch_id, "holder": holder, "amount_kg": kg}
+        for (batch_id, holder), kg in after.items()
+        if kg
+    ]
+    tables.insert(session, CreditHolding, rows)
 
 
 def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> None:
@@ -277,25 +273,21 @@ def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> No
     MirrorStopped
         If a balance would fall below zero: a movement was missed.
     """
-    columns = SettlementBalance.account, SettlementBalance.asset
     keys = sorted(key for key, units in changes.items() if units)
-    for part, here in tables.among_pairs(session, columns, keys):
-        query = select(*columns, SettlementBalance.balance).where(here)
-        before = {(account, asset): int(units) for account, asset, units in session.execute(query)}
-        after = {key: before.get(key, 0) + changes[key] for key in part}
-        for (account, asset), units in after.items():
-            if units < 0:
-                raise MirrorStopped(
-                    f"{account} would have {units} units of asset {asset} in escrow; a movement was missed"
-                )
-        if before:
-            session.execute(_silent(delete(SettlementBalance).where(here)))
-        rows = [
-            {"account": account, "asset": asset, "balance": units}
-            for (account, asset), units in after.items()
-            if units
-        ]
-        tables.insert(session, SettlementBalance, rows)
+    pair = SettlementBalance.account, SettlementBalance.asset
+    before = pairs.take(session, pair, SettlementBalance.balance, keys)
+    after = {key: int(before.get(key, 0)) + changes[key] for key in keys}
+    for (account, asset), units in after.items():
+        if units < 0:
+            raise MirrorStopped(
+                f"{account} would have {units} units of asset {asset} in escrow; a movement was missed"
+            )
+    rows = [
+        {"account": account, "asset": asset, "balance": units}
+        for (account, asset), units in after.items()
+        if units
+    ]
+    tables.insert(session, SettlementBalance, rows)
 
 
 def _silent(statement: Any) -> Any:

@@ -26,7 +26,6 @@ from sqlalchemy import (
     Table,
     func,
     select,
-    tuple_,
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -211,24 +210,6 @@ def among(
         return
     for start in range(0, len(ordered), _KEYS_PER_QUERY):
         yield column.in_(ordered[start : start + _KEYS_PER_QUERY])
-
-
-def among_pairs(
-    session: Session,
-    columns: tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any]],
-    keys: Sequence[tuple[Any, Any]],
-) -> Iterator[tuple[Sequence[tuple[Any, Any]], ColumnElement[bool]]]:
-    """Yield parts of the keys, and the condition that two columns are one of a part; see ``among``."""
-    if not keys:
-        return
-    if session.get_bind().dialect.name == "sqlite":
-        listed = func.json_each(_json.encode(keys).decode()).table_valued("value").c.value
-        pairs = select(func.json_extract(listed, "$[0]"), func.json_extract(listed, "$[1]"))
-        yield keys, tuple_(*columns).in_(pairs)
-        return
-    for start in range(0, len(keys), _KEYS_PER_QUERY):
-        part = keys[start : start + _KEYS_PER_QUERY]
-        yield part, tuple_(*columns).in_(part)
 
 
 # ----------------------------------------------------------------------- encoders

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.event import listen
 
-from ledger.db import Database, tables
+from ledger.db import Database, pairs, tables
 from ledger.models import (
     Base,
     BlockchainTransaction,
@@ -327,28 +327,33 @@ def test_large_decimals_and_nulls_are_changed(db: Database) -> None:
 def test_rows_among_many_keys(db: Database) -> None:
     with db.write() as session:
         tables.insert(session, CreditBatch, batches())
-        balances = [
-            {"account": account(number), "asset": number % 3, "balance": number}
-            for number in range(ROWS)
-        ]
-        tables.insert(session, SettlementBalance, balances)
     wanted = set(range(0, 4 * ROWS, 3))
-    pairs = [(account(number), number % 2) for number in range(ROWS)]
     with db.read() as session:
         found = [
             number
             for here in tables.among(session, CreditBatch.batch_id, wanted)
             for number in session.scalars(select(CreditBatch.batch_id).where(here))
         ]
-        columns = SettlementBalance.account, SettlementBalance.asset
-        held = [
-            (row.account, row.asset)
-            for _, here in tables.among_pairs(session, columns, pairs)
-            for row in session.execute(select(*columns).where(here))
-        ]
         assert list(tables.among(session, CreditBatch.batch_id, [])) == []
-        assert list(tables.among_pairs(session, columns, [])) == []
     assert sorted(found) == [number for number in sorted(wanted) if 1 <= number < ROWS]
-    assert sorted(held) == [
-        (account(number), number % 3) for number in range(ROWS) if number % 3 == number % 2
+
+
+def test_rows_of_many_pairs_are_taken_out(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "_PER_QUERY", ROWS // 2)
+    balances = [
+        {"account": account(number), "asset": number % 3, "balance": 10**30 + number}
+        for number in range(ROWS)
     ]
+    keys = [(account(number), number % 2) for number in range(ROWS)]
+    named = {(account(number), number % 3): 10**30 + number for number in range(ROWS)}
+    gone = {key: named.pop(key) for key in keys if key in named}
+    assert gone and named
+    pair = SettlementBalance.account, SettlementBalance.asset
+    with db.write() as session:
+        tables.insert(session, SettlementBalance, balances)
+        assert pairs.take(session, pair, SettlementBalance.balance, []) == {}
+        assert pairs.take(session, pair, SettlementBalance.balance, keys) == gone
+        assert pairs.take(session, pair, SettlementBalance.balance, keys) == {}
+    with db.read() as session:
+        rest = session.execute(select(*pair, SettlementBalance.balance))
+        assert {(holder, asset): balance for holder, asset, balance in rest} == named
