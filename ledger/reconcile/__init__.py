@@ -30,6 +30,7 @@ from ledger.reconcile import (
 )
 from ledger.reconcile.books import Books, Sides, open_books, open_sides
 from ledger.reconcile.report import Report, Rule
+from ledger.reconcile.shelves import no_room_said
 from ledger.reconcile.stored import keep_outcome
 
 _S = TypeVar("_S", bound=Sides)
@@ -84,9 +85,10 @@ def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Repo
     WrongChain
         If the node serves another chain.
     DependencyDown
-        If database or node do not answer, or the node is behind the mirror.
+        If database or node do not answer, the node is behind the mirror, or there is no room for the chain's events
+        in the folder for temporary files.
     """
-    with db.read() as session:
+    with db.read() as session, no_room_said():
         books = open_books(session, client, deployment)
         return Report(books.block, tuple(applied(books)))
 

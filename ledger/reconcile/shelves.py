@@ -10,10 +10,13 @@ from __future__ import annotations
 import pickle
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import msgspec
+
+from ledger.errors import DependencyDown
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -21,6 +24,25 @@ PIECE = 2_000
 """Values that are in memory at once while all of a shelf are gone through."""
 _CACHE_KIB = 16_000
 _GONE: Any = object()
+
+
+@contextmanager
+def no_room_said() -> Iterator[None]:
+    """Say what is lacking when the file of the shelves cannot be written.
+
+    Raises
+    ------
+    DependencyDown
+        There is no room for it.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:  # errors of the books come in another wrapping
+        raise DependencyDown(
+            "the chain's events are put into a file in the folder for temporary files, and that cannot be written: "
+            f"{error}; make room, or set TMPDIR to a folder with more",
+            code="disk-full",
+        ) from error
 
 
 class Shelves:

@@ -33,12 +33,14 @@ from ledger.chain.sender import Sender
 from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer
 from ledger.corrections import correct
 from ledger.db import Database
-from ledger.errors import BooksDiffer, NotFound
+from ledger.errors import BooksDiffer, DependencyDown, NotFound
 from ledger.models import Base, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.models.types import ExactDecimal, Hex
-from ledger.reconcile import RULES, applied, reconcile
+from ledger.reconcile import RULES, applied, reconcile, shelves
 from ledger.reconcile.books import open_books
+from ledger.reconcile.pieces import pieces
+from ledger.reconcile.shelves import Shelves
 from ledger.registration import register_project, register_site
 from ledger.settlement import batches, escrow
 from ledger.settlement.cancel import cancel_trade
@@ -338,6 +340,36 @@ def _others_oversee(others: TestChain) -> None:
 def db_scalars(db: Database, sql: str) -> list[Any]:
     with db.read() as session:
         return list(session.execute(text(sql)).scalars())
+
+
+def test_pieces_of_any_length_say_the_same(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, events and shelves are gone through two at a time."""
+    whole = reconcile(history.db, history.client, history.chain.deployment)
+    monkeypatch.setattr(pieces, "__defaults__", (2,))
+    monkeypatch.setattr(shelves, "PIECE", 2)
+    monkeypatch.setattr("ledger.reconcile.transaction_rules.ROWS", 2)
+    monkeypatch.setattr("ledger.reconcile.trade_rules.ROWS", 2)
+    monkeypatch.setattr("ledger.reconcile.trade_rules._BATCHES_AT_ONCE", 1)
+    monkeypatch.setattr("ledger.reconcile.books._BLOCKS_MAX", 2)
+    monkeypatch.setattr("ledger.reconcile.books._BLOCKS_FIRST", 1)
+    report = reconcile(history.db, history.memory, history.chain.deployment)
+    assert report == whole and report.ok
+
+
+def test_no_room_for_the_chains_events_is_said(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Shelves.__init__
+
+    def in_little_room(place: Shelves) -> None:
+        made(place)
+        place._file.execute("PRAGMA max_page_count=60")
+
+    monkeypatch.setattr(Shelves, "__init__", in_little_room)
+    with pytest.raises(DependencyDown, match="make room, or set TMPDIR"):
+        reconcile(history.db, history.memory, history.chain.deployment)
 
 
 def test_books_and_chain_agree(history: History) -> None:
