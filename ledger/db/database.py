@@ -23,43 +23,27 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import date
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Column, Connection, Engine, Executable, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Column, Connection, Engine, Executable
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk, engines, packed
 from ledger.db.behind import Behind, behind
+from ledger.db.failures import DatabaseBusy, translated
+from ledger.db.location import checked, make_folder
 from ledger.db.presence import Presence
 from ledger.db.quick import Quick
 from ledger.db.replica import PATIENCE_S, Replica
+from ledger.db.schema import Schema
 from ledger.db.sqltext import for_driver
-from ledger.errors import BadInput, DependencyDown
-from ledger.models import Base
-from ledger.models.partitions import PartitionReport, ensure_partitions
-from ledger.settings import redacted
 
 T = TypeVar("T")
 Row = Sequence[Any] | Mapping[str, Any]
 EXECUTEMANY_ROWS = 5_000
 """Rows that are handed to the driver at once."""
-
-
-class DatabaseBusy(DependencyDown):
-    """Another writer was in the way for too long; the same work may succeed when tried again."""
-
-    default_code = "database-busy"
-
-
-class SchemaMissing(DependencyDown):
-    """The database answers, but a table is not there."""
-
-    default_code = "schema-missing"
 
 
 class UnitOfWork(Session):
@@ -72,7 +56,7 @@ class UnitOfWork(Session):
         )
 
 
-class Database:
+class Database(Schema):
     """One database, SQLite or MariaDB.
 
     Parameters
@@ -101,7 +85,7 @@ class Database:
         lock_timeout_s: int = 30,
         patience_s: int | None = None,
     ) -> None:
-        self.url: URL = _checked(url)
+        self.url: URL = checked(url)
         self.lock_timeout_s = lock_timeout_s
         self._presence = Presence(self.place)
         engine = engines.create(
@@ -348,58 +332,6 @@ class Database:
         with self.read():
             pass
 
-    def upgrade(self, revision: str = "head") -> list[str]:
-        """Bring the schema to a revision; nothing happens when it is there already.
-
-        An SQLite file that holds a schema is copied first, beside itself.
-
-        Returns
-        -------
-        list of str
-            The revisions that were applied, oldest first.
-
-        Raises
-        ------
-        ProblemFound
-            Rows would be left without the row that they refer to; nothing was changed.
-        DependencyDown
-            The database does not answer, or another process migrates it.
-        """
-        # Alembic and its templates are a quarter of the program's start, and few commands migrate.
-        from ledger.migrations import runner
-
-        if self.dialect == "sqlite":
-            _folder_of(self.url)
-        engine = engines.create(self.url, lock_timeout_s=self.lock_timeout_s, migration=True)
-        try:
-            with self._translated():
-                return runner.upgrade(engine, revision)
-        finally:
-            engine.dispose()
-
-    def current(self) -> str | None:
-        """Return the revision of the schema; None when there is none.
-
-        Raises
-        ------
-        DependencyDown
-            The server does not answer, or the file can be neither opened nor made.
-        """
-        from ledger.migrations import runner  # as in upgrade
-
-        if self.dialect == "sqlite" and not Path(self.url.database or "").exists():
-            _require_place(self.url)
-            return None
-        with self.read() as session:
-            return runner.current(session.connection())
-
-    @staticmethod
-    def head() -> str:
-        """Return the revision that this version of the product wants."""
-        from ledger.migrations import runner  # as in upgrade
-
-        return runner.head()
-
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -408,73 +340,10 @@ class Database:
         if self.quick is not None:
             self.quick.close()
 
-    def drop_tables(self) -> None:
-        """Drop every table of the schema with all its rows, for a new start of a demonstration.
-
-        Raises
-        ------
-        DependencyDown
-            The database does not answer.
-        """
-        engine = engines.create(self.url, lock_timeout_s=self.lock_timeout_s, migration=True)
-        try:
-            with self._translated(), engine.begin() as connection:
-                Base.metadata.drop_all(connection)
-                connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
-        finally:
-            engine.dispose()
-
-    def ensure_partitions(self, today: date, until: date | None = None) -> list[PartitionReport]:
-        """Add the partitions that will be needed; nothing happens on SQLite, which has none.
-
-        Parameters
-        ----------
-        today
-            The day, in UTC.
-        until
-            A day that is to be covered as well, however far it lies ahead.
-
-        Returns
-        -------
-        list of PartitionReport
-            What was found and done for each table; rows outside of all periods are an alarm.
-
-        Raises
-        ------
-        DatabaseBusy
-            The tables were in use for as long as a change of theirs may hold up others.
-        """
-        if self.dialect == "sqlite":
-            return []
-        with self.changing() as connection:
-            return ensure_partitions(connection, today, until)
-
-    @contextmanager
-    def changing(self) -> Iterator[Connection]:
-        """Open a connection for statements that change tables, each committed by itself. MariaDB only.
-
-        In a transaction such a statement would wait for the transaction's own locks. It waits for two
-        seconds at the most: everybody who wants the table waits behind it.
-
-        Raises
-        ------
-        DatabaseBusy
-            A table was in use for longer.
-        DependencyDown
-            The server does not answer.
-        """
-        engine = engines.create(self.url, lock_timeout_s=self.lock_timeout_s, migration=True)
-        try:
-            plain = engine.execution_options(isolation_level="AUTOCOMMIT")
-            with self._translated(), plain.connect() as connection:
-                yield connection
-        finally:
-            engine.dispose()
-
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Session]:
         if self.dialect == "sqlite":
-            _folder_of(self.url)
+            make_folder(self.url)
         with (
             self._translated(),
             UnitOfWork(engine, expire_on_commit=False, info={"database": self}) as session,
@@ -483,74 +352,5 @@ class Database:
             session.connection()
             yield session
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn the driver's complaints about the server into errors of ours, with a way out."""
-        try:
-            yield
-        except engines.DRIVER_ERRORS as error:
-            kind, advice = engines.diagnose(error)
-            if not kind:
-                raise
-            original = engines.original_of(error)
-            said = " ".join(str(argument) for argument in getattr(original, "args", ()))
-            if engines.is_gone(error):
-                self._presence.is_gone(said)
-            message = f"database {self.place}: {said}; {advice}"
-            details = {"database": self.place}
-            if kind == engines.BUSY:
-                raise DatabaseBusy(message, details=details) from error
-            if kind == engines.NO_TABLE:
-                raise SchemaMissing(message, details=details) from error
-            raise DependencyDown(message, code="database-down", details=details) from error
-        else:
-            self._presence.answers()
-
-
-def _checked(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:  # a port that is no number
-        raise BadInput(
-            f"database URL {redacted(url)!r} cannot be read; write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
-        ) from error
-    if parsed.drivername in ("mysql+pymysql", "mariadb+pymysql", "mysql", "mariadb"):
-        if not parsed.database:
-            raise BadInput(
-                f"database URL {parsed.render_as_string()} names no database; end it with /NAME"
-            )
-        # One dialect for both servers: SQLAlchemy finds out which it is.
-        return parsed.set(drivername="mysql+pymysql")
-    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
-        if parsed.database in (None, "", ":memory:"):
-            raise BadInput("SQLite in memory is not supported; name a file: sqlite:///FILE")
-        return parsed
-    raise BadInput(
-        f"database {parsed.drivername!r} is not supported; use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/NAME"
-    )
-
-
-def _require_place(url: URL) -> None:
-    """Require that an SQLite file that is not there could be made; nothing stays of the trial."""
-    folder = Path(url.database or "").absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    try:
-        with TemporaryDirectory(prefix=".truetonne-", dir=folder):
-            pass
-    except OSError as error:
-        raise DependencyDown(
-            f"database {url.database}: cannot be opened: it is not there and cannot be made in {folder} "
-            f"({error.strerror}); name a folder that can be written"
-        ) from error
-
-
-def _folder_of(url: URL) -> None:
-    """Make the folder of an SQLite file."""
-    folder = Path(url.database or "").parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DependencyDown(
-            f"{folder}: cannot be made ({error.strerror}); name a folder that can be written"
-        ) from error
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self.place, self._presence)

@@ -1,0 +1,54 @@
+"""What goes wrong with a database, as errors of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ledger.db import engines
+from ledger.db.presence import Presence
+from ledger.errors import DependencyDown
+
+
+class DatabaseBusy(DependencyDown):
+    """Another writer was in the way for too long; the same work may succeed when tried again."""
+
+    default_code = "database-busy"
+
+
+class SchemaMissing(DependencyDown):
+    """The database answers, but a table is not there."""
+
+    default_code = "schema-missing"
+
+
+@contextmanager
+def translated(place: str, presence: Presence) -> Iterator[None]:
+    """Turn the driver's complaints about the server into errors of ours, with a way out.
+
+    Parameters
+    ----------
+    place
+        Where the database is, for people.
+    presence
+        Told whether it answers.
+    """
+    try:
+        yield
+    except engines.DRIVER_ERRORS as error:
+        kind, advice = engines.diagnose(error)
+        if not kind:
+            raise
+        original = engines.original_of(error)
+        said = " ".join(str(argument) for argument in getattr(original, "args", ()))
+        if engines.is_gone(error):
+            presence.is_gone(said)
+        message = f"database {place}: {said}; {advice}"
+        details = {"database": place}
+        if kind == engines.BUSY:
+            raise DatabaseBusy(message, details=details) from error
+        if kind == engines.NO_TABLE:
+            raise SchemaMissing(message, details=details) from error
+        raise DependencyDown(message, code="database-down", details=details) from error
+    else:
+        presence.answers()
