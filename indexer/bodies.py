@@ -20,7 +20,8 @@ from indexer.compare import Difference
 from indexer.report import Report
 from indexer.watch import Watch
 from ledger.chain.book import Deployment
-from ledger.chain.client import BlockHeader, ChainClient
+from ledger.chain.client import ChainClient
+from ledger.chain.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import DependencyDown, Refused
 from ledger.models import BlockchainTransaction, ChainInclusion

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from indexer.backoff import PRUNED, trouble_of
 from indexer.doubt import Doubt
-from ledger.chain.client import BlockHeader, ChainClient, RpcError
+from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.contracts import CarbonCredit
 from ledger.chain.events import ZERO_HASH, DecodedEvent, next_head
+from ledger.chain.records import BlockHeader
 
 _NO_CODE = "0x"
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from ledger.chain.client import BlockHeader
+from ledger.chain.records import BlockHeader
 from ledger.models import ChainCursor, MirrorReorganisation
 
 

@@ -30,10 +30,11 @@ from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain import deployment as contracts_book
 from ledger.chain import sightings
 from ledger.chain.book import TOLD, Deployment
-from ledger.chain.client import BlockHeader, ChainClient
+from ledger.chain.client import ChainClient
 from ledger.chain.contracts import VppSettlement
 from ledger.chain.events import SETTLEMENT
 from ledger.chain.heads import Heads
+from ledger.chain.records import BlockHeader
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown, MirrorStopped, WrongChain
 from ledger.leases import LEASE_S, Holder

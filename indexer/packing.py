@@ -9,8 +9,8 @@ from typing import Any
 
 from indexer.reading import Read
 from indexer.window import Window
-from ledger.chain.client import LogRecord
 from ledger.chain.events import DecodedEvent
+from ledger.chain.records import LogRecord
 
 _FORMAT = 5
 """Pickle's: both ends are of one version of this program."""

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from indexer import finality, reorg
 from indexer.compare import Difference
 from ledger.chain.book import Deployment
-from ledger.chain.client import BlockHeader, ChainClient
+from ledger.chain.client import ChainClient
+from ledger.chain.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import DependencyDown, NotFound
 from ledger.models import ChainBlock, ChainCursor

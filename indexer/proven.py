@@ -19,7 +19,7 @@ from indexer.asking import Block, RangeAsked
 from indexer.doubt import Doubt
 from indexer.inputs import Mined
 from indexer.watch import Watch
-from ledger.chain.client import LogRecord
+from ledger.chain.records import LogRecord
 from ledger.chain.wire import HEADER_FIELDS, WireReceipt
 from ledger.proofs.covered import header_hash, receipts_root
 

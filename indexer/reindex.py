@@ -35,7 +35,8 @@ from indexer.verify import fresh_beside
 from ledger import issuance
 from ledger.chain import intents
 from ledger.chain.book import PROVEN, Deployment
-from ledger.chain.client import BlockHeader, ChainClient
+from ledger.chain.client import ChainClient
+from ledger.chain.records import BlockHeader
 from ledger.db import Database
 from ledger.db.deferring import deferred_foreign_keys
 from ledger.errors import DependencyDown, Refused

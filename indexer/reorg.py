@@ -20,8 +20,9 @@ from indexer.handlers.credit import STATUS
 from ledger import issuance
 from ledger.chain import deployment as contracts_book
 from ledger.chain import intents, sightings, transactions
-from ledger.chain.client import BlockHeader, ChainClient
+from ledger.chain.client import ChainClient
 from ledger.chain.events import ZERO_ADDRESS
+from ledger.chain.records import BlockHeader
 from ledger.db import Database
 from ledger.models import (
     Base,

@@ -27,7 +27,8 @@ from indexer.tables import MIRRORED, OWN
 from indexer.ticks import Limits
 from ledger.chain import transactions
 from ledger.chain.book import Deployment
-from ledger.chain.client import BlockHeader, ChainClient, RpcError
+from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped
 from ledger.models import (

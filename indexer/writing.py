@@ -9,7 +9,7 @@ from indexer.lookups import Lookups
 from indexer.rows import Rows
 from indexer.window import Window, block_time
 from ledger.chain import transactions
-from ledger.chain.client import BlockHeader
+from ledger.chain.records import BlockHeader
 from ledger.db import tables
 from ledger.models import ChainBlock, ChainEvent
 

@@ -17,9 +17,10 @@ from eth_utils.crypto import keccak
 
 from cli.bench.report import Result, lower_is_better, share_of_limit
 from ledger.chain.abi import artifact
-from ledger.chain.client import ChainClient, Receipt
+from ledger.chain.client import ChainClient
 from ledger.chain.contracts import encode_call
 from ledger.chain.layout import canonical_type
+from ledger.chain.records import Receipt
 from ledger.chain.signers import ANVIL_ROLES, LocalSigner, anvil_address, anvil_signer, new_signer
 from ledger.errors import DependencyDown
 from ledger.reductions.evidence import hash_pair, leaf_hash, meter_hash

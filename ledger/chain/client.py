@@ -14,20 +14,41 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ledger.chain.records import (
+    BlockHeader,
+    LogRecord,
+    Receipt,
+    TransactionInfo,
+    block_of,
+    header_of,
+    included_of,
+    log_of,
+    receipt_of,
+)
 from ledger.chain.transport import Bounds
 from ledger.chain.transport_errors import NodeAnswer
 from ledger.chain.transports import open_transport
-from ledger.chain.wire import Answer, Asked, Call, WireTransaction
+from ledger.chain.wire import Answer, Asked, Call
 from ledger.errors import TruetonneError
 
 T = TypeVar("T")
+
+
 _BATCH_MAX = 50
+
+
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
+
+
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
+
+
 """A number of JSON-RPC: no more than the 32 bytes of a word."""
 
 
 _REVERTED = 3
+
+
 """The error code of the execution API for a call that reverted."""
 
 
@@ -46,60 +67,6 @@ class RpcError(TruetonneError):
         """Whether the call itself failed, and not the node that was asked to make it."""
         self.data = data
         """Revert data as hexadecimal text, when the node sent any."""
-
-
-class BlockHeader(msgspec.Struct, frozen=True):
-    """A block header: number, hashes, and time in seconds since 1970 (UTC)."""
-
-    number: int
-    hash: str
-    parent_hash: str
-    timestamp: int
-    base_fee: int
-    """Wei per gas."""
-
-
-class TransactionInfo(msgspec.Struct, frozen=True):
-    """A transaction as a block lists it."""
-
-    hash: str
-    index: int
-    sender: str
-    to: str | None
-    input: str
-    nonce: int
-    value: int
-    gas: int
-
-
-class LogRecord(msgspec.Struct, frozen=True):
-    """A log as the node hands it out."""
-
-    address: str
-    topics: tuple[str, ...]
-    data: str
-    block_number: int
-    block_hash: str
-    tx_hash: str
-    tx_index: int
-    log_index: int
-    removed: bool
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """What became of a transaction: status 1 succeeded, 0 failed; gas in units, price in wei."""
-
-    tx_hash: str
-    status: int
-    gas_used: int
-    effective_gas_price: int
-    contract_address: str | None
-    block_number: int
-    block_hash: str
-    tx_index: int
-    sender: str
-    to: str | None
-    logs: tuple[LogRecord, ...]
 
 
 class ChainClient:
@@ -261,7 +228,7 @@ class ChainClient:
 
     def _logs(self, query: dict[str, Any]) -> list[LogRecord]:
         found = self.request("eth_getLogs", [query])
-        logs = self._read(found if isinstance(found, list) else [found], _log, "logs")
+        logs = self._read(found if isinstance(found, list) else [found], log_of, "logs")
         if found is None or None in logs:
             raise NodeAnswer(f"{self.place} was asked for logs and answers with nothing")
         return [log for log in logs if log is not None]
@@ -276,7 +243,7 @@ class ChainClient:
         """Return the chain's id and its first block, in one request; None where the node has dropped it."""
         calls = [("eth_chainId", []), _block_call(0, False)]
         chain_id, first = self.request_batch(calls)
-        header = self._read([first], _header, "headers")[0]
+        header = self._read([first], header_of, "headers")[0]
         return self._number("eth_chainId", chain_id), header
 
     def block_number(self) -> int:
@@ -291,7 +258,7 @@ class ChainClient:
     def blocks(self, blocks: Sequence[int | str]) -> list[BlockHeader | None]:
         """Return several headers in the order asked."""
         raws = self.request_batch([_block_call(block, False) for block in blocks])
-        return self._read(raws, _header, "headers")
+        return self._read(raws, header_of, "headers")
 
     def block_with_transactions(
         self, number: int
@@ -304,7 +271,7 @@ class ChainClient:
     ) -> list[tuple[BlockHeader, list[TransactionInfo]] | None]:
         """Return several blocks with their transactions, in the order asked."""
         raws = self.request_batch([_block_call(number, True) for number in numbers])
-        return self._read(raws, _block, "blocks")
+        return self._read(raws, block_of, "blocks")
 
     def logs(self, addresses: Sequence[str], from_block: int, to_block: int) -> list[LogRecord]:
         """Return the logs of the addresses in blocks ``from_block`` to ``to_block``, both included."""
@@ -327,12 +294,12 @@ class ChainClient:
     def receipts(self, tx_hashes: Sequence[str]) -> list[Receipt | None]:
         """Return several receipts in the order asked."""
         raws = self.request_batch([("eth_getTransactionReceipt", [item]) for item in tx_hashes])
-        return self._read(raws, _receipt, "receipts")
+        return self._read(raws, receipt_of, "receipts")
 
     def transactions(self, tx_hashes: Sequence[str]) -> list[TransactionInfo | None]:
         """Return several transactions in the order asked; None for one that is in no block."""
         raws = self.request_batch([("eth_getTransactionByHash", [item]) for item in tx_hashes])
-        return self._read(raws, _included, "transactions")
+        return self._read(raws, included_of, "transactions")
 
     def code(self, address: str, block: int | str = "latest") -> str:
         """Return the code at an address as hexadecimal text; ``0x`` where there is none."""
@@ -395,82 +362,3 @@ def _block_call(block: int | str, full: bool) -> tuple[str, list[Any]]:
     if isinstance(block, str) and block.startswith("0x"):
         return "eth_getBlockByHash", [block, full]
     return "eth_getBlockByNumber", [hex(block) if isinstance(block, int) else block, full]
-
-
-def _header(raw: dict[str, Any]) -> BlockHeader:
-    return BlockHeader(
-        number=int(raw["number"], 16),
-        hash=raw["hash"].lower(),
-        parent_hash=raw["parentHash"].lower(),
-        timestamp=int(raw["timestamp"], 16),
-        base_fee=int(raw.get("baseFeePerGas") or "0x0", 16),
-    )
-
-
-def _block(raw: dict[str, Any]) -> tuple[BlockHeader, list[TransactionInfo]]:
-    return _header(raw), [_transaction(item) for item in raw["transactions"]]
-
-
-def _address(raw: str | None) -> str | None:
-    return raw.lower() if raw else None
-
-
-def _transaction(raw: dict[str, Any]) -> TransactionInfo:
-    return TransactionInfo(
-        hash=raw["hash"].lower(),
-        index=int(raw["transactionIndex"], 16),
-        sender=raw["from"].lower(),
-        to=_address(raw.get("to")),
-        input=raw["input"],
-        nonce=int(raw["nonce"], 16),
-        value=int(raw["value"], 16),
-        gas=int(raw["gas"], 16),
-    )
-
-
-def _included(raw: dict[str, Any]) -> TransactionInfo | None:
-    return _transaction(raw) if raw.get("blockHash") else None
-
-
-def transaction_info(raw: WireTransaction) -> TransactionInfo:
-    """Return a transaction as the node wrote it with numbers for its quantities."""
-    return TransactionInfo(
-        hash=raw.hash.lower(),
-        index=int(raw.transaction_index, 16),
-        sender=raw.sender.lower(),
-        to=_address(raw.to),
-        input=raw.input,
-        nonce=int(raw.nonce, 16),
-        value=int(raw.value, 16),
-        gas=int(raw.gas, 16),
-    )
-
-
-def _log(raw: dict[str, Any]) -> LogRecord:
-    return LogRecord(
-        address=raw["address"].lower(),
-        topics=tuple(topic.lower() for topic in raw["topics"]),
-        data=raw["data"],
-        block_number=int(raw["blockNumber"], 16),
-        block_hash=raw["blockHash"].lower(),
-        tx_hash=raw["transactionHash"].lower(),
-        tx_index=int(raw["transactionIndex"], 16),
-        log_index=int(raw["logIndex"], 16),
-        removed=bool(raw.get("removed", False)),
-    )
-
-
-def _receipt(raw: dict[str, Any]) -> Receipt:
-    return Receipt(
-        tx_hash=raw["transactionHash"].lower(),
-        status=int(raw["status"], 16),
-        gas_used=int(raw["gasUsed"], 16),
-        effective_gas_price=int(raw["effectiveGasPrice"], 16),
-        contract_address=_address(raw.get("contractAddress")),
-        block_number=int(raw["blockNumber"], 16),
-        block_hash=raw["blockHash"].lower(),
-        tx_index=int(raw["transactionIndex"], 16),
-        sender=raw["from"].lower(),
-        to=_address(raw.get("to")),
-        logs=tuple(_log(log) for log in raw["logs"]),
-    )

@@ -17,7 +17,6 @@ import sha3  # type: ignore[import-untyped]
 from eth_utils.crypto import keccak
 
 from ledger.chain.abi import artifact
-from ledger.chain.client import LogRecord
 from ledger.chain.credit_events import (
     Cancelled,
     Claim,
@@ -43,6 +42,7 @@ from ledger.chain.decoders import EVENTS
 from ledger.chain.decoders.words import Malformed, event_body
 from ledger.chain.layout import canonical_type
 from ledger.chain.plain_event import PlainEvent
+from ledger.chain.records import LogRecord
 from ledger.chain.settlement_events import (
     BatchCancelled,
     BatchCosigned,

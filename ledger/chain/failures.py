@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ledger.chain.client import ChainClient, RpcError, TransactionInfo
+from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.records import TransactionInfo
 from ledger.chain.reverts import reason_of
 from ledger.chain.wire import TRACES, WireTrace
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledger.chain.client import BlockHeader, ChainClient, RpcError
+from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.fees import Fees, Market
 from ledger.chain.intents import SignedAttempt
 from ledger.chain.policy import DailyCaps
+from ledger.chain.records import BlockHeader
 from ledger.chain.signed import Unsigned
 from ledger.chain.signers import Keyring, Signer
 from ledger.db import Database

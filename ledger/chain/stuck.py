@@ -19,9 +19,10 @@ from itertools import groupby
 from sqlalchemy.orm import Session
 
 from ledger.chain import adoption, fees, intents, lanes, signed
-from ledger.chain.client import BlockHeader, ChainClient, RpcError, TransactionInfo
+from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.fees import GWEI, TRANSFER_GAS, Fees, Market
 from ledger.chain.policy import PolicyRefused
+from ledger.chain.records import BlockHeader, TransactionInfo
 from ledger.chain.reverts import reason_of
 from ledger.chain.signing import Desk
 from ledger.errors import BadInput, DependencyDown

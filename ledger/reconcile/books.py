@@ -14,10 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.book import Deployment
-from ledger.chain.client import BlockHeader, ChainClient, RpcError
+from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.contracts import CarbonCredit, VppSettlement
 from ledger.chain.events import DecodedEvent, decode
 from ledger.chain.layout import json_safe
+from ledger.chain.records import BlockHeader
 from ledger.chain.transport_errors import AnswerTooLarge
 from ledger.db import tables
 from ledger.errors import BooksDiffer, DependencyDown, NotFound

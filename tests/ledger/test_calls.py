@@ -18,10 +18,10 @@ from web3.contract import Contract
 from web3.types import LogReceipt
 
 from ledger.chain.abi import artifact
-from ledger.chain.client import LogRecord
 from ledger.chain.contracts import decode_call, decode_error, encode_call, selector_names
 from ledger.chain.events import CREDIT, SETTLEMENT, PlainEvent, decode, next_head, schemas
 from ledger.chain.layout import canonical_type, json_safe, json_value
+from ledger.chain.records import LogRecord
 from ledger.errors import MirrorStopped
 
 NAMES = (CREDIT, SETTLEMENT, "TestCurrency")

@@ -12,11 +12,11 @@ from msgspec import Struct
 from msgspec.structs import asdict, fields
 
 from ledger.chain.abi import artifact
-from ledger.chain.client import LogRecord
 from ledger.chain.contracts import decode_call, encode_call
 from ledger.chain.decoders import CALLS, EVENTS, words
 from ledger.chain.events import CREDIT, SETTLEMENT, DecodedEvent, PlainEvent, decode
 from ledger.chain.layout import canonical_type, json_value
+from ledger.chain.records import LogRecord
 from ledger.errors import MirrorStopped
 from tests.ledger.test_calls import items, log_of, tuples_of, types_of
 from tests.support import abi_oracle

@@ -9,8 +9,8 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
 from ledger.chain.abi import artifact
-from ledger.chain.client import LogRecord
 from ledger.chain.layout import canonical_type
+from ledger.chain.records import LogRecord
 
 
 class Refused(Exception):

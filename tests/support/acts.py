@@ -12,8 +12,8 @@ from typing import Any
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
-from ledger.chain.client import Receipt
 from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.chain.records import Receipt
 from ledger.chain.signers import ANVIL_ROLES, anvil_signer
 from ledger.settlement.words import Trade, pack
 from tests.support.chain import FIRST_PERIOD_S, PARTIES, TestChain

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from ledger.chain.abi import artifact
 from ledger.chain.book import DeployedContract, Deployment
-from ledger.chain.client import ChainClient, Receipt
+from ledger.chain.client import ChainClient
 from ledger.chain.contracts import encode_call
 from ledger.chain.events import (
     CREDIT,
@@ -30,6 +30,7 @@ from ledger.chain.events import (
     decode,
 )
 from ledger.chain.layout import canonical_type
+from ledger.chain.records import Receipt
 from ledger.chain.signers import ANVIL_ROLES, anvil_address, anvil_signer
 from ledger.chain.structs import claim_tuple, claim_typed_data, retirement_tuple
 from ledger.settlement.words import PackedBatch, Trade, pack

@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.chain.client import Receipt
 from ledger.chain.contracts import encode_call
+from ledger.chain.records import Receipt
 from tests.support.chain import GAS_CALL, PARTIES, TestChain
 from tests.support.model import Model
 

@@ -26,10 +26,11 @@ from cli.bench.gas import CREDIT, CURRENCY, LIBRARIES, PARTY, SETTLEMENT, Park
 from cli.bench.indexer import story
 from cli.bench.indexer.acts import Act, World
 from ledger.chain.abi import artifact
-from ledger.chain.client import ChainClient, Receipt
+from ledger.chain.client import ChainClient
 from ledger.chain.contracts import encode_call
 from ledger.chain.layout import canonical_type
 from ledger.chain.local_node import LocalNode
+from ledger.chain.records import Receipt
 from ledger.errors import DependencyDown
 
 GENESIS_S = 1_748_736_000  # 2025-06-01
