@@ -26,6 +26,7 @@ _numbers = count(1)
 LONGEST_FIRST = (
     "tests/prove/test_short_form.py",
     "tests/flows/test_demo.py",
+    "tests/architecture/test_lint.py",
     "tests/flows/test_restored.py",
     "tests/flows/test_reindex.py",
     "tests/ledger/test_backup.py",
