@@ -33,10 +33,7 @@ from tests.support.forked import FORKED
 from tests.support.forms import rest, times
 from tests.support.mirror import Dump, dump, fresh, running_chain
 
-SHORT_ON_MARIADB = (
-    "test_on_both_databases_it_is_a_fresh_mirror",
-    "test_verify_beside_a_mirror_that_runs",
-)
+SHORT_ON_MARIADB = ("test_on_both_databases_it_is_a_fresh_mirror",)
 
 history = scene.history
 by_hand = scene._by_hand
