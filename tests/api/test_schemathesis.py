@@ -33,7 +33,7 @@ from ledger.identity import passwords
 from ledger.models.users import UserRole
 from ledger.park import KINDS
 from ledger.settings import Settings
-from tests.support.forms import times
+from tests.support.forms import rest, times
 from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
 
 ONE_DATABASE = "it asks about the description; the lists' own tests run their queries on both"
@@ -89,7 +89,7 @@ def ask(cases: Any, check: Callable[[Any], None], examples: int = EXAMPLES) -> N
         each()
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize("mode", rest([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
 def test_every_route_answers_as_described(app: Any, asked: TestClient, mode: Any) -> None:
     statuses: dict[int, int] = {}
     for label, operation in operations(app).items():

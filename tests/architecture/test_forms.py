@@ -69,6 +69,16 @@ def test_a_file_names_what_it_runs_on_mariadb() -> None:
     assert kept(item("test_a", "mariadb", file=file)) == ["test_a"]
 
 
+def test_of_the_contracts_functions_the_first_two_sets_of_parameters_run() -> None:
+    items = [item(f"test_{name}[{number}]", n=number) for name in "ab" for number in range(4)]
+    assert len(kept(*items)) == 8
+    for each in items:
+        each.nodeid = each.nodeid.replace("tests/", "tests/contracts/credit/")
+    assert kept(*items) == ["test_a[0]", "test_a[1]", "test_b[0]", "test_b[1]"]
+    assert kept(*items, named=("tests/contracts",)) == kept(*items)
+    assert len(kept(*items, named=(f"{FILE}::test_a",))) == 6
+
+
 def test_the_rest_of_the_values_is_long() -> None:
     short, *others = forms.rest(range(3))
     assert short == 0

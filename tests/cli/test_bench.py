@@ -127,6 +127,7 @@ def test_import_says_that_a_server_does_not_answer(truetonne: Program) -> None:
     assert "127.0.0.1:1" in ended.err.splitlines()[-1]
 
 
+@long
 def test_settlement(truetonne: Program) -> None:
     """Every trade is executed and every balance right, or the command fails: that is in the benchmark itself."""
     ended = truetonne("bench", "settlement", "--trades", "40", "--json")

@@ -17,6 +17,7 @@ from ledger.chain.client import ChainClient
 from ledger.chain.local_node import LocalNode, find_anvil
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain, deploy_contracts
+from tests.support.forms import rest
 from tests.support.nursery import Child
 
 DEADLINE_S = 60.0
@@ -98,7 +99,7 @@ def edit(program: Program, sql: str) -> None:
         link.execute(sql)
 
 
-@EVERY
+@pytest.mark.parametrize("kind", rest(["http", "ws", "ipc"], "ws"))
 def test_two_runs_a_kill_and_an_orderly_end(program: Program, chain: TestChain) -> None:
     before = status(program)
     assert before["block"] is before["leader"] is before["rate"] is None

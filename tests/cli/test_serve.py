@@ -12,9 +12,10 @@ import pytest
 
 from ledger.chain.local_node import KeptPort
 from tests.cli.conftest import Program
+from tests.support.forms import rest
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("told", rest([signal.SIGINT, signal.SIGTERM], signal.SIGTERM))
 def test_serve_answers_until_it_is_told_to_end(park: Program, told: signal.Signals) -> None:
     kept = KeptPort()
     port = kept.number

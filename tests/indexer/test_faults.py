@@ -9,6 +9,7 @@ mirror reaches the head; afterwards it is what a fresh one is. A fault that did 
 import pytest
 
 from tests.support.faults import FORKED, HARMLESS, KINDS, MAY_GO_ON
+from tests.support.forms import long
 from tests.support.plans import Plan, Step
 from tests.support.proxy import ENDLESS
 from tests.support.scenario import run
@@ -52,7 +53,14 @@ def _steps(name: str) -> tuple[Step, ...]:
     )
 
 
-@pytest.mark.parametrize("names", GROUPS, ids=lambda names: f"from {names[0]}")
+@pytest.mark.parametrize(
+    "names",
+    [
+        group if number < 3 else pytest.param(group, marks=long)
+        for number, group in enumerate(GROUPS)
+    ],
+    ids=lambda names: f"from {names[0]}",
+)
 def test_faults(history_stage: Stage, names: tuple[str, ...]) -> None:
     steps = (*BEGIN, *(step for name in names for step in _steps(name)))
     outcome = run(history_stage, Plan(GROUPS.index(names), steps, faults=names))

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from indexer import Indexer
 from ledger.db import Database
 from tests.indexer.conftest import DEPTH
+from tests.support.forms import rest, times
 from tests.support.history_acts import IN_FORKS, ON_CHAIN
 from tests.support.mirror import Dump, dump, fresh
 from tests.support.plans import DEPTH_MAX, Plan, Step, plan
@@ -48,7 +49,7 @@ STEP: st.SearchStrategy[Step] = st.one_of(
 
 
 @settings(
-    max_examples=5,
+    max_examples=times(2, 5),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -102,7 +103,7 @@ def test_something_moves_under_a_tick(history_stage: Stage) -> None:
     assert outcome.counts["moved during a tick"] == len(during)
 
 
-@pytest.mark.parametrize("seed", [3, 11])
+@pytest.mark.parametrize("seed", rest([3, 11]))
 def test_killed_restarted_and_doubled(process_stage: Stage, seed: int) -> None:
     """Processes of the command; at least one is killed, and two run at once."""
     outcome = run(process_stage, plan(seed, mariadb_share=0, process_share=1))

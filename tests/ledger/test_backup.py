@@ -37,6 +37,7 @@ from tests.support.backups import (
     restored,
     store,
 )
+from tests.support.forms import rest
 
 pytestmark = pytest.mark.mariadb
 ROOT = Path(__file__).resolve().parents[2]
@@ -286,7 +287,7 @@ def test_an_account_that_does_not_see_the_archive_is_told_so(
         source(f"DROP USER {account}", f"DROP DATABASE {archive}")
 
 
-@pytest.mark.parametrize("what", ["backup", "restore", "server"])
+@pytest.mark.parametrize("what", rest(["backup", "restore", "server"], "backup", "restore"))
 def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) -> None:
     folder = store(tmp_path / "backups")
     key_file(tmp_path / "key")

@@ -23,6 +23,7 @@ from ledger.chain.events import CREDIT, SETTLEMENT, PlainEvent, decode, next_hea
 from ledger.chain.layout import canonical_type, json_safe, json_value
 from ledger.chain.records import LogRecord
 from ledger.errors import MirrorStopped
+from tests.support.forms import times
 
 NAMES = (CREDIT, SETTLEMENT, "TestCurrency")
 ADDRESS = "0x" + "ab" * 20
@@ -107,7 +108,7 @@ def test_no_two_functions_have_one_name_and_one_number_of_arguments(name: str) -
 
 
 @pytest.mark.parametrize(("name", "item"), items("function"))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=times(3, 8), deadline=None)
 @given(data=st.data())
 def test_calls_are_web3_s(name: str, item: dict[str, Any], data: st.DataObject) -> None:
     arguments = list(data.draw(tuples_of(*types_of(item["inputs"]))))
@@ -151,7 +152,7 @@ def test_a_function_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(("name", "item"), items("error"))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=times(2, 4), deadline=None)
 @given(data=st.data())
 def test_errors_are_named_with_their_values(
     name: str, item: dict[str, Any], data: st.DataObject
@@ -244,7 +245,7 @@ def same(mine: Any, theirs: Any) -> bool:
 
 
 @pytest.mark.parametrize(("name", "item"), items("event", (CREDIT, SETTLEMENT)))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=times(5, 15), deadline=None)
 @given(data=st.data())
 def test_events_are_web3_s(name: str, item: dict[str, Any], data: st.DataObject) -> None:
     values = data.draw(tuples_of(*types_of(item["inputs"])))
@@ -268,7 +269,7 @@ def tuple_of(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(("name", "item"), items("event", (CREDIT,)))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=times(2, 5), deadline=None)
 @given(data=st.data())
 def test_the_record_of_the_log_covers_every_value(
     name: str, item: dict[str, Any], data: st.DataObject

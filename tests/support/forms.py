@@ -3,6 +3,7 @@
 What is marked ``long`` runs in the long form alone. Each kind of test has a run in the short one.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ import pytest
 _LONG = [False]
 
 long = pytest.mark.long
+
+SAMPLED = ("tests/contracts/",)
+"""Where the short form runs a function's first two sets of parameters alone; ``tests/forge`` asks for all values."""
+SAMPLE = 2
 
 
 def choose(long: bool) -> None:
@@ -50,21 +55,25 @@ def left_to_the_long_form(
     """Part the tests in those of the short form and the others; a test that is named by itself is no other.
 
     Of a function that runs on SQLite and on MariaDB with many parameters, the short form runs the first on both, and
-    the others on SQLite. A file's ``SHORT_ON_MARIADB`` says which of its functions it runs on MariaDB at all.
+    the others on SQLite; in the folders of ``SAMPLED`` it runs few. A file's ``SHORT_ON_MARIADB`` says which of its
+    functions it runs on MariaDB at all.
     """
     if _LONG[0]:
         return items, []
     kept, others = [], []
     seen: set[str] = set()
+    taken: Counter[str] = Counter()
     for item in items:
         function = item.nodeid.partition("[")[0]
         doubled = _is_a_double(item)
         unwanted = doubled and (function in seen or not _wanted(item))
+        unwanted |= function.startswith(SAMPLED) and taken[function] >= SAMPLE
         if (unwanted or item.get_closest_marker("long")) and not _is_named(item, named):
             others.append(item)
             continue
         if doubled and not item.get_closest_marker("every_mariadb"):
             seen.add(function)
+        taken[function] += 1
         kept.append(item)
     return kept, others
 
