@@ -37,6 +37,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
         yield answers
         if answers.verdict is not Verdict.OK:
             yield Check("schema", Verdict.SKIPPED, "the database does not answer")
+            yield from _survivor(settings)
             return
         schema = check_of(
             "schema", lambda: f"revision {check_schema(database)}", "run `truetonne db upgrade`"
@@ -81,23 +82,57 @@ def _found(of: str, findings: Iterable[Finding]) -> Iterator[Check]:
 def _pair(settings: Settings, primary: Database) -> Iterator[Check]:
     """Check that the replica has what the primary has, and that it could take its place."""
     from ledger.db import Database
-    from ledger.db.pair import primary_findings, replica_findings
+    from ledger.db.pair import (
+        have_changed_places,
+        is_of_a_cluster,
+        primary_findings,
+        replica_findings,
+    )
 
     if not settings.database_read_url:
         yield Check("replica", Verdict.SKIPPED, "none: database_read_url is not set")
         return
     pair = Database(settings.database_url, read_url=settings.database_read_url)
     try:
-        yield _replica(pair)
+        found = _replica(pair)
+        with primary.read() as session:
+            if is_of_a_cluster(session):  # whose rules are among the server's
+                yield found
+                return
+        there = pair.replica.there if pair.replica is not None else None
+        answers = there is not None and _answers(there)
+        if there is not None and answers:
+            with primary.read() as session, there.read() as other:
+                changed = have_changed_places(session, other)
+            if changed:
+                said = f"{there.place} takes writes, and {primary.place} does not: they have changed places"
+                mend = "name that one in database_url of every process, and change nothing on the servers"
+                yield Check("replica", Verdict.FAILED, said, mend)
+                return
+        yield found
         with primary.read() as session:
             yield from _found("primary", primary_findings(session))
-        there = pair.replica.there if pair.replica is not None else None
-        if there is None or not _answers(there):
+        if there is None or not answers:
             return  # which the line of the replica says
         with there.read() as session:
             yield from _found("replica", replica_findings(session))
     finally:
         pair.close()
+
+
+def _survivor(settings: Settings) -> Iterator[Check]:
+    """Check whether the replica answers, when the primary does not."""
+    from ledger.db import Database
+    from ledger.db.replica import PATIENCE_S
+
+    if not settings.database_read_url:
+        return
+    there = Database(settings.database_read_url, patience_s=PATIENCE_S)
+    say = "and `truetonne db promote --dry-run` says whether it could take over"
+    try:
+        yield check_of("replica", lambda: f"{_ping(there)}, {say}", "see docs/replica.md")
+    finally:
+        there.close()
 
 
 def _replica(pair: Database) -> Check:

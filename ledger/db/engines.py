@@ -67,7 +67,8 @@ _MYSQL = (
     (
         {1419},
         DOWN,
-        "the server writes a binary log: SET GLOBAL log_bin_trust_function_creators = 1, and upgrade again",
+        "it writes a binary log, or is a node of a cluster: SET GLOBAL log_bin_trust_function_creators = 1, and "
+        "upgrade again",
     ),
     (
         {2026},

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from ledger.db import galera
 from ledger.db.findings import Finding, State
 
 TIMEOUT_MS_MIN = 10_000
 """A replica that is started again is away for some seconds: the primary must wait for longer than that."""
 _RECONNECT = "STOP REPLICA IO_THREAD; START REPLICA IO_THREAD"
+_STATUS = "SHOW GLOBAL STATUS WHERE variable_name LIKE 'Rpl\\_semi\\_sync%%' OR variable_name = 'Slave_running'"
 _ACKNOWLEDGE = f"SET GLOBAL rpl_semi_sync_slave_enabled = 1; {_RECONNECT}"
 
 
@@ -28,6 +30,24 @@ class Half:
     def on(self, name: str) -> bool:
         """Return whether a variable is on."""
         return self.variables.get(name, "OFF").upper() in ("ON", "1", "YES")
+
+
+def have_changed_places(primary: Session, replica: Session) -> bool:
+    """Return whether the supposed primary takes no writes and its replica does, as after a promotion.
+
+    Then each rule would advise the opposite of what is right.
+    """
+    asked = "SELECT @@GLOBAL.read_only"
+    here, there = (
+        str(each.connection().exec_driver_sql(asked).scalar_one()).upper() in ("1", "ON")
+        for each in (primary, replica)
+    )
+    return here and not there
+
+
+def is_of_a_cluster(server: Session) -> bool:
+    """Return whether the server is a node of a Galera cluster, where none of the rules of a pair holds."""
+    return bool(server.connection().info.get(galera.NODE))
 
 
 def primary_findings(session: Session) -> Iterator[Finding]:
@@ -44,10 +64,7 @@ def _findings(session: Session, rules: tuple[Callable[[Half], Finding], ...]) ->
     read = session.connection().exec_driver_sql
     half = Half(
         {str(name): str(value) for name, value in read("SHOW GLOBAL VARIABLES")},
-        {
-            str(name): str(value)
-            for name, value in read("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%%'")
-        },
+        {str(name): str(value) for name, value in read(_STATUS)},
     )
     for rule in rules:
         yield rule(half)
@@ -120,6 +137,16 @@ def _log_updates(half: Half) -> Finding:
     return found
 
 
+def _follows(half: Half) -> Finding:
+    if half.status["Slave_running"] != "ON":
+        found = "it follows nobody now: it was never told whom, or a thread of it stands still"
+        mend = (
+            "see SHOW REPLICA STATUS there; for one that was the primary, run `truetonne db rejoin`"
+        )
+        return Finding("following", State.BAD, found, mend)
+    return Finding("following", State.GOOD, "it is connected to a primary, and applies what comes")
+
+
 def _acknowledges(half: Half) -> Finding:
     if not half.on("rpl_semi_sync_slave_enabled"):
         mend = _ACKNOWLEDGE
@@ -157,6 +184,7 @@ PRIMARY_RULES: tuple[Callable[[Half], Finding], ...] = (
 )
 """What is asked of the primary, in the order in which the doctor prints it."""
 REPLICA_RULES: tuple[Callable[[Half], Finding], ...] = (
+    _follows,
     _acknowledges,
     _read_only,
     _relay_log,

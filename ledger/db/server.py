@@ -84,7 +84,8 @@ def _version(server: Server) -> Finding:
 
 def _writable(server: Server) -> Finding:
     if server.on("read_only"):
-        mend = "SET GLOBAL read_only = 0; or, if it is a replica, name the primary in database_url"
+        # Not the statement first: on an old primary it would make two sets of books.
+        mend = "name the primary in database_url; or, if this is the only one, SET GLOBAL read_only = 0"
         return Finding("writable", State.BAD, "the server is read-only", mend)
     if server.on("innodb_read_only"):
         mend = "start the server without innodb-read-only"

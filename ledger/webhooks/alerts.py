@@ -50,7 +50,7 @@ def changes(session: Session, endpoint: WebhookEndpoint, at: datetime) -> tuple[
         if row.is_open:
             row.facts = data
         if telling.wanted(endpoint.event_types, event_type):
-            name = telling.alert_message_id(row.facts, row.times)
+            name = telling.alert_message_id(data, row.times)
             told.append((name, event_type, telling.alert_body(event_type, data, moment)))
     session.flush()
     return told, False

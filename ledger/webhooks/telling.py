@@ -124,10 +124,13 @@ def message_id(chain_id: int, tx_hash: str, log_index: int) -> str:
     return _name(f"{chain_id}/{tx_hash}/{log_index}")
 
 
-def alert_message_id(facts: Mapping[str, Any], times: int) -> str:
-    """Return the name of a message about an alert, the so many-th about it: the same from books that were restored."""
-    names = ("alert", "device_code", "alert_type", "triggered_at")
-    return _name("/".join(("alert", *(str(facts[name]) for name in names), str(times))))
+def alert_message_id(data: Mapping[str, Any], times: int) -> str:
+    """Return the name of a message about an alert: made of all that it says, and the so many-th of its endpoint.
+
+    So what two endpoints are told alike has one name, also from books that were restored; and one that joins late is
+    not sent what another was told of the same alert when it stood otherwise.
+    """
+    return _name(f"alert/{json.dumps(dict(data), sort_keys=True)}/{times}")
 
 
 def body_of(event_type: str, chain_id: int, contract: str, event: ChainEvent, at: datetime) -> str:

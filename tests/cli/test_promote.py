@@ -276,6 +276,34 @@ def test_a_pair_that_would_lose_something(
     until(lambda: all(item.state is State.GOOD for item in rules(pair).values()))
 
 
+def test_a_replica_that_does_not_apply_what_comes(pair: Pair) -> None:
+    pair.replica.ask("STOP SLAVE SQL_THREAD")
+    item = rules(pair)["replica", "following"]
+    assert (item.state, "follows nobody now" in item.found) == (State.BAD, True), item
+    pair.replica.ask("START SLAVE SQL_THREAD")
+    until(lambda: all(item.state is State.GOOD for item in rules(pair).values()))
+
+
+def test_settings_of_before_a_promotion_are_all_that_is_wrong(
+    truetonne: Program, pair: Pair
+) -> None:
+    """The rules would have the old primary take writes and the new one refuse them: two sets of books."""
+    old = {
+        "database_url": pair.replica.url("truetonne"),
+        "database_read_url": pair.primary.url("truetonne"),
+    }
+    found = checks(truetonne, pair, **old)
+    wrong = {
+        name: item
+        for name, item in found.items()
+        if not item["ok"] and name not in ("server disk", "server durable")
+    }
+    assert list(wrong) == ["server writable", "replica"], wrong
+    assert "they have changed places" in wrong["replica"]["found"]
+    assert wrong["server writable"]["mend"].startswith("name the primary in database_url")
+    assert not [name for name in found if name.startswith(("primary ", "replica "))]
+
+
 def test_a_primary_that_goes_on_alone(pair: Pair) -> None:
     """What matters most: semi-sync is on, and commits do not wait."""
     pair.replica.ask(
@@ -346,6 +374,9 @@ def test_a_killed_primary_loses_nothing(
         # What each of the four writers sent last may have come, and not been acknowledged.
         assert len(naive) <= int(error["message"].split()[3]) <= len(naive) + 4, error
         assert pair.replica.value("@@read_only") == 1
+    ended = truetonne("doctor", "--json", **pair.settings())
+    said = {item["name"]: item["found"] for item in ended.json()["checks"]}
+    assert "answers, and `truetonne db promote --dry-run`" in said["replica"]
     done = promote()
     assert missing(pair.replica, load.acknowledged) == []
     assert done["doubt"] == "" and done["position"].startswith("0-")

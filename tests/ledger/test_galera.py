@@ -15,6 +15,7 @@ import pytest
 from pymysql.connections import Connection
 from sqlalchemy import text
 
+from cli.doctor_database import database_checks
 from ledger.chain.local_node import KeptPort
 from ledger.db import Database, engines, galera_rules
 from ledger.db.findings import Finding, State
@@ -22,6 +23,7 @@ from ledger.db.loading import LoadingConnection
 from ledger.db.server import findings
 from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown
+from ledger.settings import load_settings
 from tests.support.galera import CONFIGURATION, LIBRARY, Node, until
 
 WRITE = "INSERT INTO t (v) VALUES (1)"
@@ -64,6 +66,40 @@ def test_a_node_with_the_file_that_is_shipped_lacks_but_its_sisters(node: Node) 
     assert [name for name, item in checked.items() if item.state is State.BAD] == ["galera size"]
     assert checked["galera size"].found.startswith("1 of 3 nodes")
     assert checked["galera node"].found == "db1 is of the majority, and has everything"
+
+
+@pytest.mark.mariadb
+def test_the_doctor_asks_nothing_of_a_pair(node: Node) -> None:
+    """A second node that is read is no semi-sync replica: whoever made it read-only, as told, would lose a writer."""
+    url = node.url("truetonne")
+    named = {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_DATABASE_READ_URL": url}
+    settings = load_settings(None, named)
+    checked = [
+        each
+        for each in database_checks(settings)
+        if each.name.partition(" ")[0] in ("primary", "replica")
+    ]
+    assert [(each.name, each.verdict.value) for each in checked] == [("replica", "ok")], checked
+
+
+@pytest.mark.mariadb
+def test_the_account_of_the_schema_makes_triggers(node: Node) -> None:
+    """A node counts as one that writes a binary log, also where it writes none: then only root makes triggers."""
+    node.execute(
+        "CREATE USER changes_schema@'%' IDENTIFIED BY 'a password'",
+        "GRANT CREATE, DROP, TRIGGER ON truetonne.* TO changes_schema@'%'",
+    )
+    with pymysql.connect(
+        host="127.0.0.1",
+        port=node.port,
+        user="changes_schema",
+        password="a password",
+        database="truetonne",
+        ssl_disabled=True,
+    ) as link:
+        cursor = link.cursor()
+        cursor.execute("CREATE TRIGGER t_kept BEFORE DELETE ON t FOR EACH ROW SET @kept = 1")
+        cursor.execute("DROP TRIGGER t_kept")
 
 
 @pytest.mark.mariadb

@@ -142,6 +142,31 @@ def test_who_comes_later_or_rested_is_told_what_is_open(world: World) -> None:
     ]
 
 
+def test_who_comes_later_is_told_how_it_stands_and_not_how_it_stood(world: World) -> None:
+    """The how-manieth message about an alert is another one for each endpoint."""
+    early = world.endpoint("alert.*")
+    one = world.alert()
+    world.heard(early)
+    world.stand(one, DONE)
+    world.heard(early)
+    world.stand(one, SEEN, severity=AlertSeverity.LOW)
+    late = world.endpoint("alert.*")
+    assert world.heard(late) == [("alert.raised", one, "acknowledged")]
+    assert world.heard(early)[2:] == [("alert.raised", one, "acknowledged")]
+    world.stand(one, DONE, resolved_at=AT + timedelta(hours=5))
+    world.heard(late)
+    with world.db.read() as session:
+        query = (
+            select(WebhookMessage.body)
+            .join(WebhookDelivery, WebhookDelivery.message_row == WebhookMessage.id)
+            .where(WebhookDelivery.endpoint_id == late)
+            .order_by(WebhookDelivery.id)
+        )
+        raised, cleared = (json.loads(body)["data"] for body in session.scalars(query))
+    assert raised["severity"] == "low"
+    assert cleared["resolved_at"] == "2026-11-26T17:00:00Z"
+
+
 def test_a_number_that_is_given_again_is_another_alert(world: World) -> None:
     """SQLite numbers a row anew with the number of the last one that was deleted."""
     number = world.endpoint("alert.*")
