@@ -27,7 +27,7 @@ from indexer.reading import Read, Reading
 from ledger.chain.client import ChainClient
 
 PATIENCE_S = 300.0
-"""A range that takes longer is read in the open: each of its requests has ended by then. So is one whose process stops."""
+"""A range that takes longer is read in the open: each of its requests has ended by then."""
 _RUN = "import sys; sys.path[:] = sys.argv[2:]; from indexer.ahead import serve; serve(int(sys.argv[1]))"
 """What it does, given where our own modules come from: from nowhere else, as the folder that we stand in."""
 _OURS = "TRUETONNE_"
@@ -113,7 +113,7 @@ class ReadingProcess:
 
 
 def _connected() -> tuple[socket.socket, socket.socket]:
-    """Return our end of a connection and the other. Ours waits for ``PATIENCE_S`` and no longer, also within a message."""
+    """Return our end of a connection and the other. Ours waits ``PATIENCE_S`` and no longer, also within a message."""
     ours, theirs = socket.socketpair()
     seconds, rest = divmod(PATIENCE_S, 1)
     for side in socket.SO_RCVTIMEO, socket.SO_SNDTIMEO:
