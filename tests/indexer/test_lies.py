@@ -24,7 +24,7 @@ from ledger.chain.book import PROVEN, TOLD
 from ledger.chain.client import ChainClient
 from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_HASH, schemas
 from ledger.db import Database
-from ledger.errors import MirrorStopped, TruetonneError, WrongChain
+from ledger.errors import DependencyDown, MirrorStopped, TruetonneError, WrongChain
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import CURRENCY, PARTIES, TestChain
