@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 from contextlib import suppress
@@ -27,7 +28,8 @@ from ledger.chain.client import ChainClient
 
 PATIENCE_S = 300.0
 """A range that takes longer is read in the open: each of its requests has ended by then."""
-_RUN = "import sys; from indexer.ahead import serve; serve(int(sys.argv[1]))"
+_RUN = "import sys; sys.path[:] = sys.argv[2:]; from indexer.ahead import serve; serve(int(sys.argv[1]))"
+"""What it does, given where our own modules come from: from nowhere else, as the folder that we stand in."""
 _OURS = "TRUETONNE_"
 """How our settings begin: the database's address and its password are not for this process."""
 
@@ -66,10 +68,12 @@ class ReadingProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.ended = False
         """Whether it is gone, or hangs."""
-        ours, theirs = socket.socketpair()
-        self._link = Connection(ours.detach())
-        with theirs, suppress(OSError):  # where none can be started, there is no answer
-            self._process = _started(theirs.fileno())
+        self._link: Connection | None = None
+        with suppress(OSError):  # where none can be started, there is no answer
+            ours, theirs = _connected()
+            self._link = Connection(ours.detach())
+            with theirs:
+                self._process = _started(theirs.fileno())
         client = reading.client
         asked = client.rpc_url, client.transport.bounds.timeout_s
         self._send((type(reading), *asked, reading.deployment))
@@ -85,8 +89,8 @@ class ReadingProcess:
 
     def answer(self) -> Read | None:
         """Wait for the next answer; None when the range could not be read, or the process has ``ended``."""
-        with suppress(EOFError, OSError):
-            if self._link.poll(PATIENCE_S):
+        if self._link is not None and not self.ended:
+            with suppress(EOFError, OSError):
                 content = self._link.recv_bytes()
                 return unpacked(content) if content else None
         self.ended = True
@@ -94,23 +98,36 @@ class ReadingProcess:
 
     def close(self) -> None:
         """End the process."""
-        self._link.close()
+        if self._link is not None:
+            self._link.close()
         if self._process is not None:
             self._process.kill()  # it has nothing that it could lose
             self._process.communicate()
 
     def _send(self, what: object) -> None:
-        with suppress(OSError):  # that it is gone shows at its answer
-            self._link.send(what)
+        try:
+            if self._link is not None:
+                self._link.send(what)
+        except OSError:  # half of an order may be on its way: nothing can follow that
+            self.ended = True
+
+
+def _connected() -> tuple[socket.socket, socket.socket]:
+    """Return our end of a connection and the other. Ours waits ``PATIENCE_S`` and no longer, also within a message."""
+    ours, theirs = socket.socketpair()
+    seconds, rest = divmod(PATIENCE_S, 1)
+    for side in socket.SO_RCVTIMEO, socket.SO_SNDTIMEO:
+        ours.setsockopt(socket.SOL_SOCKET, side, struct.pack("ll", int(seconds), int(rest * 1e6)))
+    return ours, theirs
 
 
 def _started(descriptor: int) -> subprocess.Popen[bytes]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return subprocess.Popen(
-        [sys.executable, "-c", _RUN, str(descriptor)],
+        [sys.executable, "-I", "-c", _RUN, str(descriptor), *map(os.path.abspath, sys.path)],
         stdin=subprocess.PIPE,  # nothing is ever said on it: it ends when we do
         stdout=subprocess.DEVNULL,
-        env={**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=kept,
         pass_fds=[descriptor],
         process_group=0,  # Ctrl-C is for those who decide
     )

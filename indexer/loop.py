@@ -172,7 +172,7 @@ class Indexer:
         claim = self._claim()
         head, tip = self._client.blocks(["latest", cursor.block_number])
         if head is None:
-            raise DependencyDown(f"the node at {self._client.rpc_url} has no latest block")
+            raise DependencyDown(f"the node at {self._client.place} has no latest block")
         try:
             if tip is None or tip.hash != cursor.block_hash:
                 return self._take_back(cursor, head)

@@ -1,5 +1,6 @@
 """The process that reads ahead: what comes of it, and what when it dies, or whoever ordered it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -166,6 +167,67 @@ def test_a_reorganisation_between_reading_and_writing(
     report = mirror.run_until("head", on_tick=on_tick)
     assert turned and turned[0].tip < report.tip == chain.client.block_number()
     assert dump(sqlite_db) == fresh_dump()
+
+
+_STUCK = {
+    "in the middle of its answer": (
+        "import os, sys, time; os.write(int(sys.argv[1]), b'\\0\\1\\0\\0half'); time.sleep(600)"
+    ),
+    "before it takes an order": "import time; time.sleep(600)",
+}
+
+
+@pytest.mark.parametrize("program", _STUCK.values(), ids=_STUCK)
+def test_one_that_stops_while_it_is_spoken_with_is_not_waited_for(
+    chain: TestChain, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(ahead, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(ahead, "_RUN", program)
+    files = len(os.listdir("/dev/fd"))
+    process = ReadingProcess(Reading(chain.client, chain.deployment))
+    longer_than_what_a_connection_holds = frozenset(f"0x{number:064x}" for number in range(20_000))
+    process.order(
+        ahead.Order(1, 2, "0x", CreditLog(), longer_than_what_a_connection_holds, 0, True)
+    )
+    assert process.answer() is None and process.ended
+    process.close()
+    assert _gone(process.pid) and len(os.listdir("/dev/fd")) == files
+
+
+def test_without_a_connection_to_spare_all_is_read_in_the_open(
+    chain: TestChain, sqlite_db: Database, answers: list[tuple[int, Read | None]]
+) -> None:
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    _busy(chain)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ahead, "_connected", none_left)
+        Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    assert answers == [(0, None)] * 3
+
+
+def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
+    chain: TestChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("msgspec", "indexer", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text(f"open({name!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # what we were started without
+    first = chain.deployment.deployed_block
+    parent = chain.client.block(first - 1)
+    assert parent is not None
+    process = ReadingProcess(Reading(chain.client, chain.deployment))
+    try:
+        process.order(ahead.Order(first, first, parent.hash, CreditLog(), frozenset(), 0, True))
+        assert process.answer() is not None
+    finally:
+        process.close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "indexer.py",
+        "msgspec.py",
+        "sitecustomize.py",
+    ]
 
 
 _ORDERS = """

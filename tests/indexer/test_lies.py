@@ -24,7 +24,7 @@ from ledger.chain.book import PROVEN, TOLD
 from ledger.chain.client import ChainClient
 from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_HASH, schemas
 from ledger.db import Database
-from ledger.errors import MirrorStopped, TruetonneError, WrongChain
+from ledger.errors import DependencyDown, MirrorStopped, TruetonneError, WrongChain
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import CURRENCY, PARTIES, TestChain
@@ -535,6 +535,17 @@ def test_a_node_that_does_not_know_blocks_by_hash_is_asked_by_number(
     liar.tamper = no_hashes
     assert lied_to.run_until("head").not_checked == ()
     assert liar.lies > 0
+
+
+@pytest.mark.parametrize("kind", ["standard"])
+def test_a_node_without_a_head_is_named_without_its_password(
+    liar: LyingNode, chain: TestChain, sqlite_db: Database
+) -> None:
+    liar.tamper = lambda method, params, result: None if params[:1] == ["latest"] else result
+    client = ChainClient(liar.rpc_url.replace("://", "://user:hush@"))
+    with pytest.raises(DependencyDown, match="has no latest block") as raised:
+        Indexer(sqlite_db, client, chain.deployment, DEPTH).tick()
+    assert "hush" not in str(raised.value)
 
 
 @pytest.mark.parametrize("kind", ["standard"])
