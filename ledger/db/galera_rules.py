@@ -104,8 +104,8 @@ def _flow(server: Server, status: Mapping[str, str]) -> Finding:
     if paused > PAUSED_MAX:
         found = f"writes stood still for a slow node {paused:.0%} of the time"
         mend = (
-            "SET GLOBAL wsrep_slave_threads = 8 on the node whose wsrep_local_recv_queue_avg is "
-            "highest; then FLUSH STATUS"
+            "find the node whose wsrep_local_recv_queue_avg is highest: its disk or processor is too "
+            "slow, or a backup holds it up; then FLUSH STATUS"
         )
         return Finding("galera flow", State.BAD, found, mend)
     return Finding("galera flow", State.GOOD, f"writes stood still {paused:.1%} of the time")
