@@ -8,6 +8,7 @@ it is as of the last block that is mirrored.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
@@ -90,7 +91,8 @@ def reconcile(db: Database, client: ChainClient, deployment: Deployment) -> Repo
     """
     with db.read() as session, no_room_said():
         books = open_books(session, client, deployment)
-        return Report(books.block, tuple(applied(books)))
+        with closing(books.replay.shelves):
+            return Report(books.block, tuple(applied(books)))
 
 
 def applied(books: Books, names: Collection[str] | None = None) -> Iterator[Rule]:

@@ -128,7 +128,7 @@ def open_sides(session: Session, client: ChainClient, deployment: Deployment) ->
         )
     if client.block_number() < cursor.block_number:
         raise DependencyDown(
-            f"the node at {client.rpc_url} is behind the mirror's block {cursor.block_number}; wait for it",
+            f"the node at {client.place} is behind the mirror's block {cursor.block_number}; wait for it",
             code="node-behind",
         )
     return Sides(session, client, deployment, cursor)

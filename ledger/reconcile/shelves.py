@@ -66,6 +66,10 @@ class Shelves:
         for each in self._all:
             each.settle()
 
+    def close(self) -> None:
+        """Give the file's room back, which may be gigabytes; no shelf can be read then."""
+        self._file.close()
+
 
 class Shelf(Generic[K, V]):
     """Values by key, in the order in which they were put. Keys are texts, numbers, or tuples of these."""

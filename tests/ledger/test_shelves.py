@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,26 @@ STEPS = st.lists(
 @pytest.fixture(autouse=True)
 def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelves, "PIECE", 2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are looked up in /proc")
+def test_the_file_has_no_name_and_is_gone_when_it_is_closed() -> None:
+    """So nobody opens it, and a process that is killed leaves nothing."""
+    before = _open_files()
+    held = Shelves()
+    shelf: Shelf[int, str] = held.shelf()
+    for number in range(300):
+        shelf[number] = "x" * 100_000  # more than what is kept in memory
+    held.settle()
+    (file,) = _open_files() - before
+    assert file.endswith(" (deleted)")
+    held.close()
+    assert file not in _open_files()
+
+
+def _open_files() -> set[str]:
+    links = Path("/proc/self/fd").iterdir()
+    return {os.readlink(link) for link in links if link.is_symlink()}
 
 
 @given(STEPS)
