@@ -15,6 +15,8 @@ from pymysql.connections import Connection
 from pymysql.err import OperationalError
 from sqlalchemy import Connection as Engaged
 
+from ledger.errors import Refused
+
 NOT_READY = 1047
 """The node is not of the majority, or has not yet what the others have."""
 UNDECIDED = 1180
@@ -64,6 +66,23 @@ def opened(link: Connection[Any], on_node: Callable[[str], None] | None) -> str:
     if on_node is not None:
         on_node(found["wsrep_node_name"])
     return found["wsrep_node_name"]
+
+
+def require_none(connection: Engaged, place: str) -> None:
+    """Require that a server is no node of a cluster, which is neither promoted nor made to follow.
+
+    Raises
+    ------
+    Refused
+        It is one.
+    """
+    node = connection.info.get(NODE)
+    if node:
+        raise Refused(
+            f"{place} is {node}, a node of a Galera cluster: it takes over, and gets what it lacks, by itself; see "
+            "docs/ha.md",
+            code="cluster-node",
+        )
 
 
 def cluster_of(connection: Engaged) -> str:

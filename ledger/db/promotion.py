@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from ledger.db import galera
 from ledger.db.database import Database
 from ledger.db.following import Following, Primary, following, look_at, place_of
 from ledger.db.grants import require_promoting
@@ -100,6 +101,7 @@ def promote(replica: Database, primary: Database, ask: Ask, say: Say) -> Promote
     """
     begun = time.monotonic()
     with replica.server() as link:
+        galera.require_none(link, place_of(replica))
         require_words(link, replica)
         require_promoting(link, place_of(replica))
         _alone(link, replica)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from ledger.db import galera
 from ledger.db.database import Database
 from ledger.db.following import Following, following, place_of
 from ledger.db.gtid import Gap, only_in
@@ -47,7 +48,7 @@ def compare(primary: Database, old: Database) -> Rejoining:
     Raises
     ------
     Refused
-        The first one is no primary, or both are one server, or one keeps no binary log.
+        The first one is no primary, or both are one server, one keeps no binary log, or is a node of a cluster.
     DependencyDown
         One does not answer.
     """
@@ -85,6 +86,7 @@ class _State:
 
 
 def _state(link: Connection, database: Database) -> _State:
+    galera.require_none(link, place_of(database))
     row = link.exec_driver_sql(
         "SELECT @@GLOBAL.server_id, @@GLOBAL.read_only, @@GLOBAL.gtid_binlog_state"
     ).one()

@@ -85,7 +85,7 @@ def _version(server: Server) -> Finding:
 def _writable(server: Server) -> Finding:
     if server.on("read_only"):
         # Not the statement first: on an old primary it would make two sets of books.
-        mend = "name the primary in database_url; or, if this is the only one, SET GLOBAL read_only = 0"
+        mend = "if another one is the primary now, name that in database_url; if this is: SET GLOBAL read_only = 0"
         return Finding("writable", State.BAD, "the server is read-only", mend)
     if server.on("innodb_read_only"):
         mend = "start the server without innodb-read-only"

@@ -300,7 +300,7 @@ def test_settings_of_before_a_promotion_are_all_that_is_wrong(
     }
     assert list(wrong) == ["server writable", "replica"], wrong
     assert "they have changed places" in wrong["replica"]["found"]
-    assert wrong["server writable"]["mend"].startswith("name the primary in database_url")
+    assert wrong["server writable"]["mend"].startswith("if another one is the primary now")
     assert not [name for name in found if name.startswith(("primary ", "replica "))]
 
 

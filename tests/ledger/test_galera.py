@@ -19,10 +19,14 @@ from cli.doctor_database import database_checks
 from ledger.chain.local_node import KeptPort
 from ledger.db import Database, engines, galera_rules
 from ledger.db.findings import Finding, State
+from ledger.db.following import server_at
 from ledger.db.loading import LoadingConnection
+from ledger.db.promotable import Ask
+from ledger.db.promotion import promote
+from ledger.db.rejoining import compare
 from ledger.db.server import findings
 from ledger.db.tls import read_tls
-from ledger.errors import DependencyDown
+from ledger.errors import DependencyDown, Refused
 from ledger.settings import load_settings
 from tests.support.galera import CONFIGURATION, LIBRARY, Node, until
 
@@ -80,6 +84,21 @@ def test_the_doctor_asks_nothing_of_a_pair(node: Node) -> None:
         if each.name.partition(" ")[0] in ("primary", "replica")
     ]
     assert [(each.name, each.verdict.value) for each in checked] == [("replica", "ok")], checked
+
+
+@pytest.mark.mariadb
+def test_a_node_is_neither_promoted_nor_made_to_follow(node: Node) -> None:
+    server = server_at(node.url("truetonne"))
+    try:
+        for act in (
+            lambda: promote(server, server, Ask(dry_run=True), print),
+            lambda: compare(server, server),
+        ):
+            with pytest.raises(Refused, match="a node of a Galera cluster") as refused:
+                act()
+            assert refused.value.code == "cluster-node"
+    finally:
+        server.close()
 
 
 @pytest.mark.mariadb
