@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -14,15 +16,25 @@ from tests.support.mariadb import MariaDbServer
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture
-def house(park: Program) -> Program:
-    """The program with three users, and so with entries in the audit log."""
-    park.write("pw", PASSWORD + "\n")
+@pytest.fixture(scope="module")
+def house_folder(park_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three users, and so with entries in the audit log; made once and copied."""
+    folder = tmp_path_factory.mktemp("house")
+    shutil.copytree(park_folder, folder, dirs_exist_ok=True)
+    program = Program(folder)
+    program.write("pw", PASSWORD + "\n")
     for name in ("anna", "berta", "carla"):
         mail = f"{name}@x.example"
-        ended = park("users", "add", name, "--email", mail, "--password-file", "pw")
+        ended = program("users", "add", name, "--email", mail, "--password-file", "pw")
         assert ended.code == 0, ended.err
-    return park
+    return folder
+
+
+@pytest.fixture
+def house(truetonne: Program, house_folder: Path) -> Program:
+    """The program with three users."""
+    shutil.copytree(house_folder, truetonne.folder, dirs_exist_ok=True)
+    return truetonne
 
 
 def sql(house: Program, *statements: str) -> None:

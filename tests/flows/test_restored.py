@@ -363,7 +363,7 @@ def not_again(park: Park, key: str, tx_hash: str) -> None:
         park.chain.sender.submit(key, CREDIT)
 
 
-@pytest.mark.parametrize("read", [False, True], ids=["mirror behind", "mirror first"])
+@pytest.mark.parametrize("read", rest([False, True]), ids=["mirror behind", "mirror first"])
 @pytest.mark.parametrize("saved", ["before planning", "after planning"])
 def test_a_retirement_with_a_name(both: Park, saved: str, read: bool) -> None:
     """The contract remembers no keys of retirements: a second one would succeed."""
