@@ -30,7 +30,6 @@ from tests.support.chain import TestChain
 from tests.support.mirror import running_chain
 
 SHORT_ON_MARIADB = (
-    "test_every_block_is_what_a_replay_of_the_events_says",
     "test_holders_of_every_block_are_those_of_the_transfers",
     "test_sums_of_a_project_at_every_block",
 )

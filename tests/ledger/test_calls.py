@@ -35,12 +35,13 @@ CONTRACTS: dict[str, Contract] = {
 
 
 def items(kind: str, names: tuple[str, ...] = NAMES) -> list[Any]:
-    return [
+    found = [
         pytest.param(name, item, id=f"{name}.{item['name']}")
         for name in names
         for item in artifact(name).abi
         if item["type"] == kind
     ]
+    return found[:: times(3, 1)]
 
 
 def values_of(kind: str | ABIType) -> st.SearchStrategy[Any]:
