@@ -1,7 +1,8 @@
 """``./dev ha``: database servers are lost while a park works, nothing acknowledged is, and all goes on by itself.
 
-The suite is ``tests/ha``: three Galera nodes behind one writer. What befalls the writer in each round, and when,
-follows from the seed; how far the machine has come by then does not. Figures go to ``build/ha``.
+The suite is ``tests/ha``: three Galera nodes behind one writer, and a pair whose replica is promoted. What befalls the
+writer in each round, and when, follows from the seed; how far the machine has come by then does not. Figures go to
+``build/ha``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from tests.support.galera import LIBRARY
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "build" / "ha"
 ROUNDS = 12
+PARTS = {
+    "galera": ("tests/ha/test_galera.py", "tests/ha/test_nodes.py"),
+    "pair": ("tests/ha/test_promotion.py",),
+}
 NEEDED = (
     ("mariadbd", "mariadb-server"),
     ("mariadb-backup", "mariadb-backup"),
@@ -35,9 +40,12 @@ NEEDED = (
 def main() -> int:
     """Run the suite; 1 when something was lost, doubled or too slow, 3 when something is missing."""
     parser = argparse.ArgumentParser(prog="./dev ha", description=__doc__)
+    parser.add_argument("--part", choices=list(PARTS), help="one part of the suite")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"strikes ({ROUNDS})")
     parser.add_argument("--seed", type=int, help="what the strikes are drawn from")
-    parser.add_argument("--kind", choices=[kind.name for kind in KINDS], help="one kind of strike")
+    parser.add_argument(
+        "--kind", choices=[kind.name for kind in KINDS], help="one kind of strike at a node"
+    )
     parser.add_argument("--json", action="store_true", help="one document on stdout")
     asked = parser.parse_args()
     if asked.rounds < 1:
@@ -53,7 +61,7 @@ def main() -> int:
     shutil.rmtree(FIGURES, ignore_errors=True)
     began_s = time.monotonic()
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-s", "tests/ha"],
+        [sys.executable, "-m", "pytest", "-q", "-s", *(PARTS.get(asked.part) or ["tests/ha"])],
         cwd=ROOT,
         env={
             **os.environ,
@@ -93,6 +101,12 @@ def lines(found: dict[str, Any]) -> list[str]:
             said.append(f"from the strike to the first success, {what}: {seconds}")
         counted = ", ".join(f"{count} {what}" for what, count in galera["acknowledged"].items())
         said.append(f"acknowledged, and there exactly once: {counted}")
+    promoted = [*found.get("promotion", []), *found.get("promotion-stopped", [])]
+    if promoted:
+        acknowledged, lost = (
+            sum(item[key] for item in promoted) for key in ("acknowledged", "lost")
+        )
+        said.append(f"{len(promoted)} promotions: {acknowledged} rows acknowledged, {lost} lost")
     said.append("all right" if found["ok"] else "NOT ALL RIGHT, see above")
     return said
 
