@@ -216,6 +216,7 @@ def test_a_replica_that_could_not_become_the_primary(pair: Pair) -> None:
     there.close()
     assert {name for name, item in found.items() if item.state is State.GOOD} == {
         "read_only",
+        "following",
         "gtid_strict_mode",
     }
     assert found["binary log"].found.startswith("what it receives is not in its binary log")
