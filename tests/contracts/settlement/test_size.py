@@ -39,7 +39,11 @@ def gas_of(function: Any, *arguments: Any, sender: Any) -> int:
 
 
 @pytest.mark.parametrize(
-    ("count", "step"), [(2000, 1), (600, 256)], ids=["the most trades", "the dearest marks"]
+    ("count", "step"),
+    [
+        pytest.param(2000, 1, id="the most trades", marks=pytest.mark.long),
+        pytest.param(600, 256, id="the dearest marks"),
+    ],
 )
 def test_a_large_batch_fits(park: Park, settlement: Any, count: int, step: int) -> None:
     """VS-12, VS-23: proposed, cancelled and finalized, by 199 debtors of one creditor."""
