@@ -19,7 +19,7 @@ def serve(run: Invocation) -> None:
     """Serve the API on api_host and api_port until Ctrl-C or SIGTERM."""
     from api.app import create_app
     from api.server import ApiServer
-    from cli.service import log_to_stderr, stop_on_signal
+    from cli.service import has_started, log_to_stderr, stop_on_signal
 
     log_to_stderr()
     settings = run.settings
@@ -27,6 +27,7 @@ def serve(run: Invocation) -> None:
     server = ApiServer(create_app(settings), settings.api_host, settings.api_port)
     try:
         server.start()
+        has_started()
         run.output.result(
             {"listening": server.url},
             f"Pages and API at {server.url}, described at {server.url}/openapi.json; Ctrl-C ends it.",

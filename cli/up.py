@@ -12,7 +12,7 @@ import typer
 from cli.command import Invocation, command
 from cli.jobs import Working, scheduler_of
 from cli.mirror import watched
-from cli.service import log_to_stderr, stay, stop_on_signal
+from cli.service import has_started, log_to_stderr, stay, stop_on_signal
 from ledger.errors import TruetonneError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
                 mirror.start()
                 jobs.start()
                 server.start()
+                has_started()
                 run.output.result(
                     {"api": server.url, "node": rpc_url, "database": _shown(run)},
                     f"pages  {server.url}/",

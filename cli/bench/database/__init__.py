@@ -25,6 +25,7 @@ from cli.bench.database import limits
 from cli.bench.database.books import PER_SITE, Books, fill
 from cli.bench.mariadb import MariaDbServer
 from cli.bench.report import Result, lower_is_better
+from cli.service import has_started
 from ledger.db import Database
 
 LIMIT_MS = Decimal(200)
@@ -99,6 +100,7 @@ def measure(
     try:
         database.upgrade()
         books = fill(database, readings, devices, say)
+        has_started()  # as a service does that is asked
         asked = [_answered(database, name, ask, say) for name, ask in questions(books).items()]
         sizes = _sizes(database)
         speeds = limits.of_reductions(database, books, say)
