@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import pairs, tables
 from ledger.errors import MirrorStopped
 from ledger.models import (
+    Base,
     CarbonCredit,
     CreditBatch,
     CreditCancellation,
@@ -248,21 +249,12 @@ def add_holdings(session: Session, changes: Mapping[tuple[int, str], int]) -> No
     MirrorStopped
         If somebody would hold less than nothing: a transfer was missed.
     """
-    keys = sorted(key for key, kg in changes.items() if kg)
     pair = CreditHolding.batch_id, CreditHolding.holder
-    before = pairs.take(session, pair, CreditHolding.amount_kg, keys)
-    after = {key: before.get(key, 0) + changes[key] for key in keys}
-    for (batch_id, holder), kg in after.items():
-        if kg < 0:
-            raise MirrorStopped(
-                f"{holder} would hold {kg} kg of batch {batch_id}; a transfer was missed"
-            )
-    rows = [
-        {"batch_id": batch_id, "holder": holder, "amount_kg": kg}
-        for (batch_id, holder), kg in after.items()
-        if kg
-    ]
-    tables.insert(session, CreditHolding, rows)
+    if below := _add(session, CreditHolding, pair, CreditHolding.amount_kg, changes):
+        (batch_id, holder), kg = below
+        raise MirrorStopped(
+            f"{holder} would hold {kg} kg of batch {batch_id}; a transfer was missed"
+        )
 
 
 def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> None:
@@ -273,21 +265,34 @@ def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> No
     MirrorStopped
         If a balance would fall below zero: a movement was missed.
     """
-    keys = sorted(key for key, units in changes.items() if units)
     pair = SettlementBalance.account, SettlementBalance.asset
-    before = pairs.take(session, pair, SettlementBalance.balance, keys)
+    if below := _add(session, SettlementBalance, pair, SettlementBalance.balance, changes):
+        (account, asset), units = below
+        raise MirrorStopped(
+            f"{account} would have {units} units of asset {asset} in escrow; a movement was missed"
+        )
+
+
+def _add(
+    session: Session,
+    model: type[Base],
+    pair: pairs.Pair,
+    value: InstrumentedAttribute[Any],
+    changes: Mapping[Any, int],
+) -> tuple[Any, int] | None:
+    """Change amounts that two columns name; if one would be below zero, write none and return the first such."""
+    keys = sorted(key for key, amount in changes.items() if amount)
+    before = pairs.take(session, pair, value, keys)
     after = {key: int(before.get(key, 0)) + changes[key] for key in keys}
-    for (account, asset), units in after.items():
-        if units < 0:
-            raise MirrorStopped(
-                f"{account} would have {units} units of asset {asset} in escrow; a movement was missed"
-            )
+    for key, amount in after.items():
+        if amount < 0:
+            return key, amount
+    names = pair[0].key, pair[1].key, value.key
     rows = [
-        {"account": account, "asset": asset, "balance": units}
-        for (account, asset), units in after.items()
-        if units
+        dict(zip(names, (*key, amount), strict=True)) for key, amount in after.items() if amount
     ]
-    tables.insert(session, SettlementBalance, rows)
+    tables.insert(session, model, rows)
+    return None
 
 
 def _silent(statement: Any) -> Any:

@@ -118,9 +118,8 @@ class RangeReader:
         MirrorStopped
             If the answers keep disagreeing, or a log of ours cannot be decoded.
         """
-        with (
-            self._db.read() as session
-        ):  # after the head was asked for: what it holds was stored before
+        # After the head was asked for: what it holds was stored before.
+        with self._db.read() as session:
             open_hashes = {item.tx_hash for item in intents.open_attempts(session, cursor.chain_id)}
         read = self._read_ahead(cursor, head)
         if read is None:

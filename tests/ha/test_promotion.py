@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ from ledger.db import Database
 from tests.support.pair import NAME, Load, Node, Pair, made_pair, missing
 
 ROOT = Path(__file__).resolve().parents[2]
+Keep = Callable[[str, Any], None]
+"""Keeps figures under a name, for the report of ``./dev ha``."""
 ROUNDS = int(os.environ.get("HA_ROUNDS", "3"))
 SEED = int(os.environ.get("HA_SEED", "1"))
 WRITERS = 8
@@ -162,7 +164,7 @@ def rebuild(pair: Pair) -> None:
                      "SET GLOBAL rpl_semi_sync_master_wait_no_slave = 0")  # fmt: skip
 
 
-def test_a_primary_killed_under_load_again_and_again(pair: Pair) -> None:
+def test_a_primary_killed_under_load_again_and_again(pair: Pair, figures: Keep) -> None:
     """No acknowledged row is lost, in any round; every second time the replica is far behind."""
     draw = random.Random(SEED)
     rounds = []
@@ -183,7 +185,7 @@ def test_a_primary_killed_under_load_again_and_again(pair: Pair) -> None:
         rounds.append(Round(len(acknowledged), lost, behind, written[0] - died, took, extra))
         print(rounds[-1])
     assert complaints(pair) == []
-    keep("promotion", [vars(item) for item in rounds])
+    figures("promotion", [vars(item) for item in rounds])
     assert [item.lost for item in rounds] == [0] * ROUNDS
     assert sum(item.behind for item in rounds) > 0
 
@@ -213,14 +215,14 @@ def complaints(pair: Pair, **settings: str) -> list[Any]:
     ],
     ids=["at once", "stopped and started"],
 )
-def test_what_the_naive_orders_lose(pair: Pair, order: tuple[str, ...]) -> None:
+def test_what_the_naive_orders_lose(pair: Pair, order: tuple[str, ...], figures: Keep) -> None:
     """The statements that anybody would think of: rows are gone that were acknowledged, for ever."""
     acknowledged, _ = killed(pair, 1.0, 0.3)
     pair.replica.ask(*order)
     time.sleep(1)
     lost = len(missing(pair.replica, acknowledged))
     print(f"{order}: {lost} of {len(acknowledged)} lost")
-    keep(
+    figures(
         f"promotion-naive-{len(order)}",
         {"order": order, "acknowledged": len(acknowledged), "lost": lost},
     )
@@ -236,7 +238,7 @@ def test_what_the_naive_orders_lose(pair: Pair, order: tuple[str, ...]) -> None:
     assert pair.level()
 
 
-def test_a_replica_stopped_in_the_middle_of_applying(pair: Pair) -> None:
+def test_a_replica_stopped_in_the_middle_of_applying(pair: Pair, figures: Keep) -> None:
     """By hand, with several threads applying: the rest is taken from its place in the relay log, nothing twice."""
     rounds = []
     for _ in range(ROUNDS):
@@ -256,12 +258,12 @@ def test_a_replica_stopped_in_the_middle_of_applying(pair: Pair) -> None:
         assert "IO thread is stopped" in done["doubt"]
         bring_back(pair)
         print(rounds[-1])
-    keep("promotion-stopped", rounds)
+    figures("promotion-stopped", rounds)
     assert [item["lost"] for item in rounds] == [0] * ROUNDS
     assert sum(item["left"] for item in rounds) > 0
 
 
-def test_switchovers_under_load(pair: Pair) -> None:
+def test_switchovers_under_load(pair: Pair, figures: Keep) -> None:
     """There and back: nothing is lost, and writes are refused for a moment."""
     gaps_s = []
     for number in range(2):
@@ -276,11 +278,4 @@ def test_switchovers_under_load(pair: Pair) -> None:
         pair.swap()
         pair.rejoined(subprocess_rejoin(pair)["statements"])
     print(f"from the last write there to the first one here: {gaps_s} s")
-    keep("promotion-switchover", {"gaps_s": gaps_s})
-
-
-def keep(name: str, found: Any) -> None:
-    """Keep figures for the report of ``./dev ha``."""
-    folder = ROOT / "build" / "ha"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    figures("promotion-switchover", {"gaps_s": gaps_s})

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.jsontext import JSON_SAFE_INTEGER, json_safe, json_text, json_texts
@@ -12,13 +12,13 @@ NUMBERS = st.integers() | st.sampled_from(
     [10**15, 10**16, -(10**15), JSON_SAFE_INTEGER, JSON_SAFE_INTEGER + 1, -JSON_SAFE_INTEGER - 1]
 )
 TEXTS = st.text() | st.sampled_from(["\n", "\u2028", "\x85", "a:1234567890123456", '"', ",-9" * 9])
-VALUES = st.dictionaries(
-    TEXTS, st.recursive(NUMBERS | TEXTS | st.booleans() | st.none(), st.lists, max_leaves=5)
-)
+PARTS = st.recursive(NUMBERS | TEXTS | st.booleans() | st.none(), st.lists, max_leaves=5)
+VALUES = st.dictionaries(TEXTS, PARTS) | PARTS
 
 
 @given(st.lists(VALUES))
-def test_many_at_once(values: list[dict[str, Any]]) -> None:
+@example([JSON_SAFE_INTEGER + 1])
+def test_many_at_once(values: list[Any]) -> None:
     texts = json_texts(values)
     assert [json.loads(text) for text in texts] == [json_safe(value) for value in values]
     assert texts == [json_text(value) for value in values]
