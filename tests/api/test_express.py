@@ -18,6 +18,7 @@ from ledger.db.quick import Quick
 from ledger.models import CarbonCredit, Reconciliation
 from ledger.settings import Settings, load_settings
 from tests.api.conftest import EPOCH, key_of
+from tests.support.forms import times
 
 ONE_DATABASE = "the quick way is SQLite's alone"
 
@@ -78,7 +79,7 @@ def test_every_credit_and_page_is_the_same(
     context: Context = client.app.state.context  # type: ignore[attr-defined]
     went(context, calls, monkeypatch)
     names = [item["credit_id"] for item in client.get("/v1/credits?limit=200").json()["items"]]
-    urls = [f"/v1/credits/{name}" for name in names]
+    urls = [f"/v1/credits/{name}" for name in names[:: times(3, 1)]]
     for limit, order in ((1, "asc"), (7, "desc"), (50, "asc"), (200, "desc")):
         url: str | None = f"/v1/credits?limit={limit}&order={order}"
         while url is not None:
@@ -86,7 +87,7 @@ def test_every_credit_and_page_is_the_same(
             page = ordinary.get(url).json()
             cursor = page["next_cursor"]
             url = f"/v1/credits?limit={limit}&order={order}&cursor={cursor}" if cursor else None
-            if limit == 1 and len(urls) > 200:
+            if limit == 1 and len(urls) > times(80, 200):
                 break
     calls.clear()
     for each in (*urls, "/v1/credits"):

@@ -124,7 +124,7 @@ def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             yield opened
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize("mode", rest([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
 def test_every_route_answers_an_admin_as_described(house: House, mode: Any) -> None:
     """Each route has an admin of its own, who may end their session or lose their rights by what they ask."""
     statuses: dict[int, int] = {}

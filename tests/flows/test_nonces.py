@@ -134,7 +134,7 @@ def test_a_node_that_forgot_old_states_proves_no_theft(
     assert minted(park) == UNITS
 
 
-@pytest.mark.parametrize("blocks", [0, 1, 2, 3, 5, 8, 13, 40])
+@pytest.mark.parametrize("blocks", rest([0, 1, 2, 3, 5, 8, 13, 40], 0, 2, 40))
 def test_the_taker_is_found_however_old_it_is(park: Park, blocks: int) -> None:
     thief = steal(park, "buyer", 0)
     steal(park, "buyer", 1)

@@ -106,7 +106,7 @@ def test_a_whole_rewind_leaves_nothing(taken_back: BeforeRewind) -> None:
     assert not taken_back.differs()
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", rest(STEPS, *list(STEPS)[::3]))
 def test_step_of_a_rewind_left_out(
     taken_back: BeforeRewind, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

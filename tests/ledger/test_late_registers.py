@@ -301,7 +301,7 @@ batches = st.lists(
 
 
 @settings(
-    max_examples=times(12, 80),
+    max_examples=times(6, 80),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

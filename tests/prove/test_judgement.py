@@ -50,6 +50,9 @@ def test_every_property_of_the_sources_is_wanted() -> None:
         "SettlementProperties",
         "TradesProperties",
     }
+    # The short form proves some of each suite.
+    assert set(halmos.SHORT) <= set(names)
+    assert {name.split(".")[0] for name in halmos.SHORT} == {name.split(".")[0] for name in names}
 
 
 @pytest.mark.parametrize(
