@@ -45,7 +45,7 @@ class Request:
     head_blocks: int
     """Blocks of 1,000 events that are mined at the head, one after the other."""
     databases: Collection[str] = (SQLITE, MARIADB)
-    """Those that are measured at the head."""
+    """Those that are mirrored into."""
 
 
 @dataclass
@@ -82,7 +82,8 @@ def measure(request: Request, say: Say) -> Measured:
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="truetonne-bench-")))
         rpc_url = stack.enter_context(chain.running(anvil))
-        _start_server(stack, measured, scratch / "mariadb")
+        if MARIADB in request.databases:
+            _start_server(stack, measured, scratch / "mariadb")
         runners: dict[str, Callable[[], Spent]] = {}
         if request.rounds:
             runners = _ours(measured, rpc_url, say)
@@ -115,7 +116,7 @@ def _at_the_head(measured: Measured, rpc_url: str, request: Request) -> None:
         with ours.sqlite_file() as place:
             measured.visible_ms[SQLITE] = head.visible_ms(chain, rpc_url, blocks, place, shown)
         shown += blocks
-    if MARIADB in request.databases and measured.server is not None:
+    if measured.server is not None:
         with ours.mariadb_database(measured.server) as place:
             measured.visible_ms[MARIADB] = head.visible_ms(chain, rpc_url, blocks, place, shown)
 
