@@ -22,7 +22,7 @@ from sqlalchemy import select
 from cli.bench import bench_indexer
 from cli.bench.indexer import growth, head, measure, ours
 from cli.bench.indexer.chain import BenchChain, kept_chain, names_of
-from cli.bench.indexer.endless import CREDIT_ADDRESS, Endless, block_hash
+from cli.bench.indexer.endless import CREDIT_ADDRESS, Endless, block_hash, place_of
 from cli.bench.indexer.patterns import call_pattern, word
 from cli.bench.indexer.peers import PROJECTS
 from cli.bench.indexer.tables import rows_of
@@ -293,6 +293,9 @@ def test_endless_blocks_link_and_seal() -> None:
             seq += 1
             head = keccak(abi_encode(["bytes32", "uint64", "bytes32"], [head, seq, sealed[0]]))
             assert sealed[1:] == (seq, head)
+        hashes = [sent["hash"] for sent in header["transactions"]]
+        assert [place_of(each) for each in hashes] == [(number, at) for at in range(len(hashes))]
+        assert number == 1 or hashes != sorted(hashes)
     assert chain.block(3).seq == seq  # type: ignore[union-attr]
     assert seq > 50
 
