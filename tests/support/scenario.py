@@ -266,7 +266,7 @@ class Scenario:
             if now - restarted > RESTART_S:
                 self._fleet.stop(child)
                 restarted = now
-                if self._is_behind():  # what it was reading when the head moved back was final since
+                if self._is_behind():  # it was still reading when the head moved back
                     self._grow()
             time.sleep(0.01)
 
