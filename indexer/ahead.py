@@ -26,8 +26,8 @@ from indexer.packing import packed, unpacked
 from indexer.reading import Read, Reading
 from ledger.chain.client import ChainClient
 
-PATIENCE_S = 300.0
-"""A range that takes longer is read in the open: each of its requests has ended by then."""
+PATIENCE_S = 5.0
+"""A message that stops on its way for so long will not come."""
 _RUN = "import sys; sys.path[:] = sys.argv[2:]; from indexer.ahead import serve; serve(int(sys.argv[1]))"
 """What it does, given where our own modules come from: from nowhere else, as the folder that we stand in."""
 _OURS = "TRUETONNE_"
@@ -87,12 +87,13 @@ class ReadingProcess:
         """Have a range read. Each order is answered, in turn."""
         self._send(order)
 
-    def answer(self) -> Read | None:
+    def answer(self, wait_s: float) -> Read | None:
         """Wait for the next answer; None when the range could not be read, or the process has ``ended``."""
         if self._link is not None and not self.ended:
             with suppress(EOFError, OSError):
-                content = self._link.recv_bytes()
-                return unpacked(content) if content else None
+                if self._link.poll(wait_s):
+                    content = self._link.recv_bytes()
+                    return unpacked(content) if content else None
         self.ended = True
         return None
 
@@ -113,7 +114,7 @@ class ReadingProcess:
 
 
 def _connected() -> tuple[socket.socket, socket.socket]:
-    """Return our end of a connection and the other. Ours waits ``PATIENCE_S`` and no longer, also within a message."""
+    """Return our end of a connection and the other. Ours waits ``PATIENCE_S`` and no longer within a message."""
     ours, theirs = socket.socketpair()
     seconds, rest = divmod(PATIENCE_S, 1)
     for side in socket.SO_RCVTIMEO, socket.SO_SNDTIMEO:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from indexer.backoff import PRUNED, trouble_of
 from indexer.doubt import Doubt
 from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.contracts import CarbonCredit
-from ledger.chain.events import ZERO_HASH, DecodedEvent, next_head
+from ledger.chain.contracts import encode_call
+from ledger.chain.events import CREDIT, ZERO_HASH, DecodedEvent, next_head
 from ledger.chain.records import BlockHeader
 
-_NO_CODE = "0x"
+_NOTHING = "0x"
+"""What a call returns where there is no contract, or none yet."""
+_TWO_WORDS = 2 + 2 * 64
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,9 @@ def _end_on_chain(client: ChainClient, address: str, block: BlockHeader) -> tupl
 
 
 def _end_at(client: ChainClient, address: str, block: int | str) -> tuple[int, str]:
-    if client.code(address, block) == _NO_CODE:
+    output = client.call(address, encode_call(CREDIT, "logHead", []), block)
+    if output == _NOTHING:
         return 0, ZERO_HASH
-    return CarbonCredit(client, address).log_head(block)
+    if len(output) != _TWO_WORDS:
+        raise Doubt(f"the credit contract says {output[:80]} of the end of its log")
+    return int(output[2:66], 16), f"0x{output[66:].lower()}"

@@ -18,6 +18,7 @@ from indexer import lookups
 from indexer.ahead import Order, ReadingProcess
 from indexer.cursor import Cursor, Overtaken
 from indexer.doubt import Doubt
+from indexer.patience import Patience
 from indexer.reading import Read, Reading
 from ledger.chain import intents
 from ledger.chain.book import Deployment
@@ -37,8 +38,6 @@ _READS_MAX = 5
 _DOUBT_PAUSE_S = 0.05
 AHEAD_BLOCKS_MIN = 128
 """So many blocks must follow for a process that reads ahead: to start one takes as long as some hundred blocks."""
-_DEATHS_MAX = 3
-"""So often is a process begun that dies; where none can live (for want of memory), all is read in the open."""
 _RANGES_BEFORE_LONGER = 50
 """So many ranges are read before a length that was refused is tried again."""
 
@@ -103,8 +102,7 @@ class RangeReader:
         self._ahead: ReadingProcess | None = None
         self._ordered: Order | None = None
         self._then: tuple[int, int] | None = None
-        self._died = 0
-        """Processes that ended without an answer, one after the other."""
+        self._patience = Patience()
 
     def read(self, cursor: Cursor, head: int) -> Read:
         """Read the next range; shorter when the node refuses it, again when its answers disagree.
@@ -143,9 +141,11 @@ class RangeReader:
         while True:
             first = cursor.block_number + 1
             last = min(head, cursor.block_number + self._length.blocks)
+            began = time.monotonic()
             asked = self._reading.ask(first, last)
             try:
                 read = self._reading.read(asked, cursor.block_hash, log, open_hashes)
+                self._patience.read_in_the_open(time.monotonic() - began)
                 self._length.was(read)
                 if last == head:
                     self._compare(read)
@@ -214,8 +214,8 @@ class RangeReader:
         self._ahead.order(self._ordered)
 
     def _may_begin(self, left: int) -> bool:
-        """Return whether a process is worth its start: so many blocks are left, and others did not all die."""
-        return left >= AHEAD_BLOCKS_MIN and self._died < _DEATHS_MAX
+        """Return whether a process is worth its start: so many blocks are left, and none died just now."""
+        return left >= AHEAD_BLOCKS_MIN and self._patience.may_begin
 
     def _last_from(self, first: int, head: int) -> int:
         """Return the last block of a range that begins at a block."""
@@ -233,13 +233,14 @@ class RangeReader:
         if not follows or ordered.last > head:
             self.close()  # in the middle of what nobody wants
             return None
-        read = self._ahead.answer()
+        began = time.monotonic()
+        read = self._ahead.answer(self._patience.wait_s)
         if read is None:
             if self._ahead.ended:
-                self._died += 1
+                self._patience.died()
                 self.close()
             return None
-        self._died = 0
+        self._patience.answered(time.monotonic() - began)
         self._length.was(read)
         with suppress(TruetonneError, Doubt):  # whatever it was shows again when it is read anew
             last = read.window.last

@@ -8,7 +8,7 @@ Every benchmark prints one shape: ``{"machine": {...}, "results": [{"name", "val
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -242,6 +242,23 @@ def bench_indexer(
             help="Measure this alone: whether the mirror slows down while it writes so many rows.",
         ),
     ] = None,
+    buffer: Annotated[
+        int,
+        typer.Option(
+            min=128,
+            metavar="MIB",
+            help="With --growth: memory that MariaDB has for its pages.",
+        ),
+    ] = 2_048,
+    database: Annotated[
+        Literal["sqlite", "mariadb"] | None,
+        typer.Option(
+            help="With --growth or --head-only: measure this database alone.",
+        ),
+    ] = None,
+    head_only: Annotated[
+        bool, typer.Option("--head-only", help="Measure blocks at the head, and nothing else.")
+    ] = False,
 ) -> int:
     """Measure the mirror on a chain of our own events, beside Subsquid and Ponder on the same chain."""
     import signal
@@ -250,12 +267,19 @@ def bench_indexer(
     from cli.bench.indexer import growth as growing
     from cli.bench.indexer import measure
     from cli.bench.report import show
-    from ledger.errors import DependencyDown
+    from ledger.errors import BadInput, DependencyDown
 
+    if growth is not None and head_only:
+        raise BadInput("--growth measures growth alone and --head-only the head: give one of them")
+    if database is not None and growth is None and not head_only:
+        raise BadInput("--database is for --growth or --head-only: peers are compared with both")
+    if head_only and head_blocks == 0:
+        raise BadInput("--head-only measures --head-blocks blocks, and that is 0")
     # Servers and nodes that it started end with it, however it is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    databases = (growing.SQLITE, growing.MARIADB) if database is None else (database,)
     if growth is not None:
-        grown = growing.grow(growth, run.output.step)
+        grown = growing.grow(growth, databases, buffer, run.output.step)
         show(
             run.output,
             growing.results(grown),
@@ -266,7 +290,13 @@ def bench_indexer(
     settings = run.settings
     folder = cache or settings.home / "bench"
     request = measure.Request(
-        settings.anvil, folder.resolve(), events, rounds, not without_peers, head_blocks
+        settings.anvil,
+        folder.resolve(),
+        events,
+        0 if head_only else rounds,
+        not without_peers,
+        head_blocks,
+        databases,
     )
     measured = measure.measure(request, run.output.step)
     if not run.output.as_json:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from eth_abi.abi import decode as abi_decode
@@ -19,12 +19,14 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 
+from cli.bench import bench_indexer
 from cli.bench.indexer import growth, head, measure, ours
 from cli.bench.indexer.chain import BenchChain, kept_chain, names_of
-from cli.bench.indexer.endless import CREDIT_ADDRESS, Endless, block_hash
+from cli.bench.indexer.endless import CREDIT_ADDRESS, Endless, block_hash, place_of
 from cli.bench.indexer.patterns import call_pattern, word
 from cli.bench.indexer.peers import PROJECTS
 from cli.bench.indexer.tables import rows_of
+from cli.command import Invocation
 from indexer import Indexer
 from ledger.chain.abi import artifact
 from ledger.chain.book import Deployment
@@ -34,7 +36,7 @@ from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.chain.layout import canonical_type
 from ledger.chain.local_node import find_anvil
 from ledger.db import Database
-from ledger.errors import ProblemFound
+from ledger.errors import BadInput, ProblemFound
 from ledger.models import Base
 from tests.cli.conftest import Ended, Program
 from tests.support.forms import long
@@ -227,6 +229,40 @@ def test_growth(truetonne: Program) -> None:
         assert 2_000 < grown["rows"] < 4_000
 
 
+@long
+@pytest.mark.mariadb
+def test_one_database_alone(truetonne: Program, chain: BenchChain, cache: Path) -> None:
+    words = "bench indexer --growth 3000 --database mariadb --buffer 256 --json"
+    grown = _document(truetonne(*words.split()))
+    assert [each["name"] for each in grown["growth"]] == ["mariadb"]
+    words = f"bench indexer --events {EVENTS} --cache {cache} --head-only --head-blocks 1 --database sqlite --json"
+    head = _document(truetonne(*words.split()))
+    assert [result["name"] for result in head["results"]] == ["head_visible_ms"]
+    assert (len(head["head_visible_ms"]), head["head_visible_mariadb_ms"]) == (1, [])
+    assert (head["runs"], head["missing"], head["failed"]) == ([], [], None)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"growth": 3000, "head_only": True}, "give one of them"),
+        ({"database": "sqlite"}, "for --growth or --head-only"),
+        ({"head_only": True, "head_blocks": 0}, "and that is 0"),
+    ],
+)
+def test_what_excludes_each_other(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        bench_indexer(cast(Invocation, None), **options)
+
+
+def test_a_server_for_long_books_has_the_memory_that_was_said() -> None:
+    assert growth._memory(2048) == [
+        "--innodb-buffer-pool-size=2048M",
+        "--innodb-log-file-size=512M",
+    ]
+    assert growth._memory(128)[1] == "--innodb-log-file-size=96M", "no shorter than usual"
+
+
 def test_endless_blocks_link_and_seal() -> None:
     """Two blocks, checked by what is written here: links, places, and the head of the credit log."""
     chain = Endless()
@@ -257,6 +293,9 @@ def test_endless_blocks_link_and_seal() -> None:
             seq += 1
             head = keccak(abi_encode(["bytes32", "uint64", "bytes32"], [head, seq, sealed[0]]))
             assert sealed[1:] == (seq, head)
+        hashes = [sent["hash"] for sent in header["transactions"]]
+        assert [place_of(each) for each in hashes] == [(number, at) for at in range(len(hashes))]
+        assert number == 1 or hashes != sorted(hashes)
     assert chain.block(3).seq == seq  # type: ignore[union-attr]
     assert seq > 50
 

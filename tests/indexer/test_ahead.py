@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer import Indexer, TickReport, ahead, packing, ranges
+from indexer import Indexer, TickReport, ahead, packing, patience, ranges
 from indexer.ahead import ReadingProcess
 from indexer.creditlog import CreditLog
 from indexer.reading import Read, Reading
@@ -25,7 +25,6 @@ from tests.support.chain import TestChain
 from tests.support.mirror import Dump, dump
 
 Fresh = Callable[..., Dump]
-Answer = Callable[[ReadingProcess], Read | None]
 
 
 @pytest.fixture
@@ -35,8 +34,8 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, Read | None]]:
     found: list[tuple[int, Read | None]] = []
     true = ReadingProcess.answer
 
-    def answer(self: ReadingProcess) -> Read | None:
-        read = true(self)
+    def answer(self: ReadingProcess, wait_s: float) -> Read | None:
+        read = true(self, wait_s)
         found.append((self.pid, read))
         return read
 
@@ -116,8 +115,10 @@ def test_a_process_that_dies_or_hangs_is_done_without(
     monkeypatch: pytest.MonkeyPatch,
     sign: signal.Signals,
 ) -> None:
-    monkeypatch.setattr(ahead, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(patience, "_RESTS_FIRST", 1)
     struck: list[int] = []
+    wait_s = property(lambda self: 60.0 if len(answers) >= 2 else 0.3)
+    monkeypatch.setattr(patience.Patience, "wait_s", wait_s)
     true = ReadingProcess.order
 
     def order(self: ReadingProcess, what: ahead.Order) -> None:
@@ -130,6 +131,7 @@ def test_a_process_that_dies_or_hangs_is_done_without(
     _busy(chain)
     Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
     assert [pid for pid, read in answers if read is None][:2] == struck
+    assert answers[-1][1] is not None, "after some ranges there is another process, and it lives"
     assert all(_gone(pid) for pid, _ in answers)
     assert dump(sqlite_db) == fresh_dump()
 
@@ -142,9 +144,13 @@ def test_where_no_process_can_live_all_is_read_in_the_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(patience, "_RESTS_FIRST", 1)
     _busy(chain)
-    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
-    assert answers == [(0, None)] * 3, "it was tried three times, and then no more"
+    ticks: list[TickReport] = []
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head", ticks.append)
+    # There is none for the second range, nor for the next; then it is tried after two in the open, four, eight.
+    tried = [number for number in (2, 3, 5, 9, 17) if number <= len(ticks)]
+    assert len(tried) >= 2 and answers == [(0, None)] * len(tried)
     assert dump(sqlite_db) == fresh_dump()
 
 
@@ -189,7 +195,7 @@ def test_one_that_stops_while_it_is_spoken_with_is_not_waited_for(
     process.order(
         ahead.Order(1, 2, "0x", CreditLog(), longer_than_what_a_connection_holds, 0, True)
     )
-    assert process.answer() is None and process.ended
+    assert process.answer(0.3) is None and process.ended
     process.close()
     assert _gone(process.pid) and len(os.listdir("/dev/fd")) == files
 
@@ -204,7 +210,7 @@ def test_without_a_connection_to_spare_all_is_read_in_the_open(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ahead, "_connected", none_left)
         Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
-    assert answers == [(0, None)] * 3
+    assert answers and set(answers) == {(0, None)}
 
 
 def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
@@ -220,7 +226,7 @@ def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
     process = ReadingProcess(Reading(chain.client, chain.deployment))
     try:
         process.order(ahead.Order(first, first, parent.hash, CreditLog(), frozenset(), 0, True))
-        assert process.answer() is not None
+        assert process.answer(60) is not None
     finally:
         process.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == [
@@ -228,6 +234,30 @@ def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
         "msgspec.py",
         "sitecustomize.py",
     ]
+
+
+def test_how_long_it_is_waited_for_and_when_there_is_another() -> None:
+    """A process that hangs costs ten ranges' time, five seconds at least; then it goes on without one for a while."""
+    known = patience.Patience()
+    assert (known.wait_s, known.may_begin) == (5.0, True)
+    known.read_in_the_open(3.0)
+    assert known.wait_s == 30.0
+    known.answered(0.1)
+    assert known.wait_s == pytest.approx(27.0)  # a long range is forgotten in time
+    for _ in range(50):
+        known.answered(0.1)
+    assert known.wait_s == 5.0
+    for ranges_in_the_open in (8, 16, 32, 64, 128, 256, 256):
+        known.died()
+        for _ in range(ranges_in_the_open):
+            assert not known.may_begin
+            known.read_in_the_open(0.1)
+        assert known.may_begin
+    known.answered(0.1)
+    known.died()
+    for _ in range(8):
+        known.read_in_the_open(0.1)
+    assert known.may_begin
 
 
 _ORDERS = """

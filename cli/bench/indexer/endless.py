@@ -62,8 +62,16 @@ def block_hash(number: int) -> str:
 
 
 def transaction_hash(number: int, index: int) -> str:
-    """Return the hash of a transaction, which begins with its place."""
-    return f"0x{number:016x}{index:08x}" + some_hash(f"{number} {index}").hex()[:40]
+    """Return the hash of a transaction, which ends in its place.
+
+    It begins as any hash does: an index of such is written all over, and that is what grows dear with its length.
+    """
+    return f"0x{some_hash(f'{number} {index}').hex()[:40]}{number:016x}{index:08x}"
+
+
+def place_of(tx_hash: str) -> tuple[int, int]:
+    """Return the block of a transaction, and its place there."""
+    return int(tx_hash[42:58], 16), int(tx_hash[58:], 16)
 
 
 def batch_of(lot: int) -> int:

@@ -21,6 +21,7 @@ from cli.bench.indexer.endless import (
     Endless,
     block_hash,
     header_text,
+    place_of,
 )
 from cli.bench.indexer.patterns import word
 from ledger.chain.abi import artifact
@@ -145,7 +146,8 @@ class EndlessNode:
         return block
 
     def _place(self, of: str) -> tuple[Block, int]:
-        return self._made(int(of[2:18], 16)), int(of[18:26], 16)
+        number, index = place_of(of)
+        return self._made(number), index
 
 
 AHEAD_BLOCKS = 1_200

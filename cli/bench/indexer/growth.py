@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -45,6 +45,7 @@ from ledger.settings import LOCAL_CHAIN_ID
 ROWS_OF_LOT = 108
 """About so many rows of all tables come from a lot; they are counted in the end."""
 MEMORY_LIMIT_MB = Decimal(400)
+SQLITE, MARIADB = "sqlite", "mariadb"
 MILLION = 10**6
 SAMPLE_S = 0.5
 """How often the mirror's cursor is looked at: a thousandth of a core."""
@@ -105,8 +106,15 @@ def _at(samples: tuple[Sample, ...], block: float) -> tuple[float, float]:
     raise ProblemFound(f"the mirror never reached block {block:.0f}", code="rows-lost")
 
 
-def grow(rows: int, say: Say) -> list[Grown]:
+def grow(rows: int, databases: Collection[str], buffer_mib: int, say: Say) -> list[Grown]:
     """Mirror a chain of about so many rows into SQLite and, where there is one, into MariaDB.
+
+    Parameters
+    ----------
+    databases
+        ``sqlite``, ``mariadb``: those that are wanted.
+    buffer_mib
+        Memory that MariaDB has for its pages; its log has a quarter of that.
 
     Raises
     ------
@@ -114,25 +122,41 @@ def grow(rows: int, say: Say) -> list[Grown]:
         If the mirror fails, or has not all events and transactions in the end.
     """
     blocks = max(rows // (ROWS_OF_LOT * LOTS_OF_BLOCK), 10)
+    say(f"about {rows} rows, from {blocks} blocks")
     grown = []
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="truetonne-growth-")))
-        say(f"about {rows} rows, from {blocks} blocks, into SQLite")
-        with ours.sqlite_file() as place:
-            grown.append(_grown("sqlite", blocks, scratch, place))
-        say(told(grown[-1]))  # hours may lie between this and the end
-        try:
-            server = MariaDbServer(scratch)
-            server.start()
-        except ServerUnavailable as error:
-            say(f"without MariaDB: {error.message}")
-            return grown
-        stack.callback(server.stop)
-        say("the same into MariaDB")
-        with ours.mariadb_database(server) as place:
-            grown.append(_grown("mariadb", blocks, scratch, place, server.pid))
-        say(told(grown[-1]))
+        if SQLITE in databases:
+            say("into SQLite")
+            with ours.sqlite_file() as place:
+                grown.append(_grown(SQLITE, blocks, scratch, place))
+            say(told(grown[-1]))  # hours may lie between this and the end
+        if MARIADB in databases:
+            try:
+                server = MariaDbServer(scratch, _memory(buffer_mib))
+                server.start()
+            except ServerUnavailable as error:
+                if not grown:
+                    raise
+                say(f"without MariaDB: {error.message}")
+                return grown
+            stack.callback(server.stop)
+            say(f"into MariaDB, with {buffer_mib} MiB for its pages")
+            with ours.mariadb_database(server) as place:
+                grown.append(_grown(MARIADB, blocks, scratch, place, server.pid))
+            say(told(grown[-1]))
     return grown
+
+
+def _memory(buffer_mib: int) -> list[str]:
+    """Return the options of a server for long books, as docs/performance.md has them.
+
+    A short log makes the server write the same page of an index again and again, to have room in the log.
+    """
+    return [
+        f"--innodb-buffer-pool-size={buffer_mib}M",
+        f"--innodb-log-file-size={max(buffer_mib // 4, 96)}M",
+    ]
 
 
 def results(grown: list[Grown]) -> list[Result]:

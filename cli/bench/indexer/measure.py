@@ -6,7 +6,7 @@ The fastest run of each counts. Whoever ends with other rows than the chain has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,6 +16,7 @@ from typing import Any
 
 from cli.bench.indexer import head, ours, raw
 from cli.bench.indexer.chain import BenchChain, Say, kept_chain
+from cli.bench.indexer.growth import MARIADB, SQLITE
 from cli.bench.indexer.peers import PEERS, Peer, PeerUnavailable, installed, run_peer
 from cli.bench.indexer.postgres import own_postgres
 from cli.bench.indexer.watch import Spent
@@ -26,7 +27,7 @@ from ledger.errors import DependencyDown
 
 MEMORY_LIMIT_MB = Decimal(400)
 VISIBLE_LIMIT_MS = Decimal(250)
-RAW, SQLITE, MARIADB = "raw", "sqlite", "mariadb"
+RAW = "raw"
 EVENTS = "_events"
 """Ends the names of runs that do no more than the peers."""
 
@@ -39,9 +40,12 @@ class Request:
     cache: Path
     events: int
     rounds: int
+    """0: blocks at the head alone."""
     with_peers: bool
     head_blocks: int
     """Blocks of 1,000 events that are mined at the head, one after the other."""
+    databases: Collection[str] = (SQLITE, MARIADB)
+    """Those that are mirrored into."""
 
 
 @dataclass
@@ -78,9 +82,13 @@ def measure(request: Request, say: Say) -> Measured:
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="truetonne-bench-")))
         rpc_url = stack.enter_context(chain.running(anvil))
-        runners = _ours(stack, measured, scratch, rpc_url, say)
-        if request.with_peers:
-            runners |= _peers(stack, request, measured, rpc_url, say)
+        if MARIADB in request.databases:
+            _start_server(stack, measured, scratch / "mariadb")
+        runners: dict[str, Callable[[], Spent]] = {}
+        if request.rounds:
+            runners = _ours(measured, rpc_url, say)
+            if request.with_peers:
+                runners |= _peers(stack, request, measured, rpc_url, say)
         for number in range(1, request.rounds + 1):
             for name, runner in list(runners.items()):
                 say(f"round {number} of {request.rounds}: {name}")
@@ -95,27 +103,40 @@ def measure(request: Request, say: Say) -> Measured:
         if request.head_blocks:
             say(f"at the head: {request.head_blocks} blocks of {head.EVENTS} events")
             try:
-                _at_the_head(measured, rpc_url, request.head_blocks)
+                _at_the_head(measured, rpc_url, request)
             except DependencyDown as error:  # what was measured before is not lost for it
                 measured.failed = f"at the head: {error.message}"
     return measured
 
 
-def _at_the_head(measured: Measured, rpc_url: str, blocks: int) -> None:
+def _at_the_head(measured: Measured, rpc_url: str, request: Request) -> None:
     """Measure how soon blocks show, in each database."""
-    with ours.sqlite_file() as place:
-        measured.visible_ms[SQLITE] = head.visible_ms(measured.chain, rpc_url, blocks, place, 0)
+    chain, blocks, shown = measured.chain, request.head_blocks, 0
+    if SQLITE in request.databases:
+        with ours.sqlite_file() as place:
+            measured.visible_ms[SQLITE] = head.visible_ms(chain, rpc_url, blocks, place, shown)
+        shown += blocks
     if measured.server is not None:
         with ours.mariadb_database(measured.server) as place:
-            found = head.visible_ms(measured.chain, rpc_url, blocks, place, blocks)
-            measured.visible_ms[MARIADB] = found
+            measured.visible_ms[MARIADB] = head.visible_ms(chain, rpc_url, blocks, place, shown)
 
 
-def _ours(
-    stack: ExitStack, measured: Measured, scratch: Path, rpc_url: str, say: Say
-) -> dict[str, Callable[[], Spent]]:
+def _start_server(stack: ExitStack, measured: Measured, folder: Path) -> None:
+    """Start a MariaDB for ours, where there is one."""
+    folder.mkdir()
+    try:
+        server = MariaDbServer(folder)
+        server.start()
+    except ServerUnavailable as error:
+        measured.missing.append(error.message)
+        return
+    stack.callback(server.stop)
+    measured.server = server
+
+
+def _ours(measured: Measured, rpc_url: str, say: Say) -> dict[str, Callable[[], Spent]]:
     """Return what runs the limit and the mirror."""
-    chain = measured.chain
+    chain, server = measured.chain, measured.server
     say("recording what the mirror asks")
     bodies = raw.recorded(chain, rpc_url)
 
@@ -128,15 +149,8 @@ def _ours(
         SQLITE + EVENTS: lambda: into_sqlite(True),
         SQLITE: lambda: into_sqlite(False),
     }
-    (scratch / "mariadb").mkdir()
-    try:
-        server = MariaDbServer(scratch / "mariadb")
-        server.start()
-    except ServerUnavailable as error:
-        measured.missing.append(error.message)
+    if server is None:
         return runners
-    stack.callback(server.stop)
-    measured.server = server
 
     def into_mariadb(events_only: bool) -> Spent:
         with ours.mariadb_database(server) as place:
