@@ -21,7 +21,8 @@ from ledger.errors import DependencyDown, ProblemFound
 from ledger.readings.times import epoch_s
 from ledger.reductions.evidence import evidence_root, keccak256, meter_hash
 from ledger.reductions.numbers import UNITS, parse_value
-from ledger.reductions.records import Calibration, Kind, Meter, Quality, Reading, Role
+from ledger.reductions.records import Calibration, Kind, Meter, Quality, Role
+from ledger.reductions.runs import Reading
 
 MILLION = 1_000_000
 LIMIT_S = Decimal(6)

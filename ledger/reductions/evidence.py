@@ -27,7 +27,8 @@ from struct import Struct
 import sha3  # type: ignore[import-untyped]
 
 from ledger.errors import BadInput, Refused
-from ledger.reductions.records import Meter, Reading
+from ledger.reductions.records import Meter
+from ledger.reductions.runs import Reading
 
 # Start, end and digits, each in a word of 32 bytes; a negative number is filled up with ones.
 _FRONT = Struct(">24xQ24xQ24xQ")
@@ -73,27 +74,33 @@ def leaves_of(meters: Iterable[Meter]) -> list[bytes]:
     """Return the leaves of every reading, in the order of the meters and their readings.
 
     The same as ``leaf_hash`` one by one, with the calls drawn together and the words that repeat
-    made once: a meter-year is some fifty thousand leaves.
+    made once for a run: a meter-year is some fifty thousand leaves.
     """
-    keccak, pack, pack_negative = sha3.keccak_256, _FRONT.pack, _FRONT_NEGATIVE.pack
+    keccak = sha3.keccak_256
     leaves: list[bytes] = []
-    words: dict[tuple[int, int, int], bytes] = {}
     for meter in meters:
         name = meter_hash(meter.serial)
-        for start_s, end_s, kind, quality, digits, scale, text in meter.readings:
-            middle = words.get((scale, kind, quality))
-            if middle is None:
-                middle = words[scale, kind, quality] = b"".join(
-                    number.to_bytes(32, "big") for number in (scale, kind, quality)
-                )
-            front = (
-                pack(start_s, end_s, digits)
-                if digits >= 0
-                else pack_negative(start_s, end_s, _MINUS, digits)
-            )
-            data = name + front + middle + keccak(text.encode()).digest()
-            leaves.append(keccak(keccak(data).digest()).digest())
+        for (seconds, kind, quality, scale), starts, digits, texts in meter.runs:
+            middle = b"".join(number.to_bytes(32, "big") for number in (scale, kind, quality))
+            pack = _FRONT.pack if min(digits) >= 0 else _front_of_any_sign
+            leaves += [
+                keccak(
+                    keccak(
+                        name
+                        + pack(start_s, start_s + seconds, value)
+                        + middle
+                        + keccak(text.encode()).digest()
+                    ).digest()
+                ).digest()
+                for start_s, value, text in zip(starts, digits, texts, strict=True)
+            ]
     return leaves
+
+
+def _front_of_any_sign(start_s: int, end_s: int, digits: int) -> bytes:
+    if digits >= 0:
+        return _FRONT.pack(start_s, end_s, digits)
+    return _FRONT_NEGATIVE.pack(start_s, end_s, _MINUS, digits)
 
 
 def evidence_root(meters: Iterable[Meter]) -> tuple[str, int]:
