@@ -1,12 +1,12 @@
 """Many rows of numbers and short texts at once: MariaDB sends them as one text, which is parted here.
 
 PyMySQL reads a row field by field in Python, which takes longer than all the rest of a month's reductions.
-One text of all rows is parted by two calls into C. What few rows differ in is one field, which is read once for all
-that are alike.
+The numbers of all rows are one text that one call into C reads, all other fields are another that one call parts. What
+few rows differ in is one field, which is read once for all that are alike.
 
 What ends a field is a control character, which none of our texts should hold, and the server cuts a text that is
-too long without an error. So the fields are counted, the last one must have its end, too (a cut could lie inside of
-it), and unless there are as many as the rows that the server counted make, the rows are asked for one by one.
+too long without an error. So the fields are counted, the last ones must have their ends, too (a cut could lie inside of
+one), and unless there are as many as the rows that the server counted make, the rows are asked for one by one.
 
 To sort what an index hands over in order costs the server a third of its time. So no order is asked for at first:
 when the first number rises from row to row, theirs can be no other, and else they are asked for again.
@@ -20,11 +20,13 @@ from itertools import islice
 from operator import lt
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from ledger.db.sqltext import for_driver
 
 _END, _NEXT, _NULL = "\x1f", "\x1e", "\x1d"
+_decode = msgspec.json.Decoder(list[int]).decode
 BYTES_MAX = 64 * 2**20
 """How long the server lets such a text become; it cuts it at ``max_allowed_packet``, too."""
 
@@ -63,16 +65,17 @@ class Many:
         return f"SELECT {columns} {self.rest} ORDER BY {self.order}{lock}"
 
     def packed(self, *, ordered: bool) -> str:
-        """Return the statement that asks for how many there are, and for one text."""
-        columns = ", ".join((*self.numbers, *self.texts))
+        """Return the statement that asks for how many there are, for their numbers and for the other fields."""
         alike = ", ".join(
             f"COALESCE({each}, '{_NULL}')" for each in (*self.alike_numbers, *self.alike_words)
         )
         order = f"ORDER BY {self.order} " if ordered else ""
-        return (
-            f"SELECT COUNT(*), GROUP_CONCAT(CONCAT_WS('{_END}', {columns}, "
-            f"CONCAT_WS('{_NEXT}', {alike}), '') {order}SEPARATOR '') {self.rest}"
+        fields = (
+            f"',', {', '.join(self.numbers)}",
+            f"'{_END}', {', '.join((*self.texts, ''))}CONCAT_WS('{_NEXT}', {alike})",
         )
+        texts = (f"GROUP_CONCAT(CONCAT_WS({each}, '') {order}SEPARATOR '')" for each in fields)
+        return f"SELECT COUNT(*), {', '.join(texts)} {self.rest}"
 
 
 def fetch(
@@ -113,22 +116,35 @@ def _columns(
 ) -> list[Column] | None:
     """Return the columns of the rows; None when they cannot be told from one another."""
     sql = for_driver(query.packed(ordered=ordered), connection.dialect.name)
-    ((count, text),) = connection.exec_driver_sql(sql, tuple(values))
-    numbers, own = len(query.numbers), len(query.numbers) + len(query.texts)
-    fields = str(text).split(_END) if count else [""]
-    if fields.pop() or len(fields) != count * (own + 1):
+    ((count, *both),) = connection.exec_driver_sql(sql, tuple(values))
+    if not count:
+        return [[] for _ in range(len(query.numbers) + len(query.texts) + 1)]
+    width, own = len(query.numbers), len(query.texts)
+    numbers, fields = _integers(str(both[0])), str(both[1]).split(_END)
+    if fields.pop() or len(numbers) != count * width or len(fields) != count * (own + 1):
         return None
-    columns: list[Column] = [fields[place :: own + 1] for place in range(own + 1)]
-    for place in range(numbers):
-        columns[place] = list(map(int, columns[place]))
-    known = {each: _alike(query, each) for each in set(columns[own])}
-    columns[own] = [known[each] for each in columns[own]]
+    columns: list[Column] = [numbers[place::width] for place in range(width)]
+    columns += [fields[place :: own + 1] for place in range(own + 1)]
+    known = {each: _alike(query, each) for each in set(columns[-1])}
+    if None in known.values():
+        return None
+    columns[-1] = [known[each] for each in columns[-1]]
     return columns
 
 
-def _alike(query: Many, field: str) -> tuple[Any, ...]:
+def _integers(text: str) -> list[int]:
+    """Return numbers with a comma after each; none when the last has lost its own."""
+    return _decode(f"[{text[:-1]}]") if text.endswith(",") else []
+
+
+def _alike(query: Many, field: str) -> tuple[Any, ...] | None:
+    """Return what rows have in common; None when it is not as the server writes it."""
+    parts = [None if part == _NULL else part for part in field.split(_NEXT)]
     numbers = len(query.alike_numbers)
-    return tuple(
-        None if part == _NULL else int(part) if place < numbers else part
-        for place, part in enumerate(field.split(_NEXT))
-    )
+    if len(parts) != numbers + len(query.alike_words):
+        return None
+    try:
+        whole = [None if part is None else int(part) for part in parts[:numbers]]
+    except ValueError:
+        return None
+    return (*whole, *parts[numbers:])
