@@ -34,7 +34,7 @@ BYTES_MAX = 64 * 2**20
 Column = Sequence[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Many:
     """A query for many rows of one table.
 
@@ -45,7 +45,8 @@ class Many:
     texts
         Columns of texts that others choose, never null.
     alike_numbers, alike_words
-        Columns of whole numbers, and of texts that we choose, null or not, in which few rows differ.
+        Columns of whole numbers, and of texts that we choose, null or not, in which few rows differ; one
+        of them at least.
     rest
         ``FROM ...`` with the conditions, ``?`` for their values.
     order
@@ -53,9 +54,9 @@ class Many:
     """
 
     numbers: Sequence[str]
-    texts: Sequence[str]
-    alike_numbers: Sequence[str]
-    alike_words: Sequence[str]
+    texts: Sequence[str] = ()
+    alike_numbers: Sequence[str] = ()
+    alike_words: Sequence[str] = ()
     rest: str
     order: str
 

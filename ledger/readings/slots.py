@@ -36,12 +36,11 @@ StoredReading = tuple[int, int, tuple[int, int, str, str | None]]
 """Start, line, and what most have in common: length in seconds, file, quality and reason."""
 _BEGIN, _REACH_IN = (
     Many(
-        ("start_s", "line"),
-        (),
-        ("duration_s", "file_id"),
-        ("quality", "reason"),
-        f"FROM meter_readings WHERE meter_id = ? AND {which}",
-        "start_s, text",
+        numbers=("start_s", "line"),
+        alike_numbers=("duration_s", "file_id"),
+        alike_words=("quality", "reason"),
+        rest=f"FROM meter_readings WHERE meter_id = ? AND {which}",
+        order="start_s, text",
     )
     for which in (
         "start_s >= ? AND start_s < ?",

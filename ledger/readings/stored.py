@@ -60,14 +60,14 @@ def texts_without_value(session: Session, meter_id: int, from_s: int, to_s: int)
 
 _STORED: dict[bool, Many] = {
     late: Many(
-        ("start_s", "COALESCE(value_digits, 0)"),
-        ("text",),
-        ("duration_s", "COALESCE(value_scale, 0)"),
-        ("kind", "quality", "reason"),
+        numbers=("start_s", "COALESCE(value_digits, 0)"),
+        texts=("text",),
+        alike_numbers=("duration_s", "COALESCE(value_scale, 0)"),
+        alike_words=("kind", "quality", "reason"),
         # The difference of a register over the end of a period belongs to none.
-        "FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? "
+        rest="FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? "
         f"AND start_s + duration_s <= ? AND quality {'=' if late else '<>'} 'late'",
-        "start_s, text",
+        order="start_s, text",
     )
     for late in (False, True)
 }

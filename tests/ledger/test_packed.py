@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,14 @@ from sqlalchemy.orm import Session
 from ledger.db import Database, Many, packed
 from tests.support.forms import times
 
-QUERY = Many(("m", "-m"), ("t", "u"), ("n",), ("w",), "FROM packed_rows WHERE m >= ?", "m, t")
+QUERY = Many(
+    numbers=("m", "-m"),
+    texts=("t", "u"),
+    alike_numbers=("n",),
+    alike_words=("w",),
+    rest="FROM packed_rows WHERE m >= ?",
+    order="m, t",
+)
 NASTY = [
     "",
     "\x1d",
@@ -110,7 +118,7 @@ def test_what_the_server_cuts_is_asked_for_row_by_row(
 def test_a_cut_of_the_numbers_alone_is_seen(mariadb_db: Database) -> None:
     rows: list[tuple[Any, ...]] = [(1, "used", "", "")] * 40
     wanted = [asked(number, *row) for number, row in enumerate(rows)]
-    query = Many(("m", *["10000000000 + m"] * 9), ("t",), ("n",), ("w",), QUERY.rest, QUERY.order)
+    query = replace(QUERY, numbers=("m", *["10000000000 + m"] * 9), texts=("t",))
     with mariadb_db.write() as session:
         fill(session, rows)
         link = session.connection()
@@ -128,7 +136,7 @@ def test_a_cut_of_the_numbers_alone_is_seen(mariadb_db: Database) -> None:
 @pytest.mark.mariadb
 def test_a_cut_that_a_foreign_mark_makes_up_for_is_seen(mariadb_db: Database) -> None:
     rows = [(7, "used", "a\x1fb", ""), (7, "used", "", "")]
-    query = Many(("m",), ("t",), ("n",), ("w",), QUERY.rest, QUERY.order)
+    query = replace(QUERY, numbers=("m",), texts=("t",))
     with mariadb_db.write() as session:
         fill(session, rows)
         link = session.connection()
