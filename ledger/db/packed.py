@@ -1,4 +1,4 @@
-"""Many rows of numbers and short texts at once: MariaDB sends them as one text, which is parted here.
+"""Many rows of numbers and short texts at once: MariaDB sends them as two texts, which are parted here.
 
 PyMySQL reads a row field by field in Python, which takes longer than all the rest of a month's reductions.
 The numbers of all rows are one text that one call into C reads, all other fields are another that one call parts. What
