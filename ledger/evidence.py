@@ -14,7 +14,7 @@ from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
 from ledger.readings.evidence_files import issued_inputs
 from ledger.reductions.evidence import leaf_hash, leaves_of, merkle_tree, meter_hash, proof_of
-from ledger.reductions.records import Reading
+from ledger.reductions.runs import Reading
 
 
 @dataclass(frozen=True)

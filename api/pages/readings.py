@@ -20,7 +20,8 @@ from ledger.models import Issuance
 from ledger.readings.evidence_files import meter_ids_of, stated_by
 from ledger.readings.stored import readings_of
 from ledger.reductions.manifest_shapes import MeterTable1
-from ledger.reductions.records import USED, Kind, Reading
+from ledger.reductions.records import USED, Kind
+from ledger.reductions.runs import Reading
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.units import decimal_half_up
 
@@ -85,7 +86,7 @@ class MeterMonth:
     rated_kw: str | None
     interval_s: int
     unit: str
-    readings: tuple[Reading, ...]
+    readings: Sequence[Reading]
     runs: list[Run]
     days: list[DayTotal]
 
@@ -192,7 +193,7 @@ def touching(
     table: MeterTable1,
     meter_id: int | None,
     span: tuple[int, int],
-) -> tuple[Reading, ...]:
+) -> Sequence[Reading]:
     """Return the readings of a meter that touch a time; those of a register may be longer than a month."""
     from_s, to_s = span
     if meter_id is None:
@@ -206,7 +207,7 @@ def touching(
 
 
 def _meter(
-    table: MeterTable1, readings: tuple[Reading, ...], start: date, end: date, zone_name: str
+    table: MeterTable1, readings: Sequence[Reading], start: date, end: date, zone_name: str
 ) -> MeterMonth:
     where = zone(zone_name)
     days = [start + timedelta(days=number) for number in range((end - start).days)]

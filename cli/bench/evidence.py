@@ -18,10 +18,12 @@ from cli.bench.report import Result, lower_is_better, share_of_limit
 from cli.bench.turbines import INTERVAL_S, RATED_KW, TURBINES, rows
 from cli.bench.usage import cpu_s
 from ledger.errors import DependencyDown, ProblemFound
+from ledger.proofs.verifier.trie import keccak256
 from ledger.readings.times import epoch_s
-from ledger.reductions.evidence import evidence_root, keccak256, meter_hash
+from ledger.reductions.evidence import evidence_root, meter_hash
 from ledger.reductions.numbers import UNITS, parse_value
-from ledger.reductions.records import Calibration, Kind, Meter, Quality, Reading, Role
+from ledger.reductions.records import Calibration, Kind, Meter, Quality, Role
+from ledger.reductions.runs import Reading
 
 MILLION = 1_000_000
 LIMIT_S = Decimal(6)

@@ -24,7 +24,7 @@ from ledger.chain.records import Receipt
 from ledger.chain.signers import ANVIL_ROLES, LocalSigner, anvil_address, anvil_signer, new_signer
 from ledger.errors import DependencyDown
 from ledger.reductions.evidence import hash_pair, leaf_hash, meter_hash
-from ledger.reductions.records import Reading
+from ledger.reductions.runs import Reading
 
 CREDIT, SETTLEMENT, CURRENCY = "CarbonCredit", "VppSettlement", "TestCurrency"
 LIBRARIES = ("BatchMetadata", "Cancellation", "Oversight", "Register", "SignedMessages")

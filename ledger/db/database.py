@@ -278,8 +278,8 @@ class Database(Schema):
 
     def many(
         self, session: Session, query: packed.Many, values: Sequence[Any], *, share: bool = False
-    ) -> Iterable[tuple[Any, ...]]:
-        """Return many rows of whole numbers and short texts, see ``ledger.db.packed``."""
+    ) -> list[packed.Column]:
+        """Return many rows of whole numbers and short texts as columns, see ``ledger.db.packed``."""
         session.flush()
         return packed.fetch(session.connection(), query, values, share=share)
 

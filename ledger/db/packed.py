@@ -1,11 +1,12 @@
-"""Many rows of numbers and short texts at once: MariaDB sends them as one text, which is parted here.
+"""Many rows of numbers and short texts at once: MariaDB sends them as two texts, which are parted here.
 
 PyMySQL reads a row field by field in Python, which takes longer than all the rest of a month's reductions.
-One text of all rows is parted by two calls into C.
+The numbers of all rows are one text that one call into C reads, all other fields are another that one call parts. What
+few rows differ in is one field, which is read once for all that are alike.
 
 What ends a field is a control character, which none of our texts should hold, and the server cuts a text that is
-too long without an error. So the fields are counted, the last one must have its end, too (a cut could lie inside of
-it), and unless there are as many as the rows that the server counted make, the rows are asked for one by one.
+too long without an error. So the fields are counted, the last ones must have their ends, too (a cut could lie inside of
+one), and unless there are as many as the rows that the server counted make, the rows are asked for one by one.
 
 To sort what an index hands over in order costs the server a third of its time. So no order is asked for at first:
 when the first number rises from row to row, theirs can be no other, and else they are asked for again.
@@ -13,33 +14,39 @@ when the first number rises from row to row, theirs can be no other, and else th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from ledger.db.sqltext import for_driver
 
-_END, _NULL = "\x1f", "\x1d"
+_END, _NEXT, _NULL = "\x1f", "\x1e", "\x1d"
+_decode = msgspec.json.Decoder(list[int]).decode
 BYTES_MAX = 64 * 2**20
 """How long the server lets such a text become; it cuts it at ``max_allowed_packet``, too."""
 
 
-@dataclass(frozen=True)
+Column = Sequence[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Many:
     """A query for many rows of one table.
 
     Parameters
     ----------
     numbers
-        Columns of whole numbers, null or not; they come first. The first is never null.
-    words
-        Columns of texts that we choose, null or not.
+        Columns of whole numbers, never null; they come first.
     texts
-        Columns of texts that others choose, which are never null.
+        Columns of texts that others choose, never null.
+    alike_numbers, alike_words
+        Columns of whole numbers, and of texts that we choose, null or not, in which few rows differ; one
+        of them at least.
     rest
         ``FROM ...`` with the conditions, ``?`` for their values.
     order
@@ -47,31 +54,37 @@ class Many:
     """
 
     numbers: Sequence[str]
-    words: Sequence[str]
-    texts: Sequence[str]
+    texts: Sequence[str] = ()
+    alike_numbers: Sequence[str] = ()
+    alike_words: Sequence[str] = ()
     rest: str
     order: str
 
     def plain(self, lock: str = "") -> str:
         """Return the statement that asks for the rows themselves."""
-        columns = ", ".join((*self.numbers, *self.words, *self.texts))
+        columns = ", ".join((*self.numbers, *self.texts, *self.alike_numbers, *self.alike_words))
         return f"SELECT {columns} {self.rest} ORDER BY {self.order}{lock}"
 
     def packed(self, *, ordered: bool) -> str:
-        """Return the statement that asks for how many there are, and for one text."""
-        known = [f"COALESCE({each}, '{_NULL}')" for each in (*self.numbers, *self.words)]
-        columns = ", ".join((*known, *self.texts))
-        order = f"ORDER BY {self.order} " if ordered else ""
-        return (
-            f"SELECT COUNT(*), GROUP_CONCAT(CONCAT_WS('{_END}', {columns}, '') "
-            f"{order}SEPARATOR '') {self.rest}"
+        """Return the statement that asks for how many there are, for their numbers and for the other fields."""
+        alike = ", ".join(
+            f"COALESCE({each}, '{_NULL}')" for each in (*self.alike_numbers, *self.alike_words)
         )
+        order = f"ORDER BY {self.order} " if ordered else ""
+        fields = (
+            f"',', {', '.join(self.numbers)}",
+            f"'{_END}', {', '.join((*self.texts, ''))}CONCAT_WS('{_NEXT}', {alike})",
+        )
+        texts = (f"GROUP_CONCAT(CONCAT_WS({each}, '') {order}SEPARATOR '')" for each in fields)
+        return f"SELECT COUNT(*), {', '.join(texts)} {self.rest}"
 
 
 def fetch(
     connection: Connection, query: Many, values: Sequence[Any], *, share: bool = False
-) -> Iterable[tuple[Any, ...]]:
-    """Return the rows of a query, numbers first.
+) -> list[Column]:
+    """Return the rows of a query as columns of one length: numbers, texts, and what few rows differ in.
+
+    Of the last, rows that are alike have the same tuple.
 
     Parameters
     ----------
@@ -81,43 +94,58 @@ def fetch(
     """
     dialect = connection.dialect.name
     if dialect != "sqlite" and not share:
-        rows = _unpacked(connection, query, values)
-        if rows is not None:
-            return rows
+        columns = _unpacked(connection, query, values)
+        if columns is not None:
+            return columns
     lock = " LOCK IN SHARE MODE" if share and dialect != "sqlite" else ""
     found = connection.exec_driver_sql(for_driver(query.plain(lock), dialect), tuple(values))
-    return [tuple(row) for row in found]
+    own = len(query.numbers) + len(query.texts)
+    known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    rows = [(*row[:own], known.setdefault(alike := tuple(row[own:]), alike)) for row in found]
+    return list(zip(*rows, strict=True)) if rows else [()] * (own + 1)
 
 
-def _unpacked(
-    connection: Connection, query: Many, values: Sequence[Any]
-) -> Iterable[tuple[Any, ...]] | None:
+def _unpacked(connection: Connection, query: Many, values: Sequence[Any]) -> list[Column] | None:
     columns = _columns(connection, query, values, ordered=False)
     if columns and not all(map(lt, columns[0], islice(columns[0], 1, None))):
         columns = _columns(connection, query, values, ordered=True)
-    return None if columns is None else zip(*columns, strict=True)
+    return columns
 
 
 def _columns(
     connection: Connection, query: Many, values: Sequence[Any], *, ordered: bool
-) -> list[Sequence[Any]] | None:
+) -> list[Column] | None:
     """Return the columns of the rows; None when they cannot be told from one another."""
     sql = for_driver(query.packed(ordered=ordered), connection.dialect.name)
-    ((count, text),) = connection.exec_driver_sql(sql, tuple(values))
+    ((count, *both),) = connection.exec_driver_sql(sql, tuple(values))
     if not count:
-        return []
-    numbers, known = len(query.numbers), len(query.numbers) + len(query.words)
-    width = known + len(query.texts)
-    fields = str(text).split(_END)
-    if fields.pop() or len(fields) != count * width:
+        return [[] for _ in range(len(query.numbers) + len(query.texts) + 1)]
+    width, own = len(query.numbers), len(query.texts)
+    numbers, fields = _integers(str(both[0])), str(both[1]).split(_END)
+    if fields.pop() or len(numbers) != count * width or len(fields) != count * (own + 1):
         return None
-    columns: list[Sequence[Any]] = []
-    for place in range(width):
-        column = fields[place::width]
-        if place >= known or _NULL not in column:
-            columns.append(list(map(int, column)) if place < numbers else column)
-        elif place < numbers:
-            columns.append([None if each == _NULL else int(each) for each in column])
-        else:
-            columns.append([None if each == _NULL else each for each in column])
+    columns: list[Column] = [numbers[place::width] for place in range(width)]
+    columns += [fields[place :: own + 1] for place in range(own + 1)]
+    known = {each: _alike(query, each) for each in set(columns[-1])}
+    if None in known.values():
+        return None
+    columns[-1] = [known[each] for each in columns[-1]]
     return columns
+
+
+def _integers(text: str) -> list[int]:
+    """Return numbers with a comma after each; none when the last has lost its own."""
+    return _decode(f"[{text[:-1]}]") if text.endswith(",") else []
+
+
+def _alike(query: Many, field: str) -> tuple[Any, ...] | None:
+    """Return what rows have in common; None when it is not as the server writes it."""
+    parts = [None if part == _NULL else part for part in field.split(_NEXT)]
+    numbers = len(query.alike_numbers)
+    if len(parts) != numbers + len(query.alike_words):
+        return None
+    try:
+        whole = [None if part is None else int(part) for part in parts[:numbers]]
+    except ValueError:
+        return None
+    return (*whole, *parts[numbers:])

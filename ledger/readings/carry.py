@@ -74,6 +74,8 @@ def unpaid_corrections(
     if until_s is not None:
         query = query.where(issuance.to_s <= until_s)
     rows = session.execute(query).all()
+    if not rows:
+        return ()
     carry = models.CorrectionCarry
     paid: dict[int, Fraction] = defaultdict(Fraction)
     for correction_id, carried_kg in session.execute(

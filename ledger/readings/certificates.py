@@ -6,7 +6,7 @@ What an issuance left out stands in its manifest, or in that of its last correct
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.models.issuance import IssuanceState
+from ledger.readings.asking import asked_together
 from ledger.readings.times import legal_day_start_s
 from ledger.reductions.records import EnergyCertificate
 
@@ -28,14 +29,14 @@ def seconds_of_days(first: date, last: date, where: ZoneInfo) -> tuple[int, int]
 
 def certificates_of(
     session: Session,
-    meter: models.Meter,
+    meters: Sequence[models.Meter],
     where: ZoneInfo,
     period: tuple[int, int],
     *,
     since_s: int,
     lock: bool = False,
-) -> tuple[EnergyCertificate, ...]:
-    """Return the declared certificates of a meter that are of a period, in order of time.
+) -> dict[int, tuple[EnergyCertificate, ...]]:
+    """Return the declared certificates that are of a period by the row numbers of their meters, in order of time.
 
     Parameters
     ----------
@@ -48,27 +49,34 @@ def certificates_of(
         Read what is committed now.
     """
     from_s, to_s = period
-    table = models.EnergyCertificate
-    query = select(table).where(table.meter_id == meter.id)
-    query = query.order_by(table.from_day, table.instrument, table.reference)
-    if lock:
-        query = query.with_for_update(read=True)
-    found = []
-    for row in session.scalars(query):
+    by_id = {meter.id: meter for meter in meters}
+    found: dict[int, list[EnergyCertificate]] = {meter_id: [] for meter_id in by_id}
+    for row in _declared(session, list(by_id), lock=lock):
         begins_s, ends_s = seconds_of_days(row.from_day, row.to_day, where)
         if begins_s >= to_s or ends_s <= from_s:
             continue
         before = Fraction(0)
         if row.energy_mwh is not None:
-            for issuance, stated in manifests_of(session, meter, (begins_s, ends_s)):
+            span = (begins_s, ends_s)
+            for issuance, stated in manifests_of(session, by_id[row.meter_id], span):
                 if not (since_s <= issuance.from_s and issuance.to_s <= to_s):
                     before += _left_out(stated, row)
-        found.append(
+        found[row.meter_id].append(
             EnergyCertificate(
                 row.instrument, row.reference, begins_s, ends_s, row.energy_mwh, row.share, before
             )
         )
-    return tuple(found)
+    return {meter_id: tuple(items) for meter_id, items in found.items()}
+
+
+def _declared(
+    session: Session, meter_ids: Sequence[int], *, lock: bool
+) -> Iterator[models.EnergyCertificate]:
+    table = models.EnergyCertificate
+    for together in asked_together(meter_ids, lock=lock):
+        query = select(table).where(table.meter_id.in_(together))
+        query = query.order_by(table.from_day, table.instrument, table.reference)
+        yield from session.scalars(query.with_for_update(read=True) if lock else query).all()
 
 
 def manifests_of(

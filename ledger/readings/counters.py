@@ -8,7 +8,7 @@ touched; what it should have been is for a correction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,13 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.models import CorrectionReading, MeterSeries, RegisterReading
 from ledger.models.readings import ReadingQuality
+from ledger.readings.asking import asked_together
 from ledger.readings.chains import FOREVER_S, PIECE_ROWS, Chain, Row
 from ledger.readings.store import INSERT, UPDATE, MeterState, fetch
 from ledger.reductions.quality import loaded, stored
-from ledger.reductions.records import Kind, Quality, Reading
+from ledger.reductions.records import Kind, Quality
 from ledger.reductions.registers import Interval
+from ledger.reductions.runs import Reading
 
 _STORED = (
     "SELECT id, start_s, duration_s, text, quality, reason FROM meter_readings "
@@ -67,34 +69,36 @@ def derive(
 
 
 def excluded_registers(
-    session: Session, meter_id: int, from_s: int, to_s: int, *, lock: bool
-) -> list[Reading]:
-    """Return the readings of a register in a period that stand in no interval, each with its reason.
+    session: Session, meter_ids: Sequence[int], from_s: int, to_s: int, *, lock: bool
+) -> dict[int, list[Reading]]:
+    """Return the readings of registers in a period that stand in no interval, each with its reason.
 
-    They are leaves of the evidence without a length: nothing can be left out quietly.
+    They are leaves of the evidence without a length: nothing can be left out quietly. A meter that has
+    none is not named.
     """
     table = RegisterReading
     kept = (ReadingQuality.USED, ReadingQuality.LATE)
-    query = select(table).where(
-        table.meter_id == meter_id,
-        table.at_s >= from_s,
-        table.at_s < to_s,
-        table.quality.not_in(kept),
-    )
-    if lock:
-        query = query.with_for_update(read=True)
-    return [
-        Reading(
-            row.at_s,
-            row.at_s,
-            int(Kind.REGISTER),
-            int(loaded(row.quality.value, row.reason)),
-            row.value_digits or 0,
-            row.value_scale or 0,
-            row.text,
+    found: dict[int, list[Reading]] = {}
+    for together in asked_together(meter_ids, lock=lock):
+        query = select(table).where(
+            table.meter_id.in_(together),
+            table.at_s >= from_s,
+            table.at_s < to_s,
+            table.quality.not_in(kept),
         )
-        for row in session.scalars(query)
-    ]
+        for row in session.scalars(query.with_for_update(read=True) if lock else query):
+            found.setdefault(row.meter_id, []).append(
+                Reading(
+                    row.at_s,
+                    row.at_s,
+                    int(Kind.REGISTER),
+                    int(loaded(row.quality.value, row.reason)),
+                    row.value_digits or 0,
+                    row.value_scale or 0,
+                    row.text,
+                )
+            )
+    return found
 
 
 class _Derivation:

@@ -1,36 +1,34 @@
 """Which slots of meters have a value that was in time, and no more: what gaps are made of.
 
-Of a year of one meter there are fifty thousand readings and some hundred gaps. The database joins the readings
-that follow upon one another (a window function over the rows of the meter, in the order of their index), and
-only the beginnings of such runs leave it. A slot is covered when a run has a part of it, as when one of its
-readings has: so whole runs may be put into the days, and the slots come out as ``slots`` has them.
+Of a year of one meter there are fifty thousand readings and some hundred gaps. Of a reading its beginning is
+fetched, and its length with those of all that are as long; readings that follow upon one another are joined here.
+To join them in the server (a window function over the rows of the meter, in the order of their index) took it longer
+than all of this. A slot is covered when a run has a part of it, as when one of its readings has: so whole runs may be
+put into the days, and the slots come out as ``slots`` has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
-from itertools import pairwise
+from itertools import compress, count, islice, pairwise
+from operator import ne
 
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, Many
 from ledger.readings.slots import CHOSEN, Day, SiteDays, State, days_filled_by
 from ledger.readings.store import fetch
 from ledger.reductions.quality import stored
 
 _NAMES = ", ".join(sorted({f"'{stored(quality)[0]}'" for quality in CHOSEN}))
 _COUNTS = f"duration_s > 0 AND quality IN ({_NAMES})"
-_RUNS = f"""
-SELECT start_s, end_s, before_s, after_s FROM (
-  SELECT start_s, text, start_s + duration_s AS end_s,
-    LAG(start_s + duration_s) OVER (ORDER BY start_s, text) AS before_s,
-    LEAD(start_s) OVER (ORDER BY start_s, text) AS after_s
-  FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? AND {_COUNTS}
-) AS ordered
-WHERE before_s IS NULL OR before_s <> start_s OR after_s IS NULL OR after_s <> end_s ORDER BY start_s, text
-"""
-"""Where runs begin and end: with the end of the reading before, and the begin of the one after."""
+_BEGIN = Many(
+    numbers=("start_s",),
+    alike_numbers=("duration_s",),
+    rest=f"FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? AND {_COUNTS}",
+    order="start_s, text",
+)
 _STEP_DAYS = 31
 _REACH_IN = f"""
 SELECT start_s, start_s + duration_s FROM meter_readings
@@ -83,9 +81,17 @@ def _runs(
     # Some weeks at once: of a whole year of a small park the server would take its index for no help.
     ends = [*(day.from_s for day in days[::_STEP_DAYS]), to_s]
     for part in pairwise(ends):
-        begun = from_s
-        for start_s, end_s, before_s, after_s in fetch(db, session, _RUNS, (meter_id, *part)):
-            if before_s != start_s:
-                begun = start_s
-            if after_s != end_s:
-                yield begun, end_s
+        starts, lengths = db.many(session, _BEGIN, (meter_id, *part))
+        yield from _joined(
+            starts, [start_s + s for start_s, (s,) in zip(starts, lengths, strict=True)]
+        )
+
+
+def _joined(starts: Sequence[int], ends: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield from when to when readings follow upon one another, given when they begin and end."""
+    first = 0
+    for after in compress(count(1), map(ne, islice(starts, 1, None), ends)):
+        yield starts[first], ends[after - 1]
+        first = after
+    if starts:
+        yield starts[first], ends[-1]

@@ -7,6 +7,7 @@ again are not handed out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,7 +27,8 @@ from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.manifest_file import inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.recompute import Trusted, verify
-from ledger.reductions.records import Meter, Reading, ReductionInputs
+from ledger.reductions.records import Meter, ReductionInputs
+from ledger.reductions.runs import Reading
 
 MANIFEST, READINGS = "manifest.json", "readings.csv.gz"
 
@@ -128,7 +130,7 @@ def issued_inputs(session: Session, issuance: models.Issuance) -> ReductionInput
         The stored manifest is none.
     """
     stated = stated_by(issuance)
-    readings: dict[str, tuple[Reading, ...]] = {table.serial: () for table in stated.meters}
+    readings: dict[str, Sequence[Reading]] = {table.serial: () for table in stated.meters}
     for serial, meter_id in meter_ids_of(session, issuance).items():
         readings[serial] = readings_of(session, meter_id, issuance.from_s, issuance.to_s)
     return inputs_of(stated, readings)

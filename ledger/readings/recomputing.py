@@ -63,7 +63,7 @@ def recomputed_inputs(
         if late and is_register(tables[serial]):
             lines += chain_lines(session, stated, tables[serial], meter_id)
         else:
-            readings = readings_of(session, meter_id, *period)
+            readings = [*readings_of(session, meter_id, *period)]
             if late:
                 readings += late_readings_of(session, meter_id, *period)
             for start_s, end_s, kind, quality, _, _, text in readings:
@@ -111,19 +111,19 @@ def known_certificates(manifest: str) -> Certificates:
 
 def declared_certificates(session: Session, issuance: models.Issuance) -> Certificates:
     """Return the certificates that are declared today for the time of an issuance, of each of its meters."""
-    stated = stated_by(issuance)
-    where = zone(stated.period.zone)
-    period = (issuance.from_s, issuance.to_s)
-    return {
-        serial: certificates_of(
-            session,
-            session.get_one(models.Meter, meter_id),
-            where,
-            period,
-            since_s=issuance.from_s,
-        )
+    where = zone(stated_by(issuance).period.zone)
+    meters = {
+        serial: session.get_one(models.Meter, meter_id)
         for serial, meter_id in meter_ids_of(session, issuance).items()
     }
+    found = certificates_of(
+        session,
+        list(meters.values()),
+        where,
+        (issuance.from_s, issuance.to_s),
+        since_s=issuance.from_s,
+    )
+    return {serial: found[meter.id] for serial, meter in meters.items()}
 
 
 def changed_registers(session: Session, issuance: models.Issuance) -> bool:

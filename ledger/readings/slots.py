@@ -32,11 +32,15 @@ _HOUR_S = 3600
 _STEP_DAYS = 62
 YEARS_MAX = 50
 """Longest period that is looked at."""
-StoredReading = tuple[int, int, int, int, str, str | None]
-_NUMBERS, _WORDS = ("start_s", "duration_s", "file_id", "line"), ("quality", "reason")
+StoredReading = tuple[int, int, tuple[int, int, str, str | None]]
+"""Start, line, and what most have in common: length in seconds, file, quality and reason."""
 _BEGIN, _REACH_IN = (
     Many(
-        _NUMBERS, _WORDS, (), f"FROM meter_readings WHERE meter_id = ? AND {which}", "start_s, text"
+        numbers=("start_s", "line"),
+        alike_numbers=("duration_s", "file_id"),
+        alike_words=("quality", "reason"),
+        rest=f"FROM meter_readings WHERE meter_id = ? AND {which}",
+        order="start_s, text",
     )
     for which in (
         "start_s >= ? AND start_s < ?",
@@ -376,7 +380,7 @@ def _judged(session: Session, meter_id: int, days: list[Day], register: bool) ->
 def _fill(days: list[Day], rows: Iterable[StoredReading]) -> None:
     """Give the slots their states, and count the readings; rows come in order of time."""
     place = 0
-    for start_s, duration_s, file_id, line, quality, reason in rows:
+    for start_s, line, (duration_s, file_id, quality, reason) in rows:
         judged = loaded(quality, reason)
         state = _STATES.get(judged, State.EMPTY)
         while start_s >= days[place].to_s:
@@ -395,10 +399,11 @@ def _rows(
     """Yield the readings that touch the days, in order; some weeks at once, so that memory stays flat."""
     db: Database = session.info["database"]
     if longer:  # one that began before may reach into them
-        yield from db.many(session, _REACH_IN, (meter_id, starts[0], starts[0]))
+        yield from zip(*db.many(session, _REACH_IN, (meter_id, starts[0], starts[0])), strict=True)
     for place in range(0, len(starts) - 1, _STEP_DAYS):
         end = min(place + _STEP_DAYS, len(starts) - 1)
-        yield from db.many(session, _BEGIN, (meter_id, starts[place], starts[end]))
+        found = db.many(session, _BEGIN, (meter_id, starts[place], starts[end]))
+        yield from zip(*found, strict=True)
 
 
 def _note_registers(session: Session, meter_id: int, days: list[Day]) -> None:

@@ -10,12 +10,12 @@ from ledger.reductions.records import (
     Meter,
     Purpose,
     Quality,
-    Reading,
     ReductionInputs,
     Role,
 )
 from ledger.reductions.reporting import report
 from ledger.reductions.results import Counts, Reduction
+from ledger.reductions.runs import Reading
 
 __all__ = [
     "Calibration",

@@ -80,15 +80,15 @@ def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:
     slots = [0, 0]
     seconds = [0, 0]
     conflicts: set[int] = set()
-    for reading in meter.readings:
-        if reading.quality in USED or reading.quality in OUTLIER:
-            which = int(reading.quality in OUTLIER)
-            if TO in reading.text:
-                seconds[which] += reading.end_s - reading.start_s
-            else:
-                slots[which] += 1
-        elif reading.quality in _CONFLICT:
-            conflicts.add(reading.start_s)
+    for run in meter.runs:
+        quality = run.shape.quality
+        if quality in USED or quality in OUTLIER:
+            which = int(quality in OUTLIER)
+            differences = sum(TO in text for text in run.texts)
+            seconds[which] += differences * run.shape.seconds
+            slots[which] += len(run.texts) - differences
+        elif quality in _CONFLICT:
+            conflicts.update(run.starts)
     for which, spanned_s in enumerate(seconds):
         if spanned_s:
             free = expected - sum(slots)
@@ -177,9 +177,10 @@ def _check_readings(inputs: ReductionInputs, counted: Iterable[Meter]) -> None:
             code="no-readings",
         )
     for meter in inputs.meters:
-        for reading in meter.readings:
-            if reading.start_s < inputs.from_s or reading.end_s > inputs.to_s:
-                raise ValueError(f"{meter.serial} at {reading.start_s} lies outside the period")
+        for run in meter.runs:
+            first_s, last_s = min(run.starts), max(run.starts)
+            if first_s < inputs.from_s or last_s + run.shape.seconds > inputs.to_s:
+                raise ValueError(f"{meter.serial}: {first_s} to {last_s} lies outside the period")
 
 
 def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable[Meter]) -> None:

@@ -12,20 +12,15 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from ledger.errors import Refused
 from ledger.reductions.factors import fraction_of_decimal
-from ledger.reductions.records import (
-    EnergyCertificate,
-    Quality,
-    Reading,
-    ReductionInputs,
-    Role,
-)
+from ledger.reductions.records import EnergyCertificate, Quality, ReductionInputs, Role
 from ledger.reductions.results import Reduction
+from ledger.reductions.runs import Reading
 
 KWH_PER_MWH = 1000
 _MARKED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT})
@@ -75,11 +70,11 @@ def require_sound(certificates: Sequence[EnergyCertificate], serial: str, role: 
 
 
 def marked(
-    readings: Iterable[Reading], certificates: Sequence[EnergyCertificate], role: Role
-) -> tuple[Reading, ...]:
+    readings: Sequence[Reading], certificates: Sequence[EnergyCertificate], role: Role
+) -> Sequence[Reading]:
     """Return readings with those marked that supply energy of a certificate's time; else as they were."""
     if not certificates or not role.supplies:
-        return tuple(readings)
+        return readings
     return tuple(
         reading._replace(quality=Quality.USED_BESIDE_CERTIFICATE)
         if reading.quality in _MARKED and reading.digits > 0 and _places(reading, certificates)

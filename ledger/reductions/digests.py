@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, timedelta
 
-from ledger.reductions.evidence import keccak256
+from tiny_keccak import keccak256
+
 from ledger.reductions.records import Meter
 from ledger.reductions.zones import legal_day, legal_day_start_s, zone
 

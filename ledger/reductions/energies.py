@@ -25,16 +25,9 @@ from math import lcm
 from ledger.errors import Refused
 from ledger.reductions.certificates import Segment, left_out, require_sound, segment_of
 from ledger.reductions.factors import fraction_of_decimal, fuel_kg, fuel_t
-from ledger.reductions.records import (
-    USED,
-    Calibration,
-    EnergyCertificate,
-    Kind,
-    Meter,
-    Reading,
-    Role,
-)
+from ledger.reductions.records import USED, Calibration, EnergyCertificate, Kind, Meter, Role
 from ledger.reductions.results import MeterResult, SelfConsumption
+from ledger.reductions.runs import Reading, Readings, Run
 
 SECONDS_PER_HOUR = 3600
 
@@ -109,18 +102,19 @@ def is_calibrated(calibration: Calibration, reading: Reading) -> bool:
     return calibration.to_s is None or reading.end_s <= calibration.to_s
 
 
-def _signed_sums(readings: Iterable[Reading]) -> tuple[Fraction, Fraction]:
+def _signed_sums(runs: Iterable[Run]) -> tuple[Fraction, Fraction]:
     """Return the sums of max(E, 0) and of max(-E, 0), in kWh, kg or litres.
 
     Integers of one scale are added first: a fraction per reading would cost a greatest common
     divisor each and give the same number.
     """
     sums: dict[tuple[int, int], list[int]] = {}
-    for reading in readings:
-        power = reading.kind == Kind.POWER
-        seconds = reading.end_s - reading.start_s if power else SECONDS_PER_HOUR
-        both = sums.setdefault((reading.scale, seconds), [0, 0])
-        both[reading.digits < 0] += abs(reading.digits)
+    for (length_s, kind, _, scale), _, digits, _ in runs:
+        seconds = length_s if kind == Kind.POWER else SECONDS_PER_HOUR
+        both = sums.setdefault((scale, seconds), [0, 0])
+        minus = -sum(value for value in digits if value < 0) if min(digits) < 0 else 0
+        both[0] += sum(digits) + minus
+        both[1] += minus
     positive = negative = Fraction(0)
     for (scale, seconds), (plus, minus) in sums.items():
         unit = Fraction(seconds, SECONDS_PER_HOUR * 10**scale)
@@ -143,22 +137,46 @@ def each_calibration(calibration: Calibration) -> tuple[Calibration, ...]:
     ) or (calibration,)
 
 
-def _by_error(meter: Meter) -> list[tuple[list[Reading], Fraction]]:
+def _by_error(meter: Meter) -> list[tuple[list[Run], Fraction]]:
     """Return the used readings of a meter in parts, each with the error that is deducted from it.
 
     Outside of several calibrations it is the largest that any of them allows or has found.
     """
-    rest = [reading for reading in meter.readings if reading.quality in USED]
+    rest = _used(meter)
     parts = []
     known = each_calibration(meter.calibration)
     for calibration in known:
-        good = [reading for reading in rest if is_calibrated(calibration, reading)]
+        good, rest = _parted(rest, calibration)
         if good:
             parts.append((good, error_within(calibration, meter.serial)))
-        if len(good) == len(rest):
+        if not rest:
             return parts
-        rest = [reading for reading in rest if not is_calibrated(calibration, reading)]
     return [*parts, (rest, max(error_outside(one, meter.serial) for one in known))]
+
+
+def _used(meter: Meter) -> list[Run]:
+    return [run for run in meter.runs if run.shape.quality in USED]
+
+
+def _parted(runs: Iterable[Run], calibration: Calibration) -> tuple[list[Run], list[Run]]:
+    """Return the readings that ``is_calibrated``, and the others."""
+    good: list[Run] = []
+    rest: list[Run] = []
+    least_s, most_s = calibration.from_s, calibration.to_s
+    for run in runs:
+        if not calibration.calibrated:
+            rest.append(run)
+        elif (least_s is None or min(run.starts) >= least_s) and (
+            most_s is None or max(run.starts) + run.shape.seconds <= most_s
+        ):
+            good.append(run)
+        else:
+            inside, outside = run.parted(
+                [is_calibrated(calibration, reading) for reading in run.readings()]
+            )
+            good += inside
+            rest += outside
+    return good, rest
 
 
 def result_of(meter: Meter) -> MeterResult:
@@ -184,19 +202,18 @@ def result_of(meter: Meter) -> MeterResult:
         )
     require_sound(meter.certificates, meter.serial, meter.role)
     if not meter.role.counts:
-        used = [reading for reading in meter.readings if reading.quality in USED]
-        plus, minus = _signed_sums(used)
+        plus, minus = _signed_sums(_used(meter))
         if meter.role is Role.LOAD:
             return MeterResult(meter.serial, load_kwh=plus)
         return MeterResult(meter.serial, discharged_kwh=plus, charged_kwh=minus)
     supplied = drawn = Fraction(0)
     certified: defaultdict[Segment, Fraction] = defaultdict(Fraction)
-    for readings, error in _by_error(meter):
-        plus, minus = _signed_sums(readings)
+    for runs, error in _by_error(meter):
+        plus, minus = _signed_sums(runs)
         if meter.role.supplies:
             supplied += plus * (1 - error)
             drawn += minus * (1 + error)
-            for segment, kwh in _of_certificates(readings, meter.certificates):
+            for segment, kwh in _of_certificates(runs, meter.certificates):
                 certified[segment] += kwh * (1 - error)
         else:
             drawn += plus * (1 + error)
@@ -223,18 +240,19 @@ def result_of(meter: Meter) -> MeterResult:
 
 
 def _of_certificates(
-    readings: Sequence[Reading], certificates: Sequence[EnergyCertificate]
+    runs: Iterable[Run], certificates: Sequence[EnergyCertificate]
 ) -> Iterator[tuple[Segment, Fraction]]:
     """Yield the energy supplied in each segment that certificates are of, kWh."""
     if not certificates:
         return
     by_segment: defaultdict[Segment, list[Reading]] = defaultdict(list)
-    for reading in readings:
-        segment = segment_of(reading, certificates)
-        if segment is not None:
-            by_segment[segment].append(reading)
+    for run in runs:
+        for reading in run.readings():
+            segment = segment_of(reading, certificates)
+            if segment is not None:
+                by_segment[segment].append(reading)
     for segment, part in by_segment.items():
-        yield segment, _signed_sums(part)[0]
+        yield segment, _signed_sums(Readings.of(part).runs)[0]
 
 
 def self_consumption(meters: Sequence[Meter], from_s: int) -> SelfConsumption | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.meter_judge import Difference, MeterJudge, place_of
 from ledger.reductions.readings_file import Line
-from ledger.reductions.records import Reading
+from ledger.reductions.runs import Reading
 from ledger.reductions.zones import utc_of
 
 _YEAR_2106_S = 2**32

@@ -17,11 +17,12 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
+from tiny_keccak import keccak256
+
 from ledger.errors import BadInput
 from ledger.reductions.arithmetic import counts_of
 from ledger.reductions.certificates import content_sha256, remaining_kwh
 from ledger.reductions.digests import digests_json
-from ledger.reductions.evidence import keccak256
 from ledger.reductions.records import (
     EnergyCertificate,
     Factor,

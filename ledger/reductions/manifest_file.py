@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -30,9 +31,9 @@ from ledger.reductions.records import (
     Factor,
     Kind,
     Meter,
-    Reading,
     ReductionInputs,
 )
+from ledger.reductions.runs import Reading
 
 BYTES_MAX = 64 * 2**20
 KINDS = {kind.name.lower(): kind for kind in Kind}
@@ -82,7 +83,7 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
     return plain, manifest
 
 
-def inputs_of(manifest: Manifest1, readings: dict[str, tuple[Reading, ...]]) -> ReductionInputs:
+def inputs_of(manifest: Manifest1, readings: Mapping[str, Sequence[Reading]]) -> ReductionInputs:
     """Return what a manifest says that it was computed from, with readings by serial."""
     period = manifest.period
     whole = manifest if isinstance(manifest, Manifest2) else None
@@ -144,7 +145,7 @@ def certificates_of(table: MeterTable1) -> tuple[EnergyCertificate, ...]:
     )
 
 
-def meter_of(table: MeterTable1, readings: tuple[Reading, ...]) -> Meter:
+def meter_of(table: MeterTable1, readings: Sequence[Reading]) -> Meter:
     """Return a manifest's meter with its readings."""
     more = table if isinstance(table, MeterTable2) else None
     certificates = certificates_of(table)

@@ -16,8 +16,9 @@ from ledger.reductions.manifest_shapes import Manifest1, MeterTable1, MeterTable
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Value, judge_slot, limits_of, without_value
 from ledger.reductions.readings_file import Line
-from ledger.reductions.records import OUTLIER, USED, Kind, Quality, Reading
+from ledger.reductions.records import OUTLIER, USED, Kind, Quality
 from ledger.reductions.registers import THEN, TO, energy_of, fitted, judge_interval, rollover_holds
+from ledger.reductions.runs import Reading
 from ledger.reductions.zones import day_starts, utc_of, zone
 
 _YEAR_2106_S = 2**32
@@ -93,7 +94,7 @@ class MeterJudge:
             line, reading = judged[place]
             judged[place] = (line, reading._replace(quality=Quality.STUCK))
         readings = marked(
-            (reading for _, reading in judged), certificates_of(self._table), self._table.role
+            [reading for _, reading in judged], certificates_of(self._table), self._table.role
         )
         for (line, _), reading in zip(judged, readings, strict=True):
             if line.quality != reading.quality:

@@ -24,9 +24,9 @@ from ledger.reductions.manifest_file import certificates_of, inputs_of, read_man
 from ledger.reductions.manifest_shapes import Manifest1
 from ledger.reductions.meter_judge import Difference
 from ledger.reductions.readings_file import read
-from ledger.reductions.records import Reading
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
+from ledger.reductions.runs import Reading
 from ledger.reductions.zones import TZDATA_VERSION, legal_day_start_s, zone
 
 ABSENT = "absent"

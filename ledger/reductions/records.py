@@ -6,11 +6,13 @@ Energy is kilowatt-hours, carbon is kilograms or tonnes of CO2 equivalent, each 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum, StrEnum
 from fractions import Fraction
-from typing import NamedTuple
+
+from ledger.reductions.runs import Reading, Readings, Run
 
 
 class Kind(IntEnum):
@@ -75,20 +77,6 @@ USED = frozenset({Quality.USED, Quality.USED_IN_CONFLICT, Quality.USED_BESIDE_CE
 OUTLIER = frozenset(
     {Quality.OUTLIER_ABOVE, Quality.OUTLIER_BELOW, Quality.STUCK, Quality.COUNTER_FELL}
 )
-
-
-class Reading(NamedTuple):
-    """One row of a meter file: ``digits`` times 10^-``scale``, in kW, kWh, kg or litres."""
-
-    start_s: int
-    end_s: int
-    kind: int
-    quality: int
-    digits: int
-    """0 when the value is missing."""
-    scale: int
-    text: str
-    """The number as received, empty when missing."""
 
 
 class Role(StrEnum):
@@ -254,7 +242,8 @@ class Meter:
     interval_s: int
     rated_kw: str | None
     calibration: Calibration
-    readings: tuple[Reading, ...]
+    readings: Sequence[Reading]
+    """In order; kept as ``Readings``, however they are given."""
     fuel: Factor | None = None
     """Factor of the fuel that a meter of the role fuel counts."""
     density_kg_per_l: str | None = None
@@ -265,6 +254,14 @@ class Meter:
     """Whether its readings are differences of a cumulative register, see ``registers``."""
     certificates: tuple[EnergyCertificate, ...] = ()
     """Those of its energy in the period, in order of time; see ``certificates``."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "readings", Readings.of(self.readings))
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The readings in runs of those that are alike."""
+        return Readings.of(self.readings).runs
 
 
 @dataclass(frozen=True, slots=True)

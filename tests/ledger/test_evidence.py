@@ -1,10 +1,12 @@
 """The evidence tree: its leaves against eth_abi, its roots against a second model and a published one."""
 
 import pytest
+import sha3  # type: ignore[import-untyped]
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_keccak import keccak256
 
 from ledger.errors import BadInput, Refused
 from ledger.reductions import Calibration, Kind, Meter, Reading, Role
@@ -23,7 +25,15 @@ readings = st.builds(
     scale=st.integers(0, 255),
     text=st.text(max_size=64),
 )
+keccak(b"")  # it looks for its library once, and not within the time of an example
 leaf_lists = st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40, unique=True)
+
+
+@pytest.mark.parametrize("block", [0, 136, 272])
+def test_the_hash_of_every_length_around_a_block_is_that_of_others(block: int) -> None:
+    for length in range(max(0, block - 9), block + 9):
+        for data in (bytes(length), b"\xff" * length, bytes(range(7, 256))[:length] * 2):
+            assert keccak256(data) == keccak(data) == sha3.keccak_256(data).digest()
 
 
 @given(readings, st.text(max_size=30))

@@ -147,9 +147,10 @@ def questions(books: Books) -> dict[str, Ask]:
     from api.park.newest import newest
     from api.park.schemas import NewestParameters
     from ledger.readings.coverage import load_coverage
-    from ledger.readings.period import reductions_for
+    from ledger.readings.period import late_readings, reductions_for
     from ledger.readings.slots import load_days
     from ledger.readings.views import counts_of_days, gaps_of
+    from ledger.reductions.reporting import report
 
     def day(session: Session, chance: random.Random) -> int:
         at, (site, device) = books.day(chance), books.device(chance)
@@ -168,6 +169,13 @@ def questions(books: Books) -> dict[str, Ask]:
         start, end = books.month(chance)
         return len(reductions_for(session, books.site(chance), start, end))
 
+    def shown(session: Session, chance: random.Random) -> int:
+        # All that `truetonne reductions` asks: what came late, too.
+        start, end = books.month(chance)
+        found = reductions_for(session, books.site(chance), start, end)
+        late = sum(late_readings(session, item.inputs) for item in found)
+        return len([report(item) for item in found]) + late
+
     def energy(session: Session, chance: random.Random) -> int:
         start, end = books.month(chance)
         site, device = books.device(chance)
@@ -184,6 +192,7 @@ def questions(books: Books) -> dict[str, Ask]:
     return {
         "device_day": day,
         f"month_reductions_of_{PER_SITE}_meters": month,
+        "month_reductions_as_shown": shown,
         "month_energy_by_day": energy,
         f"latest_of_{len(books.devices)}_devices": latest,
         "gaps_of_a_year": year_gaps,
