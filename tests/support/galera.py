@@ -72,12 +72,6 @@ class Node(MariaDbServer):
             self._options.append(BOOTSTRAP)
         return super()._launch()
 
-    def join(self) -> None:
-        """Start for the first time, with the data of another that had ended in order."""
-        self._kept = KeptPort()
-        self.port = self._kept.number
-        self.restart()
-
     def status(self, name: str) -> str:
         """Return a variable of ``SHOW GLOBAL STATUS``; empty when the node does not answer."""
         try:
@@ -207,7 +201,7 @@ class Cluster:
         first.restart()
         first.bootstraps = False
         for node in self.nodes[1:]:
-            node.join()
+            node.reopen()
         self.whole()
         self.start_endpoint()
 
