@@ -28,6 +28,7 @@ from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
 from api.etag import Envelope
 from api.exports.endpoints import router as exports
+from api.exports.records import router as record_exports
 from api.holders.endpoints import router as holders
 from api.keys.endpoints import router as keys
 from api.limits import Buckets, RateLimit
@@ -107,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.context = Context(settings, database)
     for router in (
+        record_exports,
         exports,  # before credits, whose ids are any text
         credits_,
         proofs,

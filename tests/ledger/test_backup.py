@@ -42,7 +42,7 @@ from tests.support.backups import (
     served,
     store,
 )
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 
 pytestmark = pytest.mark.mariadb
 ROOT = Path(__file__).resolve().parents[2]
@@ -338,6 +338,7 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
         assert list(tmp_path.glob(".place*")) == []
 
 
+@long
 def test_books_of_an_older_version(
     source: LoggingServer,
     tmp_path: Path,
@@ -390,6 +391,6 @@ def test_books_of_an_older_version(
                 and item["name"].partition(" ")[0] in ("database", "schema", "server", "sealing")
             ]
             assert wrong == []
-            assert said("audit", "verify")["position"] == 2
+            assert said("audit", "verify")["head"].startswith("3:")  # and the sealing
             ((role, mail),) = rows(place.parent / "s", f"SELECT role, email FROM {DATABASE}.users")
             assert role == "admin" and "eve@" not in mail
