@@ -108,7 +108,6 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.context = Context(settings, database)
     for router in (
-        record_exports,
         exports,  # before credits, whose ids are any text
         credits_,
         proofs,
@@ -139,7 +138,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(all_public(router))
     private = (
         *(users, sessions, keys, webhooks, audit),
-        *(park, configuration, signing_pages, account_pages),
+        *(park, record_exports, configuration, signing_pages, account_pages),
     )
     for router in private:  # their routes say what they need
         app.include_router(router)
