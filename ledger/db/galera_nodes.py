@@ -59,7 +59,8 @@ def _at(database: Database, address: str) -> Iterator[Finding]:
     name = f"galera {address or 'node'}"
     if not address or address.upper() == "AUTO":
         said = "a node does not say at which address it is"
-        yield Finding(name, State.UNKNOWN, said, "write its wsrep_node_address into its file")
+        mend = "write wsrep_node_incoming_address = HOST:PORT into its file"
+        yield Finding(name, State.UNKNOWN, said, mend)
         return
     url = place_in(database.url, address).render_as_string(hide_password=False)
     try:

@@ -93,7 +93,7 @@ def test_the_other_nodes_are_asked_too(node: Node, monkeypatch: pytest.MonkeyPat
     assert answers.mend.startswith("there: ")
     assert (gone.name, gone.state) == ("galera 127.0.0.1:9", State.UNKNOWN)
     assert gone.found.startswith("not asked: ") and "truetonne doctor" in gone.mend
-    assert unsaid.state is State.UNKNOWN and "wsrep_node_address" in unsaid.mend
+    assert unsaid.state is State.UNKNOWN and "wsrep_node_incoming_address" in unsaid.mend
 
 
 def test_where_a_node_says_that_it_is() -> None:

@@ -67,6 +67,8 @@ class Node(MariaDbServer):
         self._options = [
             *self._fixed,
             f"--wsrep-cluster-address=gcomm://{','.join(self._group)}",
+            # Bound to the loopback interface, as these are, a node does not say by itself where it is.
+            f"--wsrep-node-incoming-address=127.0.0.1:{self.port}",
         ]
         if self.bootstraps:
             self._options.append(BOOTSTRAP)
