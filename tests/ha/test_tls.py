@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import subprocess
@@ -23,6 +24,7 @@ from ledger.backup.manifest import Kind
 from ledger.backup.planning import Wanted, plan
 from ledger.backup.restoring import restore
 from ledger.backup.taking import follow, take
+from ledger.chain.local_node import KeptPort
 from ledger.db import Database
 from ledger.db.galera_nodes import findings_elsewhere
 from ledger.db.grants import Account, statements
@@ -194,9 +196,24 @@ def test_nothing_is_lost_and_a_node_is_backed_up(
     restore(folder, held.plan, tmp_path / "again")
     with restored(tmp_path / "again") as ask:
         assert [row[0] for row in ask("SELECT id FROM ha.t ORDER BY id")] == rows[0]
+    assert first_of_a_cluster(tmp_path / "again") == rows[0]
     figures(
         "tls", {"acknowledged": len(writing.acknowledged), "lost": 0, "goes_on_s": round(gap_s, 1)}
     )
+
+
+def first_of_a_cluster(data: Path) -> list[int]:
+    """Begin a cluster with what was restored, as docs/ha.md says; return its numbers."""
+    with tempfile.TemporaryDirectory(prefix="galera-") as folder:
+        node = Node("db1", Path(folder), [KeptPort()], 0)
+        shutil.copytree(data, Path(folder) / "data")
+        node.bootstraps = True
+        node.reopen()
+        try:
+            until(lambda: node.synced, "the restored node is of no cluster")
+            return [row[0] for row in node.ask("SELECT id FROM ha.t ORDER BY id")]
+        finally:
+            node.kill()
 
 
 def encrypted(node: Node) -> bool:
