@@ -17,6 +17,7 @@ import pytest
 
 from api.exports.records import pieces
 from cli.main import run
+from ledger.errors import DependencyDown
 from ledger.identity import passwords
 from ledger.models.users import UserRole
 from ledger.park import KINDS
@@ -176,6 +177,15 @@ def test_a_file_is_streamed_and_gives_its_place_back(house: House, tmp_path: Pat
             assert seen == ROWS_AT_ONCE  # and no more of them is held
             made.close()
     context = house.app.state.context
+
+    def fails(*_: Any) -> Iterator[Any]:
+        raise DependencyDown("the database went away", code="database-down")
+        yield
+
+    with pytest.MonkeyPatch.context() as patched:  # before there is a file: an answer that says so
+        patched.setattr("api.exports.records.all_records", fails)
+        answer = house.client.get("/v1/park/resources/export", headers=ADMIN)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database-down")
     for _ in range(4):
         assert context.files.acquire(blocking=False)
     try:
