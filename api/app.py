@@ -28,6 +28,7 @@ from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
 from api.etag import Envelope
 from api.exports.endpoints import router as exports
+from api.exports.records import router as record_exports
 from api.holders.endpoints import router as holders
 from api.keys.endpoints import router as keys
 from api.limits import Buckets, RateLimit
@@ -137,7 +138,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(all_public(router))
     private = (
         *(users, sessions, keys, webhooks, audit),
-        *(park, configuration, signing_pages, account_pages),
+        *(park, record_exports, configuration, signing_pages, account_pages),
     )
     for router in private:  # their routes say what they need
         app.include_router(router)

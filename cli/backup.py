@@ -225,7 +225,7 @@ def _taking(run: Invocation, to: Path | None) -> Iterator[tuple[Database, Store]
     from ledger.backup.overview import store_of
     from ledger.db import Database
 
-    db = Database(run.settings.backup_url)
+    db = Database(run.settings.backup_url, setting=run.settings.variable_of("backup_url"))
     try:
         yield db, store_of(run.settings, to, make_key=True)
     finally:

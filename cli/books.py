@@ -25,12 +25,15 @@ def open_books(settings: Settings) -> AbstractContextManager[Database]:
 
 def open_changing(settings: Settings) -> AbstractContextManager[Database]:
     """Open the database by the account that may change its tables, see ``open_books``."""
-    return _opened(settings.database_admin_url)
+    named = settings.variable_of("database_admin_url")
+    return _opened(settings.database_admin_url, setting=named)
 
 
 @contextmanager
-def _opened(url: str, read_url: str = "") -> Iterator[Database]:
-    database = Database(url, read_url=read_url)
+def _opened(
+    url: str, read_url: str = "", setting: str = "TRUETONNE_DATABASE_URL"
+) -> Iterator[Database]:
+    database = Database(url, read_url=read_url, setting=setting)
     try:
         check_schema(database)
         yield database

@@ -31,7 +31,9 @@ def upgrade(run: Invocation, dry_run: DryRun = False) -> None:
     """Bring the database to the schema of this version; does nothing when it is there."""
     from ledger.db import Database
 
-    database = Database(run.settings.database_admin_url)
+    database = Database(
+        run.settings.database_admin_url, setting=run.settings.variable_of("database_admin_url")
+    )
     try:
         before = database.current()
         applied = [] if dry_run else database.upgrade()

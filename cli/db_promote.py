@@ -52,6 +52,7 @@ def promote(
     dry_run: DryRun = False,
 ) -> None:
     """Make the replica (database_read_url) the primary, when all that it has received is applied; can be run again."""
+    from ledger.db.database import READ_SETTING
     from ledger.db.following import server_at
     from ledger.db.promotable import Ask
     from ledger.db.promotion import promote as take_over
@@ -64,7 +65,7 @@ def promote(
     if not 0 <= timeout <= 86_400:
         raise BadInput(f"--timeout: from 0 to 86400 seconds, found {timeout:g}", code="usage")
     primary_url, replica_url = _pair(run.settings)
-    primary, replica = server_at(primary_url), server_at(replica_url)
+    primary, replica = server_at(primary_url), server_at(replica_url, READ_SETTING)
     ask = Ask(fenced, switchover, accept_loss, timeout, dry_run)
     try:
         done = take_over(replica, primary, ask, run.output.step)
@@ -89,11 +90,12 @@ def promote(
 
 def rejoin(run: Invocation) -> int:
     """Say whether the old primary (database_read_url) may follow the new one (database_url), and how; exit 1 if not."""
+    from ledger.db.database import READ_SETTING
     from ledger.db.following import server_at
     from ledger.db.rejoining import compare
 
     primary_url, old_url = _pair(run.settings)
-    primary, old = server_at(primary_url), server_at(old_url)
+    primary, old = server_at(primary_url), server_at(old_url, READ_SETTING)
     try:
         found = compare(primary, old)
     finally:

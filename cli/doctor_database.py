@@ -58,12 +58,14 @@ def database_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _server(database: Database) -> Iterator[Check]:
-    """Check the server: each finding with the statement that mends it."""
+    """Check the server: each finding with the statement that mends it; of a cluster, the other nodes too."""
+    from ledger.db.galera_nodes import findings_elsewhere
     from ledger.db.server import findings
     from ledger.db.tls import read_tls
 
     with database.read() as session:
         yield from _found("server", findings(session, read_tls(database.url)))
+        yield from _found("server", findings_elsewhere(database, session))
 
 
 def _found(of: str, findings: Iterable[Finding]) -> Iterator[Check]:
@@ -127,7 +129,11 @@ def _survivor(settings: Settings) -> Iterator[Check]:
 
     if not settings.database_read_url:
         return
-    there = Database(settings.database_read_url, patience_s=PATIENCE_S)
+    there = Database(
+        settings.database_read_url,
+        patience_s=PATIENCE_S,
+        setting=settings.variable_of("database_read_url"),
+    )
     say = "and `truetonne db promote --dry-run` says whether it could take over"
     try:
         yield check_of("replica", lambda: f"{_ping(there)}, {say}", "see docs/replica.md")

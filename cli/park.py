@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from cli.readings import rejected
 from ledger.errors import BadInput, RowsRejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sqlalchemy.orm import Session
 
@@ -254,17 +253,17 @@ def export(
 
 def _write_records(file: TextIO, kind: Kind, records: Iterable[Record], form: str) -> int:
     """Write records as they come, and return how many there were."""
-    writer = csv.writer(file, lineterminator="\n")
-    if form == "csv":
-        writer.writerow(kind.columns)
+    from ledger.park.writing import csv_pieces, json_pieces
+
     count = 0
-    for record in records:
-        count += 1
-        if form == "csv":
-            writer.writerow([kind.field(name).cell(record[name]) for name in kind.columns])
-        else:
-            line = {name: kind.field(name).written(record[name]) for name in kind.columns}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def noted() -> Iterator[Record]:
+        nonlocal count
+        for count, record in enumerate(records, 1):  # noqa: B007 - it is told to whoever asked
+            yield record
+
+    for piece in (csv_pieces if form == "csv" else json_pieces)(kind, noted()):
+        file.write(piece)
     return count
 
 

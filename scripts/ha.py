@@ -26,7 +26,12 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "build" / "ha"
 ROUNDS = 12
 PARTS = {
-    "galera": ("tests/ha/test_galera.py", "tests/ha/test_nodes.py"),
+    "galera": (
+        "tests/ha/test_galera.py",
+        "tests/ha/test_nodes.py",
+        "tests/ha/test_partitions.py",
+        "tests/ha/test_tls.py",
+    ),
     "pair": ("tests/ha/test_promotion.py",),
 }
 NEEDED = (

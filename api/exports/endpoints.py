@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 
 from api.context import Context, ReadContext
 from api.errors import Problem, responses
-from api.exports.formats import MEDIA_TYPES
+from api.exports.formats import MEDIA_TYPES, Format
 from api.exports.schemas import (
     CreditFile,
     EmissionFile,
@@ -27,14 +27,17 @@ router = APIRouter(tags=["exports"])
 Route = TypeVar("Route", bound=Callable[..., Any])
 RETRY_AFTER_SECONDS = 10
 
-_FILE: dict[int | str, dict[str, Any]] = {
+FILE: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The file. Headers say as of which block it is.",
+        "description": "The file.",
         "content": {
             media_type.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
             for media_type in MEDIA_TYPES.values()
         },
-    },
+    }
+}
+_OF_BLOCKS: dict[int | str, dict[str, Any]] = {
+    200: {**FILE[200], "description": "The file. Headers say as of which block it is."},
     **responses(404, 422, 503),
 }
 
@@ -43,7 +46,7 @@ def _route(name: str) -> Callable[[Route], Route]:
     return router.get(
         f"/v1/{name}/export",
         response_class=StreamingResponse,
-        responses=_FILE,
+        responses=_OF_BLOCKS,
         summary=f"Export {name}",
     )
 
@@ -99,16 +102,35 @@ def export_energy(
 def _file(
     request: Request, context: Context, name: str, parameters: FileParameters
 ) -> StreamingResponse:
-    """Return the response of a file; whatever its first page may raise is raised before it begins.
+    """Return the response of a file of a list; its headers say as of which block it is."""
+    export = export_named(name)
+    filters = parameters.model_dump(by_alias=True, exclude={"format"}, exclude_none=True)
+    asked = export.parameters.model_validate(filters)
+    form = parameters.format
+    return sent_as_file(
+        request, context, name, form, lambda: pieces(context.reading, export, asked, form)
+    )
+
+
+def sent_as_file(
+    request: Request,
+    context: Context,
+    name: str,
+    form: Format,
+    begin: Callable[[], Iterator[ChainView | bytes]],
+) -> StreamingResponse:
+    """Return the response of a file; whatever its first item may raise is raised before it begins.
+
+    Parameters
+    ----------
+    begin
+        Begins the file. Its first item comes when its snapshot is open, and may say as of which block that is.
 
     Raises
     ------
     Problem
         If as many files as may be are being sent already: each holds a snapshot of the database.
     """
-    export = export_named(name)
-    filters = parameters.model_dump(by_alias=True, exclude={"format"}, exclude_none=True)
-    asked = export.parameters.model_validate(filters)
     if not context.files.acquire(blocking=False):
         raise Problem(
             503,
@@ -116,19 +138,18 @@ def _file(
             "as many files as may be are being sent; try again later",
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
-    sent = _released(context, pieces(context.reading, export, asked, parameters.format))
+    sent = _released(context, begin())
     view = next(sent)
-    assert isinstance(view, ChainView)
     if request.scope.get("state", {}).get("head"):
         sent.close()
     headers = {
-        "Content-Disposition": f'attachment; filename="{name}.{parameters.format.value}"',
-        "Truetonne-As-Of-Block": str(view.as_of_block),
-        "Truetonne-Final-Block": str(view.final_block),
+        "Content-Disposition": f'attachment; filename="{name}.{form.value}"',
         "Cache-Control": "no-store",
     }
-    media_type = MEDIA_TYPES[parameters.format]
-    return StreamingResponse(sent, media_type=media_type, headers=headers)
+    if isinstance(view, ChainView):
+        headers["Truetonne-As-Of-Block"] = str(view.as_of_block)
+        headers["Truetonne-Final-Block"] = str(view.final_block)
+    return StreamingResponse(sent, media_type=MEDIA_TYPES[form], headers=headers)
 
 
 def _released(context: Context, sent: Iterator[Any]) -> Any:

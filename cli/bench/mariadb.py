@@ -68,6 +68,10 @@ class MariaDbServer:
                 *_as_root(),
             ]
         )
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Start the server on data that are there, on a free port."""
         for _ in range(TRIES):  # another process may take the port first
             self._kept = KeptPort()  # as long as the server may come back there
             self.port = self._kept.number

@@ -226,13 +226,30 @@ def _books(found: Drill, db: Database, compare: Compare) -> None:
     wanted, revision = found.plan.copy.schema, db.current()
     wrong = () if revision == wanted or found.plan.logs else (f"is {revision}, should be {wanted}",)
     found.findings.append(Finding("schema", wrong, said=f"revision {revision}"))
-    if revision == Database.head():  # an older schema may have no chain yet
-        with found.timed("audit"), db.read() as session:
-            checked = audit_chain.check(session)
-        said = f"a chain of {checked.head.position} entries"
-        found.findings.append(Finding("audit", checked.problems, said=said))
+    if revision is None:
+        found.findings.append(Finding("reconcile", skipped="no ledger is in it"))
+        return
+    if revision != Database.head():
+        upgraded = _upgraded(found, db, revision)
+        found.findings.append(upgraded)
+        if upgraded.differences:  # this version cannot read what is there
+            return
+    with found.timed("audit"), db.read() as session:
+        checked = audit_chain.check(session)
+    said = f"a chain of {checked.head.position} entries"
+    found.findings.append(Finding("audit", checked.problems, said=said))
     with found.timed("reconcile"):
         found.findings.append(compare(db))
+
+
+def _upgraded(found: Drill, db: Database, revision: str) -> Finding:
+    """Bring books of an older version to this one, as who restores them has to: the rest is of this version."""
+    try:
+        with found.timed("upgrade"):
+            done = db.upgrade()
+    except TruetonneError as error:
+        return Finding("upgrade", (error.message,))
+    return Finding("upgrade", said=f"from {revision} to {done[-1]}, {len(done)} revisions")
 
 
 def keep_report(folder: Path, report: dict[str, Any]) -> None:

@@ -21,29 +21,25 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import URL, Column, Connection, Engine, Executable
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import URL, Connection, Engine, Executable
+from sqlalchemy.orm import Session
 
-from ledger.db import bulk, engines, packed
-from ledger.db.behind import Behind, behind
+from ledger.db import engines
 from ledger.db.failures import DatabaseBusy, translated
 from ledger.db.location import checked, make_folder
 from ledger.db.presence import Presence
 from ledger.db.quick import Quick
 from ledger.db.replica import PATIENCE_S, Replica
-from ledger.db.schema import Schema
-from ledger.db.sqltext import for_driver
+from ledger.db.rows import Rows
 
 T = TypeVar("T")
-Row = Sequence[Any] | Mapping[str, Any]
-EXECUTEMANY_ROWS = 5_000
-"""Rows that are handed to the driver at once."""
+SETTING = "TRUETONNE_DATABASE_URL"
+READ_SETTING = "TRUETONNE_DATABASE_READ_URL"
 
 
 class UnitOfWork(Session):
@@ -56,7 +52,7 @@ class UnitOfWork(Session):
         )
 
 
-class Database(Schema):
+class Database(Rows):
     """One database, SQLite or MariaDB.
 
     Parameters
@@ -70,6 +66,10 @@ class Database(Schema):
         How long a statement waits for another writer, in seconds.
     patience_s
         How long an answer is waited for before the server counts as gone; None: for as long as it takes.
+    setting
+        The setting that the URL is from, as people set it: errors name it.
+    silent
+        Whether the log is not told when the server goes away and comes back.
 
     Raises
     ------
@@ -84,10 +84,13 @@ class Database(Schema):
         read_url: str = "",
         lock_timeout_s: int = 30,
         patience_s: int | None = None,
+        setting: str = SETTING,
+        silent: bool = False,
     ) -> None:
         self.url: URL = checked(url)
         self.lock_timeout_s = lock_timeout_s
-        self._presence = Presence(self.place)
+        self._setting = setting
+        self._presence = Presence(self.place, silent=silent)
         engine = engines.create(
             self.url,
             lock_timeout_s=lock_timeout_s,
@@ -100,7 +103,7 @@ class Database(Schema):
         self._notes = engine.execution_options(**{engines.MODE: engines.NOTES})
         self.quick = Quick(Path(self.url.database or "")) if self.dialect == "sqlite" else None
         """Short reads past the mapper, see ``ledger.db.quick``; None on MariaDB, which has no such way."""
-        self.replica = Replica(Database(read_url, patience_s=PATIENCE_S)) if read_url else None
+        self.replica = Replica(_replica_at(read_url)) if read_url else None
         """Where ``look`` reads; None: here."""
 
     @property
@@ -223,88 +226,6 @@ class Database(Schema):
         with self._translated(), engine.connect() as connection:
             return int(connection.execute(statement).rowcount)
 
-    def executemany(self, session: Session, sql: str, rows: Iterable[Row]) -> int:
-        """Execute one statement for many rows at the driver's own speed.
-
-        Values go to the driver as they are; ``encoder`` makes them fit the column types.
-
-        Parameters
-        ----------
-        session
-            The unit of work.
-        sql
-            The statement with ``?`` for the values of a sequence, or ``:name`` for those of a
-            mapping, on both databases.
-        rows
-            Sequences, or mappings; read once, in pieces.
-
-        Returns
-        -------
-        int
-            How many rows were handed over.
-        """
-        session.flush()
-        connection = session.connection()
-        text = for_driver(sql, self.dialect)
-        source = iter(rows)
-        count = 0
-        while piece := list(islice(source, EXECUTEMANY_ROWS)):
-            connection.exec_driver_sql(text, piece)
-            count += len(piece)
-        return count
-
-    def insert_columns(
-        self,
-        session: Session,
-        table: str,
-        columns: Mapping[str, Sequence[bulk.Plain]],
-        constants: Mapping[str, bulk.Plain],
-    ) -> None:
-        """Insert many rows of whole numbers, text and None, see ``ledger.db.bulk``.
-
-        Parameters
-        ----------
-        session
-            The unit of work.
-        table
-            Where to, by its name in the database.
-        columns
-            The values of each column, as the database stores them; all are of one length.
-        constants
-            Columns that have the same value in every row.
-        """
-        session.flush()
-        bulk.insert(session.connection(), table, columns, constants)
-
-    def many(
-        self, session: Session, query: packed.Many, values: Sequence[Any], *, share: bool = False
-    ) -> list[packed.Column]:
-        """Return many rows of whole numbers and short texts as columns, see ``ledger.db.packed``."""
-        session.flush()
-        return packed.fetch(session.connection(), query, values, share=share)
-
-    def behind(self, session: Session) -> AbstractContextManager[Behind]:
-        """Open writes that the database does while their author goes on, see ``ledger.db.behind``."""
-        session.flush()
-        return behind(session, at_once=self.dialect == "sqlite")
-
-    def encoder(
-        self, *columns: Column[Any] | InstrumentedAttribute[Any]
-    ) -> Callable[[Iterable[Any]], tuple[Any, ...]]:
-        """Return a function from the values of these columns to what the driver takes.
-
-        It applies the columns' types, with all that they refuse, to a row for ``executemany``.
-        """
-        dialect = self._engine.dialect
-        steps = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns]
-
-        def encode(values: Iterable[Any]) -> tuple[Any, ...]:
-            return tuple(
-                step(value) if step else value for step, value in zip(steps, values, strict=True)
-            )
-
-        return encode
-
     @contextmanager
     def server(self) -> Iterator[Connection]:
         """Open a connection of MariaDB that begins no transaction by itself, for what concerns the server.
@@ -353,4 +274,9 @@ class Database(Schema):
             yield session
 
     def _translated(self) -> AbstractContextManager[None]:
-        return translated(self.place, self._presence)
+        return translated(self.place, self._presence, self._setting)
+
+
+def _replica_at(url: str) -> Database:
+    """Return a replica's database; that it is gone, and read again, is said by who passes it over."""
+    return Database(url, patience_s=PATIENCE_S, setting=READ_SETTING, silent=True)

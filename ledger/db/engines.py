@@ -44,7 +44,7 @@ _UNPROVEN = (
     "as the certificate does"
 )
 _AGAIN = "another process writes; try again"
-_START = "start the server or correct TRUETONNE_DATABASE_URL"
+_START = "start the server or correct {setting}"
 _UPGRADE = "run `truetonne db upgrade`"
 _GONE = {1053, 1927, 2002, 2003, 2005, 2006, 2013, 2055, galera.NOT_READY, galera.UNDECIDED}
 """The server shuts down, the connection was cut, it cannot be reached, or is of no use. Whether what was under way
@@ -55,7 +55,7 @@ _MYSQL = (
     (
         {FILE_REFUSED},
         DOWN,
-        "somebody else may answer in its place: check TRUETONNE_DATABASE_URL, and have the server "
+        "somebody else may answer in its place: check {setting}, and have the server "
         "prove its name (ssl_ca, ssl_verify_identity)",
     ),
     (
@@ -81,19 +81,19 @@ _MYSQL = (
     (
         {1044, 1045},
         DOWN,
-        "check user, password and name in TRUETONNE_DATABASE_URL, or in the setting that names this account",
+        "check user, password and name in {setting}",
     ),
     (
         {1049},
         DOWN,
-        "CREATE DATABASE it, or check user, password and name in TRUETONNE_DATABASE_URL",
+        "CREATE DATABASE it, or check user, password and name in {setting}",
     ),
-    ({1290, 1836}, DOWN, "the server is read-only; name the primary in TRUETONNE_DATABASE_URL"),
+    ({1290, 1836}, DOWN, "the server is read-only; name the primary in {setting}"),
     (
         {galera.NOT_READY},
         DOWN,
         "the node is not of the cluster's majority, or still gets its data: name the writer endpoint in "
-        "TRUETONNE_DATABASE_URL; where all nodes say so, see docs/ha.md",
+        "{setting}; where all nodes say so, see docs/ha.md",
     ),
     ({galera.UNDECIDED}, DOWN, "whether it was committed is not known; look, or do the same again"),
     ({1040, 1129, 1130, 1203}, DOWN, _START),
@@ -177,10 +177,15 @@ def create(
     return engine
 
 
-def diagnose(error: DBAPIError | pymysql.err.Error) -> tuple[str, str]:
+def diagnose(error: DBAPIError | pymysql.err.Error, setting: str) -> tuple[str, str]:
     """Return what an error of a driver means, and what a person can do about it.
 
     SQLAlchemy wraps those of statements, and not one of a connection that is lost while it is set to autocommit.
+
+    Parameters
+    ----------
+    setting
+        The setting that names the database, as people set it.
 
     Returns
     -------
@@ -196,8 +201,9 @@ def diagnose(error: DBAPIError | pymysql.err.Error) -> tuple[str, str]:
         return DOWN, _UNPROVEN
     for numbers, kind, advice in _MYSQL:
         if number in numbers:
-            return kind, advice
-    return (DOWN, _START) if getattr(error, "connection_invalidated", False) else ("", "")
+            return kind, advice.format(setting=setting)
+    lost = getattr(error, "connection_invalidated", False)
+    return (DOWN, _START.format(setting=setting)) if lost else ("", "")
 
 
 def original_of(error: DBAPIError | pymysql.err.Error) -> BaseException | None:

@@ -23,7 +23,7 @@ class SchemaMissing(DependencyDown):
 
 
 @contextmanager
-def translated(place: str, presence: Presence) -> Iterator[None]:
+def translated(place: str, presence: Presence, setting: str) -> Iterator[None]:
     """Turn the driver's complaints about the server into errors of ours, with a way out.
 
     Parameters
@@ -32,11 +32,13 @@ def translated(place: str, presence: Presence) -> Iterator[None]:
         Where the database is, for people.
     presence
         Told whether it answers.
+    setting
+        The setting that names the database, as people set it.
     """
     try:
         yield
     except engines.DRIVER_ERRORS as error:
-        kind, advice = engines.diagnose(error)
+        kind, advice = engines.diagnose(error, setting)
         if not kind:
             raise
         original = engines.original_of(error)

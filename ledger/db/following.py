@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from ledger.db.database import Database
+from ledger.db.database import SETTING, Database
 from ledger.db.gtid import Gtid, gtids
 from ledger.errors import DependencyDown, Refused
 
@@ -138,9 +138,9 @@ def look_at(primary: Database) -> Primary:
     )
 
 
-def server_at(url: str) -> Database:
+def server_at(url: str, setting: str = SETTING) -> Database:
     """Return a server for what concerns it as a whole; it need not answer."""
-    return Database(url, lock_timeout_s=_LOCK_TIMEOUT_S, patience_s=_PATIENCE_S)
+    return Database(url, lock_timeout_s=_LOCK_TIMEOUT_S, patience_s=_PATIENCE_S, setting=setting)
 
 
 def place_of(database: Database) -> str:

@@ -24,6 +24,11 @@ _DYNAMIC = (
     ("wsrep_sync_wait", "0", "every read waits for the cluster; connections of ours wait once"),
     ("wsrep_dirty_reads", "OFF", "a node that is cut off would answer with what was"),
     ("wsrep_osu_method", "TOI", "changes of tables reach one node alone"),
+    (
+        "wsrep_slave_threads",
+        "1",
+        "with more than one applier, a change of partitions may stop the node for good, and all commits with it",
+    ),
     ("wsrep_certify_nonpk", "ON", "rows without a primary key would differ between nodes"),
 )
 _SECONDS = re.compile(r"evs\.suspect_timeout\s*=\s*PT(?:(\d+)M)?(?:([\d.]+)S)?")

@@ -16,10 +16,13 @@ class Presence:
     ----------
     place
         Where the database is, for people.
+    silent
+        Whether somebody else tells of it: two lines of one failure are one too many.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, silent: bool = False) -> None:
         self._place = place
+        self._silent = silent
         self._lock = threading.Lock()
         self._answered = False
         self._gone_at_s: float | None = None
@@ -34,7 +37,7 @@ class Presence:
                 return
             self._moved_from = before
             if self._gone_at_s is None:  # nobody has missed it
-                log.warning("database %s: node %s now, %s before", self._place, node, before)
+                self._say("database %s: node %s now, %s before", self._place, node, before)
                 self._moved_from = ""
 
     def answers(self) -> None:
@@ -50,7 +53,7 @@ class Presence:
                 f": node {self._node} now, {self._moved_from} before" if self._moved_from else ""
             )
             self._moved_from = ""
-            log.warning("database %s answers again, after %.1f s%s", self._place, away_s, moved)
+            self._say("database %s answers again, after %.1f s%s", self._place, away_s, moved)
 
     def is_gone(self, said: str) -> None:
         """Note that it did not answer, or is not ready."""
@@ -58,4 +61,8 @@ class Presence:
             if not self._answered or self._gone_at_s is not None:
                 return
             self._gone_at_s = time.monotonic()
-            log.warning("database %s went away: %s", self._place, said)
+            self._say("database %s went away: %s", self._place, said)
+
+    def _say(self, line: str, *facts: object) -> None:
+        if not self._silent:
+            log.warning(line, *facts)

@@ -43,6 +43,7 @@ class Replica:
         self.passed = 0
         """Sessions for which it lagged or did not answer."""
         self._rest_until_s = 0.0
+        self._gone_at_s: float | None = None
         self.why = ""
         """Why it was passed over last; empty when it served."""
 
@@ -76,6 +77,7 @@ class Replica:
             return None
         self.reads += 1
         self.why = ""
+        self._is_read_again()
         return session
 
     def close(self) -> None:
@@ -83,8 +85,18 @@ class Replica:
         self.there.close()
 
     def _rest(self, seconds: float, why: str) -> None:
+        """Pass it over for a while. The log has a line when that begins, and one more when a lagging one is gone."""
+        goes = seconds == GONE_REST_S and self._gone_at_s is None
+        begins = goes or not self.why
+        if goes:
+            self._gone_at_s = time.monotonic()
         self.passed += 1
         self._rest_until_s = time.monotonic() + seconds
-        if why != self.why:
-            log.warning("%s; the primary is read", why)
         self.why = why
+        if begins:
+            log.warning("%s; the primary is read", why)
+
+    def _is_read_again(self) -> None:
+        if self._gone_at_s is not None:
+            away_s, self._gone_at_s = time.monotonic() - self._gone_at_s, None
+            log.warning("replica %s is read again, after %.1f s", self.there.place, away_s)

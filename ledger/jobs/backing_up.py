@@ -143,7 +143,7 @@ def _opened(tools: Tools) -> Iterator[tuple[Database, Store]]:
     if settings.backup_folder is None:
         raise BadInput("backup_folder is not set")
     store = store_of(settings, make_key=True)
-    db = Database(settings.backup_url)
+    db = Database(settings.backup_url, setting=settings.variable_of("backup_url"))
     try:
         yield db, store
     finally:

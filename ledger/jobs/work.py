@@ -185,7 +185,8 @@ def _changing_tables(tools: Tools) -> Iterator[Database]:
     if admin == tools.settings.database_url:
         yield tools.chain.db
         return
-    with closing(Database(admin)) as database:
+    named = tools.settings.variable_of("database_admin_url")
+    with closing(Database(admin, setting=named)) as database:
         yield database
 
 

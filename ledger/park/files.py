@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ledger.errors import BadInput
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, Wrong
+from ledger.park.writing import unguarded
 
 _CELL_MAX = 1 << 20
 """Characters of a cell: some hold JSON."""
@@ -136,7 +137,7 @@ def _rows(kind: Kind, path: Path, reader: _Reader) -> Iterator[RawRow]:
             yield RawRow(line, {}, Wrong("", said))
         elif cells:
             padded = cells + [""] * (len(header) - len(cells))
-            yield RawRow(line, dict(zip(header, padded, strict=True)))
+            yield RawRow(line, dict(zip(header, map(unguarded, padded), strict=True)))
 
 
 def _bad_header(path: Path, name: str, said: str) -> BadInput:

@@ -77,6 +77,11 @@ class Settings:
     chain_folder: Path
     """Where the state of the local chain is kept; one folder for each database."""
 
+    def variable_of(self, name: str) -> str:
+        """Return what people set for the address of a database: where one is not set, what stands in for it."""
+        stands_in = getattr(self, name) == self.database_url
+        return f"TRUETONNE_{'database_url' if stands_in else name}".upper()
+
     @property
     def settlement_policy(self) -> SettlementPolicy:
         """How trades are settled."""

@@ -267,8 +267,12 @@ def test_a_backup_of_an_older_schema_is_restored_and_upgraded(truetonne: Program
     kept = truetonne("db", "backup", "full", "--json")
     assert kept.code == 0, kept.err
     assert kept.json()["kept"][0]["rows"]["device_types"] == 1
-    drilled = truetonne("db", "drill")  # it is what it was, whatever this version would have
+    drilled = truetonne("db", "drill", "--json")
     assert drilled.code == 0, drilled.out + drilled.err
+    found = {item["name"]: item for item in drilled.json()["checks"]}
+    assert found["schema"]["said"] == "revision 0027"  # it is what it was
+    assert found["upgrade"]["said"].startswith(f"from 0027 to {Database.head()}, ")
+    assert found["audit"]["ok"]  # which is of this version
     assert truetonne("db", "restore", "--into", "again.db").code == 0
     again = {"database_url": "sqlite:///again.db"}
     before = truetonne("db", "current", "--json", **again)

@@ -10,6 +10,8 @@ import pymysql
 from sqlalchemy import text
 
 from ledger.db import Database
+from ledger.db.findings import Finding, State
+from ledger.db.galera_nodes import findings_elsewhere
 from tests.support.galera import Cluster
 
 READS = 300
@@ -46,6 +48,38 @@ def test_a_new_connection_waits_until_its_node_has_what_the_cluster_has(cluster:
         timer.join()
     old.close()
     new.close()
+
+
+def test_the_doctor_asks_every_node(cluster: Cluster) -> None:
+    """One that would not take over, and one whose setting differs, are said by name, with what mends it there."""
+    writer = cluster.writer()
+    assert writer is not None
+    second, third = (node for node in cluster.nodes if node is not writer)
+    writer.execute("CREATE OR REPLACE DATABASE ha")
+    database = Database(cluster.url("ha"))
+
+    def found() -> dict[str, Finding]:
+        with database.read() as session:
+            return {item.name: item for item in findings_elsewhere(database, session)}
+
+    try:
+        sound = found()
+        assert set(sound) == {f"galera {node.name}" for node in (second, third)}
+        second.execute("SET GLOBAL read_only = 1")
+        third.execute("SET GLOBAL wsrep_slave_threads = 2")
+        wrong = found()
+        said = wrong[f"galera {second.name}"]
+        assert (said.state, said.mend) == (State.BAD, "there: SET GLOBAL read_only = 0")
+        said = wrong[f"galera {third.name}"]
+        assert said.state is State.BAD and "more than one applier" in said.found
+        second.execute("SET GLOBAL read_only = 0")
+        third.execute(said.mend.removeprefix("there: "))
+        assert found() == sound
+        assert {item.state for item in sound.values()} == {State.GOOD}, sound
+    finally:
+        second.execute("SET GLOBAL read_only = 0")
+        third.execute("SET GLOBAL wsrep_slave_threads = 1")
+        database.close()
 
 
 def test_a_read_of_another_node_is_never_stale(cluster: Cluster) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,9 +15,11 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cli.main import run
 from ledger.backup.binlog import statements
 from ledger.backup.drill import Finding, drill, last_report
 from ledger.backup.manifest import Kind, Manifest
@@ -35,9 +38,11 @@ from tests.support.backups import (
     key_file,
     logging_server,
     restored,
+    rows,
+    served,
     store,
 )
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 
 pytestmark = pytest.mark.mariadb
 ROOT = Path(__file__).resolve().parents[2]
@@ -331,3 +336,61 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
         with restored(tmp_path / "place") as ask:
             assert ask(ALL) == source(ALL)
         assert list(tmp_path.glob(".place*")) == []
+
+
+@long
+def test_books_of_an_older_version(
+    source: LoggingServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They are drilled and come back as they were, binary log and all; the upgrade brings them to this version."""
+    source(f"ALTER DATABASE {DATABASE} COLLATE utf8mb4_bin", f"DROP TABLE {DATABASE}.t")
+    source.owner.upgrade("0026")  # before audit entries had a chain, and addresses a seal
+    source(
+        f"USE {DATABASE}",
+        "INSERT INTO users (username, email, password_hash, role, is_active, created_at, updated_at) VALUES "
+        "('eve', 'eve@park.example', 'x', 'viewer', 1, NOW(6), NOW(6))",
+        "INSERT INTO audit_logs (action, resource, created_at) VALUES ('a', 'users', NOW(6)), ('b', 'users', NOW(6))",
+    )
+    folder = store(tmp_path / "backups")
+    take(source.db, folder, Kind.FULL, now())
+    source(f"UPDATE {DATABASE}.users SET role = 'admin'")
+    follow(source.db, folder)
+
+    settings = {"home": tmp_path / "home", "backup_folder": folder.folder}
+    settings["backup_key_file"] = key_file(tmp_path / "key")
+    for name, value in settings.items():
+        monkeypatch.setenv(f"TRUETONNE_{name.upper()}", str(value))
+
+    def said(*words: str, code: int = 0) -> Any:
+        assert run([*words, "--json"]) == code, capsys.readouterr()
+        return json.loads(capsys.readouterr().out)
+
+    found = {item["name"]: item for item in said("db", "drill")["checks"]}
+    assert found["schema"]["said"] == "revision 0026"
+    assert found["upgrade"]["said"] == f"from 0026 to {Database.head()}, 4 revisions"
+    assert found["audit"]["said"] == "a chain of 2 entries"  # of this version's tables
+    assert all(item["ok"] for item in found.values())
+
+    with tempfile.TemporaryDirectory(prefix="restored-") as short:
+        place = Path(short) / "data"
+        said("db", "restore", "--into", str(place))
+        with served(place) as server:
+            monkeypatch.setenv("TRUETONNE_DATABASE_URL", server.url(DATABASE))
+            assert said("db", "current", code=1)["revision"] == "0026"
+            assert said("db", "upgrade")["sealed"]["users"] == 1
+            assert said("db", "current")["revision"] == Database.head()
+            run(["doctor", "--json"])
+            checks = json.loads(capsys.readouterr().out)["checks"]
+            wrong = [
+                item
+                for item in checks
+                if item["verdict"] not in ("ok", "skipped")
+                and item["name"].partition(" ")[0] in ("database", "schema", "server", "sealing")
+            ]
+            assert wrong == []
+            assert said("audit", "verify")["head"].startswith("3:")  # and the sealing
+            ((role, mail),) = rows(place.parent / "s", f"SELECT role, email FROM {DATABASE}.users")
+            assert role == "admin" and "eve@" not in mail

@@ -13,13 +13,14 @@ from pathlib import Path
 import pymysql
 import pytest
 from pymysql.connections import Connection
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from cli.doctor_database import database_checks
 from ledger.chain.local_node import KeptPort
 from ledger.db import Database, engines, galera_rules
 from ledger.db.findings import Finding, State
 from ledger.db.following import server_at
+from ledger.db.galera_nodes import findings_elsewhere, place_in
 from ledger.db.loading import LoadingConnection
 from ledger.db.promotable import Ask
 from ledger.db.promotion import promote
@@ -70,6 +71,40 @@ def test_a_node_with_the_file_that_is_shipped_lacks_but_its_sisters(node: Node) 
     assert [name for name, item in checked.items() if item.state is State.BAD] == ["galera size"]
     assert checked["galera size"].found.startswith("1 of 3 nodes")
     assert checked["galera node"].found == "db1 is of the majority, and has everything"
+
+
+@pytest.mark.mariadb
+def test_the_other_nodes_are_asked_too(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that answers, one that does not, one that does not say where it is. Three real ones: ``./dev ha``."""
+    database = Database(node.url("truetonne"))
+    with database.read() as session:
+        assert list(findings_elsewhere(database, session)) == []  # it is alone
+    at = f"127.0.0.1:{node.port}"
+    monkeypatch.setattr(
+        "ledger.db.galera_nodes._STATUS",
+        f"SELECT 'wsrep_incoming_addresses', 'x,{at},127.0.0.1:9,AUTO' "
+        "UNION SELECT 'wsrep_local_index', '0'",
+    )
+    with database.read() as session:
+        answers, gone, unsaid = list(findings_elsewhere(database, session))[-3:]
+    database.close()
+    assert (answers.name, answers.state) == ("galera db1", State.BAD)
+    assert answers.found.startswith("galera size: 1 of 3 nodes")
+    assert answers.mend.startswith("there: ")
+    assert (gone.name, gone.state) == ("galera 127.0.0.1:9", State.UNKNOWN)
+    assert gone.found.startswith("not asked: ") and "truetonne doctor" in gone.mend
+    assert unsaid.state is State.UNKNOWN and "wsrep_node_incoming_address" in unsaid.mend
+
+
+def test_where_a_node_says_that_it_is() -> None:
+    url = make_url("mysql+pymysql://u:p@here/books?ssl_ca=ca.pem&unix_socket=/s")
+    for said, place in (
+        ("10.0.0.2", "10.0.0.2:3306"),
+        ("db2:3307", "db2:3307"),
+        ("[fd00::2]:3307", "[fd00::2]:3307"),
+    ):
+        moved = place_in(url, said).render_as_string(hide_password=False)
+        assert moved == f"mysql+pymysql://u:p@{place}/books?ssl_ca=ca.pem"
 
 
 @pytest.mark.mariadb
@@ -130,6 +165,7 @@ def test_the_account_of_the_schema_makes_triggers(node: Node) -> None:
         ("settings", "SET GLOBAL wsrep_OSU_method = 'RSU'", "reach one node alone"),
         ("settings", "SET GLOBAL wsrep_certify_nonPK = OFF", "would differ between nodes"),
         ("settings", "SET GLOBAL wsrep_sst_method = 'rsync'", "stops the one that gives it"),
+        ("settings", "SET GLOBAL wsrep_slave_threads = 2", "may stop the node for good"),
         ("failover", "SET GLOBAL wsrep_provider_evs_suspect_timeout = 6", "waited for 6 s"),
         ("keys", "CREATE TABLE bare (v INT)", "bare has no primary key"),
         ("keys", "CREATE TABLE sites (id INT)", "sites has no primary key"),

@@ -93,6 +93,17 @@ def restored(place: Path) -> Iterator[Any]:
         yield lambda *statements: rows(server.socket, *statements)
 
 
+@contextmanager
+def served(place: Path) -> Iterator[MariaDbServer]:
+    """Start an ordinary server on a restored folder, which is called ``data``, as its operator would."""
+    server = MariaDbServer(place.parent, ["--log-bin=bin", "--server-id=1", "--sync-binlog=1"])
+    server.reopen()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 def store(folder: Path, key: bytes = KEY) -> Store:
     return Store(folder, Sealer({1: key}))
 

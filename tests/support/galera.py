@@ -21,6 +21,7 @@ from ledger.chain.local_node import KeptPort
 CONFIGURATION = Path(__file__).resolve().parents[2] / "docs" / "ha"
 LIBRARY = Path("/usr/lib/galera/libgalera_smm.so")
 NAMES = ("db1", "db2", "db3")
+CERTIFICATES = "/etc/mysql/tls"
 BOOTSTRAP = "--wsrep-new-cluster"
 ISOLABLE = "--plugin-wsrep-provider=OFF"
 """With this plugin, which is on, each option of the library is a variable, but for the one that cuts a node off."""
@@ -38,18 +39,20 @@ class Node(MariaDbServer):
         group: Sequence[KeptPort],
         number: int,
         options: Sequence[str] = (),
+        tls: Path | None = None,
     ) -> None:
-        super().__init__(folder, defaults=CONFIGURATION / "galera.cnf")
+        defaults = CONFIGURATION / "galera.cnf" if tls is None else _with_tls(folder, tls)
+        super().__init__(folder, defaults=defaults)
         self.name = name
         self.bootstraps = False
         self._memory = []  # the script of mariadb-backup stumbles over a size on the command line
         self._group = [f"127.0.0.1:{port.number}" for port in group]
-        self._own = number
+        self.group_address = self._group[number]
         # Held, so that a node that comes back finds its ports free.
         self._receiving = [KeptPort(), KeptPort()]
         copies, increments = (port.number for port in self._receiving)
         provider = [
-            *_provider_options(),
+            *_provider_options(tls),
             f"gmcast.listen_addr=tcp://{self._group[number]}",
             f"ist.recv_addr=127.0.0.1:{increments}",
         ]
@@ -67,16 +70,12 @@ class Node(MariaDbServer):
         self._options = [
             *self._fixed,
             f"--wsrep-cluster-address=gcomm://{','.join(self._group)}",
+            # Bound to the loopback interface, as these are, a node does not say by itself where it is.
+            f"--wsrep-node-incoming-address=127.0.0.1:{self.port}",
         ]
         if self.bootstraps:
             self._options.append(BOOTSTRAP)
         return super()._launch()
-
-    def join(self) -> None:
-        """Start for the first time, with the data of another that had ended in order."""
-        self._kept = KeptPort()
-        self.port = self._kept.number
-        self.restart()
 
     def status(self, name: str) -> str:
         """Return a variable of ``SHOW GLOBAL STATUS``; empty when the node does not answer."""
@@ -165,9 +164,19 @@ class Node(MariaDbServer):
 
 
 class Cluster:
-    """Three nodes, and HAProxy before them. ``url(name)`` is what belongs into ``database_url``."""
+    """Three nodes, and HAProxy before them. ``url(name)`` is what belongs into ``database_url``.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    tls
+        A folder with ``ca.pem``, ``node.pem`` and ``node.key``, by which all parts talk; None: in the clear.
+    own
+        Further options of each node.
+    """
+
+    def __init__(
+        self, folder: Path, tls: Path | None = None, own: Sequence[Sequence[str]] = ((), (), ())
+    ) -> None:
         if not LIBRARY.exists():
             raise ServerUnavailable("Galera is not installed (Debian's package galera-4)")
         for program, package in (
@@ -180,7 +189,7 @@ class Cluster:
         self.folder = folder
         self._group = [KeptPort() for _ in NAMES]
         self.nodes = [
-            Node(name, _made(folder / name), self._group, number, [ISOLABLE])
+            Node(name, _made(folder / name), self._group, number, [ISOLABLE, *own[number]], tls)
             for number, name in enumerate(NAMES)
         ]
         self._endpoint = KeptPort()
@@ -207,7 +216,7 @@ class Cluster:
         first.restart()
         first.bootstraps = False
         for node in self.nodes[1:]:
-            node.join()
+            node.reopen()
         self.whole()
         self.start_endpoint()
 
@@ -285,10 +294,12 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
+def running_cluster(
+    folder: Path, tls: Path | None = None, own: Sequence[Sequence[str]] = ((), (), ())
+) -> Iterator[Cluster]:
     """Start a cluster; end it whatever happens."""
     with ExitStack() as stack:
-        cluster = Cluster(folder)
+        cluster = Cluster(folder, tls, own)
         stack.callback(cluster.stop)
         cluster.start()
         yield cluster
@@ -303,8 +314,21 @@ def until(holds: Callable[[], object], what: str, seconds: float = WAIT_S) -> fl
     return time.monotonic() - began
 
 
-def _provider_options() -> list[str]:
-    text = (CONFIGURATION / "galera.cnf").read_text(encoding="utf-8")
+def _with_tls(folder: Path, tls: Path) -> Path:
+    """Return a file that has both that are shipped, one after the other, with a folder for the certificates."""
+    text = "\n".join(
+        (CONFIGURATION / name).read_text(encoding="utf-8")
+        for name in ("galera.cnf", "galera-tls.cnf")
+    )
+    file = folder / "both.cnf"
+    file.write_text(text.replace(CERTIFICATES, str(tls)), encoding="utf-8")
+    return file
+
+
+def _provider_options(tls: Path | None) -> list[str]:
+    name = "galera.cnf" if tls is None else "galera-tls.cnf"
+    text = (CONFIGURATION / name).read_text(encoding="utf-8")
+    text = text if tls is None else text.replace(CERTIFICATES, str(tls))
     (line,) = [line for line in text.splitlines() if line.startswith("wsrep_provider_options")]
     return line.partition("=")[2].strip().strip('"').split(";")
 

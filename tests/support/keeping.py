@@ -10,6 +10,7 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.keeping.moving import archive
@@ -44,17 +45,24 @@ def add_device(db: Database, code: str = "D1") -> int:
 def put(db: Database, device: int, times: Sequence[datetime], value: str = "1.000001") -> None:
     """Store one value at each time."""
     with db.write() as session:
-        session.add_all(
-            DeviceData(
-                device_id=device,
-                metric_name="active_power",
-                value=Decimal(value),
-                unit="kW",
-                metadata_={"where": "Zürich 园区", "n": [1, None]},
-                recorded_at=moment,
-            )
-            for moment in times
+        store(session, device, times, value)
+
+
+def store(
+    session: Session, device: int, times: Sequence[datetime], value: str = "1.000001"
+) -> None:
+    """Store one value at each time, within a unit of work."""
+    session.add_all(
+        DeviceData(
+            device_id=device,
+            metric_name="active_power",
+            value=Decimal(value),
+            unit="kW",
+            metadata_={"where": "Zürich 园区", "n": [1, None]},
+            recorded_at=moment,
         )
+        for moment in times
+    )
 
 
 def everything(db: Database) -> list[tuple[Any, ...]]:

@@ -1,0 +1,74 @@
+"""Records as a file that ``park import`` takes, and finds all unchanged: CSV, or JSON lines.
+
+In CSV a text that a spreadsheet would take for a formula (it begins with ``=``, ``+``, ``-``, ``@``, a tab or a line
+end) has an apostrophe before it, and so has one that begins with apostrophes and such a sign: what reads the file takes
+one away, and has each text as it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from ledger.park.fields import Sort
+from ledger.park.kinds import Kind
+from ledger.park.records import Record
+
+ROWS_AT_ONCE = 1_000
+"""Records that are held at once."""
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
+_TEXTS = (Sort.TEXT, Sort.OBJECT)
+
+
+def csv_pieces(kind: Kind, records: Iterable[Record]) -> Iterator[str]:
+    """Yield a CSV file piece by piece: its first line names the columns."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(kind.columns)
+    cells = [
+        (name, kind.field(name).cell, kind.field(name).sort in _TEXTS) for name in kind.columns
+    ]
+    for some in _in_pieces(records):
+        writer.writerows(
+            [
+                guarded(cell(record[name])) if is_text else cell(record[name])
+                for name, cell, is_text in cells
+            ]
+            for record in some
+        )
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue()  # the first line, where there are no records
+
+
+def json_pieces(kind: Kind, records: Iterable[Record]) -> Iterator[str]:
+    """Yield JSON lines piece by piece: an object for each record."""
+    parts = [(name, kind.field(name).written) for name in kind.columns]
+    for some in _in_pieces(records):
+        yield "".join(
+            json.dumps({name: written(record[name]) for name, written in parts}, ensure_ascii=False)
+            + "\n"
+            for record in some
+        )
+
+
+def guarded(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    return "'" + text if _FORMULA.match(text) else text
+
+
+def unguarded(cell: str) -> str:
+    """Return the text that ``guarded`` made a cell of."""
+    return cell[1:] if _GUARDED.match(cell) else cell
+
+
+def _in_pieces(records: Iterable[Record]) -> Iterator[list[Record]]:
+    source = iter(records)
+    while some := list(islice(source, ROWS_AT_ONCE)):
+        yield some
