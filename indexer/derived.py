@@ -77,12 +77,13 @@ class Standing:
 
     def after(self, changes: Mapping[str, Any]) -> Standing:
         """Return the batch after changes of its columns."""
-        known = {name: changes[name] for name in _STANDING & changes.keys()}
-        return replace(self, **known) if known else self
-
-
-_STANDING = {"status", "retired_kg", "cancelled_kg"}
-"""Columns of a batch that change and say what is left."""
+        return Standing(
+            self.facts,
+            changes.get("status", self.status),
+            self.issued_kg,
+            changes.get("retired_kg", self.retired_kg),
+            changes.get("cancelled_kg", self.cancelled_kg),
+        )
 
 
 def standing_of(row: Mapping[str, Any], site_code: str) -> Standing:
@@ -106,6 +107,7 @@ def standing(session: Session, batch_ids: Iterable[int]) -> dict[int, Standing]:
         query = (
             select(
                 CreditBatch.batch_id,
+                CreditSite.code,
                 CreditBatch.vintage,
                 CreditBatch.ordinal,
                 CreditBatch.issuer,
@@ -116,13 +118,13 @@ def standing(session: Session, batch_ids: Iterable[int]) -> dict[int, Standing]:
                 CreditBatch.issued_kg,
                 CreditBatch.retired_kg,
                 CreditBatch.cancelled_kg,
-                CreditSite.code,
             )
             .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
             .where(here)
         )
-        for row in session.execute(query).mappings():
-            found[row["batch_id"]] = standing_of(dict(row), row["code"])
+        for row in map(tuple, session.execute(query)):
+            facts = BatchFacts(*row[1:7], expiry(row[7]))
+            found[row[0]] = Standing(facts, *row[8:])
     return found
 
 
