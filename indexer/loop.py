@@ -300,20 +300,16 @@ class Indexer:
         if any(event.contract == SETTLEMENT for event in window.events):
             self._units()
         times = {header.number: block_time(header) for header in window.headers}
+        last = window.last.number
 
         def write(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, window.last)
             write_blocks(session, window)
-            final = finalities.final_number(session, claim, window.last.number)
+            final = finalities.final_number(session, claim, last)
             write_range(session, window, self._units_per_cent or 0, final)
             sightings.record(session, self._deployment, read.seen, times)
-            self._unchecked = checks.noted(
-                session,
-                self._deployment,
-                self._unchecked,
-                window.last.number,
-                self._ranges.log_end_reason,
-            )
+            reason, before = self._ranges.log_end_reason, self._unchecked
+            self._unchecked = checks.noted(session, self._deployment, before, last, reason)
             if not self._contracts_stored:
                 self._contracts_stored = contracts_book.restore(session, self._deployment)
             if final < window.first:
@@ -321,7 +317,7 @@ class Indexer:
             return finalities.advance(session, moved, final, self._limits is None)
 
         try:
-            return self._guarded(write, lasting=window.last.number >= goal)
+            return self._guarded(write, lasting=last >= goal)
         except ValueRefused as error:
             raise MirrorStopped(
                 f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"

@@ -34,8 +34,8 @@ written before it along to the disk, and what a power cut takes is the newest of
 LOG_PAGES = {True: 32_000, False: 8_000}
 """Pages of SQLite's log before a commit copies them into the file, by whether it was one of ``NOTES``: 128 and 32 MB.
 
-With the usual 1,000 a range of the mirror is copied several times over, and waits for the disk each time. A page that many
-ranges change is copied once for all that the log holds.
+With the usual 1,000 a range of the mirror is copied several times over, and waits for the disk each time. A page that
+many ranges change is copied once for all that the log holds.
 """
 
 DRIVER_ERRORS = (DBAPIError, pymysql.err.Error)
