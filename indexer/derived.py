@@ -284,16 +284,20 @@ def _add(
 ) -> tuple[Any, int] | None:
     """Change amounts that two columns name; if one would be below zero, write none and return the first such."""
     keys = sorted(key for key, amount in changes.items() if amount)
-    before = pairs.take(session, pair, value, keys)
+    before = pairs.values(session, pair, value, keys)
     after = {key: int(before.get(key, 0)) + changes[key] for key in keys}
     for key, amount in after.items():
         if amount < 0:
             return key, amount
-    names = pair[0].key, pair[1].key, value.key
-    rows = [
-        dict(zip(names, (*key, amount), strict=True)) for key, amount in after.items() if amount
-    ]
-    tables.insert(session, model, rows)
+    pairs.remove(session, pair, [key for key in before if not after[key]])
+    pairs.put(session, pair, value, {key: after[key] for key in before if after[key]})
+    new = [(*key, amount) for key, amount in after.items() if amount and key not in before]
+    if new:
+        names = pair[0].key, pair[1].key, value.key
+        connection = session.connection()
+        tables.writer(model, connection.dialect.name).insert_columns(
+            connection, dict(zip(names, zip(*new, strict=True), strict=True))
+        )
     return None
 
 

@@ -104,9 +104,9 @@ class TableWriter:
         encoded = {
             name: values
             if name in ready
-            else self._units(name, values)
+            else bulk.decimals(self._dialect, self._table.c[name])(values)
             if name in units
-            else self._encoders[name](values)
+            else self.encoded(name, values)
             for name, values in columns.items()
         }
         if self._dialect == "sqlite":
@@ -127,7 +127,7 @@ class TableWriter:
             If a column cannot hold a value exactly.
         """
         names = list(rows[0])
-        encoded = {name: self._encoders[name]([row[name] for row in rows]) for name in names}
+        encoded = {name: self.encoded(name, [row[name] for row in rows]) for name in names}
         others = [name for name in names if name != key]
         if self._dialect == "sqlite":
             value = {name: f"ready.value ->> {position}" for position, name in enumerate(names)}
@@ -145,8 +145,15 @@ class TableWriter:
             f"SET {changes}".replace("%", "%%")
         )
 
-    def _units(self, name: str, values: Sequence[int]) -> Sequence[bulk.Plain]:
-        return bulk.decimals(self._dialect, self._table.c[name])(values)
+    def encoded(self, name: str, values: Sequence[Any]) -> Sequence[bulk.Plain]:
+        """Return values of a column as the database stores them.
+
+        Raises
+        ------
+        ValueRefused
+            If the column cannot hold one exactly.
+        """
+        return self._encoders[name](values)
 
     def _insert_sqlite(
         self, connection: Connection, columns: Mapping[str, Sequence[bulk.Plain]]
