@@ -111,7 +111,7 @@ def _length(column: Sequence[Plain]) -> int:
     kinds = set(map(type, column))
     if kinds <= {str}:
         return sum(map(len, cast("Sequence[str]", column))) + 3 * len(column)
-    if str not in kinds:
+    if kinds <= {int, NoneType}:
         return 12 * len(column)
     return sum(len(value) + 3 if isinstance(value, str) else 12 for value in column)
 

@@ -269,7 +269,8 @@ def _begin_sqlite(connection: Connection) -> None:
     reading, notes = mode == READ, mode == NOTES
     connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
     connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if notes else 'FULL'}")
-    connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES[notes]}")
+    if not reading:
+        connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES[notes]}")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
     if reading:  # the snapshot is taken by the first read
         connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")
