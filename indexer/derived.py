@@ -122,9 +122,10 @@ def standing(session: Session, batch_ids: Iterable[int]) -> dict[int, Standing]:
             .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
             .where(here)
         )
-        for row in map(tuple, session.execute(query)):  # in the order of the two that hold it
-            facts = BatchFacts(*row[1:7], expiry(row[7]))
-            found[row[0]] = Standing(facts, *row[8:])
+        for row in map(tuple, session.execute(query)):
+            batch_id, code, vintage, ordinal, issuer, tx_hash, issued_at, ends_s, *standing = row
+            facts = BatchFacts(code, vintage, ordinal, issuer, tx_hash, issued_at, expiry(ends_s))
+            found[batch_id] = Standing(facts, *standing)
     return found
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import ColumnElement, delete, func, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk, tables
+from ledger.models import Base
 from ledger.models.types import Hex
 
 Pair = tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any]]
@@ -42,7 +43,7 @@ def put(
     """Give a third column of rows that are there other values, by key."""
     if not amounts:
         return
-    name, table = value.key, value.class_
+    name, table = value.key, cast("type[Base]", value.class_)
     connection = session.connection()
     said = tables.writer(table, connection.dialect.name).encoded(name, list(amounts.values()))
     rows = [(*key, plain) for key, plain in zip(amounts, said, strict=True)]
