@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from ledger.chain.book import TOLD, Deployment
 from ledger.models import MirrorCheck
 
 
@@ -53,6 +54,33 @@ def store(session: Session, network: str, unchecked: Unchecked) -> None:
     row.told_number = unchecked.told_number
     row.log_end_reason = unchecked.log_end_reason
     session.flush()
+
+
+def noted(
+    session: Session,
+    deployment: Deployment,
+    before: Unchecked | None,
+    last: int,
+    log_end_reason: str | None,
+) -> Unchecked:
+    """Note what of a range could not be checked, and what can be again; return it.
+
+    Parameters
+    ----------
+    before
+        What was noted by the range before; None when that is not known.
+    last
+        The last block of the range.
+    log_end_reason
+        Why the contract's own end of the credit log could not be asked.
+    """
+    if before is None:
+        before = load(session, deployment.network)
+    told = last if deployment.receipts == TOLD else before.told_number
+    now = Unchecked(told, log_end_reason)
+    if now != before:
+        store(session, deployment.network, now)
+    return now
 
 
 def take_back(session: Session, network: str, to_number: int) -> None:

@@ -77,12 +77,13 @@ class Standing:
 
     def after(self, changes: Mapping[str, Any]) -> Standing:
         """Return the batch after changes of its columns."""
-        known = {name: changes[name] for name in _STANDING & changes.keys()}
-        return replace(self, **known) if known else self
-
-
-_STANDING = {"status", "retired_kg", "cancelled_kg"}
-"""Columns of a batch that change and say what is left."""
+        return Standing(
+            self.facts,
+            changes.get("status", self.status),
+            self.issued_kg,
+            changes.get("retired_kg", self.retired_kg),
+            changes.get("cancelled_kg", self.cancelled_kg),
+        )
 
 
 def standing_of(row: Mapping[str, Any], site_code: str) -> Standing:
@@ -106,6 +107,7 @@ def standing(session: Session, batch_ids: Iterable[int]) -> dict[int, Standing]:
         query = (
             select(
                 CreditBatch.batch_id,
+                CreditSite.code,
                 CreditBatch.vintage,
                 CreditBatch.ordinal,
                 CreditBatch.issuer,
@@ -116,13 +118,14 @@ def standing(session: Session, batch_ids: Iterable[int]) -> dict[int, Standing]:
                 CreditBatch.issued_kg,
                 CreditBatch.retired_kg,
                 CreditBatch.cancelled_kg,
-                CreditSite.code,
             )
             .join(CreditSite, CreditSite.site_id == CreditBatch.site_id)
             .where(here)
         )
-        for row in session.execute(query).mappings():
-            found[row["batch_id"]] = standing_of(dict(row), row["code"])
+        for row in map(tuple, session.execute(query)):
+            batch_id, code, vintage, ordinal, issuer, tx_hash, issued_at, ends_s, *standing = row
+            facts = BatchFacts(code, vintage, ordinal, issuer, tx_hash, issued_at, expiry(ends_s))
+            found[batch_id] = Standing(facts, *standing)
     return found
 
 
@@ -282,16 +285,20 @@ def _add(
 ) -> tuple[Any, int] | None:
     """Change amounts that two columns name; if one would be below zero, write none and return the first such."""
     keys = sorted(key for key, amount in changes.items() if amount)
-    before = pairs.take(session, pair, value, keys)
+    before = pairs.values(session, pair, value, keys)
     after = {key: int(before.get(key, 0)) + changes[key] for key in keys}
     for key, amount in after.items():
         if amount < 0:
             return key, amount
-    names = pair[0].key, pair[1].key, value.key
-    rows = [
-        dict(zip(names, (*key, amount), strict=True)) for key, amount in after.items() if amount
-    ]
-    tables.insert(session, model, rows)
+    pairs.remove(session, pair, [key for key in before if not after[key]])
+    pairs.put(session, pair, value, {key: after[key] for key in before if after[key]})
+    new = [(*key, amount) for key, amount in after.items() if amount and key not in before]
+    if new:
+        names = pair[0].key, pair[1].key, value.key
+        connection = session.connection()
+        tables.writer(model, connection.dialect.name).insert_columns(
+            connection, dict(zip(names, zip(*new, strict=True), strict=True))
+        )
     return None
 
 

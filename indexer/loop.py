@@ -29,7 +29,7 @@ from indexer.window import block_time
 from indexer.writing import block_row, write_blocks, write_range
 from ledger.chain import deployment as contracts_book
 from ledger.chain import sightings
-from ledger.chain.book import TOLD, Deployment
+from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.chain.contracts import VppSettlement
 from ledger.chain.events import SETTLEMENT
@@ -183,7 +183,7 @@ class Indexer:
             if goal > cursor.block_number:
                 read = self._ranges.read(cursor, goal)
                 window = read.window
-                cursor = self._write(cursor, read, claim)
+                cursor = self._write(cursor, read, claim, goal)
                 if claim.number < window.first:  # final is what was there: the new is shown first
                     cursor = self._confirm(cursor, claim)
                 report = replace(
@@ -291,20 +291,25 @@ class Indexer:
             return Claim()
         return finalities.claimed(self._client, self._finality)
 
-    def _write(self, cursor: Cursor, read: Read, claim: Claim) -> Cursor:
-        """Write a range, confirm what of it is final, and move the cursor, in one transaction."""
+    def _write(self, cursor: Cursor, read: Read, claim: Claim, goal: int) -> Cursor:
+        """Write a range, confirm what of it is final, and move the cursor, in one transaction.
+
+        A range that others follow up to the goal need not survive a power cut: it is read again.
+        """
         window = read.window
         if any(event.contract == SETTLEMENT for event in window.events):
             self._units()
         times = {header.number: block_time(header) for header in window.headers}
+        last = window.last.number
 
         def write(session: Session) -> Cursor:
             moved = cursors.move(session, cursor, window.last)
             write_blocks(session, window)
-            final = finalities.final_number(session, claim, window.last.number)
+            final = finalities.final_number(session, claim, last)
             write_range(session, window, self._units_per_cent or 0, final)
             sightings.record(session, self._deployment, read.seen, times)
-            self._note_unchecked(session, window.last.number)
+            reason, before = self._ranges.log_end_reason, self._unchecked
+            self._unchecked = checks.noted(session, self._deployment, before, last, reason)
             if not self._contracts_stored:
                 self._contracts_stored = contracts_book.restore(session, self._deployment)
             if final < window.first:
@@ -312,22 +317,11 @@ class Indexer:
             return finalities.advance(session, moved, final, self._limits is None)
 
         try:
-            return self._guarded(write)
+            return self._guarded(write, lasting=last >= goal)
         except ValueRefused as error:
             raise MirrorStopped(
                 f"blocks {window.first} to {window.last.number} hold a value that the books cannot: {error}"
             ) from error
-
-    def _note_unchecked(self, session: Session, last: int) -> None:
-        """Note what of a range could not be checked, and what can be again."""
-        network = self._deployment.network
-        if self._unchecked is None:
-            self._unchecked = checks.load(session, network)
-        told = last if self._deployment.receipts == TOLD else self._unchecked.told_number
-        now = Unchecked(told, self._ranges.log_end_reason)
-        if now != self._unchecked:
-            checks.store(session, network, now)
-            self._unchecked = now
 
     def _confirm(self, cursor: Cursor, claim: Claim) -> Cursor:
         """Confirm what became final since the last range."""
@@ -339,10 +333,10 @@ class Indexer:
             lambda session: finalities.advance(session, cursor, final, self._limits is None)
         )
 
-    def _guarded(self, work: Callable[[Session], _T]) -> _T:
+    def _guarded(self, work: Callable[[Session], _T], *, lasting: bool = True) -> _T:
         """Do one unit of work; if another mirror stood in the way, the tick is theirs."""
         try:
-            with self._db.write() as session:
+            with self._db.write(lasting=lasting) as session:
                 return work(session)
         except DatabaseBusy as busy:
             raise Overtaken from busy

@@ -32,6 +32,9 @@ Plain = tabbed.Plain
 """What a bulk insert takes."""
 INSERT_ROWS = 5_000
 """Rows of one INSERT."""
+_ROWS_MAX = 4_000
+_BYTES_MAX = 4_000_000
+"""MariaDB takes 16 MB in one statement unless told otherwise."""
 LOAD_ROWS = 200
 """Rows for which a load is worth its further round trips."""
 Decimals = Callable[[Sequence[int]], Sequence[Plain]]
@@ -95,6 +98,22 @@ def prepared(
                 _insert(connection, table, piece, constants)
 
     return store
+
+
+def rows_per_statement(columns: Mapping[str, Sequence[Plain]]) -> int:
+    """Return how many rows of columns a statement of MariaDB takes, by the length of their texts."""
+    rows = len(next(iter(columns.values())))
+    length = sum(map(_length, columns.values()))
+    return max(1, min(_ROWS_MAX, rows * _BYTES_MAX // max(length, 1)))
+
+
+def _length(column: Sequence[Plain]) -> int:
+    kinds = set(map(type, column))
+    if kinds <= {str}:
+        return sum(map(len, cast("Sequence[str]", column))) + 3 * len(column)
+    if kinds <= {int, NoneType}:
+        return 12 * len(column)
+    return sum(len(value) + 3 if isinstance(value, str) else 12 for value in column)
 
 
 def _bare(name: str) -> str:

@@ -166,8 +166,13 @@ class Database(Rows):
         return self._session(self._reader.execution_options(**{engines.WAIT: (position, wait_s)}))
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, lasting: bool = True) -> Iterator[Session]:
         """Open one unit of work: committed when the block ends, rolled back when it raises.
+
+        Parameters
+        ----------
+        lasting
+            Whether a power cut must not take it back: False spares SQLite the wait for the disk.
 
         Raises
         ------
@@ -176,7 +181,7 @@ class Database(Rows):
         DependencyDown
             The server does not answer, or the file cannot be opened.
         """
-        with self._session(self._writer) as session:
+        with self._session(self._writer if lasting else self._notes) as session:
             yield session
 
     def run(self, work: Callable[[Session], T], *, attempts: int = 6, lasting: bool = True) -> T:
@@ -190,7 +195,7 @@ class Database(Rows):
         attempts
             How often at most.
         lasting
-            Whether a power cut must not take it back: False spares SQLite the wait for the disk.
+            As for ``write``.
 
         Raises
         ------
@@ -199,11 +204,11 @@ class Database(Rows):
         """
         for attempt in range(attempts - 1):
             try:
-                with self.write() if lasting else self._session(self._notes) as session:
+                with self.write(lasting=lasting) as session:
                     return work(session)
             except DatabaseBusy:
                 time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)
-        with self.write() if lasting else self._session(self._notes) as session:
+        with self.write(lasting=lasting) as session:
             return work(session)
 
     def alone(self, statement: Executable) -> int:
@@ -220,7 +225,7 @@ class Database(Rows):
             A row with that key is there.
         """
         if self.dialect == "sqlite":
-            with self._session(self._notes) as session:
+            with self.write(lasting=False) as session:
                 return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with self._translated(), engine.connect() as connection:

@@ -26,7 +26,17 @@ WAIT = "truetonne_wait"
 CLUSTER = "cluster "
 """What begins a position that is no GTID: the identity of a Galera cluster follows."""
 NOTES = "notes"
-"""A write whose loss in a power cut does no harm: SQLite does not wait for the disk."""
+"""A write whose loss in a power cut does no harm: SQLite does not wait for the disk, and lets its log grow.
+
+The log is one file, in which a lost end is found by its checksums: whatever is committed in full later takes what was
+written before it along to the disk, and what a power cut takes is the newest of these, never one from the middle.
+"""
+LOG_PAGES = {True: 32_000, False: 8_000}
+"""Pages of SQLite's log before a commit copies them into the file, by whether it was one of ``NOTES``: 128 and 32 MB.
+
+With the usual 1,000 a range of the mirror is copied several times over, and waits for the disk each time. A page that
+many ranges change is copied once for all that the log holds.
+"""
 
 DRIVER_ERRORS = (DBAPIError, pymysql.err.Error)
 """What a driver's complaint comes as."""
@@ -227,9 +237,8 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: 
     # What is sent to a chain was stored before: that must survive a power cut.
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA cache_size=-65536")
-    # Pages of the log before it is copied into the file, 32 MB: with the usual 1,000 a range of the mirror
-    # is copied several times over, and waits for the disk each time.
-    connection.execute("PRAGMA wal_autocheckpoint=8000")
+    # A log that grew while the mirror caught up is cut to 32 MB when it begins anew.
+    connection.execute("PRAGMA journal_size_limit=33554432")
 
 
 def _open_mysql(
@@ -263,9 +272,11 @@ def is_gone(error: DBAPIError | pymysql.err.Error) -> bool:
 
 def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get(MODE)
-    reading = mode == READ
+    reading, notes = mode == READ, mode == NOTES
     connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
-    connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if mode == NOTES else 'FULL'}")
+    connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if notes else 'FULL'}")
+    if not reading:
+        connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES[notes]}")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
     if reading:  # the snapshot is taken by the first read
         connection.exec_driver_sql("SELECT 1 FROM sqlite_schema LIMIT 1")

@@ -27,7 +27,7 @@ FORMAT = (
 )
 """How ``text_of`` writes, in the words of LOAD DATA."""
 _NULL = "\\N"
-_SPECIAL = re.compile(r"[\\\t\n\r\0]")
+_SPECIAL = "\\\t\n\r\0"
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 _BITS = ((SmallInteger, 15), (BigInteger, 63), (Integer, 31))
 
@@ -50,7 +50,8 @@ def _cells(column: Sequence[Plain]) -> Sequence[str]:
         return list(map(str, column))
     if kinds == {str}:
         texts = cast("Sequence[str]", column)
-        if not _SPECIAL.search("".join(texts)):
+        together = "".join(texts)
+        if not any(special in together for special in _SPECIAL):
             return texts
         return [text.translate(_ESCAPED) for text in texts]
     return [

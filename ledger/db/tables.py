@@ -6,11 +6,10 @@ A row passes the same rules as through the mapper (length, form and size of a va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from itertools import chain
 from typing import Any, cast
 
 import msgspec
@@ -48,9 +47,6 @@ _PIECES = (1_000, 100)
 """Rows of one INSERT on SQLite. One statement runs outside of the interpreter's lock; the rest is few."""
 _PLACES_MAX = 32_000
 """SQLite takes 32,766 values in one statement."""
-_ROWS_MAX = 4_000
-_BYTES_MAX = 4_000_000
-"""MariaDB takes 16 MB in one statement unless told otherwise."""
 _HEX_DIGITS = b"0123456789abcdef"
 _json = msgspec.json.Encoder()
 
@@ -108,16 +104,16 @@ class TableWriter:
         encoded = {
             name: values
             if name in ready
-            else self._units(name, values)
+            else bulk.decimals(self._dialect, self._table.c[name])(values)
             if name in units
-            else self._encoders[name](values)
+            else self.encoded(name, values)
             for name, values in columns.items()
         }
         if self._dialect == "sqlite":
             self._insert_sqlite(connection, encoded)
             return
         rows = len(next(iter(encoded.values())))
-        step = _rows_per_statement(encoded, rows)
+        step = bulk.rows_per_statement(encoded)
         for at in range(0, rows, step):
             piece = {f"`{name}`": column[at : at + step] for name, column in encoded.items()}
             bulk.insert(connection, self._name, piece, {})
@@ -131,7 +127,7 @@ class TableWriter:
             If a column cannot hold a value exactly.
         """
         names = list(rows[0])
-        encoded = {name: self._encoders[name]([row[name] for row in rows]) for name in names}
+        encoded = {name: self.encoded(name, [row[name] for row in rows]) for name in names}
         others = [name for name in names if name != key]
         if self._dialect == "sqlite":
             value = {name: f"ready.value ->> {position}" for position, name in enumerate(names)}
@@ -149,23 +145,29 @@ class TableWriter:
             f"SET {changes}".replace("%", "%%")
         )
 
-    def _units(self, name: str, values: Sequence[int]) -> Sequence[bulk.Plain]:
-        return bulk.decimals(self._dialect, self._table.c[name])(values)
+    def encoded(self, name: str, values: Sequence[Any]) -> Sequence[bulk.Plain]:
+        """Return values of a column as the database stores them.
+
+        Raises
+        ------
+        ValueRefused
+            If the column cannot hold one exactly.
+        """
+        return self._encoders[name](values)
 
     def _insert_sqlite(
         self, connection: Connection, columns: Mapping[str, Sequence[bulk.Plain]]
     ) -> None:
         statements = self._statements_for(tuple(columns))
-        rows = list(zip(*columns.values(), strict=True))
-        at = 0
+        values = list(columns.values())
+        count, at = len(values[0]), 0
         for size, statement in statements.items():
             if size == 1:
-                if at < len(rows):
-                    connection.exec_driver_sql(statement, rows[at:])
+                if rest := list(zip(*(column[at:] for column in values), strict=True)):
+                    connection.exec_driver_sql(statement, rest)
                 return
-            while at + size <= len(rows):
-                values = tuple(chain.from_iterable(rows[at : at + size]))
-                connection.exec_driver_sql(statement, values)
+            while at + size <= count:
+                connection.exec_driver_sql(statement, _row_by_row(values, at, size))
                 at += size
 
     def _statements_for(self, names: tuple[str, ...]) -> dict[int, str]:
@@ -321,10 +323,6 @@ def _times(values: Sequence[Any]) -> Sequence[bulk.Plain]:
     return [texts[value] for value in values]
 
 
-def _json_texts(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-    return json_texts(values)
-
-
 def _same(values: Sequence[Any]) -> Sequence[bulk.Plain]:
     return values
 
@@ -334,7 +332,7 @@ _ENCODERS: tuple[tuple[type[Any], Callable[[Any, str], Encode]], ...] = (
     (Varchar, _text_encoder),
     (ExactDecimal, _decimal_encoder),
     (UtcDateTime, lambda _kind, _dialect: _times),
-    (JSON, lambda _kind, _dialect: _json_texts),
+    (JSON, lambda _kind, _dialect: json_texts),
     (Enum, _choice_encoder),
     (Integer, _integer_encoder),
     (String, lambda _kind, _dialect: _same),
@@ -342,11 +340,11 @@ _ENCODERS: tuple[tuple[type[Any], Callable[[Any, str], Encode]], ...] = (
 """What encodes the values of a type; the first that fits. ``Enum`` is a ``String``."""
 
 
-def _rows_per_statement(columns: Mapping[str, Sequence[bulk.Plain]], rows: int) -> int:
-    """Return how many rows a statement of MariaDB takes, by the length of their texts."""
-    length = sum(_length(column) for column in columns.values())
-    return max(1, min(_ROWS_MAX, rows * _BYTES_MAX // max(length, 1)))
-
-
-def _length(column: Iterable[bulk.Plain]) -> int:
-    return sum(len(value) + 3 if isinstance(value, str) else 12 for value in column)
+def _row_by_row(
+    columns: Sequence[Sequence[bulk.Plain]], start: int, count: int
+) -> tuple[bulk.Plain, ...]:
+    """Return the values of so many rows, one row after the other."""
+    values: list[bulk.Plain] = [None] * (count * len(columns))
+    for place, column in enumerate(columns):
+        values[place :: len(columns)] = column[start : start + count]  # all or an error
+    return tuple(values)

@@ -110,7 +110,6 @@ class ChainEvent(Base):
     head: Mapped[str | None] = mapped_column(Hash, comment="Head of the contract's log after it.")
 
     __table_args__ = (
-        Index("idx_chain_events_tx_hash", "tx_hash"),
         Index("idx_chain_events_seq", "seq"),
         # Of what kind a change was, up to a block: the state of then is asked for by it.
         Index("idx_chain_events_event_name_block_number", "event_name", "block_number"),

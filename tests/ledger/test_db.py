@@ -486,13 +486,37 @@ def test_only_what_need_not_last_is_spared_the_wait_for_the_disk(sqlite_db: Data
     def level(session: Session) -> int:
         return int(session.execute(text("PRAGMA synchronous")).scalar_one())
 
+    def log_pages(session: Session) -> int:
+        return int(session.execute(text("PRAGMA wal_autocheckpoint")).scalar_one())
+
     full, normal = 2, 1
     assert sqlite_db.run(level) == full
     assert sqlite_db.run(level, lasting=False) == normal
     assert sqlite_db.run(level) == full
     sqlite_db.alone(insert(SystemConfig).values(**_setting()))
     with sqlite_db.write() as session:
-        assert level(session) == full
+        assert (level(session), log_pages(session)) == (full, 8_000)
+    with sqlite_db.write(lasting=False) as session:
+        assert (level(session), log_pages(session)) == (normal, 32_000)
+    with sqlite_db.write() as session:
+        assert (level(session), log_pages(session)) == (full, 8_000)
+
+
+def test_a_log_that_grew_is_cut_when_it_begins_anew(sqlite_db: Database) -> None:
+    """While many small commits that need not last follow each other, as those of a mirror that catches up."""
+    log = Path(f"{sqlite_db.url.database}-wal")
+    row = "INSERT INTO grown (text) VALUES (zeroblob(1000000))"
+    with sqlite_db.write() as session:
+        session.execute(text("CREATE TABLE grown (text BLOB)"))
+    for _ in range(4):
+        with sqlite_db.write(lasting=False) as session:
+            for _ in range(10):
+                session.execute(text(row))
+    assert log.stat().st_size > 40_000_000, "not copied before it is 128 MB long"
+    for _ in range(2):  # the first copies it, the second begins anew
+        with sqlite_db.write() as session:
+            session.execute(text(row))
+    assert log.stat().st_size <= 33_554_432
 
 
 def test_one_statement_alone_holds_no_lock_and_counts_what_it_finds(db: Database) -> None:

@@ -338,7 +338,9 @@ def test_rows_among_many_keys(db: Database) -> None:
     assert sorted(found) == [number for number in sorted(wanted) if 1 <= number < ROWS]
 
 
-def test_rows_of_many_pairs_are_taken_out(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_many_pairs_are_found_changed_and_removed(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pairs, "_PER_QUERY", ROWS // 2)
     balances = [
         {"account": account(number), "asset": number % 3, "balance": 10**30 + number}
@@ -346,14 +348,24 @@ def test_rows_of_many_pairs_are_taken_out(db: Database, monkeypatch: pytest.Monk
     ]
     keys = [(account(number), number % 2) for number in range(ROWS)]
     named = {(account(number), number % 3): 10**30 + number for number in range(ROWS)}
-    gone = {key: named.pop(key) for key in keys if key in named}
-    assert gone and named
+    there = {key: named[key] for key in keys if key in named}
+    other = {key: 10**37 + key[1] for key in list(there)[::2]}
+    gone = [key for key in there if key not in other]
+    assert len(there) < len(named) and other and gone
     pair = SettlementBalance.account, SettlementBalance.asset
     with db.write() as session:
         tables.insert(session, SettlementBalance, balances)
-        assert pairs.take(session, pair, SettlementBalance.balance, []) == {}
-        assert pairs.take(session, pair, SettlementBalance.balance, keys) == gone
-        assert pairs.take(session, pair, SettlementBalance.balance, keys) == {}
+        assert pairs.values(session, pair, SettlementBalance.balance, []) == {}
+        assert pairs.values(session, pair, SettlementBalance.balance, keys) == there
+        absent = {(account(ROWS), 0): 1}
+        pairs.put(session, pair, SettlementBalance.balance, other | absent)
+        pairs.put(session, pair, SettlementBalance.balance, {})
+        pairs.remove(session, pair, gone)
+        pairs.remove(session, pair, [])
+        assert pairs.values(session, pair, SettlementBalance.balance, keys) == other
+        with pytest.raises(ValueRefused):
+            pairs.put(session, pair, SettlementBalance.balance, {keys[0]: Decimal("0.5")})
     with db.read() as session:
         rest = session.execute(select(*pair, SettlementBalance.balance))
-        assert {(holder, asset): balance for holder, asset, balance in rest} == named
+        expected = {key: value for key, value in (named | other).items() if key not in gone}
+        assert {(holder, asset): balance for holder, asset, balance in rest} == expected

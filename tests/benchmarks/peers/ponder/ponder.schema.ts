@@ -21,7 +21,7 @@ export const chainEvent = onchainTable(
     seq: t.bigint(),
     head: t.hex(),
   }),
-  (table) => ({ ...byPlace(table), txHash: index().on(table.txHash), seq: index().on(table.seq) }),
+  (table) => ({ ...byPlace(table), seq: index().on(table.seq) }),
 );
 
 export const creditTransfer = onchainTable(

@@ -26,7 +26,7 @@ entity("ChainBlock", { number: int, hash: text, parentHash: text, blockTime: tim
 entity(
   "ChainEvent",
   { ...place, contractAddress: text, eventName: text, args: json, seq: { ...big, nullable: true }, head: maybe },
-  ["txHash", "seq"],
+  ["seq"],
 );
 entity(
   "CreditTransfer",
