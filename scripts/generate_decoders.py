@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ DATACLASSES = {"CarbonCredit": "credit_events", "VppSettlement": "settlement_eve
 STRUCTS = {"Claim": "Claim", "Retirement": "RetirementDetails", "Reading": "Reading"}
 """Structs that have a struct of ours in ``credit_events``, by their name in the contract."""
 JSON_SAFE_BITS = 53
+LAYOUT_NUMBER_BITS = 64
+"""Unsigned numbers up to here are numbers in what ``Layout`` gives; longer ones are bytes."""
 WORD = 32
 Item = dict[str, Any]
 
@@ -79,42 +81,36 @@ class Mode:
         name = item["name"] or f"argument{position}"
         return snake(name) if self.is_event else name
 
-    def static(self, item: Item, at: str) -> str:
-        """Return the expression that reads a value of one word, or a struct of fixed length."""
+    def one_word(self, item: Item, name: str) -> str:
+        """Return the expression of a value of one word, as ``Layout`` gives it."""
         kind = item["type"]
-        if kind == "tuple":
-            return f"_{snake(struct_of(item))}(body, {at})"
-        if kind in {"address", "bytes32"}:
-            return f"{kind}(body, {at})"
         if kind == "bool":
-            return f"boolean(body, {at})"
-        if kind.startswith("bytes"):
-            if self.is_event and kind == "bytes2":
-                return f"country(body, {at})"
-            return f"short_bytes(body, {at}, {kind.removeprefix('bytes')})"
+            return name
+        if self.is_event and kind == "bytes2":
+            return f"country({name})"
+        if kind == "address" or kind.startswith("bytes"):
+            return f'"0x" + {name}.hex()'
         found = re.fullmatch(r"(u?)int(\d+)", kind)
         if found is None:
             raise NotImplementedError(f"no reader for {kind}; add one to words.py and here")
-        bits = int(found[2])
-        if kind in ("uint256", "int256"):
-            read = f"{kind}(body, {at})"
-        else:
-            read = f"{'u' if found[1] else 's'}int(body, {at}, {bits})"
+        bits, read = int(found[2]), name
+        if not found[1]:
+            read = f"sint({name}, {bits})"
+        elif bits > LAYOUT_NUMBER_BITS:
+            read = f"integer({name})"
         return read if self.is_event or bits <= JSON_SAFE_BITS else f"number({read})"
 
-    def dynamic(self, item: Item, places: str) -> str:
+    def dynamic(self, item: Item, place: str) -> str:
         """Return the expression that reads a value of any length, and where it ends."""
         kind = item["type"]
-        if kind == "tuple":
-            return f"_{snake(struct_of(item))}(body, tail(body, {places}))"
         if kind == "string":
-            return f"{'text' if self.is_event else 'strict_text'}(body, {places})"
+            return f"{'text' if self.is_event else 'strict_text'}(body, {place})"
         if kind == "bytes":
-            return f"hex_bytes(body, {places})"
+            return f"hex_bytes(body, {place})"
         if kind == "bytes[]":
-            return f"hex_bytes_array(body, {places})"
+            return f"hex_bytes_array(body, {place})"
         if kind in ("address[]", "bytes32[]", "uint64[]", "uint256[]", "int256[]"):
-            return f"array(body, {places}, {kind.removesuffix('[]')})"
+            return f"array(body, {place}, {kind.removesuffix('[]')})"
         raise NotImplementedError(f"no reader for {kind}; add one to words.py and here")
 
     def final(self, item: Item, name: str) -> str:
@@ -126,18 +122,26 @@ class Mode:
             return f"[number(each) for each in {name}]"
         return name
 
+    def made(self, item: Item, values: Sequence[str]) -> str:
+        """Return a struct: of an event as one of ours, of a call as a dict."""
+        if self.is_event:
+            return f"{STRUCTS[struct_of(item)]}({', '.join(values)})"
+        return answer(self, item["components"], values)
+
 
 def variable(item: Item, position: int) -> str:
     """Return the name of the variable for a value."""
     name = snake(item["name"] or f"argument{position}")
-    return f"{name}_" if name in {"from", "end", "body", "at", "values", *readers()} else name
+    return f"{name}_" if name in {"from", "end", "body", "id", "tuple", *readers()} else name
 
 
 @cache
 def readers() -> tuple[str, ...]:
-    """Return the names of the functions of ``words``."""
+    """Return the names that ``words`` has for decoders."""
     words = (FOLDER / "words.py").read_text(encoding="utf-8")
-    return tuple(re.findall(r"^def ([a-z]\w*)", words, flags=re.MULTILINE))
+    return tuple(
+        re.findall(r"^(?:def |class )?([A-Za-z]\w*)(?=\(| = |:$)", words, flags=re.MULTILINE)
+    )
 
 
 def described(item_name: str, inputs: Sequence[Item], what: str) -> list[str]:
@@ -145,56 +149,6 @@ def described(item_name: str, inputs: Sequence[Item], what: str) -> list[str]:
     text = f"{item_name}({', '.join(map(shown, inputs))})"
     comment = textwrap.wrap(text, 90, initial_indent="    # ", subsequent_indent="    #   ")
     return [f'    """{what}."""', *comment]
-
-
-@dataclass
-class Frame:
-    """Values that follow each other, and where: the head of each, the frame, the first tail."""
-
-    heads: list[str]
-    frame: str
-    first_tail: str
-
-
-def place(base: str, offset: int) -> str:
-    """Return a place: a number, or a variable and a number."""
-    if base.isdigit():
-        return str(int(base) + offset)
-    return f"{base} + {offset}" if offset else base
-
-
-def frame_at(base: str, items: Sequence[Item]) -> Frame:
-    """Return the frame of values whose heads begin at a place."""
-    heads, offset = [], 0
-    for item in items:
-        heads.append(place(base, offset))
-        offset += WORD * words_of(item)
-    return Frame(heads, base, place(base, offset))
-
-
-def reads(mode: Mode, items: Sequence[Item], frame: Frame) -> tuple[list[str], list[str], str]:
-    """Return how values are read.
-
-    Returns
-    -------
-    lines
-        Those that read what has no fixed length, each from where the one before it ends.
-    values
-        The expression of each value.
-    end
-        Where all of them end.
-    """
-    lines, values, end = [], [], frame.first_tail
-    for position, (item, head) in enumerate(zip(items, frame.heads, strict=True)):
-        if is_dynamic(item):
-            name = variable(item, position)
-            read = mode.dynamic(item, f"{head}, {frame.frame}, {end}")
-            lines.append(f"    {name}, end = {read}")
-            values.append(mode.final(item, name))
-            end = "end"
-        else:
-            values.append(mode.static(item, head))
-    return lines, values, end
 
 
 def answer(mode: Mode, items: Sequence[Item], values: Sequence[str]) -> str:
@@ -206,71 +160,164 @@ def answer(mode: Mode, items: Sequence[Item], values: Sequence[str]) -> str:
     return "{" + " ".join(pairs) + "}"
 
 
-def struct_reader(mode: Mode, item: Item) -> list[str]:
-    """Return the function that reads a struct: of an event as one of ours, of a call as a dict."""
-    parts, dynamic = item["components"], is_dynamic(item)
-    frame = frame_at("at", parts)
-    kind = STRUCTS[struct_of(item)] if mode.is_event else "dict[str, Any]"
-    lines = [
-        f"def _{snake(struct_of(item))}(body: bytes, at: int) -> "
-        f"{f'tuple[{kind}, int]' if dynamic else kind}:",
-        *described(struct_of(item), parts, "Return a struct" + " and where it ends" * dynamic),
-    ]
-    if dynamic:
-        lines.append(f"    at_least(body, {frame.first_tail})")
-    body, values, end = reads(mode, parts, frame)
-    made = f"{kind}({', '.join(values)})" if mode.is_event else answer(mode, parts, values)
-    return [*lines, *body, f"    return {made}, {end}" if dynamic else f"    return {made}"]
+@dataclass
+class Place:
+    """A place in the body: so many bytes after its beginning, or after a place that a variable holds."""
+
+    after: str
+    offset: int
+
+    def __str__(self) -> str:
+        if not self.after:
+            return str(self.offset)
+        return f"{self.after} + {self.offset}" if self.offset else self.after
 
 
-def structs(entries: Sequence[Item]) -> list[Item]:
-    """Return the structs that stand in entries, those inside of others first, each once."""
-    found: dict[str, Item] = {}
+@dataclass
+class Words:
+    """Words at fixed distances from a place, read at once: the type of each, and the variable it goes to."""
 
-    def visit(item: Item) -> None:
-        if item["type"] == "tuple":
-            for part in item["components"]:
-                visit(part)
-            found.setdefault(struct_of(item), item)
+    name: str
+    reads: str
+    """Which words of the body, as a call of the layout."""
+    entries: list[tuple[str, str | None]] = field(default_factory=list)
 
-    for entry in entries:
-        for item in entry["inputs"]:
-            visit(item)
-    return list(found.values())
+    def constant(self) -> list[str]:
+        """Return the layout, as the module holds it."""
+        kinds = textwrap.wrap(" ".join(kind for kind, _ in self.entries), 88)
+        return (
+            [f"{self.name} = Layout(", *[f'"{line} "' for line in kinds[:-1]]]
+            + [f'"{line}"' for line in kinds[-1:] or [""]]
+            + [")"]
+        )
+
+    def line(self) -> str:
+        """Return the line that reads them."""
+        names = [name for _, name in self.entries if name]
+        call = f"{self.name}.{self.reads}"
+        comma = "," * (len(names) == 1)
+        return f"    ({', '.join(names)}{comma}) = {call}" if names else f"    {call}"
+
+
+class Entry:
+    """How the values of an event or of a call are read.
+
+    Whatever stands at a fixed place is read first and at once: topics, heads, and those of a struct whose
+    place follows. What has no fixed length is read from where the value before it ends.
+
+    Parameters
+    ----------
+    name
+        Of the layout.
+    before
+        Types of the words before the first value.
+    """
+
+    def __init__(self, mode: Mode, name: str, before: Sequence[str] = ()) -> None:
+        self.mode = mode
+        self.words = [Words(f"_{name.upper()}", "", [(kind, None) for kind in before])]
+        self._lines: list[str | Words] = [self.words[0]]
+        self._next: Place | None = None
+        """Where the next value of any length begins; None: where the last one ends, the variable ``end``."""
+        self.moved: list[tuple[Place, str]] = []
+        """Offsets of the outermost frame: where each stands, and what it is."""
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the function, without what it returns."""
+        last = ["    ends(body, end)"] if self._next is None else []
+        self.words[0].reads = "begin(body)" if last else "whole(body)"
+        return [line if isinstance(line, str) else line.line() for line in self._lines] + last
+
+    def topics(self, items: Sequence[Item]) -> list[str]:
+        """Read indexed values; return the expression of each."""
+        return self._heads(self.words[0], items, "")[0]
+
+    def values(self, items: Sequence[Item]) -> list[str]:
+        """Read the values behind what was read so far; return the expression of each."""
+        return self._frame(self.words[0], items, "", Place("", WORD * len(self.words[0].entries)))
+
+    def _frame(self, words: Words, items: Sequence[Item], path: str, frame: Place) -> list[str]:
+        found, dynamic = self._heads(words, items, path)
+        self._next = Place(frame.after, frame.offset + WORD * sum(map(words_of, items)))
+        for position, slot in dynamic:
+            item, name = items[position], path + variable(items[position], position)
+            found[position] = self._tail(words, slot, item, name, frame)
+            if not path:
+                at = words.entries[slot]
+                told = at[1] or at[0].removeprefix("at:")
+                self.moved.append((Place("", WORD * slot), told))
+        return found
+
+    def _tail(self, words: Words, slot: int, item: Item, name: str, frame: Place) -> str:
+        """Read a value of any length; return its expression."""
+        begins = self._next
+        if begins is not None:  # known already: the offset must be this
+            words.entries[slot] = (f"at:{begins.offset - frame.offset}", None)
+            place = str(begins)
+        else:
+            words.entries[slot] = ("offset", f"{name}_at")
+            place = f"tail({name}_at, {frame}, end)"
+        if item["type"] != "tuple":
+            self._lines.append(f"    {name}, end = {self.mode.dynamic(item, place)}")
+            self._next = None
+            return self.mode.final(item, name)
+        if begins is None:
+            begins = Place(f"{name}_frame", 0)
+            words = Words(f"{words.name}_{name.upper()}", f"at(body, {begins})")
+            self.words.append(words)
+            self._lines += [f"    {begins} = {place}", words]
+        return self.mode.made(item, self._frame(words, item["components"], f"{name}_", begins))
+
+    def _heads(
+        self, words: Words, items: Sequence[Item], path: str
+    ) -> tuple[list[str], list[tuple[int, int]]]:
+        """Read words; return the expression of each value, and which are offsets, by position and word."""
+        found, dynamic = [], []
+        for position, item in enumerate(items):
+            name = path + variable(item, position)
+            if is_dynamic(item):
+                dynamic.append((position, len(words.entries)))
+                words.entries.append(("offset", None))
+                found.append("")
+            elif item["type"] == "tuple":
+                parts, _ = self._heads(words, item["components"], f"{name}_")
+                found.append(self.mode.made(item, parts))
+            else:
+                words.entries.append((item["type"], name))
+                found.append(self.mode.one_word(item, name))
+        return found, dynamic
 
 
 # ------------------------------------------------------------------------- events
 
 
-def event_reader(contract: str, entry: Item, known: set[str]) -> list[str]:
-    """Return the function that decodes an event."""
+def event_reader(entry: Item, known: set[str]) -> list[list[str]]:
+    """Return the layouts of an event, and the function that decodes it."""
     inputs = entry["inputs"]
     indexed = [item for item in inputs if item["indexed"]]
     plain = [item for item in inputs if not item["indexed"]]
-    data = WORD * (1 + len(indexed))
-    topics, frame = frame_at(str(WORD), indexed), frame_at(str(data), plain)
-    mode = Mode(is_event=True)
-    lines = [
-        f"def {snake(entry['name'])}(body: bytes) -> Decoded:",
-        *described(entry["name"], inputs, "Decode an event"),
-    ]
-    dynamic = any(map(is_dynamic, plain))
-    lines.append(f"    {'at_least' if dynamic else 'fixed'}(body, {frame.first_tail})")
-    from_topics = iter(reads(mode, indexed, topics)[1])
-    body, from_data, end = reads(mode, plain, frame)
-    lines += body
-    if dynamic:
-        lines.append(f"    ends(body, {end})")
-    rest = iter(from_data)
-    values = [next(from_topics if item["indexed"] else rest) for item in inputs]
+    mode, name = Mode(is_event=True), snake(entry["name"])
+    reader = Entry(mode, name, ["topic"])
+    from_topics = iter(reader.topics(indexed))
+    from_data = iter(reader.values(plain))
+    values = [next(from_topics if item["indexed"] else from_data) for item in inputs]
     if entry["name"] in known:  # the fields of the struct are in the order of the ABI
         made = f"{entry['name']}({', '.join(values)})"
     else:
         made = f"PlainEvent({answer(mode, inputs, values)})"
-    return [*lines, f"    return {made}, {preimage(inputs, frame, data)}"]
+    return [
+        *[words.constant() for words in reader.words],
+        [
+            f"def {name}(body: bytes) -> Decoded:",
+            *described(entry["name"], inputs, "Decode an event"),
+            *reader.lines,
+            f"    return {made}, {preimage(inputs, reader.moved)}",
+        ],
+    ]
 
 
-def preimage(inputs: Sequence[Item], frame: Frame, data: int) -> str:
+def preimage(inputs: Sequence[Item], offsets: Sequence[tuple[Place, str]]) -> str:
     """Return what the record of the credit log is the hash of: everything before ``seq``, encoded anew.
 
     Topic and indexed values come first. Fewer words stand between them and the tails than in the log,
@@ -280,18 +327,19 @@ def preimage(inputs: Sequence[Item], frame: Frame, data: int) -> str:
         return "None"
     order = [bool(item["indexed"]) for item in inputs]
     assert order == sorted(order, reverse=True), "indexed values come first"
-    plain = [item for item in inputs if not item["indexed"]]
-    pieces, since = [], "0"
-    for item, head in zip(plain, frame.heads, strict=True):
-        if is_dynamic(item):
-            pieces += [f"body[{since}:{head}]", f"moved(body, {head}, {data - 2 * WORD})"]
-            since = str(int(head) + WORD)
-    heads_end = int(frame.first_tail) - 2 * WORD
+    data = WORD * (1 + sum(order))
+    tails = WORD * (1 + sum(map(words_of, inputs)))
+    pieces, since = [], 0
+    for place, told in offsets:
+        by = data - 2 * WORD
+        told = str(int(told) + by) if told.isdigit() else f"{told} + {by}"
+        pieces += [f"body[{since}:{place}]", f"word({told})"]
+        since = place.offset + WORD
     if not pieces:
-        return f"body[:{heads_end}]"
-    if int(since) < heads_end:
-        pieces.append(f"body[{since}:{heads_end}]")
-    pieces.append(f"body[{frame.first_tail}:]")
+        return f"body[:{tails - 2 * WORD}]"
+    if since < tails - 2 * WORD:
+        pieces.append(f"body[{since}:{tails - 2 * WORD}]")
+    pieces.append(f"body[{tails}:]")
     return " + ".join(pieces).replace("body[0:", "body[:")
 
 
@@ -300,8 +348,7 @@ def events_module(contract: str, abi: Sequence[Item]) -> str:
     entries = [item for item in abi if item["type"] == "event"]
     source = (ROOT / "ledger" / "chain" / f"{DATACLASSES[contract]}.py").read_text(encoding="utf-8")
     known = set(re.findall(r"^class (\w+)", source, flags=re.MULTILINE))
-    blocks = [struct_reader(Mode(is_event=True), item) for item in structs(entries)]
-    blocks += [event_reader(contract, entry, known) for entry in entries]
+    blocks = [block for entry in entries for block in event_reader(entry, known)]
     rows = []
     for entry in entries:
         topic = "0x" + keccak(text=f"{entry['name']}({types(entry)})").hex()
@@ -329,21 +376,20 @@ def events_module(contract: str, abi: Sequence[Item]) -> str:
 # -------------------------------------------------------------------------- calls
 
 
-def call_reader(entry: Item) -> list[str]:
-    """Return the function that decodes the arguments of a call."""
-    inputs = entry["inputs"]
-    mode, frame = Mode(is_event=False), frame_at("0", inputs)
-    dynamic = any(map(is_dynamic, inputs))
-    body, values, end = reads(mode, inputs, frame)
-    lines = [
-        f"def {snake(entry['name'])}(body: bytes) -> dict[str, Any]:",
-        *described(entry["name"], inputs, "Decode the arguments of a call"),
-        f"    {'at_least' if dynamic else 'fixed'}(body, {frame.first_tail})",
-        *body,
+def call_reader(entry: Item) -> list[list[str]]:
+    """Return the layouts of a call, and the function that decodes its arguments."""
+    inputs, mode, name = entry["inputs"], Mode(is_event=False), snake(entry["name"])
+    reader = Entry(mode, name)
+    values = reader.values(inputs)
+    return [
+        *[words.constant() for words in reader.words],
+        [
+            f"def {name}(body: bytes) -> dict[str, Any]:",
+            *described(entry["name"], inputs, "Decode the arguments of a call"),
+            *reader.lines,
+            f"    return {answer(mode, inputs, values)}",
+        ],
     ]
-    if dynamic:
-        lines.append(f"    ends(body, {end})")
-    return [*lines, f"    return {answer(mode, inputs, values)}"]
 
 
 def calls_module(contract: str, abi: Sequence[Item]) -> str:
@@ -353,8 +399,7 @@ def calls_module(contract: str, abi: Sequence[Item]) -> str:
         for item in abi
         if item["type"] == "function" and item["stateMutability"] not in ("view", "pure")
     ]
-    blocks = [struct_reader(Mode(is_event=False), item) for item in structs(entries)]
-    blocks += [call_reader(entry) for entry in entries]
+    blocks = [block for entry in entries for block in call_reader(entry)]
     rows = []
     for entry in entries:
         selector = "0x" + keccak(text=f"{entry['name']}({types(entry)})")[:4].hex()
@@ -387,7 +432,7 @@ def words_imported(blocks: Sequence[Sequence[str]], always: Sequence[str]) -> st
     code = "\n".join(
         line for block in blocks for line in block if not line.lstrip().startswith(("#", '"""'))
     )
-    used = [name for name in readers() if re.search(rf"(?<!\w){name}(\(|\))", code)]
+    used = [name for name in readers() if re.search(rf"(?<![\w\"]){name}(\(|\))", code)]
     return f"from ledger.chain.decoders.words import {', '.join(sorted([*always, *used]))}"
 
 
