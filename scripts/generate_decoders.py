@@ -332,8 +332,8 @@ def preimage(inputs: Sequence[Item], offsets: Sequence[tuple[Place, str]]) -> st
     pieces, since = [], 0
     for place, told in offsets:
         by = data - 2 * WORD
-        told = str(int(told) + by) if told.isdigit() else f"{told} + {by}"
-        pieces += [f"body[{since}:{place}]", f"word({told})"]
+        here = str(int(told) + by) if told.isdigit() else f"{told} + {by}"
+        pieces += [f"body[{since}:{place}]", f"word({here})"]
         since = place.offset + WORD
     if not pieces:
         return f"body[:{tails - 2 * WORD}]"

@@ -71,7 +71,7 @@ class Layout:
         self._kinds = kinds.split()
         self._size = 32 * len(self._kinds)
         layouts = [_of_word(kind) for kind in self._kinds]
-        self._unpack = struct.Struct(">" + "".join([code for code, _, _ in layouts])).unpack_from
+        self._unpack = struct.Struct(">" + "".join([code for code, _, _ in layouts])).unpack
         self._fixed = _joined(fixed for _, fixed, _ in layouts)
         self._expected = _joined(expected for _, _, expected in layouts)
 
@@ -85,15 +85,15 @@ class Layout:
 
     def begin(self, body: bytes) -> tuple[Any, ...]:
         """Read a body that begins with these words."""
-        return self.at(body, 0)
+        begun = body[: self._size]
+        at_least(begun, self._size)
+        if int.from_bytes(begun) & self._fixed != self._expected:
+            raise self._refused(begun)
+        return self._unpack(begun)
 
     def at(self, body: bytes, place: int) -> tuple[Any, ...]:
         """Read the words at a place of a body."""
-        end = place + self._size
-        at_least(body, end)
-        if int.from_bytes(body[place:end]) & self._fixed != self._expected:
-            raise self._refused(body[place:end])
-        return self._unpack(body, place)
+        return self.begin(body[place:])
 
     def _refused(self, body: bytes) -> Malformed:
         """Return what is wrong: the first word that is not what it may be."""
