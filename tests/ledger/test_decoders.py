@@ -230,7 +230,8 @@ def test_signed_numbers_of_every_width(bits: int, value: int) -> None:
     with suppress(Exception):
         (expected,) = abi_decode([f"int{bits}"], body)
     try:
-        assert words.sint(*words.Layout(f"int{bits}").whole(body), bits) == expected
+        (found,) = words.Layout(f"int{bits}").whole(body)
+        assert words.sint(found, bits) == expected
     except words.Malformed:
         assert expected is None
 
