@@ -37,24 +37,21 @@ class CreditLog:
         Doubt
             If an entry is missing, out of order, or not what its head says.
         """
-        log = self
+        last, end = self.seq, self.head
         for event in events:
             if event.record is None:
                 continue
             seq, head = event.args.seq, event.args.head
-            where = (
-                f"{event.name} in block {event.log.block_number}, transaction {event.log.tx_hash}"
-            )
-            if seq != log.seq + 1:
+            if seq != last + 1:
                 raise Doubt(
-                    f"entry {log.seq + 1} of the credit log is missing before entry {seq} ({where})"
+                    f"entry {last + 1} of the credit log is missing before entry {seq} ({_place(event)})"
                 )
-            if head != next_head(log.head, seq, event.record):
+            if head != next_head(end, seq, event.record):
                 raise Doubt(
-                    f"entry {seq} of the credit log does not follow from the ones before it ({where})"
+                    f"entry {seq} of the credit log does not follow from the ones before it ({_place(event)})"
                 )
-            log = CreditLog(seq, head)
-        return log
+            last, end = seq, head
+        return CreditLog(last, end)
 
     def compare(
         self, client: ChainClient, address: str, block: BlockHeader, *, proven: bool
@@ -89,6 +86,10 @@ class CreditLog:
                 f"the credit log ends at entry {seq} on chain, and at entry {self.seq} by its events"
             )
         return None
+
+
+def _place(event: DecodedEvent) -> str:
+    return f"{event.name} in block {event.log.block_number}, transaction {event.log.tx_hash}"
 
 
 def _end_on_chain(client: ChainClient, address: str, block: BlockHeader) -> tuple[int, str]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from indexer.asking import Block
 from indexer.doubt import Doubt
@@ -22,8 +23,7 @@ Mined = tuple[Block, WireReceipt]
 """A transaction of a block, by its receipt."""
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(msgspec.Struct, frozen=True, gc=False):
     """What a transaction was given."""
 
     input: str

@@ -1,65 +1,144 @@
-"""A range on its way from one process to another: by column, which costs a tenth of its objects."""
+"""A range on its way from one process to another: by column, and the arguments of events once, as their JSON."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
+import msgspec
+
+from indexer.creditlog import CreditLog
 from indexer.reading import Read
 from indexer.window import Window
+from ledger.chain import credit_events, settlement_events
 from ledger.chain.events import DecodedEvent
-from ledger.chain.records import LogRecord
+from ledger.chain.included import Included
+from ledger.chain.plain_event import PlainEvent
+from ledger.chain.records import BlockHeader, LogRecord
+from ledger.chain.sighted import Sighting
 
-_FORMAT = 5
-"""Pickle's: both ends are of one version of this program."""
+_Kind = tuple[str, str, str]
+"""Contract, name and address of an event."""
+
+
+class _Events(msgspec.Struct, array_like=True, gc=False):
+    """Events by column, without what only their decoding needed: topics and data of their logs."""
+
+    kinds: list[_Kind]
+    of_kind: list[int]
+    """The place of each event's kind in ``kinds``."""
+    texts: list[str]
+    plain: bytes
+    """The arguments of those that have no struct of their own, as a list of JSON: a number of theirs may be text
+    in ``texts``."""
+    records: list[str | None]
+    block_numbers: list[int]
+    block_hashes: list[str]
+    tx_hashes: list[str]
+    tx_indexes: list[int]
+    log_indexes: list[int]
+
+
+class _Seen(msgspec.Struct, array_like=True, gc=False):
+    """A sighting; its event by its place in the range."""
+
+    event: int
+    address: str
+    kind: str
+    code_hash: str
+
+
+class _Range(msgspec.Struct, array_like=True, gc=False):
+    """A range that was read."""
+
+    headers: tuple[BlockHeader, ...]
+    transactions: tuple[Included, ...]
+    events: _Events
+    log: CreditLog
+    seen: list[_Seen]
+    bytes_max: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Range)
+_plain = msgspec.json.Decoder(list[dict[str, Any]])
+_arguments = {
+    kind.__name__: msgspec.json.Decoder(kind, strict=False).decode  # long numbers are text
+    for kind in (*credit_events.EVENTS, *settlement_events.EVENTS)
+}
+"""How the JSON of an event becomes its struct, by the event's name."""
 
 
 def packed(read: Read) -> bytes:
-    """Return a range as bytes, without what only its decoding needed: topics and data of its logs."""
+    """Return a range as bytes."""
     window = read.window
-    logs = [event.log for event in window.events]
-    columns = (
-        [event.contract for event in window.events],
-        [event.name for event in window.events],
-        [event.args for event in window.events],
-        [event.record for event in window.events],
-        [log.address for log in logs],
+    places = {id(event): place for place, event in enumerate(window.events)} if read.seen else {}
+    seen = [
+        _Seen(places[id(item.event)], item.address, item.kind, item.code_hash) for item in read.seen
+    ]
+    events = _columns(window)
+    return _encoder.encode(
+        _Range(window.headers, window.transactions, events, read.log, seen, read.bytes_max)
+    )
+
+
+def _columns(window: Window) -> _Events:
+    events = window.events
+    logs = [event.log for event in events]
+    names = [
+        (event.contract, event.name, log.address) for event, log in zip(events, logs, strict=True)
+    ]
+    kinds = {kind: place for place, kind in enumerate(dict.fromkeys(names))}
+    plain = [event.args.values for event in events if type(event.args) is PlainEvent]
+    return _Events(
+        list(kinds),
+        [kinds[name] for name in names],
+        list(window.texts),
+        msgspec.json.encode(plain),
+        [event.record for event in events],
         [log.block_number for log in logs],
         [log.block_hash for log in logs],
         [log.tx_hash for log in logs],
         [log.tx_index for log in logs],
         [log.log_index for log in logs],
     )
-    whole = (window.headers, window.transactions, columns, window.texts)
-    return pickle.dumps((whole, read.log, read.seen, read.bytes_max), _FORMAT)
 
 
 def unpacked(content: bytes) -> Read:
     """Return the range that was packed."""
-    (headers, transactions, columns, texts), log, seen, bytes_max = pickle.loads(content)
-    return Read(Window(headers, transactions, _events(*columns), texts), log, seen, bytes_max)
+    found = _decoder.decode(content)
+    events = tuple(_events(found.events))
+    window = Window(found.headers, found.transactions, events, tuple(found.events.texts))
+    seen = [
+        Sighting(events[item.event], item.address, item.kind, item.code_hash) for item in found.seen
+    ]
+    return Read(window, found.log, seen, found.bytes_max)
 
 
-def _events(
-    contracts: Sequence[str],
-    names: Sequence[str],
-    args: Sequence[Any],
-    records: Sequence[str | None],
-    *of_logs: Sequence[Any],
-) -> tuple[DecodedEvent, ...]:
-    addresses, numbers, block_hashes, tx_hashes, tx_indexes, log_indexes = of_logs
+def _events(found: _Events) -> Iterator[DecodedEvent]:
+    def column(values: Sequence[Any]) -> Iterator[Any]:
+        return map(values.__getitem__, found.of_kind)
+
+    plain = map(PlainEvent, _plain.decode(found.plain))
+    decoders = [_arguments.get(name, lambda _: next(plain)) for _, name, _ in found.kinds]
     logs = map(
         LogRecord,
-        addresses,
+        column([address for _, _, address in found.kinds]),
         repeat(()),
         repeat("0x"),
-        numbers,
-        block_hashes,
-        tx_hashes,
-        tx_indexes,
-        log_indexes,
+        found.block_numbers,
+        found.block_hashes,
+        found.tx_hashes,
+        found.tx_indexes,
+        found.log_indexes,
         repeat(False),
     )
-    return tuple(map(DecodedEvent, contracts, names, args, logs, records))
+    return map(
+        DecodedEvent,
+        column([contract for contract, _, _ in found.kinds]),
+        column([name for _, name, _ in found.kinds]),
+        [decode(text) for decode, text in zip(column(decoders), found.texts, strict=True)],
+        logs,
+        found.records,
+    )

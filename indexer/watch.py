@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+import msgspec
 
 from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.contracts import decode_call, selector_names
 from ledger.proofs.covered import bloom_bits
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     """What a transaction calls, as far as it can be read; parameters as JSON can hold them."""
 
     contract_address: str | None

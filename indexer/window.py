@@ -9,7 +9,7 @@ the hash of its header, and the receipts of our transactions hold exactly the lo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,7 +24,7 @@ from ledger.chain.failures import failure_of, reason_in
 from ledger.chain.included import Included
 from ledger.chain.records import BlockHeader, LogRecord, transaction_info
 from ledger.chain.wire import WireLog, WireReceipt
-from ledger.jsontext import json_text
+from ledger.jsontext import json_texts
 
 __all__ = ["Doubt", "Window", "block_time", "read_window"]
 
@@ -89,10 +89,7 @@ def read_window(
         _check_receipts(wire_logs, wanted, watch)
     given = inputs_of(node.client, mined, wanted, asked.traces())
     times = {header.number: block_time(header) for header in headers}
-    included = tuple(
-        _included(node, watch, given[receipt.transaction_hash], receipt, block, times)
-        for block, receipt in wanted
-    )
+    included = tuple(_included(node.client, watch, wanted, given, times))
     contracts = watch.log_contracts
     events = tuple(decode(contracts[log.address], log) for log in logs)
     again = node.client.block(asked.last)
@@ -254,34 +251,39 @@ def _by_transaction(logs: Iterable[WireLog]) -> dict[str, Counter[tuple[object, 
 
 
 def _included(
-    node: Node,
+    client: ChainClient,
     watch: Watch,
-    given: Given,
-    receipt: WireReceipt,
-    block: Block,
-    times: dict[int, datetime],
-) -> Included:
-    call = watch.call_of(receipt.transaction_hash, receipt.to, given.input)
-    number = int(block.number, 16)
-    error = None
-    if int(receipt.status, 16) != 1:
-        error = _reason(node.client, call.contract, given, receipt)
-    created = receipt.contract_address
-    return Included(
-        tx_hash=receipt.transaction_hash,
-        contract_address=call.contract_address or (created.lower() if created else None),
-        function_name=call.function,
-        parameters=None if call.parameters is None else json_text(call.parameters),
-        gas_used=int(receipt.gas_used, 16),
-        gas_price_wei=int(receipt.effective_gas_price, 16),
-        block_number=number,
-        block_hash=block.hash,
-        block_time=times[number],
-        tx_index=int(receipt.transaction_index, 16),
-        sender=receipt.sender.lower(),
-        nonce=given.nonce,
-        error=error,
-    )
+    wanted: Sequence[Mined],
+    given: Mapping[str, Given],
+    times: Mapping[int, datetime],
+) -> Iterator[Included]:
+    calls = [
+        watch.call_of(receipt.transaction_hash, receipt.to, given[receipt.transaction_hash].input)
+        for _, receipt in wanted
+    ]
+    texts = json_texts([call.parameters for call in calls])
+    for (block, receipt), call, text in zip(wanted, calls, texts, strict=True):
+        from_node = given[receipt.transaction_hash]
+        number = int(block.number, 16)
+        error = None
+        if int(receipt.status, 16) != 1:
+            error = _reason(client, call.contract, from_node, receipt)
+        created = receipt.contract_address
+        yield Included(
+            tx_hash=receipt.transaction_hash,
+            contract_address=call.contract_address or (created.lower() if created else None),
+            function_name=call.function,
+            parameters=None if call.parameters is None else text,
+            gas_used=int(receipt.gas_used, 16),
+            gas_price_wei=int(receipt.effective_gas_price, 16),
+            block_number=number,
+            block_hash=block.hash,
+            block_time=times[number],
+            tx_index=int(receipt.transaction_index, 16),
+            sender=receipt.sender.lower(),
+            nonce=from_node.nonce,
+            error=error,
+        )
 
 
 def _reason(client: ChainClient, contract: str | None, given: Given, receipt: WireReceipt) -> str:

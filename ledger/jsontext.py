@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -10,9 +10,9 @@ import msgspec
 JSON_SAFE_INTEGER = 2**53
 """Readers that know only floating-point numbers hold integers exactly up to here."""
 _encoder = msgspec.json.Encoder()
-_DIGITS = bytes.maketrans(b"0123456789[,\n", b"0000000000:::")
+_DIGITS = bytes.maketrans(b"0123456789[,\n-", b"0000000000::::")
 _LONG = b":0000000000000000"
-"""Where a number of JSON may be 2^53 and more, once its digits are noughts and signs are gone."""
+"""Where a number of JSON may be 2^53 and more, once its digits are noughts."""
 
 
 def json_safe(value: Any) -> Any:
@@ -40,14 +40,21 @@ def json_texts(values: Sequence[Any]) -> list[str]:
     """Return each of many values as ``json_text`` does."""
     content = _encoder.encode_lines(values)
     texts = content.decode().split("\n")[:-1]
-    if _has_long(content):  # a regular expression would take longer than all the rest
-        for place, line in enumerate(content.split(b"\n")):
-            if _has_long(line):
-                plain = json_safe(msgspec.to_builtins(values[place]))
-                texts[place] = _encoder.encode(plain).decode()
+    for place in _with_long(content):
+        plain = json_safe(msgspec.to_builtins(values[place]))
+        texts[place] = _encoder.encode(plain).decode()
     return texts
 
 
-def _has_long(content: bytes) -> bool:
-    """Return whether lines of JSON may have a number of 2^53 and more."""
-    return _LONG in (b"\n" + content).translate(_DIGITS, b"-")
+def _with_long(content: bytes) -> Iterator[int]:
+    """Yield which lines of JSON may have a number of 2^53 and more."""
+    shape = (b"\n" + content).translate(
+        _DIGITS
+    )  # a regular expression would take longer than all the rest
+    line = since = 0
+    at = shape.find(_LONG)
+    while at >= 0:
+        line += content.count(b"\n", since, at)
+        yield line
+        since = content.find(b"\n", at)
+        at = shape.find(_LONG, since)

@@ -33,22 +33,11 @@ from ledger.errors import TruetonneError
 
 T = TypeVar("T")
 
-
 _BATCH_MAX = 50
-
-
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
-
-
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
-
-
 """A number of JSON-RPC: no more than the 32 bytes of a word."""
-
-
 _REVERTED = 3
-
-
 """The error code of the execution API for a call that reverted."""
 
 
@@ -304,6 +293,11 @@ class ChainClient:
     def code(self, address: str, block: int | str = "latest") -> str:
         """Return the code at an address as hexadecimal text; ``0x`` where there is none."""
         return str(self.request("eth_getCode", [address, _tag(block)]))
+
+    def codes(self, places: Iterable[tuple[str, int | str]]) -> list[str]:
+        """Return the code at several addresses, each as of a block, in the order asked; see ``code``."""
+        batch = [("eth_getCode", [address, _tag(block)]) for address, block in places]
+        return [str(item) for item in self.request_batch(batch)]
 
     def call(
         self, to: str, data: str, block: int | str = "latest", sender: str | None = None

@@ -6,11 +6,11 @@ No caller sees an ABI tuple. Views are pinned to a block.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import msgspec
 from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
@@ -61,8 +61,7 @@ class Terms:
     pending_from: int
 
 
-@dataclass(frozen=True)
-class DecodedCall:
+class DecodedCall(msgspec.Struct, frozen=True, gc=False):
     """A transaction's input, readable; parameters as JSON can hold them, large integers as text."""
 
     function: str
@@ -114,8 +113,11 @@ def decode_call(contract: str, data: str) -> DecodedCall | None:
     selector = data[:10].lower()
     known = CALLS.get(contract, {}).get(selector)
     if known is not None:
-        with suppress(ValueError):  # anybody may encode a call as no encoder would
-            return DecodedCall(known[0], known[1](of_hex(data[10:])))
+        name, decode = known
+        try:
+            return DecodedCall(name, decode(of_hex(data[10:])))
+        except ValueError:  # anybody may encode a call as no encoder would
+            pass
     item = _functions(contract).get(selector)
     if item is None:
         return None

@@ -67,7 +67,7 @@ ZERO_ADDRESS = "0x" + "00" * 20
 ZERO_HASH = "0x" + "00" * 32
 
 
-class DecodedEvent(msgspec.Struct, frozen=True):
+class DecodedEvent(msgspec.Struct, frozen=True, gc=False):
     """A log of a known contract, decoded.
 
     ``args`` is the struct, or the ``PlainEvent``.
@@ -134,7 +134,8 @@ def decode(contract: str, log: LogRecord) -> DecodedEvent:
         encoder does it: skipping it would leave a silent hole.
     """
     topics = log.topics
-    found = EVENTS[contract].get(topics[0].lower()) if topics else None
+    known = EVENTS[contract]
+    found = (known.get(topics[0]) or known.get(topics[0].lower())) if topics else None
     if found is None:
         raise MirrorStopped(_undecodable(contract, log, "unknown topic"))
     name, count, decoder = found
@@ -150,11 +151,11 @@ def decode(contract: str, log: LogRecord) -> DecodedEvent:
 
 def next_head(head: str, seq: int, record: str) -> str:
     """Return the log head after an entry: keccak(abi.encode(head, seq, record))."""
-    return _keccak(bytes.fromhex(head[2:]) + seq.to_bytes(32) + bytes.fromhex(record[2:]))
+    return _keccak(bytes.fromhex(f"{head[2:]}{seq:064x}{record[2:]}"))
 
 
 def _keccak(data: bytes) -> str:
-    return "0x" + str(sha3.keccak_256(data).hexdigest())
+    return f"0x{sha3.keccak_256(data).hexdigest()}"
 
 
 def _undecodable(contract: str, log: LogRecord, why: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 
-class Included(msgspec.Struct, frozen=True, gc=False):
+class Included(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A transaction in a block, as a node reports it. Hashes and addresses are lower-case text."""
 
     tx_hash: str

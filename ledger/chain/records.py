@@ -9,7 +9,7 @@ import msgspec
 from ledger.chain.wire import WireTransaction
 
 
-class BlockHeader(msgspec.Struct, frozen=True):
+class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A block header: number, hashes, and time in seconds since 1970 (UTC)."""
 
     number: int
@@ -33,7 +33,7 @@ class TransactionInfo(msgspec.Struct, frozen=True):
     gas: int
 
 
-class LogRecord(msgspec.Struct, frozen=True):
+class LogRecord(msgspec.Struct, frozen=True, gc=False):
     """A log as the node hands it out."""
 
     address: str

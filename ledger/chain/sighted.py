@@ -6,7 +6,7 @@ a claim of whoever deployed it, good enough for a name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from eth_utils.crypto import keccak
@@ -49,13 +49,15 @@ def find(
     events
         Decoded events of the mirrored contracts.
     """
+    named = [
+        (event, str(event.args.values[argument]).lower())
+        for event in events
+        if (argument := _NAMED_BY.get(event.name)) is not None
+    ]
+    codes = _codes(client, {(address, event.log.block_hash) for event, address in named})
     found = []
-    for event in events:
-        argument = _NAMED_BY.get(event.name)
-        if argument is None:
-            continue
-        address = str(event.args.values[argument]).lower()
-        code = _code(client, address, event.log.block_hash)
+    for event, address in named:
+        code = codes[address, event.log.block_hash]
         if code == "0x" or code.startswith(_DELEGATION):
             continue
         kind = _kind(code, list(deployment.contracts))
@@ -64,8 +66,15 @@ def find(
     return found
 
 
+def _codes(client: ChainClient, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the code at addresses, each as of a block; as of now where the node has forgotten that."""
+    try:
+        return dict(zip(places, client.codes(places), strict=True))
+    except RpcError:  # of one of them: which, shows when each is asked for by itself
+        return {place: _code(client, *place) for place in places}
+
+
 def _code(client: ChainClient, address: str, block_hash: str) -> str:
-    """Return the code at an address, as of a block; as of now where the node has forgotten that."""
     try:
         return client.code(address, block_hash)
     except RpcError:

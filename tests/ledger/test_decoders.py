@@ -230,7 +230,8 @@ def test_signed_numbers_of_every_width(bits: int, value: int) -> None:
     with suppress(Exception):
         (expected,) = abi_decode([f"int{bits}"], body)
     try:
-        assert words.sint(body, 0, bits) == expected
+        (found,) = words.Layout(f"int{bits}").whole(body)
+        assert words.sint(found, bits) == expected
     except words.Malformed:
         assert expected is None
 
@@ -245,6 +246,6 @@ def test_short_bytes_of_every_length(body: bytes) -> None:
         with suppress(Exception):
             (expected,) = abi_decode([f"bytes{size}"], body)
         try:
-            assert bytes.fromhex(words.short_bytes(body, 0, size)[2:]) == expected
+            assert words.Layout(f"bytes{size}").whole(body) == (expected,)
         except words.Malformed:
             assert expected is None

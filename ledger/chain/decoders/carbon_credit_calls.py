@@ -6,453 +6,614 @@ from collections.abc import Callable
 from typing import Any
 
 from ledger.chain.decoders.words import (
-    address,
+    Layout,
     array,
-    at_least,
-    boolean,
     bytes32,
     ends,
-    fixed,
     hex_bytes,
-    int256,
+    integer,
     number,
-    short_bytes,
+    sint,
     strict_text,
     tail,
-    uint,
     uint64,
     uint256,
 )
 
-
-def _claim(body: bytes, at: int) -> dict[str, Any]:
-    """Return a struct."""
-    # Claim(bytes32 key, uint32 classId, uint32 projectId, uint32 siteId, uint64 amount,
-    #   uint32 periodStart, uint32 periodEnd, uint32 expiresAt, uint32 backfillBefore,
-    #   bytes32 evidenceRoot, uint64 evidenceTotal, bytes32 manifestHash, bytes32
-    #   methodologyHash, address recipient, uint64 deadline)
-    return {
-        "key": bytes32(body, at),
-        "classId": uint(body, at + 32, 32),
-        "projectId": uint(body, at + 64, 32),
-        "siteId": uint(body, at + 96, 32),
-        "amount": number(uint(body, at + 128, 64)),
-        "periodStart": uint(body, at + 160, 32),
-        "periodEnd": uint(body, at + 192, 32),
-        "expiresAt": uint(body, at + 224, 32),
-        "backfillBefore": uint(body, at + 256, 32),
-        "evidenceRoot": bytes32(body, at + 288),
-        "evidenceTotal": number(uint(body, at + 320, 64)),
-        "manifestHash": bytes32(body, at + 352),
-        "methodologyHash": bytes32(body, at + 384),
-        "recipient": address(body, at + 416),
-        "deadline": number(uint(body, at + 448, 64)),
-    }
-
-
-def _reading(body: bytes, at: int) -> dict[str, Any]:
-    """Return a struct."""
-    # Reading(bytes32 meter, uint64 start, uint64 end, int256 digits, uint8 scale, uint8
-    #   kind, uint16 quality, bytes32 text)
-    return {
-        "meter": bytes32(body, at),
-        "start": number(uint(body, at + 32, 64)),
-        "end": number(uint(body, at + 64, 64)),
-        "digits": number(int256(body, at + 96)),
-        "scale": uint(body, at + 128, 8),
-        "kind": uint(body, at + 160, 8),
-        "quality": uint(body, at + 192, 16),
-        "text": bytes32(body, at + 224),
-    }
-
-
-def _proven_reading(body: bytes, at: int) -> tuple[dict[str, Any], int]:
-    """Return a struct and where it ends."""
-    # ProvenReading(bytes32 evidenceRoot, Reading reading, bytes32[] proof)
-    at_least(body, at + 320)
-    proof, end = array(body, at + 288, at, at + 320, bytes32)
-    return {
-        "evidenceRoot": bytes32(body, at),
-        "reading": _reading(body, at + 32),
-        "proof": proof,
-    }, end
-
-
-def _retirement(body: bytes, at: int) -> tuple[dict[str, Any], int]:
-    """Return a struct and where it ends."""
-    # Retirement(string beneficiary, string reason, bytes2 country, uint32
-    #   consumptionStart, uint32 consumptionEnd, bytes32 documentHash)
-    at_least(body, at + 192)
-    beneficiary, end = strict_text(body, at, at, at + 192)
-    reason, end = strict_text(body, at + 32, at, end)
-    return {
-        "beneficiary": beneficiary,
-        "reason": reason,
-        "country": short_bytes(body, at + 64, 2),
-        "consumptionStart": uint(body, at + 96, 32),
-        "consumptionEnd": uint(body, at + 128, 32),
-        "documentHash": bytes32(body, at + 160),
-    }, end
-
-
-def _retirement_order(body: bytes, at: int) -> tuple[dict[str, Any], int]:
-    """Return a struct and where it ends."""
-    # RetirementOrder(address holder, bytes32 key, uint256 batchId, uint64 amount,
-    #   Retirement details, uint256 nonce, uint64 deadline)
-    at_least(body, at + 224)
-    details, end = _retirement(body, tail(body, at + 128, at, at + 224))
-    return {
-        "holder": address(body, at),
-        "key": bytes32(body, at + 32),
-        "batchId": number(uint256(body, at + 64)),
-        "amount": number(uint(body, at + 96, 64)),
-        "details": details,
-        "nonce": number(uint256(body, at + 160)),
-        "deadline": number(uint(body, at + 192, 64)),
-    }, end
+_ACCEPT_DEFAULT_ADMIN_TRANSFER = Layout("")
 
 
 def accept_default_admin_transfer(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # acceptDefaultAdminTransfer()
-    fixed(body, 0)
+    _ACCEPT_DEFAULT_ADMIN_TRANSFER.whole(body)
     return {}
+
+
+_BEGIN_DEFAULT_ADMIN_TRANSFER = Layout("address")
 
 
 def begin_default_admin_transfer(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # beginDefaultAdminTransfer(address newAdmin)
-    fixed(body, 32)
+    (new_admin,) = _BEGIN_DEFAULT_ADMIN_TRANSFER.whole(body)
     return {
-        "newAdmin": address(body, 0),
+        "newAdmin": "0x" + new_admin.hex(),
     }
+
+
+_CANCEL = Layout("bytes32 uint256 uint64 at:128")
 
 
 def cancel(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # cancel(bytes32 key, uint256 batchId, uint64 amount, string reason)
-    at_least(body, 128)
-    reason, end = strict_text(body, 96, 0, 128)
+    (key, batch_id, amount) = _CANCEL.begin(body)
+    reason, end = strict_text(body, 128)
     ends(body, end)
     return {
-        "key": bytes32(body, 0),
-        "batchId": number(uint256(body, 32)),
-        "amount": number(uint(body, 64, 64)),
+        "key": "0x" + key.hex(),
+        "batchId": number(integer(batch_id)),
+        "amount": number(amount),
         "reason": reason,
     }
+
+
+_CANCEL_DEFAULT_ADMIN_TRANSFER = Layout("")
 
 
 def cancel_default_admin_transfer(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # cancelDefaultAdminTransfer()
-    fixed(body, 0)
+    _CANCEL_DEFAULT_ADMIN_TRANSFER.whole(body)
     return {}
+
+
+_CHANGE_DEFAULT_ADMIN_DELAY = Layout("uint48")
 
 
 def change_default_admin_delay(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # changeDefaultAdminDelay(uint48 newDelay)
-    fixed(body, 32)
+    (new_delay,) = _CHANGE_DEFAULT_ADMIN_DELAY.whole(body)
     return {
-        "newDelay": uint(body, 0, 48),
+        "newDelay": new_delay,
     }
+
+
+_EXECUTE_INVALIDATION = Layout("uint256")
 
 
 def execute_invalidation(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # executeInvalidation(uint256 batchId)
-    fixed(body, 32)
+    (batch_id,) = _EXECUTE_INVALIDATION.whole(body)
     return {
-        "batchId": number(uint256(body, 0)),
+        "batchId": number(integer(batch_id)),
     }
+
+
+_EXPIRE = Layout("uint256")
 
 
 def expire(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # expire(uint256 batchId)
-    fixed(body, 32)
+    (batch_id,) = _EXPIRE.whole(body)
     return {
-        "batchId": number(uint256(body, 0)),
+        "batchId": number(integer(batch_id)),
     }
+
+
+_GRANT_ROLE = Layout("bytes32 address")
 
 
 def grant_role(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # grantRole(bytes32 role, address account)
-    fixed(body, 64)
+    (role, account) = _GRANT_ROLE.whole(body)
     return {
-        "role": bytes32(body, 0),
-        "account": address(body, 32),
+        "role": "0x" + role.hex(),
+        "account": "0x" + account.hex(),
     }
+
+
+_ISSUE = Layout(
+    "bytes32 uint32 uint32 uint32 uint64 uint32 uint32 uint32 uint32 bytes32 uint64 bytes32 "
+    "bytes32 address uint64 address at:544"
+)
 
 
 def issue(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # issue(Claim claim, address verifier, bytes signature)
-    at_least(body, 544)
-    signature, end = hex_bytes(body, 512, 0, 544)
+    (
+        claim_key,
+        claim_class_id,
+        claim_project_id,
+        claim_site_id,
+        claim_amount,
+        claim_period_start,
+        claim_period_end,
+        claim_expires_at,
+        claim_backfill_before,
+        claim_evidence_root,
+        claim_evidence_total,
+        claim_manifest_hash,
+        claim_methodology_hash,
+        claim_recipient,
+        claim_deadline,
+        verifier,
+    ) = _ISSUE.begin(body)
+    signature, end = hex_bytes(body, 544)
     ends(body, end)
     return {
-        "claim": _claim(body, 0),
-        "verifier": address(body, 480),
+        "claim": {
+            "key": "0x" + claim_key.hex(),
+            "classId": claim_class_id,
+            "projectId": claim_project_id,
+            "siteId": claim_site_id,
+            "amount": number(claim_amount),
+            "periodStart": claim_period_start,
+            "periodEnd": claim_period_end,
+            "expiresAt": claim_expires_at,
+            "backfillBefore": claim_backfill_before,
+            "evidenceRoot": "0x" + claim_evidence_root.hex(),
+            "evidenceTotal": number(claim_evidence_total),
+            "manifestHash": "0x" + claim_manifest_hash.hex(),
+            "methodologyHash": "0x" + claim_methodology_hash.hex(),
+            "recipient": "0x" + claim_recipient.hex(),
+            "deadline": number(claim_deadline),
+        },
+        "verifier": "0x" + verifier.hex(),
         "signature": signature,
     }
+
+
+_PAUSE = Layout("")
 
 
 def pause(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # pause()
-    fixed(body, 0)
+    _PAUSE.whole(body)
     return {}
+
+
+_PERMIT_FOR_ALL = Layout("address address bool uint64 at:160")
 
 
 def permit_for_all(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # permitForAll(address owner, address operator, bool approved, uint64 deadline, bytes
     #   signature)
-    at_least(body, 160)
-    signature, end = hex_bytes(body, 128, 0, 160)
+    (owner, operator, approved, deadline) = _PERMIT_FOR_ALL.begin(body)
+    signature, end = hex_bytes(body, 160)
     ends(body, end)
     return {
-        "owner": address(body, 0),
-        "operator": address(body, 32),
-        "approved": boolean(body, 64),
-        "deadline": number(uint(body, 96, 64)),
+        "owner": "0x" + owner.hex(),
+        "operator": "0x" + operator.hex(),
+        "approved": approved,
+        "deadline": number(deadline),
         "signature": signature,
     }
+
+
+_PROPOSE_INVALIDATION = Layout("uint256 at:64")
 
 
 def propose_invalidation(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # proposeInvalidation(uint256 batchId, string reason)
-    at_least(body, 64)
-    reason, end = strict_text(body, 32, 0, 64)
+    (batch_id,) = _PROPOSE_INVALIDATION.begin(body)
+    reason, end = strict_text(body, 64)
     ends(body, end)
     return {
-        "batchId": number(uint256(body, 0)),
+        "batchId": number(integer(batch_id)),
         "reason": reason,
     }
+
+
+_PROVE_OVERLAP = Layout(
+    "at:64 offset bytes32 bytes32 uint64 uint64 int256 uint8 uint8 uint16 bytes32 at:320"
+)
+
+
+_PROVE_OVERLAP_SECOND = Layout(
+    "bytes32 bytes32 uint64 uint64 int256 uint8 uint8 uint16 bytes32 at:320"
+)
 
 
 def prove_overlap(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # proveOverlap(ProvenReading first, ProvenReading second)
-    at_least(body, 64)
-    first, end = _proven_reading(body, tail(body, 0, 0, 64))
-    second, end = _proven_reading(body, tail(body, 32, 0, end))
+    (
+        second_at,
+        first_evidence_root,
+        first_reading_meter,
+        first_reading_start,
+        first_reading_end_,
+        first_reading_digits,
+        first_reading_scale,
+        first_reading_kind,
+        first_reading_quality,
+        first_reading_text_,
+    ) = _PROVE_OVERLAP.begin(body)
+    first_proof, end = array(body, 384, bytes32)
+    second_frame = tail(second_at, 0, end)
+    (
+        second_evidence_root,
+        second_reading_meter,
+        second_reading_start,
+        second_reading_end_,
+        second_reading_digits,
+        second_reading_scale,
+        second_reading_kind,
+        second_reading_quality,
+        second_reading_text_,
+    ) = _PROVE_OVERLAP_SECOND.at(body, second_frame)
+    second_proof, end = array(body, second_frame + 320, bytes32)
     ends(body, end)
     return {
-        "first": first,
-        "second": second,
+        "first": {
+            "evidenceRoot": "0x" + first_evidence_root.hex(),
+            "reading": {
+                "meter": "0x" + first_reading_meter.hex(),
+                "start": number(first_reading_start),
+                "end": number(first_reading_end_),
+                "digits": number(sint(first_reading_digits, 256)),
+                "scale": first_reading_scale,
+                "kind": first_reading_kind,
+                "quality": first_reading_quality,
+                "text": "0x" + first_reading_text_.hex(),
+            },
+            "proof": first_proof,
+        },
+        "second": {
+            "evidenceRoot": "0x" + second_evidence_root.hex(),
+            "reading": {
+                "meter": "0x" + second_reading_meter.hex(),
+                "start": number(second_reading_start),
+                "end": number(second_reading_end_),
+                "digits": number(sint(second_reading_digits, 256)),
+                "scale": second_reading_scale,
+                "kind": second_reading_kind,
+                "quality": second_reading_quality,
+                "text": "0x" + second_reading_text_.hex(),
+            },
+            "proof": second_proof,
+        },
     }
+
+
+_REGISTER_CLASS = Layout("at:128 bytes32 uint64 uint16")
 
 
 def register_class(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # registerClass(string code, bytes32 methodologyHash, uint64 cap, uint16 bufferBps)
-    at_least(body, 128)
-    code, end = strict_text(body, 0, 0, 128)
+    (methodology_hash, cap, buffer_bps) = _REGISTER_CLASS.begin(body)
+    code, end = strict_text(body, 128)
     ends(body, end)
     return {
         "code": code,
-        "methodologyHash": bytes32(body, 32),
-        "cap": number(uint(body, 64, 64)),
-        "bufferBps": uint(body, 96, 16),
+        "methodologyHash": "0x" + methodology_hash.hex(),
+        "cap": number(cap),
+        "bufferBps": buffer_bps,
     }
+
+
+_REGISTER_PROJECT = Layout("uint32 address at:96")
 
 
 def register_project(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # registerProject(uint32 classId, address owner, string code)
-    at_least(body, 96)
-    code, end = strict_text(body, 64, 0, 96)
+    (class_id, owner) = _REGISTER_PROJECT.begin(body)
+    code, end = strict_text(body, 96)
     ends(body, end)
     return {
-        "classId": uint(body, 0, 32),
-        "owner": address(body, 32),
+        "classId": class_id,
+        "owner": "0x" + owner.hex(),
         "code": code,
     }
+
+
+_REGISTER_SITE = Layout("uint32 at:64")
 
 
 def register_site(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # registerSite(uint32 projectId, string code)
-    at_least(body, 64)
-    code, end = strict_text(body, 32, 0, 64)
+    (project_id,) = _REGISTER_SITE.begin(body)
+    code, end = strict_text(body, 64)
     ends(body, end)
     return {
-        "projectId": uint(body, 0, 32),
+        "projectId": project_id,
         "code": code,
     }
+
+
+_REINSTATE = Layout("uint256")
 
 
 def reinstate(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # reinstate(uint256 batchId)
-    fixed(body, 32)
+    (batch_id,) = _REINSTATE.whole(body)
     return {
-        "batchId": number(uint256(body, 0)),
+        "batchId": number(integer(batch_id)),
     }
+
+
+_RENOUNCE_ROLE = Layout("bytes32 address")
 
 
 def renounce_role(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # renounceRole(bytes32 role, address account)
-    fixed(body, 64)
+    (role, account) = _RENOUNCE_ROLE.whole(body)
     return {
-        "role": bytes32(body, 0),
-        "account": address(body, 32),
+        "role": "0x" + role.hex(),
+        "account": "0x" + account.hex(),
     }
+
+
+_REPLACE = Layout("bytes32 uint256 uint256 uint64")
 
 
 def replace(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # replace(bytes32 key, uint256 batchId, uint256 replacedBatchId, uint64 amount)
-    fixed(body, 128)
+    (key, batch_id, replaced_batch_id, amount) = _REPLACE.whole(body)
     return {
-        "key": bytes32(body, 0),
-        "batchId": number(uint256(body, 32)),
-        "replacedBatchId": number(uint256(body, 64)),
-        "amount": number(uint(body, 96, 64)),
+        "key": "0x" + key.hex(),
+        "batchId": number(integer(batch_id)),
+        "replacedBatchId": number(integer(replaced_batch_id)),
+        "amount": number(amount),
     }
+
+
+_RETIRE = Layout("bytes32 uint256 uint64 at:128 at:192 offset bytes2 uint32 uint32 bytes32")
 
 
 def retire(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # retire(bytes32 key, uint256 batchId, uint64 amount, Retirement details)
-    at_least(body, 128)
-    details, end = _retirement(body, tail(body, 96, 0, 128))
+    (
+        key,
+        batch_id,
+        amount,
+        details_reason_at,
+        details_country_,
+        details_consumption_start,
+        details_consumption_end,
+        details_document_hash,
+    ) = _RETIRE.begin(body)
+    details_beneficiary, end = strict_text(body, 320)
+    details_reason, end = strict_text(body, tail(details_reason_at, 128, end))
     ends(body, end)
     return {
-        "key": bytes32(body, 0),
-        "batchId": number(uint256(body, 32)),
-        "amount": number(uint(body, 64, 64)),
-        "details": details,
+        "key": "0x" + key.hex(),
+        "batchId": number(integer(batch_id)),
+        "amount": number(amount),
+        "details": {
+            "beneficiary": details_beneficiary,
+            "reason": details_reason,
+            "country": "0x" + details_country_.hex(),
+            "consumptionStart": details_consumption_start,
+            "consumptionEnd": details_consumption_end,
+            "documentHash": "0x" + details_document_hash.hex(),
+        },
     }
+
+
+_RETIRE_BATCH = Layout("bytes32 at:128 offset offset")
+
+
+_RETIRE_BATCH_DETAILS = Layout("at:192 offset bytes2 uint32 uint32 bytes32")
 
 
 def retire_batch(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # retireBatch(bytes32 key, uint256[] batchIds, uint64[] amounts, Retirement details)
-    at_least(body, 128)
-    batch_ids, end = array(body, 32, 0, 128, uint256)
-    amounts, end = array(body, 64, 0, end, uint64)
-    details, end = _retirement(body, tail(body, 96, 0, end))
+    (key, amounts_at, details_at) = _RETIRE_BATCH.begin(body)
+    batch_ids, end = array(body, 128, uint256)
+    amounts, end = array(body, tail(amounts_at, 0, end), uint64)
+    details_frame = tail(details_at, 0, end)
+    (
+        details_reason_at,
+        details_country_,
+        details_consumption_start,
+        details_consumption_end,
+        details_document_hash,
+    ) = _RETIRE_BATCH_DETAILS.at(body, details_frame)
+    details_beneficiary, end = strict_text(body, details_frame + 192)
+    details_reason, end = strict_text(body, tail(details_reason_at, details_frame, end))
     ends(body, end)
     return {
-        "key": bytes32(body, 0),
+        "key": "0x" + key.hex(),
         "batchIds": [number(each) for each in batch_ids],
         "amounts": [number(each) for each in amounts],
-        "details": details,
+        "details": {
+            "beneficiary": details_beneficiary,
+            "reason": details_reason,
+            "country": "0x" + details_country_.hex(),
+            "consumptionStart": details_consumption_start,
+            "consumptionEnd": details_consumption_end,
+            "documentHash": "0x" + details_document_hash.hex(),
+        },
     }
+
+
+_RETIRE_FOR = Layout(
+    "at:64 offset address bytes32 uint256 uint64 at:224 uint256 uint64 at:192 offset bytes2 "
+    "uint32 uint32 bytes32"
+)
 
 
 def retire_for(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # retireFor(RetirementOrder order, bytes signature)
-    at_least(body, 64)
-    order, end = _retirement_order(body, tail(body, 0, 0, 64))
-    signature, end = hex_bytes(body, 32, 0, end)
+    (
+        signature_at,
+        order_holder,
+        order_key,
+        order_batch_id,
+        order_amount,
+        order_nonce,
+        order_deadline,
+        order_details_reason_at,
+        order_details_country_,
+        order_details_consumption_start,
+        order_details_consumption_end,
+        order_details_document_hash,
+    ) = _RETIRE_FOR.begin(body)
+    order_details_beneficiary, end = strict_text(body, 480)
+    order_details_reason, end = strict_text(body, tail(order_details_reason_at, 288, end))
+    signature, end = hex_bytes(body, tail(signature_at, 0, end))
     ends(body, end)
     return {
-        "order": order,
+        "order": {
+            "holder": "0x" + order_holder.hex(),
+            "key": "0x" + order_key.hex(),
+            "batchId": number(integer(order_batch_id)),
+            "amount": number(order_amount),
+            "details": {
+                "beneficiary": order_details_beneficiary,
+                "reason": order_details_reason,
+                "country": "0x" + order_details_country_.hex(),
+                "consumptionStart": order_details_consumption_start,
+                "consumptionEnd": order_details_consumption_end,
+                "documentHash": "0x" + order_details_document_hash.hex(),
+            },
+            "nonce": number(integer(order_nonce)),
+            "deadline": number(order_deadline),
+        },
         "signature": signature,
     }
+
+
+_REVOKE_ROLE = Layout("bytes32 address")
 
 
 def revoke_role(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # revokeRole(bytes32 role, address account)
-    fixed(body, 64)
+    (role, account) = _REVOKE_ROLE.whole(body)
     return {
-        "role": bytes32(body, 0),
-        "account": address(body, 32),
+        "role": "0x" + role.hex(),
+        "account": "0x" + account.hex(),
     }
+
+
+_ROLLBACK_DEFAULT_ADMIN_DELAY = Layout("")
 
 
 def rollback_default_admin_delay(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # rollbackDefaultAdminDelay()
-    fixed(body, 0)
+    _ROLLBACK_DEFAULT_ADMIN_DELAY.whole(body)
     return {}
+
+
+_SAFE_BATCH_TRANSFER_FROM = Layout("address address at:160 offset offset")
 
 
 def safe_batch_transfer_from(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # safeBatchTransferFrom(address from, address to, uint256[] ids, uint256[] values,
     #   bytes data)
-    at_least(body, 160)
-    ids, end = array(body, 64, 0, 160, uint256)
-    values_, end = array(body, 96, 0, end, uint256)
-    data, end = hex_bytes(body, 128, 0, end)
+    (from_, to, values_at, data_at) = _SAFE_BATCH_TRANSFER_FROM.begin(body)
+    ids, end = array(body, 160, uint256)
+    values, end = array(body, tail(values_at, 0, end), uint256)
+    data, end = hex_bytes(body, tail(data_at, 0, end))
     ends(body, end)
     return {
-        "from": address(body, 0),
-        "to": address(body, 32),
+        "from": "0x" + from_.hex(),
+        "to": "0x" + to.hex(),
         "ids": [number(each) for each in ids],
-        "values": [number(each) for each in values_],
+        "values": [number(each) for each in values],
         "data": data,
     }
+
+
+_SAFE_TRANSFER_FROM = Layout("address address uint256 uint256 at:160")
 
 
 def safe_transfer_from(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # safeTransferFrom(address from, address to, uint256 id, uint256 value, bytes data)
-    at_least(body, 160)
-    data, end = hex_bytes(body, 128, 0, 160)
+    (from_, to, id_, value) = _SAFE_TRANSFER_FROM.begin(body)
+    data, end = hex_bytes(body, 160)
     ends(body, end)
     return {
-        "from": address(body, 0),
-        "to": address(body, 32),
-        "id": number(uint256(body, 64)),
-        "value": number(uint256(body, 96)),
+        "from": "0x" + from_.hex(),
+        "to": "0x" + to.hex(),
+        "id": number(integer(id_)),
+        "value": number(integer(value)),
         "data": data,
     }
+
+
+_SET_APPROVAL_FOR_ALL = Layout("address bool")
 
 
 def set_approval_for_all(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # setApprovalForAll(address operator, bool approved)
-    fixed(body, 64)
+    (operator, approved) = _SET_APPROVAL_FOR_ALL.whole(body)
     return {
-        "operator": address(body, 0),
-        "approved": boolean(body, 32),
+        "operator": "0x" + operator.hex(),
+        "approved": approved,
     }
+
+
+_SET_CLASS_BUFFER = Layout("uint32 uint16")
 
 
 def set_class_buffer(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # setClassBuffer(uint32 classId, uint16 bufferBps)
-    fixed(body, 64)
+    (class_id, buffer_bps) = _SET_CLASS_BUFFER.whole(body)
     return {
-        "classId": uint(body, 0, 32),
-        "bufferBps": uint(body, 32, 16),
+        "classId": class_id,
+        "bufferBps": buffer_bps,
     }
+
+
+_SET_CLASS_CAP = Layout("uint32 uint64")
 
 
 def set_class_cap(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # setClassCap(uint32 classId, uint64 cap)
-    fixed(body, 64)
+    (class_id, cap) = _SET_CLASS_CAP.whole(body)
     return {
-        "classId": uint(body, 0, 32),
-        "cap": number(uint(body, 32, 64)),
+        "classId": class_id,
+        "cap": number(cap),
     }
+
+
+_SUSPEND = Layout("uint256")
 
 
 def suspend(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # suspend(uint256 batchId)
-    fixed(body, 32)
+    (batch_id,) = _SUSPEND.whole(body)
     return {
-        "batchId": number(uint256(body, 0)),
+        "batchId": number(integer(batch_id)),
     }
+
+
+_UNPAUSE = Layout("")
 
 
 def unpause(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # unpause()
-    fixed(body, 0)
+    _UNPAUSE.whole(body)
     return {}
 
 

@@ -27,93 +27,36 @@ from ledger.chain.credit_events import (
 )
 from ledger.chain.decoders.words import (
     Decoded,
-    address,
+    Layout,
     array,
-    at_least,
-    boolean,
-    bytes32,
     country,
     ends,
-    fixed,
-    int256,
-    moved,
+    integer,
+    sint,
     tail,
     text,
-    uint,
     uint256,
+    word,
 )
 from ledger.chain.plain_event import PlainEvent
 
-
-def _claim(body: bytes, at: int) -> Claim:
-    """Return a struct."""
-    # Claim(bytes32 key, uint32 classId, uint32 projectId, uint32 siteId, uint64 amount,
-    #   uint32 periodStart, uint32 periodEnd, uint32 expiresAt, uint32 backfillBefore,
-    #   bytes32 evidenceRoot, uint64 evidenceTotal, bytes32 manifestHash, bytes32
-    #   methodologyHash, address recipient, uint64 deadline)
-    return Claim(
-        bytes32(body, at),
-        uint(body, at + 32, 32),
-        uint(body, at + 64, 32),
-        uint(body, at + 96, 32),
-        uint(body, at + 128, 64),
-        uint(body, at + 160, 32),
-        uint(body, at + 192, 32),
-        uint(body, at + 224, 32),
-        uint(body, at + 256, 32),
-        bytes32(body, at + 288),
-        uint(body, at + 320, 64),
-        bytes32(body, at + 352),
-        bytes32(body, at + 384),
-        address(body, at + 416),
-        uint(body, at + 448, 64),
-    )
-
-
-def _reading(body: bytes, at: int) -> Reading:
-    """Return a struct."""
-    # Reading(bytes32 meter, uint64 start, uint64 end, int256 digits, uint8 scale, uint8
-    #   kind, uint16 quality, bytes32 text)
-    return Reading(
-        bytes32(body, at),
-        uint(body, at + 32, 64),
-        uint(body, at + 64, 64),
-        int256(body, at + 96),
-        uint(body, at + 128, 8),
-        uint(body, at + 160, 8),
-        uint(body, at + 192, 16),
-        bytes32(body, at + 224),
-    )
-
-
-def _retirement(body: bytes, at: int) -> tuple[RetirementDetails, int]:
-    """Return a struct and where it ends."""
-    # Retirement(string beneficiary, string reason, bytes2 country, uint32
-    #   consumptionStart, uint32 consumptionEnd, bytes32 documentHash)
-    at_least(body, at + 192)
-    beneficiary, end = text(body, at, at, at + 192)
-    reason, end = text(body, at + 32, at, end)
-    return RetirementDetails(
-        beneficiary,
-        reason,
-        country(body, at + 64),
-        uint(body, at + 96, 32),
-        uint(body, at + 128, 32),
-        bytes32(body, at + 160),
-    ), end
+_APPROVAL_FOR_ALL = Layout("topic address address bool")
 
 
 def approval_for_all(body: bytes) -> Decoded:
     """Decode an event."""
     # ApprovalForAll(address indexed account, address indexed operator, bool approved)
-    fixed(body, 128)
+    (account, operator, approved) = _APPROVAL_FOR_ALL.whole(body)
     return PlainEvent(
         {
-            "account": address(body, 32),
-            "operator": address(body, 64),
-            "approved": boolean(body, 96),
+            "account": "0x" + account.hex(),
+            "operator": "0x" + operator.hex(),
+            "approved": approved,
         }
     ), None
+
+
+_CANCELLED = Layout("topic bytes32 uint256 address uint64 uint64 uint64 at:192 uint64 bytes32")
 
 
 def cancelled(body: bytes) -> Decoded:
@@ -121,150 +64,166 @@ def cancelled(body: bytes) -> Decoded:
     # Cancelled(bytes32 indexed key, uint256 indexed batchId, address indexed holder,
     #   uint64 firstSerial, uint64 amount, uint64 cancelledTotal, string reason, uint64
     #   seq, bytes32 head)
-    at_least(body, 320)
-    reason, end = text(body, 224, 128, 320)
+    (key, batch_id, holder, first_serial, amount, cancelled_total, seq, head) = _CANCELLED.begin(
+        body
+    )
+    reason, end = text(body, 320)
     ends(body, end)
     return Cancelled(
-        bytes32(body, 32),
-        uint256(body, 64),
-        address(body, 96),
-        uint(body, 128, 64),
-        uint(body, 160, 64),
-        uint(body, 192, 64),
+        "0x" + key.hex(),
+        integer(batch_id),
+        "0x" + holder.hex(),
+        first_serial,
+        amount,
+        cancelled_total,
         reason,
-        uint(body, 256, 64),
-        bytes32(body, 288),
-    ), body[:224] + moved(body, 224, 64) + body[320:]
+        seq,
+        "0x" + head.hex(),
+    ), body[:224] + word(256) + body[320:]
+
+
+_CLASS_BUFFER_CHANGED = Layout("topic uint32 uint16 uint16 uint64 bytes32")
 
 
 def class_buffer_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # ClassBufferChanged(uint32 indexed classId, uint16 oldBufferBps, uint16 newBufferBps,
     #   uint64 seq, bytes32 head)
-    fixed(body, 192)
+    (class_id, old_buffer_bps, new_buffer_bps, seq, head) = _CLASS_BUFFER_CHANGED.whole(body)
     return ClassBufferChanged(
-        uint(body, 32, 32),
-        uint(body, 64, 16),
-        uint(body, 96, 16),
-        uint(body, 128, 64),
-        bytes32(body, 160),
+        class_id, old_buffer_bps, new_buffer_bps, seq, "0x" + head.hex()
     ), body[:128]
+
+
+_CLASS_CAP_CHANGED = Layout("topic uint32 uint64 uint64 uint64 bytes32")
 
 
 def class_cap_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # ClassCapChanged(uint32 indexed classId, uint64 oldCap, uint64 newCap, uint64 seq,
     #   bytes32 head)
-    fixed(body, 192)
-    return ClassCapChanged(
-        uint(body, 32, 32),
-        uint(body, 64, 64),
-        uint(body, 96, 64),
-        uint(body, 128, 64),
-        bytes32(body, 160),
-    ), body[:128]
+    (class_id, old_cap, new_cap, seq, head) = _CLASS_CAP_CHANGED.whole(body)
+    return ClassCapChanged(class_id, old_cap, new_cap, seq, "0x" + head.hex()), body[:128]
+
+
+_CLASS_REGISTERED = Layout("topic uint32 at:192 bytes32 uint64 uint16 uint64 bytes32")
 
 
 def class_registered(body: bytes) -> Decoded:
     """Decode an event."""
     # ClassRegistered(uint32 indexed classId, string code, bytes32 methodologyHash, uint64
     #   cap, uint16 bufferBps, uint64 seq, bytes32 head)
-    at_least(body, 256)
-    code, end = text(body, 64, 64, 256)
+    (class_id, methodology_hash, cap, buffer_bps, seq, head) = _CLASS_REGISTERED.begin(body)
+    code, end = text(body, 256)
     ends(body, end)
     return ClassRegistered(
-        uint(body, 32, 32),
-        code,
-        bytes32(body, 96),
-        uint(body, 128, 64),
-        uint(body, 160, 16),
-        uint(body, 192, 64),
-        bytes32(body, 224),
-    ), body[:64] + moved(body, 64, 0) + body[96:192] + body[256:]
+        class_id, code, "0x" + methodology_hash.hex(), cap, buffer_bps, seq, "0x" + head.hex()
+    ), body[:64] + word(192) + body[96:192] + body[256:]
+
+
+_DEFAULT_ADMIN_DELAY_CHANGE_CANCELED = Layout("topic")
 
 
 def default_admin_delay_change_canceled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminDelayChangeCanceled()
-    fixed(body, 32)
+    _DEFAULT_ADMIN_DELAY_CHANGE_CANCELED.whole(body)
     return PlainEvent({}), None
+
+
+_DEFAULT_ADMIN_DELAY_CHANGE_SCHEDULED = Layout("topic uint48 uint48")
 
 
 def default_admin_delay_change_scheduled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminDelayChangeScheduled(uint48 newDelay, uint48 effectSchedule)
-    fixed(body, 96)
+    (new_delay, effect_schedule) = _DEFAULT_ADMIN_DELAY_CHANGE_SCHEDULED.whole(body)
     return PlainEvent(
         {
-            "new_delay": uint(body, 32, 48),
-            "effect_schedule": uint(body, 64, 48),
+            "new_delay": new_delay,
+            "effect_schedule": effect_schedule,
         }
     ), None
+
+
+_DEFAULT_ADMIN_TRANSFER_CANCELED = Layout("topic")
 
 
 def default_admin_transfer_canceled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminTransferCanceled()
-    fixed(body, 32)
+    _DEFAULT_ADMIN_TRANSFER_CANCELED.whole(body)
     return PlainEvent({}), None
+
+
+_DEFAULT_ADMIN_TRANSFER_SCHEDULED = Layout("topic address uint48")
 
 
 def default_admin_transfer_scheduled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminTransferScheduled(address indexed newAdmin, uint48 acceptSchedule)
-    fixed(body, 96)
+    (new_admin, accept_schedule) = _DEFAULT_ADMIN_TRANSFER_SCHEDULED.whole(body)
     return PlainEvent(
         {
-            "new_admin": address(body, 32),
-            "accept_schedule": uint(body, 64, 48),
+            "new_admin": "0x" + new_admin.hex(),
+            "accept_schedule": accept_schedule,
         }
     ), None
+
+
+_EIP712_DOMAIN_CHANGED = Layout("topic")
 
 
 def eip712_domain_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # EIP712DomainChanged()
-    fixed(body, 32)
+    _EIP712_DOMAIN_CHANGED.whole(body)
     return PlainEvent({}), None
+
+
+_INVALIDATED = Layout("topic uint256 address uint64 uint64 uint64 bytes32")
 
 
 def invalidated(body: bytes) -> Decoded:
     """Decode an event."""
     # Invalidated(uint256 indexed batchId, address indexed executor, uint64 frozen, uint64
     #   deficit, uint64 seq, bytes32 head)
-    fixed(body, 224)
+    (batch_id, executor, frozen, deficit, seq, head) = _INVALIDATED.whole(body)
     return Invalidated(
-        uint256(body, 32),
-        address(body, 64),
-        uint(body, 96, 64),
-        uint(body, 128, 64),
-        uint(body, 160, 64),
-        bytes32(body, 192),
+        integer(batch_id), "0x" + executor.hex(), frozen, deficit, seq, "0x" + head.hex()
     ), body[:160]
+
+
+_INVALIDATION_DROPPED = Layout("topic uint256 uint64 bytes32")
 
 
 def invalidation_dropped(body: bytes) -> Decoded:
     """Decode an event."""
     # InvalidationDropped(uint256 indexed batchId, uint64 seq, bytes32 head)
-    fixed(body, 128)
-    return InvalidationDropped(uint256(body, 32), uint(body, 64, 64), bytes32(body, 96)), body[:64]
+    (batch_id, seq, head) = _INVALIDATION_DROPPED.whole(body)
+    return InvalidationDropped(integer(batch_id), seq, "0x" + head.hex()), body[:64]
+
+
+_INVALIDATION_PROPOSED = Layout("topic uint256 address uint64 at:128 uint64 bytes32")
 
 
 def invalidation_proposed(body: bytes) -> Decoded:
     """Decode an event."""
     # InvalidationProposed(uint256 indexed batchId, address indexed proposer, uint64
     #   executableAt, string reason, uint64 seq, bytes32 head)
-    at_least(body, 224)
-    reason, end = text(body, 128, 96, 224)
+    (batch_id, proposer, executable_at, seq, head) = _INVALIDATION_PROPOSED.begin(body)
+    reason, end = text(body, 224)
     ends(body, end)
     return InvalidationProposed(
-        uint256(body, 32),
-        address(body, 64),
-        uint(body, 96, 64),
-        reason,
-        uint(body, 160, 64),
-        bytes32(body, 192),
-    ), body[:128] + moved(body, 128, 32) + body[224:]
+        integer(batch_id), "0x" + proposer.hex(), executable_at, reason, seq, "0x" + head.hex()
+    ), body[:128] + word(160) + body[224:]
+
+
+_ISSUED = Layout(
+    "topic bytes32 uint256 address bytes32 uint32 uint32 uint32 uint64 uint32 uint32 uint32 "
+    "uint32 bytes32 uint64 bytes32 bytes32 address uint64 address address uint64 uint64 "
+    "bytes32"
+)
 
 
 def issued(body: bytes) -> Decoded:
@@ -272,62 +231,154 @@ def issued(body: bytes) -> Decoded:
     # Issued(bytes32 indexed key, uint256 indexed batchId, address indexed recipient,
     #   Claim claim, address issuer, address verifier, uint64 buffered, uint64 seq,
     #   bytes32 head)
-    fixed(body, 768)
+    (
+        key,
+        batch_id,
+        recipient,
+        claim_key,
+        claim_class_id,
+        claim_project_id,
+        claim_site_id,
+        claim_amount,
+        claim_period_start,
+        claim_period_end,
+        claim_expires_at,
+        claim_backfill_before,
+        claim_evidence_root,
+        claim_evidence_total,
+        claim_manifest_hash,
+        claim_methodology_hash,
+        claim_recipient,
+        claim_deadline,
+        issuer,
+        verifier,
+        buffered,
+        seq,
+        head,
+    ) = _ISSUED.whole(body)
     return Issued(
-        bytes32(body, 32),
-        uint256(body, 64),
-        address(body, 96),
-        _claim(body, 128),
-        address(body, 608),
-        address(body, 640),
-        uint(body, 672, 64),
-        uint(body, 704, 64),
-        bytes32(body, 736),
+        "0x" + key.hex(),
+        integer(batch_id),
+        "0x" + recipient.hex(),
+        Claim(
+            "0x" + claim_key.hex(),
+            claim_class_id,
+            claim_project_id,
+            claim_site_id,
+            claim_amount,
+            claim_period_start,
+            claim_period_end,
+            claim_expires_at,
+            claim_backfill_before,
+            "0x" + claim_evidence_root.hex(),
+            claim_evidence_total,
+            "0x" + claim_manifest_hash.hex(),
+            "0x" + claim_methodology_hash.hex(),
+            "0x" + claim_recipient.hex(),
+            claim_deadline,
+        ),
+        "0x" + issuer.hex(),
+        "0x" + verifier.hex(),
+        buffered,
+        seq,
+        "0x" + head.hex(),
     ), body[:704]
+
+
+_OVERLAP_PROVEN = Layout(
+    "topic uint256 uint256 address bytes32 uint64 uint64 int256 uint8 uint8 uint16 bytes32 "
+    "bytes32 uint64 uint64 int256 uint8 uint8 uint16 bytes32 uint64 bytes32"
+)
 
 
 def overlap_proven(body: bytes) -> Decoded:
     """Decode an event."""
     # OverlapProven(uint256 indexed firstBatchId, uint256 indexed secondBatchId, address
     #   indexed challenger, Reading first, Reading second, uint64 seq, bytes32 head)
-    fixed(body, 704)
+    (
+        first_batch_id,
+        second_batch_id,
+        challenger,
+        first_meter,
+        first_start,
+        first_end_,
+        first_digits,
+        first_scale,
+        first_kind,
+        first_quality,
+        first_text_,
+        second_meter,
+        second_start,
+        second_end_,
+        second_digits,
+        second_scale,
+        second_kind,
+        second_quality,
+        second_text_,
+        seq,
+        head,
+    ) = _OVERLAP_PROVEN.whole(body)
     return OverlapProven(
-        uint256(body, 32),
-        uint256(body, 64),
-        address(body, 96),
-        _reading(body, 128),
-        _reading(body, 384),
-        uint(body, 640, 64),
-        bytes32(body, 672),
+        integer(first_batch_id),
+        integer(second_batch_id),
+        "0x" + challenger.hex(),
+        Reading(
+            "0x" + first_meter.hex(),
+            first_start,
+            first_end_,
+            sint(first_digits, 256),
+            first_scale,
+            first_kind,
+            first_quality,
+            "0x" + first_text_.hex(),
+        ),
+        Reading(
+            "0x" + second_meter.hex(),
+            second_start,
+            second_end_,
+            sint(second_digits, 256),
+            second_scale,
+            second_kind,
+            second_quality,
+            "0x" + second_text_.hex(),
+        ),
+        seq,
+        "0x" + head.hex(),
     ), body[:640]
+
+
+_PAUSED = Layout("topic address")
 
 
 def paused(body: bytes) -> Decoded:
     """Decode an event."""
     # Paused(address account)
-    fixed(body, 64)
+    (account,) = _PAUSED.whole(body)
     return PlainEvent(
         {
-            "account": address(body, 32),
+            "account": "0x" + account.hex(),
         }
     ), None
+
+
+_PROJECT_REGISTERED = Layout("topic uint32 uint32 address at:96 uint64 bytes32")
 
 
 def project_registered(body: bytes) -> Decoded:
     """Decode an event."""
     # ProjectRegistered(uint32 indexed projectId, uint32 indexed classId, address indexed
     #   owner, string code, uint64 seq, bytes32 head)
-    at_least(body, 224)
-    code, end = text(body, 128, 128, 224)
+    (project_id, class_id, owner, seq, head) = _PROJECT_REGISTERED.begin(body)
+    code, end = text(body, 224)
     ends(body, end)
     return ProjectRegistered(
-        uint(body, 32, 32),
-        uint(body, 64, 32),
-        address(body, 96),
-        code,
-        uint(body, 160, 64),
-        bytes32(body, 192),
-    ), body[:128] + moved(body, 128, 64) + body[224:]
+        project_id, class_id, "0x" + owner.hex(), code, seq, "0x" + head.hex()
+    ), body[:128] + word(160) + body[224:]
+
+
+_REPLACED = Layout(
+    "topic bytes32 uint256 uint256 uint64 uint64 uint64 uint64 uint64 uint64 bytes32"
+)
 
 
 def replaced(body: bytes) -> Decoded:
@@ -335,19 +386,36 @@ def replaced(body: bytes) -> Decoded:
     # Replaced(bytes32 indexed key, uint256 indexed batchId, uint256 indexed
     #   replacedBatchId, uint64 retirementId, uint64 firstSerial, uint64 amount, uint64
     #   retiredTotal, uint64 deficitLeft, uint64 seq, bytes32 head)
-    fixed(body, 352)
+    (
+        key,
+        batch_id,
+        replaced_batch_id,
+        retirement_id,
+        first_serial,
+        amount,
+        retired_total,
+        deficit_left,
+        seq,
+        head,
+    ) = _REPLACED.whole(body)
     return Replaced(
-        bytes32(body, 32),
-        uint256(body, 64),
-        uint256(body, 96),
-        uint(body, 128, 64),
-        uint(body, 160, 64),
-        uint(body, 192, 64),
-        uint(body, 224, 64),
-        uint(body, 256, 64),
-        uint(body, 288, 64),
-        bytes32(body, 320),
+        "0x" + key.hex(),
+        integer(batch_id),
+        integer(replaced_batch_id),
+        retirement_id,
+        first_serial,
+        amount,
+        retired_total,
+        deficit_left,
+        seq,
+        "0x" + head.hex(),
     ), body[:288]
+
+
+_RETIRED = Layout(
+    "topic bytes32 uint256 address uint64 uint64 uint64 uint64 at:224 uint64 bytes32 at:192 "
+    "offset bytes2 uint32 uint32 bytes32"
+)
 
 
 def retired(body: bytes) -> Decoded:
@@ -355,137 +423,179 @@ def retired(body: bytes) -> Decoded:
     # Retired(bytes32 indexed key, uint256 indexed batchId, address indexed holder, uint64
     #   retirementId, uint64 firstSerial, uint64 amount, uint64 retiredTotal, Retirement
     #   details, uint64 seq, bytes32 head)
-    at_least(body, 352)
-    details, end = _retirement(body, tail(body, 256, 128, 352))
+    (
+        key,
+        batch_id,
+        holder,
+        retirement_id,
+        first_serial,
+        amount,
+        retired_total,
+        seq,
+        head,
+        details_reason_at,
+        details_country_,
+        details_consumption_start,
+        details_consumption_end,
+        details_document_hash,
+    ) = _RETIRED.begin(body)
+    details_beneficiary, end = text(body, 544)
+    details_reason, end = text(body, tail(details_reason_at, 352, end))
     ends(body, end)
     return Retired(
-        bytes32(body, 32),
-        uint256(body, 64),
-        address(body, 96),
-        uint(body, 128, 64),
-        uint(body, 160, 64),
-        uint(body, 192, 64),
-        uint(body, 224, 64),
-        details,
-        uint(body, 288, 64),
-        bytes32(body, 320),
-    ), body[:256] + moved(body, 256, 64) + body[352:]
+        "0x" + key.hex(),
+        integer(batch_id),
+        "0x" + holder.hex(),
+        retirement_id,
+        first_serial,
+        amount,
+        retired_total,
+        RetirementDetails(
+            details_beneficiary,
+            details_reason,
+            country(details_country_),
+            details_consumption_start,
+            details_consumption_end,
+            "0x" + details_document_hash.hex(),
+        ),
+        seq,
+        "0x" + head.hex(),
+    ), body[:256] + word(288) + body[352:]
+
+
+_ROLE_ADMIN_CHANGED = Layout("topic bytes32 bytes32 bytes32")
 
 
 def role_admin_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # RoleAdminChanged(bytes32 indexed role, bytes32 indexed previousAdminRole, bytes32
     #   indexed newAdminRole)
-    fixed(body, 128)
+    (role, previous_admin_role, new_admin_role) = _ROLE_ADMIN_CHANGED.whole(body)
     return PlainEvent(
         {
-            "role": bytes32(body, 32),
-            "previous_admin_role": bytes32(body, 64),
-            "new_admin_role": bytes32(body, 96),
+            "role": "0x" + role.hex(),
+            "previous_admin_role": "0x" + previous_admin_role.hex(),
+            "new_admin_role": "0x" + new_admin_role.hex(),
         }
     ), None
+
+
+_ROLE_GRANTED = Layout("topic bytes32 address address")
 
 
 def role_granted(body: bytes) -> Decoded:
     """Decode an event."""
     # RoleGranted(bytes32 indexed role, address indexed account, address indexed sender)
-    fixed(body, 128)
+    (role, account, sender) = _ROLE_GRANTED.whole(body)
     return PlainEvent(
         {
-            "role": bytes32(body, 32),
-            "account": address(body, 64),
-            "sender": address(body, 96),
+            "role": "0x" + role.hex(),
+            "account": "0x" + account.hex(),
+            "sender": "0x" + sender.hex(),
         }
     ), None
+
+
+_ROLE_REVOKED = Layout("topic bytes32 address address")
 
 
 def role_revoked(body: bytes) -> Decoded:
     """Decode an event."""
     # RoleRevoked(bytes32 indexed role, address indexed account, address indexed sender)
-    fixed(body, 128)
+    (role, account, sender) = _ROLE_REVOKED.whole(body)
     return PlainEvent(
         {
-            "role": bytes32(body, 32),
-            "account": address(body, 64),
-            "sender": address(body, 96),
+            "role": "0x" + role.hex(),
+            "account": "0x" + account.hex(),
+            "sender": "0x" + sender.hex(),
         }
     ), None
+
+
+_SITE_REGISTERED = Layout("topic uint32 uint32 at:96 uint64 bytes32")
 
 
 def site_registered(body: bytes) -> Decoded:
     """Decode an event."""
     # SiteRegistered(uint32 indexed siteId, uint32 indexed projectId, string code, uint64
     #   seq, bytes32 head)
-    at_least(body, 192)
-    code, end = text(body, 96, 96, 192)
+    (site_id, project_id, seq, head) = _SITE_REGISTERED.begin(body)
+    code, end = text(body, 192)
     ends(body, end)
-    return SiteRegistered(
-        uint(body, 32, 32), uint(body, 64, 32), code, uint(body, 128, 64), bytes32(body, 160)
-    ), body[:96] + moved(body, 96, 32) + body[192:]
+    return SiteRegistered(site_id, project_id, code, seq, "0x" + head.hex()), body[:96] + word(
+        128
+    ) + body[192:]
+
+
+_STATUS_CHANGED = Layout("topic uint256 uint8 uint8 uint64 bytes32")
 
 
 def status_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # StatusChanged(uint256 indexed batchId, uint8 oldStatus, uint8 newStatus, uint64 seq,
     #   bytes32 head)
-    fixed(body, 192)
-    return StatusChanged(
-        uint256(body, 32),
-        uint(body, 64, 8),
-        uint(body, 96, 8),
-        uint(body, 128, 64),
-        bytes32(body, 160),
-    ), body[:128]
+    (batch_id, old_status, new_status, seq, head) = _STATUS_CHANGED.whole(body)
+    return StatusChanged(integer(batch_id), old_status, new_status, seq, "0x" + head.hex()), body[
+        :128
+    ]
+
+
+_TRANSFER_BATCH = Layout("topic address address address at:64 offset")
 
 
 def transfer_batch(body: bytes) -> Decoded:
     """Decode an event."""
     # TransferBatch(address indexed operator, address indexed from, address indexed to,
     #   uint256[] ids, uint256[] values)
-    at_least(body, 192)
-    ids, end = array(body, 128, 128, 192, uint256)
-    values_, end = array(body, 160, 128, end, uint256)
+    (operator, from_, to, values_at) = _TRANSFER_BATCH.begin(body)
+    ids, end = array(body, 192, uint256)
+    values, end = array(body, tail(values_at, 128, end), uint256)
     ends(body, end)
     return TransferBatch(
-        address(body, 32), address(body, 64), address(body, 96), tuple(ids), tuple(values_)
+        "0x" + operator.hex(), "0x" + from_.hex(), "0x" + to.hex(), tuple(ids), tuple(values)
     ), None
+
+
+_TRANSFER_SINGLE = Layout("topic address address address uint256 uint256")
 
 
 def transfer_single(body: bytes) -> Decoded:
     """Decode an event."""
     # TransferSingle(address indexed operator, address indexed from, address indexed to,
     #   uint256 id, uint256 value)
-    fixed(body, 192)
+    (operator, from_, to, id_, value) = _TRANSFER_SINGLE.whole(body)
     return TransferSingle(
-        address(body, 32),
-        address(body, 64),
-        address(body, 96),
-        uint256(body, 128),
-        uint256(body, 160),
+        "0x" + operator.hex(), "0x" + from_.hex(), "0x" + to.hex(), integer(id_), integer(value)
     ), None
+
+
+_URI = Layout("topic uint256 at:32")
 
 
 def uri(body: bytes) -> Decoded:
     """Decode an event."""
     # URI(string value, uint256 indexed id)
-    at_least(body, 96)
-    value, end = text(body, 64, 64, 96)
+    (id_,) = _URI.begin(body)
+    value, end = text(body, 96)
     ends(body, end)
     return PlainEvent(
         {
             "value": value,
-            "id": uint256(body, 32),
+            "id": integer(id_),
         }
     ), None
+
+
+_UNPAUSED = Layout("topic address")
 
 
 def unpaused(body: bytes) -> Decoded:
     """Decode an event."""
     # Unpaused(address account)
-    fixed(body, 64)
+    (account,) = _UNPAUSED.whole(body)
     return PlainEvent(
         {
-            "account": address(body, 32),
+            "account": "0x" + account.hex(),
         }
     ), None
 

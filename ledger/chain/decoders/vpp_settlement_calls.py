@@ -6,344 +6,417 @@ from collections.abc import Callable
 from typing import Any
 
 from ledger.chain.decoders.words import (
+    Layout,
     address,
     array,
-    at_least,
     bytes32,
     ends,
-    fixed,
     hex_bytes,
     hex_bytes_array,
     int256,
+    integer,
     number,
     sint,
     strict_text,
     tail,
-    uint,
     uint256,
 )
 
-
-def _outcome(body: bytes, at: int) -> tuple[dict[str, Any], int]:
-    """Return a struct and where it ends."""
-    # Outcome(address[] accounts, int256[] nets, int256[] creditNets)
-    at_least(body, at + 96)
-    accounts, end = array(body, at, at, at + 96, address)
-    nets, end = array(body, at + 32, at, end, int256)
-    credit_nets, end = array(body, at + 64, at, end, int256)
-    return {
-        "accounts": accounts,
-        "nets": [number(each) for each in nets],
-        "creditNets": [number(each) for each in credit_nets],
-    }, end
-
-
-def _trade(body: bytes, at: int) -> dict[str, Any]:
-    """Return a struct."""
-    # Trade(uint64 seq, address buyer, address seller, uint48 quantity, int48 price, int64
-    #   cents)
-    return {
-        "seq": number(uint(body, at, 64)),
-        "buyer": address(body, at + 32),
-        "seller": address(body, at + 64),
-        "quantity": uint(body, at + 96, 48),
-        "price": sint(body, at + 128, 48),
-        "cents": number(sint(body, at + 160, 64)),
-    }
-
-
-def _settlement(body: bytes, at: int) -> tuple[dict[str, Any], int]:
-    """Return a struct and where it ends."""
-    # Settlement(bytes32 key, uint256 asset, address[] accounts, uint256[] words, uint64
-    #   deadline)
-    at_least(body, at + 160)
-    accounts, end = array(body, at + 64, at, at + 160, address)
-    words, end = array(body, at + 96, at, end, uint256)
-    return {
-        "key": bytes32(body, at),
-        "asset": number(uint256(body, at + 32)),
-        "accounts": accounts,
-        "words": [number(each) for each in words],
-        "deadline": number(uint(body, at + 128, 64)),
-    }, end
+_ACCEPT_DEFAULT_ADMIN_TRANSFER = Layout("")
 
 
 def accept_default_admin_transfer(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # acceptDefaultAdminTransfer()
-    fixed(body, 0)
+    _ACCEPT_DEFAULT_ADMIN_TRANSFER.whole(body)
     return {}
+
+
+_BEGIN_DEFAULT_ADMIN_TRANSFER = Layout("address")
 
 
 def begin_default_admin_transfer(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # beginDefaultAdminTransfer(address newAdmin)
-    fixed(body, 32)
+    (new_admin,) = _BEGIN_DEFAULT_ADMIN_TRANSFER.whole(body)
     return {
-        "newAdmin": address(body, 0),
+        "newAdmin": "0x" + new_admin.hex(),
     }
+
+
+_CANCEL_BATCH = Layout("uint256 at:128 offset offset at:96 offset offset")
 
 
 def cancel_batch(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # cancelBatch(uint256 batchId, Outcome outcome, uint256[] words, string reason)
-    at_least(body, 128)
-    outcome, end = _outcome(body, tail(body, 32, 0, 128))
-    words, end = array(body, 64, 0, end, uint256)
-    reason, end = strict_text(body, 96, 0, end)
+    (batch_id, words_at, reason_at, outcome_nets_at, outcome_credit_nets_at) = _CANCEL_BATCH.begin(
+        body
+    )
+    outcome_accounts, end = array(body, 224, address)
+    outcome_nets, end = array(body, tail(outcome_nets_at, 128, end), int256)
+    outcome_credit_nets, end = array(body, tail(outcome_credit_nets_at, 128, end), int256)
+    words, end = array(body, tail(words_at, 0, end), uint256)
+    reason, end = strict_text(body, tail(reason_at, 0, end))
     ends(body, end)
     return {
-        "batchId": number(uint256(body, 0)),
-        "outcome": outcome,
+        "batchId": number(integer(batch_id)),
+        "outcome": {
+            "accounts": outcome_accounts,
+            "nets": [number(each) for each in outcome_nets],
+            "creditNets": [number(each) for each in outcome_credit_nets],
+        },
         "words": [number(each) for each in words],
         "reason": reason,
     }
 
 
+_CANCEL_DEFAULT_ADMIN_TRANSFER = Layout("")
+
+
 def cancel_default_admin_transfer(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # cancelDefaultAdminTransfer()
-    fixed(body, 0)
+    _CANCEL_DEFAULT_ADMIN_TRANSFER.whole(body)
     return {}
+
+
+_CHANGE_DEFAULT_ADMIN_DELAY = Layout("uint48")
 
 
 def change_default_admin_delay(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # changeDefaultAdminDelay(uint48 newDelay)
-    fixed(body, 32)
+    (new_delay,) = _CHANGE_DEFAULT_ADMIN_DELAY.whole(body)
     return {
-        "newDelay": uint(body, 0, 48),
+        "newDelay": new_delay,
     }
+
+
+_DEPOSIT = Layout("address uint256")
 
 
 def deposit(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # deposit(address account, uint256 amount)
-    fixed(body, 64)
+    (account, amount) = _DEPOSIT.whole(body)
     return {
-        "account": address(body, 0),
-        "amount": number(uint256(body, 32)),
+        "account": "0x" + account.hex(),
+        "amount": number(integer(amount)),
     }
+
+
+_DEPOSIT_WITH_PERMIT = Layout("address uint256 uint256 uint8 bytes32 bytes32")
 
 
 def deposit_with_permit(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # depositWithPermit(address account, uint256 amount, uint256 deadline, uint8 v,
     #   bytes32 r, bytes32 s)
-    fixed(body, 192)
+    (account, amount, deadline, v, r, s) = _DEPOSIT_WITH_PERMIT.whole(body)
     return {
-        "account": address(body, 0),
-        "amount": number(uint256(body, 32)),
-        "deadline": number(uint256(body, 64)),
-        "v": uint(body, 96, 8),
-        "r": bytes32(body, 128),
-        "s": bytes32(body, 160),
+        "account": "0x" + account.hex(),
+        "amount": number(integer(amount)),
+        "deadline": number(integer(deadline)),
+        "v": v,
+        "r": "0x" + r.hex(),
+        "s": "0x" + s.hex(),
     }
+
+
+_DISPUTE_TRADE = Layout("uint256 uint64 address address uint48 int48 int64 at:256")
 
 
 def dispute_trade(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # disputeTrade(uint256 batchId, Trade trade, bytes32[] proof)
-    at_least(body, 256)
-    proof, end = array(body, 224, 0, 256, bytes32)
+    (batch_id, trade_seq, trade_buyer, trade_seller, trade_quantity, trade_price, trade_cents) = (
+        _DISPUTE_TRADE.begin(body)
+    )
+    proof, end = array(body, 256, bytes32)
     ends(body, end)
     return {
-        "batchId": number(uint256(body, 0)),
-        "trade": _trade(body, 32),
+        "batchId": number(integer(batch_id)),
+        "trade": {
+            "seq": number(trade_seq),
+            "buyer": "0x" + trade_buyer.hex(),
+            "seller": "0x" + trade_seller.hex(),
+            "quantity": trade_quantity,
+            "price": sint(trade_price, 48),
+            "cents": number(sint(trade_cents, 64)),
+        },
         "proof": proof,
     }
+
+
+_FINALIZE_BATCH = Layout("uint256 at:64 at:96 offset offset")
 
 
 def finalize_batch(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # finalizeBatch(uint256 batchId, Outcome outcome)
-    at_least(body, 64)
-    outcome, end = _outcome(body, tail(body, 32, 0, 64))
+    (batch_id, outcome_nets_at, outcome_credit_nets_at) = _FINALIZE_BATCH.begin(body)
+    outcome_accounts, end = array(body, 160, address)
+    outcome_nets, end = array(body, tail(outcome_nets_at, 64, end), int256)
+    outcome_credit_nets, end = array(body, tail(outcome_credit_nets_at, 64, end), int256)
     ends(body, end)
     return {
-        "batchId": number(uint256(body, 0)),
-        "outcome": outcome,
+        "batchId": number(integer(batch_id)),
+        "outcome": {
+            "accounts": outcome_accounts,
+            "nets": [number(each) for each in outcome_nets],
+            "creditNets": [number(each) for each in outcome_credit_nets],
+        },
     }
+
+
+_GRANT_ROLE = Layout("bytes32 address")
 
 
 def grant_role(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # grantRole(bytes32 role, address account)
-    fixed(body, 64)
+    (role, account) = _GRANT_ROLE.whole(body)
     return {
-        "role": bytes32(body, 0),
-        "account": address(body, 32),
+        "role": "0x" + role.hex(),
+        "account": "0x" + account.hex(),
     }
+
+
+_ON_ERC1155_BATCH_RECEIVED = Layout("address address at:160 offset offset")
 
 
 def on_erc1155_batch_received(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # onERC1155BatchReceived(address, address from, uint256[] ids, uint256[] values, bytes
     #   data)
-    at_least(body, 160)
-    ids, end = array(body, 64, 0, 160, uint256)
-    values_, end = array(body, 96, 0, end, uint256)
-    data, end = hex_bytes(body, 128, 0, end)
+    (argument0, from_, values_at, data_at) = _ON_ERC1155_BATCH_RECEIVED.begin(body)
+    ids, end = array(body, 160, uint256)
+    values, end = array(body, tail(values_at, 0, end), uint256)
+    data, end = hex_bytes(body, tail(data_at, 0, end))
     ends(body, end)
     return {
-        "argument0": address(body, 0),
-        "from": address(body, 32),
+        "argument0": "0x" + argument0.hex(),
+        "from": "0x" + from_.hex(),
         "ids": [number(each) for each in ids],
-        "values": [number(each) for each in values_],
+        "values": [number(each) for each in values],
         "data": data,
     }
+
+
+_ON_ERC1155_RECEIVED = Layout("address address uint256 uint256 at:160")
 
 
 def on_erc1155_received(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # onERC1155Received(address, address from, uint256 id, uint256 value, bytes data)
-    at_least(body, 160)
-    data, end = hex_bytes(body, 128, 0, 160)
+    (argument0, from_, id_, value) = _ON_ERC1155_RECEIVED.begin(body)
+    data, end = hex_bytes(body, 160)
     ends(body, end)
     return {
-        "argument0": address(body, 0),
-        "from": address(body, 32),
-        "id": number(uint256(body, 64)),
-        "value": number(uint256(body, 96)),
+        "argument0": "0x" + argument0.hex(),
+        "from": "0x" + from_.hex(),
+        "id": number(integer(id_)),
+        "value": number(integer(value)),
         "data": data,
     }
+
+
+_PAUSE = Layout("")
 
 
 def pause(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # pause()
-    fixed(body, 0)
+    _PAUSE.whole(body)
     return {}
+
+
+_PROPOSE_BATCH = Layout("bytes32 uint256 at:128 offset")
 
 
 def propose_batch(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # proposeBatch(bytes32 key, uint256 asset, address[] accounts, uint256[] words)
-    at_least(body, 128)
-    accounts, end = array(body, 64, 0, 128, address)
-    words, end = array(body, 96, 0, end, uint256)
+    (key, asset, words_at) = _PROPOSE_BATCH.begin(body)
+    accounts, end = array(body, 128, address)
+    words, end = array(body, tail(words_at, 0, end), uint256)
     ends(body, end)
     return {
-        "key": bytes32(body, 0),
-        "asset": number(uint256(body, 32)),
+        "key": "0x" + key.hex(),
+        "asset": number(integer(asset)),
         "accounts": accounts,
         "words": [number(each) for each in words],
     }
 
 
+_REJECT_DISPUTE = Layout("uint256")
+
+
 def reject_dispute(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # rejectDispute(uint256 batchId)
-    fixed(body, 32)
+    (batch_id,) = _REJECT_DISPUTE.whole(body)
     return {
-        "batchId": number(uint256(body, 0)),
+        "batchId": number(integer(batch_id)),
     }
+
+
+_RENOUNCE_ROLE = Layout("bytes32 address")
 
 
 def renounce_role(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # renounceRole(bytes32 role, address account)
-    fixed(body, 64)
+    (role, account) = _RENOUNCE_ROLE.whole(body)
     return {
-        "role": bytes32(body, 0),
-        "account": address(body, 32),
+        "role": "0x" + role.hex(),
+        "account": "0x" + account.hex(),
     }
+
+
+_REVOKE_ROLE = Layout("bytes32 address")
 
 
 def revoke_role(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # revokeRole(bytes32 role, address account)
-    fixed(body, 64)
+    (role, account) = _REVOKE_ROLE.whole(body)
     return {
-        "role": bytes32(body, 0),
-        "account": address(body, 32),
+        "role": "0x" + role.hex(),
+        "account": "0x" + account.hex(),
     }
+
+
+_ROLLBACK_DEFAULT_ADMIN_DELAY = Layout("")
 
 
 def rollback_default_admin_delay(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # rollbackDefaultAdminDelay()
-    fixed(body, 0)
+    _ROLLBACK_DEFAULT_ADMIN_DELAY.whole(body)
     return {}
+
+
+_SET_CAPS = Layout("uint64 uint64")
 
 
 def set_caps(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # setCaps(uint64 notionalCap_, uint64 creditCap_)
-    fixed(body, 64)
+    (notional_cap_, credit_cap_) = _SET_CAPS.whole(body)
     return {
-        "notionalCap_": number(uint(body, 0, 64)),
-        "creditCap_": number(uint(body, 32, 64)),
+        "notionalCap_": number(notional_cap_),
+        "creditCap_": number(credit_cap_),
     }
+
+
+_SET_FEE = Layout("uint16 address")
 
 
 def set_fee(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # setFee(uint16 bps, address collector)
-    fixed(body, 64)
+    (bps, collector) = _SET_FEE.whole(body)
     return {
-        "bps": uint(body, 0, 16),
-        "collector": address(body, 32),
+        "bps": bps,
+        "collector": "0x" + collector.hex(),
     }
+
+
+_SETTLE_COSIGNED = Layout("at:64 offset bytes32 uint256 at:160 offset uint64")
 
 
 def settle_cosigned(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # settleCosigned(Settlement settlement, bytes[] signatures)
-    at_least(body, 64)
-    settlement, end = _settlement(body, tail(body, 0, 0, 64))
-    signatures, end = hex_bytes_array(body, 32, 0, end)
+    (signatures_at, settlement_key, settlement_asset, settlement_words_at, settlement_deadline) = (
+        _SETTLE_COSIGNED.begin(body)
+    )
+    settlement_accounts, end = array(body, 224, address)
+    settlement_words, end = array(body, tail(settlement_words_at, 64, end), uint256)
+    signatures, end = hex_bytes_array(body, tail(signatures_at, 0, end))
     ends(body, end)
     return {
-        "settlement": settlement,
+        "settlement": {
+            "key": "0x" + settlement_key.hex(),
+            "asset": number(integer(settlement_asset)),
+            "accounts": settlement_accounts,
+            "words": [number(each) for each in settlement_words],
+            "deadline": number(settlement_deadline),
+        },
         "signatures": signatures,
     }
+
+
+_SETTLE_ONE = Layout("uint256 uint64 address address uint48 int48 int64")
 
 
 def settle_one(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # settleOne(uint256 asset, Trade trade)
-    fixed(body, 224)
+    (asset, trade_seq, trade_buyer, trade_seller, trade_quantity, trade_price, trade_cents) = (
+        _SETTLE_ONE.whole(body)
+    )
     return {
-        "asset": number(uint256(body, 0)),
-        "trade": _trade(body, 32),
+        "asset": number(integer(asset)),
+        "trade": {
+            "seq": number(trade_seq),
+            "buyer": "0x" + trade_buyer.hex(),
+            "seller": "0x" + trade_seller.hex(),
+            "quantity": trade_quantity,
+            "price": sint(trade_price, 48),
+            "cents": number(sint(trade_cents, 64)),
+        },
     }
+
+
+_SKIP_CLOSED = Layout("uint256")
 
 
 def skip_closed(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # skipClosed(uint256 limit)
-    fixed(body, 32)
+    (limit,) = _SKIP_CLOSED.whole(body)
     return {
-        "limit": number(uint256(body, 0)),
+        "limit": number(integer(limit)),
     }
+
+
+_UNPAUSE = Layout("")
 
 
 def unpause(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # unpause()
-    fixed(body, 0)
+    _UNPAUSE.whole(body)
     return {}
+
+
+_WITHDRAW = Layout("address uint256")
 
 
 def withdraw(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # withdraw(address to, uint256 amount)
-    fixed(body, 64)
+    (to, amount) = _WITHDRAW.whole(body)
     return {
-        "to": address(body, 0),
-        "amount": number(uint256(body, 32)),
+        "to": "0x" + to.hex(),
+        "amount": number(integer(amount)),
     }
+
+
+_WITHDRAW_CREDITS = Layout("address uint256 uint256")
 
 
 def withdraw_credits(body: bytes) -> dict[str, Any]:
     """Decode the arguments of a call."""
     # withdrawCredits(address to, uint256 asset, uint256 amount)
-    fixed(body, 96)
+    (to, asset, amount) = _WITHDRAW_CREDITS.whole(body)
     return {
-        "to": address(body, 0),
-        "asset": number(uint256(body, 32)),
-        "amount": number(uint256(body, 64)),
+        "to": "0x" + to.hex(),
+        "asset": number(integer(asset)),
+        "amount": number(integer(amount)),
     }
 
 

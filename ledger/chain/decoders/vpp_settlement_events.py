@@ -6,17 +6,15 @@ from collections.abc import Callable
 
 from ledger.chain.decoders.words import (
     Decoded,
+    Layout,
     address,
     array,
-    at_least,
-    boolean,
-    bytes32,
     ends,
-    fixed,
     int256,
+    integer,
     sint,
+    tail,
     text,
-    uint,
     uint256,
 )
 from ledger.chain.plain_event import PlainEvent
@@ -36,36 +34,47 @@ from ledger.chain.settlement_events import (
     Withdrawn,
 )
 
+_BATCH_CANCELLED = Layout("topic bytes32 uint256 address at:32")
+
 
 def batch_cancelled(body: bytes) -> Decoded:
     """Decode an event."""
     # BatchCancelled(bytes32 indexed key, uint256 indexed batchId, address indexed
     #   account, string reason)
-    at_least(body, 160)
-    reason, end = text(body, 128, 128, 160)
+    (key, batch_id, account) = _BATCH_CANCELLED.begin(body)
+    reason, end = text(body, 160)
     ends(body, end)
-    return BatchCancelled(bytes32(body, 32), uint256(body, 64), address(body, 96), reason), None
+    return BatchCancelled("0x" + key.hex(), integer(batch_id), "0x" + account.hex(), reason), None
+
+
+_BATCH_COSIGNED = Layout("topic bytes32 uint256 bytes32")
 
 
 def batch_cosigned(body: bytes) -> Decoded:
     """Decode an event."""
     # BatchCosigned(bytes32 indexed key, uint256 indexed batchId, bytes32 digest)
-    fixed(body, 128)
-    return BatchCosigned(bytes32(body, 32), uint256(body, 64), bytes32(body, 96)), None
+    (key, batch_id, digest) = _BATCH_COSIGNED.whole(body)
+    return BatchCosigned("0x" + key.hex(), integer(batch_id), "0x" + digest.hex()), None
+
+
+_BATCH_FINALIZED = Layout("topic bytes32 uint256 bytes32 uint256 address")
 
 
 def batch_finalized(body: bytes) -> Decoded:
     """Decode an event."""
     # BatchFinalized(bytes32 indexed key, uint256 indexed batchId, bytes32 tradesRoot,
     #   uint256 fee, address feeCollector)
-    fixed(body, 192)
+    (key, batch_id, trades_root, fee, fee_collector) = _BATCH_FINALIZED.whole(body)
     return BatchFinalized(
-        bytes32(body, 32),
-        uint256(body, 64),
-        bytes32(body, 96),
-        uint256(body, 128),
-        address(body, 160),
+        "0x" + key.hex(),
+        integer(batch_id),
+        "0x" + trades_root.hex(),
+        integer(fee),
+        "0x" + fee_collector.hex(),
     ), None
+
+
+_BATCH_PROPOSED = Layout("topic bytes32 uint256 uint256 bytes32 uint64 at:192 offset offset offset")
 
 
 def batch_proposed(body: bytes) -> Decoded:
@@ -73,18 +82,20 @@ def batch_proposed(body: bytes) -> Decoded:
     # BatchProposed(bytes32 indexed key, uint256 indexed batchId, uint256 indexed asset,
     #   bytes32 tradesRoot, uint64 finalizableAt, address[] accounts, int256[] nets,
     #   int256[] creditNets, uint256[] words)
-    at_least(body, 320)
-    accounts, end = array(body, 192, 128, 320, address)
-    nets, end = array(body, 224, 128, end, int256)
-    credit_nets, end = array(body, 256, 128, end, int256)
-    words, end = array(body, 288, 128, end, uint256)
+    (key, batch_id, asset, trades_root, finalizable_at, nets_at, credit_nets_at, words_at) = (
+        _BATCH_PROPOSED.begin(body)
+    )
+    accounts, end = array(body, 320, address)
+    nets, end = array(body, tail(nets_at, 128, end), int256)
+    credit_nets, end = array(body, tail(credit_nets_at, 128, end), int256)
+    words, end = array(body, tail(words_at, 128, end), uint256)
     ends(body, end)
     return BatchProposed(
-        bytes32(body, 32),
-        uint256(body, 64),
-        uint256(body, 96),
-        bytes32(body, 128),
-        uint(body, 160, 64),
+        "0x" + key.hex(),
+        integer(batch_id),
+        integer(asset),
+        "0x" + trades_root.hex(),
+        finalizable_at,
         tuple(accounts),
         tuple(nets),
         tuple(credit_nets),
@@ -92,193 +103,225 @@ def batch_proposed(body: bytes) -> Decoded:
     ), None
 
 
+_CAPS_CHANGED = Layout("topic uint64 uint64 uint64 uint64")
+
+
 def caps_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # CapsChanged(uint64 oldNotionalCap, uint64 newNotionalCap, uint64 oldCreditCap,
     #   uint64 newCreditCap)
-    fixed(body, 160)
-    return CapsChanged(
-        uint(body, 32, 64), uint(body, 64, 64), uint(body, 96, 64), uint(body, 128, 64)
-    ), None
+    (old_notional_cap, new_notional_cap, old_credit_cap, new_credit_cap) = _CAPS_CHANGED.whole(body)
+    return CapsChanged(old_notional_cap, new_notional_cap, old_credit_cap, new_credit_cap), None
+
+
+_CREDITS_DEPOSITED = Layout("topic address address uint256 uint256 uint256")
 
 
 def credits_deposited(body: bytes) -> Decoded:
     """Decode an event."""
     # CreditsDeposited(address indexed account, address indexed payer, uint256 indexed
     #   asset, uint256 amount, uint256 balance)
-    fixed(body, 192)
+    (account, payer, asset, amount, balance) = _CREDITS_DEPOSITED.whole(body)
     return CreditsDeposited(
-        address(body, 32),
-        address(body, 64),
-        uint256(body, 96),
-        uint256(body, 128),
-        uint256(body, 160),
+        "0x" + account.hex(), "0x" + payer.hex(), integer(asset), integer(amount), integer(balance)
     ), None
+
+
+_CREDITS_WITHDRAWN = Layout("topic address address uint256 uint256 uint256")
 
 
 def credits_withdrawn(body: bytes) -> Decoded:
     """Decode an event."""
     # CreditsWithdrawn(address indexed account, address indexed to, uint256 indexed asset,
     #   uint256 amount, uint256 balance)
-    fixed(body, 192)
+    (account, to, asset, amount, balance) = _CREDITS_WITHDRAWN.whole(body)
     return CreditsWithdrawn(
-        address(body, 32),
-        address(body, 64),
-        uint256(body, 96),
-        uint256(body, 128),
-        uint256(body, 160),
+        "0x" + account.hex(), "0x" + to.hex(), integer(asset), integer(amount), integer(balance)
     ), None
+
+
+_DEFAULT_ADMIN_DELAY_CHANGE_CANCELED = Layout("topic")
 
 
 def default_admin_delay_change_canceled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminDelayChangeCanceled()
-    fixed(body, 32)
+    _DEFAULT_ADMIN_DELAY_CHANGE_CANCELED.whole(body)
     return PlainEvent({}), None
+
+
+_DEFAULT_ADMIN_DELAY_CHANGE_SCHEDULED = Layout("topic uint48 uint48")
 
 
 def default_admin_delay_change_scheduled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminDelayChangeScheduled(uint48 newDelay, uint48 effectSchedule)
-    fixed(body, 96)
+    (new_delay, effect_schedule) = _DEFAULT_ADMIN_DELAY_CHANGE_SCHEDULED.whole(body)
     return PlainEvent(
         {
-            "new_delay": uint(body, 32, 48),
-            "effect_schedule": uint(body, 64, 48),
+            "new_delay": new_delay,
+            "effect_schedule": effect_schedule,
         }
     ), None
+
+
+_DEFAULT_ADMIN_TRANSFER_CANCELED = Layout("topic")
 
 
 def default_admin_transfer_canceled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminTransferCanceled()
-    fixed(body, 32)
+    _DEFAULT_ADMIN_TRANSFER_CANCELED.whole(body)
     return PlainEvent({}), None
+
+
+_DEFAULT_ADMIN_TRANSFER_SCHEDULED = Layout("topic address uint48")
 
 
 def default_admin_transfer_scheduled(body: bytes) -> Decoded:
     """Decode an event."""
     # DefaultAdminTransferScheduled(address indexed newAdmin, uint48 acceptSchedule)
-    fixed(body, 96)
+    (new_admin, accept_schedule) = _DEFAULT_ADMIN_TRANSFER_SCHEDULED.whole(body)
     return PlainEvent(
         {
-            "new_admin": address(body, 32),
-            "accept_schedule": uint(body, 64, 48),
+            "new_admin": "0x" + new_admin.hex(),
+            "accept_schedule": accept_schedule,
         }
     ), None
+
+
+_DEPOSITED = Layout("topic address address uint256 uint256")
 
 
 def deposited(body: bytes) -> Decoded:
     """Decode an event."""
     # Deposited(address indexed account, address indexed payer, uint256 amount, uint256
     #   balance)
-    fixed(body, 160)
+    (account, payer, amount, balance) = _DEPOSITED.whole(body)
     return Deposited(
-        address(body, 32), address(body, 64), uint256(body, 96), uint256(body, 128)
+        "0x" + account.hex(), "0x" + payer.hex(), integer(amount), integer(balance)
     ), None
+
+
+_DISPUTE_RESOLVED = Layout("topic bytes32 uint256 address bool address uint256 uint64")
 
 
 def dispute_resolved(body: bytes) -> Decoded:
     """Decode an event."""
     # DisputeResolved(bytes32 indexed key, uint256 indexed batchId, address indexed
     #   account, bool upheld, address bondTo, uint256 bond, uint64 finalizableAt)
-    fixed(body, 256)
+    (key, batch_id, account, upheld, bond_to, bond, finalizable_at) = _DISPUTE_RESOLVED.whole(body)
     return DisputeResolved(
-        bytes32(body, 32),
-        uint256(body, 64),
-        address(body, 96),
-        boolean(body, 128),
-        address(body, 160),
-        uint256(body, 192),
-        uint(body, 224, 64),
+        "0x" + key.hex(),
+        integer(batch_id),
+        "0x" + account.hex(),
+        upheld,
+        "0x" + bond_to.hex(),
+        integer(bond),
+        finalizable_at,
     ), None
+
+
+_EIP712_DOMAIN_CHANGED = Layout("topic")
 
 
 def eip712_domain_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # EIP712DomainChanged()
-    fixed(body, 32)
+    _EIP712_DOMAIN_CHANGED.whole(body)
     return PlainEvent({}), None
+
+
+_FEE_CHANGED = Layout("topic uint16 uint16 address address uint40")
 
 
 def fee_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # FeeChanged(uint16 oldBps, uint16 newBps, address oldCollector, address newCollector,
     #   uint40 effectiveAt)
-    fixed(body, 192)
+    (old_bps, new_bps, old_collector, new_collector, effective_at) = _FEE_CHANGED.whole(body)
     return FeeChanged(
-        uint(body, 32, 16),
-        uint(body, 64, 16),
-        address(body, 96),
-        address(body, 128),
-        uint(body, 160, 40),
+        old_bps, new_bps, "0x" + old_collector.hex(), "0x" + new_collector.hex(), effective_at
     ), None
+
+
+_PAUSED = Layout("topic address")
 
 
 def paused(body: bytes) -> Decoded:
     """Decode an event."""
     # Paused(address account)
-    fixed(body, 64)
+    (account,) = _PAUSED.whole(body)
     return PlainEvent(
         {
-            "account": address(body, 32),
+            "account": "0x" + account.hex(),
         }
     ), None
+
+
+_ROLE_ADMIN_CHANGED = Layout("topic bytes32 bytes32 bytes32")
 
 
 def role_admin_changed(body: bytes) -> Decoded:
     """Decode an event."""
     # RoleAdminChanged(bytes32 indexed role, bytes32 indexed previousAdminRole, bytes32
     #   indexed newAdminRole)
-    fixed(body, 128)
+    (role, previous_admin_role, new_admin_role) = _ROLE_ADMIN_CHANGED.whole(body)
     return PlainEvent(
         {
-            "role": bytes32(body, 32),
-            "previous_admin_role": bytes32(body, 64),
-            "new_admin_role": bytes32(body, 96),
+            "role": "0x" + role.hex(),
+            "previous_admin_role": "0x" + previous_admin_role.hex(),
+            "new_admin_role": "0x" + new_admin_role.hex(),
         }
     ), None
+
+
+_ROLE_GRANTED = Layout("topic bytes32 address address")
 
 
 def role_granted(body: bytes) -> Decoded:
     """Decode an event."""
     # RoleGranted(bytes32 indexed role, address indexed account, address indexed sender)
-    fixed(body, 128)
+    (role, account, sender) = _ROLE_GRANTED.whole(body)
     return PlainEvent(
         {
-            "role": bytes32(body, 32),
-            "account": address(body, 64),
-            "sender": address(body, 96),
+            "role": "0x" + role.hex(),
+            "account": "0x" + account.hex(),
+            "sender": "0x" + sender.hex(),
         }
     ), None
+
+
+_ROLE_REVOKED = Layout("topic bytes32 address address")
 
 
 def role_revoked(body: bytes) -> Decoded:
     """Decode an event."""
     # RoleRevoked(bytes32 indexed role, address indexed account, address indexed sender)
-    fixed(body, 128)
+    (role, account, sender) = _ROLE_REVOKED.whole(body)
     return PlainEvent(
         {
-            "role": bytes32(body, 32),
-            "account": address(body, 64),
-            "sender": address(body, 96),
+            "role": "0x" + role.hex(),
+            "account": "0x" + account.hex(),
+            "sender": "0x" + sender.hex(),
         }
     ), None
+
+
+_TRADE_DISPUTED = Layout("topic bytes32 uint256 address uint64 uint256 uint64")
 
 
 def trade_disputed(body: bytes) -> Decoded:
     """Decode an event."""
     # TradeDisputed(bytes32 indexed key, uint256 indexed batchId, address indexed account,
     #   uint64 seq, uint256 bond, uint64 timeoutAt)
-    fixed(body, 224)
+    (key, batch_id, account, seq, bond, timeout_at) = _TRADE_DISPUTED.whole(body)
     return TradeDisputed(
-        bytes32(body, 32),
-        uint256(body, 64),
-        address(body, 96),
-        uint(body, 128, 64),
-        uint256(body, 160),
-        uint(body, 192, 64),
+        "0x" + key.hex(), integer(batch_id), "0x" + account.hex(), seq, integer(bond), timeout_at
     ), None
+
+
+_TRADE_SETTLED = Layout("topic uint64 address address uint256 uint48 int48 int64 uint256 address")
 
 
 def trade_settled(body: bytes) -> Decoded:
@@ -286,39 +329,45 @@ def trade_settled(body: bytes) -> Decoded:
     # TradeSettled(uint64 indexed seq, address indexed buyer, address indexed seller,
     #   uint256 asset, uint48 quantity, int48 price, int64 cents, uint256 fee, address
     #   feeCollector)
-    fixed(body, 320)
+    (seq, buyer, seller, asset, quantity, price, cents, fee, fee_collector) = _TRADE_SETTLED.whole(
+        body
+    )
     return TradeSettled(
-        uint(body, 32, 64),
-        address(body, 64),
-        address(body, 96),
-        uint256(body, 128),
-        uint(body, 160, 48),
-        sint(body, 192, 48),
-        sint(body, 224, 64),
-        uint256(body, 256),
-        address(body, 288),
+        seq,
+        "0x" + buyer.hex(),
+        "0x" + seller.hex(),
+        integer(asset),
+        quantity,
+        sint(price, 48),
+        sint(cents, 64),
+        integer(fee),
+        "0x" + fee_collector.hex(),
     ), None
+
+
+_UNPAUSED = Layout("topic address")
 
 
 def unpaused(body: bytes) -> Decoded:
     """Decode an event."""
     # Unpaused(address account)
-    fixed(body, 64)
+    (account,) = _UNPAUSED.whole(body)
     return PlainEvent(
         {
-            "account": address(body, 32),
+            "account": "0x" + account.hex(),
         }
     ), None
+
+
+_WITHDRAWN = Layout("topic address address uint256 uint256")
 
 
 def withdrawn(body: bytes) -> Decoded:
     """Decode an event."""
     # Withdrawn(address indexed account, address indexed to, uint256 amount, uint256
     #   balance)
-    fixed(body, 160)
-    return Withdrawn(
-        address(body, 32), address(body, 64), uint256(body, 96), uint256(body, 128)
-    ), None
+    (account, to, amount, balance) = _WITHDRAWN.whole(body)
+    return Withdrawn("0x" + account.hex(), "0x" + to.hex(), integer(amount), integer(balance)), None
 
 
 EVENTS: dict[str, tuple[str, int, Callable[[bytes], Decoded]]] = {
