@@ -13,8 +13,8 @@ from functools import cache
 from typing import Any
 
 import msgspec
-import sha3  # type: ignore[import-untyped]
 from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
 from ledger.chain.abi import artifact
 from ledger.chain.credit_events import (
@@ -155,7 +155,7 @@ def next_head(head: str, seq: int, record: str) -> str:
 
 
 def _keccak(data: bytes) -> str:
-    return f"0x{sha3.keccak_256(data).hexdigest()}"
+    return f"0x{keccak256(data).hex()}"
 
 
 def _undecodable(contract: str, log: LogRecord, why: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-import sha3  # type: ignore[import-untyped]
+from tiny_keccak import keccak256
 
 from ledger.proofs.encoding import HEADER, QUANTITIES
 from ledger.proofs.tries import digits_of, packed_path, place_key, shared_digits
@@ -186,7 +186,7 @@ def _frame(topics: int, data: str | int) -> tuple[str, str, str]:
 
 
 def _hash(text: str) -> str:
-    return "0x" + str(sha3.keccak_256(bytes.fromhex(text)).hexdigest())
+    return "0x" + keccak256(bytes.fromhex(text)).hex()
 
 
 # ------------------------------------------------------------------------------- trie
@@ -244,7 +244,7 @@ def _reference(node: _Node, values: Sequence[str]) -> str:
             + _NOTHING
         )
     data = bytes.fromhex(_head(len(content) >> 1, _LIST) + content)
-    return "a0" + str(sha3.keccak_256(data).hexdigest())
+    return "a0" + keccak256(data).hex()
 
 
 # ------------------------------------------------------------------------------ bloom
@@ -252,7 +252,7 @@ def _reference(node: _Node, values: Sequence[str]) -> str:
 
 def bloom_bits(value: bytes) -> int:
     """Return the three bits of a 2048-bit bloom that an address or a topic sets (Yellow Paper, 4.3.1)."""
-    digest = sha3.keccak_256(value).digest()
+    digest = keccak256(value)
     bits = 0
     for at in (0, 2, 4):
         bits |= 1 << (int.from_bytes(digest[at : at + 2], "big") & 2047)

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import sha3  # type: ignore[import-untyped]
+from tiny_keccak import keccak256
 
 from cli.bench.gas import CREDIT
 from cli.bench.indexer.patterns import EventPattern, call_pattern, event_pattern, word
@@ -235,7 +235,7 @@ class Endless:
         """Return topics and data of an entry of the credit log, with its number and head."""
         self._seq += 1
         record = pattern.record(topics, words)
-        self._head = sha3.keccak_256(self._head + word(self._seq) + record).digest()
+        self._head = keccak256(self._head + word(self._seq) + record)
         return pattern.log(topics, [*words, word(self._seq), self._head])
 
     def _send(self, block: Block, sender: str, data: str, logs: Sequence[tuple[str, str]]) -> None:

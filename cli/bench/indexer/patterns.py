@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sha3  # type: ignore[import-untyped]
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
 from ledger.chain.abi import artifact
 from ledger.chain.layout import canonical_type
@@ -66,7 +66,7 @@ class EventPattern:
     def record(self, topics: Sequence[bytes], words: Sequence[bytes]) -> bytes:
         """Return the hash that the credit log seals; the words end before ``seq``."""
         assert self.preimage is not None
-        return bytes(sha3.keccak_256(self.preimage.fill([*topics, *words])).digest())
+        return keccak256(self.preimage.fill([*topics, *words]))
 
 
 def event_pattern(contract: str, name: str, given: Mapping[str, Any]) -> EventPattern:
