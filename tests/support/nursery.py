@@ -184,6 +184,7 @@ def shared() -> Nursery:
 
 def _load() -> None:
     """Import the whole program, and have it read what it reads once."""
+    gc.disable()  # nothing of what is imported is garbage
     for name in PACKAGES:
         package = import_module(name)
         for module in walk_packages(package.__path__, f"{name}."):
@@ -206,6 +207,7 @@ def _load() -> None:
     assert threading.active_count() == 1, "a thread does not survive a fork"
     gc.collect()
     gc.freeze()  # a collection in a child would copy every page that it has from here
+    gc.enable()
 
 
 def _child(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
