@@ -23,9 +23,11 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from pkgutil import walk_packages
 from types import TracebackType
@@ -195,11 +197,15 @@ def _load() -> None:
     import sqlalchemy.dialects.sqlite  # noqa: F401
     from sqlalchemy.orm import configure_mappers
 
-    from cli.main import build
+    from cli.main import build, run
     from ledger.chain.abi import artifact
     from ledger.chain.events import CREDIT, SETTLEMENT
+    from ledger.migrations.runner import head
 
     build()
+    with redirect_stdout(StringIO()):
+        run(["--version"])  # and what the first command of a process makes once
+    head()
     configure_mappers()
     httpx.Client(trust_env=False).close()
     for name in (CREDIT, SETTLEMENT):
