@@ -2,8 +2,6 @@
 
 import gc
 
-gc.disable()  # nothing of what is imported is garbage
-
 import sqlalchemy.dialects.mysql.pymysql
 import sqlalchemy.dialects.sqlite  # noqa: F401
 from sqlalchemy.orm import configure_mappers
@@ -14,4 +12,3 @@ import tests.support.racers  # noqa: F401
 configure_mappers()
 gc.collect()
 gc.freeze()  # a collection in a child would copy every page that it has from here
-gc.enable()
