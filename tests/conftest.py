@@ -20,6 +20,7 @@ from tests.support import forms, once
 from tests.support.accounts import made_account
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
 
+gc.disable()  # until all is imported: little of it is garbage, and each collection would look through it again
 once.share()
 _numbers = count(1)
 
@@ -84,10 +85,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(rank)))
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     """Leave what was imported out of every later collection of garbage: it was a seventh of the suite's time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What the short form of the suite leaves to the long one."""
 
+import gc
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,3 +91,9 @@ def test_the_rest_of_the_values_is_long() -> None:
     with pytest.raises(AssertionError):
         forms.rest([1], 2)
     assert forms.times(2, 9) == 2
+
+
+def test_garbage_is_collected_while_tests_run() -> None:
+    """It is not while they are imported (``tests/conftest.py``)."""
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 100_000

@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from scripts.toolchain.brownie_home import ROOT, brownie_home, free_port
+from scripts.toolchain.brownie_lightness import lighten
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.pytest_plugin import is_brownie_test
 
@@ -98,23 +99,12 @@ def brownie_project() -> Iterator[Any]:
 
 
 def _freeze() -> None:
-    """Make each test cheaper: what exists now is out of the collector's sight, which every
-    chain.revert() calls, and web3 does not ask for the chain id before each request.
+    """Make each test cheaper: what exists now is out of the collector's sight.
 
     And no transaction is followed by a snapshot for ``chain.undo()``, which nobody calls here: Brownie
-    takes it in a thread of its own while the test goes on, reverts, and asks the node as well. Nor does
-    each request look for a proxy in the environment first.
+    takes it in a thread of its own while the test goes on, reverts, and asks the node as well.
     """
-    brownie.web3.middleware_onion.remove("validation")
-    sessions = brownie.web3.provider._request_session_manager
-    kept = sessions.cache_and_return_session
-
-    def direct(*arguments: Any, **more: Any) -> Any:
-        session = kept(*arguments, **more)
-        session.trust_env = False
-        return session
-
-    sessions.cache_and_return_session = direct
+    lighten(brownie)
     be_patient(brownie.web3)
     type(brownie.chain)._add_to_undo_buffer = lambda *_: None
     gc.collect()

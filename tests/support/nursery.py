@@ -23,9 +23,11 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from pkgutil import walk_packages
 from types import TracebackType
@@ -184,6 +186,7 @@ def shared() -> Nursery:
 
 def _load() -> None:
     """Import the whole program, and have it read what it reads once."""
+    gc.disable()  # nothing of what is imported is garbage
     for name in PACKAGES:
         package = import_module(name)
         for module in walk_packages(package.__path__, f"{name}."):
@@ -194,11 +197,15 @@ def _load() -> None:
     import sqlalchemy.dialects.sqlite  # noqa: F401
     from sqlalchemy.orm import configure_mappers
 
-    from cli.main import build
+    from cli.main import build, run
     from ledger.chain.abi import artifact
     from ledger.chain.events import CREDIT, SETTLEMENT
+    from ledger.migrations.runner import head
 
     build()
+    with redirect_stdout(StringIO()):
+        run(["--version"])  # and what the first command of a process makes once
+    head()
     configure_mappers()
     httpx.Client(trust_env=False).close()
     for name in (CREDIT, SETTLEMENT):
@@ -206,6 +213,7 @@ def _load() -> None:
     assert threading.active_count() == 1, "a thread does not survive a fork"
     gc.collect()
     gc.freeze()  # a collection in a child would copy every page that it has from here
+    gc.enable()
 
 
 def _child(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
