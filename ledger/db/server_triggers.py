@@ -1,4 +1,4 @@
-"""The rule about a server's triggers: without them only rights keep append-only tables, and nothing the parents of rows.
+"""The rule about triggers: without them only rights keep append-only tables, and nothing the parents of rows.
 
 They are lost without a word: by a dump that leaves triggers out, or by somebody who drops one and writes. Only an
 account with the right TRIGGER sees them.
