@@ -49,6 +49,8 @@ def database_checks(settings: Settings) -> Iterator[Check]:
             yield from _server(database)
         yield from _pair(settings, database)
         if schema.verdict is Verdict.OK:
+            if database.dialect == "mysql":
+                yield from _triggers(settings)
             yield _sealing(database, settings.sealing_key_file)
             yield _sending(database)
             yield _jobs(database)
@@ -66,6 +68,18 @@ def _server(database: Database) -> Iterator[Check]:
     with database.read() as session:
         yield from _found("server", findings(session, read_tls(database.url)))
         yield from _found("server", findings_elsewhere(database, session))
+
+
+def _triggers(settings: Settings) -> Iterator[Check]:
+    """Check the triggers, by the account that may change tables: others do not see them."""
+    from cli.books import open_changing
+    from ledger.db.server_triggers import triggers
+
+    try:
+        with open_changing(settings) as database, database.read() as session:
+            yield from _found("server", [triggers(session)])
+    except TruetonneError as error:
+        yield bad("server triggers", Verdict.FAILED, error, "correct database_admin_url")
 
 
 def _found(of: str, findings: Iterable[Finding]) -> Iterator[Check]:

@@ -25,10 +25,24 @@ _GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
 _TEXTS = (Sort.TEXT, Sort.OBJECT)
 
 
+class _Rows(io.StringIO):
+    """Rows as ``csv`` writes them, ending in a line feed.
+
+    Before Python 3.13 it quotes, of the line ends in a cell, those alone that end its rows: a bare carriage return in
+    a text would be the end of a row for whoever reads the file. So its rows end in both.
+    """
+
+    END = "\r\n"
+
+    def write(self, row: str, /) -> int:
+        """Write one row."""
+        return super().write(row.removesuffix(self.END) + "\n")
+
+
 def csv_pieces(kind: Kind, records: Iterable[Record]) -> Iterator[str]:
     """Yield a CSV file piece by piece: its first line names the columns."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text = _Rows()
+    writer = csv.writer(text, lineterminator=_Rows.END)
     writer.writerow(kind.columns)
     cells = [
         (name, kind.field(name).cell, kind.field(name).sort in _TEXTS) for name in kind.columns

@@ -131,6 +131,20 @@ def test_no_spreadsheet_takes_a_text_for_a_formula(house: House) -> None:
         assert not guarded(text).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
 
 
+def test_line_ends_within_a_text_come_back(house: House, tmp_path: Path) -> None:
+    ends = ("a\rb", "a\nb", "a\r\nb", "\u2028a\x85b", "a\x0bb\x1fc", "a\r\n\rb")
+    odd = [
+        {"vpp_code": f"ENDS-{n}", "name": "Ends", "description": text, "total_capacity": "1",
+         "status": "testing"}
+        for n, text in enumerate(ends)
+    ]  # fmt: skip
+    assert take(house.db, tmp_path, "vpps", json.dumps(odd), "json").new == len(ends)
+    for form in ("csv", "jsonl"):
+        content = file(house, "vpps", form).decode()
+        again = take(house.db, tmp_path, "vpps", content, form)
+        assert (again.unchanged, again.rejected) == (again.read, 0), (form, again.errors)
+
+
 def test_filters_are_those_of_the_list(house: House) -> None:
     asked = "&status=inactive"
     expected = listed(house, "resources", asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from ledger.db import Database
 from ledger.db.findings import Finding, State
 from ledger.db.grants import Account
 from ledger.db.server import RULES, findings
+from ledger.db.server_triggers import triggers, wanted
 from ledger.db.tls import read_tls
 from ledger.errors import BadInput, DependencyDown
 from tests.support.accounts import made_account
@@ -340,3 +342,40 @@ def test_who_says_so_may_go_without(tmp_path: Path) -> None:
             if not host
             else f"mysql+pymysql://u@{host}/x"
         ).close()
+
+
+def test_triggers_that_are_gone_or_changed_are_named_with_what_mends_them(
+    sound: MariaDbServer, mariadb_schema: Database
+) -> None:
+    def asked() -> Finding:
+        with mariadb_schema.read() as session:
+            return triggers(session)
+
+    assert asked() == Finding("triggers", State.GOOD, "18, as the schema has them")
+    changed = (
+        "DROP TRIGGER truetonne.{0.name}",
+        "CREATE OR REPLACE TRIGGER truetonne.{0.name} BEFORE {0.verb} ON truetonne.{0.table} "
+        "FOR EACH ROW SET @nothing = 1",
+    )
+    for each in (wanted()[0], wanted()[-1]):
+        for change, said in zip(changed, ("is missing", "is another than ours"), strict=True):
+            sound.execute(change.format(each))
+            item = asked()
+            assert item.state is State.BAD
+            assert item.found == f"{each.name} {said}: nothing refuses {each.verb} on {each.table}"
+            words = shlex.split(item.mend)
+            assert words[:4] == ["mariadb", "-u", "root", "-p"]
+            socket = f"--socket={sound.folder / 's'}"
+            subprocess.run(
+                ["mariadb", "--no-defaults", socket, "-u", "root", *words[4:]], check=True
+            )
+            assert asked().state is State.GOOD
+
+
+def test_an_account_that_does_not_see_triggers_says_so(sound: MariaDbServer) -> None:
+    with made_account(sound, Account.WRITE) as url:
+        database = Database(url.render_as_string(hide_password=False))
+        with database.read() as session:
+            item = triggers(session)
+        database.close()
+    assert (item.state, item.mend) == (State.UNKNOWN, "set database_admin_url, and ask again")

@@ -1,0 +1,99 @@
+"""The rule about triggers: without them only rights keep append-only tables, and nothing the parents of rows.
+
+They are lost without a word: by a dump that leaves triggers out, or by somebody who drops one and writes. Only an
+account with the right TRIGGER sees them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from ledger.db import grants
+from ledger.db.findings import Finding, State
+from ledger.models import Base
+
+PARENTS = (
+    # parent, partitioned child, the child's column: MariaDB has no foreign keys on partitions
+    ("devices", "device_data", "device_id"),
+    ("vpp_definitions", "vpp_trading_records", "vpp_id"),
+    ("vpp_trading_strategies", "vpp_trading_records", "strategy_id"),
+)
+_PRESENT = (
+    "SELECT trigger_name, event_object_table, action_timing, event_manipulation, action_statement "
+    "FROM information_schema.triggers WHERE trigger_schema = DATABASE()"
+)
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A trigger as it must be, before a change of each row."""
+
+    name: str
+    table: str
+    verb: str
+    body: str
+
+    @property
+    def made(self) -> str:
+        """The statement that makes it, or makes it what it was."""
+        return (
+            f"CREATE OR REPLACE TRIGGER {self.name} BEFORE {self.verb} ON {self.table} "
+            f"FOR EACH ROW {self.body}"
+        )
+
+
+def wanted() -> list[Trigger]:
+    """Return the triggers that the schema has, as the migrations make them."""
+    found = []
+    for name, table in Base.metadata.tables.items():
+        if table.info["changes"] == ("insert",):
+            said = f"{name} is append-only: write a new row with a reason"
+            body = f"BEGIN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{said}'; END"
+            found += [
+                Trigger(f"{name}_no_{verb.lower()}", name, verb, body)
+                for verb in ("UPDATE", "DELETE")
+            ]
+    for parent, child, column in PARENTS:
+        look = f"SELECT id INTO found FROM {child} WHERE {column} = OLD.id LIMIT 1 FOR UPDATE; "
+        refuse = (
+            "IF found IS NOT NULL THEN SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 1451, "
+            f"MESSAGE_TEXT = '{parent} row has {child}: "
+        )
+        deleted = f"{look}{refuse}it cannot be deleted'; END IF; END"
+        numbered = (
+            f"IF NEW.id <> OLD.id THEN {look}{refuse}its number cannot change'; END IF; END IF; END"
+        )
+        begin = "BEGIN DECLARE found BIGINT; "
+        found += [
+            Trigger(f"{parent}_keeps_{child}", parent, "DELETE", begin + deleted),
+            Trigger(f"{parent}_keeps_number_of_{child}", parent, "UPDATE", begin + numbered),
+        ]
+    return found
+
+
+def triggers(session: Session) -> Finding:
+    """Compare the triggers of a MariaDB with those that the schema has."""
+    link = session.connection()
+    may = grants.rights_of(link)
+    expected = wanted()
+    if not all(may(each.table, "TRIGGER") for each in expected):
+        said = "this account does not see them"
+        return Finding("triggers", State.UNKNOWN, said, "set database_admin_url, and ask again")
+    present = {str(row[0]): tuple(map(str, row[1:])) for row in link.exec_driver_sql(_PRESENT)}
+    wrong = [
+        each
+        for each in expected
+        if present.get(each.name) != (each.table, "BEFORE", each.verb, each.body)
+    ]
+    if not wrong:
+        return Finding("triggers", State.GOOD, f"{len(expected)}, as the schema has them")
+    first, more = wrong[0], len(wrong) - 1
+    is_ = "is another than ours" if first.name in present else "is missing"
+    said = f"{first.name} {is_}: nothing refuses {first.verb} on {first.table}"
+    said += f"; and {more} more like it" if more else ""
+    database = link.exec_driver_sql("SELECT DATABASE()").scalar_one()
+    # Its body has semicolons, at which the client would part it.
+    mend = f'mariadb -u root -p --delimiter=// {database} -e "{first.made}"'
+    return Finding("triggers", State.BAD, said, mend)
