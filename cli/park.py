@@ -212,8 +212,12 @@ def export(
     run: Invocation,
     kind: KindName,
     file_format: Annotated[
-        Literal["csv", "jsonl"], typer.Option("--format", help="csv, or one JSON object a line.")
-    ] = "csv",
+        Literal["csv", "jsonl"] | None,
+        typer.Option(
+            "--format",
+            help="csv, or one JSON object a line; default: as the ending of FILE says, else csv.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write here; stdout without it."),
@@ -227,6 +231,7 @@ def export(
 
     wanted = kind_named(kind)
     filters = _filters(where, wanted)
+    form = _form(file_format, output)
     if run.output.as_json and output is None:
         raise BadInput(
             "--json needs --output FILE: the records would stand in the document's place"
@@ -236,11 +241,11 @@ def export(
     with open_books(run.settings) as db, db.read() as session:
         found = all_records(session, wanted, filters)
         if output is None or aside is None:
-            _write_records(sys.stdout, wanted, found, file_format)
+            _write_records(sys.stdout, wanted, found, form)
             return
         try:
             with aside.open("w", encoding="utf-8", newline="") as file:
-                count = _write_records(file, wanted, found, file_format)
+                count = _write_records(file, wanted, found, form)
             aside.replace(output)
         except BaseException:
             aside.unlink(missing_ok=True)
@@ -249,6 +254,19 @@ def export(
         {"kind": wanted.name, "file": output, "records": count},
         f"{output}: {counted(count, 'record')}",
     )
+
+
+def _form(asked: Literal["csv", "jsonl"] | None, output: Path | None) -> Literal["csv", "jsonl"]:
+    """Return the form of what is written. Of a file, its ending says it, as it does when it is imported."""
+    if output is None:
+        return asked or "csv"
+    suffix = output.suffix.lower()
+    form: Literal["csv", "jsonl"] = "jsonl" if suffix in (".jsonl", ".ndjson") else "csv"
+    if suffix == ".json" or asked not in (None, form):
+        raise BadInput(
+            f"{output}: `park import` goes by the ending: call it .csv for CSV, or .jsonl for JSON lines"
+        )
+    return form
 
 
 def _write_records(file: TextIO, kind: Kind, records: Iterable[Record], form: str) -> int:

@@ -68,17 +68,16 @@ def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
         "2025-12-31T23:00:00Z",
     ]
     assert document(type_in, "park", "show", "vpps", "VPP-NORTH")["total_capacity"] == "1450.000"
-    for ending in ("csv", "jsonl"):
+    for ending, asked in (("csv", ()), ("jsonl", ()), ("jsonl", ("--format", "jsonl"))):
         file = f"out.{ending}"
-        assert (
-            document(type_in, "park", "export", "resources", "-o", file, "--format", ending)[
-                "records"
-            ]
-            == 3
-        )
+        exported = document(type_in, "park", "export", "resources", "-o", file, *asked)
+        assert exported["records"] == 3
         again = document(type_in, "park", "import", "resources", file)
         assert (again["unchanged"], again["new"], again["changed"]) == (3, 0, 0)
     assert type_in("park", "export", "resources")[1] == (tmp_path / "out.csv").read_text()
+    for file, form in (("out.json", "jsonl"), ("other.csv", "jsonl"), ("other.jsonl", "csv")):
+        code, _ = type_in("park", "export", "resources", "-o", file, "--format", form)
+        assert (code, (tmp_path / file).exists()) == (2, False)
 
 
 def test_rejected_rows_are_named_and_strict_keeps_none(type_in: Run, tmp_path: Path) -> None:
