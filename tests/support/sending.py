@@ -158,8 +158,8 @@ def crashing(monkeypatch: pytest.MonkeyPatch, boundaries: Boundaries) -> Iterato
     write, ask = Database.write, ChainClient.request_batch
 
     @contextmanager
-    def writing(self: Database) -> Iterator[Any]:
-        with write(self) as session:
+    def writing(self: Database, **how: Any) -> Iterator[Any]:
+        with write(self, **how) as session:
             yield session
             session.flush()
             boundaries.step("before a commit")
