@@ -47,6 +47,8 @@ def day(number: int) -> date:
 @pytest.fixture
 def issued(both: Park) -> Iterator[Park]:
     """The first of three days at 60 kW is issued: 720 kg."""
+    if both.db.dialect == "mysql":
+        fresh(both.db)  # another test may have left a first partition that ends later than ours
     both.register()
     both.generate(FIRST, ["60", "60", "60"])
     issue(both, 1)
