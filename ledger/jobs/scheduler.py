@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,6 +76,7 @@ class Scheduler:
         self._armed: dict[str, datetime] = {}
         self._running: set[str] = set()
         self._timer: BackgroundScheduler | None = None
+        self._after: futures.Executor | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Lead or stand by until told to stop; a run that goes on is finished first."""
@@ -119,6 +121,7 @@ class Scheduler:
             executors={lane: ThreadPoolExecutor(1) for lane in LANES},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
+        self._after = futures.ThreadPoolExecutor(1, "after")
         self._timer.add_listener(self._ended, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
         self._timer.start()
         if self._listeners.on_lead is not None:
@@ -131,7 +134,11 @@ class Scheduler:
         if timer is not None:
             timer.remove_all_jobs()
             timer.shutdown(wait=True)
+        after, self._after = self._after, None
+        if after is not None:
+            after.shutdown()
         self._armed.clear()
+        self._running.clear()
 
     def _look(self) -> None:
         """Arm every job as its row says; put right rows that cannot be."""
@@ -198,11 +205,19 @@ class Scheduler:
             log.warning("job %s: %s", job.name, error.message)
 
     def _ended(self, event: JobExecutionEvent) -> None:
-        """Arm a job again that has just run: not before the timer's own account of it is closed."""
+        """Have a job that has just run armed again, in a thread of its own.
+
+        A job that is over at once is told of by the timer's own thread, which holds the timer's locks and will
+        forget the job's date next: what was armed here would be forgotten with it, and the job never run again.
+        """
+        if self._after is not None:
+            self._after.submit(self._again, event.job_id)
+
+    def _again(self, name: str) -> None:
         with self._lock:
-            self._running.discard(event.job_id)
+            self._running.discard(name)
         with suppress(DependencyDown):
             with self._runner.db.read() as session:
-                found = rows.jobs(session, [event.job_id])
+                found = rows.jobs(session, [name])
             for row in found:
                 self._arm(row, self._runner.tools.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -478,6 +479,32 @@ def test_a_clock_that_jumps_runs_nothing_twice_and_keeps_nobody_waiting(
         more_of(often, 2)
         assert daily.runs == 1
         assert row_of(sqlite_db, "daily").due_at <= clock.now() + timedelta(days=2)
+    finally:
+        stop.set()
+        thread.join(DEADLINE_S)
+    assert not thread.is_alive()
+
+
+def test_a_job_that_is_over_before_the_timer_looks_runs_again(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer is told of its end while it holds its locks, and forgets the date that the job had."""
+    submit = futures.ThreadPoolExecutor.submit
+
+    def at_once(self: Any, work: Any, *args: Any, **more: Any) -> Any:
+        future = submit(self, work, *args, **more)
+        if work.__name__ == "run_job":
+            futures.wait([future], DEADLINE_S)
+        return future
+
+    monkeypatch.setattr(futures.ThreadPoolExecutor, "submit", at_once)
+    often = Counting("often", "1s", work=lambda: "x")
+    made = Scheduler(tools_of(sqlite_db, utc_now), [often.job], often.schedule)
+    stop = threading.Event()
+    thread = threading.Thread(target=made.run, args=(stop,))
+    thread.start()
+    try:
+        until(lambda: often.runs >= 3)
     finally:
         stop.set()
         thread.join(DEADLINE_S)
