@@ -20,19 +20,18 @@ def open_books(settings: Settings) -> AbstractContextManager[Database]:
     DependencyDown
         If it does not answer, or its schema is not the one that this version wants.
     """
-    return _opened(settings.database_url, settings.database_read_url)
+    named = settings.variable_of("database_url")
+    return _opened(settings.database_url, named, settings.database_read_url)
 
 
 def open_changing(settings: Settings) -> AbstractContextManager[Database]:
     """Open the database by the account that may change its tables, see ``open_books``."""
     named = settings.variable_of("database_admin_url")
-    return _opened(settings.database_admin_url, setting=named)
+    return _opened(settings.database_admin_url, named)
 
 
 @contextmanager
-def _opened(
-    url: str, read_url: str = "", setting: str = "TRUETONNE_DATABASE_URL"
-) -> Iterator[Database]:
+def _opened(url: str, setting: str, read_url: str = "") -> Iterator[Database]:
     database = Database(url, read_url=read_url, setting=setting)
     try:
         check_schema(database)

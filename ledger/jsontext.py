@@ -48,9 +48,8 @@ def json_texts(values: Sequence[Any]) -> list[str]:
 
 def _with_long(content: bytes) -> Iterator[int]:
     """Yield which lines of JSON may have a number of 2^53 and more."""
-    shape = (b"\n" + content).translate(
-        _DIGITS
-    )  # a regular expression would take longer than all the rest
+    # A regular expression would take longer than all the rest.
+    shape = (b"\n" + content).translate(_DIGITS)
     line = since = 0
     at = shape.find(_LONG)
     while at >= 0:

@@ -115,3 +115,9 @@ def decimal_half_up(value: Fraction, decimals: int) -> Decimal:
     scaled = (2 * magnitude.numerator + magnitude.denominator) // (2 * magnitude.denominator)
     sign = -1 if value < 0 else 1
     return Decimal(sign * scaled).scaleb(-decimals, Context(prec=80, rounding=ROUND_HALF_UP))
+
+
+def plain(value: Decimal) -> str:
+    """Return a decimal without zeros at its end, never in scientific notation."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from api.readings.schemas import Quality, QualityParameters
 from ledger.errors import BadInput
-from ledger.readings.asked import meters_of, period_of
+from ledger.readings.selection import meters_of, period_of
 from ledger.readings.slots import load_days
 from ledger.readings.views import quality_document
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ledger.readings.asked import meters_of
+from ledger.readings.selection import meters_of
 from ledger.readings.store import fetch
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import USED, Quality, Role

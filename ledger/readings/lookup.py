@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from ledger.errors import BadInput
 from ledger.models import ImportFile, Meter, MeterReading, RegisterReading
 from ledger.models.readings import ReadingQuality
-from ledger.readings.asked import meters_of
+from ledger.readings.selection import meters_of
 from ledger.reductions.quality import loaded
 from ledger.reductions.zones import epoch_s, legal_day_start_s, utc_of, zone
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,9 +20,10 @@ from ledger.readings.times import legal_day_start_s
 from ledger.reductions.certificates import marked
 from ledger.reductions.numbers import COUNTER, kind_of
 from ledger.reductions.records import Calibration, CalibrationSpan, Kind, Meter, Role
+from ledger.units import plain
 
 
-def meters_of(
+def project_meters(
     session: Session,
     project: models.Project,
     where: ZoneInfo,
@@ -156,9 +156,3 @@ def _span(stored: Mapping[str, Any], where: ZoneInfo) -> CalibrationSpan:
         measured_error=stored["measured_error"],
         certificate_sha256=stored["certificate_sha256"],
     )
-
-
-def plain(value: Decimal) -> str:
-    """Return a decimal without zeros at its end, never in scientific notation."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

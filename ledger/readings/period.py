@@ -19,15 +19,13 @@ from ledger.errors import BadInput, NotFound
 from ledger.models.readings import ReadingQuality
 from ledger.readings.carry import carried_into
 from ledger.readings.factor_rows import factor_record
-from ledger.readings.metered import meters_of, plain
+from ledger.readings.metered import project_meters
 from ledger.readings.times import TZDATA_VERSION, legal_day_start_s, zone
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.certificates import left_out_before
-from ledger.reductions.records import (
-    CarriedCorrection,
-    ReductionInputs,
-)
+from ledger.reductions.records import CarriedCorrection, ReductionInputs
 from ledger.reductions.results import Reduction
+from ledger.units import plain
 
 
 def split_by_vintage(start: date, end: date) -> list[tuple[date, date]]:
@@ -174,7 +172,7 @@ def load_period(
         factor=factor_record(factor),
         completeness_min=plain(project.completeness_min),
         meters=tuple(
-            meters_of(
+            project_meters(
                 session,
                 project,
                 where,

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database, Many
 from ledger.models import Meter, MeterSeries, MeterSource
 from ledger.models.sites import SourceKind
-from ledger.readings.asked import meters_of, period_of
+from ledger.readings.selection import meters_of, period_of
 from ledger.readings.store import fetch
 from ledger.reductions.grids import clock_points
 from ledger.reductions.quality import loaded
@@ -29,17 +29,9 @@ from ledger.reductions.records import Quality
 from ledger.reductions.zones import legal_day_start_s, zone
 
 _HOUR_S = 3600
-
-
 _STEP_DAYS = 62
-
-
 StoredReading = tuple[int, int, tuple[int, int, str, str | None]]
-
-
 """Start, line, and what most have in common: length in seconds, file, quality and reason."""
-
-
 _BEGIN, _REACH_IN = (
     Many(
         numbers=("start_s", "line"),
@@ -53,8 +45,6 @@ _BEGIN, _REACH_IN = (
         "start_s < ? AND start_s + duration_s > ?",
     )
 )
-
-
 _REGISTERS = (
     "SELECT at_s, quality, reason, file_id, line FROM register_readings "
     "WHERE meter_id = ? AND at_s >= ? AND at_s < ? AND quality <> 'used' ORDER BY at_s, text"
@@ -84,11 +74,7 @@ class State(IntEnum):
 
 
 MISSING = (State.ABSENT, State.EMPTY, State.LATE)
-
-
 OUTLIERS = (State.ABOVE, State.BELOW, State.STUCK, State.FELL)
-
-
 _STATES = {
     Quality.USED: State.USED,
     Quality.USED_IN_CONFLICT: State.CONFLICT,
@@ -176,14 +162,8 @@ class Day:
 
 
 _CONFLICTS = (Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT)
-
-
 CHOSEN = frozenset(quality for quality, state in _STATES.items() if state is not State.LATE)
-
-
 """Of the readings of a slot those that it is judged by: they have a value, and it was in time."""
-
-
 _CHOSEN = frozenset(_STATES[quality] for quality in CHOSEN)
 
 
@@ -216,8 +196,6 @@ class SiteDays:
 
 
 Fill = Callable[[Session, int, list[Day], bool], None]
-
-
 """Gives the slots of a meter's days their states; it is told the row number of the meter, and whether it is
 a register, whose readings may be longer than an interval."""
 

@@ -16,7 +16,7 @@ from ledger.readings.slots import MISSING, OUTLIERS, Day, DeviceDays, SiteDays, 
 from ledger.reductions.quality import REASONS, stored
 from ledger.reductions.records import Quality
 from ledger.reductions.zones import utc_of
-from ledger.units import decimal_half_up
+from ledger.units import decimal_half_up, plain
 
 NO_ROW = "no row in any file"
 _HOUR_S = 3600
@@ -177,8 +177,7 @@ def gaps_document(found: SiteDays) -> dict[str, Any]:
 
 def hours(seconds: int) -> str:
     """Return a length in hours as decimal text, with three decimals at most."""
-    text = format(decimal_half_up(Fraction(seconds, _HOUR_S), 3), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return plain(decimal_half_up(Fraction(seconds, _HOUR_S), 3))
 
 
 def file_names(session: Session, found: SiteDays) -> dict[int, str]:

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from api.exports.formats import Format
 from api.exports.records import pieces
 from cli.main import run
 from ledger.errors import DependencyDown
@@ -211,7 +212,7 @@ def test_a_file_is_streamed_and_gives_its_place_back(house: House, tmp_path: Pat
     for _ in range(5):
         answer = house.client.head("/v1/park/resources/export", headers=ADMIN)
         assert (answer.status_code, answer.content) == (200, b"")
-        begun = pieces(context, kind, {}, "csv")
+        begun = pieces(context, kind, {}, Format.CSV)
         assert next(begun) == b""
         begun.close()  # whoever asked is gone
     assert file(house, "resources", "csv").count(b"\n") > 2 * ROWS_AT_ONCE
