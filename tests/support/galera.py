@@ -75,7 +75,11 @@ class Node(MariaDbServer):
         ]
         if self.bootstraps:
             self._options.append(BOOTSTRAP)
-        return super()._launch()
+        launched = super()._launch()
+        if launched and self.bootstraps:
+            # It answers a little before it takes statements: "WSREP has not yet prepared node".
+            until(lambda: self.synced, "the first node of a cluster is not ready")
+        return launched
 
     def status(self, name: str) -> str:
         """Return a variable of ``SHOW GLOBAL STATUS``; empty when the node does not answer."""
@@ -106,7 +110,8 @@ class Node(MariaDbServer):
     def synced(self) -> bool:
         """Whether it has all that the cluster has, and is of the majority."""
         return (
-            self.status("wsrep_local_state") == "4"
+            self.status("wsrep_ready") == "ON"
+            and self.status("wsrep_local_state") == "4"
             and self.status("wsrep_cluster_status") == "Primary"
         )
 
