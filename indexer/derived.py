@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import pairs, tables
+from ledger.db.behind import Behind, behind
 from ledger.errors import MirrorStopped
 from ledger.models import (
     Base,
@@ -137,7 +139,7 @@ def _credit_id(facts: BatchFacts, run: Run) -> str:
 
 
 def split_serials(
-    session: Session,
+    later: Behind,
     batches: Mapping[int, Standing],
     taken: Sequence[tuple[int, Run]],
     outdated: Sequence[str],
@@ -153,18 +155,20 @@ def split_serials(
     outdated
         What was left of them before, by ``credit_id``.
     """
-    delete_credits(session, outdated)
+    later.run(partial(delete_credits, later.unwaited, outdated))
     runs = [*taken]
     for batch_id, batch in sorted(batches.items()):
         left = batch.left
         if left is not None:
             runs.append((batch_id, left))
-    _insert_runs(session, runs, batches)
+    _insert_runs(later, runs, batches)
 
 
 def redraw(session: Session, batch_ids: Collection[int]) -> None:
     """Draw anew what is left of batches, whatever is there of them: for a rewind."""
-    split_serials(session, standing(session, batch_ids), [], _active_ids(session, batch_ids))
+    now, before = standing(session, batch_ids), _active_ids(session, batch_ids)
+    with behind(session, at_once=True) as later:
+        split_serials(later, now, [], before)
 
 
 def frozen_runs(session: Session, batch_id: int) -> Sequence[str]:
@@ -201,16 +205,13 @@ def delete_credits(session: Session, credit_ids: Sequence[str]) -> None:
 
 
 def _insert_runs(
-    session: Session, runs: Sequence[tuple[int, Run]], batches: Mapping[int, Standing]
+    later: Behind, runs: Sequence[tuple[int, Run]], batches: Mapping[int, Standing]
 ) -> None:
-    if not runs:
-        return
     of = [batches[batch_id].facts for batch_id, _ in runs]
     names = [_credit_id(fact, run) for fact, (_, run) in zip(of, runs, strict=True)]
-    connection = session.connection()
-    dialect = connection.dialect.name
-    tables.writer(CarbonCredit, dialect).insert_columns(
-        connection,
+    tables.insert_behind(
+        later,
+        CarbonCredit,
         {
             "credit_id": names,
             "amount": [run.amount_kg for _, run in runs],  # a kilogram is a thousandth of a tonne
@@ -223,8 +224,9 @@ def _insert_runs(
         },
         units=["amount"],
     )
-    tables.writer(CreditSerial, dialect).insert_columns(
-        connection,
+    tables.insert_behind(
+        later,
+        CreditSerial,
         {
             "credit_id": names,
             "batch_id": [batch_id for batch_id, _ in runs],
@@ -244,8 +246,37 @@ _STATUS = {
 # ------------------------------------------------------------- holdings, balances
 
 
-def add_holdings(session: Session, changes: Mapping[tuple[int, str], int]) -> None:
-    """Change holdings by kilograms, keyed by batch and holder.
+@dataclass(frozen=True)
+class Amounts:
+    """Amounts that two columns name, as they were and as they become."""
+
+    model: type[Base]
+    pair: pairs.Pair
+    value: InstrumentedAttribute[Any]
+    before: Mapping[Any, int]
+    after: Mapping[Any, int]
+
+    @property
+    def below(self) -> tuple[Any, int] | None:
+        """The first that would be less than nothing, and how much."""
+        return next(((key, amount) for key, amount in self.after.items() if amount < 0), None)
+
+    def write(self, later: Behind) -> None:
+        """Write what changes; an amount of nothing has no row."""
+        before, after = self.before, self.after
+        gone = [key for key in before if not after[key]]
+        changed = {key: after[key] for key in before if after[key]}
+        session = later.unwaited
+        later.run(partial(pairs.remove, session, self.pair, gone))
+        later.run(partial(pairs.put, session, self.pair, self.value, changed))
+        new = [(*key, amount) for key, amount in after.items() if amount and key not in before]
+        names = self.pair[0].key, self.pair[1].key, self.value.key
+        columns = dict(zip(names, zip(*new, strict=True), strict=True)) if new else {}
+        tables.insert_behind(later, self.model, columns)
+
+
+def holdings_after(session: Session, changes: Mapping[tuple[int, str], int]) -> Amounts:
+    """Return holdings after changes by kilograms, keyed by batch and holder.
 
     Raises
     ------
@@ -253,15 +284,17 @@ def add_holdings(session: Session, changes: Mapping[tuple[int, str], int]) -> No
         If somebody would hold less than nothing: a transfer was missed.
     """
     pair = CreditHolding.batch_id, CreditHolding.holder
-    if below := _add(session, CreditHolding, pair, CreditHolding.amount_kg, changes):
+    found = _after(session, CreditHolding, pair, CreditHolding.amount_kg, changes)
+    if below := found.below:
         (batch_id, holder), kg = below
         raise MirrorStopped(
             f"{holder} would hold {kg} kg of batch {batch_id}; a transfer was missed"
         )
+    return found
 
 
-def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> None:
-    """Change escrow balances by units, keyed by account and asset.
+def balances_after(session: Session, changes: Mapping[tuple[str, int], int]) -> Amounts:
+    """Return escrow balances after changes by units, keyed by account and asset.
 
     Raises
     ------
@@ -269,37 +302,38 @@ def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> No
         If a balance would fall below zero: a movement was missed.
     """
     pair = SettlementBalance.account, SettlementBalance.asset
-    if below := _add(session, SettlementBalance, pair, SettlementBalance.balance, changes):
+    found = _after(session, SettlementBalance, pair, SettlementBalance.balance, changes)
+    if below := found.below:
         (account, asset), units = below
         raise MirrorStopped(
             f"{account} would have {units} units of asset {asset} in escrow; a movement was missed"
         )
+    return found
 
 
-def _add(
+def add_holdings(session: Session, changes: Mapping[tuple[int, str], int]) -> None:
+    """Change holdings at once; see ``holdings_after``."""
+    with behind(session, at_once=True) as later:
+        holdings_after(session, changes).write(later)
+
+
+def add_balances(session: Session, changes: Mapping[tuple[str, int], int]) -> None:
+    """Change escrow balances at once; see ``balances_after``."""
+    with behind(session, at_once=True) as later:
+        balances_after(session, changes).write(later)
+
+
+def _after(
     session: Session,
     model: type[Base],
     pair: pairs.Pair,
     value: InstrumentedAttribute[Any],
     changes: Mapping[Any, int],
-) -> tuple[Any, int] | None:
-    """Change amounts that two columns name; if one would be below zero, write none and return the first such."""
+) -> Amounts:
     keys = sorted(key for key, amount in changes.items() if amount)
-    before = pairs.values(session, pair, value, keys)
-    after = {key: int(before.get(key, 0)) + changes[key] for key in keys}
-    for key, amount in after.items():
-        if amount < 0:
-            return key, amount
-    pairs.remove(session, pair, [key for key in before if not after[key]])
-    pairs.put(session, pair, value, {key: after[key] for key in before if after[key]})
-    new = [(*key, amount) for key, amount in after.items() if amount and key not in before]
-    if new:
-        names = pair[0].key, pair[1].key, value.key
-        connection = session.connection()
-        tables.writer(model, connection.dialect.name).insert_columns(
-            connection, dict(zip(names, zip(*new, strict=True), strict=True))
-        )
-    return None
+    before = {key: int(amount) for key, amount in pairs.values(session, pair, value, keys).items()}
+    after = {key: before.get(key, 0) + changes[key] for key in keys}
+    return Amounts(model, pair, value, before, after)
 
 
 def _silent(statement: Any) -> Any:

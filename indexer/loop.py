@@ -21,7 +21,7 @@ from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import Lease
-from indexer.memory import few_collections
+from indexer.memory import few_collections, quick_switches
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.reading import Read
 from indexer.ticks import Limits, TickReport
@@ -112,7 +112,7 @@ class Indexer:
         WrongChain
             If the node serves another chain.
         """
-        with closing(self._ranges), few_collections():
+        with closing(self._ranges), few_collections(), quick_switches():
             return self._run_until(target, on_tick)
 
     def _run_until(
@@ -163,7 +163,7 @@ class Indexer:
         lease = Lease(self._db, self._deployment.network, lease_s)
         heads = Heads(self._client.transport, self._poll_s)
         listeners = Listeners(on_tick, on_trouble, on_lead, on_stand_by)
-        with closing(self._ranges), few_collections():
+        with closing(self._ranges), few_collections(), quick_switches():
             Follower(self.tick, lease, heads, listeners).run(stop)
 
     def tick(self) -> TickReport:

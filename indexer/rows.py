@@ -21,6 +21,7 @@ from indexer.derived import Standing
 from indexer.lookups import Lookups, Outcome
 from ledger.chain.events import ZERO_ADDRESS, DecodedEvent
 from ledger.db import tables
+from ledger.db.behind import Behind
 from ledger.errors import MirrorStopped
 from ledger.models import (
     Base,
@@ -83,8 +84,8 @@ class Rows:
 
     Parameters
     ----------
-    session
-        The unit of work that the range is written in.
+    later
+        The writes of the unit of work that the range is written in; some may be under way.
     times
         Time of each block of the range.
     units_per_cent
@@ -95,12 +96,12 @@ class Rows:
 
     def __init__(
         self,
-        session: Session,
+        later: Behind,
         times: Mapping[int, datetime],
         units_per_cent: int,
         lookups: Lookups,
     ) -> None:
-        self.session = session
+        self._later = later
         self.units_per_cent = units_per_cent
         self.lookups = lookups
         self._times = times
@@ -114,6 +115,11 @@ class Rows:
         self._escrow: dict[tuple[str, int], int] = defaultdict(int)
 
     # ------------------------------------------------------- what handlers call
+
+    @property
+    def session(self) -> Session:
+        """The unit of work, for the few that ask or change rows beyond the mirror's; waits for what is under way."""
+        return self._later.session
 
     def time_of(self, event: DecodedEvent) -> datetime:
         """Return the time of an event's block."""
@@ -221,18 +227,18 @@ class Rows:
     # ----------------------------------------------------------------- writing
 
     def write(self) -> None:
-        """Write everything, and then what follows from it."""
+        """Write everything, and what follows from it. All that is asked is asked first: then nothing waits."""
         before, now = self._batches()
+        holdings = derived.holdings_after(self.session, self._held)
+        balances = derived.balances_after(self.session, self._escrow)
         for table in _ORDER:
-            tables.insert(self.session, table, self._added[table])
+            tables.insert_behind(self._later, table, tables.by_column(self._added[table]))
         for table, changes in self._changes.items():
             self._write_changes(table, changes)
         outdated = [batch.left_id for batch in before.values() if batch.left_id is not None]
-        derived.split_serials(self.session, now, self._taken, outdated)
-        derived.add_holdings(self.session, self._held)
-        derived.add_balances(self.session, self._escrow)
-        self.session.flush()  # what handlers changed in rows of our own: expiring would forget it
-        self.session.expire_all()
+        derived.split_serials(self._later, now, self._taken, outdated)
+        holdings.write(self._later)
+        balances.write(self._later)
 
     def _batches(self) -> tuple[dict[int, Standing], dict[int, Standing]]:
         """Return the batches of which something else is left: as they were, and as they are now."""
@@ -263,9 +269,10 @@ class Rows:
         alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
         for number, values in changes.items():
             alike[tuple(values)].append({key: number, **values})
-        connection = self.session.connection()
+        connection = self._later.connection
         for rows in alike.values():
-            tables.writer(table, connection.dialect.name).update(connection, key, rows)
+            writer = tables.writer(table, connection.dialect.name)
+            self._later.run(writer.change(connection, key, rows))
 
 
 def _unknown(event: DecodedEvent, what: str) -> str:

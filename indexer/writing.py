@@ -11,6 +11,7 @@ from indexer.window import Window, block_time
 from ledger.chain import transactions
 from ledger.chain.records import BlockHeader
 from ledger.db import tables
+from ledger.db.behind import Behind, behind
 from ledger.models import ChainBlock, ChainEvent
 
 
@@ -29,13 +30,17 @@ def write_range(session: Session, window: Window, units_per_cent: int, final_num
     final_number
         The last block that is final: what others sent in blocks up to it is confirmed at once.
     """
-    transactions.record_included(session, window.transactions, final_number)
-    _write_events(session, window)
     times = {header.number: block_time(header) for header in window.headers}
-    rows = Rows(session, times, units_per_cent, Lookups.of(session, window.events))
-    for event in window.events:
-        apply(event, rows)
-    rows.write()
+    lookups = Lookups.of(session, window.events)
+    with behind(session) as later:
+        transactions.record_included(later, window.transactions, final_number)
+        _write_events(later, window)
+        rows = Rows(later, times, units_per_cent, lookups)  # nothing waits for the above until these write
+        for event in window.events:
+            apply(event, rows)
+        rows.write()
+    session.flush()  # what handlers changed in rows of our own: expiring would forget it
+    session.expire_all()
 
 
 def block_row(header: BlockHeader) -> dict[str, object]:
@@ -48,15 +53,13 @@ def block_row(header: BlockHeader) -> dict[str, object]:
     }
 
 
-def _write_events(session: Session, window: Window) -> None:
+def _write_events(later: Behind, window: Window) -> None:
     events = window.events
-    if not events:
-        return
-    connection = session.connection()
     logs = [event.log for event in events]
     in_log = [event.args if event.record is not None else None for event in events]
-    tables.writer(ChainEvent, connection.dialect.name).insert_columns(
-        connection,
+    tables.insert_behind(
+        later,
+        ChainEvent,
         {
             "block_number": [log.block_number for log in logs],
             "log_index": [log.log_index for log in logs],

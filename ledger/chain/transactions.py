@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.included import Included
 from ledger.db import tables
-from ledger.models import Base, BlockchainTransaction, ChainAttempt, ChainBlock, ChainInclusion
+from ledger.db.behind import Behind
+from ledger.models import BlockchainTransaction, ChainAttempt, ChainBlock, ChainInclusion
 from ledger.models.blockchain import TransactionStatus
 
 _ERROR_LENGTH_MAX = 500
@@ -60,7 +61,7 @@ def record_pending(
     )
 
 
-def record_included(session: Session, items: Sequence[Included], final_number: int = 0) -> None:
+def record_included(later: Behind, items: Sequence[Included], final_number: int = 0) -> None:
     """Record transactions with the blocks they stand in. For the mirror alone.
 
     They stay pending, except those of others in blocks up to ``final_number``: nothing else is to be told
@@ -68,12 +69,12 @@ def record_included(session: Session, items: Sequence[Included], final_number: i
     """
     if not items:
         return
+    session = later.session
     hashes = [item.tx_hash for item in items]
     known = _known(session, hashes)
     keys = _intent_keys(session, hashes)
     fresh = [item for item in items if item.tx_hash not in known]
     done = [item.block_number <= final_number and item.tx_hash not in keys for item in fresh]
-    _insert_fresh(session, fresh, done)
     ours = [item for item in items if item.tx_hash in known]
     if ours:
         session.connection().execute(
@@ -85,8 +86,10 @@ def record_included(session: Session, items: Sequence[Included], final_number: i
                 for item in ours
             ],
         )
-    _insert(
-        session,
+    session.expire_all()
+    _insert_fresh(later, fresh, done)
+    tables.insert_behind(
+        later,
         ChainInclusion,
         {
             "tx_hash": hashes,
@@ -99,7 +102,6 @@ def record_included(session: Session, items: Sequence[Included], final_number: i
             "error": [item.error and item.error[:_ERROR_LENGTH_MAX] for item in items],
         },
     )
-    session.expire_all()
 
 
 def confirm(session: Session, above_block: int, up_to_block: int) -> list[Outcome]:
@@ -204,13 +206,11 @@ def rewind(session: Session, above_block: int) -> None:
     session.expire_all()
 
 
-def _insert_fresh(session: Session, items: Sequence[Included], done: Sequence[bool]) -> None:
+def _insert_fresh(later: Behind, items: Sequence[Included], done: Sequence[bool]) -> None:
     """Insert transactions that nobody recorded before; ``done`` are those that are final already."""
-    if not items:
-        return
     ended = (TransactionStatus.FAILED, TransactionStatus.CONFIRMED)
-    _insert(
-        session,
+    tables.insert_behind(
+        later,
         BlockchainTransaction,
         {
             "tx_hash": [item.tx_hash for item in items],
@@ -231,16 +231,6 @@ def _insert_fresh(session: Session, items: Sequence[Included], done: Sequence[bo
         },
         ready=("parameters",),
     )
-
-
-def _insert(
-    session: Session,
-    table: type[Base],
-    columns: Mapping[str, Sequence[Any]],
-    ready: Sequence[str] = (),
-) -> None:
-    connection = session.connection()
-    tables.writer(table, connection.dialect.name).insert_columns(connection, columns, ready=ready)
 
 
 def _set_status(session: Session, items: Sequence[tuple[str, TransactionStatus, datetime]]) -> None:

@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
 from ledger.db import bulk
@@ -41,6 +41,16 @@ class Behind:
         self._stopped = False
         if thread is not None:
             event.listen(self._connection, "before_cursor_execute", self._guard)
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of the unit of work, for those that make a write ready; it may be busy."""
+        return self._connection
+
+    @property
+    def unwaited(self) -> Session:
+        """The session, for work that is handed to ``run``, and nothing else."""
+        return self._session
 
     @property
     def session(self) -> Session:
@@ -101,8 +111,14 @@ class Behind:
 
 
 @contextmanager
-def behind(session: Session, *, at_once: bool) -> Iterator[Behind]:
-    """Open the writes of a unit of work; all are done when the block ends without an error."""
+def behind(session: Session, *, at_once: bool = False) -> Iterator[Behind]:
+    """Open the writes of a unit of work; all are done when the block ends without an error.
+
+    Parameters
+    ----------
+    at_once
+        Do each as it comes, in this thread.
+    """
     if at_once:
         yield Behind(session, None)
         return

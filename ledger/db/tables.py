@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import msgspec
@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk
+from ledger.db.behind import Behind, Work
 from ledger.jsontext import json_texts
 from ledger.models import Base
 from ledger.models.types import (
@@ -44,7 +45,7 @@ _KEYS_PER_QUERY = 400
 _INTEGERS = {True: 2**63, False: 2**31}
 """What a column of whole numbers ends before, by whether it is a wide one."""
 _PIECES = (1_000, 100)
-"""Rows of one INSERT on SQLite. One statement runs outside of the interpreter's lock; the rest is few."""
+"""Rows of one INSERT on SQLite, which runs outside of the interpreter's lock; the rest is one of its own."""
 _PLACES_MAX = 32_000
 """SQLite takes 32,766 values in one statement."""
 _HEX_DIGITS = b"0123456789abcdef"
@@ -66,7 +67,7 @@ class TableWriter:
         self._table, self._name = table, table.name
         self._dialect = dialect
         self._encoders = {column.name: _encoder(column, dialect) for column in table.columns}
-        self._statements: dict[tuple[str, ...], dict[int, str]] = {}
+        self._statements: dict[tuple[tuple[str, ...], int], str] = {}
 
     def insert(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows; all of them name the same columns.
@@ -77,8 +78,7 @@ class TableWriter:
             If a column cannot hold a value exactly.
         """
         if rows:
-            names = list(rows[0])
-            self.insert_columns(connection, {name: [row[name] for row in rows] for name in names})
+            self.insert_columns(connection, by_column(rows))
 
     def insert_columns(
         self,
@@ -87,7 +87,17 @@ class TableWriter:
         units: Collection[str] = (),
         ready: Collection[str] = (),
     ) -> None:
-        """Insert rows, given by column.
+        """Insert rows, given by column; see ``insertion``."""
+        self.insertion(connection, columns, units, ready)()
+
+    def insertion(
+        self,
+        connection: Connection,
+        columns: Mapping[str, Sequence[Any]],
+        units: Collection[str] = (),
+        ready: Collection[str] = (),
+    ) -> Work:
+        """Check and encode rows, given by column, and return what inserts them: nearly all of that is the database's.
 
         Parameters
         ----------
@@ -110,16 +120,23 @@ class TableWriter:
             for name, values in columns.items()
         }
         if self._dialect == "sqlite":
-            self._insert_sqlite(connection, encoded)
-            return
+            return partial(self._insert_sqlite, connection, encoded)
         rows = len(next(iter(encoded.values())))
         step = bulk.rows_per_statement(encoded)
+        pieces = []
         for at in range(0, rows, step):
             piece = {f"`{name}`": column[at : at + step] for name, column in encoded.items()}
-            bulk.insert(connection, self._name, piece, {})
+            pieces.append(bulk.prepared(connection, self._name, piece, {}))
+        return partial(_each, pieces)
 
     def update(self, connection: Connection, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Change rows by one statement; all of them name the key and the same other columns.
+        """Change rows by one statement; see ``change``."""
+        self.change(connection, key, rows)()
+
+    def change(self, connection: Connection, key: str, rows: Sequence[Mapping[str, Any]]) -> Work:
+        """Check and encode changes of rows, and return what makes them by one statement.
+
+        All rows name the key and the same other columns.
 
         Raises
         ------
@@ -132,18 +149,16 @@ class TableWriter:
         if self._dialect == "sqlite":
             value = {name: f"ready.value ->> {position}" for position, name in enumerate(names)}
             changes = ", ".join(f"{name} = {value[name]}" for name in others)
-            connection.exec_driver_sql(
+            statement = (
                 f"UPDATE {self._name} SET {changes} FROM json_each(?) ready "
-                f"WHERE {self._name}.{key} = {value[key]}",
-                (_json.encode(list(zip(*encoded.values(), strict=True))).decode(),),
+                f"WHERE {self._name}.{key} = {value[key]}"
             )
-            return
+            ready = _json.encode(list(zip(*encoded.values(), strict=True))).decode()
+            return partial(connection.exec_driver_sql, statement, (ready,))
         changes = ", ".join(f"t.`{name}` = ready.`{name}`" for name in others)
-        statement = bulk.selection({f"`{name}`": column for name, column in encoded.items()})
-        connection.exec_driver_sql(
-            f"UPDATE {self._name} t JOIN {statement} ready ON t.{key} = ready.{key} "
-            f"SET {changes}".replace("%", "%%")
-        )
+        selected = bulk.selection({f"`{name}`": column for name, column in encoded.items()})
+        statement = f"UPDATE {self._name} t JOIN {selected} ready ON t.{key} = ready.{key} SET {changes}"
+        return partial(connection.exec_driver_sql, statement.replace("%", "%%"))
 
     def encoded(self, name: str, values: Sequence[Any]) -> Sequence[bulk.Plain]:
         """Return values of a column as the database stores them.
@@ -158,27 +173,26 @@ class TableWriter:
     def _insert_sqlite(
         self, connection: Connection, columns: Mapping[str, Sequence[bulk.Plain]]
     ) -> None:
-        statements = self._statements_for(tuple(columns))
         values = list(columns.values())
         count, at = len(values[0]), 0
-        for size, statement in statements.items():
-            if size == 1:
-                if rest := list(zip(*(column[at:] for column in values), strict=True)):
-                    connection.exec_driver_sql(statement, rest)
-                return
+        for size in (*_PIECES, 0):
+            size = size or count - at  # what is left, in one statement of its own
+            if not 0 < size * len(values) <= _PLACES_MAX:
+                continue
             while at + size <= count:
+                statement = self._statement_for(tuple(columns), size)
                 connection.exec_driver_sql(statement, _row_by_row(values, at, size))
                 at += size
 
-    def _statements_for(self, names: tuple[str, ...]) -> dict[int, str]:
-        """Return the INSERT for so many rows at once, the longest first."""
-        found = self._statements.get(names)
+    def _statement_for(self, names: tuple[str, ...], size: int) -> str:
+        """Return the INSERT for so many rows at once; those of the usual lengths are kept."""
+        found = self._statements.get((names, size))
         if found is None:
             row = f"({', '.join('?' * len(names))})"
             head = f"INSERT INTO {self._name} ({', '.join(names)}) VALUES "
-            sizes = [size for size in _PIECES if size * len(names) <= _PLACES_MAX]
-            found = {size: head + ", ".join([row] * size) for size in (*sizes, 1)}
-            self._statements[names] = found
+            found = head + ", ".join([row] * size)
+            if size in _PIECES:
+                self._statements[names, size] = found
         return found
 
 
@@ -193,6 +207,28 @@ def insert(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]
     if rows:
         connection = session.connection()
         writer(table, connection.dialect.name).insert(connection, rows)
+
+
+def insert_behind(
+    later: Behind,
+    table: type[Base],
+    columns: Mapping[str, Sequence[Any]],
+    units: Collection[str] = (),
+    ready: Collection[str] = (),
+) -> None:
+    """Check and encode rows now, and have the database store them while their author goes on.
+
+    See ``TableWriter.insertion``, whose errors come at once, and ``Behind``, whose errors come later.
+    """
+    if any(map(len, columns.values())):
+        connection = later.connection
+        work = writer(table, connection.dialect.name).insertion(connection, columns, units, ready)
+        later.run(work)
+
+
+def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return rows, all of which name the same columns, by column."""
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
 def among(
@@ -338,6 +374,11 @@ _ENCODERS: tuple[tuple[type[Any], Callable[[Any, str], Encode]], ...] = (
     (String, lambda _kind, _dialect: _same),
 )
 """What encodes the values of a type; the first that fits. ``Enum`` is a ``String``."""
+
+
+def _each(works: Sequence[Work]) -> None:
+    for work in works:
+        work()
 
 
 def _row_by_row(

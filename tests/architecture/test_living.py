@@ -41,7 +41,7 @@ WAYS = {
     "vpp_settlement_items": "GET /v1/trades",
 }
 """How a table is read that is no kind of record. Those that are have a list of their own."""
-INSERTING = ("insert", "insert_columns", "put", "add")
+INSERTING = ("insert", "insert_columns", "insert_behind", "put", "add")
 """Functions that write rows of a model which their module names."""
 
 

@@ -27,7 +27,7 @@ class Journals(Rows):
     def write(self) -> None:
         """Write what was added, and nothing that follows from it."""
         for table in indexer.rows._ORDER:
-            tables.insert(self.session, table, self._added[table])
+            tables.insert_behind(self._later, table, tables.by_column(self._added[table]))
 
 
 def main() -> None:
