@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -56,7 +57,7 @@ class Order:
 
 
 class ReadingProcess:
-    """A process that reads ranges, one at a time.
+    """A process that reads ranges, one at a time, and a thread here that takes in each as soon as it is there.
 
     Parameters
     ----------
@@ -69,6 +70,8 @@ class ReadingProcess:
         self.ended = False
         """Whether it is gone, or hangs."""
         self._link: Connection | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="taking-in")
+        self._coming: Future[Read | None] | None = None
         with suppress(OSError):  # where none can be started, there is no answer
             ours, theirs = _connected()
             self._link = Connection(ours.detach())
@@ -84,26 +87,35 @@ class ReadingProcess:
         return self._process.pid if self._process is not None else 0
 
     def order(self, order: Order) -> None:
-        """Have a range read. Each order is answered, in turn."""
+        """Have a range read; its answer is to be taken before the next order."""
         self._send(order)
+        self._coming = self._thread.submit(self._taken_in)
 
     def answer(self, wait_s: float) -> Read | None:
         """Wait for the next answer; None when the range could not be read, or the process has ``ended``."""
-        if self._link is not None and not self.ended:
-            with suppress(EOFError, OSError):
-                if self._link.poll(wait_s):
-                    content = self._link.recv_bytes()
-                    return unpacked(content) if content else None
+        coming, self._coming = self._coming, None
+        if coming is not None and not self.ended:
+            with suppress(EOFError, OSError, TimeoutError):
+                return coming.result(wait_s)
         self.ended = True
         return None
 
     def close(self) -> None:
         """End the process."""
-        if self._link is not None:
-            self._link.close()
         if self._process is not None:
             self._process.kill()  # it has nothing that it could lose
             self._process.communicate()
+        self._thread.shutdown(cancel_futures=True)  # its end of the connection is gone
+        if self._link is not None:
+            self._link.close()
+
+    def _taken_in(self) -> Read | None:
+        """Wait for a message and make the range of it, while the one before is written."""
+        if self._link is None:
+            raise EOFError
+        self._link.poll(None)
+        content = self._link.recv_bytes()
+        return unpacked(content) if content else None
 
     def _send(self, what: object) -> None:
         try:

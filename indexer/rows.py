@@ -67,6 +67,8 @@ _KEYS: dict[type[Base], str] = {
     SettlementBatch: "batch_id",
 }
 """Tables whose rows change later, and their keys."""
+_ROWS_AT_ONCE = 1_000
+"""So many rows of another table are stored while handlers go on: as many as one statement takes."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,13 @@ class Rows:
 
     def add(self, table: type[Base], **values: Any) -> None:
         """Add a row; of one table all rows name the same columns."""
-        self._added[table].append(values)
+        added = self._added[table]
+        added.append(values)
         key = _KEYS.get(table)
         if key is not None:
             self._new[table][values[key]] = values
+        elif len(added) == _ROWS_AT_ONCE:
+            self._insert(table)
 
     def change(self, table: type[Base], key: int, **values: Any) -> None:
         """Change columns of the row with a primary key, new or old."""
@@ -232,13 +237,17 @@ class Rows:
         holdings = derived.holdings_after(self.session, self._held)
         balances = derived.balances_after(self.session, self._escrow)
         for table in _ORDER:
-            tables.insert_behind(self._later, table, tables.by_column(self._added[table]))
+            self._insert(table)
         for table, changes in self._changes.items():
             self._write_changes(table, changes)
         outdated = [batch.left_id for batch in before.values() if batch.left_id is not None]
         derived.split_serials(self._later, now, self._taken, outdated)
         holdings.write(self._later)
         balances.write(self._later)
+
+    def _insert(self, table: type[Base]) -> None:
+        """Have the rows of a table stored that were added since."""
+        tables.insert_behind(self._later, table, tables.by_column(self._added.pop(table, ())))
 
     def _batches(self) -> tuple[dict[int, Standing], dict[int, Standing]]:
         """Return the batches of which something else is left: as they were, and as they are now."""

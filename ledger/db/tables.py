@@ -282,10 +282,11 @@ def _hex_encoder(kind: Hex, _dialect: str) -> Encode:
 
     def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
         try:
-            if {length}.issuperset(map(len, values)):
+            each_once = set(values)  # a transaction stands in several rows, an account in many
+            if {length}.issuperset(map(len, each_once)):
                 # As one text: the prefix is where it should be, and all the rest are digits.
-                text = "".join(values).encode()
-                count = len(values)
+                text = "".join(each_once).encode()
+                count = len(each_once)
                 if text.translate(None, _HEX_DIGITS) == no_digits * count and all(
                     text[place::length] == prefix[place : place + 1] * count
                     for place in range(len(prefix))

@@ -17,7 +17,6 @@ import indexer.writing
 from cli.bench.indexer.events_reading import EventsReading
 from indexer import Indexer
 from indexer.rows import Rows
-from ledger.db import tables
 from ledger.settings import load_settings
 
 
@@ -27,7 +26,7 @@ class Journals(Rows):
     def write(self) -> None:
         """Write what was added, and nothing that follows from it."""
         for table in indexer.rows._ORDER:
-            tables.insert_behind(self._later, table, tables.by_column(self._added[table]))
+            self._insert(table)
 
 
 def main() -> None:
