@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -84,7 +84,7 @@ def register_site(chain: Chain, project_code: str) -> str | None:
 
 def methodology_hash(methodology: str, version: str) -> str:
     """Return the hash under which a methodology and its version stand in class and claim."""
-    return "0x" + keccak(text=f"{methodology}/{version}").hex()
+    return "0x" + keccak256(f"{methodology}/{version}".encode()).hex()
 
 
 def _send(chain: Chain, kind: str, function: str, arguments: list[object]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
 from ledger.chain.client import ChainClient
 from ledger.errors import BadInput, WrongChain
@@ -167,7 +167,7 @@ class Deployment:
         """
         for item in self.mirrored:
             code = bytes.fromhex(client.code(item.address)[2:])
-            if "0x" + keccak(code).hex() != item.code_hash.lower():
+            if "0x" + keccak256(code).hex() != item.code_hash.lower():
                 what = "other code than" if code else "no code of"
                 raise WrongChain(
                     f"the node at {client.place} has {what} {item.name} at {item.address}; it may still be "

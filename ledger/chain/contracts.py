@@ -11,13 +11,12 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from eth_abi.abi import decode as abi_decode
-from eth_abi.abi import encode as abi_encode
-from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
 from ledger.chain.abi import artifact
+from ledger.chain.abi_values import decoded, encoded
 from ledger.chain.client import ChainClient
-from ledger.chain.decoders import CALLS
+from ledger.chain.decoders import CALLS, ERRORS
 from ledger.chain.decoders.words import of_hex
 from ledger.chain.events import CREDIT, SETTLEMENT, Claim
 from ledger.chain.layout import canonical_type, json_value
@@ -69,23 +68,18 @@ class DecodedCall(msgspec.Struct, frozen=True, gc=False):
 
 
 @cache
+def _entries(contract: str, kind: str) -> dict[str, dict[str, Any]]:
+    """Return the functions or the errors of a contract by selector."""
+    found: dict[str, dict[str, Any]] = {}
+    for item in artifact(contract).abi:
+        if item["type"] == kind:
+            types = ",".join(canonical_type(part) for part in item["inputs"])
+            found["0x" + keccak256(f"{item['name']}({types})".encode())[:4].hex()] = item
+    return found
+
+
 def _functions(contract: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for item in artifact(contract).abi:
-        if item["type"] == "function":
-            types = ",".join(canonical_type(part) for part in item["inputs"])
-            found["0x" + keccak(text=f"{item['name']}({types})")[:4].hex()] = item
-    return found
-
-
-@cache
-def _errors(contract: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for item in artifact(contract).abi:
-        if item["type"] == "error":
-            types = ",".join(canonical_type(part) for part in item["inputs"])
-            found["0x" + keccak(text=f"{item['name']}({types})")[:4].hex()] = item
-    return found
+    return _entries(contract, "function")
 
 
 def selector_names(contract: str) -> dict[str, str]:
@@ -104,7 +98,7 @@ def encode_call(contract: str, function: str, arguments: Sequence[Any]) -> str:
     for selector, item in _functions(contract).items():
         if item["name"] == function and len(item["inputs"]) == len(arguments):
             types = [canonical_type(part) for part in item["inputs"]]
-            return selector + abi_encode(types, list(arguments)).hex()
+            return selector + encoded(types, list(arguments)).hex()
     raise KeyError(f"{contract} has no function {function} of {len(arguments)} arguments")
 
 
@@ -121,16 +115,19 @@ def decode_call(contract: str, data: str) -> DecodedCall | None:
     item = _functions(contract).get(selector)
     if item is None:
         return None
-    types = [canonical_type(part) for part in item["inputs"]]
     try:
-        values = abi_decode(types, bytes.fromhex(data[10:]))
+        return DecodedCall(item["name"], _arguments(item, bytes.fromhex(data[10:])))
     except Exception:  # any malformed input: the transaction is mirrored all the same, undecoded
         return None
-    parameters = {
+
+
+def _arguments(item: dict[str, Any], body: bytes) -> dict[str, Any]:
+    """Return the arguments of a function or an error by name, as JSON can hold them."""
+    values = decoded([canonical_type(part) for part in item["inputs"]], body)
+    return {
         part["name"] or f"argument{position}": json_value(part, value)
         for position, (part, value) in enumerate(zip(item["inputs"], values, strict=True))
     }
-    return DecodedCall(item["name"], parameters)
 
 
 def decode_error(contract: str, data: str | None) -> str | None:
@@ -145,19 +142,24 @@ def decode_error(contract: str, data: str | None) -> str | None:
 
 def _decoded_error(contract: str, selector: str, body: bytes) -> str:
     if selector == "0x08c379a0":
-        return f"Error({abi_decode(['string'], body)[0]})"
+        return f"Error({decoded(['string'], body)[0]})"
     if selector == "0x4e487b71":
-        return f"Panic({abi_decode(['uint256'], body)[0]:#x})"
-    item = _errors(contract).get(selector)
+        return f"Panic({decoded(['uint256'], body)[0]:#x})"
+    known = ERRORS.get(contract, {}).get(selector)
+    if known is not None:
+        name, decode = known
+        try:
+            return _shown(name, decode(body))
+        except ValueError:  # anybody may encode an error as no encoder would
+            pass
+    item = _entries(contract, "error").get(selector)
     if item is None:
         return f"unknown error {selector}"
-    types = [canonical_type(part) for part in item["inputs"]]
-    values = abi_decode(types, body)
-    named = ", ".join(
-        f"{part['name']}={json_value(part, value)}"
-        for part, value in zip(item["inputs"], values, strict=True)
-    )
-    return f"{item['name']}({named})"
+    return _shown(item["name"], _arguments(item, body))
+
+
+def _shown(name: str, arguments: dict[str, Any]) -> str:
+    return f"{name}({', '.join(f'{word}={value}' for word, value in arguments.items())})"
 
 
 class _Contract:
@@ -191,7 +193,7 @@ class _Contract:
             if item["name"] == function and len(item["inputs"]) == count
         )
         types = [canonical_type(part) for part in item["outputs"]]
-        return tuple(abi_decode(types, bytes.fromhex(output[2:])))
+        return tuple(decoded(types, bytes.fromhex(output[2:])))
 
 
 class CarbonCredit(_Contract):

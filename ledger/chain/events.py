@@ -13,7 +13,6 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from eth_utils.crypto import keccak
 from tiny_keccak import keccak256
 
 from ledger.chain.abi import artifact
@@ -110,7 +109,7 @@ def schemas(contract: str) -> dict[str, EventSchema]:
         if item["type"] != "event" or item.get("anonymous"):
             continue
         signature = f"{item['name']}({','.join(canonical_type(part) for part in item['inputs'])})"
-        topic = "0x" + keccak(text=signature).hex()
+        topic = _keccak(signature.encode())
         found[topic] = EventSchema(contract, item["name"], topic, tuple(item["inputs"]))
     return found
 

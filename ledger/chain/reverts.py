@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from eth_abi.abi import decode as abi_decode
-from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
+from ledger.chain.abi_values import decoded
 from ledger.chain.contracts import decode_error
 from ledger.chain.events import CREDIT, SETTLEMENT
 
@@ -68,7 +68,7 @@ def _token_errors() -> dict[str, tuple[str, list[str], list[str]]]:
         name, _, rest = text.removesuffix(")").partition("(")
         arguments = [part.split(" ") for part in rest.split(",")] if rest else []
         types = [kind for kind, _ in arguments]
-        selector = "0x" + keccak(text=f"{name}({','.join(types)})")[:4].hex()
+        selector = "0x" + keccak256(f"{name}({','.join(types)})".encode())[:4].hex()
         found[selector] = name, types, [word for _, word in arguments]
     return found
 
@@ -79,7 +79,7 @@ def _of_tokens(data: str) -> str | None:
         return None
     name, types, words = known
     try:
-        values = abi_decode(types, bytes.fromhex(data[10:]))
+        values = decoded(types, bytes.fromhex(data[10:]))
     except Exception:  # revert data is whatever the called code made of it
         return f"malformed error {data[:10]}"
     shown = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
 from ledger.chain.abi import artifact
 from ledger.chain.book import Deployment
@@ -61,7 +61,7 @@ def find(
         if code == "0x" or code.startswith(_DELEGATION):
             continue
         kind = _kind(code, list(deployment.contracts))
-        code_hash = "0x" + keccak(hexstr=code).hex()
+        code_hash = "0x" + keccak256(bytes.fromhex(code.removeprefix("0x"))).hex()
         found.append(Sighting(event, address, kind, code_hash))
     return found
 

@@ -1,6 +1,8 @@
 """A transaction as it is asked for, and as its signed bytes say it: the two are compared, field by field.
 
 Whoever signs may be mistaken or lie; what was signed is in the bytes, and nothing else is believed.
+
+The libraries for it are imported where bytes are made or read: who only follows the chain pays for none of them.
 """
 
 from __future__ import annotations
@@ -9,10 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import rlp
-from eth_account import Account
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
 from ledger.chain.fees import Fees
 
@@ -36,6 +35,8 @@ class Unsigned:
 
     def as_mapping(self) -> dict[str, Any]:
         """Return it as signers take it."""
+        from eth_utils.address import to_checksum_address
+
         return {
             "type": _DYNAMIC_FEE,
             "chainId": self.chain_id,
@@ -94,6 +95,9 @@ def read(raw: str) -> dict[str, Any]:
     ValueError
         If it is none, or is not written in the one way that there is.
     """
+    import rlp
+    from eth_account import Account
+
     content = bytes.fromhex(raw.removeprefix("0x"))
     if content[:1] != bytes([_DYNAMIC_FEE]):
         raise ValueError("it is no transaction of type 2")
@@ -133,7 +137,7 @@ def read(raw: str) -> dict[str, Any]:
 
 def hash_of(raw: str) -> str:
     """Return the hash of a signed transaction, which follows from its bytes."""
-    return "0x" + keccak(hexstr=raw).hex()
+    return "0x" + keccak256(bytes.fromhex(raw.removeprefix("0x"))).hex()
 
 
 def _short(value: object) -> str:

@@ -2,6 +2,9 @@
 
 On a local Anvil the well-known development keys serve; elsewhere keys come from keystore files
 (version 3) whose password stands in a file. Nothing here sends anything.
+
+eth_account is imported where a key is used, and not before: it takes a third of a second, and most of who opens
+a chain only reads it.
 """
 
 from __future__ import annotations
@@ -10,17 +13,17 @@ import json
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from eth_account import Account
-from eth_account.messages import encode_typed_data
-from eth_account.signers.local import LocalAccount
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
-from ledger.chain.remote_signer import SignerService
 from ledger.errors import BadInput
 from ledger.settings import LOCAL_CHAIN_ID, Settings
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from ledger.chain.remote_signer import SignerService
 
 # The accounts that every Anvil and Hardhat node starts with: published development keys
 # (mnemonic "test test test test test test test test test test test junk"). They guard nothing.
@@ -84,6 +87,8 @@ class LocalSigner:
 
     def sign_typed_data(self, message: Mapping[str, Any]) -> bytes:
         """Return the 65-byte EIP-712 signature of a message."""
+        from eth_account.messages import encode_typed_data
+
         signed = self._account.sign_message(encode_typed_data(full_message=dict(message)))
         return bytes(signed.signature)
 
@@ -145,7 +150,13 @@ def anvil_signer(index: int) -> LocalSigner:
     """
     if not 0 <= index < len(_ANVIL_KEYS):
         raise BadInput(f"Anvil's well-known accounts are numbered 0 to 9, found {index}")
-    return LocalSigner(Account.from_key(_ANVIL_KEYS[index]))
+    return _signer_of(_ANVIL_KEYS[index])
+
+
+def _signer_of(key: str | bytes) -> LocalSigner:
+    from eth_account import Account
+
+    return LocalSigner(Account.from_key(key))
 
 
 def resolve_account(text: str, chain_id: int) -> str:
@@ -168,11 +179,17 @@ def resolve_account(text: str, chain_id: int) -> str:
     body = text.removeprefix("0x")
     if not text.startswith("0x") or len(body) != 40 or set(body) - set("0123456789abcdefABCDEF"):
         raise BadInput(f"{text!r} is not an account; write 0x and 40 hexadecimal digits")
-    if body not in (body.lower(), body.upper()) and text != to_checksum_address(text):
+    if body not in (body.lower(), body.upper()) and not _has_checksum(text):
         raise BadInput(
             f"{text}: its capitals are not the account's checksum (EIP-55); look for a typing error"
         )
     return text.lower()
+
+
+def _has_checksum(address: str) -> bool:
+    from eth_utils.address import to_checksum_address
+
+    return address == to_checksum_address(address)
 
 
 def load_keyring(settings: Settings, chain_id: int) -> Keyring:
@@ -186,7 +203,7 @@ def load_keyring(settings: Settings, chain_id: int) -> Keyring:
     BadInput
         If the keystore or its password cannot be read, or the password file is open to others.
     """
-    service = SignerService(settings.signer_url) if settings.signer_url else None
+    service = _service(settings.signer_url) if settings.signer_url else None
     if settings.keystore is None:
         if service is not None or chain_id != LOCAL_CHAIN_ID:
             return Keyring({}, service)
@@ -201,6 +218,12 @@ def load_keyring(settings: Settings, chain_id: int) -> Keyring:
             signer = _unlock(file, password)
             found[signer.address] = signer
     return Keyring(found, service)
+
+
+def _service(url: str) -> SignerService:
+    from ledger.chain.remote_signer import SignerService
+
+    return SignerService(url)
 
 
 def _password(file: Path | None) -> str:
@@ -219,9 +242,11 @@ def _password(file: Path | None) -> str:
 
 
 def _unlock(file: Path, password: str) -> LocalSigner:
+    from eth_account import Account
+
     try:
         key = Account.decrypt(json.loads(file.read_text(encoding="utf-8")), password)
-        return LocalSigner(Account.from_key(key))
+        return _signer_of(key)
     # A keystore is whatever somebody put into the folder: eth-keyfile looks up what it likes in it.
     except (
         OSError,
@@ -239,9 +264,11 @@ def _unlock(file: Path, password: str) -> LocalSigner:
 
 def new_signer() -> LocalSigner:
     """Return the signer of a new random key, which is kept nowhere: for measurements."""
+    from eth_account import Account
+
     return LocalSigner(Account.create())
 
 
 def derived_signer(name: str) -> LocalSigner:
     """Return the signer of a key that everybody can compute from its name: for measurements."""
-    return LocalSigner(Account.from_key(keccak(text=f"truetonne {name}")))
+    return _signer_of(keccak256(f"truetonne {name}".encode()))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from eth_abi.abi import decode as abi_decode
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.chain.abi_values import decoded
 from ledger.chain.access import Chain
 from ledger.chain.client import RpcError
 from ledger.models import VppDefinition, VppSettlementAccount
@@ -84,7 +84,7 @@ def currency_symbol(chain: Chain) -> str:
     except RpcError:
         return address
     try:
-        (symbol,) = abi_decode(["string"], bytes.fromhex(output[2:]))
+        (symbol,) = decoded(["string"], bytes.fromhex(output[2:]))
     except Exception:  # whatever the token's code made of it
         return address
     return str(symbol)[:20] or address

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from eth_abi.abi import encode as abi_encode
-from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
+from ledger.chain.abi_values import encoded
 from ledger.settlement.words import unpack
 
 _LEAF = ["bytes32", "uint64", "address", "address", "uint48", "int48", "int64"]
@@ -21,7 +21,7 @@ _LEAF = ["bytes32", "uint64", "address", "address", "uint48", "int48", "int64"]
 def leaf(key: str, accounts: Sequence[str], word: int) -> bytes:
     """Return the leaf of one trade of the batch with this key."""
     trade = unpack(word)
-    encoded = abi_encode(
+    content = encoded(
         _LEAF,
         [
             bytes.fromhex(key[2:]),
@@ -33,7 +33,7 @@ def leaf(key: str, accounts: Sequence[str], word: int) -> bytes:
             trade.cents,
         ],
     )
-    return keccak(keccak(encoded))
+    return keccak256(keccak256(content))
 
 
 def trades_root(key: str, accounts: Sequence[str], words: Sequence[int]) -> str:
@@ -49,5 +49,5 @@ def trades_root(key: str, accounts: Sequence[str], words: Sequence[int]) -> str:
     queue = deque(leaf(key, accounts, word) for word in words)
     while len(queue) > 1:
         first, second = queue.popleft(), queue.popleft()
-        queue.append(keccak(min(first, second) + max(first, second)))
+        queue.append(keccak256(min(first, second) + max(first, second)))
     return "0x" + queue[0].hex()
