@@ -7,11 +7,13 @@ balance of nothing has no row, so that the tables do not depend on the way that 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import delete, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -35,8 +37,7 @@ from ledger.serials import Run, RunStatus, active_run, credit_id
 UNIT = "tCO2e"
 
 
-@dataclass(frozen=True)
-class BatchFacts:
+class BatchFacts(msgspec.Struct, frozen=True, gc=False):
     """What every row of ``carbon_credits`` of a batch says alike."""
 
     site_code: str
@@ -53,8 +54,7 @@ def expiry(expires_at_s: int) -> datetime | None:
     return datetime.fromtimestamp(expires_at_s, UTC) if expires_at_s else None
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """A batch as it stands: its facts, its totals in kg, and its status on chain."""
 
     facts: BatchFacts

@@ -35,7 +35,8 @@ def write_range(session: Session, window: Window, units_per_cent: int, final_num
     with behind(session) as later:
         transactions.record_included(later, window.transactions, final_number)
         _write_events(later, window)
-        rows = Rows(later, times, units_per_cent, lookups)  # nothing waits for the above until these write
+        # These are made ready while the above is stored.
+        rows = Rows(later, times, units_per_cent, lookups)
         for event in window.events:
             apply(event, rows)
         rows.write()

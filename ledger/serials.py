@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+import msgspec
+
 SITE_SHIFT = 32
 """``batch_id`` is the site's number shifted by so many bits, and the ordinal of the batch."""
 
@@ -72,8 +74,7 @@ class Taken:
         return self.first + self.amount_kg - 1
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(msgspec.Struct, frozen=True, gc=False):
     """Consecutive serials of one batch that share one fate; ``first`` and ``last`` both belong to it."""
 
     first: int

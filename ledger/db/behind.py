@@ -8,8 +8,9 @@
         later.session.execute(...)                           # waits for both first
 
 They are done in order, one at a time, on the connection of the unit of work, by a thread that spends its
-time waiting for the server. What one of them raises comes out at the next wait, and those after it
-are not begun. SQLite works in this process, so that there is nothing to wait for: writes are done at once.
+time waiting for the server, or in SQLite, which works outside of the interpreter's lock. What one of them
+raises comes out at the next wait, and those after it are not begun. Where all of it is Python's work, as in an
+import into SQLite, a thread gains nothing: there writes are done ``at_once``.
 """
 
 from __future__ import annotations

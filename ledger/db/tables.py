@@ -157,7 +157,9 @@ class TableWriter:
             return partial(connection.exec_driver_sql, statement, (ready,))
         changes = ", ".join(f"t.`{name}` = ready.`{name}`" for name in others)
         selected = bulk.selection({f"`{name}`": column for name, column in encoded.items()})
-        statement = f"UPDATE {self._name} t JOIN {selected} ready ON t.{key} = ready.{key} SET {changes}"
+        statement = (
+            f"UPDATE {self._name} t JOIN {selected} ready ON t.{key} = ready.{key} SET {changes}"
+        )
         return partial(connection.exec_driver_sql, statement.replace("%", "%%"))
 
     def encoded(self, name: str, values: Sequence[Any]) -> Sequence[bulk.Plain]:
@@ -173,16 +175,14 @@ class TableWriter:
     def _insert_sqlite(
         self, connection: Connection, columns: Mapping[str, Sequence[bulk.Plain]]
     ) -> None:
-        values = list(columns.values())
-        count, at = len(values[0]), 0
-        for size in (*_PIECES, 0):
-            size = size or count - at  # what is left, in one statement of its own
-            if not 0 < size * len(values) <= _PLACES_MAX:
-                continue
-            while at + size <= count:
-                statement = self._statement_for(tuple(columns), size)
-                connection.exec_driver_sql(statement, _row_by_row(values, at, size))
-                at += size
+        names, values = tuple(columns), list(columns.values())
+        sizes = [size for size in _PIECES if size * len(names) <= _PLACES_MAX]
+        left = len(values[0])
+        while left:
+            size = next((size for size in sizes if size <= left), left)
+            flat = _row_by_row(values, len(values[0]) - left, size)
+            connection.exec_driver_sql(self._statement_for(names, size), flat)
+            left -= size
 
     def _statement_for(self, names: tuple[str, ...], size: int) -> str:
         """Return the INSERT for so many rows at once; those of the usual lengths are kept."""
@@ -351,13 +351,15 @@ def _choice_encoder(kind: Enum, _dialect: str) -> Encode:
 
 
 def _times(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-    texts: dict[datetime, str] = {}
-    for value in set(values):
+    # By identity: that of a block is one object, and to compare times costs more than to write one.
+    places = list(map(id, values))
+    texts: dict[int, str] = {}
+    for place, value in dict(zip(places, values, strict=True)).items():
         if not isinstance(value, datetime) or value.utcoffset() is None:
             raise ValueRefused(f"a time must carry its zone, found {value!r}")
         naive = value.astimezone(UTC).replace(tzinfo=None)
-        texts[value] = naive.isoformat(" ", "microseconds")
-    return [texts[value] for value in values]
+        texts[place] = naive.isoformat(" ", "microseconds")
+    return list(map(texts.__getitem__, places))
 
 
 def _same(values: Sequence[Any]) -> Sequence[bulk.Plain]:

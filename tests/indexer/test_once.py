@@ -12,13 +12,16 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from indexer import Indexer, TickReport
+from indexer.handlers import HANDLERS
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
+from ledger.chain.events import SETTLEMENT
 from ledger.db import Database
-from ledger.errors import DependencyDown
+from ledger.errors import DependencyDown, MirrorStopped
 from ledger.models import ChainBlock
 from ledger.models.blockchain import TransactionStatus
 from tests.indexer.conftest import DEPTH
+from tests.support.ahead import small
 from tests.support.chain import TestChain, trade
 from tests.support.forked import FORKED
 from tests.support.forms import rest
@@ -70,6 +73,31 @@ def test_a_range_that_fails_anywhere_leaves_nothing(
     assert dump(sqlite_db) == before
     with sqlite_db.write() as session:
         session.execute(text("DROP TRIGGER broken"))
+    mirror.run_until("head")
+    assert dump(sqlite_db) == fresh_dump()
+
+
+def test_a_handler_that_stops_while_rows_are_stored_leaves_nothing(
+    chain: TestChain,
+    mirror: Indexer,
+    sqlite_db: Database,
+    fresh_dump: Fresh,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small(monkeypatch.setattr)
+    chain.issue(1000, 0)
+    mirror.run_until("head")
+    before = dump(sqlite_db)
+    _busy(chain, 1)
+
+    def stop(*_: object) -> None:
+        raise MirrorStopped("here")
+
+    with monkeypatch.context() as patch, pytest.raises(MirrorStopped, match="here"):
+        patch.setitem(HANDLERS, (SETTLEMENT, "BatchFinalized"), stop)
+        while mirror.tick().blocks:  # shorter ranges come before it
+            before = dump(sqlite_db)
+    assert dump(sqlite_db) == before
     mirror.run_until("head")
     assert dump(sqlite_db) == fresh_dump()
 

@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from ledger.db import Database
+from ledger.db.behind import behind
 from ledger.models import DeviceType
 
 NOW: dict[str, Any] = {"created_at": "2014-01-01 00:00:00.000000", "category": "c"}
@@ -21,8 +22,9 @@ def names(database: Database) -> list[str]:
         return list(session.scalars(select(DeviceType.type_name).order_by(DeviceType.id)))
 
 
-def test_writes_are_done_in_order_and_seen_by_the_next_query(db: Database) -> None:
-    with db.write() as session, db.behind(session) as later:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_writes_are_done_in_order_and_seen_by_the_next_query(db: Database, at_once: bool) -> None:
+    with db.write() as session, behind(session, at_once=at_once) as later:
         for place in range(20):
             later.insert("device_types", {"type_name": [f"t{place:02}"]}, NOW)
         count = later.session.scalar(text("SELECT COUNT(*) FROM device_types"))
@@ -31,9 +33,14 @@ def test_writes_are_done_in_order_and_seen_by_the_next_query(db: Database) -> No
     assert names(db) == [f"t{place:02}" for place in range(20)] + ["last"]
 
 
-def test_what_fails_is_raised_and_nothing_after_it_is_begun(db: Database) -> None:
-    begun = []
-    with pytest.raises(IntegrityError), db.write() as session, db.behind(session) as later:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_what_fails_is_raised_and_nothing_after_it_is_begun(db: Database, at_once: bool) -> None:
+    begun: list[int | None] = []
+    with (
+        pytest.raises(IntegrityError),
+        db.write() as session,
+        behind(session, at_once=at_once) as later,
+    ):
         later.insert("device_types", {"type_name": ["a"]}, NOW)
         later.insert("device_types", {"type_name": ["a"]}, NOW)
         later.run(lambda: begun.append(1))
@@ -42,41 +49,38 @@ def test_what_fails_is_raised_and_nothing_after_it_is_begun(db: Database) -> Non
     assert names(db) == []
 
 
-@pytest.mark.mariadb
-def test_an_error_of_the_author_ends_it_before_the_rest_is_begun(mariadb_db: Database) -> None:
+def test_an_error_of_the_author_ends_it_before_the_rest_is_begun(db: Database) -> None:
     begun, go = [], threading.Event()
     with (
         pytest.raises(ValueError, match="mine"),
-        mariadb_db.write() as session,
-        mariadb_db.behind(session) as later,
+        db.write() as session,
+        behind(session) as later,
     ):
         later.run(lambda: begun.append(go.wait(20)))
         later.run(lambda: begun.append(False))
         threading.Timer(0.2, go.set).start()
         raise ValueError("mine")
     assert begun in ([True], [])
-    assert names(mariadb_db) == []
+    assert names(db) == []
 
 
-@pytest.mark.mariadb
-def test_a_failure_that_nobody_waits_for_still_rolls_back(mariadb_db: Database) -> None:
+def test_a_failure_that_nobody_waits_for_still_rolls_back(db: Database) -> None:
     with (
         pytest.raises(IntegrityError),
-        mariadb_db.write() as session,
-        mariadb_db.behind(session) as later,
+        db.write() as session,
+        behind(session) as later,
     ):
         later.insert("device_types", {"type_name": ["a"]}, NOW)
         later.insert("device_types", {"type_name": ["a"]}, NOW)
-    assert names(mariadb_db) == []
+    assert names(db) == []
 
 
-@pytest.mark.mariadb
-def test_a_statement_beside_them_is_refused(mariadb_db: Database) -> None:
+def test_a_statement_beside_them_is_refused(db: Database) -> None:
     go = threading.Event()
     with (
         pytest.raises(RuntimeError, match="take the session of Behind"),
-        mariadb_db.write() as session,
-        mariadb_db.behind(session) as later,
+        db.write() as session,
+        behind(session) as later,
     ):
         later.run(lambda: go.wait(20))
         threading.Timer(0.2, go.set).start()

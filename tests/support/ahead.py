@@ -1,28 +1,32 @@
-"""Ranges of few blocks, and every one that follows another read by the process that reads ahead."""
+"""Ranges of few blocks, every one that follows another read by the process that reads ahead, stored row by row."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from indexer import ranges
+from indexer import ranges, rows
 
-SMALL = {"AHEAD_BLOCKS_MIN": 1, "_RANGE_BLOCKS_FIRST": 2}
+SMALL = (
+    (ranges, "AHEAD_BLOCKS_MIN", 1),
+    (ranges, "_RANGE_BLOCKS_FIRST", 2),
+    (rows, "_ROWS_AT_ONCE", 1),
+)
 
 
 def small(put: Callable[[Any, str, Any], None] = setattr) -> None:
     """Set it so, with the function that sets an attribute."""
-    for name, value in SMALL.items():
-        put(ranges, name, value)
+    for module, name, value in SMALL:
+        put(module, name, value)
 
 
 @contextmanager
 def small_if(wanted: bool) -> Iterator[None]:
     """Set it so for a while."""
-    before = {name: getattr(ranges, name) for name in SMALL}
+    before = [(module, name, getattr(module, name)) for module, name, _ in SMALL]
     if wanted:
         small()
     try:
         yield
     finally:
-        for name, value in before.items():
-            setattr(ranges, name, value)
+        for module, name, value in before:
+            setattr(module, name, value)

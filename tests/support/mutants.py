@@ -109,11 +109,13 @@ def _all_is_final_at_once(put: Replace) -> None:
 
 
 def _holdings_are_not_kept(put: Replace) -> None:
-    put(derived, "add_holdings", _nothing)
+    true = derived.holdings_after
+    put(derived, "holdings_after", lambda session, _changes: true(session, {}))
 
 
 def _balances_are_not_kept(put: Replace) -> None:
-    put(derived, "add_balances", _nothing)
+    true = derived.balances_after
+    put(derived, "balances_after", lambda session, _changes: true(session, {}))
 
 
 MUTANTS: dict[str, Callable[[Replace], None]] = {
