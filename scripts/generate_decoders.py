@@ -155,9 +155,7 @@ def errors_module(contract: str, abi: Sequence[Item]) -> str:
     return arguments_module(contract, "errors", entries, "an error", "error")
 
 
-def arguments_module(
-    contract: str, what: str, entries: Sequence[Item], of: str, each: str
-) -> str:
+def arguments_module(contract: str, what: str, entries: Sequence[Item], of: str, each: str) -> str:
     """Return the text of a module of functions that decode arguments, by selector."""
     blocks = [block for entry in entries for block in arguments_reader(entry, of)]
     rows = []
