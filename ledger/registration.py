@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tiny_keccak import keccak256
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from tiny_keccak import keccak256
 
 from ledger.chain import intents
 from ledger.chain.access import Chain
