@@ -1,9 +1,9 @@
 """Write the decoders of the contracts' events, calls and errors, from the ABI that ``export_abi`` wrote.
 
-``python -m scripts.generate_decoders`` writes ``ledger/chain/decoders/*_events.py``,
-``*_calls.py`` and ``*_errors.py``; ``--check`` writes nothing and fails when a file differs from what the ABI asks for. Each function reads
-the words of one layout by their places, so that the mirror need not interpret types for every log; its
-lines are made by ``decoder_lines``.
+``python -m scripts.generate_decoders`` writes ``ledger/chain/decoders/*_events.py``, ``*_calls.py`` and
+``*_errors.py``; ``--check`` writes nothing and fails when a file differs from what the ABI asks for. Each
+function reads the words of one layout by their places, so that the mirror need not interpret types for every
+log; its lines are made by ``decoder_lines``.
 """
 
 import json
@@ -155,9 +155,7 @@ def errors_module(contract: str, abi: Sequence[Item]) -> str:
     return arguments_module(contract, "errors", entries, "an error", "error")
 
 
-def arguments_module(
-    contract: str, what: str, entries: Sequence[Item], of: str, each: str
-) -> str:
+def arguments_module(contract: str, what: str, entries: Sequence[Item], of: str, each: str) -> str:
     """Return the text of a module of functions that decode arguments, by selector."""
     blocks = [block for entry in entries for block in arguments_reader(entry, of)]
     rows = []

@@ -108,6 +108,17 @@ class ChainClient:
             results += self._post(calls[start : start + _BATCH_MAX])
         return results
 
+    def attempt(self, calls: Sequence[Call]) -> list[Any]:
+        """Make several calls, and return for each its ``result``, or the ``RpcError`` that refused it."""
+        found: list[Any] = []
+        for start in range(0, len(calls), _BATCH_MAX):
+            for body, answer in self._exchanged(calls[start : start + _BATCH_MAX]):
+                try:
+                    found.append(self._result(body, answer))
+                except RpcError as error:
+                    found.append(error)
+        return found
+
     def ask(
         self,
         calls: Sequence[Call],
@@ -147,12 +158,22 @@ class ChainClient:
         ]
 
     def _post(self, calls: Sequence[Call]) -> list[Any]:
+        return [self._result(body, answer) for body, answer in self._exchanged(calls)]
+
+    def _exchanged(self, calls: Sequence[Call]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Make calls in one request; return each with its answer."""
         bodies = self._bodies(calls)
         payload = bodies[0] if len(bodies) == 1 else bodies
         again = all(_repeatable(method) for method, _ in calls)
-        return self._results(bodies, self.transport.exchange(msgspec.json.encode(payload), again))
+        content = self.transport.exchange(msgspec.json.encode(payload), again)
+        return list(zip(bodies, self._answers(bodies, content), strict=True))
 
     def _results(self, bodies: Sequence[dict[str, Any]], content: bytes) -> list[Any]:
+        answers = self._answers(bodies, content)
+        return [self._result(body, answer) for body, answer in zip(bodies, answers, strict=True)]
+
+    def _answers(self, bodies: Sequence[dict[str, Any]], content: bytes) -> list[dict[str, Any]]:
+        """Return the answer to each call; one for the whole request stands for all of them."""
         try:
             answer = msgspec.json.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -163,14 +184,14 @@ class ChainClient:
         if any(body["id"] not in by_id for body in bodies):
             # One error object for the whole request, without an id or with the first one's.
             if len(known) == 1 and known[0].get("error") is not None:
-                return [self._result(bodies[0], known[0])]
+                return known * len(bodies)
             self.transport.reset()
             if not by_id:
                 raise self._no_rpc()
             raise NodeAnswer(
                 f"{self.place} left a call without an answer, and answered one that was not asked"
             )
-        return [self._result(body, by_id[body["id"]]) for body in bodies]
+        return [by_id[body["id"]] for body in bodies]
 
     def _no_rpc(self) -> NodeAnswer:
         return NodeAnswer(f"{self.place} answers, but not JSON-RPC; check rpc_url")
@@ -293,11 +314,6 @@ class ChainClient:
     def code(self, address: str, block: int | str = "latest") -> str:
         """Return the code at an address as hexadecimal text; ``0x`` where there is none."""
         return str(self.request("eth_getCode", [address, _tag(block)]))
-
-    def codes(self, places: Iterable[tuple[str, int | str]]) -> list[str]:
-        """Return the code at several addresses, each as of a block, in the order asked; see ``code``."""
-        batch = [("eth_getCode", [address, _tag(block)]) for address, block in places]
-        return [str(item) for item in self.request_batch(batch)]
 
     def call(
         self, to: str, data: str, block: int | str = "latest", sender: str | None = None

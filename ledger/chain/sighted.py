@@ -6,7 +6,7 @@ a claim of whoever deployed it, good enough for a name.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tiny_keccak import keccak256
@@ -15,6 +15,7 @@ from ledger.chain.abi import artifact
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.events import DecodedEvent
+from ledger.chain.wire import Call
 
 _NAMED_BY: Mapping[str, str] = {
     "RoleGranted": "account",
@@ -54,7 +55,8 @@ def find(
         for event in events
         if (argument := _NAMED_BY.get(event.name)) is not None
     ]
-    codes = _codes(client, {(address, event.log.block_hash) for event, address in named})
+    places = list(dict.fromkeys((address, event.log.block_hash) for event, address in named))
+    codes = dict(zip(places, _codes(client, places), strict=True))
     found = []
     for event, address in named:
         code = codes[address, event.log.block_hash]
@@ -66,19 +68,18 @@ def find(
     return found
 
 
-def _codes(client: ChainClient, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+def _codes(client: ChainClient, places: Sequence[tuple[str, str]]) -> list[str]:
     """Return the code at addresses, each as of a block; as of now where the node has forgotten that."""
-    try:
-        return dict(zip(places, client.codes(places), strict=True))
-    except RpcError:  # of one of them: which, shows when each is asked for by itself
-        return {place: _code(client, *place) for place in places}
+    found = client.attempt([_code_call(*place) for place in places])
+    forgotten = [at for at, code in enumerate(found) if isinstance(code, RpcError)]
+    now = client.request_batch([_code_call(places[at][0], "latest") for at in forgotten])
+    for at, code in zip(forgotten, now, strict=True):
+        found[at] = code
+    return [str(code) for code in found]
 
 
-def _code(client: ChainClient, address: str, block_hash: str) -> str:
-    try:
-        return client.code(address, block_hash)
-    except RpcError:
-        return client.code(address)
+def _code_call(address: str, block: str) -> Call:
+    return "eth_getCode", [address, block if block == "latest" else {"blockHash": block}]
 
 
 def _kind(code: str, names: Iterable[str]) -> str:

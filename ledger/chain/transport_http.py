@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import unquote
 
-import httpx
 import msgspec
+import urllib3
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    NewConnectionError,
+    ProtocolError,
+    SSLError,
+    TimeoutError,
+)
+from urllib3.util import make_headers, parse_url
 
 from ledger.chain.transport import Bounds, Transport
 from ledger.chain.transport_errors import (
@@ -27,7 +40,16 @@ _TOO_MANY_REQUESTS = 429
 _GATEWAY_ALONE = frozenset({502, 503, 504})
 _REFUSES_US = frozenset({401, 403})
 _BAD = 400
-_HEADERS = {"content-type": "application/json"}
+_PART_BYTES = 256 * 1024
+"""Read at once, at most: as much as has come."""
+_SOCKET = (
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+"""A kept connection that something on the way has forgotten is found out while nobody waits for an answer on it."""
 
 
 class HttpTransport(Transport):
@@ -35,18 +57,17 @@ class HttpTransport(Transport):
 
     def __init__(self, address: str, bounds: Bounds) -> None:
         super().__init__(address, bounds)
-        # trust_env=False: a proxy variable must not send a key holder's traffic elsewhere.
-        # So SSL_CERT_FILE is read here, as WebSockets do.
-        self._http = httpx.Client(
-            timeout=bounds.timeout_s,
-            verify=ssl.create_default_context() if address.startswith("https://") else False,
-            trust_env=False,
-            limits=httpx.Limits(
-                max_connections=bounds.in_flight_max,
-                max_keepalive_connections=bounds.in_flight_max,
-                keepalive_expiry=60.0,
-            ),
+        # No proxy that the environment names: it must not send a key holder's traffic elsewhere.
+        # SSL_CERT_FILE is read by the default context, as WebSockets do.
+        self._http = urllib3.PoolManager(
+            num_pools=1,
+            maxsize=bounds.in_flight_max,
+            timeout=urllib3.Timeout(connect=bounds.timeout_s, read=bounds.timeout_s),
+            retries=False,
+            socket_options=_SOCKET,
+            ssl_context=ssl.create_default_context() if address.startswith("https://") else None,
         )
+        self._headers: dict[str, str] | None = None
 
     def reset(self) -> None:
         """Do nothing: HTTP itself says which request an answer belongs to."""
@@ -54,38 +75,53 @@ class HttpTransport(Transport):
     def close(self) -> None:
         """Close the kept connections."""
         super().close()
-        self._http.close()
+        self._http.clear()
 
     def _once(self, body: bytes) -> bytes:
         until = time.monotonic() + self.bounds.timeout_s
         try:
-            with self._http.stream("POST", self.address, content=body, headers=_HEADERS) as answer:
-                status = answer.status_code
-                rest_s = retry_after_s(answer.headers.get("retry-after"))
-                if status == _TOO_MANY_REQUESTS or (
-                    status in _GATEWAY_ALONE and rest_s is not None
-                ):
-                    raise NodeLimits(self.place, rest_s)
-                content = self._whole(answer, until)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            if self._headers is None:
+                self._headers = _headers(self.address)
+            answer = self._http.urlopen(
+                "POST",
+                self.address,
+                body=body,
+                headers=self._headers,
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                content = self._content(answer, until)
+            except BaseException:
+                answer.close()  # whatever comes on it now belongs to nobody
+                raise
+        except LocationValueError as error:
             raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
-        except httpx.HTTPError as error:
+        except HTTPError as error:
             raise self._trouble(error) from error
-        if status >= _BAD and not _is_rpc(content):
-            raise self._page(status)
+        if answer.status >= _BAD and not _is_rpc(content):
+            raise self._page(answer.status)
         return content
 
-    def _whole(self, answer: httpx.Response, until: float) -> bytes:
+    def _content(self, answer: urllib3.BaseHTTPResponse, until: float) -> bytes:
+        rest_s = retry_after_s(answer.headers.get("retry-after"))
+        if answer.status == _TOO_MANY_REQUESTS or (
+            answer.status in _GATEWAY_ALONE and rest_s is not None
+        ):
+            raise NodeLimits(self.place, rest_s)
         parts, size = [], 0
-        for part in answer.iter_bytes():
+        while part := answer.read1(_PART_BYTES):
             parts.append(part)
             size += len(part)
             if size > self.bounds.answer_bytes_max:
                 raise AnswerTooLarge(
                     f"{self.place} answers with more than {self.bounds.answer_bytes_max} bytes; ask for less"
                 )
-            if time.monotonic() > until:  # httpx bounds the wait for each part, not for all
+            if time.monotonic() > until:  # the time-out bounds the wait for each part, not for all
                 raise self._slow()
+        if not parts and "content-length" not in answer.headers:  # it may have ended in its headers
+            raise self._closed()
+        answer.release_conn()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _slow(self) -> NodeSlow:
@@ -93,17 +129,20 @@ class HttpTransport(Transport):
             f"{self.place} did not answer within {self.bounds.timeout_s:g} s; it is overloaded, or out of reach"
         )
 
-    def _trouble(self, error: httpx.HTTPError) -> NodeTrouble:
+    def _closed(self) -> NodeClosed:
+        return NodeClosed(f"{self.place} closed the connection in the middle of an answer")
+
+    def _trouble(self, error: HTTPError) -> NodeTrouble:
         if (refused := untrusted(self.place, error)) is not None:
             return refused
-        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        if isinstance(error, (NewConnectionError, ConnectTimeoutError, SSLError)):
             return NodeDown(
                 f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url"
             )
-        if isinstance(error, httpx.TimeoutException):
+        if isinstance(error, TimeoutError):
             return self._slow()
-        if isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError)):
-            return NodeClosed(f"{self.place} closed the connection in the middle of an answer")
+        if isinstance(error, ProtocolError):
+            return self._closed()
         return NodeAnswer(
             f"{self.place} answers what cannot be read ({type(error).__name__}); check rpc_url"
         )
@@ -117,6 +156,13 @@ class HttpTransport(Transport):
                 f"{self.place} refuses to answer (HTTP {status}); check the key in rpc_url"
             )
         return NodeAnswer(f"{self.place} answers HTTP {status} but not JSON-RPC; check rpc_url")
+
+
+def _headers(address: str) -> dict[str, str]:
+    """Return the headers of every request; name and password of the address are among them."""
+    user = parse_url(address).auth
+    found = make_headers(accept_encoding=True, basic_auth=unquote(user) if user else None)
+    return {**found, "content-type": "application/json"}
 
 
 def _is_rpc(content: bytes) -> bool:

@@ -250,6 +250,23 @@ def test_the_command_is_found_before_it_is_imported(line: str, word: str | None)
     assert first_word(line.split()) == word
 
 
+def test_who_follows_a_chain_imports_nothing_that_signs(truetonne: Program) -> None:
+    """Mirror and reading process start without what makes keys, grammars and other clients."""
+    code = (
+        "import sys, cli.mirror, cli.mirror_open, ledger.chain.access, ledger.chain.transport_http, indexer.loop;"
+        "print([name for name in ('eth_account', 'eth_abi', 'eth_utils', 'pydantic', 'rlp', 'web3', 'httpx') "
+        "if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=truetonne.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.strip() == "[]"
+
+
 def test_what_is_not_asked_for_is_not_imported(truetonne: Program) -> None:
     code = (
         "import sys; from cli.main import run; run(['db', '--help']);"

@@ -178,6 +178,34 @@ def test_one_error_for_a_whole_batch() -> None:
             assert caught.value.rpc_code == -32005
 
 
+def test_calls_of_which_some_are_refused() -> None:
+    def odd_are_refused(body: Any) -> bytes:
+        calls = body if isinstance(body, list) else [body]
+        refusal = {"error": {"code": -32000, "message": "forgotten"}}
+        answers = [
+            {"id": call["id"], **(refusal if call["params"][0] % 2 else {"result": call["params"]})}
+            for call in calls
+        ]
+        return json.dumps(answers[::-1] if isinstance(body, list) else answers[0]).encode()
+
+    with server(odd_are_refused) as (client, seen):
+        assert client.attempt([]) == []
+        found = [*client.attempt([("m", [n]) for n in range(101)]), *client.attempt([("m", [101])])]
+        assert [len(body) for body in seen[:2]] == [50, 50]
+    for number, result in enumerate(found):
+        if number % 2:
+            assert isinstance(result, RpcError) and result.rpc_message == "forgotten"
+        else:
+            assert result == [number]
+
+
+def test_a_refusal_of_a_whole_request_is_that_of_each_call() -> None:
+    refusal = {"jsonrpc": "2.0", "id": None, "error": {"code": -32005, "message": "too many"}}
+    with server(lambda body: json.dumps(refusal).encode()) as (client, _):
+        found = client.attempt([("m", []), ("n", [])])
+    assert [(error.method, error.rpc_code) for error in found] == [("m", -32005), ("n", -32005)]
+
+
 # ------------------------------------------------------------- servers that are no node
 
 

@@ -1,5 +1,7 @@
 """The ways to a node: what each does right, and what it says of everything that can go wrong."""
 
+import base64
+import gzip
 import socket
 import tempfile
 import threading
@@ -22,6 +24,7 @@ from ledger.chain.transport_errors import (
     NodeDown,
     NodeLimits,
     NodeSlow,
+    NodeTrouble,
 )
 from ledger.chain.transports import open_transport
 from ledger.errors import BadInput, DependencyDown
@@ -347,6 +350,90 @@ def test_a_body_that_drips_is_not_waited_for(folder: Path) -> None:
     transport.close()
     thread.join()
     listening.close()
+
+
+def test_a_compressed_answer_is_read_and_bounded(folder: Path) -> None:
+    text = "}]" * 500_000
+    headers = {"content-encoding": "gzip"}
+
+    def shrunk(body: bytes) -> Says:
+        return Says(gzip.compress(true_answer(body).content), headers=headers)
+
+    bounds = Bounds(timeout_s=5, answer_bytes_max=1_100_000)
+    with asking("http", shrunk, folder, bounds) as transport:
+        assert result(transport.exchange(request(1, [text]))) == [text]
+        with pytest.raises(AnswerTooLarge):  # a few kilobytes on their way
+            transport.exchange(request(2, [text + text]))
+        assert result(transport.exchange(request(3, ["x"]))) == ["x"]
+
+
+def answered(address: str, answer: bytes) -> tuple[bytes, bytes]:
+    """Ask once at a port of our own that answers these bytes; return what it was sent, and what was read."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    said: list[bytes] = []
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        said.append(connection.recv(65536))
+        while b"\r\n\r\n{" not in said[0]:
+            said[0] += connection.recv(65536)
+        connection.sendall(answer)
+        connection.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    transport = open_transport(address.format(listening.getsockname()[1]), SHORT)
+    try:
+        return transport.exchange(request(1)), said[0]
+    finally:
+        transport.close()
+        thread.join()
+        listening.close()
+
+
+def test_name_and_password_of_an_address_are_sent_and_its_path_and_key_asked() -> None:
+    whole = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    content, said = answered("http://me:p%40ss@127.0.0.1:{}/v3/key?a=b", whole)
+    assert content == b"{}"
+    assert said.startswith(b"POST /v3/key?a=b HTTP/1.1\r\n")
+    lines = said.lower().split(b"\r\n")
+    assert b"authorization: basic " + base64.b64encode(b"me:p@ss").lower() in lines
+    assert b"content-type: application/json" in lines
+
+
+@pytest.mark.parametrize("end", [b"0\r\n\r\n", b""])
+def test_an_answer_in_chunks_is_whole_or_none(end: bytes) -> None:
+    begun = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n"
+    if end:
+        assert answered("http://127.0.0.1:{}", begun + end)[0] == b"{}"
+        return
+    with pytest.raises(NodeClosed):
+        answered("http://127.0.0.1:{}", begun)
+
+
+def test_an_answer_that_is_shorter_than_it_says() -> None:
+    with pytest.raises(NodeClosed):
+        answered("http://127.0.0.1:{}", b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}")
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9\r\n", b"", b"HTTP/1.1 200 OK\r\n"])
+def test_a_server_of_something_else(answer: bytes) -> None:
+    with pytest.raises(NodeTrouble):
+        answered("http://127.0.0.1:{}", answer)
+
+
+def test_a_redirection_is_not_followed() -> None:
+    moved = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n"
+    content, _ = answered("http://127.0.0.1:{}", moved)
+    assert content == b""
+
+
+@pytest.mark.parametrize("address", ["http://", "http://host:port", "http://[::1"])
+def test_an_address_of_http_that_is_none(address: str) -> None:
+    transport = open_transport(address, SHORT)
+    with pytest.raises(BadInput, match="is not an address"):
+        transport.exchange(request(1))
+    transport.close()
 
 
 # ----------------------------------------------------------- of WebSocket and IPC alone
