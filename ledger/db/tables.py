@@ -44,7 +44,7 @@ Encode = Callable[[Sequence[Any]], Sequence[bulk.Plain]]
 _KEYS_PER_QUERY = 400
 _INTEGERS = {True: 2**63, False: 2**31}
 """What a column of whole numbers ends before, by whether it is a wide one."""
-_PIECES = (1_000, 100)
+_PIECES = (500, 50)
 """Rows of one INSERT on SQLite, which runs outside of the interpreter's lock; the rest is one of its own."""
 _PLACES_MAX = 32_000
 """SQLite takes 32,766 values in one statement."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import indexer.asking
 import indexer.window
 from indexer.asking import Node, RangeAsked
 from indexer.doubt import Doubt
@@ -23,14 +24,9 @@ class EventsAsked(RangeAsked):
         self._whole = self._receipts = self._newest = self._traces = None
         self._by_hash = False
         numbers = [hex(number) for number in range(first, last + 1)]
-        query = {
-            "address": watch.log_addresses,
-            "fromBlock": numbers[0],
-            "toBlock": numbers[-1],
-        }
         calls = [("eth_getBlockByNumber", [number, False]) for number in numbers]
         self._blocks = node.client.ask(calls, BLOCKS)
-        self._logs = node.client.ask([("eth_getLogs", [query])], LOGS)
+        self._logs = node.client.ask(indexer.asking._log_calls(watch, first, last), LOGS, 1)
 
 
 class EventsReading(Reading):
