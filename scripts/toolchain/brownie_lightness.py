@@ -35,7 +35,7 @@ def lighten(brownie: Any) -> None:
 
 
 def read_trees_once() -> None:
-    """Let the reader of syntax trees copy each node alone, not all below it again at every level; before a compilation."""
+    """Let the reader of syntax trees copy a node alone, not all below it at every level; before a compilation."""
     import solcast.nodes
 
     solcast.nodes.deepcopy = copy
