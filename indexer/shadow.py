@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,9 +54,7 @@ class Workshop:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._empty = folder / "empty.db"
-        database = Database(f"sqlite:///{self._empty}")
-        database.upgrade()
-        database.close()
+        self._empty.write_bytes(_without_rows())
         self._open: list[Database] = []
 
     @classmethod
@@ -108,6 +107,17 @@ class Workshop:
         database = Database(f"sqlite:///{file}")
         self._open.append(database)
         return database
+
+
+@cache
+def _without_rows() -> bytes:
+    """Return the file of a mirror that nothing was read into: its migrations take longer than a short comparison."""
+    with TemporaryDirectory(prefix="truetonne-empty-") as folder:
+        file = Path(folder) / "empty.db"
+        database = Database(f"sqlite:///{file}")
+        database.upgrade()
+        database.close()
+        return file.read_bytes()
 
 
 def _copy(db: Database, session: Session, table: Table, target: sqlite3.Connection) -> None:

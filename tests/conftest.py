@@ -46,6 +46,7 @@ LONGEST_FIRST = (
     "tests/flows/test_corrections.py",
     "tests/flows/test_never_twice.py",
     "tests/cli/test_chain.py",
+    "tests/ledger/test_real_files.py",
     "tests/cli/test_bad_input.py",
     "tests/ledger/test_replica.py",
     "tests/cli/test_promote.py",

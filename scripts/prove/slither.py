@@ -16,6 +16,7 @@ from scripts.prove import shop
 ACCEPTED_FILE = Path(__file__).with_name("slither.toml")
 PASSED_OVER = "node_modules|contracts/mocks"
 SUITES = "tests/"
+LEDGER = "contracts/CarbonCredit.sol"
 TIMEOUT_S = 600
 
 
@@ -65,8 +66,12 @@ def prove(short: bool) -> dict[str, Any]:
 
 def _of_contracts(out: Path) -> Path:
     """Write what the compiler said of the contracts, without the suites, into a folder; return that."""
-    (file,) = (out / "build-info").glob("*.json")  # of one build: see shop.built
-    document = json.loads(file.read_text(encoding="utf-8"))
+    # One build, see shop.built, has a file of each compiler profile, see foundry.toml.
+    documents = [
+        json.loads(file.read_text(encoding="utf-8"))
+        for file in sorted((out / "build-info").glob("*.json"))
+    ]
+    (document,) = (each for each in documents if LEDGER in each["output"]["sources"])
     for part in (document["input"]["sources"], *document["output"].values()):
         if isinstance(part, dict):
             for name in [name for name in part if name.startswith(SUITES)]:

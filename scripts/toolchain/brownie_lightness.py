@@ -6,6 +6,7 @@ same machine: 436 tests took 60 s of a processor, and take 25.
 """
 
 import sys
+from copy import copy
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,13 @@ def lighten(brownie: Any) -> None:
     sys.modules["brownie.network.rpc"].inspect = SimpleNamespace(stack=_callers)  # type: ignore[attr-defined]
     sys.modules["brownie.network.state"].gc = SimpleNamespace(collect=lambda: 0)  # type: ignore[attr-defined]
     sys.modules["brownie.network.contract"].ContractContainer._revert = _forget_later  # type: ignore[attr-defined]
+
+
+def read_trees_once() -> None:
+    """Let the reader of syntax trees copy a node alone, not all below it at every level; before a compilation."""
+    import solcast.nodes
+
+    solcast.nodes.deepcopy = copy
 
 
 def _post_directly(provider: Any) -> None:

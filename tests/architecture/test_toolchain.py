@@ -97,6 +97,25 @@ def test_one_compiler_and_one_evm_version_everywhere() -> None:
     assert (ROOT / forge["solc"]).is_file()
 
 
+def test_suites_without_the_optimizer_have_no_code_of_ours_within_them() -> None:
+    """Decision 0066: of the contracts they know interfaces alone; what they test is deployed by its name."""
+    forge = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
+    (restriction,) = forge["compilation_restrictions"]
+    folders = restriction["paths"].removeprefix("tests/forge/{").removesuffix("}/**").split(",")
+    waiting = [path for name in folders for path in (ROOT / "tests/forge" / name).glob("*.sol")]
+    assert len(waiting) > len(folders)
+    seen: set[Path] = set()
+    while waiting:
+        source = waiting.pop()
+        if source in seen:
+            continue
+        seen.add(source)
+        named = re.findall(r'^\s*(?:import|\}).*?"(\.[^"]+)";', source.read_text(), re.MULTILINE)
+        waiting += [(source.parent / name).resolve() for name in named]
+    ours = {path.relative_to(ROOT / "contracts") for path in seen if "contracts" in path.parts}
+    assert {path.parts[0] for path in ours} == {"interfaces"}
+
+
 def test_brownie_is_built_as_plain_python() -> None:
     spec = importlib.util.find_spec("brownie")  # finds it, does not import it
     assert spec and spec.origin

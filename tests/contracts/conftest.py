@@ -16,7 +16,7 @@ import hypothesis
 import pytest
 
 from scripts.toolchain.brownie_home import ROOT, brownie_home, free_port
-from scripts.toolchain.brownie_lightness import lighten
+from scripts.toolchain.brownie_lightness import lighten, read_trees_once
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.pytest_plugin import is_brownie_test
 
@@ -53,6 +53,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 def _load_project() -> Any:
     (ROOT / "build" / "brownie").mkdir(parents=True, exist_ok=True)
+    read_trees_once()
     with _one_at_a_time():
         project = brownie.project.load(ROOT, "Truetonne")
     profile = hypothesis.settings.get_current_profile_name()

@@ -1,11 +1,14 @@
 """Brownie is lighter here (``scripts.toolchain.brownie_lightness``), and what tests see of it is the same."""
 
+import json
 import warnings
+from copy import copy, deepcopy
 from typing import Any
 
 import pytest
 from brownie.exceptions import ContractNotFound, VirtualMachineError
 
+from scripts.toolchain.brownie_lightness import read_trees_once
 from tests.contracts.park import Park
 
 
@@ -47,3 +50,27 @@ def test_a_transaction_names_its_price_itself(park: Park, brownie_project: Any) 
     assert currency.tx.gas_price == 0
     with pytest.raises(VirtualMachineError):
         currency.transfer(park.buyer, 1, {"from": park.stranger})
+
+
+def test_a_syntax_tree_is_what_it_is_when_all_of_it_is_copied(
+    brownie_project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that Brownie keeps of a compilation comes from these trees; the compiler's answer stays as it was."""
+    from solcast import from_ast, nodes
+
+    told = brownie_project.VppSettlement._build["ast"]
+    before = json.dumps(told)
+    read_trees_once()
+    assert nodes.deepcopy is copy
+    found = _described(from_ast(told))
+    assert json.dumps(told) == before
+    monkeypatch.setattr(nodes, "deepcopy", deepcopy)
+    assert _described(from_ast(told)) == found
+    assert len(found) > 1000
+
+
+def _described(tree: Any) -> list[tuple[Any, ...]]:
+    return [
+        (node.nodeType, node.depth, node.offset, node.fields, getattr(node, "name", None))
+        for node in tree.children(include_self=True)
+    ]

@@ -50,8 +50,10 @@ def months_of(
                 row[value_column]
             )
     months: dict[tuple[int, int], Month] = defaultdict(Month)
+    lowest, highest = rated_kw * Fraction(-1, 5), rated_kw * Fraction(6, 5)
+    hours, place = Fraction(minutes, 60), ZoneInfo(zone)
     for second, texts in slots.items():
-        local = datetime.fromtimestamp(second, UTC).astimezone(ZoneInfo(zone))
+        local = datetime.fromtimestamp(second, UTC).astimezone(place)
         month = months[local.year, local.month]
         powers = {Fraction(text) * kw_per_unit for text in texts if text}
         month.conflicts += len(powers) > 1
@@ -59,8 +61,8 @@ def months_of(
             month.empty += 1
             continue
         power = min(powers)
-        if rated_kw * Fraction(-1, 5) <= power <= rated_kw * Fraction(6, 5):
-            energy = power * Fraction(minutes, 60)
+        if lowest <= power <= highest:
+            energy = power * hours
             if decimals_kept is not None:
                 energy = Fraction(energy * 10**decimals_kept // 1, 10**decimals_kept)
             month.net_kwh += energy

@@ -1,41 +1,33 @@
-"""A small remote signer with its own process: Anvil's keys, JSON-RPC on loopback, and lies on demand.
-
-``python -m tests.support.remote_signer LIE`` serves on a free port, prints it, and lies in the named way.
-"""
+"""A small remote signer with its own process: Anvil's keys, JSON-RPC on loopback, and lies on demand."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.forked import FORKED
+
 START_SECONDS = 30
 
 
 @contextmanager
 def running_signer(lie: str = "none") -> Iterator[str]:
-    """Start one in a process of its own; yield its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.remote_signer", lie],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    """Start one in a process of its own, which lies in the named way; yield its address."""
+    here, there = FORKED.Pipe(duplex=False)
+    process = FORKED.Process(target=_serve, args=(lie, there), daemon=True)
+    process.start()
+    there.close()
     try:
-        assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        assert port, "the signer does not start"
-        yield f"http://127.0.0.1:{port}"
+        assert here.poll(START_SECONDS), "the signer does not start"
+        yield f"http://127.0.0.1:{here.recv()}"
     finally:
         process.terminate()
-        process.wait(timeout=START_SECONDS)
+        process.join(START_SECONDS)
+        here.close()
 
 
 def _sign(message: dict[str, Any], lie: str) -> Any:
@@ -105,9 +97,8 @@ def _answer(call: dict[str, Any], lie: str) -> dict[str, Any]:
     return {"error": {"code": -32601, "message": f"no method {method}"}}
 
 
-def main() -> None:
-    """Serve until told to stop. A request may ask for another lie than the process was started with."""
-    first = sys.argv[1]
+def _serve(first: str, line: Any) -> None:
+    """Serve on a free port, which is told, until the process is ended; a request may ask for another lie."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -127,9 +118,5 @@ def main() -> None:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    print(server.server_address[1], flush=True)
+    line.send(server.server_address[1])
     server.serve_forever(0.05)
-
-
-if __name__ == "__main__":
-    main()
