@@ -22,7 +22,6 @@ from api.configuration.endpoints import router as configuration
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
-from api.credits.express import Lane
 from api.emissions.endpoints import router as emissions
 from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
@@ -31,6 +30,7 @@ from api.exports.endpoints import router as exports
 from api.exports.records import router as record_exports
 from api.holders.endpoints import router as holders
 from api.keys.endpoints import router as keys
+from api.lane import Lane
 from api.limits import Buckets, RateLimit
 from api.metrics.counting import Answers, Counting
 from api.metrics.endpoints import router as metrics

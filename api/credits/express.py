@@ -7,28 +7,20 @@ MariaDB) is left to ``queries``: ``None`` says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.context import Context
 from api.credits.schemas import CreditParameters
+from api.express import HEAD, encode, head_of, of_seconds, text_of, time_of
 from api.pagination import Order
 from ledger.db.quick import Read
-from ledger.errors import BadInput
 from ledger.naming import PARTS_MAX
 
-_HEAD = (
-    "k.block_number, k.final_number, n.compared_at, n.block_number, n.ok "
-    "FROM (SELECT ? AS network) w "
-    "LEFT JOIN chain_cursor k ON k.network = w.network "
-    "LEFT JOIN reconciliations n ON n.network = k.network "
-)
+_NO_FILTERS = {"limit", "order", "cursor"}
 _CHANGED = ("credit_retirements", "credit_cancellations", "credit_invalidations")
 """Journals of what changes which credits there are."""
 _LAST = ", ".join(
@@ -58,7 +50,7 @@ _ONE = (
     f"SELECT {_ITEM}, b.issued_kg, b.retired_kg, b.cancelled_kg, b.buffered_kg, b.deficit_kg, "
     "b.period_start_s, b.period_end_s, b.recipient, b.verifier, b.evidence_root, b.evidence_total_kg, "
     "b.manifest_hash, b.methodology_hash, r.key, r.holder, r.replaced_batch_id, r.beneficiary, "
-    f"r.reason, r.country, r.tx_hash, r.block_number, r.retired_at, {_HEAD}"
+    f"r.reason, r.country, r.tx_hash, r.block_number, r.retired_at, {HEAD}"
     f"JOIN carbon_credits c ON c.credit_id = ? {_JOINED}"
     "LEFT JOIN credit_retirements r ON r.retirement_id = s.retirement_id"
 )
@@ -92,7 +84,6 @@ _CANCELLED = (
     "AND first_serial = ?2), (SELECT tx_hash FROM credit_invalidations WHERE batch_id = ?1 "
     "AND step = 'executed'))"
 )
-_encode = msgspec.json.Encoder().encode
 
 
 def credit(context: Context, name: str) -> bytes | None:
@@ -122,7 +113,7 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
     if len(found) != 1:
         return None
     row = found[0]
-    head, final_block = _head(context, row[-5:])
+    head, final_block = head_of(context, row[-5:])
     more = row[_MORE_AT:-5]
     document = {**head, **_item(row, final_block)}
     document["batch"] = {
@@ -130,9 +121,9 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
         "retired_kg": str(more[1]),
         "cancelled_kg": str(more[2]),
         "buffered_kg": str(more[3]),
-        "deficit_kg": _text(more[4]),
-        "period_start": _of_seconds(more[5]),
-        "period_end": _of_seconds(more[6]),
+        "deficit_kg": text_of(more[4]),
+        "period_start": of_seconds(more[5]),
+        "period_end": of_seconds(more[6]),
         "recipient": more[7],
         "verifier": more[8],
         "evidence_root": more[9],
@@ -150,25 +141,25 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
         document["retirement"] = {
             "key": more[13],
             "holder": more[14],
-            "replaced_batch_id": _text(more[15]),
+            "replaced_batch_id": text_of(more[15]),
             "beneficiary": more[16],
             "reason": more[17],
             "country": more[18],
             "tx_hash": more[19],
             "block_number": more[20],
-            "retired_at": _time(more[21]),
+            "retired_at": time_of(more[21]),
         }
-    return _encode(document)
+    return encode(document)
 
 
 def _page(context: Context, read: Read, parameters: CreditParameters) -> tuple[bytes, str | None]:
     after, limit = parameters.after_id(), parameters.limit
     bounds = (limit + 1,) if after is None else (after, limit + 1)
     rows = read(_PAGES[parameters.order, after is not None], bounds)
-    head, final_block = _head(context, read(f"SELECT {_HEAD}", (context.settings.network,))[0])
+    head, final_block = head_of(context, read(f"SELECT {HEAD}", (context.settings.network,))[0])
     cursor = parameters.cursor_after(rows[limit - 1][0]) if len(rows) > limit else None
     items = _items(read, rows[:limit], final_block)
-    return _encode({**head, "next_cursor": cursor, "items": items}), cursor
+    return encode({**head, "next_cursor": cursor, "items": items}), cursor
 
 
 def _items(read: Read, rows: Sequence[Sequence[Any]], final_block: int) -> list[_Item]:
@@ -211,8 +202,8 @@ def _items(read: Read, rows: Sequence[Sequence[Any]], final_block: int) -> list[
                 None if row[9] is None else str(row[9]),
                 row[10],
                 status_tx or row[10],
-                _time(row[11]),
-                _time(row[12]),
+                time_of(row[11]),
+                time_of(row[12]),
                 block <= final_block and batch_id not in changing,
             )
         )
@@ -222,20 +213,6 @@ def _items(read: Read, rows: Sequence[Sequence[Any]], final_block: int) -> list[
 @cache
 def _among(sql: str, count: int) -> str:
     return sql.format(",".join("?" * count))
-
-
-def _head(context: Context, found: Sequence[Any]) -> tuple[dict[str, Any], int]:
-    """Return what every answer says of itself, and the last final block (-1: none)."""
-    block, final_block, at, compared, ok = found
-    reconciliation: Mapping[str, Any] | None = None
-    if at is not None:
-        reconciliation = {"at": _time(at), "block": compared, "ok": bool(ok)}
-    head = {
-        "as_of_block": block,
-        "finality": {"rule": context.settings.finality, "final_block": final_block},
-        "reconciliation": reconciliation,
-    }
-    return head, -1 if final_block is None else final_block
 
 
 def _item(row: Sequence[Any], final_block: int) -> dict[str, Any]:
@@ -255,29 +232,13 @@ def _item(row: Sequence[Any], final_block: int) -> dict[str, Any]:
         "first_serial": str(row[10]),
         "last_serial": str(row[11]),
         "key": row[12],
-        "retirement_id": _text(row[13]),
+        "retirement_id": text_of(row[13]),
         "blockchain_tx": row[14],
         "status_tx": row[17] or row[14],
-        "issued_at": _time(row[15]),
-        "expires_at": _time(row[16]),
+        "issued_at": time_of(row[15]),
+        "expires_at": time_of(row[16]),
         "final": max(filter(None, row[_LAST_AT:_MORE_AT])) <= final_block,
     }
-
-
-def _text(value: int | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def _time(text: str | None) -> str | None:
-    """Return a stored time, ``2024-01-01 00:00:00.000000``, as answers have it."""
-    if text is None:
-        return None
-    part = text[19:]
-    return f"{text[:10]}T{text[11:19]}{'' if part == '.000000' else part}Z"
-
-
-def _of_seconds(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + "Z"
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -303,61 +264,3 @@ class _Item(msgspec.Struct, gc=False):
     issued_at: str | None
     expires_at: str | None
     final: bool
-
-
-class Lane:
-    """The layer that answers about one credit, and a page of all, before any route is looked for.
-
-    Finding the route and reading its parameters would cost as much as the answer. Everything else, every
-    other name and every parameter that is not as it should be goes on to the application.
-    """
-
-    def __init__(self, app: ASGIApp, context: Context) -> None:
-        self._app = app
-        self._context = context
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or let the application answer."""
-        if scope["type"] == "http" and scope["method"] == "GET":
-            answer = self._answer(scope["path"], scope["query_string"])
-            if answer is not None:
-                body, more = answer
-                headers = [
-                    (b"content-length", b"%d" % len(body)),
-                    (b"content-type", b"application/json"),
-                    *more,
-                ]
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
-                await send({"type": "http.response.body", "body": body})
-                return
-        await self._app(scope, receive, send)
-
-    def _answer(self, path: str, query: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]] | None:
-        if path.startswith(_ONE_CREDIT):
-            body = None if query else credit(self._context, path[len(_ONE_CREDIT) :])
-            return None if body is None else (body, [])
-        if path != _ALL_CREDITS:
-            return None
-        try:
-            pairs = parse_qsl(
-                query.decode("ascii"), keep_blank_values=True, strict_parsing=bool(query)
-            )
-            parameters = CreditParameters.model_validate(dict(pairs))
-            found = page(self._context, parameters) if len({*dict(pairs)}) == len(pairs) else None
-        except (ValueError, BadInput):
-            return None
-        if found is None:
-            return None
-        return found[0], [(b"link", _link(parameters, found[1]).encode())]
-
-
-def _link(parameters: CreditParameters, cursor: str | None) -> str:
-    """Return what ``link_header`` does, of parameters that need no quoting."""
-    here = f"{_ALL_CREDITS}?limit={parameters.limit}&order={parameters.order.value}"
-    first = f'<{here}>; rel="first"'
-    return first if cursor is None else f'{first}, <{here}&cursor={cursor}>; rel="next"'
-
-
-_NO_FILTERS = {"limit", "order", "cursor"}
-_ALL_CREDITS = "/v1/credits"
-_ONE_CREDIT = "/v1/credits/"

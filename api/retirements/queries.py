@@ -89,8 +89,13 @@ def show_retirement(
         if found is not None and found[0].block_number > as_of_block:
             raise NotFound(f"as of block {as_of_block} there was no retirement {name[:100]!r} yet")
     if found is None:
-        raise NotFound(f"there is no retirement {name[:100]!r}; give its number or its key")
+        raise not_there(name)
     return RetirementAnswer(**dict(_item(view, *found)), **view.fields())
+
+
+def not_there(name: str) -> NotFound:
+    """Return what is said of a retirement that there is not."""
+    return NotFound(f"there is no retirement {name[:100]!r}; give its number or its key")
 
 
 def retirement_document(session: Session, retirement_id: int | None) -> Retirement | None:

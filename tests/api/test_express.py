@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from api.app import create_app
 from api.context import Context
 from api.credits import express
+from api.retirements import express as retirements
 from ledger.db import Database
 from ledger.db.quick import Quick
-from ledger.models import CarbonCredit, Reconciliation
+from ledger.models import CarbonCredit, CreditRetirement, Reconciliation
 from ledger.settings import Settings, load_settings
 from tests.api.conftest import EPOCH, key_of
 from tests.support.forms import times
@@ -116,6 +119,100 @@ def test_every_credit_and_page_is_the_same(
         if "export" not in each:
             alike(client, ordinary, each)
     assert calls == []
+
+
+@pytest.fixture
+def own(settings: Settings, tmp_path: Path) -> Settings:
+    """Settings for a copy of the books, with retirements of every form."""
+    file = tmp_path / "own.db"
+    with (
+        closing(sqlite3.connect(settings.database_url.removeprefix("sqlite:///"))) as books,
+        closing(sqlite3.connect(file)) as copy,
+    ):
+        books.backup(copy)
+    database = Database(f"sqlite:///{file}")
+    forms: tuple[dict[str, object], ...] = (
+        {"document_hash": "0x" + "d0" * 32, "country": None},
+        {"consumption_start_s": 1_400_000_000, "consumption_end_s": 1_400_086_400},
+        {"retired_at": EPOCH.replace(microsecond=120), "replaced_batch_id": 2**62 + 1},
+        {"beneficiary": '"\\ü\x01\x7f绿\u2028', "reason": "", "first_serial": 2**61},
+    )
+    with database.write() as session:
+        numbers = session.scalars(
+            select(CreditRetirement.retirement_id).order_by(CreditRetirement.retirement_id)
+        ).all()
+        for number, values in zip(numbers, forms, strict=False):
+            session.execute(
+                update(CreditRetirement)
+                .where(CreditRetirement.retirement_id == number)
+                .values(**values)
+            )
+    database.close()
+    assert len(numbers) > len(forms)
+    return replace(settings, database_url=f"sqlite:///{file}")
+
+
+@pytest.fixture
+def own_clients(own: Settings) -> Iterator[tuple[TestClient, TestClient]]:
+    """Clients of these books: the quick way, and the ordinary one."""
+    apps = [create_app(own), create_app(own)]
+    apps[1].state.context.database.quick = None
+    with TestClient(apps[0]) as quick, TestClient(apps[1]) as ordinary:
+        yield quick, ordinary
+
+
+def test_every_retirement_is_the_same(
+    own_clients: tuple[TestClient, TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    original = retirements.retirement
+
+    def noted(context: Context, name: str) -> bytes | None:
+        found = original(context, name)
+        calls.append("left" if found is None else "quick")
+        return found
+
+    monkeypatch.setattr(retirements, "retirement", noted)
+    items = own_clients[1].get("/v1/retirements?limit=200").json()["items"]
+    for name in ("document_hash", "country", "consumption_start", "replaced_batch_id", "credit_id"):
+        assert {item[name] is None for item in items} == {True, False}, name
+    numbers = [item["retirement_id"] for item in items]
+    for number in (*numbers, f"00{numbers[0]}"):
+        alike(*own_clients, f"/v1/retirements/{number}")
+    assert calls == ["quick", "left"] * (len(numbers) + 1)
+    calls.clear()
+    for name in (items[0]["key"], "x", "-1", "9" * 19, "%F0%9F%98%80", "1/2", "%D9%A3"):
+        alike(*own_clients, f"/v1/retirements/{name}")
+    assert set(calls) == {"left"}
+    calls.clear()
+    for query in ("?as_of_block=90", "?x=1", "?as_of_block=x"):
+        alike(*own_clients, f"/v1/retirements/{numbers[0]}{query}")
+    assert calls == []
+
+
+def test_that_there_is_no_retirement_is_said_alike(
+    own: Settings, own_clients: tuple[TestClient, TestClient]
+) -> None:
+    """The same document, headers and page; and what comes into the books shows at once."""
+    number = 999_999_999
+    for accept in ("*/*", "text/html"):
+        headers = {"X-Request-Id": "one", "Accept": accept}
+        mine, other = (
+            each.get(f"/v1/retirements/{number}", headers=headers) for each in own_clients
+        )
+        assert (mine.status_code, mine.content) == (404, other.content)
+        assert mine.headers == other.headers
+    assert own_clients[0].head(f"/v1/retirements/{number}").status_code == 404
+    database = Database(own.database_url)
+    with database.write() as session:
+        session.execute(
+            update(CreditRetirement)
+            .where(CreditRetirement.retirement_id == 1)
+            .values(retirement_id=number)
+        )
+    database.close()
+    alike(*own_clients, f"/v1/retirements/{number}")
+    assert own_clients[0].get(f"/v1/retirements/{number}").status_code == 200
 
 
 def test_tags_hold_on_both_ways(client: TestClient) -> None:

@@ -19,6 +19,8 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 
+from api.app import create_app
+from api.server import ApiServer
 from cli.bench import bench_indexer
 from cli.bench.indexer import growth, head, measure, ours
 from cli.bench.indexer.chain import BenchChain, kept_chain, names_of
@@ -36,8 +38,9 @@ from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.chain.layout import canonical_type
 from ledger.chain.local_node import find_anvil
 from ledger.db import Database
-from ledger.errors import BadInput, ProblemFound
+from ledger.errors import BadInput, DependencyDown, ProblemFound
 from ledger.models import Base
+from ledger.settings import load_settings
 from tests.cli.conftest import Ended, Program
 from tests.support.forms import long
 
@@ -160,6 +163,22 @@ def test_head(chain: BenchChain) -> None:
         address = deployment["contracts"][CREDIT]["address"]
         assert len(client.logs([address], chain.truth.head + 1, client.block_number())) == 1_000
         client.close()
+
+
+def test_an_api_that_refuses_is_no_slow_mirror(tmp_path: Path) -> None:
+    """Of a client that asks too often, 429 once stood in the figures as time until a block shows."""
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    ours.upgrade(url)
+    environment = {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_RATE_LIMIT": "1"}
+    server = ApiServer(create_app(load_settings(None, environment)), "127.0.0.1", 0)
+    server.start()
+    api = head._Api(int(server.url.rsplit(":", 1)[1]), {})
+    try:
+        with pytest.raises(DependencyDown, match="429 while it is polled"):
+            api.wait_for(1)
+    finally:
+        api.close()
+        server.stop()
 
 
 def test_events_alone_are_the_same_events(chain: BenchChain, client: ChainClient) -> None:

@@ -85,23 +85,32 @@ class _Api:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def wait_for(self, retirement_id: int) -> None:
-        """Wait until a retirement shows."""
+        """Wait until a retirement shows.
+
+        Raises
+        ------
+        DependencyDown
+            If it does not, or the API answers something else than that there is none.
+        """
         until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
             for log, process in self._processes.items():
                 if process.poll() is not None:
-                    said = log.read_text(errors="replace").strip()[-500:]
-                    raise DependencyDown(f"{log.stem} ended while blocks were mined: {said}")
+                    last = log.read_text(errors="replace").strip()[-500:]
+                    raise DependencyDown(f"{log.stem} ended while blocks were mined: {last}")
             try:
                 self._connection.request("GET", f"/v1/retirements/{retirement_id}")
                 answer = self._connection.getresponse()
-                answer.read()
+                said = answer.read()
             except (OSError, http.client.HTTPException):  # it is not up yet
                 self._connection.close()
                 time.sleep(0.1)
                 continue
             if answer.status == 200:
                 return
+            if answer.status != 404:  # whoever is refused learns nothing of when it shows
+                text = said.decode(errors="replace")[:500]
+                raise DependencyDown(f"the API answers {answer.status} while it is polled: {text}")
             time.sleep(POLL_S)
         raise DependencyDown(f"retirement {retirement_id} does not show after {WAIT_S:.0f} s")
 
@@ -123,9 +132,13 @@ def _shown(port: int, processes: Mapping[Path, subprocess.Popen[bytes]]) -> Iter
 def _serving(
     folder: Path, settings: dict[str, str]
 ) -> Iterator[tuple[int, Mapping[Path, subprocess.Popen[bytes]]]]:
-    """Run mirror and API; give the API's port, and both processes by their logs."""
+    """Run mirror and API; give the API's port, and both processes by their logs.
+
+    The API answers as often as it is asked: who waits for a long chain would else have no requests left in this
+    minute, and hear of a block when the next one is free.
+    """
     port = free_port()
-    environment = settings | {"TRUETONNE_API_PORT": str(port)}
+    environment = settings | {"TRUETONNE_API_PORT": str(port), "TRUETONNE_RATE_LIMIT": "0"}
     processes: dict[Path, subprocess.Popen[bytes]] = {}
     try:
         for words in (("index", "run"), ("serve",)):

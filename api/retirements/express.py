@@ -1,0 +1,72 @@
+"""The quick way of one retirement by its number, SQLite's alone: see ``api.credits.express``.
+
+It is what is asked again and again until it shows, by whoever has sent a retirement to the chain. So that there is
+none yet is answered the quick way, too.
+"""
+
+from __future__ import annotations
+
+import re
+
+from api.context import Context
+from api.express import HEAD, encode, head_of, of_seconds, text_of, time_of
+from api.retirements.queries import not_there
+from ledger.chain.events import ZERO_HASH
+from ledger.db.quick import Row
+
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_ONE = (
+    "SELECT r.key, r.holder, r.replaced_batch_id, r.beneficiary, r.reason, r.country, r.tx_hash, r.block_number, "
+    "r.retired_at, r.retirement_id, r.batch_id, r.first_serial, r.amount_kg, r.consumption_start_s, "
+    f"r.consumption_end_s, r.document_hash, s.credit_id, {HEAD}"
+    "LEFT JOIN credit_retirements r ON r.retirement_id = ? "
+    "LEFT JOIN credit_serials s ON s.batch_id = r.batch_id AND s.first_serial = r.first_serial"
+)
+
+
+def retirement(context: Context, name: str) -> bytes | None:
+    """Return the answer about a retirement by its number, as JSON; None: ask ``queries``.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    quick = context.database.quick
+    if quick is None or not _NUMBER.fullmatch(name):
+        return None
+    found = quick.try_read(lambda read: read(_ONE, (context.settings.network, int(name))))
+    if not found:
+        return None
+    if found[0][0] is None:
+        raise not_there(name)
+    return _document(context, found[0])
+
+
+def _document(context: Context, row: Row) -> bytes:
+    head, final_block = head_of(context, row[-5:])
+    first, kg, start, end, document_hash = row[11:16]
+    return encode(
+        {
+            **head,
+            "key": row[0],
+            "holder": row[1],
+            "replaced_batch_id": text_of(row[2]),
+            "beneficiary": row[3],
+            "reason": row[4],
+            "country": row[5],
+            "tx_hash": row[6],
+            "block_number": row[7],
+            "retired_at": time_of(row[8]),
+            "retirement_id": str(row[9]),
+            "batch_id": str(row[10]),
+            "first_serial": str(first),
+            "last_serial": str(first + kg - 1),
+            "amount_kg": str(kg),
+            "consumption_start": of_seconds(start) if start else None,
+            "consumption_end": of_seconds(end) if end else None,
+            "document_hash": None if document_hash == ZERO_HASH else document_hash,
+            "credit_id": row[16],
+            "final": row[7] <= final_block,
+        }
+    )
