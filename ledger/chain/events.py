@@ -150,7 +150,7 @@ def decode(contract: str, log: LogRecord) -> DecodedEvent:
 
 def next_head(head: str, seq: int, record: str) -> str:
     """Return the log head after an entry: keccak(abi.encode(head, seq, record))."""
-    return _keccak(bytes.fromhex(f"{head[2:]}{seq:064x}{record[2:]}"))
+    return _keccak(bytes.fromhex(head[2:]) + seq.to_bytes(32) + bytes.fromhex(record[2:]))
 
 
 def _keccak(data: bytes) -> str:
