@@ -121,6 +121,7 @@ class RangeReader:
             open_hashes = {item.tx_hash for item in intents.open_attempts(session, cursor.chain_id)}
         read = self._read_ahead(cursor, head)
         if read is None:
+            self._begin_ahead(head - self._last_from(cursor.block_number + 1, head))
             read = self._read_now(cursor, head, open_hashes)
         self._look_ahead(read, head, open_hashes)
         return read
@@ -191,11 +192,10 @@ class RangeReader:
     def _look_ahead(self, read: Read, head: int, open_hashes: Collection[str]) -> None:
         """Begin to read the range after one that is about to be written."""
         left = head - read.window.last.number
-        if left <= 0 or (self._ahead is None and not self._may_begin(left)):
+        self._begin_ahead(left)
+        if left <= 0 or self._ahead is None:
             self.close()
             return
-        if self._ahead is None:
-            self._ahead = ReadingProcess(self._reading)
         first = read.window.last.number + 1
         last = self._last_from(first, head)
         if self._then is not None and self._then[0] == first and self._then[1] <= head:
@@ -213,9 +213,13 @@ class RangeReader:
         )
         self._ahead.order(self._ordered)
 
-    def _may_begin(self, left: int) -> bool:
-        """Return whether a process is worth its start: so many blocks are left, and none died just now."""
-        return left >= AHEAD_BLOCKS_MIN and self._patience.may_begin
+    def _begin_ahead(self, left: int) -> None:
+        """Start a process if it is worth that: so many blocks are left, and none died just now.
+
+        The first range is read in the open while it starts.
+        """
+        if self._ahead is None and left >= AHEAD_BLOCKS_MIN and self._patience.may_begin:
+            self._ahead = ReadingProcess(self._reading)
 
     def _last_from(self, first: int, head: int) -> int:
         """Return the last block of a range that begins at a block."""
