@@ -68,7 +68,7 @@ _KEYS: dict[type[Base], str] = {
 }
 """Tables whose rows change later, and their keys."""
 _ROWS_AT_ONCE = 1_000
-"""So many rows of another table are stored while handlers go on: as many as one statement takes."""
+"""So many rows of another table are stored while handlers go on."""
 
 
 @dataclass(frozen=True)

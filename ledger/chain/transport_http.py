@@ -42,12 +42,15 @@ _REFUSES_US = frozenset({401, 403})
 _BAD = 400
 _PART_BYTES = 256 * 1024
 """Read at once, at most: as much as has come."""
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _SOCKET = (
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in _KEEP_ALIVE.items()
+        if hasattr(socket, name)  # systems differ in which they know
+    ),
 )
 """A kept connection that something on the way has forgotten is found out while nobody waits for an answer on it."""
 
