@@ -1,6 +1,6 @@
 """The mirror with no more than its peers do: blocks, events, and the one row that an event brings.
 
-``python -m cli.bench.indexer.events_only`` reads the usual settings and ends at the head. It is the mirror's own loop,
+``main`` reads the usual settings and ends at the head. It is the mirror's own loop,
 reading, checks, decoders, handlers and writers; left out are the receipts with all that comes of them
 (transactions, failures, the comparison of logs with receipts) and what follows from older rows (balances,
 serials, states). No user can ask for that: without receipts a log that a node left out shows in the credit
@@ -38,7 +38,3 @@ def main() -> None:
     settings = load_settings(None, os.environ)
     with opened(settings) as at:
         Indexer(at.db, at.client, at.deployment, settings.finality).run_until("head")
-
-
-if __name__ == "__main__":
-    main()

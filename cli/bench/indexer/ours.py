@@ -21,6 +21,11 @@ from ledger.models import Base
 
 DATABASE = "truetonne_bench"
 _CONSOLE = "from cli.main import main; main()"
+_EVENTS = (
+    "import gc; from cli.main import rare_collections; rare_collections(); "
+    "from cli.bench.indexer.events_only import main; main(); gc.freeze()"
+)
+"""The mirror of events alone, started and ended as the console script is."""
 
 
 def product(*arguments: str) -> list[str]:
@@ -101,7 +106,7 @@ def mirror(
     folder, url = place
     settings = environment(chain, folder, rpc_url, url)
     upgrade(url)
-    alone = [sys.executable, "-m", "cli.bench.indexer.events_only"]
+    alone = [sys.executable, "-c", _EVENTS]
     spent = run(
         alone if events_only else product("index", "run", "--until", "head"),
         folder / "mirror.log",
