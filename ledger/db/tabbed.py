@@ -27,8 +27,8 @@ FORMAT = (
 )
 """How ``text_of`` writes, in the words of LOAD DATA."""
 _NULL = "\\N"
-_SPECIAL = "\\\t\n\r\0"
-_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
+"""How a cell writes what ends one, or begins an escape; that itself comes first."""
 _BITS = ((SmallInteger, 15), (BigInteger, 63), (Integer, 31))
 
 
@@ -46,18 +46,22 @@ def text_of(columns: Iterable[Sequence[Plain]]) -> bytes:
 
 def _cells(column: Sequence[Plain]) -> Sequence[str]:
     kinds = set(map(type, column))
+    if NoneType in kinds:
+        there = iter(_cells([value for value in column if value is not None]))
+        return [_NULL if value is None else next(there) for value in column]
     if kinds == {int}:
         return list(map(str, column))
-    if kinds == {str}:
-        texts = cast("Sequence[str]", column)
-        together = "".join(texts)
-        if not any(special in together for special in _SPECIAL):
-            return texts
-        return [text.translate(_ESCAPED) for text in texts]
-    return [
-        _NULL if value is None else value.translate(_ESCAPED) if type(value) is str else str(value)
-        for value in column
-    ]
+    if kinds <= {str}:
+        return _escaped(cast("Sequence[str]", column))
+    return _escaped([str(value) for value in column])
+
+
+def _escaped(texts: Sequence[str]) -> Sequence[str]:
+    together = "".join(texts)
+    for special, written in _ESCAPES.items():
+        if special in together:  # hardly ever, and then in few of them
+            texts = [text.replace(special, written) for text in texts]
+    return texts
 
 
 def fit(table: str, columns: Mapping[str, Sequence[Plain]]) -> bool:
