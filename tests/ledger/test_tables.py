@@ -275,7 +275,7 @@ def test_other_types_refuse_too(db: Database, name: str, value: object) -> None:
         tables.insert(session, SettlementMovement, rows)
 
 
-@pytest.mark.parametrize("count", [1, 99, 100, 101, 999, 1_000, 1_099, 1_100, 1_234])
+@pytest.mark.parametrize("count", [1, 49, 50, 51, 499, 500, 549, 550, 1_234])
 def test_as_many_rows_as_there_are_whatever_the_pieces(sqlite_db: Database, count: int) -> None:
     said: list[str] = []
     with sqlite_db.write() as session:
@@ -286,9 +286,17 @@ def test_as_many_rows_as_there_are_whatever_the_pieces(sqlite_db: Database, coun
         found = session.execute(query.order_by(SettlementMovement.log_index)).all()
     assert found == [(number, tx(number)) for number in range(count)]
     lengths = [each.count("(") - 1 for each in said if each.startswith("INSERT")]
-    thousands, rest = divmod(count, 1_000)
-    hundreds, rest = divmod(rest, 100)
-    assert lengths == [1_000] * thousands + [100] * hundreds + [rest] * bool(rest)
+    long, rest = divmod(count, 500)
+    short, rest = divmod(rest, 50)
+    assert lengths == [500] * long + [50] * short + [rest] * bool(rest)
+
+
+@pytest.mark.parametrize("name", ["tx_hash", "block_number"])
+def test_columns_of_other_lengths_are_no_rows(sqlite_db: Database, name: str) -> None:
+    columns = tables.by_column(movements()[:10])
+    columns[name].append(columns[name][0])
+    with pytest.raises(ValueError), sqlite_db.write() as session:
+        tables.writer(SettlementMovement, "sqlite").insert_columns(session.connection(), columns)
 
 
 def test_a_time_without_its_zone_is_refused(db: Database) -> None:
