@@ -91,7 +91,10 @@ class ReadingProcess:
     def order(self, order: Order) -> None:
         """Have a range read; its answer is to be taken before the next order."""
         self._send(order)
-        self._coming = self._thread.submit(self._taken_in)
+        try:
+            self._coming = self._thread.submit(self._taken_in)
+        except RuntimeError:  # where no thread can be started, there is no answer either
+            self.ended = True
 
     def answer(self, wait_s: float) -> Read | None:
         """Wait for the next answer; None when the range could not be read, or the process has ``ended``."""

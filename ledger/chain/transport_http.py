@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from base64 import b64encode
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote
@@ -42,15 +43,14 @@ _REFUSES_US = frozenset({401, 403})
 _BAD = 400
 _PART_BYTES = 256 * 1024
 """Read at once, at most: as much as has come."""
-_KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+_KEEPIDLE: int = getattr(socket, "TCP_KEEPIDLE", 0) or getattr(socket, "TCP_KEEPALIVE", 0)
+"""macOS has the second name."""
 _SOCKET = (
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in _KEEP_ALIVE.items()
-        if hasattr(socket, name)  # systems differ in which they know
-    ),
+    (socket.IPPROTO_TCP, _KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 )
 """A kept connection that something on the way has forgotten is found out while nobody waits for an answer on it."""
 
@@ -122,7 +122,8 @@ class HttpTransport(Transport):
                 )
             if time.monotonic() > until:  # the time-out bounds the wait for each part, not for all
                 raise self._slow()
-        if not parts and "content-length" not in answer.headers:  # it may have ended in its headers
+        # It may have ended in its headers; of a refusal the status says enough.
+        if not parts and answer.status < _BAD and "content-length" not in answer.headers:
             raise self._closed()
         answer.release_conn()
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -163,9 +164,12 @@ class HttpTransport(Transport):
 
 def _headers(address: str) -> dict[str, str]:
     """Return the headers of every request; name and password of the address are among them."""
-    user = parse_url(address).auth
-    found = make_headers(accept_encoding=True, basic_auth=unquote(user) if user else None)
-    return {**found, "content-type": "application/json"}
+    found = {**make_headers(accept_encoding=True), "content-type": "application/json"}
+    if user := parse_url(address).auth:
+        name, _, password = user.partition(":")
+        said = f"{unquote(name)}:{unquote(password)}".encode()
+        found["authorization"] = f"Basic {b64encode(said).decode()}"
+    return found
 
 
 def _is_rpc(content: bytes) -> bool:

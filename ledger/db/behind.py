@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.orm import Session
 
 from ledger.db import bulk
@@ -128,6 +129,9 @@ def behind(session: Session, *, at_once: bool = False) -> Iterator[Behind]:
         try:
             yield later
             later.wait()
+        except PendingRollbackError:  # a write lost the connection: what it met is the reason
+            later.wait()
+            raise
         except BaseException:
             later.stop()
             raise

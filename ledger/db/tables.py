@@ -177,7 +177,7 @@ class TableWriter:
     ) -> None:
         names, values = tuple(columns), list(columns.values())
         sizes = [size for size in _PIECES if size * len(names) <= _PLACES_MAX]
-        left = len(values[0])
+        (left,) = set(map(len, values))  # all of one length, or an error
         while left:
             size = next((size for size in sizes if size <= left), left)
             flat = _row_by_row(values, len(values[0]) - left, size)

@@ -214,6 +214,23 @@ def test_without_a_connection_to_spare_all_is_read_in_the_open(
     assert answers and set(answers) == {(0, None)}
 
 
+def test_without_a_thread_to_spare_all_is_read_in_the_open(
+    chain: TestChain, sqlite_db: Database, answers: list[tuple[int, Read | None]]
+) -> None:
+    true = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("taking-in"):
+            raise RuntimeError("can't start new thread")
+        true(thread)
+
+    _busy(chain)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    assert answers and {read for _, read in answers} == {None}
+
+
 def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
     chain: TestChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

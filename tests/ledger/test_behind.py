@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import wait
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ledger.db import Database
 from ledger.db.behind import behind
+from ledger.errors import DependencyDown
 from ledger.models import DeviceType
 
 NOW: dict[str, Any] = {"created_at": "2014-01-01 00:00:00.000000", "category": "c"}
@@ -85,3 +87,20 @@ def test_a_statement_beside_them_is_refused(db: Database) -> None:
         later.run(lambda: go.wait(20))
         threading.Timer(0.2, go.set).start()
         session.execute(text("SELECT 1"))
+
+
+@pytest.mark.mariadb
+def test_a_server_that_goes_away_while_rows_are_made_ready_is_down(mariadb_db: Database) -> None:
+    """A write meets it; whoever makes the next ones ready asks a connection that is none any more."""
+    many = {"type_name": [f"t{number}" for number in range(300)]}
+    with (
+        pytest.raises(DependencyDown),
+        mariadb_db.write() as session,
+        behind(session) as later,
+    ):
+        mine = session.scalar(text("SELECT CONNECTION_ID()"))
+        with mariadb_db.server() as other:
+            other.exec_driver_sql(f"KILL {mine}")
+        later.insert("device_types", {"type_name": ["a"]}, NOW)
+        wait(later._pending)
+        later.insert("device_types", many, NOW)

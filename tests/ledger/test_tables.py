@@ -291,6 +291,14 @@ def test_as_many_rows_as_there_are_whatever_the_pieces(sqlite_db: Database, coun
     assert lengths == [500] * long + [50] * short + [rest] * bool(rest)
 
 
+@pytest.mark.parametrize("name", ["tx_hash", "block_number"])
+def test_columns_of_other_lengths_are_no_rows(sqlite_db: Database, name: str) -> None:
+    columns = tables.by_column(movements()[:10])
+    columns[name].append(columns[name][0])
+    with pytest.raises(ValueError), sqlite_db.write() as session:
+        tables.writer(SettlementMovement, "sqlite").insert_columns(session.connection(), columns)
+
+
 def test_a_time_without_its_zone_is_refused(db: Database) -> None:
     row = {**transactions()[0], "created_at": AT.replace(tzinfo=None)}
     with pytest.raises(ValueRefused), db.write() as session:

@@ -401,6 +401,27 @@ def test_name_and_password_of_an_address_are_sent_and_its_path_and_key_asked() -
     assert b"content-type: application/json" in lines
 
 
+@pytest.mark.parametrize(
+    ("user", "sent"),
+    [("token", "token:"), ("me:", "me:"), (":p", ":p"), ("me:%E2%82%AC%3a", "me:€:")],
+)
+def test_names_and_passwords_of_every_form(user: str, sent: str) -> None:
+    whole = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    _, said = answered(f"http://{user}@127.0.0.1:{{}}", whole)
+    assert b": basic " + base64.b64encode(sent.encode()).lower() + b"\r\n" in said.lower()
+
+
+@pytest.mark.parametrize("end", [b"connection: close", b"transfer-encoding: chunked\r\n\r\n0"])
+@pytest.mark.parametrize(
+    ("status", "error"), [(401, NodeAnswer), (404, NodeAnswer), (502, NodeDown)]
+)
+def test_a_gateway_that_says_its_status_and_no_more(
+    status: int, error: type[DependencyDown], end: bytes
+) -> None:
+    with pytest.raises(error):
+        answered("http://127.0.0.1:{}", b"HTTP/1.1 %d No\r\n%s\r\n\r\n" % (status, end))
+
+
 @pytest.mark.parametrize("end", [b"0\r\n\r\n", b""])
 def test_an_answer_in_chunks_is_whole_or_none(end: bytes) -> None:
     begun = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n"
