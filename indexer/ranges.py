@@ -30,7 +30,7 @@ from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
 RANGE_BLOCKS_MAX = 512
 _RANGE_BLOCKS_FIRST = 32
 _EVENTS_WANTED = 6_000
-"""What comes with each range is the same for a long one; its memory is not, and two of them are there at once."""
+"""In a range. More make a range cheaper, and the memory of two ranges grows: with nine thousand past 400 MB."""
 _ANSWER_BYTES_WANTED = 4_000_000
 """Nodes answer fastest with one to four megabytes; a range that brought more is followed by a shorter one."""
 _READS_MAX = 5

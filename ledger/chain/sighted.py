@@ -70,12 +70,16 @@ def find(
 
 def _codes(client: ChainClient, places: Sequence[tuple[str, str]]) -> list[str]:
     """Return the code at addresses, each as of a block; as of now where the node has forgotten that."""
-    found = client.attempt([_code_call(*place) for place in places])
-    forgotten = [at for at, code in enumerate(found) if isinstance(code, RpcError)]
-    now = client.request_batch([_code_call(places[at][0], "latest") for at in forgotten])
-    for at, code in zip(forgotten, now, strict=True):
-        found[at] = code
-    return [str(code) for code in found]
+    found: dict[tuple[str, str], object] = {}
+    for _ in range(
+        2
+    ):  # what is refused for another reason may be answered when it is asked for again
+        left = [place for place in places if isinstance(found.get(place), RpcError | None)]
+        found |= zip(left, client.attempt([_code_call(*place) for place in left]), strict=True)
+    left = [place for place in places if isinstance(found[place], RpcError)]
+    now = client.request_batch([_code_call(address, "latest") for address, _ in left])
+    found |= zip(left, now, strict=True)
+    return [str(found[place]) for place in places]
 
 
 def _code_call(address: str, block: str) -> Call:

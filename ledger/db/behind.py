@@ -86,7 +86,11 @@ class Behind:
         if self._thread is None:
             work()
             return
-        self._pending.append(self._thread.submit(self._do, work))
+        try:
+            self._pending.append(self._thread.submit(self._do, work))
+        except RuntimeError:  # where no thread can be started, all is done here
+            self._thread = None
+            work()
 
     def wait(self) -> None:
         """Wait until all is done; raise what the first of them raised that failed."""

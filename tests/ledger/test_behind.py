@@ -104,3 +104,16 @@ def test_a_server_that_goes_away_while_rows_are_made_ready_is_down(mariadb_db: D
         later.insert("device_types", {"type_name": ["a"]}, NOW)
         wait(later._pending)
         later.insert("device_types", many, NOW)
+
+
+def test_where_no_thread_can_be_started_all_is_done_at_once(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch, db.write() as session, behind(session) as later:
+        patch.setattr(threading.Thread, "start", refused)
+        for place in range(3):
+            later.insert("device_types", {"type_name": [f"t{place}"]}, NOW)
+    assert names(db) == ["t0", "t1", "t2"]
