@@ -1,6 +1,7 @@
 """The process that reads ahead: what comes of it, and what when it dies, or whoever ordered it."""
 
 import errno
+import gc
 import os
 import signal
 import subprocess
@@ -190,6 +191,7 @@ def test_one_that_stops_while_it_is_spoken_with_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(ahead, "PATIENCE_S", 0.3)
     monkeypatch.setattr(ahead, "_RUN", program)
+    gc.collect()  # what others left open is not to be closed meanwhile
     files = len(os.listdir("/dev/fd"))
     process = ReadingProcess(Reading(chain.client, chain.deployment))
     longer_than_what_a_connection_holds = frozenset(f"0x{number:064x}" for number in range(20_000))
