@@ -116,7 +116,8 @@ class ChainClient:
                 try:
                     found.append(self._result(body, answer))
                 except RpcError as error:
-                    found.append(error)
+                    # Without where it was raised, which would keep all callers and their ranges until a collection.
+                    found.append(error.with_traceback(None))
         return found
 
     def ask(

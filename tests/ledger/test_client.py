@@ -195,6 +195,7 @@ def test_calls_of_which_some_are_refused() -> None:
     for number, result in enumerate(found):
         if number % 2:
             assert isinstance(result, RpcError) and result.rpc_message == "forgotten"
+            assert result.__traceback__ is None, "it would keep what its callers held"
         else:
             assert result == [number]
 
