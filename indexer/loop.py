@@ -21,7 +21,7 @@ from indexer.finality import Claim
 from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import Lease
-from indexer.memory import few_collections, quick_switches
+from indexer.memory import few_collections
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.reading import Read
 from indexer.ticks import Limits, TickReport
@@ -36,6 +36,7 @@ from ledger.chain.events import SETTLEMENT
 from ledger.chain.heads import Heads
 from ledger.chain.records import BlockHeader
 from ledger.db import Database, DatabaseBusy
+from ledger.db.behind import quick_switches
 from ledger.errors import DependencyDown, MirrorStopped, WrongChain
 from ledger.leases import LEASE_S, Holder
 from ledger.models import ChainBlock

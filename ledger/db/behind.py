@@ -15,6 +15,7 @@ import into SQLite, a thread gains nothing: there writes are done ``at_once``.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ from sqlalchemy.orm import Session
 from ledger.db import bulk
 
 Work = Callable[[], object]
+_SWITCH_S = 0.0005
+"""So long, at most, does the thread that hands rows to the database wait for the one that makes them ready."""
 
 
 class Behind:
@@ -139,3 +142,14 @@ def behind(session: Session, *, at_once: bool = False) -> Iterator[Behind]:
         except BaseException:
             later.stop()
             raise
+
+
+@contextmanager
+def quick_switches() -> Iterator[None]:
+    """Let threads in more quickly than after Python's 5 ms, which is as long as a statement takes for its rows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

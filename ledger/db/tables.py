@@ -129,10 +129,6 @@ class TableWriter:
             pieces.append(bulk.prepared(connection, self._name, piece, {}))
         return partial(_each, pieces)
 
-    def update(self, connection: Connection, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Change rows by one statement; see ``change``."""
-        self.change(connection, key, rows)()
-
     def change(self, connection: Connection, key: str, rows: Sequence[Mapping[str, Any]]) -> Work:
         """Check and encode changes of rows, and return what makes them by one statement.
 

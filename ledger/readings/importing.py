@@ -7,7 +7,6 @@ its source says is refused whole.
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
+from ledger.db.behind import quick_switches
 from ledger.errors import NotFound
 from ledger.models import Device, ImportFile, Meter, MeterSource, Site
 from ledger.models.sites import SourceKind, SourceLabel
@@ -45,8 +45,6 @@ from ledger.reductions.records import Kind, Role
 PIECE_ROWS = 25_000
 ALLOCATIONS = 200_000
 """Objects that are made before Python looks for cyclic garbage among them."""
-SWITCH_S = 0.0005
-"""How long a thread that computes keeps one waiting that could give a server its next work."""
 
 _FUTURE_S = 86_400
 """How much later than now a reading may end before it is noted: clocks and zones differ."""
@@ -134,17 +132,15 @@ def import_file(
 def _tuned() -> Iterator[None]:
     """Set Python for an import, and back.
 
-    Rows make no cyclic garbage, and each search for it walks over all of them. Threads that compute
-    let those in quickly that talk with the server.
+    Rows make no cyclic garbage, and each search for it walks over all of them.
     """
-    usual, switch_s = gc.get_threshold(), sys.getswitchinterval()
+    usual = gc.get_threshold()
     gc.set_threshold(ALLOCATIONS, *usual[1:])
-    sys.setswitchinterval(SWITCH_S)
     try:
-        yield
+        with quick_switches():
+            yield
     finally:
         gc.set_threshold(*usual)
-        sys.setswitchinterval(switch_s)
 
 
 def check_file(path: Path) -> None:

@@ -313,7 +313,7 @@ def test_rows_are_changed_at_once(db: Database) -> None:
             for number in range(1, ROWS, 2)
         ]
         connection = session.connection()
-        tables.writer(CreditBatch, db.dialect).update(connection, "batch_id", changes)
+        tables.writer(CreditBatch, db.dialect).change(connection, "batch_id", changes)()
     with db.read() as session:
         columns = CreditBatch.batch_id, CreditBatch.retired_kg, CreditBatch.status
         found = {number: (kg, status) for number, kg, status in session.execute(select(*columns))}
@@ -337,12 +337,12 @@ def test_large_decimals_and_nulls_are_changed(db: Database) -> None:
         tables.insert(session, CreditClass, [row])
         tables.insert(session, CreditBatch, batches()[1:2])
         connection = session.connection()
-        tables.writer(CreditClass, db.dialect).update(
+        tables.writer(CreditClass, db.dialect).change(
             connection, "class_id", [{"class_id": 1, "cap_kg": 2**64 - 1}]
-        )
-        tables.writer(CreditBatch, db.dialect).update(
+        )()
+        tables.writer(CreditBatch, db.dialect).change(
             connection, "batch_id", [{"batch_id": 2, "deficit_kg": None}]
-        )
+        )()
     with db.read() as session:
         assert session.scalar(select(CreditClass.cap_kg)) == Decimal(2**64 - 1)
         assert session.scalar(select(CreditBatch.deficit_kg)) is None
