@@ -7,6 +7,7 @@ batch 3 is parted in thirty by retirements in block 50. The mirror has read to b
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -47,7 +48,6 @@ from ledger.models.trading import (
 )
 from ledger.models.vpp import VppDefinition, VppStatus
 from ledger.settings import Settings, load_settings
-from tests.support.mariadb import MariaDbServer
 from tests.support.plant import apply, imported, write_csv
 
 HEAD_BLOCK = 98
@@ -107,11 +107,12 @@ def books(
     """The URL of a database that nobody writes to any more; the same rows on both."""
     kind: str = request.param
     if kind not in filled:
-        url = f"sqlite:///{tmp_path_factory.mktemp('books') / 'books.db'}"
         if kind == "mariadb":
-            server: MariaDbServer = request.getfixturevalue("mariadb_server")
-            server.execute("CREATE DATABASE api_books")
-            url = server.url("api_books")
+            url: str = request.getfixturevalue("migrated_mariadb_url")("api_books")
+        else:
+            file = tmp_path_factory.mktemp("books") / "books.db"
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), file)
+            url = f"sqlite:///{file}"
         _fill(url, tmp_path_factory.mktemp("readings"))
         filled[kind] = url
     return filled[kind]
@@ -119,7 +120,6 @@ def books(
 
 def _fill(url: str, folder: Path) -> None:
     database = Database(url)
-    database.upgrade()
     with database.write() as session:
         _contracts(session)
         _transactions(session)

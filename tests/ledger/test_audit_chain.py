@@ -151,9 +151,8 @@ def test_what_was_done_to_the_log_is_named(
 
 
 @pytest.mark.mariadb
-def test_mariadb_names_what_was_done_too(new_mariadb_url: Callable[[], str]) -> None:
-    database = Database(new_mariadb_url(), lock_timeout_s=10)
-    database.upgrade()
+def test_mariadb_names_what_was_done_too(migrated_mariadb_url: Callable[[str], str]) -> None:
+    database = Database(migrated_mariadb_url("tampered"), lock_timeout_s=10)
     write(database, 5)
     tamper(
         database,
