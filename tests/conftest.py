@@ -19,10 +19,12 @@ from ledger.db import Database
 from ledger.db.grants import Account
 from tests.support import forms, once
 from tests.support.accounts import made_account
+from tests.support.at_once import answer_at_once
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty, load, save
 
 gc.disable()  # until all is imported: little of it is garbage, and each collection would look through it again
 once.share()
+answer_at_once()
 _numbers = count(1)
 
 LONGEST_FIRST = (
