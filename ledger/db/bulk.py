@@ -3,9 +3,9 @@
 The rows carry what the database stores and nothing else: whole numbers, text and None. Decimals and
 times are made ready by ``decimals`` and ``time_texts``.
 
-SQLite takes them by ``executemany``. MariaDB takes them by ``LOAD DATA LOCAL INFILE``, over a connection
-that opens no file (``loading``), where the server allows it and where all of them plainly fit
-(``tabbed``); otherwise by INSERT. Both store the same, and raise the same when they cannot.
+SQLite takes them by ``executemany``. MariaDB takes them as an array beside a prepared INSERT (``arrays``); a server that
+does not know how, as MySQL does not, as the text of an INSERT, and few rows too. Both store the same, and raise the same
+when they cannot.
 """
 
 from __future__ import annotations
@@ -24,19 +24,16 @@ from sqlalchemy import Column, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
-from ledger.db import tabbed
-from ledger.db.loading import NOT_ALLOWED, LoadingConnection
+from ledger.db.arrays import NOT_ALLOWED, ArrayConnection
+from ledger.db.cells import Array, Plain, array_of
 from ledger.models.types import SQLITE_INTEGER_DIGITS, ExactDecimal
 
-Plain = tabbed.Plain
-"""What a bulk insert takes."""
-INSERT_ROWS = 5_000
-"""Rows of one INSERT."""
 _ROWS_MAX = 4_000
+"""Rows of one statement."""
 _BYTES_MAX = 4_000_000
 """MariaDB takes 16 MB in one statement unless told otherwise."""
-LOAD_ROWS = 200
-"""Rows for which a load is worth its further round trips."""
+ARRAY_ROWS = 20
+"""Rows for which an array is worth a further round trip."""
 Decimals = Callable[[Sequence[int]], Sequence[Plain]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,24 +75,37 @@ def prepared(
         rows = list(zip(*columns.values(), strict=True))
         statement = f"INSERT INTO {table} ({names}) VALUES ({places})"
         return lambda: connection.exec_driver_sql(statement, rows)
-    content = None
-    if count >= LOAD_ROWS and _can_load(connection):
-        singles = {name: (value,) for name, value in constants.items()}
-        if tabbed.fit(table, {_bare(name): each for name, each in {**columns, **singles}.items()}):
-            content = tabbed.text_of(columns.values())
+    step = rows_per_statement(columns)
+    stores = [
+        _piece(connection, table, {name: each[at : at + step] for name, each in columns.items()}, constants)
+        for at in range(0, count, step)
+    ]
+    if len(stores) == 1:
+        return stores[0]
 
     def store() -> None:
-        if content is not None:
-            fixed = {name: literal(value, "mysql") for name, value in constants.items()}
-            if _loaded(connection, _load_statement(table, columns, fixed), content, count):
-                return
-        if count <= INSERT_ROWS:
-            _insert(connection, table, columns, constants)
-            return
         with _as_one(connection):
-            for at in range(0, count, INSERT_ROWS):
-                piece = {name: column[at : at + INSERT_ROWS] for name, column in columns.items()}
-                _insert(connection, table, piece, constants)
+            for each in stores:
+                each()
+
+    return store
+
+
+def _piece(
+    connection: Connection,
+    table: str,
+    columns: Mapping[str, Sequence[Plain]],
+    constants: Mapping[str, Plain],
+) -> Callable[[], object]:
+    """Make the rows of one statement of MariaDB ready, and return what has it executed."""
+    count = max(map(len, columns.values()))
+    array = None
+    if count >= ARRAY_ROWS and _takes_arrays(connection):
+        array = array_of(list(columns.values()))
+
+    def store() -> None:
+        if array is None or not _stored(connection, table, columns, constants, array):
+            _insert(connection, table, columns, constants)
 
     return store
 
@@ -116,33 +126,30 @@ def _length(column: Sequence[Plain]) -> int:
     return sum(len(value) + 3 if isinstance(value, str) else 12 for value in column)
 
 
-def _bare(name: str) -> str:
-    """Return a column's name as the table's description has it: a statement may have to quote it."""
-    return name.strip("`")
-
-
-def _can_load(connection: Connection) -> bool:
+def _takes_arrays(connection: Connection) -> bool:
     link = connection.connection.driver_connection
-    return isinstance(link, LoadingConnection) and link.can_load
+    return isinstance(link, ArrayConnection) and link.takes_arrays
 
 
-def _load_statement(table: str, columns: Iterable[str], fixed: Mapping[str, str]) -> str:
-    """Return a load of so many columns, from the table's name on."""
-    statement = f"INTO TABLE {table} {tabbed.FORMAT} ({', '.join(columns)})"
-    if fixed:
-        statement += " SET " + ", ".join(f"{name} = {said}" for name, said in fixed.items())
-    return statement
-
-
-def _loaded(connection: Connection, statement: str, content: bytes, count: int) -> bool:
-    """Load rows; return whether the server allowed it. Nothing was stored when it did not."""
+def _stored(
+    connection: Connection,
+    table: str,
+    columns: Iterable[str],
+    constants: Mapping[str, Plain],
+    array: Array,
+) -> bool:
+    """Insert rows; return whether the server takes arrays. Nothing was stored when it does not."""
     link = connection.connection.driver_connection
-    assert isinstance(link, LoadingConnection)
+    assert isinstance(link, ArrayConnection)
+    if not link.takes_arrays:  # it has just refused one
+        return False
+    fixed = {name: literal(value, "mysql") for name, value in constants.items()}
+    names = ", ".join((*fixed, *columns))
+    places = ", ".join((*fixed.values(), *"?" * len(array.types)))
+    statement = f"INSERT INTO {table} ({names}) VALUES ({places})"
     try:
-        with _as_one(connection), link.offering(content, count) as name:
-            connection.exec_driver_sql(
-                f"LOAD DATA LOCAL INFILE '{name}' {statement}".replace("%", "%%")
-            )
+        with link.offering(array):
+            connection.exec_driver_sql(statement.replace("%", "%%"))
     except DBAPIError as error:
         if _number_of(error) not in NOT_ALLOWED:
             raise
@@ -153,7 +160,7 @@ def _loaded(connection: Connection, statement: str, content: bytes, count: int) 
 
 @contextmanager
 def _as_one(connection: Connection) -> Iterator[None]:
-    """Take back what a block has stored when it raises: one INSERT is all or nothing, too."""
+    """Take back what a block has stored when it raises: each of its statements is all or nothing, and so are they together."""
     connection.exec_driver_sql("SAVEPOINT truetonne_bulk")
     try:
         yield
