@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import repeat
 from types import NoneType
 from typing import Any, cast
@@ -31,10 +32,11 @@ from ledger.models.types import SQLITE_INTEGER_DIGITS, ExactDecimal
 _ROWS_MAX = 4_000
 """Rows of one statement."""
 _BYTES_MAX = 4_000_000
-"""MariaDB takes 16 MB in one statement unless told otherwise."""
+"""Of one statement: MariaDB takes 16 MB unless told otherwise."""
 ARRAY_ROWS = 20
 """Rows for which an array is worth a further round trip."""
 Decimals = Callable[[Sequence[int]], Sequence[Plain]]
+Store = Callable[[], object]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86400
@@ -63,7 +65,7 @@ def prepared(
     table: str,
     columns: Mapping[str, Sequence[Plain]],
     constants: Mapping[str, Plain],
-) -> Callable[[], object]:
+) -> Store:
     """Return what does the rest of ``insert``: nearly all of it is to wait for the database."""
     count = max(map(len, columns.values()), default=0)
     if not count:
@@ -75,49 +77,49 @@ def prepared(
         rows = list(zip(*columns.values(), strict=True))
         statement = f"INSERT INTO {table} ({names}) VALUES ({places})"
         return lambda: connection.exec_driver_sql(statement, rows)
-    step = rows_per_statement(columns)
-    stores = [
-        _piece(connection, table, {name: each[at : at + step] for name, each in columns.items()}, constants)
-        for at in range(0, count, step)
+    pieces = [
+        {name: column[at : at + _ROWS_MAX] for name, column in columns.items()}
+        for at in range(0, count, _ROWS_MAX)
     ]
-    if len(stores) == 1:
-        return stores[0]
-
-    def store() -> None:
-        with _as_one(connection):
-            for each in stores:
-                each()
-
-    return store
+    stores = [store for each in pieces for store in _stores(connection, table, each, constants)]
+    return stores[0] if len(stores) == 1 else partial(_together, connection, stores)
 
 
-def _piece(
+def _stores(
     connection: Connection,
     table: str,
     columns: Mapping[str, Sequence[Plain]],
     constants: Mapping[str, Plain],
-) -> Callable[[], object]:
-    """Make the rows of one statement of MariaDB ready, and return what has it executed."""
+) -> list[Store]:
+    """Make rows ready for MariaDB, and return what stores them; more than one where they are too long for a statement."""
     count = max(map(len, columns.values()))
     array = None
     if count >= ARRAY_ROWS and _takes_arrays(connection):
         array = array_of(list(columns.values()))
+    length = sum(map(_length, columns.values())) if array is None else len(array.values)
+    if length > _BYTES_MAX and count > 1:
+        half = count // 2
+        parts = [
+            {name: column[start:end] for name, column in columns.items()}
+            for start, end in ((0, half), (half, count))
+        ]
+        return [store for part in parts for store in _stores(connection, table, part, constants)]
 
     def store() -> None:
         if array is None or not _stored(connection, table, columns, constants, array):
             _insert(connection, table, columns, constants)
 
-    return store
+    return [store]
 
 
-def rows_per_statement(columns: Mapping[str, Sequence[Plain]]) -> int:
-    """Return how many rows of columns a statement of MariaDB takes, by the length of their texts."""
-    rows = len(next(iter(columns.values())))
-    length = sum(map(_length, columns.values()))
-    return max(1, min(_ROWS_MAX, rows * _BYTES_MAX // max(length, 1)))
+def _together(connection: Connection, stores: Sequence[Store]) -> None:
+    with _as_one(connection):
+        for store in stores:
+            store()
 
 
 def _length(column: Sequence[Plain]) -> int:
+    """Return about how long a column is as the text of a statement."""
     kinds = set(map(type, column))
     if kinds <= {str}:
         return sum(map(len, cast("Sequence[str]", column))) + 3 * len(column)
