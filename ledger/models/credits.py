@@ -183,7 +183,6 @@ class CreditTransfer(Base):
     tx_hash: Mapped[str] = mapped_column(Hash, comment=TX)
 
     __table_args__ = (
-        Index("idx_credit_transfers_batch_id", "batch_id"),
         options("Credits that moved.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )
 

@@ -48,7 +48,7 @@ def sound(mariadb_server: MariaDbServer, mariadb_schema: Database) -> Iterator[M
 
 def test_a_sound_server_has_no_complaint(sound: MariaDbServer) -> None:
     checked = found(sound.url("truetonne"), free_bytes_min=1)
-    assert len(checked) == len(RULES) == 15
+    assert len(checked) == len(RULES) == 14
     assert [
         item for item in checked.values() if item.state is State.BAD and item.name != "disk"
     ] == []

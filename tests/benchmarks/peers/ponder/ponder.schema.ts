@@ -36,7 +36,6 @@ export const creditTransfer = onchainTable(
   }),
   (table) => ({
     pk: primaryKey({ columns: [table.blockNumber, table.logIndex, table.subIndex] }),
-    batch: index().on(table.batchId),
   }),
 );
 
@@ -111,7 +110,7 @@ export const settlementMovement = onchainTable(
     kind: t.text().notNull(),
     amount: t.bigint().notNull(),
   }),
-  (table) => ({ ...byPlace(table), account: index().on(table.account) }),
+  (table) => byPlace(table),
 );
 
 export const settlementBatch = onchainTable("settlement_batch", (t) => ({
