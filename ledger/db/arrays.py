@@ -1,4 +1,4 @@
-"""A connection to MariaDB that hands over the values of many rows beside one INSERT, and that opens no file for its server.
+"""A connection to MariaDB that hands over the values of many rows beside one INSERT, and opens no file for its server.
 
 MariaDB executes a prepared statement once for each row of an array (``COM_STMT_BULK_EXECUTE``). The values are binary:
 the server parses no text, which is most of what a row costs it by ``INSERT ... VALUES`` or by ``LOAD DATA``. It is one
@@ -116,7 +116,7 @@ class ArrayConnection(_Connection):
     @property
     def _greeting(self) -> bytes:
         """What follows the flags in the driver's greeting."""
-        number = charset_by_name(self.charset).id
+        number = charset_by_name(self.charset).id  # type: ignore[attr-defined]
         return struct.pack("<IB23s", MAX_PACKET_LEN, number, b"")
 
     def _request_authentication(self) -> None:
@@ -148,9 +148,9 @@ class ArrayConnection(_Connection):
             return stored
         finally:
             if self.open:
-                result = self._result
+                result = wire._result
                 wire._execute_command(_CLOSE, struct.pack("<I", number))  # which has no answer
-                self._result = result
+                wire._result = result
 
     def _prepared(self) -> tuple[int, int]:
         """Read the answer to a statement that was to be prepared: its number, and how many places it has."""

@@ -3,9 +3,9 @@
 The rows carry what the database stores and nothing else: whole numbers, text and None. Decimals and
 times are made ready by ``decimals`` and ``time_texts``.
 
-SQLite takes them by ``executemany``. MariaDB takes them as an array beside a prepared INSERT (``arrays``); a server that
-does not know how, as MySQL does not, as the text of an INSERT, and few rows too. Both store the same, and raise the same
-when they cannot.
+SQLite takes them by ``executemany``. MariaDB takes them as an array beside a prepared INSERT (``arrays``), and few
+rows as the text of an INSERT, as does a server that does not know how, such as MySQL. Both store the same, and raise
+the same when they cannot.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from sqlalchemy import Column, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
+from ledger.db import cells
 from ledger.db.arrays import NOT_ALLOWED, ArrayConnection
-from ledger.db.cells import Array, Plain, array_of
 from ledger.models.types import SQLITE_INTEGER_DIGITS, ExactDecimal
 
+Plain = cells.Plain
+"""What a bulk insert takes."""
 _ROWS_MAX = 4_000
 """Rows of one statement."""
 _BYTES_MAX = 4_000_000
@@ -91,11 +93,11 @@ def _stores(
     columns: Mapping[str, Sequence[Plain]],
     constants: Mapping[str, Plain],
 ) -> list[Store]:
-    """Make rows ready for MariaDB, and return what stores them; more than one where they are too long for a statement."""
+    """Make rows ready for MariaDB, and return what stores them: one each for as many as a statement takes."""
     count = max(map(len, columns.values()))
     array = None
     if count >= ARRAY_ROWS and _takes_arrays(connection):
-        array = array_of(list(columns.values()))
+        array = cells.array_of(list(columns.values()))
     length = sum(map(_length, columns.values())) if array is None else len(array.values)
     if length > _BYTES_MAX and count > 1:
         half = count // 2
@@ -138,7 +140,7 @@ def _stored(
     table: str,
     columns: Iterable[str],
     constants: Mapping[str, Plain],
-    array: Array,
+    array: cells.Array,
 ) -> bool:
     """Insert rows; return whether the server takes arrays. Nothing was stored when it does not."""
     link = connection.connection.driver_connection
@@ -162,7 +164,7 @@ def _stored(
 
 @contextmanager
 def _as_one(connection: Connection) -> Iterator[None]:
-    """Take back what a block has stored when it raises: each of its statements is all or nothing, and so are they together."""
+    """Take back what a block has stored when it raises: each statement is all or nothing, and so are they together."""
     connection.exec_driver_sql("SAVEPOINT truetonne_bulk")
     try:
         yield

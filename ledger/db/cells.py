@@ -18,7 +18,7 @@ from typing import cast
 Plain = int | str | None
 """What a bulk insert takes."""
 NUMBER, ASCII, TEXT = 8, 252, 253
-"""MariaDB's types LONGLONG, BLOB and VAR_STRING: a text in ASCII alone is no text to it, so that it need not be converted."""
+"""MariaDB's LONGLONG, BLOB and VAR_STRING: a text of ASCII alone is sent as bytes, so that it is not converted."""
 _HERE, _NULL = "\0", "\1"
 _NUMBER_BYTES = 9
 _LENGTHS = {251: (1, b""), 2**16: (2, b"\xfc"), 2**24: (3, b"\xfd"), 2**64: (8, b"\xfe")}

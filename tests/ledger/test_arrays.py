@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +15,12 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
+from cli.bench.mariadb import MariaDbServer as BenchServer
 from ledger.db import Database, bulk
-from ledger.db.cells import Array, array_of
 from ledger.db.arrays import FILE_REFUSED, ArrayConnection
+from ledger.db.cells import Array, array_of
 from ledger.errors import DependencyDown
 from ledger.models import DeviceData, DeviceType, EmissionFactor
-from cli.bench.mariadb import MariaDbServer as BenchServer
 from tests.support.forms import times
 from tests.support.hostile import LOCAL_FILES, Answer, HostileServer
 from tests.support.mariadb import MariaDbServer
@@ -260,7 +259,7 @@ def test_a_row_without_its_parent_is_refused(mariadb_db: Database, stored: list[
 def test_a_time_that_is_none_is_refused(mariadb_db: Database, stored: list[int]) -> None:
     columns = types("a", "b") | {"created_at": [NOW, "2014-13-01 00:00:00.000000"]}
     with mariadb_db.write() as session:
-        with pytest.raises((DataError, OperationalError), match="created_at.*row 2"):
+        with pytest.raises((DataError, OperationalError), match=r"created_at.*row 2"):
             mariadb_db.insert_columns(session, "device_types", columns, {})
         assert types_of(session) == []
     assert stored == [2]

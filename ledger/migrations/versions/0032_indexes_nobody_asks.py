@@ -1,4 +1,4 @@
-"""Transfers lose the index of their batch, and movements that of their account: nothing asks by them, and each row pays."""
+"""Transfers lose the index of their batch, movements that of their account: nothing asks by them, and rows pay."""
 
 from __future__ import annotations
 
