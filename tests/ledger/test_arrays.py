@@ -191,6 +191,22 @@ def test_many_rows_are_one_array(mariadb_db: Database, stored: list[int]) -> Non
 
 
 @pytest.mark.mariadb
+@pytest.mark.parametrize("way", ["off", "unverified"])
+def test_arrays_go_over_either_kind_of_connection(
+    way: str, mariadb_db: Database, stored: list[int]
+) -> None:
+    """With TLS the greeting is said twice: once to ask for it, and once over it."""
+    database = Database(mariadb_db.url.update_query_dict({"tls": way}).render_as_string(False))
+    with database.write() as session:
+        cipher = session.execute(text("SHOW SESSION STATUS LIKE 'Ssl_cipher'")).one()[1]
+        assert bool(cipher) is (way == "unverified")
+        database.insert_columns(session, "device_types", types("a", "b"), {"created_at": NOW})
+        assert types_of(session) == ["a", "b"]
+    database.close()
+    assert stored == [2]
+
+
+@pytest.mark.mariadb
 def test_very_many_rows_are_several_arrays_and_stored_together(
     mariadb_db: Database, stored: list[int]
 ) -> None:
