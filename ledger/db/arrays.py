@@ -31,8 +31,8 @@ else:
 
 FILE_REFUSED = 2068
 """The client refused the server a file: the number that MySQL's own client library gives it."""
-NOT_ALLOWED = frozenset({1295, 4033})
-"""The server does not do it, or not with a binary log of statements."""
+NOT_ALLOWED = frozenset({1295, 1461, 4033})
+"""The server does not do it, prepares no more statements, or has a binary log of statements."""
 _PREPARE, _CLOSE, _EXECUTE_ARRAY = 0x16, 0x19, 0xFA
 _TYPES_FOLLOW = 128
 _MORE_THAN_MYSQL = CLIENT.LONG_PASSWORD

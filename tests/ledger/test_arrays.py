@@ -392,7 +392,7 @@ def test_a_server_that_takes_no_arrays_gets_inserts(
 
 @pytest.mark.mariadb
 @pytest.mark.usefixtures("rows_of_three")
-@pytest.mark.parametrize("refusal", [1295, 4033])
+@pytest.mark.parametrize("refusal", [1295, 1461, 4033])
 def test_a_server_that_refuses_an_array_gets_inserts_and_is_not_asked_again(
     refusal: int,
     mariadb_db: Database,

@@ -19,6 +19,7 @@ from cli.doctor_database import database_checks
 from ledger.chain.local_node import KeptPort
 from ledger.db import Database, engines, galera_rules
 from ledger.db.arrays import ArrayConnection
+from ledger.db.cells import Array
 from ledger.db.findings import Finding, State
 from ledger.db.following import server_at
 from ledger.db.galera_nodes import findings_elsewhere, place_in
@@ -247,6 +248,27 @@ def test_a_node_is_read_as_a_replica_without_a_binary_log(node: Node) -> None:
         assert rows == node.ask("SELECT COUNT(*) FROM truetonne.t")[0][0]
     assert (database.replica.reads, database.replica.passed) == (5, 0)
     database.close()
+
+
+@pytest.mark.mariadb
+def test_a_node_takes_arrays_of_rows(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any rows of a cluster, they are sent to the others row by row: ``./dev ha`` has three."""
+    sent: list[int] = []
+    usual = ArrayConnection._execute
+
+    def counted(self: ArrayConnection, sql: str | bytes, array: Array) -> int:
+        sent.append(array.rows)
+        return usual(self, sql, array)
+
+    monkeypatch.setattr(ArrayConnection, "_execute", counted)
+    database = Database(node.url("truetonne"))
+    values = list(range(1_000, 1_100))
+    with database.write() as session:
+        database.insert_columns(session, "t", {"v": values}, {})
+    with database.read() as session:
+        assert session.scalars(text("SELECT v FROM t WHERE v >= 1000 ORDER BY id")).all() == values
+    database.close()
+    assert sent == [100]
 
 
 @pytest.mark.mariadb
