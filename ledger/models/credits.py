@@ -182,7 +182,10 @@ class CreditTransfer(Base):
     amount_kg: Mapped[int] = mapped_column(BigInteger, comment="Amount, kg.")
     tx_hash: Mapped[str] = mapped_column(Hash, comment=TX)
 
-    __table_args__ = (options("Credits that moved.", writer=INDEXER, origin=BEYOND, changes=ALL),)
+    __table_args__ = (
+        Index("idx_credit_transfers_batch_id", "batch_id"),
+        options("Credits that moved.", writer=INDEXER, origin=BEYOND, changes=ALL),
+    )
 
 
 class CreditHolding(Base):

@@ -36,6 +36,7 @@ export const creditTransfer = onchainTable(
   }),
   (table) => ({
     pk: primaryKey({ columns: [table.blockNumber, table.logIndex, table.subIndex] }),
+    batch: index().on(table.batchId),
   }),
 );
 

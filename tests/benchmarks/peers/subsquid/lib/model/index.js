@@ -31,6 +31,7 @@ entity(
 entity(
   "CreditTransfer",
   { ...place, subIndex: int, batchId: big, fromAddress: text, toAddress: text, amountKg: big },
+  ["batchId"],
 );
 entity(
   "CreditBatch",
