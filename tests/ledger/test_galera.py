@@ -18,10 +18,11 @@ from sqlalchemy import make_url, text
 from cli.doctor_database import database_checks
 from ledger.chain.local_node import KeptPort
 from ledger.db import Database, engines, galera_rules
+from ledger.db.arrays import ArrayConnection
+from ledger.db.cells import Array
 from ledger.db.findings import Finding, State
 from ledger.db.following import server_at
 from ledger.db.galera_nodes import findings_elsewhere, place_in
-from ledger.db.loading import LoadingConnection
 from ledger.db.promotable import Ask
 from ledger.db.promotion import promote
 from ledger.db.rejoining import compare
@@ -216,13 +217,13 @@ def test_a_new_connection_waits_once_for_what_the_cluster_has(
 ) -> None:
     """That the node makes it wait is tried on three: ``tests/ha/test_nodes.py``."""
     said: list[str] = []
-    query = LoadingConnection.query
+    query = ArrayConnection.query
 
-    def heard(self: LoadingConnection, sql: str | bytes, unbuffered: bool = False) -> int:
+    def heard(self: ArrayConnection, sql: str | bytes, unbuffered: bool = False) -> int:
         said.append(sql.decode() if isinstance(sql, bytes) else sql)
         return query(self, sql, unbuffered)
 
-    monkeypatch.setattr(LoadingConnection, "query", heard)
+    monkeypatch.setattr(ArrayConnection, "query", heard)
     database = Database(node.url("truetonne"))
     with database.read() as session:
         assert session.execute(text("SELECT @@wsrep_sync_wait")).scalar_one() == 0
@@ -247,6 +248,27 @@ def test_a_node_is_read_as_a_replica_without_a_binary_log(node: Node) -> None:
         assert rows == node.ask("SELECT COUNT(*) FROM truetonne.t")[0][0]
     assert (database.replica.reads, database.replica.passed) == (5, 0)
     database.close()
+
+
+@pytest.mark.mariadb
+def test_a_node_takes_arrays_of_rows(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any rows of a cluster, they are sent to the others row by row: ``./dev ha`` has three."""
+    sent: list[int] = []
+    usual = ArrayConnection._execute
+
+    def counted(self: ArrayConnection, sql: str | bytes, array: Array) -> int:
+        sent.append(array.rows)
+        return usual(self, sql, array)
+
+    monkeypatch.setattr(ArrayConnection, "_execute", counted)
+    database = Database(node.url("truetonne"))
+    values = list(range(1_000, 1_100))
+    with database.write() as session:
+        database.insert_columns(session, "t", {"v": values}, {})
+    with database.read() as session:
+        assert session.scalars(text("SELECT v FROM t WHERE v >= 1000 ORDER BY id")).all() == values
+    database.close()
+    assert sent == [100]
 
 
 @pytest.mark.mariadb
@@ -307,7 +329,7 @@ def test_a_connection_that_is_lost_while_it_is_prepared_is_a_server_that_is_down
     def lost(self: Connection, value: bool) -> None:  # type: ignore[type-arg]
         raise pymysql.err.OperationalError(number, "gone")
 
-    monkeypatch.setattr(LoadingConnection, "autocommit", lost)
+    monkeypatch.setattr(ArrayConnection, "autocommit", lost)
     with pytest.raises(DependencyDown, match=said) as raised:
         database.alone(text("SELECT 1"))
     assert raised.value.code == "database-down"
@@ -321,7 +343,7 @@ def test_a_server_that_takes_a_connection_and_says_nothing_is_not_waited_for() -
         silent.listen()
         began_s = time.monotonic()
         with pytest.raises(pymysql.err.OperationalError):
-            LoadingConnection(
+            ArrayConnection(
                 host="127.0.0.1", port=silent.getsockname()[1], user="root", connect_timeout=1
             )
         assert time.monotonic() - began_s < 5
