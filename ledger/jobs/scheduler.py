@@ -157,7 +157,7 @@ class Scheduler:
             and (row.run_holder != holder or row.name not in running)
         }
         if adrift:
-            self._runner.db.run(lambda session: rows.close_lost(session, adrift, now))
+            self._runner.db.run(lambda session: rows.close_lost(session, self._lease, adrift, now))
         if any(self._schedules[row.name].kept(row.due_at, now) != row.due_at for row in found):
             self._runner.db.run(lambda session: rows.keep_due(session, self._schedules, now))
         for row in found:
