@@ -6,6 +6,7 @@ Both times it is at the worst moment: the node has the transaction, and the send
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -41,7 +42,7 @@ from tests.support.proxy import LyingNode
 LEASE_S = 20
 """On a busy machine no lease ends under its holder: that of a leader that hangs is ended by hand."""
 LONG_LEASE_S = 600
-DEADLINE_S = 120.0
+DEADLINE_S = 300.0
 SCHEDULES = "settle=1s; finalise=1s; send=1s"
 
 
@@ -170,9 +171,12 @@ def fleet(db: Database, tmp_path: Path) -> Iterator[Fleet]:
             made.end()
 
 
-def runs(park: Park, outcome: RunOutcome) -> list[str]:
+def lost(park: Park) -> list[str]:
+    """Return the lost runs of jobs that send, which are done one at a time; others may have gone on beside them."""
     with park.db.read() as session:
-        query = select(JobRun.job).where(JobRun.outcome == outcome)
+        query = select(JobRun.job).where(
+            JobRun.outcome == RunOutcome.LOST, JobRun.job.in_(("settle", "finalise", "send"))
+        )
         return list(session.scalars(query.order_by(JobRun.id)))
 
 
@@ -189,16 +193,14 @@ def test_one_is_stopped_another_is_killed_and_every_trade_is_settled_once(fleet:
     park.trade(("sell", 1000, 10_000), ("sell", 500, 20_000))
     fleet.until(lambda: trap.sprung)
     assert "this process runs the jobs now" not in second.said()
-    fleet.until(
-        lambda: fleet.expire(hangs) or "this process runs the jobs now" in second.said()
-    )
-    fleet.until(lambda: "left open, and made up for: settle\n" in second.said())
+    fleet.until(lambda: fleet.expire(hangs) or "this process runs the jobs now" in second.said())
+    fleet.until(lambda: re.search(r"left open, and made up for: .*\bsettle\b", second.said()))
     fleet.settled(2)
 
     # It wakes after its lease, in the middle of a run: it does no harm, and stands by.
     os.kill(first.pid, signal.SIGCONT)
     fleet.until(lambda: "stands by" in first.said())
-    assert runs(park, RunOutcome.LOST) == ["settle"]
+    assert lost(park) == ["settle"]
     assert len(park.rows(VppSettlementBatch)) == 1
 
     # The new leader is killed where the old one was stopped. It is known to be dead, long before its lease ends.
@@ -207,7 +209,7 @@ def test_one_is_stopped_another_is_killed_and_every_trade_is_settled_once(fleet:
     fleet.until(lambda: trap.sprung)
     fleet.until(lambda: first.said().count("this process runs the jobs now") == 2)
     fleet.settled(3)
-    assert runs(park, RunOutcome.LOST) == ["settle", "settle"]
+    assert lost(park) == ["settle", "settle"]
 
     # Two batches, each proposed and finalised by one transaction; every cent where it belongs.
     calls = [row.function_name for row in park.rows(BlockchainTransaction)]

@@ -28,7 +28,7 @@ from ledger.leases import Holder, Lease
 from ledger.models import HeldLease, JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 YEAR = timedelta(days=365)
 
 

@@ -122,7 +122,7 @@ def archive_at_once(url: str, before: date, barrier: Barrier, told: Pipe) -> Non
     """Archive when everybody is ready; tell how many rows were moved."""
     db = Database(url, lock_timeout_s=20)
     db.ping()
-    barrier.wait(30)
+    barrier.wait(120)
     told.send(sum(item.rows for item in archive(db, before)))
     db.close()
 
@@ -131,6 +131,6 @@ def ensure_at_once(url: str, today: date, barrier: Barrier, told: Pipe) -> None:
     """Add partitions when everybody is ready; tell which were added."""
     db = Database(url, lock_timeout_s=20)
     db.ping()
-    barrier.wait(30)
+    barrier.wait(120)
     told.send([item.added for item in db.ensure_partitions(today)])
     db.close()
