@@ -8,7 +8,7 @@ Every function works in the unit of work that it is given; nothing here commits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -146,11 +146,21 @@ def close_lost(
     return lost
 
 
-def keep_due(session: Session, schedules: Mapping[str, Schedule], now: datetime) -> None:
-    """Bring nearer what is due too far ahead: the clock was set back since."""
-    for row in session.scalars(select(ScheduledJob).with_for_update()):
+def keep_due(
+    session: Session, schedules: Mapping[str, Schedule], now: Callable[[], datetime]
+) -> None:
+    """Bring nearer what is due too far ahead: the clock was set back since.
+
+    Parameters
+    ----------
+    now
+        Asked when the rows are locked: by an earlier time, what a run has just set would be too far ahead.
+    """
+    found = session.scalars(select(ScheduledJob).with_for_update()).all()
+    at = now()
+    for row in found:
         if row.name in schedules:
-            row.due_at = schedules[row.name].kept(row.due_at, now)
+            row.due_at = schedules[row.name].kept(row.due_at, at)
     session.flush()
 
 

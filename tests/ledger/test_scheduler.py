@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text, update
+from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, NotFound, ProblemFound, Refused
@@ -514,6 +515,28 @@ def test_a_clock_that_jumps_runs_nothing_twice_and_keeps_nobody_waiting(
         stop.set()
         thread.join(DEADLINE_S)
     assert not thread.is_alive()
+
+
+def test_a_run_that_ends_while_the_rows_are_read_is_due_when_it_said(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader's look is slow: by the time at which it began, the run would have set its job too far ahead."""
+    at = [utc_now()]
+    counting = Counting()
+    tools = tools_of(db, lambda: at[0])
+    runner = leading(db, counting)
+    made = Scheduler(tools, [counting.job], counting.schedule)
+    read_rows = rows.jobs
+
+    def slowly(_: Session, names: Sequence[str]) -> list[ScheduledJob]:
+        at[0] += timedelta(seconds=5)
+        Runner(tools, runner.lease, runner.schedules).run(counting.job)
+        with db.read() as later:
+            return read_rows(later, names)
+
+    monkeypatch.setattr(rows, "jobs", slowly)
+    made._look()
+    assert row_of(db).due_at == at[0] + timedelta(days=1)
 
 
 def test_a_job_that_is_over_before_the_timer_looks_runs_again(
