@@ -345,6 +345,7 @@ def test_months_go_to_the_archive_under_a_replica_that_is_read(
     books, there = followed
     year = datetime.now(UTC).year
     times = [at(year - number // 12, number % 12 + 1, 5) for number in range(30)]
+    books.ensure_partitions(date(year, 12, 1))  # whatever month it is now
     put_values(books, add_device(books), times)
 
     def has_live(count: int) -> bool:

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from multiprocessing.connection import Connection as Pipe
@@ -13,7 +14,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.keeping.moving import archive
+from ledger.keeping.moving import archive, drop_archive
 from ledger.keeping.places import Month, archive_schema
 from ledger.keeping.reading import rows_between
 from ledger.models import Device, DeviceData, DeviceType
@@ -93,6 +94,20 @@ def fresh(db: Database) -> None:
             link.exec_driver_sql(
                 f"ALTER TABLE device_data REORGANIZE PARTITION pbefore INTO ({', '.join(texts)})"
             )
+
+
+@contextmanager
+def put_back(db: Database) -> Iterator[None]:
+    """Take archive and partitions back to how they were, whatever came of it: the tests after this one share them."""
+    if db.dialect != "sqlite":
+        fresh(db)
+    try:
+        yield
+    finally:
+        if db.dialect == "sqlite":
+            drop_archive(db)
+        else:
+            fresh(db)
 
 
 def archive_killed(url: str, before: date, step: int, told: Pipe) -> None:
