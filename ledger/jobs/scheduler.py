@@ -145,9 +145,7 @@ class Scheduler:
         holder = self._lease.holder
         with self._runner.db.read() as session:
             found = rows.jobs(session, list(self._jobs))
-        now = (
-            self._runner.tools.now()
-        )  # after the rows, which runs may have changed while they were waited for
+        now = self._runner.tools.now()  # after the rows: runs may have ended before they came
         with (
             self._lock
         ):  # after the rows: what began before they were read is among these, or has ended
