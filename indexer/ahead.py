@@ -27,6 +27,8 @@ from indexer.packing import packed, unpacked
 from indexer.reading import Read, Reading
 from ledger.chain.client import ChainClient
 
+_READY = b"ready"
+"""What it says first: from then on it takes orders."""
 PATIENCE_S = 5.0
 """A message that stops on its way for so long will not come."""
 _RUN = "import sys; sys.path[:] = sys.argv[2:]; from indexer.ahead import serve; serve(int(sys.argv[1]))"
@@ -74,6 +76,7 @@ class ReadingProcess:
         self._link: Connection | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="taking-in")
         self._coming: Future[Read | None] | None = None
+        self._ready = False
         with suppress(OSError):  # where none can be started, there is no answer
             ours, theirs = _connected()
             self._link = Connection(ours.detach())
@@ -88,8 +91,19 @@ class ReadingProcess:
         """The process's number; 0 where there is none."""
         return self._process.pid if self._process is not None else 0
 
+    def ready(self, wait_s: float) -> bool:
+        """Return whether it takes orders, or will within some seconds; it never will when it has ``ended``."""
+        if self._link is None:
+            self.ended = True
+        elif not self._ready and not self.ended:
+            try:
+                self._ready = self._link.poll(wait_s) and self._link.recv_bytes() == _READY
+            except (EOFError, OSError):
+                self.ended = True
+        return self._ready and not self.ended
+
     def order(self, order: Order) -> None:
-        """Have a range read; its answer is to be taken before the next order."""
+        """Have one that is ``ready`` read a range; its answer is to be taken before the next order."""
         self._send(order)
         try:
             self._coming = self._thread.submit(self._taken_in)
@@ -158,6 +172,7 @@ def serve(descriptor: int) -> None:
     link = Connection(descriptor)
     with suppress(EOFError, OSError), few_collections():
         kind, rpc_url, timeout_s, deployment = link.recv()
+        link.send_bytes(_READY)
         _serve(link, kind(ChainClient(rpc_url, timeout_s), deployment))
     os._exit(0)  # requests may still be on their way
 

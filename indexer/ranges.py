@@ -36,6 +36,10 @@ _ANSWER_BYTES_WANTED = 4_000_000
 _READS_MAX = 5
 """So often is a range read before a doubt becomes a stop."""
 _DOUBT_PAUSE_S = 0.05
+_START_S = 0.0
+"""A process that starts is not waited for: meanwhile short ranges are read in the open."""
+_START_MAX_S = 30.0
+"""One that has not started by then will not."""
 AHEAD_BLOCKS_MIN = 128
 """So many blocks must follow for a process that reads ahead: to start one takes as long as some hundred blocks."""
 _RANGES_BEFORE_LONGER = 50
@@ -100,6 +104,8 @@ class RangeReader:
         self.log_end_reason: str | None = None
         """Why the node could not say where the credit log ends, when it was asked last; None: it could."""
         self._ahead: ReadingProcess | None = None
+        self._begun_s = 0.0
+        """When that was begun."""
         self._ordered: Order | None = None
         self._then: tuple[int, int] | None = None
         self._patience = Patience()
@@ -141,7 +147,7 @@ class RangeReader:
         doubts = 0
         while True:
             first = cursor.block_number + 1
-            last = min(head, cursor.block_number + self._length.blocks)
+            last = min(head, cursor.block_number + self._length_here())
             began = time.monotonic()
             asked = self._reading.ask(first, last)
             try:
@@ -164,6 +170,12 @@ class RangeReader:
                 time.sleep(_DOUBT_PAUSE_S * doubts)
             finally:
                 asked.cancel()
+
+    def _length_here(self) -> int:
+        """Return how many blocks are read in the open: few beside a process, which is about to go on with more."""
+        if self._ahead is None:
+            return self._length.blocks
+        return min(self._length.blocks, _RANGE_BLOCKS_FIRST)
 
     def _compare(self, read: Read) -> None:
         """At the head, nothing may be missing from the credit log."""
@@ -196,6 +208,11 @@ class RangeReader:
         if left <= 0 or self._ahead is None:
             self.close()
             return
+        if not self._ahead.ready(_START_S):
+            if time.monotonic() - self._begun_s > _START_MAX_S:
+                self._ahead.ended = True
+            self._done_without()
+            return
         first = read.window.last.number + 1
         last = self._last_from(first, head)
         if self._then is not None and self._then[0] == first and self._then[1] <= head:
@@ -216,10 +233,17 @@ class RangeReader:
     def _begin_ahead(self, left: int) -> None:
         """Start a process if it is worth that: so many blocks are left, and none died just now.
 
-        The first range is read in the open while it starts.
+        Ranges are read in the open while it starts.
         """
         if self._ahead is None and left >= AHEAD_BLOCKS_MIN and self._patience.may_begin:
             self._ahead = ReadingProcess(self._reading)
+            self._begun_s = time.monotonic()
+
+    def _done_without(self) -> None:
+        """Forget a process that is gone, or hangs; the next ranges are read in the open."""
+        if self._ahead is not None and self._ahead.ended:
+            self._patience.died()
+            self.close()
 
     def _last_from(self, first: int, head: int) -> int:
         """Return the last block of a range that begins at a block."""
@@ -240,9 +264,7 @@ class RangeReader:
         began = time.monotonic()
         read = self._ahead.answer(self._patience.wait_s)
         if read is None:
-            if self._ahead.ended:
-                self._patience.died()
-                self.close()
+            self._done_without()
             return None
         self._patience.answered(time.monotonic() - began)
         self._length.was(read)

@@ -38,6 +38,13 @@ With the usual 1,000 a range of the mirror is copied several times over, and wai
 many ranges change is copied once for all that the log holds.
 """
 
+_UNDO = {True: "MEMORY", False: "DEFAULT"}
+"""Where SQLite keeps the pages that a statement changes, until it has succeeded; by whether it is one of ``NOTES``.
+
+By default in a file of its own, page by page: more than half of all that the mirror wrote. Statements of ``NOTES``
+are short, and sort nothing; what others sort may be long, and stays out of memory.
+"""
+
 DRIVER_ERRORS = (DBAPIError, pymysql.err.Error)
 """What a driver's complaint comes as."""
 DOWN = "down"
@@ -276,6 +283,7 @@ def _begin_sqlite(connection: Connection) -> None:
     reading, notes = mode == READ, mode == NOTES
     connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
     connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if notes else 'FULL'}")
+    connection.exec_driver_sql(f"PRAGMA temp_store={_UNDO[notes]}")
     if not reading:
         connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES[notes]}")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -96,6 +96,34 @@ def test_what_is_read_ahead_is_what_is_read_in_the_open(
     assert len(answers) == count, "the mirror to compare with was read in the open"
 
 
+def test_one_that_starts_is_not_waited_for(
+    chain: TestChain,
+    sqlite_db: Database,
+    answers: list[tuple[int, Read | None]],
+    fresh_dump: Fresh,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Ranges are read in the open until it says that it takes orders; then it has the rest."""
+    _busy(chain)
+    go_on = tmp_path / "go on"
+    wait = f"import os, time\nwhile not os.path.exists({str(go_on)!r}): time.sleep(0.01)\n"
+    monkeypatch.setattr(ahead, "_RUN", wait + ahead._RUN)
+    monkeypatch.setattr(ranges, "_START_S", 0.0)
+    ticks: list[TickReport] = []
+
+    def on_tick(report: TickReport) -> None:
+        ticks.append(report)
+        if len(ticks) == 4:
+            assert not answers
+            go_on.touch()
+            monkeypatch.setattr(ranges, "_START_S", 60.0)
+
+    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head", on_tick)
+    assert len(answers) == len(ticks) - 5 and all(read is not None for _, read in answers)
+    assert dump(sqlite_db) == fresh_dump()
+
+
 def test_a_range_comes_through_the_connection_as_it_is(chain: TestChain) -> None:
     _busy(chain)
     reading = Reading(chain.client, chain.deployment)
@@ -149,21 +177,43 @@ def test_a_process_that_dies_or_hangs_is_done_without(
     assert dump(sqlite_db) == fresh_dump()
 
 
+@pytest.mark.parametrize(
+    ("executable", "program"),
+    [
+        ("/nowhere/python", ""),
+        (sys.executable, "raise SystemExit"),
+        (sys.executable, "import time; time.sleep(600)"),
+    ],
+    ids=["none begins", "each dies", "none is ever ready"],
+)
 def test_where_no_process_can_live_all_is_read_in_the_open(
     chain: TestChain,
     sqlite_db: Database,
     answers: list[tuple[int, Read | None]],
     fresh_dump: Fresh,
     monkeypatch: pytest.MonkeyPatch,
+    executable: str,
+    program: str,
 ) -> None:
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", executable)
+    monkeypatch.setattr(ahead, "_RUN", program)
+    monkeypatch.setattr(ranges, "_START_S", 0.2)
+    monkeypatch.setattr(ranges, "_START_MAX_S", 0.1)
     monkeypatch.setattr(patience, "_RESTS_FIRST", 1)
-    _busy(chain)
     ticks: list[TickReport] = []
+    tried: list[int] = []
+    true = ranges.RangeReader._done_without
+
+    def done_without(self: ranges.RangeReader) -> None:
+        tried.append(len(ticks) + 1)
+        true(self)
+
+    monkeypatch.setattr(ranges.RangeReader, "_done_without", done_without)
+    _busy(chain)
     Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head", ticks.append)
-    # There is none for the second range, nor for the next; then it is tried after two in the open, four, eight.
-    tried = [number for number in (2, 3, 5, 9, 17) if number <= len(ticks)]
-    assert len(tried) >= 2 and answers == [(0, None)] * len(tried)
+    # There is none beside the first range, nor the next; then it is tried after two in the open, four, eight.
+    assert tried == [number for number in (1, 2, 4, 8, 16) if number < len(ticks)]
+    assert len(tried) >= 2 and not answers
     assert dump(sqlite_db) == fresh_dump()
 
 
@@ -222,8 +272,8 @@ def test_without_a_connection_to_spare_all_is_read_in_the_open(
     _busy(chain)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ahead, "_connected", none_left)
-        Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
-    assert answers and set(answers) == {(0, None)}
+        report = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    assert not answers and report.tip == chain.client.block_number()
 
 
 def test_without_a_thread_to_spare_all_is_read_in_the_open(
@@ -255,6 +305,7 @@ def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
     assert parent is not None
     process = ReadingProcess(Reading(chain.client, chain.deployment))
     try:
+        assert process.ready(60)
         process.order(ahead.Order(first, first, parent.hash, CreditLog(), frozenset(), 0, True))
         assert process.answer(60) is not None
     finally:

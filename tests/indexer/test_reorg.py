@@ -1,13 +1,17 @@
 """After every reorganisation the mirror is what a new mirror of the canonical chain would be."""
 
+import sqlite3
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
 
 from indexer import Indexer
 from indexer.reorg import REWINDS
 from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.db import Database
+from ledger.db.engines import MODE, READ
 from ledger.errors import DependencyDown
 from ledger.models import Base
 from ledger.models.blockchain import CreditStatus
@@ -157,6 +161,38 @@ def test_registry_and_contracts_that_vanished(
     assert rows(sqlite_db, "credit_classes", "class_id") == []
     assert rows(sqlite_db, "carbon_credits", "credit_id") == []
     assert len(rows(sqlite_db, "blockchain_transactions", "tx_hash")) == 1
+    same_as_fresh()
+
+
+@pytest.mark.deploys
+def test_contracts_whose_commit_was_lost_are_stored_again(
+    history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
+) -> None:
+    """A reorganisation takes them away; the unit of work that brings them back fails in its last moment."""
+    before = rows(sqlite_db, "smart_contracts", "contract_name")
+    head, first = history.client.block_number(), history.deployment.deployed_block
+    again = []
+    for number in range(first, head + 1):
+        block = history.client.request("eth_getBlockByNumber", [hex(number), False])
+        for tx_hash in block["transactions"]:
+            raw = history.client.request("eth_getRawTransactionByHash", [tx_hash])
+            again.append((raw, number - first))
+    history.reorganise(head - first + 1, again)
+    assert mirror.tick().rewound_to == first - 1
+    assert len(rows(sqlite_db, "smart_contracts", "contract_name")) < len(before)
+
+    def fail(connection: Connection) -> None:
+        if connection.get_execution_options()[MODE] != READ:
+            event.remove(Engine, "commit", fail)
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorname = "SQLITE_IOERR"
+            raise OperationalError("COMMIT", {}, error)
+
+    event.listen(Engine, "commit", fail)
+    with pytest.raises(DependencyDown):
+        mirror.run_until("head")
+    mirror.run_until("head")
+    assert len(rows(sqlite_db, "smart_contracts", "contract_name")) == len(before)
     same_as_fresh()
 
 

@@ -5,7 +5,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -500,6 +500,42 @@ def test_only_what_need_not_last_is_spared_the_wait_for_the_disk(sqlite_db: Data
         assert (level(session), log_pages(session)) == (normal, 32_000)
     with sqlite_db.write() as session:
         assert (level(session), log_pages(session)) == (full, 8_000)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are seen on Linux alone")
+def test_what_a_statement_of_the_mirror_undoes_is_in_no_file(sqlite_db: Database) -> None:
+    """That of others is, on the same connection: it may be long. Undone are both."""
+    with sqlite_db.write() as session:
+        session.execute(
+            text("CREATE TABLE many (id INTEGER PRIMARY KEY, x TEXT CHECK (x <> 'bad'))")
+        )
+        session.execute(text("INSERT INTO many " + _numbers(2_000, "hex(randomblob(500))")))
+    changed = text("UPDATE many SET x = CASE WHEN id = 1990 THEN 'bad' ELSE x || 'y' END")
+    for lasting, files in ((False, 0), (True, 1), (False, 0)):
+        seen = _temporary_files()
+        with sqlite_db.write(lasting=lasting) as session:
+            session.execute(text("UPDATE many SET x = x || 'x'"))
+            assert _temporary_files() - seen == files
+            with pytest.raises(IntegrityError, match="CHECK"):
+                session.execute(changed)
+            assert not session.scalar(text("SELECT count(*) FROM many WHERE x LIKE '%y'"))
+    assert (
+        sqlite_db.run(lambda session: session.scalar(text("SELECT min(length(x)) FROM many")))
+        == 1_003
+    )
+
+
+def _numbers(count: int, value: str) -> str:
+    return f"SELECT value, {value} FROM json_each('{list(range(1, count + 1))}')"
+
+
+def _temporary_files() -> int:
+    """Return how many of SQLite's own temporary files this process has open."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the listing itself is gone
+            found += "etilqs_" in str(entry.readlink())
+    return found
 
 
 def test_a_log_that_grew_is_cut_when_it_begins_anew(sqlite_db: Database) -> None:
