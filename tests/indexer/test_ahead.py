@@ -117,7 +117,7 @@ def test_one_that_starts_is_not_waited_for(
         if len(ticks) == 4:
             assert not answers
             go_on.touch()
-            monkeypatch.setattr(ranges, "_START_S", 60.0)
+            monkeypatch.setattr(ranges, "_START_S", 600.0)
 
     Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head", on_tick)
     assert len(answers) == len(ticks) - 5 and all(read is not None for _, read in answers)
@@ -305,9 +305,9 @@ def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
     assert parent is not None
     process = ReadingProcess(Reading(chain.client, chain.deployment))
     try:
-        assert process.ready(60)
+        assert process.ready(600)
         process.order(ahead.Order(first, first, parent.hash, CreditLog(), frozenset(), 0, True))
-        assert process.answer(60) is not None
+        assert process.answer(600) is not None
     finally:
         process.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == [
