@@ -81,6 +81,7 @@ def test_the_other_nodes_are_asked_too(node: Node, monkeypatch: pytest.MonkeyPat
     with database.read() as session:
         assert list(findings_elsewhere(database, session)) == []  # it is alone
     at = f"127.0.0.1:{node.port}"
+    monkeypatch.setattr("ledger.db.galera_nodes.PATIENCE_S", 60)  # however busy the machine is
     monkeypatch.setattr(
         "ledger.db.galera_nodes._STATUS",
         f"SELECT 'wsrep_incoming_addresses', 'x,{at},127.0.0.1:9,AUTO' "
@@ -193,14 +194,16 @@ def test_a_node_that_is_cut_off_is_none_and_its_connections_go(
     with database.read() as session:
         first = session.execute(text("SELECT CONNECTION_ID()")).scalar_one()
     node.execute("SET GLOBAL wsrep_cluster_address = ''")
-    assert node.status("wsrep_ready") == "OFF"
-    for _ in range(2):  # by the pool's connection, and by a new one
-        with pytest.raises(
-            DependencyDown, match=r"1047 WSREP has not yet .*name the writer endpoint"
-        ):
-            database.alone(text(WRITE))
-    node.execute("SET GLOBAL wsrep_cluster_address = 'gcomm://'")
-    until(lambda: node.synced, "the node does not come back")
+    try:
+        until(lambda: node.status("wsrep_ready") == "OFF", "the node is not cut off")
+        for _ in range(2):  # by the pool's connection, and by a new one
+            with pytest.raises(
+                DependencyDown, match=r"1047 WSREP has not yet .*name the writer endpoint"
+            ):
+                database.alone(text(WRITE))
+    finally:
+        node.execute("SET GLOBAL wsrep_cluster_address = 'gcomm://'")
+        until(lambda: node.synced, "the node does not come back")
     database.alone(text(WRITE))
     with database.read() as session:
         assert session.execute(text("SELECT CONNECTION_ID()")).scalar_one() != first
@@ -289,10 +292,12 @@ def test_a_server_that_dies_and_comes_back_is_two_lines(
     database = Database(node.url("truetonne"))
     database.alone(text(WRITE))
     node.kill()
-    for _ in range(3):
-        with pytest.raises(DependencyDown):
-            database.alone(text(WRITE))
-    node.restart()
+    try:
+        for _ in range(3):
+            with pytest.raises(DependencyDown):
+                database.alone(text(WRITE))
+    finally:
+        node.restart()
     database.alone(text(WRITE))
     said = [record.message for record in caplog.records if record.name == "truetonne.database"]
     assert ["went away" in line for line in said] == [True, False]
@@ -346,7 +351,7 @@ def test_a_server_that_takes_a_connection_and_says_nothing_is_not_waited_for() -
             ArrayConnection(
                 host="127.0.0.1", port=silent.getsockname()[1], user="root", connect_timeout=1
             )
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 60  # the server would be waited for without an end
 
 
 @pytest.mark.mariadb
