@@ -169,6 +169,13 @@ class Indexer:
 
     def tick(self) -> TickReport:
         """Do one step: a rewind if the chain went another way, else one range, then finality."""
+        try:
+            return self._tick()
+        except BaseException:
+            self._know_nothing()
+            raise
+
+    def _tick(self) -> TickReport:
         cursor = self._cursor()
         claim = self._claim()
         head, tip = self._client.blocks(["latest", cursor.block_number])
@@ -199,6 +206,7 @@ class Indexer:
             unchecked = self._unchecked.sentences() if self._unchecked is not None else ()
             return replace(report, final=cursor.final_number, not_checked=tuple(unchecked))
         except Overtaken:
+            self._know_nothing()
             return TickReport(head.number, cursor.block_number, cursor.final_number, overtaken=True)
 
     # ---------------------------------------------------------------------- steps
@@ -273,8 +281,7 @@ class Indexer:
             checks.take_back(session, cursor.network, ancestor.number)
             return moved
 
-        self._contracts_stored = False  # some may have been taken back
-        self._unchecked = None
+        self._know_nothing()  # some contracts may have been taken back
         moved = self._guarded(take_back)
         return TickReport(
             head.number,
@@ -341,6 +348,11 @@ class Indexer:
                 return work(session)
         except DatabaseBusy as busy:
             raise Overtaken from busy
+
+    def _know_nothing(self) -> None:
+        """Forget what was found in the books, or left there by a unit of work that was perhaps not committed."""
+        self._contracts_stored = False
+        self._unchecked = None
 
     def _units(self) -> int:
         if self._units_per_cent is None:

@@ -75,8 +75,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the form before the tests are imported."""
     forms.choose(bool(config.getoption("--long")))
-    settings.register_profile("short", max_examples=25)
-    settings.load_profile("default" if forms.is_long() else "short")
+    # No deadlines: how long an example takes says more of the machine than of what is tested.
+    settings.register_profile("short", max_examples=25, deadline=None)
+    settings.register_profile("long", settings.get_profile("default"), deadline=None)
+    settings.load_profile("long" if forms.is_long() else "short")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -3,9 +3,9 @@
 The rows carry what the database stores and nothing else: whole numbers, text and None. Decimals and
 times are made ready by ``decimals`` and ``time_texts``.
 
-SQLite takes them by ``executemany``. MariaDB takes them by ``LOAD DATA LOCAL INFILE``, over a connection
-that opens no file (``loading``), where the server allows it and where all of them plainly fit
-(``tabbed``); otherwise by INSERT. Both store the same, and raise the same when they cannot.
+SQLite takes them by ``executemany``. MariaDB takes them as an array beside a prepared INSERT (``arrays``), and few
+rows as the text of an INSERT, as does a server that does not know how, such as MySQL. Both store the same, and raise
+the same when they cannot.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import repeat
 from types import NoneType
 from typing import Any, cast
@@ -24,20 +25,20 @@ from sqlalchemy import Column, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
-from ledger.db import tabbed
-from ledger.db.loading import NOT_ALLOWED, LoadingConnection
+from ledger.db import cells
+from ledger.db.arrays import NOT_ALLOWED, ArrayConnection
 from ledger.models.types import SQLITE_INTEGER_DIGITS, ExactDecimal
 
-Plain = tabbed.Plain
+Plain = cells.Plain
 """What a bulk insert takes."""
-INSERT_ROWS = 5_000
-"""Rows of one INSERT."""
 _ROWS_MAX = 4_000
+"""Rows of one statement."""
 _BYTES_MAX = 4_000_000
-"""MariaDB takes 16 MB in one statement unless told otherwise."""
-LOAD_ROWS = 200
-"""Rows for which a load is worth its further round trips."""
+"""Of one statement: MariaDB takes 16 MB unless told otherwise."""
+ARRAY_ROWS = 20
+"""Rows for which an array is worth a further round trip."""
 Decimals = Callable[[Sequence[int]], Sequence[Plain]]
+Store = Callable[[], object]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86400
@@ -66,7 +67,7 @@ def prepared(
     table: str,
     columns: Mapping[str, Sequence[Plain]],
     constants: Mapping[str, Plain],
-) -> Callable[[], object]:
+) -> Store:
     """Return what does the rest of ``insert``: nearly all of it is to wait for the database."""
     count = max(map(len, columns.values()), default=0)
     if not count:
@@ -78,36 +79,49 @@ def prepared(
         rows = list(zip(*columns.values(), strict=True))
         statement = f"INSERT INTO {table} ({names}) VALUES ({places})"
         return lambda: connection.exec_driver_sql(statement, rows)
-    content = None
-    if count >= LOAD_ROWS and _can_load(connection):
-        singles = {name: (value,) for name, value in constants.items()}
-        if tabbed.fit(table, {_bare(name): each for name, each in {**columns, **singles}.items()}):
-            content = tabbed.text_of(columns.values())
+    pieces = [
+        {name: column[at : at + _ROWS_MAX] for name, column in columns.items()}
+        for at in range(0, count, _ROWS_MAX)
+    ]
+    stores = [store for each in pieces for store in _stores(connection, table, each, constants)]
+    return stores[0] if len(stores) == 1 else partial(_together, connection, stores)
+
+
+def _stores(
+    connection: Connection,
+    table: str,
+    columns: Mapping[str, Sequence[Plain]],
+    constants: Mapping[str, Plain],
+) -> list[Store]:
+    """Make rows ready for MariaDB, and return what stores them: one each for as many as a statement takes."""
+    count = max(map(len, columns.values()))
+    array = None
+    if count >= ARRAY_ROWS and _takes_arrays(connection):
+        array = cells.array_of(list(columns.values()))
+    length = sum(map(_length, columns.values())) if array is None else len(array.values)
+    if length > _BYTES_MAX and count > 1:
+        half = count // 2
+        parts = [
+            {name: column[start:end] for name, column in columns.items()}
+            for start, end in ((0, half), (half, count))
+        ]
+        return [store for part in parts for store in _stores(connection, table, part, constants)]
 
     def store() -> None:
-        if content is not None:
-            fixed = {name: literal(value, "mysql") for name, value in constants.items()}
-            if _loaded(connection, _load_statement(table, columns, fixed), content, count):
-                return
-        if count <= INSERT_ROWS:
+        if array is None or not _stored(connection, table, columns, constants, array):
             _insert(connection, table, columns, constants)
-            return
-        with _as_one(connection):
-            for at in range(0, count, INSERT_ROWS):
-                piece = {name: column[at : at + INSERT_ROWS] for name, column in columns.items()}
-                _insert(connection, table, piece, constants)
 
-    return store
+    return [store]
 
 
-def rows_per_statement(columns: Mapping[str, Sequence[Plain]]) -> int:
-    """Return how many rows of columns a statement of MariaDB takes, by the length of their texts."""
-    rows = len(next(iter(columns.values())))
-    length = sum(map(_length, columns.values()))
-    return max(1, min(_ROWS_MAX, rows * _BYTES_MAX // max(length, 1)))
+def _together(connection: Connection, stores: Sequence[Store]) -> None:
+    with _as_one(connection):
+        for store in stores:
+            store()
 
 
 def _length(column: Sequence[Plain]) -> int:
+    """Return about how long a column is as the text of a statement."""
     kinds = set(map(type, column))
     if kinds <= {str}:
         return sum(map(len, cast("Sequence[str]", column))) + 3 * len(column)
@@ -116,33 +130,30 @@ def _length(column: Sequence[Plain]) -> int:
     return sum(len(value) + 3 if isinstance(value, str) else 12 for value in column)
 
 
-def _bare(name: str) -> str:
-    """Return a column's name as the table's description has it: a statement may have to quote it."""
-    return name.strip("`")
-
-
-def _can_load(connection: Connection) -> bool:
+def _takes_arrays(connection: Connection) -> bool:
     link = connection.connection.driver_connection
-    return isinstance(link, LoadingConnection) and link.can_load
+    return isinstance(link, ArrayConnection) and link.takes_arrays
 
 
-def _load_statement(table: str, columns: Iterable[str], fixed: Mapping[str, str]) -> str:
-    """Return a load of so many columns, from the table's name on."""
-    statement = f"INTO TABLE {table} {tabbed.FORMAT} ({', '.join(columns)})"
-    if fixed:
-        statement += " SET " + ", ".join(f"{name} = {said}" for name, said in fixed.items())
-    return statement
-
-
-def _loaded(connection: Connection, statement: str, content: bytes, count: int) -> bool:
-    """Load rows; return whether the server allowed it. Nothing was stored when it did not."""
+def _stored(
+    connection: Connection,
+    table: str,
+    columns: Iterable[str],
+    constants: Mapping[str, Plain],
+    array: cells.Array,
+) -> bool:
+    """Insert rows; return whether the server takes arrays. Nothing was stored when it does not."""
     link = connection.connection.driver_connection
-    assert isinstance(link, LoadingConnection)
+    assert isinstance(link, ArrayConnection)
+    if not link.takes_arrays:  # it has just refused one
+        return False
+    fixed = {name: literal(value, "mysql") for name, value in constants.items()}
+    names = ", ".join((*fixed, *columns))
+    places = ", ".join((*fixed.values(), *"?" * len(array.types)))
+    statement = f"INSERT INTO {table} ({names}) VALUES ({places})"
     try:
-        with _as_one(connection), link.offering(content, count) as name:
-            connection.exec_driver_sql(
-                f"LOAD DATA LOCAL INFILE '{name}' {statement}".replace("%", "%%")
-            )
+        with link.offering(array):
+            connection.exec_driver_sql(statement.replace("%", "%%"))
     except DBAPIError as error:
         if _number_of(error) not in NOT_ALLOWED:
             raise
@@ -153,7 +164,7 @@ def _loaded(connection: Connection, statement: str, content: bytes, count: int) 
 
 @contextmanager
 def _as_one(connection: Connection) -> Iterator[None]:
-    """Take back what a block has stored when it raises: one INSERT is all or nothing, too."""
+    """Take back what a block has stored when it raises: each statement is all or nothing, and so are they together."""
     connection.exec_driver_sql("SAVEPOINT truetonne_bulk")
     try:
         yield

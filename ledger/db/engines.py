@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from ledger.db import galera, packed
-from ledger.db.loading import FILE_REFUSED, LoadingConnection
+from ledger.db.arrays import FILE_REFUSED, ArrayConnection
 from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown
 
@@ -186,7 +186,7 @@ def create(
         },
         **common,
     )
-    if not migration:  # which loads no rows
+    if not migration:  # which stores no rows in bulk
         event.listen(engine, "do_connect", _open_mysql)
     event.listen(engine, "connect", partial(_prepare_mysql, on_node=on_node))
     event.listen(engine, "handle_error", _no_use)
@@ -251,12 +251,12 @@ def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: 
 
 def _open_mysql(
     _dialect: Any, _record: Any, arguments: Sequence[Any], options: dict[str, Any]
-) -> LoadingConnection:
-    return LoadingConnection(*arguments, **options)
+) -> ArrayConnection:
+    return ArrayConnection(*arguments, **options)
 
 
 def _prepare_mysql(
-    link: LoadingConnection, record: ConnectionPoolEntry, *, on_node: Callable[[str], None] | None
+    link: ArrayConnection, record: ConnectionPoolEntry, *, on_node: Callable[[str], None] | None
 ) -> None:
     record.info[galera.NODE] = galera.opened(link, on_node)
 

@@ -236,15 +236,6 @@ def _packet(server: Server) -> Finding:
     return Finding("packet", State.GOOD, f"{size} bytes")
 
 
-def _loading(server: Server) -> Finding:
-    if not server.on("local_infile"):
-        mend = "SET GLOBAL local_infile = 1"
-        return Finding(
-            "loading", State.UNKNOWN, "local_infile is off: imports work, at half the speed", mend
-        )
-    return Finding("loading", State.GOOD, "rows are loaded by LOAD DATA LOCAL")
-
-
 def _encrypted(server: Server) -> Finding:
     row = server.session.connection().exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'").one()
     cipher = str(row[1])
@@ -272,6 +263,5 @@ RULES: tuple[Callable[[Server], Finding], ...] = (
     _durable,
     _binlog,
     _packet,
-    _loading,
 )
 """Every rule, in the order in which the doctor prints them."""

@@ -121,13 +121,8 @@ class TableWriter:
         }
         if self._dialect == "sqlite":
             return partial(self._insert_sqlite, connection, encoded)
-        rows = len(next(iter(encoded.values())))
-        step = bulk.rows_per_statement(encoded)
-        pieces = []
-        for at in range(0, rows, step):
-            piece = {f"`{name}`": column[at : at + step] for name, column in encoded.items()}
-            pieces.append(bulk.prepared(connection, self._name, piece, {}))
-        return partial(_each, pieces)
+        quoted = {f"`{name}`": column for name, column in encoded.items()}
+        return bulk.prepared(connection, self._name, quoted, {})
 
     def change(self, connection: Connection, key: str, rows: Sequence[Mapping[str, Any]]) -> Work:
         """Check and encode changes of rows, and return what makes them by one statement.
@@ -373,11 +368,6 @@ _ENCODERS: tuple[tuple[type[Any], Callable[[Any, str], Encode]], ...] = (
     (String, lambda _kind, _dialect: _same),
 )
 """What encodes the values of a type; the first that fits. ``Enum`` is a ``String``."""
-
-
-def _each(works: Sequence[Work]) -> None:
-    for work in works:
-        work()
 
 
 def _row_by_row(

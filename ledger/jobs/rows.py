@@ -8,7 +8,7 @@ Every function works in the unit of work that it is given; nothing here commits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -114,8 +114,13 @@ def end(
     _note(session, begun, was_due, result, lease.place, now)
 
 
-def close_lost(session: Session, left: Mapping[str, datetime], now: datetime) -> list[str]:
+def close_lost(
+    session: Session, lease: Lease, left: Mapping[str, datetime], now: datetime
+) -> list[str]:
     """Note runs that nobody goes on with as lost, and free their jobs; return the names.
+
+    None is, when the lease is not ours: whoever lost it without knowing would take the runs of the next leader for
+    runs that nobody goes on with.
 
     Parameters
     ----------
@@ -123,8 +128,12 @@ def close_lost(session: Session, left: Mapping[str, datetime], now: datetime) ->
         The jobs, and when the run of each began: one that has ended since is left alone.
     """
     query = select(ScheduledJob).where(ScheduledJob.name.in_(left)).with_for_update()
+    found = session.scalars(query).all()
+    # After the rows are locked, for which whoever leads next has to wait before a run of its begins.
+    if not session.scalar(select(lease.in_force())):
+        return []
     lost = []
-    for row in session.scalars(query):
+    for row in found:
         if row.running_since is None or row.running_since != left[row.name]:
             continue
         ran_ms = max(int((now - row.running_since) / timedelta(milliseconds=1)), 0)
@@ -137,11 +146,21 @@ def close_lost(session: Session, left: Mapping[str, datetime], now: datetime) ->
     return lost
 
 
-def keep_due(session: Session, schedules: Mapping[str, Schedule], now: datetime) -> None:
-    """Bring nearer what is due too far ahead: the clock was set back since."""
-    for row in session.scalars(select(ScheduledJob).with_for_update()):
+def keep_due(
+    session: Session, schedules: Mapping[str, Schedule], now: Callable[[], datetime]
+) -> None:
+    """Bring nearer what is due too far ahead: the clock was set back since.
+
+    Parameters
+    ----------
+    now
+        Asked when the rows are locked: by an earlier time, what a run has just set would be too far ahead.
+    """
+    found = session.scalars(select(ScheduledJob).with_for_update()).all()
+    at = now()
+    for row in found:
         if row.name in schedules:
-            row.due_at = schedules[row.name].kept(row.due_at, now)
+            row.due_at = schedules[row.name].kept(row.due_at, at)
     session.flush()
 
 

@@ -63,7 +63,7 @@ class Runner:
             rows.register(session, self.schedules, now)
             found = rows.jobs(session, list(self.schedules))
             left = {row.name: row.running_since for row in found if row.running_since is not None}
-            return rows.close_lost(session, left, now)
+            return rows.close_lost(session, self.lease, left, now)
 
         return self.db.run(begin)
 

@@ -142,9 +142,10 @@ class Scheduler:
 
     def _look(self) -> None:
         """Arm every job as its row says; put right rows that cannot be."""
-        now, holder = self._runner.tools.now(), self._lease.holder
+        holder = self._lease.holder
         with self._runner.db.read() as session:
             found = rows.jobs(session, list(self._jobs))
+        now = self._runner.tools.now()  # after the rows: runs may have ended before they came
         with (
             self._lock
         ):  # after the rows: what began before they were read is among these, or has ended
@@ -157,9 +158,10 @@ class Scheduler:
             and (row.run_holder != holder or row.name not in running)
         }
         if adrift:
-            self._runner.db.run(lambda session: rows.close_lost(session, adrift, now))
+            self._runner.db.run(lambda session: rows.close_lost(session, self._lease, adrift, now))
         if any(self._schedules[row.name].kept(row.due_at, now) != row.due_at for row in found):
-            self._runner.db.run(lambda session: rows.keep_due(session, self._schedules, now))
+            keep = self._runner.tools.now
+            self._runner.db.run(lambda session: rows.keep_due(session, self._schedules, keep))
         for row in found:
             self._arm(row, now)
         if self._timer is not None:

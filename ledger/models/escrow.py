@@ -72,7 +72,6 @@ class SettlementMovement(Base):
     tx_hash: Mapped[str] = mapped_column(Hash, comment=TX)
 
     __table_args__ = (
-        Index("idx_settlement_movements_account", "account"),
         Index("idx_settlement_movements_batch_id", "batch_id"),
         options("A change of a settlement balance.", writer=INDEXER, origin=BEYOND, changes=ALL),
     )

@@ -46,7 +46,7 @@ class WipedPool(_Waiting):
     def strike_pool(self) -> None:
         for _ in range(self.chance.randint(1, 3)):
             waiting = self.pool()
-            until = time.monotonic() + 5
+            until = time.monotonic() + 60
             while self.pool():  # the node answers before it has done it
                 self.on.on.node.client.request("anvil_dropAllTransactions")
                 assert time.monotonic() < until, "the pool is not wiped"

@@ -14,7 +14,7 @@ from scripts.chaos.watch import Watch
 from tests.support.backup import Restore, back_up
 from tests.support.sending import Boundaries
 
-PROCESS_S_MAX = 20.0
+PROCESS_S_MAX = 180.0
 
 
 class AtSending(Boundaries):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scripts.chaos.scenario import Scenario
 
 LEASE_S = 1
-PATIENCE_S = 30.0
+PATIENCE_S = 180.0
 LEADS = "this process runs the jobs now"
 
 

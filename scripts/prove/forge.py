@@ -77,7 +77,7 @@ def _tests(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _depth(env: dict[str, str]) -> int:
-    config = shop.run(["forge", "config", "--json"], timeout_s=60, env=env)
+    config = shop.run(["forge", "config", "--json"], timeout_s=600, env=env)
     return int(json.loads(config.out)["invariant"]["depth"])
 
 
@@ -86,7 +86,7 @@ def _gas(env: dict[str, str], accept: bool) -> tuple[dict[str, int], list[str]]:
     for old in shop.SNAPSHOTS.glob("*.json"):
         old.unlink()
     command = ["forge", "test", "--isolate", "--match-path", "tests/forge/gas/**"]
-    done = shop.run(command, timeout_s=240, env=env)
+    done = shop.run(command, timeout_s=600, env=env)
     wrong = [f"gas: {line[:200]}" for line in done.out.splitlines() if line.startswith("[FAIL")]
     if done.code and not wrong:
         raise shop.Refused(f"forge says no result: {done.text[-2000:]}")

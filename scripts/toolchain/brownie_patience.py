@@ -7,7 +7,7 @@ without the other, takes the transaction as dropped and raises ``Tx dropped with
 import time
 from typing import Any
 
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 """How long a transaction that the node does not show is asked for again, in seconds."""
 _PAUSE_S = 0.02
 _PATIENT = ("get_transaction", "get_transaction_receipt")

@@ -20,7 +20,7 @@ from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forms import rest
 from tests.support.nursery import Child
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 
 
 @pytest.fixture(scope="module")

@@ -29,16 +29,20 @@ def test_serve_answers_until_it_is_told_to_end(park: Program, told: signal.Signa
     )
     try:
         assert process.stdout is not None
-        said = "".join(iter(process.stdout.readline, "}\n")) + "}"
+        said = ""
+        while not said.endswith("}\n"):
+            line = process.stdout.readline()
+            assert line, process.stderr.read() if process.stderr else ""
+            said += line
         url = json.loads(said)["listening"]
         assert url == f"http://127.0.0.1:{port}"
-        with urllib.request.urlopen(f"{url}/livez", timeout=30) as answer:
+        with urllib.request.urlopen(f"{url}/livez", timeout=60) as answer:
             assert json.load(answer) == {"status": "alive"}
             assert "server" not in {name.lower() for name in answer.headers}
-        with urllib.request.urlopen(f"{url}/v1/credits", timeout=30) as answer:
+        with urllib.request.urlopen(f"{url}/v1/credits", timeout=60) as answer:
             assert json.load(answer)["items"] == []
         with pytest.raises(HTTPError) as refused:
-            urllib.request.urlopen(f"{url}/readyz", timeout=30)
+            urllib.request.urlopen(f"{url}/readyz", timeout=60)
         assert refused.value.code == 503
         assert json.load(refused.value)["code"] == "node-down"
     finally:

@@ -1,7 +1,7 @@
 """Evidence is never expired: what was proven of a month is proven of it after it went to the archive."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -159,7 +159,7 @@ def test_an_archived_month_takes_files_and_late_values_as_a_live_one(issued: Par
 
 def test_the_jobs_say_what_they_did(issued: Park) -> None:
     today = datetime.now(UTC)
-    tools = Tools(issued.chain, SETTINGS, lambda: today.replace(year=today.year + 1))
+    tools = Tools(issued.chain, SETTINGS, lambda: today + timedelta(days=366))
     assert (
         work.move_to_archive(tools)
         == "archived 6 rows of device_data 2013-12, 426 rows of device_data 2014-01"
@@ -171,7 +171,9 @@ def test_the_jobs_say_what_they_did(issued: Park) -> None:
         if issued.db.dialect == "sqlite":
             return
         session.add(
-            DeviceData(device_id=99, metric_name="p", value=1, recorded_at=today.replace(year=2090))
+            DeviceData(
+                device_id=99, metric_name="p", value=1, recorded_at=datetime(2090, 1, 1, tzinfo=UTC)
+            )
         )
     with pytest.raises(ProblemFound, match="1 row of device_data with device_id 99"):
         work.find_orphans(tools)

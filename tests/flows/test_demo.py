@@ -41,7 +41,7 @@ LHB_KG = [
 SERF_KG = [371, 373, 376, 152]
 
 
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
@@ -263,7 +263,7 @@ def _children(pid: int) -> list[int]:
 def _alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
@@ -273,9 +273,9 @@ def test_up_serves_the_same_data_and_orphans_nothing(
     up: tuple[subprocess.Popen[str], dict[str, str]], home: Path, told: signal.Signals
 ) -> None:
     process, said = up
-    with urllib.request.urlopen(f"{said['api']}/v1/credits?limit=1", timeout=30) as answer:
+    with urllib.request.urlopen(f"{said['api']}/v1/credits?limit=1", timeout=60) as answer:
         assert len(json.load(answer)["items"]) == 1
-    with urllib.request.urlopen(f"{said['api']}/readyz", timeout=30) as answer:
+    with urllib.request.urlopen(f"{said['api']}/readyz", timeout=60) as answer:
         assert answer.status == 200
     # Another command shares the node that runs: it finds the books' last block there.
     ended = truetonne(home, "index", "run", "--until", "head")

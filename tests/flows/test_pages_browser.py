@@ -246,7 +246,7 @@ def test_from_a_search_to_a_verified_proof(
 
 def downloaded(folder: Path, name: str) -> Path:
     """Wait for a file to be there, and whole."""
-    file, end = folder / name, time.monotonic() + 20
+    file, end = folder / name, time.monotonic() + 60
     while not file.exists():
         assert time.monotonic() < end, list(folder.iterdir())
         time.sleep(0.02)

@@ -37,7 +37,7 @@ SHORT_ON_MARIADB = ("test_on_both_databases_it_is_a_fresh_mirror",)
 
 history = scene.history
 by_hand = scene._by_hand
-DEADLINE_S = 60
+DEADLINE_S = 180
 DEEP = 64
 OWN = (
     "chain_attempts",

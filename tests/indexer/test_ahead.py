@@ -1,7 +1,6 @@
 """The process that reads ahead: what comes of it, and what when it dies, or whoever ordered it."""
 
 import errno
-import gc
 import os
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +30,10 @@ Fresh = Callable[..., Dump]
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, Read | None]]:
-    """Ranges are short; return what the processes answered, with their numbers."""
+    """Ranges are short, and each is waited for however long; return what the processes answered, with their numbers."""
     small(monkeypatch.setattr)
+    monkeypatch.setattr(patience, "_LEAST_S", 600.0)
+    monkeypatch.setattr(ahead, "PATIENCE_S", 600.0)
     found: list[tuple[int, Read | None]] = []
     true = ReadingProcess.answer
 
@@ -59,6 +61,15 @@ def _gone(pid: int) -> bool:
         return True
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def _open_files() -> set[str]:
+    """Return what is open, each by a name of its own: others may close theirs meanwhile."""
+    found = set()
+    for name in os.listdir("/dev/fd"):
+        with suppress(OSError):
+            found.add(os.readlink(f"/dev/fd/{name}"))
+    return found
 
 
 def _wait_until(what: Callable[[], bool]) -> None:
@@ -106,7 +117,7 @@ def test_one_that_starts_is_not_waited_for(
         if len(ticks) == 4:
             assert not answers
             go_on.touch()
-            monkeypatch.setattr(ranges, "_START_S", 60.0)
+            monkeypatch.setattr(ranges, "_START_S", 600.0)
 
     Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head", on_tick)
     assert len(answers) == len(ticks) - 5 and all(read is not None for _, read in answers)
@@ -147,7 +158,7 @@ def test_a_process_that_dies_or_hangs_is_done_without(
 ) -> None:
     monkeypatch.setattr(patience, "_RESTS_FIRST", 1)
     struck: list[int] = []
-    wait_s = property(lambda self: 60.0 if len(answers) >= 2 else 0.3)
+    wait_s = property(lambda self: 600.0 if len(answers) >= 2 else 0.3)
     monkeypatch.setattr(patience.Patience, "wait_s", wait_s)
     true = ReadingProcess.order
 
@@ -241,8 +252,7 @@ def test_one_that_stops_while_it_is_spoken_with_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(ahead, "PATIENCE_S", 0.3)
     monkeypatch.setattr(ahead, "_RUN", program)
-    gc.collect()  # what others left open is not to be closed meanwhile
-    files = len(os.listdir("/dev/fd"))
+    before = _open_files()
     process = ReadingProcess(Reading(chain.client, chain.deployment))
     longer_than_what_a_connection_holds = frozenset(f"0x{number:064x}" for number in range(20_000))
     process.order(
@@ -250,7 +260,7 @@ def test_one_that_stops_while_it_is_spoken_with_is_not_waited_for(
     )
     assert process.answer(0.3) is None and process.ended
     process.close()
-    assert _gone(process.pid) and len(os.listdir("/dev/fd")) == files
+    assert _gone(process.pid) and not _open_files() - before
 
 
 def test_without_a_connection_to_spare_all_is_read_in_the_open(
@@ -295,9 +305,9 @@ def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
     assert parent is not None
     process = ReadingProcess(Reading(chain.client, chain.deployment))
     try:
-        assert process.ready(60)
+        assert process.ready(600)
         process.order(ahead.Order(first, first, parent.hash, CreditLog(), frozenset(), 0, True))
-        assert process.answer(60) is not None
+        assert process.answer(600) is not None
     finally:
         process.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == [

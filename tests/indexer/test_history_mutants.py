@@ -59,7 +59,7 @@ def _plans(name: str) -> list[Plan]:
         return [Plan(0, (*BEGIN, *during))]
     if name == "the cursor moves first":
         acts = [("act", "deposit", 3, 0, 0), ("kill", 6, 0.02), ("start",)]
-        return [Plan(1, (*BEGIN, *acts * 6), processes=True)]
+        return [Plan(1, (*BEGIN, *acts * 20), processes=True)]  # the first hit ends it
     return [Plan(1, (*BEGIN, *EVERYTHING, GONE, ("look",)))]
 
 

@@ -211,7 +211,7 @@ def test_killed_at_random_instants(
         batch = chain.issue(1000, day)
         for kg in range(1, 12):
             chain.retire("owner", batch, kg)
-        until = time.monotonic() + (30 if day > 2 else 0)  # the last ones get somewhere
+        until = time.monotonic() + (60 if day > 2 else 0)  # the last ones get somewhere
         while time.monotonic() < until and not _tips(sqlite_db) - tips:
             time.sleep(0.05)
         time.sleep(chance.uniform(0, 0.4))

@@ -58,7 +58,7 @@ OLD = [
 ]
 FEW = [at(2014, 7, 1), at(2014, 8, 1), at(2014, 8, 2)]
 NEW = [at(YEAR, 4, 1), at(YEAR, 5, 2, 1, 2, 3, 4)]
-DEADLINE_S = 60
+DEADLINE_S = 180
 LIVE = Base.metadata.tables["device_data"]
 
 

@@ -42,7 +42,7 @@ def server(answer: Answer, status: int = 200) -> Iterator[tuple[ChainClient, lis
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
     thread.start()
-    client = ChainClient(f"http://127.0.0.1:{listening.server_port}", timeout_s=2)
+    client = ChainClient(f"http://127.0.0.1:{listening.server_port}", timeout_s=60)
     try:
         yield client, seen
     finally:

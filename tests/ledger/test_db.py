@@ -28,7 +28,7 @@ from tests.support.backups import store
 from tests.support.mariadb import MariaDbServer
 
 ACCOUNT = "0x" + "11" * 20
-DEADLINE_S = 30
+DEADLINE_S = 180
 
 
 def lane(nonce: int = 0) -> ChainNonceLane:

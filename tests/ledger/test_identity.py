@@ -155,7 +155,7 @@ def test_who_is_second_is_told_by_the_database(
 
 
 def test_two_at_once_add_one(db: Database) -> None:
-    start = threading.Barrier(2, timeout=30)
+    start = threading.Barrier(2, timeout=180)
 
     def one(mail: str) -> str:
         start.wait()
@@ -172,7 +172,7 @@ def test_two_at_once_add_one(db: Database) -> None:
 
 def test_two_admins_cannot_both_go(db: Database) -> None:
     admins = [add(db, name, UserRole.ADMIN).id for name in ("anna", "berta")]
-    start = threading.Barrier(2, timeout=30)
+    start = threading.Barrier(2, timeout=180)
 
     def leave(number: int) -> str:
         start.wait()

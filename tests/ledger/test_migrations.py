@@ -31,8 +31,8 @@ from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
 from ledger.models.vpp import VppDefinition, VppStatus
 from tests.support.interrupted import upgrade_step_by_step
 
-CHAIN = [f"{number:04d}" for number in range(1, 32)]
-DEADLINE_S = 60
+CHAIN = [f"{number:04d}" for number in range(1, 33)]
+DEADLINE_S = 180
 THEN = datetime(2014, 7, 1, tzinfo=UTC)
 
 

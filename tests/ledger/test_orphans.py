@@ -27,7 +27,7 @@ from tests.support.keeping import add_device, at, put
 
 YEAR = datetime.now(UTC).year
 NEW = [at(YEAR, 4, 1), at(YEAR, 5, 2, 1, 2, 3, 4)]
-DEADLINE_S = 60
+DEADLINE_S = 180
 
 
 @pytest.mark.mariadb

@@ -15,7 +15,7 @@ from ledger.keeping.parquet import check, export
 from ledger.models import DeviceData, VppDefinition, VppTradingRecord
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
-from tests.support.keeping import add_device, at, fresh, put
+from tests.support.keeping import add_device, at, put, put_back
 
 BEFORE = date(2026, 8, 1)
 
@@ -156,27 +156,27 @@ def test_both_databases_make_the_same_content(
     """The digest is of the rows, whatever database and file they were in."""
     moment = at(2025, 7, 1, 1, 2, 3, 4)
     made = []
-    for db in (sqlite_db, mariadb_db):
-        device = add_device(db)
-        with db.write() as session:
-            for number, more in ((900, {"b": 1, "a": "é"}), (901, None)):
-                session.add(
-                    DeviceData(
-                        id=number,
-                        device_id=device,
-                        metric_name="p",
-                        value=Decimal("1.5"),
-                        recorded_at=moment,
-                        created_at=moment,
-                        metadata_=more,
+    with put_back(mariadb_db):
+        for db in (sqlite_db, mariadb_db):
+            device = add_device(db)
+            with db.write() as session:
+                for number, more in ((900, {"b": 1, "a": "é"}), (901, None)):
+                    session.add(
+                        DeviceData(
+                            id=number,
+                            device_id=device,
+                            metric_name="p",
+                            value=Decimal("1.5"),
+                            recorded_at=moment,
+                            created_at=moment,
+                            metadata_=more,
+                        )
                     )
-                )
-        list(archive(db, date(datetime.now(UTC).year + 1, 1, 1)))
-        folder = tmp_path / db.dialect
-        written(db, folder)
-        assert complaints(folder, db) == {}
-        file = folder / "device_data" / "device_data-2025-07.json"
-        made.append(json.loads(file.read_text()))
-    assert made[0]["rows"] == 2
-    assert made[0]["content_sha256"] == made[1]["content_sha256"]
-    fresh(mariadb_db)
+            list(archive(db, date(datetime.now(UTC).year + 1, 1, 1)))
+            folder = tmp_path / db.dialect
+            written(db, folder)
+            assert complaints(folder, db) == {}
+            file = folder / "device_data" / "device_data-2025-07.json"
+            made.append(json.loads(file.read_text()))
+        assert made[0]["rows"] == 2
+        assert made[0]["content_sha256"] == made[1]["content_sha256"]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pymysql
 import pytest
@@ -20,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from api.context import Context
 from cli.bench.mariadb import MariaDbServer, ServerUnavailable
-from ledger.db import Database, DatabaseBusy
+from ledger.db import Database, DatabaseBusy, replica
 from ledger.db.findings import State
 from ledger.db.pair import replica_findings
 from ledger.errors import BadInput
@@ -130,7 +131,7 @@ def test_a_thousand_reads_after_a_commit(
     pair: Pair, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is stale, whoever committed; and it is the replica that answers."""
-    monkeypatch.setattr("ledger.db.replica.LAG_REST_S", 0)  # or one late answer counts for hundreds
+    monkeypatch.setattr("ledger.db.replica.WAIT_S", 60)  # however busy the machine is
     writer = Database(pair.primary.url("truetonne"))  # of another process, as it were
     servers, stale = [], 0
     for value in range(1, 1001):
@@ -139,7 +140,7 @@ def test_a_thousand_reads_after_a_commit(
         stale += found != value
         servers.append(server)
     assert stale == 0
-    assert servers.count(2) > 900
+    assert set(servers) == {2}
     writer.close()
 
 
@@ -161,19 +162,23 @@ def test_that_the_test_would_see_a_stale_read(pair: Pair) -> None:
         database.close()
 
 
-def test_a_replica_that_lags(pair: Pair, db: Database) -> None:
+def test_a_replica_that_lags(pair: Pair, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     put(db, 1)
     assert eventually(db, (1, 2))
     assert db.replica is not None
-    passed = db.replica.passed
+    passed, now_s = db.replica.passed, [time.monotonic()]
+    monkeypatch.setattr("ledger.db.replica.time", SimpleNamespace(monotonic=lambda: now_s[0]))
     with pair.standing_still():
         put(db, 2)
-        begun = time.monotonic()
-        assert seen(db) == (2, 1)
+        assert seen(db) == (2, 1)  # it is waited for, and not for ever
+        now_s[0] += replica.LAG_REST_S - 0.1
         assert seen(db) == (2, 1)
         assert db.replica.passed == passed + 1  # it is left in peace for a while
-        assert time.monotonic() - begun < 2
+        now_s[0] += 0.2
+        assert seen(db) == (2, 1)
+        assert db.replica.passed == passed + 2  # and then asked again
         assert "lags" in db.replica.why
+    monkeypatch.undo()
     assert eventually(db, (2, 2))
 
 
@@ -217,7 +222,7 @@ def test_a_replica_that_is_frozen(pair: Pair, monkeypatch: pytest.MonkeyPatch) -
         put(db, 6)
         begun = time.monotonic()
         assert seen(db) == (6, 1)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 45  # a minute, were the patience that of every server
     finally:
         os.kill(pair.replica.pid, signal.SIGCONT)
     db.close()
@@ -340,6 +345,7 @@ def test_months_go_to_the_archive_under_a_replica_that_is_read(
     books, there = followed
     year = datetime.now(UTC).year
     times = [at(year - number // 12, number % 12 + 1, 5) for number in range(30)]
+    books.ensure_partitions(date(year, 12, 1))  # whatever month it is now
     put_values(books, add_device(books), times)
 
     def has_live(count: int) -> bool:
@@ -355,6 +361,7 @@ def test_months_go_to_the_archive_under_a_replica_that_is_read(
     try:
         moved = sum(item.rows for item in archive(books, date(year, 12, 1)))
         assert wait_for(lambda: has_live(len(times) - moved))
+        assert wait_for(lambda: 2 in reading.servers or not thread.is_alive())
     finally:
         reading.stop.set()
         thread.join()
@@ -387,9 +394,4 @@ def test_settings_that_make_no_pair(database: str, read: str) -> None:
 
 
 def eventually(db: Database, wanted: tuple[int, int]) -> bool:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if seen(db) == wanted:
-            return True
-        time.sleep(0.1)
-    return False
+    return wait_for(lambda: seen(db) == wanted)

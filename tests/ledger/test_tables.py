@@ -162,8 +162,8 @@ def test_rows_are_those_of_sqlalchemy(
         tables.insert(session, table, rows)
     assert _without_json_blanks(stored(db, table)) == _without_json_blanks(expected)
     if db.dialect == "mysql":
-        inserts = [each for each in said if each.startswith(("INSERT", "LOAD DATA"))]
-        assert inserts and all(each.startswith("LOAD DATA") for each in inserts), "the slow way"
+        inserts = [each for each in said if each.startswith("INSERT")]
+        assert inserts and all(each.endswith("?)") for each in inserts), "the slow way"
 
 
 def _without_json_blanks(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -174,15 +174,15 @@ def _without_json_blanks(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.mariadb
-def test_long_lists_are_loaded_into_mariadb(mariadb_db: Database) -> None:
-    """A column called ``key`` stands in quotes, and its table is loaded all the same."""
+def test_long_lists_go_into_mariadb_as_arrays(mariadb_db: Database) -> None:
+    """A column called ``key`` stands in quotes, and its rows are an array all the same."""
     said: list[str] = []
     with mariadb_db.write() as session:
         connection = session.connection()
         listen(connection, "before_cursor_execute", lambda *of: said.append(of[2]))
         tables.insert(session, CreditBatch, batches())
         tables.insert(session, ChainEvent, events())
-    assert [each.split("INTO TABLE ")[1].split()[0] for each in said if "LOAD DATA" in each] == [
+    assert [each.split()[2] for each in said if each.endswith("?)")] == [
         "credit_batches",
         "chain_events",
     ]

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -31,7 +31,8 @@ from ledger.errors import BadInput, DependencyDown
 from tests.support.endpoints import TRANSPORTS, Behaviour, Says, endpoint, true_answer
 
 EVERY = pytest.mark.parametrize("kind", TRANSPORTS)
-SHORT = Bounds(timeout_s=2.0)
+PATIENT = Bounds(timeout_s=60.0)
+"""For whatever answers at last, however busy the machine is."""
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def asking(
-    kind: str, behave: Behaviour, folder: Path, bounds: Bounds = SHORT
+    kind: str, behave: Behaviour, folder: Path, bounds: Bounds = PATIENT
 ) -> Iterator[Transport]:
     with endpoint(kind, behave, folder) as address:
         transport = open_transport(address, bounds)
@@ -75,7 +76,7 @@ def test_what_is_sent_comes_back(kind: str, folder: Path) -> None:
 def test_a_long_answer_comes_whole(kind: str, folder: Path) -> None:
     """Six megabytes with braces at every place where a reader might take them for the end."""
     text = "}]" * 3_000_000
-    with asking(kind, true_answer, folder, Bounds(timeout_s=30)) as transport:
+    with asking(kind, true_answer, folder) as transport:
         assert result(transport.exchange(request(1, [text]))) == [text]
 
 
@@ -92,19 +93,22 @@ def test_answers_keep_the_order_of_the_requests(kind: str, folder: Path) -> None
 
 @EVERY
 def test_several_are_in_flight_and_never_more_than_the_bound(kind: str, folder: Path) -> None:
-    lock, inside, most = threading.Lock(), [0], [0]
+    lock, inside, most, full = threading.Lock(), [0], [0], threading.Event()
 
     def count(body: bytes) -> Says:
         with lock:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
+            if inside[0] == 3:
+                full.set()
+        assert full.wait(60)
         time.sleep(0.05)
         with lock:
             inside[0] -= 1
         return true_answer(body)
 
     with (
-        asking(kind, count, folder, Bounds(timeout_s=10, in_flight_max=3)) as transport,
+        asking(kind, count, folder, Bounds(timeout_s=120, in_flight_max=3)) as transport,
         ThreadPoolExecutor(8) as threads,
     ):
         theirs = threads.map(transport.exchange, [request(n, [n]) for n in range(12)])
@@ -123,7 +127,7 @@ def test_requests_are_drawn_only_as_answers_are_taken(kind: str, folder: Path) -
             drawn.append(number)
             yield request(number, [number])
 
-    with asking(kind, true_answer, folder, Bounds(timeout_s=5, in_flight_max=2)) as transport:
+    with asking(kind, true_answer, folder, Bounds(timeout_s=60, in_flight_max=2)) as transport:
         answers = transport.exchange_all(bodies())
         assert result(next(answers)) == [0]
         assert len(drawn) == 4
@@ -137,16 +141,30 @@ def test_requests_are_drawn_only_as_answers_are_taken(kind: str, folder: Path) -
 def test_a_slow_answer_is_not_waited_for_and_never_taken_for_the_next(
     kind: str, folder: Path
 ) -> None:
-    def first_is_slow(body: bytes) -> Says:
-        number = msgspec.json.decode(body)["id"]
-        return Says(true_answer(body).content, wait_s=1.6 if number == 1 else 0)
+    late = threading.Event()
 
-    with asking(kind, first_is_slow, folder, Bounds(timeout_s=1)) as transport:
-        with pytest.raises(NodeSlow, match=r"did not answer within (1|0\.9\d*) s") as caught:
-            transport.exchange(request(1, ["late"]))
+    def one_is_slow(body: bytes) -> Says:
+        if msgspec.json.decode(body)["params"] == ["late"]:
+            assert late.wait(60)
+        return true_answer(body)
+
+    with asking(kind, one_is_slow, folder, Bounds(timeout_s=1)) as transport:
+        is_answered_at_last(transport)  # from here on there is a connection
+        with pytest.raises(NodeSlow, match=r"did not answer within (1|0\.\d+) s") as caught:
+            transport.exchange(request(1000, ["late"]))
         assert caught.value.code == "node-slow"
-        time.sleep(1)
-        assert result(transport.exchange(request(2, ["now"]))) == ["now"]
+        late.set()
+        time.sleep(0.1)  # so that it may come
+        is_answered_at_last(transport)
+
+
+def is_answered_at_last(transport: Transport) -> None:
+    """Ask until an answer comes in time, as one does not when the machine is busy; it must be the right one."""
+    for number in range(60):
+        with suppress(NodeSlow):
+            assert result(transport.exchange(request(number, [number]))) == [number]
+            return
+    raise AssertionError("no answer came in time")
 
 
 @EVERY
@@ -183,7 +201,7 @@ def test_what_must_not_be_made_twice_is_not(kind: str, folder: Path) -> None:
 @EVERY
 def test_an_answer_beyond_the_bound_is_not_taken(kind: str, folder: Path) -> None:
     with asking(
-        kind, true_answer, folder, Bounds(timeout_s=5, answer_bytes_max=100_000)
+        kind, true_answer, folder, Bounds(timeout_s=60, answer_bytes_max=100_000)
     ) as transport:
         with pytest.raises(AnswerTooLarge, match="more than 100000 bytes"):
             transport.exchange(request(1, ["x" * 200_000]), again=True)
@@ -196,7 +214,7 @@ def test_an_answer_to_another_call(kind: str, folder: Path) -> None:
         return Says(b'{"jsonrpc":"2.0","id":123456,"result":"0x1"}')
 
     with endpoint(kind, other, folder) as address:
-        client = ChainClient(address, timeout_s=2)
+        client = ChainClient(address, timeout_s=60)
         with pytest.raises(NodeAnswer, match="answered one that was not asked"):
             client.chain_id()
         client.close()
@@ -206,7 +224,7 @@ def test_an_answer_to_another_call(kind: str, folder: Path) -> None:
 @pytest.mark.parametrize("page", [b"<html>nginx</html>", b"hello", b"null"])
 def test_a_page_is_no_answer(kind: str, page: bytes, folder: Path) -> None:
     with endpoint(kind, lambda body: Says(page), folder) as address:
-        client = ChainClient(address, timeout_s=2)
+        client = ChainClient(address, timeout_s=60)
         with pytest.raises(NodeAnswer, match="not JSON-RPC; check rpc_url"):
             client.chain_id()
         client.close()
@@ -220,7 +238,7 @@ def test_nobody_there(kind: str, folder: Path) -> None:
         "ws": f"ws://127.0.0.1:{nobody.number}",
         "ipc": f"{folder}/none.ipc",
     }[kind]
-    transport = open_transport(address, SHORT)
+    transport = open_transport(address, PATIENT)
     with pytest.raises(NodeDown, match="no node answers at"):
         transport.exchange(request(1))
     transport.close()
@@ -235,7 +253,7 @@ def test_a_node_that_came_back_is_asked_again(kind: str, folder: Path) -> None:
         "ws": node.rpc_url.replace("http", "ws"),
         "ipc": str(folder / "n.ipc"),
     }[kind]
-    client = ChainClient(address, timeout_s=5)
+    client = ChainClient(address, timeout_s=60)
     with node:
         assert client.chain_id() == 31337
     with pytest.raises((NodeDown, NodeClosed)):
@@ -292,7 +310,7 @@ def test_a_short_rest_is_kept_to_by_every_thread(folder: Path) -> None:
     assert times[1] - times[0] >= 1.0
 
 
-@pytest.mark.parametrize(("said", "expected"), [("60", 60.0), ("soon", None), (None, None)])
+@pytest.mark.parametrize(("said", "expected"), [("3600", 3600.0), ("soon", None), (None, None)])
 def test_a_long_rest_is_said(said: str | None, expected: float | None, folder: Path) -> None:
     headers = {} if said is None else {"retry-after": said}
     asked: list[bytes] = []
@@ -304,7 +322,8 @@ def test_a_long_rest_is_said(said: str | None, expected: float | None, folder: P
     with asking("http", limits, folder) as transport:
         with pytest.raises(NodeLimits) as caught:
             transport.exchange(request(1))
-        assert caught.value.retry_after_s == pytest.approx(expected, abs=1) if expected else True
+        if expected is not None:
+            assert expected - 60 < (caught.value.retry_after_s or 0) <= expected
         assert (caught.value.retry_after_s is None) == (expected is None)
         if expected is not None:  # nobody asks again before
             with pytest.raises(NodeLimits):
@@ -359,7 +378,7 @@ def test_a_compressed_answer_is_read_and_bounded(folder: Path) -> None:
     def shrunk(body: bytes) -> Says:
         return Says(gzip.compress(true_answer(body).content), headers=headers)
 
-    bounds = Bounds(timeout_s=5, answer_bytes_max=1_100_000)
+    bounds = Bounds(timeout_s=60, answer_bytes_max=1_100_000)
     with asking("http", shrunk, folder, bounds) as transport:
         assert result(transport.exchange(request(1, [text]))) == [text]
         with pytest.raises(AnswerTooLarge):  # a few kilobytes on their way
@@ -382,7 +401,7 @@ def answered(address: str, answer: bytes) -> tuple[bytes, bytes]:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    transport = open_transport(address.format(listening.getsockname()[1]), SHORT)
+    transport = open_transport(address.format(listening.getsockname()[1]), PATIENT)
     try:
         return transport.exchange(request(1)), said[0]
     finally:
@@ -451,7 +470,7 @@ def test_a_redirection_is_not_followed() -> None:
 
 @pytest.mark.parametrize("address", ["http://", "http://host:port", "http://[::1"])
 def test_an_address_of_http_that_is_none(address: str) -> None:
-    transport = open_transport(address, SHORT)
+    transport = open_transport(address, PATIENT)
     with pytest.raises(BadInput, match="is not an address"):
         transport.exchange(request(1))
     transport.close()
@@ -462,7 +481,7 @@ def test_an_address_of_http_that_is_none(address: str) -> None:
 
 def test_a_server_that_is_none_of_websockets(folder: Path) -> None:
     with endpoint("http", true_answer, folder) as address:
-        transport = open_transport(address.replace("http://", "ws://"), SHORT)
+        transport = open_transport(address.replace("http://", "ws://"), PATIENT)
         with pytest.raises(NodeAnswer, match=r"opens no WebSocket|does not speak WebSocket"):
             transport.exchange(request(1))
         transport.close()
@@ -470,7 +489,7 @@ def test_a_server_that_is_none_of_websockets(folder: Path) -> None:
 
 @pytest.mark.parametrize("address", ["ws://", "ws://host:port", "wss://[::1"])
 def test_an_address_that_is_none(address: str) -> None:
-    transport = open_transport(address, SHORT)
+    transport = open_transport(address, PATIENT)
     with pytest.raises(BadInput, match="is not an address"):
         transport.exchange(request(1))
     transport.close()
@@ -478,7 +497,7 @@ def test_an_address_that_is_none(address: str) -> None:
 
 def test_a_file_is_no_socket(folder: Path) -> None:
     (folder / "file").write_text("x")
-    transport = open_transport(f"ipc://{folder}/file", SHORT)
+    transport = open_transport(f"ipc://{folder}/file", PATIENT)
     with pytest.raises((BadInput, NodeDown)):
         transport.exchange(request(1))
     transport.close()
@@ -488,7 +507,7 @@ def test_a_socket_without_a_node(folder: Path) -> None:
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(folder / "left.ipc"))
     left.close()
-    transport = open_transport(f"{folder}/left.ipc", SHORT)
+    transport = open_transport(f"{folder}/left.ipc", PATIENT)
     with pytest.raises(NodeDown, match="nobody listens"):
         transport.exchange(request(1))
     transport.close()
@@ -501,7 +520,7 @@ def test_messages_in_one_piece_are_told_apart(between: bytes, folder: Path) -> N
         channel = transport.channel()
         assert channel is not None
         channel.send(request(1))
-        assert [channel.receive(2) for _ in messages] == messages
+        assert [channel.receive(60) for _ in messages] == messages
         assert channel.usable()
         channel.close()
 
@@ -522,7 +541,7 @@ def test_a_channel_bears_silence(kind: str, folder: Path) -> None:
         with pytest.raises(NodeSlow):
             channel.receive(0.05)
         channel.send(request(1, ["x"]))
-        assert result(channel.receive(2)) == ["x"]
+        assert result(channel.receive(60)) == ["x"]
         channel.close()
 
 

@@ -9,7 +9,7 @@ from indexer import ranges, rows
 SMALL = (
     (ranges, "AHEAD_BLOCKS_MIN", 1),
     (ranges, "_RANGE_BLOCKS_FIRST", 2),
-    (ranges, "_START_S", 60.0),
+    (ranges, "_START_S", 600.0),
     (rows, "_ROWS_AT_ONCE", 1),
 )
 

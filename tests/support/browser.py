@@ -26,7 +26,10 @@ _OPTIONS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-extensions", "--disable-quic", "--remote-debugging-port=0"),
 )
-_START_SECONDS_MAX = 30
+_START_SECONDS_MAX = 180
+_ANSWER_SECONDS_MAX = 180
+_MOVING = ("navigated", "Cannot find context", "context was destroyed")
+"""What Chromium says of a question to a page that is just leaving: the next one is answered by the page that comes."""
 
 
 def find_chromium() -> str | None:
@@ -61,13 +64,17 @@ class Page:
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol and return its result."""
+        message = self._answer(method, parameters)
+        assert "error" not in message, message
+        return dict(message["result"])
+
+    def _answer(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._socket.recv(timeout=30))
+            message = json.loads(self._socket.recv(timeout=_ANSWER_SECONDS_MAX))
             if message.get("id") == self._number:
-                assert "error" not in message, message
-                return dict(message["result"])
+                return dict(message)
             self._note(message)
 
     def _note(self, message: dict[str, Any]) -> None:
@@ -84,18 +91,26 @@ class Page:
 
     def run(self, expression: str) -> Any:
         """Return the value of an expression of JavaScript."""
-        done = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in done, done
-        return done["result"].get("value")
+        return self._value(self.call("Runtime.evaluate", **_asked(expression)))
 
-    def wait(self, expression: str, seconds: float = 20) -> None:
-        """Wait until an expression is true."""
+    def wait(self, expression: str, seconds: float = 60) -> None:
+        """Wait until an expression is true, on whichever page is there by then."""
         end = time.monotonic() + seconds
-        while not self.run(expression):
+        while not self._is_true(expression):
             assert time.monotonic() < end, f"never true: {expression}"
             time.sleep(0.02)
+
+    def _is_true(self, expression: str) -> bool:
+        message = self._answer("Runtime.evaluate", _asked(expression))
+        if "error" in message:
+            assert any(words in message["error"]["message"] for words in _MOVING), message
+            return False
+        return bool(self._value(message["result"]))
+
+    @staticmethod
+    def _value(done: dict[str, Any]) -> Any:
+        assert "exceptionDetails" not in done, done
+        return done["result"].get("value")
 
     def heard(self) -> list[Heard]:
         """Return what a screen reader is given, in its order: all that is not ignored in the accessibility tree."""
@@ -145,7 +160,10 @@ def browser() -> Iterator[Page]:
             env={**os.environ, "HOME": folder},
         )
         try:
-            with connect(_address(process, Path(folder)), max_size=None) as socket:
+            address = _address(process, Path(folder))
+            with connect(
+                address, max_size=None, open_timeout=_START_SECONDS_MAX, ping_interval=None
+            ) as socket:
                 yield Page(socket)
         finally:
             process.terminate()
@@ -154,6 +172,10 @@ def browser() -> Iterator[Page]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _asked(expression: str) -> dict[str, Any]:
+    return {"expression": expression, "returnByValue": True, "awaitPromise": True}
 
 
 def _address(process: subprocess.Popen[bytes], profile: Path) -> str:

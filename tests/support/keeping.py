@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from multiprocessing.connection import Connection as Pipe
@@ -13,7 +14,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
-from ledger.keeping.moving import archive
+from ledger.keeping.moving import archive, drop_archive
 from ledger.keeping.places import Month, archive_schema
 from ledger.keeping.reading import rows_between
 from ledger.models import Device, DeviceData, DeviceType
@@ -95,6 +96,20 @@ def fresh(db: Database) -> None:
             )
 
 
+@contextmanager
+def put_back(db: Database) -> Iterator[None]:
+    """Take archive and partitions back to how they were, whatever came of it: the tests after this one share them."""
+    if db.dialect != "sqlite":
+        fresh(db)
+    try:
+        yield
+    finally:
+        if db.dialect == "sqlite":
+            drop_archive(db)
+        else:
+            fresh(db)
+
+
 def archive_killed(url: str, before: date, step: int, told: Pipe) -> None:
     """Archive, and die before the given statement or commit that lasts; tell how many there were if none was it."""
     count = 0
@@ -122,7 +137,7 @@ def archive_at_once(url: str, before: date, barrier: Barrier, told: Pipe) -> Non
     """Archive when everybody is ready; tell how many rows were moved."""
     db = Database(url, lock_timeout_s=20)
     db.ping()
-    barrier.wait(30)
+    barrier.wait(120)
     told.send(sum(item.rows for item in archive(db, before)))
     db.close()
 
@@ -131,6 +146,6 @@ def ensure_at_once(url: str, today: date, barrier: Barrier, told: Pipe) -> None:
     """Add partitions when everybody is ready; tell which were added."""
     db = Database(url, lock_timeout_s=20)
     db.ping()
-    barrier.wait(30)
+    barrier.wait(120)
     told.send([item.added for item in db.ensure_partitions(today)])
     db.close()

@@ -130,10 +130,24 @@ class Pair:
             text = text.replace("MASTER_SSL_CA = '/etc/truetonne/ca.pem'", "MASTER_SSL = 1")
             node.ask(text.rstrip(";"))
 
+    def settled(self) -> bool:
+        """Return whether the one follows the other and acknowledges what it receives, as a test expects it."""
+        try:
+            (line,) = self.replica.ask("SHOW ALL SLAVES STATUS")
+            (clients,) = self.primary.ask("SHOW STATUS LIKE 'Rpl_semi_sync_master_clients'")
+            return (
+                (line["Slave_IO_Running"], line["Slave_SQL_Running"]) == ("Yes", "Yes")
+                and clients["Value"] == "1"
+                and (self.primary.value("@@read_only"), self.replica.value("@@read_only")) == (0, 1)
+                and self.level()
+            )
+        except (pymysql.err.Error, ValueError):
+            return False
+
     def level(self) -> bool:
         """Wait until the replica has all that the primary has; return whether it came to that."""
         position = self.primary.value("@@gtid_binlog_pos")
-        return bool(self.replica.value(f"MASTER_GTID_WAIT('{position}', 30)") == 0)
+        return bool(self.replica.value(f"MASTER_GTID_WAIT('{position}', 60)") == 0)
 
 
 def _tables(pair: Pair) -> None:

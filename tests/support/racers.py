@@ -24,7 +24,7 @@ from ledger.readings import import_file
 from tests.support.forked import FORKED
 from tests.support.park import PROJECT, open_chain
 
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 def race(tasks: Sequence[dict[str, Any]], seconds: float = START_SECONDS) -> list[dict[str, Any]]:

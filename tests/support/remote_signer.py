@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.support.forked import FORKED
 
-START_SECONDS = 30
+START_SECONDS = 180
 
 
 @contextmanager

@@ -35,10 +35,10 @@ from tests.support.plans import Plan, Step
 from tests.support.proxy import ENDLESS, FaultyNode
 from tests.support.stages import Stage
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 """After that a mirror that does not reach the head is a difference; it usually takes a moment."""
 RESTART_S = 4.0
-"""After a trouble a mirror waits, longer each time; one that waited so long is started anew."""
+"""After a trouble a mirror waits, longer each time; one that waited so long is started anew, then after twice that."""
 FINAL_BELOW_HEAD = {"64": 64, "5": 5, "finalized": FINALITY_LAG_BLOCKS}
 """Blocks that stand on one that is final."""
 
@@ -253,7 +253,7 @@ class Scenario:
         The clock runs while it stands still: on a busy machine a start takes seconds.
         """
         began = restarted = time.monotonic()
-        before = None
+        before, restart_s = None, RESTART_S
         while self._cursor("block_hash") != self.history.record.canonical[self.history.head]:
             now = time.monotonic()
             reached = self._cursor("block_number"), self._cursor("final_number")
@@ -263,9 +263,9 @@ class Scenario:
                 said = self._fleet.said()
                 raise HistoryDiffers(f"the head was not reached in {PATIENCE_S} s: {said}")
             child = self._fleet.one()
-            if now - restarted > RESTART_S:
+            if now - restarted > restart_s:
                 self._fleet.stop(child)
-                restarted = now
+                restarted, restart_s = now, 2 * restart_s
                 if self._is_behind():  # it was still reading when the head moved back
                     self._grow()
             time.sleep(0.01)

@@ -111,7 +111,7 @@ export const settlementMovement = onchainTable(
     kind: t.text().notNull(),
     amount: t.bigint().notNull(),
   }),
-  (table) => ({ ...byPlace(table), account: index().on(table.account) }),
+  (table) => byPlace(table),
 );
 
 export const settlementBatch = onchainTable("settlement_batch", (t) => ({

@@ -55,7 +55,7 @@ entity(
   { ...place, key: text, batchId: big, holder: text, firstSerial: big, amountKg: big, reason: text, cancelledAt: time },
   ["batchId"],
 );
-entity("SettlementMovement", { ...place, account: text, asset: big, kind: text, amount: big }, ["account"]);
+entity("SettlementMovement", { ...place, account: text, asset: big, kind: text, amount: big });
 entity("SettlementBatch", {
   ...place, key: text, asset: big, tradeCount: int, tradesRoot: text, accounts: json, nets: json, creditNets: json,
   finalizableAtS: big, proposedAt: time,

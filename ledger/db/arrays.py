@@ -1,0 +1,193 @@
+"""A connection to MariaDB that hands over the values of many rows beside one INSERT, and opens no file for its server.
+
+MariaDB executes a prepared statement once for each row of an array (``COM_STMT_BULK_EXECUTE``). The values are binary:
+the server parses no text, which is most of what a row costs it by ``INSERT ... VALUES`` or by ``LOAD DATA``. It is one
+statement, strict as any other: all rows are stored or none is.
+
+``LOAD DATA LOCAL`` is not announced. A server may still answer any statement with the name of a file, and the usual
+client with ``local_infile`` sends it. This one gives nothing, and closes the connection.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pymysql import err
+from pymysql.charset import charset_by_name
+from pymysql.connections import MAX_PACKET_LEN, Connection, MySQLResult
+from pymysql.constants import CLIENT, ER
+
+from ledger.db.cells import Array
+
+if TYPE_CHECKING:
+    from pymysql.cursors import Cursor
+
+    _Connection = Connection[Cursor]
+else:
+    _Connection = Connection
+
+FILE_REFUSED = 2068
+"""The client refused the server a file: the number that MySQL's own client library gives it."""
+NOT_ALLOWED = frozenset({1295, 1461, 4033})
+"""The server does not do it, prepares no more statements, or has a binary log of statements."""
+_PREPARE, _CLOSE, _EXECUTE_ARRAY = 0x16, 0x19, 0xFA
+_TYPES_FOLLOW = 128
+_MORE_THAN_MYSQL = CLIENT.LONG_PASSWORD
+"""A server, or a client, that leaves this flag out knows what MariaDB has beyond MySQL."""
+_ARRAYS = 1 << 2
+"""Of what it has beyond MySQL: statements executed for an array of rows."""
+_GREETING_ENDS = 32
+_SHOWN = 80
+
+
+class ArrayConnection(_Connection):
+    """A connection of PyMySQL's with all its settings, see the module."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._array: Array | None = None
+        self._turned_away = False
+        self._greets = False
+        options["local_infile"] = False
+        super().__init__(*arguments, **options)
+
+    def connect(self, sock: Any = None) -> None:
+        """Connect, as the driver does; a server that takes the connection and says nothing is not waited for."""
+        patience_s: float | None = self._read_timeout  # type: ignore[has-type]
+        self._read_timeout = patience_s or self.connect_timeout
+        try:
+            super().connect(sock)
+        finally:
+            self._read_timeout = patience_s
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether the server takes arrays, as far as it has said."""
+        return not self._turned_away and self._knows_more
+
+    def turned_away(self) -> None:
+        """Remember that the server has refused an array, for as long as this connection lasts."""
+        self._turned_away = True
+
+    @contextmanager
+    def offering(self, array: Array) -> Iterator[None]:
+        """Execute the next statement, which has a ``?`` for each column, once for each row of an array.
+
+        It raises when it stores fewer rows or more.
+        """
+        self._array = array
+        try:
+            yield
+        finally:
+            self._array = None
+
+    def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
+        """Execute a statement, as the driver does; for the rows of an array where one is offered."""
+        array, self._array = self._array, None
+        if array is None:
+            affected: int = super().query(sql, unbuffered)
+            return affected
+        stored = self._execute(sql, array)
+        if stored != array.rows:
+            raise err.DataError(
+                ER.WARN_DATA_TRUNCATED, f"of {array.rows} rows {stored} were stored"
+            )
+        return stored
+
+    def write_packet(self, payload: bytes) -> None:
+        """Send a packet; the greeting says that arrays are known, in bytes that MySQL has reserved."""
+        if self._greets and payload[4:_GREETING_ENDS] == self._greeting:
+            payload = (
+                payload[: _GREETING_ENDS - 4]
+                + struct.pack("<I", _ARRAYS)
+                + payload[_GREETING_ENDS:]
+            )
+        super().write_packet(payload)
+
+    # ------------------------------------------------------------------ what PyMySQL does not have
+
+    @property
+    def _knows_more(self) -> bool:
+        said: int = self.server_capabilities  # type: ignore[attr-defined]
+        return not said & _MORE_THAN_MYSQL
+
+    @property
+    def _greeting(self) -> bytes:
+        """What follows the flags in the driver's greeting."""
+        number = charset_by_name(self.charset).id  # type: ignore[attr-defined]
+        return struct.pack("<IB23s", MAX_PACKET_LEN, number, b"")
+
+    def _request_authentication(self) -> None:
+        self._greets = self._knows_more
+        if self._greets:
+            self.client_flag &= ~_MORE_THAN_MYSQL
+        else:
+            self.client_flag |= _MORE_THAN_MYSQL
+        try:
+            super()._request_authentication()  # type: ignore[misc]
+        finally:
+            self._greets = False
+
+    def _execute(self, sql: str | bytes, array: Array) -> int:
+        """Prepare a statement, execute it for an array, and forget it; return how many rows it stored."""
+        wire: Any = self
+        wire._execute_command(_PREPARE, sql)
+        number, places = self._prepared()
+        try:
+            if places != len(array.types):
+                raise err.ProgrammingError(
+                    ER.WRONG_ARGUMENTS, f"{places} places for {len(array.types)} columns"
+                )
+            head = struct.pack("<IH", number, _TYPES_FOLLOW)
+            kinds = b"".join(bytes((kind, 0)) for kind in array.types)
+            wire._execute_command(_EXECUTE_ARRAY, head + kinds + array.values)
+            wire._affected_rows = self._read_query_result()
+            stored: int = wire._affected_rows
+            return stored
+        finally:
+            if self.open:
+                result = wire._result
+                wire._execute_command(_CLOSE, struct.pack("<I", number))  # which has no answer
+                wire._result = result
+
+    def _prepared(self) -> tuple[int, int]:
+        """Read the answer to a statement that was to be prepared: its number, and how many places it has."""
+        wire: Any = self
+        said = wire._read_packet().get_all_data()
+        number, columns, places = struct.unpack_from("<IHH", said, 1)
+        for count in (places, columns):
+            for _ in range(count + bool(count)):  # each, and what ends them
+                wire._read_packet()
+        return number, places
+
+    def _read_query_result(self, unbuffered: bool = False) -> int:
+        """As the driver's, with a result that reads no file."""
+        self._result = None
+        result: Any = _Result(self)
+        if unbuffered:
+            result.init_unbuffered_query()
+        else:
+            result.read()
+        self._result = result
+        if result.server_status is not None:
+            self.server_status = result.server_status
+        affected: int = result.affected_rows
+        return affected
+
+
+class _Result(MySQLResult):
+    """The result of a statement, for a connection that opens no file."""
+
+    def _read_load_local_packet(self, first_packet: Any) -> None:
+        connection: Any = self.connection
+        name = first_packet.get_all_data()[1:]
+        connection.write_packet(b"")  # an empty file
+        connection._force_close()
+        asked = ascii(name[:_SHOWN].decode("utf-8", "replace"))
+        raise err.OperationalError(
+            FILE_REFUSED,
+            f"the server asked for the file {asked}, which no statement of ours names; "
+            "it got nothing, and the connection was closed",
+        )
