@@ -7,7 +7,7 @@ batch 3 is parted in thirty by retirements in block 50. The mirror has read to b
 
 from __future__ import annotations
 
-import itertools
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -48,7 +48,6 @@ from ledger.models.trading import (
 )
 from ledger.models.vpp import VppDefinition, VppStatus
 from ledger.settings import Settings, load_settings
-from tests.support.mariadb import MariaDbServer
 from tests.support.plant import apply, imported, write_csv
 
 HEAD_BLOCK = 98
@@ -73,9 +72,6 @@ def key_of(batch: int) -> str:
     return h66(0xAB, batch)
 
 
-_NUMBERS = itertools.count(1)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, on MariaDB, the files that say by ``ONE_DATABASE`` why SQLite is enough."""
     left_out = [
@@ -91,21 +87,39 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if id(item) not in gone]
 
 
+@pytest.fixture(scope="session")
+def filled() -> dict[str, str]:
+    """The URLs of the books that were filled, by the kind of their database.
+
+    pytest forgets what ``books`` gave whenever it goes on to the other kind, which is in every file.
+    """
+    return {}
+
+
 @pytest.fixture(
     scope="session", params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)]
 )
-def books(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+def books(
+    request: pytest.FixtureRequest,
+    filled: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
     """The URL of a database that nobody writes to any more; the same rows on both."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('books') / 'books.db'}"
-    else:
-        server: MariaDbServer = request.getfixturevalue("mariadb_server")
-        # A new name each time: two processes share out the files, and ask for the rows more than once.
-        name = f"api_books_{next(_NUMBERS)}"
-        server.execute(f"CREATE DATABASE {name}")
-        url = server.url(name)
+    kind: str = request.param
+    if kind not in filled:
+        if kind == "mariadb":
+            url: str = request.getfixturevalue("migrated_mariadb_url")("api_books")
+        else:
+            file = tmp_path_factory.mktemp("books") / "books.db"
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), file)
+            url = f"sqlite:///{file}"
+        _fill(url, tmp_path_factory.mktemp("readings"))
+        filled[kind] = url
+    return filled[kind]
+
+
+def _fill(url: str, folder: Path) -> None:
     database = Database(url)
-    database.upgrade()
     with database.write() as session:
         _contracts(session)
         _transactions(session)
@@ -113,9 +127,8 @@ def books(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         for batch in range(1, BATCHES + 1):
             _batch(session, batch)
         _trades(session)
-    _readings(database, tmp_path_factory.mktemp("readings"))
+    _readings(database, folder)
     database.close()
-    return url
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
@@ -153,13 +154,12 @@ def client(
 ) -> Iterator[TestClient]:
     """The API over a mirror of that chain."""
     folder = tmp_path_factory.mktemp("as-of")
-    url = f"sqlite:///{folder / 'books.db'}"
     if request.param == "mariadb":
-        server = request.getfixturevalue("mariadb_server")
-        server.execute("CREATE DATABASE as_of")
-        url = server.url("as_of")
+        url: str = request.getfixturevalue("migrated_mariadb_url")("as_of")
+    else:
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), folder / "books.db")
+        url = f"sqlite:///{folder / 'books.db'}"
     database = Database(url)
-    database.upgrade()
     Indexer(database, chain.client, chain.deployment, DEPTH).run_until("head")
     database.close()
     environ = {

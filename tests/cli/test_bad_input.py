@@ -161,17 +161,16 @@ def test_a_site_or_a_source_that_is_not_there(
     ],
 )
 def test_a_site_file_that_is_wrong_changes_nothing(
-    truetonne: Program, old: str, new: str, said: str
+    migrated: Program, old: str, new: str, said: str
 ) -> None:
-    truetonne("db", "upgrade")
-    before = rows(truetonne)
+    before = rows(migrated)
     assert SITE.count(old) >= 1
-    ended = truetonne("site", "apply", truetonne.write("site.toml", SITE.replace(old, new, 1)))
+    ended = migrated("site", "apply", migrated.write("site.toml", SITE.replace(old, new, 1)))
     assert ended.code == 2
     line = ended.one_line()
     assert said in line
     assert "site.toml" in line
-    assert rows(truetonne) == before
+    assert rows(migrated) == before
 
 
 def test_well_known_accounts_are_for_the_local_chain_alone(park: Program) -> None:

@@ -15,8 +15,7 @@ OWNER, CONTRACT = "0x" + "1" * 40, "0x" + "2" * 40
 
 
 @pytest.fixture
-def books(truetonne: Any, tmp_path: Path) -> Database:
-    assert truetonne("db", "upgrade").code == 0
+def books(migrated: Any, tmp_path: Path) -> Database:
     (file,) = tmp_path.rglob("truetonne.db")
     return Database(f"sqlite:///{file}")
 

@@ -117,11 +117,10 @@ def test_bad_input_gets_one_line(
 
 @pytest.mark.mariadb
 def test_rows_in_pmax_are_said_everywhere_and_mended(
-    truetonne: Program, new_mariadb_url: Callable[[], str]
+    truetonne: Program, migrated_mariadb_url: Callable[[str], str]
 ) -> None:
-    url = new_mariadb_url()
+    url = migrated_mariadb_url("in_pmax")
     db = Database(url)
-    db.upgrade()
     far = Month.of(datetime.now(UTC).date()).plus(8)
     put(db, add_device(db), [far.start])
     db.close()

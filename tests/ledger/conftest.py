@@ -1,6 +1,6 @@
 """A MariaDB database whose partitions tests may change: it is brought back to how it was after each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import delete
@@ -12,13 +12,10 @@ from tests.support.mariadb import MariaDbServer
 
 
 @pytest.fixture(scope="session")
-def kept_url(mariadb_server: MariaDbServer) -> Iterator[str]:
-    mariadb_server.execute("CREATE DATABASE kept")
-    url = mariadb_server.url("kept")
-    database = Database(url)
-    database.upgrade()
-    database.close()
-    yield url
+def kept_url(
+    mariadb_server: MariaDbServer, migrated_mariadb_url: Callable[[str], str]
+) -> Iterator[str]:
+    yield migrated_mariadb_url("kept")
     mariadb_server.execute("DROP DATABASE kept")
 
 

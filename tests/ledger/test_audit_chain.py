@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -25,6 +23,7 @@ from ledger.jobs.catalogue import job_named
 from ledger.jobs.work import Tools
 from ledger.models import AuditLog
 from ledger.settings import load_settings
+from tests.support.racers import auditing, race
 
 WRITERS, ENTRIES = 3, 40
 
@@ -151,9 +150,8 @@ def test_what_was_done_to_the_log_is_named(
 
 
 @pytest.mark.mariadb
-def test_mariadb_names_what_was_done_too(new_mariadb_url: Callable[[], str]) -> None:
-    database = Database(new_mariadb_url(), lock_timeout_s=10)
-    database.upgrade()
+def test_mariadb_names_what_was_done_too(migrated_mariadb_url: Callable[[str], str]) -> None:
+    database = Database(migrated_mariadb_url("tampered"), lock_timeout_s=10)
     write(database, 5)
     tamper(
         database,
@@ -208,39 +206,12 @@ def test_what_is_no_head_is_refused(said: str) -> None:
 # ------------------------------------------------------------------ many at once, and what was there before
 
 
-WRITER = """
-import sys, time
-from ledger import audit
-from ledger.db import Database
-db = Database(sys.argv[1], lock_timeout_s=30)
-def work(session):
-    session.connection().exec_driver_sql("SELECT COUNT(*) FROM audit_logs").scalar_one()  # a snapshot, as all have
-    audit.record(session, "tests.act", f"things/{sys.argv[2]}", {}, {"n": 1})
-    audit.record(session, "tests.more", f"things/{sys.argv[2]}", {}, {"n": 2})
-tries = 0
-def counted(session):
-    global tries
-    tries += 1
-    work(session)
-for _ in range(int(sys.argv[3])):
-    db.run(counted)
-print(tries)
-"""
-
-
 def test_processes_at_once_make_one_chain(db: Database) -> None:
     url = db.url.render_as_string(hide_password=False)
     write(db, 1)  # the row of the end, which the tests' emptying takes away and the migration makes
     began = time.monotonic()
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, url, str(number), str(ENTRIES)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(WRITERS)
-    ]
-    tries = [int(each.communicate(timeout=120)[0]) for each in running]
+    told = race([auditing(url, number, ENTRIES) for number in range(WRITERS)], 120)
+    tries = [each["tries"] for each in told]
     print(f"{time.monotonic() - began:.1f} s, {sum(tries)} tries")
     assert (head(db).position, problems(db)) == (WRITERS * ENTRIES * 2 + 1, [])
     # Nobody had to begin anew because somebody else wrote an entry.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pymysql
@@ -9,7 +11,7 @@ import pymysql
 from cli.bench.mariadb import MariaDbServer as _Server
 from cli.bench.mariadb import ServerUnavailable
 
-__all__ = ["MariaDbServer", "ServerUnavailable", "empty"]
+__all__ = ["MariaDbServer", "ServerUnavailable", "empty", "load", "save"]
 
 
 class MariaDbServer(_Server):
@@ -17,6 +19,28 @@ class MariaDbServer(_Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"])
+
+
+def save(server: MariaDbServer, database: str, file: Path) -> None:
+    """Write the statements that make a database as it is: tables, triggers, rows."""
+    text = _client(server, "mariadb-dump", "--skip-comments", database)
+    new = file.with_suffix(".new")
+    new.write_bytes(text)
+    new.replace(file)
+
+
+def load(server: MariaDbServer, database: str, file: Path) -> str:
+    """Make a database by the statements of a file, and return its address."""
+    server.execute(f"CREATE DATABASE {database}")
+    _client(server, "mariadb", database, text=file.read_bytes())
+    return server.url(database)
+
+
+def _client(server: MariaDbServer, program: str, *words: str, text: bytes = b"") -> bytes:
+    if shutil.which(program) is None:
+        raise ServerUnavailable(f"{program} is not installed (Debian's package mariadb-client)")
+    command = [program, "--no-defaults", "--user=root", f"--socket={server.folder / 's'}", *words]
+    return subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True).stdout
 
 
 def empty(server: MariaDbServer, database: str) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from sqlalchemy.orm import Session
+
+from ledger import audit
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.db import Database
@@ -24,8 +27,8 @@ from tests.support.park import PROJECT, open_chain
 START_SECONDS = 180
 
 
-def race(tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Run tasks in processes of their own, let them go at once, and return what each says."""
+def race(tasks: Sequence[dict[str, Any]], seconds: float = START_SECONDS) -> list[dict[str, Any]]:
+    """Run tasks in processes of their own, let them go at once, and return what each says within so many seconds."""
     go = FORKED.Barrier(len(tasks))
     lines, processes = [], []
     for task in tasks:
@@ -38,7 +41,7 @@ def race(tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     try:
         answers = []
         for line, process in zip(lines, processes, strict=True):
-            assert line.poll(START_SECONDS), "a racer says nothing"
+            assert line.poll(seconds), "a racer says nothing"
             answers.append(line.recv())
             process.join(START_SECONDS)
             assert process.exitcode == 0
@@ -50,7 +53,8 @@ def race(tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _run(task: dict[str, Any], go: Any, line: Any) -> None:
-    work = {"import": _import, "issue": _issue, "submit": _submit}[task["act"]](task)
+    acts = {"audit": _audit, "import": _import, "issue": _issue, "submit": _submit}
+    work = acts[task["act"]](task)
     go.wait(START_SECONDS)
     try:
         answer = work()
@@ -102,6 +106,32 @@ def submitting(url: str, rpc_url: str, deployment: Path, keys: Sequence[str]) ->
         "deployment": str(deployment),
         "keys": list(keys),
     }
+
+
+def auditing(url: str, number: int, times: int) -> dict[str, Any]:
+    """Return the task of noting two entries in one unit of work, so often; ``tries`` says how many it took."""
+    return {"act": "audit", "url": url, "number": number, "times": times}
+
+
+def _audit(task: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    db = Database(task["url"], lock_timeout_s=30)
+    thing = f"things/{task['number']}"
+    tries = 0
+
+    def note(session: Session) -> None:
+        nonlocal tries
+        tries += 1
+        counted = "SELECT COUNT(*) FROM audit_logs"  # a snapshot, as all have
+        session.connection().exec_driver_sql(counted).scalar_one()
+        audit.record(session, "tests.act", thing, {}, {"n": 1})
+        audit.record(session, "tests.more", thing, {}, {"n": 2})
+
+    def work() -> dict[str, Any]:
+        for _ in range(task["times"]):
+            db.run(note)
+        return {"tries": tries}
+
+    return work
 
 
 def _submit(task: dict[str, Any]) -> Callable[[], dict[str, Any]]:
