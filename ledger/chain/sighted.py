@@ -71,9 +71,7 @@ def find(
 def _codes(client: ChainClient, places: Sequence[tuple[str, str]]) -> list[str]:
     """Return the code at addresses, each as of a block; as of now where the node has forgotten that."""
     found: dict[tuple[str, str], object] = {}
-    for _ in range(
-        2
-    ):  # what is refused for another reason may be answered when it is asked for again
+    for _ in range(2):  # the second time for what was refused for a reason that passes
         left = [place for place in places if isinstance(found.get(place), RpcError | None)]
         found |= zip(left, client.attempt([_code_call(*place) for place in left]), strict=True)
     left = [place for place in places if isinstance(found[place], RpcError)]

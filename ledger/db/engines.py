@@ -42,7 +42,7 @@ _UNDO = {True: "MEMORY", False: "DEFAULT"}
 """Where SQLite keeps the pages that a statement changes, until it has succeeded; by whether it is one of ``NOTES``.
 
 By default in a file of its own, page by page: more than half of all that the mirror wrote. Statements of ``NOTES``
-are short, and sort nothing; what others sort may be long, and stays out of memory.
+are short, and sort what came with a range at most; what others sort may be long, and stays out of memory.
 """
 
 DRIVER_ERRORS = (DBAPIError, pymysql.err.Error)

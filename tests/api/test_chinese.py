@@ -152,9 +152,7 @@ def test_no_text_of_a_stranger_takes_long(part: str) -> None:
     t = words_of(Language.CHINESE)
     started = time.process_time()
     say(t, (part * 2_000)[:2_000])
-    assert (
-        time.process_time() - started < 2
-    )  # of a pattern that tries its ways one after the other: minutes
+    assert time.process_time() - started < 0.2  # of the processor, and not of the clock
 
 
 def test_a_contract_error_is_said_in_chinese() -> None:

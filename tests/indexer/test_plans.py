@@ -1,18 +1,12 @@
 """Nothing that the mirror asks of its database reads a table that grows with the chain from end to end."""
 
 import re
-from collections.abc import Callable
 from typing import Any
-
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from indexer import Indexer
 from ledger.db import Database
 from tests.support.chain import TestChain, trade
-from tests.support.mirror import MIRRORED
-
-GROWING = set(MIRRORED) - {"chain_cursor", "smart_contracts"}
+from tests.support.statements import listening, read_whole, steps_of
 
 
 def act(chain: TestChain, day: int) -> None:
@@ -48,14 +42,12 @@ def test_every_statement_of_a_tick_is_looked_up(chain: TestChain, sqlite_db: Dat
     assert len(said) > 20
     bad = []
     with sqlite_db.read() as session:
-        connection = session.connection()
+        connection = session.connection().connection.driver_connection
         for sql, parameters in said.items():
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).all()
-            steps = [row[3] for row in plan]
-            names = [found[1] for step in steps if (found := re.match(r"SCAN (\w+)", step))]
+            steps = steps_of(connection, sql, parameters)
             sorts = any("TEMP B-TREE FOR ORDER" in step for step in steps)
             below = [step for step in steps if re.search(r"\(\w+<\?\)", step)]
-            if GROWING.intersection(names) or (sorts and not bounded(steps)) or below:
+            if read_whole(steps) or (sorts and not bounded(steps)) or below:
                 bad.append((sql, steps))
     assert bad == []
 
@@ -64,16 +56,3 @@ def bounded(steps: list[str]) -> bool:
     """Return whether what is sorted was found by equality or between two blocks."""
     first = next(step for step in steps if step.startswith(("SEARCH", "SCAN")))
     return "=?" in first or (">?" in first and "<?" in first)
-
-
-class listening:
-    """Hear every statement of every engine."""
-
-    def __init__(self, listener: Callable[..., None]) -> None:
-        self._listener = listener
-
-    def __enter__(self) -> None:
-        event.listen(Engine, "before_cursor_execute", self._listener)
-
-    def __exit__(self, *_: object) -> None:
-        event.remove(Engine, "before_cursor_execute", self._listener)
