@@ -30,7 +30,7 @@ from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
 RANGE_BLOCKS_MAX = 512
 _RANGE_BLOCKS_FIRST = 32
 _EVENTS_WANTED = 5_000
-"""In a range. More make a range cheaper, and the memory of two ranges grows: with six thousand past 400 MB in long books."""
+"""In a range. More make it cheaper, and the memory of two ranges grows: with six thousand past 400 MB in long books."""
 _ANSWER_BYTES_WANTED = 4_000_000
 """Nodes answer fastest with one to four megabytes; a range that brought more is followed by a shorter one."""
 _READS_MAX = 5
