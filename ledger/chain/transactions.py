@@ -209,6 +209,7 @@ def rewind(session: Session, above_block: int) -> None:
 def _insert_fresh(later: Behind, items: Sequence[Included], done: Sequence[bool]) -> None:
     """Insert transactions that nobody recorded before; ``done`` are those that are final already."""
     ended = (TransactionStatus.FAILED, TransactionStatus.CONFIRMED)
+    times = {item.block_number: item.block_time for item in items}  # one object a block, see tables
     tables.insert_behind(
         later,
         BlockchainTransaction,
@@ -223,9 +224,9 @@ def _insert_fresh(later: Behind, items: Sequence[Included], done: Sequence[bool]
             ],
             "gas_used": [item.gas_used for item in items],
             "gas_price": [item.gas_price_wei for item in items],
-            "created_at": [item.block_time for item in items],
+            "created_at": [times[item.block_number] for item in items],
             "confirmed_at": [
-                item.block_time if is_done else None
+                times[item.block_number] if is_done else None
                 for item, is_done in zip(items, done, strict=True)
             ],
         },

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from ledger.db import engines
 from ledger.db.location import make_folder, require_place
+from ledger.migrations import revisions
 from ledger.models import Base
 from ledger.models.partitions import PartitionReport, ensure_partitions
 
@@ -78,20 +79,16 @@ class Schema(ABC):
         DependencyDown
             The server does not answer, or the file can be neither opened nor made.
         """
-        from ledger.migrations import runner  # as in upgrade
-
         if self.dialect == "sqlite" and not Path(self.url.database or "").exists():
             require_place(self.url)
             return None
         with self.read() as session:
-            return runner.current(session.connection())
+            return revisions.current(session.connection())
 
     @staticmethod
     def head() -> str:
         """Return the revision that this version of the product wants."""
-        from ledger.migrations import runner  # as in upgrade
-
-        return runner.head()
+        return revisions.head()
 
     def drop_tables(self) -> None:
         """Drop every table of the schema with all its rows, for a new start of a demonstration.

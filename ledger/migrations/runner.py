@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
 from ledger.errors import DependencyDown, ProblemFound
+from ledger.migrations.revisions import current
 
 LOCK_WAIT_S = 60
 """How long a process waits while another migrates the same database, in seconds."""
@@ -47,19 +46,6 @@ def upgrade(engine: Engine, revision: str) -> list[str]:
         if engine.dialect.name == "sqlite":
             return _upgrade_sqlite(connection, Path(engine.url.database or ""), revision)
         return _upgrade_mysql(connection, revision)
-
-
-def current(connection: Connection) -> str | None:
-    """Return the revision that a database is at."""
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-@cache
-def head() -> str:
-    """Return the newest revision of the chain; its thirty files are read once in a process."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
 
 
 def _config(connection: Connection | None = None) -> Config:

@@ -211,7 +211,7 @@ def _load() -> None:
     from cli.main import build, run
     from ledger.chain.abi import artifact
     from ledger.chain.events import CREDIT, SETTLEMENT
-    from ledger.migrations.runner import head
+    from ledger.migrations.revisions import head
 
     build()
     with redirect_stdout(StringIO()):

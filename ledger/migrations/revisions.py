@@ -1,0 +1,29 @@
+"""Which revision a database is at, and which one this version wants.
+
+Every command asks that, and few migrate: Alembic, with its templates, is a sixth of a command's start, and is
+imported by ``runner`` alone.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect
+
+_VERSIONS = Path(__file__).with_name("versions")
+_TABLE = "alembic_version"
+
+
+def current(connection: Connection) -> str | None:
+    """Return the revision that a database is at; None when it has no schema."""
+    if not inspect(connection).has_table(_TABLE):
+        return None
+    found = connection.exec_driver_sql(f"SELECT version_num FROM {_TABLE}").scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+@cache
+def head() -> str:
+    """Return the newest revision: files are named by their revisions, which are numbers one after the other."""
+    return max(file.name.split("_")[0] for file in _VERSIONS.glob("[0-9]*_*.py"))
