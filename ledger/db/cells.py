@@ -1,8 +1,8 @@
 """Rows as the binary array that MariaDB takes beside a prepared INSERT, see ``arrays``.
 
 A row is the cells of its columns, one after the other: a byte that says whether there is a value, and the value. Whole
-numbers are eight bytes, texts stand behind their length. Cells are made ready as texts of which each character is one
-byte, a column at once, so that all rows are encoded by one call.
+numbers are eight bytes, texts stand behind their length. Cells are made ready a column at once, and all rows are put
+together by one call.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from types import NoneType
 from typing import cast
 
@@ -19,8 +20,7 @@ Plain = int | str | None
 """What a bulk insert takes."""
 NUMBER, ASCII, TEXT = 8, 252, 253
 """MariaDB's LONGLONG, BLOB and VAR_STRING: a text of ASCII alone is sent as bytes, so that it is not converted."""
-_HERE, _NULL = "\0", "\1"
-_NUMBER_BYTES = 9
+_HERE, _NULL = b"\0", b"\1"
 _LENGTHS = {251: (1, b""), 2**16: (2, b"\xfc"), 2**24: (3, b"\xfd"), 2**64: (8, b"\xfe")}
 """How lengths below a bound are written: in so many bytes, after a mark."""
 
@@ -57,18 +57,18 @@ def array_of(columns: Sequence[Sequence[Plain]]) -> Array:
     made = [_column(column) for column in columns]
     parts = itertools.chain.from_iterable(parts for _, parts in made)
     rows = zip(*parts, strict=False)  # what all rows have in common has no end
-    values = "".join(itertools.chain.from_iterable(rows)).encode("latin-1")
+    values = b"".join(itertools.chain.from_iterable(rows))
     return Array([kind for kind, _ in made], values, len(columns[0]))
 
 
-def _column(column: Sequence[Plain]) -> tuple[int, Sequence[Iterable[str]]]:
+def _column(column: Sequence[Plain]) -> tuple[int, Sequence[Iterable[bytes]]]:
     """Return the type of a column, and the parts that its cells are put together from."""
     kinds = set(map(type, column))
     if not kinds <= {int, str, NoneType}:
         raise TypeError(f"a bulk insert takes int, str and None, found {kinds}")
     if NoneType in kinds:
         kind, parts = _column([value for value in column if value is not None])
-        there = map("".join, zip(*parts, strict=False))
+        there = map(b"".join, zip(*parts, strict=False))
         return kind, ([_NULL if value is None else next(there) for value in column],)
     if kinds == {int}:
         with suppress(struct.error):  # beyond 64 bits: the server will say so
@@ -76,24 +76,24 @@ def _column(column: Sequence[Plain]) -> tuple[int, Sequence[Iterable[str]]]:
     return _texts(cast("Sequence[str]", column if kinds == {str} else list(map(str, column))))
 
 
-def _numbers(numbers: Sequence[int]) -> Sequence[str]:
+def _numbers(numbers: Sequence[int]) -> Sequence[bytes]:
+    count = len(numbers)
     # "x" is a zero byte: there is a value
-    packed = struct.pack("<" + "xq" * len(numbers), *numbers).decode("latin-1")
-    return [packed[at : at + _NUMBER_BYTES] for at in range(0, len(packed), _NUMBER_BYTES)]
+    return struct.unpack("9s" * count, struct.pack("<" + "xq" * count, *numbers))
 
 
-def _texts(texts: Sequence[str]) -> tuple[int, Sequence[Iterable[str]]]:
-    kind = ASCII
-    if not all(map(str.isascii, texts)):
-        kind, texts = TEXT, [text.encode().decode("latin-1") for text in texts]
-    lengths = list(map(len, texts))
-    before = {length: _HERE + _length(length) for length in set(lengths)}
+def _texts(texts: Sequence[str]) -> tuple[int, Sequence[Iterable[bytes]]]:
+    kind = ASCII if "".join(texts).isascii() else TEXT
+    encoded = [text.encode() for text in texts]
+    lengths = list(map(len, encoded))
+    before = {length: _before(length) for length in set(lengths)}
     if len(before) == 1:  # hashes and addresses
-        return kind, (itertools.repeat(*before.values()), texts)
-    return kind, (map(before.__getitem__, lengths), texts)
+        return kind, (itertools.repeat(*before.values()), encoded)
+    return kind, (map(before.__getitem__, lengths), encoded)
 
 
-def _length(length: int) -> str:
-    """Return a length as it stands before a text."""
+@lru_cache(maxsize=2**10)
+def _before(length: int) -> bytes:
+    """Return what stands before a text of so many bytes."""
     size, mark = next(said for end, said in _LENGTHS.items() if length < end)
-    return (mark + length.to_bytes(size, "little")).decode("latin-1")
+    return _HERE + mark + length.to_bytes(size, "little")
