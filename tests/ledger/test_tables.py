@@ -293,7 +293,7 @@ def test_as_many_rows_as_there_are_whatever_the_pieces(sqlite_db: Database, coun
 
 @pytest.mark.parametrize("name", ["tx_hash", "block_number"])
 def test_columns_of_other_lengths_are_no_rows(sqlite_db: Database, name: str) -> None:
-    columns = tables.by_column(movements()[:10])
+    columns = {name: list(column) for name, column in tables.by_column(movements()[:10]).items()}
     columns[name].append(columns[name][0])
     with pytest.raises(ValueError), sqlite_db.write() as session:
         tables.writer(SettlementMovement, "sqlite").insert_columns(session.connection(), columns)
