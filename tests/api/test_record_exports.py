@@ -146,7 +146,7 @@ def test_line_ends_within_a_text_come_back(house: House, tmp_path: Path) -> None
         assert (again.unchanged, again.rejected) == (again.read, 0), (form, again.errors)
 
 
-def test_filters_are_those_of_the_list(house: House) -> None:
+def test_filters_are_those_of_the_list(house: House, tmp_path: Path) -> None:
     asked = "&status=inactive"
     expected = listed(house, "resources", asked)
     assert 0 < len(expected) < len(listed(house, "resources"))
@@ -155,6 +155,10 @@ def test_filters_are_those_of_the_list(house: House) -> None:
     assert file(house, "shares", "jsonl", "&vpp_code=NOBODY") == b""
     empty = file(house, "shares", "csv", "&vpp_code=NOBODY").decode()
     assert empty == ",".join(KINDS["shares"].columns) + "\n"
+    for form, content in (("csv", empty), ("jsonl", "")):
+        assert counts(take(house.db, tmp_path, "shares", content, form)) == (0, 0, 0, 0, 0)
+    nobodys = file(house, "shares", "parquet", "&vpp_code=NOBODY")
+    assert read_parquet(nobodys, tmp_path / "none.parquet") == []
     for query in ("surprise=1", "format=xls", "limit=1", "status=gone"):
         answer = house.client.get(f"/v1/park/resources/export?{query}", headers=ADMIN)
         assert (answer.status_code, answer.json()["code"]) == (422, "bad-request"), query
