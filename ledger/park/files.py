@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ledger.errors import BadInput
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, Wrong
-from ledger.park.writing import unguarded
+from ledger.spreadsheets import unguarded
 
 _CELL_MAX = 1 << 20
 """Characters of a cell: some hold JSON."""
@@ -77,10 +77,8 @@ def read_file(kind: Kind, path: Path) -> RecordFile:
     ending = path.suffix.lower()
     if ending == ".json" and not text.strip():
         raise BadInput(f"{path}: empty; a list of no records is written []")
-    if ending in (".json", ".jsonl", ".ndjson"):
-        rows = tuple(_of_json(path, text))
-    else:
-        rows = tuple(_of_csv(kind, path, text))
+    is_json = ending in (".json", ".jsonl", ".ndjson")
+    rows = tuple(_of_json(path, text) if is_json else _of_csv(kind, path, text))
     known = set(kind.columns)
     return RecordFile(
         path.name, hashlib.sha256(content).hexdigest(), tuple(_known(row, known) for row in rows)
