@@ -34,6 +34,7 @@ from api.lane import Lane
 from api.limits import Buckets, RateLimit
 from api.metrics.counting import Answers, Counting
 from api.metrics.endpoints import router as metrics
+from api.once_each import OnceEach
 from api.pages.account import router as account_pages
 from api.pages.chain import router as chain_pages
 from api.pages.credits import router as credit_pages
@@ -156,6 +157,9 @@ def _surround(app: FastAPI, serving: Serving) -> None:
     app.add_middleware(Lane, context=app.state.context)
     if app.state.cache is not None:
         app.add_middleware(FromCache, context=app.state.context, cache=app.state.cache)
+    app.add_middleware(
+        OnceEach
+    )  # within what counts requests, and what other origins need to read a problem
     limit = serving.requests_per_minute
     app.state.buckets = Buckets(limit) if limit else None
     if limit:

@@ -70,8 +70,7 @@ class Lane:
                 query.decode("ascii"), keep_blank_values=True, strict_parsing=bool(query)
             )
             parameters = CreditParameters.model_validate(dict(pairs))
-            once = len({*dict(pairs)}) == len(pairs)
-            found = credits_.page(self._context, parameters) if once else None
+            found = credits_.page(self._context, parameters)
         except (ValueError, BadInput):
             return None
         if found is None:

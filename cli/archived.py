@@ -16,6 +16,7 @@ from cli.books import open_books
 from cli.command import Invocation
 from cli.output import Table, counted
 from ledger.errors import BadInput, NotFound
+from ledger.spreadsheets import guarded
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the Parquet files.")]
 Books = Annotated[
@@ -31,6 +32,8 @@ Out = Annotated[
 
 
 _READ = ("recorded_at", "metric_name", "value", "unit", "created_at")
+_TEXTS = ("metric_name", "unit")
+"""Columns that somebody else's words stand in; a value below zero is no formula."""
 
 
 def check(run: Invocation, folder: Folder, books: Books = False) -> int:
@@ -125,7 +128,12 @@ def _write_csv(file: Any, rows: Any) -> int:
     writer.writerow(_READ)
     count = 0
     for row in rows:
-        writer.writerow(["" if value is None else value for value in row])
+        writer.writerow(
+            [
+                guarded(value) if name in _TEXTS and value is not None else value
+                for name, value in zip(_READ, row, strict=True)
+            ]
+        )
         count += 1
     return count
 

@@ -15,6 +15,7 @@ import typer
 from cli.command import Invocation, command, command_group
 from cli.output import Table, counted
 from ledger.errors import BadInput
+from ledger.spreadsheets import guarded
 
 if TYPE_CHECKING:
     from api.audit.schemas import AuditEntry
@@ -237,6 +238,4 @@ def _line(values: dict[str, Any] | None) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-    # A spreadsheet would compute a cell that begins so.
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return guarded(json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value))

@@ -1,8 +1,8 @@
 """The three forms of a file, each written piece by piece.
 
-CSV is RFC 4180 in UTF-8 with a header line. A text that a spreadsheet would take for a formula (it begins
-with ``=``, ``+``, ``-``, ``@``, a tab or a line end) gets an apostrophe before it; numbers never do. JSON
-lines are the items of the list as the API answers them. Parquet has types: decimals are decimals.
+CSV is RFC 4180 in UTF-8 with a header line. A text that a spreadsheet would take for a formula gets an apostrophe
+before it (``ledger.spreadsheets``); numbers never do. JSON lines are the items of the list as the API answers them.
+Parquet has types: decimals are decimals.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from api.exports.columns import Column, Kind, json_text
+from ledger.spreadsheets import guarded
 
 ROW_GROUP = 10_000
 """Rows of a row group of Parquet: what a reader takes in at once, and what is held here."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Format(StrEnum):
@@ -109,11 +109,6 @@ class JsonLinesWriter:
         return b""
 
 
-def harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return "'" + text if text.startswith(_FORMULA) else text
-
-
 def _decimal(value: Decimal) -> str:
     return format(value, "f")
 
@@ -123,8 +118,8 @@ def _time(value: datetime) -> str:
 
 
 _CELLS: dict[Kind, Callable[[Any], str]] = {
-    Kind.TEXT: harmless,
-    Kind.JSON: lambda value: harmless(json_text(value)),
+    Kind.TEXT: guarded,
+    Kind.JSON: lambda value: guarded(json_text(value)),
     Kind.INTEGER: str,
     Kind.DECIMAL: _decimal,
     Kind.TIME: _time,

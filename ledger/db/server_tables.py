@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Sequence
+
 from sqlalchemy.schema import CreateColumn
 
 from ledger.db import grants
 from ledger.db.findings import Finding, Server, State
 from ledger.db.grants import Account
 from ledger.models import Base
+
+_READS = re.compile(r"(^|_)read$")
+_SERVES = re.compile(r"(^|_)api$")
+"""Names of accounts as ``db grants`` makes them: a reader has the same grants as a writer that lost its own."""
 
 
 def tables(server: Server) -> Finding:
@@ -56,7 +64,7 @@ def tables(server: Server) -> Finding:
 
 
 def rights(server: Server) -> Finding:
-    """Compare what the account may do with what each account needs, and name the first right that lacks."""
+    """Compare what the account of ``database_url`` may do with what each account needs, and say what lacks."""
     may = grants.rights_of(server.session.connection())
     lacks = {account: grants.missing(account, may) for account in (Account.WRITE, Account.API)}
     for account, does in ((Account.WRITE, "commands and jobs do"), (Account.API, "the API does")):
@@ -72,14 +80,48 @@ def rights(server: Server) -> Finding:
         for table in ("*", *Base.metadata.tables)
         for verb in ("INSERT", "UPDATE", "DELETE")
     )
-    if not writes and not grants.missing(Account.READ, may):
-        return Finding("rights", State.GOOD, "the account may read, and write nothing")
-    account = min(lacks, key=lambda each: len(lacks[each])) if writes else Account.READ
-    gone = lacks[account] if writes else grants.missing(Account.READ, may)
+    who = _connected(server)
+    if writes:
+        account = min(lacks, key=lambda each: len(lacks[each]))
+        return _lacking(server, account, lacks[account], who)
+    if not _READS.search(who[0]):
+        return _lost(server, who)
+    gone = grants.missing(Account.READ, may)
+    if gone:
+        return _lacking(server, Account.READ, gone, who)
+    return Finding("rights", State.GOOD, "the account may read, and write nothing")
+
+
+def _connected(server: Server) -> tuple[str, str]:
+    """Return user and host of the account, as the server knows it."""
     who = server.session.connection().exec_driver_sql("SELECT CURRENT_USER()").scalar_one()
     user, _, host = str(who).rpartition("@")
-    (table, verb), more_ = gone[0], len(gone) - 1
+    return user, host
+
+
+def _lacking(
+    server: Server, account: Account, gone: Sequence[tuple[str, str]], who: tuple[str, str]
+) -> Finding:
+    """Return the finding that an account lacks some rights, with the statement that gives the first."""
+    user, host = who
+    (table, verb), more = gone[0], len(gone) - 1
     place = grants.place_of(server.database, table)
     found = f"the account lacks {verb} on {'all tables' if table == '*' else table}"
-    found += f", and {more_} rights more (`truetonne db grants {account}`)" if more_ else ""
+    found += f", and {more} rights more (`truetonne db grants {account}`)" if more else ""
     return Finding("rights", State.BAD, found, f"GRANT {verb} ON {place} TO '{user}'@'{host}'")
+
+
+def _lost(server: Server, who: tuple[str, str]) -> Finding:
+    """Return the finding that an account which is no reader's by its name may write nothing, with what gives all."""
+    user, host = who
+    account = Account.API if _SERVES.search(user) else Account.WRITE
+    words = ["truetonne", "db", "grants", str(account)]
+    words += ["--user", user] if user != f"truetonne_{account}" else []
+    words += ["--host", host] if host != "%" else []
+    cipher = server.session.connection().exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+    words += [] if cipher.one()[1] else ["--no-tls"]  # else it could not connect as it does now
+    found = (
+        f"the account {user} may write nothing: commands, jobs and API fail where they write "
+        "(one that is to read alone has a name that ends in _read)"
+    )
+    return Finding("rights", State.BAD, found, f"run `{shlex.join(words)} | mariadb -u root -p`")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ledger.errors import BadInput
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, Wrong
-from ledger.park.writing import unguarded
+from ledger.spreadsheets import unguarded
 
 _CELL_MAX = 1 << 20
 """Characters of a cell: some hold JSON."""
@@ -61,18 +61,24 @@ def read_file(kind: Kind, path: Path) -> RecordFile:
     path
         ``.json``, ``.jsonl`` or ``.ndjson`` is JSON; what else it may be called is CSV.
 
+    Returns
+    -------
+    RecordFile
+        Without rows where it has none, as the export of a kind without records: the first line of CSV alone, ``[]``,
+        or JSON lines of no line.
+
     Raises
     ------
     BadInput
-        If it cannot be read, is empty, lacks a column of the key, or has one that the kind has not.
+        If it cannot be read, is empty and its form has a beginning, lacks a column of the key, or has one that the
+        kind has not.
     """
     content, text = _text_of(path)
-    if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
-        rows = tuple(_of_json(path, text))
-    else:
-        rows = tuple(_of_csv(kind, path, text))
-    if not rows:
-        raise BadInput(f"{path}: no rows; columns are {', '.join(kind.columns)}")
+    ending = path.suffix.lower()
+    if ending == ".json" and not text.strip():
+        raise BadInput(f"{path}: empty; a list of no records is written []")
+    is_json = ending in (".json", ".jsonl", ".ndjson")
+    rows = tuple(_of_json(path, text) if is_json else _of_csv(kind, path, text))
     known = set(kind.columns)
     return RecordFile(
         path.name, hashlib.sha256(content).hexdigest(), tuple(_known(row, known) for row in rows)

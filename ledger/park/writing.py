@@ -1,8 +1,7 @@
 """Records as a file that ``park import`` takes, and finds all unchanged: CSV, or JSON lines.
 
-In CSV a text that a spreadsheet would take for a formula (it begins with ``=``, ``+``, ``-``, ``@``, a tab or a line
-end) has an apostrophe before it, and so has one that begins with apostrophes and such a sign: what reads the file takes
-one away, and has each text as it was.
+In CSV a text that a spreadsheet would take for a formula has an apostrophe before it (``ledger.spreadsheets``): what
+reads the file takes it away.
 """
 
 from __future__ import annotations
@@ -10,18 +9,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from ledger.park.fields import Sort
 from ledger.park.kinds import Kind
 from ledger.park.records import Record
+from ledger.spreadsheets import guarded
 
 ROWS_AT_ONCE = 1_000
 """Records that are held at once."""
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-_GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
 _TEXTS = (Sort.TEXT, Sort.OBJECT)
 
 
@@ -70,16 +67,6 @@ def json_pieces(kind: Kind, records: Iterable[Record]) -> Iterator[str]:
             + "\n"
             for record in some
         )
-
-
-def guarded(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return "'" + text if _FORMULA.match(text) else text
-
-
-def unguarded(cell: str) -> str:
-    """Return the text that ``guarded`` made a cell of."""
-    return cell[1:] if _GUARDED.match(cell) else cell
 
 
 def _in_pieces(records: Iterable[Record]) -> Iterator[list[Record]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,64 @@ def test_a_parameter_that_cannot_be_used(client: TestClient, url: str, name: str
 def test_two_wrong_parameters_are_both_named(client: TestClient) -> None:
     document = problem(client.get("/v1/credits?limit=0&colour=green"), 422, "bad-request")
     assert sorted(item["name"] for item in document["errors"]) == ["colour", "limit"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("query", "again"),
+    [
+        ("limit=1&limit=2", {"limit": 2}),
+        ("limit=1&limit=1", {"limit": 2}),
+        ("limit=1&order=asc&li%6Dit=2", {"limit": 2}),
+        ("limit=1&limit=", {"limit": 2}),
+        ("limit&limit", {"limit": 2}),
+        ("b=1&a=1&b=2&a=2&a=3", {"a": 3, "b": 2}),
+        ("%ff=1&%FF=2", {"\ufffd": 2}),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/credits", "/v1/trades/export", "/livez", "/openapi.json"])
+def test_a_parameter_that_is_given_again_is_refused(
+    client: TestClient, path: str, query: str, again: dict[str, int]
+) -> None:
+    document = problem(client.get(f"{path}?{query}"), 422, "bad-request")
+    told = {name: f"is given {count} times; give it once" for name, count in again.items()}
+    assert document["errors"] == [
+        {"place": "query", "name": name, "message": message}
+        for name, message in sorted(told.items())
+    ]
+    assert document["detail"] == "; ".join(f"{name}: {told[name]}" for name in sorted(told))
+
+
+def test_no_route_takes_a_parameter_again(client: TestClient) -> None:
+    """The refusal holds for all routes, whoever asks: a route that took a list could not be called."""
+    paths = client.get("/openapi.json").json()["paths"]
+    taken = [
+        (path, method, parameter["name"])
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "query" and '"array"' in json.dumps(parameter["schema"])
+    ]
+    assert taken == []
+    for path, methods in paths.items():
+        for method in methods:
+            answer = client.request(method, re.sub(r"\{\w+\}", "1", path) + "?limit=1&limit=2")
+            assert problem(answer, 422, "bad-request")["detail"] == (
+                "limit: is given 2 times; give it once"
+            ), path
+    answer = client.get("/search?q=a&q=b", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (422, "text/html; charset=utf-8")
+
+
+def test_a_problem_of_the_query_is_counted_and_can_be_read_by_other_origins(tmp_path: Path) -> None:
+    origin = "https://park.example"
+    settings = settings_for(
+        tmp_path, database_url=f"sqlite:///{tmp_path / 'books.db'}", cors_origins=origin
+    )
+    with TestClient(create_app(settings)) as client:
+        answer = client.get("/v1/credits?limit=1&limit=2", headers={"Origin": origin})
+    assert answer.status_code == 422
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    assert "RateLimit" in answer.headers
 
 
 def test_what_is_too_long_is_refused(client: TestClient) -> None:

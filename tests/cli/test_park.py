@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cli.main import run
+from ledger.park import KINDS
 from tests.support.plant import SITE, write_csv
 from tests.support.records import examples
 
@@ -78,6 +79,16 @@ def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
     for file, form in (("out.json", "jsonl"), ("other.csv", "jsonl"), ("other.jsonl", "csv")):
         code, _ = type_in("park", "export", "resources", "-o", file, "--format", form)
         assert (code, (tmp_path / file).exists()) == (2, False)
+
+
+def test_a_kind_without_records_goes_out_and_comes_in_again(type_in: Run) -> None:
+    for kind in KINDS:
+        for file in ("none.csv", "none.jsonl"):
+            assert type_in("park", "export", kind, "-o", file) == (0, f"{file}: 0 records\n")
+            assert type_in("park", "import", kind, file, "--strict") == (
+                0,
+                f"{file}: 0 read, 0 new, 0 changed, 0 unchanged, 0 rejected\n",
+            )
 
 
 def test_rejected_rows_are_named_and_strict_keeps_none(type_in: Run, tmp_path: Path) -> None:

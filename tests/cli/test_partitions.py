@@ -75,6 +75,21 @@ def test_old_data_are_archived_checked_and_read_back(read_in: Program, tmp_path:
     assert read_in(*PARTS, "check", "second").code == 0
 
 
+def test_no_spreadsheet_takes_a_unit_for_a_formula(read_in: Program) -> None:
+    with closing(sqlite3.connect(read_in.folder / ".truetonne" / "truetonne.db")) as link, link:
+        link.execute(
+            "UPDATE device_data SET metric_name = ?, unit = ?, value = -5000000", ("=1+1", "'@x")
+        )
+    read = (*PARTS, "read", "T1", "--from", "2013-12-31", "--to", "2014-01-01")
+    texts = ("metric_name", "unit")
+    rows = list(csv.DictReader(io.StringIO(read_in(*read).out)))
+    assert [[row[name] for name in texts] for row in rows] == [["'=1+1", "''@x"]] * 2
+    assert [row["value"] for row in rows] == ["-5.000000"] * 2
+    assert [[row[name] for name in texts] for row in read_in(*read, "--json").json()["values"]] == [
+        ["=1+1", "'@x"]
+    ] * 2
+
+
 def test_what_grows_old_and_what_is_lost_is_said(read_in: Program) -> None:
     tried = read_in(*PARTS, "expire", "--dry-run", "--json")
     assert tried.code == 0

@@ -299,11 +299,12 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
     take(source.db, folder, Kind.FULL, now())
     if what == "backup":
         words = ["backup", "full"]
-        begun = lambda: list(folder.folder.glob(".*-full-*/copy.sealed"))  # noqa: E731
+        halves = lambda: list(folder.folder.glob(".*-full-*/copy.sealed"))  # noqa: E731
     else:
         words = ["restore", "--into", str(tmp_path / "place")]
-        sign = "copy/ibdata1" if what == "restore" else "data/ddl_recovery.log"  # of its own server
-        begun = lambda: list(tmp_path.glob(f".place.restoring/{sign}"))  # noqa: E731
+        name = "copy/*" if what == "restore" else "data/ddl_recovery.log"  # of its own server
+        halves = lambda: list(tmp_path.glob(f".place.restoring/{name}"))  # noqa: E731
+    sign = tmp_path / "held"
     environ = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -313,14 +314,16 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
         "TRUETONNE_BACKUP_KEY_FILE": str(tmp_path / "key"),
     }
     with tempfile.TemporaryDirectory(prefix="tb-") as scratch:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "db", *words], env={**environ, "TMPDIR": scratch}
-        )
-        while not begun():
-            assert process.poll() is None
-            time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        held = [sys.executable, "-m", "tests.support.held", what, str(sign), "db", *words]
+        with subprocess.Popen(
+            held, stdin=subprocess.PIPE, env={**environ, "TMPDIR": scratch}
+        ) as process:
+            while not (sign.exists() and halves()):
+                assert process.poll() is None
+                time.sleep(0.02)
+            assert len(programs_at(tmp_path)) > 1  # a program of MariaDB is at work beside it
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
         assert what == "server" or list(Path(scratch).iterdir()) == []
     assert len(kept(folder)) == 1  # half a backup is none
     assert not (tmp_path / "place").exists()  # half a database is none
@@ -331,7 +334,7 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
     assert programs_at(tmp_path) == []  # none that was left by the killed one goes on
     if what == "backup":
         assert len(kept(folder)) == 2
-        assert begun() == []
+        assert halves() == []
     else:
         with restored(tmp_path / "place") as ask:
             assert ask(ALL) == source(ALL)

@@ -493,7 +493,7 @@ def test_nonsense_in_json(
         ("a.csv", "resource_code,colour\n", "line 1: column 'colour' is none of"),
         ("a.csv", "name,unit\nx,kW\n", "line 1: column 'resource_code' is missing"),
         ("a.csv", "resource_code,resource_code\nx,y\n", "is there twice"),
-        ("a.csv", "resource_code,name\n", "no rows"),
+        ("a.json", " \n", "empty; a list of no records is written []"),
         ("a.csv", 'resource_code,name\n"a,b\n', "not a CSV file"),
         ("a.csv", "resource_code\n\xff".encode("latin-1"), "not UTF-8 text (byte 14)"),
         ("a.json", "[\n{}\n", "line 2: not JSON (the list has no end)"),
@@ -509,6 +509,28 @@ def test_a_file_that_is_none_is_refused_whole(
         (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BadInput, match=re.escape(said)):
         read_file(kind_named("resources"), tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [
+        ("csv", "resource_code,name\n"),
+        ("csv", "\ufeffresource_code\r\n\r\n"),
+        ("json", "[ ]\n"),
+        ("jsonl", ""),
+        ("ndjson", "\n"),
+    ],
+)
+def test_a_file_of_no_records_is_nothing_to_do(
+    filled: Database, tmp_path: Path, ending: str, text: str
+) -> None:
+    said = "SELECT COUNT(*) FROM audit_logs"
+    with filled.read() as session:
+        before = session.connection().exec_driver_sql(said).scalar_one()
+    report = take(filled, tmp_path, "resources", text, ending)
+    assert (counts(report), report.errors, report.warnings) == ((0, 0, 0, 0, 0), [], [])
+    with filled.read() as session:
+        assert session.connection().exec_driver_sql(said).scalar_one() == before
 
 
 def test_lines_are_those_of_the_file(filled: Database, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import run
 from ledger.db import Database
 from ledger.db.findings import Finding, State
 from ledger.db.grants import Account
@@ -145,6 +146,58 @@ def test_a_right_that_lacks_is_granted_by_the_statement(sound: MariaDbServer) ->
                 sound.execute(item.mend)
             assert found(url)["rights"].state is State.GOOD
     assert "and more: DROP, ALTER, CREATE" in found(sound.url("truetonne"))["rights"].found
+
+
+@pytest.mark.parametrize("account", [Account.WRITE, Account.API])
+def test_an_account_that_lost_what_it_wrote_by_is_no_reader(
+    sound: MariaDbServer,
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TRUETONNE_DATABASE_URL", sound.url("truetonne"))
+    with made_account(sound, account) as made:
+        url = made.render_as_string(hide_password=False)
+        sound.execute(
+            f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM '{made.username}'@'%'",
+            f"GRANT SELECT ON truetonne.* TO '{made.username}'@'%'",
+        )
+        item = found(url)["rights"]
+        assert item.state is State.BAD
+        assert item.found.startswith(f"the account test_{account} may write nothing: commands")
+        mend, _, client = item.mend.removeprefix("run `").removesuffix("`").partition(" | ")
+        assert client == "mariadb -u root -p"
+        program, *words = shlex.split(mend)
+        assert program == "truetonne" and run(words) == 0
+        sound.execute(*(line for line in capsys.readouterr().out.splitlines() if line[:2] != "--"))
+        assert found(url)["rights"].state is State.GOOD
+
+
+def test_a_reader_is_one_by_its_name(sound: MariaDbServer) -> None:
+    """Its grants are those of a writer that lost its own."""
+    with made_account(sound, Account.READ) as reader:
+        for name, state in (
+            ("reports_read", State.GOOD),
+            ("read", State.GOOD),
+            ("spread", State.BAD),
+        ):
+            sound.execute(f"RENAME USER '{reader.username}'@'%' TO '{name}'@'%'")
+            try:
+                plain = reader.set(username=name).update_query_dict({"tls": "off"})
+                item = found(plain.render_as_string(hide_password=False))["rights"]
+                assert item.state is state
+            finally:
+                sound.execute(f"RENAME USER '{name}'@'%' TO '{reader.username}'@'%'")
+        assert item.mend == (
+            "run `truetonne db grants write --user spread --no-tls | mariadb -u root -p`"
+        )
+        url = reader.render_as_string(hide_password=False)
+        sound.execute(
+            f"REVOKE SELECT ON truetonne.* FROM '{reader.username}'@'%'",
+            f"GRANT SELECT ON truetonne.users TO '{reader.username}'@'%'",
+        )
+        item = found(url)["rights"]
+        assert (item.state, item.found) == (State.BAD, "the account lacks SELECT on all tables")
 
 
 def test_a_disk_that_fills_is_said_before_and_when_it_is_full(sound: MariaDbServer) -> None:
