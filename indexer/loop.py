@@ -22,6 +22,7 @@ from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import Lease
 from indexer.memory import few_collections
+from indexer.place import require_no_catching_up
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.reading import Read
 from indexer.ticks import Limits, TickReport
@@ -260,18 +261,11 @@ class Indexer:
     def _take_back(self, cursor: Cursor, head: BlockHeader) -> TickReport:
         """Rewind to the last block that the node still has."""
         ancestor = reorg.common_ancestor(self._db, self._client, cursor.block_number)
+        require_no_catching_up(self._db, head, ancestor, cursor.final_number)
         if ancestor is None:
             raise MirrorStopped(
                 "the node has none of the blocks that are mirrored, though its first block is the same; "
                 "the chain was replaced: deploy again and use a fresh database"
-            )
-        if ancestor.number == head.number < cursor.final_number:
-            # The head is a block of ours and final blocks are missing above it: a node that is
-            # catching up looks like this, and a fork does not.
-            raise DependencyDown(
-                f"the node's head is block {head.number}, but block {cursor.final_number} was final already; "
-                "it is still catching up, or was restored from an older state",
-                code="node-behind",
             )
 
         def take_back(session: Session) -> Cursor:

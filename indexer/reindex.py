@@ -28,7 +28,7 @@ from indexer.compare import Pair
 from indexer.cursor import Overtaken
 from indexer.lease import Lease
 from indexer.loop import Indexer
-from indexer.place import final_now_of
+from indexer.place import final_now_of, require_no_catching_up
 from indexer.shadow import Workshop
 from indexer.tables import MIRRORED, Mirrored
 from indexer.verify import fresh_beside
@@ -198,6 +198,7 @@ def _target(
     if cursor is None or tip is None or tip.hash != cursor.block_hash:
         above = max(highest or 0, cursor.block_number if cursor is not None else 0) + 1
         tip = reorg.common_ancestor(copy, client, above)
+        require_no_catching_up(copy, head, tip, cursor.final_number if cursor else 0)
     if tip is None:  # no stored block is of this chain: what is final is
         tip = client.block(max(final, deployment.deployed_block - 1))
     if tip is None:
