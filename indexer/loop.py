@@ -122,7 +122,7 @@ class Indexer:
     ) -> TickReport:
         goal: int | None = None if target == "head" else target
         while True:
-            report = self.tick()
+            report = self.tick(None if target == "head" else target)
             if on_tick is not None:
                 on_tick(report)
             goal = report.head if goal is None else goal
@@ -132,7 +132,7 @@ class Indexer:
                 return report
             if report.idle and report.tip >= report.head:
                 raise DependencyDown(
-                    f"the chain ends at block {report.head}, before block {goal}",
+                    f"the chain ends at block {report.head}, before block {goal}; wait for it, or name one up to there",
                     code="node-behind",
                 )
 
@@ -168,15 +168,21 @@ class Indexer:
         with closing(self._ranges), few_collections(), quick_switches():
             Follower(self.tick, lease, heads, listeners).run(stop)
 
-    def tick(self) -> TickReport:
-        """Do one step: a rewind if the chain went another way, else one range, then finality."""
+    def tick(self, up_to: int | None = None) -> TickReport:
+        """Do one step: a rewind if the chain went another way, else one range, then finality.
+
+        Parameters
+        ----------
+        up_to
+            The last block that is read; None reads up to the head.
+        """
         try:
-            return self._tick()
+            return self._tick(up_to)
         except BaseException:
             self._know_nothing()
             raise
 
-    def _tick(self) -> TickReport:
+    def _tick(self, up_to: int | None) -> TickReport:
         cursor = self._cursor()
         claim = self._claim()
         head, tip = self._client.blocks(["latest", cursor.block_number])
@@ -188,7 +194,8 @@ class Indexer:
             report = TickReport(head.number, cursor.block_number, cursor.final_number)
             if self._limits is None and isinstance(self._finality, int):
                 claim = Claim(max(head.number - self._finality, 0))
-            goal = head.number if self._limits is None else min(head.number, self._limits.up_to)
+            up_to = up_to if self._limits is None else self._limits.up_to
+            goal = head.number if up_to is None else min(head.number, up_to)
             if goal > cursor.block_number:
                 read = self._ranges.read(cursor, goal)
                 window = read.window
