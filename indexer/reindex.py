@@ -19,7 +19,18 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    String,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -40,7 +51,7 @@ from ledger.chain.records import BlockHeader
 from ledger.db import Database
 from ledger.db.deferring import deferred_foreign_keys
 from ledger.errors import DependencyDown, Refused
-from ledger.models import ChainBlock, ChainCursor
+from ledger.models import ChainBlock, ChainCursor, SmartContract
 from ledger.models.blockchain import ContractStatus
 from ledger.settlement import confirm as settlement
 
@@ -252,7 +263,8 @@ def _guard(session: Session, cursor: ChainCursor | None) -> None:
         .where(
             ChainCursor.network == cursor.network,
             ChainCursor.block_number == cursor.block_number,
-            ChainCursor.block_hash == cursor.block_hash,
+            # As it is stored, for a hash that was altered may be none.
+            type_coerce(ChainCursor.block_hash, String) == cursor.block_hash,
             ChainCursor.final_number == cursor.final_number,
         )
         .values(updated_at=datetime.now(UTC))
@@ -278,6 +290,8 @@ def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
     )
     while piece := list(islice(found, _ROWS_AT_ONCE)):
         rows = [_row(item, pair.chain) for pair in piece if pair.mirrored is None and pair.chain]
+        if item.name == "smart_contracts":
+            _make_room(session, rows)
         _each(session, insert(item.table), iter(rows))
         changed = [pair for pair in piece if pair.mirrored is not None and pair.chain is not None]
         if rest:
@@ -285,6 +299,18 @@ def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
                 _key(item, pair) | _values(item, pair.chain, rest) for pair in changed if pair.chain
             )
             _each(session, change, values)
+
+
+def _make_room(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Delete *deprecated* contracts with the name or the address of one in use: no comparison sees them."""
+    for row in rows:
+        named = SmartContract.contract_name == row["contract_name"]
+        here = SmartContract.contract_address == row["contract_address"]
+        session.execute(
+            delete(SmartContract)
+            .where(or_(named, and_(here, SmartContract.network == row["network"])))
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _each(session: Session, statement: Any, values: Iterator[dict[str, Any]]) -> None:
