@@ -187,7 +187,7 @@ def test_damage_that_could_stand_in_the_way_is_mended(history: History, statemen
 def test_a_mirror_that_stands_on_no_hash_says_what_mends_it(history: History) -> None:
     mirror = Indexer(history.db, history.client, history.chain.deployment)
     with by_hand(history, text("UPDATE chain_cursor SET block_hash = '0x00'")):
-        with pytest.raises(BooksDiffer, match="chain_cursor.*'0x00'.*`truetonne index reindex`"):
+        with pytest.raises(BooksDiffer, match=r"chain_cursor.*'0x00'.*`truetonne index reindex`"):
             mirror.run_until("head")
         mended(history)
         mirror.run_until("head")
