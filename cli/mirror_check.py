@@ -69,6 +69,10 @@ def index_status(run: Invocation) -> int:
     }
     asleep = "the local chain is not running; commands start it when they need it"
     notes = [] if head is not None else [down.message if down is not None else asleep]
+    if cursor is not None and head is not None and head.number < cursor.final_number:
+        notes = [
+            f"the node is catching up: its head is below block {cursor.final_number}, which was final"
+        ]
     begun = [] if cursor else ["the mirror has not begun: `truetonne index run` begins it"]
     run.output.result(document, Table(("what", "value"), _rows(document)), *begun, *notes)
     return DependencyDown.exit_code if down is not None else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,8 @@ def opened(settings: Settings) -> Iterator[Opened]:
     Raises
     ------
     BadInput
-        If nothing is deployed, or node and deployment are of two chains.
+        If nothing is deployed, or node and deployment are of two chains, or the contracts do not stand where the
+        deployment file says.
     DependencyDown
         If database or node do not answer.
     """
@@ -45,6 +46,19 @@ def opened(settings: Settings) -> Iterator[Opened]:
         client = ChainClient(url)
         try:
             deployment.check(client)
+            _check_contracts(deployment, client)
             yield Opened(db, client, deployment)
         finally:
             client.close()
+
+
+def _check_contracts(deployment: Deployment, client: ChainClient) -> None:
+    """Refuse a file whose contracts are not there: a mirror of it would be empty, and look whole."""
+    from ledger.chain.client import RpcError
+
+    if client.block_number() < max(item.block for item in deployment.mirrored):
+        return  # the node has not come so far
+    with suppress(
+        RpcError
+    ):  # one without the state of its latest block: receipts are proven all the same
+        deployment.check_code(client)

@@ -13,7 +13,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ledger.chain.records import BlockHeader
+from ledger.errors import BooksDiffer
 from ledger.models import ChainCursor, MirrorReorganisation
+from ledger.models.types import ValueRefused
 
 
 class Overtaken(Exception):
@@ -76,6 +78,8 @@ def move(session: Session, cursor: Cursor, to: BlockHeader) -> Cursor:
     ------
     Overtaken
         If the cursor is not where it was.
+    BooksDiffer
+        If it stands on what is no hash: somebody altered it.
     """
     final = min(cursor.final_number, to.number)
     return _guarded(
@@ -114,7 +118,7 @@ def note(session: Session, cursor: Cursor, ancestor: BlockHeader, head: BlockHea
 
 
 def _guarded(session: Session, old: Cursor, new: Cursor) -> Cursor:
-    outcome = session.execute(
+    statement = (
         update(ChainCursor)
         .where(
             ChainCursor.network == old.network,
@@ -130,6 +134,12 @@ def _guarded(session: Session, old: Cursor, new: Cursor) -> Cursor:
         )
         .execution_options(synchronize_session=False)
     )
+    try:
+        outcome = session.execute(statement)
+    except ValueRefused as error:
+        raise BooksDiffer(
+            f"chain_cursor of {old.network!r}: {error}; the row was altered: run `truetonne index reindex`"
+        ) from error
     if outcome.rowcount != 1:  # type: ignore[attr-defined]
         raise Overtaken
     return new

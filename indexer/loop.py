@@ -22,6 +22,7 @@ from indexer.follow import Follower, Listeners
 from indexer.handlers import require_complete
 from indexer.lease import Lease
 from indexer.memory import few_collections
+from indexer.place import require_no_catching_up
 from indexer.ranges import RANGE_BLOCKS_MAX, RangeReader
 from indexer.reading import Read
 from indexer.ticks import Limits, TickReport
@@ -121,7 +122,7 @@ class Indexer:
     ) -> TickReport:
         goal: int | None = None if target == "head" else target
         while True:
-            report = self.tick()
+            report = self.tick(None if target == "head" else target)
             if on_tick is not None:
                 on_tick(report)
             goal = report.head if goal is None else goal
@@ -131,7 +132,7 @@ class Indexer:
                 return report
             if report.idle and report.tip >= report.head:
                 raise DependencyDown(
-                    f"the chain ends at block {report.head}, before block {goal}",
+                    f"the chain ends at block {report.head}, before block {goal}; wait for it, or name one up to there",
                     code="node-behind",
                 )
 
@@ -167,15 +168,21 @@ class Indexer:
         with closing(self._ranges), few_collections(), quick_switches():
             Follower(self.tick, lease, heads, listeners).run(stop)
 
-    def tick(self) -> TickReport:
-        """Do one step: a rewind if the chain went another way, else one range, then finality."""
+    def tick(self, up_to: int | None = None) -> TickReport:
+        """Do one step: a rewind if the chain went another way, else one range, then finality.
+
+        Parameters
+        ----------
+        up_to
+            The last block that is read; None reads up to the head.
+        """
         try:
-            return self._tick()
+            return self._tick(up_to)
         except BaseException:
             self._know_nothing()
             raise
 
-    def _tick(self) -> TickReport:
+    def _tick(self, up_to: int | None) -> TickReport:
         cursor = self._cursor()
         claim = self._claim()
         head, tip = self._client.blocks(["latest", cursor.block_number])
@@ -187,7 +194,8 @@ class Indexer:
             report = TickReport(head.number, cursor.block_number, cursor.final_number)
             if self._limits is None and isinstance(self._finality, int):
                 claim = Claim(max(head.number - self._finality, 0))
-            goal = head.number if self._limits is None else min(head.number, self._limits.up_to)
+            up_to = up_to if self._limits is None else self._limits.up_to
+            goal = head.number if up_to is None else min(head.number, up_to)
             if goal > cursor.block_number:
                 read = self._ranges.read(cursor, goal)
                 window = read.window
@@ -260,18 +268,11 @@ class Indexer:
     def _take_back(self, cursor: Cursor, head: BlockHeader) -> TickReport:
         """Rewind to the last block that the node still has."""
         ancestor = reorg.common_ancestor(self._db, self._client, cursor.block_number)
+        require_no_catching_up(self._db, head, ancestor, cursor.final_number)
         if ancestor is None:
             raise MirrorStopped(
                 "the node has none of the blocks that are mirrored, though its first block is the same; "
                 "the chain was replaced: deploy again and use a fresh database"
-            )
-        if ancestor.number == head.number < cursor.final_number:
-            # The head is a block of ours and final blocks are missing above it: a node that is
-            # catching up looks like this, and a fork does not.
-            raise DependencyDown(
-                f"the node's head is block {head.number}, but block {cursor.final_number} was final already; "
-                "it is still catching up, or was restored from an older state",
-                code="node-behind",
             )
 
         def take_back(session: Session) -> Cursor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from indexer import finality, reorg
@@ -62,6 +62,7 @@ def place_of(
             found.append(_of_cursor(cursor, "block_hash", cursor.block_hash, says))
         if stored is None or here is None or stored != here.hash:
             tip = reorg.common_ancestor(copy, client, cursor.block_number)
+            require_no_catching_up(copy, head, tip, cursor.final_number)
     if tip is None:
         raise DependencyDown(
             "the node has none of the blocks that are mirrored; it is of another chain, or far behind",
@@ -79,6 +80,34 @@ def final_now_of(
     if str(setting).isdigit():
         return max(head.number - int(setting), 0)
     return finality.final_number(session, finality.claimed(client, str(setting)), head.number)
+
+
+def require_no_catching_up(
+    db: Database, head: BlockHeader, ancestor: BlockHeader | None, final_number: int
+) -> None:
+    """Refuse a head below what was final while no stored block up to it contradicts: it is of the same chain.
+
+    Between old blocks that brought something of ours others are forgotten, so such a head may stand between two.
+
+    Raises
+    ------
+    DependencyDown
+        If the node is still catching up.
+    """
+    if head.number >= final_number:
+        return
+    with db.read() as session:
+        stored = session.scalar(select(func.max(ChainBlock.number))) or 0
+        query = select(func.max(ChainBlock.number)).where(ChainBlock.number <= head.number)
+        highest = session.scalar(query)
+    if head.number >= min(final_number, stored):  # a cursor beyond all blocks was altered
+        return
+    if highest is None or (ancestor is not None and ancestor.number >= highest):
+        raise DependencyDown(
+            f"the node's head is block {head.number}, but block {final_number} was final already; "
+            "it is still catching up, or was restored from an older state: wait, or set rpc_url to another",
+            code="node-behind",
+        )
 
 
 def _of_cursor(cursor: ChainCursor, column: str, held: Any, says: Any) -> Difference:

@@ -19,7 +19,18 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    String,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -28,7 +39,7 @@ from indexer.compare import Pair
 from indexer.cursor import Overtaken
 from indexer.lease import Lease
 from indexer.loop import Indexer
-from indexer.place import final_now_of
+from indexer.place import final_now_of, require_no_catching_up
 from indexer.shadow import Workshop
 from indexer.tables import MIRRORED, Mirrored
 from indexer.verify import fresh_beside
@@ -40,7 +51,7 @@ from ledger.chain.records import BlockHeader
 from ledger.db import Database
 from ledger.db.deferring import deferred_foreign_keys
 from ledger.errors import DependencyDown, Refused
-from ledger.models import ChainBlock, ChainCursor
+from ledger.models import ChainBlock, ChainCursor, SmartContract
 from ledger.models.blockchain import ContractStatus
 from ledger.settlement import confirm as settlement
 
@@ -198,6 +209,7 @@ def _target(
     if cursor is None or tip is None or tip.hash != cursor.block_hash:
         above = max(highest or 0, cursor.block_number if cursor is not None else 0) + 1
         tip = reorg.common_ancestor(copy, client, above)
+        require_no_catching_up(copy, head, tip, cursor.final_number if cursor else 0)
     if tip is None:  # no stored block is of this chain: what is final is
         tip = client.block(max(final, deployment.deployed_block - 1))
     if tip is None:
@@ -251,7 +263,8 @@ def _guard(session: Session, cursor: ChainCursor | None) -> None:
         .where(
             ChainCursor.network == cursor.network,
             ChainCursor.block_number == cursor.block_number,
-            ChainCursor.block_hash == cursor.block_hash,
+            # As it is stored, for a hash that was altered may be none.
+            type_coerce(ChainCursor.block_hash, String) == cursor.block_hash,
             ChainCursor.final_number == cursor.final_number,
         )
         .values(updated_at=datetime.now(UTC))
@@ -277,6 +290,8 @@ def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
     )
     while piece := list(islice(found, _ROWS_AT_ONCE)):
         rows = [_row(item, pair.chain) for pair in piece if pair.mirrored is None and pair.chain]
+        if item.name == "smart_contracts":
+            _make_room(session, rows)
         _each(session, insert(item.table), iter(rows))
         changed = [pair for pair in piece if pair.mirrored is not None and pair.chain is not None]
         if rest:
@@ -284,6 +299,18 @@ def _put(session: Session, item: Mirrored, found: Iterator[Pair]) -> None:
                 _key(item, pair) | _values(item, pair.chain, rest) for pair in changed if pair.chain
             )
             _each(session, change, values)
+
+
+def _make_room(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Delete *deprecated* contracts with the name or the address of one in use: no comparison sees them."""
+    for row in rows:
+        named = SmartContract.contract_name == row["contract_name"]
+        here = SmartContract.contract_address == row["contract_address"]
+        session.execute(
+            delete(SmartContract)
+            .where(or_(named, and_(here, SmartContract.network == row["network"])))
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _each(session: Session, statement: Any, values: Iterator[dict[str, Any]]) -> None:

@@ -53,7 +53,7 @@ def look(session: Session, network: str) -> Mirrored:
 def as_document(mirrored: Mirrored, head: BlockHeader | None) -> dict[str, Any]:
     """Return what ``index status --json`` says of the mirror; ``head`` is the node's latest block."""
     cursor, tip_time = mirrored.cursor, mirrored.tip_time
-    behind = head.number - cursor.block_number if cursor and head else None
+    behind = max(head.number - cursor.block_number, 0) if cursor and head else None
     behind_s = None
     if head is not None and tip_time is not None:
         # Of the chain's own times: no clock of a machine is asked.

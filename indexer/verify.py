@@ -191,10 +191,14 @@ def _part(
     again = shop.twin_of(copy, "again")
     try:
         _rewound(again, deployment, _header(client, report.from_block - 1), again=True)
-    except BooksDiffer:  # damage is in the way: the chain tells it from its first block on
+        read_on(again, client, deployment, report.to_block, min(confirmed, report.to_block))
+    except (
+        BooksDiffer,
+        MirrorStopped,
+    ):  # damage is in the way: the chain tells it from its first block on
+        again.close()
         _whole(shop, copy, client, deployment, report, confirmed)
         return
-    read_on(again, client, deployment, report.to_block, min(confirmed, report.to_block))
     forget(again, confirmed)
     compare_all(copy, again, report)
     _check_beside(copy, client, deployment, report)
@@ -240,7 +244,13 @@ def _sample(
             raise DependencyDown(f"the node has no block {number}", code="node-behind")
         _rewound(held, deployment, here)
         _rewound(again, deployment, before, again=True)
-        read_on(again, client, deployment, number, 0)
+        try:
+            read_on(again, client, deployment, number, 0)
+        except MirrorStopped as error:
+            raise BooksDiffer(
+                f"the mirror cannot read block {number} on what stands before it ({error}); rows were altered: run "
+                "`truetonne index verify` without a range, then `truetonne index reindex`"
+            ) from error
         _compare_block(tables, (held, again), number, report)
         for item in tables:
             rows[item.name] += compare.count(item, held, (number, number))

@@ -124,7 +124,7 @@ def open_sides(session: Session, client: ChainClient, deployment: Deployment) ->
     if tip is None or tip.hash != cursor.block_hash:
         raise BooksDiffer(
             f"chain_cursor: block {cursor.block_number} with hash {cursor.block_hash} is not among the stored blocks; "
-            "the row was altered: mirror into a new database",
+            "the row was altered: run `truetonne index reindex`",
         )
     if client.block_number() < cursor.block_number:
         raise DependencyDown(

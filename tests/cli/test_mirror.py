@@ -209,3 +209,19 @@ def test_nothing_is_mirrored_yet(program: Program) -> None:
     ended = program("index", "verify")
     assert ended.code == 2
     assert "nothing is mirrored yet" in ended.err
+
+
+@pytest.mark.parametrize("words", [("run", "--until", "head"), ("verify",), ("reindex",)])
+def test_contracts_that_are_not_there(
+    program: Program, chain: TestChain, words: tuple[str, ...]
+) -> None:
+    """Nothing comes from an address without code: a mirror of it would be empty, and pass for whole."""
+    assert program("index", "run", "--until", "head").code == 0
+    text = chain.deployment_text().replace(chain.deployment.credit.address, "0x" + "12" * 20)
+    program.write("local.json", text)
+    ended = program("index", *words)
+    assert ended.code == 2
+    assert "no code of CarbonCredit at 0x1212" in ended.err
+    assert "set deployment" in ended.err
+    program.write("local.json", chain.deployment_text())
+    assert program("index", "verify").code == 0

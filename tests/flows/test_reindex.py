@@ -24,7 +24,7 @@ from indexer.verify import verify
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.db import Database
-from ledger.errors import Refused
+from ledger.errors import BooksDiffer, Refused
 from ledger.models import Base, ChainCursor, CreditTransfer, SettlementMovement
 from tests.flows import test_reconcile as scene
 from tests.flows.test_reconcile import History
@@ -162,6 +162,35 @@ def test_a_damaged_cursor_is_mended(history: History, column: str | None) -> Non
         assert "chain_cursor" in changes.tables
         assert dump(history.db) == before
         assert ours(history.db) == mine
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE chain_cursor SET block_hash = '0x00'",
+        "UPDATE chain_cursor SET block_number = 99999, final_number = 99999",
+        "UPDATE smart_contracts SET status = 'deprecated' WHERE contract_name LIKE 'CarbonCredit@%'",
+        "UPDATE smart_contracts SET status = 'deprecated', contract_name = 'x' "
+        "WHERE contract_name LIKE 'CarbonCredit@%'",
+    ],
+    ids=["no hash", "beyond the chain", "out of use", "out of use by another name"],
+)
+def test_damage_that_could_stand_in_the_way_is_mended(history: History, statement: str) -> None:
+    before, mine = dump(history.db), ours(history.db)
+    with by_hand(history, text(statement)):
+        assert verify(history.db, history.client, history.chain.deployment).differences
+        mended(history)
+        assert dump(history.db) == before
+        assert ours(history.db) == mine
+
+
+def test_a_mirror_that_stands_on_no_hash_says_what_mends_it(history: History) -> None:
+    mirror = Indexer(history.db, history.client, history.chain.deployment)
+    with by_hand(history, text("UPDATE chain_cursor SET block_hash = '0x00'")):
+        with pytest.raises(BooksDiffer, match=r"chain_cursor.*'0x00'.*`truetonne index reindex`"):
+            mirror.run_until("head")
+        mended(history)
+        mirror.run_until("head")
 
 
 def test_all_tables_emptied(history: History) -> None:

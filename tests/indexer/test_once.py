@@ -265,6 +265,20 @@ def test_run_until_a_block_that_is_not_there(chain: TestChain, mirror: Indexer) 
         mirror.run_until(head + 5)
 
 
+def test_run_until_a_block_reads_no_further(
+    chain: TestChain, sqlite_db: Database, mirror: Indexer, fresh_dump: Fresh
+) -> None:
+    _busy(chain, 2)
+    first, head = chain.deployment.deployed_block, chain.client.block_number()
+    mirrored = 0
+    for target in (first + 3, head - 5, head - 5, first + 3):  # twice nothing is left to read
+        mirror.run_until(target)
+        mirrored = max(target, mirrored)
+        assert rows(sqlite_db, "chain_cursor", "block_number") == [(mirrored,)]
+    mirror.run_until("head")
+    assert dump(sqlite_db) == fresh_dump()
+
+
 def test_old_blocks_without_anything_are_forgotten(chain: TestChain, sqlite_db: Database) -> None:
     chain.issue(1000, 0)
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, 10)

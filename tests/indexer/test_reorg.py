@@ -2,21 +2,26 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-from indexer import Indexer
+from indexer import Indexer, finality
+from indexer.reindex import reindex
 from indexer.reorg import REWINDS
+from indexer.verify import verify
+from ledger.chain.client import ChainClient
 from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.chain.local_node import LocalNode, find_anvil
 from ledger.db import Database
 from ledger.db.engines import MODE, READ
 from ledger.errors import DependencyDown
 from ledger.models import Base
 from ledger.models.blockchain import CreditStatus
 from ledger.models.credits import BatchStatus
-from tests.support.chain import TestChain, trade
+from tests.support.chain import TestChain, deploy_contracts, trade
 from tests.support.mirror import Dump, dump, rows
 
 BATCH = 1 << 32 | 1
@@ -230,6 +235,45 @@ def test_a_node_that_is_catching_up_is_waited_for(chain: TestChain, sqlite_db: D
     chain.mine(1)  # the chain does not catch up, it went another way
     mirror.run_until("head")
     assert rows(sqlite_db, "chain_cursor", "block_hash") == [(chain.head_hash(),)]
+
+
+@pytest.mark.parametrize("back", [30, 50], ids=["above the last event", "below it"])
+def test_a_head_between_blocks_that_were_forgotten_is_waited_for(
+    chain: TestChain, sqlite_db: Database, back: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old blocks that brought nothing are no longer stored: none of them says that the head is of this chain."""
+    monkeypatch.setattr(finality, "BLOCKS_KEPT", 8)
+    mirror = Indexer(sqlite_db, chain.client, chain.deployment, 1)
+    chain.mine(20)
+    chain.issue(1000, 0)
+    chain.mine(40)
+    mirror.run_until("head")
+    before = dump(sqlite_db)
+    chain.roll_back(back)
+    for look in (
+        mirror.tick,
+        lambda: verify(sqlite_db, chain.client, chain.deployment, 1),
+        lambda: reindex(sqlite_db, chain.client, chain.deployment, 1),
+    ):
+        with pytest.raises(DependencyDown, match="still catching up") as told:
+            look()
+        assert told.value.code == "node-behind"
+        assert dump(sqlite_db) == before
+
+
+def test_a_head_below_the_first_block_of_the_mirror_is_waited_for(sqlite_db: Database) -> None:
+    """A node that begins at its first block has none of the mirror's: it is behind, and not of another chain."""
+    with LocalNode(find_anvil(None)) as node, closing(ChainClient(node.rpc_url)) as client:
+        client.request("anvil_mine", [hex(9)])
+        chain = TestChain(client, deploy_contracts(client))
+        mirror = Indexer(sqlite_db, client, chain.deployment, 1)
+        mirror.run_until("head")
+        before = dump(sqlite_db)
+        chain.roll_back(client.block_number() - 5)
+        with pytest.raises(DependencyDown, match="still catching up") as told:
+            mirror.tick()
+        assert told.value.code == "node-behind"
+        assert dump(sqlite_db) == before
 
 
 def test_a_reorganisation_of_everything_on_both_databases(
