@@ -58,7 +58,6 @@ def _check_contracts(deployment: Deployment, client: ChainClient) -> None:
 
     if client.block_number() < max(item.block for item in deployment.mirrored):
         return  # the node has not come so far
-    with suppress(
-        RpcError
-    ):  # one without the state of its latest block: receipts are proven all the same
+    # A node may lack the state of its latest block: receipts are proven all the same.
+    with suppress(RpcError):
         deployment.check_code(client)

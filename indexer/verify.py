@@ -192,10 +192,8 @@ def _part(
     try:
         _rewound(again, deployment, _header(client, report.from_block - 1), again=True)
         read_on(again, client, deployment, report.to_block, min(confirmed, report.to_block))
-    except (
-        BooksDiffer,
-        MirrorStopped,
-    ):  # damage is in the way: the chain tells it from its first block on
+    except (BooksDiffer, MirrorStopped):
+        # Damage is in the way: the chain tells it from its first block on.
         again.close()
         _whole(shop, copy, client, deployment, report, confirmed)
         return

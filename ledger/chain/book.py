@@ -89,6 +89,12 @@ class Deployment:
         for name, address in places.items():
             if not _ADDRESS.fullmatch(address):
                 raise BadInput(f"{path}: {name} is {address!r}, which is not an address")
+        first = min([item.block for item in found.contracts.values()], default=found.deployed_block)
+        if not 0 <= found.deployed_block <= first:
+            raise BadInput(
+                f"{path}: deployed_block is {found.deployed_block}, and its contracts stand from block {first} on: a "
+                "mirror would begin behind them; correct deployed_block"
+            )
         return found
 
     @property

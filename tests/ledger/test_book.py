@@ -54,6 +54,15 @@ def test_capitals_are_lowered(file: Path, chain: TestChain) -> None:
     assert loaded.accounts == chain.deployment.accounts
 
 
+@pytest.mark.parametrize("block", [-1, 10**6])
+def test_a_mirror_would_begin_behind_the_contracts(file: Path, block: int) -> None:
+    raw = json.loads(file.read_text())
+    raw["deployed_block"] = block
+    file.write_text(json.dumps(raw))
+    with pytest.raises(BadInput, match=f"deployed_block is {block}, and its contracts stand from"):
+        Deployment.load(file)
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no deployment file") as caught:
         Deployment.load(tmp_path / "none.json")
