@@ -100,13 +100,13 @@ def test_a_life(house: Program) -> None:
     assert json.loads(found[1]["new_values"]) == {"role": "operator"}
     with sqlite3.connect(house.folder / ".truetonne" / "truetonne.db") as link:
         link.execute(
-            "INSERT INTO audit_logs (action, resource, user_agent, created_at) VALUES (?, ?, ?, ?)",
+            "INSERT INTO audit_logs (action, resource, ip_address, created_at) VALUES (?, ?, ?, ?)",
             ("=1+1", "'+x", "\ny", "2026-01-01 00:00:00.000000"),
         )
     house("audit", "export", "-o", "odd.csv", "--format", "csv")
     with (house.folder / "odd.csv").open(newline="") as stream:
         *_, odd = csv.DictReader(stream)
-    assert [odd[name] for name in ("action", "resource", "user_agent")] == ["'=1+1", "''+x", "'\ny"]
+    assert [odd[name] for name in ("action", "resource", "ip_address")] == ["'=1+1", "''+x", "'\ny"]
 
 
 @pytest.mark.parametrize(
