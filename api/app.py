@@ -157,9 +157,8 @@ def _surround(app: FastAPI, serving: Serving) -> None:
     app.add_middleware(Lane, context=app.state.context)
     if app.state.cache is not None:
         app.add_middleware(FromCache, context=app.state.context, cache=app.state.cache)
-    app.add_middleware(
-        OnceEach
-    )  # within what counts requests, and what other origins need to read a problem
+    # Within what counts requests, and what other origins need to read a problem.
+    app.add_middleware(OnceEach)
     limit = serving.requests_per_minute
     app.state.buckets = Buckets(limit) if limit else None
     if limit:

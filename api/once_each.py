@@ -7,8 +7,8 @@ takes the last, other programs on the way the first.
 from __future__ import annotations
 
 from collections import Counter
-from urllib.parse import parse_qsl
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -35,8 +35,8 @@ class OnceEach:
 
 def given_again(query: bytes) -> dict[str, int]:
     """Return how often each parameter is given that is given more than once, read as the framework reads them."""
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    return {name: count for name, count in Counter(name for name, _ in pairs).items() if count > 1}
+    counts = Counter(name for name, _ in QueryParams(query).multi_items())
+    return {name: count for name, count in counts.items() if count > 1}
 
 
 def _refusal(again: dict[str, int]) -> Problem:

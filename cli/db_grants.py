@@ -58,7 +58,7 @@ def grants(
     made = {each.value: statements(each, name, user=user, host=host, tls=tls) for each in chosen}
     lines = []
     for each, sql in made.items():
-        who = f"'{user or f'truetonne_{each}'}'@'{host}'"
+        who = f"'{user or Account(each).user}'@'{host}'"
         lines += [
             f"-- {each}; it can sign in when it has a password: SET PASSWORD FOR {who} = PASSWORD('...');"
         ]

@@ -47,3 +47,8 @@ class Server:
     def on(self, name: str) -> bool:
         """Return whether a variable of the whole server is on."""
         return self.globals.get(name, "OFF").upper() in ("ON", "1", "YES")
+
+    def cipher(self) -> str:
+        """Return how this session is encrypted; empty when it is not."""
+        status = self.session.connection().exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+        return str(status.one()[1])

@@ -37,6 +37,11 @@ class Account(StrEnum):
     READ = "read"
     BACKUP = "backup"
 
+    @property
+    def user(self) -> str:
+        """Its usual name on the server."""
+        return f"truetonne_{self}"
+
 
 _SERVER = "*.*"
 _BACKUP_VERBS = (
@@ -81,7 +86,7 @@ def statements(
     BadInput
         If a name cannot be one.
     """
-    user = user or f"truetonne_{account}"
+    user = user or account.user
     for what, pattern, value in (("user", _NAME, user), ("host", _HOST, host)):
         if not pattern.fullmatch(value):
             raise BadInput(f"{value!r} cannot be the {what} of an account of MariaDB")

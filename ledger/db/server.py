@@ -237,8 +237,7 @@ def _packet(server: Server) -> Finding:
 
 
 def _encrypted(server: Server) -> Finding:
-    row = server.session.connection().exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'").one()
-    cipher = str(row[1])
+    cipher = server.cipher()
     if cipher and server.tls.verified:
         return Finding("tls", State.GOOD, f"{cipher}, and the server proved its name")
     where = "on this machine" if server.tls.local else "on another machine"

@@ -116,10 +116,9 @@ def _lost(server: Server, who: tuple[str, str]) -> Finding:
     user, host = who
     account = Account.API if _SERVES.search(user) else Account.WRITE
     words = ["truetonne", "db", "grants", str(account)]
-    words += ["--user", user] if user != f"truetonne_{account}" else []
+    words += ["--user", user] if user != account.user else []
     words += ["--host", host] if host != "%" else []
-    cipher = server.session.connection().exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
-    words += [] if cipher.one()[1] else ["--no-tls"]  # else it could not connect as it does now
+    words += [] if server.cipher() else ["--no-tls"]  # else it could not connect as it does now
     found = (
         f"the account {user} may write nothing: commands, jobs and API fail where they write "
         "(one that is to read alone has a name that ends in _read)"

@@ -47,6 +47,8 @@ from tests.support.forms import long, rest
 pytestmark = pytest.mark.mariadb
 ROOT = Path(__file__).resolve().parents[2]
 ALL = f"SELECT * FROM {DATABASE}.t ORDER BY id"
+HELD_WITHIN_S = 180.0
+"""Only what never comes takes so long."""
 
 
 @pytest.fixture(scope="module")
@@ -318,8 +320,10 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
         with subprocess.Popen(
             held, stdin=subprocess.PIPE, env={**environ, "TMPDIR": scratch}
         ) as process:
+            end = time.monotonic() + HELD_WITHIN_S
             while not (sign.exists() and halves()):
                 assert process.poll() is None
+                assert time.monotonic() < end, "it was not held in the middle"
                 time.sleep(0.02)
             assert len(programs_at(tmp_path)) > 1  # a program of MariaDB is at work beside it
             process.kill()
