@@ -77,7 +77,9 @@ def _by_hash(client: ChainClient, lacking: Sequence[Mined]) -> dict[str, WireTra
         tx_hash = receipt.transaction_hash
         if transaction is None or transaction.hash.lower() != tx_hash:
             raise Doubt(f"the node has a receipt of {tx_hash}, and not the transaction")
-        if (transaction.block_hash or "").lower() != block.hash:
+        if transaction.block_hash is None:  # Anvil says that for a moment of one just mined
+            raise Doubt(f"the node has a receipt of {tx_hash}, which waits, by its own word")
+        if transaction.block_hash.lower() != block.hash:
             raise Doubt(f"transaction {tx_hash} comes from another fork")
         known[tx_hash] = transaction
     return known

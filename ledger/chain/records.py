@@ -21,10 +21,9 @@ class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class TransactionInfo(msgspec.Struct, frozen=True):
-    """A transaction as a block lists it."""
+    """A transaction as it was signed."""
 
     hash: str
-    index: int
     sender: str
     to: str | None
     input: str
@@ -87,7 +86,6 @@ def transaction_of(raw: dict[str, Any]) -> TransactionInfo:
     """Return a transaction."""
     return TransactionInfo(
         hash=raw["hash"].lower(),
-        index=int(raw["transactionIndex"], 16),
         sender=raw["from"].lower(),
         to=_address(raw.get("to")),
         input=raw["input"],
@@ -106,7 +104,6 @@ def transaction_info(raw: WireTransaction) -> TransactionInfo:
     """Return a transaction as the node wrote it with numbers for its quantities."""
     return TransactionInfo(
         hash=raw.hash.lower(),
-        index=int(raw.transaction_index, 16),
         sender=raw.sender.lower(),
         to=_address(raw.to),
         input=raw.input,

@@ -94,10 +94,9 @@ class WireReceipt(msgspec.Struct, rename="camel", gc=False):
 
 
 class WireTransaction(msgspec.Struct, rename="camel", gc=False):
-    """A transaction in a block."""
+    """A transaction: in a block, or waiting, which has no hash of a block."""
 
     hash: str
-    transaction_index: str
     sender: str = msgspec.field(name="from")
     input: str
     nonce: str
