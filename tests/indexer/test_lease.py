@@ -260,6 +260,41 @@ def test_a_second_run_stands_by_and_takes_over_when_the_first_stops(
     assert not found(db).live  # released at the end: nobody need wait
 
 
+def test_who_had_trouble_while_it_stood_by_still_says_that_it_leads(
+    chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database does not answer once, to whoever stands by."""
+    real, asked = Lease.take, []
+    leads: list[Holder | None] = []
+    stood_by: list[Holder] = []
+    troubles: list[Exception] = []
+
+    def take(lease: Lease) -> Holder | None:
+        asked.append(lease)
+        if len(asked) == 2:
+            raise DatabaseBusy("another writer was in the way")
+        return real(lease)
+
+    first = Indexer(sqlite_db, chain.client, chain.deployment, 64)
+    second = Indexer(sqlite_db, chain.client, chain.deployment, 64)
+    with following(first, lease_s=LONG_S) as stop:
+        until(lambda: tip(sqlite_db) == chain.client.block_number())
+        leader = found(sqlite_db)
+        monkeypatch.setattr(Lease, "take", take)
+        with following(
+            second,
+            on_lead=leads.append,
+            on_stand_by=stood_by.append,
+            on_trouble=lambda error, pause_s: troubles.append(error),
+            lease_s=LONG_S,
+        ):
+            until(lambda: troubles)
+            stop.set()
+            until(lambda: leads)
+    assert [item.holder for item in leads if item] == [leader.holder]
+    assert len(stood_by) == len(troubles) == 1
+
+
 def follow(url: str, rpc_url: str, book: str) -> None:
     mirror = Indexer(Database(url), ChainClient(rpc_url), Deployment.load(Path(book)), 64)
     mirror.follow(threading.Event(), lease_s=LONG_S)
