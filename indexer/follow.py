@@ -89,7 +89,8 @@ class Follower:
         """Take the lease, or wait a moment for it; return whether it is ours."""
         other = self.lease.take()
         if other is None:
-            again = self._before is None and self._trouble_since_s is not None  # let go, and not taken
+            # Let go in a trouble, and taken by nobody since: nothing changed for whoever listens.
+            again = self._before is None and self._trouble_since_s is not None
             if self.listeners.on_lead is not None and not again:
                 self.listeners.on_lead(self._before)
             self._before = None

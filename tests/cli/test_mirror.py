@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from tests.cli.conftest import Program
 from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forms import rest
 from tests.support.nursery import Child
-
-DEADLINE_S = 180.0
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +70,6 @@ def status(program: Program) -> dict[str, Any]:
     ended = program("index", "status", "--json")
     assert ended.code == 0, ended.out
     return dict(ended.json())
-
-
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < end, "it did not come about in time"
-        time.sleep(0.1)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from ledger.db.promotion import promote as take_over
 from ledger.errors import DependencyDown, Refused
 from tests.cli.conftest import Program
 from tests.support.pair import PAGE, Load, Node, Pair, made_pair, missing
+from tests.support.waiting import comes_true, until
 
 pytestmark = pytest.mark.mariadb
 
@@ -46,7 +47,7 @@ def pair(pairs: Pairs) -> Pair:
     One that failed in its middle may have not: the next test has another pair, and fails for nothing but itself.
     """
     stack, made = pairs
-    if not made or not _comes_true(made[-1].settled, 20):
+    if not made or not comes_true(made[-1].settled, 20):
         stack.close()
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mariadb-"))
         try:
@@ -463,18 +464,3 @@ def test_the_page_and_the_code_name_the_same_rights() -> None:
     from ledger.db.grants import PROMOTES
 
     assert f"GRANT {', '.join(PROMOTES)} ON *.* TO truetonne_promote@'%'" in PAGE.read_text()
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    assert _comes_true(true, 180)
-
-
-def _comes_true(true: Callable[[], bool], seconds: float) -> bool:
-    """Return whether something becomes so within a while."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True

@@ -33,6 +33,7 @@ from tests.support.backup import back_up
 from tests.support.chain import PARTIES
 from tests.support.listener import Heard, Listener, listening
 from tests.support.park import Park
+from tests.support.waiting import until
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -336,13 +337,6 @@ def test_while_one_is_slow_the_others_are_told_what_happens(
         "credit.issued",
         "credit.transferred",
     ]
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_a_crash_between_posting_and_noting_posts_again(

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,19 +31,11 @@ from ledger.models import ChainCursor, HeldLease
 from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forked import FORKED
 from tests.support.mirror import running_chain
+from tests.support.waiting import DEADLINE_S, until
 
-DEADLINE_S = 180.0
 LONG_S = 60
 """A lease that does not end under its holder, however busy the machine is."""
 NETWORK = "local"
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < end, "it did not come about in time"
-        time.sleep(0.01)
 
 
 def found(db: Database) -> Holder:

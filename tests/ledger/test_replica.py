@@ -8,7 +8,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from ledger.models.system import SystemConfig
 from ledger.settings import load_settings
 from tests.support.keeping import EVER, add_device, at, everything, fresh
 from tests.support.keeping import put as put_values
+from tests.support.waiting import comes_true
 
 pytestmark = pytest.mark.mariadb
 FAST = (
@@ -154,7 +155,7 @@ def test_that_the_test_would_see_a_stale_read(pair: Pair) -> None:
             return session.scalars(select(SystemConfig.config_value)).one()
 
     put(writer, 5000)
-    assert wait_for(lambda: unasked() == "5000")
+    assert comes_true(lambda: unasked() == "5000")
     with pair.standing_still():
         put(writer, 5001)
         assert unasked() == "5000"
@@ -289,7 +290,7 @@ def test_what_the_api_reads_is_read_there(pair: Pair, db: Database) -> None:
         with db.look() as session:
             return session.execute(ID).scalar_one() == 2
 
-    assert wait_for(is_read_there)
+    assert comes_true(is_read_there)
     assert db.replica is not None
     reads = db.replica.reads
     with pytest.raises(Exception, match=r"chain_cursor|db upgrade"), context.reading():
@@ -354,14 +355,14 @@ def test_months_go_to_the_archive_under_a_replica_that_is_read(
             found = session.scalar(select(func.count()).select_from(DeviceData))
             return (found, session.execute(ID).scalar_one()) == (count, 2)
 
-    assert wait_for(lambda: has_live(len(times)))
+    assert comes_true(lambda: has_live(len(times)))
     reading = Reading(there, books)
     thread = threading.Thread(target=reading)
     thread.start()
     try:
         moved = sum(item.rows for item in archive(books, date(year, 12, 1)))
-        assert wait_for(lambda: has_live(len(times) - moved))
-        assert wait_for(lambda: 2 in reading.servers or not thread.is_alive())
+        assert comes_true(lambda: has_live(len(times) - moved))
+        assert comes_true(lambda: 2 in reading.servers or not thread.is_alive())
     finally:
         reading.stop.set()
         thread.join()
@@ -370,16 +371,6 @@ def test_months_go_to_the_archive_under_a_replica_that_is_read(
     assert reading.counts == {len(times)}
     assert 2 in reading.servers
     assert everything(there) == everything(books)
-
-
-def wait_for(what: Callable[[], bool]) -> bool:
-    """Return whether something becomes so within a while."""
-    deadline = time.monotonic() + 60
-    while not what():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @pytest.mark.parametrize(
@@ -394,4 +385,4 @@ def test_settings_that_make_no_pair(database: str, read: str) -> None:
 
 
 def eventually(db: Database, wanted: tuple[int, int]) -> bool:
-    return wait_for(lambda: seen(db) == wanted)
+    return comes_true(lambda: seen(db) == wanted)

@@ -28,8 +28,8 @@ from ledger.jobs.work import Tools, utc_now
 from ledger.leases import Holder, Lease
 from ledger.models import HeldLease, JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome
+from tests.support.waiting import DEADLINE_S, until
 
-DEADLINE_S = 180.0
 YEAR = timedelta(days=365)
 
 
@@ -38,13 +38,6 @@ def often_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the rows often: the tests wait for that."""
     monkeypatch.setattr(scheduler, "LOOK_S", 0.1)
     monkeypatch.setattr(scheduler, "_TROUBLE_S", 0.2)
-
-
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < end, "it did not come about in time"
-        time.sleep(0.01)
 
 
 @dataclass

@@ -1,0 +1,26 @@
+"""Waiting until something holds: for minutes if need be, since a machine may stand still for a while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+DEADLINE_S = 180.0
+"""What only a hang takes."""
+
+
+def until(holds: Callable[[], object], pause_s: float = 0.01) -> None:
+    """Wait until something holds; fail when it does not come about."""
+    assert comes_true(holds, pause_s=pause_s), "it did not come about in time"
+
+
+def comes_true(
+    holds: Callable[[], object], seconds: float = DEADLINE_S, pause_s: float = 0.01
+) -> bool:
+    """Return whether something comes to hold within a while."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(pause_s)
+    return True
