@@ -20,6 +20,7 @@ from api.app import create_app
 from ledger.db import Database
 from ledger.models import CarbonEmission, MeterReading
 from ledger.settings import load_settings
+from tests.support.forms import rest
 from tests.support.plant import (
     LHB_FILE,
     LHB_SITE,
@@ -91,7 +92,7 @@ def test_months_are_what_the_demonstration_credits(client: TestClient) -> None:
         assert item["unit"] == "kWh"
 
 
-@pytest.mark.parametrize("by", ["hour", "day", "month"])
+@pytest.mark.parametrize("by", rest(["hour", "day", "month"]))
 def test_every_period_is_what_plain_python_says(
     client: TestClient, turbine: Database, by: str
 ) -> None:

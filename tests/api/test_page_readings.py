@@ -15,6 +15,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import Issuance, MeterReading
 from tests.ledger.test_import_counters import COUNTER
+from tests.support.books import new_books
 from tests.support.plant import apply, imported, issue, write_csv
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -26,8 +27,7 @@ FIRST, END = date(2014, 3, 29), date(2014, 4, 2)
 def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """10 kW in every slot but: hour 0 to 1 of the first day in no file, one outlier, one empty, one conflict."""
     folder: Path = tmp_path_factory.mktemp("readings")
-    db = Database(f"sqlite:///{folder}/books.db")
-    db.upgrade()
+    db = new_books(folder / "books.db")
     apply(db)
     moment = datetime(2014, 3, 29, tzinfo=PARIS).astimezone(UTC)
     end = datetime(2014, 4, 2, tzinfo=PARIS).astimezone(UTC)

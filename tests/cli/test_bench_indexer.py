@@ -42,6 +42,7 @@ from ledger.errors import BadInput, DependencyDown, ProblemFound
 from ledger.models import Base
 from ledger.settings import load_settings
 from tests.cli.conftest import Ended, Program
+from tests.support.books import new_books
 from tests.support.forms import long
 
 EVENTS = 1_000
@@ -209,12 +210,10 @@ def test_events_alone_are_the_same_events(chain: BenchChain, client: ChainClient
 
 def test_rows_that_are_missing_are_no_result(chain: BenchChain, tmp_path: Path) -> None:
     """A mirror of nothing is not taken for a fast one."""
-    url = f"sqlite:///{tmp_path / 'empty.db'}"
-    database = Database(url)
-    database.upgrade()
-    database.close()
+    file = tmp_path / "empty.db"
+    new_books(file).close()
     with pytest.raises(ProblemFound, match="and should have"):
-        ours.check_rows(url, chain.truth)
+        ours.check_rows(f"sqlite:///{file}", chain.truth)
 
 
 def test_peers_that_cannot_be_had_are_named(

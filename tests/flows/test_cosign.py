@@ -29,6 +29,8 @@ from tests.support.chain import PARTIES
 from tests.support.park import Park
 from tests.support.sending import Boundaries, Crash, crashing, opened
 
+SHORT_ON_MARIADB = ("test_a_file_says_what_is_signed_and_brings_it_back",)
+
 PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
 AUTO = SettlementPolicy(netting_hours=10**6)
 PLANT_SIGNER = anvil_signer(4)

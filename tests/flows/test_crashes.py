@@ -17,7 +17,7 @@ from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
 from tests.support.chain import CURRENCY, PARTIES, wait_for
 from tests.support.forked import FORKED
-from tests.support.forms import times
+from tests.support.forms import rest, times
 from tests.support.park import Park
 from tests.support.racers import START_SECONDS, hanging, submitting
 from tests.support.sending import (
@@ -71,7 +71,7 @@ def give_another_nonce(park: Park, key: str) -> None:
     park.chain.sender.tend()
 
 
-@pytest.mark.parametrize("scenario", [submit, replace, give_another_nonce])
+@pytest.mark.parametrize("scenario", rest([submit, replace, give_another_nonce], submit, replace))
 def test_a_crash_at_every_boundary(
     both: Park, monkeypatch: pytest.MonkeyPatch, scenario: Callable[[Park, str], None]
 ) -> None:
@@ -135,7 +135,7 @@ def test_a_real_kill_between_storing_and_sending(both: Park) -> None:
 
 
 @pytest.mark.parametrize("arrived", [False, True], ids=["before sending", "after sending"])
-@pytest.mark.parametrize("method", ["eth_sendRawTransaction", "eth_call", "eth_estimateGas"])
+@pytest.mark.parametrize("method", rest(["eth_sendRawTransaction", "eth_call", "eth_estimateGas"]))
 def test_an_error_of_the_node(
     park: Park, monkeypatch: pytest.MonkeyPatch, method: str, arrived: bool
 ) -> None:

@@ -120,7 +120,7 @@ def test_a_plan_holds_claim_slots_and_intent(both: Park) -> None:
     assert json.loads(row.manifest)["project"] == PROJECT or PROJECT in row.manifest
 
 
-@pytest.mark.parametrize("broken", ["_claim_slots", "_row", "_intent"])
+@pytest.mark.parametrize("broken", rest(["_claim_slots", "_row", "_intent"], "_intent"))
 def test_a_plan_that_breaks_leaves_nothing(
     ready: Park, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:

@@ -30,6 +30,8 @@ from tests.support.park import Park
 from tests.support.plant import SITE, anvil_like
 from tests.support.sending import opened
 
+SHORT_ON_MARIADB = ("test_trades_are_settled_step_by_step_and_the_books_compared",)
+
 SETTINGS = load_settings(None, {})
 WANTED = 'program = "internal"\nissue_every = "month"\nissue_after_days = 2\n'
 

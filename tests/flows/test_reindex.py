@@ -238,8 +238,6 @@ def reindex_and_die(url: str, rpc_url: str, book: str, where: str, times: int) -
             ("Indexer", 0),  # committed; the head is not mirrored yet
         ],
         ("_put", 12),
-        ("_counted", 0),
-        ("Indexer", 0),
     ),
 )
 def test_a_kill_at_any_instant_leaves_the_old_or_the_new(

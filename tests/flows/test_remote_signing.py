@@ -12,6 +12,7 @@ from ledger.chain.structs import claim_typed_data
 from ledger.models import ChainAttempt, ChainNonceLane, ChainSpending
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES, class_role
+from tests.support.forms import rest
 from tests.support.park import CHAIN_ID, Park
 from tests.support.remote_signer import running_signer
 from tests.support.sending import (
@@ -74,15 +75,20 @@ def test_one_of_our_own(both: Park) -> None:
 
 @pytest.mark.parametrize(
     ("lie", "kind"),
-    [
+    rest(
+        [
+            ("refuse", SignerDown),
+            ("late", SignerDown),
+            ("nonce=1", SignerLied),
+            ("to=0x" + "cd" * 20, SignerLied),
+            ("value=1", SignerLied),
+            ("sender=4", SignerLied),
+            ("text", SignerLied),
+        ],
         ("refuse", SignerDown),
-        ("late", SignerDown),
-        ("nonce=1", SignerLied),
-        ("to=0x" + "cd" * 20, SignerLied),
-        ("value=1", SignerLied),
         ("sender=4", SignerLied),
         ("text", SignerLied),
-    ],
+    ),
 )
 def test_one_that_does_not_do_its_work(park: Park, lie: str, kind: type[SignerDown]) -> None:
     """One line, exit 3, and the intent stays planned: nothing is taken, nothing is stored, nothing is sent."""

@@ -31,6 +31,7 @@ from ledger.settlement.trades import import_trades
 from ledger.settling import SettlementPolicy, Way
 from ledger.sites import apply_site
 from tests.support.chain import PARTIES, WINDOW_S
+from tests.support.forms import rest
 from tests.support.park import MARKET, TRADING, Park
 from tests.support.plant import SITE
 from tests.support.sending import Boundaries, Crash, crashing, opened
@@ -208,7 +209,7 @@ def test_a_debtor_who_never_pays(two_on_both: Park) -> None:
     holds(two)
 
 
-@pytest.mark.parametrize("way", [Way.AUTO, Way.PROPOSED])
+@pytest.mark.parametrize("way", rest([Way.AUTO, Way.PROPOSED], Way.PROPOSED))
 def test_credits_are_delivered_against_money(two: Park, way: Way) -> None:
     asset = two.node.issue(5_000, 0)
     two.mirror_final()

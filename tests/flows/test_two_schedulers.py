@@ -39,6 +39,8 @@ from tests.support.nursery import Child, shared
 from tests.support.park import Park, running_park
 from tests.support.proxy import LyingNode
 
+SHORT_ON_MARIADB = ("test_one_is_stopped_another_is_killed_and_every_trade_is_settled_once",)
+
 LEASE_S = 20
 """On a busy machine no lease ends under its holder: that of a leader that hangs is ended by hand."""
 LONG_LEASE_S = 600

@@ -23,6 +23,7 @@ from ledger.db import Database
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
 from tests.support.chain import TestChain
+from tests.support.forms import rest
 from tests.support.mirror import Dump, dump
 
 Fresh = Callable[..., Dump]
@@ -179,11 +180,15 @@ def test_a_process_that_dies_or_hangs_is_done_without(
 
 @pytest.mark.parametrize(
     ("executable", "program"),
-    [
+    rest(
+        [
+            ("/nowhere/python", ""),
+            (sys.executable, "raise SystemExit"),
+            (sys.executable, "import time; time.sleep(600)"),
+        ],
         ("/nowhere/python", ""),
         (sys.executable, "raise SystemExit"),
-        (sys.executable, "import time; time.sleep(600)"),
-    ],
+    ),
     ids=["none begins", "each dies", "none is ever ready"],
 )
 def test_where_no_process_can_live_all_is_read_in_the_open(

@@ -33,6 +33,11 @@ from tests.support.forked import FORKED
 from tests.support.mirror import running_chain
 from tests.support.waiting import DEADLINE_S, until
 
+SHORT_ON_MARIADB = (
+    "test_many_at_once_and_one_wins",
+    "test_the_leader_is_killed_and_another_goes_on_within_the_lease",
+)
+
 LONG_S = 60
 """A lease that does not end under its holder, however busy the machine is."""
 NETWORK = "local"

@@ -27,6 +27,8 @@ from tests.support.forked import FORKED
 from tests.support.forms import rest
 from tests.support.mirror import Dump, dump, rows
 
+SHORT_ON_MARIADB = ("test_several_mirrors_on_one_database",)
+
 Fresh = Callable[..., Dump]
 
 

@@ -25,6 +25,8 @@ from ledger.models import AuditLog
 from ledger.settings import load_settings
 from tests.support.racers import auditing, race
 
+SHORT_ON_MARIADB = ("test_processes_at_once_make_one_chain",)
+
 WRITERS, ENTRIES = 3, 40
 
 

@@ -201,6 +201,7 @@ def test_a_busy_server_is_copied_as_of_one_moment(source: LoggingServer, tmp_pat
     assert list(tmp_path.iterdir()) == [tmp_path / "backups"]
 
 
+@long
 def test_until_a_time_and_holes(source: LoggingServer, tmp_path: Path) -> None:
     folder = store(tmp_path / "backups")
     take(source.db, folder, Kind.FULL, now())

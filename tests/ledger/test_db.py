@@ -25,7 +25,7 @@ from ledger.models.sending import ChainNonceLane
 from ledger.models.system import SystemConfig
 from ledger.models.users import UserSession
 from tests.support.backups import store
-from tests.support.mariadb import MariaDbServer
+from tests.support.mariadb import MariaDbServer, load
 
 ACCOUNT = "0x" + "11" * 20
 DEADLINE_S = 180
@@ -399,14 +399,12 @@ def test_a_server_that_is_down_is_one_clear_line(act: str) -> None:
 
 
 @pytest.mark.mariadb
-def test_a_server_that_goes_away_is_noticed_and_found_again(mariadb_server: MariaDbServer) -> None:
+def test_a_server_that_goes_away_is_noticed_and_found_again(mariadb_schema_file: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="mariadb-") as folder:
         server = MariaDbServer(Path(folder))
         server.start()
         try:
-            server.execute("CREATE DATABASE ledger")
-            database = Database(server.url("ledger"))
-            database.upgrade()
+            database = Database(load(server, "ledger", mariadb_schema_file))
             with (
                 pytest.raises(DependencyDown, match="start the server"),
                 database.write() as session,

@@ -32,6 +32,7 @@ from ledger.readings.fresh import FreshDays, micros
 from ledger.readings.sources import RawReading
 from ledger.readings.times import TimeReader, zone
 from ledger.sites import apply_site
+from tests.support.books import new_books
 from tests.support.forms import rest, times
 
 SITE = """
@@ -108,7 +109,6 @@ def prepared(
     database: Database, folder: Path, where: str = "Europe/Paris", kind: str = "power"
 ) -> Database:
     """Return a database that knows the park."""
-    database.upgrade()
     site = folder / "site.toml"
     site.write_text(SITE.format(zone=where, kind=kind, unit="kW" if kind == "power" else "kWh"))
     database.run(lambda session: apply_site(session, site))
@@ -158,7 +158,7 @@ def test_days_from_memory_are_those_that_are_compared(
     where: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = written(tmp_path, rows_of_days(where, 1))
-    fast = prepared(Database(f"sqlite:///{tmp_path / 'fast.db'}"), tmp_path, where, kind)
+    fast = prepared(new_books(tmp_path / "fast.db"), tmp_path, where, kind)
     from_memory = []
     usual = FreshDays.store
 
@@ -170,7 +170,7 @@ def test_days_from_memory_are_those_that_are_compared(
     report = import_file(fast, "park", "scada", file)
     assert any(from_memory) is (where != "Asia/Kolkata")  # its days begin at half an hour
     monkeypatch.setattr(FreshDays, "store", lambda *_: False)
-    slow = prepared(Database(f"sqlite:///{tmp_path / 'slow.db'}"), tmp_path, where, kind)
+    slow = prepared(new_books(tmp_path / "slow.db"), tmp_path, where, kind)
     assert import_file(slow, "park", "scada", file) == report
     assert report.stuck
     assert report.missing
@@ -184,7 +184,7 @@ def test_days_from_memory_are_those_that_are_compared(
 def of_one_file(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """What the books hold after all rows came in one file, in order."""
     folder = tmp_path_factory.mktemp("whole")
-    database = prepared(Database(f"sqlite:///{folder / 'whole.db'}"), folder)
+    database = prepared(new_books(folder / "whole.db"), folder)
     import_file(database, "park", "scada", written(folder, rows_of_days("Europe/Paris", 2)))
     return books(database)
 
@@ -215,7 +215,7 @@ def test_the_order_and_the_cut_of_the_rows_change_nothing(
 def test_a_day_that_comes_in_two_files_is_judged_as_one(tmp_path: Path) -> None:
     rows = [row for row in rows_of_days("Europe/Paris", 4) if row[0] == "A"]
     day = [("A", time, "12.5") for _, time, _ in rows[96:144]]
-    database = prepared(Database(f"sqlite:///{tmp_path / 'a.db'}"), tmp_path)
+    database = prepared(new_books(tmp_path / "a.db"), tmp_path)
     first = import_file(database, "park", "scada", written(tmp_path, day[:40]))
     assert (first.new, first.stuck) == (40, 0)
     second = import_file(database, "park", "scada", written(tmp_path, day[40:], "b.csv"))

@@ -56,7 +56,7 @@ def left_to_the_long_form(
 
     Of a function that runs on SQLite and on MariaDB with many parameters, the short form runs the first on both, and
     the others on SQLite; in the folders of ``SAMPLED`` it runs few. A file's ``SHORT_ON_MARIADB`` says which of its
-    functions it runs on MariaDB at all.
+    functions it runs on MariaDB at all; what runs there does not run on SQLite as well.
     """
     if _LONG[0]:
         return items, []
@@ -71,11 +71,17 @@ def left_to_the_long_form(
         if (unwanted or item.get_closest_marker("long")) and not _is_named(item, named):
             others.append(item)
             continue
-        if doubled and not item.get_closest_marker("every_mariadb"):
+        if doubled:
             seen.add(function)
         taken[function] += 1
         kept.append(item)
-    return kept, others
+    there = {_twin(item) for item in kept if _is_a_double(item) and _names_some(item)}
+    twins = [
+        item
+        for item in kept
+        if item.nodeid in there and not _is_a_double(item) and not _is_named(item, named)
+    ]
+    return [item for item in kept if item not in twins], others + twins
 
 
 def _is_a_double(item: pytest.Item) -> bool:
@@ -86,6 +92,16 @@ def _is_a_double(item: pytest.Item) -> bool:
         and item.get_closest_marker("mariadb") is not None
         and "mariadb" in call.params.values()
     )
+
+
+def _twin(item: pytest.Item) -> str:
+    """The same test on SQLite."""
+    function, bracket, parameters = item.nodeid.partition("[")
+    return function + bracket + parameters.replace("mariadb", "sqlite")
+
+
+def _names_some(item: pytest.Item) -> bool:
+    return hasattr(getattr(item, "module", None), "SHORT_ON_MARIADB")
 
 
 def _wanted(item: pytest.Item) -> bool:

@@ -12,13 +12,13 @@ import uvicorn
 from api.app import create_app
 from ledger.chain.events import CREDIT
 from ledger.chain.signers import anvil_address
-from ledger.db import Database
 from ledger.holdings import details_of, holding_of, plan_retirement
 from ledger.issuance import plan_issuance, submit_planned
 from ledger.readings import import_file
 from ledger.serials import Act
 from ledger.settings import load_settings
 from ledger.settlement import batches, escrow
+from tests.support.books import new_books
 from tests.support.park import PARIS, PROJECT, Park, running_park
 from tests.support.plant import write_csv
 
@@ -33,8 +33,7 @@ FIRST, DAYS = date(2014, 1, 31), 2
 @contextmanager
 def shown_park(folder: Path) -> Iterator[Park]:
     """Two days of a turbine with a gap, an outlier and a conflict; issued, retired by two, with trades proposed."""
-    db = Database(f"sqlite:///{folder}/books.db")
-    db.upgrade()
+    db = new_books(folder / "books.db")
     with running_park(db, folder) as park:
         park.register()
         _readings(park)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ledger.bundles import ALL, BuiltBundle, build_bundle
 from ledger.chain.events import CREDIT
-from ledger.db import Database
 from ledger.holdings import details_of, holding_of, plan_retirement
 from ledger.issuance import plan_issuance, submit_planned
 from ledger.serials import Act
+from tests.support.books import new_books
 from tests.support.park import PROJECT, Park, running_park
 
 BATCH = 2 << 32 | 1
@@ -22,8 +22,7 @@ RETIRED, ALL_READINGS, HELD, BATCH_ALONE = "retired", "all readings", "held", "a
 @contextmanager
 def proven_park(folder: Path) -> Iterator[Park]:
     """720 kg issued, the first 100 retired, and blocks of others between and after."""
-    db = Database(f"sqlite:///{folder}/books.db")
-    db.upgrade()
+    db = new_books(folder / "books.db")
     with running_park(db, folder) as park:
         park.register()
         park.generate(date(2014, 1, 1), ["60"])
