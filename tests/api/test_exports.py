@@ -31,6 +31,7 @@ from ledger.db import Database
 from ledger.models import BlockchainTransaction
 from ledger.models.blockchain import TransactionStatus
 from ledger.settings import load_settings
+from tests.support.forms import rest
 
 QUERIES = {
     "credits": ("", "status=retired", "site=park-b&vintage=2014", "as_of_block=45"),
@@ -275,7 +276,7 @@ def test_a_file_is_of_one_moment(db: Database, served: Context) -> None:
 
 
 @pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("form", rest(Format, Format.PARQUET))
 def test_memory_does_not_grow_with_the_rows(
     form: Format, sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

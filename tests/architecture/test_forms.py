@@ -23,6 +23,8 @@ def item(name: str, *marks: str, file: Path = FILE, **params: object) -> Any:
     module = SimpleNamespace(test_story=0, test_a=0)
     if "named" in file.name:
         module.SHORT_ON_MARIADB = ("test_story",)
+    if "spared" in file.name:
+        module.LONG_ON_MARIADB = ("test_story",)
     held = {*marks, *(["mariadb"] if doubled else [])}
     return SimpleNamespace(
         nodeid=f"tests/{file.name}::{name}",
@@ -77,6 +79,16 @@ def test_a_file_names_what_it_runs_on_mariadb() -> None:
     assert "test_story[sqlite-0]" in kept(*stores, named=(f"{file}::test_story",))
     # A test of MariaDB alone is no double of another.
     assert kept(item("test_a", "mariadb", file=file)) == ["test_a"]
+
+
+def test_a_file_names_what_it_leaves_to_sqlite() -> None:
+    file = FILE.with_name("test_spared.py")
+    items = [
+        item(f"{name}[{store}]", db=store, file=file)
+        for name in ("test_a", "test_story")
+        for store in ("sqlite", "mariadb")
+    ]
+    assert kept(*items) == ["test_a[sqlite]", "test_a[mariadb]", "test_story[sqlite]"]
 
 
 def test_of_the_contracts_functions_the_first_two_sets_of_parameters_run() -> None:

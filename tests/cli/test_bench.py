@@ -95,6 +95,7 @@ def test_evidence(truetonne: Program) -> None:
     assert peer["against"] == "@openzeppelin/merkle-tree 1.0.8, 300 readings"
 
 
+@long
 def test_import(truetonne: Program) -> None:
     words = ("bench", "import", "--rows", "2000", "--runs", "1", "--sqlite-only", "--json")
     results = results_of(truetonne(*words), limits=("limit",), shares=("_rows_per_s",))

@@ -33,6 +33,7 @@ from ledger.models import (
 from ledger.models.partitions import partitions_of
 from tests.support.accounts import made_account
 from tests.support.forked import FORKED
+from tests.support.forms import long
 from tests.support.keeping import (
     EVER,
     add_device,
@@ -220,6 +221,7 @@ def every_kill(db: Database, url: str, begin: Callable[[], None]) -> int:
     raise AssertionError("it never ends")
 
 
+@long
 def test_a_kill_before_any_step_loses_and_doubles_nothing(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

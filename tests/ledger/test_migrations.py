@@ -32,6 +32,12 @@ from ledger.models.vpp import VppDefinition, VppStatus
 from tests.support.forms import rest
 from tests.support.interrupted import upgrade_step_by_step
 
+LONG_ON_MARIADB = (
+    "test_revision_by_revision_is_the_same",
+    "test_rows_of_the_first_contracts_are_kept",
+    "test_meters_that_have_readings_get_their_series",
+    "test_attempts_get_the_nonce_of_their_intent",
+)
 CHAIN = [f"{number:04d}" for number in range(1, 33)]
 DEADLINE_S = 180
 THEN = datetime(2014, 7, 1, tzinfo=UTC)

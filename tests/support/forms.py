@@ -56,7 +56,8 @@ def left_to_the_long_form(
 
     Of a function that runs on SQLite and on MariaDB with many parameters, the short form runs the first on both, and
     the others on SQLite; in the folders of ``SAMPLED`` it runs few. A file's ``SHORT_ON_MARIADB`` says which of its
-    functions it runs on MariaDB at all; what runs there does not run on SQLite as well.
+    functions it runs on MariaDB at all; what runs there does not run on SQLite as well. What its ``LONG_ON_MARIADB``
+    names runs on SQLite alone.
     """
     if _LONG[0]:
         return items, []
@@ -107,10 +108,11 @@ def _names_some(item: pytest.Item) -> bool:
 def _wanted(item: pytest.Item) -> bool:
     module = getattr(item, "module", None)
     wanted = getattr(module, "SHORT_ON_MARIADB", None)
-    if wanted is None:
-        return True
-    assert all(hasattr(module, name) for name in wanted), (module, wanted)
-    return getattr(item, "originalname", "") in wanted
+    unwanted = getattr(module, "LONG_ON_MARIADB", ())
+    for name in (*(wanted or ()), *unwanted):
+        assert hasattr(module, name), (module, name)
+    name = getattr(item, "originalname", "")
+    return name not in unwanted and (wanted is None or name in wanted)
 
 
 def _is_named(item: pytest.Item, named: Collection[str]) -> bool:
