@@ -47,8 +47,8 @@ class Order:
     ----------
     then
         The last block of the range that will probably be ordered after it; 0 for none. It is asked for meanwhile.
-    by_block
-        Whether the node hands out all receipts of a block, as far as is known.
+    lacks
+        Methods that the node does not have, as far as is known.
     """
 
     first: int
@@ -57,7 +57,7 @@ class Order:
     log: CreditLog
     open_hashes: frozenset[str]
     then: int
-    by_block: bool
+    lacks: frozenset[str]
 
 
 class ReadingProcess:
@@ -195,7 +195,7 @@ def _serve(link: Connection, reading: Reading) -> None:
 
 def _obeyed(order: Order, reading: Reading, waiting: dict[tuple[int, int], RangeAsked]) -> Read:
     """Read a range; ``waiting`` is what was asked for in advance, and what is now."""
-    reading.node.has_block_receipts = order.by_block
+    reading.node.lacks = order.lacks
     asked = waiting.pop((order.first, order.last), None)
     while waiting:
         waiting.popitem()[1].cancel()

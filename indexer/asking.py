@@ -40,6 +40,8 @@ _BLOCKS_PER_REQUEST = 16
 _RECEIPTS_AT_ONCE = 64
 """Receipts of the newest block that Anvil is asked for in one request; several of these are on their way."""
 _BLOCK_RECEIPTS = "eth_getBlockReceipts"
+_BLOCK_TRACES = "trace_block"
+_DONE_WITHOUT = frozenset({_BLOCK_RECEIPTS, _BLOCK_TRACES})
 _REFUSALS = ("not found", "not supported", "unsupported", "does not exist", "not available")
 
 
@@ -50,14 +52,25 @@ class Node:
     client: ChainClient
     proven: bool = True
     """Whether receipts are held against the hashes of blocks; else against the node's index of logs."""
-    has_block_receipts: bool = True
+    lacks: frozenset[str] = frozenset()
+    """Methods that it was asked for and does not have, of those that are done without."""
+
+    @property
+    def has_block_receipts(self) -> bool:
+        """Whether it hands out all receipts of a block, as far as is known."""
+        return _BLOCK_RECEIPTS not in self.lacks
+
+    @property
+    def keeps_traces(self) -> bool:
+        """Whether it keeps traces by what it calls itself, and was not found to have none."""
+        return _BLOCK_TRACES not in self.lacks and self.client.keeps_traces
 
     def learn(self, error: RpcError) -> bool:
         """Note that a node lacks a method; return whether the same may be asked in another way now."""
         said = error.rpc_message.lower()
         lacks = error.rpc_code == _NO_SUCH_METHOD or any(word in said for word in _REFUSALS)
-        if error.method == _BLOCK_RECEIPTS and lacks and self.has_block_receipts:
-            self.has_block_receipts = False
+        if error.method in _DONE_WITHOUT - self.lacks and lacks:
+            self.lacks |= {error.method}
             return True
         return False
 
@@ -98,14 +111,14 @@ class RangeAsked:
         self._receipts: Asked[list[WireReceipt]] | None = None
         self._newest: Asked[WireReceipt] | None = None
         self._traces: Asked[list[WireTrace]] | None = None
-        self._by_hash = self._by_block and first == last and node.client.keeps_traces
+        self._by_hash = self._by_block and first == last and node.keeps_traces
         if self._by_block:
             self._blocks = ask(calls, BLOCKS)
             if not self._by_hash:
                 receipts = [(_BLOCK_RECEIPTS, [number]) for number in numbers]
                 self._receipts = ask(receipts, BLOCK_RECEIPTS, _BLOCKS_PER_REQUEST)
-            if node.client.keeps_traces:
-                traces = [("trace_block", [number]) for number in numbers]
+            if node.keeps_traces:
+                traces = [(_BLOCK_TRACES, [number]) for number in numbers]
                 self._traces = ask(traces, TRACES, _BLOCKS_PER_REQUEST)
         else:
             self._whole = ask(calls, FULL_BLOCKS)

@@ -226,7 +226,7 @@ class RangeReader:
             read.log,
             frozenset(open_hashes),
             then,
-            self._reading.node.has_block_receipts,
+            self._reading.node.lacks,
         )
         self._ahead.order(self._ordered)
 

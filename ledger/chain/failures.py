@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.records import TransactionInfo
 from ledger.chain.reverts import reason_of
@@ -25,10 +27,11 @@ def failure_of(
     then says so.
     """
     if client.keeps_traces:
-        (traces,) = client.ask([("trace_transaction", [transaction.hash])], TRACES).results()
-        for trace in traces or ():
-            if not trace.trace_address:
-                return reason_in(contract, trace)
+        with suppress(RpcError):  # it calls itself a node that keeps them, and has none
+            (traces,) = client.ask([("trace_transaction", [transaction.hash])], TRACES).results()
+            for trace in traces or ():
+                if not trace.trace_address:
+                    return reason_in(contract, trace)
     message = {
         "from": transaction.sender,
         "data": transaction.input,

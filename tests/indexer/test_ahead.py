@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ from indexer import Indexer, TickReport, ahead, packing, patience, ranges
 from indexer.ahead import ReadingProcess
 from indexer.creditlog import CreditLog
 from indexer.reading import Read, Reading
+from ledger.chain.client import ChainClient
 from ledger.chain.sighted import Sighting
 from ledger.db import Database
 from tests.indexer.conftest import DEPTH
@@ -25,6 +25,8 @@ from tests.support.ahead import small
 from tests.support.chain import TestChain
 from tests.support.forms import rest
 from tests.support.mirror import Dump, dump
+from tests.support.proxy import LyingNode
+from tests.support.waiting import until
 
 Fresh = Callable[..., Dump]
 
@@ -73,22 +75,19 @@ def _open_files() -> set[str]:
     return found
 
 
-def _wait_until(what: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
+@pytest.mark.parametrize("lacks", [(), ("trace_block", "eth_getBlockReceipts")])
 def test_what_is_read_ahead_is_what_is_read_in_the_open(
     chain: TestChain,
     sqlite_db: Database,
     answers: list[tuple[int, Read | None]],
     fresh_dump: Fresh,
     monkeypatch: pytest.MonkeyPatch,
+    lacks: tuple[str, ...],
 ) -> None:
     _busy(chain)
-    Indexer(sqlite_db, chain.client, chain.deployment, DEPTH).run_until("head")
+    with LyingNode(chain.client.rpc_url) as node:
+        node.lacks = frozenset(lacks)
+        Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH).run_until("head")
     assert len(answers) > 2 and all(read is not None for _, read in answers)
     assert {pid for pid, _ in answers} == {answers[0][0]} and _gone(answers[0][0])
     monkeypatch.setattr(ranges, "AHEAD_BLOCKS_MIN", 10**9)
@@ -261,7 +260,7 @@ def test_one_that_stops_while_it_is_spoken_with_is_not_waited_for(
     process = ReadingProcess(Reading(chain.client, chain.deployment))
     longer_than_what_a_connection_holds = frozenset(f"0x{number:064x}" for number in range(20_000))
     process.order(
-        ahead.Order(1, 2, "0x", CreditLog(), longer_than_what_a_connection_holds, 0, True)
+        ahead.Order(1, 2, "0x", CreditLog(), longer_than_what_a_connection_holds, 0, frozenset())
     )
     assert process.answer(0.3) is None and process.ended
     process.close()
@@ -311,7 +310,9 @@ def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
     process = ReadingProcess(Reading(chain.client, chain.deployment))
     try:
         assert process.ready(600)
-        process.order(ahead.Order(first, first, parent.hash, CreditLog(), frozenset(), 0, True))
+        process.order(
+            ahead.Order(first, first, parent.hash, CreditLog(), frozenset(), 0, frozenset())
+        )
         assert process.answer(600) is not None
     finally:
         process.close()
@@ -372,7 +373,7 @@ def test_nothing_is_left_of_one_whose_mirror_was_killed(chain: TestChain, tmp_pa
     finally:
         process.kill()
         process.communicate()
-    _wait_until(lambda: _gone(pid))
+    until(lambda: _gone(pid))
 
 
 def test_it_gets_no_setting_of_ours(chain: TestChain, monkeypatch: pytest.MonkeyPatch) -> None:

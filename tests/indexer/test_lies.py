@@ -41,10 +41,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "keeps traces": {},
     "standard": {"version": "Geth/v1.16.0"},
     "old": {"version": "Geth/v1.9.0", "lacks": frozenset({"eth_getBlockReceipts"})},
+    "no traces": {"lacks": frozenset({"trace_block", "trace_transaction"})},  # Anvil by its name
     "told": {"version": "Geth/v1.16.0"},
     "old and told": {"version": "Geth/v1.9.0", "lacks": frozenset({"eth_getBlockReceipts"})},
 }
-"""The mirror asks each of these in another way; the receipts of the first three are proven."""
+"""The mirror asks each of these in another way; the receipts of the first four are proven."""
 TOLD_KINDS = ("told", "old and told")
 
 
@@ -246,6 +247,13 @@ def _orphan(method: str, params: list[Any], result: Any) -> Any:
     if method == "eth_getBlockByNumber" and result and int(result["number"], 16) == 9:
         return {**result, "parentHash": "0x" + "ab" * 32}
     return result
+
+
+def test_whatever_the_node_can_do_the_mirror_is_the_same(
+    lied_to: Indexer, same_as_fresh: Check
+) -> None:
+    lied_to.run_until("head")
+    same_as_fresh()
 
 
 def test_the_bloom_of_each_block_tells_whether_it_has_logs_of_ours(chain: TestChain) -> None:
