@@ -11,8 +11,8 @@ from ledger.settling import Way
 
 LIVE_MONTHS_MAX = 1200
 _NODE_SCHEMES = ("http", "https", "ws", "wss")
-_KEY = re.compile(r"[A-Za-z0-9_.~-]{20,}")
-"""A part of a path that is long enough to be a key."""
+_NO_KEY = re.compile(r"[A-Za-z]{0,10}|v?\d{1,6}")
+"""A part of a path that may be shown: a short word, a version, the number of a chain."""
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 _SOCKET_BYTES_MAX = 107
 """Unix bounds the path of a socket (sun_path, less the zero at the end)."""
@@ -22,7 +22,7 @@ def redacted(url: str) -> str:
     """Return a URL without its secrets, for messages and logs.
 
     A password is hidden, and so is what providers of nodes put into an address in its place: a token
-    before the host, a long part of the path, the values after the question mark.
+    before the host, whatever in the path is no plain word or number, the values after the question mark.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -35,7 +35,7 @@ def redacted(url: str) -> str:
         credentials = "***" if at and ":" not in credentials else credentials
         place, question, query = place.partition("?")
         host, *parts = place.split("/")
-        parts = ["***" if _KEY.fullmatch(part) else part for part in parts]
+        parts = [part if _NO_KEY.fullmatch(part) else "***" for part in parts]
         values = "&".join(re.sub("=.*", "=***", item) for item in query.split("&"))
         place = "/".join([host, *parts]) + question + values
     return f"{scheme}://{credentials}{at}{place}"

@@ -379,7 +379,10 @@ def test_books_of_an_older_version(
 
     found = {item["name"]: item for item in said("db", "drill")["checks"]}
     assert found["schema"]["said"] == "revision 0026"
-    assert found["upgrade"]["said"] == f"from 0026 to {Database.head()}, {int(Database.head()) - 26} revisions"
+    assert (
+        found["upgrade"]["said"]
+        == f"from 0026 to {Database.head()}, {int(Database.head()) - 26} revisions"
+    )
     assert found["audit"]["said"] == "a chain of 2 entries"  # of this version's tables
     assert all(item["ok"] for item in found.values())
 
