@@ -26,6 +26,8 @@ LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
 _CURSOR_LENGTH_MAX = 200
 _ID_MAX = 2**63 - 1
+CURSOR_SECONDS_MAX = 253_370_764_800
+"""1 January 9999 in seconds since 1970: what lies a day beyond it is a date still."""
 
 Row = TypeVar("Row")
 Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
@@ -70,13 +72,15 @@ class PageParameters(BaseModel):
         after = self.after_key(1)
         return None if after is None else after[0]
 
-    def after_key(self, length: int) -> tuple[int, ...] | None:
+    def after_key(self, length: int, first_max: int = _ID_MAX) -> tuple[int, ...] | None:
         """Return the numbers that place the last row seen, or None at the beginning.
 
         Parameters
         ----------
         length
             How many numbers place a row of this list.
+        first_max
+            The largest that the first of them may be: a list in order of time says which times there are.
 
         Raises
         ------
@@ -92,9 +96,8 @@ class PageParameters(BaseModel):
             raise _bad_cursor("is not a cursor of this service") from None
         if mark != self._mark():
             raise _bad_cursor("was made for other filters or another order; start without it")
-        if len(last) != length or any(
-            type(number) is not int or not 0 <= number <= _ID_MAX for number in last
-        ):
+        whole = all(type(number) is int and 0 <= number <= _ID_MAX for number in last)
+        if len(last) != length or not whole or last[0] > first_max:
             raise _bad_cursor("is not a cursor of this service")
         return tuple(last)
 

@@ -23,9 +23,6 @@ from ledger.naming import PARTS_MAX
 _NO_FILTERS = {"limit", "order", "cursor"}
 _CHANGED = ("credit_retirements", "credit_cancellations", "credit_invalidations")
 """Journals of what changes which credits there are."""
-_LAST = ", ".join(
-    f"(SELECT MAX(block_number) FROM {table} x WHERE x.batch_id = s.batch_id)" for table in _CHANGED
-)
 _ITEM = (
     "c.id, c.credit_id, c.amount, c.unit, c.status, c.issuer, t.code, b.vintage, s.batch_id, b.status, "
     "s.first_serial, s.last_serial, b.key, s.retirement_id, c.blockchain_tx, c.issued_at, c.expires_at, "
@@ -36,16 +33,16 @@ _ITEM = (
     "WHERE x.batch_id = s.batch_id AND x.first_serial = s.first_serial), "
     "(SELECT x.tx_hash FROM credit_invalidations x "
     "WHERE x.batch_id = s.batch_id AND x.step = 'executed')) END, "
-    f"b.block_number, {_LAST}"
+    "b.block_number"
 )
 _JOINED = (
     "JOIN credit_serials s ON s.credit_id = c.credit_id "
     "JOIN credit_batches b ON b.batch_id = s.batch_id "
     "LEFT JOIN credit_sites t ON t.site_id = b.site_id "
 )
-_LAST_AT = 18
-"""Where the blocks stand among the columns of an item: of the issuance, and of the last change in each journal."""
-_MORE_AT = _LAST_AT + 1 + len(_CHANGED)
+_BLOCK_AT = 18
+"""Where the block of the issuance stands among the columns of an item, as the last of them."""
+_MORE_AT = _BLOCK_AT + 1
 _ONE = (
     f"SELECT {_ITEM}, b.issued_kg, b.retired_kg, b.cancelled_kg, b.buffered_kg, b.deficit_kg, "
     "b.period_start_s, b.period_end_s, b.recipient, b.verifier, b.evidence_root, b.evidence_total_kg, "
@@ -73,9 +70,15 @@ _BATCHES = (
     "WHERE batch_id IN ({})"
 )
 _NOT_FINAL = " UNION ".join(
-    # The plus keeps the database from looking batch by batch: few blocks are not final.
-    f"SELECT batch_id FROM {table} WHERE block_number > ?1 AND +batch_id BETWEEN ?2 AND ?3"
-    for table in _CHANGED
+    [
+        # The plus keeps the database from looking batch by batch: few blocks are not final.
+        *(
+            f"SELECT batch_id FROM {table} WHERE block_number > ?1 AND +batch_id BETWEEN ?2 AND ?3"
+            for table in _CHANGED
+        ),
+        "SELECT CAST(json_extract(args, '$.batch_id') AS INTEGER) FROM chain_events "
+        "WHERE event_name = 'StatusChanged' AND block_number > ?1",
+    ]
 )
 _SITES = "SELECT site_id, code FROM credit_sites WHERE site_id IN ({})"
 _RETIRED = "SELECT retirement_id, tx_hash FROM credit_retirements WHERE retirement_id IN ({})"
@@ -115,7 +118,9 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
     row = found[0]
     head, final_block = head_of(context, row[-5:])
     more = row[_MORE_AT:-5]
-    document = {**head, **_item(row, final_block)}
+    changing = read(_NOT_FINAL, (final_block, row[8], row[8]))
+    final = row[_BLOCK_AT] <= final_block and (row[8],) not in changing
+    document = {**head, **_item(row, final=final)}
     document["batch"] = {
         "issued_kg": str(more[0]),
         "retired_kg": str(more[1]),
@@ -130,7 +135,7 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
         "evidence_total_kg": more[10],
         "manifest_hash": more[11],
         "methodology_hash": more[12],
-        "block_number": row[_LAST_AT],
+        "block_number": row[_BLOCK_AT],
         "credits": [
             {"credit_id": part, "amount_kg": str(kg), "status": status}
             for part, kg, status in read(_PARTS, (row[8],))
@@ -215,7 +220,7 @@ def _among(sql: str, count: int) -> str:
     return sql.format(",".join("?" * count))
 
 
-def _item(row: Sequence[Any], final_block: int) -> dict[str, Any]:
+def _item(row: Sequence[Any], *, final: bool) -> dict[str, Any]:
     kg = row[2]  # the amount without its point: thousandths of a tonne
     return {
         "id": row[0],
@@ -237,7 +242,7 @@ def _item(row: Sequence[Any], final_block: int) -> dict[str, Any]:
         "status_tx": row[17] or row[14],
         "issued_at": time_of(row[15]),
         "expires_at": time_of(row[16]),
-        "final": max(filter(None, row[_LAST_AT:_MORE_AT])) <= final_block,
+        "final": final,
     }
 
 

@@ -18,6 +18,7 @@ from api.credits.schemas import (
     CreditParameters,
     CreditPart,
 )
+from api.credits.then import status_changes
 from api.finality import ChainView
 from api.pagination import page_of, paged
 from api.retirements.queries import retirement_document
@@ -116,7 +117,8 @@ def _credits() -> Select[CarbonCredit, CreditSerial, CreditBatch, str]:
 
 def _items(session: Session, view: ChainView, rows: Iterable[Any]) -> list[Credit]:
     rows = list(rows)
-    last_block = _last_blocks(session, {row.CreditBatch.batch_id: row.CreditBatch for row in rows})
+    batches = {row.CreditBatch.batch_id: row.CreditBatch for row in rows}
+    last_block = _last_blocks(session, view, batches)
     ended_by = _ended_by(session, rows)
     return [
         Credit(
@@ -185,8 +187,13 @@ def _ended_by(session: Session, rows: Sequence[Any]) -> dict[str, str]:
     return found
 
 
-def _last_blocks(session: Session, batches: dict[int, CreditBatch]) -> dict[int, int]:
-    """Return, for each batch, the last block that changed which credits there are."""
+def _last_blocks(
+    session: Session, view: ChainView, batches: dict[int, CreditBatch]
+) -> dict[int, int]:
+    """Return, for each batch, the last block that changed which credits there are, or its status.
+
+    Changes of status alone are looked for after the last final block.
+    """
     last = {batch_id: batch.block_number for batch_id, batch in batches.items()}
     for table in (CreditRetirement, CreditCancellation, CreditInvalidation):
         changes = session.execute(
@@ -195,6 +202,10 @@ def _last_blocks(session: Session, batches: dict[int, CreditBatch]) -> dict[int,
             .group_by(table.batch_id)
         )
         for batch_id, block in changes:
+            last[batch_id] = max(last[batch_id], block)
+    above = -1 if view.final_block is None else view.final_block
+    for batch_id, _, block in status_changes(session, above):
+        if batch_id in last:
             last[batch_id] = max(last[batch_id], block)
     return last
 

@@ -75,7 +75,8 @@ class Credit(Document):
     issued_at: Time = Field(description="Time of the block that issued it.")
     expires_at: Time | None = Field(description="When it ends; null: never.")
     final: bool = Field(
-        description="Whether all that happened to its batch stands in final blocks."
+        description="Whether its issuance, and all that changed the credits or the status of its batch, "
+        "stands in final blocks; transfers between holders change neither."
     )
 
 

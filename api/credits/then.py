@@ -8,7 +8,7 @@ cancellations, invalidations and changes of status up to the block, make of it. 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ class Then:
     batch: CreditBatch
     site_code: str
     status: BatchStatus
+    changed_block: int
+    """The last block that changed its status, or began to: steps of an invalidation, too. -1: none did."""
     retirements: Sequence[Any]
     cancellations: Sequence[Any]
     invalidated: CreditInvalidation | None
@@ -65,11 +67,9 @@ class Then:
 
     @property
     def last_block(self) -> int:
-        """The last block up to then that changed which credits there are."""
-        changes = [row.block_number for row in (*self.retirements, *self.cancellations)]
-        if self.invalidated is not None:
-            changes.append(self.invalidated.block_number)
-        return max(changes, default=self.batch.block_number)
+        """The last block up to then that changed which credits there are, or the status of the batch."""
+        taken = [row.block_number for row in (*self.retirements, *self.cancellations)]
+        return max(self.batch.block_number, self.changed_block, *taken)
 
     def runs(self) -> list[Run]:
         """Return the runs of serials, in order."""
@@ -160,23 +160,23 @@ def batches_then(
             CreditCancellation.tx_hash,
         ).where(CreditCancellation.batch_id.in_(numbers), CreditCancellation.block_number <= block),
     )
-    invalidated = {
-        row.batch_id: row
-        for row in session.scalars(
-            select(CreditInvalidation).where(
-                CreditInvalidation.batch_id.in_(numbers),
-                CreditInvalidation.step == InvalidationStep.EXECUTED,
-                CreditInvalidation.block_number <= block,
-            )
+    statuses, changed = _statuses(session, numbers, block)
+    invalidated = {}
+    for row in session.scalars(
+        select(CreditInvalidation).where(
+            CreditInvalidation.batch_id.in_(numbers), CreditInvalidation.block_number <= block
         )
-    }
+    ):
+        changed[row.batch_id] = max(row.block_number, changed.get(row.batch_id, -1))
+        if row.step is InvalidationStep.EXECUTED:
+            invalidated[row.batch_id] = row
     replaced = _replaced(session, list(invalidated), block)
-    statuses = _statuses(session, numbers, block)
     return [
         Then(
             batch,
             code,
             statuses.get(batch.batch_id, BatchStatus.ACTIVE),
+            changed.get(batch.batch_id, -1),
             retired[batch.batch_id],
             cancelled[batch.batch_id],
             invalidated.get(batch.batch_id),
@@ -207,16 +207,33 @@ def _replaced(session: Session, numbers: Sequence[int], block: int) -> dict[int,
     return {number: int(kg) for number, kg in session.execute(query) if number is not None}
 
 
-def _statuses(session: Session, numbers: Sequence[int], block: int) -> dict[int, BatchStatus]:
-    """Return the statuses of those batches that ever changed it."""
-    wanted, found = set(numbers), {}
+def _statuses(
+    session: Session, numbers: Sequence[int], block: int
+) -> tuple[dict[int, BatchStatus], dict[int, int]]:
+    """Return the statuses of those batches that ever changed it, and the block of the last change."""
+    wanted, statuses, changed = set(numbers), {}, {}
+    for number, status, at in status_changes(session, up_to=block):
+        if number in wanted:
+            statuses[number], changed[number] = status, at
+    return statuses, changed
+
+
+def status_changes(
+    session: Session, above: int = -1, up_to: int | None = None
+) -> Iterator[tuple[int, BatchStatus, int]]:
+    """Yield batch, new status and block of each change, in the order of the chain.
+
+    Parameters
+    ----------
+    above, up_to
+        Blocks after the one, and no later than the other.
+    """
     query = (
-        select(ChainEvent.args)
-        .where(ChainEvent.event_name == _CHANGED, ChainEvent.block_number <= block)
+        select(ChainEvent.args, ChainEvent.block_number)
+        .where(ChainEvent.event_name == _CHANGED, ChainEvent.block_number > above)
         .order_by(ChainEvent.block_number, ChainEvent.log_index)
     )
-    for args in session.scalars(query):
-        number = int(args["batch_id"])
-        if number in wanted:
-            found[number] = STATUS[int(args["new_status"])]
-    return found
+    if up_to is not None:
+        query = query.where(ChainEvent.block_number <= up_to)
+    for args, block in session.execute(query):
+        yield int(args["batch_id"]), STATUS[int(args["new_status"])], block

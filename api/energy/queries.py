@@ -25,7 +25,7 @@ from api.energy.schemas import (
     ReadingCounts,
 )
 from api.finality import ChainView
-from api.pagination import Order
+from api.pagination import CURSOR_SECONDS_MAX, Order
 from api.sites.periods import (
     HOUR_S,
     LegalPeriod,
@@ -81,7 +81,7 @@ def list_energy(session: Session, view: ChainView, parameters: EnergyParameters)
     site, devices = site_and_devices(session, parameters.site, parameters.device)
     where = zone(site.time_zone)
     meters = _meters(session, devices)
-    after = parameters.after_key(2)
+    after = parameters.after_key(2, CURSOR_SECONDS_MAX)
     newest_first = parameters.order is Order.DESC
     days = clipped(parameters.start, parameters.end, _ends(session, meters), where)
     if after is not None and days is not None and parameters.by is not EnergyPeriod.MONTH:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.orm import Session
@@ -77,7 +78,7 @@ def list_data(
 ) -> ValuePage:
     """Values of a device as received, page by page, in order of time."""
     page = queries.device_data(context.database, code, parameters)
-    path = f"/v1/devices/{code}/data"
+    path = f"/v1/devices/{quote(code, safe='')}/data"
     response.headers["Link"] = link_header(path, parameters, page.next_cursor)
     return page
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
-from api.pagination import Order, Page, PageParameters, page_of
+from api.pagination import CURSOR_SECONDS_MAX, Order, Page, PageParameters, page_of
 from api.park.schemas import (
     SCHEMAS,
     DataParameters,
@@ -30,6 +30,7 @@ from ledger.park.records import filtered, query, record_of, show
 DAY = timedelta(days=1)
 _VALUE = ("id", "value", "unit", "metadata", "recorded_at", "created_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MICROS = CURSOR_SECONDS_MAX * 10**6
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -48,7 +49,7 @@ def list_records(session: Session, kind: Kind, parameters: RecordParameters) -> 
     # An unknown parent has no records; a cursor that is none is an error all the same.
     by_time = kind.time is not None and kind.key[0] in filters
     at = getattr(model, kind.field(kind.time).attribute) if kind.time is not None else None
-    after = parameters.after_key(2 if by_time else 1)
+    after = parameters.after_key(2, _LAST_MICROS) if by_time else parameters.after_key(1)
     times = [getattr(parameters, name, None) for name in ("time_from", "time_before")]
     if any(times) and not by_time:
         raise BadInput(f"time_from and time_before go with {kind.key[0]}: name it, too")
@@ -96,7 +97,7 @@ def device_data(database: Database, code: str, parameters: DataParameters) -> Va
     BadInput
         If the cursor cannot be used.
     """
-    after, limit = parameters.after_key(2), parameters.limit
+    after, limit = parameters.after_key(2, _LAST_MICROS), parameters.limit
     since = parameters.recorded_from
     before = parameters.recorded_before or since + DAY
     rows: list[Any] = []

@@ -17,9 +17,10 @@ from ledger.errors import BadInput, Refused
 URL_CHARACTERS_MAX = 2000
 _EMBEDDING = (  # IPv6 networks whose addresses stand for IPv4 ones, and where in them those are
     (ip_network("64:ff9b::/96"), 0),
-    (ip_network("64:ff9b:1::/48"), 0),
     (ip_network("2002::/16"), 80),
 )
+_UNICAST = ip_network("2000::/3")
+"""All of IPv6 that is given out for use between networks: RFC 4291, and IANA's registry of that space."""
 
 
 class TargetRefused(Refused):
@@ -133,6 +134,6 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
                 inner = IPv4Address(int(address) >> shift & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
-        if address.teredo is not None:
+        if address.teredo is not None or address not in _UNICAST:
             return False
     return address.is_global and not address.is_multicast

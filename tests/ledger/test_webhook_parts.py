@@ -62,6 +62,10 @@ def test_secrets_are_random_and_long() -> None:
         ("::ffff:93.184.216.34", True),
         ("64:ff9b::7f00:1", False),  # NAT64 of 127.0.0.1
         ("64:ff9b::5db8:d822", True),
+        ("64:ff9b:1::5db8:d822", False),  # NAT64 of somebody's own network
+        ("::127.0.0.1", False),  # IPv4 in IPv6 as it was once written
+        ("::ffff:0:7f00:1", False),  # IPv4 translated
+        ("fec0::1", False),  # of a site
         ("2002:7f00:1::", False),  # 6to4 of 127.0.0.1
         ("2002:a9fe:a9fe::1", False),
         ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),  # Teredo

@@ -45,6 +45,12 @@ def every(*forgeries: Forgery) -> Forgery:
     return lambda document: [forge(document) for forge in forgeries]
 
 
+def _twice(document: Document) -> None:
+    readings = document["readings"]
+    for part in ("rows", "proofs"):
+        readings[part].append(readings[part][0])
+
+
 def _flipped(text: str) -> str:
     return text[:-1] + format(int(text[-1], 16) ^ 1, "x")
 
@@ -164,6 +170,11 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "an inner node for a reading's sibling": (
         put("readings", "proofs", 0, value=lambda nodes: nodes[1:]),
         "no such proof",
+    ),
+    "a reading counted twice, with its proof": (_twice, "a reading stands twice"),
+    "a reading counted twice, and no manifest": (
+        every(_twice, put("manifest", value=None)),
+        "a reading stands twice",
     ),
     "a part of the readings as all of them": (put("readings", "proofs", value=None), "as many as"),
     "a part of them as all, without a manifest": (

@@ -200,6 +200,7 @@ class _Checks:
         )
         root = self.facts["issued"]["evidence_root"]
         leaves = [ledger.leaf(meters[row[0]], row) for row in rows]
+        require(len(set(leaves)) == len(leaves), "a reading stands twice")
         if self.bundle["manifest"] is not None:
             require(self.meters.issuperset(meters), "a meter is not one of the manifest's")
             require(
