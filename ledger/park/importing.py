@@ -14,12 +14,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import audit
+from ledger.codes import unreachable
 from ledger.errors import BadInput
 from ledger.models.base import Base
 from ledger.park.fields import Field
 from ledger.park.files import RawRow, RecordFile
 from ledger.park.kinds import Kind
-from ledger.park.reading import Wrong, refused
+from ledger.park.reading import Wrong, refused, short
 from ledger.park.rows import ImportReport, Row
 from ledger.park.rules import checked
 from ledger.park.together import pieces
@@ -111,7 +112,7 @@ def _take(
     _find_stored(session, kind, rows)
     writable = []
     for row in rows:
-        wrong = _complete(kind, row) or _allowed(kind, row) or next(checked(row, kind.rules), None)
+        wrong = _new(kind, row) or _allowed(kind, row) or next(checked(row, kind.rules), None)
         if row.old is not None and not row.differing:
             report.unchanged += 1  # whatever the rules say today, it stands there
         elif wrong is not None:
@@ -234,12 +235,18 @@ def _find_stored(session: Session, kind: Kind, rows: list[Row]) -> None:
                 row.old, row.before = stored, before
 
 
-def _complete(kind: Kind, row: Row) -> Wrong | None:
-    """Return what a new row lacks."""
-    if row.old is None:
-        for field in kind.fields:
-            if field.required and field.name not in row.given:
-                return Wrong(field.name, f"is missing, and this {kind.one} is new")
+def _new(kind: Kind, row: Row) -> Wrong | None:
+    """Return what a new row lacks, or why nobody could ask for it; one that is there keeps its code."""
+    if row.old is not None:
+        return None
+    if kind.code is not None:
+        code = row.given[kind.code]
+        why = unreachable(code)
+        if why is not None:
+            return Wrong(kind.code, f"{short(code)} {why}")
+    for field in kind.fields:
+        if field.required and field.name not in row.given:
+            return Wrong(field.name, f"is missing, and this {kind.one} is new")
     return None
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.codes import unreachable
 from ledger.errors import BadInput
 from ledger.models import (
     Device,
@@ -25,6 +26,7 @@ from ledger.models import (
     Project,
     ReadingClaim,
     Site,
+    VppDefinition,
 )
 from ledger.models.base import Base
 from ledger.models.devices import DeviceStatus
@@ -44,6 +46,8 @@ from ledger.sites.site_file import read_site_file
 from ledger.sites.specs import DeviceSpec, FactorSpec, SiteFile, SourceSpec
 
 _LOCATION, _MARKET = FactorPurpose.INVENTORY_LOCATION, FactorPurpose.INVENTORY_MARKET
+_ASKED_BY_CODE = (DeviceType, Device, VppDefinition)
+"""What has an address by its code; a resource has the code of its device, and a site and a project have no slash."""
 Row = TypeVar("Row", bound=Base)
 ResolveAccount = Callable[[str], str]
 
@@ -143,6 +147,10 @@ class _Application:
     ) -> Row:
         """Make or change one row, and note which; ``initial`` is for a new one alone."""
         row, done = put_row(self._session, model, key, values, initial)
+        if done == "created" and model in _ASKED_BY_CODE:
+            (code,) = key.values()
+            if (why := unreachable(code)) is not None:
+                raise self._wrong(f"{label}: {code!r} {why}", "bad-code")
         done_so: list[str] = getattr(self.changes, done)
         done_so.append(label)
         return row

@@ -14,10 +14,12 @@ from sqlalchemy import func, select
 
 from ledger.db import Database
 from ledger.errors import BadInput
-from ledger.models import AuditLog, VppResourceAssociation
+from ledger.models import AuditLog, VppDefinition, VppResourceAssociation
+from ledger.models.vpp import VppStatus
 from ledger.park import KINDS, import_records, kind_named, read_file, set_record
 from ledger.park.fields import Sort
 from ledger.park.records import all_records, show, written
+from ledger.park.writing import csv_pieces
 from tests.support.plant import SITE, apply
 from tests.support.records import counts, examples, fill, sections, take, wrong
 
@@ -599,6 +601,49 @@ def test_one_record_by_hand(sqlite_db: Database, tmp_path: Path) -> None:
         "allocation_ratio": "1.0000",
         "associated_at": "2026-01-01T00:00:00Z",
     }
+
+
+# ------------------------------------------------------------------ codes that are a part of an address
+
+BY_CODE = [name for name, kind in KINDS.items() if kind.code is not None]
+
+
+@pytest.mark.parametrize("code", ["N/S", "/", "a/", ".", ".."])
+@pytest.mark.parametrize("name", BY_CODE)
+def test_a_code_that_no_address_leads_to_is_refused(
+    filled: Database, tmp_path: Path, name: str, code: str
+) -> None:
+    ending, text = examples()[name]
+    kind = kind_named(name)
+    if ending == "csv":
+        head, row = list(csv.reader(text.splitlines()))[:2]
+        row[head.index(str(kind.code))] = code
+        file = tmp_path / "made.csv"
+        with file.open("w", newline="") as stream:
+            csv.writer(stream).writerows([head, row])
+        text, line = file.read_text(), 2
+    else:
+        text, line = json.dumps([json.loads(text)[0] | {str(kind.code): code}]), 1
+    report = take(filled, tmp_path, name, text, ending)
+    assert [error[:2] for error in wrong(report)] == [(line, kind.code)]
+    assert f"{code!r} {'has a slash' if '/' in code else 'is a step'}" in wrong(report)[0][2]
+    cells = {str(kind.code): code}
+    with pytest.raises(BadInput, match=re.escape(str(kind.code))):
+        filled.run(lambda session: set_record(session, kind, cells))
+
+
+def test_a_record_that_has_such_a_code_already_stays_as_any_other(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    plant = VppDefinition(
+        vpp_id="N/S", name="x", total_capacity=Decimal(1), status=VppStatus.ACTIVE
+    )
+    sqlite_db.run(lambda session: session.add(plant))
+    with sqlite_db.read() as session:
+        text = "".join(csv_pieces(kind_named("vpps"), all_records(session, kind_named("vpps"), {})))
+    assert counts(take(sqlite_db, tmp_path, "vpps", text)) == (1, 0, 0, 1, 0)
+    changed = take(sqlite_db, tmp_path, "vpps", "vpp_code,name\nN/S,y\n")
+    assert counts(changed) == (1, 0, 1, 0, 0)
 
 
 # ------------------------------------------------------------------ shares of a resource

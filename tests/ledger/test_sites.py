@@ -1,5 +1,6 @@
 """Site files: applied once and again, strict about every key, and careful with what credits rest on."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -443,6 +444,17 @@ def test_a_table_that_stands_twice(sqlite_db: Database, table: str) -> None:
     with pytest.raises(BadInput, match="stands twice") as caught:
         apply(sqlite_db, twice)
     assert caught.value.details["line"] > 50
+
+
+@pytest.mark.parametrize("code", ["a/b", "/", ".", ".."])
+def test_a_code_that_no_address_leads_to_is_refused(sqlite_db: Database, code: str) -> None:
+    device = f'\n[[device]]\ncode = "{code}"\ntype = "t"\nmeter_serial = "s"\nrole = "generation"\n'
+    plant = f'\n[[vpp]]\ncode = "{code}"\nname = "V"\ntotal_capacity = "1"\naccount = "{"0x" + "1" * 40}"\ndevices = []\n'
+    of_type = device.replace(f'code = "{code}"', 'code = "B"').replace('"t"', f'"{code}"')
+    for added, what in ((device, "device"), (plant, "vpp"), (of_type, "device type")):
+        with pytest.raises(BadInput, match=re.escape(f"{what} {code}: {code!r} ")) as caught:
+            apply(sqlite_db, SITE + added)
+        assert caught.value.code == "bad-code"
 
 
 def test_one_meter_of_two_devices_would_count_twice(sqlite_db: Database) -> None:
