@@ -46,6 +46,8 @@ _UNAVAILABLE = {
     "wrong-chain": "the node serves another chain than the books are kept for",
 }
 
+_SEND = "send a JSON object, with Content-Type: application/json"
+
 _OF_THE_LEDGER: dict[type[TruetonneError], int] = {
     TooManyAttempts: 429,
     WrongCredentials: 401,
@@ -62,7 +64,7 @@ _log = logging.getLogger("truetonne.api")
 class ParameterError(BaseModel):
     """What is wrong with one parameter."""
 
-    place: str = Field(description="Where the parameter is: query, path or header.")
+    place: str = Field(description="Where the parameter is: query, path, header or body.")
     name: str = Field(description="Name of the parameter.")
     message: str = Field(description="What is wrong with it.")
 
@@ -258,12 +260,24 @@ def _of_http(error: HTTPException) -> Problem:
     return Problem(error.status_code, code, str(error.detail), headers=headers)
 
 
+def _message_of(item: Mapping[str, Any]) -> str:
+    """Return what is wrong with a parameter or a field, in words for whoever sent it."""
+    if item["type"] == "extra_forbidden":
+        return "unknown parameter"
+    if tuple(item["loc"]) == ("body",):
+        if item["type"] == "missing":
+            return f"there is none; {_SEND}"
+        if item["type"] == "model_attributes_type":
+            as_json = not isinstance(item["input"], bytes)
+            return "is JSON, and no object" if as_json else f"is not sent as JSON; {_SEND}"
+    return str(item["msg"])
+
+
 def _of_validation(found: Sequence[Any]) -> Problem:
     errors = []
     for item in found:
         place, *names = [str(part) for part in item["loc"]]
         name = ".".join(names) or place
-        message = "unknown parameter" if item["type"] == "extra_forbidden" else str(item["msg"])
-        errors.append({"place": place, "name": name, "message": message})
+        errors.append({"place": place, "name": name, "message": _message_of(item)})
     detail = "; ".join(f"{error['name']}: {error['message']}" for error in errors)
     return Problem(422, "bad-request", detail, errors=errors)

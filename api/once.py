@@ -18,6 +18,7 @@ from api.access import Caller, now
 from api.clients import address_of
 from api.context import Context, ReadContext
 from api.errors import Problem
+from api.texts import Written
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.identity import idempotency
@@ -26,11 +27,13 @@ KEY_PATTERN = "^[\\x21-\\x7e]{16,128}$"
 REPLAYED = "Idempotency-Replayed"
 Found = TypeVar("Found")
 
+_Key = Annotated[
+    str, Written(KEY_PATTERN, "write 16 to 128 printable ASCII characters without a blank")
+]
 IdempotencyHeader = Annotated[
-    str | None,
+    _Key | None,
     Header(
         alias="Idempotency-Key",
-        pattern=KEY_PATTERN,
         description="16 to 128 printable characters, such as a UUID: the same request with the same key is "
         "done once, and answered alike for 24 hours.",
     ),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -14,10 +15,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     PlainSerializer,
+    Strict,
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import core_schema
 
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -38,11 +42,44 @@ DecimalText = Annotated[
 IntegerText = Annotated[int, PlainSerializer(str, return_type=str), _schema("^-?[0-9]+$")]
 """An integer that may pass 2^53, written as text."""
 
-HashText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{64}$")]
+
+@dataclass(frozen=True)
+class Written:
+    """How a text is written: a pattern for programs, and the same in words for whoever wrote another.
+
+    Parameters
+    ----------
+    pattern
+        Regular expression of all of the text.
+    words
+        What may stand there, as an error says it.
+    """
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Return the check of the pattern, with the words as its error."""
+        return core_schema.custom_error_schema(
+            core_schema.str_schema(pattern=self.pattern),
+            custom_error_type="written_otherwise",
+            custom_error_message=self.words,
+        )
+
+
+HashText = Annotated[str, Written("^0x[0-9a-fA-F]{64}$", "write 0x and 64 hexadecimal digits")]
 """A hash or a key, as a parameter."""
 
-AddressText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
+AddressText = Annotated[str, Written("^0x[0-9a-fA-F]{40}$", "write 0x and 40 hexadecimal digits")]
 """An address, as a parameter."""
+
+Whole = Annotated[int, Strict()]
+"""A whole number in a body: no text, and no true or false."""
+
+Truth = Annotated[bool, Strict()]
+"""True or false in a body: no text, and no number."""
 
 CodeText = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 """A code of ours, as a parameter."""

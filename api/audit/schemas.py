@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from api.pagination import PageParameters
-from api.texts import Document, Time, TimeParameter
+from api.texts import Document, Time, TimeParameter, Written
 from api.users.schemas import Username
+
+Action = Annotated[
+    str, Written("^[a-z.-]{1,100}$", "write small letters, dots and dashes, such as users.add")
+]
+Resource = Annotated[
+    str,
+    Written(
+        "^[A-Za-z0-9_/.:-]{1,200}$",
+        "write letters, digits and _ / . : - alone, such as users/7",
+    ),
+]
 
 
 class AuditParameters(PageParameters):
     """Filters of the audit log."""
 
     user: Username | None = Field(None, description="Only what this user did.")
-    action: Annotated[str, StringConstraints(pattern="^[a-z.-]{1,100}$")] | None = Field(
-        None, description="Only this action, such as `users.add`."
-    )
-    resource: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_/.:-]{1,200}$")] | None = Field(
+    action: Action | None = Field(None, description="Only this action, such as `users.add`.")
+    resource: Resource | None = Field(
         None, description="Only what was done to this, such as `users/7`."
     )
     done_from: TimeParameter | None = Field(None, description="Only from this time on.")

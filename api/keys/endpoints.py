@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.orm import Session
 
 from api.access import Asking, forbidden, needs, now
+from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
 from api.errors import responses
 from api.keys.schemas import ApiKey, KeyPage, KeyParameters, MadeKey, NewKey
@@ -17,7 +18,7 @@ from ledger.errors import NotFound
 from ledger.identity import keys, users
 from ledger.models import ApiKey as Row
 
-router = APIRouter(tags=["keys"])
+router = APIRouter(route_class=JsonRoute, tags=["keys"])
 
 KeyId = Annotated[int, Path(ge=1, lt=2**31, description="Row number of the key.")]
 

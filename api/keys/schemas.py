@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
 from api.pagination import PageParameters
-from api.texts import Document, Time
+from api.texts import Document, Time, Whole
 from api.users.schemas import Body, Username
 from ledger.identity.keys import DAYS, DAYS_MAX
 from ledger.identity.rights import SCOPES, check_scopes
@@ -29,7 +29,7 @@ class NewKey(Body):
     scopes: list[Scope] = Field(
         min_length=1, max_length=50, description="Rights that it carries, of those one has oneself."
     )
-    days: int = Field(DAYS, ge=1, le=DAYS_MAX, description="How many days it lasts.")
+    days: Whole = Field(DAYS, ge=1, le=DAYS_MAX, description="How many days it lasts.")
 
 
 class KeyParameters(PageParameters):

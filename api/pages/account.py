@@ -6,6 +6,7 @@ They call the functions of the API's routes, with the same checks and the same e
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Any
 
@@ -73,7 +74,7 @@ def make(request: Request, context: ReadContext, form: SentForm, asking: Asking)
     given = {
         "name": form.one("name"),
         "scopes": form.fields().get("scopes", []),
-        "days": form.one("days"),
+        "days": _number(form.one("days")),
     }
     once = once_of_form(request, context, form.one(ONCE), form.body)
     answer = make_key(_checked(NewKey, given), asking, once)
@@ -126,7 +127,7 @@ def show_users(request: Request, context: ReadContext, asking: Asking) -> HTMLRe
 @router.post("/account/users/{user_id}/state", dependencies=[form_needs("users:write")])
 def change_state(context: ReadContext, user_id: UserId, form: SentForm, asking: Asking) -> Response:
     """Disable a user, who is signed out everywhere; or enable one."""
-    given = {"is_active": form.one("is_active")}
+    given = {"is_active": _truth(form.one("is_active"))}
     change_user(context, user_id, _checked(UserChange, given), asking)
     return _to("/account/users")
 
@@ -152,6 +153,15 @@ def _page(request: Request, asking: Caller, template: str, **shown: Any) -> HTML
 
 def _to(place: str) -> RedirectResponse:
     return RedirectResponse(place, status_code=303, headers=PRIVATE)
+
+
+def _number(text: str) -> int | str:
+    """Return a number of a form, which sends text; what is none is left to the check."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else text
+
+
+def _truth(text: str) -> bool | str:
+    return {"true": True, "false": False}.get(text, text)
 
 
 def _checked(model: type[Model], given: dict[str, Any]) -> Model:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.orm import Session
 
 from api.access import Asking, needs, now
+from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
 from api.errors import responses
 from api.once import Answer, OneTime, created
@@ -28,7 +29,7 @@ from api.park.schemas import (
 )
 from ledger.park import KINDS, Kind, handling
 
-router = APIRouter(tags=["park"])
+router = APIRouter(route_class=JsonRoute, tags=["park"])
 
 Number = Annotated[int, Path(ge=1, lt=2**63, description="Row number.")]
 AlertNumber = Annotated[int, Path(ge=1, lt=2**31, description="Row number of the alert.")]

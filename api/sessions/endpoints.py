@@ -17,19 +17,25 @@ from api.access import (
     now,
     public,
 )
+from api.bodies import JsonRoute
 from api.clients import address_of
 from api.context import ReadContext, no_query
 from api.errors import Problem, responses
 from api.once import Answer, OneTime, created
 from api.sessions.schemas import NewSession, Session, SessionList, SignIn
+from api.texts import Written
 from ledger.audit import By
 from ledger.identity import sessions, signing_in
 from ledger.models import User, UserSession
 
-router = APIRouter(tags=["sessions"], dependencies=[Depends(no_query)])
+router = APIRouter(route_class=JsonRoute, tags=["sessions"], dependencies=[Depends(no_query)])
 
 SessionId = Annotated[
-    str, Path(pattern="^([0-9a-f]{64}|current)$", description="Id of the session, or `current`.")
+    str,
+    Written(
+        "^([0-9a-f]{64}|current)$", "write the id of a session, 64 hexadecimal digits, or current"
+    ),
+    Path(description="Id of the session, or `current`."),
 ]
 
 

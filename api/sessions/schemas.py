@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from api.texts import Document, Time
+from api.texts import Document, Time, Truth
 from api.users.schemas import Body
 
 
@@ -13,7 +13,7 @@ class SignIn(Body):
 
     username: str = Field(max_length=200, description="Name of the user.")
     password: str = Field(max_length=200, description="Password of the user.")
-    cookie: bool = Field(
+    cookie: Truth = Field(
         False,
         description="True: the session is a cookie, for a page in a browser; false: a token, for a program.",
     )

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.orm import Session
 
 from api.access import SIGNED_IN, Asking, needs, now
+from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
 from api.errors import responses
 from api.once import Answer, OneTime, created
 from api.pagination import link_header
+from api.texts import Written
 from api.users import queries
 from api.users.schemas import (
     Decision,
@@ -28,7 +30,7 @@ from api.users.schemas import (
 from ledger.identity import passwords, permissions, signing_in, users
 from ledger.sealing import Sealer, load_sealer
 
-router = APIRouter(tags=["users"])
+router = APIRouter(route_class=JsonRoute, tags=["users"])
 
 _READ = [needs("users:read")]
 _WRITE = [needs("users:write"), Depends(no_query)]
@@ -36,7 +38,9 @@ _OWN = [needs("sessions:write"), Depends(no_query)]
 
 UserId = Annotated[int, Path(ge=1, lt=2**31, description="Row number of the user.")]
 RightName = Annotated[
-    str, Path(max_length=100, pattern="^[a-z]+:[a-z]+$", description="`resource:action`.")
+    str,
+    Written("^[a-z]+:[a-z]+$", "write resource:action in small letters, such as park:read"),
+    Path(max_length=100, description="`resource:action`."),
 ]
 
 

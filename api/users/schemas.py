@@ -7,13 +7,23 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.pagination import PageParameters
-from api.texts import Document, Time
+from api.texts import Document, Time, Truth, Written
 from ledger.identity.passwords import BYTES_MAX, CHARACTERS_MIN
 from ledger.identity.users import EMAIL, USERNAME
 from ledger.models.users import UserRole
 
-Username = Annotated[str, StringConstraints(pattern=f"^{USERNAME}$")]
-Email = Annotated[str, StringConstraints(pattern=f"^{EMAIL}$", max_length=100)]
+Username = Annotated[
+    str,
+    Written(
+        f"^{USERNAME}$",
+        "write 2 to 50 of a-z, 0-9, dot, dash and underscore, the first a letter or a digit",
+    ),
+]
+Email = Annotated[
+    str,
+    Written(f"^{EMAIL}$", "write NAME@HOST, at most 64 characters before the @ and 35 after it"),
+    StringConstraints(max_length=100),
+]
 Password = Annotated[str, StringConstraints(min_length=CHARACTERS_MIN, max_length=BYTES_MAX)]
 """A new password. That it has 72 bytes at most is said by ``passwords.hashed``; here it is characters."""
 
@@ -38,7 +48,7 @@ class UserChange(Body):
 
     email: Email | None = Field(None, description="Mail address.")
     role: UserRole | None = Field(None, description="What the user may do.")
-    is_active: bool | None = Field(
+    is_active: Truth | None = Field(
         None, description="Whether the user may sign in; false ends all sessions."
     )
 
@@ -59,7 +69,7 @@ class OwnPassword(Body):
 class Decision(Body):
     """Whether a right is granted to a user or denied."""
 
-    granted: bool = Field(description="True: granted; false: denied, whatever the role says.")
+    granted: Truth = Field(description="True: granted; false: denied, whatever the role says.")
 
 
 class User(Document):

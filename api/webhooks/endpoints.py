@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.access import Asking, Caller, forbidden, needs, now
+from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
 from api.errors import responses
 from api.once import Answer, OneTime, created
@@ -35,7 +36,7 @@ from ledger.webhooks import endpoints, outbox
 from ledger.webhooks.log import deliveries
 from ledger.webhooks.telling import wants_alerts
 
-router = APIRouter(tags=["webhooks"])
+router = APIRouter(route_class=JsonRoute, tags=["webhooks"])
 
 _READ = [needs("webhooks:read")]
 _WRITE = [needs("webhooks:write"), Depends(no_query)]

@@ -7,15 +7,18 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from api.pagination import PageParameters
-from api.texts import Document, Time
+from api.texts import Document, Time, Whole, Written
 from api.users.schemas import Body
 from ledger.models.webhooks import DeliveryState, EndpointState
 
 Url = Annotated[str, StringConstraints(min_length=8, max_length=2000)]
 EventType = Annotated[str, StringConstraints(max_length=60)]
 Description = Annotated[str, StringConstraints(max_length=200)]
-MessageId = Annotated[str, StringConstraints(pattern="^msg_[a-z0-9_]{1,36}$")]
-Block = Annotated[int, Field(ge=0, lt=2**53)]
+MessageId = Annotated[
+    str,
+    Written("^msg_[a-z0-9_]{1,36}$", "write the id of a message, as the list of deliveries has it"),
+]
+Block = Annotated[Whole, Field(ge=0, lt=2**53)]
 
 
 class NewEndpoint(Body):
