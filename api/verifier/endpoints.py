@@ -10,12 +10,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from api.context import refuse_others
-from api.pages.language import wishes_of
+from api.pages.language import Language, wishes_of
 
 PAGE = resources.files("api.verifier").joinpath("verify.html").read_text(encoding="utf-8")
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">')
 
 _TAG = '<html lang="en">'
+_TITLE = ">Check a proof bundle<"
+_TITLES = {Language.ENGLISH: _TITLE, Language.CHINESE: ">验证证明文件<"}
+"""What the page's script writes there, too: a reader without a script, or before it runs, has it from here."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -40,6 +43,7 @@ def show_verifier(request: Request) -> HTMLResponse:
     refuse_others(request, ("lang", "theme"))
     wishes = wishes_of(request)
     body = PAGE.replace(_TAG, f'<html lang="{wishes.language.tag}">', 1)
+    body = body.replace(_TITLE, _TITLES[wishes.language])
     headers = {"Content-Security-Policy": policy(), "Vary": "Accept-Language, Cookie"}
     response = HTMLResponse(body, headers=headers)
     wishes.remember(request, response)

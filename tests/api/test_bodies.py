@@ -75,7 +75,12 @@ def the_error(answer: Any) -> tuple[str, str, str]:
             "body",
             "is not sent as JSON; send a JSON object, with Content-Type: application/json",
         ),
-        ("", JSON, "body", "there is none; send a JSON object, with Content-Type: application/json"),
+        (
+            "",
+            JSON,
+            "body",
+            "there is none; send a JSON object, with Content-Type: application/json",
+        ),
         ("[1]", JSON, "body", "is JSON, and no object"),
         ('"a"', JSON, "body", "is JSON, and no object"),
         (

@@ -50,6 +50,9 @@ REFUSED = (
     "/holders/0x1",
     "/holders/" + ISSUER + "?cursor=x",
     "/verify?x=1",
+    "/credits?as_of_block=99999999",
+    "/credits?limit=1&limit=2",
+    "/retirements?retired_from=2014-13-01T00:00:00Z",
 )
 NAMES = {"code", "bdi", "time", "pre", "script", "style"}
 """What stands in these is a name, a code, a number or somebody's text."""
@@ -118,6 +121,25 @@ def test_a_page_in_chinese_is_chinese(client: TestClient, url: str) -> None:
 def test_a_problem_in_chinese_is_chinese(client: TestClient, url: str) -> None:
     page = client.get(url, headers={**HTML, "accept-language": "zh"})
     assert page.status_code >= 400 and english_in(page.text) == []
+
+
+def test_a_month_that_is_none_is_what_is_said(client: TestClient) -> None:
+    """And not that its time has no zone."""
+    for time_of, said in (("2014-13-01T00:00:00Z", "月份"), ("2014-02-30T00:00:00Z", "该月没有")):
+        url = f"/retirements?retired_from={time_of}"
+        page = client.get(url, headers={**HTML, "accept-language": "zh"}).text
+        assert said in page and "时区" not in page
+
+
+def test_the_verifier_has_its_title_in_chinese_before_its_script_runs(client: TestClient) -> None:
+    page = client.get("/verify", headers={**HTML, "accept-language": "zh"}).text
+    assert re.findall(r"<title>(.*)</title>|<h1 id=.title.>(.*)</h1>", page) == [
+        ("验证证明文件", ""),
+        ("", "验证证明文件"),
+    ]
+    assert '"zh-Hans": { title: "验证证明文件"' in page  # what the script writes is the same
+    english = client.get("/verify", headers={**HTML, "accept-language": "en"}).text
+    assert english.count(">Check a proof bundle<") == 2
 
 
 @pytest.mark.parametrize("url", ["/", "/operations", "/credits/1", "/settlements/1"])

@@ -142,6 +142,31 @@ def test_an_admin_disables_a_user_who_is_signed_out_at_once(house: House) -> Non
     assert last.status_code == 409  # the last admin stays
 
 
+def test_what_the_rooms_refuse_is_said_in_chinese(house: House) -> None:
+    """All of it: no sentence is half of one and half of the other language."""
+    client = house.client
+    sign_in(client, "anna")
+    client.headers["accept-language"] = "zh"
+    form = client.get("/account/keys").text
+    fields = {"csrf": field(form, "csrf"), "once": field(form, "once"), "name": "a", "days": "30"}
+    (anna,) = house.sql("SELECT id FROM users WHERE username = 'anna'")[0]
+    fits = {**fields, "scopes": ["park:read"]}
+    assert client.post("/account/keys", data=fits).status_code == 200
+    answers = {
+        "没有通知端点 999": client.get("/account/webhooks/999"),
+        "没有用户": client.get("/account/keys?user=nobody"),
+        "最后一个": client.post(
+            f"/account/users/{anna}/state", data={**fields, "is_active": "false"}
+        ),
+        "不能带有": client.post("/account/keys", data={**fields, "scopes": ["zz"]}),
+        "另一请求": client.post("/account/keys", data={**fits, "name": "b"}),
+    }
+    codes = r"\b[a-z]+:[a-z]+\b|\banna\b"
+    for said, answer in answers.items():
+        assert answer.status_code >= 400 and said in answer.text, said
+        assert english_in(re.sub(codes, "", answer.text)) == [], said
+
+
 def test_each_sees_what_their_rights_allow(house: House) -> None:
     sign_in(house.client, "vera")
     page = house.client.get("/account").text

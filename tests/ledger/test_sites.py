@@ -449,7 +449,10 @@ def test_a_table_that_stands_twice(sqlite_db: Database, table: str) -> None:
 @pytest.mark.parametrize("code", ["a/b", "/", ".", ".."])
 def test_a_code_that_no_address_leads_to_is_refused(sqlite_db: Database, code: str) -> None:
     device = f'\n[[device]]\ncode = "{code}"\ntype = "t"\nmeter_serial = "s"\nrole = "generation"\n'
-    plant = f'\n[[vpp]]\ncode = "{code}"\nname = "V"\ntotal_capacity = "1"\naccount = "{"0x" + "1" * 40}"\ndevices = []\n'
+    plant = (
+        f'\n[[vpp]]\ncode = "{code}"\nname = "V"\ntotal_capacity = "1"\naccount = "0x{"1" * 40}"\n'
+        "devices = []\n"
+    )
     of_type = device.replace(f'code = "{code}"', 'code = "B"').replace('"t"', f'"{code}"')
     for added, what in ((device, "device"), (plant, "vpp"), (of_type, "device type")):
         with pytest.raises(BadInput, match=re.escape(f"{what} {code}: {code!r} ")) as caught:
