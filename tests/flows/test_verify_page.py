@@ -128,7 +128,12 @@ def test_the_page_begins_in_the_readers_language(client: TestClient) -> None:
     """And with the same script: what is trusted is not another page for other readers."""
     for asked, headers in (("?lang=zh", {}), ("", {"accept-language": "zh-CN,en;q=0.5"})):
         said = client.get("/verify" + asked, headers=headers).text
-        assert said == SERVED.replace('<html lang="en">', '<html lang="zh-Hans">', 1) != SERVED
+        chinese = SERVED.replace('<html lang="en">', '<html lang="zh-Hans">', 1)
+        for begin, end in (("<title>", "</title>"), ('<h1 id="title">', "</h1>")):
+            english = f"{begin}Check a proof bundle{end}"
+            assert chinese.count(english) == 1
+            chinese = chinese.replace(english, f"{begin}验证证明文件{end}")
+        assert said == chinese
         client.cookies.clear()
 
 
