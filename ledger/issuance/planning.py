@@ -19,6 +19,7 @@ from ledger.chain.structs import claim_tuple, claim_typed_data
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance.states import void_refused
 from ledger.models import (
+    ChainIntent,
     Correction,
     CorrectionCarry,
     CreditBatch,
@@ -28,6 +29,7 @@ from ledger.models import (
     Site,
 )
 from ledger.models.issuance import IssuanceState
+from ledger.models.sending import IntentState
 from ledger.readings.period import load_period, meter_ids, split_by_vintage
 from ledger.readings.times import zone
 from ledger.reductions.arithmetic import compute
@@ -96,6 +98,31 @@ def plan_issuance(
     return chain.db.run(work)
 
 
+def begun(session: Session, project_code: str, start: date, end: date) -> Sequence[Issuance]:
+    """Return the issuances of exactly this period, one for each vintage, if one of them is not final yet.
+
+    They were planned by a command that ended before it had sent them, or that did not wait. None: nothing of
+    the period is planned, or all of it is issued for good.
+    """
+    query = (
+        select(Issuance, ChainIntent.state)
+        .join(Project, Project.id == Issuance.project_id)
+        .join(ChainIntent, ChainIntent.key == Issuance.key)
+        .where(
+            Project.code == project_code,
+            Issuance.state.in_(_LIVE),
+            Issuance.from_date >= start,
+            Issuance.to_date <= end,
+        )
+        .order_by(Issuance.from_date)
+    )
+    rows = session.execute(query).all()
+    found = [row.Issuance for row in rows]
+    whole = [(item.from_date, item.to_date) for item in found] == split_by_vintage(start, end)
+    waiting = any(row.state is not IntentState.CONFIRMED for row in rows)
+    return found if whole and waiting else ()
+
+
 def _plan(
     session: Session,
     chain: Chain,
@@ -161,9 +188,12 @@ def _check_free(session: Session, project_id: int, from_s: int, to_s: int) -> No
     )
     taken = session.scalars(query).first()
     if taken is not None:
+        intent = session.get(ChainIntent, taken.key)
+        final = intent is None or intent.state is IntentState.CONFIRMED
+        goes_on = "" if final else "; an issuance of those very dates goes on with it"
         raise Refused(
             f"the period overlaps an issuance from {taken.from_date} to {taken.to_date} ({taken.state.value}); "
-            "a reading counts once",
+            f"a reading counts once{goes_on}",
             code="period-already-issued",
         )
 

@@ -512,3 +512,18 @@ def test_a_node_that_is_down_is_said_before_a_missing_deployment(
     ended = park(*words, rpc_url="http://127.0.0.1:1")
     assert ended.code == 3
     assert "http://127.0.0.1:1" in ended.one_line()
+
+
+@pytest.mark.parametrize(
+    "words", [("reductions", "--project", "lab-wind"), ("emissions", "--site", "lab")]
+)
+@pytest.mark.parametrize(
+    "period",
+    [("0001-01-01", "2014-02-01"), ("2014-01-01", "9999-12-31"), ("2106-01-01", "2106-01-02")],
+)
+def test_days_beyond_the_calendar_are_refused(
+    park: Program, words: tuple[str, ...], period: tuple[str, str]
+) -> None:
+    ended = park(*words, "--from", period[0], "--to", period[1])
+    assert ended.code == 2
+    assert "must lie between 1970-01-02 and 2106-01-01" in ended.one_line()

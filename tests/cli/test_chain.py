@@ -14,6 +14,7 @@ from ledger.chain.signers import anvil_address
 from tests.cli.conftest import READINGS, SITE, TRADES, Ended, Program
 from tests.support.chain import TestChain
 from tests.support.mirror import running_chain
+from tests.support.proxy import LyingNode, Tamper
 
 JANUARY = ("--project", "lab-wind", "--from", "2014-01-01", "--to", "2014-02-01")
 
@@ -62,9 +63,20 @@ def good(ended: Ended) -> Ended:
     return ended
 
 
+def _mines_when_asked_what_became_of_it(chain: TestChain) -> Tamper:
+    """Mine once a transaction is asked for: whoever asks has gone on with it by then."""
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method in ("eth_getTransactionReceipt", "eth_getTransactionByHash"):
+            chain.client.request("evm_mine")
+        return result
+
+    return tamper
+
+
 @pytest.fixture(scope="module")
-def issued(program: Program) -> Program:
-    """The program after the reductions of January were issued."""
+def issued(program: Program, chain: TestChain) -> Program:
+    """The program after the reductions of January were issued, by a command that was given twice."""
     for tried in (("--dry-run",), ()):
         early = program("credits", "issue", *JANUARY, *tried)
         assert early.code == 2
@@ -75,7 +87,18 @@ def issued(program: Program) -> Program:
     dry = good(program("credits", "issue", *JANUARY, "--dry-run", "--json")).json()
     assert [item["issued_kg"] for item in dry["issuances"]] == ["1299"]
     assert good(program("credits", "list", "--json")).json()["credits"] == []
-    (row,) = good(program("credits", "issue", *JANUARY, "--json")).json()["issuances"]
+    chain.client.request("evm_setAutomine", [False])
+    sent = good(program("credits", "issue", *JANUARY, "--no-wait", "--json")).json()
+    assert (sent["went_on"], sent["issuances"][0]["state"]) == (False, "submitted")
+    longer = program("credits", "issue", *JANUARY[:-1], "2014-02-02", "--dry-run")
+    assert "(planned); a reading counts once; an issuance of those very dates" in longer.one_line()
+    with LyingNode(chain.client.rpc_url) as node:
+        node.tamper = _mines_when_asked_what_became_of_it(chain)
+        ended = program("credits", "issue", *JANUARY, "--json", rpc_url=node.rpc_url)
+    chain.client.request("evm_setAutomine", [True])
+    again = good(ended).json()
+    (row,) = again["issuances"]
+    assert again["went_on"] and row["key"] == sent["issuances"][0]["key"]
     assert (row["serials"], row["state"]) == ("lab-wind-2014-1-1-1299", "confirmed")
     return program
 
