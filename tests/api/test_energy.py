@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -253,3 +255,16 @@ def test_what_cannot_be_answered(
 ) -> None:
     answer = client.get(path, params=query)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_cursor_beyond_the_calendar_is_refused(client: TestClient, turbine: Database) -> None:
+    """The mark in it is no secret: anybody can make one."""
+    query = {"site": "lhb", "by": "day", "limit": 1}
+    given = client.get("/v1/energy", params=query).json()["next_cursor"]
+    mark, *last = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+    assert len(last) == 2
+    for place in (2**63 - 1, 253_402_300_799):
+        text = json.dumps([mark, place, 1], separators=(",", ":"))
+        forged = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        answer = client.get("/v1/energy", params={**query, "cursor": forged})
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad-cursor")
