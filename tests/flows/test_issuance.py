@@ -106,6 +106,21 @@ def test_what_was_planned_and_not_sent_is_gone_on_with(ready: Park) -> None:
     assert states(ready) == ["issued"] and found(day(1), day(2)) == []
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_period_before_one_that_is_on_chain_is_refused_when_it_is_planned(
+    ready: Park, dry_run: bool
+) -> None:
+    plan(ready, day(2), day(3))
+    submit_planned(ready.chain, PROJECT)
+    ready.mirror_final()
+    with pytest.raises(
+        Refused, match=r"issued on chain until 2014-01-03 00:00 \(Europe/Paris\)"
+    ) as caught:
+        plan_issuance(ready.chain, PROJECT, day(1), day(2), dry_run=dry_run)
+    assert caught.value.code == "period-overtaken"
+    assert states(ready) == ["issued"]
+
+
 def test_a_plan_holds_claim_slots_and_intent(both: Park) -> None:
     both.register()
     both.generate(FIRST, ["60", "61.2345"])
