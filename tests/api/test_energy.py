@@ -268,3 +268,24 @@ def test_a_cursor_beyond_the_calendar_is_refused(client: TestClient, turbine: Da
         forged = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
         answer = client.get("/v1/energy", params={**query, "cursor": forged})
         assert (answer.status_code, answer.json()["code"]) == (422, "bad-cursor")
+
+
+def test_a_reading_of_the_far_future_makes_no_decades_of_days(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    """One year in a meter file was mistyped; who asks for that day finds it."""
+    file = tmp_path / "books.db"
+    file.write_bytes(sqlite_template.read_bytes())
+    database = Database(f"sqlite:///{file}")
+    apply(database, LHB_SITE)
+    with gzip.open(LHB_FILE, "rt") as lines:
+        head, first = next(lines), next(lines)
+    part = tmp_path / "part.csv"
+    part.write_text(head + first + first.replace("2014-01-01", "2099-03-05", 1))
+    imported(database, part, site="lhb")
+    with served(database.url, tmp_path) as client:
+        days = [item["period"] for item in walk(client, "/v1/energy", site="lhb", by="day")]
+        assert len(days) == len(set(days)) == 1
+        far = walk(client, "/v1/energy", site="lhb", **{"from": "2099-03-01", "to": "2099-04-01"})
+        assert sum(item["readings"]["used"] for item in far) == 1
+    database.close()
