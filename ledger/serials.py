@@ -168,7 +168,9 @@ def fates(
         *(() if active is None else (active,)),
         Run(left + 1, issued_kg, RunStatus.CANCELLED),
     )
-    parts = (Run(max(run.first, serials[0]), min(run.last, serials[1]), run.status) for run in whole)
+    parts = (
+        Run(max(run.first, serials[0]), min(run.last, serials[1]), run.status) for run in whole
+    )
     return tuple(part for part in parts if part.first <= part.last)
 
 

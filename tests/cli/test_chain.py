@@ -202,7 +202,8 @@ def test_an_act_with_a_key_is_done_once(issued: Program) -> None:
 
 def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     dry = good(issued("settle", "run", "--dry-run", "--json")).json()
-    assert dry["pending"] == {"spot": 1}
+    assert (dry["pending"], dry["trades"]) == ({"spot": 1}, {"spot": 1})
+    assert (dry["left_out"], dry["refused"]) == ([], [])
     outlook = good(issued("settle", "preview", "--json")).json()
     assert outlook["currency"] == "tEUR"
     assert [(item["market"], item["funded"]) for item in outlook["batches"]] == [("spot", True)]
@@ -223,6 +224,10 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     chain.client.request("anvil_mine", ["0x2", hex(3600)])
     final = good(issued("settle", "run", "--json"))
     assert final.json()["planned"] == []
+    # What an earlier run began and this one ended is named.
+    assert [(row["batch_key"], row["state"]) for row in final.json()["batches"]] == [
+        (batch["batch_key"], "finalized")
+    ]
     told = good(issued("settle", "status", batch["batch_key"], "--json")).json()
     assert (told["state"], told["to_do"]) == ("finalized", "nothing: its trades are executed")
     status = good(issued("settle", "status", "--json")).json()
@@ -240,6 +245,8 @@ def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> N
         "spot has 57.90 tEUR in escrow and owes 1000.00 tEUR: truetonne settle deposit spot 942.10"
     )
     assert f"cannot pay: {said}" in shown.out
+    dry = issued("settle", "run", "--dry-run")
+    assert (dry.code, dry.out) == (1, f"would settle nothing\nleft out, 1 trade: {said}\n")
     run = issued("settle", "run", "--json")
     assert (run.code, run.json()["planned"]) == (1, [])
     (out,) = run.json()["left_out"]
