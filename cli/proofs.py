@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import Invocation, command
+from cli.files import unwritable
 from ledger.errors import BadInput
 
 if TYPE_CHECKING:
@@ -96,10 +97,7 @@ def bundle(
     try:
         output.write_text(built.text + "\n", encoding="utf-8")
     except OSError as error:
-        raise BadInput(
-            f"{output}: cannot be written ({error.strerror}); name a file in a folder that exists",
-            code="file-unwritable",
-        ) from error
+        raise unwritable(output, error) from error
     trusted = _trusted(built.trusted)
     document = {
         "file": str(output),

@@ -1,4 +1,4 @@
-"""What ``truetonne settle preview`` prints: nets, escrow, gas, fees, and what would fail; ``run --dry-run`` in short."""
+"""What ``truetonne settle preview`` prints: nets, escrow, gas, fees, what would fail; and ``run --dry-run``."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def dry_json(outlook: Outlook) -> dict[str, Any]:
     settled: Counter[str] = Counter()
     refused = []
     for batch in outlook.batches:
-        why = [item.sentence() for item in batch.missing] or [batch.cost.refusal]
-        if why[0] is None:
+        why = "; ".join(item.sentence() for item in batch.missing) or batch.cost.refusal
+        if why is None:
             settled[batch.market] += batch.trades
         else:
-            refused.append({"market": batch.market, "trades": batch.trades, "said": "; ".join(why)})
+            refused.append({"market": batch.market, "trades": batch.trades, "said": why})
     left_out = [left_out_json(item.missing, item.trades) for item in outlook.left_out]
     return {"trades": dict(settled), "left_out": left_out, "refused": refused}
 

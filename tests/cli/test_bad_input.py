@@ -310,11 +310,31 @@ def test_a_node_that_is_down(park: Program, words: tuple[str, ...]) -> None:
     assert rows(park) == before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "credits"),
+        ("park", "export", "devices"),
+        ("audit", "export"),
+        ("openapi",),
+    ],
+)
+def test_a_file_in_a_folder_that_is_not_there(park: Program, words: tuple[str, ...]) -> None:
+    ended = park(*words, "-o", "nodir/x.csv")
+    assert ended.code == 2
+    line = ended.one_line()
+    assert (
+        "nodir/x.csv: cannot be written (there is no folder nodir); name a file in a folder" in line
+    )
+    assert "partial" not in line
+
+
 @pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])
 def test_nothing_deployed_yet(park: Program, words: tuple[str, ...]) -> None:
     ended = park(*words)
     assert ended.code == 2
-    assert "no deployment file; run `truetonne up`" in ended.one_line()
+    said = "no deployment file; run `truetonne up`, or `truetonne chain deploy` first"
+    assert said in ended.one_line()
     assert not list(park.folder.glob("**/anvil.log")), "a node was started for nothing"
 
 

@@ -346,7 +346,13 @@ def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
     assert back.startswith("withdraw 0.003 t of credit batch ")
     assert ", anvil:4: balance 0.002 t of credit batch " in back
     short = issued("settle", "withdraw", "anvil:4", "0.003", *credits)
-    assert (short.code, "InsufficientBalance" in short.one_line()) == (1, True)
+    assert (short.code, "name 0.002 at most (VppSettlement refuses" in short.one_line()) == (
+        1,
+        True,
+    )
+    short = issued("settle", "deposit", "anvil:4", "9000", *credits)
+    assert short.code == 1
+    assert "and needs 9000.000 t of credit batch" in short.one_line()
     report = good(issued("reconcile", "--json")).json()
     assert all(rule["ok"] for rule in report["rules"])
 

@@ -17,12 +17,12 @@ from ledger.models import (
     VppTradeShortfall,
     VppTradingRecord,
 )
+from ledger.settings import load_settings
 from ledger.settlement import escrow, planning
 from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
-from ledger.settings import load_settings
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.park import MARKET, Park
 
@@ -211,8 +211,26 @@ def test_what_cannot_be_cancelled(both: Park) -> None:
 
 
 def test_a_token_that_refuses_is_understood(park: Park) -> None:
-    with pytest.raises(Refused, match=f"ERC20InsufficientBalance.sender={BUYER}, balance=0, "):
-        escrow.deposit(park.chain, BUYER, BUYER, 5)
+    escrow.mint_test_currency(park.chain, BUYER, 150)
+    with pytest.raises(Refused) as error:
+        escrow.deposit(park.chain, BUYER, BUYER, 100_000)
+    said, _, reason = error.value.message.partition(" (VppSettlement refuses deposit: ")
+    assert said == (
+        f"day-ahead has 1.50 tEUR outside the escrow (account {BUYER}) and needs 1000.00 tEUR to pay that in; "
+        "on this local chain --mint makes test money first: truetonne settle deposit day-ahead 1000.00 --mint"
+    )
+    assert reason.startswith(f"ERC20InsufficientBalance(sender={BUYER}, balance=")
+    assert error.value.code == "contract-refused"
+
+
+def test_a_withdrawal_of_more_than_there_is_is_said_in_money(park: Park) -> None:
+    fund(park, BUYER, 250)
+    with pytest.raises(Refused) as error:
+        escrow.withdraw(park.chain, BUYER, BUYER, 700)
+    assert error.value.message.startswith(
+        "day-ahead has 2.50 tEUR in escrow that can be withdrawn, and 7.00 tEUR are asked for; "
+        "name 2.50 at most (VppSettlement refuses withdraw: InsufficientBalance("
+    )
 
 
 def test_a_trade_is_planned_or_cancelled_and_never_both(both: Park) -> None:
