@@ -209,6 +209,19 @@ def test_a_trade_that_is_wrong_is_named_by_line_and_column(
     assert rows(park) == before
 
 
+def test_a_trade_of_the_far_future_is_said(park: Program) -> None:
+    far = park.write("far.csv", TRADES.replace("2014-01-01", "2099-01-01"))
+    for words in (("--dry-run",), ()):
+        ended = park("trades", "import", far, *words)
+        assert ended.code == 0
+        assert "  warning: 1 new trade more than 366 days ahead (line 2): " in ended.out
+    near = park("trades", "import", park.write("trades.csv", TRADES))
+    assert near.code == 0
+    assert "warning" not in near.out
+    odd = park.write("odd.csv", TRADES.replace("2014-01-01", "2098-01-01"))
+    assert park("trades", "import", odd, "--json").json()["future"] == 1
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
