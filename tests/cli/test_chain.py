@@ -225,7 +225,8 @@ def test_an_act_with_a_key_is_done_once(issued: Program) -> None:
 
 def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     dry = good(issued("settle", "run", "--dry-run", "--json")).json()
-    assert dry["pending"] == {"spot": 1}
+    assert (dry["pending"], dry["trades"]) == ({"spot": 1}, {"spot": 1})
+    assert (dry["left_out"], dry["refused"]) == ([], [])
     outlook = good(issued("settle", "preview", "--json")).json()
     assert outlook["currency"] == "tEUR"
     assert [(item["market"], item["funded"]) for item in outlook["batches"]] == [("spot", True)]
@@ -246,6 +247,10 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     chain.client.request("anvil_mine", ["0x2", hex(3600)])
     final = good(issued("settle", "run", "--json"))
     assert final.json()["planned"] == []
+    # What an earlier run began and this one ended is named.
+    assert [(row["batch_key"], row["state"]) for row in final.json()["batches"]] == [
+        (batch["batch_key"], "finalized")
+    ]
     told = good(issued("settle", "status", batch["batch_key"], "--json")).json()
     assert (told["state"], told["to_do"]) == ("finalized", "nothing: its trades are executed")
     status = good(issued("settle", "status", "--json")).json()
@@ -263,6 +268,8 @@ def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> N
         "spot has 57.90 tEUR in escrow and owes 1000.00 tEUR: truetonne settle deposit spot 942.10"
     )
     assert f"cannot pay: {said}" in shown.out
+    dry = issued("settle", "run", "--dry-run")
+    assert (dry.code, dry.out) == (1, f"would settle nothing\nleft out, 1 trade: {said}\n")
     run = issued("settle", "run", "--json")
     assert (run.code, run.json()["planned"]) == (1, [])
     (out,) = run.json()["left_out"]
@@ -362,7 +369,13 @@ def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
     assert back.startswith("withdraw 0.003 t of credit batch ")
     assert ", anvil:4: balance 0.002 t of credit batch " in back
     short = issued("settle", "withdraw", "anvil:4", "0.003", *credits)
-    assert (short.code, "InsufficientBalance" in short.one_line()) == (1, True)
+    assert (short.code, "name 0.002 at most (VppSettlement refuses" in short.one_line()) == (
+        1,
+        True,
+    )
+    short = issued("settle", "deposit", "anvil:4", "9000", *credits)
+    assert short.code == 1
+    assert "and needs 9000.000 t of credit batch" in short.one_line()
     report = good(issued("reconcile", "--json")).json()
     assert all(rule["ok"] for rule in report["rules"])
 
