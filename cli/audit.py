@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 import typer
 
 from cli.command import Invocation, command, command_group
+from cli.files import written_aside
 from cli.output import Table, counted
 from ledger.errors import BadInput
 from ledger.spreadsheets import guarded
@@ -113,13 +114,11 @@ def export(
     """Write the audit log to a file, the oldest entry first; the file appears when it is whole."""
     filters = _filters(user, action, resource, done_from, before)
     entries = _entries(run, filters, "asc", None)
-    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        with aside.open("w", encoding="utf-8", newline="") as stream:
-            count = _write(stream, format, entries)
-        aside.replace(out)
-    finally:
-        aside.unlink(missing_ok=True)
+    with (
+        written_aside(out, out.with_name(f".{out.name}.{os.getpid()}.part")) as aside,
+        aside.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        count = _write(stream, format, entries)
     said = f"wrote {counted(count, 'entry', 'entries')} to {out}"
     run.output.result({"file": str(out), "format": format, "entries": count}, said)
 

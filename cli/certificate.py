@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.command import Invocation, command
-from ledger.errors import BadInput
+from cli.files import unwritable
 
 
 def register(root: typer.Typer) -> None:
@@ -38,10 +38,7 @@ def certificate(
     try:
         output.write_bytes(data)
     except OSError as error:
-        raise BadInput(
-            f"{output}: cannot be written ({error.strerror}); name a file in a folder that exists",
-            code="file-unwritable",
-        ) from error
+        raise unwritable(output, error) from error
     digest = hashlib.sha256(data).hexdigest()
     document = {
         "file": str(output),

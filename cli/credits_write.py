@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cli.flow import Flow
     from ledger.holdings import Holding
+    from ledger.models import Issuance
 
 _DIGITS_MAX = 18
 Project = Annotated[str, typer.Option("--project", help="Code of the project.")]
@@ -93,7 +94,10 @@ def issue(
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
-    """Issue the reductions of a period as credits: one batch for each vintage in it, one after the other."""
+    """Issue the reductions of a period as credits: one batch for each vintage in it, one after the other.
+
+    Given again after it was killed, or did not wait, it goes on with what it had planned.
+    """
     from cli.flow import open_flow
     from ledger import issuance
     from ledger.chain import intents
@@ -102,9 +106,15 @@ def issue(
     period = (start.date(), end.date())
     with open_flow(run.settings) as flow:
         flow.mirror()
-        planned = issuance.plan_issuance(flow.chain, project, *period, dry_run=dry_run)
-        if dry_run:
+        with flow.db.read() as session:
+            begun = () if dry_run else issuance.begun(session, project, *period)
+            reports = [_stored(project, item) for item in begun]
+            keys = [item.key for item in begun]
+        if not begun:
+            planned = issuance.plan_issuance(flow.chain, project, *period, dry_run=dry_run)
             reports = [report(item.reduction) for item in planned]
+            keys = [item.key for item in planned]
+        if dry_run:
             run.output.result(
                 {"dry_run": True, "issuances": reports},
                 *(
@@ -114,23 +124,22 @@ def issue(
             )
             return
         issuance.submit_planned(flow.chain, project)
-        keys = [item.key for item in planned]
         if not no_wait:
             onward = partial(issuance.submit_planned, flow.chain, project)
             flow.confirm(keys, onward=onward)
         with flow.db.read() as session:
             rows = [
                 {
-                    **report(item.reduction),
-                    "key": item.key,
-                    "serials": _serials(session, item.key),
-                    "transaction": intents.get(session, item.key).tx_hash,
-                    "state": intents.get(session, item.key).state.value,
+                    **item,
+                    "key": key,
+                    "serials": _serials(session, key),
+                    "transaction": intents.get(session, key).tx_hash,
+                    "state": intents.get(session, key).state.value,
                 }
-                for item in planned
+                for key, item in zip(keys, reports, strict=True)
             ]
     run.output.result(
-        {"project": project, "issuances": rows},
+        {"project": project, "went_on": bool(begun), "issuances": rows},
         Table(
             ("vintage", "issued kg", "serials", "transaction", "state"),
             [
@@ -140,6 +149,18 @@ def issue(
             right=frozenset({"issued kg"}),
         ),
     )
+
+
+def _stored(project: str, row: Issuance) -> dict[str, Any]:
+    """Return what is said of an issuance that was planned before."""
+    return {
+        "project": project,
+        "vintage": row.vintage,
+        "period": {"from": row.from_date.isoformat(), "to": row.to_date.isoformat()},
+        "issued_kg": str(row.issued_kg),
+        "evidence_root": row.evidence_root,
+        "leaves": row.leaves,
+    }
 
 
 def transfer(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.command import Invocation, command
+from cli.files import written_aside
 from cli.output import counted
 from ledger.errors import BadInput
 
@@ -61,17 +62,14 @@ def export(
     view = next(sent)
     assert isinstance(view, ChainView)
     # A file that is not whole has another name: nobody takes it for the export.
-    aside = out.with_name(out.name + ".partial")
-    try:
-        with aside.open("wb") as file:
-            for piece in sent:
-                assert isinstance(piece, bytes)
-                file.write(piece)
-                digest.update(piece)
-        aside.replace(out)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    with (
+        written_aside(out, out.with_name(out.name + ".partial")) as aside,
+        aside.open("wb") as file,
+    ):
+        for piece in sent:
+            assert isinstance(piece, bytes)
+            file.write(piece)
+            digest.update(piece)
     document = {
         "file": str(out),
         "list": name,

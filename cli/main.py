@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from cli.command import AsJson, Config, Invocation, Traceback
-from cli.output import Output
+from cli.output import Output, OutputLost
 from ledger.errors import BadInput, DependencyDown, TruetonneError
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -116,7 +116,7 @@ def run(arguments: Sequence[str]) -> int:
         code = typer.main.get_command(build(first_word(words))).main(
             args=words, prog_name="truetonne", standalone_mode=False, obj=invocation
         )
-        sys.stdout.flush()
+        invocation.output.flush()
         return int(code or 0)
     except BrokenPipeError:  # `truetonne ... | head`: the reader has seen enough
         sys.stdout = io.TextIOWrapper(io.BytesIO())
@@ -126,6 +126,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         found = _named(error)
         invocation.output.error(found)
+        if isinstance(found, OutputLost):
+            sys.stdout = io.TextIOWrapper(io.BytesIO())  # nothing is tried again at the end
         if invocation.traceback and not isinstance(error, TruetonneError):
             import traceback
 

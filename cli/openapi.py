@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.command import Invocation, command
+from cli.files import unwritable
 
 
 def register(root: typer.Typer) -> None:
@@ -33,5 +34,8 @@ def openapi(
     if out is None:
         run.output.result(document, text)
         return
-    out.write_text(text + "\n", encoding="utf-8")
+    try:
+        out.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise unwritable(out, error) from error
     run.output.result({"file": str(out), "paths": len(document["paths"])}, f"wrote {out}")

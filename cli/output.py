@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ledger.errors import TruetonneError
+from ledger.errors import DependencyDown, TruetonneError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +37,12 @@ class Table:
     rows: Sequence[Sequence[object]]
     title: str = ""
     right: frozenset[str] = field(default_factory=frozenset)
+
+
+class OutputLost(DependencyDown):
+    """What stdout leads to takes no more, such as a file on a full disk."""
+
+    default_code = "output-lost"
 
 
 class Output:
@@ -59,21 +65,47 @@ class Output:
 
     def result(self, document: Mapping[str, Any], *shown: str | Table) -> None:
         """Print the answer of a command: the document with ``--json``, else what is to be shown."""
-        if self.as_json:
-            self._write_json(document)
-            return
-        for item in shown:
-            if isinstance(item, Table):
-                self._print_table(item)
-            else:
-                print(item, file=self._stdout)
+        with self._kept():
+            if self.as_json:
+                self._write_json(document)
+                return
+            for item in shown:
+                if isinstance(item, Table):
+                    self._print_table(item)
+                else:
+                    print(item, file=self._stdout)
+
+    def flush(self) -> None:
+        """Write what is still to be written.
+
+        Raises
+        ------
+        OutputLost
+            If it cannot be; a reader that left is a BrokenPipeError as ever.
+        """
+        with self._kept():
+            self._stdout.flush()
 
     def error(self, error: TruetonneError) -> None:
-        """Print an error: one object with ``--json``, else one line on stderr."""
-        if self.as_json:
-            self._write_json({"error": error.as_json()})
-        else:
-            print(f"error: {printable(error.message)}", file=self._stderr)
+        """Print an error: one object with ``--json``, else one line on stderr; there, too, if stdout takes none."""
+        if self.as_json and not isinstance(error, OutputLost):
+            with suppress(OutputLost):
+                self.result({"error": error.as_json()})
+                self.flush()
+                return
+        print(f"error: {printable(error.message)}", file=self._stderr)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputLost(
+                f"stdout cannot be written ({error.strerror}); what the command had to do is done, and only its "
+                "answer is lost"
+            ) from error
 
     def note(self, text: str) -> None:
         """Tell a person at a terminal what is going on; say nothing to a pipe."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
+from cli.files import written_aside
 from cli.output import Table, counted, printable
 from cli.readings import rejected
 from ledger.errors import BadInput, RowsRejected
@@ -237,19 +238,16 @@ def export(
             "--json needs --output FILE: the records would stand in the document's place"
         )
     # A file that is not whole has another name: nobody takes it for the export.
-    aside = output.with_name(output.name + ".partial") if output is not None else None
     with open_books(run.settings) as db, db.read() as session:
         found = all_records(session, wanted, filters)
-        if output is None or aside is None:
+        if output is None:
             _write_records(sys.stdout, wanted, found, form)
             return
-        try:
-            with aside.open("w", encoding="utf-8", newline="") as file:
-                count = _write_records(file, wanted, found, form)
-            aside.replace(output)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        with (
+            written_aside(output, output.with_name(output.name + ".partial")) as aside,
+            aside.open("w", encoding="utf-8", newline="") as file,
+        ):
+            count = _write_records(file, wanted, found, form)
     run.output.result(
         {"kind": wanted.name, "file": output, "records": count},
         f"{output}: {counted(count, 'record')}",

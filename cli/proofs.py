@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import Invocation, command
+from cli.files import unwritable
 from ledger.errors import BadInput
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 _BYTES_MAX = 256 * 1024 * 1024
 """Beyond this a file is no bundle: ten years of one meter are 40 MB."""
+_FORMATS = "truetonne-bundle/"
+_NO_BUNDLE = f"format: this is no bundle: JSON, but none that names a format such as {_FORMATS}1"
 
 Credit = Annotated[
     str,
@@ -96,10 +100,7 @@ def bundle(
     try:
         output.write_text(built.text + "\n", encoding="utf-8")
     except OSError as error:
-        raise BadInput(
-            f"{output}: cannot be written ({error.strerror}); name a file in a folder that exists",
-            code="file-unwritable",
-        ) from error
+        raise unwritable(output, error) from error
     trusted = _trusted(built.trusted)
     document = {
         "file": str(output),
@@ -157,7 +158,7 @@ def verify(
             not_proven.remove(NOT_PROVEN)
     except ProofError as error:
         held, facts, not_proven = list(error.done) or held, {}, []
-        failed = [(error.check, str(error))]
+        failed = [(error.check, str(error) if _claims_to_be_one(text) else _NO_BUNDLE)]
     run.output.result(
         {
             "valid": not failed,
@@ -182,6 +183,16 @@ def command_line(file: Path, trusted: Trusted) -> str:
     """Return the command that verifies a bundle, without the program's name."""
     options = (f"--{name.replace('_', '-')} {value}" for name, value in _trusted(trusted).items())
     return " ".join((f"verify {file}", *options))
+
+
+def _claims_to_be_one(text: str) -> bool:
+    """Return whether a text may be a bundle of some version, or is cut so that nobody can tell."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return True
+    stated = found.get("format") if isinstance(found, dict) else None
+    return isinstance(stated, str) and stated.startswith(_FORMATS)
 
 
 def _text(file: Path) -> str:

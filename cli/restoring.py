@@ -137,6 +137,10 @@ def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[str]]:
     except (BadInput, NotFound):
         if damaged:
             raise damaged[0] from None
+        if not sound:
+            folder = store.folder
+            here = "" if folder.is_dir() else ": there is no such folder"
+            raise NotFound(f"{folder} holds no backup{here}", code="no-such-backup") from None
         raise
 
 

@@ -61,16 +61,21 @@ def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = F
     with open_flow(run.settings) as flow:
         flow.mirror()
         if dry_run:
-            with flow.db.read() as session:
-                document = {"dry_run": True, **_pending(session)}
-            markets = document["pending"]
-            run.output.result(
-                document,
-                *(f"would settle {counted(n, 'trade')} of {name}" for name, n in markets.items()),
-            )
-            return 0
+            return _dry_run(run, flow)
         document, rows = _settle(flow, no_wait)
     return _report(run, document, rows)
+
+
+def _dry_run(run: Invocation, flow: Flow) -> int:
+    """Say what a run would settle, by the preview's word."""
+    from cli.settle_preview import dry_json, dry_lines
+    from ledger.settlement.outlook import preview
+
+    found = dry_json(preview(flow.chain))
+    with flow.db.read() as session:
+        document = {"dry_run": True, **_pending(session), **found}
+    run.output.result(document, *dry_lines(found))
+    return Refused.exit_code if found["left_out"] or found["refused"] else 0
 
 
 def retry_settlement(run: Invocation, what: What, no_wait: NoWait = False) -> int:
@@ -137,43 +142,53 @@ def _settle(
     flow: Flow, no_wait: bool, market: str | None = None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Plan, submit and finalise; return what was planned, and the batches that this concerns."""
+    from cli.settle_preview import left_out_json
     from ledger.settlement import batches
-    from ledger.settlement.money import Missing, as_json, currency_symbol, participants
+    from ledger.settlement.money import Missing, currency_symbol, participants
+    from ledger.settlement.outlook import unsent
     from ledger.settlement.planning import Scope
 
+    with flow.db.read() as session:
+        open_before = [row["batch_key"] for row in _batches(session) if row["state"] in _OPEN]
     plan = batches.plan_round(flow.chain, Scope(market=market, symbol=currency_symbol(flow.chain)))
     planned = [item.key for item in plan.batches]
+    with flow.db.read() as session:  # what an earlier run planned and did not send is sent with it
+        resumed = [row.batch_key for row in unsent(session) if row.batch_key not in planned]
     batches.submit_planned(flow.chain)
     if not no_wait:
-        flow.confirm(_sent(flow, planned))
+        flow.confirm(_sent(flow, [*resumed, *planned]))
     finalize_due(flow, wait=not no_wait)
+    concerned = {*open_before, *resumed, *planned}
     with flow.db.read() as session:
         rows = [
-            row for row in _batches(session) if row["batch_key"] in planned or row["state"] in _OPEN
+            row
+            for row in _batches(session)
+            if row["batch_key"] in concerned or row["state"] in _OPEN
         ]
         names, symbol = participants(session), currency_symbol(flow.chain)
-        left_out = []
-        for item in plan.left_out:
-            missing = Missing.of(item.shortfall, names, symbol)
-            trades = [trade.seq for trade in item.trades]
-            left_out.append({**as_json(missing), "trades": trades, "said": missing.sentence()})
-        document = {"planned": planned, "left_out": left_out, "failed": list(plan.failed)}
-        return {**document, **_pending(session), "batches": rows}, rows
+        left_out = [
+            left_out_json(
+                Missing.of(item.shortfall, names, symbol), [trade.seq for trade in item.trades]
+            )
+            for item in plan.left_out
+        ]
+        document = {"planned": planned, "resumed": resumed, "left_out": left_out}
+        document |= {"failed": list(plan.failed), **_pending(session), "batches": rows}
+        return document, rows
 
 
 def _report(run: Invocation, document: dict[str, Any], rows: list[dict[str, Any]]) -> int:
+    from cli.settle_preview import left_out_lines
+
     run.output.result(
         document,
         _table(rows),
-        *(
-            f"left out, {counted(len(item['trades']), 'trade')}: {item['said']}"
-            for item in document["left_out"]
-        ),
+        *left_out_lines(document["left_out"]),
         _left(document),
     )
-    planned = document["planned"]
+    ours = [*document["resumed"], *document["planned"]]
     refused = bool(document["left_out"]) or any(
-        row["state"] == "failed" for row in rows if row["batch_key"] in planned
+        row["state"] == "failed" for row in rows if row["batch_key"] in ours
     )
     return Refused.exit_code if refused else 0
 

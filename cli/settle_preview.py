@@ -1,14 +1,16 @@
-"""What ``truetonne settle preview`` prints: nets, escrow, gas, fees, and what would fail."""
+"""What ``truetonne settle preview`` prints: nets, escrow, gas, fees, what would fail; and ``run --dry-run``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from cli.output import Table, counted
 
 if TYPE_CHECKING:
+    from ledger.settlement.money import Missing
     from ledger.settlement.outlook import BatchOutlook, Outlook
 
 _ETHER = 10**18
@@ -72,6 +74,44 @@ def lines(outlook: Outlook) -> Iterator[str]:
             f"({shown}{f' and {more} more' if more > 0 else ''})"
         )
     yield _summary(outlook)
+
+
+def dry_json(outlook: Outlook) -> dict[str, Any]:
+    """Return how many trades of which market would be settled, and which would not, and why."""
+    settled: Counter[str] = Counter()
+    refused = []
+    for batch in outlook.batches:
+        why = "; ".join(item.sentence() for item in batch.missing) or batch.cost.refusal
+        if why is None:
+            settled[batch.market] += batch.trades
+        else:
+            refused.append({"market": batch.market, "trades": batch.trades, "said": why})
+    left_out = [left_out_json(item.missing, item.trades) for item in outlook.left_out]
+    return {"trades": dict(settled), "left_out": left_out, "refused": refused}
+
+
+def dry_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what ``dry_json`` returns in words."""
+    for market, count in found["trades"].items():
+        yield f"would settle {counted(count, 'trade')} of {market}"
+    if not found["trades"]:
+        yield "would settle nothing"
+    yield from left_out_lines(found["left_out"])
+    for item in found["refused"]:
+        yield f"would be refused, {counted(item['trades'], 'trade')} of {item['market']}: {item['said']}"
+
+
+def left_out_json(missing: Missing, trades: Sequence[int]) -> dict[str, Any]:
+    """Return whom a run leaves out, with which trades, and why in words."""
+    from ledger.settlement.money import as_json as missing_json
+
+    return {**missing_json(missing), "trades": list(trades), "said": missing.sentence()}
+
+
+def left_out_lines(left_out: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the same in words."""
+    for item in left_out:
+        yield f"left out, {counted(len(item['trades']), 'trade')}: {item['said']}"
 
 
 def _summary(outlook: Outlook) -> str:

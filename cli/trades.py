@@ -9,11 +9,13 @@ import typer
 
 from cli.command import DryRun, Invocation, command, command_group
 from cli.lists import Cursor, Limit, walk
-from cli.output import Table
-from cli.readings import rejected
+from cli.output import Table, counted
+from cli.readings import ERRORS_SHOWN, rejected
 from ledger.errors import RowsRejected
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.orm import Session
 
     from ledger.settlement.trades import TradesReport
@@ -50,7 +52,8 @@ def import_trades(run: Invocation, file: TradesFile, dry_run: DryRun = False) ->
 
     trades.check_file(file)  # before the books: a wrong file is the first thing to say
     with open_books(run.settings) as db:
-        document = trades.as_json(db.run(work))
+        report = db.run(work)
+    document = trades.as_json(report)
     if dry_run:
         document["dry_run"] = True
     counts = ("read", "new", "unchanged", "rejected")
@@ -58,9 +61,22 @@ def import_trades(run: Invocation, file: TradesFile, dry_run: DryRun = False) ->
     run.output.result(
         document,
         f"{file}: {said}{' (nothing written)' if dry_run else ''}",
+        *_of_the_future(report.future),
         *rejected(file, document),
     )
     return RowsRejected.exit_code if document["rejected"] else 0
+
+
+def _of_the_future(lines: Sequence[int]) -> list[str]:
+    """Return a warning that names the trades of a time far ahead; none without such."""
+    if not lines:
+        return []
+    shown = ", ".join(str(line) for line in lines[:ERRORS_SHOWN])
+    more = f" and {len(lines) - ERRORS_SHOWN} more" if len(lines) > ERRORS_SHOWN else ""
+    return [
+        f"  warning: {counted(len(lines), 'new trade')} more than 366 days ahead (line {shown}{more}): settled as any "
+        "other; take out what is wrong with truetonne trades cancel"
+    ]
 
 
 def list_trades(

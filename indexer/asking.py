@@ -34,7 +34,6 @@ from ledger.chain.wire import (
     WireTransaction,
 )
 
-_NO_SUCH_METHOD = -32601
 _BLOCKS_PER_REQUEST = 16
 """Receipts of so many blocks are asked for at once: several answers of some megabytes, not one of many."""
 _RECEIPTS_AT_ONCE = 64
@@ -67,8 +66,11 @@ class Node:
 
     def learn(self, error: RpcError) -> bool:
         """Note that a node lacks a method; return whether the same may be asked in another way now."""
-        said = error.rpc_message.lower()
-        lacks = error.rpc_code == _NO_SUCH_METHOD or any(word in said for word in _REFUSALS)
+        lacks = error.no_such_method
+        if (
+            error.method == _BLOCK_RECEIPTS
+        ):  # old nodes say it in many ways; of traces, which explain, none is given up
+            lacks |= any(word in error.rpc_message.lower() for word in _REFUSALS)
         if error.method in _DONE_WITHOUT - self.lacks and lacks:
             self.lacks |= {error.method}
             return True

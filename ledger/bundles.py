@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.errors import DependencyDown, NotFound, Refused
+from ledger.fates import refuse_mixed
 from ledger.models import CreditBatch, CreditRetirement, Issuance
 from ledger.models.issuance import IssuanceState
 from ledger.naming import NamedCredit, find_credit, rows_of
@@ -89,6 +90,8 @@ def build_bundle(
     ------
     NotFound
         There is no such credit, or no such block.
+    BadInput
+        Some of the serials are retired, active or cancelled, and others are not.
     Refused
         The credit is newer than the block; the node no longer has the state of the block; or readings
         are wanted that are not in these books.
@@ -97,6 +100,8 @@ def build_bundle(
     """
     named = find_credit(session, credit)
     batch = session.get_one(CreditBatch, named.batch_id)
+    if named.serials is not None:
+        refuse_mixed(session, batch, named.serials, block if isinstance(block, int) else None)
     places = _places(session, batch, named)
     manifest, rows = _evidence(session, batch, readings)
     subject = Subject(batch.batch_id, named.serials, places, manifest, rows)

@@ -151,6 +151,36 @@ def partition(
     return tuple(runs)
 
 
+def fates(
+    serials: tuple[int, int], issued_kg: int, retired_kg: int, cancelled_kg: int
+) -> tuple[Run, ...]:
+    """Return the parts of some serials that share one status, in order, whoever retired or cancelled them.
+
+    Raises
+    ------
+    ValueError
+        If more was taken than was issued.
+    """
+    active = active_run(issued_kg, retired_kg, cancelled_kg)
+    left = issued_kg - cancelled_kg
+    whole = (
+        Run(1, retired_kg, RunStatus.RETIRED),
+        *(() if active is None else (active,)),
+        Run(left + 1, issued_kg, RunStatus.CANCELLED),
+    )
+    parts = (
+        Run(max(run.first, serials[0]), min(run.last, serials[1]), run.status) for run in whole
+    )
+    return tuple(part for part in parts if part.first <= part.last)
+
+
+def fates_in_words(parts: Sequence[Run]) -> str:
+    """Return such as ``serials 1 to 5 are retired and 6 to 9 active``."""
+    said = [f"{part.first} to {part.last} {part.status.value}" for part in parts[1:]]
+    first = f"serials {parts[0].first} to {parts[0].last} are {parts[0].status.value}"
+    return " and ".join([", ".join([first, *said[:-1]]), *said[-1:]])
+
+
 def credit_id(site_code: str, vintage: int, ordinal: int, first: int, last: int) -> str:
     """Return the name of a run, ``<site>-<vintage>-<ordinal>-<first>-<last>``; last - first + 1 = kg."""
     return f"{site_code}-{vintage}-{ordinal}-{first}-{last}"

@@ -68,7 +68,7 @@ class Then:
     @property
     def last_block(self) -> int:
         """The last block up to then that changed which credits there are, or the status of the batch."""
-        taken = [row.block_number for row in (*self.retirements, *self.cancellations)]
+        taken = [int(row.block_number) for row in (*self.retirements, *self.cancellations)]
         return max(self.batch.block_number, self.changed_block, *taken)
 
     def runs(self) -> list[Run]:

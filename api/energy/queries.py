@@ -6,6 +6,7 @@ length, and divided once at the end.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,7 @@ from api.energy.schemas import (
 from api.finality import ChainView
 from api.pagination import CURSOR_SECONDS_MAX, Order
 from api.sites.periods import (
+    DAY_S,
     HOUR_S,
     LegalPeriod,
     clipped,
@@ -83,7 +85,8 @@ def list_energy(session: Session, view: ChainView, parameters: EnergyParameters)
     meters = _meters(session, devices)
     after = parameters.after_key(2, CURSOR_SECONDS_MAX)
     newest_first = parameters.order is Order.DESC
-    days = clipped(parameters.start, parameters.end, _ends(session, meters), where)
+    until_s = None if parameters.end is not None else int(time.time()) + DAY_S
+    days = clipped(parameters.start, parameters.end, _ends(session, meters, until_s), where)
     if after is not None and days is not None and parameters.by is not EnergyPeriod.MONTH:
         day = legal_day(after[0], where)  # what was seen is not counted through again
         low, high = days
@@ -121,12 +124,17 @@ def _meters(session: Session, devices: dict[int, str]) -> list[_Metered]:
     ]
 
 
-def _ends(session: Session, meters: Sequence[_Metered]) -> Iterator[int]:
-    """Yield the seconds of the first and of the last reading of each meter."""
+def _ends(session: Session, meters: Sequence[_Metered], until_s: int | None) -> Iterator[int]:
+    """Yield the seconds of the first and of the last reading of each meter; of those until a time, where there is one.
+
+    One mistyped year in a meter file would otherwise make decades of periods without a reading.
+    """
     for metered in meters:
         query = select(func.min(MeterReading.start_s), func.max(MeterReading.start_s)).where(
             MeterReading.meter_id == metered.meter.id
         )
+        if until_s is not None:
+            query = query.where(MeterReading.start_s < until_s)
         for second in session.execute(query).one():
             if second is not None:
                 yield second

@@ -14,7 +14,7 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import Device, Meter, Site
 from ledger.readings.times import legal_day, legal_day_start_s
 
-HOUR_S = 3600
+HOUR_S, DAY_S = 3600, 86400
 
 
 @dataclass(frozen=True)

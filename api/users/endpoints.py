@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from api.access import SIGNED_IN, Asking, needs, now
 from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
-from api.errors import responses
+from api.errors import Problem, responses
 from api.once import Answer, OneTime, created
 from api.pagination import link_header
 from api.texts import Written
@@ -139,7 +139,13 @@ def change_user(
     summary="Give a user another password",
 )
 def set_password(context: ReadContext, user_id: UserId, body: NewPassword, asking: Asking) -> None:
-    """Give a user another password; all of the user's sessions end."""
+    """Give a user another password; all of the user's sessions end. An API key cannot."""
+    if asking.by.api_key_id is not None:
+        raise Problem(
+            403,
+            "key-cannot",
+            "an API key changes no password; sign in, or use `truetonne users reset`",
+        )
     password_hash = passwords.hashed(body.password)
     context.database.run(
         lambda session: users.set_password(
@@ -151,7 +157,7 @@ def set_password(context: ReadContext, user_id: UserId, body: NewPassword, askin
 @router.put(
     "/v1/users/{user_id}/permissions/{right}",
     dependencies=_WRITE,
-    responses=responses(401, 403, 404, 422, 503),
+    responses=responses(401, 403, 404, 409, 422, 503),
     summary="Grant or deny a right",
 )
 def decide_permission(

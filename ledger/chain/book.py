@@ -67,7 +67,8 @@ class Deployment:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise BadInput(
-                f"{path}: no deployment file; run `truetonne up` for a local chain, or deploy and set deployment",
+                f"{path}: no deployment file; run `truetonne up`, or `truetonne chain deploy` first, or set deployment "
+                "to the file of contracts that are there",
                 code="not-deployed",
             ) from error
         except (OSError, ValueError) as error:

@@ -37,6 +37,7 @@ _BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 """A number of JSON-RPC: no more than the 32 bytes of a word."""
+_NO_SUCH_METHOD = -32601
 _REVERTED = 3
 """The error code of the execution API for a call that reverted."""
 
@@ -54,6 +55,8 @@ class RpcError(TruetonneError):
         self.rpc_message = message
         self.reverted = rpc_code == _REVERTED or data is not None or "revert" in message.lower()
         """Whether the call itself failed, and not the node that was asked to make it."""
+        self.no_such_method = rpc_code == _NO_SUCH_METHOD
+        """Whether the node does not have the method at all, by the code that JSON-RPC 2.0 has for that."""
         self.data = data
         """Revert data as hexadecimal text, when the node sent any."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Sequence
 
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.records import TransactionInfo
@@ -27,11 +27,9 @@ def failure_of(
     then says so.
     """
     if client.keeps_traces:
-        with suppress(RpcError):  # it calls itself a node that keeps them, and has none
-            (traces,) = client.ask([("trace_transaction", [transaction.hash])], TRACES).results()
-            for trace in traces or ():
-                if not trace.trace_address:
-                    return reason_in(contract, trace)
+        for trace in _traces(client, transaction.hash):
+            if not trace.trace_address:
+                return reason_in(contract, trace)
     message = {
         "from": transaction.sender,
         "data": transaction.input,
@@ -47,6 +45,17 @@ def failure_of(
     if gas_used >= transaction.gas:
         return "out of gas"
     return "reverted; the reason does not show at the state of the block before"
+
+
+def _traces(client: ChainClient, tx_hash: str) -> Sequence[WireTrace]:
+    """Return the traces of a transaction; none from a node that calls itself one that keeps them, and does not."""
+    try:
+        (traces,) = client.ask([("trace_transaction", [tx_hash])], TRACES).results()
+    except RpcError as error:
+        if not error.no_such_method:
+            raise
+        return ()
+    return traces or ()
 
 
 def reason_in(contract: str | None, trace: WireTrace) -> str:

@@ -124,6 +124,9 @@ def _advice(intent: ChainIntent, included: bool) -> str:
         return "not sent yet: the jobs do it, or the command that planned it, given again"
     if intent.state is IntentState.SUBMITTED:
         if included:
-            return "in a block that is not final yet; `truetonne index run` confirms it"
+            return (
+                "in a block that is not final yet; `truetonne index run` confirms it when it is, and on a local "
+                "chain, where no other blocks come, `truetonne up` or the jobs, which mine them"
+            )
         return "sent; `truetonne up` or the jobs replace it if it waits too long"
     return ""

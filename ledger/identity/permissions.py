@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.audit import By
 from ledger.errors import NotFound
-from ledger.identity.rights import check_right, rights_of
+from ledger.identity.rights import CHANGES_USERS, check_right, rights_of
+from ledger.identity.users import keep_an_admin
 from ledger.models.users import User, UserPermission
 
 
@@ -19,8 +20,12 @@ def decide(session: Session, user: User, right: str, granted: bool, by: By) -> U
     ------
     BadInput
         If there is no such right.
+    Refused
+        If nobody could change users any more.
     """
     resource, _, action = check_right(right).partition(":")
+    if not granted and right == CHANGES_USERS:
+        keep_an_admin(session, user)
     before = _take_back(session, user, right)
     row = UserPermission(user_id=user.id, resource=resource, action=action, granted=granted)
     session.add(row)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ledger.errors import BadInput
 from ledger.models.users import UserRole
 
+CHANGES_USERS = "users:write"
 ADMIN, OPERATOR, VIEWER = UserRole.ADMIN, UserRole.OPERATOR, UserRole.VIEWER
 
 

@@ -16,7 +16,7 @@ from ledger.audit import By
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.identity import contacts, sessions
 from ledger.models import UserContact
-from ledger.models.users import User, UserRole
+from ledger.models.users import User, UserPermission, UserRole
 from ledger.sealing import Sealer, key_number
 
 USERNAME = r"[a-z0-9][a-z0-9._-]{1,49}"
@@ -156,7 +156,7 @@ def change(
         _check_free(None if holder == user.id else holder, "mail address", email)
         contacts.keep(session, user.id, email, sealer)
     if "role" in changes or "is_active" in changes:
-        _keep_an_admin(session, user)
+        keep_an_admin(session, user)
     for name, value in changes.items():
         setattr(user, name, value)
     try:
@@ -318,8 +318,14 @@ def _resource(user: User) -> str:
     return f"users/{user.id}"
 
 
-def _keep_an_admin(session: Session, user: User) -> None:
-    """Require another admin who may sign in, when this one is about to be none; locks them all."""
+def keep_an_admin(session: Session, user: User) -> None:
+    """Require another admin who may sign in and change users, when this one is about to be none; locks them all.
+
+    Raises
+    ------
+    Refused
+        If there is none.
+    """
     if user.role is not UserRole.ADMIN or not user.is_active:
         return
     admins = session.scalars(
@@ -328,7 +334,14 @@ def _keep_an_admin(session: Session, user: User) -> None:
         .order_by(User.id)
         .with_for_update()
     ).all()
-    if set(admins) <= {user.id}:
+    bound = session.scalars(
+        select(UserPermission.user_id).where(
+            UserPermission.resource == "users",
+            UserPermission.action == "write",
+            UserPermission.granted.is_(False),
+        )
+    )
+    if set(admins) - {*bound} <= {user.id}:
         raise Refused(
             f"{user.username} is the last admin who may sign in; make another one first",
             code="last-admin",

@@ -6,11 +6,12 @@ the primary key of ``reading_claims`` refuses it in the books, the site's time a
 refuse it on chain. Only the mirror makes an issuance *issued*.
 """
 
-from ledger.issuance.planning import PlannedIssuance, plan_issuance
+from ledger.issuance.planning import PlannedIssuance, begun, plan_issuance
 from ledger.issuance.states import confirm, fail, rewind, settle_final, submit_planned
 
 __all__ = [
     "PlannedIssuance",
+    "begun",
     "confirm",
     "fail",
     "plan_issuance",

@@ -17,19 +17,20 @@ from ledger.chain.events import CREDIT, Claim
 from ledger.chain.intents import NewIntent, new_key
 from ledger.chain.structs import claim_tuple, claim_typed_data
 from ledger.errors import BadInput, NotFound, Refused
+from ledger.issuance.checks import LIVE, check_ended, check_free, check_gap, check_turn
 from ledger.issuance.states import void_refused
 from ledger.models import (
+    ChainIntent,
     Correction,
     CorrectionCarry,
     CreditBatch,
     EmissionFactor,
     Issuance,
     Project,
-    Site,
 )
 from ledger.models.issuance import IssuanceState
+from ledger.models.sending import IntentState
 from ledger.readings.period import load_period, meter_ids, split_by_vintage
-from ledger.readings.times import zone
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.records import CarriedCorrection, Meter, Purpose
@@ -40,7 +41,6 @@ from ledger.units import decimal_floor
 
 _DEADLINE_SECONDS = 7 * 24 * 3600
 """How long a verifier's signature is good: time to send again after an outage, and no more."""
-_LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,31 @@ def plan_issuance(
     return chain.db.run(work)
 
 
+def begun(session: Session, project_code: str, start: date, end: date) -> Sequence[Issuance]:
+    """Return the issuances of exactly this period, one for each vintage, if one of them is not final yet.
+
+    They were planned by a command that ended before it had sent them, or that did not wait. None: nothing of
+    the period is planned, or all of it is issued for good.
+    """
+    query = (
+        select(Issuance, ChainIntent.state)
+        .join(Project, Project.id == Issuance.project_id)
+        .join(ChainIntent, ChainIntent.key == Issuance.key)
+        .where(
+            Project.code == project_code,
+            Issuance.state.in_(LIVE),
+            Issuance.from_date >= start,
+            Issuance.to_date <= end,
+        )
+        .order_by(Issuance.from_date)
+    )
+    rows = session.execute(query).all()
+    found = [row.Issuance for row in rows]
+    whole = [(item.from_date, item.to_date) for item in found] == split_by_vintage(start, end)
+    waiting = any(row.state is not IntentState.CONFIRMED for row in rows)
+    return found if whole and waiting else ()
+
+
 def _plan(
     session: Session,
     chain: Chain,
@@ -116,13 +141,13 @@ def _plan(
             f"run truetonne chain register --project {project_code}",
             code="not-registered",
         )
-    _check_ended(session, project, period[1], now)
+    check_ended(session, project, period[1], now)
     void_refused(session, project.id)
     planned = []
     for start, end in split_by_vintage(*period):
         inputs = load_period(session, project_code, start, end, lock=True)
-        _check_free(session, project.id, inputs.from_s, inputs.to_s)
-        _check_gap(session, project, start)
+        check_free(session, project.id, inputs.from_s, inputs.to_s)
+        check_gap(session, project, start)
         reduction = compute(inputs)
         if reduction.issued_kg == 0:
             raise Refused(
@@ -140,56 +165,6 @@ def _plan(
     return planned
 
 
-def _check_ended(session: Session, project: Project, end: date, now: datetime) -> None:
-    """Refuse a period that is not over: the contract would, and what is left of it can still change."""
-    site = session.get_one(Site, project.site_id)
-    today = now.astimezone(zone(site.time_zone)).date()
-    if end > today:
-        raise Refused(
-            f"the period ends on {end}, and today is {today} in {site.time_zone}: a period is issued once it "
-            "is over; give an earlier --to",
-            code="period-not-over",
-        )
-
-
-def _check_free(session: Session, project_id: int, from_s: int, to_s: int) -> None:
-    query = select(Issuance).where(
-        Issuance.project_id == project_id,
-        Issuance.state.in_(_LIVE),
-        Issuance.from_s < to_s,
-        Issuance.to_s > from_s,
-    )
-    taken = session.scalars(query).first()
-    if taken is not None:
-        raise Refused(
-            f"the period overlaps an issuance from {taken.from_date} to {taken.to_date} ({taken.state.value}); "
-            "a reading counts once",
-            code="period-already-issued",
-        )
-
-
-def _check_gap(session: Session, project: Project, start: date) -> None:
-    """Refuse a period that leaves out one before it whose reductions are negative: a deficit is paid."""
-    query = (
-        select(Issuance)
-        .where(
-            Issuance.project_id == project.id, Issuance.state.in_(_LIVE), Issuance.from_date < start
-        )
-        .order_by(Issuance.to_date.desc())
-    )
-    last = session.scalars(query).first()
-    if last is None or last.to_date >= start:
-        return
-    for gap_start, gap_end in split_by_vintage(last.to_date, start):
-        skipped = compute(load_period(session, project.code, gap_start, gap_end, enforce=False))
-        if skipped.reductions_kg < 0:
-            raise Refused(
-                f"the period from {gap_start} to {gap_end} was left out and has a deficit of "
-                f"{decimal_floor(-skipped.reductions_kg, 9)} kg; begin at {last.to_date}",
-                code="deficit-left-out",
-            )
-
-
 def _store(
     session: Session,
     chain: Chain,
@@ -201,8 +176,11 @@ def _store(
     inputs = reduction.inputs
     manifest = build(reduction)
     text = canonical_text(manifest)
+    forgotten = _forgotten_key(session, site, reduction, manifest_hash(text))
+    if forgotten is None:
+        check_turn(session, project, site, inputs)
     claim = Claim(
-        key=_forgotten_key(session, site, reduction, manifest_hash(text)) or new_key(),
+        key=forgotten or new_key(),
         class_id=site.class_id,
         project_id=site.project_id,
         site_id=site.site_id,

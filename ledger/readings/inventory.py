@@ -28,6 +28,7 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import CarbonEmission, Device, EmissionFactor, Meter, Site
 from ledger.models.sites import MeterRole
 from ledger.readings.factor_rows import factor_record
+from ledger.readings.period import check_days
 from ledger.readings.store import MeterState
 from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone
 from ledger.reductions.factors import factor_kg_per_kwh, fuel_kg, fuel_t
@@ -179,14 +180,11 @@ def emissions_of(
     NotFound
         There is no such site.
     BadInput
-        The period is empty, or ``by`` is neither.
+        The period is empty or lies beyond the calendar, or ``by`` is neither.
     """
     if by not in (None, *PERIODS):
         raise BadInput(f"--by {by}: write {' or '.join(PERIODS)}, or leave it out")
-    if start >= end:
-        raise BadInput(
-            f"the period from {start} to {end} is empty: the end is exclusive and comes later"
-        )
+    check_days(start, end)
     site = session.scalars(select(Site).where(Site.code == site_code)).first()
     if site is None:
         raise NotFound(

@@ -27,6 +27,27 @@ from ledger.reductions.records import CarriedCorrection, ReductionInputs
 from ledger.reductions.results import Reduction
 from ledger.units import plain
 
+FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(2106, 1, 1)
+"""What legal days there are in every zone: times are seconds since 1970, of which the contract keeps 32 bits."""
+
+
+def check_days(start: date, end: date) -> None:
+    """Require a period of legal days, the end exclusive, that has a day, and none beyond what times can say.
+
+    Raises
+    ------
+    BadInput
+        The period is empty, or does not lie between 1970 and 2106.
+    """
+    if start >= end:
+        raise BadInput(
+            f"the period from {start} to {end} is empty: the end is exclusive and comes later"
+        )
+    if start < FIRST_DAY or end > LAST_DAY:
+        raise BadInput(
+            f"the period from {start} to {end} must lie between {FIRST_DAY} and {LAST_DAY}"
+        )
+
 
 def split_by_vintage(start: date, end: date) -> list[tuple[date, date]]:
     """Return the parts of a period that lie in one calendar year each.
@@ -34,12 +55,9 @@ def split_by_vintage(start: date, end: date) -> list[tuple[date, date]]:
     Raises
     ------
     BadInput
-        The period is empty.
+        The period is empty, or does not lie between 1970 and 2106.
     """
-    if start >= end:
-        raise BadInput(
-            f"the period from {start} to {end} is empty: the end is exclusive and comes later"
-        )
+    check_days(start, end)
     parts = []
     while start < end:
         part_end = min(end, date(start.year + 1, 1, 1))

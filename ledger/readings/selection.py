@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Meter, MeterReading, Site
+from ledger.readings.period import FIRST_DAY, LAST_DAY
 from ledger.reductions.zones import legal_day, utc_of, zone
 
 YEARS_MAX = 50
 """Longest period that is looked at."""
-_FIRST_DAY, _LAST_DAY = date(1970, 1, 2), date(2106, 1, 1)
 
 
 def meters_of(
@@ -69,9 +69,9 @@ def period_of(
             f"the period from {start} to {end} is empty: the end is exclusive and comes later",
             code="empty-period",
         )
-    if start < _FIRST_DAY or end > _LAST_DAY or (end - start).days > YEARS_MAX * 366:
+    if start < FIRST_DAY or end > LAST_DAY or (end - start).days > YEARS_MAX * 366:
         raise BadInput(
-            f"the period from {start} to {end} must lie between {_FIRST_DAY} and {_LAST_DAY} and be no "
+            f"the period from {start} to {end} must lie between {FIRST_DAY} and {LAST_DAY} and be no "
             f"longer than {YEARS_MAX} years{'' if stated else _far_off(session, site, meter_ids)}",
             code="period-too-long",
         )

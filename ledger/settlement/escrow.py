@@ -5,12 +5,16 @@ Amounts are cents of the settlement currency, or kilograms; the contract keeps u
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ledger.chain import intents
 from ledger.chain.access import Chain
 from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.chain.intents import NewIntent, new_key
-from ledger.errors import BadInput
+from ledger.chain.sender import AlreadyOnChain
+from ledger.errors import BadInput, Refused
 from ledger.settings import LOCAL_CHAIN_ID
+from ledger.settlement.money import explained_deposit, explained_withdrawal
 
 _TOKEN = "TestCurrency"
 """Any ERC-20 answers to ``approve`` as the test currency does; only ``mint`` is its own."""
@@ -42,7 +46,7 @@ def deposit(chain: Chain, payer: str, account: str, cents: int) -> list[str]:
     approval = _plan(chain, "approve", _TOKEN, "approve", [spender, amount], payer)
     chain.sender.wait_until_included(chain.sender.submit(approval, _TOKEN))
     payment = _plan(chain, "deposit", SETTLEMENT, "deposit", [account, amount], payer)
-    chain.sender.submit(payment, SETTLEMENT)
+    _submit(chain, payment, SETTLEMENT, explained_deposit)
     return [approval, payment]
 
 
@@ -57,7 +61,7 @@ def withdraw(chain: Chain, account: str, to: str, cents: int) -> str:
         If the balance is too small.
     """
     key = _plan(chain, "withdraw", SETTLEMENT, "withdraw", [to, _units(chain, cents)], account)
-    chain.sender.submit(key, SETTLEMENT)
+    _submit(chain, key, SETTLEMENT, explained_withdrawal)
     return key
 
 
@@ -76,7 +80,7 @@ def deposit_credits(chain: Chain, holder: str, asset: int, kg: int) -> str:
     settlement = chain.deployment.settlement.address
     arguments = [holder, settlement, asset, _whole_kg(kg), b""]
     key = _plan(chain, "deposit_credits", CREDIT, "safeTransferFrom", arguments, holder)
-    chain.sender.submit(key, CREDIT)
+    _submit(chain, key, CREDIT, explained_deposit)
     return key
 
 
@@ -92,7 +96,7 @@ def withdraw_credits(chain: Chain, account: str, to: str, asset: int, kg: int) -
     """
     arguments = [to, asset, _whole_kg(kg)]
     key = _plan(chain, "withdraw_credits", SETTLEMENT, "withdrawCredits", arguments, account)
-    chain.sender.submit(key, SETTLEMENT)
+    _submit(chain, key, SETTLEMENT, explained_withdrawal)
     return key
 
 
@@ -111,6 +115,17 @@ def mint_test_currency(chain: Chain, account: str, cents: int) -> str:
     )
     chain.sender.submit(key, _TOKEN)
     return key
+
+
+def _submit(chain: Chain, key: str, contract: str, explained: Callable[[Chain, str], str]) -> None:
+    """Send what was planned; a refusal is said in names and money."""
+    try:
+        chain.sender.submit(key, contract)
+    except AlreadyOnChain:
+        raise
+    except Refused as refusal:
+        said = explained(chain, refusal.message)
+        raise Refused(said, code=refusal.code, details=refusal.details) from refusal
 
 
 def _units(chain: Chain, cents: int) -> int:

@@ -16,6 +16,7 @@ from ledger.chain.abi_values import decoded
 from ledger.chain.access import Chain
 from ledger.chain.client import RpcError
 from ledger.models import VppDefinition, VppSettlementAccount
+from ledger.settings import LOCAL_CHAIN_ID
 from ledger.settlement.netting import Shortfall
 from ledger.units import currency_of_cents, tonnes_of_kg
 
@@ -100,16 +101,56 @@ def balances(chain: Chain, accounts: Iterable[str]) -> dict[str, int]:
 
 def explained(chain: Chain, refusal: str) -> str:
     """Return a refusal of the contract with what it means in names and money, where it is about money."""
+    missing = _missing(chain, refusal, "account", "asset")
+    return refusal if missing is None else f"{missing.sentence()} ({refusal})"
+
+
+def explained_deposit(chain: Chain, refusal: str) -> str:
+    """Return a refusal to take something in with what its payer has, and how to get more."""
+    missing = _missing(chain, refusal, "sender", "tokenId")
+    if missing is None:
+        return refusal
+    said = (
+        f"{missing.participant} has {missing.text(missing.balance)} {missing.unit} outside the escrow (account "
+        f"{missing.account}) and needs {missing.text(missing.owed)} {missing.unit} to pay that in"
+    )
+    if missing.asset is not None:
+        said += "; credits are transferred by truetonne credits transfer"
+    elif chain.deployment.chain_id == LOCAL_CHAIN_ID:
+        name, amount = shlex.quote(missing.participant), missing.text(missing.owed)
+        said += (
+            "; on this local chain --mint makes test money first: "
+            f"truetonne settle deposit {name} {amount} --mint"
+        )
+    else:
+        said += "; send it there first"
+    return f"{said} ({refusal})"
+
+
+def explained_withdrawal(chain: Chain, refusal: str) -> str:
+    """Return a refusal to pay out with what there is in the escrow."""
+    missing = _missing(chain, refusal, "account", "asset")
+    if missing is None:
+        return refusal
+    return (
+        f"{missing.participant} has {missing.text(missing.balance)} {missing.unit} in escrow that can be withdrawn, "
+        f"and {missing.text(missing.owed)} {missing.unit} are asked for; "
+        f"name {missing.text(missing.balance)} at most ({refusal})"
+    )
+
+
+def _missing(chain: Chain, refusal: str, who: str, what: str) -> Missing | None:
+    """Return what a refusal says is missing, where it is one of that kind: by the names of its arguments."""
     found = _SHORT_OF_MONEY.search(refusal)
     arguments = dict(part.split("=", 1) for part in found["arguments"].split(", ")) if found else {}
-    if not {"account", "balance", "needed"} <= arguments.keys():
-        return refusal
-    account = arguments["account"].lower()
-    asset = int(arguments.get("asset", "0")) or None
+    if not {who, "balance", "needed"} <= arguments.keys():
+        return None
+    account = arguments[who].lower()
+    asset = int(arguments.get(what, "0")) or None
     per_cent = chain.settlement.units_per_cent() if asset is None else 1
     with chain.db.read() as session:
         name = participants(session).get(account, account)
-    missing = Missing(
+    return Missing(
         account,
         name,
         int(arguments["balance"]) // per_cent,
@@ -117,7 +158,6 @@ def explained(chain: Chain, refusal: str) -> str:
         currency_symbol(chain),
         asset,
     )
-    return f"{missing.sentence()} ({refusal})"
 
 
 def as_json(missing: Missing) -> Mapping[str, Any]:

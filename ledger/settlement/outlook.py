@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -89,7 +90,9 @@ def preview(chain: Chain, market: str | None = None) -> Outlook:
     """
     with chain.db.read() as session:
         names = participants(session)
-        stored = [item for item in _stored(session) if market in (None, item.market)]
+        stored = [
+            _as_planned(session, row) for row in unsent(session) if market in (None, row.market)
+        ]
     made = plan_round(chain, Scope(market=market), dry_run=True)
     planned = [*stored, *made.batches]
     symbol = currency_symbol(chain)
@@ -115,8 +118,8 @@ def preview(chain: Chain, market: str | None = None) -> Outlook:
     return Outlook(symbol, names, tuple(found), left_out)
 
 
-def _stored(session: Session) -> list[PlannedBatch]:
-    """Return the batches that were planned before and are not sent."""
+def unsent(session: Session) -> Sequence[VppSettlementBatch]:
+    """Return the batches that are planned and not sent, the oldest first."""
     query = (
         select(VppSettlementBatch)
         .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
@@ -126,7 +129,7 @@ def _stored(session: Session) -> list[PlannedBatch]:
         )
         .order_by(VppSettlementBatch.id)
     )
-    return [_as_planned(session, row) for row in session.scalars(query)]
+    return session.scalars(query).all()
 
 
 def _as_planned(session: Session, row: VppSettlementBatch) -> PlannedBatch:

@@ -14,7 +14,7 @@ import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +33,9 @@ from ledger.settlement.trade_rows import (
     names_of,
     record_of,
 )
+
+FUTURE = timedelta(days=366)
+"""A trade of a time that lies further ahead is said to be odd."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class TradesReport:
     new: int = 0
     unchanged: int = 0
     rejected: int = 0
+    future: list[int] = field(default_factory=list)
+    """Lines of new trades whose time lies more than ``FUTURE`` ahead: kept, and perhaps wrong."""
     errors: list[RowError] = field(default_factory=list)
 
 
@@ -65,8 +70,13 @@ class _Reader(Protocol):
     def __next__(self) -> list[str]: ...
 
 
-def import_trades(session: Session, path: Path) -> TradesReport:
+def import_trades(session: Session, path: Path, now: datetime | None = None) -> TradesReport:
     """Read a trades file and store its good rows as pending trades.
+
+    Parameters
+    ----------
+    now
+        The present moment, if not the clock's: trades of a time more than ``FUTURE`` later are counted.
 
     Raises
     ------
@@ -74,6 +84,7 @@ def import_trades(session: Session, path: Path) -> TradesReport:
         If the file cannot be read, is empty, or lacks a column; nothing is stored then.
     """
     content, text = _text_of(path)
+    horizon = (now or datetime.now(UTC)) + FUTURE
     report = TradesReport(file_sha256=hashlib.sha256(content).hexdigest())
     # Locked, and first: two imports of one file at once must not store its trades twice.
     session.scalars(select(VppSettlementAccount).with_for_update()).all()
@@ -106,6 +117,8 @@ def import_trades(session: Session, path: Path) -> TradesReport:
             continue
         known.setdefault(identity, []).append((record.quantity, record.price, record.status))
         new.append((record, asset))
+        if record.trade_time > horizon:
+            report.future.append(line)
     session.add_all(record for record, _ in new)
     session.flush()
     session.add_all(
@@ -234,5 +247,6 @@ def as_json(report: TradesReport) -> dict[str, Any]:
         "new": report.new,
         "unchanged": report.unchanged,
         "rejected": report.rejected,
+        "future": len(report.future),
         "errors": [vars(error) for error in report.errors],
     }

@@ -377,6 +377,10 @@ def test_the_last_admin_stays(house: House, anna: dict[str, str]) -> None:
     path = f"/v1/users/{number_of(house, 'anna')}"
     for change in ({"role": "viewer"}, {"is_active": False}):
         problem(house.client.patch(path, json=change, headers=anna), 409, "last-admin")
+    denial = {"json": {"granted": False}, "headers": anna}
+    problem(house.client.put(f"{path}/permissions/users:write", **denial), 409, "last-admin")
+    assert house.client.put(f"{path}/permissions/audit:read", **denial).status_code == 200
+    house.client.delete(f"{path}/permissions/audit:read", headers=anna)
     assert house.client.get("/v1/me", headers=anna).json()["role"] == "admin"
     for name in ("otto", "anna"):  # a mail address of somebody else, and one's own
         answer = house.client.patch(path, json={"email": f"{name}@park.example"}, headers=anna)
@@ -427,6 +431,14 @@ def test_the_page_has_the_table_of_rights() -> None:
 
 
 # ------------------------------------------------------------------ keys
+
+
+def test_a_key_changes_no_password(house: House, anna: dict[str, str]) -> None:
+    _, program = house.key(anna, "users:write")
+    path = f"/v1/users/{number_of(house, 'anna')}"
+    body = {"password": "another-long-password"}
+    problem(house.client.put(f"{path}/password", json=body, headers=program), 403, "key-cannot")
+    assert house.client.get("/v1/me", headers=anna).status_code == 200
 
 
 def test_a_key_is_shown_once_and_does_what_its_scopes_say(

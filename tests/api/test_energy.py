@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -253,3 +255,37 @@ def test_what_cannot_be_answered(
 ) -> None:
     answer = client.get(path, params=query)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_cursor_beyond_the_calendar_is_refused(client: TestClient, turbine: Database) -> None:
+    """The mark in it is no secret: anybody can make one."""
+    query = {"site": "lhb", "by": "day", "limit": 1}
+    given = client.get("/v1/energy", params=query).json()["next_cursor"]
+    mark, *last = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+    assert len(last) == 2
+    for place in (2**63 - 1, 253_402_300_799):
+        text = json.dumps([mark, place, 1], separators=(",", ":"))
+        forged = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        answer = client.get("/v1/energy", params={**query, "cursor": forged})
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad-cursor")
+
+
+def test_a_reading_of_the_far_future_makes_no_decades_of_days(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    """One year in a meter file was mistyped; who asks for that day finds it."""
+    file = tmp_path / "books.db"
+    file.write_bytes(sqlite_template.read_bytes())
+    database = Database(f"sqlite:///{file}")
+    apply(database, LHB_SITE)
+    with gzip.open(LHB_FILE, "rt") as lines:
+        head, first = next(lines), next(lines)
+    part = tmp_path / "part.csv"
+    part.write_text(head + first + first.replace("2014-01-01", "2099-03-05", 1))
+    imported(database, part, site="lhb")
+    with served(database.url, tmp_path) as client:
+        days = [item["period"] for item in walk(client, "/v1/energy", site="lhb", by="day")]
+        assert len(days) == len(set(days)) == 1
+        far = walk(client, "/v1/energy", site="lhb", **{"from": "2099-03-01", "to": "2099-04-01"})
+        assert sum(item["readings"]["used"] for item in far) == 1
+    database.close()

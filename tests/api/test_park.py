@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -186,6 +188,38 @@ def test_filters_keep_what_they_say(house: House) -> None:
     assert get(house, "/v1/devices?status=asleep", 422)["code"] == "bad-request"
     first = get(house, "/v1/prices?market=day-ahead&limit=1")["next_cursor"]
     assert get(house, f"/v1/prices?limit=1&cursor={first}", 422)["code"] == "bad-cursor"
+
+
+@pytest.mark.parametrize("place", [2**63 - 1, 253_402_300_799 * 10**6, 2**63])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/v1/prices?market=day-ahead&limit=1",
+        "/v1/devices/BESS-1/data?recorded_from=2026-11-20T00:00:00Z&limit=1",
+    ],
+)
+def test_a_cursor_beyond_the_calendar_is_refused(house: House, url: str, place: int) -> None:
+    """The mark in it is no secret: anybody can make one."""
+    given = get(house, url)["next_cursor"]
+    mark, *last = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+    assert len(last) == 2
+    text = json.dumps([mark, place, 1], separators=(",", ":"))
+    forged = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    assert get(house, f"{url}&cursor={forged}", 422)["code"] == "bad-cursor"
+
+
+def test_a_device_may_have_any_name(house: House, tmp_path: Path) -> None:
+    cells = "x,battery_container,Y,online"
+    rows = f'device_code,name,type,location,status\n设备 1,{cells}\n"a"">b",{cells}\n'
+    assert take(house.db, tmp_path, "devices", rows).new == 2
+    try:
+        for code in ("设备 1", 'a">b'):
+            path = f"/v1/devices/{quote(code, safe='')}/data"
+            answer = house.client.get(f"{path}?recorded_from=2026-11-20T00:00:00Z", headers=ADMIN)
+            assert answer.status_code == 200, answer.text
+            assert answer.headers["link"].startswith(f"<{path}?")
+    finally:
+        house.sql("DELETE FROM devices WHERE device_id IN (?, ?)", "设备 1", 'a">b')
 
 
 def test_the_last_values_of_a_device_and_its_day(house: House) -> None:

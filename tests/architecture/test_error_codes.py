@@ -29,6 +29,8 @@ NEVER_ANSWERED = {
     "no-such-month": "a page alone asks for a month",
 }
 """Codes in those modules that no route leads to, and why."""
+BEHIND = (ROOT / "ledger" / "fates.py",)
+"""Modules that those call, and that refuse what a route was asked for."""
 
 
 def source_of(module: str) -> Path | None:
@@ -51,7 +53,7 @@ def sources() -> set[Path]:
     own = set((ROOT / "api").rglob("*.py"))
     direct = {found for file in own for found in imported(file)}
     packages = [file for file in direct if file.name == "__init__.py"]
-    return own | direct | {found for file in packages for found in imported(file)}
+    return own | direct | set(BEHIND) | {found for file in packages for found in imported(file)}
 
 
 def codes_in(file: Path) -> Iterator[str]:

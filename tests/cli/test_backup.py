@@ -163,6 +163,11 @@ def test_what_is_refused(books: Program, line: Line) -> None:
     assert "copied whole each time" in line("db", "backup", "incremental")
     assert "no binary log" in line("db", "backup", "binlogs")
     assert books("db", "backup", "full").code == 0
+    assert line("db", "restore", "nofolder", "--into", "x.db").endswith(
+        "nofolder holds no backup: there is no such folder"
+    )
+    (books.folder / "empty").mkdir()
+    assert line("db", "drill", "empty").endswith("empty holds no backup")
     assert "takes a time with its zone" in line(
         "db", "restore", "--into", "x.db", "--until", "2026-11-26"
     )

@@ -209,6 +209,19 @@ def test_a_trade_that_is_wrong_is_named_by_line_and_column(
     assert rows(park) == before
 
 
+def test_a_trade_of_the_far_future_is_said(park: Program) -> None:
+    far = park.write("far.csv", TRADES.replace("2014-01-01", "2099-01-01"))
+    for words in (("--dry-run",), ()):
+        ended = park("trades", "import", far, *words)
+        assert ended.code == 0
+        assert "  warning: 1 new trade more than 366 days ahead (line 2): " in ended.out
+    near = park("trades", "import", park.write("trades.csv", TRADES))
+    assert near.code == 0
+    assert "warning" not in near.out
+    odd = park.write("odd.csv", TRADES.replace("2014-01-01", "2098-01-01"))
+    assert park("trades", "import", odd, "--json").json()["future"] == 1
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -310,11 +323,31 @@ def test_a_node_that_is_down(park: Program, words: tuple[str, ...]) -> None:
     assert rows(park) == before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "credits"),
+        ("park", "export", "devices"),
+        ("audit", "export"),
+        ("openapi",),
+    ],
+)
+def test_a_file_in_a_folder_that_is_not_there(park: Program, words: tuple[str, ...]) -> None:
+    ended = park(*words, "-o", "nodir/x.csv")
+    assert ended.code == 2
+    line = ended.one_line()
+    assert (
+        "nodir/x.csv: cannot be written (there is no folder nodir); name a file in a folder" in line
+    )
+    assert "partial" not in line
+
+
 @pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])
 def test_nothing_deployed_yet(park: Program, words: tuple[str, ...]) -> None:
     ended = park(*words)
     assert ended.code == 2
-    assert "no deployment file; run `truetonne up`" in ended.one_line()
+    said = "no deployment file; run `truetonne up`, or `truetonne chain deploy` first"
+    assert said in ended.one_line()
     assert not list(park.folder.glob("**/anvil.log")), "a node was started for nothing"
 
 
@@ -512,3 +545,18 @@ def test_a_node_that_is_down_is_said_before_a_missing_deployment(
     ended = park(*words, rpc_url="http://127.0.0.1:1")
     assert ended.code == 3
     assert "http://127.0.0.1:1" in ended.one_line()
+
+
+@pytest.mark.parametrize(
+    "words", [("reductions", "--project", "lab-wind"), ("emissions", "--site", "lab")]
+)
+@pytest.mark.parametrize(
+    "period",
+    [("0001-01-01", "2014-02-01"), ("2014-01-01", "9999-12-31"), ("2106-01-01", "2106-01-02")],
+)
+def test_days_beyond_the_calendar_are_refused(
+    park: Program, words: tuple[str, ...], period: tuple[str, str]
+) -> None:
+    ended = park(*words, "--from", period[0], "--to", period[1])
+    assert ended.code == 2
+    assert "must lie between 1970-01-02 and 2106-01-01" in ended.one_line()

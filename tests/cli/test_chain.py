@@ -14,6 +14,7 @@ from ledger.chain.signers import anvil_address
 from tests.cli.conftest import READINGS, SITE, TRADES, Ended, Program
 from tests.support.chain import TestChain
 from tests.support.mirror import running_chain
+from tests.support.proxy import LyingNode, Tamper
 
 JANUARY = ("--project", "lab-wind", "--from", "2014-01-01", "--to", "2014-02-01")
 
@@ -62,9 +63,20 @@ def good(ended: Ended) -> Ended:
     return ended
 
 
+def _mines_when_asked_what_became_of_it(chain: TestChain) -> Tamper:
+    """Mine once a transaction is asked for: whoever asks has gone on with it by then."""
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method in ("eth_getTransactionReceipt", "eth_getTransactionByHash"):
+            chain.client.request("evm_mine")
+        return result
+
+    return tamper
+
+
 @pytest.fixture(scope="module")
-def issued(program: Program) -> Program:
-    """The program after the reductions of January were issued."""
+def issued(program: Program, chain: TestChain) -> Program:
+    """The program after the reductions of January were issued, by a command that was given twice."""
     for tried in (("--dry-run",), ()):
         early = program("credits", "issue", *JANUARY, *tried)
         assert early.code == 2
@@ -75,7 +87,18 @@ def issued(program: Program) -> Program:
     dry = good(program("credits", "issue", *JANUARY, "--dry-run", "--json")).json()
     assert [item["issued_kg"] for item in dry["issuances"]] == ["1299"]
     assert good(program("credits", "list", "--json")).json()["credits"] == []
-    (row,) = good(program("credits", "issue", *JANUARY, "--json")).json()["issuances"]
+    chain.client.request("evm_setAutomine", [False])
+    sent = good(program("credits", "issue", *JANUARY, "--no-wait", "--json")).json()
+    assert (sent["went_on"], sent["issuances"][0]["state"]) == (False, "submitted")
+    longer = program("credits", "issue", *JANUARY[:-1], "2014-02-02", "--dry-run")
+    assert "(planned); a reading counts once; an issuance of those very dates" in longer.one_line()
+    with LyingNode(chain.client.rpc_url) as node:
+        node.tamper = _mines_when_asked_what_became_of_it(chain)
+        ended = program("credits", "issue", *JANUARY, "--json", rpc_url=node.rpc_url)
+    chain.client.request("evm_setAutomine", [True])
+    again = good(ended).json()
+    (row,) = again["issuances"]
+    assert again["went_on"] and row["key"] == sent["issuances"][0]["key"]
     assert (row["serials"], row["state"]) == ("lab-wind-2014-1-1-1299", "confirmed")
     return program
 
@@ -202,7 +225,8 @@ def test_an_act_with_a_key_is_done_once(issued: Program) -> None:
 
 def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     dry = good(issued("settle", "run", "--dry-run", "--json")).json()
-    assert dry["pending"] == {"spot": 1}
+    assert (dry["pending"], dry["trades"]) == ({"spot": 1}, {"spot": 1})
+    assert (dry["left_out"], dry["refused"]) == ([], [])
     outlook = good(issued("settle", "preview", "--json")).json()
     assert outlook["currency"] == "tEUR"
     assert [(item["market"], item["funded"]) for item in outlook["batches"]] == [("spot", True)]
@@ -223,6 +247,10 @@ def test_trades_are_settled(issued: Program, chain: TestChain) -> None:
     chain.client.request("anvil_mine", ["0x2", hex(3600)])
     final = good(issued("settle", "run", "--json"))
     assert final.json()["planned"] == []
+    # What an earlier run began and this one ended is named.
+    assert [(row["batch_key"], row["state"]) for row in final.json()["batches"]] == [
+        (batch["batch_key"], "finalized")
+    ]
     told = good(issued("settle", "status", batch["batch_key"], "--json")).json()
     assert (told["state"], told["to_do"]) == ("finalized", "nothing: its trades are executed")
     status = good(issued("settle", "status", "--json")).json()
@@ -240,6 +268,8 @@ def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> N
         "spot has 57.90 tEUR in escrow and owes 1000.00 tEUR: truetonne settle deposit spot 942.10"
     )
     assert f"cannot pay: {said}" in shown.out
+    dry = issued("settle", "run", "--dry-run")
+    assert (dry.code, dry.out) == (1, f"would settle nothing\nleft out, 1 trade: {said}\n")
     run = issued("settle", "run", "--json")
     assert (run.code, run.json()["planned"]) == (1, [])
     (out,) = run.json()["left_out"]
@@ -339,7 +369,13 @@ def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
     assert back.startswith("withdraw 0.003 t of credit batch ")
     assert ", anvil:4: balance 0.002 t of credit batch " in back
     short = issued("settle", "withdraw", "anvil:4", "0.003", *credits)
-    assert (short.code, "InsufficientBalance" in short.one_line()) == (1, True)
+    assert (short.code, "name 0.002 at most (VppSettlement refuses" in short.one_line()) == (
+        1,
+        True,
+    )
+    short = issued("settle", "deposit", "anvil:4", "9000", *credits)
+    assert short.code == 1
+    assert "and needs 9000.000 t of credit batch" in short.one_line()
     report = good(issued("reconcile", "--json")).json()
     assert all(rule["ok"] for rule in report["rules"])
 

@@ -177,6 +177,23 @@ def test_a_reader_that_leaves_early_is_no_error(park: Program) -> None:
     assert ended.stderr == ""
 
 
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_full_disk_behind_stdout_is_one_line(park: Program, more: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            park.command("status", *more),
+            cwd=park.folder,
+            env=park.environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 3
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: stdout cannot be written (No space left on device); what the")
+
+
 def test_progress_goes_to_a_terminal_alone(park: Program) -> None:
     rows = "".join(
         f"2014-01-{d:02d}T{h:02d}:00:00+01:00,1\n" for d in range(1, 29) for h in range(24)

@@ -27,6 +27,30 @@ def test_the_failing_check_is_said_to_a_person(truetonne: Program) -> None:
     assert "not valid" in ended.out
 
 
+NO_BUNDLE = "this is no bundle: JSON, but none that names a format such as truetonne-bundle/1"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", NO_BUNDLE),
+        ("null", NO_BUNDLE),
+        ('{"readings": 1.5}', NO_BUNDLE),
+        ('{"format": ["truetonne-bundle/1"]}', NO_BUNDLE),
+        ('{"format": "truetonne-manifest/1"}', NO_BUNDLE),
+        ('{"format": "truetonne-bundle/2"}', "take the verifier of its version"),
+        ("", "not JSON as it is written here"),
+        ('{"format": "truetonne-bundle/1", "chain', "not JSON as it is written here"),
+    ],
+)
+def test_what_is_no_bundle_is_called_so(truetonne: Program, content: str, said: str) -> None:
+    ended = truetonne("verify", truetonne.write("bundle.json", content), *GIVEN, "--json")
+    assert ended.code == 1
+    (check,) = ended.json()["checks"]
+    assert check["name"] == "format"
+    assert check["text"].startswith("format: ") and said in check["text"]
+
+
 @pytest.mark.parametrize(
     ("name", "content"), [("missing.json", None), ("latin.json", b"\xe9\xe8"), (".", None)]
 )

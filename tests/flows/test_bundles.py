@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from eth_utils.crypto import keccak
+from sqlalchemy import select
 
 from indexer import Indexer
 from ledger.bundles import BuiltBundle, build_bundle
 from ledger.chain.client import ChainClient, RpcError
 from ledger.db import Database
-from ledger.errors import DependencyDown, NotFound, Refused, TruetonneError
+from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
+from ledger.models import CreditRetirement
 from ledger.proofs.sums import recompute
 from ledger.proofs.verifier import NOT_PROVEN, ProofError, Trusted, verify
 from ledger.proofs.verifier.checks import shown
@@ -260,6 +262,26 @@ def test_a_malformed_name_is_one_clear_line(park: Park, name: str) -> None:
     assert error.value.exit_code == 2
     assert error.value.message.isprintable()
     assert len(error.value.message) < 400
+
+
+def test_serials_of_two_fates_are_refused_before_the_node_is_asked(park: Park) -> None:
+    deaf: Any = None  # a client that nothing can be asked of
+    with park.db.read() as session, pytest.raises(BadInput) as error:
+        build_bundle(deaf, park.chain.deployment, session, f"{NAME}-50-150", "latest")
+    assert error.value.code == "mixed-serials"
+    assert error.value.message == (
+        f"serials 50 to 100 are retired and 101 to 150 active: name one of these, for instance {NAME}-50-100"
+    )
+    assert bundle(park, f"{NAME}-50-100", 0).checks
+
+
+def test_serials_are_mixed_only_from_the_block_on_that_parted_them(park: Park) -> None:
+    with park.db.read() as session:
+        [retired] = session.scalars(select(CreditRetirement))
+    before = bundle(park, f"{NAME}-50-150", 0, retired.block_number - 1)
+    assert verify(before.text, before.trusted).facts["serials"]["state"] == "held"
+    with pytest.raises(BadInput, match="name one of these"):
+        bundle(park, f"{NAME}-50-150", 0, retired.block_number)
 
 
 class Node:

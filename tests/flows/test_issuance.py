@@ -24,7 +24,7 @@ from ledger.chain.events import CREDIT, Claim
 from ledger.chain.layout import canonical_type
 from ledger.chain.structs import claim_typed_data
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.issuance import PlannedIssuance, plan_issuance, planning, submit_planned
+from ledger.issuance import PlannedIssuance, begun, plan_issuance, planning, submit_planned
 from ledger.models import (
     CarbonCredit,
     ChainIntent,
@@ -87,6 +87,38 @@ def stored_call(intent: ChainIntent) -> tuple[Claim, str, bytes]:
 
 
 # --------------------------------------------------------------------------- planning
+
+
+def test_what_was_planned_and_not_sent_is_gone_on_with(ready: Park) -> None:
+    """For the very dates alone, and only until it is issued."""
+
+    def found(start: date, end: date) -> list[str]:
+        with ready.db.read() as session:
+            return [item.key for item in begun(session, PROJECT, start, end)]
+
+    assert found(day(1), day(2)) == []
+    planned = plan(ready, day(1), day(2))
+    assert found(day(1), day(2)) == [planned.key]
+    assert found(day(1), day(3)) == found(day(2), day(3)) == []
+    submit_planned(ready.chain, PROJECT)
+    assert found(day(1), day(2)) == [planned.key]
+    ready.mirror_final()
+    assert states(ready) == ["issued"] and found(day(1), day(2)) == []
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_period_before_one_that_is_on_chain_is_refused_when_it_is_planned(
+    ready: Park, dry_run: bool
+) -> None:
+    plan(ready, day(2), day(3))
+    submit_planned(ready.chain, PROJECT)
+    ready.mirror_final()
+    with pytest.raises(
+        Refused, match=r"issued on chain until 2014-01-03 00:00 \(Europe/Paris\)"
+    ) as caught:
+        plan_issuance(ready.chain, PROJECT, day(1), day(2), dry_run=dry_run)
+    assert caught.value.code == "period-overtaken"
+    assert states(ready) == ["issued"]
 
 
 def test_a_plan_holds_claim_slots_and_intent(both: Park) -> None:

@@ -166,6 +166,7 @@ def forget(park: Park) -> None:
     with park.db.write() as session:
         session.execute(text("DELETE FROM reading_claims"))
         session.execute(text("UPDATE issuances SET state = 'void'"))
+        session.execute(text("UPDATE credit_sites SET minted_until_s = 0"))
 
 
 @pytest.mark.parametrize(("start", "end"), rest([(1, 3), (2, 3), (2, 4)]))

@@ -6,6 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from cli import settle
+from cli.flow import Flow
+from cli.settle_preview import dry_json
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
     AuditLog,
@@ -14,12 +17,13 @@ from ledger.models import (
     VppTradeShortfall,
     VppTradingRecord,
 )
+from ledger.settings import load_settings
 from ledger.settlement import escrow, planning
 from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.planning import Scope
-from tests.support.chain import PARTIES
+from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.park import MARKET, Park
 
 SHORT_ON_MARIADB = ("test_a_preview_says_who_cannot_pay_and_keeps_nothing",)
@@ -79,6 +83,62 @@ def test_money_is_promised_once(park: Park, monkeypatch: pytest.MonkeyPatch) -> 
     assert [item.stored for item in preview(park.chain).batches] == [True] * 2
     assert len(submit_planned(park.chain)) == 2
     assert states(park) == ["planned", "planned"]
+
+
+def flow_of(park: Park) -> Flow:
+    settings = load_settings(
+        None, {"TRUETONNE_HOME": str(park.folder), "TRUETONNE_NETWORK": "local"}
+    )
+    return Flow(settings, park.chain, park.mirror)
+
+
+def test_a_dry_run_counts_what_would_be_settled(park: Park) -> None:
+    """By the preview: what nobody can pay, now or when it was planned, is no trade that would be."""
+    park.mirror.run_until("head")
+    fund(park, BUYER, 100)
+    park.trade(("sell", 1000, 8_000))
+    plan_batches(park.chain)
+    escrow.withdraw(park.chain, BUYER, BUYER, 70)  # 0.30 is left; 0.80 was planned
+    park.mirror.run_until("head")
+    park.trade(("sell", 1000, 2_000), hour=1)
+    found = dry_json(preview(park.chain))
+    assert found["trades"] == {}
+    (refused,), (out,) = found["refused"], found["left_out"]
+    assert (refused["market"], refused["trades"], out["trades"]) == (MARKET, 1, [2])
+    assert refused["said"].startswith("day-ahead has 0.30 tEUR in escrow and owes 0.80 tEUR: ")
+    fund(park, BUYER, 90)
+    found = dry_json(preview(park.chain))
+    assert found == {"trades": {MARKET: 2}, "left_out": [], "refused": []}
+
+
+def test_a_run_names_what_an_earlier_one_began(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was killed after planning, and one that did not wait for the window."""
+    monkeypatch.setattr(settle, "WINDOW_SECONDS_MAX", 0.0)
+    park.mirror.run_until("head")
+    fund(park, BUYER, 100)
+    park.trade(("sell", 1000, 8_000))
+    (batch,) = plan_batches(park.chain)
+    document, rows = settle._settle(flow_of(park), no_wait=False)
+    assert (document["planned"], document["resumed"]) == ([], [batch.key])
+    assert [(row["batch_key"], row["state"]) for row in rows] == [(batch.key, "proposed")]
+    park.node.client.request("evm_increaseTime", [hex(WINDOW_S + 1)])
+    park.mirror_final()
+    document, rows = settle._settle(flow_of(park), no_wait=False)
+    assert (document["planned"], document["resumed"]) == ([], [])
+    assert [(row["batch_key"], row["state"]) for row in rows] == [(batch.key, "finalized")]
+    document, rows = settle._settle(flow_of(park), no_wait=False)
+    assert rows == []
+
+
+def test_a_run_names_what_it_could_not_send_of_an_earlier_one(park: Park) -> None:
+    park.mirror.run_until("head")
+    fund(park, BUYER, 100)
+    park.trade(("sell", 1000, 8_000))
+    (batch,) = plan_batches(park.chain)
+    escrow.withdraw(park.chain, BUYER, BUYER, 70)
+    document, rows = settle._settle(flow_of(park), no_wait=True)
+    assert document["resumed"] == [batch.key]
+    assert [(row["batch_key"], row["state"]) for row in rows] == [(batch.key, "failed")]
 
 
 def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
@@ -151,8 +211,26 @@ def test_what_cannot_be_cancelled(both: Park) -> None:
 
 
 def test_a_token_that_refuses_is_understood(park: Park) -> None:
-    with pytest.raises(Refused, match=f"ERC20InsufficientBalance.sender={BUYER}, balance=0, "):
-        escrow.deposit(park.chain, BUYER, BUYER, 5)
+    escrow.mint_test_currency(park.chain, BUYER, 150)
+    with pytest.raises(Refused) as error:
+        escrow.deposit(park.chain, BUYER, BUYER, 100_000)
+    said, _, reason = error.value.message.partition(" (VppSettlement refuses deposit: ")
+    assert said == (
+        f"day-ahead has 1.50 tEUR outside the escrow (account {BUYER}) and needs 1000.00 tEUR to pay that in; "
+        "on this local chain --mint makes test money first: truetonne settle deposit day-ahead 1000.00 --mint"
+    )
+    assert reason.startswith(f"ERC20InsufficientBalance(sender={BUYER}, balance=")
+    assert error.value.code == "contract-refused"
+
+
+def test_a_withdrawal_of_more_than_there_is_is_said_in_money(park: Park) -> None:
+    fund(park, BUYER, 250)
+    with pytest.raises(Refused) as error:
+        escrow.withdraw(park.chain, BUYER, BUYER, 700)
+    assert error.value.message.startswith(
+        "day-ahead has 2.50 tEUR in escrow that can be withdrawn, and 7.00 tEUR are asked for; "
+        "name 2.50 at most (VppSettlement refuses withdraw: InsufficientBalance("
+    )
 
 
 def test_a_trade_is_planned_or_cancelled_and_never_both(both: Park) -> None:

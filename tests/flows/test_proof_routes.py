@@ -97,6 +97,12 @@ def test_a_bundle_that_cannot_be_is_a_problem(
     assert problem(client, f"/v1/credits/{CREDIT}/bundle?{query}", status)["code"] == code
 
 
+def test_no_bundle_of_serials_of_two_fates(client: TestClient) -> None:
+    said = problem(client, f"/v1/credits/{NAME}-100-101/bundle", 422)
+    assert said["code"] == "mixed-serials"
+    assert said["detail"].startswith("serials 100 to 100 are retired and 101 to 101 active: ")
+
+
 def test_no_bundle_of_no_credit(client: TestClient) -> None:
     assert problem(client, "/v1/credits/park-wind-2014-9/bundle", 404)["code"] == "not-found"
 

@@ -14,6 +14,8 @@ from ledger.serials import (
     Taken,
     active_run,
     credit_id,
+    fates,
+    fates_in_words,
     partition,
     read_name,
     site_and_ordinal,
@@ -138,3 +140,28 @@ def test_vintage_of_a_local_midnight(start_s: int, year: int) -> None:
 )
 def test_how_a_credit_is_named(text: str, read: list[object]) -> None:
     assert list(read_name(text)) == read
+
+
+@given(st.data())
+def test_the_fates_of_serials_are_those_of_each_kilogram(data: st.DataObject) -> None:
+    issued = data.draw(st.integers(1, 30))
+    retired = data.draw(st.integers(0, issued))
+    cancelled = data.draw(st.integers(0, issued - retired))
+    first = data.draw(st.integers(1, issued))
+    last = data.draw(st.integers(first, issued))
+    each = [RETIRED] * retired + [ACTIVE] * (issued - retired - cancelled) + [CANCELLED] * cancelled
+    parts = fates((first, last), issued, retired, cancelled)
+    assert [(at, part.status) for part in parts for at in range(part.first, part.last + 1)] == [
+        (at, each[at - 1]) for at in range(first, last + 1)
+    ]
+    assert len({part.status for part in parts}) == len(parts)
+
+
+def test_fates_are_said_in_words() -> None:
+    assert fates_in_words(fates((900, 1100), 2000, 1000, 0)) == (
+        "serials 900 to 1000 are retired and 1001 to 1100 active"
+    )
+    assert fates_in_words(fates((1, 9), 9, 4, 3)) == (
+        "serials 1 to 4 are retired, 5 to 6 active and 7 to 9 cancelled"
+    )
+    assert fates_in_words(fates((2, 3), 9, 4, 3)) == "serials 2 to 3 are retired"

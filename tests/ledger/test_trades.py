@@ -269,6 +269,23 @@ def test_a_header_alone_holds_no_trade(lite: Database, tmp_path: Path) -> None:
     assert (report.read, report.new, report.rejected, report.errors) == (0, 0, 0, [])
 
 
+def test_trades_of_more_than_a_year_ahead_are_counted_and_kept(
+    lite: Database, tmp_path: Path
+) -> None:
+    now = datetime(2025, 3, 1, tzinfo=UTC)
+    file = tmp_path / "trades.csv"
+    times = (
+        *("2025-03-01T00:00:00Z", "2026-03-02T00:00:00Z", "2026-03-02T00:00:01Z"),
+        *("2099-01-01T00:00:00Z", "2099-01-01T00:00:00Z"),  # the second is rejected
+    )
+    file.write_text("\n".join([HEADER, *(row(trade_time=time) for time in times)]))
+    report = lite.run(lambda session: import_trades(session, file, now))
+    assert (report.new, report.rejected, report.future) == (4, 1, [4, 5])
+    assert as_json(report)["future"] == 2
+    again = lite.run(lambda session: import_trades(session, file, now))
+    assert (again.unchanged, again.future) == (4, [])
+
+
 def test_the_report_for_machines(lite: Database, tmp_path: Path) -> None:
     document = as_json(take(lite, tmp_path, row(quantity="x")))
     assert len(document["file_sha256"]) == 64

@@ -1,0 +1,94 @@
+"""What a period must be to be issued: over, free, without a deficit left out before it, and not overtaken."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.errors import Refused
+from ledger.models import ChainIntent, CreditSite, Issuance, Project, Site
+from ledger.models.issuance import IssuanceState
+from ledger.models.sending import IntentState
+from ledger.readings.period import load_period, split_by_vintage
+from ledger.readings.times import utc_of, zone
+from ledger.reductions.arithmetic import compute
+from ledger.reductions.records import ReductionInputs
+from ledger.registration import ChainSite
+from ledger.units import decimal_floor
+
+LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
+
+
+def check_ended(session: Session, project: Project, end: date, now: datetime) -> None:
+    """Refuse a period that is not over: the contract would, and what is left of it can still change."""
+    site = session.get_one(Site, project.site_id)
+    today = now.astimezone(zone(site.time_zone)).date()
+    if end > today:
+        raise Refused(
+            f"the period ends on {end}, and today is {today} in {site.time_zone}: a period is issued once it "
+            "is over; give an earlier --to",
+            code="period-not-over",
+        )
+
+
+def check_free(session: Session, project_id: int, from_s: int, to_s: int) -> None:
+    """Refuse a period that overlaps one that is issued, or about to be; seconds since 1970, the end exclusive."""
+    query = select(Issuance).where(
+        Issuance.project_id == project_id,
+        Issuance.state.in_(LIVE),
+        Issuance.from_s < to_s,
+        Issuance.to_s > from_s,
+    )
+    taken = session.scalars(query).first()
+    if taken is not None:
+        intent = session.get(ChainIntent, taken.key)
+        final = intent is None or intent.state is IntentState.CONFIRMED
+        goes_on = "" if final else "; an issuance of those very dates goes on with it"
+        raise Refused(
+            f"the period overlaps an issuance from {taken.from_date} to {taken.to_date} ({taken.state.value}); "
+            f"a reading counts once{goes_on}",
+            code="period-already-issued",
+        )
+
+
+def check_gap(session: Session, project: Project, start: date) -> None:
+    """Refuse a period that leaves out one before it whose reductions are negative: a deficit is paid."""
+    query = (
+        select(Issuance)
+        .where(
+            Issuance.project_id == project.id, Issuance.state.in_(LIVE), Issuance.from_date < start
+        )
+        .order_by(Issuance.to_date.desc())
+    )
+    last = session.scalars(query).first()
+    if last is None or last.to_date >= start:
+        return
+    for gap_start, gap_end in split_by_vintage(last.to_date, start):
+        skipped = compute(load_period(session, project.code, gap_start, gap_end, enforce=False))
+        if skipped.reductions_kg < 0:
+            raise Refused(
+                f"the period from {gap_start} to {gap_end} was left out and has a deficit of "
+                f"{decimal_floor(-skipped.reductions_kg, 9)} kg; begin at {last.to_date}",
+                code="deficit-left-out",
+            )
+
+
+def check_turn(
+    session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
+) -> None:
+    """Refuse a period that the contract has passed: it takes no period before one that it has (CC-15)."""
+    minted_s = session.scalar(
+        select(CreditSite.minted_until_s).where(CreditSite.site_id == site.site_id)
+    )
+    if minted_s is None or inputs.from_s >= minted_s:
+        return
+    where = zone(session.get_one(Site, project.site_id).time_zone)
+    until = utc_of(minted_s).astimezone(where)
+    raise Refused(
+        f"{project.code} is issued on chain until {until:%Y-%m-%d %H:%M} ({where}), and the contract takes no period "
+        f"before one that it has: what is from {inputs.from_date} to {inputs.to_date} cannot be issued any more; "
+        "issue periods in their order",
+        code="period-overtaken",
+    )
