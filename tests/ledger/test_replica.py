@@ -212,7 +212,7 @@ def test_a_replica_that_is_gone_and_comes_back(
 
 
 def test_a_replica_that_is_frozen(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.db.database.PATIENCE_S", 1)
+    monkeypatch.setattr("ledger.db.database.PATIENCE_S", 4)
     db = pair.open()
     put(db, 5)
     assert eventually(db, (5, 2))
