@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from cli.flow import Flow
     from ledger.holdings import Holding
-    from ledger.models import Issuance
 
 _DIGITS_MAX = 18
 Project = Annotated[str, typer.Option("--project", help="Code of the project.")]
@@ -106,15 +105,13 @@ def issue(
     period = (start.date(), end.date())
     with open_flow(run.settings) as flow:
         flow.mirror()
-        with flow.db.read() as session:
-            begun = () if dry_run else issuance.begun(session, project, *period)
-            reports = [_stored(project, item) for item in begun]
-            keys = [item.key for item in begun]
-        if not begun:
+        found = {} if dry_run else _begun(flow, project, period)
+        went_on = bool(found)
+        if not went_on:
             planned = issuance.plan_issuance(flow.chain, project, *period, dry_run=dry_run)
-            reports = [report(item.reduction) for item in planned]
-            keys = [item.key for item in planned]
+            found = {item.key: report(item.reduction) for item in planned}
         if dry_run:
+            reports = list(found.values())
             run.output.result(
                 {"dry_run": True, "issuances": reports},
                 *(
@@ -126,7 +123,7 @@ def issue(
         issuance.submit_planned(flow.chain, project)
         if not no_wait:
             onward = partial(issuance.submit_planned, flow.chain, project)
-            flow.confirm(keys, onward=onward)
+            flow.confirm(list(found), onward=onward)
         with flow.db.read() as session:
             rows = [
                 {
@@ -136,10 +133,10 @@ def issue(
                     "transaction": intents.get(session, key).tx_hash,
                     "state": intents.get(session, key).state.value,
                 }
-                for key, item in zip(keys, reports, strict=True)
+                for key, item in found.items()
             ]
     run.output.result(
-        {"project": project, "went_on": bool(begun), "issuances": rows},
+        {"project": project, "went_on": went_on, "issuances": rows},
         Table(
             ("vintage", "issued kg", "serials", "transaction", "state"),
             [
@@ -151,16 +148,22 @@ def issue(
     )
 
 
-def _stored(project: str, row: Issuance) -> dict[str, Any]:
-    """Return what is said of an issuance that was planned before."""
-    return {
-        "project": project,
-        "vintage": row.vintage,
-        "period": {"from": row.from_date.isoformat(), "to": row.to_date.isoformat()},
-        "issued_kg": str(row.issued_kg),
-        "evidence_root": row.evidence_root,
-        "leaves": row.leaves,
-    }
+def _begun(flow: Flow, project: str, period: tuple[date, date]) -> dict[str, dict[str, Any]]:
+    """Return what is said of the issuances that were planned before and are not final, by key."""
+    from ledger.issuance import begun
+
+    with flow.db.read() as session:
+        return {
+            row.key: {
+                "project": project,
+                "vintage": row.vintage,
+                "period": {"from": row.from_date.isoformat(), "to": row.to_date.isoformat()},
+                "issued_kg": str(row.issued_kg),
+                "evidence_root": row.evidence_root,
+                "leaves": row.leaves,
+            }
+            for row in begun(session, project, *period)
+        }
 
 
 def transfer(

@@ -67,11 +67,10 @@ class Node:
     def learn(self, error: RpcError) -> bool:
         """Note that a node lacks a method; return whether the same may be asked in another way now."""
         lacks = error.no_such_method
-        if (
-            error.method == _BLOCK_RECEIPTS
-        ):  # old nodes say it in many ways; of traces, which explain, none is given up
+        # Old nodes say it of receipts in many ways. Traces explain failures: a passing error must not end them.
+        if error.method == _BLOCK_RECEIPTS:
             lacks |= any(word in error.rpc_message.lower() for word in _REFUSALS)
-        if error.method in _DONE_WITHOUT - self.lacks and lacks:
+        if lacks and error.method in _DONE_WITHOUT - self.lacks:
             self.lacks |= {error.method}
             return True
         return False

@@ -15,6 +15,7 @@ from ledger import audit
 from ledger.audit import By
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.identity import contacts, sessions
+from ledger.identity.rights import CHANGES_USERS
 from ledger.models import UserContact
 from ledger.models.users import User, UserPermission, UserRole
 from ledger.sealing import Sealer, key_number
@@ -334,10 +335,11 @@ def keep_an_admin(session: Session, user: User) -> None:
         .order_by(User.id)
         .with_for_update()
     ).all()
+    resource, _, action = CHANGES_USERS.partition(":")
     bound = session.scalars(
         select(UserPermission.user_id).where(
-            UserPermission.resource == "users",
-            UserPermission.action == "write",
+            UserPermission.resource == resource,
+            UserPermission.action == action,
             UserPermission.granted.is_(False),
         )
     )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ledger.identity import passwords
 from ledger.models.users import UserRole
 from tests.api.test_http import problem
-from tests.support.identity import CHEAP_ROUNDS, PASSWORD, House, open_house, settings_for
+from tests.support.identity import PASSWORD, House, new_house
 
 ONE_DATABASE = "bodies are read before the books are"
 JSON = {"Content-Type": "application/json"}
@@ -22,15 +19,11 @@ KEY = {"name": "a", "scopes": ["park:read"]}
 
 
 @pytest.fixture(scope="module")
-def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("bodies")
-    shutil.copyfile(sqlite_template, folder / "books.db")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
-        house = open_house(settings_for(folder, f"sqlite:///{folder / 'books.db'}"))
-        with house.client:
-            house.add("anna", UserRole.ADMIN)
-            yield house
+    with new_house(folder) as house:
+        house.add("anna", UserRole.ADMIN)
+        yield house
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,15 @@ application that has no line fails, and so does a line without a route.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fastapi.routing import iter_route_contexts
 
 from api.access import declared
-from ledger.identity import passwords, rights
+from ledger.identity import rights
 from ledger.models.users import UserRole
-from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+from tests.support.identity import House, new_house
 
 # Somebody without a token; users of the three roles; a user who was disabled, with the token from before; an
 # admin whose session is over; an admin's key that was revoked; keys of an admin, each with one scope.
@@ -231,15 +229,11 @@ def matrix() -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house with everybody who calls."""
     folder = tmp_path_factory.mktemp("matrix")
-    shutil.copyfile(sqlite_template, folder / "books.db")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
-        house = open_house(settings_for(folder, f"sqlite:///{folder / 'books.db'}"))
-        with house.client:
-            yield house
+    with new_house(folder) as house:
+        yield house
 
 
 @pytest.fixture(scope="module")

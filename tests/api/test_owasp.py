@@ -24,21 +24,17 @@ from api import etag
 from api.app import create_app
 from ledger.identity import keys, passwords
 from ledger.models.users import UserRole
-from tests.support.identity import CHEAP_ROUNDS, PASSWORD, House, open_house, settings_for
+from tests.support.identity import PASSWORD, House, new_house, open_house, settings_for
 
 
 @pytest.fixture(scope="module")
-def template(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Books with an admin and two viewers, copied for every test."""
     folder = tmp_path_factory.mktemp("owasp")
-    shutil.copyfile(sqlite_template, folder / "books.db")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
-        house = open_house(settings_for(folder, f"sqlite:///{folder / 'books.db'}"))
-        with house.client:
-            house.add("anna", UserRole.ADMIN)
-            house.add("vera", UserRole.VIEWER)
-            house.add("otto", UserRole.OPERATOR)
+    with new_house(folder) as house:
+        house.add("anna", UserRole.ADMIN)
+        house.add("vera", UserRole.VIEWER)
+        house.add("otto", UserRole.OPERATOR)
         house.sql("PRAGMA wal_checkpoint(TRUNCATE)")
         yield folder / "books.db"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,14 +13,13 @@ from urllib.parse import quote
 
 import pytest
 
-from ledger.identity import passwords
 from ledger.models import DeviceAlert, DeviceData
 from ledger.models.devices import AlertSeverity, AlertStatus
 from ledger.models.users import UserRole
 from ledger.park import KINDS, configuration
 from ledger.sealing import load_sealer
 from tests.api.schemas import mismatches
-from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+from tests.support.identity import House, new_house
 from tests.support.records import examples, fill, take
 
 T0 = datetime(2026, 11, 20, tzinfo=UTC)
@@ -29,57 +27,53 @@ ADMIN: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")
-def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house with the records of the page, and an admin."""
     folder = tmp_path_factory.mktemp("park")
-    shutil.copyfile(sqlite_template, folder / "books.db")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
-        house = open_house(settings_for(folder, f"sqlite:///{folder / 'books.db'}"))
-        with house.client:
-            fill(house.db, folder)
-            rows = "".join(
-                f"day-ahead,quarter,2026-11-26T{n // 4:02d}:{n % 4 * 15:02d}:00Z,900,{n - 8}.5,EUR\n"
-                for n in range(40)
-            )
-            head = "market,product,starts_at,duration_s,price,currency\n"
-            assert take(house.db, folder, "prices", head + rows).new == 40
-            with house.db.write() as session:
-                for n in range(30):
-                    for metric, value, unit in (("soc", f"{n}.5", "%"), ("power", f"-{n}", "kW")):
-                        at = T0 + timedelta(hours=n)
-                        session.add(
-                            DeviceData(
-                                device_id=1,
-                                metric_name=metric,
-                                value=Decimal(value),
-                                unit=unit,
-                                recorded_at=at,
-                            )
-                        )
-                for n in range(3):
+    with new_house(folder) as house:
+        fill(house.db, folder)
+        rows = "".join(
+            f"day-ahead,quarter,2026-11-26T{n // 4:02d}:{n % 4 * 15:02d}:00Z,900,{n - 8}.5,EUR\n"
+            for n in range(40)
+        )
+        head = "market,product,starts_at,duration_s,price,currency\n"
+        assert take(house.db, folder, "prices", head + rows).new == 40
+        with house.db.write() as session:
+            for n in range(30):
+                for metric, value, unit in (("soc", f"{n}.5", "%"), ("power", f"-{n}", "kW")):
+                    at = T0 + timedelta(hours=n)
                     session.add(
-                        DeviceAlert(
-                            device_id=2,
-                            alert_type=f"test-{n}",
-                            severity=AlertSeverity.LOW,
-                            message="x.",
-                            status=AlertStatus.ACTIVE,
-                            triggered_at=T0 + timedelta(hours=n),
+                        DeviceData(
+                            device_id=1,
+                            metric_name=metric,
+                            value=Decimal(value),
+                            unit=unit,
+                            recorded_at=at,
                         )
                     )
-                configuration.put(session, "alerts.silent_days", "12")
-                sealer = load_sealer(folder / "sealing", make=True)
-                configuration.put(
-                    session,
-                    "partner.token",
-                    "tt-secret",
-                    kind=configuration.ValueType.SECRET,
-                    sealer=lambda: sealer,
+            for n in range(3):
+                session.add(
+                    DeviceAlert(
+                        device_id=2,
+                        alert_type=f"test-{n}",
+                        severity=AlertSeverity.LOW,
+                        message="x.",
+                        status=AlertStatus.ACTIVE,
+                        triggered_at=T0 + timedelta(hours=n),
+                    )
                 )
-            house.add("anna", UserRole.ADMIN)
-            ADMIN.update(house.sign_in("anna"))
-            yield house
+            configuration.put(session, "alerts.silent_days", "12")
+            sealer = load_sealer(folder / "sealing", make=True)
+            configuration.put(
+                session,
+                "partner.token",
+                "tt-secret",
+                kind=configuration.ValueType.SECRET,
+                sealer=lambda: sealer,
+            )
+        house.add("anna", UserRole.ADMIN)
+        ADMIN.update(house.sign_in("anna"))
+        yield house
 
 
 def get(house: House, path: str, status: int = 200) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -19,12 +18,11 @@ from api.exports.formats import Format
 from api.exports.records import pieces
 from cli.main import run
 from ledger.errors import DependencyDown
-from ledger.identity import passwords
 from ledger.models.users import UserRole
 from ledger.park import KINDS
 from ledger.park.fields import Sort
 from ledger.park.writing import ROWS_AT_ONCE, csv_pieces, json_pieces
-from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+from tests.support.identity import House, new_house
 from tests.support.records import counts, fill, take
 
 ADMIN: dict[str, str] = {}
@@ -34,24 +32,20 @@ HEAD = "resource_code,name,type,capacity,unit,status\n"
 
 
 @pytest.fixture(scope="module")
-def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house with the records of the page, names that look like formulas, and an admin."""
     folder = tmp_path_factory.mktemp("records")
-    shutil.copyfile(sqlite_template, folder / "books.db")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
-        house = open_house(settings_for(folder, f"sqlite:///{folder / 'books.db'}"))
-        with house.client:
-            fill(house.db, folder)
-            odd = [
-                {"resource_code": f"ODD-{n}", "name": name, "type": "solar", "capacity": "1",
-                 "unit": "kW", "status": "inactive"}
-                for n, name in enumerate(ODD)
-            ]  # fmt: skip
-            assert take(house.db, folder, "resources", json.dumps(odd), "json").new == len(ODD)
-            house.add("anna", UserRole.ADMIN)
-            ADMIN.update(house.sign_in("anna"))
-            yield house
+    with new_house(folder) as house:
+        fill(house.db, folder)
+        odd = [
+            {"resource_code": f"ODD-{n}", "name": name, "type": "solar", "capacity": "1",
+             "unit": "kW", "status": "inactive"}
+            for n, name in enumerate(ODD)
+        ]  # fmt: skip
+        assert take(house.db, folder, "resources", json.dumps(odd), "json").new == len(ODD)
+        house.add("anna", UserRole.ADMIN)
+        ADMIN.update(house.sign_in("anna"))
+        yield house
 
 
 def file(house: House, name: str, form: str, query: str = "") -> bytes:

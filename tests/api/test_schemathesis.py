@@ -7,11 +7,9 @@ once within the description and once beside it, and its checks look at each answ
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,12 +27,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.app import create_app
-from ledger.identity import passwords
 from ledger.models.users import UserRole
 from ledger.park import KINDS
 from ledger.settings import Settings
 from tests.support.forms import rest, times
-from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+from tests.support.identity import House, new_house
 
 ONE_DATABASE = "it asks about the description; the lists' own tests run their queries on both"
 
@@ -112,16 +109,12 @@ def test_every_route_answers_as_described(app: Any, asked: TestClient, mode: Any
 
 
 @pytest.fixture(scope="module")
-def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Books that may be written to, with admins who come and go."""
     folder = tmp_path_factory.mktemp("house")
-    shutil.copyfile(sqlite_template, folder / "books.db")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
-        opened = open_house(settings_for(folder, f"sqlite:///{folder / 'books.db'}"))
-        with opened.client:
-            opened.add("keeper", UserRole.ADMIN)  # whom no request knows: the last admin cannot go
-            yield opened
+    with new_house(folder) as opened:
+        opened.add("keeper", UserRole.ADMIN)  # whom no request knows: the last admin cannot go
+        yield opened
 
 
 @pytest.mark.parametrize("mode", rest([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))

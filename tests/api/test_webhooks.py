@@ -1,29 +1,22 @@
 """``/v1/webhooks``: who is told of events, added and changed by whoever may; secrets are shown once."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ledger.identity import passwords
 from ledger.models.users import UserRole
-from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+from tests.support.identity import House, new_house
 
 HOOK = {"url": "https://example.org/hook", "event_types": ["credit.*"]}
 
 
 @pytest.fixture(scope="module")
-def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("webhooks")
-    shutil.copyfile(sqlite_template, folder / "books.db")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
-        house = open_house(settings_for(folder, f"sqlite:///{folder / 'books.db'}"))
-        with house.client:
-            house.add("olga", UserRole.OPERATOR)
-            yield house
+    with new_house(folder) as house:
+        house.add("olga", UserRole.OPERATOR)
+        yield house
 
 
 @pytest.fixture(scope="module")

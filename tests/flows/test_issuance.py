@@ -100,6 +100,10 @@ def test_what_was_planned_and_not_sent_is_gone_on_with(ready: Park) -> None:
     planned = plan(ready, day(1), day(2))
     assert found(day(1), day(2)) == [planned.key]
     assert found(day(1), day(3)) == found(day(2), day(3)) == []
+    with pytest.raises(
+        Refused, match=r"\(planned\).*; an issuance of those very dates goes on with it"
+    ):
+        plan(ready, day(1), day(3))
     submit_planned(ready.chain, PROJECT)
     assert found(day(1), day(2)) == [planned.key]
     ready.mirror_final()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -20,6 +22,7 @@ from ledger.models import User
 from ledger.models.users import UserRole
 from ledger.sealing import load_sealer
 from ledger.settings import Settings, load_settings
+from tests.support.books import new_books
 
 PASSWORD = "correct horse battery"
 CHEAP_ROUNDS = 4
@@ -99,6 +102,18 @@ def open_house(settings: Settings) -> House:
     app = create_app(settings)
     client = TestClient(app, raise_server_exceptions=False, client=("192.0.2.7", 50000))
     return House(app, app.state.context.database, client)
+
+
+@contextmanager
+def new_house(folder: Path) -> Iterator[House]:
+    """A house over new books in a folder; its passwords cost little to check."""
+    file = folder / "books.db"
+    new_books(file).close()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+        house = open_house(settings_for(folder, f"sqlite:///{file}"))
+        with house.client:
+            yield house
 
 
 def utc() -> datetime:
