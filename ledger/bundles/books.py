@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.bundles.fates import refuse_mixed
 from ledger.errors import Refused
-from ledger.fates import refuse_mixed
 from ledger.models import CreditBatch, CreditRetirement, Issuance
 from ledger.models.issuance import IssuanceState
 from ledger.naming import NamedCredit, find_credit, rows_of
