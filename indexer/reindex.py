@@ -49,6 +49,7 @@ from ledger.chain.book import PROVEN, Deployment
 from ledger.chain.client import ChainClient
 from ledger.chain.records import BlockHeader
 from ledger.db import Database
+from ledger.db.counting import rows_found
 from ledger.db.deferring import deferred_foreign_keys
 from ledger.errors import DependencyDown, Refused
 from ledger.models import ChainBlock, ChainCursor, SmartContract
@@ -258,7 +259,7 @@ def _replace(
 def _guard(session: Session, cursor: ChainCursor | None) -> None:
     if cursor is None:  # two that add a cursor: the second one fails
         return
-    outcome = session.execute(
+    statement = (
         update(ChainCursor)
         .where(
             ChainCursor.network == cursor.network,
@@ -270,7 +271,7 @@ def _guard(session: Session, cursor: ChainCursor | None) -> None:
         .values(updated_at=datetime.now(UTC))
         .execution_options(synchronize_session=False)
     )
-    if outcome.rowcount != 1:  # type: ignore[attr-defined]
+    if rows_found(session, statement) != 1:
         raise Overtaken
 
 
