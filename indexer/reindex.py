@@ -132,11 +132,8 @@ def reindex(
             try:
                 changes = _once(db, client, deployment, finality_setting, dry_run, step)
                 break
-            except (
-                Overtaken,
-                IntegrityError,
-            ):  # a command mirrored, or the chain turned: once more
-                continue
+            except (Overtaken, IntegrityError):
+                continue  # a command mirrored, or the chain turned: once more
         else:
             raise Refused(
                 "mirror or chain moved each time; end what sends or mirrors, and try again"
