@@ -111,6 +111,19 @@ def test_every_room_of_the_kernel_stands_in_the_architecture() -> None:
     assert {name for name in found if not name.startswith("__")} - told == set()
 
 
+@pytest.mark.parametrize(
+    "room", ["chain", "db", "park", "readings", "reductions", "settlement"], ids=str
+)
+def test_a_large_room_says_where_each_of_its_modules_belongs(room: str) -> None:
+    folder = DOCS.parent / "ledger" / room
+    told = re.findall(r"``(\w+)``", (folder / "__init__.py").read_text())
+    found = [
+        path.stem for path in folder.iterdir() if path.name[0] != "_" and path.suffix != ".json"
+    ]
+    assert sorted(set(found) - set(told)) == []
+    assert sorted(set(told) - set(found) - {"doctor"}) == []
+
+
 def test_every_setting_is_documented() -> None:
     lines = (DOCS / "settings.md").read_text().splitlines()
     documented = [line.split(" | ") for line in lines if line.startswith("| `")]
