@@ -268,7 +268,7 @@ def test_a_folder_that_cannot_be_written(folder: Store) -> None:
         pass
 
 
-def test_a_folder_that_is_full(folder: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_full(folder: Store) -> None:
     def source() -> Iterator[bytes]:
         yield b"x"
         raise OSError(28, "No space left on device")
