@@ -91,15 +91,9 @@ class Sender:
     ) -> None:
         self._db = db
         self._client = client
+        depth = depth_of(finality)
         self._desk = Desk(
-            db,
-            client,
-            keyring,
-            chain_id,
-            max_fee_gwei * GWEI,
-            caps,
-            replace_seconds,
-            depth_of(finality),
+            db, client, keyring, chain_id, max_fee_gwei * GWEI, caps, replace_seconds, depth
         )
 
     def submit(self, key: str, contract: str) -> str:

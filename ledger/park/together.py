@@ -8,7 +8,7 @@ turn, so two writers at once cannot both be right and wrong together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -146,6 +146,24 @@ def orders_apart(session: Session, rows: Sequence[Row]) -> None:
     live = [row for row in rows if row["status"] is not CommandStatus.FAILED]
     if not live:
         return
+    spans = _recorded_orders(session, live)
+    for row in rows:  # a row takes the place of what is recorded of it
+        spans[row["vpp_code"], row["resource_code"]].pop(row["starts_at"], None)
+    for row in live:
+        end = _end(row["starts_at"], row["duration_s"])
+        spans[row["vpp_code"], row["resource_code"]][row["starts_at"]] = end, f"in line {row.line}"
+    clashes = {key: _clashes(found) for key, found in spans.items()}
+    for row in live:
+        other = clashes[row["vpp_code"], row["resource_code"]].get(row["starts_at"])
+        if other is not None:
+            said = f"overlaps an order to the same resource that is {other}"
+            row.wrong = Wrong("starts_at", said)
+
+
+def _recorded_orders(
+    session: Session, live: Sequence[Row]
+) -> dict[tuple[int, int], dict[datetime, tuple[datetime, str]]]:
+    """Return recorded orders near those of a file: end and place by start, by plant and resource."""
     spans: dict[tuple[int, int], dict[datetime, tuple[datetime, str]]] = defaultdict(dict)
     first = min(row["starts_at"] for row in live) - timedelta(seconds=COMMAND_S_MAX)
     last = max(_end(row["starts_at"], row["duration_s"]) for row in live)
@@ -158,22 +176,17 @@ def orders_apart(session: Session, rows: Sequence[Row]) -> None:
             if stored.status is not CommandStatus.FAILED:
                 end = _end(stored.starts_at, stored.duration_s)
                 spans[stored.vpp_id, stored.resource_id][stored.starts_at] = end, "recorded"
-    for row in rows:  # a row takes the place of what is recorded of it
-        spans[row["vpp_code"], row["resource_code"]].pop(row["starts_at"], None)
-    for row in live:
-        end = _end(row["starts_at"], row["duration_s"])
-        spans[row["vpp_code"], row["resource_code"]][row["starts_at"]] = end, f"in line {row.line}"
-    for key, found in spans.items():
-        ordered = sorted(found.items())
-        clash: dict[datetime, str] = {}
-        for (start, (end, where)), (after, (_, other)) in pairwise(ordered):
-            if after < end:
-                clash[after] = f"{where}, from {start.isoformat()} to {end.isoformat()}"
-                clash.setdefault(start, f"{other}, from {after.isoformat()}")
-        for row in live:
-            if (row["vpp_code"], row["resource_code"]) == key and row["starts_at"] in clash:
-                said = f"overlaps an order to the same resource that is {clash[row['starts_at']]}"
-                row.wrong = Wrong("starts_at", said)
+    return spans
+
+
+def _clashes(found: Mapping[datetime, tuple[datetime, str]]) -> dict[datetime, str]:
+    """Return which of the orders to one resource overlap another, by their starts, with the other one."""
+    clash: dict[datetime, str] = {}
+    for (start, (end, where)), (after, (_, other)) in pairwise(sorted(found.items())):
+        if after < end:
+            clash[after] = f"{where}, from {start.isoformat()} to {end.isoformat()}"
+            clash.setdefault(start, f"{other}, from {after.isoformat()}")
+    return clash
 
 
 def _end(start: datetime, seconds: int) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -47,19 +47,7 @@ def project_meters(
         The project has no meter, or one that counts and that no source feeds.
     """
     from_s, to_s = period
-    query = (
-        select(models.Meter, models.Device.device_id)
-        .join(models.Device, models.Device.id == models.Meter.device_id)
-        .where(models.Meter.project_id == project.id)
-        .order_by(models.Meter.serial)
-    )
-    rows = session.execute(query.with_for_update() if lock else query).all()
-    if not rows:
-        raise Refused(
-            f"project {project.code} has no meter; declare a [[device]] with role generation, "
-            "import or export in its site file",
-            code="no-meter",
-        )
+    rows = _rows(session, project, lock=lock)
     sources = session.scalars(
         select(models.MeterSource).where(models.MeterSource.site_id == project.site_id)
     ).all()
@@ -104,6 +92,26 @@ def project_meters(
             stuck_hours=0 if register else row.stuck_hours or 0,
             register=register,
         )
+
+
+def _rows(
+    session: Session, project: models.Project, *, lock: bool
+) -> Sequence[tuple[models.Meter, str]]:
+    """Return the meters of a project with the codes of their devices; refuse a project that has none."""
+    query = (
+        select(models.Meter, models.Device.device_id)
+        .join(models.Device, models.Device.id == models.Meter.device_id)
+        .where(models.Meter.project_id == project.id)
+        .order_by(models.Meter.serial)
+    )
+    rows = session.execute(query.with_for_update() if lock else query).tuples().all()
+    if not rows:
+        raise Refused(
+            f"project {project.code} has no meter; declare a [[device]] with role generation, "
+            "import or export in its site file",
+            code="no-meter",
+        )
+    return rows
 
 
 def _shape(
