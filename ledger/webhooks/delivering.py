@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib import metadata
 
-import httpx
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -24,6 +19,7 @@ from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, Webh
 from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.sealing import Sealer
 from ledger.webhooks.endpoints import secrets_of
+from ledger.webhooks.posting import Answer, Sender, since_ms
 from ledger.webhooks.signing import headers
 from ledger.webhooks.targets import resolve
 
@@ -32,12 +28,6 @@ DELAYS = tuple(
     for seconds in (5, 30, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
 """Wait after the first, second, ... try that failed: three days and three hours in all. Then it has failed."""
-AFTER_MAX = timedelta(hours=1)
-"""Longest that an answer's Retry-After is heeded."""
-TIMEOUT_S = 10.0
-"""Longest wait for a connection, and for each piece of an answer."""
-WHOLE_S = 15.0
-"""Longest time of a delivery, from connecting to the end of the answer: who sends a byte now and then has no more."""
 AT_ONCE = 8
 """Endpoints that are posted to side by side; one endpoint gets one message after the other."""
 PER_ENDPOINT = 50
@@ -46,7 +36,6 @@ RUN_S = 30.0
 """After this a run begins no more deliveries, and the next goes on."""
 _LOOK_S = 1.0
 """While a slow endpoint is waited for, the others are looked after so often."""
-_ANSWER_BYTES = 512
 _GONE = 410
 _FORGOTTEN_AT_ONCE = 10_000
 
@@ -71,16 +60,6 @@ class Posting:
     private: bool
     agent: str
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What came of a try; ``error`` is None when it was taken."""
-
-    status: int | None
-    error: str | None
-    duration_ms: int
-    after: timedelta | None = None
 
 
 def agent() -> str:
@@ -166,7 +145,7 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) 
             .limit(PER_ENDPOINT)
         )
         deliveries = session.scalars(query).all()
-    with _Sender() as sender:
+    with Sender() as sender:
         for number in deliveries:
             answer = _post(db, posting, sender, number)
             if answer is None:
@@ -184,58 +163,7 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) 
     return taken, failed
 
 
-class _Sender:
-    """Sends the messages of one endpoint, each within ``WHOLE_S`` in all.
-
-    A blocking client bounds the wait for each piece alone: whoever sends one byte every few seconds keeps it for
-    ever. A loop of its own can be left at any moment.
-    """
-
-    def __enter__(self) -> _Sender:
-        self._loop = asyncio.Runner()
-        # Without the proxies of the environment: they would look the host up again.
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(TIMEOUT_S), trust_env=False, follow_redirects=False
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._loop:
-            self._loop.run(self._client.aclose())
-
-    def send(
-        self, url: str, body: bytes, headers: dict[str, str], name: str, at: datetime
-    ) -> _Answer:
-        """Post a message and return what came of it; ``name`` is the host's for TLS."""
-        started = time.monotonic()
-        try:
-            return self._loop.run(self._send(url, body, headers, name, started, at))
-        except TimeoutError:
-            return _Answer(None, f"no answer: not whole within {WHOLE_S:g} s", _since(started))
-        except httpx.HTTPError as error:
-            return _Answer(None, f"no answer: {_said(error)}"[:_ANSWER_BYTES], _since(started))
-
-    async def _send(
-        self,
-        url: str,
-        body: bytes,
-        headers: dict[str, str],
-        name: str,
-        started: float,
-        at: datetime,
-    ) -> _Answer:
-        request = self._client.build_request(
-            "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
-        )
-        async with asyncio.timeout(WHOLE_S):
-            response = await self._client.send(request, stream=True)
-            try:
-                return await _read(response, started, at)
-            finally:
-                await response.aclose()
-
-
-def _post(db: Database, posting: Posting, sender: _Sender, number: int) -> _Answer | None:
+def _post(db: Database, posting: Posting, sender: Sender, number: int) -> Answer | None:
     """Post one delivery; None when it is not due any more."""
     with db.read() as session:
         query = (
@@ -261,7 +189,7 @@ def _post(db: Database, posting: Posting, sender: _Sender, number: int) -> _Answ
             message.body,
         )
     except TruetonneError as error:
-        return _Answer(None, error.message, _since(started))
+        return Answer(None, error.message, since_ms(started))
     sent = {
         **signed,
         "host": target.host,
@@ -271,38 +199,7 @@ def _post(db: Database, posting: Posting, sender: _Sender, number: int) -> _Answ
     return sender.send(target.url, message.body.encode(), sent, target.name, at)
 
 
-async def _read(response: httpx.Response, started: float, at: datetime) -> _Answer:
-    """Judge an answer by its status; of a bad one the first bytes are kept, for people."""
-    if response.is_success:
-        return _Answer(response.status_code, None, _since(started))
-    first = b""
-    with suppress(httpx.HTTPError):
-        async for part in response.aiter_raw():
-            first += part
-            if len(first) >= _ANSWER_BYTES:
-                break
-    text = first[:_ANSWER_BYTES].decode("utf-8", "replace")
-    text = "".join(each if each.isprintable() else " " for each in text).strip()
-    where = " (redirects are not followed)" if response.is_redirect else ""
-    said = f"answered {response.status_code}{where}" + (f": {text}" if text else "")
-    return _Answer(
-        response.status_code, said, _since(started), _after(response.headers.get("retry-after"), at)
-    )
-
-
-def _said(error: httpx.HTTPError) -> str:
-    """Return what went wrong, as the system says it where it does: the client's own words are of all attempts."""
-    if isinstance(error, httpx.TimeoutException):
-        return "timed out"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno:
-            return os.strerror(cause.errno)
-        cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
-
-
-def _note(session: Session, number: int, answer: _Answer, at: datetime) -> bool:
+def _note(session: Session, number: int, answer: Answer, at: datetime) -> bool:
     """Note a try; return whether the endpoint takes more."""
     delivery = session.get_one(WebhookDelivery, number, with_for_update=True)
     endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id, with_for_update=True)
@@ -355,21 +252,3 @@ def forget_delivered(session: Session, before: datetime) -> int:
     for some in tables.among(session, WebhookDelivery.id, numbers):
         session.execute(delete(WebhookDelivery).where(some))
     return len(numbers)
-
-
-def _after(text: str | None, at: datetime) -> timedelta | None:
-    if text is None:
-        return None
-    if text.strip().isdigit() and len(text) < 10:
-        return min(timedelta(seconds=int(text)), AFTER_MAX)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        return None
-    return min(max(moment - at, timedelta()), AFTER_MAX)
-
-
-def _since(started: float) -> int:
-    return int((time.monotonic() - started) * 1000)

@@ -27,7 +27,7 @@ from ledger.models import (
 from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.sealing import load_sealer
 from ledger.settings import load_settings
-from ledger.webhooks import delivering, endpoints, outbox, telling
+from ledger.webhooks import delivering, endpoints, outbox, posting, telling
 from ledger.webhooks.telling import NOT_TOLD, TYPES
 from tests.support.backup import back_up
 from tests.support.chain import PARTIES
@@ -274,7 +274,7 @@ def test_who_says_that_it_is_gone_is_told_no_more(house: House, listener: Listen
 def test_nobody_there_and_nobody_who_answers(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivering, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(posting, "TIMEOUT_S", 0.2)
     house.add("http://127.0.0.1:9/hook", "credit.issued")
     listener.wait_s = 0.6
     house.add(listener.url, "credit.issued")
@@ -296,7 +296,7 @@ def test_who_drips_a_byte_now_and_then_has_no_more_than_the_whole_time(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch, drips: bytes
 ) -> None:
     """Each byte comes well within the wait for a piece; the delivery ends all the same."""
-    monkeypatch.setattr(delivering, "WHOLE_S", 0.6)
+    monkeypatch.setattr(posting, "WHOLE_S", 0.6)
     listener.drips, listener.drip_s = drips, 0.01
     house.add(listener.url, "credit.issued")
     one_event(house)
@@ -315,7 +315,7 @@ def test_while_one_is_slow_the_others_are_told_what_happens(
 ) -> None:
     """An event that becomes final while somebody drips reaches the others in the same run."""
     monkeypatch.setattr(delivering, "_LOOK_S", 0.05)
-    monkeypatch.setattr(delivering, "WHOLE_S", 600.0)
+    monkeypatch.setattr(posting, "WHOLE_S", 600.0)
     listener.drips, listener.drip_s = b"H", 0.02
     house.add(listener.url, "credit.issued")
     with listening() as good:

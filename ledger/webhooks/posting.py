@@ -1,0 +1,135 @@
+"""One message to one address over HTTP, and what came of it: bounded in time and in what is read of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+AFTER_MAX = timedelta(hours=1)
+"""Longest that an answer's Retry-After is heeded."""
+TIMEOUT_S = 10.0
+"""Longest wait for a connection, and for each piece of an answer."""
+WHOLE_S = 15.0
+"""Longest time of a delivery, from connecting to the end of the answer: who sends a byte now and then has no more."""
+_ANSWER_BYTES = 512
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a try; ``error`` is None when it was taken."""
+
+    status: int | None
+    error: str | None
+    duration_ms: int
+    after: timedelta | None = None
+
+
+class Sender:
+    """Sends the messages of one endpoint, each within ``WHOLE_S`` in all.
+
+    A blocking client bounds the wait for each piece alone: whoever sends one byte every few seconds keeps it for
+    ever. A loop of its own can be left at any moment.
+    """
+
+    def __enter__(self) -> Sender:
+        self._loop = asyncio.Runner()
+        # Without the proxies of the environment: they would look the host up again.
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(TIMEOUT_S), trust_env=False, follow_redirects=False
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._loop:
+            self._loop.run(self._client.aclose())
+
+    def send(
+        self, url: str, body: bytes, headers: dict[str, str], name: str, at: datetime
+    ) -> Answer:
+        """Post a message and return what came of it; ``name`` is the host's for TLS."""
+        started = time.monotonic()
+        try:
+            return self._loop.run(self._send(url, body, headers, name, started, at))
+        except TimeoutError:
+            return Answer(None, f"no answer: not whole within {WHOLE_S:g} s", since_ms(started))
+        except httpx.HTTPError as error:
+            return Answer(None, f"no answer: {_said(error)}"[:_ANSWER_BYTES], since_ms(started))
+
+    async def _send(
+        self,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        name: str,
+        started: float,
+        at: datetime,
+    ) -> Answer:
+        request = self._client.build_request(
+            "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
+        )
+        async with asyncio.timeout(WHOLE_S):
+            response = await self._client.send(request, stream=True)
+            try:
+                return await _read(response, started, at)
+            finally:
+                await response.aclose()
+
+
+async def _read(response: httpx.Response, started: float, at: datetime) -> Answer:
+    """Judge an answer by its status; of a bad one the first bytes are kept, for people."""
+    if response.is_success:
+        return Answer(response.status_code, None, since_ms(started))
+    first = b""
+    with suppress(httpx.HTTPError):
+        async for part in response.aiter_raw():
+            first += part
+            if len(first) >= _ANSWER_BYTES:
+                break
+    text = first[:_ANSWER_BYTES].decode("utf-8", "replace")
+    text = "".join(each if each.isprintable() else " " for each in text).strip()
+    where = " (redirects are not followed)" if response.is_redirect else ""
+    said = f"answered {response.status_code}{where}" + (f": {text}" if text else "")
+    return Answer(
+        response.status_code,
+        said,
+        since_ms(started),
+        _after(response.headers.get("retry-after"), at),
+    )
+
+
+def _said(error: httpx.HTTPError) -> str:
+    """Return what went wrong, as the system says it where it does: the client's own words are of all attempts."""
+    if isinstance(error, httpx.TimeoutException):
+        return "timed out"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
+
+
+def _after(text: str | None, at: datetime) -> timedelta | None:
+    if text is None:
+        return None
+    if text.strip().isdigit() and len(text) < 10:
+        return min(timedelta(seconds=int(text)), AFTER_MAX)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return min(max(moment - at, timedelta()), AFTER_MAX)
+
+
+def since_ms(started: float) -> int:
+    """Return the milliseconds since a moment of ``time.monotonic``."""
+    return int((time.monotonic() - started) * 1000)
