@@ -1,28 +1,20 @@
 """Many rows into one table: SQL and encoders are made once, values are checked and encoded by column.
 
 A row passes the same rules as through the mapper (length, form and size of a value, see
-``ledger.models.types``), but a whole column at once: a thousand hashes are one regular expression.
+``ledger.models.types``), but a whole column at once: a thousand hashes are looked at as one text (``encoders``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from enum import StrEnum
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
 from operator import itemgetter
 from typing import Any, cast
 
 import msgspec
 from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Column,
     ColumnElement,
     Connection,
-    Enum,
-    Integer,
-    String,
     Table,
     func,
     select,
@@ -31,25 +23,14 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk
 from ledger.db.behind import Behind, Work
-from ledger.jsontext import json_texts
+from ledger.db.encoders import encoder
 from ledger.models import Base
-from ledger.models.types import (
-    ExactDecimal,
-    Hex,
-    UtcDateTime,
-    ValueRefused,
-    Varchar,
-)
 
-Encode = Callable[[Sequence[Any]], Sequence[bulk.Plain]]
 _KEYS_PER_QUERY = 400
-_INTEGERS = {True: 2**63, False: 2**31}
-"""What a column of whole numbers ends before, by whether it is a wide one."""
 _PIECES = (500, 50)
 """Rows of one INSERT on SQLite, which runs outside of the interpreter's lock; the rest is one of its own."""
 _PLACES_MAX = 32_000
 """SQLite takes 32,766 values in one statement."""
-_HEX_DIGITS = b"0123456789abcdef"
 _json = msgspec.json.Encoder()
 
 
@@ -67,7 +48,7 @@ class TableWriter:
     def __init__(self, table: Table, dialect: str) -> None:
         self._table, self._name = table, table.name
         self._dialect = dialect
-        self._encoders = {column.name: _encoder(column, dialect) for column in table.columns}
+        self._encoders = {column.name: encoder(column, dialect) for column in table.columns}
         self._statements: dict[tuple[tuple[str, ...], int], str] = {}
 
     def insert(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -244,135 +225,6 @@ def among(
         return
     for start in range(0, len(ordered), _KEYS_PER_QUERY):
         yield column.in_(ordered[start : start + _KEYS_PER_QUERY])
-
-
-# ----------------------------------------------------------------------- encoders
-
-
-def _encoder(column: Column[Any], dialect: str) -> Encode:
-    """Return what checks and encodes the values of a column."""
-    encode = _encoder_of(column.type, dialect)
-
-    def checked(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-        if None not in values:
-            return encode(values)
-        if not column.nullable:
-            raise ValueRefused(f"{column.table.name}.{column.name} takes no null")
-        there = iter(encode([value for value in values if value is not None]))
-        return [None if value is None else next(there) for value in values]
-
-    return checked
-
-
-def _encoder_of(kind: Any, dialect: str) -> Encode:
-    for types, make in _ENCODERS:
-        if isinstance(kind, types):
-            return make(kind, dialect)
-    raise TypeError(f"no encoder for {kind!r}")
-
-
-def _hex_encoder(kind: Hex, _dialect: str) -> Encode:
-    length, prefix = kind.length, kind.prefix.encode()
-    no_digits = prefix.translate(None, _HEX_DIGITS)
-    each = cast("Callable[[str, Any], str]", kind.process_bind_param)
-
-    def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-        try:
-            each_once = set(values)  # a transaction stands in several rows, an account in many
-            if {length}.issuperset(map(len, each_once)):
-                # As one text: the prefix is where it should be, and all the rest are digits.
-                text = "".join(each_once).encode()
-                count = len(each_once)
-                if text.translate(None, _HEX_DIGITS) == no_digits * count and all(
-                    text[place::length] == prefix[place : place + 1] * count
-                    for place in range(len(prefix))
-                ):
-                    return values
-        except (TypeError, UnicodeEncodeError):  # something that is no such text is among them
-            pass
-        return [each(value, None) for value in values]
-
-    return encode
-
-
-def _text_encoder(kind: Varchar, _dialect: str) -> Encode:
-    each = cast("Callable[[str, Any], str]", kind.process_bind_param)
-
-    def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-        if {str}.issuperset(map(type, values)) and max(map(len, values), default=0) <= kind.length:
-            return values
-        return [each(value, None) for value in values]
-
-    return encode
-
-
-def _decimal_encoder(kind: ExactDecimal, dialect: str) -> Encode:
-    end = 10**kind.precision
-    as_text = dialect != "sqlite" or kind.precision > 18
-
-    def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-        whole = kind.scale == 0 and {int}.issuperset(map(type, values))
-        if whole and (not values or -end < min(values) <= max(values) < end):
-            return list(map(str, values)) if as_text else values
-        exact = [kind.exact(value) for value in values]
-        if not as_text:
-            return [int(value.scaleb(kind.scale)) for value in exact]
-        return [format(value, "f") for value in exact]
-
-    return encode
-
-
-def _integer_encoder(kind: Integer, _dialect: str) -> Encode:
-    end = _INTEGERS[isinstance(kind, BigInteger)]
-
-    def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-        if values and not -end <= min(values) <= max(values) < end:
-            beyond = next(value for value in values if not -end <= value < end)
-            raise ValueRefused(f"{beyond} does not fit a whole number of {end.bit_length()} bits")
-        return values
-
-    return encode
-
-
-def _choice_encoder(kind: Enum, _dialect: str) -> Encode:
-    known = {member: member.value for member in cast("type[StrEnum]", kind.enum_class)}
-
-    def encode(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-        try:
-            return [known[value] for value in values]
-        except KeyError as error:
-            raise ValueRefused(f"{error.args[0]!r} is none of {list(known.values())}") from error
-
-    return encode
-
-
-def _times(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-    # By identity: that of a block is one object, and to compare times costs more than to write one.
-    places = list(map(id, values))
-    texts: dict[int, str] = {}
-    for place, value in dict(zip(places, values, strict=True)).items():
-        if not isinstance(value, datetime) or value.utcoffset() is None:
-            raise ValueRefused(f"a time must carry its zone, found {value!r}")
-        naive = value.astimezone(UTC).replace(tzinfo=None)
-        texts[place] = naive.isoformat(" ", "microseconds")
-    return list(map(texts.__getitem__, places))
-
-
-def _same(values: Sequence[Any]) -> Sequence[bulk.Plain]:
-    return values
-
-
-_ENCODERS: tuple[tuple[type[Any], Callable[[Any, str], Encode]], ...] = (
-    (Hex, _hex_encoder),
-    (Varchar, _text_encoder),
-    (ExactDecimal, _decimal_encoder),
-    (UtcDateTime, lambda _kind, _dialect: _times),
-    (JSON, lambda _kind, _dialect: json_texts),
-    (Enum, _choice_encoder),
-    (Integer, _integer_encoder),
-    (String, lambda _kind, _dialect: _same),
-)
-"""What encodes the values of a type; the first that fits. ``Enum`` is a ``String``."""
 
 
 def _row_by_row(
