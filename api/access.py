@@ -2,9 +2,10 @@
 
 A route that needs something has ``SIGNED_IN`` or ``needs("resource:action")`` among its dependencies; one that
 needs nothing says so by ``public``, which costs its requests nothing. ``declared`` tells which, and a test fails
-for a route without. Two credentials are known: a
-bearer token, of a session or an API key, for programs; and the cookie of a session, for pages. A cookie is
-sent by a browser whoever wrote the page, so what changes something needs a second token with it.
+for a route without.
+
+Two credentials are known: a bearer token, of a session or an API key, for programs; and the cookie of a session, for
+pages. A cookie is sent by a browser whoever wrote the page, so what changes something needs a second token with it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """What a range of blocks brings to the tables: filled by the handlers, written in one unit of work.
 
 Handlers add rows and name what they touched. Journals are stored while further handlers run; rows that a later
-handler may change are not, before all of them have run. Derived
-numbers (holdings, balances, the active serials of a batch) follow from the rows and from what the
-database holds, inside the transaction that also moves the cursor.
+handler may change wait until all of them have run. Derived numbers (holdings, balances, the active serials of a
+batch) follow from the rows and from what the database holds, inside the transaction that also moves the cursor.
 """
 
 from __future__ import annotations

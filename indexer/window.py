@@ -27,8 +27,6 @@ from ledger.chain.records import BlockHeader, LogRecord, transaction_info
 from ledger.chain.wire import WireLog, WireReceipt
 from ledger.jsontext import json_texts
 
-__all__ = ["Doubt", "Window", "block_time", "read_window"]
-
 
 @dataclass(frozen=True)
 class Window:
