@@ -13,8 +13,8 @@ from sqlalchemy import Column
 from sqlalchemy.dialects import sqlite
 
 from indexer.tables import Mirrored
-from ledger.chain.layout import json_safe
 from ledger.db import Database
+from ledger.jsontext import json_safe
 
 Row = tuple[Any, ...]
 _DIALECT = sqlite.dialect()

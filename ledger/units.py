@@ -9,6 +9,9 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 
+HOUR_S = 3600
+DAY_S = 86_400
+"""A day of 24 hours; legal days of a site may be longer or shorter."""
 KG_PER_TONNE = 1000
 CENTS_PER_CURRENCY = 100
 QUANTITY_SCALE = 1000

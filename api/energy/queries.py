@@ -28,8 +28,6 @@ from api.energy.schemas import (
 from api.finality import ChainView
 from api.pagination import CURSOR_SECONDS_MAX, Order
 from api.sites.periods import (
-    DAY_S,
-    HOUR_S,
     LegalPeriod,
     clipped,
     legal_days,
@@ -47,7 +45,7 @@ from ledger.models import (
 from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.models.sites import SourceKind
 from ledger.readings.times import legal_day, utc_of, zone
-from ledger.units import decimal_floor
+from ledger.units import DAY_S, HOUR_S, decimal_floor
 
 DECIMALS = 9
 _PERIODS = {

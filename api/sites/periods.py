@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, Meter, Site
 from ledger.readings.times import legal_day, legal_day_start_s
-
-HOUR_S, DAY_S = 3600, 86400
+from ledger.units import HOUR_S
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
-from cli.bench.park import CURRENCY, DAY_S, GAS_LIMIT, LIBRARIES, PARTY, Park
+from cli.bench.park import CURRENCY, GAS_LIMIT, LIBRARIES, PARTY, Park
 from cli.bench.report import Result, lower_is_better, share_of_limit
 from ledger.chain.abi import artifact
 from ledger.chain.client import ChainClient
@@ -23,6 +23,7 @@ from ledger.chain.records import Receipt
 from ledger.chain.signers import new_signer
 from ledger.reductions.evidence import hash_pair, leaf_hash, meter_hash
 from ledger.reductions.runs import Reading
+from ledger.units import DAY_S
 
 CODE_BYTES_MAX = 24_576  # EIP-170
 PARTICIPANTS = 20

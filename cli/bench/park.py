@@ -18,13 +18,13 @@ from ledger.chain.layout import canonical_type
 from ledger.chain.records import Receipt
 from ledger.chain.signers import ANVIL_ROLES, LocalSigner, anvil_address, anvil_signer
 from ledger.errors import DependencyDown
+from ledger.units import DAY_S
 
 CURRENCY = "TestCurrency"
 LIBRARIES = ("BatchMetadata", "Cancellation", "Oversight", "Register", "SignedMessages")
 FACTORY = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
 PARTY = {name: anvil_address(number) for name, number in ANVIL_ROLES.items()}
 GAS_LIMIT = 16_777_216  # EIP-7825
-DAY_S = 86_400
 SEND_SECONDS_MAX = 30.0
 
 

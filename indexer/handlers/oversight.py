@@ -14,7 +14,7 @@ from ledger.chain.events import (
     InvalidationProposed,
     OverlapProven,
 )
-from ledger.chain.layout import json_safe
+from ledger.jsontext import json_safe
 from ledger.models import CreditBatch, CreditInvalidation, CreditOverlap
 from ledger.models.oversight import InvalidationStep
 

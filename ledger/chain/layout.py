@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ledger.jsontext import JSON_SAFE_INTEGER, json_safe
-
-__all__ = ["JSON_SAFE_INTEGER", "canonical_type", "json_safe", "json_value"]
+from ledger.jsontext import json_safe
 
 
 def canonical_type(item: Mapping[str, Any]) -> str:

@@ -42,7 +42,8 @@ from ledger.readings.recomputing import (
     known_certificates,
     recomputed_inputs,
 )
-from ledger.reductions.arithmetic import compute, factor_kg_per_kwh
+from ledger.reductions.arithmetic import compute
+from ledger.reductions.factors import factor_kg_per_kwh
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction

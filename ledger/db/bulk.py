@@ -28,6 +28,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from ledger.db import cells
 from ledger.db.arrays import NOT_ALLOWED, ArrayConnection
 from ledger.models.types import SQLITE_INTEGER_DIGITS, ExactDecimal
+from ledger.units import DAY_S
 
 Plain = cells.Plain
 """What a bulk insert takes."""
@@ -41,7 +42,6 @@ Decimals = Callable[[Sequence[int]], Sequence[Plain]]
 Store = Callable[[], object]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_S = 86400
 
 
 def insert(
@@ -299,7 +299,7 @@ def time_text(seconds: int) -> str:
 
 def time_texts(times: Iterable[int]) -> list[str]:
     """Return each of many times as ``time_text`` does."""
-    return [_DAYS[seconds // _DAY_S] + _CLOCKS[seconds % _DAY_S] for seconds in times]
+    return [_DAYS[seconds // DAY_S] + _CLOCKS[seconds % DAY_S] for seconds in times]
 
 
 def decimals(dialect: str, column: Column[Any] | InstrumentedAttribute[Any]) -> Decimals:

@@ -15,10 +15,9 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Any
 
-from ledger.reductions.grids import HOUR_S
 from ledger.reductions.zones import epoch_s, utc_of
+from ledger.units import DAY_S, HOUR_S
 
-DAY_S = 86400
 JUMPS_MAX = 100
 STEPS_OF = 1_000
 """Rows of each device from which it is told how far apart they are."""

@@ -27,13 +27,13 @@ from ledger.readings.inventory import Inventory, clear
 from ledger.readings.store import MeterState, fetch
 from ledger.readings.times import legal_day, legal_day_start_s, zone
 from ledger.reductions.records import Role
+from ledger.units import DAY_S, HOUR_S
 
 UNIT = "kWh"
-_DAY_S, _HOUR_S = 86400, 3600
 _RUN_DAYS = 31
 """Days that are read at once, so that memory stays flat over years."""
 SCALE = 36
-_KWH = _HOUR_S * 10**SCALE
+_KWH = HOUR_S * 10**SCALE
 """Energy is summed in units of 1/_KWH kWh: a whole number for every reading that can be stored."""
 
 _SELECT = (
@@ -50,7 +50,7 @@ def refresh(db: Database, session: Session, site: Site, meter: MeterState) -> No
     book = Inventory(session, site, meter)
     longest_s = _longest_s(db, session, meter.id)
     for first, end in runs_of_days(meter.touched_days):
-        from_s, to_s = first * _DAY_S, end * _DAY_S
+        from_s, to_s = first * DAY_S, end * DAY_S
         days = legal_days(from_s, to_s, where)
         hours, by_day = _summed(db, session, meter.id, (from_s, to_s), days, longest_s)
         _write(db, session, book, meter, (from_s, to_s), hours, days, by_day)
@@ -79,7 +79,7 @@ def write_days(
     starts = [start for _, start in days]
     by_day: Sums = {}
     for hour, sums in hours.items():
-        total = by_day.setdefault(bisect_right(starts, hour * _HOUR_S) - 1, [0, 0])
+        total = by_day.setdefault(bisect_right(starts, hour * HOUR_S) - 1, [0, 0])
         total[0] += sums[0]
         total[1] += sums[1]
     _write(db, session, book, meter, (starts[0], starts[-1]), hours, days, by_day)
@@ -132,7 +132,7 @@ def legal_days(from_s: int, to_s: int, where: ZoneInfo) -> list[tuple[date, int]
 def _longest_s(db: Database, session: Session, meter_id: int) -> int:
     """Return how long a reading of the meter may be; 0 when none is longer than an hour."""
     series = session.get(MeterSeries, meter_id)
-    if series is None or (series.kind != SourceKind.COUNTER and series.interval_s <= _HOUR_S):
+    if series is None or (series.kind != SourceKind.COUNTER and series.interval_s <= HOUR_S):
         return 0
     sql = "SELECT MAX(duration_s) FROM meter_readings WHERE meter_id = ?"
     ((longest_s,),) = fetch(db, session, sql, (meter_id,))
@@ -157,14 +157,14 @@ def _summed(
     ):
         factor = unit.get((scale, kind, duration_s))
         if factor is None:
-            seconds = duration_s if kind == "power" else _HOUR_S
+            seconds = duration_s if kind == "power" else HOUR_S
             factor = unit[scale, kind, duration_s] = 10 ** (SCALE - scale) * seconds
         energy = digits * factor
-        if duration_s > _HOUR_S:
+        if duration_s > HOUR_S:
             _spread(energy, (start_s, start_s + duration_s), hours, hours_range, by_day, starts)
             continue
         if hours_range[0] <= start_s < hours_range[1]:
-            hours.setdefault(start_s // _HOUR_S, [0, 0])[energy < 0] += abs(energy)
+            hours.setdefault(start_s // HOUR_S, [0, 0])[energy < 0] += abs(energy)
         if starts[0] <= start_s < starts[-1]:
             day = bisect_right(starts, start_s) - 1
             by_day.setdefault(day, [0, 0])[energy < 0] += abs(energy)
@@ -183,8 +183,8 @@ def _spread(
     start_s, end_s = interval
     sign, share = energy < 0, Fraction(abs(energy), end_s - start_s)
     first, last = max(start_s, hours_range[0]), min(end_s, hours_range[1])
-    for hour in range(first // _HOUR_S, -(-last // _HOUR_S)):
-        seconds = min(last, (hour + 1) * _HOUR_S) - max(first, hour * _HOUR_S)
+    for hour in range(first // HOUR_S, -(-last // HOUR_S)):
+        seconds = min(last, (hour + 1) * HOUR_S) - max(first, hour * HOUR_S)
         hours.setdefault(hour, [0, 0])[sign] += share * seconds
     for day in range(len(starts) - 1):
         seconds = min(end_s, starts[day + 1]) - max(start_s, starts[day])
@@ -212,12 +212,12 @@ def _write_energy(
         chosen = {
             hour: number
             for hour, number in chosen.items()
-            if meter.fits(table.c[column], hour * _HOUR_S, number)
+            if meter.fits(table.c[column], hour * HOUR_S, number)
         }
         if not chosen:
             continue
         values = decimals(db.dialect, table.c[column])(list(chosen.values()))
-        times = time_texts(hour * _HOUR_S for hour in chosen)
+        times = time_texts(hour * HOUR_S for hour in chosen)
         db.insert_columns(
             session,
             table.name,

@@ -14,6 +14,7 @@ from ledger.readings.selection import meters_of
 from ledger.readings.store import fetch
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import USED, Quality, Role
+from ledger.units import HOUR_S
 
 _SELECT = (
     "SELECT start_s, duration_s, kind, value_digits, value_scale, quality, reason, line "
@@ -24,7 +25,6 @@ _REGISTERS = (
     "SELECT quality, reason, line FROM register_readings "
     "WHERE meter_id = ? AND quality <> 'used' ORDER BY at_s, text"
 )
-_HOUR_S = 3600
 _FULL = (Quality.OUTLIER_ABOVE, Quality.STUCK)
 
 
@@ -95,4 +95,4 @@ def _excluded(
 def _kwh(row: Sequence[Any]) -> Fraction:
     """Return the energy that a row states, kWh."""
     value = Fraction(row[3], 10 ** row[4])
-    return value * row[1] / _HOUR_S if row[2] == "power" else value
+    return value * row[1] / HOUR_S if row[2] == "power" else value

@@ -19,8 +19,8 @@ from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.quality import stored
 from ledger.reductions.records import Quality
 from ledger.reductions.zones import day_starts
+from ledger.units import DAY_S
 
-_DAY_S = 86400
 # One row for each slot that has a value: the one that was chosen, whether it counts or not.
 _SELECT = (
     "SELECT start_s, start_s + duration_s, value_digits, value_scale, id, quality, conflict, reason "
@@ -48,7 +48,7 @@ def mark_stuck(db: Database, session: Session, meter: MeterState, where: ZoneInf
         return 0
     stuck = 0
     for first, end in list(runs_of_days(meter.touched_days)):
-        starts = day_starts(first * _DAY_S, end * _DAY_S, where)
+        starts = day_starts(first * DAY_S, end * DAY_S, where)
         rows = fetch(db, session, _SELECT, (meter.id, starts[0], starts[-1]))
         places = set(stuck_places([row[:4] for row in rows], starts, meter.stuck_hours))
         if not places and not any(row[7] == _STUCK[1] for row in rows):

@@ -24,8 +24,8 @@ from ledger.readings.times import zone
 from ledger.reductions.flatlines import Level, can_stick, stuck_places
 from ledger.reductions.quality import stored, without_value
 from ledger.reductions.records import Kind, Quality
+from ledger.units import HOUR_S
 
-_HOUR_S = 3600
 _ANY = "SELECT 1 FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? LIMIT 1"
 _STORED = {quality: stored(quality) for quality in Quality}
 _EMPTY = (Quality.MISSING, Quality.MISSING_SENTINEL)
@@ -92,7 +92,7 @@ class FreshDays:
     def _are_plain(self, meter: MeterState, columns: Columns, starts: Sequence[int]) -> bool:
         """Return whether days can be stored from memory, if the books know nothing of them."""
         from_s, to_s = starts[0], starts[-1]
-        if self._source.interval_s > _HOUR_S or any(start % _HOUR_S for start in starts):
+        if self._source.interval_s > HOUR_S or any(start % HOUR_S for start in starts):
             return False  # an hour would have energy of days that are not looked at
         if set(columns.durations) != {self._source.interval_s}:
             return False
@@ -195,14 +195,14 @@ class FreshDays:
         for start_s, value, quality in zip(columns.starts, columns.values, qualities, strict=True):
             if quality is not used or value is None:
                 continue
-            hour = start_s // _HOUR_S
+            hour = start_s // HOUR_S
             if hour not in hours:
                 hours[hour] = [0, 0]
             if value >= 0:
                 hours[hour][0] += value
             else:
                 hours[hour][1] -= value
-        seconds = self._source.interval_s if self._source.kind is Kind.POWER else _HOUR_S
+        seconds = self._source.interval_s if self._source.kind is Kind.POWER else HOUR_S
         factor = 10 ** (SCALE - columns.scale) * seconds
         return {
             hour: [supplied * factor, drawn * factor] for hour, (supplied, drawn) in hours.items()

@@ -33,12 +33,11 @@ from ledger.readings.store import MeterState
 from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone
 from ledger.reductions.factors import factor_kg_per_kwh, fuel_kg, fuel_t
 from ledger.reductions.records import Kind, Role
-from ledger.units import decimal_half_up
+from ledger.units import KG_PER_TONNE, decimal_half_up
 
 SCOPE1, LOCATION, MARKET = "scope1_fuel", "location_based", "market_based"
 SCOPES = {SCOPE1: 1, LOCATION: 2, MARKET: 2}
 """Scope of each method; the methods are values of ``calculation_method``."""
-KG_PER_TONNE = 1000
 PERIODS = ("day", "month")
 """What emissions may be listed by."""
 

@@ -10,8 +10,7 @@ from ledger.readings.energy import refresh
 from ledger.readings.importing import meter_state
 from ledger.readings.store import fetch
 from ledger.reductions.records import Kind
-
-_DAY_S = 86400
+from ledger.units import DAY_S
 
 
 def refresh_site(session: Session, site: Site) -> int:
@@ -36,7 +35,7 @@ def refresh_site(session: Session, site: Site) -> int:
     for meter, device in session.execute(query).all():
         for kind, duration_s, first_s, last_s in fetch(database, session, sql, (meter.id,)):
             state = meter_state(session, meter, device, Kind[kind.upper()], duration_s)
-            state.touched_days = set(range(first_s // _DAY_S, last_s // _DAY_S + 1))
+            state.touched_days = set(range(first_s // DAY_S, last_s // DAY_S + 1))
             refresh(database, session, site, state)
             count += 1
     return count

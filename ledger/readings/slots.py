@@ -27,8 +27,8 @@ from ledger.reductions.grids import clock_points
 from ledger.reductions.quality import loaded
 from ledger.reductions.records import Quality
 from ledger.reductions.zones import legal_day_start_s, zone
+from ledger.units import HOUR_S
 
-_HOUR_S = 3600
 _STEP_DAYS = 62
 StoredReading = tuple[int, int, tuple[int, int, str, str | None]]
 """Start, line, and what most have in common: length in seconds, file, quality and reason."""
@@ -260,7 +260,7 @@ def _interval_s(session: Session, meter: Meter, code: str) -> tuple[int, bool]:
     for source in sources:
         if source.device_code in (None, code):
             return source.interval_minutes * 60, source.kind is SourceKind.COUNTER
-    return _HOUR_S, False
+    return HOUR_S, False
 
 
 def _empty_days(start: date, starts: list[int], interval_s: int, where: ZoneInfo) -> list[Day]:
@@ -268,7 +268,7 @@ def _empty_days(start: date, starts: list[int], interval_s: int, where: ZoneInfo
     days = []
     for number, (from_s, to_s) in enumerate(pairwise(starts)):
         day = start + timedelta(days=number)
-        points = clock_points(day, where, interval_s) if interval_s > _HOUR_S else None
+        points = clock_points(day, where, interval_s) if interval_s > HOUR_S else None
         days.append(Day(day, from_s, to_s, interval_s, points))
     return days
 

@@ -15,10 +15,10 @@ from ledger.readings.formats import IN_ORDER, PLAIN, Format
 from ledger.readings.tables import BadRow, Table
 from ledger.readings.times import DoubledTime, NaiveTime, SkippedTime, TimeReader
 from ledger.readings.writing import Missing, rewriter_of
-from ledger.reductions.grids import HOUR_S
 from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
 from ledger.reductions.records import Kind
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
+from ledger.units import HOUR_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ledger.readings.timeformats import parser_of
-from ledger.reductions.grids import HOUR_S, Instants, grid_of
+from ledger.reductions.grids import Instants, grid_of
 from ledger.reductions.zones import (
     TZDATA_VERSION,
     epoch_s,
@@ -16,6 +16,7 @@ from ledger.reductions.zones import (
     utc_of,
     zone,
 )
+from ledger.units import HOUR_S
 
 __all__ = [
     "OFFSET",

@@ -16,10 +16,9 @@ from ledger.readings.slots import MISSING, OUTLIERS, Day, DeviceDays, SiteDays, 
 from ledger.reductions.quality import REASONS, stored
 from ledger.reductions.records import Quality
 from ledger.reductions.zones import utc_of
-from ledger.units import decimal_half_up, plain
+from ledger.units import HOUR_S, decimal_half_up, plain
 
 NO_ROW = "no row in any file"
-_HOUR_S = 3600
 _IDS = 500
 """Files that are asked for at once: a park may have one for each day."""
 _GAP = re.compile(rb"[%b]+" % b"".join(re.escape(bytes([state])) for state in MISSING))
@@ -177,7 +176,7 @@ def gaps_document(found: SiteDays) -> dict[str, Any]:
 
 def hours(seconds: int) -> str:
     """Return a length in hours as decimal text, with three decimals at most."""
-    return plain(decimal_half_up(Fraction(seconds, _HOUR_S), 3))
+    return plain(decimal_half_up(Fraction(seconds, HOUR_S), 3))
 
 
 def file_names(session: Session, found: SiteDays) -> dict[int, str]:

@@ -17,11 +17,11 @@ from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient, RpcError
 from ledger.chain.contracts import CarbonCredit, VppSettlement
 from ledger.chain.events import DecodedEvent, decode
-from ledger.chain.layout import json_safe
 from ledger.chain.records import BlockHeader
 from ledger.chain.transport_errors import AnswerTooLarge
 from ledger.db import tables
 from ledger.errors import BooksDiffer, DependencyDown, NotFound
+from ledger.jsontext import json_safe
 from ledger.models import ChainBlock, ChainCursor, Issuance
 from ledger.reconcile.replay import Replay
 from ledger.reconcile.shelves import Shelf, Shelves

@@ -28,7 +28,7 @@ from ledger.chain.events import (
     TransferBatch,
     TransferSingle,
 )
-from ledger.chain.layout import json_safe
+from ledger.jsontext import json_safe
 from ledger.models.credits import BatchStatus
 from ledger.models.oversight import InvalidationStep
 from ledger.serials import Taken, site_and_ordinal, vintage_of

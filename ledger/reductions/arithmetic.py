@@ -14,18 +14,11 @@ from fractions import Fraction
 from ledger.errors import Refused
 from ledger.reductions import methodologies
 from ledger.reductions.energies import (
-    SECONDS_PER_HOUR,
-    energy_kwh,
-    is_calibrated,
-    permissible_error,
     result_of,
     self_consumption,
 )
 from ledger.reductions.evidence import evidence_root
 from ledger.reductions.factors import (
-    FACTOR_UNITS,
-    KG_PER_TONNE,
-    factor_kg_per_kwh,
     fraction_of_decimal,
     require_crediting,
 )
@@ -39,22 +32,8 @@ from ledger.reductions.records import (
 )
 from ledger.reductions.registers import TO
 from ledger.reductions.results import Counts, Reduction
+from ledger.units import DAY_S, HOUR_S, KG_PER_TONNE
 
-__all__ = [
-    "FACTOR_UNITS",
-    "SECONDS_PER_HOUR",
-    "compute",
-    "counts_of",
-    "energy_kwh",
-    "factor_kg_per_kwh",
-    "fraction_of_decimal",
-    "is_calibrated",
-    "issued_of",
-    "permissible_error",
-    "require_crediting",
-]
-
-SECONDS_PER_DAY = 86400
 _CONFLICT = frozenset({Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT})
 
 
@@ -64,10 +43,10 @@ def slots_of(from_s: int, to_s: int, interval_s: int) -> int:
     Up to an hour they have one length. Longer ones are counted on the clock, so that each day has as
     many, of 23, 24 or 25 hours.
     """
-    if interval_s <= SECONDS_PER_HOUR:
+    if interval_s <= HOUR_S:
         return (to_s - from_s) // interval_s
-    days = (to_s - from_s + SECONDS_PER_DAY // 2) // SECONDS_PER_DAY
-    return days * (SECONDS_PER_DAY // interval_s)
+    days = (to_s - from_s + DAY_S // 2) // DAY_S
+    return days * (DAY_S // interval_s)
 
 
 def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:

@@ -28,8 +28,7 @@ from ledger.reductions.factors import fraction_of_decimal, fuel_kg, fuel_t
 from ledger.reductions.records import USED, Calibration, EnergyCertificate, Kind, Meter, Role
 from ledger.reductions.results import MeterResult, SelfConsumption
 from ledger.reductions.runs import Reading, Readings, Run
-
-SECONDS_PER_HOUR = 3600
+from ledger.units import HOUR_S
 
 _CLASS = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,3})?)S?", re.ASCII)
 
@@ -39,7 +38,7 @@ def energy_kwh(reading: Reading) -> Fraction:
     value = Fraction(reading.digits, 10**reading.scale)
     if reading.kind != Kind.POWER:
         return value
-    return value * (reading.end_s - reading.start_s) / SECONDS_PER_HOUR
+    return value * (reading.end_s - reading.start_s) / HOUR_S
 
 
 def permissible_error(calibration: Calibration, serial: str) -> Fraction:
@@ -110,14 +109,14 @@ def _signed_sums(runs: Iterable[Run]) -> tuple[Fraction, Fraction]:
     """
     sums: dict[tuple[int, int], list[int]] = {}
     for (length_s, kind, _, scale), _, digits, _ in runs:
-        seconds = length_s if kind == Kind.POWER else SECONDS_PER_HOUR
+        seconds = length_s if kind == Kind.POWER else HOUR_S
         both = sums.setdefault((scale, seconds), [0, 0])
         minus = -sum(value for value in digits if value < 0) if min(digits) < 0 else 0
         both[0] += sum(digits) + minus
         both[1] += minus
     positive = negative = Fraction(0)
     for (scale, seconds), (plus, minus) in sums.items():
-        unit = Fraction(seconds, SECONDS_PER_HOUR * 10**scale)
+        unit = Fraction(seconds, HOUR_S * 10**scale)
         positive += plus * unit
         negative += minus * unit
     return positive, negative
@@ -296,10 +295,10 @@ def self_consumption(meters: Sequence[Meter], from_s: int) -> SelfConsumption | 
             return None
         if reading.digits > 0:
             power = reading.kind == Kind.POWER
-            seconds = reading.end_s - reading.start_s if power else SECONDS_PER_HOUR
+            seconds = reading.end_s - reading.start_s if power else HOUR_S
             energy = reading.digits * 10 ** (top - reading.scale) * seconds
             cells.setdefault(cell, [0, 0])[place] += energy
-    unit = Fraction(1, SECONDS_PER_HOUR * 10**top)
+    unit = Fraction(1, HOUR_S * 10**top)
     own = sum(min(both) for both in cells.values()) * unit
     generated = sum(both[0] for both in cells.values()) * unit
     return SelfConsumption(own, generated - own, grid_s)

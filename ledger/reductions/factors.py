@@ -19,6 +19,7 @@ from typing import Any
 
 from ledger.errors import BadInput, Refused
 from ledger.reductions.records import Factor, Kind, Purpose
+from ledger.units import KG_PER_TONNE
 
 FACTOR_UNITS: dict[str, Fraction] = {
     "t/MWh": Fraction(1),
@@ -44,7 +45,6 @@ GRID_MIN, GRID_MAX = Fraction(1, 100), Fraction(2)
 """Combined margins between which no warning is due, t/MWh: a grid of coal alone has about 1."""
 
 GJ_PER_TJ = 1000
-KG_PER_TONNE = 1000
 
 _DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 

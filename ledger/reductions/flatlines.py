@@ -17,12 +17,12 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from ledger.reductions.records import Role
+from ledger.units import HOUR_S
 
 STUCK_HOURS = 24
 """The most that ``stuck_hours`` may be: the whole legal day, of 23 or 25 hours too."""
 LINE_MIN = 3
 """Readings of a line at least: two that are equal happen, where intervals are long."""
-_HOUR_S = 3600
 
 Level = tuple[int, int, int, int]
 """What counts in one slot: first second, first second after it, digits and scale of its value."""
@@ -60,7 +60,7 @@ def stuck_places(levels: Sequence[Level], day_starts: Sequence[int], stuck_hours
                 continue
             needed = day_starts[day + 1] - day_starts[day]
             if stuck_hours < STUCK_HOURS:
-                needed = stuck_hours * _HOUR_S
+                needed = stuck_hours * HOUR_S
             if sum(levels[place][1] - levels[place][0] for place in places) >= needed:
                 found += places
     return found

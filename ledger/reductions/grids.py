@@ -12,11 +12,11 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from ledger.reductions.zones import epoch_s, legal_day, legal_day_start_s, utc_of
+from ledger.units import DAY_S, HOUR_S
 
 INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
 """Minutes of an interval: those that divide an hour never straddle a change of the clocks, the longer
 ones divide a day on the clock."""
-HOUR_S, _DAY_S = 3600, 86400
 
 
 class Grid(Protocol):
@@ -125,7 +125,7 @@ def clock_points(day: date, where: ZoneInfo, interval_s: int) -> list[int]:
     midnight = datetime(day.year, day.month, day.day)
     points = {
         epoch_s((midnight + timedelta(seconds=at)).replace(tzinfo=where))
-        for at in range(0, _DAY_S, interval_s)
+        for at in range(0, DAY_S, interval_s)
     }
     return sorted({*points, legal_day_start_s(day + timedelta(days=1), where)})
 

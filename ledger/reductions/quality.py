@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from ledger.reductions.records import Kind, Quality, Role
+from ledger.units import HOUR_S
 
-SECONDS_PER_HOUR = 3600
 _NO_LIMIT = 10**60
 """More than any digits: 64 bits, brought to the scale of another value."""
 OUTLIER_ABOVE = Fraction(12, 10)
@@ -103,7 +103,7 @@ class Limits:
             return -_NO_LIMIT, _NO_LIMIT
         full = self.rated_kw * 10**scale
         if self.kind is Kind.ENERGY:
-            full = full * duration_s / SECONDS_PER_HOUR
+            full = full * duration_s / HOUR_S
         low, high = full * OUTLIER_BELOW, full * OUTLIER_ABOVE
         return -(-low.numerator // low.denominator), high.numerator // high.denominator
 

@@ -19,12 +19,12 @@ from typing import NamedTuple
 from ledger.reductions.numbers import SCALE_MAX, parse_value
 from ledger.reductions.quality import (
     OUTLIER_ABOVE,
-    SECONDS_PER_HOUR,
     Limits,
     Value,
     without_value,
 )
 from ledger.reductions.records import Quality
+from ledger.units import HOUR_S
 
 TEXT_MAX = 24
 """Characters of a register's text: two of them and a width make one text of an interval."""
@@ -286,7 +286,7 @@ def _most(opening: Point, closing: Point, rules: Rules) -> Fraction | None:
     """Return the most kWh that the device can do between two readings, as far as it is declared."""
     if rules.limits.rated_kw is None:
         return None
-    hours = Fraction(closing.at_s - opening.at_s, SECONDS_PER_HOUR)
+    hours = Fraction(closing.at_s - opening.at_s, HOUR_S)
     return rules.limits.rated_kw * OUTLIER_ABOVE * hours
 
 

@@ -34,15 +34,6 @@ from ledger.settlement import cosign, numbers, order, planning, singles
 from ledger.settlement.money import explained
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
 
-__all__ = [
-    "PlannedBatch",
-    "finalize_due",
-    "plan_batches",
-    "plan_round",
-    "release",
-    "submit_planned",
-]
-
 _ATTEMPTS_MAX = 5
 
 

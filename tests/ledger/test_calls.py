@@ -20,9 +20,10 @@ from web3.types import LogReceipt
 from ledger.chain.abi import artifact
 from ledger.chain.contracts import decode_call, decode_error, encode_call, selector_names
 from ledger.chain.events import CREDIT, SETTLEMENT, PlainEvent, decode, next_head, schemas
-from ledger.chain.layout import canonical_type, json_safe, json_value
+from ledger.chain.layout import canonical_type, json_value
 from ledger.chain.records import LogRecord
 from ledger.errors import MirrorStopped
+from ledger.jsontext import json_safe
 from tests.support.forms import times
 
 NAMES = (CREDIT, SETTLEMENT, "TestCurrency")

@@ -23,7 +23,9 @@ from ledger.reductions import (
     compute,
     report,
 )
-from ledger.reductions.arithmetic import energy_kwh, factor_kg_per_kwh, issued_of
+from ledger.reductions.arithmetic import issued_of
+from ledger.reductions.energies import energy_kwh
+from ledger.reductions.factors import factor_kg_per_kwh
 
 DAY_S = 86400
 FACTOR = Factor("cm", "1", Purpose.CREDITING, "0.4329", "t/MWh", "a test", True, "00" * 32)

@@ -19,6 +19,7 @@ from ledger.models.sites import MeterSource
 from ledger.reductions.quality import stored
 from ledger.reductions.records import Quality
 from ledger.sites import apply_site
+from ledger.units import DAY_S
 
 INTERVAL_S = 600
 PER_SITE = 4
@@ -26,7 +27,6 @@ PER_SITE = 4
 LIVE_DAYS = 92
 """Days whose values stand in ``device_data``; what is older is in the archive."""
 _END = datetime(2026, 11, 1, tzinfo=UTC)
-_DAY_S = 86_400
 _ABSENT, _OF = 3, 1_009
 """So many of so many slots have no row at all; one in sixty of the others has no value."""
 
@@ -122,7 +122,7 @@ def fill(database: Database, readings: int, devices: int, say: Callable[[str], N
             link.exec_driver_sql("SET unique_checks=0, foreign_key_checks=0")
             link.exec_driver_sql(_readings(meter_id, file_id, first_s, slots))
             link.exec_driver_sql(
-                _values(device_id, end_s, min(slots, LIVE_DAYS * _DAY_S // INTERVAL_S))
+                _values(device_id, end_s, min(slots, LIVE_DAYS * DAY_S // INTERVAL_S))
             )
             link.exec_driver_sql(_hours(device_id, first_s, slots))
             link.exec_driver_sql("SET unique_checks=1, foreign_key_checks=1")

@@ -10,9 +10,10 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
 from cli.bench.indexer.acts import Act, Holdings, World
-from cli.bench.park import DAY_S, PARTY
+from cli.bench.park import PARTY
 from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.chain.signers import ANVIL_ROLES, anvil_signer
+from ledger.units import DAY_S
 
 SITES = 30
 FIRST_PERIOD_S = 1_388_534_400  # 2014-01-01

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from ledger.chain.layout import JSON_SAFE_INTEGER
+from ledger.jsontext import JSON_SAFE_INTEGER
 
 _T = TypeVar("_T")
 _ALL_BITS = (1 << 256) - 1

@@ -8,7 +8,6 @@ from fractions import Fraction
 
 from ledger.errors import BadInput, Refused
 from ledger.reductions.factors import (
-    KG_PER_TONNE,
     combined_margin,
     factor_kg_per_kwh,
     fraction_of_decimal,
@@ -16,6 +15,7 @@ from ledger.reductions.factors import (
     require_valid,
 )
 from ledger.reductions.records import ReductionInputs, Role
+from ledger.units import KG_PER_TONNE
 
 
 @dataclass(frozen=True, slots=True)
