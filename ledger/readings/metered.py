@@ -104,7 +104,8 @@ def _rows(
         .where(models.Meter.project_id == project.id)
         .order_by(models.Meter.serial)
     )
-    rows = session.execute(query.with_for_update() if lock else query).tuples().all()
+    found = session.execute(query.with_for_update() if lock else query)
+    rows = [(meter, device_code) for meter, device_code in found]
     if not rows:
         raise Refused(
             f"project {project.code} has no meter; declare a [[device]] with role generation, "
