@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from ledger.models import ApiKey
 
 DAYS = 90
 
@@ -47,7 +46,7 @@ def create(
     def work(session: Session) -> tuple[str, dict[str, Any]]:
         owner = users.named(session, user)
         key, row = keys.make(session, owner, name, scope, days, HOUSE, _now())
-        found = _document(row, user)
+        found = keys.described(row, user)
         if dry_run:
             session.rollback()
         return key, found
@@ -94,7 +93,7 @@ def list_keys(
     ]
     columns = ("id", "prefix", "user", "name", "scopes", "expires", "last used", "state")
     run.output.result(
-        {"keys": [_document(row, username) for row, username in found]},
+        {"keys": [keys.described(row, username) for row, username in found]},
         Table(columns, shown),
         counted(len(shown), "key"),
     )
@@ -127,20 +126,6 @@ def revoke(
         {"dry_run": True, **document} if dry_run else document,
         said if done else f"{prefix} was revoked before",
     )
-
-
-def _document(row: ApiKey, username: str) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "username": username,
-        "name": row.name,
-        "prefix": row.prefix,
-        "scopes": list(row.scopes),
-        "created_at": row.created_at,
-        "expires_at": row.expires_at,
-        "last_used_at": row.last_used_at,
-        "revoked_at": row.revoked_at,
-    }
 
 
 def _now() -> datetime:

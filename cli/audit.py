@@ -180,7 +180,8 @@ def _write(stream: TextIO, format: str, entries: Iterator[AuditEntry]) -> int:
     writer = csv.writer(stream, lineterminator="\n")
     if format == "csv":
         writer.writerow(_COLUMNS)
-    for count, entry in enumerate(entries, start=1):  # noqa: B007 - the last one is the count
+    for entry in entries:
+        count += 1
         document = entry.model_dump(mode="json")
         if format == "csv":
             writer.writerow(_cell(document[name]) for name in _COLUMNS)

@@ -14,6 +14,7 @@ from ledger.errors import BadInput, Refused, TruetonneError
 
 if TYPE_CHECKING:
     from cli.flow import Flow
+    from ledger.settlement.cosign_files import Order
 
 Market = Annotated[
     str | None, typer.Option("--market", metavar="NAME", help="Only trades on this market.")
@@ -46,7 +47,7 @@ def write_files(
     Keys that are at hand sign at once. A batch that waits for signatures already has its file written again.
     """
     from cli.flow import open_flow
-    from ledger.settlement import batches, cosign, cosign_files
+    from ledger.settlement import batches
     from ledger.settlement.money import currency_symbol
     from ledger.settlement.planning import Scope
     from ledger.settling import Way
@@ -67,28 +68,7 @@ def write_files(
                 document, f"would write {counted(len(plan.batches), 'batch', 'batches')}"
             )
             return 0
-        with flow.db.read() as session:
-            keys = cosign.unsent(session)
-        rows: list[dict[str, Any]] = []
-        for key in keys:
-            missing = cosign.sign_ours(flow.chain, key)
-            if not missing:
-                continue  # the next run sends it
-            with flow.db.read() as session:
-                order = cosign.order_of(session, flow.chain, key, symbol)
-            path = folder / f"{order.market}-{key[2:12]}.json"
-            cosign_files.write(path, order, {})
-            names = dict(order.participants)
-            rows.append(
-                {
-                    "file": str(path),
-                    "batch_key": key,
-                    "trades": len(order.settlement.words),
-                    "digest": order.digest,
-                    "signed_until": datetime.fromtimestamp(order.settlement.deadline, UTC),
-                    "missing": [{"account": item, "participant": names[item]} for item in missing],
-                }
-            )
+        rows = _written(flow, folder, symbol)
     left_out = sum(len(item.trades) for item in plan.left_out)
     run.output.result(
         {"batches": rows, "left_out": left_out},
@@ -116,6 +96,35 @@ def write_files(
     return Refused.exit_code if left_out else 0
 
 
+def _written(flow: Flow, folder: Path, symbol: str) -> list[dict[str, Any]]:
+    """Write a file for each batch that lacks signatures, after those of this keystore; return what each is of."""
+    from ledger.settlement import cosign, cosign_files
+
+    with flow.db.read() as session:
+        keys = cosign.unsent(session)
+    rows = []
+    for key in keys:
+        missing = cosign.sign_ours(flow.chain, key)
+        if not missing:
+            continue  # the next run sends it
+        with flow.db.read() as session:
+            order = cosign.order_of(session, flow.chain, key, symbol)
+        path = folder / f"{order.market}-{key[2:12]}.json"
+        cosign_files.write(path, order, {})
+        names = dict(order.participants)
+        rows.append(
+            {
+                "file": str(path),
+                "batch_key": key,
+                "trades": len(order.settlement.words),
+                "digest": order.digest,
+                "signed_until": datetime.fromtimestamp(order.settlement.deadline, UTC),
+                "missing": [{"account": item, "participant": names[item]} for item in missing],
+            }
+        )
+    return rows
+
+
 def sign_file(
     run: Invocation,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of `cosign write`.")],
@@ -129,9 +138,6 @@ def sign_file(
 
     The deployment file must be there: it says which contract is the one to sign for.
     """
-    from ledger.chain.book import Deployment
-    from ledger.chain.policy import GuardedKeyring, SignerPolicy
-    from ledger.chain.signers import load_keyring
     from ledger.settlement import cosign_files
 
     order, signatures = cosign_files.read(file)
@@ -144,30 +150,18 @@ def sign_file(
         )
     for other, signature in signatures.items():
         cosign_files.check_signer(file, order, other, signature)
-    deployment = Deployment.load(run.settings.deployment)
-    policy = SignerPolicy.of(deployment, run.settings)
-    keyring = GuardedKeyring(load_keyring(run.settings, deployment.chain_id), policy)
-    parties = set(order.settlement.accounts)
-    wanted = {account.lower()} if account else parties & set(keyring.addresses)
-    if not wanted <= parties:
-        raise BadInput(f"{account} is no party of {file}; its accounts are {', '.join(parties)}")
-    if not wanted:
-        raise BadInput(
-            f"no key of a party of {file} is here; its accounts are {', '.join(sorted(parties))}",
-            code="no-key",
-        )
-    for each in sorted(wanted):
-        made = keyring.signer(each, "co-sign").sign_typed_data(order.message)
-        signatures[each] = "0x" + made.hex()
+    made = _signed(run, file, order, account)
+    signatures.update(made)
     if not dry_run:
         cosign_files.write(file, order, signatures)
     shown = cosign_files.document(order, signatures)
     names = dict(order.participants)
+    missing = sorted(set(order.settlement.accounts) - set(signatures))
     document: dict[str, Any] = {
         "file": str(file),
         "digest": order.digest,
-        "signed": sorted(wanted),
-        "missing": sorted(parties - set(signatures)),
+        "signed": list(made),
+        "missing": missing,
     }
     if dry_run:
         document["dry_run"] = True
@@ -183,9 +177,33 @@ def sign_file(
             right=frozenset({"pays", "receives"}),
         ),
         f"digest {order.digest}",
-        f"{'would sign' if dry_run else 'signed'} for {', '.join(sorted(wanted))}; "
-        f"{counted(len(parties - set(signatures)), 'signature')} missing",
+        f"{'would sign' if dry_run else 'signed'} for {', '.join(made)}; "
+        f"{counted(len(missing), 'signature')} missing",
     )
+
+
+def _signed(run: Invocation, file: Path, order: Order, account: str | None) -> dict[str, str]:
+    """Return the signatures that the keystore can give under an order, by account, in their order."""
+    from ledger.chain.book import Deployment
+    from ledger.chain.policy import GuardedKeyring, SignerPolicy
+    from ledger.chain.signers import load_keyring
+
+    deployment = Deployment.load(run.settings.deployment)
+    policy = SignerPolicy.of(deployment, run.settings)
+    keyring = GuardedKeyring(load_keyring(run.settings, deployment.chain_id), policy)
+    parties = set(order.settlement.accounts)
+    wanted = {account.lower()} if account else parties & set(keyring.addresses)
+    if not wanted <= parties:
+        raise BadInput(f"{account} is no party of {file}; its accounts are {', '.join(parties)}")
+    if not wanted:
+        raise BadInput(
+            f"no key of a party of {file} is here; its accounts are {', '.join(sorted(parties))}",
+            code="no-key",
+        )
+    return {
+        each: "0x" + keyring.signer(each, "co-sign").sign_typed_data(order.message).hex()
+        for each in sorted(wanted)
+    }
 
 
 def read_files(

@@ -118,7 +118,7 @@ def list_jobs(run: Invocation) -> int:
         wrong = alarms(session)
         leader = holder_of(session, NAME)
     document = {
-        "leader": _leader(leader),
+        "leader": leader.as_json() if leader is not None else None,
         "alarms": wrong,
         "jobs": [{**view.as_json(), "what": what.get(view.row.name, "")} for view in found],
     }
@@ -286,17 +286,6 @@ def _watched() -> Listeners:
         )
 
     return Listeners(leads, stands_by)
-
-
-def _leader(holder: Holder | None) -> dict[str, Any] | None:
-    if holder is None:
-        return None
-    return {
-        "place": holder.place,
-        "live": holder.live,
-        "lease_ends_in_s": max(holder.remaining_ms, 0) // 1000,
-        "since_s": holder.held_ms // 1000,
-    }
 
 
 def _outcome(run: JobRun | None) -> str | None:

@@ -89,9 +89,8 @@ def main() -> None:
     """Run the command line of this process."""
     rare_collections()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a name that the terminal cannot show ends nothing
+        # A name that the terminal cannot show ends nothing.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
     gc.freeze()  # what ends with the process need not be looked through before

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ledger.chain.records import BlockHeader
+from ledger.db.counting import rows_found
 from ledger.errors import BooksDiffer
 from ledger.models import ChainCursor, MirrorReorganisation
 from ledger.models.types import ValueRefused
@@ -135,11 +136,11 @@ def _guarded(session: Session, old: Cursor, new: Cursor) -> Cursor:
         .execution_options(synchronize_session=False)
     )
     try:
-        outcome = session.execute(statement)
+        found = rows_found(session, statement)
     except ValueRefused as error:
         raise BooksDiffer(
             f"chain_cursor of {old.network!r}: {error}; the row was altered: run `truetonne index reindex`"
         ) from error
-    if outcome.rowcount != 1:  # type: ignore[attr-defined]
+    if found != 1:
         raise Overtaken
     return new

@@ -42,6 +42,7 @@ from ledger.errors import DependencyDown, MirrorStopped, WrongChain
 from ledger.leases import LEASE_S, Holder
 from ledger.models import ChainBlock
 from ledger.models.types import ValueRefused
+from ledger.settings import depth_of
 
 _T = TypeVar("_T")
 POLL_S = 0.1
@@ -88,7 +89,7 @@ class Indexer:
         self._db = db
         self._client = client
         self._deployment = deployment
-        self._finality = int(finality) if str(finality).isdigit() else finality
+        self._finality = depth_of(finality)
         self._poll_s = poll_s
         self._ranges = RangeReader(db, client, deployment, range_blocks_max)
         self._units_per_cent: int | None = None

@@ -49,6 +49,7 @@ from ledger.chain.book import PROVEN, Deployment
 from ledger.chain.client import ChainClient
 from ledger.chain.records import BlockHeader
 from ledger.db import Database
+from ledger.db.counting import rows_found
 from ledger.db.deferring import deferred_foreign_keys
 from ledger.errors import DependencyDown, Refused
 from ledger.models import ChainBlock, ChainCursor, SmartContract
@@ -131,11 +132,8 @@ def reindex(
             try:
                 changes = _once(db, client, deployment, finality_setting, dry_run, step)
                 break
-            except (
-                Overtaken,
-                IntegrityError,
-            ):  # a command mirrored, or the chain turned: once more
-                continue
+            except (Overtaken, IntegrityError):
+                continue  # a command mirrored, or the chain turned: once more
         else:
             raise Refused(
                 "mirror or chain moved each time; end what sends or mirrors, and try again"
@@ -258,7 +256,7 @@ def _replace(
 def _guard(session: Session, cursor: ChainCursor | None) -> None:
     if cursor is None:  # two that add a cursor: the second one fails
         return
-    outcome = session.execute(
+    statement = (
         update(ChainCursor)
         .where(
             ChainCursor.network == cursor.network,
@@ -270,7 +268,7 @@ def _guard(session: Session, cursor: ChainCursor | None) -> None:
         .values(updated_at=datetime.now(UTC))
         .execution_options(synchronize_session=False)
     )
-    if outcome.rowcount != 1:  # type: ignore[attr-defined]
+    if rows_found(session, statement) != 1:
         raise Overtaken
 
 

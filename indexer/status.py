@@ -66,7 +66,7 @@ def as_document(mirrored: Mirrored, head: BlockHeader | None) -> dict[str, Any]:
         "behind": behind,
         "behind_s": behind_s,
         "rate": _rate(mirrored.holder),
-        "leader": _leader(mirrored.holder),
+        "leader": mirrored.holder.as_json() if mirrored.holder is not None else None,
         "last_reorganisation": _turn(mirrored.turn),
         "not_checked": mirrored.unchecked.sentences(),
     }
@@ -87,17 +87,6 @@ def _rate(holder: Holder | None) -> dict[str, Any] | None:
 def _tenths(count: int, window_ms: int) -> str:
     tenths = count * 10_000 // window_ms
     return f"{tenths // 10}.{tenths % 10}"
-
-
-def _leader(holder: Holder | None) -> dict[str, Any] | None:
-    if holder is None:
-        return None
-    return {
-        "place": holder.place,
-        "live": holder.live,
-        "lease_ends_in_s": max(holder.remaining_ms, 0) // 1000,
-        "since_s": holder.held_ms // 1000,
-    }
 
 
 def _turn(turn: MirrorReorganisation | None) -> dict[str, Any] | None:

@@ -31,13 +31,8 @@ def json_safe(value: Any) -> Any:
     return value
 
 
-def json_text(value: Any) -> str:
-    """Return plain values, or a struct of them, as JSON without blanks; see ``json_safe``."""
-    return json_texts([value])[0]
-
-
 def json_texts(values: Sequence[Any]) -> list[str]:
-    """Return each of many values as ``json_text`` does."""
+    """Return each of many plain values, or structs of them, as JSON without blanks; see ``json_safe``."""
     content = _encoder.encode_lines(values)
     texts = content.decode().split("\n")[:-1]
     for place in _with_long(content):

@@ -51,6 +51,15 @@ class Holder:
         """Whether the lease is in force, and its holder not known to be dead."""
         return self.remaining_ms > 0 and not _is_dead(self.process)
 
+    def as_json(self) -> dict[str, str | bool | int]:
+        """Return what commands say of it, times in whole seconds."""
+        return {
+            "place": self.place,
+            "live": self.live,
+            "lease_ends_in_s": max(self.remaining_ms, 0) // 1000,
+            "since_s": self.held_ms // 1000,
+        }
+
 
 class Lease:
     """One lease, for one run of its work.

@@ -6,10 +6,10 @@ sources.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+from scripts.generated import kept, run
 from scripts.linking import LIBRARIES, linked_build
 from scripts.toolchain.brownie_home import ROOT, brownie_home
 
@@ -75,25 +75,9 @@ def text_of(artifact: dict[str, Any]) -> str:
 
 def export(check: bool = False) -> list[str]:
     """Write the artifacts, or only compare them; return the names of those that differ."""
-    different = []
-    for name, artifact in compiled().items():
-        path = FOLDER / f"{name}.json"
-        text = text_of(slim(artifact))
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            different.append(name)
-            if not check:
-                path.write_text(text, encoding="utf-8")
-    return different
-
-
-def main() -> None:
-    check = "--check" in sys.argv[1:]
-    different = export(check)
-    for name in different:
-        print(f"{name}: {'differs from the sources' if check else 'written'}")
-    if check and different:
-        sys.exit(1)
+    artifacts = compiled().items()
+    return kept({FOLDER / f"{name}.json": text_of(slim(item)) for name, item in artifacts}, check)
 
 
 if __name__ == "__main__":
-    main()
+    run(export)

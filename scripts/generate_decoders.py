@@ -9,7 +9,6 @@ log; its lines are made by ``decoder_lines``.
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from scripts.decoder_lines import (
     snake,
     words_of,
 )
+from scripts.generated import kept, run
 
 ROOT = Path(__file__).resolve().parents[1]
 ABI = ROOT / "ledger" / "chain" / "abi"
@@ -208,7 +208,7 @@ def assembled(head: Sequence[str], blocks: Sequence[Sequence[str]]) -> str:
 
 def generate(check: bool = False) -> list[str]:
     """Write the modules, or only compare them; return the names of those that differ."""
-    different = []
+    texts = {}
     for contract in CONTRACTS:
         abi = json.loads((ABI / f"{contract}.json").read_text(encoding="utf-8"))["abi"]
         made = {
@@ -216,23 +216,9 @@ def generate(check: bool = False) -> list[str]:
             "calls": calls_module(contract, abi),
             "errors": errors_module(contract, abi),
         }
-        for what, text in made.items():
-            path = FOLDER / f"{snake(contract)}_{what}.py"
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
-                different.append(path.name)
-                if not check:
-                    path.write_text(text, encoding="utf-8")
-    return different
-
-
-def main() -> None:
-    check = "--check" in sys.argv[1:]
-    different = generate(check)
-    for name in different:
-        print(f"{name}: {'differs from the ABI' if check else 'written'}")
-    if check and different:
-        sys.exit(1)
+        texts |= {FOLDER / f"{snake(contract)}_{what}.py": text for what, text in made.items()}
+    return kept(texts, check)
 
 
 if __name__ == "__main__":
-    main()
+    run(generate)

@@ -7,12 +7,13 @@ a file differs. It fails, too, when an error has no sentence, a sentence no erro
 
 import json
 import re
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
+
+from scripts.generated import kept, run
 
 ROOT = Path(__file__).resolve().parents[1]
 ABI = ROOT / "ledger" / "chain" / "abi"
@@ -110,27 +111,9 @@ def page(rows: dict[str, dict[str, Any]]) -> str:
 def generate(check: bool = False) -> list[str]:
     """Write table and page, or only compare them; return the names of the files that differ."""
     rows = table()
-    texts = {
-        TABLE: json.dumps(rows, ensure_ascii=False, indent=1) + "\n",
-        PAGE: page(rows),
-    }
-    different = []
-    for path, text in texts.items():
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            different.append(path.name)
-            if not check:
-                path.write_text(text, encoding="utf-8")
-    return different
-
-
-def main() -> None:
-    check = "--check" in sys.argv[1:]
-    different = generate(check)
-    for name in different:
-        print(f"{name}: {'differs' if check else 'written'}")
-    if check and different:
-        sys.exit(1)
+    texts = {TABLE: json.dumps(rows, ensure_ascii=False, indent=1) + "\n", PAGE: page(rows)}
+    return kept(texts, check)
 
 
 if __name__ == "__main__":
-    main()
+    run(generate)

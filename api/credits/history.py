@@ -29,7 +29,6 @@ from ledger.reconcile.replay_credit import STATUS
 
 Place = tuple[int, int, int]
 """Where an entry stands: 0 and its position for our books; block + 1, log and part of the log on chain."""
-Entries = list[tuple[Place, HistoryEntry]]
 
 
 def show_history(

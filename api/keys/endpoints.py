@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.orm import Session
@@ -40,7 +40,7 @@ def make_key(body: NewKey, asking: Asking, once: OneTime) -> Response:
     def work(session: Session, _: None) -> Answer:
         owner = users.get(session, asking.user.id)
         key, row = keys.make(session, owner, body.name, body.scopes, body.days, asking.by, now())
-        made = MadeKey(**_fields(row, owner.username), key=key)
+        made = MadeKey(**keys.described(row, owner.username), key=key)
         return Answer(201, made, {"Location": f"/v1/api-keys/{row.id}"})
 
     return once.run(work, lambda: None)
@@ -69,7 +69,7 @@ def list_keys(
         found = session.execute(query).all()
     page = page_of(parameters, found, [row.id for row, _ in found])
     response.headers["Link"] = link_header("/v1/api-keys", parameters, page.next_cursor)
-    items = [ApiKey(**_fields(row, username)) for row, username in page.rows]
+    items = [ApiKey(**keys.described(row, username)) for row, username in page.rows]
     return KeyPage(items=items, next_cursor=page.next_cursor)
 
 
@@ -90,17 +90,3 @@ def revoke_key(context: ReadContext, key_id: KeyId, asking: Asking) -> None:
         keys.revoke(session, row, asking.by, now())
 
     context.database.run(work)
-
-
-def _fields(row: Row, username: str) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "username": username,
-        "name": row.name,
-        "prefix": row.prefix,
-        "scopes": list(row.scopes),
-        "created_at": row.created_at,
-        "expires_at": row.expires_at,
-        "last_used_at": row.last_used_at,
-        "revoked_at": row.revoked_at,
-    }

@@ -219,9 +219,7 @@ def list_deliveries(
     },
     summary="Send an endpoint messages again",
 )
-def replay(
-    context: ReadContext, endpoint_id: EndpointId, body: Replay, asking: Asking, once: OneTime
-) -> Response:
+def replay(endpoint_id: EndpointId, body: Replay, asking: Asking, once: OneTime) -> Response:
     """Make messages due again: some, all that failed, or everything from a block on."""
 
     def work(session: Session, _: None) -> Answer:

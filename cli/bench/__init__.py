@@ -267,14 +267,9 @@ def bench_indexer(
     from cli.bench.indexer import growth as growing
     from cli.bench.indexer import measure
     from cli.bench.report import show
-    from ledger.errors import BadInput, DependencyDown
+    from ledger.errors import DependencyDown
 
-    if growth is not None and head_only:
-        raise BadInput("--growth measures growth alone and --head-only the head: give one of them")
-    if database is not None and growth is None and not head_only:
-        raise BadInput("--database is for --growth or --head-only: peers are compared with both")
-    if head_only and head_blocks == 0:
-        raise BadInput("--head-only measures --head-blocks blocks, and that is 0")
+    _check_indexer(growth, database, head_blocks, head_only=head_only)
     # Servers and nodes that it started end with it, however it is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     databases = (growing.SQLITE, growing.MARIADB) if database is None else (database,)
@@ -308,3 +303,17 @@ def bench_indexer(
         more=measure.document(measured),
     )
     return DependencyDown.exit_code if measured.failed else 0
+
+
+def _check_indexer(
+    growth: int | None, database: str | None, head_blocks: int, *, head_only: bool
+) -> None:
+    """Refuse options of ``bench indexer`` that contradict each other."""
+    from ledger.errors import BadInput
+
+    if growth is not None and head_only:
+        raise BadInput("--growth measures growth alone and --head-only the head: give one of them")
+    if database is not None and growth is None and not head_only:
+        raise BadInput("--database is for --growth or --head-only: peers are compared with both")
+    if head_only and head_blocks == 0:
+        raise BadInput("--head-only measures --head-blocks blocks, and that is 0")

@@ -28,8 +28,6 @@ from ledger.reductions.runs import Reading
 MILLION = 1_000_000
 LIMIT_S = Decimal(6)
 """CPU seconds that a million readings may take."""
-PEER_READINGS = 20_000
-"""Readings that the library is given: some seconds for it; a reading costs it less then than among more."""
 
 LEAF_TYPES = ("bytes32", "uint64", "uint64", "int256", "uint8", "uint8", "uint16", "bytes32")
 SCRIPT = Path(__file__).with_name("openzeppelin.cjs")

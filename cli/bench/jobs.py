@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import insert
 
-from cli.bench.gas import CREDIT, PARTY, SETTLEMENT, Park
+from cli.bench.park import Park
 from cli.bench.report import Result, lower_is_better
 from ledger.chain.access import Chain
-from ledger.chain.book import DeployedContract, Deployment
+from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.chain.sender import Sender
 from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer
@@ -60,7 +60,7 @@ def measure(rpc_url: str, settings: Settings, trades: int, mariadb: str | None) 
     """
     client = ChainClient(rpc_url)
     try:
-        deployment = _deployment(Park(client))
+        deployment = Park(client).address_book()
         results = []
         with TemporaryDirectory(prefix="truetonne-bench-") as folder:
             places = {"sqlite": f"sqlite:///{Path(folder) / 'books.db'}"}
@@ -148,34 +148,6 @@ def _trade(number: int) -> dict[str, object]:
         "trade_time": moment,
         "settlement_time": moment,
     }
-
-
-def _deployment(park: Park) -> Deployment:
-    nothing = "0x" + "00" * 32
-    contracts = {
-        name: DeployedContract(
-            name=name,
-            address=park.places[name],
-            constructor={},
-            salt=nothing,
-            init_code_hash=nothing,
-            code_hash=nothing,
-            block=1,
-            tx_hash=None,
-            source_hash=nothing,
-        )
-        for name in (CREDIT, SETTLEMENT)
-    }
-    return Deployment(
-        network="bench",
-        chain_id=park.client.chain_id(),
-        genesis_hash=nothing,
-        deployed_block=1,
-        contracts=contracts,
-        accounts=dict(PARTY),
-        class_id=1,
-        class_code="bench",
-    )
 
 
 def _ms(nanoseconds: float) -> Decimal:

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from statistics import median
 
-from cli.bench.gas import CREDIT, PARTY, Park
+from cli.bench.park import Park
 from cli.bench.report import Result, lower_is_better
 from ledger.bundles import Place, Subject, prove
-from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.client import ChainClient
 from ledger.proofs.verifier import verify
 
@@ -42,7 +41,7 @@ def measure(rpc_url: str) -> list[Result]:
             for kind, receipt, log in (("issued", issued, 0), ("retired", retired, 1))
         ]
         subject = Subject(batch, (1, 1000), places)
-        deployment = _deployment(park)
+        deployment = park.address_book()
         built = prove(client, deployment, subject, "latest")
         build_ms = _median_ms(
             lambda: prove(client, deployment, subject, "latest"), time.perf_counter_ns
@@ -63,29 +62,3 @@ def _median_ms(work: Callable[[], object], now_ns: Callable[[], int]) -> Decimal
         work()
         times.append(now_ns() - begun)
     return (Decimal(median(times)) / 10**6).quantize(Decimal("0.01"))
-
-
-def _deployment(park: Park) -> Deployment:
-    """Return an address book with the credit contract."""
-    nothing = "0x" + "00" * 32
-    contract = DeployedContract(
-        name=CREDIT,
-        address=park.places[CREDIT],
-        constructor={},
-        salt=nothing,
-        init_code_hash=nothing,
-        code_hash=nothing,
-        block=1,
-        tx_hash=None,
-        source_hash=nothing,
-    )
-    return Deployment(
-        network="bench",
-        chain_id=park.client.chain_id(),
-        genesis_hash=nothing,
-        deployed_block=1,
-        contracts={CREDIT: contract},
-        accounts=dict(PARTY),
-        class_id=1,
-        class_code="bench",
-    )

@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import func, insert, select
 
-from cli.bench.gas import CREDIT, CURRENCY, PARTY, SETTLEMENT, Park
+from cli.bench.park import CURRENCY, PARTY, Park
 from cli.bench.report import Result, share_of_limit
 from indexer import Indexer
 from ledger.chain.access import Chain
-from ledger.chain.book import DeployedContract, Deployment
 from ledger.chain.client import ChainClient
+from ledger.chain.events import SETTLEMENT
 from ledger.chain.policy import GuardedKeyring, SignerPolicy
 from ledger.chain.sender import Sender
 from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer, derived_signer
@@ -147,7 +147,7 @@ def _bench(db: Database, park: Park, way: Way, trades: int, first: int) -> _Benc
         )
         session.add(VppSettlementAccount(vpp_id=None, market=MARKET, address=market))
         session.execute(insert(VppTradingRecord), rows)
-    deployment = _deployment(park)
+    deployment = park.address_book()
     keys = [*signers, *(anvil_signer(number) for number in set(ANVIL_ROLES.values()))]
     policy = SignerPolicy.with_limits(deployment)
     keyring = GuardedKeyring(Keyring({signer.address: signer for signer in keys}), policy)
@@ -267,33 +267,3 @@ def _idle_ms(bench: _Bench) -> Decimal:
         times.append(time.perf_counter_ns() - begun)
     middle = sorted(times)[len(times) // 2]
     return (Decimal(middle) / 10**6).quantize(Decimal("0.01"))
-
-
-def _deployment(park: Park) -> Deployment:
-    """Return an address book with the contracts of the benchmark's chain."""
-    nothing = "0x" + "00" * 32
-    constructor = {"currency": park.places[CURRENCY]}
-    contracts = {
-        name: DeployedContract(
-            name=name,
-            address=park.places[name],
-            constructor=constructor if name == SETTLEMENT else {},
-            salt=nothing,
-            init_code_hash=nothing,
-            code_hash=nothing,
-            block=1,
-            tx_hash=None,
-            source_hash=nothing,
-        )
-        for name in (CREDIT, SETTLEMENT)
-    }
-    return Deployment(
-        network="bench",
-        chain_id=park.client.chain_id(),
-        genesis_hash=park.client.block(0).hash,  # type: ignore[union-attr]
-        deployed_block=1,
-        contracts=contracts,
-        accounts=dict(PARTY),
-        class_id=1,
-        class_code="bench",
-    )

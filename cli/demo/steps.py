@@ -142,9 +142,9 @@ def _check_only_ours(db: Database) -> None:
 def _import(run: Invocation, flow: Flow, story: Story) -> None:
     for plant in PLANTS:
         flow.db.run(
-            lambda session, plant=plant: apply_site(  # type: ignore[misc]
-                session,
-                plant.site_file,
+            partial(
+                apply_site,
+                path_or_text=plant.site_file,
                 resolve_account=lambda text: resolve_account(text, LOCAL_CHAIN_ID),
             )
         )

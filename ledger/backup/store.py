@@ -232,17 +232,6 @@ def item_names(folder: Path) -> list[str]:
         raise BadInput(f"backup folder {folder}: cannot be read ({error.strerror})") from error
 
 
-def unproven(folder: Path) -> list[Manifest]:
-    """Return the items of a folder without proof, for those who have no key; what cannot be read is left out."""
-    found = []
-    for name in item_names(folder):
-        try:
-            found.append(_read(folder, name, None))
-        except BadInput:
-            continue
-    return found
-
-
 def chain_of(items: Sequence[Manifest], last: Manifest) -> list[Manifest]:
     """Return a copy with those that it needs, the full one first.
 

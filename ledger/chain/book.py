@@ -20,8 +20,6 @@ _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
 PROVEN, TOLD = "proven", "told"
 """Receipts are held against the hashes of their blocks, or against the node's own index of logs."""
-ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
-"""The names of the accounts that a deployment file gives."""
 
 
 @dataclass(frozen=True)

@@ -296,11 +296,6 @@ class ChainClient:
         }
         return self._logs(query)
 
-    def logs_of_block(self, addresses: Sequence[str], block_hash: str) -> list[LogRecord]:
-        """Return the logs of the addresses in one block, named by its hash."""
-        query = {"address": list(addresses), "blockHash": block_hash}
-        return self._logs(query)
-
     def receipt(self, tx_hash: str) -> Receipt | None:
         """Return the receipt of a transaction; None while it is in no block."""
         return self.receipts([tx_hash])[0]

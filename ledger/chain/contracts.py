@@ -22,8 +22,6 @@ from ledger.chain.events import CREDIT, SETTLEMENT, Claim
 from ledger.chain.layout import canonical_type, json_value
 from ledger.chain.structs import claim_tuple
 
-MAX_UINT64 = 2**64 - 1
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -230,10 +228,6 @@ class CarbonCredit(_Contract):
         found = self._views("balanceOf", [list(pair) for pair in holders], block)
         return [int(values[0]) for values in found]
 
-    def batch_of_key(self, key: str, block: int | str = "latest") -> int:
-        """Return the batch issued under a key; 0 when there is none."""
-        return int(self._view("batchOfKey", [bytes.fromhex(key[2:])], block)[0])
-
     def classes_of(self, ids: Sequence[int], block: int | str = "latest") -> list[CreditClass]:
         """Return the terms of several classes."""
         found = self._views("classOf", [[number] for number in ids], block)
@@ -320,10 +314,6 @@ class VppSettlement(_Contract):
         """Return whether each trade's number is taken by a live or final batch."""
         found = self._views("isSettled", [[seq] for seq in seqs], block)
         return [bool(values[0]) for values in found]
-
-    def batch_of_key(self, key: str, block: int | str = "latest") -> int:
-        """Return the batch proposed under a key; 0 when there is none."""
-        return int(self._view("batchOfKey", [bytes.fromhex(key[2:])], block)[0])
 
     def batch_statuses(self, batch_ids: Sequence[int], block: int | str = "latest") -> list[int]:
         """Return the contract's status numbers of several batches."""

@@ -260,5 +260,3 @@ EVENTS = (
     TransferBatch,
 )
 """Every event above."""
-STRUCTS = {"Claim": Claim, "Retirement": RetirementDetails, "Reading": Reading}
-"""The structs that stand in events, by their names in the contract."""

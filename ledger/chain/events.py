@@ -95,11 +95,6 @@ class EventSchema:
     topic: str
     inputs: tuple[dict[str, Any], ...]
 
-    @property
-    def in_credit_log(self) -> bool:
-        """Whether the event is an entry of the credit contract's numbered log."""
-        return [item["name"] for item in self.inputs[-2:]] == ["seq", "head"]
-
 
 @cache
 def schemas(contract: str) -> dict[str, EventSchema]:

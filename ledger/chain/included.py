@@ -15,7 +15,7 @@ class Included(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The contract that was called, or that came into being."""
     function_name: str | None
     parameters: str | None
-    """Its arguments as JSON, see ``json_text``."""
+    """Its arguments as JSON, see ``json_texts``."""
     gas_used: int
     gas_price_wei: int
     """Effective price of a unit of gas."""

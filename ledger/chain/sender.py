@@ -25,6 +25,7 @@ from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown, Refused
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.sending import IntentState
+from ledger.settings import depth_of
 
 _INCLUSION_SECONDS_MAX = 180.0
 _INCLUSION_POLL_SECONDS = 0.25
@@ -90,9 +91,15 @@ class Sender:
     ) -> None:
         self._db = db
         self._client = client
-        depth = int(finality) if str(finality).isdigit() else finality
         self._desk = Desk(
-            db, client, keyring, chain_id, max_fee_gwei * GWEI, caps, replace_seconds, depth
+            db,
+            client,
+            keyring,
+            chain_id,
+            max_fee_gwei * GWEI,
+            caps,
+            replace_seconds,
+            depth_of(finality),
         )
 
     def submit(self, key: str, contract: str) -> str:

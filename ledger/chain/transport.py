@@ -13,8 +13,6 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -112,24 +110,6 @@ class Transport(ABC):
                     self.bounds.in_flight_max, thread_name_prefix="node"
                 )
             return self._workers.submit(self.exchange, body, again)
-
-    def exchange_all(self, bodies: Iterable[bytes], again: bool = False) -> Iterator[bytes]:
-        """Yield the answers in the order of the requests, with as many in flight as allowed.
-
-        The requests are drawn from ``bodies`` only as answers are taken, so that at most twice the bound
-        of answers is in memory. The first trouble ends it; what was not sent by then is not sent.
-        """
-        waiting: deque[Future[bytes]] = deque()
-        try:
-            for body in bodies:
-                waiting.append(self.submit(body, again))
-                if len(waiting) >= 2 * self.bounds.in_flight_max:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
     def channel(self) -> Channel | None:
         """Open a connection for subscriptions; None where the transport has none."""

@@ -8,7 +8,7 @@ from typing import Any
 from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
-from eth_utils.crypto import keccak
+from tiny_keccak import keccak256
 
 from ledger.chain.client import ChainClient, RpcError
 
@@ -19,7 +19,7 @@ _ERC_1271 = "1626ba7e"
 def digest_of(message: Mapping[str, Any]) -> str:
     """Return the 32 bytes that are signed, as hexadecimal text."""
     encoded = encode_typed_data(full_message=dict(message))
-    return "0x" + keccak(b"\x19" + encoded.version + encoded.header + encoded.body).hex()
+    return "0x" + keccak256(b"\x19" + encoded.version + encoded.header + encoded.body).hex()
 
 
 def signer_of(message: Mapping[str, Any], signature: bytes) -> str | None:

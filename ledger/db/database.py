@@ -30,6 +30,7 @@ from sqlalchemy import URL, Connection, Engine, Executable
 from sqlalchemy.orm import Session
 
 from ledger.db import engines
+from ledger.db.counting import rows_found
 from ledger.db.failures import DatabaseBusy, translated
 from ledger.db.location import checked, make_folder
 from ledger.db.presence import Presence
@@ -226,7 +227,7 @@ class Database(Rows):
         """
         if self.dialect == "sqlite":
             with self.write(lasting=False) as session:
-                return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+                return rows_found(session, statement)
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with self._translated(), engine.connect() as connection:
             return int(connection.execute(statement).rowcount)

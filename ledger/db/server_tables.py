@@ -45,9 +45,8 @@ def tables(server: Server) -> Finding:
             made = " ".join(
                 str(CreateColumn(known.columns[column]).compile(dialect=dialect)).split()
             )
-            if (
-                "COLLATE" not in made and "CHECK" not in made
-            ):  # the table's, said: MODIFY would keep the wrong one
+            # The table's, said: MODIFY would keep the wrong one.
+            if "COLLATE" not in made and "CHECK" not in made:
                 kind = dialect.type_compiler_instance.process(known.columns[column].type)
                 made = made.replace(kind, f"{kind} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", 1)
             wrong.append(

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
+from ledger.db.counting import rows_found
 from ledger.errors import Refused
 from ledger.models import SignInAttempt
 
@@ -59,8 +60,8 @@ def succeeded(session: Session, name: str, ip_address: str) -> None:
 
 def forget(session: Session, at: datetime) -> int:
     """Delete the attempts that count no more; return how many."""
-    found = session.execute(delete(SignInAttempt).where(SignInAttempt.attempted_at < at - WINDOW))
-    return int(found.rowcount)  # type: ignore[attr-defined]
+    old = delete(SignInAttempt).where(SignInAttempt.attempted_at < at - WINDOW)
+    return rows_found(session, old)
 
 
 def _check(session: Session, condition: ColumnElement[bool], most: int, at: datetime) -> None:

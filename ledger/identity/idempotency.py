@@ -26,6 +26,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
+from ledger.db.counting import rows_found
 from ledger.errors import DependencyDown, Refused
 from ledger.models import IdempotencyKey
 
@@ -161,12 +162,12 @@ def answered(session: Session, mine: Claim, answer: bytes) -> None:
     """
     nonce = secrets.token_bytes(_NONCE_BYTES)
     sealed = nonce + AESGCM(mine.sealing_key).encrypt(nonce, answer, mine.key_hash.encode())
-    found = session.execute(
+    statement = (
         update(IdempotencyKey)
         .where(IdempotencyKey.key_hash == mine.key_hash, IdempotencyKey.claim == mine.number)
         .values(answer=base64.b64encode(sealed).decode())
     )
-    if found.rowcount != 1:  # type: ignore[attr-defined]
+    if rows_found(session, statement) != 1:
         raise ClaimLost("another run answers this request; try again in a moment")
 
 
@@ -194,8 +195,7 @@ def _given_up_if_gone(mine: Claim) -> Iterator[None]:
 
 def forget(session: Session, at: datetime) -> int:
     """Delete what is older than it is kept; return how many."""
-    found = session.execute(delete(IdempotencyKey).where(IdempotencyKey.claimed_at < at - KEPT))
-    return int(found.rowcount)  # type: ignore[attr-defined]
+    return rows_found(session, delete(IdempotencyKey).where(IdempotencyKey.claimed_at < at - KEPT))
 
 
 def _derive(key: str, request: bytes, salt: str) -> tuple[str, bytes]:

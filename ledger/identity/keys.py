@@ -13,6 +13,7 @@ import secrets
 import string
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Update, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -172,6 +173,21 @@ def revoke(session: Session, row: ApiKey, by: By, at: datetime) -> bool:
 def is_live(row: ApiKey, at: datetime) -> bool:
     """Return whether a key may be used, as far as the key itself goes."""
     return row.revoked_at is None and at < row.expires_at
+
+
+def described(row: ApiKey, username: str) -> dict[str, Any]:
+    """Return what is told of a key, by command line and API alike; of the key itself its prefix alone."""
+    return {
+        "id": row.id,
+        "username": username,
+        "name": row.name,
+        "prefix": row.prefix,
+        "scopes": list(row.scopes),
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "last_used_at": row.last_used_at,
+        "revoked_at": row.revoked_at,
+    }
 
 
 def _live(at: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from fractions import Fraction
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -34,6 +33,7 @@ from ledger.readings.period import load_period, meter_ids, split_by_vintage
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.records import CarriedCorrection, Meter, Purpose
+from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
 from ledger.registration import ChainSite, methodology_hash, site_on_chain
 from ledger.serials import BATCH_KG_MAX
@@ -272,8 +272,8 @@ def _row(
         leakage_t=decimal_floor(reduction.leakage_t, 9),
         uncertainty_t=decimal_floor(reduction.uncertainty_t, 9),
         reductions_kg=decimal_floor(reduction.reductions_kg, 9),
-        carry_in_kg=_fraction_text(inputs.carry_in_kg),
-        carry_out_kg=_fraction_text(reduction.carry_out_kg),
+        carry_in_kg=fraction_text(inputs.carry_in_kg),
+        carry_out_kg=fraction_text(reduction.carry_out_kg),
         issued_kg=reduction.issued_kg,
         evidence_root=reduction.evidence_root,
         leaves=reduction.leaves,
@@ -318,11 +318,7 @@ def _pay_corrections(
             CorrectionCarry(
                 correction_id=ids[correction.key],
                 issuance_id=issuance_id,
-                carried_kg=_fraction_text(correction.carried_kg),
+                carried_kg=fraction_text(correction.carried_kg),
             )
         )
     session.flush()
-
-
-def _fraction_text(value: Fraction) -> str:
-    return f"{value.numerator}/{value.denominator}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sqlalchemy import ColumnElement, Select, delete, exists, select
 from sqlalchemy.orm import Session, aliased
 
@@ -54,8 +56,7 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
         except AlreadyOnChain:  # the mirror will say so
             continue
         except Refused as refusal:
-            reason = refusal.message
-            chain.db.run(lambda session, key=key, reason=reason: fail(session, key, reason))  # type: ignore[misc]
+            chain.db.run(partial(fail, key=key, error=refusal.message))
             raise
     return hashes
 

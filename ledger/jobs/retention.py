@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, tables
-from ledger.identity import attempts, idempotency, retention, sessions
+from ledger.identity import attempts, idempotency, sessions
 from ledger.jobs import rows
 from ledger.models import VppOperationLog
 from ledger.webhooks import forget_delivered
@@ -68,19 +68,9 @@ KEPT = (
         lambda session, at: forget_delivered(session, at - LOGS_KEPT),
     ),
     Kept("operations on plants", ("vpp_operation_logs",), LOGS_KEPT, forget_operations),
-    Kept("sessions", ("user_sessions",), sessions.KEPT, retention.FORGETTING["sessions"]),
-    Kept(
-        "answers given once",
-        ("idempotency_keys",),
-        idempotency.KEPT,
-        retention.FORGETTING["answers given once"],
-    ),
-    Kept(
-        "attempts to sign in",
-        ("sign_in_attempts",),
-        attempts.WINDOW,
-        retention.FORGETTING["attempts to sign in"],
-    ),
+    Kept("sessions", ("user_sessions",), sessions.KEPT, sessions.forget),
+    Kept("answers given once", ("idempotency_keys",), idempotency.KEPT, idempotency.forget),
+    Kept("attempts to sign in", ("sign_in_attempts",), attempts.WINDOW, attempts.forget),
 )
 """All that is ever deleted for its age."""
 

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Update, delete, select, update
 from sqlalchemy.orm import Session
 
+from ledger.db.counting import rows_found
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.jobs.schedules import Schedule
 from ledger.leases import Lease
@@ -244,12 +245,8 @@ def history(session: Session, name: str | None, limit: int) -> Sequence[JobRun]:
 def forget_before(session: Session, before: datetime) -> int:
     """Delete runs that ended before a time, but for each job's last; return how many."""
     kept = [row.id for row in _lasts(session)]
-    outcome = session.execute(
-        delete(JobRun)
-        .where(JobRun.ended_at < before, JobRun.id.not_in(kept))
-        .execution_options(synchronize_session=False)
-    )
-    return int(outcome.rowcount)  # type: ignore[attr-defined]
+    old = delete(JobRun).where(JobRun.ended_at < before, JobRun.id.not_in(kept))
+    return rows_found(session, old.execution_options(synchronize_session=False))
 
 
 def _lasts(session: Session) -> list[JobRun]:

@@ -146,9 +146,8 @@ class Scheduler:
         with self._runner.db.read() as session:
             found = rows.jobs(session, list(self._jobs))
         now = self._runner.tools.now()  # after the rows: runs may have ended before they came
-        with (
-            self._lock
-        ):  # after the rows: what began before they were read is among these, or has ended
+        # After the rows: what began before they were read is among these, or has ended.
+        with self._lock:
             running = set(self._running)
         # A run of ours that is not under way here could not note its end: the database was down.
         adrift = {

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert,
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
+from ledger.db.counting import rows_found
 from ledger.keeping.moves import Moved, due, keep_devices, note
 from ledger.keeping.places import (
     ACTION,
@@ -81,8 +82,8 @@ def _one(db: Database, archive: Database, table: str, month: Month | None) -> li
             return moved
         copied, devices = _copy(session, archive, table, month, name)
         live = Base.metadata.tables[table]
-        gone = session.execute(delete(live).where(*_inside(live, month)))
-        assert gone.rowcount == copied  # type: ignore[attr-defined]
+        gone = rows_found(session, delete(live).where(*_inside(live, month)))
+        assert gone == copied
         keep_devices(session, devices)
         note(session, table, month, copied, name)
     return moved + _file(archive, table, str(month), name)

@@ -19,7 +19,6 @@ from sqlalchemy import (
     CHAR,
     JSON,
     BigInteger,
-    Case,
     ColumnElement,
     DateTime,
     Dialect,
@@ -29,7 +28,6 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
-    case,
 )
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import DontWrapMixin
@@ -282,11 +280,3 @@ def choice(values: type[StrEnum], name: str) -> Enum:
     return Enum(
         values, name=name, values_callable=members, create_constraint=True, validate_strings=True
     )
-
-
-def rank(column: ColumnElement[Any], values: type[StrEnum]) -> Case[int]:
-    """Return the position of a column's value in its enumeration, to order by.
-
-    MariaDB orders an ENUM by position and SQLite by letter; this is by position on both.
-    """
-    return case(*((column == item, position) for position, item in enumerate(values)))

@@ -2,6 +2,14 @@
 
 The one writer of their tables. A site file writes some of them through here; everything else comes as files of
 records, by ``park import``, or one at a time.
+
+- **Kinds.** ``catalogue`` declares them by ``kinds`` and ``fields``; ``rules`` holds what a row must satisfy by
+  itself, ``together`` what it must with others, ``states`` which state may follow which.
+- **In and out.** ``files`` and ``reading`` read, ``importing`` brings ``rows`` into the books in ``turn``,
+  ``records`` reads them there, ``writing`` writes them as a file.
+- **Alerts.** ``alert_rules`` and the ``series`` of a device give ``episodes``, which ``alerts`` brings into the
+  books and ``watching`` by the clock; ``handling`` is what a person says of one.
+- **Settings in the database.** ``configuration``, with its ``secrets``.
 """
 
 from ledger.park.alerts import AlertTally, follow

@@ -52,7 +52,8 @@ def resolve(
 
     Parameters
     ----------
-    As ``acknowledge``; the note must say why.
+    note
+        Why; the others are those of ``acknowledge``.
 
     Raises
     ------

@@ -165,7 +165,7 @@ def _import(
     _lock(session, site_code)
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
-    meters = _meters(db, session, site, source)
+    meters = _meters(session, site, source)
     log = _log(session, row.id, file.path, file.digest)
     where = zone(site.time_zone)
     report, tally, notes = ImportReport(file.digest), Tally(), Notes()
@@ -277,7 +277,7 @@ def _site_and_source(
     raise NotFound(f"site {site_code!r} has no source {source_name!r}; it has: {known}")
 
 
-def _meters(db: Database, session: Session, site: Site, source: Source) -> dict[str, MeterState]:
+def _meters(session: Session, site: Site, source: Source) -> dict[str, MeterState]:
     """Return the site's meters by device code."""
     query = (
         select(Meter, Device)

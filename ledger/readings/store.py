@@ -1,6 +1,6 @@
 """The rows of ``meter_readings`` and ``device_data``: looked up, judged and written in pieces.
 
-``Piece`` takes the rows of one meter in one piece of a file (some ten thousand), compares them with
+``Writer`` takes the rows of one meter in one piece of a file (some ten thousand), compares them with
 what is stored, and writes the new ones. Nothing is kept from piece to piece but the meter's touched
 days, so memory does not grow with the file.
 """

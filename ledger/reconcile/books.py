@@ -188,10 +188,8 @@ def _events(
         end = min(first + length - 1, last)
         try:
             logs = client.logs(list(names), first, end)
-        except (
-            AnswerTooLarge,
-            RpcError,
-        ):  # more logs, or more blocks, than the node hands out at once
+        except (AnswerTooLarge, RpcError):
+            # More logs, or more blocks, than the node hands out at once.
             if end == first:
                 raise
             length = (end - first + 1) // 2

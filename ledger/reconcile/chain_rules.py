@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from eth_utils.crypto import keccak
 from sqlalchemy import ColumnElement, func, select
+from tiny_keccak import keccak256
 
 from ledger.chain.deployment import expected_row
 from ledger.chain.events import ZERO_ADDRESS, ZERO_HASH
@@ -223,7 +223,7 @@ def contracts_deployed(books: Books) -> list[str]:
         if row.status.value == "deprecated":
             found.append(f"smart_contracts {row.contract_name}: deprecated, but in use")
         code = books.client.code(contract.address, books.block)
-        if "0x" + keccak(hexstr=code).hex() != contract.code_hash:
+        if "0x" + keccak256(bytes.fromhex(code[2:])).hex() != contract.code_hash:
             found.append(f"{contract.name} at {contract.address}: other code than was deployed")
     seen = set(books.session.scalars(select(ContractSighting.contract_name)))
     found += [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from eth_utils.crypto import keccak
 from sqlalchemy import exists, select
+from tiny_keccak import keccak256
 
 from ledger.chain import signed
 from ledger.chain.contracts import decode_call
@@ -19,7 +19,7 @@ from ledger.reconcile.pieces import pieces
 from ledger.reconcile.report import unequal
 
 _BATCH_FINALIZED = (
-    "0x" + keccak(text="BatchFinalized(bytes32,uint256,bytes32,uint256,address)").hex()
+    "0x" + keccak256(b"BatchFinalized(bytes32,uint256,bytes32,uint256,address)").hex()
 )
 
 
@@ -29,10 +29,6 @@ def intents(books: Books) -> list[str]:
     found = []
     for piece in pieces(session, ChainAttempt.tx_hash):
         for attempt in session.scalars(select(ChainAttempt).where(piece)):
-            if "0x" + keccak(hexstr=attempt.raw_transaction).hex() != attempt.tx_hash:
-                found.append(
-                    f"chain_attempts {attempt.tx_hash}: the raw transaction has another hash"
-                )
             found += _signed(attempt)
     planned = exists().where(ChainIntent.key == ChainAttempt.intent_key)
     orphans = session.scalars(select(ChainAttempt.intent_key).where(~planned).distinct())
@@ -70,11 +66,14 @@ def _intents(
 def _signed(attempt: ChainAttempt) -> list[str]:
     """Compare an attempt with what its bytes say."""
     what = f"chain_attempts {attempt.tx_hash}"
+    found = []
     try:
+        if signed.hash_of(attempt.raw_transaction) != attempt.tx_hash:
+            found.append(f"{what}: the raw transaction has another hash")
         said = signed.read(attempt.raw_transaction)
     except ValueError as error:
-        return [f"{what}: the raw transaction cannot be read: {error}"]
-    return unequal(
+        return [*found, f"{what}: the raw transaction cannot be read: {error}"]
+    return found + unequal(
         what,
         (attempt.nonce, int(attempt.max_fee_wei), int(attempt.priority_fee_wei)),
         (said["nonce"], said["highest fee"], said["tip"]),

@@ -1,4 +1,15 @@
-"""Pure arithmetic from readings and factors to kilograms, the evidence tree, and the manifest."""
+"""Pure arithmetic from readings and factors to kilograms, the evidence tree, and the manifest.
+
+- **The arithmetic.** ``records`` go in and ``results`` come out of ``arithmetic``, by the equations of
+  ``methodologies``; ``factors`` are what it multiplies with, ``energies`` what readings come to,
+  ``certificates`` what is sold elsewhere; ``reporting`` shows it.
+- **Readings.** ``numbers`` reads one, ``runs`` holds many; ``zones`` and ``grids`` say when intervals begin,
+  ``quality`` and ``flatlines`` what a reading is worth; ``registers`` makes intervals of cumulative ones.
+- **Evidence.** ``evidence`` is the tree; ``manifest`` makes the manifest, ``manifest_shapes`` and
+  ``manifest_file`` read it back; ``readings_file`` are its readings, ``digests`` find a changed one.
+- **Computed again** from the two files: ``recompute``, with ``judging``, ``meter_judge`` and ``hints`` of where
+  a difference lies.
+"""
 
 from ledger.reductions import methodologies
 from ledger.reductions.arithmetic import compute

@@ -15,7 +15,6 @@ from ledger.reductions.readings_file import Line
 from ledger.reductions.runs import Reading
 from ledger.reductions.zones import utc_of
 
-_YEAR_2106_S = 2**32
 NAMED_SLOTS_MAX = 5
 
 

@@ -2,7 +2,7 @@
 
 from ledger.settings.loading import LOCAL_CHAIN_ID, Settings, described, load_settings
 from ledger.settings.table import ENV_PREFIX, SETTINGS, Setting
-from ledger.settings.values import LIVE_MONTHS_MAX, redacted, socket_path
+from ledger.settings.values import LIVE_MONTHS_MAX, depth_of, redacted, socket_path
 
 __all__ = [
     "ENV_PREFIX",
@@ -11,6 +11,7 @@ __all__ = [
     "SETTINGS",
     "Setting",
     "Settings",
+    "depth_of",
     "described",
     "load_settings",
     "redacted",

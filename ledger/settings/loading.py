@@ -123,6 +123,13 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
             given[setting.name] = environ[setting.variable]
     value = {setting.name: given.get(setting.name) or setting.default for setting in SETTINGS}
 
+    found = _checked(value)
+    _ = found.serving  # what cannot be read is said now
+    return found
+
+
+def _checked(value: Mapping[str, str]) -> Settings:
+    """Return the settings that texts, defaults among them, stand for."""
     home = Path(value["home"])
     database_url = value["database_url"] or f"sqlite:///{(home / 'truetonne.db').as_posix()}"
     values.check_database_url("database_url", database_url)
@@ -139,7 +146,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     deployment = value["deployment"] or (
         str(chain_folder / "deployment.json") if local_chain else f"deployments/{network}.json"
     )
-    found = Settings(
+    return Settings(
         home=home,
         database_url=database_url,
         database_admin_url=value["database_admin_url"] or database_url,
@@ -190,8 +197,6 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         local_chain=local_chain,
         chain_folder=chain_folder,
     )
-    _ = found.serving  # what cannot be read is said now
-    return found
 
 
 def described(settings: Settings) -> dict[str, str]:

@@ -145,6 +145,11 @@ def finality(value: str) -> str:
     raise BadInput(f"finality must be `finalized` or a number of blocks, found {value!r}")
 
 
+def depth_of(rule: str | int) -> str | int:
+    """Return a rule of finality, as a number of blocks where it is one: settings are texts."""
+    return int(rule) if str(rule).isdigit() else rule
+
+
 def receipts(value: str) -> str:
     """Return how receipts are known.
 

@@ -1,6 +1,13 @@
 """Trades to money: import, plan, submit, confirm.
 
-``trades`` reads trade files; ``words`` packs trades as the contract reads them; ``batches`` plans and
-submits settlement batches; ``confirm`` holds what the mirror calls when the chain has spoken;
-``escrow`` moves money into and out of the contract.
+- **Trades.** ``trades`` reads files, ``trade_rows`` one row; ``numbers`` keeps the number that the chain has
+  each under; ``finding`` says which a person means.
+- **Plan.** ``planning`` freezes batches of what ``netting`` leaves in; ``shortfalls`` are left out; ``words``
+  packs trades as the contract reads them, ``tree`` is their root; ``outlook`` and ``estimate`` say what a run
+  would do and cost.
+- **Submit.** ``batches`` does a run step by step, ``order`` passes closed ones; ``singles`` settles one trade;
+  ``cosign`` takes signatures, ``cosign_files`` as files; ``escrow`` moves money and credits in and out,
+  ``money`` says whose it is; ``cancel`` takes back what shall not be settled.
+- **Confirm.** ``confirm`` is what the mirror calls; ``elsewhere`` and ``forgotten`` are what the chain has and
+  these books do not; ``explain`` says what became of a batch or a trade.
 """

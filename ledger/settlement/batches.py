@@ -8,6 +8,7 @@ finalised after the contract's window. Nothing here says that a trade is settled
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -133,7 +134,7 @@ def submit_planned(chain: Chain) -> list[str]:
             continue
         except Refused as refusal:
             reason = explained(chain, refusal.message)
-            chain.db.run(lambda session, key=key, reason=reason: release(session, key, reason))  # type: ignore[misc]
+            chain.db.run(partial(release, key=key, reason=reason))
     return sent
 
 
@@ -164,16 +165,12 @@ def finalize_due(chain: Chain) -> list[str]:
     for key in chain.db.run(lambda session: _plan_finalization(session, chain, now, following)):
         try:
             sent.append(chain.sender.submit(key, SETTLEMENT))
-        except (
-            AlreadyOnChain
-        ):  # somebody else was faster, or we before a restore: the mirror says so
-            continue
+        except AlreadyOnChain:
+            continue  # somebody else was faster, or we before a restore: the mirror says so
         except Refused as refusal:
-            chain.db.run(lambda session, key=key: _drop_finalization(session, key))  # type: ignore[misc]
-            if (
-                "BatchNotProposed" in refusal.message
-            ):  # somebody else was faster: the mirror will say so
-                continue
+            chain.db.run(partial(_drop_finalization, key=key))
+            if "BatchNotProposed" in refusal.message:
+                continue  # somebody else was faster: the mirror will say so
             if "OutOfOrder" in refusal.message:
                 return sent + order.pass_closed(chain, _batch_id(chain, key))
             if "WindowOpen" in refusal.message:

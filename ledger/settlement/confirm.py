@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.events import BatchCancelled, BatchFinalized, BatchProposed, DisputeResolved
 from ledger.db import tables
+from ledger.db.counting import rows_found
 from ledger.models import (
     ChainBlock,
     SettlementBatch,
@@ -123,13 +124,13 @@ def settle_final(session: Session, final_number: int, before: int = 0) -> int:
     for batch_id, state, block_time in session.execute(query).all():
         trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch_id)
         executed = state is BatchState.FINALIZED
-        outcome = session.execute(
+        changed += rows_found(
+            session,
             update(VppTradingRecord)
             .where(VppTradingRecord.id.in_(trades), VppTradingRecord.status == TradeStatus.PENDING)
             .values(status=outcomes[state], settlement_time=block_time if executed else None)
-            .execution_options(synchronize_session=False)
+            .execution_options(synchronize_session=False),
         )
-        changed += outcome.rowcount  # type: ignore[attr-defined]
     return changed
 
 

@@ -115,13 +115,6 @@ def order_of(session: Session, chain: Chain, key: str, symbol: str) -> Order:
     )
 
 
-def missing_of(session: Session, key: str) -> list[str]:
-    """Return the accounts that have not signed a batch."""
-    batch = _batch(session, key)
-    there = signatures_of(session, batch)
-    return [account for account in batch.accounts if account not in there]
-
-
 def take_file(
     chain: Chain, path: Path, symbol: str, now_s: int
 ) -> tuple[str, list[str], list[str]]:

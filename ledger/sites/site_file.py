@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from ledger.countries import wrong_country
 from ledger.errors import BadInput
@@ -32,6 +34,9 @@ from ledger.sites.specs import (
     StrategySpec,
     VppSpec,
 )
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 TABLES = {
     "site": False,
@@ -265,9 +270,9 @@ def _market(table: Table) -> MarketSpec:
     return MarketSpec(name=table.text("name", 50), account=table.text("account", 100))
 
 
-def _keys(record: type) -> frozenset[str]:
+def _keys(record: type[DataclassInstance]) -> frozenset[str]:
     """Return the keys of a table: the fields of its record."""
-    return frozenset(record.__dataclass_fields__)  # type: ignore[attr-defined]
+    return frozenset(field.name for field in fields(record))
 
 
 def _check_unique(document: Document, file: SiteFile) -> None:

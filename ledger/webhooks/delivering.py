@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from importlib import metadata
 
 import httpx
@@ -174,7 +175,7 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) 
                 taken += 1
             else:
                 failed += 1
-            if not db.run(lambda session, n=number, a=answer: _note(session, n, a, posting.now())):  # type: ignore[misc]
+            if not db.run(partial(_note, number=number, answer=answer, at=posting.now())):
                 break  # it takes none any more
             if answer.status is None:
                 break  # nobody there: the others wait for the next run

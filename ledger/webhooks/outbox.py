@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.audit import By
 from ledger.db import Database
+from ledger.db.counting import rows_found
 from ledger.errors import NotFound
 from ledger.models import (
     ChainBlock,
@@ -142,16 +143,17 @@ def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, by: By, a
     What it was never sent follows as the job collects it.
     """
     rows = select(WebhookMessage.id).where(WebhookMessage.block_number >= block).scalar_subquery()
-    done = session.execute(
+    due = rows_found(
+        session,
         update(WebhookDelivery)
         .where(WebhookDelivery.endpoint_id == endpoint.id, WebhookDelivery.message_row.in_(rows))
-        .values(state=DeliveryState.PENDING, tries=0, due_at=at)
+        .values(state=DeliveryState.PENDING, tries=0, due_at=at),
     )
     endpoint.told_block = min(endpoint.told_block, max(block - 1, 0))
     session.flush()
     what = {"from_block": block}
     audit.record(session, "webhooks.replay", f"webhook_endpoints/{endpoint.id}", {}, what, by)
-    return int(done.rowcount)  # type: ignore[attr-defined]
+    return due
 
 
 def test(session: Session, endpoint: WebhookEndpoint, name: str, at: datetime) -> None:

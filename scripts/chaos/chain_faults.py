@@ -159,9 +159,8 @@ class Insolvent(Fault):
         receipt = act("market", abs(cents))
         assert receipt.status == 1
         for _, each in self.on.transactions(first, client.block_number()):
-            if (
-                each["from"] == PARTIES["market"]
-            ):  # also what it takes before: money, and its approval
+            # Also what it takes before: money, and its approval.
+            if each["from"] == PARTIES["market"]:
                 self.on.foreign.add(each["hash"])
                 self.on.payments[each["hash"]] = cents if each["hash"] == receipt.tx_hash else 0
         self.on.model.paid_in[PARTIES["market"]] += cents

@@ -58,7 +58,7 @@ def main() -> int:
             refused = True
             continue
         _write(form, {part: results[part]})
-    print("\n".join(report.table(form, results)))
+    print("\n".join(report.table(results)))
     if refused:
         return 3
     return 0 if all(result["ok"] for result in results.values()) else 1

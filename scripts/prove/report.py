@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def table(form: str, results: dict[str, dict[str, Any]]) -> Iterator[str]:
+def table(results: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Yield the lines: a line of figures for each part, then whatever does not hold."""
     yield ""
     for part, result in results.items():

@@ -283,7 +283,7 @@ def test_api6_unrestricted_access_to_sensitive_business_flows(house: House) -> N
 # ------------------------------------------------------------------ API7
 
 
-def test_api7_server_side_request_forgery(house: House, tmp_path: Path) -> None:
+def test_api7_server_side_request_forgery(house: House) -> None:
     """No request makes the service call an address that the request names.
 
     Webhooks are what they are; who may add one is in the matrix, and where they may go is tested with them

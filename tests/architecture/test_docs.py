@@ -102,6 +102,28 @@ def test_every_route_and_parameter_is_documented(tmp_path: Path) -> None:
         assert name in named_in_table(text.partition("\n## Routes")[0]), name
 
 
+def test_every_room_of_the_kernel_stands_in_the_architecture() -> None:
+    text = (DOCS / "ARCHITECTURE.md").read_text()
+    told = set(
+        re.findall(r"`(\w+)/?`", text[text.index("Inside the kernel:") :].split("## Layers")[0])
+    )
+    found = {path.stem for path in (DOCS.parent / "ledger").iterdir() if path.suffix in ("", ".py")}
+    assert {name for name in found if not name.startswith("__")} - told == set()
+
+
+@pytest.mark.parametrize(
+    "room", ["chain", "db", "park", "readings", "reductions", "settlement"], ids=str
+)
+def test_a_large_room_says_where_each_of_its_modules_belongs(room: str) -> None:
+    folder = DOCS.parent / "ledger" / room
+    told = re.findall(r"``(\w+)``", (folder / "__init__.py").read_text())
+    found = [
+        path.stem for path in folder.iterdir() if path.name[0] != "_" and path.suffix != ".json"
+    ]
+    assert sorted(set(found) - set(told)) == []
+    assert sorted(set(told) - set(found) - {"doctor"}) == []
+
+
 def test_every_setting_is_documented() -> None:
     lines = (DOCS / "settings.md").read_text().splitlines()
     documented = [line.split(" | ") for line in lines if line.startswith("| `")]

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -28,7 +27,7 @@ def read_in(park: Program) -> Program:
     return park
 
 
-def test_old_data_are_archived_checked_and_read_back(read_in: Program, tmp_path: Path) -> None:
+def test_old_data_are_archived_checked_and_read_back(read_in: Program) -> None:
     def device_data(name: str) -> int:
         with closing(sqlite3.connect(read_in.folder / ".truetonne" / name)) as link:
             table = "device_data" if name == "truetonne.db" else "device_data_2013"

@@ -153,7 +153,7 @@ def test_what_is_held_is_proven_as_held(park: Park, credit: str, state: str | No
 
 def test_blocks_far_back_are_reached_by_steps(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     """One ancestor leads to the next: here by steps of two blocks, for those of 8,191 take minutes."""
-    monkeypatch.setattr("ledger.bundles._STEP_BLOCKS", 2)
+    monkeypatch.setattr("ledger.bundles.node_proofs._STEP_BLOCKS", 2)
     built = bundle(park, readings=0)
     anchors = [item["anchor"] for item in json.loads(built.text)["ancestors"]]
     assert anchors == list(range(len(anchors)))

@@ -33,7 +33,6 @@ SHORT_ON_MARIADB = ("test_a_file_says_what_is_signed_and_brings_it_back",)
 
 PLANT, BUYER = PARTIES["owner"], PARTIES["market"]
 AUTO = SettlementPolicy(netting_hours=10**6)
-PLANT_SIGNER = anvil_signer(4)
 
 
 def fund(park: Park, account: str, cents: int) -> None:

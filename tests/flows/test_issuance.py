@@ -606,9 +606,8 @@ def test_registration_happens_once(park: Park) -> None:
     with pytest.raises(NotFound, match="not registered on chain yet"):
         registration.register_site(park.chain, PROJECT)
     assert registration.register_project(park.chain, PROJECT) is not None
-    with pytest.raises(
-        Refused, match="CarbonCredit refuses registerProject"
-    ):  # sent, and not mirrored yet
+    # Sent, and not mirrored yet.
+    with pytest.raises(Refused, match="CarbonCredit refuses registerProject"):
         registration.register_project(park.chain, PROJECT)
     park.mirror_final()
     assert registration.register_project(park.chain, PROJECT) is None

@@ -160,9 +160,8 @@ def test_an_altered_column_is_found_and_named(
             continue
         (told,) = [item for item in found if (item.table, item.column) == (table, column)]
         assert told.mirrored == altered
-        if (
-            column != "final_number"
-        ):  # the chain says what is final now, not what was at the last tick
+        # The chain says what is final now, not what was at the last tick.
+        if column != "final_number":
             assert told.chain == value
 
 

@@ -347,7 +347,7 @@ def test_a_crash_between_posting_and_noting_posts_again(
     house.add(listener.url, "credit.issued")
     one_event(house)
 
-    def crash(*arguments: Any) -> None:
+    def crash(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

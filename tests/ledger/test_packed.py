@@ -92,9 +92,7 @@ def test_the_rows_come_back(db: Database, rows: list[tuple[Any, ...]]) -> None:
 
 
 @pytest.mark.mariadb
-def test_what_the_server_cuts_is_asked_for_row_by_row(
-    mariadb_db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_server_cuts_is_asked_for_row_by_row(mariadb_db: Database) -> None:
     rows = [(number, "used", "x" * 50, "last value") for number in range(100)]
     wanted = [asked(number, *row) for number, row in enumerate(rows)]
     with mariadb_db.write() as session:

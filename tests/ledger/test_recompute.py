@@ -458,23 +458,7 @@ def mutants(draw: st.DrawFn) -> list[str]:
     """A readings file with one line changed, left out, doubled or moved."""
     place = draw(st.integers(0, len(BODY) - 1))
     body = list(BODY)
-    act = draw(
-        st.sampled_from(
-            [
-                "text",
-                "start",
-                "both",
-                "end",
-                "kind",
-                "quality",
-                "meter",
-                "drop",
-                "double",
-                "move",
-                "insert",
-            ]
-        )
-    )
+    act = draw(st.sampled_from(ACTS))
     parts = cells(body[place])
     if act == "text":
         parts[5] = draw(

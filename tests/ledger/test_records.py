@@ -722,7 +722,7 @@ def test_two_writers_at_once_never_share_more_than_there_is(
     assert [total for (total,) in sums] == [Decimal("0.6000")] * 3
 
 
-def test_a_site_file_cannot_share_a_device_twice(sqlite_db: Database, tmp_path: Path) -> None:
+def test_a_site_file_cannot_share_a_device_twice(sqlite_db: Database) -> None:
     vpps = "".join(
         f'[[vpp]]\ncode = "v{n}"\nname = "V{n}"\ntotal_capacity = "100"\naccount = "anvil:{n}"\ndevices = ["A"]\n'
         for n in (1, 2)

@@ -106,11 +106,12 @@ def test_an_address_is_taken_once_however_it_is_written(db: Database, key_file: 
     sealer = load_sealer(key_file)
     add(db, sealer, "anna", "anna@park.example")
     add_plain(db, 1)
+    # Sealed, and not yet.
     for mail in (
         "ANNA@park.example",
         "anna@PARK.EXAMPLE",
         "Old0@park.example",
-    ):  # sealed, and not yet
+    ):
         with pytest.raises(Refused, match="is taken"):
             add(db, sealer, "other", mail)
     with db.read() as session:

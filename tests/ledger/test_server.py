@@ -385,7 +385,7 @@ def test_what_is_refused_before_anything_is_sent(url: str, said: str) -> None:
         Database(url)
 
 
-def test_who_says_so_may_go_without(tmp_path: Path) -> None:
+def test_who_says_so_may_go_without() -> None:
     for query in ("tls=off", "tls=unverified"):
         Database(f"mysql+pymysql://u@db.example/x?{query}").close()
     for host in ("127.0.0.8", "[::1]", "localhost", ""):

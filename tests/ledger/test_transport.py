@@ -81,14 +81,14 @@ def test_a_long_answer_comes_whole(kind: str, folder: Path) -> None:
 
 
 @EVERY
-def test_answers_keep_the_order_of_the_requests(kind: str, folder: Path) -> None:
+def test_every_request_gets_its_own_answer(kind: str, folder: Path) -> None:
     def late_when_even(body: bytes) -> Says:
         number = msgspec.json.decode(body)["id"]
         return Says(true_answer(body).content, wait_s=0.02 if number % 2 == 0 else 0)
 
     with asking(kind, late_when_even, folder) as transport:
-        answers = transport.exchange_all(request(number, [number]) for number in range(20))
-        assert [result(answer) for answer in answers] == [[number] for number in range(20)]
+        answers = [transport.submit(request(number, [number])) for number in range(20)]
+        assert [result(each.result()) for each in answers] == [[number] for number in range(20)]
 
 
 @EVERY
@@ -112,26 +112,10 @@ def test_several_are_in_flight_and_never_more_than_the_bound(kind: str, folder: 
         ThreadPoolExecutor(8) as threads,
     ):
         theirs = threads.map(transport.exchange, [request(n, [n]) for n in range(12)])
-        ours = transport.exchange_all(request(n, [n]) for n in range(100, 112))
-        found = [result(item) for item in [*theirs, *ours]]
+        ours = [transport.submit(request(n, [n])) for n in range(100, 112)]
+        found = [result(item) for item in [*theirs, *(each.result() for each in ours)]]
     assert found == [[n] for n in [*range(12), *range(100, 112)]]
     assert most == [3]
-
-
-@EVERY
-def test_requests_are_drawn_only_as_answers_are_taken(kind: str, folder: Path) -> None:
-    drawn: list[int] = []
-
-    def bodies() -> Iterator[bytes]:
-        for number in range(100):
-            drawn.append(number)
-            yield request(number, [number])
-
-    with asking(kind, true_answer, folder, Bounds(timeout_s=60, in_flight_max=2)) as transport:
-        answers = transport.exchange_all(bodies())
-        assert result(next(answers)) == [0]
-        assert len(drawn) == 4
-        answers.close()  # type: ignore[attr-defined]
 
 
 # --------------------------------------------------------------------- when it is not

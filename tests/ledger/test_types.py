@@ -15,8 +15,6 @@ from sqlalchemy.exc import StatementError
 from ledger.db import Database
 from ledger.models.blockchain import BlockchainTransaction, TransactionStatus
 from ledger.models.devices import (
-    AlertSeverity,
-    AlertStatus,
     Device,
     DeviceAlert,
     DeviceData,
@@ -32,7 +30,6 @@ from ledger.models.types import (
     UtcDateTime,
     ValueRefused,
     Varchar,
-    rank,
 )
 from tests.support.forms import times
 
@@ -337,32 +334,6 @@ def test_enumerations_are_stored_by_value_and_nothing_else_is_taken(db: Database
         db.write() as session,
     ):
         session.execute(text("UPDATE devices SET status = 'asleep'"))
-
-
-def test_rank_orders_an_enumeration_by_position(db: Database) -> None:
-    number = device(db)
-    with db.write() as session:
-        for severity in (
-            AlertSeverity.MEDIUM,
-            AlertSeverity.CRITICAL,
-            AlertSeverity.LOW,
-            AlertSeverity.HIGH,
-        ):
-            session.add(
-                DeviceAlert(
-                    device_id=number,
-                    alert_type="t",
-                    severity=severity,
-                    message="m",
-                    status=AlertStatus.ACTIVE,
-                    triggered_at=NOON,
-                )
-            )
-    with db.read() as session:
-        kept = session.scalars(
-            select(DeviceAlert.severity).order_by(rank(DeviceAlert.severity, AlertSeverity))
-        ).all()
-    assert [severity.value for severity in kept] == ["low", "medium", "high", "critical"]
 
 
 def test_encoder_gives_the_driver_what_the_mapper_would(db: Database) -> None:

@@ -7,7 +7,7 @@ methodology's sentences rather than the ledger's code.
 import csv
 import gzip
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +24,6 @@ class Month:
     conflicts: int = 0
     issued_kg: int = 0
     carry_kg: Fraction = Fraction(0)
-    powers: list[Fraction] = field(default_factory=list)
 
 
 def months_of(

@@ -337,9 +337,8 @@ class Scenario:
         while self._proxy.strikes[name] == before:
             if time.monotonic() > until:
                 raise HistoryDiffers(f"the fault {name!r} did not strike")
-            if (
-                self.history.acts.model.paused
-            ):  # nothing would move: a fault of transfers finds none
+            # Nothing would move: a fault of transfers finds none.
+            if self.history.acts.model.paused:
                 self.history.play("pause", 1, 0, 0)
             self.history.play("issue", 9, 0, 0)
             self.history.play("deposit", self._chance.randint(1, 9), 0, self._chance.randint(0, 2))

@@ -90,16 +90,53 @@ def _tip(session: Session, batches: int) -> None:
 
 
 def _batch(rows: _Rows, ordinal: int) -> Iterator[str]:
+    """Add a batch with all that became of it; yield the names of its credits."""
     block = ordinal // BATCHES_PER_BLOCK + 1
     at = _EPOCH + timedelta(seconds=block)
-    batch_id = batch_id_of(1, ordinal)
     cancelled = CANCELLED_KG if ordinal % 10 == 0 else 0
     _transaction(rows, ordinal, 1, block, at)
     _transaction(rows, ordinal, 2, block, at)
+    _issuance(rows, ordinal, block, at, cancelled)
+    _retirement(rows, ordinal, block, at)
+    if cancelled:
+        _cancellation(rows, ordinal, block, at)
+    last = ISSUED_KG - cancelled
+    runs = [
+        (1, RETIRED_KG, CreditStatus.RETIRED, ordinal),
+        (RETIRED_KG + 1, last, CreditStatus.ACTIVE, None),
+        (last + 1, ISSUED_KG, CreditStatus.CANCELLED, None),
+    ]
+    for first, end, status, retirement_id in islice(runs, 3 if cancelled else 2):
+        name = f"{SITE}-{VINTAGE}-{ordinal}-{first}-{end}"
+        _add(
+            rows,
+            CarbonCredit,
+            credit_id=name,
+            amount=Decimal(end - first + 1).scaleb(-3),
+            unit="tCO2e",
+            issuer=_ISSUER,
+            status=status,
+            blockchain_tx=_hash(1, ordinal),
+            issued_at=at,
+            expires_at=None,
+        )
+        _add(
+            rows,
+            CreditSerial,
+            credit_id=name,
+            batch_id=batch_id_of(1, ordinal),
+            first_serial=first,
+            last_serial=end,
+            retirement_id=retirement_id,
+        )
+        yield name
+
+
+def _issuance(rows: _Rows, ordinal: int, block: int, at: datetime, cancelled: int) -> None:
     _add(
         rows,
         CreditBatch,
-        batch_id=batch_id,
+        batch_id=batch_id_of(1, ordinal),
         key=_hash(3, ordinal),
         site_id=1,
         ordinal=ordinal,
@@ -126,12 +163,15 @@ def _batch(rows: _Rows, ordinal: int) -> Iterator[str]:
         tx_hash=_hash(1, ordinal),
         issued_at=at,
     )
+
+
+def _retirement(rows: _Rows, ordinal: int, block: int, at: datetime) -> None:
     _add(
         rows,
         CreditRetirement,
         retirement_id=ordinal,
         key=_hash(7, ordinal),
-        batch_id=batch_id,
+        batch_id=batch_id_of(1, ordinal),
         holder=_OWNER,
         replaced_batch_id=None,
         first_serial=1,
@@ -147,51 +187,23 @@ def _batch(rows: _Rows, ordinal: int) -> Iterator[str]:
         tx_hash=_hash(2, ordinal),
         retired_at=at,
     )
-    if cancelled:
-        _add(
-            rows,
-            CreditCancellation,
-            block_number=block,
-            log_index=200 + ordinal % BATCHES_PER_BLOCK,
-            key=_hash(8, ordinal),
-            batch_id=batch_id,
-            holder=_OWNER,
-            first_serial=ISSUED_KG - cancelled + 1,
-            amount_kg=cancelled,
-            reason="meter replaced",
-            tx_hash=_hash(2, ordinal),
-            cancelled_at=at,
-        )
-    last = ISSUED_KG - cancelled
-    runs = [
-        (1, RETIRED_KG, CreditStatus.RETIRED, ordinal),
-        (RETIRED_KG + 1, last, CreditStatus.ACTIVE, None),
-        (last + 1, ISSUED_KG, CreditStatus.CANCELLED, None),
-    ]
-    for first, end, status, retirement_id in islice(runs, 3 if cancelled else 2):
-        name = f"{SITE}-{VINTAGE}-{ordinal}-{first}-{end}"
-        _add(
-            rows,
-            CarbonCredit,
-            credit_id=name,
-            amount=Decimal(end - first + 1).scaleb(-3),
-            unit="tCO2e",
-            issuer=_ISSUER,
-            status=status,
-            blockchain_tx=_hash(1, ordinal),
-            issued_at=at,
-            expires_at=None,
-        )
-        _add(
-            rows,
-            CreditSerial,
-            credit_id=name,
-            batch_id=batch_id,
-            first_serial=first,
-            last_serial=end,
-            retirement_id=retirement_id,
-        )
-        yield name
+
+
+def _cancellation(rows: _Rows, ordinal: int, block: int, at: datetime) -> None:
+    _add(
+        rows,
+        CreditCancellation,
+        block_number=block,
+        log_index=200 + ordinal % BATCHES_PER_BLOCK,
+        key=_hash(8, ordinal),
+        batch_id=batch_id_of(1, ordinal),
+        holder=_OWNER,
+        first_serial=ISSUED_KG - CANCELLED_KG + 1,
+        amount_kg=CANCELLED_KG,
+        reason="meter replaced",
+        tx_hash=_hash(2, ordinal),
+        cancelled_at=at,
+    )
 
 
 def _transaction(rows: _Rows, ordinal: int, kind: int, block: int, at: datetime) -> None:

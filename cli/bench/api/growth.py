@@ -14,7 +14,6 @@ from cli.bench.report import Result, lower_is_better
 
 FACTOR = 10
 REQUESTS, ROUNDS = 40, 5
-SLOWER_MAX = Decimal("1.5")
 
 
 def measure(credits: int, say: Callable[[str], None]) -> list[Result]:

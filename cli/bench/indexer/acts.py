@@ -10,7 +10,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from cli.bench.gas import Park
+from cli.bench.park import Park
 from ledger.chain.signers import LocalSigner, derived_signer
 
 SEED = 5

@@ -22,12 +22,13 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from cli.bench.gas import CREDIT, CURRENCY, LIBRARIES, PARTY, SETTLEMENT, Park
 from cli.bench.indexer import story
 from cli.bench.indexer.acts import Act, World
+from cli.bench.park import CURRENCY, LIBRARIES, PARTY, Park
 from ledger.chain.abi import artifact
 from ledger.chain.client import ChainClient
 from ledger.chain.contracts import encode_call
+from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.chain.layout import canonical_type
 from ledger.chain.local_node import LocalNode
 from ledger.chain.records import Receipt

@@ -9,8 +9,9 @@ from typing import Any
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
-from cli.bench.gas import CREDIT, DAY_S, PARTY, SETTLEMENT
 from cli.bench.indexer.acts import Act, Holdings, World
+from cli.bench.park import DAY_S, PARTY
+from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.chain.signers import ANVIL_ROLES, anvil_signer
 
 SITES = 30

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from cli.bench.gas import CREDIT, SETTLEMENT
 from cli.bench.indexer.endless import (
     CREDIT_ADDRESS,
     SETTLEMENT_ADDRESS,
@@ -26,6 +25,7 @@ from cli.bench.indexer.endless import (
 from cli.bench.indexer.patterns import word
 from ledger.chain.abi import artifact
 from ledger.chain.contracts import encode_call
+from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.settings import LOCAL_CHAIN_ID
 
 HEAD_TAGS = ("latest", "finalized", "safe", "pending")

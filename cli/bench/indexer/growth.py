@@ -19,7 +19,6 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import func, select
 
-from cli.bench.gas import CREDIT, PARTY, SETTLEMENT
 from cli.bench.indexer import ours
 from cli.bench.indexer.chain import Say
 from cli.bench.indexer.endless import (
@@ -33,9 +32,11 @@ from cli.bench.indexer.endless import (
 )
 from cli.bench.indexer.watch import Spent, run, tree_cpu_s
 from cli.bench.mariadb import MariaDbServer, ServerUnavailable
+from cli.bench.park import PARTY
 from cli.bench.report import Result, lower_is_better, share_of_limit
 from ledger.chain.abi import artifact
 from ledger.chain.book import TOLD
+from ledger.chain.events import CREDIT, SETTLEMENT
 from ledger.chain.local_node import free_port
 from ledger.db import Database
 from ledger.errors import DependencyDown, ProblemFound

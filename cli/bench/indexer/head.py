@@ -17,13 +17,13 @@ from pathlib import Path
 
 from eth_utils.crypto import keccak
 
-from cli.bench.gas import CREDIT
 from cli.bench.indexer import ours
 from cli.bench.indexer.acts import MEMBERS, member_signers
 from cli.bench.indexer.chain import FEE_WEI, GAS, PATIENCE_S, BenchChain
 from cli.bench.indexer.credits import SITES
 from ledger.chain.client import ChainClient
 from ledger.chain.contracts import encode_call
+from ledger.chain.events import CREDIT
 from ledger.chain.local_node import free_port
 from ledger.errors import DependencyDown
 

@@ -29,11 +29,6 @@ class Pattern:
 
     pieces: tuple[bytes, ...]
 
-    @property
-    def holes(self) -> int:
-        """How many words it takes."""
-        return len(self.pieces) - 1
-
     def fill(self, words: Sequence[bytes]) -> bytes:
         """Return the bytes with a word in every hole."""
         parts = [self.pieces[0]]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from cli.bench.gas import PARTY, Park
 from cli.bench.indexer.acts import Act, World
 from cli.bench.indexer.credits import Credits
 from cli.bench.indexer.trades import Trading
+from cli.bench.park import PARTY, Park
 
 VERSION = 4
 """Raise it when another story is told: chains that are kept tell the old one."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from cli.bench.gas import CURRENCY, PARTY, SETTLEMENT
 from cli.bench.indexer.acts import Act, World
+from cli.bench.park import CURRENCY, PARTY
+from ledger.chain.events import SETTLEMENT
 from ledger.settlement.words import PackedBatch, Trade, pack, unpack
 
 MONEY = 10**11

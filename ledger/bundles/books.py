@@ -1,0 +1,118 @@
+"""What a bundle is about, as the books have it: where its events stand, its manifest, its readings and proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.bundles.fates import refuse_mixed
+from ledger.errors import Refused
+from ledger.models import CreditBatch, CreditRetirement, Issuance
+from ledger.models.issuance import IssuanceState
+from ledger.naming import NamedCredit, find_credit, rows_of
+from ledger.readings.evidence_files import issued_inputs
+from ledger.reductions.evidence import leaves_of, merkle_tree, proof_of
+from ledger.reductions.records import Meter
+
+ALL = -1
+"""As ``readings``: every reading of the issuance."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an event stands; the index is the log's in its block."""
+
+    kind: str
+    block: int
+    tx_hash: str
+    log_index: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a bundle is about, as the books have it."""
+
+    batch_id: int
+    serials: tuple[int, int] | None
+    places: Sequence[Place]
+    """Of the issuance, and of the retirement when there is one."""
+    manifest: str | None = None
+    readings: Mapping[str, Any] | None = None
+
+
+def subject_of(session: Session, credit: str, block: int | str, readings: int) -> Subject:
+    """Return what the bundle of a credit is about; the arguments are those of ``build_bundle``.
+
+    Raises
+    ------
+    NotFound
+        There is no such credit.
+    BadInput
+        Some of the serials are retired, active or cancelled, and others are not.
+    Refused
+        Readings are wanted that are not in these books.
+    """
+    named = find_credit(session, credit)
+    batch = session.get_one(CreditBatch, named.batch_id)
+    if named.serials is not None:
+        refuse_mixed(session, batch, named.serials, block if isinstance(block, int) else None)
+    places = _places(session, batch, named)
+    manifest, rows = _evidence(session, batch, readings)
+    return Subject(batch.batch_id, named.serials, places, manifest, rows)
+
+
+def _places(session: Session, batch: CreditBatch, named: NamedCredit) -> list[Place]:
+    """Return where the issuance stands, and the retirement of the serials when there is one."""
+    places = [Place("issued", batch.block_number, batch.tx_hash, batch.log_index)]
+    rows = [] if named.serials is None else rows_of(session, named)
+    if len(rows) == 1 and rows[0].retirement_id is not None:
+        query = select(CreditRetirement).where(
+            CreditRetirement.retirement_id == rows[0].retirement_id,
+            CreditRetirement.replaced_batch_id.is_(None),
+        )
+        found = session.scalars(query).first()
+        if found is not None:
+            places.append(Place("retired", found.block_number, found.tx_hash, found.log_index))
+    return places
+
+
+def _evidence(
+    session: Session, batch: CreditBatch, readings: int
+) -> tuple[str | None, dict[str, Any] | None]:
+    """Return manifest and readings, where these books have them."""
+    query = select(Issuance).where(Issuance.key == batch.key, Issuance.state != IssuanceState.VOID)
+    issuance = session.scalars(query).first()
+    if issuance is None:
+        if readings:
+            raise Refused(
+                "these books have neither manifest nor readings of the batch: it was issued from others; "
+                "leave --readings out",
+                code="no-evidence",
+            )
+        return None, None
+    rows: dict[str, Any] | None = None
+    if readings:
+        rows = _readings(issued_inputs(session, issuance).meters, readings)
+    return issuance.manifest, rows
+
+
+def _readings(meters: Sequence[Meter], wanted: int) -> dict[str, Any]:
+    """Return all readings, or so many of them spread evenly, each with its proof."""
+    rows = [
+        [at, *row[:4], str(row.digits), row.scale, row.text]
+        for at, meter in enumerate(meters)
+        for row in meter.readings
+    ]
+    proofs = None
+    if wanted != ALL:
+        leaves = leaves_of(meters)
+        tree = merkle_tree(leaves)
+        count = min(wanted, len(rows))
+        chosen = [len(rows) * at // count for at in range(count)]
+        proofs = [["0x" + node.hex() for node in proof_of(tree, leaves[at])] for at in chosen]
+        rows = [rows[at] for at in chosen]
+    return {"meters": [meter.serial for meter in meters], "rows": rows, "proofs": proofs}
