@@ -22,6 +22,7 @@ from api.configuration.endpoints import router as configuration
 from api.context import Context
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
+from api.doubled import RefuseDoubled
 from api.emissions.endpoints import router as emissions
 from api.energy.endpoints import router as energy
 from api.errors import ProblemDocument
@@ -30,11 +31,9 @@ from api.exports.endpoints import router as exports
 from api.exports.records import router as record_exports
 from api.holders.endpoints import router as holders
 from api.keys.endpoints import router as keys
-from api.lane import Lane
 from api.limits import Buckets, RateLimit
 from api.metrics.counting import Answers, Counting
 from api.metrics.endpoints import router as metrics
-from api.once_each import OnceEach
 from api.pages.account import router as account_pages
 from api.pages.chain import router as chain_pages
 from api.pages.credits import router as credit_pages
@@ -47,6 +46,7 @@ from api.park.endpoints import router as park
 from api.plants.endpoints import router as plants
 from api.projects.endpoints import router as projects
 from api.proofs.endpoints import router as proofs
+from api.quick import QuickAnswers
 from api.readings.endpoints import router as readings
 from api.reconciliation.endpoints import router as reconciliation
 from api.retirements.endpoints import router as retirements
@@ -154,11 +154,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _surround(app: FastAPI, serving: Serving) -> None:
     """Put the layers around the application, the innermost first."""
-    app.add_middleware(Lane, context=app.state.context)
+    app.add_middleware(QuickAnswers, context=app.state.context)
     if app.state.cache is not None:
         app.add_middleware(FromCache, context=app.state.context, cache=app.state.cache)
     # Within what counts requests, and what other origins need to read a problem.
-    app.add_middleware(OnceEach)
+    app.add_middleware(RefuseDoubled)
     limit = serving.requests_per_minute
     app.state.buckets = Buckets(limit) if limit else None
     if limit:

@@ -16,7 +16,6 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from indexer import derived
-from indexer.handlers.credit import STATUS
 from ledger import issuance
 from ledger.chain import deployment as contracts_book
 from ledger.chain import intents, sightings, transactions
@@ -44,7 +43,7 @@ from ledger.models import (
     SettlementTerm,
     SettlementTrade,
 )
-from ledger.models.credits import BatchStatus
+from ledger.models.credits import BATCH_STATUS, BatchStatus
 from ledger.models.escrow import DisputeStep, SettlementStatus
 from ledger.serials import batch_id_of, site_and_ordinal
 from ledger.settlement import confirm as settlement
@@ -132,7 +131,7 @@ def rewind_batch_states(session: Session, above_block: int) -> None:
 
 
 def _undo_status(session: Session, args: Mapping[str, Any]) -> None:
-    status = STATUS[int(args["old_status"])]
+    status = BATCH_STATUS[int(args["old_status"])]
     _set(session, CreditBatch.batch_id == int(args["batch_id"]), {CreditBatch.status: status})
 
 
@@ -263,7 +262,10 @@ def rewind_credits(session: Session, above_block: int) -> None:
             ).all()
     for event in _later_events(session, ["StatusChanged"], above_block):
         batch_id = int(event.args["batch_id"])
-        if STATUS[int(event.args["new_status"])] is BatchStatus.CANCELLED and batch_id not in gone:
+        if (
+            BATCH_STATUS[int(event.args["new_status"])] is BatchStatus.CANCELLED
+            and batch_id not in gone
+        ):
             touched.add(batch_id)
             doomed += derived.frozen_runs(session, batch_id)
     derived.delete_credits(session, doomed)

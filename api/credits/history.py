@@ -21,11 +21,16 @@ from api.finality import ChainView
 from api.pagination import Order
 from ledger.chain.events import ZERO_ADDRESS
 from ledger.errors import NotFound
-from ledger.models.credits import CreditBatch, CreditCancellation, CreditRetirement, CreditTransfer
+from ledger.models.credits import (
+    BATCH_STATUS,
+    CreditBatch,
+    CreditCancellation,
+    CreditRetirement,
+    CreditTransfer,
+)
 from ledger.models.mirror import ChainBlock, ChainEvent
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.naming import find_credit
-from ledger.reconcile.replay_credit import STATUS
 
 Place = tuple[int, int, int]
 """Where an entry stands: 0 and its position for our books; block + 1, log and part of the log on chain."""
@@ -142,8 +147,8 @@ class _Page:
         ours = (item for item in rows if int(item[0].args["batch_id"]) == self.batch.batch_id)
         for event, at in islice(ours, self.limit):
             values = {
-                "before": STATUS[int(event.args["old_status"])].value,
-                "after": STATUS[int(event.args["new_status"])].value,
+                "before": BATCH_STATUS[int(event.args["old_status"])].value,
+                "after": BATCH_STATUS[int(event.args["new_status"])].value,
             }
             yield self._chained("status_changed", event, at, values)
 

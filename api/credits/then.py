@@ -25,9 +25,8 @@ from ledger.models import (
     CreditInvalidation,
     CreditRetirement,
 )
-from ledger.models.credits import BatchStatus
+from ledger.models.credits import BATCH_STATUS, BatchStatus
 from ledger.models.oversight import InvalidationStep
-from ledger.reconcile.replay_credit import STATUS
 from ledger.serials import Run, RunStatus, Taken, credit_id, partition
 
 _CHANGED = "StatusChanged"
@@ -236,4 +235,4 @@ def status_changes(
     if up_to is not None:
         query = query.where(ChainEvent.block_number <= up_to)
     for args, block in session.execute(query):
-        yield int(args["batch_id"]), STATUS[int(args["new_status"])], block
+        yield int(args["batch_id"]), BATCH_STATUS[int(args["new_status"])], block

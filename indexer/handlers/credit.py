@@ -33,7 +33,7 @@ from ledger.models import (
     CreditRetirement,
     CreditSite,
 )
-from ledger.models.credits import BatchStatus
+from ledger.models.credits import BATCH_STATUS, BatchStatus
 from ledger.serials import (
     BATCH_KG_MAX,
     Run,
@@ -43,14 +43,6 @@ from ledger.serials import (
     vintage_of,
 )
 
-STATUS = {
-    1: BatchStatus.ACTIVE,
-    2: BatchStatus.SUSPENDED,
-    3: BatchStatus.DISPUTED,
-    4: BatchStatus.CANCELLED,
-    5: BatchStatus.EXPIRED,
-}
-"""The contract's status numbers; 0 is a batch that does not exist."""
 _NO_DETAILS = RetirementDetails("", "", "", 0, 0, ZERO_HASH)
 
 
@@ -248,7 +240,7 @@ def cancelled(event: DecodedEvent, rows: Rows) -> None:
 def status_changed(event: DecodedEvent, rows: Rows) -> None:
     """Change the status of a batch; its serials stay what they are, unless it is cancelled for good."""
     args = cast(StatusChanged, event.args)
-    status = STATUS[args.new_status]
+    status = BATCH_STATUS[args.new_status]
     rows.change(CreditBatch, args.batch_id, status=status)
     if status is BatchStatus.CANCELLED:
         rows.redraw(event, args.batch_id)

@@ -35,6 +35,16 @@ class BatchStatus(StrEnum):
     EXPIRED = "expired"
 
 
+BATCH_STATUS = {
+    1: BatchStatus.ACTIVE,
+    2: BatchStatus.SUSPENDED,
+    3: BatchStatus.DISPUTED,
+    4: BatchStatus.CANCELLED,
+    5: BatchStatus.EXPIRED,
+}
+"""States by the contract's numbers; 0 is a batch that does not exist."""
+
+
 class CreditClass(Base):
     """A class of credits as registered on chain."""
 

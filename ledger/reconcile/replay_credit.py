@@ -43,6 +43,7 @@ STATUS = {
     4: BatchStatus.CANCELLED,
     5: BatchStatus.EXPIRED,
 }
+"""States by the contract's numbers, written down a second time: the replay shares none of the mirror's knowledge."""
 
 
 def _class_registered(to: Replay, event: DecodedEvent, args: ClassRegistered) -> None:

@@ -150,3 +150,37 @@ def test_every_setting_is_documented() -> None:
 )
 def test_the_check_itself_finds_what_is_missing(text: str, said: list[str]) -> None:
     assert differences({"a": {"--x"}, "b": set()}, text) == said
+
+
+def headings(text: str) -> set[str]:
+    """Return the places of a page that a link may name, made of its headings as GitHub makes them."""
+    found: list[str] = []
+    for heading in re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M):
+        said = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        found.append(re.sub(r"[^\w\- ]", "", said).replace(" ", "-"))
+    again = [f"{name}-{found[:at].count(name)}" for at, name in enumerate(found)]
+    return {name.removesuffix("-0") for name in again}
+
+
+def test_every_link_of_a_page_leads_somewhere() -> None:
+    root = DOCS.parent
+    pages = [
+        *root.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        *root.glob("data/**/*.md"),
+        root / "contracts/SPEC.md",
+    ]
+    wrong = []
+    for page in pages:
+        prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.S)
+        links = [
+            link for link in re.findall(r"\]\(([^)\s]+)\)", prose) if not re.match("[a-z]+:", link)
+        ]
+        for link in links:
+            name, _, place = link.partition("#")
+            there = page.parent / name if name else page
+            if not there.exists() or (
+                place and place not in headings(there.read_text(encoding="utf-8"))
+            ):
+                wrong.append(f"{page.relative_to(root)}: {link}")
+    assert len(pages) > 90 and wrong == []

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.errors import Problem, respond
 
 
-class OnceEach:
+class RefuseDoubled:
     """The layer itself; see the module's description."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.context import Context
-from api.credits import express as credits_
+from api.credits import quick as credits_
 from api.credits.schemas import CreditParameters
 from api.errors import problem_of, respond
-from api.retirements import express as retirements
+from api.retirements import quick as retirements
 from ledger.errors import BadInput, NotFound
 
 _ALL_CREDITS = "/v1/credits"
@@ -19,7 +19,7 @@ _ONE_CREDIT = "/v1/credits/"
 _ONE_RETIREMENT = "/v1/retirements/"
 
 
-class Lane:
+class QuickAnswers:
     """The layer that answers about one credit, one retirement, and a page of all credits, before any route.
 
     Finding the route and reading its parameters would cost as much as the answer. Everything else, every

@@ -14,8 +14,8 @@ from sqlalchemy import select, update
 
 from api.app import create_app
 from api.context import Context
-from api.credits import express
-from api.retirements import express as retirements
+from api.credits import quick as credits_
+from api.retirements import quick as retirements
 from ledger.db import Database
 from ledger.db.quick import Quick
 from ledger.models import CarbonCredit, CreditRetirement, Reconciliation
@@ -64,7 +64,7 @@ def alike(quick: TestClient, ordinary: TestClient, url: str) -> None:
 def went(context: Context, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Note what is answered the quick way."""
     for name in ("credit", "page"):
-        original = getattr(express, name)
+        original = getattr(credits_, name)
 
         def noted(*arguments: object, _name: str = name, _original: object = original) -> object:
             found = _original(*arguments)  # type: ignore[operator]
@@ -72,7 +72,7 @@ def went(context: Context, calls: list[str], monkeypatch: pytest.MonkeyPatch) ->
                 calls.append(_name)
             return found
 
-        monkeypatch.setattr(express, name, noted)
+        monkeypatch.setattr(credits_, name, noted)
 
 
 def test_every_credit_and_page_is_the_same(

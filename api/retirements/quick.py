@@ -1,4 +1,4 @@
-"""The quick way of one retirement by its number, SQLite's alone: see ``api.credits.express``.
+"""The quick way of one retirement by its number, SQLite's alone: see ``api.credits.quick``.
 
 It is what is asked again and again until it shows, by whoever has sent a retirement to the chain. So that there is
 none yet is answered the quick way, too.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from api.context import Context
-from api.express import HEAD, encode, head_of, of_seconds, text_of, time_of
+from api.quick_parts import HEAD, encode, head_of, of_seconds, text_of, time_of
 from api.retirements.queries import not_there
 from ledger.chain.events import ZERO_HASH
 from ledger.db.quick import Row

@@ -15,8 +15,8 @@ import msgspec
 
 from api.context import Context
 from api.credits.schemas import CreditParameters
-from api.express import HEAD, encode, head_of, of_seconds, text_of, time_of
 from api.pagination import Order
+from api.quick_parts import HEAD, encode, head_of, of_seconds, text_of, time_of
 from ledger.db.quick import Read
 from ledger.naming import PARTS_MAX
 
