@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 
 from cli.books import open_books
 from cli.command import Invocation
+from cli.files import Writable, written_aside
 from cli.output import Table, counted
 from ledger.errors import BadInput, NotFound
 from ledger.spreadsheets import guarded
@@ -90,7 +90,7 @@ def read(run: Invocation, device: Code, start: From, end: To, out: Out = None) -
                 found = [dict(zip(_READ, each, strict=True)) for each in values]
                 run.output.result({"device": device, "values": found})
             else:
-                _write_csv(sys.stdout, values)
+                _write_csv(run.output, values)
 
 
 def show_orphans(run: Invocation) -> int:
@@ -113,17 +113,15 @@ def show_orphans(run: Invocation) -> int:
     return 1 if found else 0
 
 
-def _write_file(out: Path, rows: Any) -> int:
-    try:
-        with out.open("w", encoding="utf-8", newline="") as file:
-            return _write_csv(file, rows)
-    except OSError as error:
-        raise BadInput(
-            f"{out}: {error.strerror}; name a file that can be written, on a disk with room"
-        ) from error
+def _write_file(out: Path, rows: Iterable[Sequence[Any]]) -> int:
+    with (
+        written_aside(out, out.with_name(out.name + ".partial")) as aside,
+        aside.open("w", encoding="utf-8", newline="") as file,
+    ):
+        return _write_csv(file, rows)
 
 
-def _write_csv(file: Any, rows: Any) -> int:
+def _write_csv(file: Writable, rows: Iterable[Sequence[Any]]) -> int:
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(_READ)
     count = 0

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from ledger.errors import BadInput
+
+
+class Writable(Protocol):
+    """What takes text piece by piece: a file, or stdout as :class:`cli.output.Output` guards it."""
+
+    def write(self, text: str, /) -> int:
+        """Write a piece and return its length in characters."""
 
 
 @contextmanager

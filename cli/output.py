@@ -75,6 +75,17 @@ class Output:
                 else:
                     print(item, file=self._stdout)
 
+    def write(self, text: str) -> int:
+        """Print one piece of an answer that is a file of its own, such as the next lines of a CSV; return its length.
+
+        Raises
+        ------
+        OutputLost
+            If it cannot be written; a reader that left is a BrokenPipeError as ever.
+        """
+        with self._kept():
+            return self._stdout.write(text)
+
     def flush(self) -> None:
         """Write what is still to be written.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.files import written_aside
+from cli.files import Writable, written_aside
 from cli.output import Table, counted, printable
 from cli.readings import rejected
 from ledger.errors import BadInput, RowsRejected
@@ -241,7 +240,7 @@ def export(
     with open_books(run.settings) as db, db.read() as session:
         found = all_records(session, wanted, filters)
         if output is None:
-            _write_records(sys.stdout, wanted, found, form)
+            _write_records(run.output, wanted, found, form)
             return
         with (
             written_aside(output, output.with_name(output.name + ".partial")) as aside,
@@ -267,7 +266,7 @@ def _form(asked: Literal["csv", "jsonl"] | None, output: Path | None) -> Literal
     return form
 
 
-def _write_records(file: TextIO, kind: Kind, records: Iterable[Record], form: str) -> int:
+def _write_records(file: Writable, kind: Kind, records: Iterable[Record], form: str) -> int:
     """Write records as they come, and return how many there were."""
     from ledger.park.writing import csv_pieces, json_pieces
 

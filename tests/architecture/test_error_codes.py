@@ -29,7 +29,7 @@ NEVER_ANSWERED = {
     "no-such-month": "a page alone asks for a month",
 }
 """Codes in those modules that no route leads to, and why."""
-BEHIND = (ROOT / "ledger" / "fates.py",)
+BEHIND = tuple((ROOT / "ledger" / "bundles").glob("*.py"))
 """Modules that those call, and that refuse what a route was asked for."""
 
 

@@ -179,13 +179,13 @@ def test_a_reader_that_leaves_early_is_no_error(park: Program) -> None:
     assert ended.stderr == ""
 
 
-@pytest.mark.parametrize("more", [(), ("--json",)])
-def test_a_full_disk_behind_stdout_is_one_line(park: Program, more: tuple[str, ...]) -> None:
+def on_a_full_disk(program: Program, *words: str) -> str:
+    """Run a command whose answer goes to a full disk; return the one line that it says instead."""
     with open("/dev/full", "w") as full:
         ended = subprocess.run(
-            park.command("status", *more),
-            cwd=park.folder,
-            env=park.environ,
+            program.command(*words),
+            cwd=program.folder,
+            env=program.environ,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -193,7 +193,23 @@ def test_a_full_disk_behind_stdout_is_one_line(park: Program, more: tuple[str, .
         )
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("error: stdout cannot be written (No space left on device); what the")
+    return line
+
+
+FULL = "error: stdout cannot be written (No space left on device); what the"
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_full_disk_behind_stdout_is_one_line(park: Program, more: tuple[str, ...]) -> None:
+    assert on_a_full_disk(park, "status", *more).startswith(FULL)
+
+
+def test_a_full_disk_behind_an_answer_of_many_pieces_is_one_line(park: Program) -> None:
+    rows = "".join(f"W-{number},A turbine,wind_turbine,offline\n" for number in range(600))
+    file = park.write("devices.csv", "device_code,name,type,status\n" + rows)
+    assert park("park", "import", "devices", file).code == 0
+    assert len(park("park", "export", "devices").out.splitlines()) > 600
+    assert on_a_full_disk(park, "park", "export", "devices").startswith(FULL)
 
 
 def test_progress_goes_to_a_terminal_alone(park: Program) -> None:

@@ -62,6 +62,9 @@ def test_old_data_are_archived_checked_and_read_back(read_in: Program) -> None:
     ]
     assert len(read_in(*PARTS, "read", "T1", *months, "--json").json()["values"]) == 2
     assert read_in(*PARTS, "read", "T1", *months, "-o", "f.csv").out == "wrote 2 rows to f.csv\n"
+    nowhere = read_in(*PARTS, "read", "T1", *months, "-o", "nowhere/f.csv")
+    assert nowhere.code == 2
+    assert "nowhere/f.csv: cannot be written (there is no folder" in nowhere.err
 
     assert read_in(*PARTS, "check", "second", "--books").code == 0
     file = read_in.folder / "second" / "device_data" / "device_data-2013-12.parquet"
