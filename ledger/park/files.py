@@ -16,7 +16,6 @@ from ledger.errors import BadInput
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, Wrong
 from ledger.spreadsheets import unguarded
-from ledger.textfiles import read_utf8
 
 _CELL_MAX = 1 << 20
 """Characters of a cell: some hold JSON."""
@@ -74,7 +73,7 @@ def read_file(kind: Kind, path: Path) -> RecordFile:
         If it cannot be read, is empty and its form has a beginning, lacks a column of the key, or has one that the
         kind has not.
     """
-    content, text = read_utf8(path, FILE_BYTES_MAX)
+    content, text = _text_of(path)
     ending = path.suffix.lower()
     if ending == ".json" and not text.strip():
         raise BadInput(f"{path}: empty; a list of no records is written []")
@@ -91,6 +90,20 @@ def _known(row: RawRow, known: set[str]) -> RawRow:
     if row.wrong is None and unknown:
         return RawRow(row.line, {}, Wrong(unknown[0], "is no column of this kind"))
     return row
+
+
+def _text_of(path: Path) -> tuple[bytes, str]:
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise BadInput(f"{path}: larger than {FILE_BYTES_MAX >> 20} MiB; import it in parts")
+        content = path.read_bytes()
+        return content, content.decode("utf-8-sig")
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror}); name an existing file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
 def _of_csv(kind: Kind, path: Path, text: str) -> list[RawRow]:

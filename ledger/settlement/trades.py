@@ -33,7 +33,6 @@ from ledger.settlement.trade_rows import (
     names_of,
     record_of,
 )
-from ledger.textfiles import read_utf8
 
 FUTURE = timedelta(days=366)
 """A trade of a time that lies further ahead is said to be odd."""
@@ -84,7 +83,7 @@ def import_trades(session: Session, path: Path, now: datetime | None = None) -> 
     BadInput
         If the file cannot be read, is empty, or lacks a column; nothing is stored then.
     """
-    content, text = read_utf8(path)
+    content, text = _text_of(path)
     horizon = (now or datetime.now(UTC)) + FUTURE
     report = TradesReport(file_sha256=hashlib.sha256(content).hexdigest())
     # Locked, and first: two imports of one file at once must not store its trades twice.
@@ -140,8 +139,20 @@ def check_file(path: Path) -> None:
     BadInput
         If the file cannot be read, is empty, or lacks a column.
     """
-    for _ in _rows(path, read_utf8(path)[1]):
+    for _ in _rows(path, _text_of(path)[1]):
         pass
+
+
+def _text_of(path: Path) -> tuple[bytes, str]:
+    try:
+        content = path.read_bytes()
+        return content, content.decode("utf-8-sig")
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror}); name an existing file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int]]:
