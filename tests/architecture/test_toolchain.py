@@ -75,6 +75,25 @@ def test_python_lock_has_every_dependency_of_the_project() -> None:
     assert names - locked == set(), "run ./dev lock"
 
 
+def test_the_product_imports_each_of_its_dependencies() -> None:
+    """What only tests and scripts need stands in a group: a production install has none of it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [re.split(r"[\[<>=!~; ]", item)[0].lower() for item in project["dependencies"]]
+    modules: dict[str, set[str]] = {name: set() for name in names}
+    for module, packages in packages_distributions().items():
+        for package in packages:
+            modules.setdefault(package.lower().replace("_", "-"), set()).add(module)
+    imported = {
+        line.split()[1].split(".")[0]
+        for top in ("ledger", "indexer", "api", "cli")
+        for file in (ROOT / top).rglob("*.py")
+        for line in file.read_text().splitlines()
+        if line.lstrip().startswith(("import ", "from "))
+    }
+    pinned = {"fonttools"}  # fpdf2's, whose version is part of a certificate's bytes
+    assert {name for name in names if not modules[name] & imported} == pinned
+
+
 @pytest.mark.parametrize("shell", ["dash", "sh", "bash"])
 @pytest.mark.parametrize("script", ["dev", "scripts/toolchain/solc/solc-v0.8.37"])
 def test_shell_scripts_parse(shell: str, script: str) -> None:
@@ -140,22 +159,3 @@ def test_brownies_plugin_is_blocked_in_ordinary_sessions(tmp_path: Path) -> None
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-
-
-def test_the_product_imports_each_of_its_dependencies() -> None:
-    """What only tests and scripts need stands in a group: a production install has none of it."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = [re.split(r"[\[<>=!~; ]", item)[0].lower() for item in project["dependencies"]]
-    modules: dict[str, set[str]] = {name: set() for name in names}
-    for module, packages in packages_distributions().items():
-        for package in packages:
-            modules.setdefault(package.lower().replace("_", "-"), set()).add(module)
-    imported = {
-        line.split()[1].split(".")[0]
-        for top in ("ledger", "indexer", "api", "cli")
-        for file in (ROOT / top).rglob("*.py")
-        for line in file.read_text().splitlines()
-        if line.lstrip().startswith(("import ", "from "))
-    }
-    pinned = {"fonttools"}  # fpdf2's, whose version is part of a certificate's bytes
-    assert {name for name in names if not modules[name] & imported} == pinned
