@@ -219,10 +219,16 @@ def load_keys(accounts: Any, settings: Settings, chain_id: int) -> list[Any]:
         raise BadInput(f"TRUETONNE_KEYSTORE is not a folder: {settings.keystore}")
     password = settings.keystore_password_file.read_text(encoding="utf-8").rstrip("\r\n")
     files = sorted(file for file in settings.keystore.iterdir() if not file.name.startswith("."))
+    return [_unlocked(accounts, file, password) for file in files]
+
+
+def _unlocked(accounts: Any, file: Path, password: str) -> Any:
     try:
-        return [accounts.load(str(file.resolve()), password) for file in files]
-    except ValueError as error:
-        raise BadInput(f"a file of the keystore cannot be unlocked: {error}") from error
+        return accounts.load(str(file.resolve()), password)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{file} in the keystore folder cannot be unlocked: {error}; it is no keystore file, or of another password"
+        ) from error
 
 
 def earlier_contracts(path: Path, genesis_hash: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eth_abi.abi import encode
+from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
 from ledger.chain.abi import artifact
@@ -32,8 +32,8 @@ def check_before(
     Raises
     ------
     BadInput
-        If a key that will have to sign is not at hand, the currency is none, or the sources are others than those
-        that the program was made for.
+        If a key that will have to sign is not at hand, the currency is none, the class has other terms, or the
+        sources are others than those that the program was made for.
     DependencyDown
         If the chain lacks the factory, transactions of an earlier run do not come through, or the money does not
         suffice.
@@ -50,7 +50,7 @@ def check_before(
     missing = [name for name, (address, _) in codes.items() if not web3.eth.get_code(address)]
     if missing:
         plan.key("admin")
-    if "CarbonCredit" in missing or not _has_class(web3, codes["CarbonCredit"][0], plan.class_code):
+    if "CarbonCredit" in missing or not _has_class(web3, codes["CarbonCredit"][0], plan):
         plan.key("registrar")
     if "VppSettlement" in missing and plan.currency is not None:
         _check_currency(web3, plan.currency)
@@ -73,9 +73,31 @@ def _check_artifacts(project: Any, names: Sequence[str]) -> None:
         )
 
 
-def _has_class(web3: Any, credit: str, code: str) -> bool:
-    asked = keccak(text="classOfCode(string)")[:4] + encode(["string"], [code])
-    return int.from_bytes(web3.eth.call({"to": credit, "data": asked}), "big") != 0
+def _has_class(web3: Any, credit: str, plan: Plan) -> bool:
+    """Return whether the class is registered.
+
+    Raises
+    ------
+    BadInput
+        If it is, with another cap or buffer than the plan's: it would be taken for done.
+    """
+
+    def ask(question: str, types: list[str], value: Any) -> bytes:
+        data = keccak(text=question)[:4] + encode(types, [value])
+        return bytes(web3.eth.call({"to": credit, "data": data}))
+
+    class_id = int.from_bytes(ask("classOfCode(string)", ["string"], plan.class_code), "big")
+    if class_id == 0:
+        return False
+    terms = ask("classOf(uint32)", ["uint32"], class_id)
+    cap, _, buffer_bps = decode(["uint64", "uint64", "uint16"], terms)
+    if (cap, buffer_bps) != (plan.class_cap_kg, plan.buffer_bps):
+        raise BadInput(
+            f"the class {plan.class_code} is registered already, with a cap of {cap} kg and a buffer of {buffer_bps} "
+            f"hundredths of a percent, and is to have {plan.class_cap_kg} and {plan.buffer_bps}: let the registrar "
+            "change it, or set TRUETONNE_DEPLOY_CLASS_CAP_KG and _BUFFER_BPS to what stands"
+        )
+    return True
 
 
 def _check_currency(web3: Any, currency: str) -> None:

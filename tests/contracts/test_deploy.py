@@ -188,8 +188,13 @@ def test_keys_of_a_keystore(tmp_path: Path, accounts: Any) -> None:
     )
     assert [each.address for each in keys_of(**file)] == [key.address]
     password.write_text("guess\n")
-    with pytest.raises(BadInput, match="cannot be unlocked"):
+    with pytest.raises(BadInput, match=r"deployer\.json in the keystore folder cannot be unlocked"):
         keys_of(**file)
+    password.write_text("secret\n")
+    for text in ("a note", "{}", "[]"):
+        (folder / "notes.txt").write_text(text)
+        with pytest.raises(BadInput, match=r"notes\.txt in the keystore folder cannot be unlocked"):
+            keys_of(**file)
 
 
 # ---------------------------------------------------------------------------- deployment
@@ -387,6 +392,21 @@ def test_a_currency_without_cents(deployer: Deployer, accounts: Any, decimals: i
     request("anvil_setCode", [currency, "0x5f5ffd"])
     refuses(deployer, BadInput, "no ERC-20")
     request("anvil_setCode", [currency, "0x"])
+
+
+def test_a_class_with_other_terms(deployer: Deployer) -> None:
+    """DP-03, DP-05: a run that was cut off had registered it, and the next one is given another cap."""
+    plan = deployer.plan
+    first = deployer.run()
+    for changes in ({"class_cap_kg": 5}, {"buffer_bps": 100}):
+        deployer.plan = replace(plan, **changes)
+        refuses(
+            deployer,
+            BadInput,
+            f"the class {CLASS} is registered already, with a cap of 999999999999 kg",
+        )
+    deployer.plan = plan
+    assert deployer.run() == first
 
 
 def test_too_little_money(deployer: Deployer) -> None:
