@@ -68,8 +68,8 @@ def _check_artifacts(project: Any, names: Sequence[str]) -> None:
     ]
     if different:
         raise BadInput(
-            f"the sources of {', '.join(different)} are others than those in ledger/chain/abi, which the program goes "
-            "by: take the sources back, or run `python -m scripts.export_abi` and what CONTRIBUTING.md asks for then"
+            f"{', '.join(different)} as compiled here differ from ledger/chain/abi, which the program goes by: run "
+            "`./dev brownie compile --all`; if they still do, the sources were changed: docs/mirror.md, `export_abi`"
         )
 
 

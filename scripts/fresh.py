@@ -1,10 +1,12 @@
 """The contracts compiled anew from the sources, whatever any cache holds.
 
-Brownie compiles what changed under ``contracts/`` and takes the rest from its cache: a library in
-``node_modules`` that changed, or an artifact that did, goes unseen. What proves a deployment must not.
+Brownie compiles what changed under ``contracts/`` and takes the rest from its cache. What it does not see: a library
+in ``node_modules`` that changed, an artifact that did, and a library of ours that an abstract contract imports, whose
+text is in the metadata hash of what inherits from it. What proves a deployment, or is committed, must not go by it.
 """
 
 import json
+import os
 import subprocess
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -54,9 +56,7 @@ def fresh_builds(root: Path = ROOT, names: Sequence[str] = CONTRACTS) -> dict[st
 
 def _standard_input(root: Path, names: Set[str]) -> dict[str, Any]:
     """Return what the compiler is asked: all sources, and the code of the files that are named as the contracts."""
-    import yaml
-
-    config = yaml.safe_load((root / "brownie-config.yaml").read_text(encoding="utf-8"))["compiler"]
+    config = _config(root)
     solc = config["solc"]
     sources = {
         path.relative_to(root).as_posix(): {"content": path.read_text(encoding="utf-8")}
@@ -77,6 +77,14 @@ def _standard_input(root: Path, names: Set[str]) -> dict[str, Any]:
     }
 
 
+def _config(root: Path) -> dict[str, Any]:
+    import yaml
+
+    text = (root / "brownie-config.yaml").read_text(encoding="utf-8")
+    compiler: dict[str, Any] = yaml.safe_load(text)["compiler"]
+    return compiler
+
+
 def _compile(root: Path, given: dict[str, Any]) -> dict[str, Any]:
     """Return the compiler's output.
 
@@ -87,7 +95,9 @@ def _compile(root: Path, given: dict[str, Any]) -> dict[str, Any]:
     DependencyDown
         If the compiler does not run.
     """
-    (compiler,) = (ROOT / "scripts" / "toolchain" / "solc").glob("solc-v*")
+    given_folder = os.environ.get("SOLCX_BINARY_PATH")  # a native compiler of the same version
+    folder = Path(given_folder) if given_folder else ROOT / "scripts" / "toolchain" / "solc"
+    compiler = folder / f"solc-v{_config(root)['solc']['version']}"
     ended = subprocess.run(
         [str(compiler), "--standard-json", "--base-path", str(root), "--allow-paths", str(root)],
         cwd=root,
