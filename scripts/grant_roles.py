@@ -10,15 +10,17 @@ Settings and keys are those of ``deploy``; the admin's key must be in the keysto
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 from eth_utils.address import to_checksum_address
 
 from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
 from ledger.errors import BadInput, TruetonneError
 from ledger.settings import load_settings
-from scripts.deploy import end, load_keys
+from scripts.deploy import end, load_keys, refused
 from scripts.deploy_plan import check_address
 
 
@@ -84,6 +86,9 @@ def _as_admin(name: str, account: str, act: Callable[[Any, str, dict[str, Any]],
         if name not in deployment.contracts:
             raise BadInput(f"{settings.deployment} has no contract {name!r}")
         check_address("the account", account)
+        deployment.check(
+            ChainClient(web3.provider.endpoint_uri)
+        )  # the addresses are those of every chain
         contract = project.get_loaded_projects()[0][name].at(
             to_checksum_address(deployment.contracts[name].address), persist=False
         )
@@ -94,3 +99,6 @@ def _as_admin(name: str, account: str, act: Callable[[Any, str, dict[str, Any]],
         act(contract, to_checksum_address(account), {"from": keys[admin]})
     except TruetonneError as error:
         end("grant_roles", error)
+    except Exception as error:  # whatever Brownie and web3 make of a node that refuses
+        traceback.print_exc()
+        end("grant_roles", refused(error))

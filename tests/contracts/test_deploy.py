@@ -608,6 +608,27 @@ def test_roles_change_hands(deployed: dict[str, str]) -> None:
     assert ended.stderr.startswith("grant_roles: no role 'DEFAULT_ADMIN_ROLE'")
 
 
+def test_roles_are_changed_on_the_chain_of_the_file(
+    deployed: dict[str, str], tmp_path: Path
+) -> None:
+    """DP-05: the contracts have the same addresses on every chain; and nobody gives up the admin by a mistake."""
+    book = json.loads(Path(deployed["TRUETONNE_DEPLOYMENT"]).read_text())
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps({**book, "chain_id": 1}))
+    account = private_key(9).address
+    environ = {**deployed, "TRUETONNE_DEPLOYMENT": str(path)}
+    arguments = ("grant", "CarbonCredit", "ISSUER:1", account, "--network", "local")
+    ended = _run("grant_roles", environ, *arguments)
+    assert (ended.returncode, "serves chain id 31337" in ended.stderr) == (2, True), ended.stderr
+    for words in ((MISTYPED, "is mistyped"), ("0x" + "00" * 20, "is the zero address"))[
+        : times(1, 2)
+    ]:
+        ended = _run(
+            "grant_roles", deployed, "hand_over", "CarbonCredit", words[0], "--network", "local"
+        )
+        assert (ended.returncode, words[1] in ended.stderr) == (2, True), ended.stderr
+
+
 def test_a_running_node_needs_its_network(node: str, tmp_path: Path) -> None:
     """DP-05: without it Brownie would start a node of its own; said in one line, nothing sent."""
     environ = {"TRUETONNE_RPC_URL": node, "TRUETONNE_DEPLOYMENT": str(tmp_path / "local.json")}
