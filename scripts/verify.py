@@ -180,9 +180,11 @@ def lines(result: dict[str, Any]) -> list[str]:
     for row in result["roles"]:
         holders = ", ".join(row["holders"]) or "nobody"
         named = row["account"] or "nobody"
+        other = row["account"] is None and row["holders"] and not row["differs"]
         said = f"NOT as in the file, which names {named}" if row["differs"] else "as in the file"
         if not row["differs"] and len(row["holders"]) > 1:
             said += f", which names {named} alone"
+        said = "the file names no such role" if other else said
         found.append(f"{row['contract']} {row['role']}: {holders}; {said}")
     if result["class"] is not None:
         said = "NOT registered under this number" if result["class"]["differs"] else "registered"

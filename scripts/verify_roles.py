@@ -14,6 +14,9 @@ Request = Callable[[str, list[Any]], Any]
 ADMIN = "DEFAULT_ADMIN_ROLE"
 _GRANTED = "0x" + keccak(text="RoleGranted(bytes32,address,address)").hex()
 
+CLASSES_NAMED = 100
+"""Roles of classes up to this one are shown by their names, others by their hashes."""
+
 ROLES = (
     ("CarbonCredit", ADMIN, "admin"),
     ("CarbonCredit", "REGISTRAR_ROLE", "registrar"),
@@ -44,17 +47,48 @@ def role_rows(request: Request, deployment: Deployment) -> list[dict[str, Any]]:
         If the node does not answer with the logs.
     """
     rows = []
+    addresses = {
+        name: deployment.contract(name).address for name in ("CarbonCredit", "VppSettlement")
+    }
+    granted = {
+        (address, role, account)
+        for address in addresses.values()
+        for role, account in _ever_granted(request, address, deployment.deployed_block)
+    }
     for contract, name, account in ROLES:
         expected = deployment.accounts.get(account)
-        address = deployment.contract(contract).address
+        address = addresses[contract]
         role, shown = _role(name, deployment.class_id)
-        granted = _ever_granted(request, address, role, deployment.deployed_block)
-        asked = sorted(granted | ({expected} if expected else set()))
+        known = {each for at, what, each in granted if (at, what) == (address, role)}
+        asked = sorted(known | ({expected} if expected else set()))
         holders = [each for each in asked if _has_role(request, address, role, each)]
         differs = holders != [expected] if name == ADMIN else _differs(expected, holders)
         row = {"contract": contract, "role": shown, "account": expected, "holders": holders}
         rows.append({**row, "differs": differs})
-    return [*rows, _collector_row(request, deployment)]
+    return [*rows, *_other_rows(request, deployment, granted), _collector_row(request, deployment)]
+
+
+def _other_rows(
+    request: Request, deployment: Deployment, granted: set[tuple[str, bytes, str]]
+) -> list[dict[str, Any]]:
+    """Return rows of roles that the file cannot name: those of other classes, and whatever else was granted."""
+    names = {
+        _role(kind, number)[0]: _role(kind, number)[1]
+        for kind in ("ISSUER", "VERIFIER")
+        for number in range(1, CLASSES_NAMED + 1)
+    }
+    rows = []
+    for contract in ("CarbonCredit", "VppSettlement"):
+        address = deployment.contract(contract).address
+        known = {_role(name, deployment.class_id)[0] for at, name, _ in ROLES if at == contract}
+        for role in sorted({what for at, what, _ in granted if at == address} - known):
+            accounts = sorted(each for at, what, each in granted if (at, what) == (address, role))
+            holders = [each for each in accounts if _has_role(request, address, role, each)]
+            if holders:
+                shown = names.get(role, "0x" + role.hex())
+                row = {"contract": contract, "role": shown, "account": None, "holders": holders}
+                rows.append({**row, "differs": False})
+    return rows
 
 
 def _collector_row(request: Request, deployment: Deployment) -> dict[str, Any]:
@@ -96,12 +130,12 @@ def _call(request: Request, contract: str, data: bytes) -> int:
     return int(request("eth_call", [{"to": contract, "data": "0x" + data.hex()}, "latest"]), 16)
 
 
-def _ever_granted(request: Request, contract: str, role: bytes, first: int) -> set[str]:
+def _ever_granted(request: Request, contract: str, first: int) -> set[tuple[bytes, str]]:
+    """Return every role and account to which a contract ever granted it."""
     last = int(request("eth_blockNumber", []), 16)
-    topics = [_GRANTED, "0x" + role.hex()]
     return {
-        "0x" + log["topics"][2][-40:].lower()
-        for log in _logs(request, {"address": contract, "topics": topics}, first, last)
+        (bytes.fromhex(log["topics"][1][2:]), "0x" + log["topics"][2][-40:].lower())
+        for log in _logs(request, {"address": contract, "topics": [_GRANTED]}, first, last)
     }
 
 

@@ -238,6 +238,14 @@ def test_holders_that_are_not_those_of_the_file(
     (row,) = [each for each in role_rows(request, verified) if each["role"] == "ISSUER:1"]
     assert (row["differs"], set(row["holders"])) == (False, {stranger, issuer.lower()})
     assert "which names" in " ".join(lines(verify(request, verified)))
+    for other, shown in ((credit.issuerRole(2), "ISSUER:2"), ("0x" + "ab" * 32, "0x" + "ab" * 32)):
+        credit.grantRole(other, stranger, {"from": keys[0]})
+        (row,) = [each for each in role_rows(request, verified) if each["role"] == shown]
+        assert (row["account"], row["holders"], row["differs"]) == (None, [stranger], False)
+        said = f"CarbonCredit {shown}: {stranger}; the file names no such role"
+        assert said in lines(verify(request, verified))
+        credit.revokeRole(other, stranger, {"from": keys[0]})
+        assert said not in lines(verify(request, verified))
     credit.revokeRole(role, issuer, {"from": keys[0]})
     assert wrong(verified) == {"CarbonCredit ISSUER:1": [stranger]}
     credit.grantRole(role, issuer, {"from": keys[0]})
