@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -49,6 +50,8 @@ def deploy(run: Invocation, network: Network = None) -> None:
             check_chain_is_here(settings, db)
     finally:
         db.close()
+    if settings.deployment.exists():
+        _check_holders(run.environ, settings)
     with node_for(settings) as rpc_url:
         if settings.local_chain or settings.deployment.exists():
             new = ensure_deployed(settings, rpc_url)
@@ -59,13 +62,30 @@ def deploy(run: Invocation, network: Network = None) -> None:
     addresses = {name: item.address for name, item in deployment.contracts.items()}
     run.output.result(
         {"network": deployment.network, "deployed": new, "contracts": addresses},
+        *(() if new else ("nothing was deployed: the contracts stand already",)),
         *(f"{name} at {address}" for name, address in addresses.items()),
         f"address book: {settings.deployment}",
     )
 
 
+def _check_holders(environ: Mapping[str, str], settings: Settings) -> None:
+    """Refuse other accounts than those of the contracts that stand: nothing would be done for them."""
+    from ledger.chain.book import Deployment
+
+    for role, address in Deployment.load(settings.deployment).accounts.items():
+        variable = f"TRUETONNE_DEPLOY_{role.upper()}"
+        given = environ.get(variable)
+        if given and given.lower() != address:
+            raise BadInput(
+                f"{variable} is {given}, and {settings.deployment} has {address} as {role}: the contracts stand "
+                "already; a role changes hands by ./dev brownie run grant_roles, other contracts need another network",
+                code="deployed-otherwise",
+                details={"role": role, "expected": address, "found": given},
+            )
+
+
 def verify(run: Invocation, network: Network = None) -> int:
-    """Compile the sources and compare them with what the network runs: code, arguments, addresses."""
+    """Compile the sources and compare them with what the network runs: code, arguments, addresses, roles."""
     from cli.deploying import verify as verify_on
     from ledger.chain.access import load_deployment
     from ledger.chain.shared_node import node_for
@@ -73,25 +93,18 @@ def verify(run: Invocation, network: Network = None) -> int:
     settings = _settings(run, network)
     load_deployment(settings)  # first: without one no node needs to be started
     with node_for(settings) as rpc_url:
-        rows = verify_on(settings, rpc_url, settings.network)
-    wrong = [row for row in rows if row["differs"]]
+        found = verify_on(settings, rpc_url, settings.network)
     run.output.result(
         {
             "network": settings.network,
-            "verified": not wrong,
-            "contracts": [{**row, "verified": not row["differs"]} for row in rows],
+            "verified": found["verified"],
+            "contracts": [{**row, "verified": not row["differs"]} for row in found["contracts"]],
+            "roles": found["roles"],
+            "class": found["class"],
         },
-        *(
-            f"{row['name']} at {row['address']}: "
-            + (
-                f"NOT verified, {', '.join(row['differs'])} differ"
-                if row["differs"]
-                else f"verified\n  code {row['code_hash']}\n  init code {row['init_code_hash']}"
-            )
-            for row in rows
-        ),
+        *found["lines"],
     )
-    return 1 if wrong else 0
+    return 0 if found["verified"] else 1
 
 
 def _settings(run: Invocation, network: str | None) -> Settings:

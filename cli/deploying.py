@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import Any
 from ledger.chain.abi import artifact
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
-from ledger.errors import BadInput, DependencyDown, WrongChain
+from ledger.errors import BadInput, DependencyDown, TruetonneError, WrongChain
 from ledger.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The folder of the sources; an installed wheel has no contracts to deploy."""
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""What Brownie colours its errors with, also where nobody sees colours."""
 
 
 def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
@@ -66,44 +70,52 @@ def deploy(settings: Settings, rpc_url: str, network: str) -> None:
     DependencyDown
         If the script fails; its last line of output says why.
     BadInput
-        If this is no checkout.
+        If this is no checkout, or a variable, the keystore or the node's chain is not as it must be.
     """
     settings.deployment.parent.mkdir(parents=True, exist_ok=True)
     output = _run_script("deploy", settings, rpc_url, network)
     # Brownie exits 0 after an error in a script: what counts is the file.
-    if output.failed or not settings.deployment.exists():
+    if output.exit_code or not settings.deployment.exists():
         raise _failed("deploy", settings, output)
 
 
-def verify(settings: Settings, rpc_url: str, network: str) -> list[dict[str, Any]]:
+def verify(settings: Settings, rpc_url: str, network: str) -> dict[str, Any]:
     """Compile the sources and compare them with what a node runs.
 
     Returns
     -------
-    list
-        For each contract of the deployment file its ``name``, ``address``, and what ``differs``:
-        nothing when the deployed code is that of the sources, constructed with the file's arguments.
+    dict
+        ``verified``; ``contracts``, for each contract of the deployment file its ``name``, ``address``, and what
+        ``differs``: nothing when the deployed code is that of the sources, constructed with the file's arguments;
+        ``roles`` and ``class``, who holds which role and whether the class is there; ``lines``, the same for a person.
 
     Raises
     ------
     DependencyDown
         If the script fails; its last line of output says why.
     BadInput
-        If this is no checkout, or there is no deployment file.
+        If this is no checkout, there is no deployment file, or the file lacks a contract.
+    WrongChain
+        If the node serves another chain than the file's.
     """
-    Deployment.load(settings.deployment)  # before the compiler is started: the first thing to say
+    deployment = Deployment.load(settings.deployment)  # before the compiler is started
+    client = ChainClient(rpc_url)
+    try:
+        deployment.check(client)
+    finally:
+        client.close()
     with TemporaryDirectory() as folder:
         result = Path(folder) / "verified.json"
         output = _run_script("verify", settings, rpc_url, network, str(result))
         if not result.exists():
             raise _failed("verify", settings, output)
-        rows: list[dict[str, Any]] = json.loads(result.read_text(encoding="utf-8"))
-    return rows
+        found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    return found
 
 
 @dataclass(frozen=True)
 class _Output:
-    failed: bool
+    exit_code: int
     text: str
 
 
@@ -132,13 +144,15 @@ def _run_script(
         text=True,
         check=False,
     )
-    return _Output(ended.returncode != 0, ended.stdout + ended.stderr)
+    return _Output(ended.returncode, _COLOURS.sub("", ended.stdout + ended.stderr))
 
 
-def _failed(name: str, settings: Settings, output: _Output) -> DependencyDown:
+def _failed(name: str, settings: Settings, output: _Output) -> TruetonneError:
+    """Return what the script said, as bad input where it ended so."""
     log = settings.deployment.with_name(f"{name}.log")
     log.write_text(output.text, encoding="utf-8")
-    return DependencyDown(
+    kind = BadInput if output.exit_code == BadInput.exit_code else DependencyDown
+    return kind(
         f"the {name} script failed: {_telling_line(name, output.text)}; all it said is in {log}",
         code=f"{name}-failed",
     )

@@ -33,139 +33,20 @@ the rest; an account is an address:
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from eth_utils.address import is_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from ledger.errors import BadInput, DependencyDown, TruetonneError
-from ledger.serials import BATCH_KG_MAX
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
+from scripts.deploy_checks import check_before
+from scripts.deploy_plan import Plan, check_network, make_plan
 from scripts.export_abi import slim
 from scripts.linking import LIBRARIES, linked_build
 from scripts.toolchain.brownie_patience import be_patient
-
-ROLES = ("admin", "registrar", "issuer", "verifier", "owner", "operator", "pauser")
-OTHERS = ("reverser", "arbiter", "member", "collector")
-"""Accounts that need not be given."""
-
-BUFFER_BPS_MAX = 5000  # what the contract takes
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to stand on a network. Accounts are Brownie's where a key is at hand."""
-
-    network: str
-    holders: Mapping[str, str]
-    """Address by role."""
-    keys: Mapping[str, Any]
-    """Brownie account by lower-case address."""
-    currency: str | None
-    """The ERC-20 of settlement; None deploys the test currency."""
-    window_s: int
-    dispute_timeout_s: int
-    dispute_bond_cents: int
-    notional_cap_cents: int
-    credit_cap_kg: int
-    admin_delay_s: int
-    class_code: str
-    methodology: str
-    class_cap_kg: int
-    buffer_bps: int
-
-    def key(self, role: str) -> Any:
-        """Return the account that sends for a role.
-
-        Raises
-        ------
-        BadInput
-            If its key is not at hand.
-        """
-        address = self.holders[role]
-        if address.lower() not in self.keys:
-            raise BadInput(f"no key of the {role} {address}: put its file into the keystore folder")
-        return self.keys[address.lower()]
-
-
-def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: list[Any]) -> Plan:
-    """Read the plan from the environment.
-
-    Raises
-    ------
-    BadInput
-        If a role, a number or the currency is missing or wrong.
-    """
-    local = chain_id == LOCAL_CHAIN_ID
-    given = {
-        name.removeprefix("TRUETONNE_DEPLOY_").lower(): text
-        for name, text in environ.items()
-        if name.startswith("TRUETONNE_DEPLOY_") and text
-    }
-    if _number(given, "buffer_bps", 0) > BUFFER_BPS_MAX:
-        raise BadInput(f"TRUETONNE_DEPLOY_BUFFER_BPS must be at most {BUFFER_BPS_MAX}: half")
-    if _number(given, "class_cap_kg", BATCH_KG_MAX) > BATCH_KG_MAX:
-        raise BadInput(
-            f"TRUETONNE_DEPLOY_CLASS_CAP_KG must be at most {BATCH_KG_MAX}: a batch may be as large as the cap, and "
-            "the books hold no larger one"
-        )
-    for name in set(given) & {*ROLES, *OTHERS, "currency"}:
-        if not is_address(given[name]):
-            raise BadInput(f"TRUETONNE_DEPLOY_{name.upper()} is not an address: {given[name]!r}")
-    if not local and "currency" not in given:
-        raise BadInput("set TRUETONNE_DEPLOY_CURRENCY to the ERC-20 of settlement on this network")
-    return Plan(
-        network=network,
-        holders=_holders(given, local, [each.address for each in keys]),
-        keys={each.address.lower(): each for each in keys},
-        currency=to_checksum_address(given["currency"]) if "currency" in given else None,
-        window_s=_number(given, "window", 1 if local else 3600),
-        dispute_timeout_s=_number(given, "dispute_timeout", 3600 if local else 259_200),
-        dispute_bond_cents=_number(given, "dispute_bond", 0 if local else 10_000),
-        notional_cap_cents=_number(given, "notional_cap", 10**12 if local else 10**8),
-        credit_cap_kg=_number(given, "credit_cap", 10**12 if local else 10**7),
-        admin_delay_s=_number(given, "admin_delay", 0 if local else 172_800),
-        class_code=given.get("class", "internal-CCER-01-002-V01"),
-        methodology=given.get("methodology", "CCER-01-002/V01"),
-        class_cap_kg=_number(given, "class_cap_kg", BATCH_KG_MAX),
-        buffer_bps=_number(given, "buffer_bps", 0),
-    )
-
-
-def _holders(given: Mapping[str, str], local: bool, keys: list[str]) -> dict[str, str]:
-    if local and len(keys) > 8:  # Anvil's own accounts
-        anvil = dict(zip(("admin", "registrar", "issuer", "verifier", "owner"), keys, strict=False))
-        defaults = {**anvil, "operator": keys[7], "pauser": keys[8], "reverser": keys[9]}
-    else:
-        admin = given.get("admin") or (keys[0] if len(keys) == 1 else None)
-        if admin is None:
-            raise BadInput("set TRUETONNE_DEPLOY_ADMIN to the account of the keystore that deploys")
-        defaults = dict.fromkeys(("admin", "registrar", "operator", "pauser"), admin)
-    known = (*ROLES, *OTHERS)
-    holders = {**defaults, **{role: given[role] for role in known if role in given}}
-    holders.setdefault("arbiter", holders["admin"])
-    holders.setdefault("collector", holders["admin"])
-    holders.setdefault("member", holders["operator"])
-    missing = [f"TRUETONNE_DEPLOY_{role.upper()}" for role in ROLES if role not in holders]
-    if missing:
-        raise BadInput(f"set {', '.join(missing)}: issuer, verifier and owner are three parties")
-    three = {holders[role].lower() for role in ("issuer", "verifier", "owner")}
-    if len(three) < 3:
-        raise BadInput("issuer, verifier and owner must be three different accounts")
-    if holders.get("reverser", "").lower() == holders["admin"].lower():
-        raise BadInput("admin and reverser must be two accounts: an invalidation needs both")
-    return {role: to_checksum_address(holder) for role, holder in holders.items()}
-
-
-def _number(given: Mapping[str, str], name: str, default: int) -> int:
-    text = given.get(name, str(default))
-    if not text.isascii() or not text.isdigit():
-        raise BadInput(f"TRUETONNE_DEPLOY_{name.upper()} must be a whole number, found {text!r}")
-    return int(text)
 
 
 class Deployer:
@@ -182,17 +63,12 @@ class Deployer:
 
     def run(self) -> dict[str, Any]:
         """Do all steps and return the deployment file's content."""
-        if not self.web3.eth.get_code(create2.FACTORY):
-            raise DependencyDown(
-                f"this chain lacks the CREATE2 factory {create2.FACTORY}: send its published "
-                "deployment transaction first (github.com/Arachnid/deterministic-deployment-proxy)"
-            )
-        plan, admin = self.plan, self.plan.holders["admin"]
-        for library in LIBRARIES:
-            self.contract(library, [])
-        credit = self.contract("CarbonCredit", [admin, plan.admin_delay_s])
-        currency = plan.currency or self.contract("TestCurrency", []).address
-        settlement = self.contract("VppSettlement", self.settlement_terms(currency, credit.address))
+        plan, codes = self.plan, self.codes()
+        check_before(self.project, self.web3, plan, {name: at[:2] for name, at in codes.items()})
+        contracts = {
+            name: self.contract(name, arguments) for name, (*_, arguments) in codes.items()
+        }
+        credit, settlement = contracts["CarbonCredit"], contracts["VppSettlement"]
 
         self.grant(credit, credit.REGISTRAR_ROLE(), "registrar")
         class_id = self.register_class(credit)
@@ -216,6 +92,23 @@ class Deployer:
             "accounts": {role: holder.lower() for role, holder in plan.holders.items()},
             "class": {"id": class_id, "code": plan.class_code},
         }
+
+    def codes(self) -> dict[str, tuple[str, bytes, list[Any]]]:
+        """Return address, init code and arguments of each contract, in the order in which they are deployed."""
+        found: dict[str, tuple[str, bytes, list[Any]]] = {}
+
+        def add(name: str, arguments: list[Any]) -> str:
+            code = create2.init_code(linked_build(self.project, name), arguments)
+            address = create2.address_of(self.salt, code)
+            found[name] = (address, code, arguments)
+            return address
+
+        for library in LIBRARIES:
+            add(library, [])
+        credit = add("CarbonCredit", [self.plan.holders["admin"], self.plan.admin_delay_s])
+        currency = self.plan.currency or add("TestCurrency", [])
+        add("VppSettlement", self.settlement_terms(currency, credit))
+        return found
 
     def settlement_terms(self, currency: str, credits_: str) -> list[Any]:
         """Return the arguments of the settlement's constructor."""
@@ -274,8 +167,11 @@ class Deployer:
             credit.registerClass(*terms, {"from": plan.key("registrar")})
         return int(credit.classOfCode(plan.class_code))
 
-    def _birth(self, name: str, address: str, data: str) -> tuple[int, str]:
-        """Return block and transaction in which a contract that is there already was deployed."""
+    def _birth(self, name: str, address: str, data: str) -> tuple[int, str | None]:
+        """Return block and transaction in which a contract that is there already was deployed.
+
+        No transaction when it came from within another one: anybody may ask the factory, by a contract, too.
+        """
         known = self.earlier.get(name, {}).get("tx_hash")
         receipt = known and self._request("eth_getTransactionReceipt", [known])
         if receipt and self.earlier[name]["address"] == address.lower():
@@ -287,9 +183,11 @@ class Deployer:
             low, high = (low, middle) if code != "0x" else (middle + 1, high)
         block = self._request("eth_getBlockByNumber", [hex(low), True])
         for transaction in block["transactions"]:
-            if transaction["input"] == data:
-                return low, transaction["hash"]
-        raise DependencyDown(f"no transaction of block {low} deployed {name}: is it a full node?")
+            if transaction["input"] == data and transaction["to"] == create2.FACTORY.lower():
+                receipt = self._request("eth_getTransactionReceipt", [transaction["hash"]])
+                if int(receipt["status"], 16) == 1:
+                    return low, transaction["hash"]
+        return low, None
 
     def _request(self, method: str, parameters: list[Any]) -> Any:
         answer = self.web3.provider.make_request(method, parameters)
@@ -321,10 +219,16 @@ def load_keys(accounts: Any, settings: Settings, chain_id: int) -> list[Any]:
         raise BadInput(f"TRUETONNE_KEYSTORE is not a folder: {settings.keystore}")
     password = settings.keystore_password_file.read_text(encoding="utf-8").rstrip("\r\n")
     files = sorted(file for file in settings.keystore.iterdir() if not file.name.startswith("."))
+    return [_unlocked(accounts, file, password) for file in files]
+
+
+def _unlocked(accounts: Any, file: Path, password: str) -> Any:
     try:
-        return [accounts.load(str(file.resolve()), password) for file in files]
-    except ValueError as error:
-        raise BadInput(f"a file of the keystore cannot be unlocked: {error}") from error
+        return accounts.load(str(file.resolve()), password)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{file} in the keystore folder cannot be unlocked: {error}; it is no keystore file, or of another password"
+        ) from error
 
 
 def earlier_contracts(path: Path, genesis_hash: str) -> dict[str, Any]:
@@ -369,6 +273,7 @@ def main() -> None:
         choice = {"TRUETONNE_NETWORK": name, "TRUETONNE_RPC_URL": rpc_url}
         settings = load_settings(None, {**os.environ, **choice})
         chain_id = web3.eth.chain_id
+        check_network(name, network_chain_id(name), chain_id)
         keys = load_keys(accounts, settings, chain_id)
         plan = make_plan(name, os.environ, chain_id, keys)
         earlier = earlier_contracts(settings.deployment, _hex(web3.eth.get_block(0)["hash"]))
@@ -378,4 +283,27 @@ def main() -> None:
         if active != "development" or os.environ.get("TRUETONNE_DATABASE_URL"):
             record(settings, rpc_url)
     except TruetonneError as error:
-        sys.exit(f"deploy: {error.message}")
+        end("deploy", error)
+    except Exception as error:  # whatever Brownie and web3 make of a node that refuses
+        traceback.print_exc()
+        end("deploy", refused(error, "; what stands stays, and the next run goes on from there"))
+
+
+def network_chain_id(name: str) -> int | None:
+    """Return the chain id that ``networks.yaml`` gives a network; None when it gives none."""
+    from brownie._config import CONFIG
+
+    given = str(CONFIG.networks.get(name, {}).get("chainid", ""))
+    return int(given) if given.isdigit() else None
+
+
+def refused(error: Exception, after: str = "") -> DependencyDown:
+    """Return in one line what a library made of a node's refusal."""
+    said = " ".join(str(part) for part in error.args) or type(error).__name__
+    return DependencyDown(f"the node refused: {said}{after}")
+
+
+def end(script: str, error: TruetonneError) -> NoReturn:
+    """End a script with an error's line and exit code."""
+    print(f"{script}: {error.message}", file=sys.stderr)
+    sys.exit(error.exit_code)

@@ -1,29 +1,18 @@
 """Write the slim artifacts that the package carries: ABI, byte code and metadata hash.
 
-``python -m scripts.export_abi`` compiles what changed and writes ``ledger/chain/abi/*.json``;
+``python -m scripts.export_abi`` compiles the sources anew and writes ``ledger/chain/abi/*.json``;
 ``--check`` writes nothing and fails when a file differs from what the compiler makes of the
 sources.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
+from scripts.fresh import fresh_builds
 from scripts.generated import kept, run
-from scripts.linking import LIBRARIES, linked_build
-from scripts.toolchain.brownie_home import ROOT, brownie_home
+from scripts.toolchain.brownie_home import ROOT
 
-CONTRACTS = ("CarbonCredit", "VppSettlement", "TestCurrency", *LIBRARIES)
 FOLDER = ROOT / "ledger" / "chain" / "abi"
-
-
-def compiled() -> dict[str, dict[str, Any]]:
-    """Compile the contracts where they changed, and return Brownie's artifacts by name."""
-    with brownie_home():
-        from brownie import project as projects
-    loaded = [each for each in projects.get_loaded_projects() if Path(each._path) == ROOT]
-    project = loaded[0] if loaded else projects.load(ROOT, "Truetonne")
-    return {name: linked_build(project, name) for name in CONTRACTS}
 
 
 def metadata_hash(deployed_bytecode: str) -> str:
@@ -75,7 +64,7 @@ def text_of(artifact: dict[str, Any]) -> str:
 
 def export(check: bool = False) -> list[str]:
     """Write the artifacts, or only compare them; return the names of those that differ."""
-    artifacts = compiled().items()
+    artifacts = fresh_builds().items()
     return kept({FOLDER / f"{name}.json": text_of(slim(item)) for name, item in artifacts}, check)
 
 

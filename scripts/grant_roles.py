@@ -10,15 +10,18 @@ Settings and keys are those of ``deploy``; the admin's key must be in the keysto
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
-from eth_utils.address import is_address, to_checksum_address
+from eth_utils.address import to_checksum_address
 
 from ledger.chain.book import Deployment
+from ledger.chain.client import ChainClient
 from ledger.errors import BadInput, TruetonneError
 from ledger.settings import load_settings
-from scripts.deploy import load_keys
+from scripts.deploy import end, load_keys, refused
+from scripts.deploy_plan import check_address
 
 
 def role_of(contract: Any, text: str) -> Any:
@@ -82,8 +85,10 @@ def _as_admin(name: str, account: str, act: Callable[[Any, str, dict[str, Any]],
         deployment = Deployment.load(settings.deployment)
         if name not in deployment.contracts:
             raise BadInput(f"{settings.deployment} has no contract {name!r}")
-        if not is_address(account):
-            raise BadInput(f"not an address: {account!r}")
+        check_address("the account", account)
+        deployment.check(
+            ChainClient(web3.provider.endpoint_uri)
+        )  # the addresses are those of every chain
         contract = project.get_loaded_projects()[0][name].at(
             to_checksum_address(deployment.contracts[name].address), persist=False
         )
@@ -93,4 +98,7 @@ def _as_admin(name: str, account: str, act: Callable[[Any, str, dict[str, Any]],
             raise BadInput(f"the key of the admin {admin} is not in the keystore")
         act(contract, to_checksum_address(account), {"from": keys[admin]})
     except TruetonneError as error:
-        sys.exit(f"grant_roles: {error.message}")
+        end("grant_roles", error)
+    except Exception as error:  # whatever Brownie and web3 make of a node that refuses
+        traceback.print_exc()
+        end("grant_roles", refused(error))

@@ -1,10 +1,12 @@
 """Recompile, and compare with what a network runs.
 
-``./dev brownie run verify --network local`` compiles the committed sources, runs each constructor
-with the arguments of the deployment file at the contract's own address (in a call: nothing is sent)
+``./dev brownie run verify --network local`` compiles the sources anew, whatever any cache holds, runs each
+constructor with the arguments of the deployment file at the contract's own address (in a call: nothing is sent)
 and compares the code it leaves with the deployed code, byte for byte, metadata hash and immutables
 included. It also recomputes the CREATE2 address, which commits to code and arguments, and compares
-every hash of the file. Contracts that agree become ``verified`` in ``smart_contracts``.
+every hash of the file, the transaction in which each contract was made, and the ledger and the currency of the
+settlement with the file's. Then it asks who holds the roles, and for the class. A file of another chain, or that
+lacks a contract, is refused. Contracts that agree become ``verified`` in ``smart_contracts``.
 
 ``truetonne chain verify`` runs this and shows the same.
 """
@@ -12,18 +14,27 @@ every hash of the file. Contracts that agree become ``verified`` in ``smart_cont
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from eth_abi.exceptions import EncodingError
 from eth_utils.crypto import keccak
 
 from ledger.chain.book import DeployedContract, Deployment
-from ledger.errors import DependencyDown, TruetonneError
+from ledger.chain.client import ChainClient
+from ledger.errors import BadInput, DependencyDown, TruetonneError
 from ledger.settings import Settings, load_settings
 from scripts import create2
-from scripts.export_abi import slim
-from scripts.linking import linked_build
+from scripts.deploy import end, refused
+from scripts.export_abi import metadata_hash
+from scripts.fresh import CONTRACTS, fresh_builds
+from scripts.linking import LIBRARIES
+from scripts.verify_roles import class_differs, role_rows
+
+NEEDED = ("CarbonCredit", "VppSettlement", *LIBRARIES)
+"""What a deployment file must name: all but the test currency."""
 
 
 def differences(
@@ -44,7 +55,7 @@ def differences(
         "address": (create2.address_of(salt, init_code).lower(), deployed.address),
         "code": (constructed, code),
         "hash of the code": ("0x" + keccak(code).hex(), deployed.code_hash),
-        "hash of the sources": (slim(build)["sourceHash"], deployed.source_hash),
+        "hash of the sources": (metadata_hash(build["deployedBytecode"]), deployed.source_hash),
     }
     return [name for name, (expected, found) in compared.items() if expected != found]
 
@@ -58,8 +69,137 @@ def mark_verified(settings: Settings, deployment: Deployment, names: list[str]) 
     database.run(lambda session: mark(session, deployment, names))
 
 
+def check_complete(deployment: Deployment) -> None:
+    """Refuse a deployment file that lacks a contract, or names one that is none of ours.
+
+    Raises
+    ------
+    BadInput
+        With the contracts.
+    """
+    lacking = [name for name in NEEDED if name not in deployment.contracts]
+    if lacking:
+        raise BadInput(
+            f"the deployment file of {deployment.network!r} lacks {', '.join(lacking)}: without them nothing is "
+            "verified; take the file that `truetonne chain deploy` wrote"
+        )
+    unknown = sorted(set(deployment.contracts) - set(CONTRACTS))
+    if unknown:
+        raise BadInput(
+            f"the deployment file of {deployment.network!r} names {', '.join(unknown)}, of which there are no sources"
+        )
+
+
+def origin_differences(
+    request: Callable[[str, list[Any]], Any], init_code: bytes, deployed: DeployedContract
+) -> list[str]:
+    """Return whether block and transaction of a deployment differ from the chain's.
+
+    A mirror begins at that block: one that is too late would lack what happened before.
+    """
+    if deployed.tx_hash is None:  # made by a contract that asked the factory
+        before, after = (
+            request("eth_getCode", [deployed.address, hex(number)])
+            for number in (deployed.block - 1, deployed.block)
+        )
+        return [] if before == "0x" != after else ["block"]
+    found = request("eth_getTransactionByHash", [deployed.tx_hash]) or {}
+    data = "0x" + deployed.salt.removeprefix("0x") + init_code.hex()
+    if found.get("input") != data or (found.get("to") or "").lower() != create2.FACTORY.lower():
+        return ["transaction"]
+    return [] if int(found["blockNumber"] or "0x0", 16) == deployed.block else ["block"]
+
+
+def tie_differences(deployment: Deployment) -> list[str]:
+    """Return what of the settlement's ties differs: its ledger, and its currency where that is the file's."""
+    given = deployment.settlement.constructor
+    ties = {"credits": deployment.credit.address}
+    if "TestCurrency" in deployment.contracts:
+        ties["currency"] = deployment.contracts["TestCurrency"].address
+    return [name for name, address in ties.items() if str(given.get(name)).lower() != address]
+
+
+def verify(request: Callable[[str, list[Any]], Any], deployment: Deployment) -> dict[str, Any]:
+    """Compare a deployment with the sources and the chain.
+
+    Returns
+    -------
+    dict
+        ``contracts``, a row each with what ``differs``; ``roles``, see ``scripts.verify_roles``, and whether the
+        ``class`` differs, both only when the contracts are verified.
+    """
+    check_complete(deployment)
+    builds = fresh_builds()
+    rows = []
+    for name, deployed in deployment.contracts.items():
+        init_code = _init_code(builds[name], deployed)
+        found = differences(request, builds[name], deployed)
+        found += origin_differences(request, init_code, deployed)
+        found += tie_differences(deployment) if name == "VppSettlement" else []
+        hashes = {"code_hash": deployed.code_hash, "init_code_hash": deployed.init_code_hash}
+        rows.append({"name": name, "address": deployed.address, "differs": found, **hashes})
+    result: dict[str, Any] = {"contracts": rows, "roles": [], "class": None}
+    if not any(row["differs"] for row in rows):
+        result["roles"] = role_rows(request, deployment)
+        result["class"] = {
+            "id": deployment.class_id,
+            "code": deployment.class_code,
+            "differs": class_differs(request, deployment),
+        }
+    return result
+
+
+def _init_code(build: dict[str, Any], deployed: DeployedContract) -> bytes:
+    """Return the init code with the file's arguments.
+
+    Raises
+    ------
+    BadInput
+        If they are none of the constructor's, or the salt is no word.
+    """
+    try:
+        bytes.fromhex(deployed.salt.removeprefix("0x"))
+        return create2.init_code(build, list(deployed.constructor.values()))
+    except (ValueError, TypeError, AttributeError, EncodingError) as error:
+        raise BadInput(
+            f"the deployment file gives {deployed.name} a salt or arguments that its constructor does not take: {error}"
+        ) from error
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """Return what was found, in lines for a person."""
+    found = []
+    for row in result["contracts"]:
+        differs = ", ".join(row["differs"])
+        found.append(
+            f"{row['name']} at {row['address']}: "
+            + (f"NOT verified, {differs} differ" if differs else "verified")
+        )
+        if not differs:
+            found += [f"  code {row['code_hash']}", f"  init code {row['init_code_hash']}"]
+    for row in result["roles"]:
+        holders = ", ".join(row["holders"]) or "nobody"
+        named = row["account"] or "nobody"
+        other = row["account"] is None and row["holders"] and not row["differs"]
+        said = f"NOT as in the file, which names {named}" if row["differs"] else "as in the file"
+        if not row["differs"] and len(row["holders"]) > 1:
+            said += f", which names {named} alone"
+        said = "the file names no such role" if other else said
+        found.append(f"{row['contract']} {row['role']}: {holders}; {said}")
+    if result["class"] is not None:
+        said = "NOT registered under this number" if result["class"]["differs"] else "registered"
+        found.append(f"class {result['class']['id']} {result['class']['code']}: {said}")
+    return found
+
+
+def is_verified(result: dict[str, Any]) -> bool:
+    """Return whether nothing differs."""
+    rows = [*result["contracts"], *result["roles"], result["class"] or {"differs": False}]
+    return not any(row["differs"] for row in rows)
+
+
 def main() -> None:
-    from brownie import network, project, web3
+    from brownie import network, web3
 
     def request(method: str, parameters: list[Any]) -> Any:
         answer = web3.provider.make_request(method, parameters)
@@ -72,20 +212,20 @@ def main() -> None:
     try:
         settings = load_settings(None, {**os.environ, **choice})
         deployment = Deployment.load(settings.deployment)
-        compiled = project.get_loaded_projects()[0]
-        verified, wrong, rows = [], [], []
-        for name, deployed in deployment.contracts.items():
-            found = differences(request, linked_build(compiled, name), deployed)
-            (wrong if found else verified).append(name)
-            hashes = {"code_hash": deployed.code_hash, "init_code_hash": deployed.init_code_hash}
-            rows.append({"name": name, "address": deployed.address, "differs": found, **hashes})
-            print(
-                f"{name} {deployed.address}: {', '.join(found) + ' differ' if found else 'verified'}"
-            )
+        deployment.check(ChainClient(web3.provider.endpoint_uri))
+        result = verify(request, deployment)
+        said = lines(result)
+        print("\n".join(said))
         if os.environ.get("TRUETONNE_VERIFY_RESULT"):  # for the command that ran this
-            Path(os.environ["TRUETONNE_VERIFY_RESULT"]).write_text(json.dumps(rows))
+            Path(os.environ["TRUETONNE_VERIFY_RESULT"]).write_text(
+                json.dumps({**result, "verified": is_verified(result), "lines": said})
+            )
+        verified = [row["name"] for row in result["contracts"] if not row["differs"]]
         mark_verified(settings, deployment, verified)
     except TruetonneError as error:
-        sys.exit(f"verify: {error.message}")
-    if wrong:
-        sys.exit(f"verify: {', '.join(wrong)} not verified")
+        end("verify", error)
+    except Exception as error:
+        traceback.print_exc()
+        end("verify", refused(error))
+    if not is_verified(result):
+        sys.exit("verify: not verified, see above")

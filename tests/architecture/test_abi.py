@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.export_abi import CONTRACTS, FOLDER, metadata_hash
+from scripts.export_abi import FOLDER, metadata_hash
+from scripts.fresh import CONTRACTS
 from scripts.generate_decoders import generate
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -410,3 +411,28 @@ def test_a_batch_goes_to_its_parties_and_comes_back(issued: Program) -> None:
     told = good(issued("settle", "status", row["batch_key"])).out
     assert "1 of 2 parties have signed" in told and "settle cosign write" in told
     assert good(issued("settle", "run", "--json")).json()["planned"] == []
+
+
+def test_contracts_that_stand_are_not_deployed_for_others(
+    program: Program, chain: TestChain
+) -> None:
+    """What a second run was told in vain was said nowhere; the first file's accounts hold on."""
+    ended = good(program("chain", "deploy"))
+    assert ended.out.startswith("nothing was deployed: the contracts stand already\n")
+    issuer = chain.deployment.account("issuer")
+    same = {"deploy_issuer": issuer.upper().replace("0X", "0x"), "deploy_operator": ""}
+    assert good(program("chain", "deploy", "--json", **same)).json()["deployed"] is False
+    other = "0x" + "11" * 20
+    ended = program("chain", "deploy", deploy_issuer=other)
+    assert ended.code == 2
+    for part in ("TRUETONNE_DEPLOY_ISSUER", other, issuer, "local.json", "grant_roles"):
+        assert part in ended.one_line()
+
+
+def test_a_file_of_another_chain_is_not_verified(program: Program, chain: TestChain) -> None:
+    """The contracts stand at the same addresses on every chain, so that they alone say nothing."""
+    book = json.loads(chain.deployment_text())
+    for changes in ({"chain_id": 1}, {"genesis_hash": "0x" + "11" * 32}):
+        program.write("other.json", json.dumps({**book, **changes}))
+        ended = program("chain", "verify", "--json", deployment="other.json")
+        assert (ended.code, ended.json()["error"]["code"]) == (2, "wrong-chain")

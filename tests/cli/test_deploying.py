@@ -1,15 +1,17 @@
-"""Contracts that a program of another version deployed."""
+"""Contracts that a program of another version deployed, and what a script says that fails."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cli.deploying import ensure_deployed
+from cli.deploying import deploy, ensure_deployed, verify
 from ledger.chain.events import CREDIT
-from ledger.errors import WrongChain
+from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.settings import load_settings
 from tests.support.mirror import running_chain
 
@@ -30,3 +32,25 @@ def test_contracts_of_another_version_are_refused(tmp_path: Path) -> None:
             ensure_deployed(settings, url)
     assert refused.value.code == "other-version"
     assert CREDIT in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "kind"), [(2, BadInput), (3, DependencyDown), (1, DependencyDown)]
+)
+def test_what_a_script_says_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int, kind: type[Exception]
+) -> None:
+    """Its own line, without colours, and bad input as such."""
+
+    def ended(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
+        said = "\x1b[0;1;31mValueError\x1b[0;m: first\ndeploy: \x1b[1mWINDOW\x1b[0m is wrong\n"
+        return subprocess.CompletedProcess([], exit_code, "", said)
+
+    monkeypatch.setattr("cli.deploying.subprocess.run", ended)
+    settings = load_settings(None, {"TRUETONNE_DEPLOYMENT": str(tmp_path / "lab.json")})
+    with pytest.raises(kind, match="deploy: WINDOW is wrong; all it said is in") as refused:
+        deploy(settings, "http://127.0.0.1:1", "lab")
+    assert "\x1b" not in str(refused.value) + (tmp_path / "deploy.log").read_text()
+    assert getattr(refused.value, "code", "") == "deploy-failed"
+    with pytest.raises(BadInput, match="no deployment file"):
+        verify(settings, "http://127.0.0.1:1", "lab")

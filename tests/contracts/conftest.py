@@ -15,6 +15,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from scripts.deploy import Deployer
+from scripts.deploy_plan import make_plan
 from scripts.toolchain.brownie_home import ROOT, brownie_home, free_port
 from scripts.toolchain.brownie_lightness import lighten, read_trees_once
 from scripts.toolchain.brownie_patience import be_patient
@@ -144,3 +146,15 @@ def fn_isolation(module_isolation: None) -> Iterator[None]:
     brownie.chain.snapshot()
     yield
     brownie.chain.revert()
+
+
+@pytest.fixture(scope="module")
+def keys(accounts: Any) -> list[Any]:
+    """Anvil's accounts, as a local deployment has them."""
+    return list(accounts)[:10]
+
+
+@pytest.fixture
+def deployer(brownie_project: Any, keys: list[Any]) -> Deployer:
+    """A deployer of the default plan on the empty chain."""
+    return Deployer(brownie_project, brownie.web3, make_plan("local", {}, 31337, keys), {})

@@ -1,4 +1,4 @@
-"""scripts/deploy.py and scripts/verify.py."""
+"""scripts/deploy.py, and the scripts as they are run."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from eth_utils.crypto import keccak
 
 from ledger.chain.book import Deployment
 from ledger.chain.local_node import KeptPort
-from ledger.errors import BadInput, DependencyDown
+from ledger.errors import BadInput, DependencyDown, WrongChain
 from scripts import create2
-from scripts.deploy import Deployer, earlier_contracts, load_keys, make_plan, write
-from scripts.linking import linked_build
+from scripts.deploy import Deployer, earlier_contracts, load_keys, network_chain_id, write
+from scripts.deploy_plan import check_network, make_plan
 from scripts.toolchain.brownie_home import ROOT
-from scripts.verify import differences
+from tests.contracts.deploying import request, request_checksum
 from tests.contracts.park import LIBRARIES, private_key
 from tests.support.forms import times
 
@@ -29,27 +29,20 @@ CLASS = "internal-CCER-01-002-V01"
 ANVIL_ROLES = ("admin", "registrar", "issuer", "verifier", "owner")
 
 
-@pytest.fixture(scope="module")
-def keys(accounts: Any) -> list[Any]:
-    """Anvil's accounts, as a local deployment has them."""
-    return list(accounts)[:10]
-
-
-@pytest.fixture
-def deployer(brownie_project: Any, keys: list[Any]) -> Deployer:
-    """A deployer of the default plan on the empty chain."""
-    from brownie import web3
-
-    return Deployer(brownie_project, web3, make_plan("local", {}, 31337, keys), {})
-
-
-def request(method: str, parameters: list[Any]) -> Any:
-    from brownie import web3
-
-    return web3.provider.make_request(method, parameters)["result"]
-
-
 # ------------------------------------------------------------------------------ the plan
+
+
+def test_a_node_of_another_chain() -> None:
+    """DP-05: the network's name is held against the node; a name that nobody knows is not."""
+    assert [network_chain_id(name) for name in ("local", "sepolia", "lab")] == [
+        31337,
+        11155111,
+        None,
+    ]
+    check_network("sepolia", 11155111, 11155111)
+    check_network("lab", None, 1)
+    with pytest.raises(WrongChain, match="the node serves chain id 1, and sepolia is 11155111"):
+        check_network("sepolia", 11155111, 1)
 
 
 def test_the_local_plan(keys: list[Any]) -> None:
@@ -64,6 +57,9 @@ def test_the_local_plan(keys: list[Any]) -> None:
     assert plan.holders["member"] == keys[7]
     assert (plan.holders["reverser"], plan.buffer_bps) == (keys[9], 0)
     assert (plan.class_code, plan.methodology) == (CLASS, "CCER-01-002/V01")
+
+
+MISTYPED = private_key(1).address[:-1] + "A"  # another last digit: the checksum is no longer right
 
 
 def live(**changes: str) -> dict[str, str]:
@@ -135,6 +131,20 @@ def test_a_reverser_is_another_one(keys: list[Any]) -> None:
         (live(WINDOW="an hour"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
         (live(BUFFER_BPS="5001"), 1, "TRUETONNE_DEPLOY_BUFFER_BPS must be at most 5000"),
         (live(WINDOW="-1"), 1, "TRUETONNE_DEPLOY_WINDOW must be a whole number"),
+        (live(WINDOW="0"), 1, "TRUETONNE_DEPLOY_WINDOW must be 1 to 4294967295, found 0"),
+        (live(WINDOW=str(2**32)), 1, "TRUETONNE_DEPLOY_WINDOW must be 1 to"),
+        (live(DISPUTE_TIMEOUT="0"), 1, "TRUETONNE_DEPLOY_DISPUTE_TIMEOUT must be 1 to"),
+        (live(DISPUTE_BOND=str(2**64)), 1, "TRUETONNE_DEPLOY_DISPUTE_BOND must be 0 to"),
+        (live(NOTIONAL_CAP=str(2**64)), 1, "TRUETONNE_DEPLOY_NOTIONAL_CAP must be 0 to"),
+        (live(ADMIN_DELAY=str(2**48)), 1, "TRUETONNE_DEPLOY_ADMIN_DELAY must be 0 to"),
+        (live(CLASS="é" * 26), 1, "TRUETONNE_DEPLOY_CLASS must have at most 50 bytes, found 52"),
+        (
+            live(OPERATER="0x12"),
+            1,
+            "OPERATER is no variable .* did you mean TRUETONNE_DEPLOY_OPERATOR",
+        ),
+        (live(ISSUER=MISTYPED), 1, "TRUETONNE_DEPLOY_ISSUER is mistyped"),
+        (live(MEMBER="0x" + "00" * 20), 1, "TRUETONNE_DEPLOY_MEMBER is the zero address"),
         (live(), 2, "TRUETONNE_DEPLOY_ADMIN"),
     ],
 )
@@ -178,8 +188,13 @@ def test_keys_of_a_keystore(tmp_path: Path, accounts: Any) -> None:
     )
     assert [each.address for each in keys_of(**file)] == [key.address]
     password.write_text("guess\n")
-    with pytest.raises(BadInput, match="cannot be unlocked"):
+    with pytest.raises(BadInput, match=r"deployer\.json in the keystore folder cannot be unlocked"):
         keys_of(**file)
+    password.write_text("secret\n")
+    for text in ("a note", "{}", "[]"):
+        (folder / "notes.txt").write_text(text)
+        with pytest.raises(BadInput, match=r"notes\.txt in the keystore folder cannot be unlocked"):
+            keys_of(**file)
 
 
 # ---------------------------------------------------------------------------- deployment
@@ -230,12 +245,6 @@ def test_addresses_commit_to_code_and_arguments(deployer: Deployer, tmp_path: Pa
         "creditCap": 10**12,
         "feeCollector": deployer.plan.holders["admin"],
     }
-
-
-def request_checksum(address: str) -> str:
-    from eth_utils.address import to_checksum_address
-
-    return to_checksum_address(address)
 
 
 def test_roles_and_class(deployer: Deployer, brownie_project: Any) -> None:
@@ -346,6 +355,129 @@ def test_an_earlier_file_of_another_chain(tmp_path: Path) -> None:
     assert earlier_contracts(path, "0x01") == {}
 
 
+def refuses(deployer: Deployer, kind: type[Exception], message: str) -> None:
+    """Assert that a deployment is refused, and that nothing was sent for it."""
+    from brownie import chain
+
+    height = chain.height
+    with pytest.raises(kind, match=message):
+        deployer.run()
+    assert chain.height == height
+
+
+def test_a_registrar_without_a_key(deployer: Deployer) -> None:
+    """DP-05: is missed before the first contract, and not when the class is to be registered."""
+    plan = deployer.plan
+    registrar = plan.holders["registrar"]
+    keys = {address: key for address, key in plan.keys.items() if address != registrar.lower()}
+    deployer.plan = replace(plan, keys=keys)
+    refuses(deployer, BadInput, f"no key of the registrar {registrar}")
+    deployer.plan = plan
+    first = deployer.run()
+    deployer.plan = replace(plan, keys={})  # all is done: nobody signs
+    assert deployer.run() == first
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 37, 255])
+def test_a_currency_without_cents(deployer: Deployer, accounts: Any, decimals: int) -> None:
+    """DP-05: what the constructor would refuse, and an account without code."""
+    plan = deployer.plan
+    deployer.plan = replace(plan, currency=private_key(9).address)
+    refuses(deployer, BadInput, "no contract stands at")
+    # PUSH1 decimals, PUSH0, MSTORE, PUSH1 32, PUSH0, RETURN: the answer to anything
+    currency = private_key(8).address
+    request("anvil_setCode", [currency, f"0x60{decimals:02x}5f5260205ff3"])
+    deployer.plan = replace(plan, currency=currency)
+    refuses(deployer, BadInput, f"must have 2 to 36 decimals, found {decimals}")
+    request("anvil_setCode", [currency, "0x5f5ffd"])
+    refuses(deployer, BadInput, "no ERC-20")
+    request("anvil_setCode", [currency, "0x"])
+
+
+def test_a_class_with_other_terms(deployer: Deployer) -> None:
+    """DP-03, DP-05: a run that was cut off had registered it, and the next one is given another cap."""
+    plan = deployer.plan
+    first = deployer.run()
+    for changes in ({"class_cap_kg": 5}, {"buffer_bps": 100}):
+        deployer.plan = replace(plan, **changes)
+        refuses(
+            deployer,
+            BadInput,
+            f"the class {CLASS} is registered already, with a cap of 999999999999 kg",
+        )
+    deployer.plan = plan
+    assert deployer.run() == first
+
+
+def test_too_little_money(deployer: Deployer) -> None:
+    """DP-05: is said with what it takes, before the first contract."""
+    admin = deployer.plan.holders["admin"]
+    had = request("eth_getBalance", [admin, "latest"])
+    price = int(request("eth_gasPrice", []), 16)
+    request("anvil_setBalance", [admin, hex(10**7 * price)])
+    try:
+        refuses(deployer, DependencyDown, f"the admin {admin} has .* takes more than .* gas at")
+    finally:
+        request("anvil_setBalance", [admin, had])
+
+
+def test_sources_that_the_program_does_not_know(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-05: a change of a contract without its artifact would be called by the old one."""
+    from ledger.chain import abi
+
+    def other(name: str) -> Any:
+        found = abi.artifact(name)
+        return replace(found, source_hash="0x00") if name == "Oversight" else found
+
+    monkeypatch.setattr("scripts.deploy_checks.artifact", other)
+    refuses(deployer, BadInput, "Oversight as compiled here differ from")
+
+
+def test_what_an_earlier_run_sent_is_waited_for(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-02: a run that was killed while its transaction waits: not sent a second time."""
+    from brownie import chain, web3
+
+    admin = deployer.plan.holders["admin"]
+    address, code, _ = deployer.codes()["BatchMetadata"]
+    monkeypatch.setattr("scripts.deploy_checks.PENDING_S", 0.0)
+    request("evm_setAutomine", [False])
+    try:
+        web3.eth.send_transaction(
+            {"from": admin, "to": create2.FACTORY, "data": deployer.salt + code, "gas": 3_000_000}
+        )
+        refuses(deployer, DependencyDown, f"1 transactions of the admin {admin} wait")
+        monkeypatch.setattr("scripts.deploy_checks.PENDING_S", 60.0)
+        monkeypatch.setattr("scripts.deploy_checks.time.sleep", lambda _: chain.mine())
+        monkeypatch.setattr(deployer, "contract", lambda *_: pytest.fail("enough"))
+        with pytest.raises(pytest.fail.Exception, match="enough"):
+            deployer.run()
+    finally:
+        request("evm_setAutomine", [True])
+    assert web3.eth.get_code(address)
+
+
+def test_a_contract_that_a_stranger_made(deployer: Deployer) -> None:
+    """DP-02: anybody may ask the factory, also from within a contract: found, without a transaction."""
+    from brownie import web3
+
+    address, code, _ = deployer.codes()["Register"]
+    # Calls the factory with all its own data: CALLDATACOPY, CALL, STOP
+    proxy = private_key(9).address
+    factory = create2.FACTORY[2:].lower()
+    request("anvil_setCode", [proxy, f"0x365f5f375f5f365f5f73{factory}5af100"])
+    stranger = deployer.plan.holders["owner"]
+    asked = {"from": stranger, "to": proxy, "data": deployer.salt + code, "gas": 10_000_000}
+    web3.eth.wait_for_transaction_receipt(web3.eth.send_transaction(asked))
+    request("anvil_setCode", [proxy, "0x"])
+    assert web3.eth.get_code(address)
+    made = deployer.run()["contracts"]["Register"]
+    assert (made["tx_hash"], made["block"]) == (None, 1)
+
+
 def test_a_chain_without_the_factory(deployer: Deployer, chain: Any) -> None:
     """DP-05: is told so, and nothing is sent."""
     code = request("eth_getCode", [create2.FACTORY, "latest"])
@@ -356,77 +488,6 @@ def test_a_chain_without_the_factory(deployer: Deployer, chain: Any) -> None:
     finally:  # no snapshot covers what is set by hand
         request("anvil_setCode", [create2.FACTORY, code])
     assert chain.height == 0
-
-
-# -------------------------------------------------------------------------- verification
-
-
-def test_what_was_deployed_is_verified(
-    deployer: Deployer, brownie_project: Any, tmp_path: Path
-) -> None:
-    """DP-04: code with its immutables, address and every hash; each change is seen."""
-    path = tmp_path / "local.json"
-    write(path, deployer.run())
-    contracts = Deployment.load(path).contracts
-    for name, deployed in contracts.items():
-        assert differences(request, linked_build(brownie_project, name), deployed) == []
-    deployed = contracts["VppSettlement"]
-    build = brownie_project["VppSettlement"]._build
-
-    def found(**changes: Any) -> set[str]:
-        return set(differences(request, build, replace(deployed, **changes)))
-
-    window = {**deployed.constructor, "window": 2}
-    assert found(constructor=window) == {"hash of the init code", "address", "code"}
-    assert found(salt="0x" + "11" * 32) == {"address"}
-    assert found(code_hash="0x00") == {"hash of the code"}
-    assert found(source_hash="0x00") == {"hash of the sources"}
-    other = contracts["CarbonCredit"].address
-    assert found(address=other) == {"address", "code", "hash of the code"}
-    renamed = {name.upper(): value for name, value in deployed.constructor.items()}
-    assert found(constructor=renamed) == {"names of the constructor's arguments"}
-    code = request("eth_getCode", [deployed.address, "latest"])
-    request("anvil_setCode", [deployed.address, code[:-2] + "00"])
-    assert found() == {"code", "hash of the code"}
-
-
-@pytest.mark.parametrize("name", LIBRARIES)
-def test_another_library_is_found(
-    deployer: Deployer, brownie_project: Any, tmp_path: Path, name: str
-) -> None:
-    """DP-06: a library with another code, and a ledger that was linked to one elsewhere."""
-    path = tmp_path / "local.json"
-    write(path, deployer.run())
-    contracts = Deployment.load(path).contracts
-    library, credit = contracts[name], contracts["CarbonCredit"]
-    code = request("eth_getCode", [library.address, "latest"])
-    request("anvil_setCode", [library.address, code[:-2] + "00"])
-    build = linked_build(brownie_project, name)
-    assert differences(request, build, library) == ["code", "hash of the code"]
-    request("anvil_setCode", [library.address, code])
-    assert differences(request, build, library) == []
-
-    elsewhere = "11" * 20
-    code = request("eth_getCode", [credit.address, "latest"])
-    linked = code.replace(library.address[2:], elsewhere)
-    assert linked != code
-    request("anvil_setCode", [credit.address, linked])
-    build = linked_build(brownie_project, "CarbonCredit")
-    assert differences(request, build, credit) == ["code", "hash of the code"]
-    try:
-        with pytest.raises(DependencyDown, match="the code of CarbonCredit"):
-            deployer.run()
-    finally:  # no snapshot covers what is set by hand
-        request("anvil_setCode", [credit.address, code])
-
-
-def test_a_library_that_nobody_deploys(
-    brownie_project: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DP-06: a contract is not deployed with a place in its code left open."""
-    monkeypatch.setattr("scripts.linking.LIBRARIES", LIBRARIES[1:])
-    with pytest.raises(ValueError, match="a library that"):
-        linked_build(brownie_project, "CarbonCredit")
 
 
 # ------------------------------------------------------------------ the scripts, as they are
@@ -543,15 +604,36 @@ def test_roles_change_hands(deployed: dict[str, str]) -> None:
         assert answer() == expected
     arguments = ("grant", "CarbonCredit", "DEFAULT_ADMIN_ROLE", account, "--network", "local")
     ended = _run("grant_roles", deployed, *arguments)
-    assert ended.returncode == 1
+    assert ended.returncode == BadInput.exit_code
     assert ended.stderr.startswith("grant_roles: no role 'DEFAULT_ADMIN_ROLE'")
+
+
+def test_roles_are_changed_on_the_chain_of_the_file(
+    deployed: dict[str, str], tmp_path: Path
+) -> None:
+    """DP-05: the contracts have the same addresses on every chain; and nobody gives up the admin by a mistake."""
+    book = json.loads(Path(deployed["TRUETONNE_DEPLOYMENT"]).read_text())
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps({**book, "chain_id": 1}))
+    account = private_key(9).address
+    environ = {**deployed, "TRUETONNE_DEPLOYMENT": str(path)}
+    arguments = ("grant", "CarbonCredit", "ISSUER:1", account, "--network", "local")
+    ended = _run("grant_roles", environ, *arguments)
+    assert (ended.returncode, "serves chain id 31337" in ended.stderr) == (2, True), ended.stderr
+    for words in ((MISTYPED, "is mistyped"), ("0x" + "00" * 20, "is the zero address"))[
+        : times(1, 2)
+    ]:
+        ended = _run(
+            "grant_roles", deployed, "hand_over", "CarbonCredit", words[0], "--network", "local"
+        )
+        assert (ended.returncode, words[1] in ended.stderr) == (2, True), ended.stderr
 
 
 def test_a_running_node_needs_its_network(node: str, tmp_path: Path) -> None:
     """DP-05: without it Brownie would start a node of its own; said in one line, nothing sent."""
     environ = {"TRUETONNE_RPC_URL": node, "TRUETONNE_DEPLOYMENT": str(tmp_path / "local.json")}
     ended = _run("deploy", environ)
-    assert ended.returncode == 1
+    assert ended.returncode == BadInput.exit_code
     assert (
         ended.stderr.strip()
         == "deploy: TRUETONNE_RPC_URL is for a running node: add --network local"

@@ -11,7 +11,7 @@ from ledger.chain.abi import artifact
 from ledger.chain.explanations import explain, table
 from ledger.chain.reverts import reason_of
 from ledger.errors import BadInput, Refused
-from scripts.export_abi import CONTRACTS
+from scripts.fresh import CONTRACTS
 from scripts.generate_errors import generate
 
 VALUES = {

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
+from tests.contracts.deploying import request
 from tests.contracts.park import (
     ACTIVE,
     CAP_KG,
@@ -330,6 +331,19 @@ def test_a_contract_must_accept(park: Park, name: str) -> None:
     holder = park.project[name].deploy({"from": park.stranger})
     claim = park.claim(recipient=holder.address)
     assert refused(park, claim) == ("ERC1155InvalidReceiver", holder.address)
+
+
+def test_a_recipient_that_burns_all_gas(park: Park, credit: Any) -> None:
+    """CC-20: the issuance fails as a whole, and can be had for another recipient."""
+    burner = park.stranger.address
+    request("anvil_setCode", [burner, "0xfe"])
+    try:
+        claim = park.claim(recipient=burner)
+        assert refused(park, claim) == ("ERC1155InvalidReceiver", burner)
+    finally:
+        request("anvil_setCode", [burner, "0x"])
+    assert credit.batchOfKey(claim["key"]) == 0
+    park.issue({**claim, "recipient": park.owner.address})
 
 
 def test_a_recipient_may_act_at_once(park: Park, credit: Any) -> None:

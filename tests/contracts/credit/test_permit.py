@@ -129,6 +129,15 @@ def test_the_ledger_signs_nothing(park: Park, credit: Any) -> None:
             assert refused(park, message, signature) == ("BadHolderSignature", owner)
 
 
+@pytest.mark.parametrize("number", range(1, 18))
+def test_no_precompile_signs(park: Park, number: int) -> None:
+    """CC-35: they answer to any call, some with what they were sent, and none as ERC-1271 wants it."""
+    owner = f"0x{number:040x}"
+    message = approval(park, owner=owner)
+    for signature in (sign(park, message), b"", bytes(65)):
+        assert refused(park, message, signature) == ("BadHolderSignature", owner)
+
+
 def test_permit_for_all(park: Park, credit: Any) -> None:
     """CC-31, CC-35: the event of ERC-1155, and that operator alone moves the owner's units."""
     head = log_head(credit)

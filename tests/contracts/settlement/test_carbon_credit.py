@@ -116,6 +116,18 @@ def test_a_pause_of_the_credits(park: Park, settlement: Any, asset: int) -> None
     assert error == ("MayNotCancel", 1, park.stranger.address)
 
 
+def test_trades_go_on_while_the_credits_are_paused(park: Park, settlement: Any, asset: int) -> None:
+    """CC-34, VS-24: in the escrow credits change hands on the settlement's books alone; out they do not come."""
+    batch = batch_of(park, asset)
+    park.propose(batch)
+    park.credit.pause({"from": park.pauser})
+    park.mine_at(park.now + WINDOW_S)
+    park.finalize(1, batch)
+    assert park.credit_escrow(asset) == {park.buyer: 4000, park.owner: 6000}
+    error = refusal(settlement.withdrawCredits, park.buyer, asset, 1, sender=park.buyer)
+    assert error == ("EnforcedPause",)
+
+
 def test_a_deposit_for_another(park: Park, settlement: Any, asset: int) -> None:
     """VS-07: the data names it."""
     settlement.withdrawCredits(park.owner, asset, 500, {"from": park.owner})

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 
+from tests.contracts.deploying import request
 from tests.contracts.park import (
     ASSET,
     CASH,
@@ -290,3 +291,16 @@ def test_receivers_that_take_nothing(park: Park, settlement: Any) -> None:
         with pytest.raises(VirtualMachineError, match="ERC1155InvalidReceiver"):
             settlement.withdrawCredits(receiver, ASSET, 100, {"from": park.owner})
     assert park.credit_escrow() == {park.owner: 500}
+
+
+def test_a_receiver_that_burns_all_gas(park: Park) -> None:
+    """VS-05: the withdrawal fails as a whole, and the balance goes to another receiver."""
+    request("anvil_setCode", [park.stranger.address, "0xfe"])
+    try:
+        arguments = (park.stranger.address, ASSET, 100)
+        error = refusal(park.settlement.withdrawCredits, *arguments, sender=park.owner)
+        assert error == ("ERC1155InvalidReceiver", park.stranger.address)
+    finally:
+        request("anvil_setCode", [park.stranger.address, "0x"])
+    assert park.credit_escrow() == {park.owner: 500}
+    park.settlement.withdrawCredits(park.stranger, ASSET, 100, {"from": park.owner})

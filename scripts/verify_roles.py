@@ -1,0 +1,158 @@
+"""Who holds the roles of deployed contracts, compared with the accounts of the deployment file."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from ledger.chain.book import Deployment
+from ledger.errors import DependencyDown
+
+Request = Callable[[str, list[Any]], Any]
+
+ADMIN = "DEFAULT_ADMIN_ROLE"
+_GRANTED = "0x" + keccak(text="RoleGranted(bytes32,address,address)").hex()
+
+CLASSES_NAMED = 100
+"""Roles of classes up to this one are shown by their names, others by their hashes."""
+
+ROLES = (
+    ("CarbonCredit", ADMIN, "admin"),
+    ("CarbonCredit", "REGISTRAR_ROLE", "registrar"),
+    ("CarbonCredit", "ISSUER", "issuer"),
+    ("CarbonCredit", "VERIFIER", "verifier"),
+    ("CarbonCredit", "PAUSER_ROLE", "pauser"),
+    ("CarbonCredit", "SUSPENDER_ROLE", "pauser"),
+    ("CarbonCredit", "REVERSER_ROLE", "reverser"),
+    ("VppSettlement", ADMIN, "admin"),
+    ("VppSettlement", "OPERATOR_ROLE", "operator"),
+    ("VppSettlement", "PAUSER_ROLE", "pauser"),
+    ("VppSettlement", "ARBITER_ROLE", "arbiter"),
+    ("VppSettlement", "MEMBER_ROLE", "member"),
+)
+"""Contract, role, and the account of the file that has it."""
+
+
+def role_rows(request: Request, deployment: Deployment) -> list[dict[str, Any]]:
+    """Return a row for each role: ``contract``, ``role``, ``account`` of the file, ``holders``, ``differs``.
+
+    The holders are all accounts to which the role was ever granted and that have it now. A row differs when the file's
+    account is none of them, when the file names none and somebody has the role, or when another is the admin.
+    Others beside the file's account are shown, and make no difference.
+
+    Raises
+    ------
+    DependencyDown
+        If the node does not answer with the logs.
+    """
+    rows = []
+    addresses = {
+        name: deployment.contract(name).address for name in ("CarbonCredit", "VppSettlement")
+    }
+    granted = {
+        (address, role, account)
+        for address in addresses.values()
+        for role, account in _ever_granted(request, address, deployment.deployed_block)
+    }
+    for contract, name, account in ROLES:
+        expected = deployment.accounts.get(account)
+        address = addresses[contract]
+        role, shown = _role(name, deployment.class_id)
+        known = {each for at, what, each in granted if (at, what) == (address, role)}
+        asked = sorted(known | ({expected} if expected else set()))
+        holders = [each for each in asked if _has_role(request, address, role, each)]
+        differs = holders != [expected] if name == ADMIN else _differs(expected, holders)
+        row = {"contract": contract, "role": shown, "account": expected, "holders": holders}
+        rows.append({**row, "differs": differs})
+    return [*rows, *_other_rows(request, deployment, granted), _collector_row(request, deployment)]
+
+
+def _other_rows(
+    request: Request, deployment: Deployment, granted: set[tuple[str, bytes, str]]
+) -> list[dict[str, Any]]:
+    """Return rows of roles that the file cannot name: those of other classes, and whatever else was granted."""
+    names = {
+        _role(kind, number)[0]: _role(kind, number)[1]
+        for kind in ("ISSUER", "VERIFIER")
+        for number in range(1, CLASSES_NAMED + 1)
+    }
+    rows = []
+    for contract in ("CarbonCredit", "VppSettlement"):
+        address = deployment.contract(contract).address
+        known = {_role(name, deployment.class_id)[0] for at, name, _ in ROLES if at == contract}
+        for role in sorted({what for at, what, _ in granted if at == address} - known):
+            accounts = sorted(each for at, what, each in granted if (at, what) == (address, role))
+            holders = [each for each in accounts if _has_role(request, address, role, each)]
+            if holders:
+                shown = names.get(role, "0x" + role.hex())
+                row = {"contract": contract, "role": shown, "account": None, "holders": holders}
+                rows.append({**row, "differs": False})
+    return rows
+
+
+def _collector_row(request: Request, deployment: Deployment) -> dict[str, Any]:
+    """Return who gets fees and lost bonds: no role, but an account of the file all the same."""
+    expected = deployment.accounts.get("collector")
+    found = _call(request, deployment.settlement.address, keccak(text="feeCollector()")[:4])
+    holder = f"0x{found:040x}"
+    row = {"contract": "VppSettlement", "role": "feeCollector", "account": expected}
+    return {**row, "holders": [holder], "differs": holder != expected}
+
+
+def class_differs(request: Request, deployment: Deployment) -> bool:
+    """Return whether the file's class has another number on the chain, or none."""
+    data = keccak(text="classOfCode(string)")[:4] + encode(["string"], [deployment.class_code])
+    return _call(request, deployment.credit.address, data) != deployment.class_id
+
+
+def _differs(expected: str | None, holders: Sequence[str]) -> bool:
+    return bool(holders) if expected is None else expected not in holders
+
+
+def _role(name: str, class_id: int) -> tuple[bytes, str]:
+    """Return a role and how ``scripts/grant_roles.py`` writes it."""
+    if name == ADMIN:
+        return bytes(32), name
+    if name.endswith("_ROLE"):
+        return keccak(text=name), name
+    return keccak(encode(["string", "uint32"], [f"{name}_ROLE", class_id])), f"{name}:{class_id}"
+
+
+def _has_role(request: Request, contract: str, role: bytes, account: str) -> bool:
+    data = keccak(text="hasRole(bytes32,address)")[:4] + encode(
+        ["bytes32", "address"], [role, account]
+    )
+    return _call(request, contract, data) == 1
+
+
+def _call(request: Request, contract: str, data: bytes) -> int:
+    return int(request("eth_call", [{"to": contract, "data": "0x" + data.hex()}, "latest"]), 16)
+
+
+def _ever_granted(request: Request, contract: str, first: int) -> set[tuple[bytes, str]]:
+    """Return every role and account to which a contract ever granted it."""
+    last = int(request("eth_blockNumber", []), 16)
+    return {
+        (bytes.fromhex(log["topics"][1][2:]), "0x" + log["topics"][2][-40:].lower())
+        for log in _logs(request, {"address": contract, "topics": [_GRANTED]}, first, last)
+    }
+
+
+def _logs(request: Request, query: dict[str, Any], first: int, last: int) -> list[dict[str, Any]]:
+    """Return logs of a range of blocks, in halves where the node refuses the whole.
+
+    Raises
+    ------
+    DependencyDown
+        If it refuses a single block.
+    """
+    blocks = {"fromBlock": hex(first), "toBlock": hex(last)}
+    try:
+        found: list[dict[str, Any]] = request("eth_getLogs", [{**query, **blocks}])
+        return found
+    except DependencyDown:
+        if last <= first:
+            raise
+    middle = (first + last) // 2
+    return [*_logs(request, query, first, middle), *_logs(request, query, middle + 1, last)]

@@ -1,0 +1,285 @@
+"""scripts/verify.py: what was deployed, compared with sources, file and chain."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.chain.book import Deployment
+from ledger.errors import BadInput, DependencyDown
+from scripts.deploy import Deployer, write
+from scripts.fresh import fresh_builds
+from scripts.linking import linked_build
+from scripts.toolchain.brownie_home import ROOT
+from scripts.verify import check_complete, differences, is_verified, lines, verify
+from scripts.verify_roles import role_rows
+from tests.contracts.deploying import request, request_checksum
+from tests.contracts.park import LIBRARIES
+
+
+def test_what_was_deployed_is_verified(
+    deployer: Deployer, brownie_project: Any, tmp_path: Path
+) -> None:
+    """DP-04: code with its immutables, address and every hash; each change is seen."""
+    path = tmp_path / "local.json"
+    write(path, deployer.run())
+    contracts = Deployment.load(path).contracts
+    for name, deployed in contracts.items():
+        assert differences(request, linked_build(brownie_project, name), deployed) == []
+    deployed = contracts["VppSettlement"]
+    build = brownie_project["VppSettlement"]._build
+
+    def found(**changes: Any) -> set[str]:
+        return set(differences(request, build, replace(deployed, **changes)))
+
+    window = {**deployed.constructor, "window": 2}
+    assert found(constructor=window) == {"hash of the init code", "address", "code"}
+    assert found(salt="0x" + "11" * 32) == {"address"}
+    assert found(code_hash="0x00") == {"hash of the code"}
+    assert found(source_hash="0x00") == {"hash of the sources"}
+    other = contracts["CarbonCredit"].address
+    assert found(address=other) == {"address", "code", "hash of the code"}
+    renamed = {name.upper(): value for name, value in deployed.constructor.items()}
+    assert found(constructor=renamed) == {"names of the constructor's arguments"}
+    code = request("eth_getCode", [deployed.address, "latest"])
+    request("anvil_setCode", [deployed.address, code[:-2] + "00"])
+    assert found() == {"code", "hash of the code"}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_another_library_is_found(
+    deployer: Deployer, brownie_project: Any, tmp_path: Path, name: str
+) -> None:
+    """DP-06: a library with another code, and a ledger that was linked to one elsewhere."""
+    path = tmp_path / "local.json"
+    write(path, deployer.run())
+    contracts = Deployment.load(path).contracts
+    library, credit = contracts[name], contracts["CarbonCredit"]
+    code = request("eth_getCode", [library.address, "latest"])
+    request("anvil_setCode", [library.address, code[:-2] + "00"])
+    build = linked_build(brownie_project, name)
+    assert differences(request, build, library) == ["code", "hash of the code"]
+    request("anvil_setCode", [library.address, code])
+    assert differences(request, build, library) == []
+
+    elsewhere = "11" * 20
+    code = request("eth_getCode", [credit.address, "latest"])
+    linked = code.replace(library.address[2:], elsewhere)
+    assert linked != code
+    request("anvil_setCode", [credit.address, linked])
+    build = linked_build(brownie_project, "CarbonCredit")
+    assert differences(request, build, credit) == ["code", "hash of the code"]
+    try:
+        with pytest.raises(DependencyDown, match="the code of CarbonCredit"):
+            deployer.run()
+    finally:  # no snapshot covers what is set by hand
+        request("anvil_setCode", [credit.address, code])
+
+
+@pytest.fixture
+def verified(
+    deployer: Deployer, builds: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Deployment:
+    """A deployment on the chain, and its sources compiled once for all tests."""
+    monkeypatch.setattr("scripts.verify.fresh_builds", lambda: builds)
+    path = tmp_path / "local.json"
+    write(path, deployer.run())
+    return Deployment.load(path)
+
+
+@pytest.fixture(scope="module")
+def builds() -> dict[str, Any]:
+    return fresh_builds()
+
+
+def wrong(deployment: Deployment) -> dict[str, Any]:
+    """Return what of each contract, role and class differs, and nothing of what does not."""
+    found = verify(request, deployment)
+    parts = {row["name"]: row["differs"] for row in found["contracts"]}
+    parts |= {
+        f"{row['contract']} {row['role']}": row["holders"]
+        for row in found["roles"]
+        if row["differs"]
+    }
+    parts |= {"class": True} if found["class"] and found["class"]["differs"] else {}
+    parts = {name: part for name, part in parts.items() if part}
+    assert is_verified(found) is not bool(parts)
+    assert ("NOT" in " ".join(lines(found))) is bool(parts)
+    return parts
+
+
+def with_contract(deployment: Deployment, name: str, **changes: Any) -> Deployment:
+    changed = replace(deployment.contracts[name], **changes)
+    return replace(deployment, contracts={**deployment.contracts, name: changed})
+
+
+def test_a_cache_is_not_believed(
+    brownie_project: Any, builds: dict[str, Any], tmp_path: Path
+) -> None:
+    """DP-04: what is compared was compiled anew, from what stands in the folders now; Brownie makes the same of it."""
+    for name, build in builds.items():
+        linked = linked_build(brownie_project, name)
+        assert (build["bytecode"], build["deployedBytecode"]) == (
+            linked["bytecode"],
+            linked["deployedBytecode"],
+        )
+    for part in ("contracts", "node_modules/@openzeppelin"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copy(ROOT / "brownie-config.yaml", tmp_path)
+    changed = tmp_path / "node_modules/@openzeppelin/contracts/utils/Nonces.sol"
+    changed.write_text(changed.read_text() + "// a remark\n")
+    other = fresh_builds(tmp_path, ("CarbonCredit",))["CarbonCredit"]
+    assert other["bytecode"] != builds["CarbonCredit"]["bytecode"]
+    (tmp_path / "contracts/VppSettlement.sol").write_text("contract")
+    with pytest.raises(BadInput, match="do not compile"):
+        fresh_builds(tmp_path, ("CarbonCredit",))
+
+
+def test_a_file_that_lacks_a_contract_proves_nothing(verified: Deployment) -> None:
+    """DP-04: none, one of them, a library; and a name without sources."""
+    assert wrong(verified) == {}
+    for name in ("CarbonCredit", "VppSettlement", *LIBRARIES):
+        others = {key: each for key, each in verified.contracts.items() if key != name}
+        with pytest.raises(BadInput, match=f"lacks {name}:"):
+            check_complete(replace(verified, contracts=others))
+    with pytest.raises(BadInput, match="lacks CarbonCredit, VppSettlement, "):
+        verify(request, replace(verified, contracts={}))
+    stranger = {**verified.contracts, "Vault": verified.credit}
+    with pytest.raises(BadInput, match="names Vault, of which there are no sources"):
+        verify(request, replace(verified, contracts=stranger))
+
+
+def test_arguments_that_are_none(verified: Deployment) -> None:
+    """DP-04: of another type or number, and a salt that is no word, are said."""
+    given = verified.settlement.constructor
+    for changes in (
+        {"constructor": {**given, "window": "soon"}},
+        {"constructor": {**given, "window": 2**32}},
+        {"constructor": {"admin": given["admin"]}},
+        {"salt": "0xsalt"},
+    ):
+        with pytest.raises(BadInput, match="gives VppSettlement a salt or arguments"):
+            verify(request, with_contract(verified, "VppSettlement", **changes))
+
+
+def test_a_mirror_that_would_begin_too_late(verified: Deployment) -> None:
+    """DP-04: block and transaction of a deployment are the chain's, with a transaction or without."""
+    credit, register = verified.credit, verified.contracts["Register"]
+    assert wrong(with_contract(verified, "CarbonCredit", block=credit.block + 1)) == {
+        "CarbonCredit": ["block"]
+    }
+    for tx_hash in (register.tx_hash, "0x" + "11" * 32):
+        assert wrong(with_contract(verified, "CarbonCredit", tx_hash=tx_hash)) == {
+            "CarbonCredit": ["transaction"]
+        }
+    for block, differs in (
+        (credit.block - 1, True),
+        (credit.block, False),
+        (credit.block + 1, True),
+    ):
+        found = wrong(with_contract(verified, "CarbonCredit", block=block, tx_hash=None))
+        assert found == ({"CarbonCredit": ["block"]} if differs else {})
+
+
+def test_a_settlement_of_another_ledger(
+    deployer: Deployer, verified: Deployment, tmp_path: Path
+) -> None:
+    """DP-04: two good contracts that do not belong together."""
+    path = tmp_path / "other.json"
+    deployer.contracts = {}
+    deployer.plan = replace(deployer.plan, admin_delay_s=1)
+    write(path, deployer.run())
+    other = Deployment.load(path)
+    assert wrong(other) == {}
+    assert other.credit.address != verified.credit.address
+    mixed = {**verified.contracts, "VppSettlement": other.settlement}
+    assert wrong(replace(verified, contracts=mixed)) == {"VppSettlement": ["credits"]}
+
+
+def test_holders_that_are_not_those_of_the_file(
+    verified: Deployment, brownie_project: Any, keys: list[Any], chain: Any
+) -> None:
+    """DP-03, DP-04: another account in the file, one whose role is gone, another admin, a reverser nobody named."""
+    stranger = keys[6].address.lower()
+    for account, roles in (
+        ("issuer", {"CarbonCredit ISSUER:1"}),
+        ("verifier", {"CarbonCredit VERIFIER:1"}),
+        ("registrar", {"CarbonCredit REGISTRAR_ROLE"}),
+        ("reverser", {"CarbonCredit REVERSER_ROLE"}),
+        ("operator", {"VppSettlement OPERATOR_ROLE"}),
+        ("arbiter", {"VppSettlement ARBITER_ROLE"}),
+        ("member", {"VppSettlement MEMBER_ROLE"}),
+        ("collector", {"VppSettlement feeCollector"}),
+        (
+            "pauser",
+            {
+                "CarbonCredit PAUSER_ROLE",
+                "CarbonCredit SUSPENDER_ROLE",
+                "VppSettlement PAUSER_ROLE",
+            },
+        ),
+        ("admin", {f"{name} DEFAULT_ADMIN_ROLE" for name in ("CarbonCredit", "VppSettlement")}),
+    ):
+        forged = replace(verified, accounts={**verified.accounts, account: stranger})
+        assert set(wrong(forged)) == roles, account
+    without = {name: each for name, each in verified.accounts.items() if name != "reverser"}
+    assert wrong(replace(verified, accounts=without)) == {
+        "CarbonCredit REVERSER_ROLE": [verified.accounts["reverser"]]
+    }
+    assert wrong(replace(verified, class_code="gold")) == {"class": True}
+
+    credit = brownie_project.CarbonCredit.at(
+        request_checksum(verified.credit.address), persist=False
+    )
+    role, issuer = credit.issuerRole(1), request_checksum(verified.accounts["issuer"])
+    credit.grantRole(role, stranger, {"from": keys[0]})
+    (row,) = [each for each in role_rows(request, verified) if each["role"] == "ISSUER:1"]
+    assert (row["differs"], set(row["holders"])) == (False, {stranger, issuer.lower()})
+    assert "which names" in " ".join(lines(verify(request, verified)))
+    for other, shown in ((credit.issuerRole(2), "ISSUER:2"), ("0x" + "ab" * 32, "0x" + "ab" * 32)):
+        credit.grantRole(other, stranger, {"from": keys[0]})
+        (row,) = [each for each in role_rows(request, verified) if each["role"] == shown]
+        assert (row["account"], row["holders"], row["differs"]) == (None, [stranger], False)
+        said = f"CarbonCredit {shown}: {stranger}; the file names no such role"
+        assert said in lines(verify(request, verified))
+        credit.revokeRole(other, stranger, {"from": keys[0]})
+        assert said not in lines(verify(request, verified))
+    credit.revokeRole(role, issuer, {"from": keys[0]})
+    assert wrong(verified) == {"CarbonCredit ISSUER:1": [stranger]}
+    credit.grantRole(role, issuer, {"from": keys[0]})
+    credit.beginDefaultAdminTransfer(stranger, {"from": keys[0]})
+    chain.sleep(2)
+    credit.acceptDefaultAdminTransfer({"from": keys[6]})
+    assert wrong(verified) == {"CarbonCredit DEFAULT_ADMIN_ROLE": [stranger]}
+
+
+def test_a_node_that_gives_few_logs_at_once(verified: Deployment) -> None:
+    """DP-04: all holders are found in pieces; a node that gives none at all is said."""
+    asked: list[int] = []
+
+    def sparing(most: int) -> Any:
+        def ask(method: str, parameters: list[Any]) -> Any:
+            if method == "eth_getLogs":
+                first, last = (int(parameters[0][each], 16) for each in ("fromBlock", "toBlock"))
+                asked.append(last - first + 1)
+                if asked[-1] > most:
+                    raise DependencyDown("too many")
+            return request(method, parameters)
+
+        return ask
+
+    assert role_rows(sparing(2), verified) == role_rows(request, verified)
+    assert 1 in asked or 2 in asked
+    with pytest.raises(DependencyDown):
+        role_rows(sparing(0), verified)
+
+
+def test_a_library_that_nobody_deploys(
+    brownie_project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-06: a contract is not deployed with a place in its code left open."""
+    monkeypatch.setattr("scripts.linking.LIBRARIES", LIBRARIES[1:])
+    with pytest.raises(ValueError, match="a library that"):
+        linked_build(brownie_project, "CarbonCredit")
