@@ -366,7 +366,7 @@ def test_an_end_between_refusal_and_voiding(ready: Park, monkeypatch: pytest.Mon
     plan(ready, day(1), day(2))
     forbid(ready)
 
-    def crash(*arguments: Any) -> None:
+    def crash(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -385,7 +385,7 @@ def test_a_refusal_that_was_not_told_is_told_by_the_next_sending(
     plan(ready, day(1), day(2))
     forbid(ready)
     with monkeypatch.context() as patch:
-        patch.setattr(issuance.states, "fail", lambda *arguments: None)
+        patch.setattr(issuance.states, "fail", lambda *_, **__: None)
         with pytest.raises(Refused):
             submit_planned(ready.chain)
     with pytest.raises(Refused, match="issue was refused before"):
