@@ -44,7 +44,11 @@ _UNAVAILABLE = {
     "not-proven": "the node's answers prove nothing",
     "node-elsewhere": "the node is on another fork than the mirror",
     "wrong-chain": "the node serves another chain than the books are kept for",
+    "not-deployed": "this service does not know where its contracts stand",
+    "sealing-key-missing": "this service lacks the key that it seals with",
+    "sealing-key-wrong": "this service has another key than the one that was sealed with",
 }
+"""What is no fault of whoever asks, by the code, in words that name no place on the machine."""
 
 _SEND = "send a JSON object, with Content-Type: application/json"
 
@@ -158,7 +162,9 @@ def problem_of(
         return _of_http(error)
     if isinstance(error, PoolTimeout):
         error = DependencyDown(str(error), code="database-busy")
-    if isinstance(error, DependencyDown):
+    if isinstance(error, DependencyDown) or (
+        isinstance(error, TruetonneError) and error.code in _UNAVAILABLE
+    ):
         return _unavailable(error)
     for kind, status in _OF_THE_LEDGER.items():
         if isinstance(error, kind):
@@ -229,8 +235,8 @@ def _title(problem: Problem) -> str:
     return problem.code.replace("-", " ").capitalize()
 
 
-def _unavailable(error: DependencyDown) -> Problem:
-    # The message names hosts, and an address may carry a key: it is for the log, not for the world.
+def _unavailable(error: TruetonneError) -> Problem:
+    # The message names hosts and files, and an address may carry a key: it is for the log, not for the world.
     _log.warning("%s: %s", error.code, error.message)
     detail = _UNAVAILABLE.get(error.code, "something that this service needs does not answer")
     return Problem(
