@@ -132,22 +132,28 @@ def respond(request: Request, problem: Problem) -> Response:
     shown = page(request, problem) if page is not None else None
     if shown is not None:
         return shown
-    document = {
-        "type": TYPE_PREFIX + problem.code,
-        "title": _title(problem),
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": request.url.path,
-        "code": problem.code,
-        "request_id": str(request.scope.get("state", {}).get("request_id", "")),
-        **problem.extensions,
-    }
+    request_id = str(request.scope.get("state", {}).get("request_id", ""))
+    document = document_of(problem, request.url.path, request_id)
     return Response(
         json.dumps(document, ensure_ascii=True),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **problem.headers},
     )
+
+
+def document_of(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
+    """Return the members of a problem document."""
+    return {
+        "type": TYPE_PREFIX + problem.code,
+        "title": _title(problem),
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": path,
+        "code": problem.code,
+        "request_id": request_id,
+        **problem.extensions,
+    }
 
 
 def problem_of(

@@ -498,7 +498,9 @@ def test_the_page_of_a_history_says_each_thing_apart(client: TestClient) -> None
     for number in (FIRST, SECOND, THIRD):
         said = client.get(f"/credits/{number}", headers={"accept": "text/html"}).text
         history = said[said.index('id="history"') :]
-        cells = re.findall(r'"row".*?>([a-z, ]+)</th>\s*<td class="long">(.*?)</td>', history, re.DOTALL)
+        cells = re.findall(
+            r'"row".*?>([a-z, ]+)</th>\s*<td class="long">(.*?)</td>', history, re.DOTALL
+        )
         assert cells
         for kind, cell in cells:
             kinds.add(kind)

@@ -49,7 +49,8 @@ CASES = {
     ),
     "101: name one of these, for instance 101": (
         "serials 1 to 5 are retired and 6 to 9 active: name one of these, for instance lhb-2014-1-1-5",
-        "serials 1 to 5 are retired, 6 to 8 active and 9 to 9 cancelled: name one of these, for instance lhb-2014-1-1-5",
+        "serials 1 to 5 are retired, 6 to 8 active and 9 to 9 cancelled: name one of these, "
+        "for instance lhb-2014-1-1-5",
     ),
     "reading 101 stands under no evidence root: 101": (
         "reading 101 stands under no evidence root: it came after its period was issued",

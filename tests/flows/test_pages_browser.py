@@ -258,9 +258,7 @@ def test_without_a_node_the_page_says_so(page: Page, park: Park) -> None:
         page.open(f"{address}/credits/{RETIRED}?lang=zh")
         page.run("document.querySelector('#prove button').click()")
         page.wait("document.getElementById('verdict').dataset.state === 'invalid'")
-        assert (
-            text(page, ".outcome") == "无法获取证明： 节点没有响应，请稍后再试 (node-down)"
-        )
+        assert text(page, ".outcome") == "无法获取证明： 节点没有响应，请稍后再试 (node-down)"
     (note,) = page.complaints
     assert "503" in note
     page.complaints.clear()
