@@ -93,6 +93,15 @@ def test_a_person_checks_a_bundle(
     assert held == [words for name, words in verdict.checks[:9]]
     assert page.run(limits) == []
 
+    for other in ('[1, {"format": "truetonne-bundle/1"}]', '{"format": "other/1"}', '"text"'):
+        bad.write_text(other, encoding="utf-8")  # as the command says of each
+        page.drop_file(bad, 100, 100)
+        said, held = outcome(page)
+        assert said.endswith(
+            "this is no bundle: JSON, but none that names a format such as truetonne-bundle/1"
+        )
+        assert held == []
+
     bad.write_bytes(b"\xff\xfe{}")
     page.drop_file(bad, 100, 100)
     assert outcome(page) == ("<b>bad.json: not valid: it is not UTF-8 text", [])

@@ -1,11 +1,13 @@
 """A bundle as it is written: one JSON document of one shape (``docs/proof-format.md``)."""
 
 import json
+import re
 from typing import Any
 
 from ledger.proofs.verifier.errors import ProofError, require
 
 FORMAT = "truetonne-bundle/1"
+_WHOLE = re.compile("0|-?[1-9][0-9]*")
 
 # A shape is a range of whole numbers, or a number of bytes; str, bytes or int: text, any bytes, a
 # number written as text; a list of one shape, a tuple of several, an object; or (None, shape): or null.
@@ -68,7 +70,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(text: str) -> int:
-    if str(int(text)) != text:
+    if not _WHOLE.fullmatch(text):
         raise ValueError(f"{text[:20]} is not a whole number in its one spelling")
     return int(text)
 
