@@ -314,6 +314,27 @@ def test_a_certificate_is_downloaded(page: Page, site: str, tmp_path: Path) -> N
     assert data.startswith(b"%PDF-") and hashlib.sha256(data).hexdigest() == text(page, "#sha256")
 
 
+def test_what_is_printed_is_dark_on_white(page: Page, site: str) -> None:
+    """Browsers print no backgrounds: the light words of a dark page would be lost."""
+    for theme in ("dark", "light", "auto"):
+        page.call(
+            "Emulation.setEmulatedMedia",
+            media="screen",
+            features=[{"name": "prefers-color-scheme", "value": "dark"}],
+        )
+        page.open(f"{site}/retirements/1?theme={theme}")
+        page.call(
+            "Emulation.setEmulatedMedia",
+            media="print",
+            features=[{"name": "prefers-color-scheme", "value": "dark"}],
+        )
+        for part in ("body", ".amount", ".whole-hash", "dt"):
+            colour = page.run(f"getComputedStyle(document.querySelector('{part}')).color")
+            red, green, blue = (int(number) for number in re.findall(r"\d+", colour))
+            assert max(red, green, blue) < 128, (theme, part, colour)
+    page.call("Emulation.setEmulatedMedia", media="", features=[])
+
+
 def test_nothing_is_wider_than_a_narrow_window(page: Page, site: str) -> None:
     """320 px are also what is left of 1280 px at four times the size."""
     page.call("Emulation.setDeviceMetricsOverride", **{**PHONE, "width": 320})
