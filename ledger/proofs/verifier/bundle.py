@@ -1,13 +1,11 @@
 """A bundle as it is written: one JSON document of one shape (``docs/proof-format.md``)."""
 
 import json
-import re
 from typing import Any
 
 from ledger.proofs.verifier.errors import ProofError, require
 
 FORMAT = "truetonne-bundle/1"
-_WHOLE = re.compile("0|-?[1-9][0-9]*")
 
 # A shape is a range of whole numbers, or a number of bytes; str, bytes or int: text, any bytes, a
 # number written as text; a list of one shape, a tuple of several, an object; or (None, shape): or null.
@@ -70,7 +68,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(text: str) -> int:
-    if not _WHOLE.fullmatch(text):
+    if not text.removeprefix("-").isdecimal() or str(int(text)) != text:
         raise ValueError(f"{text[:20]} is not a whole number in its one spelling")
     return int(text)
 
