@@ -44,7 +44,11 @@ _UNAVAILABLE = {
     "not-proven": "the node's answers prove nothing",
     "node-elsewhere": "the node is on another fork than the mirror",
     "wrong-chain": "the node serves another chain than the books are kept for",
+    "not-deployed": "this service does not know where its contracts stand",
+    "sealing-key-missing": "this service lacks the key that it seals with",
+    "sealing-key-wrong": "this service has another key than the one that was sealed with",
 }
+"""What is no fault of whoever asks, by the code, in words that name no place on the machine."""
 
 _SEND = "send a JSON object, with Content-Type: application/json"
 
@@ -128,22 +132,28 @@ def respond(request: Request, problem: Problem) -> Response:
     shown = page(request, problem) if page is not None else None
     if shown is not None:
         return shown
-    document = {
-        "type": TYPE_PREFIX + problem.code,
-        "title": _title(problem),
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": request.url.path,
-        "code": problem.code,
-        "request_id": str(request.scope.get("state", {}).get("request_id", "")),
-        **problem.extensions,
-    }
+    request_id = str(request.scope.get("state", {}).get("request_id", ""))
+    document = document_of(problem, request.url.path, request_id)
     return Response(
         json.dumps(document, ensure_ascii=True),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **problem.headers},
     )
+
+
+def document_of(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
+    """Return the members of a problem document."""
+    return {
+        "type": TYPE_PREFIX + problem.code,
+        "title": _title(problem),
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": path,
+        "code": problem.code,
+        "request_id": request_id,
+        **problem.extensions,
+    }
 
 
 def problem_of(
@@ -158,7 +168,9 @@ def problem_of(
         return _of_http(error)
     if isinstance(error, PoolTimeout):
         error = DependencyDown(str(error), code="database-busy")
-    if isinstance(error, DependencyDown):
+    if isinstance(error, DependencyDown) or (
+        isinstance(error, TruetonneError) and error.code in _UNAVAILABLE
+    ):
         return _unavailable(error)
     for kind, status in _OF_THE_LEDGER.items():
         if isinstance(error, kind):
@@ -229,8 +241,8 @@ def _title(problem: Problem) -> str:
     return problem.code.replace("-", " ").capitalize()
 
 
-def _unavailable(error: DependencyDown) -> Problem:
-    # The message names hosts, and an address may carry a key: it is for the log, not for the world.
+def _unavailable(error: TruetonneError) -> Problem:
+    # The message names hosts and files, and an address may carry a key: it is for the log, not for the world.
     _log.warning("%s: %s", error.code, error.message)
     detail = _UNAVAILABLE.get(error.code, "something that this service needs does not answer")
     return Problem(

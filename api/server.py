@@ -8,9 +8,9 @@ import threading
 import uvicorn
 from fastapi import FastAPI
 
+from api.connections import Connection
 from ledger.errors import BadInput, DependencyDown
 
-CONCURRENCY_MAX = 200
 KEEP_ALIVE_SECONDS = 15
 STOP_SECONDS_MAX = 5
 _START_SECONDS_MAX = 20.0
@@ -42,7 +42,8 @@ class ApiServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,  # whom to believe is a setting of ours, see api.clients
-            limit_concurrency=CONCURRENCY_MAX,
+            http=Connection,
+            ws="none",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS_MAX,
         )

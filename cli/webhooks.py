@@ -236,9 +236,10 @@ def replay(
 
     count = _on(run, number, work, dry_run)
     document: dict[str, Any] = {"id": number, "due": count}
+    more = ", and what it was never sent follows" if from_block is not None else ""
     run.output.result(
         {"dry_run": True, **document} if dry_run else document,
-        f"{'would be due' if dry_run else 'due'} again at endpoint {number}: {counted(count, 'message')}; "
+        f"{'would be due' if dry_run else 'due'} again at endpoint {number}: {counted(count, 'message')}{more}; "
         "`truetonne jobs run webhooks` sends them now",
     )
 

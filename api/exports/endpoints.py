@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
@@ -20,6 +20,7 @@ from api.exports.schemas import (
     TradeFile,
     TransactionFile,
 )
+from api.exports.sending import SentFile
 from api.exports.stream import export_named, pieces
 from api.finality import ChainView
 
@@ -149,10 +150,10 @@ def sent_as_file(
     if isinstance(view, ChainView):
         headers["Truetonne-As-Of-Block"] = str(view.as_of_block)
         headers["Truetonne-Final-Block"] = str(view.final_block)
-    return StreamingResponse(sent, media_type=MEDIA_TYPES[form], headers=headers)
+    return SentFile(sent, media_type=MEDIA_TYPES[form], headers=headers)
 
 
-def _released(context: Context, sent: Iterator[Any]) -> Any:
+def _released(context: Context, sent: Iterator[Any]) -> Generator[Any]:
     """Yield the pieces, and make room for another file when they end, or nobody wants more of them."""
     try:
         yield from sent

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.requests import Request
@@ -23,6 +23,8 @@ from api.pages.formats import visible
 from api.pages.language import wishes_of
 from api.pages.readings import RUNS_MAX, Month, chart_of, month_of
 from api.pages.rendering import is_fragment, page, words_of
+from api.proofs.endpoints import show_bundle
+from api.proofs.schemas import BundleParameters
 from ledger.chain.book import Deployment
 from ledger.errors import NotFound, TruetonneError
 from ledger.models import ChainBlock, CreditBatch, Issuance
@@ -105,6 +107,14 @@ def show_manifest(context: ReadContext, credit_id: str) -> Response:
         media_type="application/json",
         headers={"Content-Disposition": 'attachment; filename="manifest.json"'},
     )
+
+
+@router.get("/credits/{credit_id}/bundle.json")
+def show_proof(
+    context: ReadContext, credit_id: str, parameters: Annotated[BundleParameters, Query()]
+) -> Response:
+    """Return the bundle of the API's route: what stands in its way is a page here, in the reader's language."""
+    return show_bundle(context, credit_id, parameters)
 
 
 def issuance_of(session: Session, key: str) -> Issuance | None:

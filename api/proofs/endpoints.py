@@ -13,9 +13,10 @@ from api.errors import Problem, responses
 from api.proofs.schemas import READINGS_MAX, BundleParameters, ReadingProof
 from ledger.bundles import ALL, build_bundle
 from ledger.chain.access import load_deployment
+from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
 from ledger.chain.shared_node import published_url
-from ledger.errors import DependencyDown
+from ledger.errors import BadInput, DependencyDown
 from ledger.evidence import prove_reading
 
 router = APIRouter(tags=["proofs"])
@@ -42,9 +43,7 @@ def show_bundle(
     try:
         with context.reading() as (session, view):
             block = parameters.block if parameters.block is not None else view.final_block or 0
-            built = build_bundle(
-                client, load_deployment(context.settings), session, credit_id, block, readings
-            )
+            built = build_bundle(client, _deployment(context), session, credit_id, block, readings)
     finally:
         client.close()
     name = re.sub(r"[^A-Za-z0-9._-]", "_", credit_id)[:100]
@@ -95,3 +94,11 @@ def _client(context: Context) -> ChainClient:
     if not rpc_url:
         raise DependencyDown("no local node runs; start it with `truetonne up`", code="node-down")
     return ChainClient(rpc_url)
+
+
+def _deployment(context: Context) -> Deployment:
+    """Return where the contracts stand; that the file is none is no fault of whoever asks."""
+    try:
+        return load_deployment(context.settings)
+    except BadInput as error:
+        raise DependencyDown(error.message, code="not-deployed") from error

@@ -108,7 +108,9 @@ class NewSecret(Document):
 class Replayed(Document):
     """What came of asking for messages once more."""
 
-    due: int = Field(description="How many messages are due again.")
+    due: int = Field(
+        description="How many messages are due again; with `from_block`, what was never sent follows."
+    )
 
 
 class EndpointPage(Document):

@@ -6,6 +6,7 @@ The replay knows nothing of runs: each batch is a list of its kilograms, and eac
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
@@ -489,3 +490,21 @@ def test_a_holder_of_a_block_that_is_not_there(client: TestClient, chain: TestCh
         answer = client.get(path, params={"as_of_block": head + 1})
         assert (answer.status_code, answer.json()["code"]) == (422, "block-not-mirrored")
         assert client.get(path, params={"as_of_block": "x"}).status_code == 422
+
+
+def test_the_page_of_a_history_says_each_thing_apart(client: TestClient) -> None:
+    """An amount, an account, a name and a reason are words of their own, also read aloud or copied."""
+    kinds: set[str] = set()
+    for number in (FIRST, SECOND, THIRD):
+        said = client.get(f"/credits/{number}", headers={"accept": "text/html"}).text
+        history = said[said.index('id="history"') :]
+        cells = re.findall(
+            r'"row".*?>([a-z, ]+)</th>\s*<td class="long">(.*?)</td>', history, re.DOTALL
+        )
+        assert cells
+        for kind, cell in cells:
+            kinds.add(kind)
+            assert not re.search(r"CO₂e(?! |\s*$)|</(a|bdi|span|details)>[^\s.,<]", cell), cell
+            if kind == "status changed":
+                assert len(re.findall('<span class="badge ', cell)) == 2, cell
+    assert {"issued", "transferred", "retired", "status changed"} <= kinds

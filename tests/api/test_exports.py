@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gc
 import io
@@ -226,6 +227,60 @@ def test_only_so_many_files_at_once(client: TestClient) -> None:
         for _ in range(5):  # each gives its place back, whatever becomes of it
             client.get(url)
     assert client.get("/v1/trades/export").status_code == 200
+
+
+def test_a_client_that_goes_away_gives_its_place_back(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and not when garbage is looked for: its snapshot of the database ends with it."""
+    app, context = client.app, client.app.state.context  # type: ignore[attr-defined]
+    monkeypatch.setattr(stream, "ROWS_AT_ONCE", 1)
+    parts: list[dict[str, Any]] = []
+
+    async def leave_in_the_middle() -> None:
+        gone = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            parts.append(message)
+            if message.get("more_body"):
+                gone.set()
+                await asyncio.sleep(3600)
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "GET",
+            "path": "/v1/trades/export",
+            "raw_path": b"/v1/trades/export",
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "headers": [(b"host", b"x")],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+            "state": {},
+        }
+        await app(scope, receive, send)  # type: ignore[arg-type]
+
+    async def leave_five_times() -> list[bool]:
+        for _ in range(5):
+            await leave_in_the_middle()
+        return [context.files.acquire(blocking=False) for _ in range(4)]
+
+    gc.disable()
+    try:
+        free = asyncio.run(leave_five_times())
+    finally:
+        gc.enable()
+    assert [part["status"] for part in parts if "status" in part] == [200] * 5
+    assert free == [True] * 4
+    for _ in range(4):
+        context.files.release()
 
 
 # ------------------------------------------------------------------ many rows

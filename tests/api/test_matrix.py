@@ -190,6 +190,7 @@ GET    /
 GET    /credits
 GET    /credits/{credit_id}
 GET    /credits/{credit_id}/days/{day}
+GET    /credits/{credit_id}/bundle.json
 GET    /credits/{credit_id}/manifest.json
 GET    /credits/{credit_id}/readings.json
 GET    /holders/{address}

@@ -361,6 +361,7 @@ PAGES = [
     "/credits",
     "/credits/{credit_id}",
     "/credits/{credit_id}/days/{day}",
+    "/credits/{credit_id}/bundle.json",
     "/credits/{credit_id}/manifest.json",
     "/credits/{credit_id}/readings.json",
     "/holders/{address}",

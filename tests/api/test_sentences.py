@@ -16,6 +16,8 @@ from api.pages.sentences import say
 from tests.api.test_chinese import WORDS
 
 ROOT = Path(__file__).resolve().parents[2]
+OF_READINGS = ("evidence_files", "selection", "slots", "stored", "times", "views")
+"""What the API asks of the readings; the rest of them are imports and commands."""
 SOURCES = sorted(
     [
         *(file for file in (ROOT / "api").rglob("*.py") if file.name != "server.py"),  # its start
@@ -23,6 +25,11 @@ SOURCES = sorted(
         ROOT / "ledger" / "naming.py",
         ROOT / "ledger" / "webhooks" / "endpoints.py",
         ROOT / "ledger" / "settlement" / "finding.py",
+        *(ROOT / "ledger").glob("bundl*.py"),
+        *(ROOT / "ledger").glob("bundl*/*.py"),
+        ROOT / "ledger" / "evidence.py",
+        ROOT / "ledger" / "fates.py",
+        *(ROOT / "ledger" / "readings" / f"{name}.py" for name in OF_READINGS),
     ]
 )
 MESSAGE = {
@@ -39,6 +46,19 @@ CASES = {
     "block 101 is not mirrored: the mirror 101; ask for an earlier block, or later": (
         "block 101 is not mirrored: the mirror has not begun; ask for an earlier block, or later",
         "block 101 is not mirrored: the mirror has come to block 101; ask for an earlier block, or later",
+    ),
+    "101: name one of these, for instance 101": (
+        "serials 1 to 5 are retired and 6 to 9 active: name one of these, for instance lhb-2014-1-1-5",
+        "serials 1 to 5 are retired, 6 to 8 active and 9 to 9 cancelled: name one of these, "
+        "for instance lhb-2014-1-1-5",
+    ),
+    "reading 101 stands under no evidence root: 101": (
+        "reading 101 stands under no evidence root: it came after its period was issued",
+        "reading 101 stands under no evidence root: its period is not issued",
+    ),
+    "site 101 has 101; it has: 101": (
+        "site 'lhb' has no device with a meter; it has: none",
+        "site 'lhb' has no device 'x'; it has: 101",
     ),
     "the 101 101 is taken; choose another one": (
         "the user name 'eva' is taken; choose another one",
@@ -98,7 +118,8 @@ def test_the_sentences_are_found() -> None:
     """A message that is named here stands in the sources; an extraction that finds none would let all pass."""
     texts = {text for _, text in FOUND}
     assert len(texts) > 70
-    assert "you have no such API key" in texts
+    assert {"you have no such API key", "there is no reading 101"} <= texts
+    assert "the node has no block 101" in texts  # whichever file of the bundles says so
     assert "101 has 101 keys; revoke one first" in texts
     assert set(PREFIXED) <= {
         text

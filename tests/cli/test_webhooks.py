@@ -43,6 +43,8 @@ def test_a_life(park: Program) -> None:
         assert waiting == found[0]
         replayed = park("webhooks", "replay", "1", "--message", found[1]["message_id"])
         assert replayed.out.startswith("due again at endpoint 1: 1 message; ")
+        onwards = park("webhooks", "replay", "1", "--from-block", "0", "--dry-run").out
+        assert "messages, and what it was never sent follows; " in onwards
 
         assert park("webhooks", "rotate", "1", "--json").json()["secret"] != made["secret"]
         assert park("webhooks", "pause", "1").code == 0

@@ -258,11 +258,34 @@ def test_without_a_node_the_page_says_so(page: Page, park: Park) -> None:
         page.open(f"{address}/credits/{RETIRED}?lang=zh")
         page.run("document.querySelector('#prove button').click()")
         page.wait("document.getElementById('verdict').dataset.state === 'invalid'")
-        assert (
-            text(page, ".outcome") == "无法获取证明： 所需的节点没有响应，请稍后再试。 (node-down)"
-        )
+        assert text(page, ".outcome") == "无法获取证明： 节点没有响应，请稍后再试 (node-down)"
     (note,) = page.complaints
     assert "503" in note
+    page.complaints.clear()
+
+
+def test_a_proof_that_cannot_be_says_why_in_chinese(page: Page, site: str) -> None:
+    """In the page, and as a page to whoever follows the link."""
+    why = f"序列号 1 至 150 已注销，151 至 200 有效：请只取其中一段，例如 {BATCH}-1-150"
+    page.open(f"{site}/credits/{RETIRED}?lang=zh")
+    mixed = f"/credits/{BATCH}-1-200/bundle.json"
+    page.run(f"document.getElementById('prove').dataset.bundle = '{mixed}'")
+    page.run("document.querySelector('#prove button').click()")
+    page.wait("document.getElementById('verdict').dataset.state === 'invalid'")
+    assert text(page, ".outcome") == f"无法获取证明： {why} (mixed-serials)"
+    page.open(site + mixed)
+    assert why in text(page, ".problem")
+    assert all("422" in note for note in page.complaints)
+    page.complaints.clear()
+
+
+def test_a_proof_of_a_service_that_is_gone_is_no_defect(page: Page, site: str) -> None:
+    """The browser's own words, which are English, are not the reader's."""
+    page.open(f"{site}/credits/{RETIRED}?lang=zh")
+    page.run("document.getElementById('prove').dataset.bundle = 'http://127.0.0.1:1/'")
+    page.run("document.querySelector('#prove button').click()")
+    page.wait("document.getElementById('verdict').dataset.state === 'invalid'")
+    assert text(page, ".outcome") == "无法获取证明： 本服务没有响应，请稍后再试。"
     page.complaints.clear()
 
 
@@ -289,6 +312,38 @@ def test_a_certificate_is_downloaded(page: Page, site: str, tmp_path: Path) -> N
     page.run("document.getElementById('pdf').click()")
     data = downloaded(tmp_path, "truetonne-retirement-1.pdf").read_bytes()
     assert data.startswith(b"%PDF-") and hashlib.sha256(data).hexdigest() == text(page, "#sha256")
+
+
+def test_what_is_printed_is_dark_on_white(page: Page, site: str) -> None:
+    """Browsers print no backgrounds: the light words of a dark page would be lost."""
+    for theme in ("dark", "light", "auto"):
+        page.call(
+            "Emulation.setEmulatedMedia",
+            media="screen",
+            features=[{"name": "prefers-color-scheme", "value": "dark"}],
+        )
+        page.open(f"{site}/retirements/1?theme={theme}")
+        page.call(
+            "Emulation.setEmulatedMedia",
+            media="print",
+            features=[{"name": "prefers-color-scheme", "value": "dark"}],
+        )
+        for part in ("body", ".amount", ".whole-hash", "dt"):
+            colour = page.run(f"getComputedStyle(document.querySelector('{part}')).color")
+            red, green, blue = (int(number) for number in re.findall(r"\d+", colour))
+            assert max(red, green, blue) < 128, (theme, part, colour)
+    page.call("Emulation.setEmulatedMedia", media="", features=[])
+
+
+def test_nothing_is_wider_than_a_narrow_window(page: Page, site: str) -> None:
+    """320 px are also what is left of 1280 px at four times the size."""
+    page.call("Emulation.setDeviceMetricsOverride", **{**PHONE, "width": 320})
+    for path in PAGES:
+        for language in ("en", "zh"):
+            page.open(f"{site}{path}{'&' if '?' in path else '?'}lang={language}")
+            wide = page.run("document.documentElement.scrollWidth")
+            assert wide <= 320, (path, language, wide)
+    page.complaints.clear()  # one of them is not there
 
 
 def test_a_hostile_name_is_only_a_name(page: Page, site: str) -> None:

@@ -1,6 +1,7 @@
 """The auditor's routes over a real chain: bundle, reading, history, retirement."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,3 +226,33 @@ def test_a_node_that_is_down_is_a_problem(park: Park) -> None:
         found = problem(client, f"/v1/credits/{CREDIT}/bundle", 503)
     assert found["code"] == "node-down"
     assert "127.0.0.1" not in found["detail"]
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", '{"contracts": 7}', "none at all"])
+def test_a_deployment_file_that_is_not_there_or_none_is_no_fault_of_whoever_asks(
+    park: Park, tmp_path: Path, text: str | None
+) -> None:
+    """The service's, then: and where it keeps its files is nobody's business."""
+    file = tmp_path / "deployment.json"
+    if text is not None:
+        file.write_text(text)
+    settings = load_settings(
+        None,
+        {
+            "TRUETONNE_HOME": str(park.folder),
+            "TRUETONNE_DATABASE_URL": park.db.url.render_as_string(hide_password=False),
+            "TRUETONNE_RPC_URL": park.node.client.rpc_url,
+            "TRUETONNE_NETWORK": "local",
+            "TRUETONNE_DEPLOYMENT": str(file),
+        },
+    )
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        found = problem(client, f"/v1/credits/{CREDIT}/bundle", 503)
+        assert found["code"] == "not-deployed"
+        assert "/" not in found["detail"] and ".json" not in found["detail"]
+        chinese = {"Accept": "text/html", "Accept-Language": "zh"}
+        page = client.get(f"/credits/{CREDIT}/bundle.json", headers=chinese)
+        assert page.status_code == 503 and str(tmp_path) not in page.text
+        assert "没有可用的合约部署文件" in page.text
+        page = client.get(f"/credits/{CREDIT}", headers=chinese)  # which goes without
+        assert page.status_code == 200 and str(tmp_path) not in page.text

@@ -93,6 +93,15 @@ def test_a_person_checks_a_bundle(
     assert held == [words for name, words in verdict.checks[:9]]
     assert page.run(limits) == []
 
+    for other in ('[1, {"format": "truetonne-bundle/1"}]', '{"format": "other/1"}', '"text"'):
+        bad.write_text(other, encoding="utf-8")  # as the command says of each
+        page.drop_file(bad, 100, 100)
+        said, held = outcome(page)
+        assert said.endswith(
+            "this is no bundle: JSON, but none that names a format such as truetonne-bundle/1"
+        )
+        assert held == []
+
     bad.write_bytes(b"\xff\xfe{}")
     page.drop_file(bad, 100, 100)
     assert outcome(page) == ("<b>bad.json: not valid: it is not UTF-8 text", [])
@@ -149,3 +158,30 @@ def test_it_fits_a_phone(
     assert outcome(page)[0] == "bundle.json: valid"
     assert page.run("document.documentElement.scrollWidth <= 360")
     page.call("Emulation.clearDeviceMetricsOverride")
+
+
+def shown(page: Page) -> str:
+    """Return what the page shows where it may run nothing: what the accessibility tree has as text."""
+    nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+    texts = (node for node in nodes if node.get("role", {}).get("value") == "StaticText")
+    return " ".join(str(node["name"]["value"]) for node in texts)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "scripts are turned off"), ("zh", "已停用脚本")]
+)
+def test_without_a_script_the_page_says_that_it_cannot(
+    page: Page, served: str, language: str, words: str
+) -> None:
+    """And not that the form was sent, and nothing came of it."""
+    page.call("Network.setExtraHTTPHeaders", headers={"Accept-Language": language})
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.call("Page.navigate", url=served)
+        end = time.monotonic() + 60
+        while words not in shown(page):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    finally:
+        page.call("Emulation.setScriptExecutionDisabled", value=False)
+        page.call("Network.setExtraHTTPHeaders", headers={})

@@ -23,13 +23,20 @@ function show(state, outcome, checks, unproven) {
   list("unproven", unproven);
 }
 
+// Why there is no file, in the reader's language: the problem comes as a page.
+function problem(page) {
+  const found = new DOMParser().parseFromString(page, "text/html");
+  const texts = (selector) => [...found.querySelectorAll(`.problem ${selector}`)].map((item) => item.textContent.trim());
+  const [why] = [texts(".quiet"), texts(".lead")].filter((lines) => lines.length);
+  return why && `${why.join(" ")} (${texts("code")[0]})`;
+}
+
 async function bundle() {
-  const answer = await fetch(form.dataset.bundle, { headers: { accept: "application/json" } });
-  if (answer.ok) return answer.text();
-  const problem = await answer.json().catch(() => ({}));
   const { down, cannot } = verdict.dataset;
-  const detail = lang === "en" ? problem.detail : problem.code; // what the API says is English
-  throw new Error(`${answer.status === 503 ? down : cannot} (${detail ?? answer.status})`);
+  const answer = await fetch(form.dataset.bundle, { headers: { accept: "application/json, text/html" } })
+    .catch(() => { throw new Error(down); });
+  if (answer.ok) return answer.text();
+  throw new Error(problem(await answer.text()) ?? `${cannot} (${answer.status})`);
 }
 
 async function check() {
@@ -40,7 +47,7 @@ async function check() {
   const bytes = (name) => value[name].slice(2).toLowerCase();
   let source, verifier;
   try {
-    [source, verifier] = await Promise.all([bundle(), import(form.dataset.verifier)]);
+    [source, verifier] = await Promise.all([bundle(), import(form.dataset.verifier).catch(() => { throw new Error(verdict.dataset.down); })]);
     words = (sentence) => verifier.inWords(sentence, lang);
   } catch (error) {
     return show("invalid", `${unavailable} ${error.message}`, [], []);

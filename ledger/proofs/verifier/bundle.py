@@ -68,7 +68,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(text: str) -> int:
-    if str(int(text)) != text:
+    if not text.removeprefix("-").isdecimal() or str(int(text)) != text:
         raise ValueError(f"{text[:20]} is not a whole number in its one spelling")
     return int(text)
 
