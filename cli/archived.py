@@ -14,6 +14,7 @@ import typer
 
 from cli.books import open_books
 from cli.command import Invocation
+from cli.files import written_aside
 from cli.output import Table, counted
 from ledger.errors import BadInput, NotFound
 from ledger.spreadsheets import guarded
@@ -114,13 +115,8 @@ def show_orphans(run: Invocation) -> int:
 
 
 def _write_file(out: Path, rows: Any) -> int:
-    try:
-        with out.open("w", encoding="utf-8", newline="") as file:
-            return _write_csv(file, rows)
-    except OSError as error:
-        raise BadInput(
-            f"{out}: {error.strerror}; name a file that can be written, on a disk with room"
-        ) from error
+    with written_aside(out) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        return _write_csv(file, rows)
 
 
 def _write_csv(file: Any, rows: Any) -> int:

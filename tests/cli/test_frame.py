@@ -316,3 +316,47 @@ def test_the_words_of_an_option_are_those_of_the_books() -> None:
     assert set(words.type_descriptor.choices) == {item.value for item in CreditStatus}
     words = {p.name: p for p in root.commands["trades"].commands["list"].params}["status"]
     assert set(words.type_descriptor.choices) == {item.value for item in TradeStatus}
+
+
+def in_shell(truetonne: Program, words: str, closed: str) -> subprocess.CompletedProcess[str]:
+    """Run the program from a shell that has closed some of its streams."""
+    return subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'exec "$0" -c "from cli.main import main; main()" {words} {closed}',
+            sys.executable,
+        ],
+        cwd=truetonne.folder,
+        env=truetonne.with_settings({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("json_words", ["", "--json"])
+def test_a_closed_stdout_is_one_line_and_no_traceback(truetonne: Program, json_words: str) -> None:
+    ended = in_shell(truetonne, f"db current {json_words}", ">&-")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.startswith("error: stdout cannot be written (")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_closed_stdin_or_stderr_changes_nothing(truetonne: Program) -> None:
+    for closed in ("<&-", "2>&-", "<&- 2>&-"):
+        ended = in_shell(truetonne, "db current --json", closed)
+        assert ended.returncode == 1 and json.loads(ended.stdout)["revision"] is None
+        assert ended.stderr == ""
+
+
+def test_an_error_never_moves_to_stdout(truetonne: Program) -> None:
+    ended = in_shell(truetonne, "nothing", "2>&-")
+    assert (ended.returncode, ended.stdout) == (2, "")
+
+
+def test_with_all_streams_closed_the_work_is_done(truetonne: Program) -> None:
+    """No file of ours becomes stdout: what is printed there would stand in the midst of it."""
+    assert in_shell(truetonne, "db upgrade", "<&- >&- 2>&-").returncode == 3
+    assert truetonne("db", "current").code == 0
