@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -32,7 +33,7 @@ def register(root: typer.Typer) -> None:
     root.add_typer(group, name="chain")
 
 
-def deploy(run: Invocation, network: Network = None) -> None:
+def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) -> None:
     """Deploy the contracts to the configured node, or to the local chain; harmless when they are."""
     from cli.deploying import deploy as deploy_to
     from cli.deploying import ensure_deployed
@@ -41,6 +42,9 @@ def deploy(run: Invocation, network: Network = None) -> None:
     from ledger.db import Database
 
     settings = _settings(run, network)
+    if dry_run:
+        _try_deploy(run, settings)
+        return
     settings.home.mkdir(parents=True, exist_ok=True)
     db = Database(settings.database_url)
     try:
@@ -61,6 +65,30 @@ def deploy(run: Invocation, network: Network = None) -> None:
         {"network": deployment.network, "deployed": new, "contracts": addresses},
         *(f"{name} at {address}" for name, address in addresses.items()),
         f"address book: {settings.deployment}",
+    )
+
+
+def _try_deploy(run: Invocation, settings: Settings) -> None:
+    """Say whether contracts would be deployed. What is there is compared; a local chain is not started for nothing."""
+    from cli.deploying import check_checkout, ensure_deployed
+    from ledger.chain.client import ChainClient
+    from ledger.chain.shared_node import node_for
+
+    new = not settings.deployment.exists()
+    if new:
+        check_checkout("deploy")
+    if not (new and settings.local_chain):
+        with node_for(settings) as rpc_url:
+            if new:
+                with closing(ChainClient(rpc_url)) as client:
+                    client.chain_id()
+            else:
+                ensure_deployed(settings, rpc_url)
+    run.output.result(
+        {"network": settings.network, "deployed": new, "dry_run": True},
+        f"would deploy to {settings.network}, and write {settings.deployment}"
+        if new
+        else f"the contracts of {settings.network} are there",
     )
 
 

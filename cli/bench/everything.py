@@ -58,9 +58,11 @@ def measure(names: Sequence[str], config: Path | None, say: Callable[[str], None
 
 
 def _run(command: Sequence[str]) -> tuple[int, dict[str, Any]]:
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
-        with _ended_with_us(process):
-            out, _ = process.communicate()
+    with (
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process,
+        _ended_with_us(process),
+    ):
+        out, _ = process.communicate()
     try:
         document = json.loads(out)
     except ValueError:

@@ -8,7 +8,9 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -360,3 +362,37 @@ def test_with_all_streams_closed_the_work_is_done(truetonne: Program) -> None:
     """No file of ours becomes stdout: what is printed there would stand in the midst of it."""
     assert in_shell(truetonne, "db upgrade", "<&- >&- 2>&-").returncode == 3
     assert truetonne("db", "current").code == 0
+
+
+READERS = """
+    verify certificate export openapi status doctor emissions
+    jobs list; jobs history; reductions; reductions export; reductions verify; reductions corrections
+    factors list; factors show; readings quality; readings gaps; readings show
+    credits list; credits show; credits bundle; park kinds; park list; park show; park export; alerts list
+    trades list; settle preview; settle status; index status; index verify; chain verify; chain intents; keys list
+    users list; apikey list; audit log; audit export; audit head; audit verify; config list; config get
+    db current; db orphans; db grants; db drill; db rejoin; db partitions show; db partitions check; db partitions read
+    db keys status; db backups list; db backups check; db backups statements
+    webhooks list; webhooks events; webhooks deliveries
+"""
+STAYING = "demo; up; serve; jobs run; index run; webhooks test"
+"""What stays, or sends a message that changes nothing."""
+
+
+def test_every_writer_takes_dry_run() -> None:
+    """Whoever adds a command says here that it writes nothing, or gives it the option."""
+
+    def walk(found: Any, path: str) -> Iterator[str]:
+        inner = getattr(found, "commands", None)
+        if (inner is None or found.invoke_without_command) and not any(
+            "--dry-run" in parameter.opts for parameter in found.params
+        ):
+            yield path
+        for name, each in (inner or {}).items():
+            yield from walk(each, f"{path} {name}".strip())
+
+    first, *others = READERS.strip().splitlines()
+    named = {*first.split(), *(name.strip() for line in others for name in line.split(";"))}
+    allowed = named | {name.strip() for name in STAYING.split(";")}
+    without = set(walk(typer.main.get_command(build()), "")) - {""}
+    assert {name for name in without if not name.startswith("bench ")} == allowed
