@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from cli import intents
 from cli.command import DryRun, Invocation, command, command_group
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from cli.flow import Flow
 
 Network = Annotated[
     str | None,
@@ -137,6 +140,26 @@ def _settings(run: Invocation, network: str | None) -> Settings:
     return load_settings(run.config, {**run.environ, **given})
 
 
+def _register_once(flow: Flow, project: str) -> None:
+    """Register what is not registered; another process that does the same at this moment may be the first."""
+    from ledger import registration
+    from ledger.errors import Refused
+
+    for send, found in (
+        (registration.register_project, registration.project_on_chain),
+        (registration.register_site, registration.site_on_chain),
+    ):
+        try:
+            key = send(flow.chain, project)
+            if key is not None:
+                flow.confirm([key])
+        except Refused:
+            flow.mirror()
+            with flow.db.read() as session:
+                if found(session, project) is None:
+                    raise
+
+
 def register_project(run: Invocation, project: Project, dry_run: DryRun = False) -> None:
     """Register a project and its metered site with the credit contract; harmless when they are."""
     from cli.flow import open_flow
@@ -153,10 +176,7 @@ def register_project(run: Invocation, project: Project, dry_run: DryRun = False)
                 {"dry_run": True, "registered": known is not None}, f"{project} {shown}"
             )
             return
-        for send in (registration.register_project, registration.register_site):
-            key = send(flow.chain, project)
-            if key is not None:
-                flow.confirm([key])
+        _register_once(flow, project)
         with flow.db.read() as session:
             site = registration.site_on_chain(session, project)
     if site is None:

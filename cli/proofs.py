@@ -34,7 +34,7 @@ def _readings(text: str | int) -> int:
         return text
     if text == "all":
         return -1
-    if not (text.isascii() and text.isdigit() and len(text) < 8):
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise typer.BadParameter(f"{text!r} is neither a number of readings nor `all`")
     return int(text)
 
