@@ -146,7 +146,10 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except Exception as error:
         found = _named(error)
-        invocation.output.error(found)
+        try:
+            invocation.output.error(found)
+        except BrokenPipeError:  # as above
+            sys.stdout = io.TextIOWrapper(io.BytesIO())
         if isinstance(found, OutputLost):
             sys.stdout = io.TextIOWrapper(io.BytesIO())  # nothing is tried again at the end
         if invocation.traceback and not isinstance(error, TruetonneError):

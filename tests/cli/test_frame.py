@@ -19,7 +19,7 @@ import cli
 from cli.main import COMMANDS, build, first_word
 from ledger.models.blockchain import CreditStatus
 from ledger.models.trading import TradeStatus
-from tests.cli.conftest import Program
+from tests.cli.conftest import READINGS, TRADES, Ended, Program
 from tests.support.forms import rest
 
 
@@ -396,3 +396,40 @@ def test_every_writer_takes_dry_run() -> None:
     allowed = named | {name.strip() for name in STAYING.split(";")}
     without = set(walk(typer.main.get_command(build()), "")) - {""}
     assert {name for name in without if not name.startswith("bench ")} == allowed
+
+
+def piped(truetonne: Program, content: str, *words: str, read: bool = True) -> Ended:
+    """Run the program with something in its stdin, and read what it says, or close that at once."""
+    process = subprocess.Popen(
+        truetonne.command(*words),
+        cwd=truetonne.folder,
+        env=truetonne.with_settings({}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin and process.stdout and process.stderr
+    if not read:
+        process.stdout.close()
+        process.stdout = None
+    out, err = process.communicate(content, timeout=60)
+    return Ended(process.returncode, out or "", err)
+
+
+def test_trades_may_come_through_a_pipe(park: Program) -> None:
+    """They were read twice, and empty the second time."""
+    ended = piped(park, TRADES, "trades", "import", "/dev/stdin", "--json")
+    assert (ended.code, ended.json()["new"]) == (0, 1), ended
+    assert park("trades", "import", park.write("t.csv", TRADES), "--json").json()["unchanged"] == 1
+
+
+def test_a_meter_file_through_a_pipe_is_refused_in_a_line(park: Program) -> None:
+    words = ("import", "--site", "lab", "--source", "scada", "/dev/stdin")
+    ended = piped(park, READINGS, *words)
+    assert ended.code == 2 and "is a pipe" in ended.one_line()
+
+
+def test_an_error_that_nobody_reads_is_no_traceback(truetonne: Program) -> None:
+    ended = piped(truetonne, "", "credits", "list", "--json", read=False)
+    assert (ended.code, ended.err) == (3, "")  # the database has no tables
