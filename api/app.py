@@ -79,6 +79,8 @@ EXPOSED = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Truetonne-As-Of-Block",
+    "Truetonne-Final-Block",
     "X-Request-Id",
 )
 """Headers that pages of other origins may read, where the settings name such."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -82,7 +83,7 @@ class ProblemDocument(BaseModel):
     title: str = Field(description="The kind of problem, in a few words.")
     status: int = Field(description="HTTP status code.")
     detail: str = Field(description="What went wrong this time, and how to mend it.")
-    instance: str = Field(description="Path of the request.")
+    instance: str = Field(description="Path of the request, as a URI reference.")
     code: str = Field(description="Last part of the type, for programs.")
     request_id: str = Field(description="Id of the request, also in the X-Request-Id header.")
     errors: list[ParameterError] | None = Field(
@@ -149,7 +150,7 @@ def document_of(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
         "title": _title(problem),
         "status": problem.status,
         "detail": problem.detail,
-        "instance": path,
+        "instance": quote(path, safe="/:@!$&'()*+,;="),
         "code": problem.code,
         "request_id": request_id,
         **problem.extensions,

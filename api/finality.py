@@ -68,6 +68,13 @@ class ChainView:
         """Return the view of an earlier block."""
         return replace(self, as_of_block=block)
 
+    def headers(self) -> dict[str, str]:
+        """Return the headers that say the same of a file, which has no place for it."""
+        return {
+            "Truetonne-As-Of-Block": str(self.as_of_block),
+            "Truetonne-Final-Block": str(self.final_block),
+        }
+
     def fields(self) -> dict[str, Any]:
         """Return the fields that ``ChainAnswer`` adds to an answer."""
         finality = Finality(rule=self.rule, final_block=self.final_block)

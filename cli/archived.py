@@ -114,10 +114,7 @@ def show_orphans(run: Invocation) -> int:
 
 
 def _write_file(out: Path, rows: Iterable[Sequence[Any]]) -> int:
-    with (
-        written_aside(out, out.with_name(out.name + ".partial")) as aside,
-        aside.open("w", encoding="utf-8", newline="") as file,
-    ):
+    with written_aside(out) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         return _write_csv(file, rows)
 
 

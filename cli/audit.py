@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -115,7 +114,7 @@ def export(
     filters = _filters(user, action, resource, done_from, before)
     entries = _entries(run, filters, "asc", None)
     with (
-        written_aside(out, out.with_name(f".{out.name}.{os.getpid()}.part")) as aside,
+        written_aside(out) as aside,
         aside.open("w", encoding="utf-8", newline="") as stream,
     ):
         count = _write(stream, format, entries)

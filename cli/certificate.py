@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.command import Invocation, command
-from cli.files import unwritable
+from cli.files import write_whole
 
 
 def register(root: typer.Typer) -> None:
@@ -35,10 +35,7 @@ def certificate(
     with reading(run.settings) as (session, view):
         facts = facts_of(session, view, run.settings, retirement)
     data = certificate_pdf(facts)
-    try:
-        output.write_bytes(data)
-    except OSError as error:
-        raise unwritable(output, error) from error
+    write_whole(output, data)
     digest = hashlib.sha256(data).hexdigest()
     document = {
         "file": str(output),

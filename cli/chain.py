@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,9 @@ from cli import intents
 from cli.command import DryRun, Invocation, command, command_group
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from cli.flow import Flow
 
 Network = Annotated[
     str | None,
@@ -33,7 +37,7 @@ def register(root: typer.Typer) -> None:
     root.add_typer(group, name="chain")
 
 
-def deploy(run: Invocation, network: Network = None) -> None:
+def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) -> None:
     """Deploy the contracts to the configured node, or to the local chain; harmless when they are."""
     from cli.deploying import deploy as deploy_to
     from cli.deploying import ensure_deployed
@@ -42,6 +46,9 @@ def deploy(run: Invocation, network: Network = None) -> None:
     from ledger.db import Database
 
     settings = _settings(run, network)
+    if dry_run:
+        _try_deploy(run, settings)
+        return
     settings.home.mkdir(parents=True, exist_ok=True)
     db = Database(settings.database_url)
     try:
@@ -84,6 +91,32 @@ def _check_holders(environ: Mapping[str, str], settings: Settings) -> None:
             )
 
 
+def _try_deploy(run: Invocation, settings: Settings) -> None:
+    """Say whether contracts would be deployed. What is there is compared; a local chain is not started for nothing."""
+    from cli.deploying import check_checkout, ensure_deployed
+    from ledger.chain.client import ChainClient
+    from ledger.chain.shared_node import node_for
+
+    new = not settings.deployment.exists()
+    if new:
+        check_checkout("deploy")
+    else:
+        _check_holders(run.environ, settings)
+    if not (new and settings.local_chain):
+        with node_for(settings) as rpc_url:
+            if new:
+                with closing(ChainClient(rpc_url)) as client:
+                    client.chain_id()
+            else:
+                ensure_deployed(settings, rpc_url)
+    run.output.result(
+        {"network": settings.network, "deployed": new, "dry_run": True},
+        f"would deploy to {settings.network}, and write {settings.deployment}"
+        if new
+        else f"the contracts of {settings.network} are there",
+    )
+
+
 def verify(run: Invocation, network: Network = None) -> int:
     """Compile the sources and compare them with what the network runs: code, arguments, addresses, roles."""
     from cli.deploying import verify as verify_on
@@ -122,6 +155,26 @@ def _settings(run: Invocation, network: str | None) -> Settings:
     return load_settings(run.config, {**run.environ, **given})
 
 
+def _register_once(flow: Flow, project: str) -> None:
+    """Register what is not registered; another process that does the same at this moment may be the first."""
+    from ledger import registration
+    from ledger.errors import Refused
+
+    for send, found in (
+        (registration.register_project, registration.project_on_chain),
+        (registration.register_site, registration.site_on_chain),
+    ):
+        try:
+            key = send(flow.chain, project)
+            if key is not None:
+                flow.confirm([key])
+        except Refused:
+            flow.mirror()
+            with flow.db.read() as session:
+                if found(session, project) is None:
+                    raise
+
+
 def register_project(run: Invocation, project: Project, dry_run: DryRun = False) -> None:
     """Register a project and its metered site with the credit contract; harmless when they are."""
     from cli.flow import open_flow
@@ -138,10 +191,7 @@ def register_project(run: Invocation, project: Project, dry_run: DryRun = False)
                 {"dry_run": True, "registered": known is not None}, f"{project} {shown}"
             )
             return
-        for send in (registration.register_project, registration.register_site):
-            key = send(flow.chain, project)
-            if key is not None:
-                flow.confirm([key])
+        _register_once(flow, project)
         with flow.db.read() as session:
             site = registration.site_on_chain(session, project)
     if site is None:

@@ -212,6 +212,7 @@ def read_files(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Return when complete batches are sent.")
     ] = False,
+    dry_run: DryRun = False,
 ) -> int:
     """Take in signed files; a batch that is complete then is sent, and final at once.
 
@@ -228,25 +229,30 @@ def read_files(
         symbol, now_s = currency_symbol(flow.chain), _now_s(flow)
         for file in files:
             try:
-                key, signed, missing = cosign.take_file(flow.chain, file, symbol, now_s)
+                key, signed, missing = cosign.take_file(
+                    flow.chain, file, symbol, now_s, keep=not dry_run
+                )
             except (Refused, BadInput) as error:
                 troubles.append(error)
                 continue
             rows.append({"file": str(file), "batch_key": key, "signed": signed, "missing": missing})
-        if any(not row["missing"] for row in rows):
+        if not dry_run and any(not row["missing"] for row in rows):
             sent = batches.submit_planned(flow.chain)
             if sent and not no_wait:
                 flow.confirm_or_fail([row["batch_key"] for row in rows if not row["missing"]])
     run.output.result(
-        {"read": rows, "refused": [error.as_json() for error in troubles]},
-        *(
-            f"{row['file']}: {counted(len(row['signed']), 'signature')} taken, "
-            + (f"missing {', '.join(row['missing'])}" if row["missing"] else "complete and sent")
-            for row in rows
-        ),
+        {"read": rows, "refused": [error.as_json() for error in troubles]}
+        | ({"dry_run": True} if dry_run else {}),
+        *(_taken(row, dry_run) for row in rows),
         *(f"refused: {error.message}" for error in troubles),
     )
     return max((error.exit_code for error in troubles), default=0)
+
+
+def _taken(row: dict[str, Any], dry_run: bool) -> str:
+    taken, sent = ("would be taken", "would be sent") if dry_run else ("taken", "sent")
+    rest = f"missing {', '.join(row['missing'])}" if row["missing"] else f"complete and {sent}"
+    return f"{row['file']}: {counted(len(row['signed']), 'signature')} {taken}, {rest}"
 
 
 def _make(folder: Path) -> None:

@@ -113,6 +113,21 @@ def verify(settings: Settings, rpc_url: str, network: str) -> dict[str, Any]:
     return found
 
 
+def check_checkout(name: str) -> None:
+    """Look whether a script is here.
+
+    Raises
+    ------
+    BadInput
+        If this is no checkout.
+    """
+    if not (CHECKOUT / "scripts" / f"{name}.py").is_file():
+        raise BadInput(
+            f"chain {name} needs the sources: clone the repository and use its ./dev",
+            code="not-a-checkout",
+        )
+
+
 @dataclass(frozen=True)
 class _Output:
     exit_code: int
@@ -122,11 +137,7 @@ class _Output:
 def _run_script(
     name: str, settings: Settings, rpc_url: str, network: str, result: str = ""
 ) -> _Output:
-    if not (CHECKOUT / "scripts" / f"{name}.py").is_file():
-        raise BadInput(
-            f"chain {name} needs the sources: clone the repository and use its ./dev",
-            code="not-a-checkout",
-        )
+    check_checkout(name)
     environment = {
         **os.environ,
         "TRUETONNE_RPC_URL": rpc_url,

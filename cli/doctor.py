@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from cli.command import Invocation, command
 from cli.doctor_database import database_checks
 from cli.output import Table
 from ledger.errors import DependencyDown, TruetonneError
-from ledger.settings import SETTINGS, Settings, described, redacted
+from ledger.settings import SETTINGS, Settings, described, redacted, unknown_variables
 
 if TYPE_CHECKING:
     from ledger.chain.book import Deployment
@@ -32,7 +32,7 @@ def register(root: typer.Typer) -> None:
 def doctor(run: Invocation) -> int:
     """Print every setting and check what it names; exit 3 when a dependency is down, else 1."""
     settings = run.settings
-    checks = list(_checks(settings))
+    checks = [_variables(run.environ), *_checks(settings)]
     verdicts = {check.verdict for check in checks}
     shown = described(settings)
     document = {
@@ -63,6 +63,17 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _backups(settings)
     yield from _chain(settings)
     yield from _keys(settings)
+
+
+def _variables(environ: Mapping[str, str]) -> Check:
+    """Look for settings in the environment that are none: nobody else says that they do nothing."""
+    unknown = unknown_variables(environ)
+    if not unknown:
+        return Check("environment", Verdict.OK, "no variable of ours is unknown")
+    found = ", ".join(
+        f"{name} (is {meant} meant?)" if meant else name for name, meant in unknown.items()
+    )
+    return Check("environment", Verdict.FAILED, f"no such setting: {found}", "correct or unset it")
 
 
 def _home(settings: Settings) -> Check:

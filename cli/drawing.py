@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
+from cli.files import write_whole
 from ledger.errors import BadInput
 
 INK, PAPER = "#222222", "#FFFFFF"
@@ -153,19 +153,7 @@ def write_picture(drawing: Drawing, path: Path) -> None:
         It cannot be written.
     """
     check_picture(path)
-    content = WRITERS[path.suffix.lower()](drawing)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            aside.write_bytes(content)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be written ({error.strerror}); name a file in a folder of yours",
-            code="file-unwritable",
-        ) from error
+    write_whole(path, WRITERS[path.suffix.lower()](drawing))
 
 
 def _plain(text: str) -> str:

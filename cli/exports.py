@@ -63,7 +63,7 @@ def export(
     assert isinstance(view, ChainView)
     # A file that is not whole has another name: nobody takes it for the export.
     with (
-        written_aside(out, out.with_name(out.name + ".partial")) as aside,
+        written_aside(out) as aside,
         aside.open("wb") as file,
     ):
         for piece in sent:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from ledger.errors import BadInput
+
+_OF_THE_SYSTEM = (Path("/dev"), Path("/proc"))
+"""What stands there leads to something else, and must stay what it is."""
 
 
 class Writable(Protocol):
@@ -18,23 +24,46 @@ class Writable(Protocol):
 
 
 @contextmanager
-def written_aside(out: Path, aside: Path) -> Iterator[Path]:
-    """Open a block that writes ``aside``, which takes the place of ``out`` at its end; it goes when the block raises.
+def written_aside(out: Path) -> Iterator[Path]:
+    """Open a block that writes the path it is given, which takes the place of ``out`` at its end.
+
+    What was written goes when the block raises. A symbolic link stays one: what it names is written. A pipe, a device
+    or a descriptor such as ``/dev/fd/3`` can only be written as it goes, and is the path itself. Two processes that
+    write the same file take no part in each other's.
 
     Raises
     ------
     BadInput
-        If it cannot be written.
+        If it cannot be written, or is where the command's own answer goes.
     """
     try:
+        if not _replaceable(out):
+            yield out
+            return
+        target = out.resolve()
+        aside = target.with_name(f".truetonne-{os.getpid()}.part")
         try:
+            aside.touch()
+            with suppress(FileNotFoundError):  # a file that is closed to others stays so
+                aside.chmod(stat.S_IMODE(target.stat().st_mode))
             yield aside
-            aside.replace(out)
-        except BaseException:
+            aside.replace(target)
+        finally:
             aside.unlink(missing_ok=True)
-            raise
     except OSError as error:
         raise unwritable(out, error) from error
+
+
+def write_whole(out: Path, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises
+    ------
+    BadInput
+        As ``written_aside``.
+    """
+    with written_aside(out) as aside:
+        aside.write_bytes(data)
 
 
 def unwritable(path: Path, error: OSError) -> BadInput:
@@ -45,3 +74,36 @@ def unwritable(path: Path, error: OSError) -> BadInput:
         f"{path}: cannot be written ({why}); name a file in a folder that exists",
         code="file-unwritable",
     )
+
+
+def _replaceable(out: Path) -> bool:
+    """Return whether another file may take the place of this one.
+
+    Raises
+    ------
+    BadInput
+        If it is the stdout of this process: the answer would stand in the midst of the file.
+    OSError
+        If it is a folder, or cannot be looked at.
+    """
+    try:
+        found = out.stat()
+    except FileNotFoundError:
+        return True
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(21, os.strerror(21), str(out))
+    regular = stat.S_ISREG(found.st_mode)
+    if not stat.S_ISCHR(found.st_mode) and _is_stdout(found):
+        raise BadInput(
+            f"{out}: is where this command's own answer goes; name another file, or a named pipe",
+            code="file-unwritable",
+        )
+    place = Path(os.path.abspath(out))
+    return regular and not any(place.is_relative_to(folder) for folder in _OF_THE_SYSTEM)
+
+
+def _is_stdout(found: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(found, os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):  # closed, or a test's
+        return False

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.command import Invocation, command, command_group
+from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, counted, time_text
 from cli.service import log_to_stderr, stay, stop_on_signal
 from ledger.errors import ProblemFound, TruetonneError
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
 
     from ledger.chain.access import Chain
     from ledger.db import Database
@@ -174,32 +177,57 @@ def show_history(run: Invocation, name: OfName = None, limit: Limit = RUNS_SHOWN
     )
 
 
-def pause_job(run: Invocation, name: Name) -> None:
+def pause_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
     """Let a job rest until it is resumed; a run that goes on is not stopped."""
     from ledger.jobs import rows
     from ledger.jobs.catalogue import job_named
     from ledger.jobs.work import utc_now
 
     job_named(run.settings, name)
-    with _rows_of(run) as db:
-        row = db.run(lambda session: rows.pause(session, name, utc_now()))
+    paused_at = _changed(
+        run, dry_run, lambda session: rows.pause(session, name, utc_now()).paused_at
+    )
     run.output.result(
-        {"job": name, "paused_at": row.paused_at},
-        f"{name} rests; truetonne jobs resume {name} lets it run again",
+        {"job": name, "paused_at": paused_at} | ({"dry_run": True} if dry_run else {}),
+        f"{name} would rest"
+        if dry_run
+        else f"{name} rests; truetonne jobs resume {name} lets it run again",
     )
 
 
-def resume_job(run: Invocation, name: Name) -> None:
+def resume_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
     """Let a job run again; what fell due meanwhile is made up for by one run."""
     from ledger.jobs import rows
     from ledger.jobs.catalogue import job_named
 
     job_named(run.settings, name)
-    with _rows_of(run) as db:
-        row = db.run(lambda session: rows.resume(session, name))
+    due_at = _changed(run, dry_run, lambda session: rows.resume(session, name).due_at)
     run.output.result(
-        {"job": name, "due_at": row.due_at}, f"{name} is due at {_second(row.due_at)}"
+        {"job": name, "due_at": due_at} | ({"dry_run": True} if dry_run else {}),
+        f"{name} {'would be' if dry_run else 'is'} due at {_second(due_at)}",
     )
+
+
+def _changed(
+    run: Invocation, dry_run: bool, change: Callable[[Session], datetime | None]
+) -> datetime | None:
+    """Change the row of a job, and keep it unless this is a dry run; return what became of it."""
+    from cli.books import open_books
+    from ledger.jobs import rows
+    from ledger.jobs.catalogue import schedules_of
+    from ledger.jobs.work import utc_now
+
+    def tried(session: Session) -> datetime | None:
+        rows.register(session, schedules_of(run.settings), utc_now())
+        found = change(session)
+        session.rollback()
+        return found
+
+    if not dry_run:
+        with _rows_of(run) as db:
+            return db.run(change)
+    with open_books(run.settings) as db:
+        return db.run(tried)
 
 
 class Working(threading.Thread):

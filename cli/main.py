@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -39,6 +40,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "cli.settle": ("settle",),
     "cli.mirror": ("reconcile", "index"),
     "cli.chain": ("chain",),
+    "cli.keys": ("keys",),
     "cli.users": ("users",),
     "cli.apikey": ("apikey",),
     "cli.audit": ("audit",),
@@ -88,6 +90,7 @@ def first_word(words: Sequence[str]) -> str | None:
 def main() -> None:
     """Run the command line of this process."""
     rare_collections()
+    open_streams()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal cannot show ends nothing.
         if isinstance(stream, io.TextIOWrapper):
@@ -95,6 +98,24 @@ def main() -> None:
     code = run(sys.argv[1:])
     gc.freeze()  # what ends with the process need not be looked through before
     sys.exit(code)
+
+
+def open_streams() -> None:
+    """Open what a caller has closed of stdin, stdout and stderr: no file of ours may get such a descriptor.
+
+    A closed stdout takes nothing then, and is said to; what is said to a closed stderr is lost.
+    """
+    for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, mode)  # the lowest that is free, which is this one
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, encoding="utf-8")
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8")
 
 
 def rare_collections() -> None:
@@ -124,7 +145,10 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except Exception as error:
         found = _named(error)
-        invocation.output.error(found)
+        try:
+            invocation.output.error(found)
+        except BrokenPipeError:  # as above
+            sys.stdout = io.TextIOWrapper(io.BytesIO())
         if isinstance(found, OutputLost):
             sys.stdout = io.TextIOWrapper(io.BytesIO())  # nothing is tried again at the end
         if invocation.traceback and not isinstance(error, TruetonneError):

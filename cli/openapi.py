@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.command import Invocation, command
-from cli.files import unwritable
+from cli.files import write_whole
 
 
 def register(root: typer.Typer) -> None:
@@ -34,8 +34,5 @@ def openapi(
     if out is None:
         run.output.result(document, text)
         return
-    try:
-        out.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise unwritable(out, error) from error
+    write_whole(out, f"{text}\n".encode())
     run.output.result({"file": str(out), "paths": len(document["paths"])}, f"wrote {out}")

@@ -243,7 +243,7 @@ def export(
             _write_records(run.output, wanted, found, form)
             return
         with (
-            written_aside(output, output.with_name(output.name + ".partial")) as aside,
+            written_aside(output) as aside,
             aside.open("w", encoding="utf-8", newline="") as file,
         ):
             count = _write_records(file, wanted, found, form)

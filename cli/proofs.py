@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import Invocation, command
-from cli.files import unwritable
+from cli.files import write_whole
 from ledger.errors import BadInput
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _readings(text: str | int) -> int:
         return text
     if text == "all":
         return -1
-    if not (text.isascii() and text.isdigit() and len(text) < 8):
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise typer.BadParameter(f"{text!r} is neither a number of readings nor `all`")
     return int(text)
 
@@ -97,14 +97,12 @@ def bundle(
                 number if number is not None else view.final_block or 0,
                 readings,
             )
-    try:
-        output.write_text(built.text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise unwritable(output, error) from error
+    data = f"{built.text}\n".encode()
+    write_whole(output, data)
     trusted = _trusted(built.trusted)
     document = {
         "file": str(output),
-        "bytes": output.stat().st_size,
+        "bytes": len(data),
         "trusted": trusted,
         "checks": [{"name": name, "ok": True, "text": text} for name, text in built.checks],
     }

@@ -78,10 +78,12 @@ def _dry_run(run: Invocation, flow: Flow) -> int:
     return Refused.exit_code if found["left_out"] or found["refused"] else 0
 
 
-def retry_settlement(run: Invocation, what: What, no_wait: NoWait = False) -> int:
+def retry_settlement(
+    run: Invocation, what: What, dry_run: DryRun = False, no_wait: NoWait = False
+) -> int:
     """Try again what failed: the market of a batch, or a trade (trade:17) whose debtor lacked funds."""
     from cli.flow import open_flow
-    from ledger.settlement import finding, shortfalls
+    from ledger.settlement import finding
     from ledger.settlement.outlook import market_to_retry
 
     number = finding.named_trade(what)
@@ -90,9 +92,22 @@ def retry_settlement(run: Invocation, what: What, no_wait: NoWait = False) -> in
         if number is None:
             market = market_to_retry(flow.chain, what)
         else:
-            market = flow.db.run(lambda session: shortfalls.reopen(session, number, "settle retry"))
+            market = flow.db.run(lambda session: _reopened(session, number, dry_run))
+        if dry_run:
+            document = {"dry_run": True, "market": market}
+            run.output.result(document, f"would try again on market {market}")
+            return 0
         document, rows = _settle(flow, no_wait, market)
     return _report(run, document, rows)
+
+
+def _reopened(session: Session, number: int, dry_run: bool) -> str:
+    from ledger.settlement import shortfalls
+
+    market = shortfalls.reopen(session, number, "settle retry")
+    if dry_run:
+        session.rollback()
+    return market
 
 
 def preview_settlement(run: Invocation, market: Market = None) -> int:

@@ -45,12 +45,12 @@ def import_trades(run: Invocation, file: TradesFile, dry_run: DryRun = False) ->
     from ledger.settlement import trades
 
     def work(session: Session) -> TradesReport:
-        report = trades.import_trades(session, file)
+        report = trades.import_trades(session, file, content=content)
         if dry_run:
             session.rollback()
         return report
 
-    trades.check_file(file)  # before the books: a wrong file is the first thing to say
+    content = trades.check_file(file)  # before the books: a wrong file is the first thing to say
     with open_books(run.settings) as db:
         report = db.run(work)
     document = trades.as_json(report)

@@ -126,18 +126,20 @@ def list_events(run: Invocation) -> None:
     run.output.result({"events": known_types()}, *known_types())
 
 
-def pause(run: Invocation, number: Number) -> None:
+def pause(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
     """Tell an endpoint nothing for now; what happens meanwhile follows when it is resumed."""
     from ledger.models.webhooks import EndpointState
 
-    _set_state(run, number, EndpointState.PAUSED, "rests; truetonne webhooks resume lets it go on")
+    said = ("would rest", "rests; truetonne webhooks resume lets it go on")
+    _set_state(run, number, EndpointState.PAUSED, said, dry_run)
 
 
-def resume(run: Invocation, number: Number) -> None:
+def resume(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
     """Tell an endpoint again, also one that was disabled, and of what it missed."""
     from ledger.models.webhooks import EndpointState
 
-    _set_state(run, number, EndpointState.ACTIVE, "is told again, and of what it missed")
+    what = "told again, and of what it missed"
+    _set_state(run, number, EndpointState.ACTIVE, (f"would be {what}", f"is {what}"), dry_run)
 
 
 def remove(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
@@ -153,7 +155,7 @@ def remove(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
     )
 
 
-def rotate(run: Invocation, number: Number) -> None:
+def rotate(run: Invocation, number: Number, dry_run: DryRun = False) -> None:
     """Give an endpoint another secret, shown this once; the former signs as well for a day."""
     from ledger.audit import HOUSE
     from ledger.sealing import load_sealer
@@ -161,8 +163,15 @@ def rotate(run: Invocation, number: Number) -> None:
 
     sealer = load_sealer(run.settings.sealing_key_file)
     secret = _on(
-        run, number, lambda session, row: endpoints.rotate(session, sealer, row, HOUSE, _now())
+        run,
+        number,
+        lambda session, row: endpoints.rotate(session, sealer, row, HOUSE, _now()),
+        dry_run,
     )
+    if dry_run:
+        document = {"id": number, "secret": None, "dry_run": True}
+        run.output.result(document, f"would give endpoint {number} another secret")
+        return
     run.output.result(
         {"id": number, "secret": secret},
         secret,
@@ -321,7 +330,9 @@ def delivery_document(
     }
 
 
-def _set_state(run: Invocation, number: int, state: Any, said: str) -> None:
+def _set_state(
+    run: Invocation, number: int, state: Any, said: tuple[str, str], dry_run: bool
+) -> None:
     from ledger.audit import HOUSE
     from ledger.webhooks import endpoints
 
@@ -330,8 +341,12 @@ def _set_state(run: Invocation, number: int, state: Any, said: str) -> None:
         run,
         number,
         lambda session, row: endpoints.change(session, row, HOUSE, private=private, state=state),
+        dry_run,
     )
-    run.output.result({"id": number, "state": state.value}, f"endpoint {number} {said}")
+    run.output.result(
+        {"id": number, "state": state.value} | ({"dry_run": True} if dry_run else {}),
+        f"endpoint {number} {said[0] if dry_run else said[1]}",
+    )
 
 
 def _on(

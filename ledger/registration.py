@@ -39,6 +39,12 @@ def site_on_chain(session: Session, project_code: str) -> ChainSite | None:
     return ChainSite(*row) if row else None
 
 
+def project_on_chain(session: Session, project_code: str) -> int | None:
+    """Return a project's number as the mirror has it; None while it is not registered."""
+    query = select(CreditProject.project_id).where(CreditProject.code == project_code)
+    return session.scalars(query).first()
+
+
 def register_project(chain: Chain, project_code: str) -> str | None:
     """Send the registration of a project; return the intent's key, None when it is registered.
 
@@ -52,8 +58,7 @@ def register_project(chain: Chain, project_code: str) -> str | None:
     with chain.db.read() as session:
         if session.scalars(select(Project).where(Project.code == project_code)).first() is None:
             raise NotFound(f"no project {project_code!r}; add it to the site file and apply that")
-        query = select(CreditProject).where(CreditProject.code == project_code)
-        if session.scalars(query).first() is not None:
+        if project_on_chain(session, project_code) is not None:
             return None
     deployment = chain.deployment
     arguments = [deployment.class_id, deployment.account("owner"), project_code]
@@ -71,8 +76,7 @@ def register_site(chain: Chain, project_code: str) -> str | None:
         If the contract refuses.
     """
     with chain.db.read() as session:
-        query = select(CreditProject.project_id).where(CreditProject.code == project_code)
-        project_id = session.scalars(query).first()
+        project_id = project_on_chain(session, project_code)
         if project_id is None:
             raise NotFound(
                 f"project {project_code!r} is not registered on chain yet; register it first"

@@ -148,8 +148,7 @@ def sent_as_file(
         "Cache-Control": "no-store",
     }
     if isinstance(view, ChainView):
-        headers["Truetonne-As-Of-Block"] = str(view.as_of_block)
-        headers["Truetonne-Final-Block"] = str(view.final_block)
+        headers |= view.headers()
     return SentFile(sent, media_type=MEDIA_TYPES[form], headers=headers)
 
 

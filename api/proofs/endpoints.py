@@ -50,7 +50,10 @@ def show_bundle(
     return Response(
         built.text,
         media_type="application/json",
-        headers={"Content-Disposition": f'attachment; filename="{name}.bundle.json"'},
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}.bundle.json"',
+            **view.headers(),
+        },
     )
 
 

@@ -19,6 +19,7 @@ def register(root: typer.Typer) -> None:
     """Add the group."""
     # Named apart from the modules: importing one puts its name into this package.
     group = command_group("Measure, beside a peer or a limit.")
+    command(group, "all")(bench_all)
     command(group, "api")(bench_api)
     command(group, "archive")(bench_archive)
     command(group, "database")(bench_database)
@@ -30,6 +31,33 @@ def register(root: typer.Typer) -> None:
     command(group, "jobs")(bench_jobs)
     command(group, "settlement")(bench_settlement)
     root.add_typer(group, name="bench")
+
+
+def bench_all(
+    run: Invocation,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="NAME", help="Leave this one out. Repeatable."),
+    ] = None,
+) -> int:
+    """Measure everything, one benchmark after the other; more than an hour, and 15 GB of disk."""
+    from cli.bench.everything import BENCHMARKS, measure
+    from cli.bench.report import Result, show
+    from ledger.errors import BadInput
+
+    unknown = set(without or ()) - set(BENCHMARKS)
+    if unknown:
+        raise BadInput(f"--without {min(unknown)}: there are {', '.join(BENCHMARKS)}", code="usage")
+    names = [name for name in BENCHMARKS if name not in (without or ())]
+    found = measure(names, run.config, run.output.step)
+    results = [Result(**item) for item in found.results]
+    more = {"failed": found.failed} if found.failed else None
+    show(run.output, results, title=" ".join(names), more=more)
+    if not run.output.as_json:
+        for item in found.failed:
+            said = (item["error"] or {}).get("message", "see its own output")
+            run.output.result({}, f"{item['name']} ended with exit {item['exit_code']}: {said}")
+    return found.exit_code
 
 
 def bench_api(

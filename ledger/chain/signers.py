@@ -209,7 +209,7 @@ def load_keyring(settings: Settings, chain_id: int) -> Keyring:
             return Keyring({}, service)
         signers = [anvil_signer(index) for index in range(len(_ANVIL_KEYS))]
         return Keyring({signer.address: signer for signer in signers})
-    password = _password(settings.keystore_password_file)
+    password = keystore_password(settings.keystore_password_file)
     found: dict[str, Signer] = {}
     if not settings.keystore.is_dir():
         raise BadInput(f"keystore: {settings.keystore} is not a folder")
@@ -226,7 +226,14 @@ def _service(url: str) -> SignerService:
     return SignerService(url)
 
 
-def _password(file: Path | None) -> str:
+def keystore_password(file: Path | None) -> str:
+    """Return the password of the keystore files, as its file has it, without the line's end.
+
+    Raises
+    ------
+    BadInput
+        If no file is set, or it cannot be read, or it is open to others.
+    """
     if file is None:
         raise BadInput("keystore is set, but keystore_password_file is not")
     try:

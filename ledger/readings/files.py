@@ -78,6 +78,12 @@ def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
     except OSError as error:
         raise _unreadable(path, error) from error
     with raw:
+        if not raw.seekable():
+            raise BadInput(
+                f"{path}: is a pipe, which is read once, and a meter file is read several times; write it into a file "
+                "first",
+                code="file-unreadable",
+            )
         packed = raw.read(2) == GZIP
         raw.seek(0)
         if not packed:

@@ -1,6 +1,12 @@
 """The settings of the ledger: the only room that reads the environment."""
 
-from ledger.settings.loading import LOCAL_CHAIN_ID, Settings, described, load_settings
+from ledger.settings.loading import (
+    LOCAL_CHAIN_ID,
+    Settings,
+    described,
+    load_settings,
+    unknown_variables,
+)
 from ledger.settings.table import ENV_PREFIX, SETTINGS, Setting
 from ledger.settings.values import LIVE_MONTHS_MAX, depth_of, redacted, socket_path
 
@@ -16,4 +22,5 @@ __all__ = [
     "load_settings",
     "redacted",
     "socket_path",
+    "unknown_variables",
 ]

@@ -116,7 +116,7 @@ def order_of(session: Session, chain: Chain, key: str, symbol: str) -> Order:
 
 
 def take_file(
-    chain: Chain, path: Path, symbol: str, now_s: int
+    chain: Chain, path: Path, symbol: str, now_s: int, *, keep: bool = True
 ) -> tuple[str, list[str], list[str]]:
     """Take in the signatures of a file; return the batch's key, who signed, and who is missing.
 
@@ -126,6 +126,8 @@ def take_file(
     ----------
     now_s
         Time of the latest block, epoch seconds.
+    keep
+        Whether the signatures are stored; without it everything is checked, and nothing is.
 
     Raises
     ------
@@ -152,8 +154,14 @@ def take_file(
         signature = bytes.fromhex(text[2:])
         if not is_valid_of_contract(chain.client, account, digest, signature):
             cosign_files.check_signer(path, ours, account, text)
-    missing = chain.db.run(lambda session: take(session, chain, key, signatures))
-    return key, list(signatures), missing
+
+    def work(session: Session) -> list[str]:
+        missing = take(session, chain, key, signatures)
+        if not keep:
+            session.rollback()
+        return missing
+
+    return key, list(signatures), chain.db.run(work)
 
 
 def sign_ours(chain: Chain, key: str) -> list[str]:

@@ -70,20 +70,24 @@ class _Reader(Protocol):
     def __next__(self) -> list[str]: ...
 
 
-def import_trades(session: Session, path: Path, now: datetime | None = None) -> TradesReport:
+def import_trades(
+    session: Session, path: Path, now: datetime | None = None, content: bytes | None = None
+) -> TradesReport:
     """Read a trades file and store its good rows as pending trades.
 
     Parameters
     ----------
     now
         The present moment, if not the clock's: trades of a time more than ``FUTURE`` later are counted.
+    content
+        What stands in the file, if it was read already.
 
     Raises
     ------
     BadInput
         If the file cannot be read, is empty, or lacks a column; nothing is stored then.
     """
-    content, text = _text_of(path)
+    content, text = _text_of(path, content)
     horizon = (now or datetime.now(UTC)) + FUTURE
     report = TradesReport(file_sha256=hashlib.sha256(content).hexdigest())
     # Locked, and first: two imports of one file at once must not store its trades twice.
@@ -131,21 +135,24 @@ def import_trades(session: Session, path: Path, now: datetime | None = None) -> 
     return report
 
 
-def check_file(path: Path) -> None:
-    """Read a trades file as a table, without a database.
+def check_file(path: Path) -> bytes:
+    """Read a trades file as a table, without a database, and return its bytes: a pipe can be read once only.
 
     Raises
     ------
     BadInput
         If the file cannot be read, is empty, or lacks a column.
     """
-    for _ in _rows(path, _text_of(path)[1]):
+    content, text = _text_of(path)
+    for _ in _rows(path, text):
         pass
+    return content
 
 
-def _text_of(path: Path) -> tuple[bytes, str]:
+def _text_of(path: Path, content: bytes | None = None) -> tuple[bytes, str]:
     try:
-        content = path.read_bytes()
+        if content is None:
+            content = path.read_bytes()
         return content, content.decode("utf-8-sig")
     except OSError as error:
         raise BadInput(

@@ -45,6 +45,8 @@ def test_no_such_path(client: TestClient) -> None:
     document = problem(client.get("/v1/nothing"), 404, "not-found")
     assert document["instance"] == "/v1/nothing"
     problem(client.get("/v1/credits/"), 404, "not-found")
+    named = problem(client.get("/v1/credits/%E5%9B%AD%20%00"), 404, "not-found")
+    assert named["instance"] == "/v1/credits/%E5%9B%AD%20%00"  # a URI reference, as RFC 9457 says
     problem(client.get("/docs"), 404, "not-found")
 
 

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -160,3 +162,33 @@ def test_brownies_plugin_is_blocked_in_ordinary_sessions(tmp_path: Path) -> None
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_dev_follows_links_and_says_that_it_cannot_prepare() -> None:
+    """Called by a link to a link, in a checkout that nobody may write to; it waited for ever."""
+    with tempfile.TemporaryDirectory() as folder:  # where anybody may look
+        os.chmod(folder, 0o755)
+        place = Path(folder)
+        checkout = place / "a checkout"
+        (checkout / ".tools").mkdir(parents=True)
+        shutil.copy(ROOT / "dev", checkout / "dev")
+        (place / "bin").mkdir()
+        (place / "bin" / "there").symlink_to("../a checkout/dev")
+        (place / "bin" / "link").symlink_to("there")
+        (checkout / ".tools").chmod(0o555)
+        nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        if os.getuid() == 0 and not shutil.which("setpriv"):
+            pytest.skip("root may write everywhere, and there is no setpriv")
+        ended = subprocess.run(
+            [*(nobody if os.getuid() == 0 else []), "sh", str(place / "bin" / "link"), "--version"],
+            env={"PATH": "/usr/bin:/bin"},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 3
+        said = f"dev: the environment is not prepared, and cannot be: no right to write to {checkout}/.tools"
+        assert ended.stderr.splitlines() == [said]
+        assert sorted(os.listdir(place)) == ["a checkout", "bin"]

@@ -453,6 +453,16 @@ def test_a_port_in_use(truetonne: Program, taken: str, word: str) -> None:
 # ------------------------------------------------------------------------------------ doctor
 
 
+def test_the_doctor_names_variables_that_are_no_settings(truetonne: Program) -> None:
+    """Everybody else passes them over: a misspelt database_url was an empty SQLite file."""
+    truetonne.environ |= {"TRUETONNE_DATABSE_URL": "x", "TRUETONNE_COLOUR": "1"}
+    ended = truetonne("doctor", "--json", deploy_admin="0x1", anvil="/bin/true")
+    (check,) = (item for item in ended.json()["checks"] if item["name"] == "environment")
+    assert (ended.code, check["ok"], check["mend"]) == (1, False, "correct or unset it")
+    said = "TRUETONNE_COLOUR, TRUETONNE_DATABSE_URL (is TRUETONNE_DATABASE_URL meant?)"
+    assert check["found"] == f"no such setting: {said}"
+
+
 def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(
     truetonne: Program, other_chain: str, tmp_path: Path
 ) -> None:
@@ -474,6 +484,7 @@ def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(
     found = {check["name"]: check for check in ended.json()["checks"]}
     verdicts = {name: check["verdict"] for name, check in found.items()}
     assert verdicts == {
+        "environment": "ok",
         "home": "ok",
         "job_schedules": "ok",
         "database": "ok",

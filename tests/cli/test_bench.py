@@ -9,8 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import typer
 
+from cli.bench.everything import BENCHMARKS
 from cli.bench.imports import measure
+from cli.main import build
 from tests.cli.conftest import Ended, Program
 from tests.support.forms import long
 from tests.support.mariadb import MariaDbServer
@@ -144,3 +147,30 @@ def test_settlement(truetonne: Program) -> None:
     assert all(Decimal(result["value"]) > 0 for result in results.values())
     for way in ("cosigned", "proposed"):  # what is said beforehand is what it takes, and not less
         assert Decimal("0.8") < Decimal(results[f"gas_per_trade_{way}"]["ratio"]) <= Decimal("1.02")
+
+
+def test_all_of_them_are_one_document(truetonne: Program) -> None:
+    """The quick ones are run; one that cannot be run keeps no other from it."""
+    quick = ("gas", "evidence", "proofs")
+    words = [w for name in BENCHMARKS if name not in quick for w in ("--without", name)]
+    # no Node on the way: the peer of the evidence cannot be run
+    truetonne.environ["PATH"] = "/nowhere"
+    ended = truetonne("bench", "all", *words, "--json")
+    document = ended.json()
+    assert (ended.code, ended.err) == (3, "")
+    assert set(document) == {"machine", "results", "failed"}
+    (failed,) = document["failed"]
+    assert (failed["name"], failed["exit_code"]) == ("evidence", 3)
+    assert "Node" in failed["error"]["message"]
+    names = [result["name"] for result in document["results"]]
+    assert set(names) >= NAMES | {"verify_ms", "build_ms"} and len(names) == len(set(names))
+
+
+def test_all_are_all() -> None:
+    group = typer.main.get_command(build("bench")).commands["bench"]  # type: ignore[attr-defined]
+    assert set(group.commands) == {"all", *BENCHMARKS}
+
+
+def test_what_is_left_out_must_be_there(truetonne: Program) -> None:
+    ended = truetonne("bench", "all", "--without", "speed")
+    assert ended.code == 2 and "--without speed: there are gas," in ended.one_line()

@@ -276,6 +276,8 @@ def test_a_trade_that_nobody_can_pay_is_seen_and_taken_out(issued: Program) -> N
     (out,) = run.json()["left_out"]
     assert (out["said"], out["missing"]) == (said, "942.10")
     (number,) = out["trades"]
+    tried = issued("settle", "retry", f"trade:{number}", "--dry-run", "--json")
+    assert (tried.code, tried.json()) == (0, {"dry_run": True, "market": "spot"})
     again = issued("settle", "retry", f"trade:{number}")
     assert again.code == 1
     assert f"left out, 1 trade: {said}" in again.out
@@ -404,6 +406,8 @@ def test_a_batch_goes_to_its_parties_and_comes_back(issued: Program) -> None:
     assert (done["signed"], done["missing"]) == ([anvil_address(6)], ["0x" + "1" * 40])
     content = (issued.folder / file).read_text()
     issued.write("altered.json", content.replace('"pays": "10.00"', '"pays": "1.00"'))
+    tried = issued("settle", "cosign", "read", "altered.json", file, "--dry-run", "--json").json()
+    assert tried["dry_run"] and tried["read"][0]["missing"] == ["0x" + "1" * 40]
     read = issued("settle", "cosign", "read", "altered.json", file, "--json")
     assert read.code == 2
     assert [item["code"] for item in read.json()["refused"]] == ["altered"]

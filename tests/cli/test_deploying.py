@@ -13,6 +13,7 @@ from cli.deploying import deploy, ensure_deployed, verify
 from ledger.chain.events import CREDIT
 from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.settings import load_settings
+from tests.cli.conftest import Program
 from tests.support.mirror import running_chain
 
 
@@ -54,3 +55,26 @@ def test_what_a_script_says_is_shown(
     assert getattr(refused.value, "code", "") == "deploy-failed"
     with pytest.raises(BadInput, match="no deployment file"):
         verify(settings, "http://127.0.0.1:1", "lab")
+
+
+def test_a_dry_run_deploys_nothing(truetonne: Program) -> None:
+    """Neither a node nor a database nor a folder comes of it."""
+    tried = truetonne("chain", "deploy", "--dry-run", "--json")
+    assert (tried.code, tried.err) == (0, "")
+    assert tried.json() == {"network": "local", "deployed": True, "dry_run": True}
+    assert truetonne.files() == set() and not (truetonne.folder / ".truetonne").exists()
+    down = truetonne("chain", "deploy", "--dry-run", "--json", rpc_url="http://127.0.0.1:9")
+    assert (down.code, down.json()["error"]["code"]) == (3, "node-down")
+
+
+def test_a_dry_run_compares_what_is_there(truetonne: Program) -> None:
+    with running_chain() as chain:
+        book = json.loads(chain.deployment_text())
+        settings = {"rpc_url": chain.client.rpc_url, "deployment": "book.json"}
+        truetonne.write("book.json", json.dumps(book))
+        tried = truetonne("chain", "deploy", "--dry-run", "--json", **settings)
+        assert tried.json()["deployed"] is False
+        book["contracts"][CREDIT]["source_hash"] = "0x" + "11" * 32
+        truetonne.write("book.json", json.dumps(book))
+        other = truetonne("chain", "deploy", "--dry-run", "--json", **settings)
+        assert (other.code, other.json()["error"]["code"]) == (2, "other-version")

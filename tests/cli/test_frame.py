@@ -8,9 +8,11 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -19,7 +21,7 @@ import cli
 from cli.main import COMMANDS, build, first_word
 from ledger.models.blockchain import CreditStatus
 from ledger.models.trading import TradeStatus
-from tests.cli.conftest import Program
+from tests.cli.conftest import READINGS, TRADES, Ended, Program
 from tests.support.forms import rest
 
 
@@ -344,3 +346,118 @@ def test_the_words_of_an_option_are_those_of_the_books() -> None:
     assert set(words.type_descriptor.choices) == {item.value for item in CreditStatus}
     words = {p.name: p for p in root.commands["trades"].commands["list"].params}["status"]
     assert set(words.type_descriptor.choices) == {item.value for item in TradeStatus}
+
+
+def in_shell(truetonne: Program, words: str, closed: str) -> subprocess.CompletedProcess[str]:
+    """Run the program from a shell that has closed some of its streams."""
+    return subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'exec "$0" -c "from cli.main import main; main()" {words} {closed}',
+            sys.executable,
+        ],
+        cwd=truetonne.folder,
+        env=truetonne.with_settings({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("json_words", ["", "--json"])
+def test_a_closed_stdout_is_one_line_and_no_traceback(truetonne: Program, json_words: str) -> None:
+    ended = in_shell(truetonne, f"db current {json_words}", ">&-")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.startswith("error: stdout cannot be written (")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_closed_stdin_or_stderr_changes_nothing(truetonne: Program) -> None:
+    for closed in ("<&-", "2>&-", "<&- 2>&-"):
+        ended = in_shell(truetonne, "db current --json", closed)
+        assert ended.returncode == 1 and json.loads(ended.stdout)["revision"] is None
+        assert ended.stderr == ""
+
+
+def test_an_error_never_moves_to_stdout(truetonne: Program) -> None:
+    ended = in_shell(truetonne, "nothing", "2>&-")
+    assert (ended.returncode, ended.stdout) == (2, "")
+
+
+def test_with_all_streams_closed_the_work_is_done(truetonne: Program) -> None:
+    """No file of ours becomes stdout: what is printed there would stand in the midst of it."""
+    assert in_shell(truetonne, "db upgrade", "<&- >&- 2>&-").returncode == 3
+    assert truetonne("db", "current").code == 0
+
+
+READERS = """
+    verify certificate export openapi status doctor emissions
+    jobs list; jobs history; reductions; reductions export; reductions verify; reductions corrections
+    factors list; factors show; readings quality; readings gaps; readings show
+    credits list; credits show; credits bundle; park kinds; park list; park show; park export; alerts list
+    trades list; settle preview; settle status; index status; index verify; chain verify; chain intents; keys list
+    users list; apikey list; audit log; audit export; audit head; audit verify; config list; config get
+    db current; db orphans; db grants; db drill; db rejoin; db partitions show; db partitions check; db partitions read
+    db keys status; db backups list; db backups check; db backups statements
+    webhooks list; webhooks events; webhooks deliveries
+"""
+STAYING = "demo; up; serve; jobs run; index run; webhooks test"
+"""What stays, or sends a message that changes nothing."""
+
+
+def test_every_writer_takes_dry_run() -> None:
+    """Whoever adds a command says here that it writes nothing, or gives it the option."""
+
+    def walk(found: Any, path: str) -> Iterator[str]:
+        inner = getattr(found, "commands", None)
+        if (inner is None or found.invoke_without_command) and not any(
+            "--dry-run" in parameter.opts for parameter in found.params
+        ):
+            yield path
+        for name, each in (inner or {}).items():
+            yield from walk(each, f"{path} {name}".strip())
+
+    first, *others = READERS.strip().splitlines()
+    named = {*first.split(), *(name.strip() for line in others for name in line.split(";"))}
+    allowed = named | {name.strip() for name in STAYING.split(";")}
+    without = set(walk(typer.main.get_command(build()), "")) - {""}
+    assert {name for name in without if not name.startswith("bench ")} == allowed
+
+
+def piped(truetonne: Program, content: str, *words: str, read: bool = True) -> Ended:
+    """Run the program with something in its stdin, and read what it says, or close that at once."""
+    process = subprocess.Popen(
+        truetonne.command(*words),
+        cwd=truetonne.folder,
+        env=truetonne.with_settings({}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin and process.stdout and process.stderr
+    if not read:
+        process.stdout.close()
+        process.stdout = None
+    out, err = process.communicate(content, timeout=60)
+    return Ended(process.returncode, out or "", err)
+
+
+def test_trades_may_come_through_a_pipe(park: Program) -> None:
+    """They were read twice, and empty the second time."""
+    ended = piped(park, TRADES, "trades", "import", "/dev/stdin", "--json")
+    assert (ended.code, ended.json()["new"]) == (0, 1), ended
+    assert park("trades", "import", park.write("t.csv", TRADES), "--json").json()["unchanged"] == 1
+
+
+def test_a_meter_file_through_a_pipe_is_refused_in_a_line(park: Program) -> None:
+    words = ("import", "--site", "lab", "--source", "scada", "/dev/stdin")
+    ended = piped(park, READINGS, *words)
+    assert ended.code == 2 and "is a pipe" in ended.one_line()
+
+
+def test_an_error_that_nobody_reads_is_no_traceback(truetonne: Program) -> None:
+    ended = piped(truetonne, "", "credits", "list", "--json", read=False)
+    assert (ended.code, ended.err) == (3, "")  # the database has no tables

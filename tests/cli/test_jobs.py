@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -77,6 +78,23 @@ def test_without_tables_it_says_what_to_run(truetonne: Program) -> None:
         ended = truetonne(*words)
         assert ended.code == 3
         assert "run `truetonne db upgrade`" in ended.one_line()
+
+
+def dump(program: Program) -> list[str]:
+    with closing(sqlite3.connect(program.folder / ".truetonne" / "truetonne.db")) as link:
+        return list(link.iterdump())
+
+
+def test_a_dry_run_changes_nothing(park: Program) -> None:
+    before = dump(park)
+    tried = park("jobs", "pause", "settle", "--dry-run", "--json")
+    assert tried.code == 0 and tried.json()["dry_run"] is True and tried.json()["paused_at"]
+    assert dump(park) == before
+    assert park("jobs", "resume", "settle", "--dry-run").code == 2  # it is not paused
+    assert park("jobs", "pause", "settle").code == 0
+    before = dump(park)
+    assert park("jobs", "resume", "settle", "--dry-run").out.startswith("settle would be due at ")
+    assert dump(park) == before
 
 
 def test_pause_run_resume_and_what_stands(park: Program) -> None:

@@ -97,3 +97,9 @@ def test_readings_are_a_number_or_all(park: Program, readings: str) -> None:
     ended = park("credits", "bundle", "x", "-o", "b.json", "--readings", readings)
     assert ended.code == 2
     assert readings in ended.one_line()
+    assert "neither a number of readings nor" in ended.err
+
+
+def test_more_readings_than_there_are_is_a_number(park: Program) -> None:
+    ended = park("credits", "bundle", "x", "-o", "b.json", "--readings", "99999999")
+    assert "--readings" not in ended.one_line()  # no contracts here: that is what it says

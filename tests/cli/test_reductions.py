@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,16 @@ def test_a_stranger_verifies_with_the_two_files_and_what_stands_on_chain(
     given = ("--manifest-hash", files["manifest_hash"], "--root", files["evidence_root"])
     said = good(stranger("reductions", "verify", *paths, *given, "--issued", "1299", "--json"))
     document = said.json()
+    with subprocess.Popen(["cat", paths[1]], stdout=subprocess.PIPE) as unpacked:
+        piped = subprocess.run(
+            stranger.command("reductions", "verify", paths[0], "/dev/stdin", "--json"),
+            cwd=stranger.folder,
+            env=stranger.with_settings({}),
+            stdin=unpacked.stdout,
+            capture_output=True,
+            check=True,
+        )
+    assert json.loads(piped.stdout)["valid"] is True
     assert list(document) == [
         "valid",
         "checks",

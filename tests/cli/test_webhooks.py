@@ -1,6 +1,7 @@
 """``truetonne webhooks``: the real program and a real listener."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -46,6 +47,12 @@ def test_a_life(park: Program) -> None:
         onwards = park("webhooks", "replay", "1", "--from-block", "0", "--dry-run").out
         assert "messages, and what it was never sent follows; " in onwards
 
+        with closing(sqlite3.connect(park.folder / ".truetonne" / "truetonne.db")) as link:
+            before = list(link.iterdump())
+            for act in ("pause", "resume", "rotate"):
+                tried = park("webhooks", act, "1", "--dry-run", "--json")
+                assert tried.code == 0 and tried.json()["dry_run"] is True
+            assert list(link.iterdump()) == before
         assert park("webhooks", "rotate", "1", "--json").json()["secret"] != made["secret"]
         assert park("webhooks", "pause", "1").code == 0
         assert "it waits behind others, or the endpoint rests" in park("webhooks", "test", "1").out

@@ -161,6 +161,11 @@ def test_a_file_says_what_is_signed_and_brings_it_back(apart_on_both: Park) -> N
     )[0]
     assert said["digest"] == "0x" + data.hex()
     signed(path)
+    tried = cosign.take_file(
+        apart.chain, path, "tEUR", int(datetime.now(UTC).timestamp()), keep=False
+    )
+    assert tried[1:] == ([PLANT], [])
+    assert apart.count(VppSettlementSignature) == 1 and submit_planned(apart.chain) == []
     assert take(apart, path)[1:] == ([PLANT], [])
     assert take(apart, path)[1:] == ([PLANT], [])  # a second reading changes nothing
     assert apart.count(VppSettlementSignature) == 2

@@ -67,6 +67,9 @@ def test_a_bundle_is_what_an_auditor_verifies(client: TestClient, park: Park) ->
     answer = client.get(f"/v1/credits/{CREDIT}/bundle?readings=all")
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-disposition"] == f'attachment; filename="{CREDIT}.bundle.json"'
+    status = client.get("/v1/status").json()
+    assert answer.headers["truetonne-as-of-block"] == str(status["as_of_block"])
+    assert answer.headers["truetonne-final-block"] == str(status["finality"]["final_block"])
     final = client.get("/v1/status").json()["finality"]["final_block"]
     facts = verify(answer.text, trusted(park, final)).facts
     assert facts["block"] == final

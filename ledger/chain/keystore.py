@@ -1,0 +1,147 @@
+"""The folder of keystore files (version 3): a new key in it, and what is there.
+
+A file holds one account's key, encrypted with the password of the password file. Reading which accounts there are
+opens none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ledger.errors import BadInput
+
+_ADDRESS = re.compile(r"(0x)?[0-9a-f]{40}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """One file of a keystore.
+
+    Attributes
+    ----------
+    address
+        The account as the file names it, lower-case with ``0x``; None if it names none.
+    problem
+        Why it must not stay as it is, and what to do; empty if it may.
+    """
+
+    file: Path
+    address: str | None
+    problem: str = ""
+
+
+def key_files(folder: Path) -> list[KeyFile]:
+    """Return the files of a keystore folder, in the order of their names; hidden ones are none.
+
+    Raises
+    ------
+    BadInput
+        If it is not a folder, or cannot be read.
+    """
+    try:
+        files = sorted(item for item in folder.iterdir() if item.is_file())
+    except OSError as error:
+        raise BadInput(
+            f"keystore: {folder} cannot be read ({error.strerror}); set keystore to a folder of key files, or make a "
+            "key with `truetonne keys new`",
+            code="keystore-unreadable",
+        ) from error
+    return [_looked_at(file) for file in files if not file.name.startswith(".")]
+
+
+def check_new_key(folder: Path, password: str) -> None:
+    """Look whether a key can be made in a folder, which need not be there yet.
+
+    Raises
+    ------
+    BadInput
+        If the password is empty, or the folder cannot be written to.
+    """
+    if not password:
+        raise BadInput(
+            "keystore_password_file: the password is empty, and would guard nothing; write one into the file",
+            code="weak-password",
+        )
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise _unwritable(
+            folder, f"{place} is not a folder" if not place.is_dir() else "no right to write"
+        )
+
+
+def new_key(folder: Path, password: str) -> KeyFile:
+    """Make a random key and return its file, which is closed to others (mode 0600) and opens with the password.
+
+    The folder is made, mode 0700, where it is missing. The file appears under its name when it is whole, and never in
+    the place of another.
+
+    Raises
+    ------
+    BadInput
+        If the password is empty, or the folder cannot be written to.
+    """
+    from eth_account import Account
+
+    check_new_key(folder, password)
+    account = Account.create()
+    content = Account.encrypt(account.key, password)
+    if bytes(Account.decrypt(content, password)) != bytes(account.key):
+        raise RuntimeError("the new keystore file does not open")  # before anybody pays to it
+    address = str(account.address).lower()
+    made = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
+    file = folder / f"UTC--{made}--{address[2:]}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(file, json.dumps(content))
+    except OSError as error:
+        raise _unwritable(folder, str(error.strerror)) from error
+    return KeyFile(file, address)
+
+
+def _looked_at(file: Path) -> KeyFile:
+    try:
+        named = json.loads(file.read_text(encoding="utf-8"))["address"].lower()
+        mode = file.stat().st_mode
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        named, mode = "", 0
+    if not _ADDRESS.fullmatch(named):
+        return KeyFile(file, None, "names no account; take it out of the folder")
+    address = "0x" + named.removeprefix("0x")
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return KeyFile(file, address, f"is open to others; chmod 600 {file}")
+    return KeyFile(file, address)
+
+
+def _write(file: Path, text: str) -> None:
+    # Hidden until it is whole: who opens the folder meanwhile passes it over.
+    aside = file.with_name(f".{secrets.token_hex(8)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(aside, file)
+    finally:
+        aside.unlink()
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _unwritable(folder: Path, why: str) -> BadInput:
+    return BadInput(
+        f"keystore: {folder} cannot be written ({why}); set keystore to a folder of yours",
+        code="keystore-unwritable",
+    )

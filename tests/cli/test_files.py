@@ -1,0 +1,136 @@
+"""Files that commands write: whole or not at all, links and devices stay what they are, two at once part nothing."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.files import write_whole, written_aside
+from ledger.errors import BadInput
+from tests.cli.conftest import Program
+
+
+def test_what_breaks_off_leaves_what_was_there(tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    out.write_bytes(b"before")
+    with pytest.raises(KeyboardInterrupt), written_aside(out) as aside:
+        aside.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert out.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_link_stays_one_and_what_it_names_is_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("there/file")
+    for data in (b"first", b"second"):  # what it names is not there at first
+        write_whole(link, data)
+        assert link.is_symlink() and (tmp_path / "there" / "file").read_bytes() == data
+    assert os.listdir(tmp_path / "there") == ["file"]
+
+
+def test_a_file_that_is_closed_to_others_stays_so(tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    out.write_bytes(b"")
+    out.chmod(0o600)
+    write_whole(out, b"secret")
+    assert (out.read_bytes(), out.stat().st_mode & 0o777) == (b"secret", 0o600)
+
+
+def test_a_new_file_is_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_whole(tmp_path / "a", b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_pipe_is_written_into_and_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    write_whole(pipe, b"through")
+    reader.join(30)
+    assert read == [b"through"] and pipe.is_fifo()
+
+
+def test_a_descriptor_is_written_into(tmp_path: Path) -> None:
+    with (tmp_path / "kept").open("wb") as kept:
+        write_whole(Path(f"/dev/fd/{kept.fileno()}"), b"data")
+    assert (tmp_path / "kept").read_bytes() == b"data"
+
+
+def test_two_that_write_one_file_part_nothing(tmp_path: Path) -> None:
+    """Another process begins and ends in the midst of ours."""
+    out = tmp_path / "a"
+    with written_aside(out) as aside, aside.open("wb") as file:
+        file.write(b"ours, ")
+        program = (
+            "import sys, pathlib; from cli.files import write_whole; "
+            "write_whole(pathlib.Path(sys.argv[1]), b'x' * 99)"
+        )
+        root = Path(__file__).resolve().parents[2]
+        subprocess.run(["python", "-c", program, str(out)], check=True, cwd=root)
+        assert out.read_bytes() == b"x" * 99
+        file.write(b"whole")
+    assert out.read_bytes() == b"ours, whole"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    out = tmp_path / ("a" * 255)
+    write_whole(out, b"x")
+    assert out.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("no/such/a", "there is no folder"),
+        (".", "Is a directory"),
+        ("file/a", "there is no folder"),
+    ],
+)
+def test_what_cannot_be_written(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BadInput, match=said):
+        write_whole(tmp_path / name, b"x")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+DEVICES = Path("/dev/stdout"), Path("/dev/fd/1"), Path("/proc/self/fd/1")
+
+
+@pytest.fixture
+def stdout_of_the_machine() -> Iterator[str]:
+    """What /dev/stdout leads to; it is put back if a test breaks it."""
+    before = os.readlink("/dev/stdout")
+    yield before
+    if not os.path.islink("/dev/stdout"):
+        os.unlink("/dev/stdout")
+        os.symlink(before, "/dev/stdout")
+
+
+@pytest.mark.parametrize("out", DEVICES, ids=str)
+def test_stdout_is_no_place_for_a_file(
+    truetonne: Program, out: Path, stdout_of_the_machine: str
+) -> None:
+    """The old code put the file in the place of /dev/stdout itself, for the whole machine."""
+    for words in (["openapi", "-o", str(out)], ["openapi", "-o", str(out), "--json"]):
+        ended = truetonne.started(*words)
+        assert os.readlink("/dev/stdout") == stdout_of_the_machine
+        assert ended.code == 2
+        said = ended.json()["error"]["message"] if "--json" in words else ended.one_line()
+        assert "is where this command's own answer goes" in said
+
+
+def test_a_device_is_written_into() -> None:
+    with written_aside(Path("/dev/null")) as aside:
+        assert aside == Path("/dev/null")

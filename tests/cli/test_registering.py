@@ -1,0 +1,35 @@
+"""``truetonne chain register`` twice at once: it is harmless, whoever is the first."""
+
+import sqlite3
+from contextlib import closing
+
+from tests.cli.conftest import Program
+from tests.support.mirror import running_chain
+from tests.support.waiting import until
+
+
+def test_two_at_once_register_once(park: Program) -> None:
+    """Both send before a block is mined, so that the contract refuses one of them in the block."""
+    with running_chain() as chain:
+        park.environ |= park.with_settings(
+            {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "finality": "0"}
+        )
+        park.write("local.json", chain.deployment_text())
+
+        def sent() -> int:
+            query = "SELECT count(*) FROM chain_intents WHERE state = 'submitted'"
+            with closing(sqlite3.connect(park.folder / ".truetonne" / "truetonne.db")) as link:
+                (count,) = link.execute(query).fetchone()
+            return int(count)
+
+        chain.client.request("evm_setAutomine", [False])
+        words = ("chain", "register", "--project", "lab-wind", "--json")
+        running = [park.begin(log, *words) for log in ("first.log", "second.log")]
+        until(lambda: sent() == 2)
+        chain.client.request("evm_setAutomine", [True])
+        chain.mine(1)
+        assert [child.wait(120) for child in running] == [0, 0], [each.said() for each in running]
+        again = park(*words)
+        # The first project and site of the test's chain are its own.
+        numbers = {"class_id": 1, "project_id": 2, "site_id": 2}
+        assert again.json() == {"project": "lab-wind", **numbers}
