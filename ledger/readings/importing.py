@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.db.behind import quick_switches
 from ledger.errors import NotFound
+from ledger.filestate import require_unchanged
 from ledger.models import Device, ImportFile, Meter, MeterSource, Site
 from ledger.models.sites import SourceKind, SourceLabel
 from ledger.readings.ahead import ahead
@@ -112,12 +113,13 @@ def import_file(
         The file as a whole cannot be used; nothing was imported.
     """
     path = Path(path)
-    digest = sha256_of(path)
+    digest, state = sha256_of(path)
     future_s = int((now or datetime.now(UTC)).timestamp()) + _FUTURE_S
 
     def work(session: Session) -> ImportReport:
         file = _File(path, digest, future_s)
         report, spans = _import(db, session, site_code, source_name, file, progress)
+        require_unchanged(path, state)  # the digest is of what was imported
         if after is not None:
             report.alerts = after(session, spans)
         if dry_run:

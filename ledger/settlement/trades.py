@@ -23,6 +23,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
+from ledger.filestate import state_of
 from ledger.models import VppSettlementAccount, VppTradeCredit, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.settlement.trade_rows import (
@@ -145,6 +146,7 @@ def check_file(path: Path) -> None:
 
 def _text_of(path: Path) -> tuple[bytes, str]:
     try:
+        state_of(path)
         content = path.read_bytes()
         return content, content.decode("utf-8-sig")
     except OSError as error:

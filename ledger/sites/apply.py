@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from ledger.codes import unreachable
 from ledger.errors import BadInput
+from ledger.filestate import state_of
 from ledger.models import (
     Device,
     DeviceType,
@@ -44,6 +45,7 @@ from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_
 from ledger.sites.plants import apply_plants
 from ledger.sites.site_file import read_site_file
 from ledger.sites.specs import DeviceSpec, FactorSpec, SiteFile, SourceSpec
+from ledger.sites.twins import Serials
 
 _LOCATION, _MARKET = FactorPurpose.INVENTORY_LOCATION, FactorPurpose.INVENTORY_MARKET
 _ASKED_BY_CODE = (DeviceType, Device, VppDefinition)
@@ -94,6 +96,7 @@ def _text_of(path_or_text: Path | str) -> tuple[str, str]:
         return path_or_text, "site file"
     path = path_or_text
     try:
+        state_of(path)
         return path.read_text(encoding="utf-8-sig"), path.name
     except OSError as error:
         raise BadInput(
@@ -108,6 +111,7 @@ class _Application:
 
     def __init__(self, session: Session, file: SiteFile, resolve_account: ResolveAccount) -> None:
         self._session = session
+        self._serials = Serials(session)
         self._file = file
         self._resolve_account = resolve_account
         self.changes = SiteChanges()
@@ -292,6 +296,7 @@ class _Application:
                 "would count twice",
                 "meter-taken",
             )
+        self._require_own_serial(device, spec, known)
         role = MeterRole(spec.role)
         has_readings = known is not None and self._session.get(MeterSeries, known.id) is not None
         kept = known is None or (known.serial, known.role) == (spec.meter_serial, role)
@@ -341,6 +346,20 @@ class _Application:
                 f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power "
                 "or stuck_hours"
             )
+
+    def _require_own_serial(self, device: Device, spec: DeviceSpec, known: Meter | None) -> None:
+        """Refuse a new serial number that reads as that of another device; one that is stored stays."""
+        before = None if known is None else known.serial
+        if before == spec.meter_serial:
+            return
+        twin = self._serials.twin_of(spec.meter_serial, device.id)
+        if twin is not None:
+            raise self._wrong(
+                f"device {spec.code}: meter {spec.meter_serial!r} reads as {twin!r} of another device, but for "
+                "case, width, blanks or signs that do not show; its readings would count twice",
+                "meter-taken",
+            )
+        self._serials.give(device.id, before, spec.meter_serial)
 
     def _require_not_issued(self, known: Meter, spec: DeviceSpec) -> None:
         """Refuse to take a meter out of a project that credits were issued to with its readings."""
