@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from ledger.db import Database
 from ledger.errors import BadInput, Refused
@@ -253,6 +253,31 @@ def test_other_times_of_a_source_with_readings_are_a_warning(
     assert warning.startswith(f"source scada: {named} changed, and readings of it are stored")
     assert "comes in shifted" in warning
     assert apply(sqlite_db, changed(old, new)).warnings == []
+
+
+@pytest.mark.parametrize(
+    "twin", ["a-1", "A-1 ", "A -1", "A-1\u200b", "\uff21-1", "A-\u00b9"], ids=ascii
+)
+def test_a_serial_that_reads_as_another_is_that_meter(sqlite_db: Database, twin: str) -> None:
+    """Its readings would be credited under both, for constraints compare serials as they are written."""
+    first = changed('meter_serial = "serial-A"', 'meter_serial = "A-1"')
+    apply(sqlite_db, first)
+
+    def second(serial: str) -> str:
+        device = first[first.index("[[device]]") : first.index("[[source]]")]
+        return first + device.replace('"A"', '"B"').replace('"A-1"', f'"{serial}"')
+
+    with pytest.raises(BadInput, match="reads as 'A-1' of another device") as caught:
+        apply(sqlite_db, second(twin))
+    assert caught.value.code == "meter-taken"
+    # One that was stored before this rule stays, and its site file can be applied.
+    apply(sqlite_db, second("B-1"))
+    with sqlite_db.write() as session:
+        session.execute(update(Meter).where(Meter.serial == "B-1").values(serial=twin))
+    apply(sqlite_db, second(twin).replace('rated_kw = "100"', 'rated_kw = "110"'))
+    # Two devices may exchange what they never had readings of.
+    apply(sqlite_db, second(f"other {twin}"))
+    apply(sqlite_db, second(twin.replace("1", "2").replace("\u00b9", "2")))
 
 
 def test_a_device_or_meter_of_another_site_is_not_taken(sqlite_db: Database) -> None:
