@@ -27,6 +27,7 @@ from ledger.models import Device, ImportFile, Meter, MeterSource, Site
 from ledger.models.sites import SourceKind, SourceLabel
 from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
+from ledger.readings.copies import copies_of
 from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
 from ledger.readings.files import check_bytes, opened, sha256_of
@@ -201,6 +202,7 @@ def _import(
         refresh(db, session, site, meter)
         report.left_out += len(meter.left_out)
     _finish(report, tally, notes, log)
+    report.hints += copies_of(session, file.digest, source)
     session.flush()
     return report, spans
 
