@@ -25,7 +25,6 @@ from ledger.models import (
     MeterSeries,
     MeterSource,
     Project,
-    ReadingClaim,
     Site,
     VppDefinition,
 )
@@ -41,6 +40,7 @@ from ledger.sites.calibrations import stored_calibrations
 from ledger.sites.certificates import apply_certificates
 from ledger.sites.changes import SiteChanges, plain_account
 from ledger.sites.factors import find_factor, store_factor, warnings_of
+from ledger.sites.kept import why_as_it_is, why_in_project
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
 from ledger.sites.plants import apply_plants
 from ledger.sites.site_file import read_site_file
@@ -299,13 +299,14 @@ class _Application:
         self._require_own_serial(device, spec, known)
         role = MeterRole(spec.role)
         has_readings = known is not None and self._session.get(MeterSeries, known.id) is not None
-        kept = known is None or (known.serial, known.role) == (spec.meter_serial, role)
-        if known is not None and has_readings and not kept:
-            raise self._wrong(
-                f"device {spec.code}: its meter {known.serial} ({known.role.value}) has readings, "
-                "so that serial and role stay; declare another [[device]] for another meter",
-                "meter-changed",
-            )
+        if known is not None and (known.serial, known.role) != (spec.meter_serial, role):
+            what = why_as_it_is(self._session, known)
+            if what is not None:
+                raise self._wrong(
+                    f"device {spec.code}: its meter {known.serial} ({known.role.value}) {what}, "
+                    "so that serial and role stay; declare another [[device]] for another meter",
+                    "meter-changed",
+                )
         counted = None if project is None or spec.inventory_only else project.id
         if known is not None and known.project_id != counted:
             self._require_not_issued(known, spec)
@@ -362,12 +363,12 @@ class _Application:
         self._serials.give(device.id, before, spec.meter_serial)
 
     def _require_not_issued(self, known: Meter, spec: DeviceSpec) -> None:
-        """Refuse to take a meter out of a project that credits were issued to with its readings."""
-        query = select(ReadingClaim.issuance_id).where(ReadingClaim.meter_id == known.id).limit(1)
-        if known.project_id is not None and self._session.scalars(query).first() is not None:
+        """Refuse to take a meter out of a project that credits were issued to with it."""
+        what = why_in_project(self._session, known)
+        if what is not None:
             raise self._wrong(
-                f"device {spec.code}: readings of its meter {known.serial} were issued, so that it stays "
-                "with its project; declare another [[device]] for another use",
+                f"device {spec.code}: {what}, so that it stays with its project; declare another "
+                "[[device]] for another use",
                 "meter-issued",
             )
 

@@ -17,7 +17,9 @@ from tests.support.plant import SITE, apply, imported, write_csv
 
 CLASS = 'role = "generation"\naccuracy_class = "1"\n'
 FACTOR = 'value = "0.5"\n'
-CALIBRATION = '[[calibration]]\ndevice = "A"\ncalibrated_from = "2014-01-01"\ncalibrated_to = "{}"\n'
+CALIBRATION = (
+    '[[calibration]]\ndevice = "A"\ncalibrated_from = "2014-01-01"\ncalibrated_to = "{}"\n'
+)
 CERTIFICATE = (
     '[[energy_certificate]]\ndevice = "A"\ninstrument = "GO"\nreference = "1"\n'
     'from_day = "2014-01-01"\nto_day = "{}"\nshare = "0.5"\n'
@@ -87,6 +89,4 @@ def test_a_manifest_with_an_odd_zone_or_day_is_judged(
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     manifest.write_text(text, encoding="utf-8")
     found = verify_files(manifest, tmp_path / READINGS)
-    assert found.differences[0].path == (
-        "period.zone" if path[0] == "period" else "factor.sha256"
-    )
+    assert found.differences[0].path == ("period.zone" if path[0] == "period" else "factor.sha256")
