@@ -1,4 +1,4 @@
-"""Files that are read more than once, first to be checked and then to be used: they must be files, and stay as they are."""
+"""Files that are read more than once, to be checked and to be used: no pipes, and none that changes meanwhile."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ def is_named_by_issuance(session: Session, meter: Meter) -> bool:
         .join(Project, Project.id == Issuance.project_id)
         .where(Project.site_id == meter.site_id, Issuance.state.in_(_LIVE))
     )
-    wanted = f'"serial":{json.dumps(meter.serial, ensure_ascii=False)}'  # the manifest's one spelling
+    # As the one spelling of a manifest has it.
+    wanted = f'"serial":{json.dumps(meter.serial, ensure_ascii=False)}'
     return any(wanted in manifest for manifest in session.scalars(query))
 
 

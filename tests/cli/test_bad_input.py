@@ -69,7 +69,8 @@ def test_a_meter_file_that_cannot_be_used_is_refused_whole(
 
 
 @pytest.mark.parametrize(
-    ("words", "content"), [(IMPORT, READINGS), (("site", "apply"), SITE), (("trades", "import"), TRADES)]
+    ("words", "content"),
+    [(IMPORT, READINGS), (("site", "apply"), SITE), (("trades", "import"), TRADES)],
 )
 def test_a_pipe_is_refused_where_a_file_is_read_twice(
     park: Program, words: tuple[str, ...], content: str
