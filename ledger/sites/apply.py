@@ -35,7 +35,7 @@ from ledger.park import put_row, require_shares, take_turn
 from ledger.readings.formats import Format
 from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
-from ledger.sites.advice import project_warnings, source_warnings, times_changed
+from ledger.sites.advice import changed_reading, project_warnings, source_warnings
 from ledger.sites.calibrations import stored_calibrations
 from ledger.sites.certificates import apply_certificates
 from ledger.sites.changes import SiteChanges, plain_account
@@ -388,12 +388,9 @@ class _Application:
         key = {"site_id": site.id, "name": spec.name}
         known = self._session.scalars(select(MeterSource).filter_by(**key)).first()
         width = None if known is None else Format.of(known.format_options).rollover
-        moved = () if known is None else times_changed(known, spec)
+        warnings = [] if known is None else changed_reading(known, spec)
         row = self.put(MeterSource, key, values, f"source {spec.name}")
         if known is not None and width != spec.written.rollover:
             derive_anew(self._session, meters_of_source(self._session, row.id), self.changes)
-        if moved and meters_of_source(self._session, row.id):
-            self.changes.warnings.append(
-                f"source {spec.name}: {' and '.join(moved)} changed, and readings of it are stored: they stay "
-                "where they are, and a file that is imported again comes in shifted, beside them"
-            )
+        if warnings and meters_of_source(self._session, row.id):
+            self.changes.warnings += warnings

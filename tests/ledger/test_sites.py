@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -253,6 +254,33 @@ def test_other_times_of_a_source_with_readings_are_a_warning(
     assert warning.startswith(f"source scada: {named} changed, and readings of it are stored")
     assert "comes in shifted" in warning
     assert apply(sqlite_db, changed(old, new)).warnings == []
+
+
+def test_another_missing_of_a_source_with_readings_is_a_warning(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """The same text is unchanged when it comes again: a sentinel that came in as energy goes on counting."""
+    site = changed('rated_kw = "100"\n', "")
+    with_missing = site.replace(
+        'value_column = "value"', 'value_column = "value"\nmissing = ["9999"]'
+    )
+    apply(sqlite_db, site)
+    apply(sqlite_db, with_missing)  # nothing is stored yet: no word of it
+    apply(sqlite_db, site)
+    path = write_csv(tmp_path / "a.csv", [(T0, "9999")])
+    imported(sqlite_db, path)
+    *_, warning = apply(sqlite_db, with_missing).warnings
+    assert warning.startswith("source scada: missing changed, and readings of it are stored")
+    assert imported(sqlite_db, path).unchanged == 1
+    with sqlite_db.read() as session:
+        (found,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+    assert found.export_kwh == Fraction(9999, 6)
+    # What the warning names leaves it out.
+    assert "rated_kw" in warning
+    apply(sqlite_db, with_missing.replace('role = "gen', 'rated_kw = "100"\nrole = "gen'))
+    with sqlite_db.read() as session:
+        (found,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+    assert (found.export_kwh, found.counts.outlier) == (0, 1)
 
 
 @pytest.mark.parametrize(
