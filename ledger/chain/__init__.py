@@ -10,8 +10,8 @@
 - **What happened.** ``events`` decodes logs into the structs of ``credit_events`` and ``settlement_events``, or
   into a ``plain_event``; ``included`` is a transaction in a block. ``failures``, ``reverts`` and
   ``explanations`` say why one failed.
-- **Keys.** ``signers`` and ``remote_signer`` hold them, behind ``policy``; ``typed_data`` and ``signed`` read
-  back what was signed.
+- **Keys.** ``signers`` and ``remote_signer`` hold them, behind ``policy``, and ``keystore`` makes and lists
+  their files; ``typed_data`` and ``signed`` read back what was signed.
 - **Sending.** ``intents`` are stored before they are sent; ``sender`` is the only door, ``signing`` and
   ``fees`` and ``lanes`` its tools; ``stuck`` helps what does not arrive, ``adoption``, ``unknown`` and
   ``auditing`` ask what the chain did without us. ``transactions`` is the only writer of what became of it all,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,13 +18,13 @@ from sqlalchemy.orm import Session
 from ledger import models
 from ledger.models.issuance import IssuanceState
 from ledger.readings.asking import asked_together
-from ledger.readings.times import legal_day_start_s
+from ledger.readings.times import legal_day_end_s, legal_day_start_s
 from ledger.reductions.records import EnergyCertificate
 
 
 def seconds_of_days(first: date, last: date, where: ZoneInfo) -> tuple[int, int]:
     """Return when legal days begin and end, the last one included, seconds."""
-    return legal_day_start_s(first, where), legal_day_start_s(last + timedelta(days=1), where)
+    return legal_day_start_s(first, where), legal_day_end_s(last, where)
 
 
 def certificates_of(

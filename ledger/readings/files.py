@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.errors import BadInput
+from ledger.filestate import FileState, state_of
 from ledger.readings.csvtable import CsvTable
 from ledger.readings.formats import JSON_LINES, PLAIN, Format
 from ledger.readings.jsonlines import JsonTable
@@ -18,17 +19,18 @@ from ledger.readings.marks import GZIP, UTF8_MARK, check_encoding, check_text
 from ledger.readings.tables import Table, empty_file
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, 64 digits.
+def sha256_of(path: Path) -> tuple[str, FileState]:
+    """Return the SHA-256 of a file's bytes, 64 digits, and the state of the file before they were read.
 
     Raises
     ------
     BadInput
-        The file cannot be read.
+        The file cannot be read, or not twice.
     """
     try:
+        state = state_of(path)
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            return hashlib.file_digest(stream, "sha256").hexdigest(), state
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -74,16 +76,11 @@ def check_bytes(path: Path) -> None:
 @contextmanager
 def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
     try:
+        state_of(path)  # a pipe without a writer would be waited for
         raw = path.open("rb")
     except OSError as error:
         raise _unreadable(path, error) from error
     with raw:
-        if not raw.seekable():
-            raise BadInput(
-                f"{path}: is a pipe, which is read once, and a meter file is read several times; write it into a file "
-                "first",
-                code="file-unreadable",
-            )
         packed = raw.read(2) == GZIP
         raw.seek(0)
         if not packed:

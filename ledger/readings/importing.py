@@ -22,10 +22,12 @@ from sqlalchemy.orm import Session
 from ledger.db import Database
 from ledger.db.behind import quick_switches
 from ledger.errors import NotFound
+from ledger.filestate import require_unchanged
 from ledger.models import Device, ImportFile, Meter, MeterSource, Site
 from ledger.models.sites import SourceKind, SourceLabel
 from ledger.readings.ahead import ahead
 from ledger.readings.clocks import Notes
+from ledger.readings.copies import copies_of
 from ledger.readings.days import DayWriter
 from ledger.readings.energy import refresh
 from ledger.readings.files import check_bytes, opened, sha256_of
@@ -112,12 +114,13 @@ def import_file(
         The file as a whole cannot be used; nothing was imported.
     """
     path = Path(path)
-    digest = sha256_of(path)
+    digest, state = sha256_of(path)
     future_s = int((now or datetime.now(UTC)).timestamp()) + _FUTURE_S
 
     def work(session: Session) -> ImportReport:
         file = _File(path, digest, future_s)
         report, spans = _import(db, session, site_code, source_name, file, progress)
+        require_unchanged(path, state)  # the digest is of what was imported
         if after is not None:
             report.alerts = after(session, spans)
         if dry_run:
@@ -199,6 +202,7 @@ def _import(
         refresh(db, session, site, meter)
         report.left_out += len(meter.left_out)
     _finish(report, tally, notes, log)
+    report.hints += copies_of(session, file.digest, source)
     session.flush()
     return report, spans
 

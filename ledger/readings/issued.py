@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from ledger.models import Issuance, ReadingClaim
+from ledger.models import Issuance, Meter, Project, ReadingClaim
 from ledger.models.issuance import IssuanceState
+
+_LIVE = (IssuanceState.PLANNED, IssuanceState.ISSUED)
 
 
 def issued_periods(
@@ -26,10 +29,26 @@ def issued_periods(
     """
     claimed = select(ReadingClaim.issuance_id).where(ReadingClaim.meter_id == meter_id).distinct()
     query = select(Issuance.from_s, Issuance.to_s).where(
-        Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
+        Issuance.state.in_(_LIVE),
         or_(Issuance.id.in_(claimed), Issuance.project_id == project_id),
     )
     return _joined((from_s, to_s) for from_s, to_s in session.execute(query).all())
+
+
+def is_named_by_issuance(session: Session, meter: Meter) -> bool:
+    """Return whether a live issuance names a meter, the ones included that have none of its readings.
+
+    The manifest of such a one says that it had none in the period: they would not be late any more if the
+    meter left the project, and no manifest could be found to be right if it had another serial.
+    """
+    query = (
+        select(Issuance.manifest)
+        .join(Project, Project.id == Issuance.project_id)
+        .where(Project.site_id == meter.site_id, Issuance.state.in_(_LIVE))
+    )
+    # As the one spelling of a manifest has it.
+    wanted = f'"serial":{json.dumps(meter.serial, ensure_ascii=False)}'
+    return any(wanted in manifest for manifest in session.scalars(query))
 
 
 def _joined(periods: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

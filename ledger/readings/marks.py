@@ -58,6 +58,14 @@ def check_encoding(path: Path, start: bytes, encoding: str) -> None:
         marked = "utf-8"
     if marked is not None and marked != encoding:
         raise _wrong(path, f'line 1 is {marked.upper()}; write encoding = "{marked}" in [[source]]')
+    if marked is None and b"\0\0" in (
+        start[0:4:2],
+        start[1:4:2],
+    ):  # every other byte of Latin letters
+        raise _wrong(
+            path,
+            "line 1 is UTF-16 without its byte order mark; save the file as UTF-8, or with the mark",
+        )
     if encoding == "utf-16" and marked is None and start:
         raise _wrong(
             path, "line 1 has no byte order mark, so that it is not UTF-16; write another encoding"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from ledger.models.sites import MeterRole
 from ledger.readings.certificates import certificates_of
 from ledger.readings.factor_rows import factor_record
 from ledger.readings.stored import readings_of_meters
-from ledger.readings.times import legal_day_start_s
+from ledger.readings.times import legal_day_end_s, legal_day_start_s
 from ledger.reductions.certificates import marked
 from ledger.reductions.numbers import COUNTER, kind_of
 from ledger.reductions.records import Calibration, CalibrationSpan, Kind, Meter, Role
@@ -142,14 +142,13 @@ def _shape(
 
 def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:
     """Return a meter's calibration; the file's days are legal days, the last one included."""
-    end = None if row.calibrated_to is None else row.calibrated_to + timedelta(days=1)
     return Calibration(
         accuracy_class=row.accuracy_class,
         calibrated=row.calibrated,
         from_s=None
         if row.calibrated_from is None
         else legal_day_start_s(row.calibrated_from, where),
-        to_s=None if end is None else legal_day_start_s(end, where),
+        to_s=None if row.calibrated_to is None else legal_day_end_s(row.calibrated_to, where),
         measured_error=row.measured_error,
         spans=tuple(_span(stored, where) for stored in row.calibrations or ()),
     )
@@ -158,10 +157,9 @@ def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:
 def _span(stored: Mapping[str, Any], where: ZoneInfo) -> CalibrationSpan:
     """Return one of several calibrations, as ``sites`` has stored it."""
     last = stored["calibrated_to"]
-    after = None if last is None else date.fromisoformat(last) + timedelta(days=1)
     return CalibrationSpan(
         from_s=legal_day_start_s(date.fromisoformat(stored["calibrated_from"]), where),
-        to_s=None if after is None else legal_day_start_s(after, where),
+        to_s=None if last is None else legal_day_end_s(date.fromisoformat(last), where),
         measured_error=stored["measured_error"],
         certificate_sha256=stored["certificate_sha256"],
     )

@@ -12,6 +12,7 @@ from ledger.reductions.zones import (
     TZDATA_VERSION,
     epoch_s,
     legal_day,
+    legal_day_end_s,
     legal_day_start_s,
     utc_of,
     zone,
@@ -20,6 +21,7 @@ from ledger.units import HOUR_S
 
 __all__ = [
     "OFFSET",
+    "TIMES_END_S",
     "TZDATA_VERSION",
     "DoubledTime",
     "NaiveTime",
@@ -27,6 +29,7 @@ __all__ = [
     "TimeReader",
     "epoch_s",
     "legal_day",
+    "legal_day_end_s",
     "legal_day_start_s",
     "utc_of",
     "zone",
@@ -38,7 +41,7 @@ _DATE_AND_CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]", re.ASCII)
 _REMEMBERED_MAX = 10_000
 _SMALL_S = 900
 """Most seconds beside the grid for which a tolerance is proposed."""
-_END_S = 2**32
+TIMES_END_S = 2**32
 """The contract keeps times in 32 bits, until 2106."""
 
 
@@ -147,7 +150,7 @@ class TimeReader:
             With one line that says what is wrong.
         """
         day, clock = self._days.get(text[:10]), self._clocks.get(text[10:])
-        if day is not None and clock is not None and 0 <= day + clock < _END_S:
+        if day is not None and clock is not None and 0 <= day + clock < TIMES_END_S:
             if self._tolerance_s and text[10:] in self._moved_clocks:
                 self.moved += 1
             return day + clock
@@ -201,7 +204,7 @@ class TimeReader:
             self._only_beside = False
         if start is None:
             raise ValueError(self._off_grid(epoch_s(moment), text))
-        if not 0 <= start < _END_S:
+        if not 0 <= start < TIMES_END_S:
             raise ValueError(f"{text!r} is not between 1970 and 2106")
         return start
 

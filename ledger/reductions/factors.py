@@ -209,7 +209,7 @@ def require_valid(factor: Factor, start: date, end: date) -> None:
         A day of the period lies before ``valid_from`` or after ``valid_to``.
     """
     early = factor.valid_from is not None and start < factor.valid_from
-    late = factor.valid_to is not None and end > factor.valid_to + timedelta(days=1)
+    late = factor.valid_to is not None and end - timedelta(days=1) > factor.valid_to
     if early or late:
         first = factor.valid_from or "the beginning"
         raise Refused(

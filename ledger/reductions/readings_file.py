@@ -103,7 +103,7 @@ def _opened(path: Path) -> io.TextIOWrapper:
         raw = path.open("rb")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}", code="file-error") from None
-    packed = raw.peek(2)[:2] == _GZIP  # a pipe cannot be set back
+    packed = raw.peek(2)[:2] == _GZIP  # looked at and not taken, so that a pipe may be read
     stream = gzip.GzipFile(fileobj=raw, mode="rb") if packed else raw
     # newline: only \n ends a line, so that a \r in one is seen.
     return io.TextIOWrapper(stream, encoding="utf-8", newline="\n")

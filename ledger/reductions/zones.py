@@ -17,6 +17,9 @@ from ledger.errors import BadInput
 
 TZDATA_VERSION: str = tzdata.IANA_VERSION
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_S = 86400
+_NAME_MAX = 64
+"""Characters of a zone's name: a longer one is no name of a file on every system."""
 
 
 @lru_cache(maxsize=64)
@@ -29,7 +32,7 @@ def zone(name: str) -> ZoneInfo:
         There is no zone of that name.
     """
     parts = name.split("/")
-    if name and all(
+    if 0 < len(name) <= _NAME_MAX and all(
         part.replace("_", "").replace("-", "").replace("+", "").isalnum() for part in parts
     ):
         file = resources.files("tzdata.zoneinfo").joinpath(*parts)
@@ -57,6 +60,13 @@ def utc_of(seconds: int) -> datetime:
 def legal_day_start_s(day: date, where: ZoneInfo) -> int:
     """Return the first second of a legal day, also where midnight is skipped or comes twice."""
     return epoch_s(datetime(day.year, day.month, day.day, tzinfo=where))
+
+
+def legal_day_end_s(day: date, where: ZoneInfo) -> int:
+    """Return the first second after a legal day, also after 9999-12-31, as which "for ever" is written."""
+    if day == date.max:
+        return legal_day_start_s(day, where) + _DAY_S
+    return legal_day_start_s(day + timedelta(days=1), where)
 
 
 def day_starts(from_s: int, to_s: int, where: ZoneInfo) -> list[int]:

@@ -26,6 +26,26 @@ def times_changed(known: MeterSource, spec: SourceSpec) -> list[str]:
     return [name for name, (old, new) in pairs.items() if old != new]
 
 
+def changed_reading(known: MeterSource, spec: SourceSpec) -> list[str]:
+    """Return what a change of a source does not do to the readings of it that are stored."""
+    found = []
+    name = f"source {spec.name}"
+    moved = times_changed(known, spec)
+    if moved:
+        found.append(
+            f"{name}: {' and '.join(moved)} changed, and readings of it are stored: they stay "
+            "where they are, and a file that is imported again comes in shifted, beside them"
+        )
+    before, after = Format.of(known.format_options), spec.written
+    if set(before.missing) != set(after.missing):
+        found.append(
+            f"{name}: missing changed, and readings of it are stored: a text that was a value stays one, and "
+            "one that was none stays none, also when its file is imported again; a value that cannot be is "
+            "left out by rated_kw in [[device]]"
+        )
+    return found
+
+
 def project_warnings(project: ProjectSpec, devices: Sequence[DeviceSpec]) -> list[str]:
     """Return what will stop the reductions of a project, or make them less than its author thinks."""
     found = []

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from ledger.codes import unreachable
 from ledger.errors import BadInput
+from ledger.filestate import state_of
 from ledger.models import (
     Device,
     DeviceType,
@@ -24,7 +25,6 @@ from ledger.models import (
     MeterSeries,
     MeterSource,
     Project,
-    ReadingClaim,
     Site,
     VppDefinition,
 )
@@ -35,15 +35,17 @@ from ledger.park import put_row, require_shares, take_turn
 from ledger.readings.formats import Format
 from ledger.readings.refreshing import refresh_site
 from ledger.readings.requalify import requalify
-from ledger.sites.advice import project_warnings, source_warnings, times_changed
+from ledger.sites.advice import changed_reading, project_warnings, source_warnings
 from ledger.sites.calibrations import stored_calibrations
 from ledger.sites.certificates import apply_certificates
 from ledger.sites.changes import SiteChanges, plain_account
 from ledger.sites.factors import find_factor, store_factor, warnings_of
+from ledger.sites.kept import why_as_it_is, why_in_project
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
 from ledger.sites.plants import apply_plants
 from ledger.sites.site_file import read_site_file
 from ledger.sites.specs import DeviceSpec, FactorSpec, SiteFile, SourceSpec
+from ledger.sites.twins import Serials
 
 _LOCATION, _MARKET = FactorPurpose.INVENTORY_LOCATION, FactorPurpose.INVENTORY_MARKET
 _ASKED_BY_CODE = (DeviceType, Device, VppDefinition)
@@ -94,6 +96,7 @@ def _text_of(path_or_text: Path | str) -> tuple[str, str]:
         return path_or_text, "site file"
     path = path_or_text
     try:
+        state_of(path)
         return path.read_text(encoding="utf-8-sig"), path.name
     except OSError as error:
         raise BadInput(
@@ -108,6 +111,7 @@ class _Application:
 
     def __init__(self, session: Session, file: SiteFile, resolve_account: ResolveAccount) -> None:
         self._session = session
+        self._serials = Serials(session)
         self._file = file
         self._resolve_account = resolve_account
         self.changes = SiteChanges()
@@ -292,15 +296,17 @@ class _Application:
                 "would count twice",
                 "meter-taken",
             )
+        self._require_own_serial(device, spec, known)
         role = MeterRole(spec.role)
         has_readings = known is not None and self._session.get(MeterSeries, known.id) is not None
-        kept = known is None or (known.serial, known.role) == (spec.meter_serial, role)
-        if known is not None and has_readings and not kept:
-            raise self._wrong(
-                f"device {spec.code}: its meter {known.serial} ({known.role.value}) has readings, "
-                "so that serial and role stay; declare another [[device]] for another meter",
-                "meter-changed",
-            )
+        if known is not None and (known.serial, known.role) != (spec.meter_serial, role):
+            what = why_as_it_is(self._session, known)
+            if what is not None:
+                raise self._wrong(
+                    f"device {spec.code}: its meter {known.serial} ({known.role.value}) {what}, "
+                    "so that serial and role stay; declare another [[device]] for another meter",
+                    "meter-changed",
+                )
         counted = None if project is None or spec.inventory_only else project.id
         if known is not None and known.project_id != counted:
             self._require_not_issued(known, spec)
@@ -342,13 +348,27 @@ class _Application:
                 "or stuck_hours"
             )
 
-    def _require_not_issued(self, known: Meter, spec: DeviceSpec) -> None:
-        """Refuse to take a meter out of a project that credits were issued to with its readings."""
-        query = select(ReadingClaim.issuance_id).where(ReadingClaim.meter_id == known.id).limit(1)
-        if known.project_id is not None and self._session.scalars(query).first() is not None:
+    def _require_own_serial(self, device: Device, spec: DeviceSpec, known: Meter | None) -> None:
+        """Refuse a new serial number that reads as that of another device; one that is stored stays."""
+        before = None if known is None else known.serial
+        if before == spec.meter_serial:
+            return
+        twin = self._serials.twin_of(spec.meter_serial, device.id)
+        if twin is not None:
             raise self._wrong(
-                f"device {spec.code}: readings of its meter {known.serial} were issued, so that it stays "
-                "with its project; declare another [[device]] for another use",
+                f"device {spec.code}: meter {spec.meter_serial!r} reads as {twin!r} of another device, but for "
+                "case, width, blanks or signs that do not show; its readings would count twice",
+                "meter-taken",
+            )
+        self._serials.give(device.id, before, spec.meter_serial)
+
+    def _require_not_issued(self, known: Meter, spec: DeviceSpec) -> None:
+        """Refuse to take a meter out of a project that credits were issued to with it."""
+        what = why_in_project(self._session, known)
+        if what is not None:
+            raise self._wrong(
+                f"device {spec.code}: {what}, so that it stays with its project; declare another "
+                "[[device]] for another use",
                 "meter-issued",
             )
 
@@ -368,12 +388,9 @@ class _Application:
         key = {"site_id": site.id, "name": spec.name}
         known = self._session.scalars(select(MeterSource).filter_by(**key)).first()
         width = None if known is None else Format.of(known.format_options).rollover
-        moved = () if known is None else times_changed(known, spec)
+        warnings = [] if known is None else changed_reading(known, spec)
         row = self.put(MeterSource, key, values, f"source {spec.name}")
         if known is not None and width != spec.written.rollover:
             derive_anew(self._session, meters_of_source(self._session, row.id), self.changes)
-        if moved and meters_of_source(self._session, row.id):
-            self.changes.warnings.append(
-                f"source {spec.name}: {' and '.join(moved)} changed, and readings of it are stored: they stay "
-                "where they are, and a file that is imported again comes in shifted, beside them"
-            )
+        if warnings and meters_of_source(self._session, row.id):
+            self.changes.warnings += warnings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ledger.countries import wrong_country
 from ledger.errors import BadInput
-from ledger.readings.times import zone
+from ledger.readings.times import TIMES_END_S, epoch_s, zone
 from ledger.reductions.flatlines import STUCK_HOURS
 from ledger.reductions.numbers import COUNTER, UNITS, parse_value
 from ledger.reductions.records import Kind, Role
@@ -237,9 +237,12 @@ def _meter_change(table: Table) -> MeterChangeSpec:
             raise table.wrong(
                 key, f"{key} is a register's reading, from 0 up, found {readings[key]}"
             )
+    at = table.moment("at")
+    if not 0 <= epoch_s(at) < TIMES_END_S:
+        raise table.wrong("at", f"at is between 1970 and 2106, found {at.isoformat()}")
     return MeterChangeSpec(
         device=table.text("device", 100),
-        at=table.moment("at"),
+        at=at,
         meter_serial=table.optional("meter_serial", 100),
         **readings,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -64,6 +65,30 @@ def test_a_meter_file_that_cannot_be_used_is_refused_whole(
     ended = park(*IMPORT, park.write("readings.csv", content))
     assert ended.code == 2
     assert re.search(said, ended.one_line())
+    assert rows(park) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "content"),
+    [(IMPORT, READINGS), (("site", "apply"), SITE)],
+)
+def test_a_pipe_is_refused_where_a_file_is_read_twice(
+    park: Program, words: tuple[str, ...], content: str
+) -> None:
+    """The second reading would find it empty, and say what is wrong with an empty file."""
+    before = rows(park)
+    pipe = park.folder / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR)  # so that nobody has to wait for the other side
+    try:
+        os.write(end, content.encode())
+        ended = park(*words, str(pipe))
+    finally:
+        os.close(end)
+    assert ended.code == 2
+    assert "a pipe or a device, and it is read more than once; write it to a file first" in (
+        ended.one_line()
+    )
     assert rows(park) == before
 
 

@@ -21,7 +21,7 @@ import cli
 from cli.main import COMMANDS, build, first_word
 from ledger.models.blockchain import CreditStatus
 from ledger.models.trading import TradeStatus
-from tests.cli.conftest import READINGS, TRADES, Ended, Program
+from tests.cli.conftest import TRADES, Ended, Program
 from tests.support.forms import rest
 
 
@@ -450,12 +450,6 @@ def test_trades_may_come_through_a_pipe(park: Program) -> None:
     ended = piped(park, TRADES, "trades", "import", "/dev/stdin", "--json")
     assert (ended.code, ended.json()["new"]) == (0, 1), ended
     assert park("trades", "import", park.write("t.csv", TRADES), "--json").json()["unchanged"] == 1
-
-
-def test_a_meter_file_through_a_pipe_is_refused_in_a_line(park: Program) -> None:
-    words = ("import", "--site", "lab", "--source", "scada", "/dev/stdin")
-    ended = piped(park, READINGS, *words)
-    assert ended.code == 2 and "is a pipe" in ended.one_line()
 
 
 def test_an_error_that_nobody_reads_is_no_traceback(truetonne: Program) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -217,3 +218,18 @@ def test_books_that_were_altered_hand_out_nothing(sqlite_db: Database, tmp_path:
         )
     with sqlite_db.read() as session, pytest.raises(BooksDiffer, match="301 outlier_above"):
         files_of_period(session, "park-wind", *JUNE)
+
+
+def test_readings_come_through_a_pipe_too(sqlite_db: Database, tmp_path: Path) -> None:
+    """What is packed is looked at, and not gone back to."""
+    apply(sqlite_db)
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(at(0), "60"), (at(10), "61")]))
+    exported(sqlite_db, tmp_path)
+    packed = (tmp_path / READINGS).read_bytes()
+    for content in (packed, gzip.decompress(packed)):
+        reading, writing = os.pipe()
+        os.write(writing, content)
+        os.close(writing)
+        result = verify_files(tmp_path / MANIFEST, Path(f"/dev/fd/{reading}"))
+        os.close(reading)
+        assert result.valid, result.differences

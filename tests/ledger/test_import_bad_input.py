@@ -1,6 +1,7 @@
 """Bad meter files: one clear line with file, line, column and what to do, and nothing half-written."""
 
 import gzip
+import os
 import tracemalloc
 from decimal import Decimal
 from pathlib import Path
@@ -10,9 +11,9 @@ from sqlalchemy import func, select
 
 from cli.main import run
 from ledger.db import Database
-from ledger.errors import NotFound, TruetonneError
+from ledger.errors import BadInput, NotFound, TruetonneError
 from ledger.models import DeviceData, EnergyProduction, ImportFile, MeterReading
-from ledger.readings import import_file
+from ledger.readings import check_file, import_file
 from tests.support.plant import SITE, apply, imported, write_csv
 
 T0, T1 = "2014-06-01T00:00:00+00:00", "2014-06-01T00:10:00+00:00"
@@ -54,6 +55,8 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
         (b"time;value\n2014;1\n", "separated by semicolons", 1),
         (b"time\tvalue\n2014\t1\n", "separated by tabs", 1),
         ("time,value\n".encode("utf-16"), "UTF-16", 1),
+        ("time,value\n".encode("utf-16-le"), "UTF-16 without its byte order mark", 1),
+        ("time,value\n".encode("utf-16-be"), "UTF-16 without its byte order mark", 1),
         (HEAD + b"2014-06-01T00:00:00,60\n", "has no offset", 2),
         (HEAD + GOOD + f"{T1},\xff\n".encode("latin-1"), '"gb18030" (Chinese)', 3),
         (HEAD + GOOD + f'{T1},"60\n'.encode(), "line 3: a quote opens in the row", 3),
@@ -119,6 +122,36 @@ def test_an_unknown_site_or_source(
 ) -> None:
     with pytest.raises(NotFound, match=says):
         import_file(park, site, source, write_csv(tmp_path / "a.csv", [(T0, "1")]))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(park: Database, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it
+    said = "a pipe or a device, and it is read more than once"
+    assert said in refused(park, tmp_path / "pipe").message
+    with pytest.raises(BadInput, match=said):
+        check_file(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("how", ["appended", "replaced", "gone"])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    park: Database, tmp_path: Path, how: str
+) -> None:
+    path = write_csv(tmp_path / "a.csv", [(T0, "60")])
+
+    def change(*_: object) -> None:
+        if how == "appended":
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(f"{T1},6")
+        elif how == "replaced":
+            write_csv(tmp_path / "b.csv", [(T0, "61")]).replace(path)
+        else:
+            path.unlink()
+
+    with pytest.raises(BadInput, match=r"a\.csv: the file changed while it was read"):
+        import_file(park, "park", "scada", path, progress=change)
+    with park.read() as session:
+        for model in (MeterReading, ImportFile, DeviceData):
+            assert session.scalars(select(func.count()).select_from(model)).one() == 0
 
 
 def test_bad_rows_are_named_and_good_ones_are_kept(park: Database, tmp_path: Path) -> None:

@@ -302,16 +302,17 @@ def test_json_lines_are_read_without_a_float(sqlite_db: Database, tmp_path: Path
         '{"t": "2014-06-01T00:50Z", "t": 1, "data": {"P": 1}}',
         '{"t": "2014-06-01T01:00Z", "data": {"P": NaN}}',
         "not JSON",
+        '{"t": 1',
     ]
     report = bring(
         sqlite_db,
         tmp_path,
-        "\n".join(lines),
+        "\n".join(lines) + "\n",
         'format = "jsonl"',
         time_column='"t"',
         value_column='"data.P"',
     )
-    assert (report.read, report.new, report.rejected) == (10, 4, 6)
+    assert (report.read, report.new, report.rejected) == (11, 4, 7)
     assert [row[1] for row in stored(sqlite_db)] == ["60.1000000000000001", "", "7.5", "8"]
     found = [(error["line"], error["message"]) for error in report.errors]
     assert found == [
@@ -321,6 +322,7 @@ def test_json_lines_are_read_without_a_float(sqlite_db: Database, tmp_path: Path
         (9, "not one JSON object on a line (a key stands twice)"),
         (10, "'NaN' is not a number: leave a missing value empty"),
         (11, "not one JSON object on a line (Expecting value at column 1)"),
+        (12, "not one JSON object on a line (Expecting ',' delimiter at column 8)"),
     ]
 
 

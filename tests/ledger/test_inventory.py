@@ -1,5 +1,6 @@
 """The inventory: Scope 1 and 2 by day, by location and by market, beside the reductions and never in them."""
 
+import json
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -15,10 +16,13 @@ from ledger.models import (
     Device,
     EnergyConsumption,
     EnergyProduction,
+    Meter,
     MeterReading,
     ReadingClaim,
 )
+from ledger.models.readings import ReadingQuality
 from ledger.readings import import_file, reductions_for
+from ledger.readings.evidence_files import files_of_period
 from ledger.readings.inventory import emissions_of
 from tests.support.plant import SITE, apply, write_csv
 
@@ -280,3 +284,38 @@ def test_a_meter_that_credits_stand_on_stays_with_its_project(
     out = SITE.replace('role = "generation"', 'role = "generation"\ninventory_only = true')
     with pytest.raises(BadInput, match="were issued, so that it stays with its project"):
         apply(sqlite_db, out)
+
+
+def test_a_meter_that_an_issuance_names_without_readings_stays_as_it_is(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Else its readings of the issued period would come in as in time, and the manifest be false."""
+    from tests.ledger.test_import import issue
+
+    def again() -> list[str]:
+        with sqlite_db.read() as session:
+            (files,) = files_of_period(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+        return [meter["serial"] for meter in json.loads(files.manifest)["meters"]]
+
+    apply(sqlite_db, SITE + GRID)
+    import_file(sqlite_db, "park", "scada", write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    issue(sqlite_db)
+    assert again() == ["serial-A", "serial-GRID"]
+    grid = SITE + GRID
+    with pytest.raises(BadInput, match="name its meter serial-GRID, without readings") as caught:
+        apply(sqlite_db, grid.replace('role = "import"', 'role = "import"\ninventory_only = true'))
+    assert caught.value.code == "meter-issued"
+    for changed in (
+        grid.replace('"serial-GRID"', '"serial-OTHER"'),
+        grid.replace('role = "import"', 'role = "load"'),
+    ):
+        with pytest.raises(BadInput, match="is named by credits that were issued") as caught:
+            apply(sqlite_db, changed)
+        assert caught.value.code == "meter-changed"
+    bring(sqlite_db, tmp_path, "GRID", "40")
+    assert again() == ["serial-A", "serial-GRID"]  # what came is late, and the manifest holds
+    with sqlite_db.read() as session:
+        qualities = session.scalars(
+            select(MeterReading.quality).join(Meter).where(Meter.serial == "serial-GRID")
+        ).all()
+    assert set(qualities) == {ReadingQuality.LATE}

@@ -3,10 +3,11 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from ledger.db import Database
 from ledger.errors import BadInput, Refused
@@ -253,6 +254,58 @@ def test_other_times_of_a_source_with_readings_are_a_warning(
     assert warning.startswith(f"source scada: {named} changed, and readings of it are stored")
     assert "comes in shifted" in warning
     assert apply(sqlite_db, changed(old, new)).warnings == []
+
+
+def test_another_missing_of_a_source_with_readings_is_a_warning(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """The same text is unchanged when it comes again: a sentinel that came in as energy goes on counting."""
+    site = changed('rated_kw = "100"\n', "")
+    with_missing = site.replace(
+        'value_column = "value"', 'value_column = "value"\nmissing = ["9999"]'
+    )
+    apply(sqlite_db, site)
+    apply(sqlite_db, with_missing)  # nothing is stored yet: no word of it
+    apply(sqlite_db, site)
+    path = write_csv(tmp_path / "a.csv", [(T0, "9999")])
+    imported(sqlite_db, path)
+    *_, warning = apply(sqlite_db, with_missing).warnings
+    assert warning.startswith("source scada: missing changed, and readings of it are stored")
+    assert imported(sqlite_db, path).unchanged == 1
+    with sqlite_db.read() as session:
+        (found,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+    assert found.export_kwh == Fraction(9999, 6)
+    # What the warning names leaves it out.
+    assert "rated_kw" in warning
+    apply(sqlite_db, with_missing.replace('role = "gen', 'rated_kw = "100"\nrole = "gen'))
+    with sqlite_db.read() as session:
+        (found,) = reductions_for(session, "park-wind", date(2014, 6, 1), date(2014, 6, 2))
+    assert (found.export_kwh, found.counts.outlier) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "twin", ["a-1", "A-1 ", "A -1", "A-1\u200b", "\uff21-1", "A-\u00b9"], ids=ascii
+)
+def test_a_serial_that_reads_as_another_is_that_meter(sqlite_db: Database, twin: str) -> None:
+    """Its readings would be credited under both, for constraints compare serials as they are written."""
+    first = changed('meter_serial = "serial-A"', 'meter_serial = "A-1"')
+    apply(sqlite_db, first)
+
+    def second(serial: str) -> str:
+        device = first[first.index("[[device]]") : first.index("[[source]]")]
+        return first + device.replace('"A"', '"B"').replace('"A-1"', f'"{serial}"')
+
+    with pytest.raises(BadInput, match="reads as 'A-1' of another device") as caught:
+        apply(sqlite_db, second(twin))
+    assert caught.value.code == "meter-taken"
+    # One that was stored before this rule stays, and its site file can be applied.
+    apply(sqlite_db, second("B-1"))
+    with sqlite_db.write() as session:
+        session.execute(update(Meter).where(Meter.serial == "B-1").values(serial=twin))
+    apply(sqlite_db, second(twin).replace('rated_kw = "100"', 'rated_kw = "110"'))
+    # Two devices may exchange what they never had readings of.
+    apply(sqlite_db, second(f"other {twin}"))
+    apply(sqlite_db, second(twin.replace("1", "2").replace("\u00b9", "2")))
 
 
 def test_a_device_or_meter_of_another_site_is_not_taken(sqlite_db: Database) -> None:

@@ -14,9 +14,9 @@ OWN = b"\x66" * 20
 
 
 def manifest(**parts: Any) -> dict[str, Any]:
-    return {name: MANIFEST[name] | parts.pop(name, {}) for name in ("carbon", "evidence")} | {
-        "meters": parts.pop("meters", MANIFEST["meters"])
-    }
+    return {
+        name: MANIFEST[name] | parts.pop(name, {}) for name in ("carbon", "evidence", "period")
+    } | {"meters": parts.pop("meters", MANIFEST["meters"])}
 
 
 GOOD: dict[str, World] = {
@@ -66,6 +66,26 @@ WRONG: dict[str, tuple[World, str]] = {
     "a manifest of other kilograms": (
         World(manifest=manifest(carbon={"issued_kg": "1001"})),
         "manifest: its root or its kilograms",
+    ),
+    "a manifest that begins elsewhere": (
+        World(manifest=manifest(period={"from_s": ROW[1] - 1})),
+        "manifest: its period is not",
+    ),
+    "a manifest that ends elsewhere": (
+        World(manifest=manifest(period={"to_s": str(MANIFEST["period"]["to_s"])})),
+        "manifest: its period is not",
+    ),
+    "a manifest without a period": (
+        World(manifest=manifest() | {"period": {"from_s": ROW[1]}}),
+        "manifest: the text behind the hash",
+    ),
+    "a reading before the period": (
+        World(period_start=ROW[1] + 1, manifest=manifest(period={"from_s": ROW[1] + 1})),
+        "readings: a reading lies outside",
+    ),
+    "a reading after the period, and no manifest": (
+        World(period_end=OTHER[2] - 1, claimed_end=OTHER[2] - 1, bundle={"manifest": None}),
+        "readings: a reading lies outside",
     ),
     "a manifest of another root": (
         World(manifest=manifest(evidence={"root": "0x" + "00" * 32})),

@@ -165,7 +165,11 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "a reading that was more": (put("readings", "rows", 0, 5, value="61"), "no such proof"),
     "another text of a number": (put("readings", "rows", 0, 7, value="60.0"), "no such proof"),
     "an excluded reading that counts": (put("readings", "rows", 0, 4, value=301), "no such proof"),
-    "a reading of another hour": (put("readings", "rows", 0, 1, value=1), "no such proof"),
+    "a reading of long ago": (put("readings", "rows", 0, 1, value=1), "outside of the period"),
+    "a reading of another hour": (
+        put("readings", "rows", 0, 2, value=lambda end: end + 3600),
+        "no such proof",
+    ),
     "an empty proof": (put("readings", "proofs", value=lambda rows: [[] for _ in rows]), "no such"),
     "an inner node for a reading's sibling": (
         put("readings", "proofs", 0, value=lambda nodes: nodes[1:]),

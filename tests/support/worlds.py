@@ -47,6 +47,7 @@ MANIFEST: dict[str, Any] = {
     "carbon": {"issued_kg": "1000"},
     "evidence": {"leaves": 2, "root": "0x" + ROOT.hex()},
     "meters": [{"serial": "M1"}],
+    "period": {"from_s": START, "to_s": END},
 }
 
 
@@ -93,7 +94,10 @@ class World:
     retired_kg: int = 100
     cancelled_kg: int = 50
     deficit_kg: int = 0
+    period_start: int = START
     period_end: int = END
+    claimed_end: int = END
+    """End of the period in the event; the two above are the batch's, and the start is both's."""
     distance: int = 10
     """Blocks between the events' and the trusted one."""
     remembered: bytes | None = None
@@ -166,7 +170,7 @@ class World:
 
     def _batch(self) -> int:
         parts = ((self.status, 0), (self.issued_kg, 8), (self.retired_kg, 48))
-        times = ((START, 128), (self.period_end, 160), (END + 10**8, 224))
+        times = ((self.period_start, 128), (self.period_end, 160), (END + 10**8, 224))
         return sum(value << bit for value, bit in (*parts, (self.cancelled_kg, 88), *times))
 
     def _signed(self, account: Any, nonce: int) -> bytes:
@@ -197,8 +201,8 @@ class World:
             2,
             3,
             1000,
-            START,
-            END,
+            self.period_start,
+            self.claimed_end,
             4,
             5,
             ROOT,

@@ -159,8 +159,8 @@ class _Checks:
         stated = [event[name] for name in ("amount", "period_start", "period_end")]
         same = stated == [batch[name] for name in ("issued_kg", "period_start", "period_end")]
         require(same, "kilograms or period are not those of the batch")
-        words = f"{event['amount']} kg were issued {where}"
-        return f"{words}, and checked by verifier {_hex(event['verifier'])}"
+        self.period = stated[1:]
+        return f"{event['amount']} kg were issued {where}, and checked by verifier {_hex(event['verifier'])}"
 
     def retired(self, each: dict[str, Any]) -> str:
         event, where = self.event(each)
@@ -188,25 +188,25 @@ class _Checks:
             require(isinstance(stated["meters"], list), "it has no list of meters")
             self.meters = {meter["serial"] for meter in stated["meters"]}
             self.leaves = stated["evidence"]["leaves"]
+            period = [stated["period"][name] for name in ("from_s", "to_s")]
         except (KeyError, TypeError):
             raise ProofError("the text behind the hash is none") from None
         same = said == (_hex(event["evidence_root"]), str(event["amount"]))
         require(same, "its root or its kilograms are not those of the event")
-        return "the manifest of the calculation has the hash, root and kilograms of the issuance"
+        require(period == self.period, "its period is not that of the event")
+        return "the manifest of the calculation has the hash, root, period and kilograms of the issuance"
 
     def readings(self) -> str:
-        meters, rows, proofs = (
-            self.bundle["readings"][name] for name in ("meters", "rows", "proofs")
-        )
+        meters, rows, proofs = map(self.bundle["readings"].get, ("meters", "rows", "proofs"))
         root = self.facts["issued"]["evidence_root"]
+        inside = all(self.period[0] <= row[1] and row[2] <= self.period[1] for row in rows)
+        require(inside, "a reading lies outside of the period")
         leaves = [ledger.leaf(meters[row[0]], row) for row in rows]
         require(len(set(leaves)) == len(leaves), "a reading stands twice")
         if self.bundle["manifest"] is not None:
             require(self.meters.issuperset(meters), "a meter is not one of the manifest's")
-            require(
-                proofs is not None or repr(self.leaves) == str(len(rows)),
-                "they are not as many as it says",
-            )
+            as_many = proofs is not None or repr(self.leaves) == str(len(rows))
+            require(as_many, "they are not as many as it says")
         self.facts |= {"readings": len(rows), "all_readings": proofs is None}
         if proofs is None:
             require(ledger.root_of(leaves) == root, "they are not exactly those of the evidence")
