@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -45,6 +46,9 @@ By default in a file of its own, page by page: more than half of all that the mi
 are short, and sort what came with a range at most; what others sort may be long, and stays out of memory.
 """
 
+# A connection that is lost on its way back into the pool is replaced; that is no error, and no traceback.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+
 DRIVER_ERRORS = (DBAPIError, pymysql.err.Error)
 """What a driver's complaint comes as."""
 DOWN = "down"
@@ -55,6 +59,9 @@ _SQL_MODE = (
     "STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 )
+# Reads are of one moment, and who writes on from an older one is told so (error 1020), whatever the server's own
+# settings say. As a comment, because older servers and MySQL have other names: there the doctor looks.
+_SNAPSHOTS = "/*M!110602 , transaction_isolation='REPEATABLE-READ', innodb_snapshot_isolation=1 */"
 _CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 _UNPROVEN = (
     "the server does not prove its name: name the authority that signed its certificate (ssl_ca), and the server "
@@ -62,6 +69,7 @@ _UNPROVEN = (
 )
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct {setting}"
+_ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"
 _UPGRADE = "run `truetonne db upgrade`"
 _GONE = {1053, 1927, 2002, 2003, 2005, 2006, 2013, 2055, galera.NOT_READY, galera.UNDECIDED}
 """The server shuts down, the connection was cut, it cannot be reached, or is of no use. Whether what was under way
@@ -94,6 +102,7 @@ _MYSQL = (
     ),
     ({3, 28, 1021, 1041, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
     ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
+    ({1317, 1969, 3024}, DOWN, _ENDED),
     ({1146}, NO_TABLE, _UPGRADE),
     (
         {1044, 1045},
@@ -182,7 +191,7 @@ def create(
             "read_timeout": patience_s,
             "local_infile": False,
             "init_command": f"SET time_zone='+00:00', sql_mode='{_SQL_MODE}', sql_notes=1, "
-            f"group_concat_max_len={packed.BYTES_MAX}, {waits}",
+            f"group_concat_max_len={packed.BYTES_MAX}, {waits} {_SNAPSHOTS}",
         },
         **common,
     )

@@ -3,14 +3,16 @@
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -422,6 +424,54 @@ def test_a_server_that_goes_away_is_noticed_and_found_again(mariadb_schema_file:
             database.close()
         finally:
             server.stop()
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("ended", ["KILL QUERY {}", "SET STATEMENT max_statement_time = 0.2 FOR "])
+def test_a_statement_that_the_server_ended_is_no_defect(
+    mariadb_db: Database, mariadb_server: MariaDbServer, ended: str
+) -> None:
+    """The mirror and the jobs go on after what is a dependency's; it is not done again unasked."""
+    begun = threading.Event()
+    tries: list[int] = []
+
+    def work(session: Session) -> None:
+        tries.append(session.scalar(text("SELECT CONNECTION_ID()")) or 0)
+        add_kind(session, "ended")
+        session.flush()
+        begun.set()
+        limit = "" if "{}" in ended else ended
+        session.execute(text(limit + "SELECT COUNT(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 b"))
+
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(mariadb_db.run, work)
+        assert begun.wait(DEADLINE_S)
+        while "{}" in ended and not done.done():  # which may come before the statement
+            mariadb_server.execute(ended.format(tries[0]))
+            time.sleep(0.05)
+        with pytest.raises(DependencyDown, match=r"KILL.*try again") as raised:
+            done.result(DEADLINE_S)
+    assert raised.value.code == "database-down"
+    assert len(tries) == 1
+    assert kinds(mariadb_db) == []
+
+
+@pytest.mark.mariadb
+def test_a_connection_that_is_lost_when_its_work_is_done_is_no_traceback(
+    mariadb_db: Database, mariadb_server: MariaDbServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kill(link: Any, *_: object) -> None:
+        mariadb_server.execute(f"KILL {link.thread_id()}")
+
+    pool = mariadb_db._engine.pool
+    event.listen(pool, "reset", kill)  # committed, and about to go back
+    try:
+        with mariadb_db.write() as session:
+            add_kind(session, "a")
+    finally:
+        event.remove(pool, "reset", kill)
+    assert caplog.messages == []
+    assert kinds(mariadb_db) == ["a"]
 
 
 @pytest.mark.mariadb

@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from cli.main import run
-from ledger.db import Database
+from ledger.db import Database, DatabaseBusy
 from ledger.db.findings import Finding, State
 from ledger.db.grants import Account
 from ledger.db.server import RULES, findings
@@ -71,9 +72,6 @@ def test_a_sound_server_has_no_complaint(sound: MariaDbServer) -> None:
          "ALTER TABLE webhook_tries DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
         ("tables", "ALTER TABLE truetonne.sites MODIFY name VARCHAR(200) COLLATE utf8mb4_general_ci NOT NULL",
          "sites.name has collation utf8mb4_general_ci", "ALTER TABLE sites MODIFY name VARCHAR(200)"),
-        ("isolation", "SET GLOBAL transaction_isolation = 'READ-COMMITTED'",
-         "READ-COMMITTED: what we read is no snapshot",
-         "SET GLOBAL transaction_isolation = 'REPEATABLE-READ'"),
         ("durable", "SET GLOBAL innodb_flush_log_at_trx_commit = 2", "a power cut may take back",
          "SET GLOBAL innodb_flush_log_at_trx_commit = 1"),
         ("packet", "SET GLOBAL max_allowed_packet = 1048576", "max_allowed_packet is 1048576",
@@ -124,6 +122,39 @@ def test_init_connect_is_overruled_by_our_sessions(sound: MariaDbServer) -> None
             assert item.state is State.GOOD
         finally:
             sound.execute("SET GLOBAL init_connect = ''")
+
+
+@pytest.mark.parametrize("level", ["READ-COMMITTED", "READ-UNCOMMITTED", "SERIALIZABLE"])
+def test_our_sessions_read_snapshots_whatever_the_server_is_set_to(
+    sound: MariaDbServer, level: str
+) -> None:
+    url = sound.url("truetonne")
+    sound.execute(
+        f"SET GLOBAL transaction_isolation = '{level}'", "SET GLOBAL innodb_snapshot_isolation = 0"
+    )
+    database = Database(url)
+    count = text("SELECT COUNT(*) FROM device_types")
+    kind = "INSERT INTO device_types (type_name, category, created_at) VALUES ('new', 'new', NOW())"
+    try:
+        assert found(url)["isolation"].state is State.GOOD
+        with database.read() as session:
+            before = session.execute(count).scalar_one()
+            sound.execute("USE truetonne", kind)
+            assert session.execute(count).scalar_one() == before
+        with (
+            pytest.raises(DatabaseBusy, match="Record has changed since last read"),
+            database.write() as session,
+        ):
+            session.execute(count)
+            sound.execute("USE truetonne", "UPDATE device_types SET category = 'newer'")
+            session.execute(text("UPDATE device_types SET category = CONCAT(category, '!')"))
+    finally:
+        database.close()
+        sound.execute(
+            "DELETE FROM truetonne.device_types WHERE type_name = 'new'",
+            "SET GLOBAL transaction_isolation = 'REPEATABLE-READ'",
+            "SET GLOBAL innodb_snapshot_isolation = 1",
+        )
 
 
 def test_a_right_that_lacks_is_granted_by_the_statement(sound: MariaDbServer) -> None:
