@@ -227,7 +227,7 @@ class Scheduler:
         with self._lock:
             self._running.discard(name)
             failed = name in self._told
-        if failed:  # and is due still: armed here, it would be tried without a pause; the next look arms it
+        if failed:  # and is due still: it would be tried without a pause; the next look arms it
             return
         with suppress(DependencyDown):
             with self._runner.db.read() as session:
