@@ -20,6 +20,7 @@ from ledger.backup.manifest import Kind
 from ledger.backup.taking import take
 from ledger.chain.local_node import KeptPort
 from ledger.db import Database, DatabaseBusy, SchemaMissing
+from ledger.db.deferring import deferred_foreign_keys
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.models.devices import DeviceType
@@ -472,6 +473,19 @@ def test_a_connection_that_is_lost_when_its_work_is_done_is_no_traceback(
         event.remove(pool, "reset", kill)
     assert caplog.messages == []
     assert kinds(mariadb_db) == ["a"]
+
+
+@pytest.mark.mariadb
+def test_a_connection_that_is_lost_while_references_may_wait_is_a_server_that_is_away(
+    mariadb_db: Database, mariadb_server: MariaDbServer
+) -> None:
+    with (
+        pytest.raises(DependencyDown, match="start the server"),
+        mariadb_db.write() as session,
+        deferred_foreign_keys(session),
+    ):
+        mariadb_server.execute(f"KILL {session.scalar(text('SELECT CONNECTION_ID()'))}")
+        add_kind(session, "lost")
 
 
 @pytest.mark.mariadb
