@@ -59,9 +59,17 @@ _SQL_MODE = (
     "STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 )
+# A server may have other defaults: answers cut after so many rows, references unchecked, changes without a key
+# refused, a transaction that begins as the one before it.
+_WHOLE = (
+    "sql_select_limit=18446744073709551615, foreign_key_checks=1, unique_checks=1, sql_safe_updates=0, "
+    "completion_type=0"
+)
 # Reads are of one moment, and who writes on from an older one is told so (error 1020), whatever the server's own
 # settings say. As a comment, because older servers and MySQL have other names: there the doctor looks.
-_SNAPSHOTS = "/*M!110602 , transaction_isolation='REPEATABLE-READ', innodb_snapshot_isolation=1 */"
+_SNAPSHOTS = (
+    "/*M!110602 , transaction_isolation='REPEATABLE-READ', transaction_read_only=0, innodb_snapshot_isolation=1 */"
+)
 _CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 _UNPROVEN = (
     "the server does not prove its name: name the authority that signed its certificate (ssl_ca), and the server "
@@ -191,7 +199,7 @@ def create(
             "read_timeout": patience_s,
             "local_infile": False,
             "init_command": f"SET time_zone='+00:00', sql_mode='{_SQL_MODE}', sql_notes=1, "
-            f"group_concat_max_len={packed.BYTES_MAX}, {waits} {_SNAPSHOTS}",
+            f"group_concat_max_len={packed.BYTES_MAX}, {_WHOLE}, {waits} {_SNAPSHOTS}",
         },
         **common,
     )

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
+from sqlalchemy.exc import IntegrityError
 
 from cli.main import run
 from ledger.db import Database, DatabaseBusy
@@ -19,6 +20,7 @@ from ledger.db.server import RULES, findings
 from ledger.db.server_triggers import triggers, wanted
 from ledger.db.tls import read_tls
 from ledger.errors import BadInput, DependencyDown
+from ledger.models.devices import DeviceType
 from tests.support.accounts import made_account
 from tests.support.mariadb import MariaDbServer
 
@@ -155,6 +157,43 @@ def test_our_sessions_read_snapshots_whatever_the_server_is_set_to(
             "SET GLOBAL transaction_isolation = 'REPEATABLE-READ'",
             "SET GLOBAL innodb_snapshot_isolation = 1",
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "usual"),
+    [
+        ("sql_select_limit", "1", "18446744073709551615"),
+        ("foreign_key_checks", "0", "1"),
+        ("sql_safe_updates", "1", "0"),
+        ("completion_type", "1", "0"),
+        ("transaction_read_only", "1", "0"),
+    ],
+)
+def test_what_a_server_presets_for_sessions_changes_nothing_for_ours(
+    sound: MariaDbServer, name: str, value: str, usual: str
+) -> None:
+    kinds = [DeviceType(type_name=f"preset {number}", category="a") for number in range(3)]
+    sound.execute(f"SET GLOBAL {name} = {value}")
+    database = Database(sound.url("truetonne"))
+    try:
+        with database.write() as session:
+            session.add_all(kinds)
+        with database.read() as session:
+            assert session.execute(text("SELECT COUNT(*) FROM device_types")).scalar_one() == 3
+        assert database.alone(update(DeviceType).values(category="b")) == 3
+        with database.read() as session:
+            found = session.execute(text("SELECT category FROM device_types")).all()
+        assert found == [("b",)] * 3
+        orphan = text(
+            "INSERT INTO devices (device_id, name, type, status, created_at, updated_at) "
+            "VALUES ('orphan', 'orphan', 'none such', 'online', NOW(), NOW())"
+        )
+        with pytest.raises(IntegrityError), database.write() as session:
+            session.execute(orphan)
+    finally:
+        sound.execute(f"SET GLOBAL {name} = {usual}")
+        sound.execute("DELETE FROM truetonne.device_types WHERE type_name LIKE 'preset%'")
+        database.close()
 
 
 def test_a_right_that_lacks_is_granted_by_the_statement(sound: MariaDbServer) -> None:
