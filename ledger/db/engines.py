@@ -60,10 +60,10 @@ _SQL_MODE = (
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 )
 # A server may have other defaults: answers cut after so many rows, references unchecked, changes without a key
-# refused, a transaction that begins as the one before it.
+# refused, a transaction that begins as the one before it, a snapshot lost while a comparison asks the chain.
 _WHOLE = (
     "sql_select_limit=18446744073709551615, foreign_key_checks=1, unique_checks=1, sql_safe_updates=0, "
-    "completion_type=0"
+    "completion_type=0, wait_timeout=28800"
 )
 # Reads are of one moment, and who writes on from an older one is told so (error 1020), whatever the server's own
 # settings say. As a comment, because older servers and MySQL have other names: there the doctor looks.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,20 @@ def test_what_a_server_presets_for_sessions_changes_nothing_for_ours(
     finally:
         sound.execute(f"SET GLOBAL {name} = {usual}")
         sound.execute("DELETE FROM truetonne.device_types WHERE type_name LIKE 'preset%'")
+        database.close()
+
+
+def test_a_snapshot_outlives_a_server_that_closes_idle_connections(sound: MariaDbServer) -> None:
+    """A comparison reads books, then asks the chain for longer than the server waits, and reads on."""
+    sound.execute("SET GLOBAL wait_timeout = 1")
+    database = Database(sound.url("truetonne"))
+    try:
+        with database.read() as session:
+            assert session.execute(text("SELECT 1")).scalar_one() == 1
+            time.sleep(3)
+            assert session.execute(text("SELECT 2")).scalar_one() == 2
+    finally:
+        sound.execute("SET GLOBAL wait_timeout = 28800")
         database.close()
 
 
