@@ -68,7 +68,8 @@ _WHOLE = (
 # Reads are of one moment, and who writes on from an older one is told so (error 1020), whatever the server's own
 # settings say. As a comment, because older servers and MySQL have other names: there the doctor looks.
 _SNAPSHOTS = (
-    "/*M!110602 , transaction_isolation='REPEATABLE-READ', transaction_read_only=0, innodb_snapshot_isolation=1 */"
+    "/*M!110602 , transaction_isolation='REPEATABLE-READ', transaction_read_only=0, "
+    "innodb_snapshot_isolation=1 */"
 )
 _CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 _UNPROVEN = (
@@ -111,6 +112,11 @@ _MYSQL = (
     ({3, 28, 1021, 1041, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
     ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
     ({1317, 1969, 3024}, DOWN, _ENDED),
+    (
+        {1153},
+        DOWN,
+        "SET GLOBAL max_allowed_packet = 16777216 (and in its configuration), and try again",
+    ),
     ({1146}, NO_TABLE, _UPGRADE),
     (
         {1044, 1045},
@@ -276,6 +282,8 @@ def _prepare_mysql(
     link: ArrayConnection, record: ConnectionPoolEntry, *, on_node: Callable[[str], None] | None
 ) -> None:
     record.info[galera.NODE] = galera.opened(link, on_node)
+    if isinstance(link, ArrayConnection):
+        link.learn_limits()
 
 
 def _no_use(context: ExceptionContext) -> None:

@@ -7,10 +7,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import insert, text, update
 from sqlalchemy.exc import IntegrityError
 
 from cli.main import run
@@ -208,6 +209,31 @@ def test_a_snapshot_outlives_a_server_that_closes_idle_connections(sound: MariaD
             assert session.execute(text("SELECT 2")).scalar_one() == 2
     finally:
         sound.execute("SET GLOBAL wait_timeout = 28800")
+        database.close()
+
+
+@pytest.mark.parametrize("how", ["statement", "rows"])
+def test_more_than_the_server_takes_at_once_is_said_with_what_mends_it(
+    sound: MariaDbServer, how: str
+) -> None:
+    sound.execute("SET GLOBAL max_allowed_packet = 65536")
+    database = Database(sound.url("truetonne"))
+    said = r"1153 \d+ bytes at once are more than .* of 65536; SET GLOBAL max_allowed_packet = 16777216"
+    kind = {"type_name": "n", "category": "c", "created_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    try:
+        with pytest.raises(DependencyDown, match=said), database.write() as session:
+            if how == "statement":
+                session.execute(text("SELECT LENGTH(:text)"), {"text": "é" * 40_000})
+            else:
+                many = [kind | {"type_name": f"{number:0>90}"} for number in range(1_000)]
+                session.execute(insert(DeviceType), many)
+        with database.read() as session:  # the same connection, which was not lost
+            assert (
+                session.execute(text("SELECT LENGTH(:t)"), {"t": "é" * 30_000}).scalar() == 60_000
+            )
+            assert session.execute(text("SELECT COUNT(*) FROM device_types")).scalar() == 0
+    finally:
+        sound.execute("SET GLOBAL max_allowed_packet = 16777216")
         database.close()
 
 
