@@ -109,7 +109,7 @@ _MYSQL = (
         DOWN,
         "the server offers no TLS, and must prove its name by it: have it offer TLS (ssl_cert, ssl_key)",
     ),
-    ({3, 28, 1021, 1041, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
+    ({3, 28, 1021, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
     ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
     ({1317, 1969, 3024}, DOWN, _ENDED),
     (
@@ -123,6 +123,22 @@ _MYSQL = (
         DOWN,
         "check user, password and name in {setting}",
     ),
+    (
+        {1820, 1862, 4151},
+        DOWN,
+        "give the account of {setting} a new password, or unlock it (ALTER USER ... ACCOUNT UNLOCK)",
+    ),
+    (
+        {1226},
+        DOWN,
+        "raise that limit of the account of {setting} (ALTER USER ... WITH ...), or wait",
+    ),
+    (
+        {1037, 1038, 1041, 1135, 1206, 1461, 1637},
+        DOWN,
+        "the server has too little of what it names: give it more, and try again",
+    ),
+    ({1026, 1030, 1180}, DOWN, "see the server's log, and its disk; then try again"),
     (
         {1049},
         DOWN,

@@ -21,12 +21,14 @@ from ledger.backup.taking import take
 from ledger.chain.local_node import KeptPort
 from ledger.db import Database, DatabaseBusy, SchemaMissing
 from ledger.db.deferring import deferred_foreign_keys
+from ledger.db.grants import Account
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.models.devices import DeviceType
 from ledger.models.sending import ChainNonceLane
 from ledger.models.system import SystemConfig
 from ledger.models.users import UserSession
+from tests.support.accounts import made_account
 from tests.support.backups import store
 from tests.support.mariadb import MariaDbServer, load
 
@@ -486,6 +488,34 @@ def test_a_connection_that_is_lost_while_references_may_wait_is_a_server_that_is
     ):
         mariadb_server.execute(f"KILL {session.scalar(text('SELECT CONNECTION_ID()'))}")
         add_kind(session, "lost")
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("ACCOUNT LOCK", r"4151 .*ACCOUNT UNLOCK"),
+        (
+            "PASSWORD EXPIRE",
+            r"18(20|62) .*give the account of TRUETONNE_DATABASE_URL a new password",
+        ),
+        ("WITH MAX_QUERIES_PER_HOUR 3", r"1226 .*raise that limit of the account"),
+    ],
+)
+def test_an_account_that_may_not_go_on_is_one_clear_line(
+    mariadb_server: MariaDbServer, mariadb_schema: Database, condition: str, said: str
+) -> None:
+    """The mirror and the jobs wait until somebody has mended that."""
+    with made_account(mariadb_server, Account.WRITE) as url:
+        mariadb_server.execute(f"ALTER USER '{url.username}'@'%' {condition}")
+        database = Database(url.render_as_string(hide_password=False))
+        try:
+            with pytest.raises(DependencyDown, match=said) as raised:
+                for _ in range(3):
+                    database.ping()
+        finally:
+            database.close()
+    assert raised.value.code == "database-down"
 
 
 @pytest.mark.mariadb
