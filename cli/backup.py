@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import typer
 
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table, time_text
-from ledger.errors import BadInput, ProblemFound
+from ledger.errors import BadInput, ProblemFound, TruetonneError
 
 if TYPE_CHECKING:
     from ledger.backup.manifest import Manifest
@@ -38,6 +39,9 @@ BackupId = Annotated[
     str | None,
     typer.Option("--backup", metavar="ID", help="This copy; alone: exactly its moment."),
 ]
+
+
+_log = logging.getLogger("truetonne.backup")
 
 
 def register(group: typer.Typer) -> None:
@@ -76,17 +80,19 @@ def binlogs(run: Invocation, to: To = None, every: Every = None, dry_run: DryRun
         raise BadInput("--dry-run and --every do not go together", code="usage")
     log_to_stderr()
     stop = stop_on_signal()
-    total = 0
     with _taking(run, to) as (db, store):
-        from ledger.backup.taking import follow
-
-        while not stop.is_set():
-            kept = follow(db, store)
-            _send_away(run, store)
-            total += len(kept)
-            for item in kept:
-                run.output.step(f"{item.id}: {item.size} bytes, to {second(item.at)}")
-            stop.wait(every)
+        total = _fetch(run, db, store)  # what is wrong from the start ends it
+        trouble = ""
+        while not stop.wait(every):
+            try:
+                total += _fetch(run, db, store)
+                if trouble:
+                    _log.warning("the binary log is kept again")
+                trouble = ""
+            except TruetonneError as error:  # a server that restarts, an off-site copy that fails
+                if error.message != trouble:
+                    _log.warning("%s; looking again every %g s", error.message, every)
+                trouble = error.message
     run.output.result({"kept": total}, f"kept {total} pieces of the binary log")
 
 
@@ -187,6 +193,17 @@ def expire_backups(run: Invocation, folder: From = None, dry_run: DryRun = False
 
 
 # ----------------------------------------------------------------------- parts
+
+
+def _fetch(run: Invocation, db: Database, store: Store) -> int:
+    """Keep what the binary log has grown by, and say so; return how many pieces it came in."""
+    from ledger.backup.taking import follow
+
+    kept = follow(db, store)
+    for item in kept:
+        run.output.step(f"{item.id}: {item.size} bytes, to {second(item.at)}")
+    _send_away(run, store)
+    return len(kept)
 
 
 def _take(run: Invocation, name: str, to: Path | None, dry_run: bool) -> None:

@@ -13,7 +13,7 @@ from cli.output import Table, counted
 from ledger.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -170,10 +170,11 @@ def _settle(
     with flow.db.read() as session:  # what an earlier run planned and did not send is sent with it
         resumed = [row.batch_key for row in unsent(session) if row.batch_key not in planned]
     batches.submit_planned(flow.chain)
+    sent_before = _under_way(flow, market, {*resumed, *planned})
     if not no_wait:
-        flow.confirm(_sent(flow, [*resumed, *planned]))
+        flow.confirm([*sent_before, *_sent(flow, [*resumed, *planned])])
     finalize_due(flow, wait=not no_wait)
-    concerned = {*open_before, *resumed, *planned}
+    concerned = {*open_before, *sent_before, *resumed, *planned}
     with flow.db.read() as session:
         rows = [
             row
@@ -216,6 +217,28 @@ def _sent(flow: Flow, keys: Sequence[str]) -> list[str]:
     with flow.db.read() as session:
         found = [session.get(ChainIntent, key) for key in keys]
         return [item.key for item in found if item and item.state is not IntentState.FAILED]
+
+
+def _under_way(flow: Flow, market: str | None, known: Collection[str]) -> list[str]:
+    """Return the other batches that are sent and not final: by an earlier run, the jobs, or a run beside this one."""
+    from sqlalchemy import select
+
+    from ledger.models import ChainIntent
+    from ledger.models.sending import IntentState
+    from ledger.models.settlement import VppSettlementBatch
+
+    query = (
+        select(VppSettlementBatch.batch_key, VppSettlementBatch.market)
+        .join(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(ChainIntent.state == IntentState.SUBMITTED)
+        .order_by(VppSettlementBatch.id)
+    )
+    with flow.db.read() as session:
+        return [
+            key
+            for key, where in session.execute(query)
+            if key not in known and market in (None, where)
+        ]
 
 
 def finalize_due(flow: Flow, *, wait: bool) -> None:

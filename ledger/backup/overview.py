@@ -84,12 +84,19 @@ def standing(settings: Settings, now: datetime) -> Standing | None:
             "no drill has shown yet that the backups can be restored; run `truetonne db drill`"
         )
     elif not report["ok"]:
-        alarms.append(
-            f"the drill of {report['begun_at'][:16]} found differences; run `truetonne db drill`"
-        )
+        alarms.append(_of_drill(report))
     elif now - datetime.fromisoformat(report["begun_at"]) > DRILL_AGE_MAX:
         alarms.append(f"the last drill was on {report['begun_at'][:10]}; run `truetonne db drill`")
     return Standing(store.folder, copy, max(reaches, default=None), report, tuple(alarms))
+
+
+def _of_drill(report: dict[str, Any]) -> str:
+    """Return the alarm of a drill that failed: which check, and the first thing that it said."""
+    failed = next(check for check in report["checks"] if not check["ok"])
+    reason = (
+        f"{failed['name']}: {failed['differences'][0]}" if failed["differences"] else failed["name"]
+    )
+    return f"the drill of {report['begun_at'][:16]} failed ({reason}); run `truetonne db drill`"
 
 
 def said(found: Standing, now: datetime) -> str:

@@ -41,6 +41,9 @@ _ARRAYS = 1 << 2
 """Of what it has beyond MySQL: statements executed for an array of rows."""
 _GREETING_ENDS = 32
 _SHOWN = 80
+_CHARACTER_BYTES_MAX = 4
+_FRAME_BYTES = 1_024
+"""More than stands in a packet beside the content: a command, a statement's number, types of columns."""
 
 
 class ArrayConnection(_Connection):
@@ -50,6 +53,7 @@ class ArrayConnection(_Connection):
         self._array: Array | None = None
         self._turned_away = False
         self._greets = False
+        self._bytes_max = 0
         options["local_infile"] = False
         super().__init__(*arguments, **options)
 
@@ -61,6 +65,12 @@ class ArrayConnection(_Connection):
             super().connect(sock)
         finally:
             self._read_timeout = patience_s
+
+    def learn_limits(self) -> None:
+        """Ask how much the server takes at once: of more it says nothing, and hangs up."""
+        with self.cursor() as cursor:
+            cursor.execute("SELECT @@max_allowed_packet")
+            ((self._bytes_max,),) = cursor.fetchall()
 
     @property
     def takes_arrays(self) -> bool:
@@ -86,6 +96,7 @@ class ArrayConnection(_Connection):
     def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
         """Execute a statement, as the driver does; for the rows of an array where one is offered."""
         array, self._array = self._array, None
+        self._require_room(sql if array is None else array.values)
         if array is None:
             affected: int = super().query(sql, unbuffered)
             return affected
@@ -105,6 +116,16 @@ class ArrayConnection(_Connection):
                 + payload[_GREETING_ENDS:]
             )
         super().write_packet(payload)
+
+    def _require_room(self, content: str | bytes) -> None:
+        if not self._bytes_max or len(content) * _CHARACTER_BYTES_MAX < self._bytes_max:
+            return
+        size = len(content.encode() if isinstance(content, str) else content) + _FRAME_BYTES
+        if size > self._bytes_max:
+            raise err.OperationalError(
+                ER.NET_PACKET_TOO_LARGE,
+                f"{size} bytes at once are more than the server's max_allowed_packet of {self._bytes_max}",
+            )
 
     # ------------------------------------------------------------------ what PyMySQL does not have
 

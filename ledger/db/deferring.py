@@ -24,4 +24,5 @@ def deferred_foreign_keys(session: Session) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.exec_driver_sql("SET foreign_key_checks = 1")
+        if not connection.invalidated:  # what was lost has no settings any more
+            connection.exec_driver_sql("SET foreign_key_checks = 1")

@@ -1,16 +1,15 @@
-"""How connections are opened, transactions begun, and what the drivers' errors mean."""
+"""How connections are opened and transactions begun."""
 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import pymysql
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from ledger.db import galera, packed
@@ -45,84 +44,24 @@ By default in a file of its own, page by page: more than half of all that the mi
 are short, and sort what came with a range at most; what others sort may be long, and stays out of memory.
 """
 
-DRIVER_ERRORS = (DBAPIError, pymysql.err.Error)
-"""What a driver's complaint comes as."""
-DOWN = "down"
-BUSY = "busy"
-NO_TABLE = "no table"
+# A connection that is lost on its way back into the pool is replaced; that is no error, and no traceback.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 _SQL_MODE = (
     "STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 )
-_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
-_UNPROVEN = (
-    "the server does not prove its name: name the authority that signed its certificate (ssl_ca), and the server "
-    "as the certificate does"
+# A server may have other defaults: answers cut after so many rows, references unchecked, changes without a key
+# refused, a transaction that begins as the one before it, a snapshot lost while a comparison asks the chain.
+_WHOLE = (
+    "sql_select_limit=18446744073709551615, foreign_key_checks=1, unique_checks=1, sql_safe_updates=0, "
+    "completion_type=0, wait_timeout=28800"
 )
-_AGAIN = "another process writes; try again"
-_START = "start the server or correct {setting}"
-_UPGRADE = "run `truetonne db upgrade`"
-_GONE = {1053, 1927, 2002, 2003, 2005, 2006, 2013, 2055, galera.NOT_READY, galera.UNDECIDED}
-"""The server shuts down, the connection was cut, it cannot be reached, or is of no use. Whether what was under way
-was committed is not known: nobody repeats it but who has seen that it was not, or who may do it twice."""
-# MariaDB's numbers. Busy: the row's version is gone, waited too long for a lock, deadlock, a partition
-# of the table was moved since the snapshot was taken.
-_MYSQL = (
-    (
-        {FILE_REFUSED},
-        DOWN,
-        "somebody else may answer in its place: check {setting}, and have the server "
-        "prove its name (ssl_ca, ssl_verify_identity)",
-    ),
-    (
-        {1142, 1143, 1227},
-        DOWN,
-        "this account lacks the right; `truetonne db grants` prints what each account needs, and database_admin_url "
-        "names the one that changes tables",
-    ),
-    (
-        {1419},
-        DOWN,
-        "it writes a binary log, or is a node of a cluster: SET GLOBAL log_bin_trust_function_creators = 1, and "
-        "upgrade again",
-    ),
-    (
-        {2026},
-        DOWN,
-        "the server offers no TLS, and must prove its name by it: have it offer TLS (ssl_cert, ssl_key)",
-    ),
-    ({3, 28, 1021, 1041, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
-    ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
-    ({1146}, NO_TABLE, _UPGRADE),
-    (
-        {1044, 1045},
-        DOWN,
-        "check user, password and name in {setting}",
-    ),
-    (
-        {1049},
-        DOWN,
-        "CREATE DATABASE it, or check user, password and name in {setting}",
-    ),
-    ({1290, 1836}, DOWN, "the server is read-only; name the primary in {setting}"),
-    (
-        {galera.NOT_READY},
-        DOWN,
-        "the node is not of the cluster's majority, or still gets its data: name the writer endpoint in "
-        "{setting}; where all nodes say so, see docs/ha.md",
-    ),
-    ({galera.UNDECIDED}, DOWN, "whether it was committed is not known; look, or do the same again"),
-    ({1040, 1129, 1130, 1203}, DOWN, _START),
-    (_GONE, DOWN, _START),
-)
-# SQLite's names, extended ones included. Plain SQLITE_READONLY is a write in a read-only session.
-_SQLITE = (
-    (("SQLITE_BUSY", "SQLITE_LOCKED"), BUSY, _AGAIN),
-    (("SQLITE_CANTOPEN",), DOWN, "check that the folder exists and can be written"),
-    (("SQLITE_READONLY_",), DOWN, "make the file and its folder writable"),
-    (("SQLITE_NOTADB", "SQLITE_CORRUPT"), DOWN, "restore the file from a backup or name another"),
-    (("SQLITE_FULL", "SQLITE_IOERR"), DOWN, "check the disk"),
+# Reads are of one moment, and who writes on from an older one is told so (error 1020), whatever the server's own
+# settings say. As a comment, because older servers and MySQL have other names: there the doctor looks.
+_SNAPSHOTS = (
+    "/*M!110602 , transaction_isolation='REPEATABLE-READ', transaction_read_only=0, "
+    "innodb_snapshot_isolation=1 */"
 )
 
 
@@ -182,7 +121,7 @@ def create(
             "read_timeout": patience_s,
             "local_infile": False,
             "init_command": f"SET time_zone='+00:00', sql_mode='{_SQL_MODE}', sql_notes=1, "
-            f"group_concat_max_len={packed.BYTES_MAX}, {waits}",
+            f"group_concat_max_len={packed.BYTES_MAX}, {_WHOLE}, {waits} {_SNAPSHOTS}",
         },
         **common,
     )
@@ -192,48 +131,6 @@ def create(
     event.listen(engine, "handle_error", _no_use)
     event.listen(engine, "begin", _begin_mysql)
     return engine
-
-
-def diagnose(error: DBAPIError | pymysql.err.Error, setting: str) -> tuple[str, str]:
-    """Return what an error of a driver means, and what a person can do about it.
-
-    SQLAlchemy wraps those of statements, and not one of a connection that is lost while it is set to autocommit.
-
-    Parameters
-    ----------
-    setting
-        The setting that names the database, as people set it.
-
-    Returns
-    -------
-    tuple of str
-        ``DOWN``, ``BUSY`` or ``NO_TABLE`` with an advice, or two empty texts for all others.
-    """
-    original = original_of(error)
-    if isinstance(original, sqlite3.Error):
-        return _diagnose_sqlite(original)
-    arguments = getattr(original, "args", ())
-    number = arguments[0] if arguments else None
-    if isinstance(original, pymysql.err.OperationalError) and _CERTIFICATE in str(original):
-        return DOWN, _UNPROVEN
-    for numbers, kind, advice in _MYSQL:
-        if number in numbers:
-            return kind, advice.format(setting=setting)
-    lost = getattr(error, "connection_invalidated", False)
-    return (DOWN, _START.format(setting=setting)) if lost else ("", "")
-
-
-def original_of(error: DBAPIError | pymysql.err.Error) -> BaseException | None:
-    """Return the driver's own error."""
-    return error.orig if isinstance(error, DBAPIError) else error
-
-
-def _diagnose_sqlite(error: sqlite3.Error) -> tuple[str, str]:
-    name = getattr(error, "sqlite_errorname", "")
-    for names, kind, advice in _SQLITE:
-        if name.startswith(names):
-            return kind, advice
-    return (NO_TABLE, _UPGRADE) if "no such table" in str(error) else ("", "")
 
 
 def _open_sqlite(connection: sqlite3.Connection, _record: Any, *, foreign_keys: bool) -> None:
@@ -259,6 +156,8 @@ def _prepare_mysql(
     link: ArrayConnection, record: ConnectionPoolEntry, *, on_node: Callable[[str], None] | None
 ) -> None:
     record.info[galera.NODE] = galera.opened(link, on_node)
+    if isinstance(link, ArrayConnection):
+        link.learn_limits()
 
 
 def _no_use(context: ExceptionContext) -> None:
@@ -269,13 +168,6 @@ def _no_use(context: ExceptionContext) -> None:
     arguments = getattr(context.original_exception, "args", ())
     if arguments and arguments[0] in (FILE_REFUSED, galera.NOT_READY, galera.UNDECIDED):
         context.is_disconnect = True
-
-
-def is_gone(error: DBAPIError | pymysql.err.Error) -> bool:
-    """Return whether an error of a driver means that the server does not answer, or is not ready."""
-    arguments = getattr(original_of(error), "args", ())
-    lost = getattr(error, "connection_invalidated", False)
-    return lost or bool(arguments and arguments[0] in _GONE)
 
 
 def _begin_sqlite(connection: Connection) -> None:

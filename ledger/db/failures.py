@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ledger.db import engines
+from ledger.db import diagnoses
 from ledger.db.presence import Presence
 from ledger.errors import DependencyDown
 
@@ -37,19 +37,19 @@ def translated(place: str, presence: Presence, setting: str) -> Iterator[None]:
     """
     try:
         yield
-    except engines.DRIVER_ERRORS as error:
-        kind, advice = engines.diagnose(error, setting)
+    except diagnoses.DRIVER_ERRORS as error:
+        kind, advice = diagnoses.diagnose(error, setting)
         if not kind:
             raise
-        original = engines.original_of(error)
+        original = diagnoses.original_of(error)
         said = " ".join(str(argument) for argument in getattr(original, "args", ()))
-        if engines.is_gone(error):
+        if diagnoses.is_gone(error):
             presence.is_gone(said)
         message = f"database {place}: {said}; {advice}"
         details = {"database": place}
-        if kind == engines.BUSY:
+        if kind == diagnoses.BUSY:
             raise DatabaseBusy(message, details=details) from error
-        if kind == engines.NO_TABLE:
+        if kind == diagnoses.NO_TABLE:
             raise SchemaMissing(message, details=details) from error
         raise DependencyDown(message, code="database-down", details=details) from error
     else:

@@ -201,10 +201,12 @@ def _isolation(server: Server) -> Finding:
         "transaction_isolation" if "transaction_isolation" in server.variables else "tx_isolation"
     )
     found = server.variables[name]
-    if found != "REPEATABLE-READ":
-        mend = f"SET GLOBAL {name} = 'REPEATABLE-READ'"
-        return Finding("isolation", State.BAD, f"{found}: what we read is no snapshot", mend)
-    return Finding("isolation", State.GOOD, found)
+    if found == "REPEATABLE-READ":
+        return Finding("isolation", State.GOOD, found)
+    mend = f"SET GLOBAL {name} = 'REPEATABLE-READ'"
+    if server.globals[name] == "REPEATABLE-READ":
+        mend = "mend the proxy or pool in between"
+    return Finding("isolation", State.BAD, f"{found}: what we read is no snapshot", mend)
 
 
 def _durable(server: Server) -> Finding:

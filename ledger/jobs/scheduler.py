@@ -75,6 +75,7 @@ class Scheduler:
         self._lock = threading.Lock()
         self._armed: dict[str, datetime] = {}
         self._running: set[str] = set()
+        self._told: dict[str, str] = {}
         self._timer: BackgroundScheduler | None = None
         self._after: futures.Executor | None = None
 
@@ -202,8 +203,15 @@ class Scheduler:
             self._running.add(job.name)
         try:
             self._runner.run(job)
-        except DependencyDown as error:
-            log.warning("job %s: %s", job.name, error.message)
+        except DependencyDown as error:  # it could not begin, or note its end
+            with self._lock:
+                known = self._told.get(job.name) == error.message
+                self._told[job.name] = error.message
+            if not known:
+                log.warning("job %s: %s", job.name, error.message)
+        else:
+            with self._lock:
+                self._told.pop(job.name, None)
 
     def _ended(self, event: JobExecutionEvent) -> None:
         """Have a job that has just run armed again, in a thread of its own.
@@ -217,6 +225,9 @@ class Scheduler:
     def _again(self, name: str) -> None:
         with self._lock:
             self._running.discard(name)
+            failed = name in self._told
+        if failed:  # and is due still: it would be tried without a pause; the next look arms it
+            return
         with suppress(DependencyDown):
             with self._runner.db.read() as session:
                 found = rows.jobs(session, [name])

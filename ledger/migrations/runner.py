@@ -82,15 +82,13 @@ def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
     got = connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (name, LOCK_WAIT_S)).scalar_one()
     if got != 1:
         raise DependencyDown("another process is migrating the database; wait for it and try again")
-    try:
-        connection.commit()
-        pending = _pending(current(connection), revision)
-        if pending:
-            command.upgrade(_config(connection), revision)
-        connection.commit()
-        return pending
-    finally:
-        connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (name,))
+    # The lock is the connection's, and goes with it: whoever lost that has nothing to give back.
+    connection.commit()
+    pending = _pending(current(connection), revision)
+    if pending:
+        command.upgrade(_config(connection), revision)
+    connection.commit()
+    return pending
 
 
 def lock_name(connection: Connection) -> str:

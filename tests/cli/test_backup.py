@@ -220,6 +220,10 @@ def test_damage(books: Program, line: Line) -> None:
     )  # one that is good: the other is named all the same
     drilled = books("db", "drill", "--json")
     assert (drilled.code, drilled.json()["checks"][0]["name"]) == (1, "folder")
+    (alarm,) = [
+        text for text in books("status", "--json").json()["backups"]["alarms"] if "drill" in text
+    ]
+    assert " failed (folder: " in alarm
     assert len(books("db", "restore", "--into", "z.db", "--json").json()["damaged"]) == 1
     assert {path.name for path in books.folder.glob(".*.restoring")} == set()
 

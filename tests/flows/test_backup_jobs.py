@@ -54,7 +54,7 @@ def test_backups_by_themselves(park: Park, tmp_path: Path) -> None:
     with pytest.raises(BooksDiffer, match="holdings"):
         backing_up.rehearse(tools)
     found = standing(settings, day)
-    assert found is not None and "found differences" in found.alarms[0]
+    assert found is not None and " failed (reconcile: " in found.alarms[0]
 
     failing = Tools(park.chain, replace(settings, backup_hook="false"), lambda: day)
     with pytest.raises(ProblemFound, match="is kept here, but not off-site"):

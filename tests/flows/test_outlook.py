@@ -12,11 +12,13 @@ from cli.settle_preview import dry_json
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import (
     AuditLog,
+    ChainIntent,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradeShortfall,
     VppTradingRecord,
 )
+from ledger.models.sending import IntentState
 from ledger.settings import load_settings
 from ledger.settlement import escrow, planning
 from ledger.settlement.batches import plan_batches, submit_planned
@@ -128,6 +130,21 @@ def test_a_run_names_what_an_earlier_one_began(park: Park, monkeypatch: pytest.M
     assert [(row["batch_key"], row["state"]) for row in rows] == [(batch.key, "finalized")]
     document, rows = settle._settle(flow_of(park), no_wait=False)
     assert rows == []
+
+
+def test_a_run_waits_for_what_another_has_sent(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier one that did not wait, the jobs, or one beside it: it is final when this one ends."""
+    monkeypatch.setattr(settle, "WINDOW_SECONDS_MAX", 0.0)
+    park.mirror.run_until("head")
+    fund(park, BUYER, 100)
+    park.trade(("sell", 1000, 8_000))
+    first, rows = settle._settle(flow_of(park), no_wait=True)
+    assert [row["state"] for row in rows] == ["planned"]
+    document, rows = settle._settle(flow_of(park), no_wait=False)
+    assert (document["planned"], document["resumed"]) == ([], [])
+    assert [(row["batch_key"], row["state"]) for row in rows] == [(first["planned"][0], "proposed")]
+    (intent,) = [item for item in park.rows(ChainIntent) if item.key == first["planned"][0]]
+    assert intent.state is IntentState.CONFIRMED
 
 
 def test_a_run_names_what_it_could_not_send_of_an_earlier_one(park: Park) -> None:

@@ -150,6 +150,58 @@ def test_to_just_before_a_drop(source: LoggingServer, tmp_path: Path) -> None:
     ]
 
 
+def test_the_log_is_kept_on_when_the_server_or_the_off_site_command_fails_for_a_while(
+    source: LoggingServer, tmp_path: Path
+) -> None:
+    folder = store(tmp_path / "backups")
+    key_file(tmp_path / "key")
+    take(source.db, folder, Kind.FULL, now())
+    broken = tmp_path / "broken"
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TRUETONNE_HOME": str(tmp_path),
+        "TRUETONNE_DATABASE_URL": source.server.url(DATABASE),
+        "TRUETONNE_BACKUP_FOLDER": str(folder.folder),
+        "TRUETONNE_BACKUP_KEY_FILE": str(tmp_path / "key"),
+        "TRUETONNE_BACKUP_HOOK": f"sh -c '! test -e {broken}' x",
+    }
+    words = [sys.executable, "-m", "cli.main", "db", "backup", "binlogs", "--every", "1"]
+
+    def grown() -> None:
+        source(f"INSERT INTO {DATABASE}.t (v) VALUES ('more')")
+        ((gtid,),) = source("SELECT @@gtid_binlog_pos")
+        end = time.monotonic() + HELD_WITHIN_S
+        while not any(item.stop and item.stop.gtid == gtid for item in kept(folder)):
+            assert process.poll() is None, (tmp_path / "said").read_text()
+            assert time.monotonic() < end, "the log is not kept any more"
+            time.sleep(0.1)
+
+    with (
+        (tmp_path / "said").open("w") as said,
+        subprocess.Popen(words, env=environ, stderr=said) as process,
+    ):
+        try:
+            grown()
+            source.server.stop()
+            time.sleep(3)  # long enough to look twice
+            source.server.restart()
+            grown()
+            broken.touch()
+            grown()
+            grown()
+            broken.unlink()
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    said_then = (tmp_path / "said").read_text()
+    assert said_then.count("start the server or correct TRUETONNE_DATABASE_URL") >= 1
+    assert "not off-site: sh ended with code 1" in said_then
+    restore(folder, plan(kept(folder), Wanted()), tmp_path / "place")
+    with restored(tmp_path / "place") as ask:
+        assert ask(ALL) == source(ALL)
+
+
 @long
 def test_a_busy_server_is_copied_as_of_one_moment(source: LoggingServer, tmp_path: Path) -> None:
     """Two tables that change in one transaction, all the time: a drill finds what was noted, to the row."""

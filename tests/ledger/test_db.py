@@ -3,14 +3,16 @@
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,12 +20,15 @@ from ledger.backup.manifest import Kind
 from ledger.backup.taking import take
 from ledger.chain.local_node import KeptPort
 from ledger.db import Database, DatabaseBusy, SchemaMissing
+from ledger.db.deferring import deferred_foreign_keys
+from ledger.db.grants import Account
 from ledger.db.sqltext import for_driver
 from ledger.errors import BadInput, DependencyDown
 from ledger.models.devices import DeviceType
 from ledger.models.sending import ChainNonceLane
 from ledger.models.system import SystemConfig
 from ledger.models.users import UserSession
+from tests.support.accounts import made_account
 from tests.support.backups import store
 from tests.support.mariadb import MariaDbServer, load
 
@@ -422,6 +427,95 @@ def test_a_server_that_goes_away_is_noticed_and_found_again(mariadb_schema_file:
             database.close()
         finally:
             server.stop()
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("ended", ["KILL QUERY {}", "SET STATEMENT max_statement_time = 0.2 FOR "])
+def test_a_statement_that_the_server_ended_is_no_defect(
+    mariadb_db: Database, mariadb_server: MariaDbServer, ended: str
+) -> None:
+    """The mirror and the jobs go on after what is a dependency's; it is not done again unasked."""
+    begun = threading.Event()
+    tries: list[int] = []
+
+    def work(session: Session) -> None:
+        tries.append(session.scalar(text("SELECT CONNECTION_ID()")) or 0)
+        add_kind(session, "ended")
+        session.flush()
+        begun.set()
+        limit = "" if "{}" in ended else ended
+        session.execute(text(limit + "SELECT COUNT(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 b"))
+
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(mariadb_db.run, work)
+        assert begun.wait(DEADLINE_S)
+        while "{}" in ended and not done.done():  # which may come before the statement
+            mariadb_server.execute(ended.format(tries[0]))
+            time.sleep(0.05)
+        with pytest.raises(DependencyDown, match=r"KILL.*try again") as raised:
+            done.result(DEADLINE_S)
+    assert raised.value.code == "database-down"
+    assert len(tries) == 1
+    assert kinds(mariadb_db) == []
+
+
+@pytest.mark.mariadb
+def test_a_connection_that_is_lost_when_its_work_is_done_is_no_traceback(
+    mariadb_db: Database, mariadb_server: MariaDbServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kill(link: Any, *_: object) -> None:
+        mariadb_server.execute(f"KILL {link.thread_id()}")
+
+    pool = mariadb_db._engine.pool
+    event.listen(pool, "reset", kill)  # committed, and about to go back
+    try:
+        with mariadb_db.write() as session:
+            add_kind(session, "a")
+    finally:
+        event.remove(pool, "reset", kill)
+    assert caplog.messages == []
+    assert kinds(mariadb_db) == ["a"]
+
+
+@pytest.mark.mariadb
+def test_a_connection_that_is_lost_while_references_may_wait_is_a_server_that_is_away(
+    mariadb_db: Database, mariadb_server: MariaDbServer
+) -> None:
+    with (
+        pytest.raises(DependencyDown, match="start the server"),
+        mariadb_db.write() as session,
+        deferred_foreign_keys(session),
+    ):
+        mariadb_server.execute(f"KILL {session.scalar(text('SELECT CONNECTION_ID()'))}")
+        add_kind(session, "lost")
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("ACCOUNT LOCK", r"4151 .*ACCOUNT UNLOCK"),
+        (
+            "PASSWORD EXPIRE",
+            r"18(20|62) .*give the account of TRUETONNE_DATABASE_URL a new password",
+        ),
+        ("WITH MAX_QUERIES_PER_HOUR 3", r"1226 .*raise that limit of the account"),
+    ],
+)
+def test_an_account_that_may_not_go_on_is_one_clear_line(
+    mariadb_server: MariaDbServer, mariadb_schema: Database, condition: str, said: str
+) -> None:
+    """The mirror and the jobs wait until somebody has mended that."""
+    with made_account(mariadb_server, Account.WRITE) as url:
+        mariadb_server.execute(f"ALTER USER '{url.username}'@'%' {condition}")
+        database = Database(url.render_as_string(hide_password=False))
+        try:
+            with pytest.raises(DependencyDown, match=said) as raised:
+                for _ in range(3):
+                    database.ping()
+        finally:
+            database.close()
+    assert raised.value.code == "database-down"
 
 
 @pytest.mark.mariadb

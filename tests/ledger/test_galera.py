@@ -17,7 +17,7 @@ from sqlalchemy import make_url, text
 
 from cli.doctor_database import database_checks
 from ledger.chain.local_node import KeptPort
-from ledger.db import Database, engines, galera_rules
+from ledger.db import Database, diagnoses, galera_rules
 from ledger.db.arrays import ArrayConnection
 from ledger.db.cells import Array
 from ledger.db.findings import Finding, State
@@ -338,7 +338,7 @@ def test_a_connection_that_is_lost_while_it_is_prepared_is_a_server_that_is_down
     with pytest.raises(DependencyDown, match=said) as raised:
         database.alone(text("SELECT 1"))
     assert raised.value.code == "database-down"
-    assert engines.is_gone(pymysql.err.OperationalError(number, "gone"))
+    assert diagnoses.is_gone(pymysql.err.OperationalError(number, "gone"))
     database.close()
 
 

@@ -31,6 +31,7 @@ from ledger.models.trading import TradeStatus, TradeType, VppTradingRecord
 from ledger.models.vpp import VppDefinition, VppStatus
 from tests.support.forms import rest
 from tests.support.interrupted import upgrade_step_by_step
+from tests.support.mariadb import MariaDbServer
 
 LONG_ON_MARIADB = (
     "test_revision_by_revision_is_the_same",
@@ -228,6 +229,31 @@ def test_a_migration_waits_for_another_and_then_says_so(
         assert taken.scalar_one() == 1
         with pytest.raises(DependencyDown, match="another process is migrating"):
             database.upgrade()
+    database.close()
+
+
+@pytest.mark.mariadb
+def test_a_migration_whose_connection_is_lost_says_so_and_goes_on(
+    new_mariadb_url: Callable[[], str],
+    mariadb_server: MariaDbServer,
+    mariadb_db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    database = Database(new_mariadb_url(), lock_timeout_s=10)
+    whole = steps.op.create_index
+
+    def losing(*args: Any, **kwargs: Any) -> Any:
+        number = steps.op.get_bind().exec_driver_sql("SELECT CONNECTION_ID()").scalar_one()
+        mariadb_server.execute(f"KILL {number}")
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(steps.op, "create_index", losing)
+    with pytest.raises(DependencyDown, match="start the server") as raised:
+        database.upgrade()
+    assert raised.value.code == "database-down"
+    monkeypatch.undo()
+    database.upgrade()
+    assert structure(database) == structure(mariadb_db)
     database.close()
 
 

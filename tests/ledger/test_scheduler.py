@@ -17,6 +17,7 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
+from ledger.db.grants import Account
 from ledger.errors import BadInput, DependencyDown, NotFound, ProblemFound, Refused
 from ledger.jobs import asking, overview, rows, scheduler
 from ledger.jobs.catalogue import BOOKS, CHAIN, Job
@@ -28,6 +29,8 @@ from ledger.jobs.work import Tools, utc_now
 from ledger.leases import Holder, Lease
 from ledger.models import HeldLease, JobRun, ScheduledJob
 from ledger.models.jobs import RunOutcome
+from tests.support.accounts import made_account
+from tests.support.mariadb import MariaDbServer
 from tests.support.waiting import DEADLINE_S, until
 
 SHORT_ON_MARIADB = ("test_another_stands_by_and_makes_up_for_what_was_lost",)
@@ -452,6 +455,31 @@ def test_the_database_that_goes_away_is_waited_for(
         until(lambda: counting.runs == 2)
         until(lambda: len(history(sqlite_db)) == 2)
     assert history(sqlite_db) == [("lost", 1), ("done", 1)]
+
+
+@pytest.mark.mariadb
+def test_a_server_that_takes_no_writes_is_asked_with_pauses_and_told_of_once(
+    mariadb_db: Database, mariadb_server: MariaDbServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is read: what is due is known, and cannot begin."""
+    counting = Counting(every="1s")
+    with made_account(mariadb_server, Account.WRITE) as url:
+        database = Database(url.render_as_string(hide_password=False))
+        try:
+            with working(database, counting):
+                until(lambda: counting.runs > 0)
+                mariadb_server.execute("SET GLOBAL read_only = 1")
+                until(lambda: "job count: " in caplog.text)
+                time.sleep(2)
+                told = [line for line in caplog.messages if line.startswith("job count: ")]
+                runs = counting.runs
+                mariadb_server.execute("SET GLOBAL read_only = 0")
+                until(lambda: counting.runs > runs + 1)
+        finally:
+            mariadb_server.execute("SET GLOBAL read_only = 0")
+            database.close()
+    assert 1 <= len(told) <= 2, told  # one of a run, another of a beginning
+    assert "read-only" in told[0]
 
 
 # ------------------------------------------------------------------------ clocks that are set

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, text, update
+from sqlalchemy.exc import IntegrityError
 
 from cli.main import run
-from ledger.db import Database
+from ledger.db import Database, DatabaseBusy
 from ledger.db.findings import Finding, State
 from ledger.db.grants import Account
 from ledger.db.server import RULES, findings
 from ledger.db.server_triggers import triggers, wanted
 from ledger.db.tls import read_tls
 from ledger.errors import BadInput, DependencyDown
+from ledger.models.devices import DeviceType
 from tests.support.accounts import made_account
 from tests.support.mariadb import MariaDbServer
 
@@ -71,9 +76,6 @@ def test_a_sound_server_has_no_complaint(sound: MariaDbServer) -> None:
          "ALTER TABLE webhook_tries DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
         ("tables", "ALTER TABLE truetonne.sites MODIFY name VARCHAR(200) COLLATE utf8mb4_general_ci NOT NULL",
          "sites.name has collation utf8mb4_general_ci", "ALTER TABLE sites MODIFY name VARCHAR(200)"),
-        ("isolation", "SET GLOBAL transaction_isolation = 'READ-COMMITTED'",
-         "READ-COMMITTED: what we read is no snapshot",
-         "SET GLOBAL transaction_isolation = 'REPEATABLE-READ'"),
         ("durable", "SET GLOBAL innodb_flush_log_at_trx_commit = 2", "a power cut may take back",
          "SET GLOBAL innodb_flush_log_at_trx_commit = 1"),
         ("packet", "SET GLOBAL max_allowed_packet = 1048576", "max_allowed_packet is 1048576",
@@ -124,6 +126,115 @@ def test_init_connect_is_overruled_by_our_sessions(sound: MariaDbServer) -> None
             assert item.state is State.GOOD
         finally:
             sound.execute("SET GLOBAL init_connect = ''")
+
+
+@pytest.mark.parametrize("level", ["READ-COMMITTED", "READ-UNCOMMITTED", "SERIALIZABLE"])
+def test_our_sessions_read_snapshots_whatever_the_server_is_set_to(
+    sound: MariaDbServer, level: str
+) -> None:
+    url = sound.url("truetonne")
+    sound.execute(
+        f"SET GLOBAL transaction_isolation = '{level}'", "SET GLOBAL innodb_snapshot_isolation = 0"
+    )
+    database = Database(url)
+    count = text("SELECT COUNT(*) FROM device_types")
+    kind = "INSERT INTO device_types (type_name, category, created_at) VALUES ('new', 'new', NOW())"
+    try:
+        assert found(url)["isolation"].state is State.GOOD
+        with database.read() as session:
+            before = session.execute(count).scalar_one()
+            sound.execute("USE truetonne", kind)
+            assert session.execute(count).scalar_one() == before
+        with (
+            pytest.raises(DatabaseBusy, match="Record has changed since last read"),
+            database.write() as session,
+        ):
+            session.execute(count)
+            sound.execute("USE truetonne", "UPDATE device_types SET category = 'newer'")
+            session.execute(text("UPDATE device_types SET category = CONCAT(category, '!')"))
+    finally:
+        database.close()
+        sound.execute(
+            "DELETE FROM truetonne.device_types WHERE type_name = 'new'",
+            "SET GLOBAL transaction_isolation = 'REPEATABLE-READ'",
+            "SET GLOBAL innodb_snapshot_isolation = 1",
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "usual"),
+    [
+        ("sql_select_limit", "1", "18446744073709551615"),
+        ("foreign_key_checks", "0", "1"),
+        ("sql_safe_updates", "1", "0"),
+        ("completion_type", "1", "0"),
+        ("transaction_read_only", "1", "0"),
+    ],
+)
+def test_what_a_server_presets_for_sessions_changes_nothing_for_ours(
+    sound: MariaDbServer, name: str, value: str, usual: str
+) -> None:
+    kinds = [DeviceType(type_name=f"preset {number}", category="a") for number in range(3)]
+    sound.execute(f"SET GLOBAL {name} = {value}")
+    database = Database(sound.url("truetonne"))
+    try:
+        with database.write() as session:
+            session.add_all(kinds)
+        with database.read() as session:
+            assert session.execute(text("SELECT COUNT(*) FROM device_types")).scalar_one() == 3
+        assert database.alone(update(DeviceType).values(category="b")) == 3
+        with database.read() as session:
+            found = session.execute(text("SELECT category FROM device_types")).all()
+        assert found == [("b",)] * 3
+        orphan = text(
+            "INSERT INTO devices (device_id, name, type, status, created_at, updated_at) "
+            "VALUES ('orphan', 'orphan', 'none such', 'online', NOW(), NOW())"
+        )
+        with pytest.raises(IntegrityError), database.write() as session:
+            session.execute(orphan)
+    finally:
+        sound.execute(f"SET GLOBAL {name} = {usual}")
+        sound.execute("DELETE FROM truetonne.device_types WHERE type_name LIKE 'preset%'")
+        database.close()
+
+
+def test_a_snapshot_outlives_a_server_that_closes_idle_connections(sound: MariaDbServer) -> None:
+    """A comparison reads books, then asks the chain for longer than the server waits, and reads on."""
+    sound.execute("SET GLOBAL wait_timeout = 1")
+    database = Database(sound.url("truetonne"))
+    try:
+        with database.read() as session:
+            assert session.execute(text("SELECT 1")).scalar_one() == 1
+            time.sleep(3)
+            assert session.execute(text("SELECT 2")).scalar_one() == 2
+    finally:
+        sound.execute("SET GLOBAL wait_timeout = 28800")
+        database.close()
+
+
+@pytest.mark.parametrize("how", ["statement", "rows"])
+def test_more_than_the_server_takes_at_once_is_said_with_what_mends_it(
+    sound: MariaDbServer, how: str
+) -> None:
+    sound.execute("SET GLOBAL max_allowed_packet = 65536")
+    database = Database(sound.url("truetonne"))
+    said = r"1153 \d+ bytes at once are more than .* of 65536; SET GLOBAL max_allowed_packet = 16777216"
+    kind = {"type_name": "n", "category": "c", "created_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    try:
+        with pytest.raises(DependencyDown, match=said), database.write() as session:
+            if how == "statement":
+                session.execute(text("SELECT LENGTH(:text)"), {"text": "é" * 40_000})
+            else:
+                many = [kind | {"type_name": f"{number:0>90}"} for number in range(1_000)]
+                session.execute(insert(DeviceType), many)
+        with database.read() as session:  # the same connection, which was not lost
+            assert (
+                session.execute(text("SELECT LENGTH(:t)"), {"t": "é" * 30_000}).scalar() == 60_000
+            )
+            assert session.execute(text("SELECT COUNT(*) FROM device_types")).scalar() == 0
+    finally:
+        sound.execute("SET GLOBAL max_allowed_packet = 16777216")
+        database.close()
 
 
 def test_a_right_that_lacks_is_granted_by_the_statement(sound: MariaDbServer) -> None:

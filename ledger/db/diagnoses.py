@@ -1,0 +1,159 @@
+"""What the drivers' errors mean, and what a person can do about each."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pymysql
+from sqlalchemy.exc import DBAPIError
+
+from ledger.db import galera
+from ledger.db.arrays import FILE_REFUSED
+
+DRIVER_ERRORS = (DBAPIError, pymysql.err.Error)
+"""What a driver's complaint comes as."""
+DOWN = "down"
+BUSY = "busy"
+NO_TABLE = "no table"
+
+_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+_UNPROVEN = (
+    "the server does not prove its name: name the authority that signed its certificate (ssl_ca), and the server "
+    "as the certificate does"
+)
+_AGAIN = "another process writes; try again"
+_START = "start the server or correct {setting}"
+_ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"
+_UPGRADE = "run `truetonne db upgrade`"
+_GONE = {1053, 1927, 2002, 2003, 2005, 2006, 2013, 2055, galera.NOT_READY, galera.UNDECIDED}
+"""The server shuts down, the connection was cut, it cannot be reached, or is of no use. Whether what was under way
+was committed is not known: nobody repeats it but who has seen that it was not, or who may do it twice."""
+# MariaDB's numbers. Busy: the row's version is gone, waited too long for a lock, deadlock, a partition
+# of the table was moved since the snapshot was taken.
+_MYSQL = (
+    (
+        {FILE_REFUSED},
+        DOWN,
+        "somebody else may answer in its place: check {setting}, and have the server "
+        "prove its name (ssl_ca, ssl_verify_identity)",
+    ),
+    (
+        {1142, 1143, 1227},
+        DOWN,
+        "this account lacks the right; `truetonne db grants` prints what each account needs, and database_admin_url "
+        "names the one that changes tables",
+    ),
+    (
+        {1419},
+        DOWN,
+        "it writes a binary log, or is a node of a cluster: SET GLOBAL log_bin_trust_function_creators = 1, and "
+        "upgrade again",
+    ),
+    (
+        {2026},
+        DOWN,
+        "the server offers no TLS, and must prove its name by it: have it offer TLS (ssl_cert, ssl_key)",
+    ),
+    ({3, 28, 1021, 1114}, DOWN, "the server's disk is full: free space there, and try again"),
+    ({1020, 1205, 1213, 1412}, BUSY, _AGAIN),
+    ({1317, 1969, 3024}, DOWN, _ENDED),
+    (
+        {1153},
+        DOWN,
+        "SET GLOBAL max_allowed_packet = 16777216 (and in its configuration), and try again",
+    ),
+    ({1146}, NO_TABLE, _UPGRADE),
+    (
+        {1044, 1045},
+        DOWN,
+        "check user, password and name in {setting}",
+    ),
+    (
+        {1820, 1862, 4151},
+        DOWN,
+        "give the account of {setting} a new password, or unlock it (ALTER USER ... ACCOUNT UNLOCK)",
+    ),
+    (
+        {1226},
+        DOWN,
+        "raise that limit of the account of {setting} (ALTER USER ... WITH ...), or wait",
+    ),
+    (
+        {1037, 1038, 1041, 1135, 1206, 1461, 1637},
+        DOWN,
+        "the server has too little of what it names: give it more, and try again",
+    ),
+    ({1026, 1030}, DOWN, "see the server's log, and its disk; then try again"),
+    (
+        {1049},
+        DOWN,
+        "CREATE DATABASE it, or check user, password and name in {setting}",
+    ),
+    ({1290, 1836}, DOWN, "the server is read-only; name the primary in {setting}"),
+    (
+        {galera.NOT_READY},
+        DOWN,
+        "the node is not of the cluster's majority, or still gets its data: name the writer endpoint in "
+        "{setting}; where all nodes say so, see docs/ha.md",
+    ),
+    ({galera.UNDECIDED}, DOWN, "whether it was committed is not known; look, or do the same again"),
+    ({1040, 1129, 1130, 1203}, DOWN, _START),
+    (_GONE, DOWN, _START),
+)
+# SQLite's names, extended ones included. Plain SQLITE_READONLY is a write in a read-only session.
+_SQLITE = (
+    (("SQLITE_BUSY", "SQLITE_LOCKED"), BUSY, _AGAIN),
+    (("SQLITE_CANTOPEN",), DOWN, "check that the folder exists and can be written"),
+    (("SQLITE_READONLY_",), DOWN, "make the file and its folder writable"),
+    (("SQLITE_NOTADB", "SQLITE_CORRUPT"), DOWN, "restore the file from a backup or name another"),
+    (("SQLITE_FULL", "SQLITE_IOERR"), DOWN, "check the disk"),
+)
+
+
+def diagnose(error: DBAPIError | pymysql.err.Error, setting: str) -> tuple[str, str]:
+    """Return what an error of a driver means, and what a person can do about it.
+
+    SQLAlchemy wraps those of statements, and not one of a connection that is lost while it is set to autocommit.
+
+    Parameters
+    ----------
+    setting
+        The setting that names the database, as people set it.
+
+    Returns
+    -------
+    tuple of str
+        ``DOWN``, ``BUSY`` or ``NO_TABLE`` with an advice, or two empty texts for all others.
+    """
+    original = original_of(error)
+    if isinstance(original, sqlite3.Error):
+        return _diagnose_sqlite(original)
+    arguments = getattr(original, "args", ())
+    number = arguments[0] if arguments else None
+    if isinstance(original, pymysql.err.OperationalError) and _CERTIFICATE in str(original):
+        return DOWN, _UNPROVEN
+    for numbers, kind, advice in _MYSQL:
+        if number in numbers:
+            return kind, advice.format(setting=setting)
+    lost = getattr(error, "connection_invalidated", False)
+    return (DOWN, _START.format(setting=setting)) if lost else ("", "")
+
+
+def original_of(error: DBAPIError | pymysql.err.Error) -> BaseException | None:
+    """Return the driver's own error."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _diagnose_sqlite(error: sqlite3.Error) -> tuple[str, str]:
+    name = getattr(error, "sqlite_errorname", "")
+    for names, kind, advice in _SQLITE:
+        if name.startswith(names):
+            return kind, advice
+    return (NO_TABLE, _UPGRADE) if "no such table" in str(error) else ("", "")
+
+
+def is_gone(error: DBAPIError | pymysql.err.Error) -> bool:
+    """Return whether an error of a driver means that the server does not answer, or is not ready."""
+    arguments = getattr(original_of(error), "args", ())
+    lost = getattr(error, "connection_invalidated", False)
+    return lost or bool(arguments and arguments[0] in _GONE)
