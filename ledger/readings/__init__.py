@@ -6,7 +6,7 @@
 - **An import.** ``importing`` is its unit of work; ``sources`` gives readings, ``series`` what a meter's are
   of; ``fresh`` and ``days`` take whole days, ``ahead`` of need, and ``store`` what meets stored rows;
   ``registers``, ``chains`` and ``counters`` keep cumulative registers; ``flatlines`` and ``issued`` judge what
-  came; ``report`` says what became of it.
+  came, ``copies`` whether it came for another device before; ``report`` says what became of it.
 - **A period**, as the arithmetic wants it: ``period`` of ``metered`` meters, with ``stored`` readings
   (``asking``), ``certificates``, ``factor_rows`` and what is ``carry``; ``evidence_files`` is the same as two
   files, ``recomputing`` the same with what came late.
