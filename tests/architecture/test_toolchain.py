@@ -192,3 +192,28 @@ def test_dev_follows_links_and_says_that_it_cannot_prepare() -> None:
         said = f"dev: the environment is not prepared, and cannot be: no right to write to {checkout}/.tools"
         assert ended.stderr.splitlines() == [said]
         assert sorted(os.listdir(place)) == ["a checkout", "bin"]
+
+
+def test_dev_does_not_wait_for_one_that_died_before_it_said_who_it_is(tmp_path: Path) -> None:
+    """A lock without a process's number was waited for without an end. Without Python the next step ends in a line."""
+    shutil.copy(ROOT / "dev", tmp_path / "dev")
+    lock = tmp_path / ".tools" / "sync.lock"
+    lock.mkdir(parents=True)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("cat", "cmp", "dirname", "mkdir", "readlink", "rm", "sh"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    (tools / "sleep").symlink_to(str(shutil.which("true")))
+    ended = subprocess.run(
+        [str(tools / "sh"), str(tmp_path / "dev"), "--version"],
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 3
+    waited, ended_with = ended.stderr.splitlines()
+    assert waited.startswith("dev: waiting for another ./dev")
+    assert "Python 3.11" in ended_with
+    assert not lock.exists()
