@@ -1,7 +1,8 @@
 """Connections: what one may keep from others while its request is not whole, or its answer is not read.
 
 A server answers ``CONNECTIONS_MAX`` at a time. Whoever opens as many and sends a byte now and then would have it for
-themselves; so one that waits makes room for one that comes, and none waits for ever.
+themselves; so one that waits makes room for one that comes, and none waits for ever. An answer that is on its way to a
+slow client is waited for by nobody else: it ends when nothing of it is read, or makes room when there is no other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import json
 import uuid
 from asyncio import AbstractEventLoop, TimerHandle
+from collections import Counter
 from typing import Any
 
 import h11
@@ -20,13 +22,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from api.errors import MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, document_of
+from api.limits import machine_of
 
 CONNECTIONS_MAX = 200
-"""Connections that are answered at a time."""
+"""Connections that are answered at a time; beside theirs, as many requests of clients that have left are worked at."""
 REQUEST_SECONDS_MAX = 30.0
 """Within so many seconds of being connected, or of the answer before, a request has come whole."""
 STALL_SECONDS_MAX = 60.0
-"""So long an answer waits for a client that reads none of it."""
+"""So long an answer waits for a client that reads none of it; and so long one keeps its place who reads it slowly."""
 
 
 class Connection(H11Protocol):
@@ -43,15 +46,24 @@ class Connection(H11Protocol):
         self._application = self.app
         self._late: TimerHandle | None = None
         self._stalled: TimerHandle | None = None
+        self._unread_since = 0.0
+        self._machine = ""
 
     @property
     def due(self) -> float | None:
         """When a request must be whole, by the loop's clock; None while one is answered."""
         return self._late.when() if self._late is not None else None
 
+    @property
+    def unread_since(self) -> float | None:
+        """Since when there is something that the client has not read, by the loop's clock; None if there is not."""
+        return self._unread_since if self._stalled is not None else None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, in the place of whoever has waited the longest where there is no other."""
+        """Begin, in the place of another that waits where there is no free one."""
         super().connection_made(transport)
+        self._machine = machine_of(self.client[0]) if self.client else ""
+        transport.set_write_buffer_limits(high=0)  # writing pauses whenever anything is unread
         self._wait()
         self._has_room()
 
@@ -64,29 +76,34 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take a part of a request."""
         super().data_received(data)
-        self._look()
+        if not self._is_awaited():
+            self._rest()
 
     def handle_events(self) -> None:
         """Have a request answered, unless all places are taken by others that are."""
-        self.app = self._application if self._has_room() else _crowded
+        room = self._has_room() and len(self.tasks) < 2 * CONNECTIONS_MAX
+        self.app = self._application if room else _crowded
         super().handle_events()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, which may be there already."""
         super().on_response_complete()
-        if not self.transport.is_closing():
+        self._rest()
+        if self._stalled is None:
             self._wait()
-            self._look()
 
     def pause_writing(self) -> None:
         """Wait for a client that does not read, but not for ever."""
         super().pause_writing()
-        self._stalled = self.loop.call_later(STALL_SECONDS_MAX, self.transport.abort)
+        self._unread_since = self.loop.time()
+        self._watch()
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Go on: with the answer, or with the next request when that was all of it."""
         self._flow()
         super().resume_writing()
+        if self._late is None:
+            self._wait()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, by a document as everything else."""
@@ -105,36 +122,68 @@ class Connection(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
+    def _is_awaited(self) -> bool:
+        """Return whether a request is awaited, or the rest of one."""
+        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+
     def _wait(self) -> None:
-        self._rest()
-        self._late = self.loop.call_later(REQUEST_SECONDS_MAX, self.transport.abort)
+        """Give a request that is awaited its time."""
+        if self._is_awaited() and not self.transport.is_closing():
+            self._late = self.loop.call_later(REQUEST_SECONDS_MAX, self.transport.abort)
 
     def _rest(self) -> None:
         if self._late is not None:
             self._late.cancel()
             self._late = None
 
+    def _watch(self) -> None:
+        """Look again later at what is unread now."""
+        unread = self.transport.get_write_buffer_size()
+        self._stalled = self.loop.call_later(STALL_SECONDS_MAX, self._look, unread)
+
+    def _look(self, unread_before: int) -> None:
+        """Give the answer up if nothing was read of it since the last look."""
+        if self.transport.get_write_buffer_size() < unread_before:
+            self._watch()
+        else:
+            self.transport.abort()
+
     def _flow(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
 
-    def _look(self) -> None:
-        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):  # it is whole, or none
-            self._rest()
-
     def _has_room(self) -> bool:
-        """Return whether there is a place, made by ending the connection that has waited the longest."""
+        """Return whether there is a place, made by ending a connection that waits."""
         if len(self.connections) <= CONNECTIONS_MAX:
             return True
-        others = (each for each in self.connections if isinstance(each, Connection))
-        waiting = [(each.due, each) for each in others if each.due is not None and each is not self]
-        if not waiting:
+        ended = self._dispensable()
+        if ended is None:
             return False
-        _, longest = min(waiting, key=lambda found: found[0])
-        self.connections.discard(longest)
-        longest.transport.abort()
+        self.connections.discard(ended)
+        ended.transport.abort()
         return True
+
+    def _dispensable(self) -> Connection | None:
+        """Return who makes room, if anybody may.
+
+        It is the one that has waited the longest for a request, among those of the machine that has the most such: who
+        opens them fast ends their own. Otherwise it is who has read the longest at one answer, and too long.
+        """
+        others = [
+            each for each in self.connections if isinstance(each, Connection) and each is not self
+        ]
+        waiting = [(each.due, each) for each in others if each.due is not None]
+        if waiting:
+            count = Counter(each._machine for _, each in waiting)
+            return min(waiting, key=lambda found: (-count[found[1]._machine], found[0]))[1]
+        late = self.loop.time() - STALL_SECONDS_MAX
+        slow = [
+            (each.unread_since, each)
+            for each in others
+            if each.unread_since is not None and each.unread_since <= late
+        ]
+        return min(slow, key=lambda found: found[0])[1] if slow else None
 
 
 async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:

@@ -112,11 +112,12 @@ def too_many(buckets: Buckets, seconds: int) -> Problem:
 
 def bucket_of(scope: Scope) -> str:
     """Return whose bucket a request takes from."""
-    return _bucket(str(scope["client"][0]) if scope.get("client") else "")
+    return machine_of(str(scope["client"][0]) if scope.get("client") else "")
 
 
 @lru_cache(maxsize=4096)
-def _bucket(host: str) -> str:
+def machine_of(host: str) -> str:
+    """Return what stands for one machine: its address, of IPv6 the /64."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from fastapi import FastAPI, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from api import connections
 from api.server import ApiServer
@@ -33,9 +34,20 @@ def accepted(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
     return found
 
 
+LARGE = 16_000_000
+"""Bytes of an answer that the sockets of both sides do not hold."""
+
+
 @pytest.fixture
-def place(accepted: list[socket.socket]) -> Iterator[str]:
-    """Host and port of a server."""
+def held_up() -> Iterator[threading.Event]:
+    """What requests of ``/slow`` wait for."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def server(accepted: list[socket.socket], held_up: threading.Event) -> Iterator[ApiServer]:
     app = FastAPI()
 
     @app.post("/said")
@@ -46,12 +58,27 @@ def place(accepted: list[socket.socket]) -> Iterator[str]:
     def endless() -> StreamingResponse:
         return StreamingResponse(iter(lambda: b"x" * 65_536, b""))
 
+    @app.get("/large")
+    def large(size: int = LARGE) -> Response:
+        return Response(b"x" * size)
+
+    @app.get("/slow")
+    def slow() -> None:
+        held_up.wait(120)
+
     server = ApiServer(app, "127.0.0.1", 0)
     server.start()
     try:
-        yield server.url.removeprefix("http://")
+        yield server
     finally:
+        held_up.set()
         server.stop()
+
+
+@pytest.fixture
+def place(server: ApiServer) -> str:
+    """Host and port of a server."""
+    return server.url.removeprefix("http://")
 
 
 def test_an_answer_does_not_wait_to_be_acknowledged(
@@ -67,11 +94,25 @@ def test_an_answer_does_not_wait_to_be_acknowledged(
     connection.close()
 
 
-def opened(place: str, data: bytes = b"") -> socket.socket:
+def opened(place: str, data: bytes = b"", source: str = "127.0.0.1") -> socket.socket:
     host, port = place.split(":")
-    made = socket.create_connection((host, int(port)), timeout=60)
+    made = socket.create_connection((host, int(port)), timeout=60, source_address=(source, 0))
     made.sendall(data)
     return made
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+def only_connection(server: ApiServer) -> connections.Connection:
+    """Return the server's side of the one connection that it has."""
+    (found,) = server._server.server_state.connections
+    assert isinstance(found, connections.Connection)
+    return found
 
 
 def wait_for_the_end(held: socket.socket) -> None:
@@ -133,11 +174,109 @@ def test_an_answer_that_nobody_reads_is_given_up(
 ) -> None:
     monkeypatch.setattr(connections, "STALL_SECONDS_MAX", 0.5)
     held = opened(place, b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
-    end = time.monotonic() + 60
-    while not accepted or any(each.fileno() != -1 for each in accepted):  # the server's end is open
-        assert time.monotonic() < end, "never given up"
-        time.sleep(0.02)
+    wait_until(lambda: all_ended(accepted), "never given up")
     held.close()
+
+
+def all_ended(accepted: list[socket.socket]) -> bool:
+    return bool(accepted) and all(each.fileno() == -1 for each in accepted)
+
+
+def test_the_end_of_an_answer_is_given_up_too(
+    server: ApiServer, accepted: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is little, and the connection is at its end: it held its place for ever."""
+    monkeypatch.setattr(connections, "STALL_SECONDS_MAX", 0.5)
+    server._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    held.connect(server._socket.getsockname())
+    held.sendall(b"GET /large?size=60000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    wait_until(lambda: all_ended(accepted), "never given up")
+    held.close()
+
+
+ALL_OF_IT = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def rest_of(held: socket.socket) -> int:
+    """Return how many bytes of a body come to its end."""
+    answer = http.client.HTTPResponse(held)
+    answer.begin()
+    return len(answer.read())
+
+
+def test_who_reads_slowly_is_not_one_who_waits(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer was complete for us, and thrown away after 30 s, or when somebody else came."""
+    held = opened(place)
+    monkeypatch.setattr(connections, "REQUEST_SECONDS_MAX", 0.5)
+    held.sendall(ALL_OF_IT)
+    assert held.recv(1, socket.MSG_PEEK)
+    wait_for_the_end(opened(place))  # began to wait after it, as it was counted
+    monkeypatch.setattr(connections, "REQUEST_SECONDS_MAX", 30.0)
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 2)
+    late = [opened(place) for _ in range(3)]
+    assert asked(place) == 200
+    assert rest_of(held) == LARGE
+    for each in late:
+        each.close()
+
+
+def test_who_reads_at_all_is_waited_for(server: ApiServer, place: str) -> None:
+    held = opened(place, ALL_OF_IT)
+    assert held.recv(1, socket.MSG_PEEK)
+    ours = only_connection(server)
+    wait_until(lambda: ours.unread_since is not None, "all of it is under way")
+    loop, unread = ours.loop, ours.transport.get_write_buffer_size()
+    while ours.transport.get_write_buffer_size() == unread:
+        assert held.recv(65_536)
+    loop.call_soon_threadsafe(ours._look, unread)
+    loop.call_soon_threadsafe(ours._look, 0)
+    wait_for_the_end(held)
+
+
+def test_who_reads_for_too_long_makes_room_at_last(
+    server: ApiServer, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 1)
+    held = opened(place, ALL_OF_IT)
+    assert held.recv(1, socket.MSG_PEEK)
+    ours = only_connection(server)
+    wait_until(lambda: ours.unread_since is not None, "all of it is under way")
+    assert asked(place) == 503
+    ours._unread_since -= connections.STALL_SECONDS_MAX
+    assert asked(place) == 200
+    wait_for_the_end(held)
+
+
+def test_who_opens_many_ends_their_own(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that sends slowly from elsewhere is not ended, though it came first."""
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 4)
+    slow = opened(place, HALF[2])
+    many = [opened(place, source="127.0.0.2") for _ in range(20)]
+    wait_for_the_end(many[0])
+    slow.sendall(b"23456789")
+    answer = http.client.HTTPResponse(slow)
+    answer.begin()
+    assert json.load(answer) == {"bytes": 9}
+    for each in (slow, *many):
+        each.close()
+
+
+def test_requests_of_clients_that_have_left_take_places(
+    server: ApiServer, place: str, monkeypatch: pytest.MonkeyPatch, held_up: threading.Event
+) -> None:
+    """They are worked at still: whoever asks and leaves could pile them up without an end."""
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 2)
+    state = server._server.server_state
+    for count in (1, 2, 3, 4):
+        opened(place, b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").close()
+        wait_until(lambda count=count: len(state.tasks) == count, "not begun")  # type: ignore[misc]
+    wait_until(lambda: not state.connections, "not left")
+    assert asked(place) == 503
+    held_up.set()
+    wait_until(lambda: not state.tasks, "not ended")
+    assert asked(place) == 200
 
 
 def test_all_places_taken_is_a_problem(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
