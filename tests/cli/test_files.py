@@ -84,6 +84,14 @@ def test_two_that_write_one_file_part_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_two_files_of_one_folder_are_apart(tmp_path: Path) -> None:
+    """Also where both are written by one process, or by the first process of two machines."""
+    with written_aside(tmp_path / "a") as first, written_aside(tmp_path / "b") as second:
+        first.write_bytes(b"1")
+        second.write_bytes(b"2")
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"1", b"2")
+
+
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
     out = tmp_path / ("a" * 255)
     write_whole(out, b"x")
