@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
+from cli.files import write_whole
 from cli.output import Table, counted
 from ledger.errors import BadInput, Refused, TruetonneError
 
@@ -110,7 +111,7 @@ def _written(flow: Flow, folder: Path, symbol: str) -> list[dict[str, Any]]:
         with flow.db.read() as session:
             order = cosign.order_of(session, flow.chain, key, symbol)
         path = folder / f"{order.market}-{key[2:12]}.json"
-        cosign_files.write(path, order, {})
+        write_whole(path, cosign_files.text(order, {}).encode())
         names = dict(order.participants)
         rows.append(
             {
@@ -153,7 +154,7 @@ def sign_file(
     made = _signed(run, file, order, account)
     signatures.update(made)
     if not dry_run:
-        cosign_files.write(file, order, signatures)
+        write_whole(file, cosign_files.text(order, signatures).encode())
     shown = cosign_files.document(order, signatures)
     names = dict(order.participants)
     missing = sorted(set(order.settlement.accounts) - set(signatures))
@@ -194,7 +195,9 @@ def _signed(run: Invocation, file: Path, order: Order, account: str | None) -> d
     parties = set(order.settlement.accounts)
     wanted = {account.lower()} if account else parties & set(keyring.addresses)
     if not wanted <= parties:
-        raise BadInput(f"{account} is no party of {file}; its accounts are {', '.join(parties)}")
+        raise BadInput(
+            f"{account} is no party of {file}; its accounts are {', '.join(sorted(parties))}"
+        )
     if not wanted:
         raise BadInput(
             f"no key of a party of {file} is here; its accounts are {', '.join(sorted(parties))}",

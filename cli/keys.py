@@ -89,7 +89,9 @@ def _keys(settings: Settings) -> Iterator[dict[str, Any]]:
             yield _row(address, "anvil")
 
 
-def _row(address: str | None, kind: str, file: str | None = None, problem: str = "") -> Any:
+def _row(
+    address: str | None, kind: str, file: str | None = None, problem: str = ""
+) -> dict[str, Any]:
     return {"address": address, "kind": kind, "file": file, "problem": problem or None}
 
 

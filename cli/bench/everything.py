@@ -58,8 +58,11 @@ def measure(names: Sequence[str], config: Path | None, say: Callable[[str], None
 
 
 def _run(command: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    # In a group of its own, so that Ctrl-C reaches it once: a second one would cut short how it ends its servers.
     with (
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0
+        ) as process,
         _ended_with_us(process),
     ):
         out, _ = process.communicate()

@@ -119,21 +119,9 @@ def _meaning(order: Order, trades: int, deadline: str) -> list[str]:
     ]
 
 
-def write(path: Path, order: Order, signatures: Mapping[str, str]) -> None:
-    """Write the file, whole or not at all.
-
-    Raises
-    ------
-    BadInput
-        If it cannot be written.
-    """
-    text = json.dumps(document(order, signatures), ensure_ascii=False, indent=1)
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_text(text + "\n", encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror})") from error
+def text(order: Order, signatures: Mapping[str, str]) -> str:
+    """Return what stands in the file."""
+    return json.dumps(document(order, signatures), ensure_ascii=False, indent=1) + "\n"
 
 
 def read(path: Path) -> tuple[Order, dict[str, str]]:

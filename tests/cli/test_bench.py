@@ -5,7 +5,12 @@ No test asks how long something takes: what is measured here is too little for t
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +22,7 @@ from cli.main import build
 from tests.cli.conftest import Ended, Program
 from tests.support.forms import long
 from tests.support.mariadb import MariaDbServer
+from tests.support.waiting import until
 
 NAMES = {
     "issue",
@@ -174,3 +180,31 @@ def test_all_are_all() -> None:
 def test_what_is_left_out_must_be_there(truetonne: Program) -> None:
     ended = truetonne("bench", "all", "--without", "speed")
     assert ended.code == 2 and "--without speed: there are gas," in ended.one_line()
+
+
+CHILD = """
+import pathlib, sys, time
+place = pathlib.Path(sys.argv[1])
+try:
+    (place / "runs").touch()
+    time.sleep(120)
+except KeyboardInterrupt:
+    try:
+        time.sleep(1)  # it ends its servers
+        (place / "ended").touch()
+    except KeyboardInterrupt:
+        pass
+"""
+
+
+def test_what_is_interrupted_ends_in_order(tmp_path: Path) -> None:
+    """Ctrl-C goes to all processes of a terminal, and the one that waits for another tells it, too."""
+    script = "import sys; from cli.bench.everything import _run; _run(sys.argv[1:])"
+    command = [sys.executable, "-c", script, sys.executable, "-c", CHILD, str(tmp_path)]
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        command, cwd=root, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as running:
+        until((tmp_path / "runs").exists)
+        os.killpg(running.pid, signal.SIGINT)
+    assert (tmp_path / "ended").exists()

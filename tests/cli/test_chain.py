@@ -402,7 +402,10 @@ def test_a_batch_goes_to_its_parties_and_comes_back(issued: Program) -> None:
     assert f"digest {row['digest']}" in shown and "would sign for" in shown
     nobody = issued("settle", "cosign", "read", file)
     assert (nobody.code, "nobody has signed it" in nobody.out) == (1, True)
-    done = good(issued("settle", "cosign", "sign", file, "--json")).json()
+    link = issued.folder / "link.json"
+    link.symlink_to(file)
+    done = good(issued("settle", "cosign", "sign", "link.json", "--json")).json()
+    assert link.is_symlink()  # what it names is signed
     assert (done["signed"], done["missing"]) == ([anvil_address(6)], ["0x" + "1" * 40])
     content = (issued.folder / file).read_text()
     issued.write("altered.json", content.replace('"pays": "10.00"', '"pays": "1.00"'))

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_two_that_write_one_file_part_nothing(tmp_path: Path) -> None:
             "write_whole(pathlib.Path(sys.argv[1]), b'x' * 99)"
         )
         root = Path(__file__).resolve().parents[2]
-        subprocess.run(["python", "-c", program, str(out)], check=True, cwd=root)
+        subprocess.run([sys.executable, "-c", program, str(out)], check=True, cwd=root)
         assert out.read_bytes() == b"x" * 99
         file.write(b"whole")
     assert out.read_bytes() == b"ours, whole"

@@ -110,6 +110,10 @@ def _apart(park: Park) -> Park:
     return opened(park, settling=AUTO, keyring=Keyring(keys))
 
 
+def write(path: Path, order: cosign_files.Order, signatures: dict[str, str]) -> None:
+    path.write_text(cosign_files.text(order, signatures), encoding="utf-8")
+
+
 def written(park: Park, hours: int = 2) -> Path:
     """Freeze the pending trades, sign with the keys at hand, and write the file of the batch."""
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours)
@@ -121,7 +125,7 @@ def written(park: Park, hours: int = 2) -> Path:
     path = park.folder / "batch.json"
     with park.db.read() as session:
         order = cosign.order_of(session, park.chain, key, "tEUR")
-    cosign_files.write(path, order, {})
+    write(path, order, {})
     return path
 
 
@@ -129,7 +133,7 @@ def signed(path: Path, number: int = 4, account: str = PLANT) -> None:
     """Sign a file as the party does, away from node and books."""
     order, signatures = cosign_files.read(path)
     signature = anvil_signer(number).sign_typed_data(order.message)
-    cosign_files.write(path, order, {**signatures, account: "0x" + signature.hex()})
+    write(path, order, {**signatures, account: "0x" + signature.hex()})
 
 
 def take(park: Park, path: Path, later: timedelta = timedelta(0)) -> Any:
@@ -239,7 +243,7 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
         ({"key": other}, "is none of these books"),
     ):
         twisted = replace(order, settlement=replace(order.settlement, **changed))
-        cosign_files.write(path, twisted, {})
+        write(path, twisted, {})
         signed(path)
         with pytest.raises(Refused) as found:
             take(apart, path)
