@@ -69,11 +69,12 @@ class ChainView:
         return replace(self, as_of_block=block)
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that say the same of a file, which has no place for it."""
-        return {
-            "Truetonne-As-Of-Block": str(self.as_of_block),
-            "Truetonne-Final-Block": str(self.final_block),
+        """Return the headers that say the same of a file, which has no place for it; none before the mirror began."""
+        blocks = {
+            "Truetonne-As-Of-Block": self.as_of_block,
+            "Truetonne-Final-Block": self.final_block,
         }
+        return {name: str(block) for name, block in blocks.items() if block is not None}
 
     def fields(self) -> dict[str, Any]:
         """Return the fields that ``ChainAnswer`` adds to an answer."""

@@ -79,10 +79,10 @@ def export(
         "as_of_block": view.as_of_block,
         "final_block": view.final_block,
     }
-    run.output.result(
-        document,
-        f"wrote {counted(counted_rows.rows, 'row')} to {out}, as of block {view.as_of_block}",
+    moment = (
+        "before the mirror began" if view.as_of_block is None else f"as of block {view.as_of_block}"
     )
+    run.output.result(document, f"wrote {counted(counted_rows.rows, 'row')} to {out}, {moment}")
 
 
 def _pairs(where: Sequence[str]) -> dict[str, str]:

@@ -109,7 +109,8 @@ def open_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, mode)  # the lowest that is free, which is this one
+            opened = os.open(os.devnull, mode)  # the lowest that is free, which is this one
+            os.set_inheritable(opened, True)  # nor may a file of a program that we start
     if sys.stdin is None:
         sys.stdin = os.fdopen(0, encoding="utf-8")
     if sys.stdout is None:

@@ -98,9 +98,9 @@ def _about(view: ChainView, export: Export, parameters: PageParameters) -> Mappi
         "list": export.name,
         "network": view.network,
         "finality": view.rule,
-        "as_of_block": str(view.as_of_block),
-        "final_block": str(view.final_block),
     }
+    blocks = {"as_of_block": view.as_of_block, "final_block": view.final_block}
+    about |= {name: str(block) for name, block in blocks.items() if block is not None}
     asked = {f"filter.{name}": str(value) for name, value in parameters.filters().items()}
     if "filter.as_of_block" in asked:
         about["as_of_block"] = asked["filter.as_of_block"]

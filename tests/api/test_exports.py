@@ -7,6 +7,7 @@ import csv
 import gc
 import io
 import json
+import os
 import re
 import tracemalloc
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import insert
@@ -212,6 +214,26 @@ def test_head_sends_no_file(client: TestClient) -> None:
     assert answer.headers["Truetonne-As-Of-Block"] == "98"
 
 
+def test_before_the_mirror_began_no_block_is_named(
+    sqlite_template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It was called None, which is a text where a number is read."""
+    (tmp_path / "books.db").write_bytes(sqlite_template.read_bytes())
+    monkeypatch.setenv("TRUETONNE_DATABASE_URL", f"sqlite:///{tmp_path / 'books.db'}")
+    monkeypatch.setenv("TRUETONNE_HOME", str(tmp_path))
+    with TestClient(create_app(load_settings(None, os.environ))) as client:
+        answer = client.get("/v1/trades/export?format=parquet")
+    assert answer.status_code == 200
+    assert not [name for name in answer.headers if name.startswith("truetonne-")]
+    about = pq.read_schema(io.BytesIO(answer.content)).metadata
+    assert about[b"list"] == b"trades" and b"as_of_block" not in about
+    assert run(["export", "trades", "-o", str(tmp_path / "t.csv")]) == 0
+    assert capsys.readouterr().out.endswith(", before the mirror began\n")
+
+
 def test_only_so_many_files_at_once(client: TestClient) -> None:
     context: Context = client.app.state.context  # type: ignore[attr-defined]
     for _ in range(4):
@@ -405,7 +427,7 @@ def test_the_command_writes_what_the_api_sends(
         sent = client.get(f"/v1/credits/export?status=retired&format={form}").content
         if form != "parquet":  # whose metadata names the settings of its maker
             assert out.read_bytes() == sent
-        assert sorted(path.name for path in at_books.iterdir() if "partial" in path.name) == []
+    assert list(at_books.glob("*.part")) == []
 
 
 @pytest.mark.parametrize(
@@ -426,4 +448,4 @@ def test_what_the_command_refuses(
     out = at_books / "file.csv"
     assert run(["export", *words, "-o", str(out)]) == 2
     assert said in capsys.readouterr().err
-    assert not list(at_books.glob("file.csv*"))
+    assert list(at_books.glob("*.part")) + list(at_books.glob("file.csv*")) == []
