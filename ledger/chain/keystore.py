@@ -109,10 +109,12 @@ def new_key(folder: Path, password: str) -> KeyFile:
 
 def _looked_at(file: Path) -> KeyFile:
     try:
-        named = json.loads(file.read_text(encoding="utf-8"))["address"].lower()
         mode = file.stat().st_mode
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        named, mode = "", 0
+        named = json.loads(file.read_text(encoding="utf-8"))["address"].lower()
+    except OSError as error:
+        return KeyFile(file, None, f"cannot be read ({error.strerror}); give it to this user")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        named = ""
     if not _ADDRESS.fullmatch(named):
         return KeyFile(file, None, "names no account; take it out of the folder")
     address = "0x" + named.removeprefix("0x")

@@ -110,12 +110,14 @@ def test_files_that_must_not_stay_as_they_are(house: Program) -> None:
     ):
         (folder / name).write_text(text)
         (folder / name).chmod(0o600)
+    (folder / "f").symlink_to("/proc/self/mem")  # which nobody can read from its begin
     (folder / ".hidden").write_text("half of one")
     ended = house("keys", "list", "--json", **kept(house, "keys"))
     assert ended.code == 1
     found = [(item["address"], item["problem"]) for item in ended.json()["keys"]]
     assert found[0] == ("0x" + "ab" * 20, f"is open to others; chmod 600 {folder / 'a'}")
-    assert found[1:] == [(None, "names no account; take it out of the folder")] * 4
+    assert found[1:5] == [(None, "names no account; take it out of the folder")] * 4
+    assert found[5:] == [(None, "cannot be read (Input/output error); give it to this user")]
 
 
 def test_on_a_local_chain_anvil_s_accounts_sign(truetonne: Program) -> None:
