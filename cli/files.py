@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -70,12 +71,11 @@ def write_whole(out: Path, data: bytes) -> None:
 
 def unwritable(path: Path, error: OSError) -> BadInput:
     """Return the error of a file that cannot be written."""
-    folder = path.parent
-    why = error.strerror if folder.is_dir() else f"there is no folder {folder}"
-    return BadInput(
-        f"{path}: cannot be written ({why}); name a file in a folder that exists",
-        code="file-unwritable",
-    )
+    if path.parent.is_dir():
+        why, mend = error.strerror, "name a file that you may write, on a disk with room"
+    else:
+        why, mend = f"there is no folder {path.parent}", "name a file in a folder that exists"
+    return BadInput(f"{path}: cannot be written ({why}); {mend}", code="file-unwritable")
 
 
 def _replaceable(out: Path) -> bool:
@@ -93,7 +93,7 @@ def _replaceable(out: Path) -> bool:
     except FileNotFoundError:
         return True
     if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(21, os.strerror(21), str(out))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
     regular = stat.S_ISREG(found.st_mode)
     if not stat.S_ISCHR(found.st_mode) and _is_stdout(found):
         raise BadInput(

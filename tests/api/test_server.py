@@ -222,6 +222,19 @@ def test_who_reads_slowly_is_not_one_who_waits(place: str, monkeypatch: pytest.M
         each.close()
 
 
+def test_what_comes_behind_a_large_answer_must_come_whole_too(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time begins when the answer before is read."""
+    for behind in (b"", HALF[1], HALF[2]):
+        held = opened(place)
+        with monkeypatch.context() as patch:
+            patch.setattr(connections, "REQUEST_SECONDS_MAX", 0.5)
+            held.sendall(ALL_OF_IT + behind)
+            assert rest_of(held) == LARGE
+            wait_for_the_end(held)
+
+
 def test_who_reads_at_all_is_waited_for(server: ApiServer, place: str) -> None:
     held = opened(place, ALL_OF_IT)
     assert held.recv(1, socket.MSG_PEEK)

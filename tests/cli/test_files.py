@@ -102,8 +102,8 @@ def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("no/such/a", "there is no folder"),
-        (".", "Is a directory"),
+        ("no/such/a", "there is no folder .*; name a file in a folder that exists"),
+        (".", "Is a directory.*; name a file that you may write, on a disk with room"),
         ("file/a", "there is no folder"),
     ],
 )
