@@ -160,15 +160,18 @@ def _register_once(flow: Flow, project: str) -> None:
     from ledger import registration
     from ledger.errors import Refused
 
-    for send, found in (
-        (registration.register_project, registration.project_on_chain),
-        (registration.register_site, registration.site_on_chain),
+    for send, kind, found in (
+        (registration.register_project, registration.PROJECT, registration.project_on_chain),
+        (registration.register_site, registration.SITE, registration.site_on_chain),
     ):
         try:
             key = send(flow.chain, project)
             if key is not None:
                 flow.confirm([key])
-        except Refused:
+        except Refused:  # the node knows of the other's transaction, which may be in no block yet
+            with flow.db.read() as session:
+                others = registration.under_way(session, kind, project)
+            flow.confirm_or_fail(others)
             flow.mirror()
             with flow.db.read() as session:
                 if found(session, project) is None:

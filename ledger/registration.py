@@ -16,7 +16,11 @@ from ledger.chain.access import Chain
 from ledger.chain.events import CREDIT
 from ledger.chain.intents import NewIntent, new_key
 from ledger.errors import NotFound
-from ledger.models import CreditProject, CreditSite, Project
+from ledger.models import ChainIntent, CreditProject, CreditSite, Project
+from ledger.models.sending import IntentState
+
+PROJECT, SITE = "register_project", "register_site"
+"""Kinds of intents."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,17 @@ def project_on_chain(session: Session, project_code: str) -> int | None:
     return session.scalars(query).first()
 
 
+def under_way(session: Session, kind: str, project_code: str) -> list[str]:
+    """Return the keys of the registrations of a kind that are sent, and neither confirmed nor failed."""
+    query = (
+        select(ChainIntent.key, ChainIntent.parameters)
+        .where(ChainIntent.kind == kind, ChainIntent.state == IntentState.SUBMITTED)
+        .order_by(ChainIntent.created_at)
+    )
+    found = session.execute(query)
+    return [key for key, parameters in found if parameters.get("code") == project_code]
+
+
 def register_project(chain: Chain, project_code: str) -> str | None:
     """Send the registration of a project; return the intent's key, None when it is registered.
 
@@ -62,7 +77,7 @@ def register_project(chain: Chain, project_code: str) -> str | None:
             return None
     deployment = chain.deployment
     arguments = [deployment.class_id, deployment.account("owner"), project_code]
-    return _send(chain, "register_project", "registerProject", arguments)
+    return _send(chain, PROJECT, "registerProject", arguments)
 
 
 def register_site(chain: Chain, project_code: str) -> str | None:
@@ -83,7 +98,7 @@ def register_site(chain: Chain, project_code: str) -> str | None:
             )
         if site_on_chain(session, project_code) is not None:
             return None
-    return _send(chain, "register_site", "registerSite", [project_id, project_code])
+    return _send(chain, SITE, "registerSite", [project_id, project_code])
 
 
 def methodology_hash(methodology: str, version: str) -> str:

@@ -25,10 +25,8 @@ SOURCES = sorted(
         ROOT / "ledger" / "naming.py",
         ROOT / "ledger" / "webhooks" / "endpoints.py",
         ROOT / "ledger" / "settlement" / "finding.py",
-        *(ROOT / "ledger").glob("bundl*.py"),
-        *(ROOT / "ledger").glob("bundl*/*.py"),
+        *(ROOT / "ledger" / "bundles").glob("*.py"),
         ROOT / "ledger" / "evidence.py",
-        ROOT / "ledger" / "fates.py",
         *(ROOT / "ledger" / "readings" / f"{name}.py" for name in OF_READINGS),
     ]
 )

@@ -3,29 +3,35 @@
 import sqlite3
 from contextlib import closing
 
+import pytest
+
 from tests.cli.conftest import Program
 from tests.support.mirror import running_chain
 from tests.support.waiting import until
 
 
-def test_two_at_once_register_once(park: Program) -> None:
-    """Both send before a block is mined, so that the contract refuses one of them in the block."""
+@pytest.mark.parametrize("one_after_the_other", [False, True])
+def test_two_at_once_register_once(park: Program, one_after_the_other: bool) -> None:
+    """Before a block is mined: the contract refuses the second in the block, or the node does before it is sent."""
     with running_chain() as chain:
         park.environ |= park.with_settings(
             {"rpc_url": chain.client.rpc_url, "deployment": "local.json", "finality": "0"}
         )
         park.write("local.json", chain.deployment_text())
 
-        def sent() -> int:
-            query = "SELECT count(*) FROM chain_intents WHERE state = 'submitted'"
+        def tried() -> int:
+            query = "SELECT count(*) FROM chain_intents WHERE state IN ('submitted', 'failed')"
             with closing(sqlite3.connect(park.folder / ".truetonne" / "truetonne.db")) as link:
                 (count,) = link.execute(query).fetchone()
             return int(count)
 
         chain.client.request("evm_setAutomine", [False])
         words = ("chain", "register", "--project", "lab-wind", "--json")
-        running = [park.begin(log, *words) for log in ("first.log", "second.log")]
-        until(lambda: sent() == 2)
+        running = [park.begin("first.log", *words)]
+        if one_after_the_other:
+            until(lambda: tried() == 1)
+        running.append(park.begin("second.log", *words))
+        until(lambda: tried() == 2)
         chain.client.request("evm_setAutomine", [True])
         chain.mine(1)
         assert [child.wait(120) for child in running] == [0, 0], [each.said() for each in running]
