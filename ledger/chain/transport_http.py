@@ -189,7 +189,7 @@ def retry_after_s(value: str | None) -> float | None:
         return float(value)
     try:
         then = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a year or an offset beyond every number
         return None
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)

@@ -119,11 +119,12 @@ def _said(error: httpx.HTTPError) -> str:
 def _after(text: str | None, at: datetime) -> timedelta | None:
     if text is None:
         return None
-    if text.strip().isdigit() and len(text) < 10:
-        return min(timedelta(seconds=int(text)), AFTER_MAX)
+    number = text.strip()
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        return min(timedelta(seconds=int(number)), AFTER_MAX)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a year or an offset beyond every number
         return None
     if moment.tzinfo is None:
         return None

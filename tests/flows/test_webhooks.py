@@ -259,6 +259,17 @@ def test_who_takes_nothing_for_days_is_told_no_more(house: House, listener: List
     assert house.states() == ["delivered", "delivered"]
 
 
+@pytest.mark.parametrize("odd", ["\xb2", "1 Jan 99999999999999999999 00:00:00 GMT", "-1", ""])
+def test_a_rest_that_is_none_is_not_heeded(house: House, listener: Listener, odd: str) -> None:
+    """What a receiver writes there ended the job, for every endpoint and at each run."""
+    house.add(listener.url, "credit.issued")
+    listener.answers(503, headers={"Retry-After": odd})
+    one_event(house)
+    assert house.tick() == "1 new deliveries, 0 taken, 1 not"
+    (delivery,) = house.park.rows(WebhookDelivery)
+    assert delivery.due_at - house.clock[0] == timedelta(seconds=5)
+
+
 def test_who_says_that_it_is_gone_is_told_no_more(house: House, listener: Listener) -> None:
     house.add(listener.url, "credit.issued")
     listener.answers(410)

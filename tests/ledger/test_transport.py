@@ -294,7 +294,12 @@ def test_a_short_rest_is_kept_to_by_every_thread(folder: Path) -> None:
     assert times[1] - times[0] >= 1.0
 
 
-@pytest.mark.parametrize(("said", "expected"), [("3600", 3600.0), ("soon", None), (None, None)])
+FAR = "1 Jan 99999999999999999999 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("3600", 3600.0), ("soon", None), (FAR, None), (None, None)]
+)
 def test_a_long_rest_is_said(said: str | None, expected: float | None, folder: Path) -> None:
     headers = {} if said is None else {"retry-after": said}
     asked: list[bytes] = []
