@@ -40,9 +40,11 @@ class Sender:
 
     def __enter__(self) -> Sender:
         self._loop = asyncio.Runner()
-        # Without the proxies of the environment: they would look the host up again.
+        # Without the proxies of the environment: they would look the host up again. Messages go past the client, which
+        # reads where a redirection leads also where it does not follow, and fails at odd ones; and which keeps cookies.
+        self._transport = httpx.AsyncHTTPTransport(trust_env=False)
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(TIMEOUT_S), trust_env=False, follow_redirects=False
+            transport=self._transport, timeout=httpx.Timeout(TIMEOUT_S), trust_env=False
         )
         return self
 
@@ -75,7 +77,7 @@ class Sender:
             "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
         )
         async with asyncio.timeout(WHOLE_S):
-            response = await self._client.send(request, stream=True)
+            response = await self._transport.handle_async_request(request)
             try:
                 return await _read(response, started, at)
             finally:

@@ -270,6 +270,22 @@ def test_a_rest_that_is_none_is_not_heeded(house: House, listener: Listener, odd
     assert delivery.due_at - house.clock[0] == timedelta(seconds=5)
 
 
+@pytest.mark.parametrize("place", ["mailto:x", "http://xn--/", "http:x"])
+def test_a_redirection_to_nowhere_is_one_that_is_not_followed(
+    house: House, listener: Listener, place: str
+) -> None:
+    """It ended the job, for every endpoint; and no cookie comes back."""
+    house.add(listener.url, "credit.issued")
+    listener.answers(302, headers={"Location": place, "Set-Cookie": "a=b"})
+    one_event(house)
+    assert house.tick() == "1 new deliveries, 0 taken, 1 not"
+    house.later(minutes=1)
+    assert house.tick() == "0 new deliveries, 1 taken, 0 not"
+    tries = house.park.rows(WebhookTry)
+    assert tries[0].error == "answered 302 (redirects are not followed)"
+    assert "cookie" not in listener.heard[1].headers
+
+
 def test_who_says_that_it_is_gone_is_told_no_more(house: House, listener: Listener) -> None:
     house.add(listener.url, "credit.issued")
     listener.answers(410)
