@@ -106,7 +106,10 @@ class Connection(H11Protocol):
             self._wait()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, by a document as everything else."""
+        """Refuse what is no HTTP, by a document as everything else; behind an answer that has begun only by the end."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+            return
         body = _document(Problem(400, "bad-request", "this is no HTTP request"), "")
         head = [
             (b"content-type", MEDIA_TYPE.encode()),

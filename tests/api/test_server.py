@@ -318,6 +318,21 @@ def test_what_is_no_request_is_a_problem(place: str, words: bytes) -> None:
     assert (answer.status, said["code"]) == (400, "bad-request") and len(said["request_id"]) == 32
 
 
+def test_what_is_none_behind_an_answer_that_has_begun_ends_it(
+    place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two answers to one request cannot be; to try was a traceback in the log for whoever wanted one."""
+    held = opened(
+        place, b"PUT /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    answer = http.client.HTTPResponse(held)
+    answer.begin()
+    assert answer.status == 404 and answer.read()
+    held.sendall(b"no length\r\n")
+    wait_for_the_end(held)
+    assert "Traceback" not in caplog.text and "Fatal" not in caplog.text
+
+
 def test_a_socket_of_a_page_is_an_ordinary_request(place: str) -> None:
     """Nothing here speaks WebSocket: such a request is answered, and counted, as any other."""
     connection = http.client.HTTPConnection(place, timeout=60)
