@@ -322,9 +322,7 @@ def test_what_is_none_behind_an_answer_that_has_begun_ends_it(
     place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two answers to one request cannot be; to try was a traceback in the log for whoever wanted one."""
-    held = opened(
-        place, b"PUT /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
+    held = opened(place, b"PUT /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     answer = http.client.HTTPResponse(held)
     answer.begin()
     assert answer.status == 404 and answer.read()
