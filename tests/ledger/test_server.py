@@ -168,6 +168,7 @@ def test_our_sessions_read_snapshots_whatever_the_server_is_set_to(
         ("foreign_key_checks", "0", "1"),
         ("sql_safe_updates", "1", "0"),
         ("completion_type", "1", "0"),
+        ("max_join_size", "1", "18446744073709551615"),
         ("transaction_read_only", "1", "0"),
     ],
 )
@@ -198,9 +199,19 @@ def test_what_a_server_presets_for_sessions_changes_nothing_for_ours(
         database.close()
 
 
-def test_a_snapshot_outlives_a_server_that_closes_idle_connections(sound: MariaDbServer) -> None:
+@pytest.mark.parametrize(
+    ("name", "usual"),
+    [
+        ("wait_timeout", "28800"),
+        ("idle_transaction_timeout", "0"),
+        ("idle_readonly_transaction_timeout", "0"),
+    ],
+)
+def test_a_snapshot_outlives_a_server_that_closes_idle_connections(
+    sound: MariaDbServer, name: str, usual: str
+) -> None:
     """A comparison reads books, then asks the chain for longer than the server waits, and reads on."""
-    sound.execute("SET GLOBAL wait_timeout = 1")
+    sound.execute(f"SET GLOBAL {name} = 1")
     database = Database(sound.url("truetonne"))
     try:
         with database.read() as session:
@@ -208,7 +219,7 @@ def test_a_snapshot_outlives_a_server_that_closes_idle_connections(sound: MariaD
             time.sleep(3)
             assert session.execute(text("SELECT 2")).scalar_one() == 2
     finally:
-        sound.execute("SET GLOBAL wait_timeout = 28800")
+        sound.execute(f"SET GLOBAL {name} = {usual}")
         database.close()
 
 
