@@ -192,7 +192,10 @@ def test_keys_of_a_keystore(tmp_path: Path, accounts: Any) -> None:
     (folder / "deployer.json").write_text(
         json.dumps(Account.encrypt(key.key, "secret", iterations=2))
     )
+    (folder / "old").mkdir()  # no file: passed over, as whoever sends passes it over
     assert [each.address for each in keys_of(**file)] == [key.address]
+    with pytest.raises(BadInput, match=r"none cannot be read \(No such file"):
+        keys_of(**file, TRUETONNE_KEYSTORE=str(tmp_path / "none"))
     password.write_text("guess\n")
     with pytest.raises(BadInput, match=r"deployer\.json in the keystore folder cannot be unlocked"):
         keys_of(**file)
