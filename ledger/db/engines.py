@@ -60,7 +60,7 @@ _WHOLE = (
     "/*M!100300 , idle_transaction_timeout=0, idle_readonly_transaction_timeout=0 */"
 )
 # Reads are of one moment, and who writes on from an older one is told so (error 1020), whatever the server's own
-# settings say. As a comment, because older servers and MySQL have other names: there the doctor looks.
+# settings say. As a comment, because older servers and MySQL have other names or none: there the doctor looks.
 _SNAPSHOTS = (
     "/*M!110602 , transaction_isolation='REPEATABLE-READ', transaction_read_only=0, "
     "innodb_snapshot_isolation=1 */"

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cli.main import run
 from ledger.db import Database, DatabaseBusy
-from ledger.db.findings import Finding, State
+from ledger.db.findings import Finding, Server, State
 from ledger.db.grants import Account
 from ledger.db.server import RULES, findings
 from ledger.db.server_triggers import triggers, wanted
@@ -160,6 +160,49 @@ def test_our_sessions_read_snapshots_whatever_the_server_is_set_to(
             "SET GLOBAL transaction_isolation = 'REPEATABLE-READ'",
             "SET GLOBAL innodb_snapshot_isolation = 1",
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "usual", "said"),
+    [
+        ("transaction_isolation", "'READ-COMMITTED'", "'REPEATABLE-READ'", "is no snapshot"),
+        ("innodb_snapshot_isolation", "0", "1", "is not told that a row has changed"),
+    ],
+)
+def test_sessions_that_are_not_as_we_set_them_are_found(
+    sound: MariaDbServer, name: str, value: str, usual: str, said: str
+) -> None:
+    """By a pool in between, or as those of an older server, which has other defaults."""
+    database = Database(sound.url("truetonne"))
+
+    def looked() -> Finding:
+        with database.read() as session:
+            session.execute(text(f"SET SESSION {name} = {value}"))
+            found = findings(session, read_tls(database.url))
+            return next(item for item in found if item.name == "isolation")
+
+    try:
+        for everywhere, mend in (
+            (usual, "mend the proxy or pool in between"),
+            (value, f"SET GLOBAL {name} = {usual}"),
+        ):
+            sound.execute(f"SET GLOBAL {name} = {everywhere}")
+            item = looked()
+            assert (item.state, said in item.found, item.mend) == (State.BAD, True, mend)
+    finally:
+        sound.execute(f"SET GLOBAL {name} = {usual}")
+        database.close()
+
+
+def test_an_old_server_without_snapshot_isolation_is_to_be_upgraded(sound: MariaDbServer) -> None:
+    (isolation,) = (rule for rule in RULES if rule.__name__ == "_isolation")
+    database = Database(sound.url("truetonne"))
+    try:
+        with database.read() as session:
+            old = Server(session, read_tls(database.url), {"tx_isolation": "REPEATABLE-READ"}, {}, "x")
+            assert isolation(old).mend == "upgrade the server to MariaDB 11.8"
+    finally:
+        database.close()
 
 
 @pytest.mark.parametrize(
