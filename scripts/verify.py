@@ -16,6 +16,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,8 @@ def mark_verified(settings: Settings, deployment: Deployment, names: list[str]) 
     from ledger.db import Database
 
     try:
-        database = Database(settings.database_url)
-        try:
+        with closing(Database(settings.database_url)) as database:
             database.run(lambda session: mark(session, deployment, names))
-        finally:
-            database.close()
     except TruetonneError as error:
         return [f"not noted in smart_contracts: {error.message}"]
     return []
@@ -222,7 +220,8 @@ def main() -> None:
     try:
         settings = load_settings(None, {**os.environ, **choice})
         deployment = Deployment.load(settings.deployment)
-        deployment.check(ChainClient(web3.provider.endpoint_uri))
+        with closing(ChainClient(web3.provider.endpoint_uri)) as client:
+            deployment.check(client)
         result = verify(request, deployment)
         verified = [row["name"] for row in result["contracts"] if not row["differs"]]
         said = [*lines(result), *mark_verified(settings, deployment, verified)]

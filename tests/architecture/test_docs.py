@@ -117,7 +117,9 @@ def test_every_layer_of_the_kernel_stands_in_the_architecture() -> None:
     told = {word for part in re.findall(r"`([^`]*)`", text) for word in re.findall(r"\w+", part)}
     linted = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["tool"]["importlinter"]
     (kernel,) = (item for item in linted["contracts"] if item["name"] == "The layers of ledger")
-    assert {word for layer in kernel["layers"] for word in re.findall(r"\w+", layer)} - told == set()
+    assert {
+        word for layer in kernel["layers"] for word in re.findall(r"\w+", layer)
+    } - told == set()
 
 
 @pytest.mark.parametrize(

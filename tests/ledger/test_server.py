@@ -199,7 +199,9 @@ def test_an_old_server_without_snapshot_isolation_is_to_be_upgraded(sound: Maria
     database = Database(sound.url("truetonne"))
     try:
         with database.read() as session:
-            old = Server(session, read_tls(database.url), {"tx_isolation": "REPEATABLE-READ"}, {}, "x")
+            old = Server(
+                session, read_tls(database.url), {"tx_isolation": "REPEATABLE-READ"}, {}, "x"
+            )
             assert isolation(old).mend == "upgrade the server to MariaDB 11.8"
     finally:
         database.close()
