@@ -30,7 +30,7 @@ FREE_SHARE_MIN = 20
 CLOCK_SECONDS_MAX = 5
 _BETWEEN = "mend the proxy or pool in between"
 _SNAPSHOTS = "innodb_snapshot_isolation"
-"""Of MariaDB since 10.6.18, 10.11.8 and 11.4.2; on without a word since 11.6.2, and set by our sessions from there on."""
+"""Of MariaDB since 10.6.18, 10.11.8 and 11.4.2; on without a word since 11.6.2, from where on our sessions set it."""
 _STRICT = "STRICT_TRANS_TABLES"
 _STRICT_ALL = "STRICT_ALL_TABLES"
 _SESSION_MODES = frozenset(
