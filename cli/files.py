@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -41,9 +42,9 @@ def written_aside(out: Path) -> Iterator[Path]:
             yield out
             return
         target = out.resolve()
-        aside = target.with_name(f".truetonne-{os.getpid()}.part")
+        aside = target.with_name(f".truetonne-{secrets.token_hex(8)}.part")
         try:
-            aside.touch()
+            aside.touch(exist_ok=False)
             with suppress(FileNotFoundError):  # a file that is closed to others stays so
                 aside.chmod(stat.S_IMODE(target.stat().st_mode))
             yield aside

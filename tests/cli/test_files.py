@@ -84,6 +84,17 @@ def test_two_that_write_one_file_part_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_numbers_of_processes_may_be_the_same(tmp_path: Path) -> None:
+    """As of two containers that share a folder; here both are of one process."""
+    for name in ("a", "b"):
+        with written_aside(tmp_path / "a") as ours:
+            ours.write_bytes(b"ours")
+            write_whole(tmp_path / name, b"theirs")
+            assert ours.read_bytes() == b"ours"
+        assert (tmp_path / "a").read_bytes() == b"ours"
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
     out = tmp_path / ("a" * 255)
     write_whole(out, b"x")
