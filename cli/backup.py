@@ -81,11 +81,13 @@ def binlogs(run: Invocation, to: To = None, every: Every = None, dry_run: DryRun
     log_to_stderr()
     stop = stop_on_signal()
     with _taking(run, to) as (db, store):
-        total = _fetch(run, db, store)  # what is wrong from the start ends it
+        total = _fetch(run, db, store)
+        _send_away(run, store)  # what is wrong from the start ends it
         trouble = ""
         while not stop.wait(every):
             try:
                 total += _fetch(run, db, store)
+                _send_away(run, store)
                 if trouble:
                     _log.warning("the binary log is kept again")
                 trouble = ""
@@ -202,7 +204,6 @@ def _fetch(run: Invocation, db: Database, store: Store) -> int:
     kept = follow(db, store)
     for item in kept:
         run.output.step(f"{item.id}: {item.size} bytes, to {second(item.at)}")
-    _send_away(run, store)
     return len(kept)
 
 

@@ -226,6 +226,7 @@ def read_files(
     from ledger.settlement.money import currency_symbol
 
     rows: list[dict[str, Any]] = []
+    tried: dict[str, set[str]] | None = {} if dry_run else None
     troubles: list[TruetonneError] = []
     with open_flow(run.settings) as flow:
         flow.mirror()
@@ -233,7 +234,7 @@ def read_files(
         for file in files:
             try:
                 key, signed, missing = cosign.take_file(
-                    flow.chain, file, symbol, now_s, keep=not dry_run
+                    flow.chain, file, symbol, now_s, tried=tried
                 )
             except (Refused, BadInput) as error:
                 troubles.append(error)

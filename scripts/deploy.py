@@ -39,6 +39,7 @@ from typing import Any, NoReturn
 
 from eth_utils.crypto import keccak
 
+from ledger.chain.keystore import files_of
 from ledger.errors import BadInput, DependencyDown, TruetonneError
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
@@ -215,17 +216,14 @@ def load_keys(accounts: Any, settings: Settings, chain_id: int) -> list[Any]:
         return list(accounts.from_mnemonic(words, count=10))
     if settings.keystore_password_file is None or not settings.keystore_password_file.is_file():
         raise BadInput("TRUETONNE_KEYSTORE_PASSWORD_FILE is not a file")
-    if not settings.keystore.is_dir():
-        raise BadInput(f"TRUETONNE_KEYSTORE is not a folder: {settings.keystore}")
     password = settings.keystore_password_file.read_text(encoding="utf-8").rstrip("\r\n")
-    files = sorted(file for file in settings.keystore.iterdir() if not file.name.startswith("."))
-    return [_unlocked(accounts, file, password) for file in files]
+    return [_unlocked(accounts, file, password) for file in files_of(settings.keystore)]
 
 
 def _unlocked(accounts: Any, file: Path, password: str) -> Any:
     try:
         return accounts.load(str(file.resolve()), password)
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(
             f"{file} in the keystore folder cannot be unlocked: {error}; it is no keystore file, or of another password"
         ) from error

@@ -119,7 +119,7 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
 
 
 def _holders(given: Mapping[str, str], local: bool, keys: list[str]) -> dict[str, str]:
-    if local and len(keys) > 8:  # Anvil's own accounts
+    if local and len(keys) > 9:  # Anvil's own accounts
         anvil = dict(zip(("admin", "registrar", "issuer", "verifier", "owner"), keys, strict=False))
         defaults = {**anvil, "operator": keys[7], "pauser": keys[8], "reverser": keys[9]}
     else:

@@ -95,20 +95,24 @@ def _compile(root: Path, given: dict[str, Any]) -> dict[str, Any]:
     DependencyDown
         If the compiler does not run.
     """
-    given_folder = os.environ.get("SOLCX_BINARY_PATH")  # a native compiler of the same version
-    folder = Path(given_folder) if given_folder else ROOT / "scripts" / "toolchain" / "solc"
-    compiler = folder / f"solc-v{_config(root)['solc']['version']}"
-    ended = subprocess.run(
-        [str(compiler), "--standard-json", "--base-path", str(root), "--allow-paths", str(root)],
-        cwd=root,
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    compiler = _compiler(root)
+    try:
+        ended = subprocess.run(
+            [compiler, "--standard-json", "--base-path", root, "--allow-paths", root],
+            cwd=root,
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise DependencyDown(
+            f"the compiler {compiler} does not run ({error.strerror}): correct SOLCX_BINARY_PATH, or unset it and use "
+            "./dev"
+        ) from error
     if ended.returncode != 0:
         raise DependencyDown(
-            f"the compiler does not run: {ended.stderr.strip() or ended.returncode}"
+            f"the compiler {compiler} does not run: {ended.stderr.strip() or ended.returncode}"
         )
     output: dict[str, Any] = json.loads(ended.stdout)
     errors = [
@@ -117,6 +121,13 @@ def _compile(root: Path, given: dict[str, Any]) -> dict[str, Any]:
     if errors:
         raise BadInput(f"the sources do not compile: {errors[0]}")
     return output
+
+
+def _compiler(root: Path) -> Path:
+    """Return npm's compiler, or the native one of the same version in the folder that SOLCX_BINARY_PATH names."""
+    named = os.environ.get("SOLCX_BINARY_PATH")
+    folder = Path(named) if named else ROOT / "scripts" / "toolchain" / "solc"
+    return folder / f"solc-v{_config(root)['solc']['version']}"
 
 
 def _library_address(compiled: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from eth_utils.address import to_checksum_address
@@ -86,9 +87,8 @@ def _as_admin(name: str, account: str, act: Callable[[Any, str, dict[str, Any]],
         if name not in deployment.contracts:
             raise BadInput(f"{settings.deployment} has no contract {name!r}")
         check_address("the account", account)
-        deployment.check(
-            ChainClient(web3.provider.endpoint_uri)
-        )  # the addresses are those of every chain
+        with closing(ChainClient(web3.provider.endpoint_uri)) as client:
+            deployment.check(client)  # the addresses are those of every chain
         contract = project.get_loaded_projects()[0][name].at(
             to_checksum_address(deployment.contracts[name].address), persist=False
         )

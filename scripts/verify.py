@@ -16,6 +16,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,20 @@ def differences(
     return [name for name, (expected, found) in compared.items() if expected != found]
 
 
-def mark_verified(settings: Settings, deployment: Deployment, names: list[str]) -> None:
-    """Set the status of rows in ``smart_contracts``."""
+def mark_verified(settings: Settings, deployment: Deployment, names: list[str]) -> list[str]:
+    """Set the status of rows in ``smart_contracts``; return a line that says why that cannot be, if it cannot.
+
+    It takes nothing from what was found: an auditor has no books.
+    """
     from ledger.chain.deployment import mark_verified as mark
     from ledger.db import Database
 
-    database = Database(settings.database_url)
-    database.run(lambda session: mark(session, deployment, names))
+    try:
+        with closing(Database(settings.database_url)) as database:
+            database.run(lambda session: mark(session, deployment, names))
+    except TruetonneError as error:
+        return [f"not noted in smart_contracts: {error.message}"]
+    return []
 
 
 def check_complete(deployment: Deployment) -> None:
@@ -212,16 +220,16 @@ def main() -> None:
     try:
         settings = load_settings(None, {**os.environ, **choice})
         deployment = Deployment.load(settings.deployment)
-        deployment.check(ChainClient(web3.provider.endpoint_uri))
+        with closing(ChainClient(web3.provider.endpoint_uri)) as client:
+            deployment.check(client)
         result = verify(request, deployment)
-        said = lines(result)
+        verified = [row["name"] for row in result["contracts"] if not row["differs"]]
+        said = [*lines(result), *mark_verified(settings, deployment, verified)]
         print("\n".join(said))
         if os.environ.get("TRUETONNE_VERIFY_RESULT"):  # for the command that ran this
             Path(os.environ["TRUETONNE_VERIFY_RESULT"]).write_text(
                 json.dumps({**result, "verified": is_verified(result), "lines": said})
             )
-        verified = [row["name"] for row in result["contracts"] if not row["differs"]]
-        mark_verified(settings, deployment, verified)
     except TruetonneError as error:
         end("verify", error)
     except Exception as error:

@@ -23,7 +23,7 @@ from ledger.reductions.manifest_shapes import MeterTable1
 from ledger.reductions.records import USED, Kind
 from ledger.reductions.runs import Reading
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
-from ledger.units import decimal_half_up
+from ledger.units import HOUR_S, decimal_half_up
 
 ABSENT = 0
 """Stands for a slot that no file has, beside the numbers of ``Quality``."""
@@ -36,7 +36,6 @@ UNITS = {
     Kind.FUEL_MASS: "kg",
     Kind.FUEL_VOLUME: "l",
 }
-_SECONDS_PER_HOUR = 3600
 
 
 @dataclass(frozen=True)
@@ -243,7 +242,7 @@ def _day_total(day: date, readings: Sequence[Reading], absent: int) -> DayTotal:
 def _quantity(reading: Reading) -> Fraction:
     value = Fraction(reading.digits, 10**reading.scale)
     if reading.kind == Kind.POWER:
-        return value * Fraction(reading.end_s - reading.start_s, _SECONDS_PER_HOUR)
+        return value * Fraction(reading.end_s - reading.start_s, HOUR_S)
     return value
 
 

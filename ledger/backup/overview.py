@@ -93,9 +93,7 @@ def standing(settings: Settings, now: datetime) -> Standing | None:
 def _of_drill(report: dict[str, Any]) -> str:
     """Return the alarm of a drill that failed: which check, and the first thing that it said."""
     failed = next(check for check in report["checks"] if not check["ok"])
-    reason = (
-        f"{failed['name']}: {failed['differences'][0]}" if failed["differences"] else failed["name"]
-    )
+    reason = f"{failed['name']}: {failed['differences'][0]}"
     return f"the drill of {report['begun_at'][:16]} failed ({reason}); run `truetonne db drill`"
 
 

@@ -206,10 +206,11 @@ def _proposed(session: Session, intent: ChainIntent) -> Mark | None:
         return None
     event = session.get(ChainEvent, (found.block_number, found.log_index))
     wanted = intent.parameters.get("settlement", intent.parameters)  # co-signed: a struct
+    # A member of the market could use our key up for another batch.
     same = event is not None and (
         [int(word) for word in event.args["words"]] == [int(word) for word in wanted["words"]]
         and list(event.args["accounts"]) == [item.lower() for item in wanted["accounts"]]
-    )  # a member of the market could use our key up for another batch
+    )
     return Mark(found.tx_hash, found.block_number, found.proposed_at) if same else None
 
 

@@ -37,7 +37,7 @@ class KeyFile:
     problem: str = ""
 
 
-def key_files(folder: Path) -> list[KeyFile]:
+def files_of(folder: Path) -> list[Path]:
     """Return the files of a keystore folder, in the order of their names; hidden ones are none.
 
     Raises
@@ -53,7 +53,12 @@ def key_files(folder: Path) -> list[KeyFile]:
             "key with `truetonne keys new`",
             code="keystore-unreadable",
         ) from error
-    return [_looked_at(file) for file in files if not file.name.startswith(".")]
+    return [file for file in files if not file.name.startswith(".")]
+
+
+def key_files(folder: Path) -> list[KeyFile]:
+    """Return what the files of a keystore folder say of themselves, unopened; errors are those of ``files_of``."""
+    return [_looked_at(file) for file in files_of(folder)]
 
 
 def check_new_key(folder: Path, password: str) -> None:
@@ -70,7 +75,7 @@ def check_new_key(folder: Path, password: str) -> None:
             code="weak-password",
         )
     place = folder
-    while not place.exists() and place != place.parent:
+    while not os.path.lexists(place) and place != place.parent:  # also where nobody may look
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise _unwritable(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tiny_keccak import keccak256
 
+from ledger.chain.keystore import files_of
 from ledger.errors import BadInput
 from ledger.settings import LOCAL_CHAIN_ID, Settings
 
@@ -211,12 +212,9 @@ def load_keyring(settings: Settings, chain_id: int) -> Keyring:
         return Keyring({signer.address: signer for signer in signers})
     password = keystore_password(settings.keystore_password_file)
     found: dict[str, Signer] = {}
-    if not settings.keystore.is_dir():
-        raise BadInput(f"keystore: {settings.keystore} is not a folder")
-    for file in sorted(settings.keystore.iterdir()):
-        if file.is_file() and not file.name.startswith("."):
-            signer = _unlock(file, password)
-            found[signer.address] = signer
+    for file in files_of(settings.keystore):
+        signer = _unlock(file, password)
+        found[signer.address] = signer
     return Keyring(found, service)
 
 
@@ -232,7 +230,7 @@ def keystore_password(file: Path | None) -> str:
     Raises
     ------
     BadInput
-        If no file is set, or it cannot be read, or it is open to others.
+        If no file is set, or it cannot be read, is no text, or is open to others.
     """
     if file is None:
         raise BadInput("keystore is set, but keystore_password_file is not")
@@ -243,6 +241,8 @@ def keystore_password(file: Path | None) -> str:
         raise BadInput(
             f"keystore_password_file: {file} cannot be read ({error.strerror})"
         ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"keystore_password_file: {file} is not text in UTF-8") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise BadInput(f"keystore_password_file: {file} is open to others; chmod 600 {file}")
     return text.rstrip("\r\n")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pymysql import err
 from pymysql.charset import charset_by_name
 from pymysql.connections import MAX_PACKET_LEN, Connection, MySQLResult
-from pymysql.constants import CLIENT, ER
+from pymysql.constants import CLIENT, CR, ER
 
 from ledger.db.cells import Array
 
@@ -54,6 +54,7 @@ class ArrayConnection(_Connection):
         self._turned_away = False
         self._greets = False
         self._bytes_max = 0
+        self._outgrown = False
         options["local_infile"] = False
         super().__init__(*arguments, **options)
 
@@ -71,6 +72,15 @@ class ArrayConnection(_Connection):
         with self.cursor() as cursor:
             cursor.execute("SELECT @@max_allowed_packet")
             ((self._bytes_max,),) = cursor.fetchall()
+
+    def ping(self, *arguments: Any, **options: Any) -> None:
+        """Look whether the connection is of use: not any more where the limit of its session was too low.
+
+        A server that is set to a higher one gives it to new sessions alone.
+        """
+        if self._outgrown:
+            raise err.OperationalError(CR.CR_SERVER_GONE_ERROR, "its max_allowed_packet is too low")
+        super().ping(*arguments, **options)
 
     @property
     def takes_arrays(self) -> bool:
@@ -122,6 +132,7 @@ class ArrayConnection(_Connection):
             return
         size = len(content.encode() if isinstance(content, str) else content) + _FRAME_BYTES
         if size > self._bytes_max:
+            self._outgrown = True
             raise err.OperationalError(
                 ER.NET_PACKET_TOO_LARGE,
                 f"{size} bytes at once are more than the server's max_allowed_packet of {self._bytes_max}",

@@ -97,7 +97,17 @@ _MYSQL = (
         "{setting}; where all nodes say so, see docs/ha.md",
     ),
     ({galera.UNDECIDED}, DOWN, "whether it was committed is not known; look, or do the same again"),
-    ({1040, 1129, 1130, 1203}, DOWN, _START),
+    (
+        {1040, 1203},
+        DOWN,
+        "end connections that nobody needs, or allow more (max_connections, or max_user_connections of an account), "
+        "or wait",
+    ),
+    (
+        {1129, 1130},
+        DOWN,
+        "have the server take this machine (after many broken connections: FLUSH HOSTS), or correct {setting}",
+    ),
     (_GONE, DOWN, _START),
 )
 # SQLite's names, extended ones included. Plain SQLITE_READONLY is a write in a read-only session.

@@ -51,14 +51,16 @@ _SQL_MODE = (
     "STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 )
-# A server may have other defaults: answers cut after so many rows, references unchecked, changes without a key
-# refused, a transaction that begins as the one before it, a snapshot lost while a comparison asks the chain.
+# A server may have other defaults: answers cut after so many rows, large joins or changes without a key refused,
+# references unchecked, a transaction that begins as the one before it, a snapshot lost while a comparison asks the
+# chain. How long a transaction may hold what it wrote without a word is the server's to say.
 _WHOLE = (
-    "sql_select_limit=18446744073709551615, foreign_key_checks=1, unique_checks=1, sql_safe_updates=0, "
-    "completion_type=0, wait_timeout=28800"
+    "sql_select_limit=18446744073709551615, sql_big_selects=1, foreign_key_checks=1, unique_checks=1, "
+    "sql_safe_updates=0, completion_type=0, wait_timeout=28800 "
+    "/*M!100300 , idle_transaction_timeout=0, idle_readonly_transaction_timeout=0 */"
 )
 # Reads are of one moment, and who writes on from an older one is told so (error 1020), whatever the server's own
-# settings say. As a comment, because older servers and MySQL have other names: there the doctor looks.
+# settings say. As a comment, because older servers and MySQL have other names or none: there the doctor looks.
 _SNAPSHOTS = (
     "/*M!110602 , transaction_isolation='REPEATABLE-READ', transaction_read_only=0, "
     "innodb_snapshot_isolation=1 */"

@@ -28,6 +28,9 @@ PACKET_BYTES_MIN = 16 * 1024 * 1024
 FREE_SHARE_MIN = 20
 """One part in so many of the disk must be free."""
 CLOCK_SECONDS_MAX = 5
+_BETWEEN = "mend the proxy or pool in between"
+_SNAPSHOTS = "innodb_snapshot_isolation"
+"""Of MariaDB since 10.6.18, 10.11.8 and 11.4.2; on without a word since 11.6.2, from where on our sessions set it."""
 _STRICT = "STRICT_TRANS_TABLES"
 _STRICT_ALL = "STRICT_ALL_TABLES"
 _SESSION_MODES = frozenset(
@@ -186,7 +189,7 @@ def _charset(server: Server) -> Finding:
                 "charset",
                 State.BAD,
                 found,
-                "mend the proxy or pool in between",
+                _BETWEEN,
             )
     default = server.variables["character_set_database"]
     if default != "utf8mb4":
@@ -201,12 +204,18 @@ def _isolation(server: Server) -> Finding:
         "transaction_isolation" if "transaction_isolation" in server.variables else "tx_isolation"
     )
     found = server.variables[name]
-    if found == "REPEATABLE-READ":
-        return Finding("isolation", State.GOOD, found)
-    mend = f"SET GLOBAL {name} = 'REPEATABLE-READ'"
-    if server.globals[name] == "REPEATABLE-READ":
-        mend = "mend the proxy or pool in between"
-    return Finding("isolation", State.BAD, f"{found}: what we read is no snapshot", mend)
+    if found != "REPEATABLE-READ":
+        mend = f"SET GLOBAL {name} = 'REPEATABLE-READ'"
+        if server.globals[name] == "REPEATABLE-READ":
+            mend = _BETWEEN
+        return Finding("isolation", State.BAD, f"{found}: what we read is no snapshot", mend)
+    if server.variables.get(_SNAPSHOTS) != "ON":
+        mend = "upgrade the server to MariaDB 11.8"
+        if _SNAPSHOTS in server.variables:
+            mend = _BETWEEN if server.on(_SNAPSHOTS) else f"SET GLOBAL {_SNAPSHOTS} = 1"
+        lost = f"{found}, but who writes is not told that a row has changed since it was read"
+        return Finding("isolation", State.BAD, lost, mend)
+    return Finding("isolation", State.GOOD, found)
 
 
 def _durable(server: Server) -> Finding:

@@ -24,6 +24,7 @@ _NO_TEXT = {
     b"\x28\xb5\x2f\xfd": "a zstd file; unpack it, plain or gzipped",
     b"\xff\xfe\x00\x00": "UTF-32; save it as UTF-8",
     b"\x00\x00\xfe\xff": "UTF-32; save it as UTF-8",
+    bytes(4): "zero bytes where it begins, as after a power cut; fetch it again",
 }
 _PIECE = 1 << 16
 
@@ -58,10 +59,8 @@ def check_encoding(path: Path, start: bytes, encoding: str) -> None:
         marked = "utf-8"
     if marked is not None and marked != encoding:
         raise _wrong(path, f'line 1 is {marked.upper()}; write encoding = "{marked}" in [[source]]')
-    if marked is None and b"\0\0" in (
-        start[0:4:2],
-        start[1:4:2],
-    ):  # every other byte of Latin letters
+    halves = start[0:4:2], start[1:4:2]  # of Latin letters one is zeros, and the other has none
+    if marked is None and b"\0\0" in halves and any(0 not in half for half in halves):
         raise _wrong(
             path,
             "line 1 is UTF-16 without its byte order mark; save the file as UTF-8, or with the mark",

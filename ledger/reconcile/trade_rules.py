@@ -124,9 +124,8 @@ def _by_themselves(books: Books, owners: Owners, expected: Expected) -> list[str
 
 def _rows(books: Books, numbers: Iterable[int]) -> dict[int, VppTradingRecord]:
     """Return the trades of these numbers that are in the books."""
-    known = [
-        number for number in set(numbers) if number < 2**63
-    ]  # what a stranger proposed may be longer
+    # What a stranger proposed may be longer.
+    known = [number for number in set(numbers) if number < 2**63]
     return {
         row.id: row for row in among(books.session, VppTradingRecord, VppTradingRecord.id, known)
     }

@@ -85,13 +85,14 @@ def parse_value(text: str, unit_scale: int) -> tuple[int, int]:
         raise ValueError(f"a number of {len(text)} characters is longer than {TEXT_MAX}")
     whole, _, part = text.partition(".")
     scale = len(part) + unit_scale
+    # Nearly every number: it fits, whatever it is.
     if (
         len(text) <= _SHORT
         and len(whole) <= _WHOLE_SURE
         and unit_scale >= 0
         and text.isascii()
         and (whole + part).isdigit()
-    ):  # nearly every number: it fits, whatever it is
+    ):
         return int(whole + part), scale
     try:
         if _NOT_PLAIN.search(text):  # int() takes blanks, underscores and foreign digits

@@ -24,13 +24,13 @@ from ledger.reductions.quality import (
     without_value,
 )
 from ledger.reductions.records import Quality
-from ledger.units import HOUR_S
+from ledger.units import DAY_S, HOUR_S
 
 TEXT_MAX = 24
 """Characters of a register's text: two of them and a width make one text of an interval."""
 WIDTH_MAX = 12
 TO, THEN = ">", "|"
-DIP_S = 7 * 86400
+DIP_S = 7 * DAY_S
 DIP_READINGS = 1000
 """A register that fell and is back within so many seconds and readings did not begin anew."""
 _DIGITS_END = 2**63

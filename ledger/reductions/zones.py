@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 import tzdata  # type: ignore[import-untyped]
 
 from ledger.errors import BadInput
+from ledger.units import DAY_S
 
 TZDATA_VERSION: str = tzdata.IANA_VERSION
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_S = 86400
 _NAME_MAX = 64
 """Characters of a zone's name: a longer one is no name of a file on every system."""
 
@@ -65,7 +65,7 @@ def legal_day_start_s(day: date, where: ZoneInfo) -> int:
 def legal_day_end_s(day: date, where: ZoneInfo) -> int:
     """Return the first second after a legal day, also after 9999-12-31, as which "for ever" is written."""
     if day == date.max:
-        return legal_day_start_s(day, where) + _DAY_S
+        return legal_day_start_s(day, where) + DAY_S
     return legal_day_start_s(day + timedelta(days=1), where)
 
 

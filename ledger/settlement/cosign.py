@@ -116,7 +116,7 @@ def order_of(session: Session, chain: Chain, key: str, symbol: str) -> Order:
 
 
 def take_file(
-    chain: Chain, path: Path, symbol: str, now_s: int, *, keep: bool = True
+    chain: Chain, path: Path, symbol: str, now_s: int, *, tried: dict[str, set[str]] | None = None
 ) -> tuple[str, list[str], list[str]]:
     """Take in the signatures of a file; return the batch's key, who signed, and who is missing.
 
@@ -126,8 +126,9 @@ def take_file(
     ----------
     now_s
         Time of the latest block, epoch seconds.
-    keep
-        Whether the signatures are stored; without it everything is checked, and nothing is.
+    tried
+        Given: everything is checked, and nothing is stored. It has who signed in the files that were tried before,
+        by batch, and who signed in this one is added.
 
     Raises
     ------
@@ -157,11 +158,16 @@ def take_file(
 
     def work(session: Session) -> list[str]:
         missing = take(session, chain, key, signatures)
-        if not keep:
+        if tried is not None:
             session.rollback()
         return missing
 
-    return key, list(signatures), chain.db.run(work)
+    missing = chain.db.run(work)
+    if tried is not None:
+        there = tried.setdefault(key, set())
+        there.update(signatures)
+        missing = [account for account in missing if account not in there]
+    return key, list(signatures), missing
 
 
 def sign_ours(chain: Chain, key: str) -> list[str]:

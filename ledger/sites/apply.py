@@ -1,8 +1,8 @@
 """A site file into the database: what is new is made, what differs is changed, the rest is left.
 
 Nothing is deleted: a device that is taken out of the file keeps its rows. What an issued credit
-rests on cannot be changed: factors are append-only, and a meter that has readings keeps its
-serial and role.
+rests on cannot be changed: factors are append-only, and a meter that has readings, or that an
+issuance names, keeps its serial and role.
 """
 
 from __future__ import annotations

@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from ledger.errors import DependencyDown
 from scripts.export_abi import FOLDER, metadata_hash
-from scripts.fresh import CONTRACTS
+from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.generate_decoders import generate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,7 +20,7 @@ MARGIN_BYTES = 300
 
 
 def test_artifacts_are_those_of_the_sources() -> None:
-    # In a process of its own: Brownie stays out of this one.
+    # As it is run, exit code included.
     command = [sys.executable, "-m", "scripts.export_abi", "--check"]
     ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert ended.returncode == 0, (
@@ -44,3 +47,17 @@ def test_code_fits_a_chain() -> None:
 
 def test_decoders_are_those_of_the_abi() -> None:
     assert generate(check=True) == [], "run `python -m scripts.generate_decoders`"
+
+
+@pytest.mark.parametrize("text", [None, "", "#!/bin/sh\necho broken >&2\nexit 1\n"])
+def test_a_compiler_that_does_not_run_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    """It is not there, is no program, or ends with an error: one line, that names it."""
+    compiler = tmp_path / "solc-v0.8.37"
+    if text is not None:
+        compiler.write_text(text)
+        compiler.chmod(0o755)
+    monkeypatch.setenv("SOLCX_BINARY_PATH", str(tmp_path))
+    with pytest.raises(DependencyDown, match=f"the compiler {compiler} does not run"):
+        fresh_builds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,16 @@ def test_every_room_of_the_kernel_stands_in_the_architecture() -> None:
     )
     found = {path.stem for path in (DOCS.parent / "ledger").iterdir() if path.suffix in ("", ".py")}
     assert {name for name in found if not name.startswith("__")} - told == set()
+
+
+def test_every_layer_of_the_kernel_stands_in_the_architecture() -> None:
+    text = (DOCS / "ARCHITECTURE.md").read_text().split("## Layers")[1].split("\n## ")[0]
+    told = {word for part in re.findall(r"`([^`]*)`", text) for word in re.findall(r"\w+", part)}
+    linted = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (kernel,) = (item for item in linted["contracts"] if item["name"] == "The layers of ledger")
+    assert {
+        word for layer in kernel["layers"] for word in re.findall(r"\w+", layer)
+    } - told == set()
 
 
 @pytest.mark.parametrize(

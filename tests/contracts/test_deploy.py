@@ -106,6 +106,12 @@ def test_a_buffer(keys: list[Any]) -> None:
     assert make_plan("sepolia", live(BUFFER_BPS="1500"), 11155111, keys[:1]).buffer_bps == 1500
 
 
+def test_nine_keys_of_a_keystore_are_not_anvils(keys: list[Any]) -> None:
+    """DP-05: on a local chain, too, it is said which of them deploys."""
+    with pytest.raises(BadInput, match="set TRUETONNE_DEPLOY_ADMIN"):
+        make_plan("local", {}, 31337, keys[:9])
+
+
 def test_a_reverser_is_another_one(keys: list[Any]) -> None:
     """DP-07: nobody unless given, and never the admin, however it is written."""
     assert "reverser" not in make_plan("sepolia", live(), 11155111, keys[:1]).holders
@@ -186,7 +192,10 @@ def test_keys_of_a_keystore(tmp_path: Path, accounts: Any) -> None:
     (folder / "deployer.json").write_text(
         json.dumps(Account.encrypt(key.key, "secret", iterations=2))
     )
+    (folder / "old").mkdir()  # no file: passed over, as whoever sends passes it over
     assert [each.address for each in keys_of(**file)] == [key.address]
+    with pytest.raises(BadInput, match=r"none cannot be read \(No such file"):
+        keys_of(**file, TRUETONNE_KEYSTORE=str(tmp_path / "none"))
     password.write_text("guess\n")
     with pytest.raises(BadInput, match=r"deployer\.json in the keystore folder cannot be unlocked"):
         keys_of(**file)

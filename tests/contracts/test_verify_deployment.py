@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 
 from ledger.chain.book import Deployment
+from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
+from ledger.settings import load_settings
 from scripts.deploy import Deployer, write
 from scripts.fresh import fresh_builds
 from scripts.linking import linked_build
 from scripts.toolchain.brownie_home import ROOT
-from scripts.verify import check_complete, differences, is_verified, lines, verify
+from scripts.verify import (
+    check_complete,
+    differences,
+    is_verified,
+    lines,
+    mark_verified,
+    verify,
+)
 from scripts.verify_roles import role_rows
 from tests.contracts.deploying import request, request_checksum
 from tests.contracts.park import LIBRARIES
@@ -274,6 +283,19 @@ def test_a_node_that_gives_few_logs_at_once(verified: Deployment) -> None:
     assert 1 in asked or 2 in asked
     with pytest.raises(DependencyDown):
         role_rows(sparing(0), verified)
+
+
+def test_who_has_no_books_is_told_that_nothing_was_noted(
+    verified: Deployment, tmp_path: Path
+) -> None:
+    """DP-04: what was found stands, and nobody takes it for noted."""
+    settings = load_settings(None, {"TRUETONNE_DATABASE_URL": f"sqlite:///{tmp_path}/books.db"})
+    (said,) = mark_verified(settings, verified, ["CarbonCredit"])
+    assert said.startswith("not noted in smart_contracts: ") and "truetonne db upgrade" in said
+    database = Database(settings.database_url)
+    database.upgrade()
+    database.close()
+    assert mark_verified(settings, verified, ["CarbonCredit"]) == []
 
 
 def test_a_library_that_nobody_deploys(

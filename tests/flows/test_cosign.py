@@ -1,6 +1,7 @@
 """Batches that their parties sign: with keys at hand, with files, and what is refused of those."""
 
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -114,14 +115,14 @@ def write(path: Path, order: cosign_files.Order, signatures: dict[str, str]) -> 
     path.write_text(cosign_files.text(order, signatures), encoding="utf-8")
 
 
-def written(park: Park, hours: int = 2) -> Path:
+def written(park: Park, hours: int = 2, absent: tuple[str, ...] = (PLANT,)) -> Path:
     """Freeze the pending trades, sign with the keys at hand, and write the file of the batch."""
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours)
     plan_round(park.chain, Scope(way=Way.COSIGNED, signed_until=until))
     (key,) = {
         row.batch_key for row in park.rows(VppSettlementBatch) if row.state.value == "planned"
     }
-    assert cosign.sign_ours(park.chain, key) == [PLANT]
+    assert set(cosign.sign_ours(park.chain, key)) == set(absent)
     path = park.folder / "batch.json"
     with park.db.read() as session:
         order = cosign.order_of(session, park.chain, key, "tEUR")
@@ -166,7 +167,7 @@ def test_a_file_says_what_is_signed_and_brings_it_back(apart_on_both: Park) -> N
     assert said["digest"] == "0x" + data.hex()
     signed(path)
     tried = cosign.take_file(
-        apart.chain, path, "tEUR", int(datetime.now(UTC).timestamp()), keep=False
+        apart.chain, path, "tEUR", int(datetime.now(UTC).timestamp()), tried={}
     )
     assert tried[1:] == ([PLANT], [])
     assert apart.count(VppSettlementSignature) == 1 and submit_planned(apart.chain) == []
@@ -180,6 +181,27 @@ def test_a_file_says_what_is_signed_and_brings_it_back(apart_on_both: Park) -> N
     with pytest.raises(Refused, match="is finalized; nothing is left to sign"):
         take(apart, path)
     holds(apart)
+
+
+def test_files_of_one_batch_are_tried_together(park: Park) -> None:
+    """Two parties sign two copies: what is tried says what taking them in would come to."""
+    fund(park, BUYER, 100_00)
+    park.trade(("sell", 1000, 20_000))
+    places = {anvil_address(number): number for number in range(10)}
+    others = {at: anvil_signer(number) for at, number in places.items() if at not in (PLANT, BUYER)}
+    door = opened(park, settling=AUTO, keyring=Keyring(others))
+    first = written(door, absent=(PLANT, BUYER))
+    second = Path(shutil.copy(first, first.with_name("second.json")))
+    signed(first)
+    signed(second, places[BUYER], BUYER)
+    now_s, tried = int(datetime.now(UTC).timestamp()), dict[str, set[str]]()
+    found = [
+        cosign.take_file(door.chain, path, "tEUR", now_s, tried=tried)[1:]
+        for path in (first, second)
+    ]
+    assert found == [([PLANT], [BUYER]), ([BUYER], [])]
+    assert door.count(VppSettlementSignature) == 0
+    assert [take(door, path)[1:] for path in (first, second)] == found
 
 
 def alter(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:

@@ -166,7 +166,7 @@ def test_the_log_is_kept_on_when_the_server_or_the_off_site_command_fails_for_a_
         "TRUETONNE_BACKUP_KEY_FILE": str(tmp_path / "key"),
         "TRUETONNE_BACKUP_HOOK": f"sh -c '! test -e {broken}' x",
     }
-    words = [sys.executable, "-m", "cli.main", "db", "backup", "binlogs", "--every", "1"]
+    words = [sys.executable, "-m", "cli.main", "db", "backup", "binlogs", "--every", "1", "--json"]
 
     def grown() -> None:
         source(f"INSERT INTO {DATABASE}.t (v) VALUES ('more')")
@@ -179,7 +179,7 @@ def test_the_log_is_kept_on_when_the_server_or_the_off_site_command_fails_for_a_
 
     with (
         (tmp_path / "said").open("w") as said,
-        subprocess.Popen(words, env=environ, stderr=said) as process,
+        subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=said) as process,
     ):
         try:
             grown()
@@ -193,7 +193,10 @@ def test_the_log_is_kept_on_when_the_server_or_the_off_site_command_fails_for_a_
             broken.unlink()
         finally:
             process.send_signal(signal.SIGTERM)
+        counted = json.loads(process.communicate()[0])
     assert process.returncode == 0
+    # What was kept and could not be sent away was kept.
+    assert counted["kept"] == sum(item.kind is Kind.BINLOG for item in kept(folder))
     said_then = (tmp_path / "said").read_text()
     assert said_then.count("start the server or correct TRUETONNE_DATABASE_URL") >= 1
     assert "not off-site: sh ended with code 1" in said_then

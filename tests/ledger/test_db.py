@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -515,6 +515,32 @@ def test_an_account_that_may_not_go_on_is_one_clear_line(
                     database.ping()
         finally:
             database.close()
+    assert raised.value.code == "database-down"
+
+
+@pytest.mark.mariadb
+def test_a_server_that_has_all_its_connections_says_what_mends_it(
+    mariadb_server: MariaDbServer, mariadb_schema: Database
+) -> None:
+    """It runs, and its address is right: nobody need start the one or correct the other."""
+    keeper = Database(mariadb_server.url("truetonne"))  # has its connection before all are taken
+    with (
+        made_account(mariadb_server, Account.WRITE) as url,
+        closing(keeper),
+        keeper.read() as root,
+    ):
+        root.execute(text("SET GLOBAL max_connections = 10"))
+        try:
+            with (
+                ExitStack() as held,
+                pytest.raises(DependencyDown, match=r"1040 .*; end connections") as raised,
+            ):
+                for _ in range(12):
+                    database = Database(url.render_as_string(hide_password=False))
+                    held.callback(database.close)
+                    database.ping()
+        finally:
+            root.execute(text("SET GLOBAL max_connections = 151"))
     assert raised.value.code == "database-down"
 
 

@@ -57,6 +57,8 @@ def refused(db: Database, path: Path, source: str = "scada") -> TruetonneError:
         ("time,value\n".encode("utf-16"), "UTF-16", 1),
         ("time,value\n".encode("utf-16-le"), "UTF-16 without its byte order mark", 1),
         ("time,value\n".encode("utf-16-be"), "UTF-16 without its byte order mark", 1),
+        (bytes(4096), "the file is zero bytes where it begins", 1),
+        (packed(bytes(4096)), "the file is zero bytes where it begins", 1),
         (HEAD + b"2014-06-01T00:00:00,60\n", "has no offset", 2),
         (HEAD + GOOD + f"{T1},\xff\n".encode("latin-1"), '"gb18030" (Chinese)', 3),
         (HEAD + GOOD + f'{T1},"60\n'.encode(), "line 3: a quote opens in the row", 3),

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cli.main import run
 from ledger.db import Database, DatabaseBusy
-from ledger.db.findings import Finding, State
+from ledger.db.findings import Finding, Server, State
 from ledger.db.grants import Account
 from ledger.db.server import RULES, findings
 from ledger.db.server_triggers import triggers, wanted
@@ -162,12 +163,58 @@ def test_our_sessions_read_snapshots_whatever_the_server_is_set_to(
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "usual", "said"),
+    [
+        ("transaction_isolation", "'READ-COMMITTED'", "'REPEATABLE-READ'", "is no snapshot"),
+        ("innodb_snapshot_isolation", "0", "1", "is not told that a row has changed"),
+    ],
+)
+def test_sessions_that_are_not_as_we_set_them_are_found(
+    sound: MariaDbServer, name: str, value: str, usual: str, said: str
+) -> None:
+    """By a pool in between, or as those of an older server, which has other defaults."""
+    database = Database(sound.url("truetonne"))
+
+    def looked() -> Finding:
+        with database.read() as session:
+            session.execute(text(f"SET SESSION {name} = {value}"))
+            found = findings(session, read_tls(database.url))
+            return next(item for item in found if item.name == "isolation")
+
+    try:
+        for everywhere, mend in (
+            (usual, "mend the proxy or pool in between"),
+            (value, f"SET GLOBAL {name} = {usual}"),
+        ):
+            sound.execute(f"SET GLOBAL {name} = {everywhere}")
+            item = looked()
+            assert (item.state, said in item.found, item.mend) == (State.BAD, True, mend)
+    finally:
+        sound.execute(f"SET GLOBAL {name} = {usual}")
+        database.close()
+
+
+def test_an_old_server_without_snapshot_isolation_is_to_be_upgraded(sound: MariaDbServer) -> None:
+    (isolation,) = (rule for rule in RULES if rule.__name__ == "_isolation")
+    database = Database(sound.url("truetonne"))
+    try:
+        with database.read() as session:
+            old = Server(
+                session, read_tls(database.url), {"tx_isolation": "REPEATABLE-READ"}, {}, "x"
+            )
+            assert isolation(old).mend == "upgrade the server to MariaDB 11.8"
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize(
     ("name", "value", "usual"),
     [
         ("sql_select_limit", "1", "18446744073709551615"),
         ("foreign_key_checks", "0", "1"),
         ("sql_safe_updates", "1", "0"),
         ("completion_type", "1", "0"),
+        ("max_join_size", "1", "18446744073709551615"),
         ("transaction_read_only", "1", "0"),
     ],
 )
@@ -198,9 +245,19 @@ def test_what_a_server_presets_for_sessions_changes_nothing_for_ours(
         database.close()
 
 
-def test_a_snapshot_outlives_a_server_that_closes_idle_connections(sound: MariaDbServer) -> None:
+@pytest.mark.parametrize(
+    ("name", "usual"),
+    [
+        ("wait_timeout", "28800"),
+        ("idle_transaction_timeout", "0"),
+        ("idle_readonly_transaction_timeout", "0"),
+    ],
+)
+def test_a_snapshot_outlives_a_server_that_closes_idle_connections(
+    sound: MariaDbServer, name: str, usual: str
+) -> None:
     """A comparison reads books, then asks the chain for longer than the server waits, and reads on."""
-    sound.execute("SET GLOBAL wait_timeout = 1")
+    sound.execute(f"SET GLOBAL {name} = 1")
     database = Database(sound.url("truetonne"))
     try:
         with database.read() as session:
@@ -208,7 +265,7 @@ def test_a_snapshot_outlives_a_server_that_closes_idle_connections(sound: MariaD
             time.sleep(3)
             assert session.execute(text("SELECT 2")).scalar_one() == 2
     finally:
-        sound.execute("SET GLOBAL wait_timeout = 28800")
+        sound.execute(f"SET GLOBAL {name} = {usual}")
         database.close()
 
 
@@ -227,11 +284,15 @@ def test_more_than_the_server_takes_at_once_is_said_with_what_mends_it(
             else:
                 many = [kind | {"type_name": f"{number:0>90}"} for number in range(1_000)]
                 session.execute(insert(DeviceType), many)
-        with database.read() as session:  # the same connection, which was not lost
-            assert (
-                session.execute(text("SELECT LENGTH(:t)"), {"t": "é" * 30_000}).scalar() == 60_000
-            )
-            assert session.execute(text("SELECT COUNT(*) FROM device_types")).scalar() == 0
+        with database.read() as session:
+            assert session.scalar(text("SELECT COUNT(*) FROM device_types")) == 0
+        length = text("SELECT LENGTH(:t)")
+        for size, limit in ((30_000, 65_536), (40_000, 16_777_216)):
+            with suppress(DependencyDown), database.read() as session:
+                session.scalar(length, {"t": "é" * 40_000})
+            sound.execute(f"SET GLOBAL max_allowed_packet = {limit}")  # as it was told to, or not
+            with database.read() as session:
+                assert session.scalar(length, {"t": "é" * size}) == 2 * size
     finally:
         sound.execute("SET GLOBAL max_allowed_packet = 16777216")
         database.close()

@@ -142,8 +142,14 @@ def test_a_keystore_without_a_password(keystore: Path, tmp_path: Path) -> None:
 
 
 def test_a_keystore_that_is_no_folder(password_file: Path) -> None:
-    with pytest.raises(BadInput, match="not a folder"):
+    with pytest.raises(BadInput, match="Not a directory"):
         load_keyring(settings_with(password_file, password_file), 1)
+
+
+def test_a_password_that_is_no_text(keystore: Path, password_file: Path) -> None:
+    password_file.write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match="is not text in UTF-8"):
+        load_keyring(settings_with(keystore, password_file), 1)
 
 
 def test_a_wrong_password_does_not_show(keystore: Path, password_file: Path) -> None:

@@ -75,6 +75,10 @@ WRONG: dict[str, tuple[World, str]] = {
         World(manifest=manifest(period={"to_s": str(MANIFEST["period"]["to_s"])})),
         "manifest: its period is not",
     ),
+    "a manifest that begins at true, which Python takes for 1": (
+        World(period_start=1, manifest=manifest(period={"from_s": True})),
+        "manifest: its period is not",
+    ),
     "a manifest without a period": (
         World(manifest=manifest() | {"period": {"from_s": ROW[1]}}),
         "manifest: the text behind the hash",

@@ -193,7 +193,7 @@ class _Checks:
             raise ProofError("the text behind the hash is none") from None
         same = said == (_hex(event["evidence_root"]), str(event["amount"]))
         require(same, "its root or its kilograms are not those of the event")
-        require(period == self.period, "its period is not that of the event")
+        require(repr(period) == repr(self.period), "its period is not that of the event")
         return "the manifest of the calculation has the hash, root, period and kilograms of the issuance"
 
     def readings(self) -> str:
