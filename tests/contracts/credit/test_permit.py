@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from tests.contracts.credit.orders import (
@@ -132,7 +133,7 @@ def test_the_ledger_signs_nothing(park: Park, credit: Any) -> None:
 @pytest.mark.parametrize("number", range(1, 18))
 def test_no_precompile_signs(park: Park, number: int) -> None:
     """CC-35: they answer to any call, some with what they were sent, and none as ERC-1271 wants it."""
-    owner = f"0x{number:040x}"
+    owner = to_checksum_address(f"0x{number:040x}")
     message = approval(park, owner=owner)
     for signature in (sign(park, message), b"", bytes(65)):
         assert refused(park, message, signature) == ("BadHolderSignature", owner)
