@@ -7,7 +7,6 @@ import ssl
 import time
 from base64 import b64encode
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import unquote
 
 import msgspec
@@ -36,6 +35,7 @@ from ledger.chain.transport_errors import (
     untrusted,
 )
 from ledger.errors import BadInput
+from ledger.resting import asked_rest_s
 
 _TOO_MANY_REQUESTS = 429
 _GATEWAY_ALONE = frozenset({502, 503, 504})
@@ -107,7 +107,7 @@ class HttpTransport(Transport):
         return content
 
     def _content(self, answer: urllib3.BaseHTTPResponse, until: float) -> bytes:
-        rest_s = retry_after_s(answer.headers.get("retry-after"))
+        rest_s = asked_rest_s(answer.headers.get("retry-after"), datetime.now(UTC))
         if answer.status == _TOO_MANY_REQUESTS or (
             answer.status in _GATEWAY_ALONE and rest_s is not None
         ):
@@ -179,18 +179,3 @@ def _is_rpc(content: bytes) -> bool:
         return False
     items = answer if isinstance(answer, list) else [answer]
     return any(isinstance(item, dict) and ("error" in item or "result" in item) for item in items)
-
-
-def retry_after_s(value: str | None) -> float | None:
-    """Return the seconds of a ``Retry-After`` header: a number, or a date."""
-    if value is None:
-        return None
-    if value.strip().isascii() and value.strip().isdigit():
-        return float(value)
-    try:
-        then = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):  # the latter: a year or an offset beyond every number
-        return None
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    return max((then - datetime.now(UTC)).total_seconds(), 0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -22,8 +24,8 @@ from ledger.chain.transport_errors import (
     NodeSlow,
     untrusted,
 )
-from ledger.chain.transport_http import retry_after_s
 from ledger.errors import BadInput
+from ledger.resting import asked_rest_s
 
 _TOO_MANY_REQUESTS = 429
 _CLOSE_S_MAX = 1.0
@@ -50,7 +52,7 @@ class WebSocketTransport(ChannelTransport):
         except InvalidStatus as error:
             status = error.response.status_code
             if status == _TOO_MANY_REQUESTS:
-                rest_s = retry_after_s(error.response.headers.get("retry-after"))
+                rest_s = asked_rest_s(error.response.headers.get("retry-after"), datetime.now(UTC))
                 raise NodeLimits(self.place, rest_s) from error
             raise NodeAnswer(
                 f"{self.place} answers HTTP {status} but opens no WebSocket; check rpc_url"

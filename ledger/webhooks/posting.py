@@ -8,9 +8,10 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 import httpx
+
+from ledger.resting import asked_rest_s
 
 AFTER_MAX = timedelta(hours=1)
 """Longest that an answer's Retry-After is heeded."""
@@ -119,18 +120,8 @@ def _said(error: httpx.HTTPError) -> str:
 
 
 def _after(text: str | None, at: datetime) -> timedelta | None:
-    if text is None:
-        return None
-    number = text.strip()
-    if number.isascii() and number.isdigit() and len(number) < 10:
-        return min(timedelta(seconds=int(number)), AFTER_MAX)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # the latter: a year or an offset beyond every number
-        return None
-    if moment.tzinfo is None:
-        return None
-    return min(max(moment - at, timedelta()), AFTER_MAX)
+    rest = asked_rest_s(text, at)
+    return None if rest is None else timedelta(seconds=min(rest, AFTER_MAX.total_seconds()))
 
 
 def since_ms(started: float) -> int:

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from ledger.proofs.verifier import Trusted, verify
-from ledger.settings import load_settings
+from ledger.settings import Settings, load_settings
 from tests.support.chain import FIRST_PERIOD_S, PARTIES
 from tests.support.park import Park
 from tests.support.proven import BATCH, BENEFICIARY, NAME
@@ -25,20 +25,25 @@ def park(proven: Park) -> Park:
     return proven
 
 
-@pytest.fixture(scope="module")
-def client(park: Park) -> Iterator[TestClient]:
-    deployment = park.folder / "deployment.json"
-    deployment.write_text(park.node.deployment_text())
-    settings = load_settings(
+def settings_of(park: Park, rpc_url: str, deployment: Path) -> Settings:
+    """Return the settings of a service on the park's books."""
+    return load_settings(
         None,
         {
             "TRUETONNE_HOME": str(park.folder),
             "TRUETONNE_DATABASE_URL": park.db.url.render_as_string(hide_password=False),
-            "TRUETONNE_RPC_URL": park.node.client.rpc_url,
+            "TRUETONNE_RPC_URL": rpc_url,
             "TRUETONNE_NETWORK": "local",
             "TRUETONNE_DEPLOYMENT": str(deployment),
         },
     )
+
+
+@pytest.fixture(scope="module")
+def client(park: Park) -> Iterator[TestClient]:
+    deployment = park.folder / "deployment.json"
+    deployment.write_text(park.node.deployment_text())
+    settings = settings_of(park, park.node.client.rpc_url, deployment)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
 
@@ -215,16 +220,7 @@ def test_a_retirement_by_number_and_by_key(client: TestClient) -> None:
 
 
 def test_a_node_that_is_down_is_a_problem(park: Park) -> None:
-    settings = load_settings(
-        None,
-        {
-            "TRUETONNE_HOME": str(park.folder),
-            "TRUETONNE_DATABASE_URL": park.db.url.render_as_string(hide_password=False),
-            "TRUETONNE_RPC_URL": "http://127.0.0.1:9",
-            "TRUETONNE_NETWORK": "local",
-            "TRUETONNE_DEPLOYMENT": str(park.folder / "deployment.json"),
-        },
-    )
+    settings = settings_of(park, "http://127.0.0.1:9", park.folder / "deployment.json")
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         found = problem(client, f"/v1/credits/{CREDIT}/bundle", 503)
     assert found["code"] == "node-down"
@@ -239,16 +235,7 @@ def test_a_deployment_file_that_is_not_there_or_none_is_no_fault_of_whoever_asks
     file = tmp_path / "deployment.json"
     if text is not None:
         file.write_text(text)
-    settings = load_settings(
-        None,
-        {
-            "TRUETONNE_HOME": str(park.folder),
-            "TRUETONNE_DATABASE_URL": park.db.url.render_as_string(hide_password=False),
-            "TRUETONNE_RPC_URL": park.node.client.rpc_url,
-            "TRUETONNE_NETWORK": "local",
-            "TRUETONNE_DEPLOYMENT": str(file),
-        },
-    )
+    settings = settings_of(park, park.node.client.rpc_url, file)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         found = problem(client, f"/v1/credits/{CREDIT}/bundle", 503)
         assert found["code"] == "not-deployed"

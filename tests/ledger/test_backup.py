@@ -69,6 +69,18 @@ def source(shared: LoggingServer) -> LoggingServer:
     return shared
 
 
+def environ_of(source: LoggingServer, home: Path, folder: Store) -> dict[str, str]:
+    """Return the environment of a command that keeps this server's backups in the folder."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TRUETONNE_HOME": str(home),
+        "TRUETONNE_DATABASE_URL": source.server.url(DATABASE),
+        "TRUETONNE_BACKUP_FOLDER": str(folder.folder),
+        "TRUETONNE_BACKUP_KEY_FILE": str(home / "key"),
+    }
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -157,14 +169,8 @@ def test_the_log_is_kept_on_when_the_server_or_the_off_site_command_fails_for_a_
     key_file(tmp_path / "key")
     take(source.db, folder, Kind.FULL, now())
     broken = tmp_path / "broken"
-    environ = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "TRUETONNE_HOME": str(tmp_path),
-        "TRUETONNE_DATABASE_URL": source.server.url(DATABASE),
-        "TRUETONNE_BACKUP_FOLDER": str(folder.folder),
-        "TRUETONNE_BACKUP_KEY_FILE": str(tmp_path / "key"),
-        "TRUETONNE_BACKUP_HOOK": f"sh -c '! test -e {broken}' x",
+    environ = environ_of(source, tmp_path, folder) | {
+        "TRUETONNE_BACKUP_HOOK": f"sh -c '! test -e {broken}' x"
     }
     words = [sys.executable, "-m", "cli.main", "db", "backup", "binlogs", "--every", "1", "--json"]
 
@@ -364,14 +370,7 @@ def test_killed_in_the_middle(source: LoggingServer, tmp_path: Path, what: str) 
         name = "copy/*" if what == "restore" else "data/ddl_recovery.log"  # of its own server
         halves = lambda: list(tmp_path.glob(f".place.restoring/{name}"))  # noqa: E731
     sign = tmp_path / "held"
-    environ = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "TRUETONNE_HOME": str(tmp_path),
-        "TRUETONNE_DATABASE_URL": source.server.url(DATABASE),
-        "TRUETONNE_BACKUP_FOLDER": str(folder.folder),
-        "TRUETONNE_BACKUP_KEY_FILE": str(tmp_path / "key"),
-    }
+    environ = environ_of(source, tmp_path, folder)
     with tempfile.TemporaryDirectory(prefix="tb-") as scratch:
         held = [sys.executable, "-m", "tests.support.held", what, str(sign), "db", *words]
         with subprocess.Popen(
