@@ -32,9 +32,9 @@ from ledger.models.base import Base
 from ledger.models.devices import DeviceStatus
 from ledger.models.sites import FactorPurpose, MeterRole, SourceKind, SourceLabel
 from ledger.park import put_row, require_shares, take_turn
-from ledger.readings.formats import Format
-from ledger.readings.refreshing import refresh_site
-from ledger.readings.requalify import requalify
+from ledger.readings.files.formats import Format
+from ledger.readings.imports.refreshing import refresh_site
+from ledger.readings.imports.requalify import requalify
 from ledger.sites.advice import changed_reading, project_warnings, source_warnings
 from ledger.sites.calibrations import stored_calibrations
 from ledger.sites.certificates import apply_certificates
