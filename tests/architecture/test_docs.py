@@ -18,6 +18,12 @@ from ledger.settings import SETTINGS, load_settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SHARED_OPTIONS = {"--json", "--config", "--help"}
+SUB_ROOMS = sorted(
+    str(file.parent.relative_to(DOCS.parent / "ledger"))
+    for room in ("chain", "readings")
+    for file in (DOCS.parent / "ledger" / room).glob("*/**/__init__.py")
+    if file.parent.name not in ("abi", "decoders")  # they are generated
+)
 PAGE_PARAMETERS = set(PageParameters.model_fields)
 
 
@@ -123,7 +129,7 @@ def test_every_layer_of_the_kernel_stands_in_the_architecture() -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["chain", "db", "park", "readings", "reductions", "settlement"], ids=str
+    "room", ["chain", "db", "park", "readings", "reductions", "settlement", *SUB_ROOMS], ids=str
 )
 def test_a_large_room_says_where_each_of_its_modules_belongs(room: str) -> None:
     folder = DOCS.parent / "ledger" / room
