@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ledger.chain.explanations import explain
+from ledger.chain.failures.explanations import explain
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
 from ledger.identity.attempts import TooManyAttempts
 from ledger.identity.idempotency import OtherRequest

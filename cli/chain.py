@@ -41,8 +41,8 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
     """Deploy the contracts to the configured node, or to the local chain; harmless when they are."""
     from cli.deploying import deploy as deploy_to
     from cli.deploying import ensure_deployed
-    from ledger.chain.book import Deployment
-    from ledger.chain.shared_node import check_chain_is_here, node_for
+    from ledger.chain.addresses.book import Deployment
+    from ledger.chain.local.shared import check_chain_is_here, node_for
     from ledger.db import Database
 
     settings = _settings(run, network)
@@ -77,7 +77,7 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
 
 def _check_holders(environ: Mapping[str, str], settings: Settings) -> None:
     """Refuse other accounts than those of the contracts that stand: nothing would be done for them."""
-    from ledger.chain.book import Deployment
+    from ledger.chain.addresses.book import Deployment
 
     for role, address in Deployment.load(settings.deployment).accounts.items():
         variable = f"TRUETONNE_DEPLOY_{role.upper()}"
@@ -94,8 +94,8 @@ def _check_holders(environ: Mapping[str, str], settings: Settings) -> None:
 def _try_deploy(run: Invocation, settings: Settings) -> None:
     """Say whether contracts would be deployed. What is there is compared; a local chain is not started for nothing."""
     from cli.deploying import check_checkout, ensure_deployed
-    from ledger.chain.client import ChainClient
-    from ledger.chain.shared_node import node_for
+    from ledger.chain.local.shared import node_for
+    from ledger.chain.node.client import ChainClient
 
     new = not settings.deployment.exists()
     if new:
@@ -121,7 +121,7 @@ def verify(run: Invocation, network: Network = None) -> int:
     """Compile the sources and compare them with what the network runs: code, arguments, addresses, roles."""
     from cli.deploying import verify as verify_on
     from ledger.chain.access import load_deployment
-    from ledger.chain.shared_node import node_for
+    from ledger.chain.local.shared import node_for
 
     settings = _settings(run, network)
     load_deployment(settings)  # first: without one no node needs to be started

@@ -185,9 +185,9 @@ def sign_file(
 
 def _signed(run: Invocation, file: Path, order: Order, account: str | None) -> dict[str, str]:
     """Return the signatures that the keystore can give under an order, by account, in their order."""
-    from ledger.chain.book import Deployment
-    from ledger.chain.policy import GuardedKeyring, SignerPolicy
-    from ledger.chain.signers import load_keyring
+    from ledger.chain.addresses.book import Deployment
+    from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
+    from ledger.chain.keys.signers import load_keyring
 
     deployment = Deployment.load(run.settings.deployment)
     policy = SignerPolicy.of(deployment, run.settings)

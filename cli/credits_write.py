@@ -99,7 +99,7 @@ def issue(
     """
     from cli.flow import open_flow
     from ledger import issuance
-    from ledger.chain import intents
+    from ledger.chain.sending import intents
     from ledger.reductions.reporting import report
 
     period = (start.date(), end.date())
@@ -253,8 +253,8 @@ def _act(
     no_wait: bool,
 ) -> None:
     from cli.flow import open_flow
-    from ledger.chain import intents
-    from ledger.chain.events import CREDIT
+    from ledger.chain.contracts.events import CREDIT
+    from ledger.chain.sending import intents
     from ledger.holdings import plan_once
 
     verb, what = asked.act.value, f"{asked.amount_kg} kg of {asked.credit}"
@@ -308,7 +308,7 @@ def _holding(flow: Flow, asked: _Asked) -> Holding:
 
 def _check_first_asking(flow: Flow, asked: _Asked, holding: Holding, key: str) -> str | None:
     """Refuse to repeat what failed; return a hint where the same was asked for lately, without a key."""
-    from ledger.chain import intents
+    from ledger.chain.sending import intents
     from ledger.errors import Refused
     from ledger.models.sending import IntentState
 
@@ -332,7 +332,7 @@ def _check_first_asking(flow: Flow, asked: _Asked, holding: Holding, key: str) -
 
 
 def _account(flow: Flow, text: str) -> str:
-    from ledger.chain.signers import resolve_account
+    from ledger.chain.keys.signers import resolve_account
 
     return resolve_account(text, flow.chain.deployment.chain_id)
 

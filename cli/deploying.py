@@ -11,9 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ledger.chain.abi import artifact
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown, TruetonneError, WrongChain
 from ledger.settings import Settings
 

@@ -18,8 +18,8 @@ from ledger.errors import DependencyDown, TruetonneError
 from ledger.settings import SETTINGS, Settings, described, redacted, unknown_variables
 
 if TYPE_CHECKING:
-    from ledger.chain.book import Deployment
-    from ledger.chain.client import ChainClient
+    from ledger.chain.addresses.book import Deployment
+    from ledger.chain.node.client import ChainClient
 
 NODE_SECONDS_MAX = 5.0
 
@@ -130,9 +130,9 @@ def _backups(settings: Settings) -> Check:
 
 
 def _chain(settings: Settings) -> Iterator[Check]:
-    from ledger.chain.book import Deployment
-    from ledger.chain.local_node import find_anvil
-    from ledger.chain.shared_node import published_url
+    from ledger.chain.addresses.book import Deployment
+    from ledger.chain.local.anvil import find_anvil
+    from ledger.chain.local.shared import published_url
 
     if settings.local_chain:
         yield check_of(
@@ -161,7 +161,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
 
 
 def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:
-    from ledger.chain.client import ChainClient
+    from ledger.chain.node.client import ChainClient
 
     client = ChainClient(url, timeout_s=NODE_SECONDS_MAX)
     try:
@@ -226,7 +226,7 @@ def _keys(settings: Settings) -> Iterator[Check]:
 def _signer(settings: Settings) -> Check:
     if not settings.signer_url:
         return Check("signer_url", Verdict.SKIPPED, "none")
-    from ledger.chain.remote_signer import SignerService
+    from ledger.chain.keys.remote_signer import SignerService
 
     service = SignerService(settings.signer_url, timeout_s=NODE_SECONDS_MAX)
     return check_of(

@@ -206,7 +206,7 @@ def _sealing(database: Database, path: Path) -> Check:
 
 def _sending(database: Database) -> Check:
     """Check that nothing on its way to the chain is stuck."""
-    from ledger.chain.overview import alarms
+    from ledger.chain.sending.overview import alarms
 
     with database.read() as session:
         waiting, stuck = alarms(session)

@@ -165,7 +165,7 @@ def _cents(text: str) -> int:
 
 
 def _address(flow: Flow, text: str) -> str:
-    from ledger.chain.signers import resolve_account
+    from ledger.chain.keys.signers import resolve_account
 
     if text.startswith(("0x", "anvil:")):
         return resolve_account(text, flow.chain.deployment.chain_id)

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from indexer import Indexer
-from ledger.chain import intents
 from ledger.chain.access import Chain, load_deployment
-from ledger.chain.shared_node import mine_to_finality, node_for
+from ledger.chain.local.shared import mine_to_finality, node_for
+from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import DependencyDown, Refused
 from ledger.models.sending import IntentState

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 
 from cli.drawing import Drawing, Rectangle, Words
-from ledger.readings.slots import DeviceDays, SiteDays, State
+from ledger.readings.shown.slots import DeviceDays, SiteDays, State
 
 # Okabe and Ito's colours, told apart with every common colour blindness; what counts is pale.
 QUALITY = {

@@ -11,7 +11,7 @@ from cli.output import Table, counted
 from ledger.errors import ProblemFound
 
 if TYPE_CHECKING:
-    from ledger.chain.overview import IntentView
+    from ledger.chain.sending.overview import IntentView
 
 Key = Annotated[
     str | None, typer.Argument(metavar="KEY", help="Only the intent with this key, in any state.")
@@ -32,7 +32,7 @@ def show_intents(
 ) -> int:
     """Show what is on its way to the chain, every attempt with its fee, and what to do; exit 1 on an alarm."""
     from cli.books import open_books
-    from ledger.chain.overview import OPEN, views
+    from ledger.chain.sending.overview import OPEN, views
 
     with open_books(run.settings) as db, db.read() as session:
         found = views(session, key, everything, limit)

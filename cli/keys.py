@@ -26,8 +26,8 @@ def register(root: typer.Typer) -> None:
 
 def new(run: Invocation, dry_run: DryRun = False) -> None:
     """Make a random key, as a file in the keystore folder, encrypted with the keystore's password."""
-    from ledger.chain.keystore import check_new_key, new_key
-    from ledger.chain.signers import keystore_password
+    from ledger.chain.keys.keystore import check_new_key, new_key
+    from ledger.chain.keys.signers import keystore_password
 
     folder = run.settings.keystore
     if folder is None:
@@ -72,15 +72,15 @@ def list_keys(run: Invocation) -> int:
 
 def _keys(settings: Settings) -> Iterator[dict[str, Any]]:
     """Yield what can sign: key files, then accounts of a remote signer, or else Anvil's on a local chain."""
-    from ledger.chain.keystore import key_files
-    from ledger.chain.signers import load_keyring
+    from ledger.chain.keys.keystore import key_files
+    from ledger.chain.keys.signers import load_keyring
     from ledger.settings import LOCAL_CHAIN_ID
 
     if settings.keystore is not None:
         for item in key_files(settings.keystore):
             yield _row(item.address, "keystore", file=str(item.file), problem=item.problem)
     if settings.signer_url:
-        from ledger.chain.remote_signer import SignerService
+        from ledger.chain.keys.remote_signer import SignerService
 
         for address in SignerService(settings.signer_url).accounts():
             yield _row(address, "signer")
@@ -97,7 +97,7 @@ def _row(
 
 def _roles(settings: Settings) -> dict[str, list[str]]:
     """Return the roles that the deployment file gives each account; none where there is no file yet."""
-    from ledger.chain.book import Deployment
+    from ledger.chain.addresses.book import Deployment
 
     roles: dict[str, list[str]] = {}
     if settings.deployment.exists():
@@ -108,7 +108,7 @@ def _roles(settings: Settings) -> dict[str, list[str]]:
 
 def _chain_id(settings: Settings) -> int | None:
     """Return which chain is meant; None if nothing says so without asking a node."""
-    from ledger.chain.book import Deployment
+    from ledger.chain.addresses.book import Deployment
     from ledger.settings import LOCAL_CHAIN_ID
 
     if settings.deployment.exists():

@@ -43,8 +43,8 @@ def index_status(run: Invocation) -> int:
     """Say how far the mirror is, how fast, who runs it, where the chain last turned; exit 3 when the node is down."""
     from cli.books import open_books
     from indexer import status
-    from ledger.chain.client import ChainClient
-    from ledger.chain.shared_node import published_url
+    from ledger.chain.local.shared import published_url
+    from ledger.chain.node.client import ChainClient
 
     settings = run.settings
     with open_books(settings) as db, db.read() as session:

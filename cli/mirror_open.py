@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
-    from ledger.chain.book import Deployment
-    from ledger.chain.client import ChainClient
+    from ledger.chain.addresses.book import Deployment
+    from ledger.chain.node.client import ChainClient
     from ledger.db import Database
 
 
@@ -38,8 +38,8 @@ def opened(settings: Settings) -> Iterator[Opened]:
     """
     from cli.books import open_books
     from ledger.chain.access import load_deployment
-    from ledger.chain.client import ChainClient
-    from ledger.chain.shared_node import node_for
+    from ledger.chain.local.shared import node_for
+    from ledger.chain.node.client import ChainClient
 
     deployment = load_deployment(settings)
     with open_books(settings) as db, node_for(settings) as url:
@@ -54,7 +54,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
 
 def _check_contracts(deployment: Deployment, client: ChainClient) -> None:
     """Refuse a file whose contracts are not there: a mirror of it would be empty, and look whole."""
-    from ledger.chain.client import RpcError
+    from ledger.chain.node.client import RpcError
 
     if client.block_number() < max(item.block for item in deployment.mirrored):
         return  # the node has not come so far

@@ -185,14 +185,14 @@ def _account_reader(settings: Settings, file: Path) -> Callable[[str], str]:
     if settings.local_chain:
         chain_id = LOCAL_CHAIN_ID
     else:
-        from ledger.chain.book import Deployment
+        from ledger.chain.addresses.book import Deployment
 
         chain_id = (
             Deployment.load(settings.deployment).chain_id if settings.deployment.exists() else 0
         )
 
     def resolve(text: str) -> str:
-        from ledger.chain.signers import resolve_account
+        from ledger.chain.keys.signers import resolve_account
 
         try:
             return resolve_account(text, chain_id)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from ledger.readings.slots import SiteDays
+    from ledger.readings.shown.slots import SiteDays
 
 Site = Annotated[str, typer.Option("--site", help="Code of the site.")]
 Device = Annotated[
@@ -101,8 +101,8 @@ def quality(
     out: Picture = None,
 ) -> None:
     """Show what became of every slot: used, missing, outlier, stuck, superseded, late; and why."""
-    from ledger.readings.slots import load_days
-    from ledger.readings.views import quality_document
+    from ledger.readings.shown.slots import load_days
+    from ledger.readings.shown.views import quality_document
 
     with _days(run, site, device, start, end, out, load_days) as (session, found):
         document = quality_document(session, found)
@@ -120,9 +120,9 @@ def gaps(
     out: Picture = None,
 ) -> None:
     """Show every gap: runs of slots without a value, those too that a file leaves out."""
-    from ledger.readings.coverage import load_coverage
-    from ledger.readings.slots import load_days
-    from ledger.readings.views import gaps_document
+    from ledger.readings.shown.coverage import load_coverage
+    from ledger.readings.shown.slots import load_days
+    from ledger.readings.shown.views import gaps_document
 
     # A picture tells a slot that no file has from one that came late.
     load = load_coverage if out is None else load_days
@@ -147,7 +147,7 @@ def show(
 ) -> None:
     """Show every stored row of a slot or a short range: its text, file and line, and why it does not count."""
     from cli.books import open_books
-    from ledger.readings.lookup import rows_of
+    from ledger.readings.shown.lookup import rows_of
     from ledger.reductions.zones import zone
 
     with open_books(run.settings) as db, db.look() as session:
@@ -220,7 +220,7 @@ def _drawn(out: Path | None) -> list[str]:
 
 
 def _quality_tables(session: Session, found: SiteDays, daily: bool) -> Iterator[str | Table]:
-    from ledger.readings.views import counts_of_days, file_names, reasons_of_days
+    from ledger.readings.shown.views import counts_of_days, file_names, reasons_of_days
 
     files = file_names(session, found)
     daily = daily or (found.end - found.start).days <= DAILY_MAX

@@ -15,7 +15,7 @@ from cli.output import Table
 from ledger.errors import BadInput, ProblemFound
 
 if TYPE_CHECKING:
-    from ledger.readings.evidence_files import EvidenceFiles
+    from ledger.readings.periods.evidence_files import EvidenceFiles
     from ledger.reductions.recompute import Verification
 
 DIFFERENCES_SHOWN = 20
@@ -43,7 +43,7 @@ def register(root: typer.Typer) -> None:
 def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
     """Compute the reductions of a period; write nothing."""
     from cli.books import open_books
-    from ledger.readings.period import late_readings, reductions_for
+    from ledger.readings.periods.period import late_readings, reductions_for
     from ledger.reductions.reporting import report
 
     with open_books(run.settings) as db, db.read() as session:
@@ -73,7 +73,7 @@ def export(
 ) -> None:
     """Write manifest and readings of a period or of a batch, for `reductions verify`."""
     from cli.books import open_books
-    from ledger.readings.evidence_files import files_of_credit, files_of_period
+    from ledger.readings.periods.evidence_files import files_of_credit, files_of_period
 
     asked = (project, start, end)
     if (credit is None) == (asked == (None, None, None)) or (credit is None and None in asked):
@@ -157,7 +157,7 @@ def _said(result: Verification) -> list[str]:
 
 
 def _exported(item: EvidenceFiles, place: Path) -> dict[str, Any]:
-    from ledger.readings.evidence_files import MANIFEST, READINGS
+    from ledger.readings.periods.evidence_files import MANIFEST, READINGS
 
     return {
         "project": item.project,

@@ -176,8 +176,8 @@ def _comparison(run: Invocation) -> Any:
 
     def compare(db: Database) -> Finding:
         from ledger.chain.access import load_deployment
-        from ledger.chain.client import ChainClient
-        from ledger.chain.shared_node import node_for
+        from ledger.chain.local.shared import node_for
+        from ledger.chain.node.client import ChainClient
 
         try:
             deployment = load_deployment(run.settings)

@@ -34,7 +34,7 @@ def stop_on_signal() -> threading.Event:
 
 def stay(settings: Settings, stop: threading.Event) -> TruetonneError | None:
     """Wait until somebody ends it, or the local node is gone; return why in that case."""
-    from ledger.chain.shared_node import check_node_lives
+    from ledger.chain.local.shared import check_node_lives
 
     while not stop.wait(_LOOK_SECONDS):
         try:

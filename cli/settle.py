@@ -127,7 +127,7 @@ def preview_settlement(run: Invocation, market: Market = None) -> int:
 def settlement_status(run: Invocation, what: MaybeWhat = None) -> None:
     """Show the settlement batches and what is stuck; of one batch or trade what happened, and what to do."""
     from cli.books import open_books
-    from ledger.chain.overview import alarms
+    from ledger.chain.sending.overview import alarms
     from ledger.settlement.explain import story_of
 
     with open_books(run.settings) as db, db.read() as session:

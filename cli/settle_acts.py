@@ -33,7 +33,7 @@ def settle_one(
 ) -> None:
     """Settle one pending trade by itself: gross, at once and for good, without a window."""
     from cli.flow import open_flow
-    from ledger.chain.events import SETTLEMENT
+    from ledger.chain.contracts.events import SETTLEMENT
     from ledger.settlement import finding, singles
     from ledger.settlement.money import explained
 
@@ -74,7 +74,7 @@ def cancel_settlement(
 ) -> None:
     """Cancel a proposed batch on chain: debtors get back what was locked, its trades are cancelled."""
     from cli.flow import open_flow
-    from ledger.chain.events import SETTLEMENT
+    from ledger.chain.contracts.events import SETTLEMENT
     from ledger.settlement.cancel import plan_cancellation
 
     def plan(session: Session) -> str:

@@ -39,7 +39,7 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
     from api.server import ApiServer
     from cli.deploying import ensure_deployed
     from cli.flow import flow_on
-    from ledger.chain.shared_node import check_chain_is_here, node_for
+    from ledger.chain.local.shared import check_chain_is_here, node_for
     from ledger.db import Database
 
     log_to_stderr()

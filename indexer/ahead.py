@@ -25,7 +25,7 @@ from indexer.creditlog import CreditLog
 from indexer.memory import few_collections
 from indexer.packing import packed, unpacked
 from indexer.reading import Read, Reading
-from ledger.chain.client import ChainClient
+from ledger.chain.node.client import ChainClient
 
 _READY = b"ready"
 """What it says first: from then on it takes orders."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from indexer.watch import Watch
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.wire import (
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.wire import (
     BLOCK_RECEIPTS,
     BLOCKS,
     FULL_BLOCKS,

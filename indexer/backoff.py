@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from ledger.chain.client import RpcError
-from ledger.chain.transport_errors import NodeTrouble
+from ledger.chain.node.client import RpcError
+from ledger.chain.node.transports.errors import NodeTrouble
 
 _DOUBLINGS_MAX = 16
 

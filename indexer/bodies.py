@@ -19,9 +19,9 @@ from sqlalchemy.orm import Session
 from indexer.compare import Difference
 from indexer.report import Report
 from indexer.watch import Watch
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.records import BlockHeader
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import DependencyDown, Refused
 from ledger.models import BlockchainTransaction, ChainInclusion

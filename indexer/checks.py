@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from ledger.chain.book import TOLD, Deployment
+from ledger.chain.addresses.book import TOLD, Deployment
 from ledger.models import MirrorCheck
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from indexer.backoff import PRUNED, trouble_of
 from indexer.doubt import Doubt
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.contracts import encode_call
-from ledger.chain.events import CREDIT, ZERO_HASH, DecodedEvent, next_head
-from ledger.chain.records import BlockHeader
+from ledger.chain.contracts.events import CREDIT, ZERO_HASH, DecodedEvent, next_head
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.records import BlockHeader
 
 _NOTHING = "0x"
 """What a call returns where there is no contract, or none yet."""

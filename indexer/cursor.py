@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from ledger.chain.records import BlockHeader
+from ledger.chain.node.records import BlockHeader
 from ledger.db.counting import rows_found
 from ledger.errors import BooksDiffer
 from ledger.models import ChainCursor, MirrorReorganisation

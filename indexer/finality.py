@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from indexer import cursor as cursors
 from indexer.cursor import Cursor
 from ledger import issuance
-from ledger.chain import adoption, intents, transactions
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.transactions import Outcome
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.sending import adoption, intents, transactions
+from ledger.chain.sending.transactions import Outcome
 from ledger.models import ChainBlock, ChainEvent, ChainInclusion
 from ledger.settlement import confirm as settlement
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from indexer.backoff import pause_s
 from indexer.lease import Lease
-from ledger.chain.client import RpcError
-from ledger.chain.heads import Heads
+from ledger.chain.node.client import RpcError
+from ledger.chain.node.heads import Heads
 from ledger.errors import DependencyDown, MirrorStopped
 from ledger.leases import Holder, stand_by_s
 

@@ -16,8 +16,8 @@ import msgspec
 
 from indexer.asking import Block
 from indexer.doubt import Doubt
-from ledger.chain.client import ChainClient
-from ledger.chain.wire import TRANSACTIONS, WireReceipt, WireTrace, WireTransaction
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.wire import TRANSACTIONS, WireReceipt, WireTrace, WireTransaction
 
 Mined = tuple[Block, WireReceipt]
 """A transaction of a block, by its receipt."""

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from indexer.creditlog import CreditLog
-from ledger.chain.events import DecodedEvent
+from ledger.chain.contracts.events import DecodedEvent
 from ledger.db import tables
 from ledger.models import ChainEvent, CreditSite, Issuance, SettlementBatch, VppSettlementBatch
 from ledger.serials import site_and_ordinal

@@ -28,14 +28,14 @@ from indexer.reading import Read
 from indexer.ticks import Limits, TickReport
 from indexer.window import block_time
 from indexer.writing import block_row, write_blocks, write_range
-from ledger.chain import deployment as contracts_book
-from ledger.chain import sightings
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.contracts import VppSettlement
-from ledger.chain.events import SETTLEMENT
-from ledger.chain.heads import Heads
-from ledger.chain.records import BlockHeader
+from ledger.chain.addresses import deployment as contracts_book
+from ledger.chain.addresses import sightings
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.contracts.wrappers import VppSettlement
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.heads import Heads
+from ledger.chain.node.records import BlockHeader
 from ledger.db import Database, DatabaseBusy
 from ledger.db.behind import quick_switches
 from ledger.errors import DependencyDown, MirrorStopped, WrongChain

@@ -11,12 +11,12 @@ import msgspec
 from indexer.creditlog import CreditLog
 from indexer.reading import Read
 from indexer.window import Window
-from ledger.chain import credit_events, settlement_events
-from ledger.chain.events import DecodedEvent
-from ledger.chain.included import Included
-from ledger.chain.plain_event import PlainEvent
-from ledger.chain.records import BlockHeader, LogRecord
-from ledger.chain.sighted import Sighting
+from ledger.chain.addresses.sighted import Sighting
+from ledger.chain.contracts import credit_events, settlement_events
+from ledger.chain.contracts.events import DecodedEvent
+from ledger.chain.contracts.plain_event import PlainEvent
+from ledger.chain.node.records import BlockHeader, LogRecord
+from ledger.chain.sending.included import Included
 
 _Kind = tuple[str, str, str]
 """Contract, name and address of an event."""

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from indexer import finality, reorg
 from indexer.compare import Difference
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.records import BlockHeader
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import DependencyDown, NotFound
 from ledger.models import ChainBlock, ChainCursor

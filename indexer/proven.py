@@ -19,8 +19,8 @@ from indexer.asking import Block, RangeAsked
 from indexer.doubt import Doubt
 from indexer.inputs import Mined
 from indexer.watch import Watch
-from ledger.chain.records import LogRecord
-from ledger.chain.wire import HEADER_FIELDS, WireReceipt
+from ledger.chain.node.records import LogRecord
+from ledger.chain.node.wire import HEADER_FIELDS, WireReceipt
 from ledger.proofs.covered import header_hash, receipts_root
 
 _OTHERWISE = (

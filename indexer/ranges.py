@@ -20,10 +20,10 @@ from indexer.cursor import Cursor, Overtaken
 from indexer.doubt import Doubt
 from indexer.patience import Patience
 from indexer.reading import Read, Reading
-from ledger.chain import intents
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.transport_errors import AnswerTooLarge
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.transports.errors import AnswerTooLarge
+from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
 

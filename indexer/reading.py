@@ -12,10 +12,10 @@ from indexer.asking import Node, RangeAsked
 from indexer.creditlog import CreditLog
 from indexer.watch import Watch
 from indexer.window import Window, read_window
-from ledger.chain import sighted
-from ledger.chain.book import PROVEN, Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.sighted import Sighting
+from ledger.chain.addresses import sighted
+from ledger.chain.addresses.book import PROVEN, Deployment
+from ledger.chain.addresses.sighted import Sighting
+from ledger.chain.node.client import ChainClient
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,10 @@ from indexer.shadow import Workshop
 from indexer.tables import MIRRORED, Mirrored
 from indexer.verify import fresh_beside
 from ledger import issuance
-from ledger.chain import intents
-from ledger.chain.book import PROVEN, Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.records import BlockHeader
+from ledger.chain.addresses.book import PROVEN, Deployment
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import BlockHeader
+from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.db.counting import rows_found
 from ledger.db.deferring import deferred_foreign_keys

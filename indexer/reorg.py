@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 
 from indexer import derived
 from ledger import issuance
-from ledger.chain import deployment as contracts_book
-from ledger.chain import intents, sightings, transactions
-from ledger.chain.client import ChainClient
-from ledger.chain.events import ZERO_ADDRESS
-from ledger.chain.records import BlockHeader
+from ledger.chain.addresses import deployment as contracts_book
+from ledger.chain.addresses import sightings
+from ledger.chain.contracts.events import ZERO_ADDRESS
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import BlockHeader
+from ledger.chain.sending import intents, transactions
 from ledger.db import Database
 from ledger.models import (
     Base,

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from indexer import derived
 from indexer.derived import Standing
 from indexer.lookups import Lookups, Outcome
-from ledger.chain.events import ZERO_ADDRESS, DecodedEvent
+from ledger.chain.contracts.events import ZERO_ADDRESS, DecodedEvent
 from ledger.db import tables
 from ledger.db.behind import Behind
 from ledger.errors import MirrorStopped

@@ -26,10 +26,10 @@ from indexer.backoff import pause_s
 from indexer.loop import Indexer
 from indexer.tables import MIRRORED, OWN
 from indexer.ticks import Limits
-from ledger.chain import transactions
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.records import BlockHeader
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.records import BlockHeader
+from ledger.chain.sending import transactions
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped
 from ledger.models import (

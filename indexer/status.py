@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from indexer import checks
 from indexer.checks import Unchecked
 from indexer.lease import holder_of
-from ledger.chain.records import BlockHeader
+from ledger.chain.node.records import BlockHeader
 from ledger.leases import Holder
 from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation
 

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from indexer.backoff import PRUNED, trouble_of
 from indexer.compare import Difference
 from indexer.report import Report
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
 from ledger.models import ChainEvent, CreditBatch, CreditHolding
 from ledger.reconcile import STORAGE_RULES, storage_differences

@@ -27,9 +27,9 @@ from indexer.report import Report, Scope
 from indexer.shadow import Workshop, forget, read_on, take_back
 from indexer.sums import check_log_and_sums
 from indexer.tables import MIRRORED, Mirrored
-from ledger.chain.book import TOLD, Deployment
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.records import BlockHeader
+from ledger.chain.addresses.book import TOLD, Deployment
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.records import BlockHeader
 from ledger.db import Database
 from ledger.errors import BadInput, BooksDiffer, DependencyDown, MirrorStopped
 from ledger.models import ChainEvent, ChainInclusion

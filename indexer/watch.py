@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 import msgspec
 
-from ledger.chain.book import DeployedContract, Deployment
-from ledger.chain.contracts import decode_call, selector_names
+from ledger.chain.addresses.book import DeployedContract, Deployment
+from ledger.chain.contracts.wrappers import decode_call, selector_names
 from ledger.proofs.covered import bloom_bits
 
 

@@ -19,12 +19,12 @@ from indexer.doubt import Doubt
 from indexer.inputs import Given, Mined, inputs_of
 from indexer.proven import check_header, proven_receipts
 from indexer.watch import Watch
-from ledger.chain.client import ChainClient
-from ledger.chain.events import DecodedEvent, decode, texts_of
-from ledger.chain.failures import failure_of, reason_in
-from ledger.chain.included import Included
-from ledger.chain.records import BlockHeader, LogRecord, transaction_info
-from ledger.chain.wire import WireLog, WireReceipt
+from ledger.chain.contracts.events import DecodedEvent, decode, texts_of
+from ledger.chain.failures.traces import failure_of, reason_in
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import BlockHeader, LogRecord, transaction_info
+from ledger.chain.node.wire import WireLog, WireReceipt
+from ledger.chain.sending.included import Included
 from ledger.jsontext import json_texts
 
 

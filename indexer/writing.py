@@ -8,8 +8,8 @@ from indexer.handlers import apply
 from indexer.lookups import Lookups
 from indexer.rows import Rows
 from indexer.window import Window, block_time
-from ledger.chain import transactions
-from ledger.chain.records import BlockHeader
+from ledger.chain.node.records import BlockHeader
+from ledger.chain.sending import transactions
 from ledger.db import tables
 from ledger.db.behind import Behind, behind
 from ledger.models import ChainBlock, ChainEvent

@@ -12,7 +12,7 @@ from ledger.models import Device, Issuance, MeterReading, ReadingClaim
 from ledger.models import Meter as MeterRow
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
-from ledger.readings.evidence_files import issued_inputs
+from ledger.readings.periods.evidence_files import issued_inputs
 from ledger.reductions.evidence import leaf_hash, leaves_of, merkle_tree, meter_hash, proof_of
 from ledger.reductions.runs import Reading
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import CREDIT
-from ledger.chain.intents import NewIntent, new_key
-from ledger.chain.sender import AlreadyOnChain
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CreditBatch
 from ledger.models.credits import BatchStatus

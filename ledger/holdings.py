@@ -11,11 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import CREDIT, ZERO_HASH, RetirementDetails
-from ledger.chain.intents import NewIntent, new_key
-from ledger.chain.structs import retirement_tuple
+from ledger.chain.contracts.events import CREDIT, ZERO_HASH, RetirementDetails
+from ledger.chain.contracts.structs import retirement_tuple
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.countries import wrong_country
 from ledger.errors import BadInput, Refused
 from ledger.models import CarbonCredit, ChainIntent, CreditBatch, CreditHolding

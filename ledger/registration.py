@@ -11,10 +11,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tiny_keccak import keccak256
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import CREDIT
-from ledger.chain.intents import NewIntent, new_key
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.errors import NotFound
 from ledger.models import ChainIntent, CreditProject, CreditSite, Project
 from ledger.models.sending import IntentState

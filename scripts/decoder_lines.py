@@ -1,7 +1,7 @@
 """How the values of an event or of a call are read: lines of Python, made from the types of an ABI.
 
-What stands at a place that is known beforehand goes into a layout (``ledger.chain.decoders.words``); what has no
-fixed length is read by a call of its own, from where the value before it ends.
+What stands at a place that is known beforehand goes into a layout (``ledger.chain.contracts.decoders.words``); what has
+no fixed length is read by a call of its own, from where the value before it ends.
 """
 
 import re
@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parents[1] / "ledger" / "chain" / "decoders"
+FOLDER = Path(__file__).resolve().parents[1] / "ledger" / "chain" / "contracts" / "decoders"
 STRUCTS = {"Claim": "Claim", "Retirement": "RetirementDetails", "Reading": "Reading"}
 """Structs that have a struct of ours in ``credit_events``, by their name in the contract."""
 JSON_SAFE_BITS = 53

@@ -39,7 +39,7 @@ from typing import Any, NoReturn
 
 from eth_utils.crypto import keccak
 
-from ledger.chain.keystore import files_of
+from ledger.chain.keys.keystore import files_of
 from ledger.errors import BadInput, DependencyDown, TruetonneError
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
 from scripts import create2
@@ -248,9 +248,9 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 def record(settings: Settings, rpc_url: str) -> None:
     """Store a row for each contract in ``smart_contracts``."""
-    from ledger.chain.book import Deployment
-    from ledger.chain.client import ChainClient
-    from ledger.chain.deployment import record as record_rows
+    from ledger.chain.addresses.book import Deployment
+    from ledger.chain.addresses.deployment import record as record_rows
+    from ledger.chain.node.client import ChainClient
     from ledger.db import Database
 
     database = Database(settings.database_url)

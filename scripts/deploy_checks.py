@@ -7,7 +7,7 @@ from typing import Any
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
-from ledger.chain.abi import artifact
+from ledger.chain.contracts.abi import artifact
 from ledger.errors import BadInput, DependencyDown
 from scripts import create2
 from scripts.deploy_plan import Plan
@@ -68,8 +68,9 @@ def _check_artifacts(project: Any, names: Sequence[str]) -> None:
     ]
     if different:
         raise BadInput(
-            f"{', '.join(different)} as compiled here differ from ledger/chain/abi, which the program goes by: run "
-            "`./dev brownie compile --all`; if they still do, the sources were changed: docs/mirror.md, `export_abi`"
+            f"{', '.join(different)} as compiled here differ from ledger/chain/contracts/abi, which the program "
+            "goes by: run `./dev brownie compile --all`; if they still do, the sources were changed: "
+            "docs/mirror.md, `export_abi`"
         )
 
 

@@ -1,6 +1,6 @@
 """Write the slim artifacts that the package carries: ABI, byte code and metadata hash.
 
-``python -m scripts.export_abi`` compiles the sources anew and writes ``ledger/chain/abi/*.json``;
+``python -m scripts.export_abi`` compiles the sources anew and writes ``ledger/chain/contracts/abi/*.json``;
 ``--check`` writes nothing and fails when a file differs from what the compiler makes of the
 sources.
 """
@@ -12,7 +12,7 @@ from scripts.fresh import fresh_builds
 from scripts.generated import kept, run
 from scripts.toolchain.brownie_home import ROOT
 
-FOLDER = ROOT / "ledger" / "chain" / "abi"
+FOLDER = ROOT / "ledger" / "chain" / "contracts" / "abi"
 
 
 def metadata_hash(deployed_bytecode: str) -> str:

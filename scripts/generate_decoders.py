@@ -1,6 +1,6 @@
 """Write the decoders of the contracts' events, calls and errors, from the ABI that ``export_abi`` wrote.
 
-``python -m scripts.generate_decoders`` writes ``ledger/chain/decoders/*_events.py``, ``*_calls.py`` and
+``python -m scripts.generate_decoders`` writes ``ledger/chain/contracts/decoders/*_events.py``, ``*_calls.py`` and
 ``*_errors.py``; ``--check`` writes nothing and fails when a file differs from what the ABI asks for. Each
 function reads the words of one layout by their places, so that the mirror need not interpret types for every
 log; its lines are made by ``decoder_lines``.
@@ -31,7 +31,7 @@ from scripts.decoder_lines import (
 from scripts.generated import kept, run
 
 ROOT = Path(__file__).resolve().parents[1]
-ABI = ROOT / "ledger" / "chain" / "abi"
+ABI = ROOT / "ledger" / "chain" / "contracts" / "abi"
 CONTRACTS = ("CarbonCredit", "VppSettlement")
 DATACLASSES = {"CarbonCredit": "credit_events", "VppSettlement": "settlement_events"}
 
@@ -93,7 +93,7 @@ def preimage(inputs: Sequence[Item], offsets: Sequence[tuple[Place, str]]) -> st
 def events_module(contract: str, abi: Sequence[Item]) -> str:
     """Return the text of a contract's module of events."""
     entries = [item for item in abi if item["type"] == "event"]
-    source = (ROOT / "ledger" / "chain" / f"{DATACLASSES[contract]}.py").read_text(encoding="utf-8")
+    source = (FOLDER.parent / f"{DATACLASSES[contract]}.py").read_text(encoding="utf-8")
     known = set(re.findall(r"^class (\w+)", source, flags=re.MULTILINE))
     blocks = [block for entry in entries for block in event_reader(entry, known)]
     rows = []
@@ -112,9 +112,9 @@ def events_module(contract: str, abi: Sequence[Item]) -> str:
         "",
         "from collections.abc import Callable",
         "",
-        f"from ledger.chain.{DATACLASSES[contract]} import {', '.join(names)}",
+        f"from ledger.chain.contracts.{DATACLASSES[contract]} import {', '.join(names)}",
         words_imported(blocks, ["Decoded"]),
-        "from ledger.chain.plain_event import PlainEvent",
+        "from ledger.chain.contracts.plain_event import PlainEvent",
     ]
     end = '"""Name, number of topics and decoder of each event, by its first topic."""'
     return assembled(head, [*blocks, [*table, end]])
@@ -192,7 +192,9 @@ def words_imported(blocks: Sequence[Sequence[str]], always: Sequence[str]) -> st
         line for block in blocks for line in block if not line.lstrip().startswith(("#", '"""'))
     )
     used = [name for name in readers() if re.search(rf"(?<![\w\"]){name}(\(|\))", code)]
-    return f"from ledger.chain.decoders.words import {', '.join(sorted([*always, *used]))}"
+    return (
+        f"from ledger.chain.contracts.decoders.words import {', '.join(sorted([*always, *used]))}"
+    )
 
 
 def assembled(head: Sequence[str], blocks: Sequence[Sequence[str]]) -> str:

@@ -1,8 +1,8 @@
 """Write the table of the contracts' errors: the ABIs' own names, selectors and arguments, with their sentences.
 
 ``python -m scripts.generate_errors`` reads the ABIs that ``export_abi`` wrote and ``contracts/errors.toml``, and
-writes ``ledger/chain/contract_errors.json`` and ``docs/contract-errors.md``; ``--check`` writes nothing and fails when
-a file differs. It fails, too, when an error has no sentence, a sentence no error, or a place no argument.
+writes ``ledger/chain/failures/contract_errors.json`` and ``docs/contract-errors.md``; ``--check`` writes nothing and
+fails when a file differs. It fails, too, when an error has no sentence, a sentence no error, or a place no argument.
 """
 
 import json
@@ -16,9 +16,9 @@ from eth_utils.crypto import keccak
 from scripts.generated import kept, run
 
 ROOT = Path(__file__).resolve().parents[1]
-ABI = ROOT / "ledger" / "chain" / "abi"
+ABI = ROOT / "ledger" / "chain" / "contracts" / "abi"
 SENTENCES = ROOT / "contracts" / "errors.toml"
-TABLE = ROOT / "ledger" / "chain" / "contract_errors.json"
+TABLE = ROOT / "ledger" / "chain" / "failures" / "contract_errors.json"
 PAGE = ROOT / "docs" / "contract-errors.md"
 PARTS = ("english", "to_do", "chinese", "to_do_chinese")
 FORMS = ("kg", "money", "percent", "time", "credit_status", "settlement_status")

@@ -17,8 +17,8 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, TruetonneError
 from ledger.settings import load_settings
 from scripts.deploy import end, load_keys, refused

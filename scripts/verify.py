@@ -23,8 +23,8 @@ from typing import Any
 from eth_abi.exceptions import EncodingError
 from eth_utils.crypto import keccak
 
-from ledger.chain.book import DeployedContract, Deployment
-from ledger.chain.client import ChainClient
+from ledger.chain.addresses.book import DeployedContract, Deployment
+from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown, TruetonneError
 from ledger.settings import Settings, load_settings
 from scripts import create2
@@ -66,7 +66,7 @@ def mark_verified(settings: Settings, deployment: Deployment, names: list[str]) 
 
     It takes nothing from what was found: an auditor has no books.
     """
-    from ledger.chain.deployment import mark_verified as mark
+    from ledger.chain.addresses.deployment import mark_verified as mark
     from ledger.db import Database
 
     try:

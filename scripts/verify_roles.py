@@ -6,7 +6,7 @@ from typing import Any
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from ledger.chain.book import Deployment
+from ledger.chain.addresses.book import Deployment
 from ledger.errors import DependencyDown
 
 Request = Callable[[str, list[Any]], Any]

@@ -20,7 +20,7 @@ from ledger.models import (
     Issuance,
 )
 from ledger.models.issuance import IssuanceState
-from ledger.readings.evidence_files import stated_by
+from ledger.readings.periods.evidence_files import stated_by
 from ledger.serials import credit_id
 from ledger.settings import Settings
 

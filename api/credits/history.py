@@ -19,7 +19,7 @@ from api.credits.beginnings import entries_before
 from api.credits.schemas import HistoryAnswer, HistoryEntry, HistoryParameters
 from api.finality import ChainView
 from api.pagination import Order
-from ledger.chain.events import ZERO_ADDRESS
+from ledger.chain.contracts.events import ZERO_ADDRESS
 from ledger.errors import NotFound
 from ledger.models.credits import (
     BATCH_STATUS,

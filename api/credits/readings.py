@@ -14,7 +14,7 @@ from api.pagination import Order
 from ledger.errors import NotFound
 from ledger.models import CreditBatch, Device, ImportFile, Meter, MeterReading
 from ledger.naming import find_credit
-from ledger.readings.times import utc_of
+from ledger.readings.files.times import utc_of
 
 _EXACT = Context(prec=60)
 

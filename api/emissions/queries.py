@@ -24,8 +24,8 @@ from api.finality import ChainView
 from api.pagination import Order
 from api.sites.periods import LegalPeriod, clipped, legal_months, site_and_devices
 from ledger.models import CarbonEmission
+from ledger.readings.files.times import legal_day, utc_of, zone
 from ledger.readings.inventory import SCOPE1, SCOPES
-from ledger.readings.times import legal_day, utc_of, zone
 
 
 @dataclass

@@ -25,7 +25,7 @@ from api.pages.readings import RUNS_MAX, Month, chart_of, month_of
 from api.pages.rendering import is_fragment, page, words_of
 from api.proofs.endpoints import show_bundle
 from api.proofs.schemas import BundleParameters
-from ledger.chain.book import Deployment
+from ledger.chain.addresses.book import Deployment
 from ledger.errors import NotFound, TruetonneError
 from ledger.models import ChainBlock, CreditBatch, Issuance
 from ledger.models.issuance import IssuanceState

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from api.pages.readings import UNITS, touching, value_of
 from ledger.errors import NotFound
 from ledger.models import Issuance, MeterReading
-from ledger.readings.evidence_files import meter_ids_of, stated_by
+from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.reductions.records import USED, Kind
 from ledger.reductions.zones import legal_day_start_s, utc_of, zone
 

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
 from ledger.models import Issuance
-from ledger.readings.evidence_files import meter_ids_of, stated_by
-from ledger.readings.stored import readings_of
+from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
+from ledger.readings.rows.stored import readings_of
 from ledger.reductions.manifest_shapes import MeterTable1
 from ledger.reductions.records import USED, Kind
 from ledger.reductions.runs import Reading

@@ -17,7 +17,7 @@ from importlib import resources
 from api.errors import Problem
 from api.pages.language import Language
 from api.pages.words import Words
-from ledger.chain.explanations import explain
+from ledger.chain.failures.explanations import explain
 
 _FILE = resources.files("api.pages") / "texts" / "sentences.toml"
 _PLACE = re.compile(r"\{([a-z]+)(?::([a-z]+))?\}")

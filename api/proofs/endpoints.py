@@ -13,9 +13,9 @@ from api.errors import Problem, responses
 from api.proofs.schemas import READINGS_MAX, BundleParameters, ReadingProof
 from ledger.bundles import ALL, build_bundle
 from ledger.chain.access import load_deployment
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.shared_node import published_url
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.local.shared import published_url
+from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
 from ledger.evidence import prove_reading
 

@@ -6,9 +6,9 @@ from sqlalchemy.orm import Session
 
 from api.readings.schemas import Quality, QualityParameters
 from ledger.errors import BadInput
-from ledger.readings.selection import meters_of, period_of
-from ledger.readings.slots import load_days
-from ledger.readings.views import quality_document
+from ledger.readings.shown.selection import meters_of, period_of
+from ledger.readings.shown.slots import load_days
+from ledger.readings.shown.views import quality_document
 
 METER_DAYS_MAX = 400
 """Days of all meters together that one answer has."""

@@ -14,7 +14,7 @@ from api.credits.then import checked_block
 from api.finality import ChainView
 from api.pagination import page_of, paged
 from api.retirements.schemas import RetirementPage, RetirementParameters
-from ledger.chain.events import ZERO_HASH
+from ledger.chain.contracts.events import ZERO_HASH
 from ledger.errors import NotFound
 from ledger.models import CreditRetirement, CreditSerial, CreditSite
 from ledger.serials import SITE_SHIFT

@@ -11,7 +11,7 @@ import re
 from api.context import Context
 from api.quick_parts import HEAD, encode, head_of, of_seconds, text_of, time_of
 from api.retirements.queries import not_there
-from ledger.chain.events import ZERO_HASH
+from ledger.chain.contracts.events import ZERO_HASH
 from ledger.db.quick import Row
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)

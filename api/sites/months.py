@@ -15,7 +15,7 @@ from api.finality import ChainView
 from api.sites.schemas import IssuanceItem, Month
 from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Project
 from ledger.models.issuance import IssuanceState
-from ledger.readings.times import legal_day, legal_day_start_s, utc_of
+from ledger.readings.files.times import legal_day, legal_day_start_s, utc_of
 
 MONTHS_MAX = 120
 """Most months of one answer: the last ones."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, Meter, Site
-from ledger.readings.times import legal_day, legal_day_start_s
+from ledger.readings.files.times import legal_day, legal_day_start_s
 from ledger.units import HOUR_S
 
 

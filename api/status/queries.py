@@ -13,9 +13,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from api.finality import ChainView
 from api.status.schemas import CreditTotals, JobStatus, Status
 from api.status.totals import Totals
-from ledger.chain import overview as sending
-from ledger.chain.client import ChainClient
-from ledger.chain.shared_node import published_url
+from ledger.chain.local.shared import published_url
+from ledger.chain.node.client import ChainClient
+from ledger.chain.sending import overview as sending
 from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
 from ledger.jobs import overview as working

@@ -16,7 +16,7 @@ from api.transactions.schemas import (
     TransactionPage,
     TransactionParameters,
 )
-from ledger.chain.explanations import explain
+from ledger.chain.failures.explanations import explain
 from ledger.models.blockchain import BlockchainTransaction, SmartContract
 from ledger.models.mirror import ChainInclusion
 from ledger.models.sending import ChainAttempt

@@ -133,7 +133,7 @@ def bench_gas(run: Invocation) -> None:
     """Measure what the contracts' acts cost, on receipts of an Anvil of its own."""
     from cli.bench.gas import measure
     from cli.bench.report import show
-    from ledger.chain.local_node import LocalNode, find_anvil
+    from ledger.chain.local.anvil import LocalNode, find_anvil
 
     with LocalNode(find_anvil(run.settings.anvil), options=["--enable-tx-gas-limit"]) as node:
         results = measure(node.rpc_url)
@@ -144,7 +144,7 @@ def bench_proofs(run: Invocation) -> None:
     """Measure how long a proof takes to build and to check, on an Anvil of its own."""
     from cli.bench.proofs import measure
     from cli.bench.report import show
-    from ledger.chain.local_node import LocalNode, find_anvil
+    from ledger.chain.local.anvil import LocalNode, find_anvil
 
     with LocalNode(find_anvil(run.settings.anvil)) as node:
         results = measure(node.rpc_url)
@@ -212,7 +212,7 @@ def bench_jobs(
     from cli.bench.jobs import measure
     from cli.bench.mariadb import ServerUnavailable
     from cli.bench.report import show
-    from ledger.chain.local_node import LocalNode, find_anvil
+    from ledger.chain.local.anvil import LocalNode, find_anvil
 
     with ExitStack() as stack:
         server = None
@@ -234,7 +234,7 @@ def bench_settlement(
     """Measure how long pending trades take from the database to final, on an Anvil of its own."""
     from cli.bench.report import show
     from cli.bench.settlement import measure
-    from ledger.chain.local_node import LocalNode, find_anvil
+    from ledger.chain.local.anvil import LocalNode, find_anvil
 
     with LocalNode(find_anvil(run.settings.anvil), options=["--enable-tx-gas-limit"]) as node:
         results = measure(node.rpc_url, trades, run.output.step)

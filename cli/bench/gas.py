@@ -16,11 +16,11 @@ from eth_utils.crypto import keccak
 
 from cli.bench.park import CURRENCY, GAS_LIMIT, LIBRARIES, PARTY, Park
 from cli.bench.report import Result, lower_is_better, share_of_limit
-from ledger.chain.abi import artifact
-from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.records import Receipt
-from ledger.chain.signers import new_signer
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.keys.signers import new_signer
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import Receipt
 from ledger.reductions.evidence import hash_pair, leaf_hash, meter_hash
 from ledger.reductions.runs import Reading
 from ledger.units import DAY_S

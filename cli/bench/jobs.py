@@ -20,10 +20,10 @@ from sqlalchemy import insert
 from cli.bench.park import Park
 from cli.bench.report import Result, lower_is_better
 from ledger.chain.access import Chain
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.sender import Sender
-from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer
+from ledger.chain.node.client import ChainClient
+from ledger.chain.sending.sender import Sender
 from ledger.db import Database
 from ledger.errors import TruetonneError
 from ledger.jobs.catalogue import job_named, schedules_of

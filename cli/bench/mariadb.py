@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pymysql
 
-from ledger.chain.local_node import KeptPort
+from ledger.chain.local.anvil import KeptPort
 from ledger.errors import DependencyDown
 
 START_TIMEOUT_S = 60

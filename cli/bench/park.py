@@ -9,14 +9,14 @@ from typing import Any
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
-from ledger.chain.abi import artifact
-from ledger.chain.book import DeployedContract, Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.contracts import encode_call
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.layout import canonical_type
-from ledger.chain.records import Receipt
-from ledger.chain.signers import ANVIL_ROLES, LocalSigner, anvil_address, anvil_signer
+from ledger.chain.addresses.book import DeployedContract, Deployment
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.layout import canonical_type
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.keys.signers import ANVIL_ROLES, LocalSigner, anvil_address, anvil_signer
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import Receipt
 from ledger.errors import DependencyDown
 from ledger.units import DAY_S
 

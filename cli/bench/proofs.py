@@ -15,7 +15,7 @@ from statistics import median
 from cli.bench.park import Park
 from cli.bench.report import Result, lower_is_better
 from ledger.bundles import Place, Subject, prove
-from ledger.chain.client import ChainClient
+from ledger.chain.node.client import ChainClient
 from ledger.proofs.verifier import verify
 
 TRANSACTIONS = 100

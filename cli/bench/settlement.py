@@ -21,11 +21,11 @@ from cli.bench.park import CURRENCY, PARTY, Park
 from cli.bench.report import Result, share_of_limit
 from indexer import Indexer
 from ledger.chain.access import Chain
-from ledger.chain.client import ChainClient
-from ledger.chain.events import SETTLEMENT
-from ledger.chain.policy import GuardedKeyring, SignerPolicy
-from ledger.chain.sender import Sender
-from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer, derived_signer
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
+from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer, derived_signer
+from ledger.chain.node.client import ChainClient
+from ledger.chain.sending.sender import Sender
 from ledger.db import Database
 from ledger.errors import ProblemFound
 from ledger.models import (

@@ -25,8 +25,8 @@ from cli.demo.story import Story
 from cli.flow import Flow
 from cli.settle import finalize_due
 from ledger import holdings
-from ledger.chain.events import CREDIT
-from ledger.chain.signers import ANVIL_ROLES, anvil_address
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.keys.signers import ANVIL_ROLES, anvil_address
 from ledger.holdings import Holding
 from ledger.models import (
     CreditRetirement,

@@ -19,14 +19,14 @@ from cli.deploying import ensure_deployed
 from cli.flow import Flow, flow_on
 from cli.readings import received
 from ledger import issuance, registration
-from ledger.chain import intents
-from ledger.chain.shared_node import (
+from ledger.chain.keys.signers import resolve_account
+from ledger.chain.local.shared import (
     check_chain_is_here,
     forget_chain,
     node_for,
     published_url,
 )
-from ledger.chain.signers import resolve_account
+from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.keeping.moving import drop_archive
@@ -40,7 +40,7 @@ from ledger.models import (
 )
 from ledger.models.issuance import IssuanceState
 from ledger.readings import import_file
-from ledger.readings.exclusions import exclusions
+from ledger.readings.shown.exclusions import exclusions
 from ledger.reconcile import keep_outcome, reconcile
 from ledger.reductions.quality import REASONS, stored
 from ledger.serials import credit_id

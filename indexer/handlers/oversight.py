@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from indexer.handlers.registry import handles
 from indexer.rows import Rows
-from ledger.chain.events import (
+from ledger.chain.contracts.events import (
     CREDIT,
     DecodedEvent,
     Invalidated,

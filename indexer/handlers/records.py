@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from indexer.handlers.registry import handles
 from indexer.rows import Rows
-from ledger.chain.events import CREDIT, SETTLEMENT, DecodedEvent
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, DecodedEvent
 
 _ADMINISTRATION = (
     "DefaultAdminDelayChangeCanceled",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from indexer.rows import Rows
-from ledger.chain.events import DecodedEvent, schemas
+from ledger.chain.contracts.events import DecodedEvent, schemas
 from ledger.errors import MirrorStopped
 
 Handler = Callable[[DecodedEvent, Rows], None]

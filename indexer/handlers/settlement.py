@@ -13,7 +13,7 @@ from typing import cast
 from indexer.handlers.registry import handles
 from indexer.lookups import Outcome
 from indexer.rows import Movement, Rows
-from ledger.chain.events import (
+from ledger.chain.contracts.events import (
     SETTLEMENT,
     BatchCancelled,
     BatchCosigned,

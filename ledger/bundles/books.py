@@ -14,7 +14,7 @@ from ledger.errors import Refused
 from ledger.models import CreditBatch, CreditRetirement, Issuance
 from ledger.models.issuance import IssuanceState
 from ledger.naming import NamedCredit, find_credit, rows_of
-from ledger.readings.evidence_files import issued_inputs
+from ledger.readings.periods.evidence_files import issued_inputs
 from ledger.reductions.evidence import leaves_of, merkle_tree, proof_of
 from ledger.reductions.records import Meter
 

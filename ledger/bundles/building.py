@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from ledger.bundles.books import Subject, subject_of
 from ledger.bundles.node_proofs import block_of, events_of, header_of, hex_of, state_of
-from ledger.chain.book import DeployedContract, Deployment
-from ledger.chain.client import ChainClient
+from ledger.chain.addresses.book import DeployedContract, Deployment
+from ledger.chain.node.client import ChainClient
 from ledger.errors import DependencyDown, Refused
 from ledger.proofs.verifier import FORMAT, ProofError, Trusted, verify
 from ledger.proofs.verifier.checks import FACTORY

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ledger.bundles.books import Place
-from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.node.client import ChainClient, RpcError
 from ledger.errors import DependencyDown, NotFound, Refused
 from ledger.proofs import encoding
 from ledger.proofs.tries import Trie, path

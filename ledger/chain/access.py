@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.contracts import CarbonCredit, VppSettlement
-from ledger.chain.policy import GuardedKeyring, SignerPolicy
-from ledger.chain.sender import Sender
-from ledger.chain.shared_node import check_chain_is_here
-from ledger.chain.signers import Keyring, load_keyring
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.contracts.wrappers import CarbonCredit, VppSettlement
+from ledger.chain.keys.policy import GuardedKeyring, SignerPolicy
+from ledger.chain.keys.signers import Keyring, load_keyring
+from ledger.chain.local.shared import check_chain_is_here
+from ledger.chain.node.client import ChainClient
+from ledger.chain.sending.sender import Sender
 from ledger.db import Database
 from ledger.settings import Settings
 from ledger.settling import SettlementPolicy

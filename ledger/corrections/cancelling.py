@@ -8,10 +8,10 @@ from fractions import Fraction
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import CREDIT
-from ledger.chain.sender import AlreadyOnChain
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.sending import intents
+from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import Refused
 from ledger.holdings import Holding, plan_cancellation
 from ledger.models import (

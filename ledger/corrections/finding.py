@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.chain.intents import new_key
+from ledger.chain.sending.intents import new_key
 from ledger.corrections.cancelling import Cancel, canceller
 from ledger.corrections.found import Outcome, found_of
 from ledger.db import Database
@@ -31,10 +31,10 @@ from ledger.models import (
 from ledger.models.corrections import CorrectionCause, CorrectionState
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
-from ledger.readings.certificates import known_manifest
-from ledger.readings.evidence_files import meter_ids_of, stated_by
-from ledger.readings.factor_rows import factor_record
-from ledger.readings.recomputing import (
+from ledger.readings.periods.certificates import known_manifest
+from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
+from ledger.readings.periods.factor_rows import factor_record
+from ledger.readings.periods.recomputing import (
     Certificates,
     changed_registers,
     declared_certificates,

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import NotFound
 from ledger.models import Correction, EmissionFactor, Issuance, Project
-from ledger.readings.carry import unpaid_corrections
+from ledger.readings.periods.carry import unpaid_corrections
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from ledger.errors import Refused
 from ledger.models import ChainIntent, CreditSite, Issuance, Project, Site
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
-from ledger.readings.period import load_period, split_by_vintage
-from ledger.readings.times import utc_of, zone
+from ledger.readings.files.times import utc_of, zone
+from ledger.readings.periods.period import load_period, split_by_vintage
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.records import ReductionInputs
 from ledger.registration import ChainSite

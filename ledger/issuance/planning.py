@@ -10,11 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import CREDIT, Claim
-from ledger.chain.intents import NewIntent, new_key
-from ledger.chain.structs import claim_tuple, claim_typed_data
+from ledger.chain.contracts.events import CREDIT, Claim
+from ledger.chain.contracts.structs import claim_tuple, claim_typed_data
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance.checks import LIVE, check_ended, check_free, check_gap, check_turn
 from ledger.issuance.states import void_refused
@@ -29,7 +29,7 @@ from ledger.models import (
 )
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
-from ledger.readings.period import load_period, meter_ids, split_by_vintage
+from ledger.readings.periods.period import load_period, meter_ids, split_by_vintage
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.records import CarriedCorrection, Meter, Purpose

@@ -7,17 +7,17 @@ from functools import partial
 from sqlalchemy import ColumnElement, Select, delete, exists, select
 from sqlalchemy.orm import Session, aliased
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import CREDIT
-from ledger.chain.sender import AlreadyOnChain
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.sending import intents
+from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.db import tables
 from ledger.errors import Refused
 from ledger.models import ChainIntent, CorrectionCarry, CreditBatch, Issuance, Project, ReadingClaim
 from ledger.models import Meter as MeterRow
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
-from ledger.readings.requalify import requalify
+from ledger.readings.imports.requalify import requalify
 
 
 def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:

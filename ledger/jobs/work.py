@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from ledger import audit_chain, issuance
 from ledger.chain.access import Chain
-from ledger.chain.policy import PolicyRefused
-from ledger.chain.shared_node import mine_to_finality
+from ledger.chain.keys.policy import PolicyRefused
+from ledger.chain.local.shared import mine_to_finality
 from ledger.db import Database
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused
 from ledger.expiry import record_expired

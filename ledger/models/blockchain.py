@@ -77,7 +77,7 @@ class BlockchainTransaction(Base):
         Index("idx_blockchain_transactions_contract_address", "contract_address"),
         options(
             "A transaction to one of our contracts.",
-            writer="ledger.chain.transactions",
+            writer="ledger.chain.sending.transactions",
             origin=CUSTOMER,
             changes=ALL,
         ),
@@ -113,7 +113,7 @@ class SmartContract(Base):
         Index("idx_smart_contracts_network", "network"),
         options(
             "A contract of ours on a network.",
-            writer="ledger.chain.deployment",
+            writer="ledger.chain.addresses.deployment",
             origin=CUSTOMER,
             changes=ALL,
         ),

@@ -84,7 +84,7 @@ class ChainInclusion(Base):
         Index("idx_chain_inclusions_block_number", "block_number"),
         options(
             "Where a transaction stands.",
-            writer="ledger.chain.transactions",
+            writer="ledger.chain.sending.transactions",
             origin=BEYOND,
             changes=ALL,
         ),

@@ -78,7 +78,7 @@ class ContractSighting(Base):
         Index("idx_contract_sightings_address", "address"),
         options(
             "A contract that was given a role of ours.",
-            writer="ledger.chain.sightings",
+            writer="ledger.chain.addresses.sightings",
             origin=BEYOND,
             changes=ALL,
         ),

@@ -21,8 +21,8 @@ from ledger.models.types import (
     json_object,
 )
 
-INTENTS = "ledger.chain.intents"
-LANES = "ledger.chain.lanes"
+INTENTS = "ledger.chain.sending.intents"
+LANES = "ledger.chain.sending.lanes"
 
 
 class IntentState(StrEnum):

@@ -23,9 +23,9 @@ from ledger.db import Database
 from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import EnergyConsumption, EnergyProduction, MeterSeries, Site
 from ledger.models.sites import SourceKind
+from ledger.readings.files.times import legal_day, legal_day_start_s, zone
 from ledger.readings.inventory import Inventory, clear
-from ledger.readings.store import MeterState, fetch
-from ledger.readings.times import legal_day, legal_day_start_s, zone
+from ledger.readings.rows.store import MeterState, fetch
 from ledger.reductions.records import Role
 from ledger.units import DAY_S, HOUR_S
 

@@ -27,10 +27,10 @@ from sqlalchemy.orm import Session
 from ledger.errors import BadInput, NotFound
 from ledger.models import CarbonEmission, Device, EmissionFactor, Meter, Site
 from ledger.models.sites import MeterRole
-from ledger.readings.factor_rows import factor_record
-from ledger.readings.period import check_days
-from ledger.readings.store import MeterState
-from ledger.readings.times import legal_day, legal_day_start_s, utc_of, zone
+from ledger.readings.files.times import legal_day, legal_day_start_s, utc_of, zone
+from ledger.readings.periods.factor_rows import factor_record
+from ledger.readings.periods.period import check_days
+from ledger.readings.rows.store import MeterState
 from ledger.reductions.factors import factor_kg_per_kwh, fuel_kg, fuel_t
 from ledger.reductions.records import Kind, Role
 from ledger.units import KG_PER_TONNE, decimal_half_up

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.reconcile import (
     certificate_rules,

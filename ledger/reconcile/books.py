@@ -13,12 +13,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.contracts import CarbonCredit, VppSettlement
-from ledger.chain.events import DecodedEvent, decode
-from ledger.chain.records import BlockHeader
-from ledger.chain.transport_errors import AnswerTooLarge
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.contracts.events import DecodedEvent, decode
+from ledger.chain.contracts.wrappers import CarbonCredit, VppSettlement
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.records import BlockHeader
+from ledger.chain.node.transports.errors import AnswerTooLarge
 from ledger.db import tables
 from ledger.errors import BooksDiffer, DependencyDown, NotFound
 from ledger.jsontext import json_safe

@@ -10,8 +10,8 @@ from collections import defaultdict
 from sqlalchemy import ColumnElement, func, select
 from tiny_keccak import keccak256
 
-from ledger.chain.deployment import expected_row
-from ledger.chain.events import ZERO_ADDRESS, ZERO_HASH
+from ledger.chain.addresses.deployment import expected_row
+from ledger.chain.contracts.events import ZERO_ADDRESS, ZERO_HASH
 from ledger.models import (
     ChainEvent,
     ContractSighting,

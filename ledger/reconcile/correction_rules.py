@@ -24,7 +24,7 @@ from ledger.models import (
 from ledger.models.issuance import IssuanceState
 from ledger.models.readings import ReadingQuality
 from ledger.models.sending import IntentState
-from ledger.readings.carry import unpaid_corrections
+from ledger.readings.periods.carry import unpaid_corrections
 from ledger.reconcile.books import Books
 from ledger.reductions.manifest import manifest_hash
 

@@ -25,8 +25,8 @@ from ledger.models import (
 )
 from ledger.models.issuance import IssuanceState
 from ledger.models.settlement import BatchState
-from ledger.readings.evidence_files import issued_inputs, meter_ids_of
-from ledger.readings.factor_rows import factor_record
+from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
+from ledger.readings.periods.factor_rows import factor_record
 from ledger.reconcile.books import Books
 from ledger.reconcile.mined import among
 from ledger.reconcile.pieces import pieces

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import exists, select
 from tiny_keccak import keccak256
 
-from ledger.chain import signed
-from ledger.chain.contracts import decode_call
-from ledger.chain.intents import FILL
+from ledger.chain.contracts.wrappers import decode_call
+from ledger.chain.keys import signed
+from ledger.chain.sending.intents import FILL
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.sending import IntentState
 from ledger.reconcile.books import Books

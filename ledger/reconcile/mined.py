@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ledger.chain.records import Receipt, TransactionInfo
+from ledger.chain.node.records import Receipt, TransactionInfo
 from ledger.db import tables
 from ledger.models import Base
 from ledger.reconcile.books import Books, block_time

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ledger.chain.events import (
+from ledger.chain.contracts.events import (
     ZERO_HASH,
     DecodedEvent,
     next_head,

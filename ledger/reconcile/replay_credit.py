@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
-from ledger.chain.events import (
+from ledger.chain.contracts.events import (
     ZERO_ADDRESS,
     ZERO_HASH,
     Cancelled,

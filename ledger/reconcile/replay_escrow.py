@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ledger.chain.events import (
+from ledger.chain.contracts.events import (
     BatchCancelled,
     BatchCosigned,
     BatchFinalized,

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import exists, select
 
-from ledger.chain.contracts import decode_call, selector_names
-from ledger.chain.failures import failure_of
+from ledger.chain.contracts.wrappers import decode_call, selector_names
+from ledger.chain.failures.traces import failure_of
 from ledger.db import tables
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion, ChainIntent
 from ledger.models.blockchain import TransactionStatus

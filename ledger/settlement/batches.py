@@ -14,11 +14,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import SETTLEMENT
-from ledger.chain.intents import NewIntent, new_key
-from ledger.chain.sender import AlreadyOnChain
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.db import DatabaseBusy
 from ledger.errors import Refused
 from ledger.models import (

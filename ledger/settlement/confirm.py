@@ -13,7 +13,12 @@ from datetime import UTC, datetime
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
-from ledger.chain.events import BatchCancelled, BatchFinalized, BatchProposed, DisputeResolved
+from ledger.chain.contracts.events import (
+    BatchCancelled,
+    BatchFinalized,
+    BatchProposed,
+    DisputeResolved,
+)
 from ledger.db import tables
 from ledger.db.counting import rows_found
 from ledger.models import (

@@ -14,12 +14,12 @@ from pathlib import Path
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import SETTLEMENT
-from ledger.chain.intents import NewIntent
-from ledger.chain.structs import Settlement, settlement_typed_data
-from ledger.chain.typed_data import is_valid_of_contract
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.contracts.structs import Settlement, settlement_typed_data
+from ledger.chain.keys.typed_data import is_valid_of_contract
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent
 from ledger.errors import NotFound, Refused
 from ledger.models import (
     ChainBlock,

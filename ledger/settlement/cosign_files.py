@@ -16,8 +16,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ledger.chain.structs import Settlement, settlement_typed_data
-from ledger.chain.typed_data import digest_of, signer_of
+from ledger.chain.contracts.structs import Settlement, settlement_typed_data
+from ledger.chain.keys.typed_data import digest_of, signer_of
 from ledger.errors import BadInput, Refused
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import nets_of, unpack

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.intents import NewIntent, new_key
-from ledger.chain.sender import AlreadyOnChain
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import BadInput, Refused
 from ledger.settings import LOCAL_CHAIN_ID
 from ledger.settlement.money import explained_deposit, explained_withdrawal

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ledger.chain.access import Chain
-from ledger.chain.client import RpcError
-from ledger.chain.contracts import encode_call
-from ledger.chain.events import SETTLEMENT
-from ledger.chain.intents import new_key
-from ledger.chain.reverts import reason_of
-from ledger.chain.structs import Settlement, settlement_typed_data
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.contracts.structs import Settlement, settlement_typed_data
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.failures.reverts import reason_of
+from ledger.chain.node.client import RpcError
+from ledger.chain.sending.intents import new_key
 from ledger.errors import DependencyDown
 from ledger.settlement.cosign import sender_of
 from ledger.settlement.elsewhere import ENERGY

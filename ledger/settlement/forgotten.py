@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
-from ledger.chain import adoption, intents
 from ledger.chain.access import Chain
-from ledger.chain.events import SETTLEMENT
-from ledger.chain.intents import NewIntent
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.sending import adoption, intents
+from ledger.chain.sending.intents import NewIntent
 from ledger.models import (
     ChainCursor,
     ChainEvent,

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.chain.abi_values import decoded
 from ledger.chain.access import Chain
-from ledger.chain.client import RpcError
+from ledger.chain.contracts.abi_values import decoded
+from ledger.chain.node.client import RpcError
 from ledger.models import VppDefinition, VppSettlementAccount
 from ledger.settings import LOCAL_CHAIN_ID
 from ledger.settlement.netting import Shortfall

@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Exists, exists, insert, select
 from sqlalchemy.orm import Session
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import SETTLEMENT
-from ledger.chain.intents import NewIntent, new_key
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.errors import Refused
 from ledger.models import (
     VppSettlementBatch,

@@ -11,10 +11,10 @@ from collections.abc import Collection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
-from ledger.chain.events import SETTLEMENT
-from ledger.chain.intents import NewIntent, new_key
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.errors import NotFound, Refused
 from ledger.models import ChainIntent, VppTradingRecord
 from ledger.models.sending import IntentState

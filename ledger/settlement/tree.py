@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tiny_keccak import keccak256
 
-from ledger.chain.abi_values import encoded
+from ledger.chain.contracts.abi_values import encoded
 from ledger.settlement.words import unpack
 
 _LEAF = ["bytes32", "uint64", "address", "address", "uint48", "int48", "int64"]

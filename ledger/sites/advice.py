@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from ledger.models import MeterSource
-from ledger.readings.formats import Format
+from ledger.readings.files.formats import Format
 from ledger.reductions import methodologies
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import OUTLIER_ABOVE

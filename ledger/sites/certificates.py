@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
 from ledger.models import Device, EnergyCertificate, Issuance, Meter, Project, Site
-from ledger.readings.certificates import is_named, manifests_of, seconds_of_days
-from ledger.readings.times import zone
+from ledger.readings.files.times import zone
+from ledger.readings.periods.certificates import is_named, manifests_of, seconds_of_days
 from ledger.reductions.records import Role
 from ledger.sites.changes import SiteChanges
 from ledger.sites.document import Document, Table

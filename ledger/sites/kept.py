@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.models import Meter, MeterSeries, ReadingClaim
-from ledger.readings.issued import is_named_by_issuance
+from ledger.readings.periods.issued import is_named_by_issuance
 
 
 def why_as_it_is(session: Session, meter: Meter) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ledger.countries import wrong_country
 from ledger.errors import BadInput
-from ledger.readings.times import TIMES_END_S, epoch_s, zone
+from ledger.readings.files.times import TIMES_END_S, epoch_s, zone
 from ledger.reductions.flatlines import STUCK_HOURS
 from ledger.reductions.numbers import COUNTER, UNITS, parse_value
 from ledger.reductions.records import Kind, Role

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from ledger.errors import BadInput
-from ledger.readings.formats import (
+from ledger.readings.files.formats import (
     CLOCK_CHANGES,
     CSV,
     DECIMALS,
@@ -20,9 +20,9 @@ from ledger.readings.formats import (
     UNIX_MS,
     Format,
 )
-from ledger.readings.sources import unit_scale
-from ledger.readings.timeformats import parser_of
-from ledger.readings.times import OFFSET, zone
+from ledger.readings.files.sources import unit_scale
+from ledger.readings.files.timeformats import parser_of
+from ledger.readings.files.times import OFFSET, zone
 from ledger.reductions.grids import INTERVALS
 from ledger.reductions.numbers import COUNTER, FUEL, TEXT_MAX, UNITS, kind_of, parse_value, units_of
 from ledger.reductions.records import Kind

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from ledger.readings.formats import Format
+from ledger.readings.files.formats import Format
 from ledger.reductions.factors import content_sha256
 from ledger.reductions.records import Factor, Purpose
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.errors import BadInput
 from ledger.models import ChainEvent
 

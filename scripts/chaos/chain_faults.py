@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ledger.chain.records import Receipt
+from ledger.chain.node.records import Receipt
 from scripts.chaos import rows
 from scripts.chaos.strikes import Fault, Work
 from tests.support.chain import PARTIES

@@ -9,7 +9,7 @@ from eth_utils.crypto import keccak
 from sqlalchemy import select
 
 from indexer import Indexer
-from ledger.chain.contracts import encode_call
+from ledger.chain.contracts.wrappers import encode_call
 from ledger.db import Database
 from ledger.models import ChainAttempt, ChainIntent, VppTradeShortfall, VppTradingRecord
 from ledger.models.sending import IntentState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ledger.chain.transport_errors import NodeDown, NodeSlow
+from ledger.chain.node.transports.errors import NodeDown, NodeSlow
 from scripts.chaos.strikes import Fault, Work
 from scripts.chaos.watch import Calls
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from indexer import Indexer
 from ledger import issuance
-from ledger.chain.events import CREDIT
+from ledger.chain.contracts.events import CREDIT
 from ledger.errors import TruetonneError
 from ledger.holdings import details_of, holding_of, plan_once, plan_retirement, plan_transfer
 from ledger.jobs import work

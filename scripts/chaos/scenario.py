@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ledger.chain.contracts import VppSettlement
+from ledger.chain.contracts.wrappers import VppSettlement
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import import_trades
 from ledger.units import currency_of_cents

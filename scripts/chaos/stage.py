@@ -15,8 +15,8 @@ from sqlalchemy import create_engine, insert, select
 
 from indexer import Indexer
 from ledger import issuance
-from ledger.chain.client import ChainClient
-from ledger.chain.signers import anvil_address
+from ledger.chain.keys.signers import anvil_address
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.models import Base, CreditBatch
 from ledger.sites import apply_site

@@ -14,8 +14,8 @@ import msgspec
 from sqlalchemy import Engine, Executable
 from sqlalchemy.orm import Session
 
-from ledger.chain.client import ChainClient
-from ledger.chain.transport import Transport
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.transports.base import Transport
 from ledger.db import Database
 from tests.support.sending import Boundaries
 

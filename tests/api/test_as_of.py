@@ -21,7 +21,7 @@ from api.app import create_app
 from api.credits.then import checked_block
 from api.projects.queries import _credits_then, credits_of
 from indexer import Indexer
-from ledger.chain.events import CREDIT
+from ledger.chain.contracts.events import CREDIT
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.models import ChainBlock

@@ -16,7 +16,14 @@ from api.pages.sentences import say
 from tests.api.test_chinese import WORDS
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_READINGS = ("evidence_files", "selection", "slots", "stored", "times", "views")
+OF_READINGS = (
+    "files/times",
+    "periods/evidence_files",
+    "rows/stored",
+    "shown/selection",
+    "shown/slots",
+    "shown/views",
+)
 """What the API asks of the readings; the rest of them are imports and commands."""
 SOURCES = sorted(
     [

@@ -18,6 +18,12 @@ from ledger.settings import SETTINGS, load_settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SHARED_OPTIONS = {"--json", "--config", "--help"}
+SUB_ROOMS = sorted(
+    str(file.parent.relative_to(DOCS.parent / "ledger"))
+    for room in ("chain", "readings")
+    for file in (DOCS.parent / "ledger" / room).glob("*/**/__init__.py")
+    if file.parent.name not in ("abi", "decoders")  # they are generated
+)
 PAGE_PARAMETERS = set(PageParameters.model_fields)
 
 
@@ -112,18 +118,17 @@ def test_every_room_of_the_kernel_stands_in_the_architecture() -> None:
     assert {name for name in found if not name.startswith("__")} - told == set()
 
 
-def test_every_layer_of_the_kernel_stands_in_the_architecture() -> None:
+@pytest.mark.parametrize("name", ["ledger", "ledger.chain", "ledger.readings"])
+def test_every_layer_of_the_kernel_stands_in_the_architecture(name: str) -> None:
     text = (DOCS / "ARCHITECTURE.md").read_text().split("## Layers")[1].split("\n## ")[0]
-    told = {word for part in re.findall(r"`([^`]*)`", text) for word in re.findall(r"\w+", part)}
+    told = "; ".join(re.findall(r"`([^`]*)`", text.replace("\n", " ")))
     linted = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["tool"]["importlinter"]
-    (kernel,) = (item for item in linted["contracts"] if item["name"] == "The layers of ledger")
-    assert {
-        word for layer in kernel["layers"] for word in re.findall(r"\w+", layer)
-    } - told == set()
+    (found,) = (item for item in linted["contracts"] if item["name"] == f"The layers of {name}")
+    assert "; ".join(found["layers"]).replace(" : ", "; ") in told
 
 
 @pytest.mark.parametrize(
-    "room", ["chain", "db", "park", "readings", "reductions", "settlement"], ids=str
+    "room", ["chain", "db", "park", "readings", "reductions", "settlement", *SUB_ROOMS], ids=str
 )
 def test_a_large_room_says_where_each_of_its_modules_belongs(room: str) -> None:
     folder = DOCS.parent / "ledger" / room

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from eth_utils.abi import event_signature_to_log_topic
 
-from ledger.chain.abi import artifact
-from ledger.chain.layout import canonical_type
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.layout import canonical_type
 from ledger.proofs.verifier import ledger
 from tests.support.solidity import compile_with, sources_of
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.chain.local_node import free_port
+from ledger.chain.local.anvil import free_port
 from tests.cli.conftest import READINGS, SITE, TRADES, Program
 
 IMPORT = ("import", "--site", "lab", "--source", "scada")

@@ -30,13 +30,13 @@ from cli.bench.indexer.peers import PROJECTS
 from cli.bench.indexer.tables import rows_of
 from cli.command import Invocation
 from indexer import Indexer
-from ledger.chain.abi import artifact
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.contracts import decode_call
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.layout import canonical_type
-from ledger.chain.local_node import find_anvil
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.layout import canonical_type
+from ledger.chain.contracts.wrappers import decode_call
+from ledger.chain.local.anvil import find_anvil
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, ProblemFound
 from ledger.models import Base

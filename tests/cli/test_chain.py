@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ledger.chain.signers import anvil_address
+from ledger.chain.keys.signers import anvil_address
 from tests.cli.conftest import READINGS, SITE, TRADES, Ended, Program
 from tests.support.chain import TestChain
 from tests.support.mirror import running_chain

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli.deploying import deploy, ensure_deployed, verify
-from ledger.chain.events import CREDIT
+from ledger.chain.contracts.events import CREDIT
 from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.settings import load_settings
 from tests.cli.conftest import Program

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ledger.chain import intents
-from ledger.chain.intents import NewIntent, SignedAttempt, new_key
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, SignedAttempt, new_key
 from ledger.db import Database
 from ledger.models.sending import IntentState
 from tests.cli.conftest import Ended

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ledger.chain import intents
-from ledger.chain.intents import NewIntent, new_key
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.db import Database
 from ledger.jobs import rows
 from ledger.jobs.catalogue import JOBS

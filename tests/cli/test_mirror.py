@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ledger.chain.client import ChainClient
-from ledger.chain.local_node import LocalNode, find_anvil
+from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.node.client import ChainClient
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain, deploy_contracts
 from tests.support.forms import rest

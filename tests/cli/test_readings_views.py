@@ -16,7 +16,7 @@ from PIL import Image
 
 from cli.drawing import Drawing, Rectangle, Words, png, svg
 from cli.heatmap import GAPS, QUALITY, cell_size, heatmap
-from ledger.readings.slots import Day, DeviceDays, SiteDays, State
+from ledger.readings.shown.slots import Day, DeviceDays, SiteDays, State
 from tests.cli.conftest import Program
 
 PARIS = ZoneInfo("Europe/Paris")

@@ -10,7 +10,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from ledger.chain.local_node import KeptPort
+from ledger.chain.local.anvil import KeptPort
 from tests.cli.conftest import Program
 from tests.support.forms import rest
 

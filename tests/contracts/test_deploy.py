@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
-from ledger.chain.book import Deployment
-from ledger.chain.local_node import KeptPort
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.local.anvil import KeptPort
 from ledger.errors import BadInput, DependencyDown, WrongChain
 from scripts import create2
 from scripts.deploy import Deployer, earlier_contracts, load_keys, network_chain_id, write
@@ -227,7 +227,7 @@ def test_addresses_commit_to_code_and_arguments(deployer: Deployer, tmp_path: Pa
     }
     from eth_abi.abi import encode
 
-    from ledger.chain.abi import artifact
+    from ledger.chain.contracts.abi import artifact
 
     assert set(deployment.contracts) == set(types)
     for name, deployed in deployment.contracts.items():
@@ -434,7 +434,7 @@ def test_sources_that_the_program_does_not_know(
     deployer: Deployer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DP-05: a change of a contract without its artifact would be called by the old one."""
-    from ledger.chain import abi
+    from ledger.chain.contracts import abi
 
     def other(name: str) -> Any:
         found = abi.artifact(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger.chain.book import Deployment
+from ledger.chain.addresses.book import Deployment
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import load_settings

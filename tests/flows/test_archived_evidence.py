@@ -22,7 +22,12 @@ from ledger.keeping.reading import count_between
 from ledger.models import Base, DeviceData, Issuance, MeterReading
 from ledger.proofs.verifier import verify
 from ledger.readings import import_file, reductions_for
-from ledger.readings.evidence_files import MANIFEST, READINGS, files_of_credit, files_of_period
+from ledger.readings.periods.evidence_files import (
+    MANIFEST,
+    READINGS,
+    files_of_credit,
+    files_of_period,
+)
 from ledger.reconcile import reconcile
 from ledger.reductions import report
 from ledger.reductions.recompute import Trusted, verify_files

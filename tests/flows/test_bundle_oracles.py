@@ -12,7 +12,7 @@ from eth_account import Account
 from eth_utils.crypto import keccak
 
 from ledger.bundles import BuiltBundle
-from ledger.chain.client import RpcError
+from ledger.chain.node.client import RpcError
 from ledger.proofs import tries
 from ledger.proofs.verifier import ledger, rlp
 from ledger.proofs.verifier.blocks import read_header, read_transaction

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from indexer import Indexer
 from ledger.bundles import BuiltBundle, build_bundle
-from ledger.chain.client import ChainClient, RpcError
+from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
 from ledger.models import CreditRetirement

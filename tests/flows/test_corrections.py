@@ -30,7 +30,12 @@ from ledger.models import (
 )
 from ledger.models.sending import IntentState
 from ledger.readings import ImportReport, import_file, reductions_for
-from ledger.readings.evidence_files import MANIFEST, READINGS, files_of_credit, files_of_period
+from ledger.readings.periods.evidence_files import (
+    MANIFEST,
+    READINGS,
+    files_of_credit,
+    files_of_period,
+)
 from ledger.reconcile import reconcile
 from ledger.reductions import report
 from ledger.reductions.recompute import Trusted, verify_files

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ledger.chain.signers import Keyring, anvil_address, anvil_signer
+from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
     SettlementBalance,

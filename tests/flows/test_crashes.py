@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.contracts import encode_call
-from ledger.chain.sender import NotTaken
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.sending.sender import NotTaken
 from ledger.errors import DependencyDown
 from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState

@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from ledger.chain.local_node import KeptPort
+from ledger.chain.local.anvil import KeptPort
 from ledger.proofs.verifier import Trusted
 from tests.support.bundle_mutants import judge
 from tests.support.forms import long, rest

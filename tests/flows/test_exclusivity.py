@@ -17,7 +17,7 @@ from ledger.issuance import plan_issuance
 from ledger.issuance import submit_planned as submit_issuances
 from ledger.models import Correction, CorrectionRegister, CreditCancellation, Issuance, MeterReading
 from ledger.readings import import_file, reductions_for
-from ledger.readings.evidence_files import files_of_period
+from ledger.readings.periods.evidence_files import files_of_period
 from ledger.reconcile import reconcile
 from ledger.reductions.recompute import Trusted, verify_files
 from ledger.sites import apply_site

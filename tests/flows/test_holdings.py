@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.chain import intents
-from ledger.chain.events import CREDIT, ZERO_HASH
-from ledger.chain.signers import Keyring, anvil_signer
+from ledger.chain.contracts.events import CREDIT, ZERO_HASH
+from ledger.chain.keys.signers import Keyring, anvil_signer
+from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.holdings import (

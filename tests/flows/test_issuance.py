@@ -17,12 +17,12 @@ from sqlalchemy.orm import Session
 
 from indexer import Indexer
 from ledger import issuance, registration
-from ledger.chain.abi import artifact
-from ledger.chain.client import RpcError
-from ledger.chain.contracts import decode_error, encode_call
-from ledger.chain.events import CREDIT, Claim
-from ledger.chain.layout import canonical_type
-from ledger.chain.structs import claim_typed_data
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, Claim
+from ledger.chain.contracts.layout import canonical_type
+from ledger.chain.contracts.structs import claim_typed_data
+from ledger.chain.contracts.wrappers import decode_error, encode_call
+from ledger.chain.node.client import RpcError
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance import PlannedIssuance, begun, plan_issuance, planning, submit_planned
 from ledger.models import (

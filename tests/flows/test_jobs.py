@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select
 
-from ledger.chain.events import CREDIT
+from ledger.chain.contracts.events import CREDIT
 from ledger.db import Database
 from ledger.errors import BooksDiffer, ProblemFound
 from ledger.expiry import record_expired

@@ -22,8 +22,8 @@ from ledger.models import (
 )
 from ledger.models.readings import ReadingQuality
 from ledger.readings import import_file
-from ledger.readings.evidence_files import files_of_issuance
-from ledger.readings.period import load_period
+from ledger.readings.periods.evidence_files import files_of_issuance
+from ledger.readings.periods.period import load_period
 from ledger.reconcile import reconcile
 from ledger.reductions import compute
 from ledger.registration import register_project, register_site

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.chain import stuck
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.events import CREDIT
-from ledger.chain.intents import FILL, new_key
-from ledger.chain.policy import DailyCaps
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.keys.policy import DailyCaps
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.sending import stuck
+from ledger.chain.sending.intents import FILL, new_key
 from ledger.db import Database
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane, CreditRetirement
 from ledger.models.sending import IntentState

@@ -26,11 +26,11 @@ from sqlalchemy.pool import NullPool
 from indexer import Indexer
 from ledger import holdings, issuance
 from ledger.chain.access import Chain
-from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.local_node import LocalNode, find_anvil
-from ledger.chain.sender import Sender
-from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer
+from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.node.client import ChainClient
+from ledger.chain.sending.sender import Sender
 from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import BooksDiffer, DependencyDown, NotFound

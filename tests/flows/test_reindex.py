@@ -21,8 +21,8 @@ from indexer.reindex import Changes, reindex
 from indexer.report import Scope
 from indexer.tables import EXEMPT, MIRRORED
 from indexer.verify import verify
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import BooksDiffer, Refused
 from ledger.models import Base, ChainCursor, CreditTransfer, SettlementMovement

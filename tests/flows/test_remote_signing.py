@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from ledger.chain.events import CREDIT
-from ledger.chain.policy import DailyCaps, PolicyRefused
-from ledger.chain.remote_signer import SignerDown, SignerLied, SignerService
-from ledger.chain.signers import Keyring, anvil_address, anvil_signer
-from ledger.chain.structs import claim_typed_data
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.contracts.structs import claim_typed_data
+from ledger.chain.keys.policy import DailyCaps, PolicyRefused
+from ledger.chain.keys.remote_signer import SignerDown, SignerLied, SignerService
+from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.models import ChainAttempt, ChainNonceLane, ChainSpending
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES, class_role

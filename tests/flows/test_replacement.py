@@ -5,7 +5,7 @@ import logging
 import pytest
 from eth_account import Account
 
-from ledger.chain.sender import NotTaken
+from ledger.chain.sending.sender import NotTaken
 from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction, ChainAttempt
 from ledger.models.blockchain import TransactionStatus
@@ -224,7 +224,7 @@ def test_two_that_tend_at_once_replace_once(both: Park) -> None:
     other = both.again()
     waiting = other.chain.sender._desk.db.read
     with waiting() as session:
-        from ledger.chain import intents, stuck
+        from ledger.chain.sending import intents, stuck
 
         seen = intents.open_intents(session, 31337)
         seen_attempts = intents.open_attempts(session, 31337)
@@ -255,8 +255,8 @@ def test_waiting_for_a_block_replaces(park: Park, monkeypatch: pytest.MonkeyPatc
     key = wait_in_pool(park)
     spike(park, 50)
     (first,) = attempts(park, key)
-    monkeypatch.setattr("ledger.chain.sender._POLLS_PER_TENDING", 1)
-    monkeypatch.setattr("ledger.chain.sender._INCLUSION_SECONDS_MAX", 1.0)
+    monkeypatch.setattr("ledger.chain.sending.sender._POLLS_PER_TENDING", 1)
+    monkeypatch.setattr("ledger.chain.sending.sender._INCLUSION_SECONDS_MAX", 1.0)
     with pytest.raises(DependencyDown, match="is in no block"):
         park.chain.sender.wait_until_included(first.tx_hash)
     assert len(attempts(park, key)) == 2

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ledger import issuance
-from ledger.chain import intents
-from ledger.chain.events import CREDIT
-from ledger.chain.sender import AlreadyOnChain
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.sending import intents
+from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import DependencyDown
 from ledger.holdings import details_of, holding_of, plan_retirement, plan_transfer
 from ledger.models import (

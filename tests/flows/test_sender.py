@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from ledger.chain import intents
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.intents import NewIntent, new_key
-from ledger.chain.sender import AlreadyOnChain, NotTaken, Sender
-from ledger.chain.signers import Keyring
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.keys.signers import Keyring
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
+from ledger.chain.sending.sender import AlreadyOnChain, NotTaken, Sender
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent, ChainNonceLane
 from ledger.models.blockchain import TransactionStatus
@@ -415,12 +415,12 @@ def test_a_refusal_does_not_overwrite_a_sending(both: Park) -> None:
 def test_waiting_for_a_block(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     park.node.client.request("evm_setAutomine", [False])
     tx_hash = park.chain.sender.submit(plan(park), CURRENCY)
-    monkeypatch.setattr("ledger.chain.sender._INCLUSION_SECONDS_MAX", 0.3)
+    monkeypatch.setattr("ledger.chain.sending.sender._INCLUSION_SECONDS_MAX", 0.3)
     with pytest.raises(DependencyDown, match="is in no block after") as caught:
         park.chain.sender.wait_until_included(tx_hash)
     assert caught.value.code == "not-included-yet"
     threading.Timer(0.1, park.node.mine, [1]).start()
-    monkeypatch.setattr("ledger.chain.sender._INCLUSION_SECONDS_MAX", 10)
+    monkeypatch.setattr("ledger.chain.sending.sender._INCLUSION_SECONDS_MAX", 10)
     park.chain.sender.wait_until_included(tx_hash)
     assert sent(park) == 1
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.chain.events import SETTLEMENT
+from ledger.chain.contracts.events import SETTLEMENT
 from ledger.errors import BadInput, Refused
 from ledger.models import SettlementBalance, VppSettlementBatch, VppSettlementItem, VppTradingRecord
 from ledger.models.trading import TradeStatus

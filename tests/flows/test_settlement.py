@@ -11,9 +11,9 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from indexer import Indexer
-from ledger.chain.client import ChainClient
-from ledger.chain.events import SETTLEMENT
-from ledger.chain.transports import open_transport
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.transports.opening import open_transport
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.models import (

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 from sqlalchemy import select
 
-from ledger.chain.events import SETTLEMENT
+from ledger.chain.contracts.events import SETTLEMENT
 from ledger.errors import NotFound, Refused
 from ledger.models import (
     ChainIntent,

@@ -14,7 +14,7 @@ from ledger.issuance import plan_issuance, submit_planned
 from ledger.models import Issuance, MeterReading
 from ledger.proofs.verifier import verify
 from ledger.readings import import_file
-from ledger.readings.evidence_files import files_of_credit
+from ledger.readings.periods.evidence_files import files_of_credit
 from ledger.reconcile import reconcile
 from tests.support.park import PARIS, PROJECT, Park
 from tests.support.plant import SITE, apply, write_csv

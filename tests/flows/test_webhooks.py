@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ledger.audit import HOUSE
-from ledger.chain.abi import artifact
-from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.errors import BadInput, NotFound
 from ledger.jobs import work
 from ledger.jobs.work import Tools

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ledger.chain.contracts import encode_call
-from ledger.chain.events import CREDIT
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.contracts.wrappers import encode_call
 from ledger.models import (
     ApiKey,
     Base,

@@ -20,9 +20,9 @@ import pymysql
 from sqlalchemy.orm import Session
 
 from ledger import issuance
-from ledger.chain.client import RpcError
-from ledger.chain.events import CREDIT
-from ledger.chain.sender import NotTaken
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.node.client import RpcError
+from ledger.chain.sending.sender import NotTaken
 from ledger.errors import DependencyDown, Refused
 from ledger.holdings import holding_of, plan_once, plan_transfer
 from ledger.readings import import_file

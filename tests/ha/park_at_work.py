@@ -13,7 +13,7 @@ import httpx
 
 from ledger import issuance
 from ledger.audit import HOUSE
-from ledger.chain.local_node import KeptPort
+from ledger.chain.local.anvil import KeptPort
 from ledger.db import Database
 from ledger.identity import passwords, users
 from ledger.models import CreditBatch

@@ -24,7 +24,7 @@ from ledger.backup.manifest import Kind
 from ledger.backup.planning import Wanted, plan
 from ledger.backup.restoring import restore
 from ledger.backup.taking import follow, take
-from ledger.chain.local_node import KeptPort
+from ledger.chain.local.anvil import KeptPort
 from ledger.db import Database
 from ledger.db.galera_nodes import findings_elsewhere
 from ledger.db.grants import Account, statements

@@ -17,8 +17,8 @@ from indexer import Indexer, TickReport, ahead, packing, patience, ranges
 from indexer.ahead import ReadingProcess
 from indexer.creditlog import CreditLog
 from indexer.reading import Read, Reading
-from ledger.chain.client import ChainClient
-from ledger.chain.sighted import Sighting
+from ledger.chain.addresses.sighted import Sighting
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
@@ -352,8 +352,8 @@ import sys, time
 from pathlib import Path
 from indexer.ahead import ReadingProcess
 from indexer.reading import Reading
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.node.client import ChainClient
 made = ReadingProcess(Reading(ChainClient(sys.argv[1]), Deployment.load(Path(sys.argv[2]))))
 print(made.pid, flush=True)
 time.sleep(600)

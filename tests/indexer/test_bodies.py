@@ -10,7 +10,7 @@ import pytest
 
 from indexer import Indexer
 from indexer.verify import verify
-from ledger.chain.client import ChainClient
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from tests.indexer.conftest import DEPTH

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from indexer import Indexer
-from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.db import Database
 from ledger.models.blockchain import CreditStatus
 from ledger.models.credits import BatchStatus

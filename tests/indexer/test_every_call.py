@@ -20,11 +20,11 @@ from sqlalchemy import select
 from web3 import HTTPProvider, Web3
 
 from indexer import Indexer
-from ledger.chain.abi import artifact
-from ledger.chain.contracts import encode_call
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.layout import canonical_type
-from ledger.chain.reverts import reason_of
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.layout import canonical_type
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.failures.reverts import reason_of
 from ledger.db import Database
 from ledger.models import BlockchainTransaction, ChainBlock, ChainInclusion
 from ledger.models.blockchain import TransactionStatus

@@ -19,10 +19,10 @@ from sqlalchemy import select, text, update
 from indexer import Indexer, TickReport
 from indexer.backoff import DATABASE, DOWN, LAGS, LIMITS, PRUNED, REFUSES, SLOW, pause_s, trouble_of
 from indexer.lease import Lease, Rate, holder_of
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.local_node import LocalNode, find_anvil
-from ledger.chain.transport_errors import NodeDown, NodeLimits, NodeSlow
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.transports.errors import NodeDown, NodeLimits, NodeSlow
 from ledger.db import Database, DatabaseBusy
 from ledger.db.sqltext import clock_ms
 from ledger.errors import DependencyDown

@@ -20,9 +20,9 @@ from indexer.status import as_document, look
 from indexer.ticks import Limits
 from indexer.verify import verify
 from indexer.watch import Watch
-from ledger.chain.book import PROVEN, TOLD
-from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_HASH, schemas
+from ledger.chain.addresses.book import PROVEN, TOLD
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_HASH, schemas
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError, WrongChain
 from ledger.reconcile import reconcile

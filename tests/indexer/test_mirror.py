@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from indexer import Indexer
-from ledger.chain.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, ZERO_ADDRESS
 from ledger.db import Database
 from ledger.errors import MirrorStopped
 from ledger.models.blockchain import CreditStatus, TransactionStatus

@@ -13,9 +13,9 @@ from sqlalchemy.exc import IntegrityError
 
 from indexer import Indexer, TickReport
 from indexer.handlers import HANDLERS
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.events import SETTLEMENT
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped
 from ledger.models import ChainBlock

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import select
 
 from indexer import Indexer
-from ledger.chain import intents
-from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT
-from ledger.chain.intents import NewIntent
-from ledger.chain.sender import Sender
-from ledger.chain.signers import ANVIL_ROLES, Keyring, anvil_signer
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer
+from ledger.chain.node.client import ChainClient
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent
+from ledger.chain.sending.sender import Sender
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainInclusion
@@ -264,7 +264,7 @@ def test_a_node_that_is_down_keeps_the_pending_row(
     chain: TestChain, sqlite_db: Database, plan: Callable[..., str]
 ) -> None:
     keyring = Keyring({PARTIES["owner"]: anvil_signer(ANVIL_ROLES["owner"])})
-    from ledger.chain.client import ChainClient
+    from ledger.chain.node.client import ChainClient
 
     down = Sender(sqlite_db, ChainClient("http://127.0.0.1:9"), keyring, 31337, 200)
     key = plan("retire", chain.retire_arguments(BATCH, 5))

@@ -10,8 +10,8 @@ from indexer.creditlog import CreditLog
 from indexer.packing import packed, unpacked
 from indexer.reading import Read
 from indexer.window import Window
-from ledger.chain.events import CREDIT, SETTLEMENT, decode, texts_of
-from ledger.chain.records import BlockHeader
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, decode, texts_of
+from ledger.chain.node.records import BlockHeader
 from tests.ledger.test_calls import items, log_of, tuples_of, types_of
 from tests.support.forms import times
 

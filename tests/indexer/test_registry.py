@@ -4,8 +4,8 @@ import pytest
 
 from indexer import Indexer
 from indexer.handlers import HANDLERS, handles, missing, require_complete
-from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import MirrorStopped
 from tests.support.chain import TestChain

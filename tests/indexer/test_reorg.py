@@ -12,9 +12,9 @@ from indexer import Indexer, finality
 from indexer.reindex import reindex
 from indexer.reorg import REWINDS
 from indexer.verify import verify
-from ledger.chain.client import ChainClient
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.local_node import LocalNode, find_anvil
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.db.engines import MODE, READ
 from ledger.errors import DependencyDown
@@ -306,13 +306,16 @@ def test_a_reorganisation_of_everything_on_both_databases(
 def test_every_mirrored_table_is_rewound() -> None:
     """A table of the mirror that no function rewinds would keep rows of a lost fork."""
     text = " ".join(f"{step.__name__} {step.__doc__}" for step in REWINDS)
-    writers = ("indexer", "ledger.chain.transactions")
+    writers = ("indexer", "ledger.chain.sending.transactions")
     names = {
         table.name
         for table in Base.metadata.tables.values()
         if table.info["writer"] in writers and table.name != "chain_cursor"
     }
-    known = {"blockchain_transactions", "chain_inclusions"}  # ledger.chain.transactions.rewind
+    known = {
+        "blockchain_transactions",
+        "chain_inclusions",
+    }  # ledger.chain.sending.transactions.rewind
     assert {name for name in names - known if name not in text} == set()
 
 

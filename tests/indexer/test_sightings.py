@@ -13,9 +13,9 @@ from eth_utils.crypto import keccak
 from sqlalchemy import select
 
 from indexer import Indexer
-from ledger.chain.abi import artifact
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.layout import canonical_type
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.layout import canonical_type
 from ledger.db import Database
 from ledger.models import ContractSighting, SmartContract
 from ledger.reconcile import reconcile

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ledger.chain.access import Chain
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.local_node import LocalNode, find_anvil
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import BadInput, WrongChain
 from ledger.settings import load_settings

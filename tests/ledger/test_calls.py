@@ -17,11 +17,11 @@ from web3 import Web3
 from web3.contract import Contract
 from web3.types import LogReceipt
 
-from ledger.chain.abi import artifact
-from ledger.chain.contracts import decode_call, decode_error, encode_call, selector_names
-from ledger.chain.events import CREDIT, SETTLEMENT, PlainEvent, decode, next_head, schemas
-from ledger.chain.layout import canonical_type, json_value
-from ledger.chain.records import LogRecord
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, PlainEvent, decode, next_head, schemas
+from ledger.chain.contracts.layout import canonical_type, json_value
+from ledger.chain.contracts.wrappers import decode_call, decode_error, encode_call, selector_names
+from ledger.chain.node.records import LogRecord
 from ledger.errors import MirrorStopped
 from ledger.jsontext import json_safe
 from tests.support.forms import times

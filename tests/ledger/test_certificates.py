@@ -16,8 +16,8 @@ from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.models import Correction, EnergyCertificate
 from ledger.readings import reductions_for
-from ledger.readings.evidence_files import files_of_period
-from ledger.readings.period import load_period
+from ledger.readings.periods.evidence_files import files_of_period
+from ledger.readings.periods.period import load_period
 from ledger.reductions import Calibration, Reduction, Role, compute, report
 from ledger.reductions.manifest import canonical_text
 from ledger.reductions.manifest_file import meter_of as stated_meter

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from web3 import HTTPProvider, Web3
 
-from ledger.chain.client import ChainClient, RpcError
-from ledger.chain.local_node import KeptPort, LocalNode, find_anvil
+from ledger.chain.local.anvil import KeptPort, LocalNode, find_anvil
+from ledger.chain.node.client import ChainClient, RpcError
 from ledger.errors import BadInput, DependencyDown
 from tests.support.chain import PARTIES, send
 

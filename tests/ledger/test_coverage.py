@@ -13,10 +13,10 @@ from sqlalchemy import delete, insert, select
 
 from ledger.db import Database
 from ledger.models import ImportFile, Meter, MeterReading, MeterSeries, MeterSource
-from ledger.readings import coverage
-from ledger.readings.coverage import load_coverage
-from ledger.readings.slots import MISSING, State, load_days
-from ledger.readings.views import gaps_document
+from ledger.readings.shown import coverage
+from ledger.readings.shown.coverage import load_coverage
+from ledger.readings.shown.slots import MISSING, State, load_days
+from ledger.readings.shown.views import gaps_document
 from ledger.reductions.quality import stored
 from ledger.reductions.records import Quality
 from tests.support.plant import apply

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ledger.chain.wire import HEADER_FIELDS, WireReceipt
+from ledger.chain.node.wire import HEADER_FIELDS, WireReceipt
 from ledger.proofs import encoding
 from ledger.proofs.covered import header_hash, receipts_root
 from ledger.proofs.tries import Trie

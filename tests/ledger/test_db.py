@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ledger.backup.manifest import Kind
 from ledger.backup.taking import take
-from ledger.chain.local_node import KeptPort
+from ledger.chain.local.anvil import KeptPort
 from ledger.db import Database, DatabaseBusy, SchemaMissing
 from ledger.db.deferring import deferred_foreign_keys
 from ledger.db.grants import Account

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import asdict, fields
 
-from ledger.chain.abi import artifact
-from ledger.chain.contracts import decode_call, decode_error, encode_call
-from ledger.chain.decoders import CALLS, ERRORS, EVENTS, words
-from ledger.chain.events import CREDIT, SETTLEMENT, DecodedEvent, PlainEvent, decode
-from ledger.chain.layout import canonical_type, json_value
-from ledger.chain.records import LogRecord
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.decoders import CALLS, ERRORS, EVENTS, words
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, DecodedEvent, PlainEvent, decode
+from ledger.chain.contracts.layout import canonical_type, json_value
+from ledger.chain.contracts.wrappers import decode_call, decode_error, encode_call
+from ledger.chain.node.records import LogRecord
 from ledger.errors import MirrorStopped
 from tests.ledger.test_calls import items, log_of, tuples_of, types_of
 from tests.support import abi_oracle

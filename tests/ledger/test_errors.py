@@ -2,8 +2,8 @@
 
 import pytest
 
-from ledger.chain.client import RpcError
-from ledger.chain.sender import AlreadyOnChain, NotTaken
+from ledger.chain.node.client import RpcError
+from ledger.chain.sending.sender import AlreadyOnChain, NotTaken
 from ledger.db import DatabaseBusy
 from ledger.errors import (
     BadInput,

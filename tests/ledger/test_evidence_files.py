@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from ledger.db import Database
 from ledger.errors import BooksDiffer, NotFound
-from ledger.readings.evidence_files import (
+from ledger.readings.periods.evidence_files import (
     MANIFEST,
     READINGS,
     EvidenceFiles,

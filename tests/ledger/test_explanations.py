@@ -7,9 +7,9 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
 from api.errors import problem_of
-from ledger.chain.abi import artifact
-from ledger.chain.explanations import explain, table
-from ledger.chain.reverts import reason_of
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.failures.explanations import explain, table
+from ledger.chain.failures.reverts import reason_of
 from ledger.errors import BadInput, Refused
 from scripts.fresh import CONTRACTS
 from scripts.generate_errors import generate

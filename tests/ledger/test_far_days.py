@@ -10,7 +10,7 @@ import pytest
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.readings import reductions_for
-from ledger.readings.evidence_files import MANIFEST, READINGS, files_of_period
+from ledger.readings.periods.evidence_files import MANIFEST, READINGS, files_of_period
 from ledger.reductions.recompute import verify_files
 from ledger.reductions.zones import legal_day_end_s, legal_day_start_s, zone
 from tests.support.plant import SITE, apply, imported, write_csv

@@ -25,7 +25,7 @@ from ledger.models import (
 )
 from ledger.models.issuance import IssuanceState
 from ledger.readings import import_file, reductions_for
-from ledger.readings.requalify import requalify
+from ledger.readings.imports.requalify import requalify
 from ledger.reductions.flatlines import stuck_places
 from ledger.reductions.zones import day_starts, zone
 from ledger.sites.site_file import read_site_file

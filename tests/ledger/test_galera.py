@@ -16,7 +16,7 @@ from pymysql.connections import Connection
 from sqlalchemy import make_url, text
 
 from cli.doctor_database import database_checks
-from ledger.chain.local_node import KeptPort
+from ledger.chain.local.anvil import KeptPort
 from ledger.db import Database, diagnoses, galera_rules
 from ledger.db.arrays import ArrayConnection
 from ledger.db.cells import Array

@@ -24,7 +24,7 @@ from ledger.models import (
 )
 from ledger.models.issuance import IssuanceState
 from ledger.readings import import_file, reductions_for
-from ledger.readings.requalify import requalify
+from ledger.readings.imports.requalify import requalify
 from ledger.reductions import Counts, Kind, Quality, Role
 from ledger.reductions.quality import Limits, judge_slot
 from tests.support.forms import times

@@ -28,8 +28,8 @@ from ledger.models import (
 )
 from ledger.models.issuance import IssuanceState
 from ledger.readings import ImportReport, reductions_for
-from ledger.readings.period import load_period
-from ledger.readings.requalify import requalify
+from ledger.readings.imports.requalify import requalify
+from ledger.readings.periods.period import load_period
 from ledger.reductions import Counts
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.quality import Limits

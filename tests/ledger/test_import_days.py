@@ -26,12 +26,13 @@ from ledger.models import (
     Meter,
     MeterReading,
 )
-from ledger.readings import import_file, importing
-from ledger.readings.ahead import ahead
-from ledger.readings.days import HeldDays
-from ledger.readings.fresh import FreshDays, micros
-from ledger.readings.sources import RawReading
-from ledger.readings.times import TimeReader, zone
+from ledger.readings import import_file
+from ledger.readings.files.sources import RawReading
+from ledger.readings.files.times import TimeReader, zone
+from ledger.readings.imports import importing
+from ledger.readings.imports.ahead import ahead
+from ledger.readings.imports.days import HeldDays
+from ledger.readings.imports.fresh import FreshDays, micros
 from ledger.sites import apply_site
 from tests.support.books import new_books
 from tests.support.forms import rest, times

@@ -15,10 +15,10 @@ from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.models import CarbonEmission, EnergyProduction, MeterReading
 from ledger.readings import ImportReport, import_file, reductions_for
-from ledger.readings.formats import Format
-from ledger.readings.timeformats import parser_of
-from ledger.readings.times import DoubledTime, SkippedTime, TimeReader, zone
-from ledger.readings.writing import rewriter_of
+from ledger.readings.files.formats import Format
+from ledger.readings.files.timeformats import parser_of
+from ledger.readings.files.times import DoubledTime, SkippedTime, TimeReader, zone
+from ledger.readings.files.writing import rewriter_of
 from ledger.reductions import Counts
 from ledger.reductions.grids import grid_of
 from tests.support.plant import SITE, apply, imported

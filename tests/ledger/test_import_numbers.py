@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import BadInput
-from ledger.readings.sources import unit_scale
-from ledger.readings.times import NaiveTime, TimeReader, legal_day_start_s, zone
+from ledger.readings.files.sources import unit_scale
+from ledger.readings.files.times import NaiveTime, TimeReader, legal_day_start_s, zone
 from ledger.reductions import Kind
 from ledger.reductions.numbers import UNITS, parse_value
 

@@ -22,8 +22,8 @@ from ledger.models import (
 )
 from ledger.models.readings import ReadingQuality
 from ledger.readings import import_file, reductions_for
-from ledger.readings.evidence_files import files_of_period
 from ledger.readings.inventory import emissions_of
+from ledger.readings.periods.evidence_files import files_of_period
 from tests.support.plant import SITE, apply, write_csv
 
 DEVICE = """

@@ -20,7 +20,7 @@ from ledger.corrections import Outcome, correct
 from ledger.db import Database
 from ledger.models import Correction, CorrectionRegister, MeterReading
 from ledger.readings import ImportReport
-from ledger.readings.period import late_readings, load_period
+from ledger.readings.periods.period import late_readings, load_period
 from ledger.reductions import compute
 from tests.ledger.test_import_counters import COUNTER, START_S, at, swap
 from tests.support.forms import times

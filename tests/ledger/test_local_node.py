@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.chain.client import ChainClient
-from ledger.chain.local_node import KeptPort, LocalNode, find_anvil, port_is_free
+from ledger.chain.local.anvil import KeptPort, LocalNode, find_anvil, port_is_free
+from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
 from tests.support.chain import PARTIES, send
 
@@ -172,7 +172,7 @@ def test_where_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 CHILD = """
 import sys, time
 from pathlib import Path
-from ledger.chain.local_node import LocalNode
+from ledger.chain.local.anvil import LocalNode
 node = LocalNode(Path(sys.argv[1]), state=Path(sys.argv[2]))
 node.start()
 node.mine(5)

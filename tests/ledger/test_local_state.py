@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger.chain.client import ChainClient
-from ledger.chain.local_node import LocalNode, find_anvil
-from ledger.chain.local_state import keep_first_genesis
+from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.local.state import keep_first_genesis
+from ledger.chain.node.client import ChainClient
 from ledger.errors import DependencyDown
 
 

@@ -7,10 +7,10 @@ import pytest
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
-from ledger.chain.book import DeployedContract, Deployment
-from ledger.chain.contracts import encode_call
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.policy import (
+from ledger.chain.addresses.book import DeployedContract, Deployment
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.keys.policy import (
     ANYBODY,
     CURRENCY,
     MAY_CALL,
@@ -19,7 +19,7 @@ from ledger.chain.policy import (
     PolicyRefused,
     SignerPolicy,
 )
-from ledger.chain.signers import Keyring, anvil_address, anvil_signer
+from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 
 CREDIT_AT, SETTLEMENT_AT, CURRENCY_AT = ("0x" + digit * 40 for digit in "abc")
 STRANGER = "0x" + "d" * 40
@@ -190,7 +190,7 @@ def test_a_guarded_keyring_has_no_unguarded_signer(policy: SignerPolicy) -> None
 
 
 def test_every_function_of_the_table_exists() -> None:
-    from ledger.chain.contracts import selector_names
+    from ledger.chain.contracts.wrappers import selector_names
 
     for name, roles in MAY_CALL.items():
         known = set(selector_names(name).values())

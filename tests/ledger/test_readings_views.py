@@ -16,10 +16,10 @@ from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import ImportFile, MeterReading
 from ledger.readings import import_file, reductions_for
-from ledger.readings.exclusions import exclusions
-from ledger.readings.lookup import rows_of
-from ledger.readings.slots import Day, State, load_days
-from ledger.readings.views import gaps_document, quality_document
+from ledger.readings.shown.exclusions import exclusions
+from ledger.readings.shown.lookup import rows_of
+from ledger.readings.shown.slots import Day, State, load_days
+from ledger.readings.shown.views import gaps_document, quality_document
 from tests.support.forms import times
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
 

@@ -9,13 +9,13 @@ from eth_account import Account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledger.chain import signed
-from ledger.chain.events import Claim
+from ledger.chain.contracts.events import Claim
+from ledger.chain.contracts.structs import claim_typed_data
 from ledger.chain.fees import Fees
-from ledger.chain.remote_signer import SignerDown, SignerLied, SignerService
-from ledger.chain.signed import Unsigned
-from ledger.chain.signers import anvil_address, anvil_signer, load_keyring
-from ledger.chain.structs import claim_typed_data
+from ledger.chain.keys import signed
+from ledger.chain.keys.remote_signer import SignerDown, SignerLied, SignerService
+from ledger.chain.keys.signed import Unsigned
+from ledger.chain.keys.signers import anvil_address, anvil_signer, load_keyring
 from ledger.errors import BadInput
 from ledger.settings import load_settings
 from tests.support.forms import times
@@ -152,7 +152,7 @@ def test_one_that_is_down() -> None:
 
 
 def test_a_place_that_is_no_signer(place: str) -> None:
-    from ledger.chain.remote_signer import RemoteSigner
+    from ledger.chain.keys.remote_signer import RemoteSigner
 
     with pytest.raises(SignerDown, match="refuses"):
         SignerService(place).ask("eth_sign", [])

@@ -3,8 +3,8 @@
 import pytest
 from eth_abi.abi import encode
 
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.reverts import reason_of
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.failures.reverts import reason_of
 
 WHO, OTHER = "0x" + "ab" * 20, "0x" + "cd" * 20
 

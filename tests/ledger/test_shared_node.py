@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger.chain.client import ChainClient
-from ledger.chain.local_node import free_port
-from ledger.chain.shared_node import node_for, published_url
+from ledger.chain.local.anvil import free_port
+from ledger.chain.local.shared import node_for, published_url
+from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import Settings, load_settings
 from tests.ledger.test_local_node import alive, soon
@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CHILD = """
 import os, sys
-from ledger.chain.client import ChainClient
-from ledger.chain.shared_node import node_for
+from ledger.chain.node.client import ChainClient
+from ledger.chain.local.shared import node_for
 from ledger.settings import load_settings
 with node_for(load_settings(None, os.environ)) as url:
     print(url, flush=True)
@@ -186,7 +186,7 @@ def test_an_old_note_is_no_hindrance(
     (settings.chain_folder / "node.json").write_text(note)
     assert published_url(settings) == ""
     started = time.monotonic()
-    monkeypatch.setattr("ledger.chain.shared_node._WAIT_SECONDS_MAX", 600)
+    monkeypatch.setattr("ledger.chain.local.shared._WAIT_SECONDS_MAX", 600)
     with node_for(settings) as url:
         assert height(url) == 0
     assert time.monotonic() - started < 60  # nobody waits for what is not there

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from ledger.chain.signers import (
+from ledger.chain.keys.signers import (
     ANVIL_ROLES,
     Keyring,
     anvil_address,

@@ -26,7 +26,7 @@ from ledger.models import (
     VppTradingStrategy,
 )
 from ledger.readings import reductions_for
-from ledger.readings.period import load_period
+from ledger.readings.periods.period import load_period
 from ledger.sites import apply_site, plain_account, read_site_file
 from tests.support.plant import LHB_SITE, SERF_SITE, SITE, apply, imported, write_csv
 

@@ -7,7 +7,7 @@ from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.chain.contracts import encode_call
+from ledger.chain.contracts.wrappers import encode_call
 from ledger.settlement.tree import leaf, trades_root
 from ledger.settlement.words import Trade, pack, unpack
 from tests.support.chain import PARTIES, TestChain

@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ledger.chain.client import ChainClient
-from ledger.chain.local_node import KeptPort, LocalNode, find_anvil
-from ledger.chain.transport import Bounds, Transport
-from ledger.chain.transport_errors import (
+from ledger.chain.local.anvil import KeptPort, LocalNode, find_anvil
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.transports.base import Bounds, Transport
+from ledger.chain.node.transports.errors import (
     AnswerTooLarge,
     NodeAnswer,
     NodeClosed,
@@ -26,7 +26,7 @@ from ledger.chain.transport_errors import (
     NodeSlow,
     NodeTrouble,
 )
-from ledger.chain.transports import open_transport
+from ledger.chain.node.transports.opening import open_transport
 from ledger.errors import BadInput, DependencyDown
 from tests.support.endpoints import TRANSPORTS, Behaviour, Says, endpoint, true_answer
 

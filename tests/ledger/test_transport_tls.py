@@ -15,10 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.chain.client import ChainClient
-from ledger.chain.heads import Heads
-from ledger.chain.local_node import LocalNode, find_anvil
-from ledger.chain.transport_errors import NodeDown
+from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.heads import Heads
+from ledger.chain.node.transports.errors import NodeDown
 
 LOCAL, ELSEWHERE = "127.0.0.1", "192.0.2.1"
 

@@ -8,9 +8,9 @@ from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
-from ledger.chain.abi import artifact
-from ledger.chain.layout import canonical_type
-from ledger.chain.records import LogRecord
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.layout import canonical_type
+from ledger.chain.node.records import LogRecord
 
 
 class Refused(Exception):

@@ -12,9 +12,9 @@ from typing import Any
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.records import Receipt
-from ledger.chain.signers import ANVIL_ROLES, anvil_signer
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.keys.signers import ANVIL_ROLES, anvil_signer
+from ledger.chain.node.records import Receipt
 from ledger.settlement.words import Trade, pack
 from tests.support.chain import FIRST_PERIOD_S, PARTIES, TestChain
 

@@ -17,11 +17,9 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 from msgspec.structs import replace
 
-from ledger.chain.abi import artifact
-from ledger.chain.book import DeployedContract, Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.contracts import encode_call
-from ledger.chain.events import (
+from ledger.chain.addresses.book import DeployedContract, Deployment
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import (
     CREDIT,
     SETTLEMENT,
     ZERO_HASH,
@@ -29,10 +27,12 @@ from ledger.chain.events import (
     RetirementDetails,
     decode,
 )
-from ledger.chain.layout import canonical_type
-from ledger.chain.records import Receipt
-from ledger.chain.signers import ANVIL_ROLES, anvil_address, anvil_signer
-from ledger.chain.structs import claim_tuple, claim_typed_data, retirement_tuple
+from ledger.chain.contracts.layout import canonical_type
+from ledger.chain.contracts.structs import claim_tuple, claim_typed_data, retirement_tuple
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.keys.signers import ANVIL_ROLES, anvil_address, anvil_signer
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import Receipt
 from ledger.settlement.words import PackedBatch, Trade, pack
 
 PARTIES = {name: anvil_address(number) for name, number in ANVIL_ROLES.items()}

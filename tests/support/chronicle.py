@@ -14,7 +14,7 @@ from eth_utils.crypto import keccak
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.chain.book import Deployment
+from ledger.chain.addresses.book import Deployment
 from ledger.db import Database
 from ledger.models import Base
 from tests.support.model import BUFFER, ESCROW, Model

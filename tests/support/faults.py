@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from ledger.chain.events import CREDIT, SETTLEMENT, EventSchema, schemas
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT, EventSchema, schemas
 from ledger.proofs import encoding
 from ledger.proofs.tries import Trie
 from tests.support.chronicle import Chronicle, Past

@@ -16,7 +16,7 @@ from typing import Any
 import pymysql
 
 from cli.bench.mariadb import FOLDERS, MariaDbServer, ServerUnavailable
-from ledger.chain.local_node import KeptPort
+from ledger.chain.local.anvil import KeptPort
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "docs" / "ha"
 LIBRARY = Path("/usr/lib/galera/libgalera_smm.so")

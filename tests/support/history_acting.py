@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.chain.contracts import encode_call
-from ledger.chain.records import Receipt
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.node.records import Receipt
 from tests.support.chain import GAS_CALL, PARTIES, TestChain
 from tests.support.model import Model
 

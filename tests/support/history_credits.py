@@ -6,7 +6,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.serials import batch_id_of
 from tests.support import acts
 from tests.support.chain import (

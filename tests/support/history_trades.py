@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.chain.events import SETTLEMENT
+from ledger.chain.contracts.events import SETTLEMENT
 from ledger.settlement.words import PackedBatch, pack, unpack
 from tests.support import acts
 from tests.support.chain import (

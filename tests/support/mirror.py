@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import select
 
 from indexer import Indexer
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
-from ledger.chain.local_node import LocalNode, find_anvil
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.models import Base
 from tests.support.chain import TestChain, deploy_contracts

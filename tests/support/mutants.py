@@ -132,10 +132,10 @@ MUTANTS: dict[str, Callable[[Replace], None]] = {
     "balances are not kept": _balances_are_not_kept,
 }
 NOT_HERE = {
-    "ledger.chain.intents": "no history has plans and intents of our own; test_our_own.py has",
+    "ledger.chain.sending.intents": "no history has plans and intents of our own; test_our_own.py has",
     "ledger.issuance": "the same",
     "ledger.settlement": "the same",
-    "ledger.chain.deployment": "no history takes the deployment itself back",
+    "ledger.chain.addresses.deployment": "no history takes the deployment itself back",
 }
 """Rooms with a step of the rewind that the histories cannot judge, and why."""
 STEPS = {

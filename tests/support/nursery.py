@@ -209,8 +209,8 @@ def _load() -> None:
     from sqlalchemy.orm import configure_mappers
 
     from cli.main import build, run
-    from ledger.chain.abi import artifact
-    from ledger.chain.events import CREDIT, SETTLEMENT
+    from ledger.chain.contracts.abi import artifact
+    from ledger.chain.contracts.events import CREDIT, SETTLEMENT
     from ledger.migrations.revisions import head
 
     build()

@@ -10,8 +10,8 @@ from pathlib import Path
 import uvicorn
 
 from api.app import create_app
-from ledger.chain.events import CREDIT
-from ledger.chain.signers import anvil_address
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.keys.signers import anvil_address
 from ledger.holdings import details_of, holding_of, plan_retirement
 from ledger.issuance import plan_issuance, submit_planned
 from ledger.readings import import_file

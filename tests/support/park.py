@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 
 from indexer import Indexer
 from ledger.chain.access import Chain
-from ledger.chain.client import ChainClient
-from ledger.chain.policy import DailyCaps, GuardedKeyring, SignerPolicy
-from ledger.chain.sender import Sender
-from ledger.chain.signers import Keyring, anvil_address, anvil_signer
+from ledger.chain.keys.policy import DailyCaps, GuardedKeyring, SignerPolicy
+from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
+from ledger.chain.node.client import ChainClient
+from ledger.chain.sending.sender import Sender
 from ledger.db import Database
 from ledger.models import Base, ChainIntent
 from ledger.readings import import_file

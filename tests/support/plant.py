@@ -11,7 +11,7 @@ from ledger.db import Database
 from ledger.models import Issuance, Project, ReadingClaim
 from ledger.models.issuance import IssuanceState
 from ledger.readings import ImportReport, import_file
-from ledger.readings.period import load_period, meter_ids
+from ledger.readings.periods.period import load_period, meter_ids
 from ledger.reductions import Reduction, compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.reporting import fraction_text

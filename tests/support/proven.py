@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from ledger.bundles import ALL, BuiltBundle, build_bundle
-from ledger.chain.events import CREDIT
+from ledger.chain.contracts.events import CREDIT
 from ledger.holdings import details_of, holding_of, plan_retirement
 from ledger.issuance import plan_issuance, submit_planned
 from ledger.serials import Act

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from ledger import audit
-from ledger.chain.book import Deployment
-from ledger.chain.client import ChainClient
+from ledger.chain.addresses.book import Deployment
+from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import TruetonneError
 from ledger.issuance import plan_issuance

@@ -34,7 +34,7 @@ def _sign(message: dict[str, Any], lie: str) -> Any:
     from eth_account import Account
     from eth_utils.address import to_checksum_address
 
-    from ledger.chain.signers import _ANVIL_KEYS, anvil_address
+    from ledger.chain.keys.signers import _ANVIL_KEYS, anvil_address
 
     by_address = {anvil_address(number): key for number, key in enumerate(_ANVIL_KEYS)}
     key = by_address[message["from"].lower()]
@@ -67,7 +67,7 @@ def _sign_message(address: str, message: dict[str, Any], lie: str) -> Any:
     from eth_account import Account
     from eth_account.messages import encode_typed_data
 
-    from ledger.chain.signers import _ANVIL_KEYS, anvil_address
+    from ledger.chain.keys.signers import _ANVIL_KEYS, anvil_address
 
     by_address = {anvil_address(number): key for number, key in enumerate(_ANVIL_KEYS)}
     key = by_address[address.lower()]
@@ -81,7 +81,7 @@ def _sign_message(address: str, message: dict[str, Any], lie: str) -> Any:
 
 
 def _answer(call: dict[str, Any], lie: str) -> dict[str, Any]:
-    from ledger.chain.signers import anvil_address
+    from ledger.chain.keys.signers import anvil_address
 
     method, params = call["method"], call["params"]
     if lie == "refuse" and method != "eth_accounts":

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 
 from indexer import Indexer
-from ledger.chain.client import ChainClient
-from ledger.chain.local_node import FINALITY_LAG_BLOCKS
-from ledger.chain.transport_errors import NodeSlow
+from ledger.chain.local.anvil import FINALITY_LAG_BLOCKS
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.transports.errors import NodeSlow
 from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError, WrongChain
 from ledger.models import Base

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from indexer import Indexer
-from ledger.chain import intents
-from ledger.chain.client import ChainClient
-from ledger.chain.contracts import encode_call
-from ledger.chain.intents import NewIntent, new_key
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.node.client import ChainClient
+from ledger.chain.sending import intents
+from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.db import Database
 from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent
 from ledger.models.blockchain import TransactionStatus

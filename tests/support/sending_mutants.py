@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from indexer import reorg
-from ledger.chain import adoption, intents, signing, stuck
-from ledger.chain.sender import Sender
+from ledger.chain.sending import adoption, intents, signing, stuck
+from ledger.chain.sending.sender import Sender
 from ledger.settlement import forgotten
 
 Replace = Callable[[object, str, Any], None]

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from ledger.chain.access import Chain
-from ledger.chain.policy import PolicyRefused
+from ledger.chain.keys.policy import PolicyRefused
 from ledger.errors import Refused
 from ledger.jobs import work
 from ledger.jobs.work import Tools

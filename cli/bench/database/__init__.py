@@ -146,10 +146,10 @@ def questions(books: Books) -> dict[str, Ask]:
     from api.finality import ChainView
     from api.park.newest import newest
     from api.park.schemas import NewestParameters
-    from ledger.readings.coverage import load_coverage
-    from ledger.readings.period import late_readings, reductions_for
-    from ledger.readings.slots import load_days
-    from ledger.readings.views import counts_of_days, gaps_of
+    from ledger.readings.periods.period import late_readings, reductions_for
+    from ledger.readings.shown.coverage import load_coverage
+    from ledger.readings.shown.slots import load_days
+    from ledger.readings.shown.views import counts_of_days, gaps_of
     from ledger.reductions.reporting import report
 
     def day(session: Session, chance: random.Random) -> int:

@@ -24,7 +24,7 @@ from cli.bench.report import Result, share_of_limit
 from cli.bench.turbines import write_csv
 from ledger.db import Database
 from ledger.errors import ProblemFound
-from ledger.readings.times import legal_day_start_s, zone
+from ledger.readings.files.times import legal_day_start_s, zone
 
 ROWS = 200_000
 """Readings of the file that is imported."""
@@ -68,7 +68,7 @@ def of_imports(server: str, say: Callable[[str], None]) -> list[Result]:
 
 def of_reductions(database: Database, books: Books, say: Callable[[str], None]) -> list[Result]:
     """Return how many readings a month's reductions take in a second, evidence root included."""
-    from ledger.readings.period import reductions_for
+    from ledger.readings.periods.period import reductions_for
 
     chance = random.Random(7)
     say("a month's reductions, and the same readings fetched and thrown away")

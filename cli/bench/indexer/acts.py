@@ -11,7 +11,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from cli.bench.park import Park
-from ledger.chain.signers import LocalSigner, derived_signer
+from ledger.chain.keys.signers import LocalSigner, derived_signer
 
 SEED = 5
 MEMBERS = 40

@@ -25,13 +25,13 @@ from eth_utils.crypto import keccak
 from cli.bench.indexer import story
 from cli.bench.indexer.acts import Act, World
 from cli.bench.park import CURRENCY, LIBRARIES, PARTY, Park
-from ledger.chain.abi import artifact
-from ledger.chain.client import ChainClient
-from ledger.chain.contracts import encode_call
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.layout import canonical_type
-from ledger.chain.local_node import LocalNode
-from ledger.chain.records import Receipt
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.layout import canonical_type
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.local.anvil import LocalNode
+from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import Receipt
 from ledger.errors import DependencyDown
 
 GENESIS_S = 1_748_736_000  # 2025-06-01

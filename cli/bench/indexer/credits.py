@@ -11,8 +11,8 @@ from eth_utils.crypto import keccak
 
 from cli.bench.indexer.acts import Act, Holdings, World
 from cli.bench.park import PARTY
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.signers import ANVIL_ROLES, anvil_signer
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.keys.signers import ANVIL_ROLES, anvil_signer
 from ledger.units import DAY_S
 
 SITES = 30

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from tiny_keccak import keccak256
 
 from cli.bench.indexer.patterns import EventPattern, call_pattern, event_pattern, word
-from ledger.chain.events import CREDIT, ZERO_HASH
+from ledger.chain.contracts.events import CREDIT, ZERO_HASH
 
 
 def some_hash(text: str) -> bytes:

@@ -23,9 +23,9 @@ from cli.bench.indexer.endless import (
     place_of,
 )
 from cli.bench.indexer.patterns import word
-from ledger.chain.abi import artifact
-from ledger.chain.contracts import encode_call
-from ledger.chain.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.contracts.wrappers import encode_call
 from ledger.settings import LOCAL_CHAIN_ID
 
 HEAD_TAGS = ("latest", "finalized", "safe", "pending")

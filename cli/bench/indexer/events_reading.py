@@ -11,8 +11,8 @@ from indexer.doubt import Doubt
 from indexer.reading import Reading
 from indexer.watch import Watch
 from indexer.window import Window
-from ledger.chain.events import decode, texts_of
-from ledger.chain.wire import BLOCKS, LOGS
+from ledger.chain.contracts.events import decode, texts_of
+from ledger.chain.node.wire import BLOCKS, LOGS
 
 
 class EventsAsked(RangeAsked):

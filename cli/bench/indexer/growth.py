@@ -34,10 +34,10 @@ from cli.bench.indexer.watch import Spent, run, tree_cpu_s
 from cli.bench.mariadb import MariaDbServer, ServerUnavailable
 from cli.bench.park import PARTY
 from cli.bench.report import Result, lower_is_better, share_of_limit
-from ledger.chain.abi import artifact
-from ledger.chain.book import TOLD
-from ledger.chain.events import CREDIT, SETTLEMENT
-from ledger.chain.local_node import free_port
+from ledger.chain.addresses.book import TOLD
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.local.anvil import free_port
 from ledger.db import Database
 from ledger.errors import DependencyDown, ProblemFound
 from ledger.models import Base, ChainCursor

@@ -21,10 +21,10 @@ from cli.bench.indexer import ours
 from cli.bench.indexer.acts import MEMBERS, member_signers
 from cli.bench.indexer.chain import FEE_WEI, GAS, PATIENCE_S, BenchChain
 from cli.bench.indexer.credits import SITES
-from ledger.chain.client import ChainClient
-from ledger.chain.contracts import encode_call
-from ledger.chain.events import CREDIT
-from ledger.chain.local_node import free_port
+from ledger.chain.contracts.events import CREDIT
+from ledger.chain.contracts.wrappers import encode_call
+from ledger.chain.local.anvil import free_port
+from ledger.chain.node.client import ChainClient
 from ledger.errors import DependencyDown
 
 BATCHES_OF_ONE = 2

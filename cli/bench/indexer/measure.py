@@ -22,7 +22,7 @@ from cli.bench.indexer.postgres import own_postgres
 from cli.bench.indexer.watch import Spent
 from cli.bench.mariadb import MariaDbServer, ServerUnavailable
 from cli.bench.report import Result, lower_is_better, share_of_limit
-from ledger.chain.local_node import find_anvil
+from ledger.chain.local.anvil import find_anvil
 from ledger.errors import DependencyDown
 
 MEMORY_LIMIT_MB = Decimal(400)

@@ -10,8 +10,8 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 from tiny_keccak import keccak256
 
-from ledger.chain.abi import artifact
-from ledger.chain.layout import canonical_type
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.layout import canonical_type
 
 Item = Mapping[str, Any]
 _LOG_END = ("seq", "head")

@@ -21,8 +21,8 @@ from cli.bench.indexer.chain import MIRRORED, BenchChain, Say
 from cli.bench.indexer.postgres import Postgres
 from cli.bench.indexer.tables import peer_rows_of
 from cli.bench.indexer.watch import Spent, run
-from ledger.chain.abi import artifact
-from ledger.chain.local_node import free_port
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.local.anvil import free_port
 from ledger.errors import DependencyDown
 
 PROJECTS = Path(__file__).resolve().parents[3] / "tests" / "benchmarks" / "peers"

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cli.bench.mariadb import ServerUnavailable
-from ledger.chain.local_node import free_port
+from ledger.chain.local.anvil import free_port
 
 START_S = 30.0
 STOP_S = 30.0

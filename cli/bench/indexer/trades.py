@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 
 from cli.bench.indexer.acts import Act, World
 from cli.bench.park import CURRENCY, PARTY
-from ledger.chain.events import SETTLEMENT
+from ledger.chain.contracts.events import SETTLEMENT
 from ledger.settlement.words import PackedBatch, Trade, pack, unpack
 
 MONEY = 10**11

@@ -1,0 +1,196 @@
+"""The address book of one network: what was deployed, where, how, and who holds which role.
+
+The deploy script writes the file; everything else reads it. Its path is a setting.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiny_keccak import keccak256
+
+from ledger.chain.node.client import ChainClient
+from ledger.errors import BadInput, WrongChain
+
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
+
+PROVEN, TOLD = "proven", "told"
+"""Receipts are held against the hashes of their blocks, or against the node's own index of logs."""
+
+
+@dataclass(frozen=True)
+class DeployedContract:
+    """One contract of a deployment. Hashes, addresses and codes are lower-case text."""
+
+    name: str
+    address: str
+    constructor: dict[str, Any]
+    salt: str
+    init_code_hash: str
+    code_hash: str
+    block: int
+    tx_hash: str | None
+    source_hash: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The deployment file of one network."""
+
+    network: str
+    chain_id: int
+    genesis_hash: str
+    deployed_block: int
+    contracts: dict[str, DeployedContract]
+    accounts: dict[str, str]
+    class_id: int
+    class_code: str
+    receipts: str = PROVEN
+    """How it is known that a node left nothing out: ``PROVEN`` or ``TOLD``; from the settings, not the file."""
+
+    @classmethod
+    def load(cls, path: Path) -> Deployment:
+        """Read a deployment file.
+
+        Raises
+        ------
+        BadInput
+            If the file is missing or is not a deployment file.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise BadInput(
+                f"{path}: no deployment file; run `truetonne up`, or `truetonne chain deploy` first, or set deployment "
+                "to the file of contracts that are there",
+                code="not-deployed",
+            ) from error
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path}: not a deployment file: {error}") from error
+        try:
+            found = cls(
+                network=str(raw["network"]),
+                chain_id=int(raw["chain_id"]),
+                genesis_hash=raw["genesis_hash"].lower(),
+                deployed_block=int(raw["deployed_block"]),
+                contracts={name: _contract(name, item) for name, item in raw["contracts"].items()},
+                accounts={name: item.lower() for name, item in raw["accounts"].items()},
+                class_id=int(raw["class"]["id"]),
+                class_code=str(raw["class"]["code"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInput(f"{path}: not a deployment file: {error!r}") from error
+        places = {name: item.address for name, item in found.contracts.items()} | found.accounts
+        for name, address in places.items():
+            if not _ADDRESS.fullmatch(address):
+                raise BadInput(f"{path}: {name} is {address!r}, which is not an address")
+        first = min([item.block for item in found.contracts.values()], default=found.deployed_block)
+        if not 0 <= found.deployed_block <= first:
+            raise BadInput(
+                f"{path}: deployed_block is {found.deployed_block}, and its contracts stand from block {first} on: a "
+                "mirror would begin behind them; correct deployed_block"
+            )
+        return found
+
+    @property
+    def credit(self) -> DeployedContract:
+        """The credit contract."""
+        return self.contract("CarbonCredit")
+
+    @property
+    def settlement(self) -> DeployedContract:
+        """The settlement contract."""
+        return self.contract("VppSettlement")
+
+    def contract(self, name: str) -> DeployedContract:
+        """Return a contract by name.
+
+        Raises
+        ------
+        BadInput
+            If the deployment file has none of that name.
+        """
+        if name not in self.contracts:
+            raise BadInput(
+                f"the deployment of {self.network!r} has no contract {name}; deploy it, or set deployment",
+                code="not-deployed",
+            )
+        return self.contracts[name]
+
+    @property
+    def mirrored(self) -> tuple[DeployedContract, ...]:
+        """The contracts that the mirror follows."""
+        return (self.credit, self.settlement)
+
+    def account(self, role: str) -> str:
+        """Return the address that holds a role.
+
+        Raises
+        ------
+        BadInput
+            If the deployment file names no account for the role.
+        """
+        if role not in self.accounts:
+            raise BadInput(f"the deployment of {self.network!r} names no account for {role!r}")
+        return self.accounts[role]
+
+    def check(self, client: ChainClient) -> None:
+        """Check that the node serves the chain of this deployment.
+
+        Raises
+        ------
+        WrongChain
+            If chain id or genesis block differ.
+        """
+        chain_id, genesis = client.identity()
+        if chain_id != self.chain_id:
+            raise WrongChain(
+                f"the node at {client.place} serves chain id {chain_id}, but the deployment of "
+                f"{self.network!r} is on {self.chain_id}; set rpc_url or deployment",
+                details={"expected": self.chain_id, "found": chain_id},
+            )
+        if genesis is not None and genesis.hash != self.genesis_hash:
+            raise WrongChain(
+                f"the node at {client.place} serves another chain with id {chain_id}: its first block is "
+                f"{genesis.hash[:10]}..., the deployment's {self.genesis_hash[:10]}...; set rpc_url or deployment",
+                details={"expected": self.genesis_hash, "found": genesis.hash},
+            )
+
+    def check_code(self, client: ChainClient) -> None:
+        """Check that the mirrored contracts stand where they were deployed, with the same code.
+
+        A call to an address without code succeeds and does nothing: it would pass for done.
+
+        Raises
+        ------
+        WrongChain
+            If a contract is missing, or another one stands there.
+        """
+        for item in self.mirrored:
+            code = bytes.fromhex(client.code(item.address)[2:])
+            if "0x" + keccak256(code).hex() != item.code_hash.lower():
+                what = "other code than" if code else "no code of"
+                raise WrongChain(
+                    f"the node at {client.place} has {what} {item.name} at {item.address}; it may still be "
+                    "catching up, or the chain was replaced: deploy again, or set deployment",
+                    code="wrong-code",
+                    details={"contract": item.name, "address": item.address},
+                )
+
+
+def _contract(name: str, raw: dict[str, Any]) -> DeployedContract:
+    return DeployedContract(
+        name=name,
+        address=raw["address"].lower(),
+        constructor=raw["constructor"],
+        salt=raw["salt"],
+        init_code_hash=raw["init_code_hash"],
+        code_hash=raw["code_hash"],
+        block=int(raw["block"]),
+        tx_hash=raw.get("tx_hash"),
+        source_hash=raw["source_hash"],
+    )

@@ -1,0 +1,195 @@
+"""The only writer of ``smart_contracts``: the contracts of a deployment, as rows.
+
+The deploy script records what it deployed; a mirror that starts on an empty database records the same
+from the deployment file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ledger.chain.addresses.book import DeployedContract, Deployment
+from ledger.chain.contracts.abi import artifact
+from ledger.chain.node.client import ChainClient
+from ledger.db import Database
+from ledger.errors import DependencyDown
+from ledger.models import (
+    BlockchainTransaction,
+    ChainBlock,
+    ChainCursor,
+    ChainInclusion,
+    SmartContract,
+)
+from ledger.models.blockchain import ContractStatus
+
+_NO_CODE = "0x"
+
+
+def row_name(contract: str, network: str) -> str:
+    """Return the unique name of a contract in use, such as ``CarbonCredit@local``."""
+    return f"{contract}@{network}"
+
+
+def record(db: Database, client: ChainClient, deployment: Deployment) -> int:
+    """Store the contracts of a deployment; return how many rows were new.
+
+    A contract of the same name that stood at another address before is *deprecated*, and gets its
+    address into its name, which is unique. One whose deployment is in no block is left out: it stands in
+    the file, and not on the chain.
+
+    Raises
+    ------
+    DependencyDown
+        If the node does not have the block of a deployment.
+    """
+    times = _times(client, deployment)
+    try:
+        return db.run(lambda session: _record(session, deployment, times))
+    except IntegrityError:  # somebody recorded the same at the same moment: it is there now
+        return db.run(lambda session: _record(session, deployment, times))
+
+
+def mark_verified(session: Session, deployment: Deployment, names: Sequence[str]) -> int:
+    """Mark contracts whose recompiled sources gave the deployed code; return how many rows it was."""
+    rows = session.scalars(
+        select(SmartContract).where(
+            SmartContract.contract_name.in_([row_name(name, deployment.network) for name in names]),
+            SmartContract.contract_address.in_(
+                [deployment.contracts[name].address for name in names]
+            ),
+        )
+    ).all()
+    for row in rows:
+        row.status = ContractStatus.VERIFIED
+    return len(rows)
+
+
+def expected_row(
+    contract: DeployedContract, network: str, deployed_at: datetime
+) -> Mapping[str, Any]:
+    """Return what the row of a contract in use says; ``status`` aside, which verification changes."""
+    compiled = artifact(contract.name)
+    return {
+        "contract_name": row_name(contract.name, network),
+        "contract_address": contract.address,
+        "abi": json.dumps(compiled.abi, separators=(",", ":")),
+        "bytecode": compiled.bytecode,
+        "network": network,
+        "deployed_at": deployed_at,
+    }
+
+
+def _record(session: Session, deployment: Deployment, times: Mapping[str, datetime]) -> int:
+    new = 0
+    for contract in deployment.contracts.values():
+        if contract.name not in times:
+            continue
+        expected = expected_row(contract, deployment.network, times[contract.name])
+        _forget_seen(session, expected)
+        query = select(SmartContract).where(
+            SmartContract.contract_name == expected["contract_name"]
+        )
+        present = session.scalars(query).one_or_none()
+        if present is not None and present.contract_address == contract.address:
+            continue
+        if present is not None:
+            present.contract_name = f"{present.contract_name}#{present.contract_address}"
+            present.status = ContractStatus.DEPRECATED
+            session.flush()
+        session.add(SmartContract(**expected, status=ContractStatus.DEPLOYED))
+        session.flush()
+        new += 1
+    return new
+
+
+def _forget_seen(session: Session, expected: Mapping[str, Any]) -> None:
+    """Delete the row of a contract that was known from an event before the deployment file named it."""
+    session.execute(
+        delete(SmartContract)
+        .where(
+            SmartContract.network == expected["network"],
+            SmartContract.contract_address == expected["contract_address"],
+            SmartContract.contract_name.like("%@%:0x%"),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def restore(session: Session, deployment: Deployment) -> bool:
+    """Store contracts of the deployment whose creation is mirrored; return whether all are stored now.
+
+    A reorganisation may have taken a contract away, and brought it back in another block. For the
+    mirror alone, in the unit of work that wrote the block.
+    """
+    names = {
+        item.tx_hash: item for item in deployment.contracts.values() if item.tx_hash is not None
+    }
+    query = (
+        select(ChainInclusion.tx_hash, ChainBlock.block_time)
+        .join(ChainBlock, ChainBlock.number == ChainInclusion.block_number)
+        .where(ChainInclusion.tx_hash.in_(list(names)), ChainInclusion.error.is_(None))
+    )
+    times = {names[tx_hash].name: at for tx_hash, at in session.execute(query)}
+    _record(session, deployment, times)
+    present = select(SmartContract.contract_name).where(
+        SmartContract.contract_name.in_(
+            [row_name(name, deployment.network) for name in deployment.contracts]
+        )
+    )
+    return len(session.scalars(present).all()) == len(deployment.contracts)
+
+
+def rewind(session: Session, above_block: int) -> None:
+    """smart_contracts: contracts whose creation came later were never deployed. For the mirror alone."""
+    created = (
+        select(BlockchainTransaction.contract_address)
+        .join(ChainInclusion, ChainInclusion.tx_hash == BlockchainTransaction.tx_hash)
+        .where(
+            ChainInclusion.block_number > above_block,
+            ChainInclusion.error.is_(None),
+            BlockchainTransaction.function_name == "constructor",
+        )
+    )
+    session.execute(
+        delete(SmartContract)
+        .where(
+            SmartContract.contract_address.in_(created),
+            SmartContract.network.in_(select(ChainCursor.network)),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _times(client: ChainClient, deployment: Deployment) -> dict[str, datetime]:
+    """Return when each contract was deployed; those that never were are left out."""
+    contracts = list(deployment.contracts.values())
+    created = [item for item in contracts if item.tx_hash is not None]
+    receipts = client.receipts([str(item.tx_hash) for item in created])
+    blocks = {
+        item.name: receipt.block_number if receipt is not None else None
+        for item, receipt in zip(created, receipts, strict=True)
+    }
+    times = {}
+    for item in contracts:
+        block = blocks.get(item.name, item.block)
+        # A node may have forgotten an old receipt; the code tells whether the contract is there.
+        if block is None and client.code(item.address) == _NO_CODE:
+            continue
+        times[item.name] = _block_time(client, item.block if block is None else block)
+    return times
+
+
+def _block_time(client: ChainClient, number: int) -> datetime:
+    header = client.block(number)
+    if header is None:
+        raise DependencyDown(
+            f"the node has no block {number}, in which a contract was deployed", code="node-behind"
+        )
+    return datetime.fromtimestamp(header.timestamp, UTC)

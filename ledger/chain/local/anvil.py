@@ -1,0 +1,283 @@
+"""A local Anvil of our own: started on a free port, never attached to, ended with its parent.
+
+The node keeps its state in a file, so that a later run goes on where this one ended. ``finalized``
+lags two blocks behind the head; ``mine`` makes things final.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from ledger.chain.local.state import keep_first_genesis
+from ledger.chain.node.client import ChainClient
+from ledger.errors import BadInput, DependencyDown
+from ledger.settings import LOCAL_CHAIN_ID
+
+FINALITY_LAG_BLOCKS = 2
+
+
+class LocalNode:
+    """One Anvil process.
+
+    Parameters
+    ----------
+    program
+        The native ``anvil`` program. (npm's wrapper orphans it when it is killed.)
+    state
+        File that the chain is loaded from and saved to when the node ends; None keeps nothing.
+    port
+        Port to listen on; None takes a free one.
+    options
+        Further command-line options.
+    ipc
+        Path of a socket to listen on as well; None opens none.
+    patience_s
+        Seconds that the start, and the end, may take; a long chain is loaded and saved more slowly.
+
+    Raises
+    ------
+    BadInput
+        From ``start``, if the port is in use.
+    DependencyDown
+        From ``start``, if the program does not start.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        state: Path | None = None,
+        port: int | None = None,
+        log: Path | None = None,
+        options: Sequence[str] = (),
+        ipc: Path | None = None,
+        patience_s: float = 20.0,
+    ) -> None:
+        self.program = program
+        self.state = state
+        if port is None:
+            self._kept = KeptPort()  # as long as the node may come back there
+            port = self._kept.number
+        self.port = port
+        self._log = log
+        self._options = list(options)
+        self._ipc = ipc
+        self._patience_s = patience_s
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def rpc_url(self) -> str:
+        """Address of the node."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number; None before the start and after the end."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> LocalNode:
+        """Start the node and wait until it answers."""
+        if not port_is_free(self.port):
+            raise BadInput(f"port {self.port} is in use; name another, or end what listens there")
+        command = [
+            str(self.program),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--chain-id",
+            str(LOCAL_CHAIN_ID),
+            "--hardfork",
+            "prague",
+            "--slots-in-an-epoch",
+            "1",
+            *self._options,
+        ]
+        if self._ipc is not None:
+            # A killed node leaves its socket, which would pass for the new one's.
+            self._ipc.unlink(missing_ok=True)
+            command += ["--ipc", str(self._ipc)]
+        home = None
+        if self.state is not None:
+            self.state.parent.mkdir(parents=True, exist_ok=True)
+            keep_first_genesis(self.state)
+            command += ["--state", str(self.state), "--preserve-historical-states"]
+            home = self.state.parent
+        output = self._log.open("ab") if self._log is not None else subprocess.DEVNULL
+        environment = dict(os.environ)
+        if home is not None:  # Anvil writes scratch files below HOME
+            environment["HOME"] = str(home.resolve())
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if self._log is not None else subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches us; we end the node in order
+                # Safe with threads: it calls functions of libc that were found before, and takes no lock.
+                preexec_fn=_end_with_parent(os.getpid()) if _PRCTL is not None else None,  # noqa: PLW1509
+            )
+        except OSError as error:
+            raise DependencyDown(
+                f"{self.program} does not start ({error.strerror}); run ./dev sync, or set anvil"
+            ) from error
+        finally:
+            if self._log is not None:
+                output.close()  # type: ignore[union-attr]
+        self._wait()
+        return self
+
+    def _wait(self) -> None:
+        until = time.monotonic() + self._patience_s
+        client = ChainClient(self.rpc_url, timeout_s=2.0)
+        try:
+            while self.running and time.monotonic() < until:
+                try:
+                    client.chain_id()
+                    if self._ipc is None or _somebody_listens(self._ipc):
+                        return
+                except DependencyDown:
+                    pass
+                time.sleep(0.02)
+        finally:
+            client.close()
+        self.stop()
+        where = f"; see {self._log}" if self._log is not None else ""
+        places = f"port {self.port}" + (f" and {self._ipc}" if self._ipc is not None else "")
+        raise DependencyDown(f"{self.program} did not answer on {places}{where}")
+
+    def stop(self) -> None:
+        """End the node in order, so that it saves its state; harmless when it has ended."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(self._patience_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> LocalNode:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def mine(self, blocks: int = FINALITY_LAG_BLOCKS) -> None:
+        """Mine empty blocks; two make everything before them final."""
+        client = ChainClient(self.rpc_url)
+        try:
+            client.request("anvil_mine", [hex(blocks)])
+        finally:
+            client.close()
+
+
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+def _end_with_parent(parent: int) -> Callable[[], None]:
+    """Return what asks Linux, in a child, to end it when its parent dies, however it dies.
+
+    Linux counts the thread that started the child as the parent: start a node in a thread that lives as
+    long as the node shall.
+    """
+
+    def ask() -> None:
+        assert _PRCTL is not None
+        _PRCTL(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before it was asked
+            os._exit(1)
+
+    return ask
+
+
+def find_anvil(configured: Path | None) -> Path:
+    """Return the native ``anvil`` program.
+
+    Raises
+    ------
+    DependencyDown
+        If there is none.
+    """
+    if configured is not None:
+        if configured.is_file():
+            return configured
+        raise DependencyDown(f"anvil: {configured} does not exist; correct the setting")
+    for folder in sorted(Path("node_modules/@foundry-rs").glob("anvil-*/bin/anvil")):
+        return folder.resolve()
+    found = shutil.which("anvil")
+    if found is None:
+        raise DependencyDown(
+            "no anvil found; run ./dev sync, install Foundry, or set rpc_url to a running node"
+        )
+    return Path(found)
+
+
+def _somebody_listens(path: Path) -> bool:
+    """Return whether a socket is there and open: Anvil opens it after its port."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+class KeptPort:
+    """A port of the loopback interface that nobody used, kept from others until it is closed.
+
+    Its socket does not listen and lets another be bound beside it, so that a program that is given the port
+    can listen there; who looks for any free port does not get it. Where a place has one socket alone, which is
+    everywhere but on Linux, it is closed at once, and another may be faster.
+    """
+
+    def __init__(self) -> None:
+        kept = socket.socket()
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        self.number = int(kept.getsockname()[1])
+        self.close = weakref.finalize(self, kept.close)
+        """Let others have it."""
+        if sys.platform != "linux":
+            self.close()
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(port: int) -> bool:
+    """Return whether nothing listens on a loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,255 @@
+"""The local chain of one database: whoever needs it first starts its node, the others share it.
+
+``truetonne up`` keeps the node running; a single command starts it, works, and ends it in order, so
+that the chain goes on where it ended. A lock keeps two commands from starting two nodes on one
+state, and a small file tells the others where the running one listens. Whoever shares the node holds a
+second lock meanwhile, so that the one who started it ends it only when nobody needs it any more. A
+process that was killed takes its node along: the next one waits until that has saved its state.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ledger.chain.local.anvil import LocalNode, find_anvil
+from ledger.chain.node.client import ChainClient
+from ledger.db import Database
+from ledger.errors import BadInput, DependencyDown
+from ledger.models import ChainCursor
+from ledger.settings import Settings
+
+_WAIT_SECONDS_MAX = 30.0
+_GUESTS_SECONDS_MAX = 20.0
+"""How long a command that started the node waits for others that still use it."""
+
+
+@contextmanager
+def node_for(settings: Settings, port: int | None = None) -> Iterator[str]:
+    """Give the address of a node for the settings, and end the node if it was started here.
+
+    Parameters
+    ----------
+    port
+        Port of the local node, when it is started here; None takes a free one.
+
+    Yields
+    ------
+    str
+        The JSON-RPC address.
+
+    Raises
+    ------
+    BadInput
+        If the port is in use.
+    DependencyDown
+        If the local node cannot be started.
+    """
+    if not settings.local_chain:
+        yield settings.rpc_url
+        return
+    folder = settings.chain_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock, (folder / "guests").open("a") as guests:
+        rpc_url = _lock_or_find(lock.fileno(), guests.fileno(), folder)
+        if rpc_url:
+            yield rpc_url
+            return
+        _wait_for_end(folder)
+        node = LocalNode(
+            find_anvil(settings.anvil),
+            state=folder / "state.json",
+            port=port,
+            log=folder / "anvil.log",
+        )
+        try:
+            node.start()
+            _check_continuity(folder, node.rpc_url)
+            (folder / "node.json").write_text(
+                json.dumps({"rpc_url": node.rpc_url, "node_pid": node.pid}), encoding="utf-8"
+            )
+            yield node.rpc_url
+        finally:
+            (folder / "node.json").unlink(missing_ok=True)
+            _wait_for_guests(guests.fileno())
+            node.stop()
+
+
+def check_node_lives(settings: Settings) -> None:
+    """Check that the node of the local chain still runs; for those who stay while it does.
+
+    Raises
+    ------
+    DependencyDown
+        If it has ended.
+    """
+    if not settings.local_chain:
+        return
+    pid = _node_pid(settings.chain_folder)
+    if pid is None or not _is_node(pid):
+        raise DependencyDown(
+            f"the node of the local chain has ended; {settings.chain_folder / 'anvil.log'} may say why, "
+            "and what it had not saved is lost: start again",
+            code="node-ended",
+        )
+
+
+def check_chain_is_here(settings: Settings, db: Database) -> None:
+    """Check that the local chain that the books mirror is in its folder.
+
+    The folder's name comes from the place of the database: one that was moved looks for another name.
+
+    Raises
+    ------
+    BadInput
+        If the books know a local chain and the folder holds none.
+    """
+    folder = settings.chain_folder
+    if not settings.local_chain or settings.deployment.exists():
+        return
+    try:
+        with db.read() as session:
+            known = session.get(ChainCursor, settings.network) is not None
+    except DependencyDown:  # no tables yet: no chain either
+        return
+    if not known:
+        return
+    others = sorted(path.parent for path in settings.home.glob("chain-*/deployment.json"))
+    found = " or ".join(str(path) for path in others) or "its old folder, chain-..."
+    raise BadInput(
+        f"the books mirror a local chain that is not in {folder}; when the database was moved, rename "
+        f"{found} to {folder.name}; or start anew with: truetonne demo --fresh",
+        code="chain-moved",
+        details={"expected": str(folder), "found": [str(path) for path in others]},
+    )
+
+
+def forget_chain(settings: Settings) -> None:
+    """Put the local chain aside, so that the next node begins a new one; for books that are new."""
+    folder = settings.chain_folder
+    state = folder / "state.json"
+    if state.exists():
+        state.replace(folder / "state.old.json")
+    (folder / "genesis").unlink(missing_ok=True)
+    settings.deployment.unlink(missing_ok=True)
+
+
+def _check_continuity(folder: Path, rpc_url: str) -> None:
+    """Check that the node goes on with the chain of this folder; note which chain a first one began.
+
+    Raises
+    ------
+    DependencyDown
+        If the node began another chain: its state was lost or could not be loaded.
+    """
+    client = ChainClient(rpc_url)
+    try:
+        first = client.block(0)
+    finally:
+        client.close()
+    genesis = folder / "genesis"
+    found = first.hash if first is not None else ""
+    if not genesis.exists():
+        genesis.write_text(found, encoding="utf-8")
+    elif genesis.read_text(encoding="utf-8") != found:
+        raise DependencyDown(
+            f"the local chain in {folder} did not load its state (state.json); restore that file, "
+            "or start anew with: truetonne demo --fresh",
+            code="chain-lost",
+        )
+
+
+def mine_to_finality(client: ChainClient, settings: Settings, blocks: int = 2) -> None:
+    """Mine empty blocks on a local chain so that what is in its head becomes final."""
+    if settings.local_chain:
+        client.request("anvil_mine", [hex(blocks)])
+
+
+def published_url(settings: Settings) -> str:
+    """Return the address of a node that answers now, without starting one; empty when none does."""
+    return _address(settings.chain_folder) if settings.local_chain else settings.rpc_url
+
+
+def _lock_or_find(lock: int, guests: int, folder: Path) -> str:
+    """Return where another process's node answers, held for us; empty when this one holds the lock."""
+    until = time.monotonic() + _WAIT_SECONDS_MAX
+    while time.monotonic() < until:
+        if _locked(lock, fcntl.LOCK_EX):
+            return ""
+        # A guest first, then a look: a node that answers a guest is not ended under it.
+        if _locked(guests, fcntl.LOCK_SH):
+            rpc_url = _address(folder)
+            if rpc_url:
+                return rpc_url
+            fcntl.flock(guests, fcntl.LOCK_UN)
+        time.sleep(0.05)
+    raise DependencyDown(
+        f"another process holds {folder / 'lock'} but its node does not answer; end that process"
+    )
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait_for_guests(guests: int) -> None:
+    """Wait until nobody shares the node any more, within reason."""
+    until = time.monotonic() + _GUESTS_SECONDS_MAX
+    while not _locked(guests, fcntl.LOCK_EX) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def _wait_for_end(folder: Path) -> None:
+    """Wait until the node of a process that was killed has ended: it is saving the state."""
+    pid = _node_pid(folder)
+    until = time.monotonic() + _WAIT_SECONDS_MAX
+    while pid is not None and _is_node(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    (folder / "node.json").unlink(missing_ok=True)
+
+
+def _node_pid(folder: Path) -> int | None:
+    """Return the process that the folder's note names; None when there is none."""
+    try:
+        note = json.loads((folder / "node.json").read_text(encoding="utf-8"))
+        return int(note["node_pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_node(pid: int) -> bool:
+    """Return whether a process lives and may be a node; numbers of processes are given out again."""
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat")
+        # "PID (NAME) STATE ...": one that ended and that nobody has fetched is in state Z.
+        return not stat.exists() or (
+            " (anvil) " in (text := stat.read_text()) and " (anvil) Z" not in text
+        )
+    except OSError:
+        return False
+
+
+def _address(folder: Path) -> str:
+    """Return where the running node listens; empty while none answers."""
+    try:
+        rpc_url = str(json.loads((folder / "node.json").read_text(encoding="utf-8"))["rpc_url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    client = ChainClient(rpc_url, timeout_s=2.0)
+    try:
+        client.chain_id()
+    except DependencyDown:
+        return ""
+    finally:
+        client.close()
+    return rpc_url

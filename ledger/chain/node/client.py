@@ -1,0 +1,373 @@
+"""A JSON-RPC client for one node: calls with typed answers, over any transport, one clear error.
+
+Only the standard calls are used, so that any EVM node serves. Quantities of the wire are
+hexadecimal text; here they are integers. Hashes and addresses are lower-case text with ``0x``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
+
+import msgspec
+
+from ledger.chain.node.records import (
+    BlockHeader,
+    LogRecord,
+    Receipt,
+    TransactionInfo,
+    block_of,
+    header_of,
+    included_of,
+    log_of,
+    receipt_of,
+)
+from ledger.chain.node.transports.base import Bounds
+from ledger.chain.node.transports.errors import NodeAnswer
+from ledger.chain.node.transports.opening import open_transport
+from ledger.chain.node.wire import Answer, Asked, Call
+from ledger.errors import TruetonneError
+
+T = TypeVar("T")
+
+_BATCH_MAX = 50
+"""Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
+_QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
+"""A number of JSON-RPC: no more than the 32 bytes of a word."""
+_NO_SUCH_METHOD = -32601
+_REVERTED = 3
+"""The error code of the execution API for a call that reverted."""
+
+
+class RpcError(TruetonneError):
+    """The node answered with an error object."""
+
+    exit_code = 3
+    default_code = "rpc-error"
+
+    def __init__(self, method: str, rpc_code: int, message: str, data: str | None) -> None:
+        super().__init__(f"the node refused {method}: {message}", details={"rpc_code": rpc_code})
+        self.method = method
+        self.rpc_code = rpc_code
+        self.rpc_message = message
+        self.reverted = rpc_code == _REVERTED or data is not None or "revert" in message.lower()
+        """Whether the call itself failed, and not the node that was asked to make it."""
+        self.no_such_method = rpc_code == _NO_SUCH_METHOD
+        """Whether the node does not have the method at all, by the code that JSON-RPC 2.0 has for that."""
+        self.data = data
+        """Revert data as hexadecimal text, when the node sent any."""
+
+
+class ChainClient:
+    """One node, asked over HTTP, WebSocket or IPC. It may be used from several threads.
+
+    Parameters
+    ----------
+    rpc_url
+        Address of the node's JSON-RPC interface; says over which transport it is asked.
+    timeout_s
+        Seconds to wait for one answer.
+
+    Raises
+    ------
+    BadInput
+        From every method, when the address is none.
+    NodeTrouble
+        From every method, when the node does not answer or does not answer in JSON-RPC.
+    RpcError
+        From every method, when the node answers with an error.
+    """
+
+    def __init__(self, rpc_url: str, timeout_s: float = 30.0) -> None:
+        self.rpc_url = rpc_url
+        self.transport = open_transport(rpc_url, Bounds(timeout_s=timeout_s))
+        """The way to the node, for whoever encodes and decodes on his own."""
+        self.place = self.transport.place
+        """The address for messages: without secrets."""
+        self._ids = itertools.count(1)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self.transport.close()
+
+    @cached_property
+    def keeps_traces(self) -> bool:
+        """Whether the node keeps the traces of its transactions, so that they cost it nothing: Anvil does."""
+        return str(self.request("web3_clientVersion")).lower().startswith("anvil/")
+
+    # ------------------------------------------------------------------ calls
+
+    def request(self, method: str, params: Sequence[Any] = ()) -> Any:
+        """Make one call and return its ``result`` as plain JSON values."""
+        return self.request_batch([(method, params)])[0]
+
+    def request_batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Make several calls in as few requests as allowed; results are in the calls' order."""
+        results: list[Any] = []
+        for start in range(0, len(calls), _BATCH_MAX):
+            results += self._post(calls[start : start + _BATCH_MAX])
+        return results
+
+    def attempt(self, calls: Sequence[Call]) -> list[Any]:
+        """Make several calls, and return for each its ``result``, or the ``RpcError`` that refused it."""
+        found: list[Any] = []
+        for start in range(0, len(calls), _BATCH_MAX):
+            for body, answer in self._exchanged(calls[start : start + _BATCH_MAX]):
+                try:
+                    found.append(self._result(body, answer))
+                except RpcError as error:
+                    # Without where it was raised, which would keep all callers and their ranges until a collection.
+                    found.append(error.with_traceback(None))
+        return found
+
+    def ask(
+        self,
+        calls: Sequence[Call],
+        decoder: msgspec.json.Decoder[list[Answer[T]]],
+        batch_max: int = _BATCH_MAX,
+    ) -> Asked[T]:
+        """Send calls that only read, in batches, and return while they are on their way.
+
+        Parameters
+        ----------
+        decoder
+            One of ``ledger.chain.node.wire``: what the results are.
+        batch_max
+            Calls of one request at most: fewer where the answers are long.
+        """
+        bodies, sent = [], []
+        for start in range(0, len(calls), batch_max):
+            batch = self._bodies(calls[start : start + batch_max])
+            future = self.transport.submit(msgspec.json.encode(batch), True)
+            sent.append(([body["id"] for body in batch], future))
+            bodies.append(batch)
+
+        def explain(number: int, content: bytes) -> Exception:
+            try:
+                self._results(bodies[number], content)
+            except (RpcError, NodeAnswer) as error:
+                return error
+            method = bodies[number][0]["method"]
+            return NodeAnswer(f"{self.place} answers {method} with something else; check rpc_url")
+
+        return Asked(sent, decoder, explain)
+
+    def _bodies(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
+        return [
+            {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
+            for method, params in calls
+        ]
+
+    def _post(self, calls: Sequence[Call]) -> list[Any]:
+        return [self._result(body, answer) for body, answer in self._exchanged(calls)]
+
+    def _exchanged(self, calls: Sequence[Call]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Make calls in one request; return each with its answer."""
+        bodies = self._bodies(calls)
+        payload = bodies[0] if len(bodies) == 1 else bodies
+        again = all(_repeatable(method) for method, _ in calls)
+        content = self.transport.exchange(msgspec.json.encode(payload), again)
+        return list(zip(bodies, self._answers(bodies, content), strict=True))
+
+    def _results(self, bodies: Sequence[dict[str, Any]], content: bytes) -> list[Any]:
+        answers = self._answers(bodies, content)
+        return [self._result(body, answer) for body, answer in zip(bodies, answers, strict=True)]
+
+    def _answers(self, bodies: Sequence[dict[str, Any]], content: bytes) -> list[dict[str, Any]]:
+        """Return the answer to each call; one for the whole request stands for all of them."""
+        try:
+            answer = msgspec.json.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self._no_rpc() from error
+        answers = answer if isinstance(answer, list) else [answer]
+        known = [item for item in answers if isinstance(item, dict)]
+        by_id = {item["id"]: item for item in known if isinstance(item.get("id"), int)}
+        if any(body["id"] not in by_id for body in bodies):
+            # One error object for the whole request, without an id or with the first one's.
+            if len(known) == 1 and known[0].get("error") is not None:
+                return known * len(bodies)
+            self.transport.reset()
+            if not by_id:
+                raise self._no_rpc()
+            raise NodeAnswer(
+                f"{self.place} left a call without an answer, and answered one that was not asked"
+            )
+        return [by_id[body["id"]] for body in bodies]
+
+    def _no_rpc(self) -> NodeAnswer:
+        return NodeAnswer(f"{self.place} answers, but not JSON-RPC; check rpc_url")
+
+    def _result(self, body: dict[str, Any], answer: dict[str, Any]) -> Any:
+        error = answer.get("error")
+        if error is None:
+            if "result" not in answer:
+                raise self._no_rpc()
+            return answer["result"]
+        if not isinstance(error, dict):  # a gateway's own words
+            raise RpcError(str(body["method"]), 0, str(error), None)
+        data = error.get("data")
+        if isinstance(data, dict):  # some nodes wrap it
+            data = data.get("data")
+        code = error.get("code")
+        raise RpcError(
+            str(body["method"]),
+            code if isinstance(code, int) else 0,
+            str(error.get("message", "")),
+            data if isinstance(data, str) and data.startswith("0x") else None,
+        )
+
+    def _quantity(self, method: str, params: Sequence[Any] = ()) -> int:
+        return self._number(method, self.request(method, params))
+
+    def _number(self, method: str, found: Any) -> int:
+        if isinstance(found, str) and _QUANTITY.fullmatch(found):
+            return int(found, 16)
+        raise NodeAnswer(
+            f"{self.place} answers {method} with {str(found)[:40]!r}, which is no number; check rpc_url"
+        )
+
+    def _read(
+        self, raws: Sequence[Any], parse: Callable[[Any], T | None], what: str
+    ) -> list[T | None]:
+        """Make values of plain JSON; None stays None, for what the node does not have."""
+        try:
+            return [None if raw is None else parse(raw) for raw in raws]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise NodeAnswer(
+                f"{self.place} was asked for {what} and answers with something else; check rpc_url"
+            ) from error
+
+    def _logs(self, query: dict[str, Any]) -> list[LogRecord]:
+        found = self.request("eth_getLogs", [query])
+        logs = self._read(found if isinstance(found, list) else [found], log_of, "logs")
+        if found is None or None in logs:
+            raise NodeAnswer(f"{self.place} was asked for logs and answers with nothing")
+        return [log for log in logs if log is not None]
+
+    # ------------------------------------------------------------------ views
+
+    def chain_id(self) -> int:
+        """Return the chain's id."""
+        return self._quantity("eth_chainId")
+
+    def identity(self) -> tuple[int, BlockHeader | None]:
+        """Return the chain's id and its first block, in one request; None where the node has dropped it."""
+        calls = [("eth_chainId", []), _block_call(0, False)]
+        chain_id, first = self.request_batch(calls)
+        header = self._read([first], header_of, "headers")[0]
+        return self._number("eth_chainId", chain_id), header
+
+    def block_number(self) -> int:
+        """Return the number of the latest block."""
+        return self._quantity("eth_blockNumber")
+
+    def block(self, block: int | str) -> BlockHeader | None:
+        """Return a header by number, hash or tag; None where the node has no such block."""
+        found = self.blocks([block])[0]
+        return found
+
+    def blocks(self, blocks: Sequence[int | str]) -> list[BlockHeader | None]:
+        """Return several headers in the order asked."""
+        raws = self.request_batch([_block_call(block, False) for block in blocks])
+        return self._read(raws, header_of, "headers")
+
+    def block_with_transactions(
+        self, number: int
+    ) -> tuple[BlockHeader, list[TransactionInfo]] | None:
+        """Return a header and all transactions of its block; None where there is no such block."""
+        return self.blocks_with_transactions([number])[0]
+
+    def blocks_with_transactions(
+        self, numbers: Sequence[int]
+    ) -> list[tuple[BlockHeader, list[TransactionInfo]] | None]:
+        """Return several blocks with their transactions, in the order asked."""
+        raws = self.request_batch([_block_call(number, True) for number in numbers])
+        return self._read(raws, block_of, "blocks")
+
+    def logs(self, addresses: Sequence[str], from_block: int, to_block: int) -> list[LogRecord]:
+        """Return the logs of the addresses in blocks ``from_block`` to ``to_block``, both included."""
+        query = {
+            "address": list(addresses),
+            "fromBlock": hex(from_block),
+            "toBlock": hex(to_block),
+        }
+        return self._logs(query)
+
+    def receipt(self, tx_hash: str) -> Receipt | None:
+        """Return the receipt of a transaction; None while it is in no block."""
+        return self.receipts([tx_hash])[0]
+
+    def receipts(self, tx_hashes: Sequence[str]) -> list[Receipt | None]:
+        """Return several receipts in the order asked."""
+        raws = self.request_batch([("eth_getTransactionReceipt", [item]) for item in tx_hashes])
+        return self._read(raws, receipt_of, "receipts")
+
+    def transactions(self, tx_hashes: Sequence[str]) -> list[TransactionInfo | None]:
+        """Return several transactions in the order asked; None for one that is in no block."""
+        raws = self.request_batch([("eth_getTransactionByHash", [item]) for item in tx_hashes])
+        return self._read(raws, included_of, "transactions")
+
+    def code(self, address: str, block: int | str = "latest") -> str:
+        """Return the code at an address as hexadecimal text; ``0x`` where there is none."""
+        return str(self.request("eth_getCode", [address, _tag(block)]))
+
+    def call(
+        self, to: str, data: str, block: int | str = "latest", sender: str | None = None
+    ) -> str:
+        """Run a call without a transaction and return its output as hexadecimal text.
+
+        Raises
+        ------
+        RpcError
+            When the call reverts; ``data`` then holds the revert data.
+        """
+        message = {"to": to, "data": data}
+        if sender is not None:
+            message["from"] = sender
+        return str(self.request("eth_call", [message, _tag(block)]))
+
+    def calls(self, messages: Iterable[tuple[str, str]], block: int | str = "latest") -> list[str]:
+        """Run several calls at one block; ``messages`` are pairs of address and call data."""
+        tag = _tag(block)
+        batch = [("eth_call", [{"to": to, "data": data}, tag]) for to, data in messages]
+        return [str(item) for item in self.request_batch(batch)]
+
+    def transaction_count(self, address: str, block: int | str = "latest") -> int:
+        """Return how many transactions the address has sent: its next nonce."""
+        return self._quantity("eth_getTransactionCount", [address, _tag(block)])
+
+    def estimate_gas(self, sender: str, to: str, data: str) -> int:
+        """Return the node's estimate of the gas of a transaction."""
+        message = {"from": sender, "to": to, "data": data}
+        return self._quantity("eth_estimateGas", [message])
+
+    def priority_fee(self) -> int:
+        """Return the node's suggested priority fee in wei per gas; 1 gwei where it has none."""
+        try:
+            return self._quantity("eth_maxPriorityFeePerGas")
+        except RpcError:
+            return 1_000_000_000
+
+    def send_raw(self, raw: str) -> str:
+        """Broadcast a signed transaction and return its hash."""
+        return str(self.request("eth_sendRawTransaction", [raw]))
+
+
+def _repeatable(method: str) -> bool:
+    """Return whether a call may be made twice: it reads, or sends bytes that a node takes once."""
+    return method.startswith(("eth_", "net_", "web3_")) and method != "eth_sendTransaction"
+
+
+def _tag(block: int | str) -> Any:
+    if isinstance(block, int):
+        return hex(block)
+    return {"blockHash": block} if block.startswith("0x") and len(block) == 66 else block
+
+
+def _block_call(block: int | str, full: bool) -> tuple[str, list[Any]]:
+    if isinstance(block, str) and block.startswith("0x"):
+        return "eth_getBlockByHash", [block, full]
+    return "eth_getBlockByNumber", [hex(block) if isinstance(block, int) else block, full]

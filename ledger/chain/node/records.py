@@ -1,0 +1,145 @@
+"""What a node answers, as values: headers, transactions, logs and receipts with numbers for their quantities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ledger.chain.node.wire import WireTransaction
+
+
+class BlockHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A block header: number, hashes, and time in seconds since 1970 (UTC)."""
+
+    number: int
+    hash: str
+    parent_hash: str
+    timestamp: int
+    base_fee: int
+    """Wei per gas."""
+
+
+class TransactionInfo(msgspec.Struct, frozen=True):
+    """A transaction as it was signed."""
+
+    hash: str
+    sender: str
+    to: str | None
+    input: str
+    nonce: int
+    value: int
+    gas: int
+
+
+class LogRecord(msgspec.Struct, frozen=True, gc=False):
+    """A log as the node hands it out."""
+
+    address: str
+    topics: tuple[str, ...]
+    data: str
+    block_number: int
+    block_hash: str
+    tx_hash: str
+    tx_index: int
+    log_index: int
+    removed: bool
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of a transaction: status 1 succeeded, 0 failed; gas in units, price in wei."""
+
+    tx_hash: str
+    status: int
+    gas_used: int
+    effective_gas_price: int
+    contract_address: str | None
+    block_number: int
+    block_hash: str
+    tx_index: int
+    sender: str
+    to: str | None
+    logs: tuple[LogRecord, ...]
+
+
+def header_of(raw: dict[str, Any]) -> BlockHeader:
+    """Return a header of the wire, with numbers."""
+    return BlockHeader(
+        number=int(raw["number"], 16),
+        hash=raw["hash"].lower(),
+        parent_hash=raw["parentHash"].lower(),
+        timestamp=int(raw["timestamp"], 16),
+        base_fee=int(raw.get("baseFeePerGas") or "0x0", 16),
+    )
+
+
+def block_of(raw: dict[str, Any]) -> tuple[BlockHeader, list[TransactionInfo]]:
+    """Return header and transactions of a whole block."""
+    return header_of(raw), [transaction_of(item) for item in raw["transactions"]]
+
+
+def _address(raw: str | None) -> str | None:
+    return raw.lower() if raw else None
+
+
+def transaction_of(raw: dict[str, Any]) -> TransactionInfo:
+    """Return a transaction."""
+    return TransactionInfo(
+        hash=raw["hash"].lower(),
+        sender=raw["from"].lower(),
+        to=_address(raw.get("to")),
+        input=raw["input"],
+        nonce=int(raw["nonce"], 16),
+        value=int(raw["value"], 16),
+        gas=int(raw["gas"], 16),
+    )
+
+
+def included_of(raw: dict[str, Any]) -> TransactionInfo | None:
+    """Return a transaction that stands in a block; None for one that waits."""
+    return transaction_of(raw) if raw.get("blockHash") else None
+
+
+def transaction_info(raw: WireTransaction) -> TransactionInfo:
+    """Return a transaction as the node wrote it with numbers for its quantities."""
+    return TransactionInfo(
+        hash=raw.hash.lower(),
+        sender=raw.sender.lower(),
+        to=_address(raw.to),
+        input=raw.input,
+        nonce=int(raw.nonce, 16),
+        value=int(raw.value, 16),
+        gas=int(raw.gas, 16),
+    )
+
+
+def log_of(raw: dict[str, Any]) -> LogRecord:
+    """Return a log."""
+    return LogRecord(
+        address=raw["address"].lower(),
+        topics=tuple(topic.lower() for topic in raw["topics"]),
+        data=raw["data"],
+        block_number=int(raw["blockNumber"], 16),
+        block_hash=raw["blockHash"].lower(),
+        tx_hash=raw["transactionHash"].lower(),
+        tx_index=int(raw["transactionIndex"], 16),
+        log_index=int(raw["logIndex"], 16),
+        removed=bool(raw.get("removed", False)),
+    )
+
+
+def receipt_of(raw: dict[str, Any]) -> Receipt:
+    """Return a receipt with its logs."""
+    return Receipt(
+        tx_hash=raw["transactionHash"].lower(),
+        status=int(raw["status"], 16),
+        gas_used=int(raw["gasUsed"], 16),
+        effective_gas_price=int(raw["effectiveGasPrice"], 16),
+        contract_address=_address(raw.get("contractAddress")),
+        block_number=int(raw["blockNumber"], 16),
+        block_hash=raw["blockHash"].lower(),
+        tx_index=int(raw["transactionIndex"], 16),
+        sender=raw["from"].lower(),
+        to=_address(raw.get("to")),
+        logs=tuple(log_of(log) for log in raw["logs"]),
+    )

@@ -1,0 +1,115 @@
+"""JSON-RPC over WebSocket, by the library ``websockets``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+)
+from websockets.frames import CloseCode
+from websockets.protocol import State
+from websockets.sync.client import ClientConnection, connect
+
+from ledger.chain.node.transports.base import ChannelTransport
+from ledger.chain.node.transports.errors import (
+    AnswerTooLarge,
+    NodeAnswer,
+    NodeClosed,
+    NodeDown,
+    NodeLimits,
+    NodeSlow,
+    untrusted,
+)
+from ledger.errors import BadInput
+from ledger.resting import asked_rest_s
+
+_TOO_MANY_REQUESTS = 429
+_CLOSE_S_MAX = 1.0
+
+
+class WebSocketTransport(ChannelTransport):
+    """One node, asked over ``ws://`` or ``wss://``."""
+
+    def channel(self) -> WebSocketChannel:
+        """Open a connection."""
+        try:
+            connection = connect(
+                self.address,
+                proxy=None,  # a proxy variable must not send a key holder's traffic elsewhere
+                compression=None,
+                open_timeout=self.bounds.timeout_s,
+                close_timeout=_CLOSE_S_MAX,
+                max_size=self.bounds.answer_bytes_max,
+            )
+        except (InvalidURI, ValueError) as error:  # a refused certificate is a ValueError, too
+            if (refused := untrusted(self.place, error)) is not None:
+                raise refused from error
+            raise BadInput(f"rpc_url {self.place!r} is not an address: {error}") from error
+        except InvalidStatus as error:
+            status = error.response.status_code
+            if status == _TOO_MANY_REQUESTS:
+                rest_s = asked_rest_s(error.response.headers.get("retry-after"), datetime.now(UTC))
+                raise NodeLimits(self.place, rest_s) from error
+            raise NodeAnswer(
+                f"{self.place} answers HTTP {status} but opens no WebSocket; check rpc_url"
+            ) from error
+        except InvalidHandshake as error:
+            raise NodeAnswer(
+                f"{self.place} does not speak WebSocket ({type(error).__name__}); check rpc_url"
+            ) from error
+        except TimeoutError as error:
+            raise self._slow() from error
+        except OSError as error:
+            raise NodeDown(
+                f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url"
+            ) from error
+        return WebSocketChannel(self, connection)
+
+    def _slow(self) -> NodeSlow:
+        return NodeSlow(f"{self.place} opened no connection within {self.bounds.timeout_s:g} s")
+
+
+class WebSocketChannel:
+    """One WebSocket connection."""
+
+    def __init__(self, transport: WebSocketTransport, connection: ClientConnection) -> None:
+        self._place = transport.place
+        self._bounds = transport.bounds
+        self._connection = connection
+
+    def send(self, body: bytes) -> None:
+        """Send one message."""
+        try:
+            self._connection.send(body, text=True)
+        except ConnectionClosed as error:
+            raise self._closed(error) from error
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Return the next message."""
+        try:
+            return self._connection.recv(timeout_s, decode=False)
+        except TimeoutError as error:
+            raise NodeSlow(
+                f"{self._place} did not answer within {timeout_s:g} s; it is overloaded, or out of reach"
+            ) from error
+        except ConnectionClosed as error:
+            raise self._closed(error) from error
+
+    def usable(self) -> bool:
+        """Return whether the connection is open."""
+        return self._connection.protocol.state is State.OPEN
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _closed(self, error: ConnectionClosed) -> NodeClosed | AnswerTooLarge:
+        if error.sent is not None and error.sent.code == CloseCode.MESSAGE_TOO_BIG:
+            return AnswerTooLarge(
+                f"{self._place} answers with more than {self._bounds.answer_bytes_max} bytes; ask for less"
+            )
+        return NodeClosed(f"{self._place} closed the connection in the middle of an answer")

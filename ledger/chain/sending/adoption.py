@@ -1,0 +1,346 @@
+"""What the chain has done for an intent though these books do not know it: they were restored from before.
+
+An act of ours leaves a mark that tells it from every other: its key in an event, or the state that it made.
+Calls without a key are known by sender and call data. What is found is *adopted*: the intent ends with the
+transaction that did it, is never called failed, and never sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.sending import intents, transactions
+from ledger.db import Database
+from ledger.errors import DependencyDown
+from ledger.models import (
+    BlockchainTransaction,
+    ChainAttempt,
+    ChainBlock,
+    ChainCursor,
+    ChainEvent,
+    ChainInclusion,
+    ChainIntent,
+    CreditBatch,
+    CreditCancellation,
+    CreditRetirement,
+    SettlementBatch,
+    SettlementTrade,
+    VppSettlementItem,
+)
+from ledger.models.escrow import SettlementStatus
+from ledger.models.sending import IntentState
+
+_CLOCKS_APART = timedelta(seconds=2)
+"""A block's time is in whole seconds, and its maker's clock is not ours."""
+_BLOCKS_LOOKED_THROUGH = 128
+_FINALIZED = 2
+"""``BatchStatus.Finalized`` of the contract."""
+KEYED = frozenset({"retire", "cancel"})
+"""Acts whose key the contract writes into its event and does not remember: a second one would succeed."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the chain did what an intent wants."""
+
+    tx_hash: str
+    block_number: int
+    at: datetime
+
+
+def in_mirror(session: Session, intent: ChainIntent, calls_above: int | None = None) -> Mark | None:
+    """Return where the mirrored chain did what an intent wants; None while it has not.
+
+    Parameters
+    ----------
+    calls_above
+        Look through the calls of blocks above this one too; None: for marks that have a key alone.
+    """
+    look = _MARKS.get(intent.function_name)
+    found = look(session, intent) if look is not None else None
+    if found is None and calls_above is not None:
+        found = _same_call(session, intent, calls_above)
+    return found
+
+
+def says_done(session: Session, intent: ChainIntent, reason: str) -> bool:
+    """Return whether a contract refuses an intent because it, or its like, was done before.
+
+    Such an intent is not failed: what did it is found in the logs. A key that a stranger has used up for
+    something else is another matter.
+
+    Parameters
+    ----------
+    reason
+        The refusal, decoded: ``Name(argument=value, ...)``.
+    """
+    if reason == f"KeyUsed(key={intent.key})":
+        return not _is_used_up(session, intent)
+    if intent.function_name in ("proposeBatch", "settleCosigned"):
+        return reason.startswith("AlreadySettled(")
+    if intent.function_name == "settleOne":
+        number = intent.parameters["trade"]["seq"]
+        return reason == f"AlreadySettled(seq={number})" and not _is_in_a_batch(session, intent)
+    if intent.function_name == "finalizeBatch":
+        number = intent.parameters["batchId"]
+        return reason == f"BatchNotProposed(batchId={number}, status={_FINALIZED})"
+    return False
+
+
+def _is_used_up(session: Session, intent: ChainIntent) -> bool:
+    query = select(SettlementBatch).where(SettlementBatch.key == intent.key)
+    return session.scalars(query).first() is not None and in_mirror(session, intent) is None
+
+
+def _is_in_a_batch(session: Session, intent: ChainIntent) -> bool:
+    """Return whether a batch of the books has the trade that an intent would settle by itself."""
+    number = int(intent.parameters["trade"]["seq"])
+    query = select(VppSettlementItem.id).where(VppSettlementItem.trade_id == number)
+    return session.scalars(query).first() is not None
+
+
+def on_node(
+    db: Database, client: ChainClient, intent: ChainIntent, unknown_nonces: bool
+) -> str | None:
+    """Return the transaction, in blocks that are not mirrored yet, that did what an intent wants.
+
+    None of those that were sent from these books: they have intents of their own.
+
+    Parameters
+    ----------
+    unknown_nonces
+        Whether the chain has transactions of the account that no lane of ours knows.
+
+    Raises
+    ------
+    DependencyDown
+        If so much is not mirrored that it cannot be looked through.
+    """
+    with db.read() as session:
+        query = select(ChainCursor).where(ChainCursor.chain_id == intent.chain_id)
+        cursor = session.scalars(query).first()
+    if intent.function_name in KEYED:
+        # From the last final block: above it the mirror may hold a fork that is gone.
+        return _by_key(client, intent, cursor.final_number if cursor is not None else 0)
+    if not unknown_nonces:
+        return None
+    first = cursor.block_number + 1 if cursor is not None else 0
+    last = client.block_number()
+    if last - first >= _BLOCKS_LOOKED_THROUGH:
+        raise DependencyDown(
+            f"{intent.sender_address} has transactions on chain that the books do not know, and the mirror is "
+            f"{last - first + 1} blocks behind: nothing is sent before it has read them; run truetonne index run",
+            code="mirror-behind",
+            details={"key": intent.key},
+        )
+    found = _by_call(client, intent, range(first, last + 1))
+    with db.read() as session:  # opened now: another process may have sent one of them meanwhile
+        foreign = [item for item in found if intents.key_of_transaction(session, item) is None]
+    return foreign[0] if foreign else None
+
+
+def adopt_final(session: Session, final_number: int, before: int) -> list[str]:
+    """End the intents that the chain carried out in final blocks without these books; return their keys.
+
+    For the mirror alone, which has confirmed by now what was sent from here.
+
+    Parameters
+    ----------
+    before
+        The last block that was final before: calls without a key are looked for above it.
+    """
+    query = select(ChainIntent).where(
+        ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED))
+    )
+    adopted = []
+    for intent in session.scalars(query).all():
+        mark = in_mirror(session, intent, before)
+        if mark is None or mark.block_number > final_number:
+            continue
+        attempts = [item.tx_hash for item in intents.attempts_of(session, intent.key)]
+        if mark.tx_hash in attempts:
+            continue  # sent from here: the usual way
+        intents.confirm(session, intent.key, mark.tx_hash, mark.block_number, mark.at)
+        transactions.fail_replaced(session, attempts, mark.at)
+        adopted.append(intent.key)
+    return adopted
+
+
+# ------------------------------------------------------------------------ marks, by function
+
+
+def _issued(session: Session, intent: ChainIntent) -> Mark | None:
+    found = session.scalars(select(CreditBatch).where(CreditBatch.key == intent.key)).first()
+    return Mark(found.tx_hash, found.block_number, found.issued_at) if found else None
+
+
+def _retired(session: Session, intent: ChainIntent) -> Mark | None:
+    # A stranger may copy the key out of the pool; not the holder, whose signature that would need.
+    query = select(CreditRetirement).where(
+        CreditRetirement.key == intent.key, CreditRetirement.holder == intent.sender_address
+    )
+    found = session.scalars(query).first()
+    return Mark(found.tx_hash, found.block_number, found.retired_at) if found else None
+
+
+def _cancelled(session: Session, intent: ChainIntent) -> Mark | None:
+    query = select(CreditCancellation).where(
+        CreditCancellation.key == intent.key, CreditCancellation.holder == intent.sender_address
+    )
+    found = session.scalars(query).first()
+    return Mark(found.tx_hash, found.block_number, found.cancelled_at) if found else None
+
+
+def _proposed(session: Session, intent: ChainIntent) -> Mark | None:
+    found = session.scalars(
+        select(SettlementBatch).where(SettlementBatch.key == intent.key)
+    ).first()
+    if found is None:
+        return None
+    event = session.get(ChainEvent, (found.block_number, found.log_index))
+    wanted = intent.parameters.get("settlement", intent.parameters)  # co-signed: a struct
+    # A member of the market could use our key up for another batch.
+    same = event is not None and (
+        [int(word) for word in event.args["words"]] == [int(word) for word in wanted["words"]]
+        and list(event.args["accounts"]) == [item.lower() for item in wanted["accounts"]]
+    )
+    return Mark(found.tx_hash, found.block_number, found.proposed_at) if same else None
+
+
+def _settled_one(session: Session, intent: ChainIntent) -> Mark | None:
+    wanted = intent.parameters["trade"]
+    query = select(SettlementTrade).where(SettlementTrade.seq == int(wanted["seq"]))
+    found = session.scalars(query).first()
+    same = found is not None and (
+        (found.buyer, found.seller, found.asset, found.quantity, found.price_e4)
+        == (
+            str(wanted["buyer"]).lower(),
+            str(wanted["seller"]).lower(),
+            int(intent.parameters["asset"]),
+            int(wanted["quantity"]),
+            int(wanted["price"]),
+        )
+    )
+    return Mark(found.tx_hash, found.block_number, found.settled_at) if found and same else None
+
+
+def _finalized(session: Session, intent: ChainIntent) -> Mark | None:
+    batch = session.get(SettlementBatch, int(intent.parameters["batchId"]))
+    if batch is None or batch.status is not SettlementStatus.FINALIZED or batch.ended_block is None:
+        return None
+    return _event(
+        session,
+        batch.ended_block,
+        "BatchFinalized",
+        lambda args: int(args["batch_id"]) == batch.batch_id,
+    )
+
+
+def _event(
+    session: Session, block_number: int, name: str, fits: Callable[[Mapping[str, Any]], bool]
+) -> Mark | None:
+    query = (
+        select(ChainEvent, ChainBlock.block_time)
+        .join(ChainBlock, ChainBlock.number == ChainEvent.block_number)
+        .where(ChainEvent.block_number == block_number, ChainEvent.event_name == name)
+    )
+    for event, at in session.execute(query):
+        if fits(event.args):
+            return Mark(event.tx_hash, event.block_number, at)
+    return None
+
+
+_MARKS: Mapping[str, Callable[[Session, ChainIntent], Mark | None]] = {
+    "issue": _issued,
+    "retire": _retired,
+    "cancel": _cancelled,
+    "proposeBatch": _proposed,
+    "settleCosigned": _proposed,
+    "settleOne": _settled_one,
+    "finalizeBatch": _finalized,
+}
+
+
+def _same_call(session: Session, intent: ChainIntent, above: int) -> Mark | None:
+    """Return a transaction of the same account that makes the same call, and that no intent is known for.
+
+    Where the intent has a nonce, it is the one that took this nonce; else one since the intent was planned.
+    """
+    for inclusion, parameters, at in session.execute(_unknown_calls(intent, above)):
+        if parameters != intent.parameters:
+            continue
+        earlier = at + _CLOCKS_APART < intent.created_at
+        if intent.nonce is None and (earlier or _is_adopted(session, inclusion.tx_hash)):
+            continue
+        return Mark(inclusion.tx_hash, inclusion.block_number, at)
+    return None
+
+
+def _unknown_calls(
+    intent: ChainIntent, above: int
+) -> Select[ChainInclusion, dict[str, Any] | None, datetime]:
+    ours = select(ChainAttempt.tx_hash).where(ChainAttempt.tx_hash == ChainInclusion.tx_hash)
+    query = (
+        select(ChainInclusion, BlockchainTransaction.parameters, ChainBlock.block_time)
+        .join(BlockchainTransaction, BlockchainTransaction.tx_hash == ChainInclusion.tx_hash)
+        .join(ChainBlock, ChainBlock.number == ChainInclusion.block_number)
+        .where(
+            ChainInclusion.block_number > above,
+            ChainInclusion.sender == intent.sender_address,
+            ChainInclusion.error.is_(None),
+            BlockchainTransaction.contract_address == intent.contract_address,
+            BlockchainTransaction.function_name == intent.function_name,
+            ~ours.exists(),
+        )
+        .order_by(ChainInclusion.block_number, ChainInclusion.tx_index)
+    )
+    return query if intent.nonce is None else query.where(ChainInclusion.nonce == intent.nonce)
+
+
+def _is_adopted(session: Session, tx_hash: str) -> bool:
+    query = select(ChainIntent.key).where(ChainIntent.tx_hash == tx_hash)
+    return session.scalars(query).first() is not None
+
+
+# ------------------------------------------------------------------------------ on the node
+
+
+def _by_key(client: ChainClient, intent: ChainIntent, first: int) -> str | None:
+    holder = "0x" + intent.sender_address[2:].rjust(64, "0")
+    query = {
+        "address": intent.contract_address,
+        "topics": [None, intent.key, None, holder],
+        "fromBlock": hex(first),
+        "toBlock": "latest",
+    }
+    try:
+        found = client.request("eth_getLogs", [query])
+    except RpcError as error:
+        raise DependencyDown(
+            f"the node cannot say whether {intent.function_name} was done before ({error.rpc_message}): nothing is "
+            "sent before the mirror has read the chain; run truetonne index run",
+            code="mirror-behind",
+            details={"key": intent.key},
+        ) from error
+    return str(found[0]["transactionHash"]).lower() if found else None
+
+
+def _by_call(client: ChainClient, intent: ChainIntent, numbers: range) -> list[str]:
+    found = []
+    since = (intent.created_at - _CLOCKS_APART).timestamp()
+    for block in client.blocks_with_transactions(numbers):
+        if block is None or block[0].timestamp < since:
+            continue
+        for item in block[1]:
+            call = item.sender, item.to, item.input.lower()
+            wanted = intent.sender_address, intent.contract_address, intent.call_data.lower()
+            if call == wanted:
+                found.append(item.hash)
+    return found

@@ -1,0 +1,49 @@
+"""A second look at what was final lately: a chain may break its promise."""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy import select
+
+from ledger.chain.sending import intents
+from ledger.chain.sending.signing import Desk
+from ledger.models import ChainAttempt, ChainCursor, ChainIntent
+
+log = logging.getLogger(__name__)
+
+AUDIT_BLOCKS = 256
+"""So far below the mirror's head final intents are looked at again."""
+
+
+def taken_back(desk: Desk, blocks: int) -> dict[str, ChainAttempt | None]:
+    """Return the intents that are final in the books and in no block of the node, with their last attempts.
+
+    The mirror, which sees the same, opens them again; nothing is written here.
+
+    Parameters
+    ----------
+    blocks
+        How far below the mirror's head to look.
+    """
+    with desk.db.read() as session:
+        query = select(ChainCursor.block_number).where(ChainCursor.chain_id == desk.chain_id)
+        head = session.scalars(query).first() or 0
+        final = select(ChainIntent).where(
+            ChainIntent.chain_id == desk.chain_id, ChainIntent.block_number > head - blocks
+        )
+        rows = [row for row in session.scalars(final) if row.tx_hash is not None]
+    receipts = desk.client.receipts([str(row.tx_hash) for row in rows])
+    gone = [row for row, receipt in zip(rows, receipts, strict=True) if receipt is None]
+    found: dict[str, ChainAttempt | None] = {}
+    for row in gone:
+        log.warning(
+            "a reorganisation took back %s of %s, final in block %s: it is sent again",
+            row.function_name,
+            row.sender_address,
+            row.block_number,
+        )
+        with desk.db.read() as session:
+            attempts = intents.attempts_of(session, row.key)
+        found[row.key] = attempts[-1] if attempts else None
+    return found

@@ -1,0 +1,346 @@
+"""What is to be sent, stored before it is sent: the only writer of intents and attempts.
+
+An intent is made with its key and its frozen call data (*planned*). Signing allocates a nonce and
+stores the raw transaction in the same commit (*submitted*). Only the mirror, having read the
+transaction in a final block, makes it *confirmed* or *failed*; a transaction that the node refuses
+before it has a nonce is *failed* at once, with the reason. Nonces come from ``lanes``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from ledger.chain.contracts.wrappers import decode_call, encode_call
+from ledger.chain.sending import transactions
+from ledger.errors import NotFound, TruetonneError
+from ledger.models import ChainAttempt, ChainIntent
+from ledger.models.sending import IntentState
+
+_TWIN_AGE = timedelta(hours=1)
+FILL = "fill_nonce"
+"""Kind of an intent that fills a hole in a lane."""
+
+
+@dataclass(frozen=True)
+class NewIntent:
+    """A call to one of our contracts that shall happen once.
+
+    ``arguments`` are in the order and types of the contract's function.
+    """
+
+    key: str
+    kind: str
+    contract: str
+    address: str
+    function: str
+    arguments: Sequence[Any]
+    sender: str
+
+
+@dataclass(frozen=True)
+class SignedAttempt:
+    """A signed transaction of an intent; fees in wei per gas, gas in units."""
+
+    tx_hash: str
+    raw: str
+    nonce: int
+    max_fee_wei: int
+    priority_fee_wei: int
+    gas: int = 0
+
+
+def new_key() -> str:
+    """Return a fresh key: 32 random bytes as hexadecimal text with ``0x``."""
+    return "0x" + secrets.token_hex(32)
+
+
+def plan(session: Session, chain_id: int, intent: NewIntent) -> str:
+    """Store an intent with its call data, and return its key."""
+    data = encode_call(intent.contract, intent.function, intent.arguments)
+    decoded = decode_call(intent.contract, data)
+    if decoded is None:  # our own encoder and decoder disagree: a programming error
+        raise TruetonneError(f"{intent.contract}.{intent.function} does not decode to itself")
+    session.add(
+        ChainIntent(
+            key=intent.key,
+            chain_id=chain_id,
+            kind=intent.kind,
+            contract_address=intent.address.lower(),
+            function_name=intent.function,
+            parameters=decoded.parameters,
+            call_data=data,
+            sender_address=intent.sender.lower(),
+            state=IntentState.PLANNED,
+            created_at=datetime.now(UTC),
+        )
+    )
+    session.flush()
+    return intent.key
+
+
+def fill_of(chain_id: int, address: str) -> ChainIntent:
+    """Return an intent that does nothing but take a nonce of an account: nothing, to itself."""
+    return ChainIntent(
+        key=new_key(),
+        chain_id=chain_id,
+        kind=FILL,
+        contract_address=address,
+        function_name=FILL,
+        parameters={},
+        call_data="0x",
+        sender_address=address,
+        state=IntentState.PLANNED,
+        created_at=datetime.now(UTC),
+    )
+
+
+def end_fill(session: Session, key: str, nonce: int, said: str) -> None:
+    """Give up an intent that should have filled a nonce: a stranger's transaction has it."""
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is not None and (intent.state, intent.nonce) == (IntentState.SUBMITTED, nonce):
+        intent.state = IntentState.FAILED
+        intent.nonce = None
+        intent.error = f"{said}: nothing is left to fill"
+        session.flush()
+
+
+def is_call(stored: ChainIntent, intent: NewIntent) -> bool:
+    """Return whether a stored intent is this call, by this sender, to this contract."""
+    data = encode_call(intent.contract, intent.function, intent.arguments)
+    found = stored.kind, stored.contract_address, stored.sender_address, stored.call_data
+    return found == (intent.kind, intent.address.lower(), intent.sender.lower(), data)
+
+
+def twin_of(session: Session, key: str) -> ChainIntent | None:
+    """Return another intent that does the same, key aside: under way, or done in the last hour."""
+    own = get(session, key)
+    lately = datetime.now(UTC) - _TWIN_AGE
+    query = select(ChainIntent).where(
+        ChainIntent.key != key,
+        ChainIntent.kind == own.kind,
+        ChainIntent.contract_address == own.contract_address,
+        ChainIntent.sender_address == own.sender_address,
+        or_(
+            ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED)),
+            and_(ChainIntent.state == IntentState.CONFIRMED, ChainIntent.created_at > lately),
+        ),
+    )
+    wanted = _without_key(own)
+    for other in session.scalars(query.order_by(ChainIntent.created_at.desc())):
+        if _without_key(other) == wanted:
+            return other
+    return None
+
+
+def _without_key(intent: ChainIntent) -> dict[str, Any]:
+    return {name: value for name, value in intent.parameters.items() if value != intent.key}
+
+
+def get(session: Session, key: str) -> ChainIntent:
+    """Return an intent by its key.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    found = session.get(ChainIntent, key)
+    if found is None:
+        raise NotFound(f"no intent has the key {key}")
+    return found
+
+
+def store_attempt(session: Session, intent: ChainIntent, attempt: SignedAttempt) -> None:
+    """Store a signed transaction and mark its intent as submitted, before anything is sent."""
+    now = datetime.now(UTC)
+    intent.nonce = attempt.nonce
+    intent.tx_hash = attempt.tx_hash
+    intent.state = IntentState.SUBMITTED
+    intent.submitted_at = intent.submitted_at or now
+    intent.alarm = None
+    session.flush()
+    ordinal = len(attempts_of(session, intent.key)) + 1
+    session.add(
+        ChainAttempt(
+            tx_hash=attempt.tx_hash,
+            intent_key=intent.key,
+            ordinal=ordinal,
+            nonce=attempt.nonce,
+            raw_transaction=attempt.raw,
+            max_fee_wei=attempt.max_fee_wei,
+            priority_fee_wei=attempt.priority_fee_wei,
+            created_at=now,
+        )
+    )
+    transactions.record_pending(
+        session,
+        tx_hash=attempt.tx_hash,
+        contract_address=intent.contract_address,
+        function_name=intent.function_name,
+        parameters=intent.parameters,
+        created_at=now,
+    )
+    session.flush()
+
+
+def attempts_of(session: Session, key: str) -> Sequence[ChainAttempt]:
+    """Return the attempts of an intent, oldest first."""
+    query = (
+        select(ChainAttempt).where(ChainAttempt.intent_key == key).order_by(ChainAttempt.ordinal)
+    )
+    return session.scalars(query).all()
+
+
+def open_attempts(session: Session, chain_id: int) -> Sequence[ChainAttempt]:
+    """Return the signed transactions whose fate is not known, in nonce order; all of each intent."""
+    query = (
+        select(ChainAttempt)
+        .join(ChainIntent, ChainIntent.key == ChainAttempt.intent_key)
+        .where(ChainIntent.chain_id == chain_id, ChainIntent.state == IntentState.SUBMITTED)
+        .order_by(ChainIntent.sender_address, ChainIntent.nonce, ChainAttempt.ordinal)
+    )
+    return session.scalars(query).all()
+
+
+def open_intents(session: Session, chain_id: int) -> Sequence[ChainIntent]:
+    """Return the intents that are sent and not final, by account and nonce."""
+    query = (
+        select(ChainIntent)
+        .where(ChainIntent.chain_id == chain_id, ChainIntent.state == IntentState.SUBMITTED)
+        .order_by(ChainIntent.sender_address, ChainIntent.nonce)
+    )
+    return session.scalars(query).all()
+
+
+def set_alarm(session: Session, key: str, alarm: str | None) -> bool:
+    """Note what keeps an intent from a block; return whether that is new."""
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is None or intent.alarm == alarm:
+        return False
+    intent.alarm = alarm
+    session.flush()
+    return True
+
+
+def clear_alarm(session: Session, tx_hash: str, beginning: str) -> None:
+    """Take back an alarm of an attempt's intent that begins so."""
+    key = key_of_transaction(session, tx_hash)
+    intent = session.get(ChainIntent, key) if key is not None else None
+    if intent is not None and (intent.alarm or "").startswith(beginning):
+        set_alarm(session, intent.key, None)
+
+
+def release_nonce(session: Session, key: str, nonce: int, alarm: str) -> bool:
+    """Make an intent planned again whose nonce a stranger took; return whether it still had it.
+
+    Its attempts stay: they can never be included, and say so by their nonce.
+    """
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is None or intent.state is not IntentState.SUBMITTED or intent.nonce != nonce:
+        return False
+    intent.state = IntentState.PLANNED
+    intent.nonce = intent.tx_hash = intent.submitted_at = None
+    intent.alarm = alarm
+    session.flush()
+    return True
+
+
+def mark_broadcast(session: Session, tx_hash: str) -> None:
+    """Note that a node has taken an attempt."""
+    session.execute(
+        update(ChainAttempt)
+        .where(ChainAttempt.tx_hash == tx_hash, ChainAttempt.broadcast_at.is_(None))
+        .values(broadcast_at=datetime.now(UTC))
+    )
+
+
+def refuse(session: Session, key: str, error: str) -> ChainIntent:
+    """Mark an intent as failed that the node refused before it had a nonce.
+
+    One that another process has sent meanwhile is left as it is: the caller looks at its state.
+    """
+    intent = session.get(ChainIntent, key, with_for_update=True)
+    if intent is None:
+        raise NotFound(f"no intent has the key {key}")
+    if intent.state is IntentState.PLANNED:
+        intent.state = IntentState.FAILED
+        intent.error = error
+        session.flush()
+    return intent
+
+
+def key_of_transaction(session: Session, tx_hash: str) -> str | None:
+    """Return the key of the intent that a transaction is an attempt of; None when it is not ours."""
+    return session.scalar(select(ChainAttempt.intent_key).where(ChainAttempt.tx_hash == tx_hash))
+
+
+def confirm(
+    session: Session, key: str, tx_hash: str, block_number: int, at: datetime
+) -> ChainIntent:
+    """Mark an intent as done: its transaction succeeded in a final block. For the mirror alone."""
+    intent = get(session, key)
+    intent.state = IntentState.CONFIRMED
+    intent.tx_hash = tx_hash
+    intent.block_number = block_number
+    intent.confirmed_at = at
+    intent.error = None
+    intent.alarm = None
+    session.flush()
+    return intent
+
+
+def fail(
+    session: Session, key: str, tx_hash: str, block_number: int, at: datetime, error: str
+) -> ChainIntent:
+    """Mark an intent as failed: its transaction failed in a final block. For the mirror alone."""
+    intent = confirm(session, key, tx_hash, block_number, at)
+    intent.state = IntentState.FAILED
+    intent.error = error
+    session.flush()
+    return intent
+
+
+def rewind(session: Session, above_block: int) -> None:
+    """Take back every outcome above a block. For the mirror alone.
+
+    What was never signed here, because the books had forgotten its sending, is planned again.
+    """
+    undone: dict[str, Any] = {"block_number": None, "confirmed_at": None, "error": None}
+    signed = select(ChainAttempt.intent_key).where(
+        ChainAttempt.intent_key == ChainIntent.key, ChainAttempt.nonce == ChainIntent.nonce
+    )
+    above = ChainIntent.block_number > above_block
+    for where, state in (
+        (signed.exists(), {"state": IntentState.SUBMITTED}),
+        (~signed.exists(), {"state": IntentState.PLANNED, "tx_hash": None}),
+    ):
+        session.execute(
+            update(ChainIntent)
+            .where(above, where)
+            .values(**undone, **state)
+            .execution_options(synchronize_session=False)
+        )
+    session.expire_all()
+
+
+def as_row(intent: ChainIntent) -> Mapping[str, Any]:
+    """Return an intent as plain values for a person or a machine."""
+    return {
+        "key": intent.key,
+        "kind": intent.kind,
+        "state": intent.state.value,
+        "function": intent.function_name,
+        "sender": intent.sender_address,
+        "nonce": intent.nonce,
+        "transaction": intent.tx_hash,
+        "block": intent.block_number,
+        "error": intent.error,
+        "alarm": intent.alarm,
+    }

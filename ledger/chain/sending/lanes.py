@@ -1,0 +1,137 @@
+"""Nonce lanes, and what may still be signed today: the only writer of both.
+
+An account has one lane for each chain. A nonce is taken in the commit that stores what was signed with it,
+under the lock of its lane; so is the day's spending.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.chain.fees import GWEI
+from ledger.chain.keys.policy import DailyCaps, PolicyRefused
+from ledger.models import ChainIntent, ChainNonceLane, ChainSpending
+
+
+def next_nonce(session: Session, chain_id: int, address: str, on_chain: int) -> int:
+    """Return the nonce that an account's lane would give out now.
+
+    Parameters
+    ----------
+    on_chain
+        The account's next nonce as the node sees it; a lane never goes below it.
+    """
+    lane = session.get(ChainNonceLane, (chain_id, address))
+    return max(lane.next_nonce if lane is not None else 0, on_chain)
+
+
+def take_nonce(session: Session, chain_id: int, address: str, nonce: int, on_chain: int) -> bool:
+    """Allocate a nonce of an account's lane; return whether it was still the next one.
+
+    What is signed with a nonce is signed before: a signer may take its time, and no lock waits for it.
+    """
+    lane = session.get(ChainNonceLane, (chain_id, address), with_for_update=True)
+    if lane is None:
+        lane = ChainNonceLane(chain_id=chain_id, address=address, next_nonce=on_chain)
+        session.add(lane)
+    if nonce != max(lane.next_nonce, on_chain):
+        return False
+    lane.next_nonce = nonce + 1
+    session.flush()
+    return True
+
+
+def fill_nonce(session: Session, chain_id: int, address: str, nonce: int) -> bool:
+    """Allocate a nonce below a lane's next one that no intent has; return whether none has it.
+
+    The lane is locked: two that fill the same hole do it one after the other.
+    """
+    lane = session.get(ChainNonceLane, (chain_id, address), with_for_update=True)
+    query = select(ChainIntent.key).where(
+        ChainIntent.chain_id == chain_id,
+        ChainIntent.sender_address == address,
+        ChainIntent.nonce == nonce,
+    )
+    taken = session.scalars(query.with_for_update()).first() is not None
+    return lane is not None and nonce < lane.next_nonce and not taken
+
+
+def nonces_of(session: Session, chain_id: int, address: str, from_nonce: int) -> set[int]:
+    """Return the nonces of an account, from one on, that intents have."""
+    query = select(ChainIntent.nonce).where(
+        ChainIntent.chain_id == chain_id,
+        ChainIntent.sender_address == address,
+        ChainIntent.nonce >= from_nonce,
+    )
+    return {nonce for nonce in session.scalars(query) if nonce is not None}
+
+
+def check_spending(
+    session: Session, caps: DailyCaps, account: tuple[int, str], transactions: int, cost_wei: int
+) -> None:
+    """Refuse what would lead an account over its caps of today.
+
+    Parameters
+    ----------
+    account
+        Chain and address.
+    transactions
+        Nonces that would be signed for.
+    cost_wei
+        The most that this can cost in addition, in wei.
+
+    Raises
+    ------
+    PolicyRefused
+        If it would.
+    """
+    _checked(_today(session, account, lock=False), caps, account[1], transactions, cost_wei)
+
+
+def spend(
+    session: Session, caps: DailyCaps, account: tuple[int, str], transactions: int, cost_wei: int
+) -> None:
+    """Count what is signed for an account, in the commit that stores it; see ``check_spending``."""
+    spending = _today(session, account, lock=True)
+    _checked(spending, caps, account[1], transactions, cost_wei)
+    if spending is None:
+        chain_id, address = account
+        day = datetime.now(UTC).date()
+        spending = ChainSpending(
+            chain_id=chain_id, address=address, day=day, transactions=0, cost_wei=0
+        )
+        session.add(spending)
+    spending.transactions += transactions
+    spending.cost_wei += cost_wei
+    session.flush()
+
+
+def _today(session: Session, account: tuple[int, str], *, lock: bool) -> ChainSpending | None:
+    key = (*account, datetime.now(UTC).date())
+    return session.get(ChainSpending, key, with_for_update=True if lock else None)
+
+
+def _checked(
+    spending: ChainSpending | None,
+    caps: DailyCaps,
+    address: str,
+    transactions: int,
+    cost_wei: int,
+) -> None:
+    signed, cost = (spending.transactions, int(spending.cost_wei)) if spending else (0, 0)
+    if signed + transactions > caps.transactions:
+        raise PolicyRefused(
+            "daily transactions",
+            f"{address} has signed {signed} transactions today (UTC), the cap is {caps.transactions}",
+            "wait for tomorrow, or raise signer_daily_transactions",
+        )
+    if cost + cost_wei > caps.cost_wei:
+        raise PolicyRefused(
+            "daily cost",
+            f"{address} has signed for {cost // GWEI} gwei today (UTC), {cost_wei // GWEI} more would pass the cap "
+            f"of {caps.cost_wei // GWEI}",
+            "wait for tomorrow, or raise signer_daily_wei",
+        )

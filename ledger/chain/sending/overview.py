@@ -1,0 +1,132 @@
+"""What was sent and what became of it, for people: intents with their attempts, and what to do. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ledger.chain.fees import GWEI
+from ledger.chain.sending import intents
+from ledger.models import ChainAttempt, ChainInclusion, ChainIntent
+from ledger.models.sending import IntentState
+
+OPEN = (IntentState.PLANNED, IntentState.SUBMITTED)
+
+
+@dataclass(frozen=True)
+class IntentView:
+    """An intent with its attempts as rows, how old it is, and what a person can do about it."""
+
+    intent: ChainIntent
+    attempts: Sequence[Mapping[str, Any]]
+    age_s: int
+    advice: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as ``--json`` prints it."""
+        return {
+            **intents.as_row(self.intent),
+            "created_at": self.intent.created_at,
+            "age_seconds": self.age_s,
+            "attempts": list(self.attempts),
+            "what_to_do": self.advice,
+        }
+
+
+def views(
+    session: Session, key: str | None = None, everything: bool = False, limit: int | None = None
+) -> list[IntentView]:
+    """Return the intents that are open, or one, or all; the oldest come first.
+
+    Parameters
+    ----------
+    key
+        Only this one, whatever its state.
+    everything
+        Those too that have ended.
+    limit
+        At most so many, the latest; None: all.
+
+    Raises
+    ------
+    NotFound
+        If there is none with that key.
+    """
+    query = select(ChainIntent).order_by(ChainIntent.created_at.desc(), ChainIntent.key)
+    if key is not None:
+        query = query.where(ChainIntent.key == intents.get(session, key).key)
+    elif not everything:
+        query = query.where(ChainIntent.state.in_(OPEN))
+    found = session.scalars(query.limit(limit)).all()
+    now = datetime.now(UTC)
+    return [_view(session, intent, now) for intent in reversed(found)]
+
+
+def alarms(session: Session) -> tuple[int, list[str]]:
+    """Return how many intents are open, and the alarms among them."""
+    query = select(func.count()).select_from(ChainIntent).where(ChainIntent.state.in_(OPEN))
+    alarmed = select(ChainIntent).where(ChainIntent.state.in_(OPEN), ChainIntent.alarm.is_not(None))
+    rows = session.scalars(alarmed.order_by(ChainIntent.created_at)).all()
+    return session.scalar(query) or 0, [f"{row.function_name}: {row.alarm}" for row in rows]
+
+
+def _view(session: Session, intent: ChainIntent, now: datetime) -> IntentView:
+    attempts = intents.attempts_of(session, intent.key)
+    query = select(ChainInclusion).where(
+        ChainInclusion.tx_hash.in_([item.tx_hash for item in attempts])
+    )
+    blocks = {row.tx_hash: row.block_number for row in session.scalars(query)}
+    rows = [_attempt(intent, item, blocks, item is attempts[-1]) for item in attempts]
+    age_s = int((now - intent.created_at).total_seconds())
+    return IntentView(intent, rows, age_s, _advice(intent, bool(blocks)))
+
+
+def _attempt(
+    intent: ChainIntent, item: ChainAttempt, blocks: Mapping[str, int], last: bool
+) -> dict[str, Any]:
+    if item.tx_hash in blocks:
+        fate = f"in block {blocks[item.tx_hash]}"
+    elif item.nonce != intent.nonce:
+        fate = "its nonce went to another transaction"
+    elif intent.state not in OPEN or blocks:
+        fate = "another transaction did it"
+    elif not last:
+        fate = "replaced"
+    else:
+        fate = "waits" if item.broadcast_at is not None else "stored, not sent yet"
+    return {
+        "transaction": item.tx_hash,
+        "nonce": item.nonce,
+        "max_fee_gwei": _gwei(item.max_fee_wei),
+        "priority_fee_gwei": _gwei(item.priority_fee_wei),
+        "signed_at": item.created_at,
+        "broadcast_at": item.broadcast_at,
+        "fate": fate,
+    }
+
+
+def _gwei(wei: Decimal) -> str:
+    return f"{Decimal(wei) / GWEI:f}"
+
+
+def _advice(intent: ChainIntent, included: bool) -> str:
+    if intent.state is IntentState.FAILED:
+        return intent.error or ""
+    if intent.alarm is not None:
+        return intent.alarm
+    if intent.state is IntentState.PLANNED:
+        return "not sent yet: the jobs do it, or the command that planned it, given again"
+    if intent.state is IntentState.SUBMITTED:
+        if included:
+            return (
+                "in a block that is not final yet; `truetonne index run` confirms it when it is, and on a local "
+                "chain, where no other blocks come, `truetonne up` or the jobs, which mine them"
+            )
+        return "sent; `truetonne up` or the jobs replace it if it waits too long"
+    return ""

@@ -1,0 +1,394 @@
+"""The only door to a chain: an intent reaches it once, whatever crashes, lags, or is stolen on the way.
+
+``submit`` asks first whether the intent is done or would be refused, then signs, and stores the raw transaction
+in the commit that takes its nonce; only then it sends. ``tend`` brings on what is under way: the same bytes
+again, dearer ones where they are stuck, another nonce where a stranger took ours, nothing into a hole below
+(``stuck``). ``audit`` looks again at what was final. Only the mirror says that an intent is done.
+"""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy.orm import Session
+
+from ledger.chain import fees
+from ledger.chain.failures.reverts import reason_of
+from ledger.chain.fees import GWEI, Fees
+from ledger.chain.keys.policy import DailyCaps
+from ledger.chain.keys.signers import Keyring, Signer
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.sending import adoption, intents, lanes, stuck, unknown
+from ledger.chain.sending.auditing import AUDIT_BLOCKS, taken_back
+from ledger.chain.sending.intents import SignedAttempt
+from ledger.chain.sending.signing import REPLACE_SECONDS, Desk
+from ledger.db import Database, DatabaseBusy
+from ledger.errors import DependencyDown, Refused
+from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
+from ledger.models.sending import IntentState
+from ledger.settings import depth_of
+
+_INCLUSION_SECONDS_MAX = 180.0
+_INCLUSION_POLL_SECONDS = 0.25
+_POLLS_PER_TENDING = 20
+_LANE_TRIES = 20
+"""So often others may take the nonce that was just signed with."""
+_HARMLESS = ("already known", "already imported", "nonce too low", "known transaction")
+"""Answers to a second sending that mean the first one arrived."""
+_TOO_CHEAP = "less than block base fee"
+_NOT_TAKEN = "the node does not take it: "
+
+
+class AlreadyOnChain(Refused):
+    """The chain holds what the intent would do, under its own key: the books are behind.
+
+    That is so after a database was restored from before the sending. The intent stays as it is, and
+    the mirror says what became of it.
+    """
+
+    default_code = "already-on-chain"
+
+
+class NotTaken(DependencyDown):
+    """The node answers, but does not take a signed transaction now."""
+
+    default_code = "not-taken"
+
+
+class Sender:
+    """Sends the intents of one chain.
+
+    Parameters
+    ----------
+    db
+        The books.
+    client
+        A node of the chain.
+    keyring
+        The keys at hand.
+    chain_id
+        The chain's id; it is signed into every transaction.
+    max_fee_gwei
+        The highest fee per gas that may be offered.
+    caps
+        What an account may sign for on one day; None: anything.
+    replace_seconds
+        After how long in no block a transaction is replaced by a dearer one.
+    finality
+        When a block is final: ``finalized`` as the node says, or a number of blocks.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        client: ChainClient,
+        keyring: Keyring,
+        chain_id: int,
+        max_fee_gwei: int,
+        *,
+        caps: DailyCaps | None = None,
+        replace_seconds: int = REPLACE_SECONDS,
+        finality: str | int = "finalized",
+    ) -> None:
+        self._db = db
+        self._client = client
+        depth = depth_of(finality)
+        self._desk = Desk(
+            db, client, keyring, chain_id, max_fee_gwei * GWEI, caps, replace_seconds, depth
+        )
+
+    def submit(self, key: str, contract: str) -> str:
+        """Sign and send a planned intent; return the hash of its transaction.
+
+        An intent that was submitted before is sent again as it is.
+
+        Parameters
+        ----------
+        key
+            The intent's key.
+        contract
+            Name of the contract, to decode a refusal.
+
+        Raises
+        ------
+        Refused
+            If the contract would refuse the call; the intent is then failed, with the reason.
+        AlreadyOnChain
+            If the chain has done before what the intent wants; the intent keeps its state.
+        BadInput
+            If the sender's key is not at hand.
+        PolicyRefused
+            If the signer policy forbids it; the intent keeps its state.
+        DependencyDown
+            If node or signer do not answer, the node cannot try the call, or wants higher fees than may be
+            offered. The intent keeps its state, and can be submitted again.
+        """
+        with self._db.read() as session:
+            intent = intents.get(session, key)
+        if intent.state is IntentState.FAILED:
+            raise Refused(
+                f"{intent.function_name} was refused before: {intent.error}", details={"key": key}
+            )
+        if intent.state is not IntentState.PLANNED:
+            self.rebroadcast(key)
+            return str(intent.tx_hash)
+        signer = self._desk.keyring.signer(intent.sender_address, f"send {intent.function_name}")
+        self._check_not_done(intent)
+        try:
+            gas = self._preflight(intent.sender_address, intent.contract_address, intent.call_data)
+        except RpcError as error_of_node:
+            return self._refused(intent, contract, error_of_node)
+        attempt = self._sign_and_store(intent, signer, gas, self._fees())
+        self._send(attempt)
+        return attempt.tx_hash
+
+    def rebroadcast(self, key: str | None = None) -> int:
+        """Send the last attempt of every intent again whose fate is not known; return how many there were.
+
+        One that the node does not take does not keep the others from being sent.
+
+        Parameters
+        ----------
+        key
+            Only that of this intent; None: all.
+
+        Raises
+        ------
+        DependencyDown
+            If the node does not answer, or did not take one of them; the first reason is given.
+        """
+        with self._db.read() as session:
+            attempts = intents.open_attempts(session, self._desk.chain_id)
+        by_intent: dict[str, list[ChainAttempt]] = {}
+        for item in attempts:
+            if key in (None, item.intent_key):
+                by_intent.setdefault(item.intent_key, []).append(item)
+        included = self._included([item for items in by_intent.values() for item in items])
+        trouble: NotTaken | None = None
+        for items in by_intent.values():
+            if included.isdisjoint(item.tx_hash for item in items):
+                last = items[-1]
+                try:
+                    self._send(SignedAttempt(last.tx_hash, last.raw_transaction, 0, 0, 0))
+                except NotTaken as error:
+                    trouble = trouble or error
+        if trouble is not None:
+            raise trouble
+        return len(by_intent)
+
+    def tend(self) -> int:
+        """Bring on what is under way, then send it again; return how many intents are open.
+
+        Raises
+        ------
+        DependencyDown
+            If the node does not answer, or did not take one of them.
+        """
+        with self._db.read() as session:
+            waiting = intents.open_intents(session, self._desk.chain_id)
+            if not waiting:
+                return 0
+            attempts = intents.open_attempts(session, self._desk.chain_id)
+        stuck.tend(self._desk, waiting, attempts)
+        return self.rebroadcast()
+
+    def audit(self, blocks: int = AUDIT_BLOCKS) -> list[str]:
+        """Look again at intents that were final lately; return the keys of those that a chain took back.
+
+        Their bytes are sent again at once. The mirror, which sees the same, makes them *submitted* again.
+
+        Raises
+        ------
+        DependencyDown
+            If the node does not answer, or did not take one of them.
+        """
+        gone = taken_back(self._desk, blocks)
+        trouble: NotTaken | None = None
+        for last in gone.values():
+            try:
+                if last is not None:
+                    self._send(SignedAttempt(last.tx_hash, last.raw_transaction, 0, 0, 0))
+            except NotTaken as error:
+                trouble = trouble or error
+        if trouble is not None:
+            raise trouble
+        return list(gone)
+
+    def check_known(self, account: str) -> None:
+        """Refuse to sign for an account that has done on chain what neither books nor mirror know of.
+
+        Raises
+        ------
+        DependencyDown
+            If there are such transactions (see ``unknown``).
+        """
+        unknown.check(self._db, self._client, self._desk.chain_id, account)
+
+    def wait_until_included(self, tx_hash: str) -> None:
+        """Wait until a transaction, or one that replaced it, stands in a block: what follows builds on it.
+
+        Raises
+        ------
+        DependencyDown
+            If it does not, in time.
+        """
+        until = time.monotonic() + _INCLUSION_SECONDS_MAX
+        polls = 0
+        while not self._included(self._siblings(tx_hash)):
+            if time.monotonic() > until:
+                raise DependencyDown(
+                    f"transaction {tx_hash} is in no block after {_INCLUSION_SECONDS_MAX:.0f} s; it is stored and "
+                    "will be sent again: repeat the command later",
+                    code="not-included-yet",
+                )
+            time.sleep(_INCLUSION_POLL_SECONDS)
+            polls += 1
+            if polls % _POLLS_PER_TENDING == 0:
+                self.tend()
+
+    # ------------------------------------------------------------------------ before signing
+
+    def _check_not_done(self, intent: ChainIntent) -> None:
+        """Refuse to do again what the chain has done already, where the contract itself would not."""
+        # The count first: a lane that is read after it knows every transaction that was sent from here.
+        count = self._client.transaction_count(intent.sender_address, "latest")
+        with self._db.read() as session:
+            lane = session.get(ChainNonceLane, (intent.chain_id, intent.sender_address))
+            more = count > (lane.next_nonce if lane is not None else 0)
+            mark = adoption.in_mirror(session, intent, 0 if more else None)
+        tx_hash = (
+            mark.tx_hash
+            if mark is not None
+            else adoption.on_node(self._db, self._client, intent, more)
+        )
+        if tx_hash is None:
+            self.check_known(intent.sender_address)
+        else:
+            raise AlreadyOnChain(
+                f"{intent.function_name} is done: transaction {tx_hash} did it, which these books had forgotten; "
+                "the mirror confirms it when it is final",
+                details={"key": intent.key, "transaction": tx_hash},
+            )
+
+    def _preflight(self, sender: str, target: str, data: str) -> int:
+        return stuck.preflight(self._client, sender, target, data)
+
+    def _refused(self, intent: ChainIntent, contract: str, error: RpcError) -> str:
+        """Say why a call was refused; return the transaction's hash if somebody else has sent it."""
+        key, function = intent.key, intent.function_name
+        if not error.reverted:
+            raise DependencyDown(
+                f"the node cannot try {function}: {error.rpc_message}; it stays planned: repeat the command later",
+                code="not-tried",
+                details={"key": key},
+            ) from error
+        reason = reason_of(contract, error.data) or error.rpc_message
+        with self._db.read() as session:
+            done = adoption.says_done(session, intent, reason)
+            found = intents.get(session, key)
+        if not done:
+            found = self._db.run(lambda session: intents.refuse(session, key, reason))
+        if found.state in (IntentState.SUBMITTED, IntentState.CONFIRMED):
+            return str(found.tx_hash)
+        kind = AlreadyOnChain if found.state is IntentState.PLANNED else Refused
+        raise kind(
+            f"{contract} refuses {function}: {found.error or reason}",
+            code=None if kind is AlreadyOnChain else "contract-refused",
+            details={"key": key},
+        ) from error
+
+    def _fees(self) -> Fees:
+        head = self._desk.head()
+        cap = self._desk.max_fee_wei
+        if head.base_fee > cap:
+            # Such a transaction would wait for ever, and everything behind it in its lane.
+            raise DependencyDown(
+                f"gas costs {head.base_fee / GWEI:.1f} gwei, more than max_fee_gwei ({cap // GWEI}); "
+                "wait, or raise the setting",
+                code="fees-too-high",
+            )
+        return fees.first(self._desk.market(head), cap)
+
+    # ---------------------------------------------------------------------- signing, sending
+
+    def _sign_and_store(
+        self, intent: ChainIntent, signer: Signer, gas: int, offered: Fees
+    ) -> SignedAttempt:
+        """Sign with the lane's next nonce, and store that in the commit that takes the nonce.
+
+        Signed before the commit begins, so that no lock waits for a signer: whoever finds the nonce gone
+        throws the bytes away and signs anew.
+        """
+        desk, cost = self._desk, gas * offered.max_fee_wei
+        account = desk.chain_id, signer.address
+        for _ in range(_LANE_TRIES):
+            on_chain = self._client.transaction_count(signer.address, "latest")
+            with self._db.read() as session:
+                nonce = lanes.next_nonce(session, *account, on_chain)
+                if desk.caps is not None:
+                    lanes.check_spending(session, desk.caps, account, 1, cost)
+            attempt = desk.sign(signer, intent, nonce, gas, offered)
+
+            def store(
+                session: Session, attempt: SignedAttempt = attempt, on_chain: int = on_chain
+            ) -> SignedAttempt | None:
+                found = session.get(ChainIntent, intent.key, with_for_update=True)
+                assert found is not None
+                if found.state is IntentState.FAILED:
+                    raise Refused(
+                        f"{found.function_name} was refused before: {found.error}",
+                        details={"key": found.key},
+                    )
+                if found.state is not IntentState.PLANNED:  # somebody else was faster: send theirs
+                    stored = intents.attempts_of(session, found.key)[-1]
+                    return SignedAttempt(stored.tx_hash, stored.raw_transaction, 0, 0, 0)
+                if not lanes.take_nonce(session, *account, attempt.nonce, on_chain):
+                    return None
+                if desk.caps is not None:
+                    lanes.spend(session, desk.caps, account, 1, cost)
+                intents.store_attempt(session, found, attempt)
+                return attempt
+
+            stored = self._db.run(store)
+            if stored is not None:
+                return stored
+        raise DatabaseBusy(f"others take the nonces of {signer.address} all the time; try again")
+
+    def _send(self, attempt: SignedAttempt) -> None:
+        try:
+            self._client.send_raw(attempt.raw)
+        except RpcError as error:
+            if not any(text in error.rpc_message.lower() for text in _HARMLESS):
+                self._alarm(attempt.tx_hash, _NOT_TAKEN + error.rpc_message)
+                if _TOO_CHEAP in error.rpc_message.lower():
+                    return  # some keep such a one, some do not: the next tending replaces it
+                raise NotTaken(
+                    f"the node does not take transaction {attempt.tx_hash}: {error.rpc_message}; "
+                    "it is stored and will be sent again"
+                ) from error
+
+        def sent(session: Session) -> None:
+            intents.mark_broadcast(session, attempt.tx_hash)
+            intents.clear_alarm(session, attempt.tx_hash, _NOT_TAKEN)
+
+        self._db.run(sent)
+
+    def _alarm(self, tx_hash: str, text: str) -> None:
+        def note(session: Session) -> None:
+            key = intents.key_of_transaction(session, tx_hash)
+            known = intents.get(session, key).alarm if key is not None else None
+            if key is not None and (known is None or known.startswith(_NOT_TAKEN)):
+                intents.set_alarm(session, key, text)  # a better reason is not written over
+
+        self._db.run(note)
+
+    def _siblings(self, tx_hash: str) -> list[ChainAttempt]:
+        """Return all attempts of the intent that a transaction is one of."""
+        with self._db.read() as session:
+            key = intents.key_of_transaction(session, tx_hash)
+            return list(intents.attempts_of(session, key)) if key is not None else []
+
+    def _included(self, attempts: list[ChainAttempt]) -> set[str]:
+        hashes = [item.tx_hash for item in attempts]
+        receipts = self._client.receipts(hashes)
+        return {tx_hash for tx_hash, found in zip(hashes, receipts, strict=True) if found}

@@ -1,0 +1,78 @@
+"""What the sender's parts share: books, node, keys and limits, and one way to sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger.chain.fees import Fees, Market
+from ledger.chain.keys.policy import DailyCaps
+from ledger.chain.keys.signed import Unsigned
+from ledger.chain.keys.signers import Keyring, Signer
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.records import BlockHeader
+from ledger.chain.sending.intents import SignedAttempt
+from ledger.db import Database
+from ledger.errors import DependencyDown
+from ledger.models import ChainIntent
+
+REPLACE_SECONDS = 60
+"""After so long in no block, a transaction is replaced by one that pays more."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Everything that signing and sending on one chain needs."""
+
+    db: Database
+    client: ChainClient
+    keyring: Keyring
+    chain_id: int
+    max_fee_wei: int
+    caps: DailyCaps | None
+    """What an account may sign for on a day; None: anything, in measurements."""
+    replace_seconds: int
+    finality: str | int
+    """``finalized``, or how many blocks must stand on a block to make it final."""
+
+    def head(self) -> BlockHeader:
+        """Return the latest block.
+
+        Raises
+        ------
+        DependencyDown
+            If the node has none.
+        """
+        head = self.client.block("latest")
+        if head is None:
+            raise DependencyDown(f"the node at {self.client.place} has no latest block")
+        return head
+
+    def market(self, head: BlockHeader) -> Market:
+        """Return what gas costs at a block."""
+        return Market(head.base_fee, self.client.priority_fee())
+
+    def final_number(self, head: BlockHeader) -> int | None:
+        """Return the last block that will not be taken back; None where the node names none."""
+        if isinstance(self.finality, int):
+            return max(head.number - self.finality, 0)
+        try:
+            header = self.client.block(self.finality)
+        except RpcError:  # a young chain has finalised nothing, and some nodes call that an error
+            return None
+        return header.number if header is not None else None
+
+    def sign(
+        self, signer: Signer, intent: ChainIntent, nonce: int, gas: int, fees: Fees
+    ) -> SignedAttempt:
+        """Sign an intent with a nonce; nothing is stored and nothing is sent.
+
+        Raises
+        ------
+        PolicyRefused
+            If the signer policy forbids it.
+        DependencyDown
+            If a remote signer does not answer, or signs something else.
+        """
+        asked = Unsigned(self.chain_id, nonce, intent.contract_address, intent.call_data, gas, fees)
+        raw, tx_hash = signer.sign_transaction(asked.as_mapping())
+        return SignedAttempt(tx_hash, raw, nonce, fees.max_fee_wei, fees.priority_fee_wei, gas)

@@ -1,0 +1,349 @@
+"""What is sent and does not arrive: replaced by what pays more, given another nonce, or helped over a hole.
+
+One look at a lane at a time. Nothing is sent here: what is decided is stored, and the sender broadcasts it.
+
+* An attempt whose fee is under the base fee, or the first of its lane after ``replace_seconds`` in which blocks
+  came, is **replaced**: same nonce, same call, dearer. At the cap it waits, with an alarm.
+* An intent gets **another nonce** only when a stranger's transaction with its own one stands in a final block,
+  was read there, and the contract, asked, would still take the call.
+* A nonce below ours that nobody uses is **filled** with a transaction that does nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+
+from sqlalchemy.orm import Session
+
+from ledger.chain import fees
+from ledger.chain.failures.reverts import reason_of
+from ledger.chain.fees import GWEI, TRANSFER_GAS, Fees, Market
+from ledger.chain.keys import signed
+from ledger.chain.keys.policy import PolicyRefused
+from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.records import BlockHeader, TransactionInfo
+from ledger.chain.sending import adoption, intents, lanes
+from ledger.chain.sending.signing import Desk
+from ledger.errors import BadInput, DependencyDown
+from ledger.models import ChainAttempt, ChainIntent
+from ledger.models.sending import IntentState
+
+log = logging.getLogger(__name__)
+
+_REPEATABLE = frozenset({"approve"})
+"""Calls that a second time change nothing."""
+
+
+def preflight(client: ChainClient, sender: str, target: str, data: str) -> int:
+    """Try a call and return the gas limit that it needs.
+
+    Raises
+    ------
+    RpcError
+        If the call would revert, or the node cannot try it.
+    """
+    client.call(target, data, "latest", sender=sender)
+    return fees.gas_limit(client.estimate_gas(sender, target, data), data)
+
+
+def tend(desk: Desk, waiting: Sequence[ChainIntent], attempts: Sequence[ChainAttempt]) -> None:
+    """Look at every lane in which something is under way.
+
+    Parameters
+    ----------
+    waiting
+        The intents that are sent and not final, by account and nonce.
+    attempts
+        All their attempts.
+    """
+    head = desk.head()
+    market = desk.market(head)
+    by_key: dict[str, list[ChainAttempt]] = {}
+    for item in attempts:
+        by_key.setdefault(item.intent_key, []).append(item)
+    for address, lane in groupby(waiting, key=lambda intent: intent.sender_address):
+        _Lane(desk, address, head, market).tend(
+            [(intent, by_key[intent.key]) for intent in lane if intent.key in by_key]
+        )
+
+
+class _Lane:
+    """The nonces of one account, looked at once."""
+
+    def __init__(self, desk: Desk, address: str, head: BlockHeader, market: Market) -> None:
+        self._desk = desk
+        self._client = desk.client
+        self._address = address
+        self._head = head
+        self._market = market
+
+    def tend(self, lane: Sequence[tuple[ChainIntent, list[ChainAttempt]]]) -> None:
+        hashes = [item.tx_hash for _, items in lane for item in items]
+        receipts = self._client.receipts(hashes)
+        included = {tx_hash for tx_hash, found in zip(hashes, receipts, strict=True) if found}
+        waiting = []
+        for intent, items in lane:
+            if included.isdisjoint(item.tx_hash for item in items):
+                waiting.append((intent, items))
+            elif intent.alarm is not None:
+                self._alarm(intent, None)
+        if not waiting:
+            return
+        count = self._client.transaction_count(self._address, "latest")
+        for intent, items in waiting:
+            try:
+                if (intent.nonce or 0) < count:
+                    self._taken(intent, items)
+                elif self._is_stuck(intent, items[-1], count):
+                    self._replace(intent, items[-1])
+            except (DependencyDown, PolicyRefused, BadInput) as trouble:
+                # A signer that is down, a cap of the day: the others of the lane are tended all the same.
+                self._alarm(intent, trouble.message)
+        try:
+            self._fill_holes(count, waiting)
+        except (DependencyDown, PolicyRefused, BadInput) as trouble:
+            log.warning("a hole in the nonces of %s stays: %s", self._address, trouble.message)
+
+    # ------------------------------------------------------------------------- replacement
+
+    def _is_stuck(self, intent: ChainIntent, last: ChainAttempt, count: int) -> bool:
+        if int(last.max_fee_wei) < self._market.base_fee_wei:
+            return True
+        blocks_came = self._head.timestamp >= last.created_at.timestamp()
+        return intent.nonce == count and self._is_late(last) and blocks_came
+
+    def _is_late(self, last: ChainAttempt) -> bool:
+        waited = datetime.now(UTC) - last.created_at
+        return waited >= timedelta(seconds=self._desk.replace_seconds)
+
+    def _replace(self, intent: ChainIntent, last: ChainAttempt) -> None:
+        cap, base = self._desk.max_fee_wei, self._market.base_fee_wei
+        limit = f"max_fee_gwei ({cap // GWEI})"
+        if base > cap:
+            self._alarm(
+                intent,
+                f"gas costs {base / GWEI:.1f} gwei, more than {limit}: it waits; wait too, or raise the setting",
+            )
+            return
+        before = Fees(int(last.max_fee_wei), int(last.priority_fee_wei))
+        offered = fees.replacing(before, self._market, cap)
+        if offered is None:
+            self._alarm(
+                intent,
+                f"it offers {before.max_fee_wei / GWEI:.1f} gwei, and an eighth more would pass {limit}: it waits; "
+                "wait too, or raise the setting",
+            )
+            return
+        signer = self._desk.keyring.signer(self._address, f"replace {intent.function_name}")
+        gas = int(signed.read(last.raw_transaction)["gas"])
+        assert intent.nonce is not None
+        more = gas * (offered.max_fee_wei - before.max_fee_wei)
+        account = self._desk.chain_id, self._address
+        if self._desk.caps is not None:
+            with self._desk.db.read() as session:
+                lanes.check_spending(session, self._desk.caps, account, 0, more)
+        attempt = self._desk.sign(signer, intent, intent.nonce, gas, offered)
+
+        def store(session: Session) -> bool:
+            found = session.get(ChainIntent, intent.key, with_for_update=True)
+            newest = intents.attempts_of(session, intent.key)[-1]
+            if (
+                found is None
+                or found.state is not IntentState.SUBMITTED
+                or (found.nonce, newest.tx_hash) != (intent.nonce, last.tx_hash)
+            ):
+                return False  # another process was faster
+            if self._desk.caps is not None:
+                lanes.spend(session, self._desk.caps, account, 0, more)
+            intents.store_attempt(session, found, attempt)
+            return True
+
+        if self._desk.db.run(store):
+            log.info(
+                "%s of %s, nonce %s: replaced, it offers %.3f gwei now",
+                intent.function_name,
+                self._address,
+                intent.nonce,
+                offered.max_fee_wei / GWEI,
+            )
+            if fees.is_capped(before, self._market, cap):
+                self._alarm(intent, f"its fee has reached {limit}: raise the setting if it waits")
+
+    # --------------------------------------------------------------------- a nonce that is gone
+
+    def _taken(self, intent: ChainIntent, items: Sequence[ChainAttempt]) -> None:
+        """Give an intent another nonce if its own was provably, and for good, taken by a stranger."""
+        final = self._desk.final_number(self._head)
+        nonce = intent.nonce
+        assert nonce is not None
+        if final is None:
+            return
+        try:
+            if self._client.transaction_count(self._address, final) <= nonce:
+                return  # in a block that may still be taken back, or ours and its receipt is late
+            taker = find_taker(self._client, self._address, nonce, final)
+        except RpcError:
+            taker = None  # a node without the states of before
+        if taker is None:
+            self._alarm(
+                intent,
+                f"nonce {nonce} is used, and the node cannot show by what; use a node that keeps the states of the "
+                "last blocks",
+            )
+            return
+        if taker.hash in {item.tx_hash for item in items}:
+            return  # ours: the receipt is late
+        self._stolen(intent, nonce, taker)
+
+    def _stolen(self, intent: ChainIntent, nonce: int, taker: TransactionInfo) -> None:
+        said = f"nonce {nonce} was taken by {taker.hash}"
+        if intent.kind == intents.FILL:
+            self._desk.db.run(lambda session: intents.end_fill(session, intent.key, nonce, said))
+            return
+        call = taker.to, taker.input.lower(), taker.value
+        if call == (intent.contract_address, intent.call_data.lower(), 0):
+            if intent.function_name not in _REPEATABLE:
+                self._alarm(
+                    intent,
+                    f"{said}, which makes the same call: the mirror ends it when it has read it",
+                )
+                return
+        else:
+            with self._desk.db.read() as session:
+                mark = adoption.in_mirror(session, intent)
+            node = self._client
+            done = mark.tx_hash if mark else adoption.on_node(self._desk.db, node, intent, False)
+            if done is not None:
+                self._alarm(intent, f"{said}; {done} has done it: the mirror ends it")
+                return
+        try:
+            gas = preflight(self._client, self._address, intent.contract_address, intent.call_data)
+        except RpcError as error:
+            if not error.reverted:
+                raise DependencyDown(
+                    f"{said}; the node cannot try it: {error.rpc_message}"
+                ) from error
+            reason = reason_of(None, error.data) or error.rpc_message
+            alarm = f"{said}; the contract would refuse it now: {reason}"
+            log.warning("%s of %s: %s", intent.function_name, self._address, alarm)
+            self._desk.db.run(
+                lambda session: intents.release_nonce(session, intent.key, nonce, alarm)
+            )
+            return
+        self._sign_anew(intent, nonce, gas)
+        log.warning(
+            "%s of %s: %s, a stranger's; it is sent with another nonce",
+            intent.function_name,
+            self._address,
+            said,
+        )
+
+    def _sign_anew(self, intent: ChainIntent, lost: int, gas: int) -> None:
+        """Sign with the lane's next nonce; if others take it meanwhile, the next tending tries again."""
+        if self._market.base_fee_wei > self._desk.max_fee_wei:
+            raise DependencyDown(
+                f"nonce {lost} was taken by a stranger, and gas costs more than max_fee_gwei: it waits",
+                code="fees-too-high",
+            )
+        offered = fees.first(self._market, self._desk.max_fee_wei)
+        signer = self._desk.keyring.signer(self._address, f"send {intent.function_name}")
+        account, cost = (self._desk.chain_id, self._address), gas * offered.max_fee_wei
+        on_chain = self._client.transaction_count(self._address, "latest")
+        with self._desk.db.read() as session:
+            nonce = lanes.next_nonce(session, *account, on_chain)
+            if self._desk.caps is not None:
+                lanes.check_spending(session, self._desk.caps, account, 1, cost)
+        attempt = self._desk.sign(signer, intent, nonce, gas, offered)
+
+        def store(session: Session) -> None:
+            found = session.get(ChainIntent, intent.key, with_for_update=True)
+            if (
+                found is None
+                or (found.state, found.nonce) != (IntentState.SUBMITTED, lost)
+                or not lanes.take_nonce(session, *account, nonce, on_chain)
+            ):
+                return
+            if self._desk.caps is not None:
+                lanes.spend(session, self._desk.caps, account, 1, cost)
+            intents.store_attempt(session, found, attempt)
+
+        self._desk.db.run(store)
+
+    # ------------------------------------------------------------------------------- holes
+
+    def _fill_holes(
+        self, count: int, waiting: Sequence[tuple[ChainIntent, list[ChainAttempt]]]
+    ) -> None:
+        """Fill the nonces below ours that neither we nor the pool have anything for.
+
+        What is in the pool, a node says by the count of pending transactions, and not all count alike:
+        a stranger's transaction has until ours has waited for ``replace_seconds``.
+        """
+        highest = max(intent.nonce or 0 for intent, _ in waiting)
+        if count >= highest:
+            return
+        with self._desk.db.read() as session:
+            ours = lanes.nonces_of(session, self._desk.chain_id, self._address, count)
+        holes = [nonce for nonce in range(count, highest) if nonce not in ours]
+        if not holes:
+            return
+        late = any(self._is_late(items[-1]) for _, items in waiting)
+        if not late and self._client.transaction_count(self._address, "pending") > holes[0]:
+            return  # a stranger's transaction seems to wait there
+        for nonce in holes:
+            self._fill(nonce)
+
+    def _fill(self, nonce: int) -> None:
+        desk, account = self._desk, (self._desk.chain_id, self._address)
+        offered = fees.first(self._market, desk.max_fee_wei)
+        filling = intents.fill_of(desk.chain_id, self._address)
+        signer = desk.keyring.signer(self._address, f"fill nonce {nonce}")
+        attempt = desk.sign(signer, filling, nonce, TRANSFER_GAS, offered)
+
+        def store(session: Session) -> bool:
+            if not lanes.fill_nonce(session, *account, nonce):
+                return False
+            if desk.caps is not None:
+                lanes.spend(session, desk.caps, account, 1, TRANSFER_GAS * offered.max_fee_wei)
+            session.add(filling)
+            session.flush()
+            intents.store_attempt(session, filling, attempt)
+            return True
+
+        if desk.db.run(store):
+            log.warning("nonce %s of %s was left out: filled with nothing", nonce, self._address)
+
+    def _alarm(self, intent: ChainIntent, text: str | None) -> None:
+        if self._desk.db.run(lambda session: intents.set_alarm(session, intent.key, text)) and text:
+            log.warning(
+                "%s of %s, nonce %s: %s", intent.function_name, self._address, intent.nonce, text
+            )
+
+
+def find_taker(client: ChainClient, address: str, nonce: int, final: int) -> TransactionInfo | None:
+    """Return the transaction that used a nonce, in blocks up to a final one; None if the node hides it.
+
+    Parameters
+    ----------
+    final
+        A block at which the account's count is above the nonce.
+    """
+    low, step = final, 1  # the count at block ``low - 1`` is to be the nonce, at the most
+    while low > 0 and client.transaction_count(address, low - 1) > nonce:
+        low = max(low - step, 0)
+        step *= 2
+    high = min(low + step, final)
+    while low < high:
+        middle = (low + high) // 2
+        if client.transaction_count(address, middle) > nonce:
+            high = middle
+        else:
+            low = middle + 1
+    block = client.block_with_transactions(low)
+    if block is None:
+        return None
+    found = [item for item in block[1] if (item.sender, item.nonce) == (address, nonce)]
+    return found[0] if found else None

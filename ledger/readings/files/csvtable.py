@@ -1,0 +1,170 @@
+"""The rows of a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+from ledger.errors import BadInput
+from ledger.readings.files.formats import DELIMITERS, Format
+from ledger.readings.files.lines import WithoutComments, limited
+from ledger.readings.files.tables import ONE_ARRAY, BadRow, Cells, Table, empty_file
+
+_CELL_MAX = 65_536
+_JSON_OBJECT = re.compile(r'\{\s*("|$)')
+_JSON_ARRAY = re.compile(r"\[\s*([{\[]|$)")
+
+
+class CsvTable(Table):
+    """The rows of a CSV file: a header, and as many cells in each row."""
+
+    def __init__(self, path: Path, text: io.TextIOWrapper, file_format: Format) -> None:
+        super().__init__(path, file_format)
+        self._passed = file_format.header_line - 1
+        lines: Iterator[str] = islice(limited(text), self._passed, None)
+        self._counted = None
+        if file_format.comment is not None:
+            lines = self._counted = WithoutComments(lines, file_format.comment)
+        self._ended = 0
+        self._header_line = self._passed + 1
+        csv.field_size_limit(_CELL_MAX)
+        self._reader = csv.reader((), delimiter=file_format.delimiter, strict=True)
+        start = list(self.guarded(islice(lines, 1)))
+        _refuse_json(path, self._header_line, start)
+        self._reader = csv.reader(chain(start, lines), delimiter=file_format.delimiter, strict=True)
+        header = next(self.guarded(self._lines()), None)
+        if header is None or isinstance(header[1], BadRow):
+            raise empty_file(path, "a header line with the names of the columns", self._passed + 1)
+        self._header_line = header[0]
+        self.columns = [_normal(name.strip().removeprefix("\ufeff").strip()) for name in header[1]]
+
+    @property
+    def line(self) -> int:
+        """The last line that was read."""
+        if self._counted is not None:
+            return self._passed + self._counted.number
+        return self._passed + self._reader.line_num
+
+    def place_of(self, name: str, key: str = "") -> int:
+        """Return the place of a column.
+
+        Raises
+        ------
+        BadInput
+            The header does not have it, or has it twice.
+        """
+        found = ", ".join(self.columns)[:200]
+        if key in self.format.numbered:
+            if int(name) <= len(self.columns):
+                return int(name) - 1
+            what = f"has {len(self.columns)} columns, and {key} = {name}"
+            raise self._no_column(f"{what}, found: {found}", "missing-column", name)
+        count = self.columns.count(_normal(name))
+        if count == 1:
+            return self.columns.index(_normal(name))
+        called = f"named {name!r}" if name else "without a name"
+        what = f"has {count} columns {called}"
+        hint = f"; or write its number, {key} = 1 for the first column" if key else ""
+        if count == 0:
+            what = f"has no column {name!r}" if name else "has no column without a name"
+            hint = ""
+        hint = self._delimiter_hint() or f"correct the header or the [[source]]{hint}"
+        code = "column-twice" if count else "missing-column"
+        raise self._no_column(f"{what}, found: {found}; {hint}", code, name)
+
+    def _no_column(self, what: str, code: str, name: str) -> BadInput:
+        line = self._header_line
+        return BadInput(
+            f"{self.path.name}: line {line} {what}",
+            code=code,
+            details={"file": self.path.name, "line": line, "column": name},
+        )
+
+    def _delimiter_hint(self) -> str | None:
+        """Return what to declare when the header holds together what should be apart."""
+        if len(self.columns) > 1:
+            return None
+        for sign, name in DELIMITERS.items():
+            if sign != self.format.delimiter and sign in self.columns[0]:
+                written = "\\t" if sign == "\t" else sign
+                return f'the columns are separated by {name}: write delimiter = "{written}" in [[source]]'
+        return None
+
+    def rows(self) -> Iterator[tuple[int, Cells]]:
+        """Yield the line on which each row ends, and its cells; empty lines are passed over.
+
+        Raises
+        ------
+        BadInput
+            The file has no row at all, or cannot be read on.
+        """
+        return _with_rows(self.path, self.guarded(self._lines()), self._header_line + 1)
+
+    def _lines(self) -> Iterator[tuple[int, Cells]]:
+        reader, passed, counted = self._reader, self._passed, self._counted
+        if counted is None:
+            for cells in reader:
+                self._ended = reader.line_num
+                if cells:
+                    yield passed + reader.line_num, cells
+        else:
+            for cells in reader:
+                counted.first = 0
+                if cells:
+                    yield passed + counted.number, cells
+
+    def _csv_wrong(self, error: csv.Error) -> tuple[str, Exception, int]:
+        counted = self._counted
+        first = self._passed + (self._ended + 1 if counted is None else counted.first)
+        if "field larger" in str(error):
+            what = f"a cell of more than {_CELL_MAX:,} characters"
+            return f"{what}; a quote that opens on this line may not be closed", error, first
+        opens = "a quote opens in the row that begins on this line and"
+        if "unexpected end" in str(error):
+            return f"{opens} is never closed", error, first
+        if first < self.line:
+            return f"{opens} closes only on line {self.line}", error, first
+        what = f"not valid CSV ({error}); a quote within a quoted cell is written twice"
+        return what, error, self.line
+
+
+def _normal(name: str) -> str:
+    """Return a name with its accents written the one way, however its file writes them."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _refuse_json(path: Path, line: int, start: list[str]) -> None:
+    """Refuse JSON where CSV was declared, before the quotes in it are taken for those of CSV."""
+    text = start[0].lstrip("\ufeff \t") if start else ""
+    if _JSON_ARRAY.match(text):
+        hint = f'{ONE_ARRAY}, and format = "jsonl" in [[source]]'
+    elif _JSON_OBJECT.match(text):
+        hint = 'the lines are of JSON: write format = "jsonl" in [[source]]'
+    else:
+        return
+    raise BadInput(
+        f"{path.name}: line {line}: {hint}",
+        code="file-unreadable",
+        details={"file": path.name, "line": line},
+    )
+
+
+def _with_rows(
+    path: Path, rows: Iterable[tuple[int, Cells]], line: int
+) -> Iterator[tuple[int, Cells]]:
+    """Yield rows, of which there must be one."""
+    source = iter(rows)
+    first = next(source, None)
+    if first is None:
+        raise BadInput(
+            f"{path.name}: no row follows the header; is it the right file?",
+            code="empty-file",
+            details={"file": path.name, "line": line},
+        )
+    yield first
+    yield from source

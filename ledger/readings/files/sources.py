@@ -1,0 +1,291 @@
+"""A source: how the files of one origin are read, row by row, into readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from ledger.errors import BadInput
+from ledger.readings.files.clocks import Doubled, DoubledHours, Notes
+from ledger.readings.files.formats import IN_ORDER, PLAIN, Format
+from ledger.readings.files.tables import BadRow, Table
+from ledger.readings.files.times import DoubledTime, NaiveTime, SkippedTime, TimeReader
+from ledger.readings.files.writing import Missing, rewriter_of
+from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
+from ledger.reductions.records import Kind
+from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
+from ledger.units import HOUR_S
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a ``[[source]]`` of a site file says, checked."""
+
+    name: str
+    kind: Kind
+    unit: str
+    interval_minutes: int
+    label_is_end: bool
+    device_code: str | None
+    device_column: str | None
+    time_column: str
+    value_column: str
+    time_zone: str
+    file_format: Format = PLAIN
+    counter: bool = False
+    """The values are those of a cumulative register, each at one instant."""
+
+    @property
+    def interval_s(self) -> int:
+        """Length of an interval in seconds."""
+        return self.interval_minutes * 60
+
+
+class RawReading(NamedTuple):
+    """One good row of a file, before its quality is known."""
+
+    device: str
+    start_s: int
+    text: str
+    digits: int | None
+    """None: there is no value, though ``text`` may be one that is declared to say so."""
+    scale: int | None
+    line: int
+    duration_s: int
+
+
+class RowError(NamedTuple):
+    """One bad row of a file, and what is wrong with it."""
+
+    line: int
+    column: str
+    message: str
+    unknown_device: str | None = None
+
+
+def unit_scale(kind: Kind, unit: str, where: str) -> int:
+    """Return the power of ten of a unit.
+
+    Raises
+    ------
+    BadInput
+        The unit is not one of the kind's; there is no default.
+    """
+    known = UNITS[kind]
+    if unit not in known:
+        close = [name for name in known if name.lower() == unit.lower()]
+        hint = f"write {close[0]}" if close else f"use one of {', '.join(known)}"
+        raise BadInput(
+            f"{where}: unknown unit {unit!r} for {kind.name.lower()}; {hint}", code="unknown-unit"
+        )
+    return known[unit]
+
+
+def read_rows(
+    table: Table,
+    source: Source,
+    grid_zone: ZoneInfo,
+    devices: Mapping[str, object],
+    notes: Notes | None = None,
+) -> Iterator[RawReading | RowError]:
+    """Yield every row of a file as a reading or as an error, in the file's order.
+
+    Rows of an hour that comes twice are yielded when their order is known, a little later.
+
+    Parameters
+    ----------
+    table
+        The open file.
+    source
+        How to read it.
+    grid_zone
+        The site's legal zone.
+    devices
+        The known device codes.
+    notes
+        Takes in what is noticed about the times.
+
+    Raises
+    ------
+    BadInput
+        A column is missing, or the very first time has no zone: the source does not fit the file.
+    """
+    return _Reader(table, source, grid_zone, devices, notes or Notes()).rows()
+
+
+class _Reader:
+    """One reading of one file."""
+
+    def __init__(
+        self,
+        table: Table,
+        source: Source,
+        grid_zone: ZoneInfo,
+        devices: Mapping[str, object],
+        notes: Notes,
+    ) -> None:
+        written = source.file_format
+        self._table, self._source, self._devices, self._notes = table, source, devices, notes
+        regular = not source.counter and source.kind in (Kind.POWER, Kind.ENERGY)
+        notes.expect(source.interval_s, grid_zone, regular=regular)
+        self._time_place = table.place_of(source.time_column, "time_column")
+        self._date_place = -1
+        if written.date_column is not None:
+            self._date_place = table.place_of(written.date_column, "date_column")
+        self._value_place = table.place_of(source.value_column, "value_column")
+        self._device_place = -1
+        if source.device_column is not None:
+            self._device_place = table.place_of(source.device_column, "device_column")
+        # A column without a name is called by its number.
+        self._time_name = source.time_column or str(self._time_place + 1)
+        self._value_name = source.value_column or str(self._value_place + 1)
+        self._device_name = source.device_column or str(self._device_place + 1)
+        if source.device_column is None:
+            self._device_name = ""
+        self._times = TimeReader(
+            source.time_zone,
+            source.interval_s,
+            label_is_end=source.label_is_end,
+            grid_zone=grid_zone,
+            time_format=written.time_format,
+            instants=source.counter,
+            tolerance_s=written.tolerance_seconds,
+        )
+        even = source.interval_s <= HOUR_S and not source.counter
+        self._fixed_s = source.interval_s if even else None
+        self._longest = REGISTER_MAX if source.counter else TEXT_MAX
+        self._scale = unit_scale(source.kind, source.unit, f"source {source.name}")
+        self._rewrite = rewriter_of(written)
+        self._missing = Missing(written.missing, self._rewrite) if written.missing else None
+        self._doubled = (
+            DoubledHours(source.interval_s) if written.clock_change == IN_ORDER else None
+        )
+
+    def rows(self) -> Iterator[RawReading | RowError]:
+        """Yield the rows; see ``read_rows``."""
+        source, devices, doubled = self._source, self._devices, self._doubled
+        device_place, width = self._device_place, len(self._table.columns)
+        time_place, date_place = self._time_place, self._date_place
+        value_place = self._value_place
+        device = source.device_code or ""
+        first = True
+        for line, cells in self._table.rows():
+            if isinstance(cells, BadRow):
+                yield RowError(line, cells.column, cells.message)
+                continue
+            if len(cells) != width:
+                message = f"{len(cells)} cells where the header has {width}"
+                yield from _unless_blank(cells, RowError(line, "", message))
+                continue
+            if device_place >= 0:
+                device = cells[device_place].strip()
+            if device not in devices:
+                message = f"device {device!r} is not in the site file"
+                error = RowError(line, self._device_name, message, device)
+                yield from _unless_blank(cells, error)
+                continue
+            time_text = cells[time_place].strip() if date_place < 0 else self._joined(cells)
+            try:
+                start_s = self._times.start_s(time_text)
+            except NaiveTime as error:
+                if first:
+                    raise _naive(self._table.path, line, self._time_name, error) from None
+                yield RowError(line, self._time_name, str(error))
+                continue
+            except DoubledTime as error:
+                first = False
+                self._notes.pass_doubled(device, error.wall)
+                if doubled is None:
+                    yield RowError(line, self._time_name, str(error))
+                    continue
+                text = cells[value_place].strip()
+                row = Doubled(device, line, text, time_text, error.wall, error.before, error.after)
+                yield from self._decided(doubled.add(row))
+                continue
+            except ValueError as error:
+                yield from _unless_blank(cells, self._bad_time(line, error))
+                continue
+            first = False
+            if doubled is not None:
+                yield from self._decided(doubled.close(device, self._label_s(start_s)))
+            yield self._reading(device, start_s, cells[value_place].strip(), line)
+        if doubled is not None:
+            yield from self._decided(doubled.rest())
+        self._notes.moved = self._times.moved
+
+    def _bad_time(self, line: int, error: ValueError) -> RowError:
+        """Return a row whose time cannot be used."""
+        if isinstance(error, SkippedTime):
+            self._notes.pass_skipped(self._source.time_zone, error.offset)
+        return RowError(line, self._time_name, str(error))
+
+    def _joined(self, cells: list[str]) -> str:
+        """Return date and time of two columns as one text."""
+        return f"{cells[self._date_place].strip()} {cells[self._time_place].strip()}".strip()
+
+    def _label_s(self, start_s: int) -> int:
+        """Return the moment that the time of a row names."""
+        if not self._source.label_is_end:
+            return start_s
+        return start_s + self._times.duration_s(start_s)
+
+    def _decided(
+        self, rows: Iterable[tuple[Doubled, datetime | None]]
+    ) -> Iterator[RawReading | RowError]:
+        """Yield rows of a doubled hour as their order has decided."""
+        for row, moment in rows:
+            column = self._time_name
+            if moment is None:
+                message = (
+                    f"{row.time_text!r} comes twice in {self._source.time_zone} (clock change), and the "
+                    "order of the rows does not say which one it is; write the offset into the file"
+                )
+                yield RowError(row.line, column, message)
+                continue
+            try:
+                start_s = self._times.slot_of(moment, row.time_text)
+            except ValueError as error:
+                yield RowError(row.line, column, str(error))
+                continue
+            self._notes.clock_change += 1
+            yield self._reading(row.device, start_s, row.cell, row.line)
+
+    def _reading(self, device: str, start_s: int, text: str, line: int) -> RawReading | RowError:
+        """Return a row whose device and time are known."""
+        duration_s = self._fixed_s or self._times.duration_s(start_s)
+        self._notes.pass_time(device, start_s, line)
+        if not text:
+            return RawReading(device, start_s, "", None, None, line, duration_s)
+        if self._missing is not None and len(text) <= TEXT_MAX and text in self._missing:
+            return RawReading(device, start_s, text, None, None, line, duration_s)
+        try:
+            if self._rewrite is not None:
+                text = self._rewrite(text)
+            if len(text) > self._longest:
+                raise ValueError(
+                    f"a number of {len(text)} characters is longer than {self._longest}"
+                )
+            digits, scale = parse_value(text, self._scale)
+        except ValueError as error:
+            return RowError(line, self._value_name, str(error))
+        return RawReading(device, start_s, text, digits, scale, line, duration_s)
+
+
+def _unless_blank(cells: Iterable[str], error: RowError) -> tuple[RowError, ...]:
+    """Return the error of a row; none where the row has nothing but separators.
+
+    Spreadsheets leave such rows below a table; they are empty lines.
+    """
+    return (error,) if any(cell.strip() for cell in cells) else ()
+
+
+def _naive(path: Path, line: int, column: str, error: NaiveTime) -> BadInput:
+    return BadInput(
+        f"{path.name}: line {line}, column {column}: {error}; nothing was imported",
+        code="naive-time",
+        details={"file": path.name, "line": line, "column": column},
+    )

@@ -1,0 +1,179 @@
+"""The text of a time to a date and time: ISO 8601, a pattern, or seconds since 1970.
+
+Patterns are those of ``strptime`` as far as they mean the same on every machine: ``%Y %y %m %d %H %I
+%p %M %S %f %z %b %B %F %T``; names of months are English. ``24:00`` is the midnight that closes its day.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+
+from ledger.readings.files.formats import UNIX, UNIX_MS
+
+Parser = Callable[[str], datetime]
+
+_ALIASES = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S"}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_FULL = "January|February|March|April|May|June|July|August|September|October|November|December"
+_DIGITS = {name: "[0-9]{2}" for name in "ymdHIMS"} | {"Y": "[0-9]{4}", "f": "[0-9]{1,6}"}
+_WORDS = {
+    "p": "[AaPp][Mm]",
+    "b": "(?i:" + "|".join(_MONTHS) + ")",
+    "B": f"(?i:{_FULL})",
+    "z": "Z|[+-][0-9]{2}:?[0-9]{2}",
+}
+_END_OF_DAY = re.compile(r"(.*[T ])24(:?00(?::?00(?:[.,]0+)?)?(?:Z|[+-][0-9:]+)?)", re.ASCII)
+_BELOW_MICROS = re.compile(r"[.,][0-9]{6}0*[1-9]", re.ASCII)
+_WHOLE = re.compile(r"(-?[0-9]{1,15})(?:\.0*)?", re.ASCII)
+_MICROS_FROM = len("20140101T010101.000000")
+_DAY = timedelta(days=1)
+
+
+def parser_of(time_format: str | None) -> Parser:
+    """Return what reads the times of a source; it raises ``ValueError`` with one line.
+
+    Raises
+    ------
+    ValueError
+        The pattern cannot be used, and why.
+    """
+    if time_format is None:
+        return iso
+    if time_format in (UNIX, UNIX_MS):
+        return _unix if time_format == UNIX else _unix_ms
+    return _pattern(time_format)
+
+
+def iso(text: str) -> datetime:
+    """Return a time in ISO 8601."""
+    if len(text) > _MICROS_FROM and _BELOW_MICROS.search(text):  # Python drops them unseen
+        raise ValueError(f"{text[:40]!r} has fractions of a second")
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        match = _END_OF_DAY.fullmatch(text)
+        if match:
+            try:
+                return datetime.fromisoformat(f"{match[1]}00{match[2]}") + _DAY
+            except ValueError:
+                pass
+        raise ValueError(
+            f"{text[:40]!r} is not a time; write it as 2014-01-01T00:10:00+01:00, "
+            "or say how it is written with time_format in [[source]]"
+        ) from None
+
+
+def _unix(text: str) -> datetime:
+    match = _WHOLE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:40]!r} is no whole number of seconds since 1970")
+    return _since_1970(int(match[1]), text)
+
+
+def _unix_ms(text: str) -> datetime:
+    match = _WHOLE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:40]!r} is no whole number of milliseconds since 1970")
+    seconds, rest = divmod(int(match[1]), 1000)
+    if rest:
+        raise ValueError(f"{text!r} has fractions of a second")
+    return _since_1970(seconds, text)
+
+
+def _since_1970(seconds: int, text: str) -> datetime:
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"{text!r} is not between 1970 and 2106") from None
+
+
+def _pattern(pattern: str) -> Parser:
+    for alias, meaning in _ALIASES.items():
+        pattern = pattern.replace(alias, meaning)
+    expression, names = _expression(pattern)
+    short = expression.fullmatch
+    twelve = "I" in names
+
+    def read(text: str) -> datetime:
+        match = short(text)
+        if match is None:
+            raise ValueError(f"{text[:40]!r} is not a time of the form {pattern!r}")
+        part = match.groupdict()
+        year = int(part["Y"]) if "Y" in part else _year(int(part["y"]))
+        hour = int(part.get("H") or part.get("I") or 0)
+        minute, second = int(part.get("M") or 0), int(part.get("S") or 0)
+        if twelve:
+            if not 1 <= hour <= 12:
+                raise ValueError(f"{text[:40]!r} has no hour from 1 to 12")
+            hour = hour % 12 + (12 if part["p"][0] in "Pp" else 0)
+        closes = hour == 24 and minute == second == 0
+        try:
+            moment = datetime(
+                year,
+                _month(part),
+                int(part["d"]),
+                0 if closes else hour,
+                minute,
+                second,
+                int((part.get("f") or "0").ljust(6, "0")),
+                tzinfo=_offset(part["z"]) if "z" in part else None,
+            )
+        except ValueError as error:
+            raise ValueError(f"{text[:40]!r} is not a time ({error})") from None
+        return moment + _DAY if closes else moment
+
+    return read
+
+
+def _expression(pattern: str) -> tuple[re.Pattern[str], set[str]]:
+    parts: list[str] = []
+    names: set[str] = set()
+    tokens = re.findall(r"%.|[ \t]+|[^%]|%", pattern, re.DOTALL)
+    for place, token in enumerate(tokens):
+        name = token[1:]
+        if token == "%%":
+            parts.append("%")
+        elif token.isspace():
+            parts.append("[ \t]+")
+        elif not token.startswith("%"):
+            parts.append(re.escape(token))
+        elif name not in _DIGITS and name not in _WORDS:
+            raise ValueError(
+                f"{token!r} is not known; use %Y %y %m %d %H %I %p %M %S %f %z %b %B %F %T"
+            )
+        elif name in names:
+            raise ValueError(f"{token!r} stands twice")
+        else:
+            names.add(name)
+            digits = _DIGITS.get(name) or _WORDS[name]
+            # Beside another number the width is fixed; else a leading zero may be left out.
+            near = tokens[max(0, place - 1) : place] + tokens[place + 1 : place + 2]
+            if digits == "[0-9]{2}" and not any(item[:1] == "%" for item in near):
+                digits = "[0-9]{1,2}"
+            parts.append(f"(?P<{name}>{digits})")
+    if len(names & {"Y", "y"}) != 1 or len(names & {"m", "b", "B"}) != 1 or "d" not in names:
+        raise ValueError("it must have a year (%Y), a month (%m) and a day (%d), each once")
+    if {"H", "I"} <= names or ("I" in names) != ("p" in names):
+        raise ValueError("the hour is %H, or %I with %p")
+    return re.compile("".join(parts), re.ASCII), names
+
+
+def _year(two: int) -> int:
+    return two + (1900 if two >= 69 else 2000)  # as POSIX has it
+
+
+def _month(part: dict[str, str]) -> int:
+    if "m" in part:
+        return int(part["m"])
+    name = part["b"] if "b" in part else part["B"]
+    return _MONTHS.index(name[:3].lower()) + 1
+
+
+def _offset(text: str) -> timezone:
+    if text == "Z":
+        return UTC
+    digits = text[1:].replace(":", "")
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return timezone(-offset if text[0] == "-" else offset)

@@ -1,0 +1,119 @@
+"""Judge stored readings anew, after what they are judged by has changed.
+
+Needed when a rated power or the length of a flat line is corrected, and when an issuance is void:
+readings that came late for it are in time for the next one. Slots of live issuances are left as they are.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger.db import Database
+from ledger.errors import NotFound
+from ledger.models import Device, Meter, MeterSeries, Site
+from ledger.models.sites import SourceKind
+from ledger.readings.energy import refresh
+from ledger.readings.imports.importing import meter_state
+from ledger.readings.rows.counters import derive
+from ledger.readings.rows.store import UPDATE, MeterState, fetch
+from ledger.reductions.flatlines import can_stick, stuck_places
+from ledger.reductions.quality import judge_slot, stored
+from ledger.reductions.records import OUTLIER, USED, Kind, Quality
+from ledger.reductions.zones import day_starts, zone
+
+_SELECT = (
+    "SELECT id, start_s, text, value_digits, value_scale, quality, conflict, reason, duration_s "
+    "FROM meter_readings WHERE meter_id = ? AND start_s >= ? AND start_s < ? ORDER BY start_s, text"
+)
+_STEP_DAYS = 31
+
+
+def requalify(session: Session, meter_id: int) -> int:
+    """Judge every reading of a meter anew that no live issuance holds.
+
+    Returns
+    -------
+    int
+        How many rows changed.
+
+    Raises
+    ------
+    NotFound
+        There is no such meter.
+    """
+    database = session.info["database"]
+    session.flush()
+    query = (
+        select(Meter, Device, Site)
+        .join(Device, Device.id == Meter.device_id)
+        .join(Site, Site.id == Meter.site_id)
+        .where(Meter.id == meter_id)
+        .with_for_update()
+    )
+    found = session.execute(query).first()
+    if found is None:
+        raise NotFound(f"no meter with row number {meter_id}")
+    meter, device, site = found
+    series = session.get(MeterSeries, meter_id)
+    if series is not None and series.kind == SourceKind.COUNTER:
+        state = meter_state(session, meter, device, Kind.ENERGY, series.interval_s)
+        derived = derive(database, session, state, series)
+        refresh(database, session, site, state)
+        return derived.written + derived.taken_out
+    sql = (
+        "SELECT kind, MIN(duration_s), MIN(start_s), MAX(start_s) FROM meter_readings "
+        "WHERE meter_id = ? GROUP BY kind"
+    )
+    changed = 0
+    for kind, duration_s, first_s, last_s in fetch(database, session, sql, (meter_id,)):
+        state = meter_state(session, meter, device, Kind[kind.upper()], duration_s)
+        starts = day_starts(first_s, last_s + 1, zone(site.time_zone))
+        for place in range(0, len(starts) - 1, _STEP_DAYS):
+            days = starts[place : place + _STEP_DAYS + 1]
+            changed += _judge_days(database, session, state, days)
+        refresh(database, session, site, state)
+    return changed
+
+
+def _judge_days(database: Database, session: Session, meter: MeterState, starts: list[int]) -> int:
+    """Judge the readings of consecutive legal days, each slot first and then each day as a whole."""
+    # On MariaDB this unit of work may be older than the last import: read what is committed now.
+    lock = "" if database.dialect == "sqlite" else " LOCK IN SHARE MODE"
+    rows = fetch(database, session, _SELECT + lock, (meter.id, starts[0], starts[-1]))
+    judged: list[tuple[Any, Quality, bool]] = []
+    chosen: list[int] = []
+    for start_s, group in groupby(rows, key=lambda row: row[1]):
+        if meter.is_issued(start_s):
+            continue
+        slot = list(group)
+        values = [(row[2], None if row[3] is None else (row[3], row[4])) for row in slot]
+        qualities, conflict = judge_slot(values, meter.role, meter.limits, slot[0][8])
+        for row, quality in zip(slot, qualities, strict=True):
+            if quality in USED or quality in OUTLIER:
+                chosen.append(len(judged))
+            judged.append((row, quality, conflict))
+    stuck = _stuck(meter, judged, chosen, starts)
+    updates: list[tuple[Any, ...]] = []
+    for place, (row, quality, conflict) in enumerate(judged):
+        name, reason = stored(Quality.STUCK if place in stuck else quality)
+        after = (name, conflict and row[3] is not None, reason)
+        if after != (row[5], bool(row[6]), row[7]):
+            updates.append((*after, row[0]))
+            meter.touch(row[1], row[8])
+    database.executemany(session, UPDATE, updates)
+    return len(updates)
+
+
+def _stuck(
+    meter: MeterState, judged: list[tuple[Any, Quality, bool]], chosen: list[int], starts: list[int]
+) -> set[int]:
+    """Return the places of the readings that would count and stand in a flat line."""
+    if not can_stick(meter.role, meter.stuck_hours):
+        return set()
+    levels = [(row[1], row[1] + row[8], row[3], row[4]) for row in (judged[n][0] for n in chosen)]
+    lines = (chosen[place] for place in stuck_places(levels, starts, meter.stuck_hours))
+    return {place for place in lines if judged[place][1] in USED}

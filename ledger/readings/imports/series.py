@@ -1,0 +1,78 @@
+"""What the readings of a meter are: fixed by its first file, and asked of every later one.
+
+Two units, kinds or steps on one meter would count the same energy twice.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ledger.db import Behind
+from ledger.errors import BadInput
+from ledger.models import MeterSeries, MeterSource
+from ledger.models.sites import SourceKind
+from ledger.readings.files.formats import Format
+from ledger.readings.files.sources import Source
+
+
+class Series:
+    """The series of the meters that one import writes to.
+
+    Parameters
+    ----------
+    later
+        The writes of the unit of work.
+    source, source_id
+        What is imported, and its row number.
+    """
+
+    def __init__(self, later: Behind, source: Source, source_id: int) -> None:
+        self._later = later
+        self._source = source
+        self._source_id = source_id
+        self._kind = SourceKind.COUNTER.value if source.counter else source.kind.name.lower()
+        self._checked: set[int] = set()
+
+    def require(self, meter_id: int, device_code: str) -> None:
+        """Refuse readings that are unlike those of the meter; the first ones say what it has.
+
+        Raises
+        ------
+        BadInput
+            The meter has another unit, kind or step.
+        """
+        if meter_id in self._checked:
+            return
+        self._checked.add(meter_id)
+        source = self._source
+        session = self._later.session
+        known = session.get(MeterSeries, meter_id)
+        if known is None:
+            session.add(
+                MeterSeries(
+                    meter_id=meter_id,
+                    source_id=self._source_id,
+                    kind=self._kind,
+                    unit=source.unit,
+                    interval_s=source.interval_s,
+                    created_at=datetime.now(UTC),
+                )
+            )
+            return
+        mine = (self._kind, source.unit, source.interval_s)
+        if (known.kind, known.unit, known.interval_s) != mine:
+            raise BadInput(
+                f"source {source.name}: meter {device_code} has readings of {known.kind} in "
+                f"{known.unit} every {known.interval_s // 60} minutes, this file brings {mine[0]} in "
+                f"{mine[1]} every {mine[2] // 60}; one meter keeps one unit and interval: declare "
+                "another device",
+                code="mixed-readings",
+            )
+        first = session.get_one(MeterSource, known.source_id)
+        width = Format.of(first.format_options).rollover
+        if width != source.file_format.rollover:
+            raise BadInput(
+                f"source {source.name}: rollover is {source.file_format.rollover}, and meter "
+                f"{device_code} has it from source {first.name} as {width}; one register has one width",
+                code="mixed-readings",
+            )

@@ -1,0 +1,206 @@
+"""A period as two files, from which anybody computes it again: its manifest and its readings.
+
+Of an issued period the manifest is the stored one, byte for byte what the claim's hash stands over;
+of any other it is the one that an issuance of today would have. Files that do not give their own manifest
+again are not handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger import models
+from ledger.errors import BadInput, BooksDiffer, NotFound
+from ledger.models.issuance import IssuanceState
+from ledger.naming import find_credit
+from ledger.readings.periods.period import reductions_for, split_by_vintage
+from ledger.readings.rows.stored import readings_of
+from ledger.reductions import readings_file
+from ledger.reductions.judging import judge
+from ledger.reductions.manifest import build, canonical_text, manifest_hash
+from ledger.reductions.manifest_file import inputs_of, read_manifest
+from ledger.reductions.manifest_shapes import Manifest1
+from ledger.reductions.recompute import Trusted, verify
+from ledger.reductions.records import Meter, ReductionInputs
+from ledger.reductions.runs import Reading
+
+MANIFEST, READINGS = "manifest.json", "readings.csv.gz"
+
+
+@dataclass(frozen=True)
+class EvidenceFiles:
+    """The two files of one vintage of a period."""
+
+    project: str
+    vintage: int
+    from_date: date
+    to_date: date
+    issued: bool
+    """Whether it is the manifest of an issuance, and not one that might be."""
+    manifest: str
+    manifest_hash: str
+    evidence_root: str
+    issued_kg: int
+    leaves: int
+    readings: bytes
+
+    def write(self, folder: Path) -> None:
+        """Write both files.
+
+        Raises
+        ------
+        BadInput
+            If the folder cannot be written to.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / MANIFEST).write_bytes(self.manifest.encode("utf-8"))
+            (folder / READINGS).write_bytes(self.readings)
+        except OSError as error:
+            raise BadInput(f"{folder}: {error.strerror}", code="file-error") from None
+
+
+def files_of_period(session: Session, project: str, start: date, end: date) -> list[EvidenceFiles]:
+    """Return the files of a period, one pair for each vintage.
+
+    A part that is exactly the period of an issuance is that issuance's.
+
+    Raises
+    ------
+    NotFound
+        There is no such project.
+    Refused
+        A rule of the ledger forbids to issue for the period.
+    BooksDiffer
+        The stored readings do not give the manifest of an issuance any more.
+    """
+    files = []
+    for part_start, part_end in split_by_vintage(start, end):
+        issuance = _issuance(session, project, part_start, part_end)
+        if issuance is not None:
+            files.append(files_of_issuance(session, issuance))
+            continue
+        # A deficit of the part before enters this one: computed together, taken apart.
+        reduction = reductions_for(session, project, start, part_end)[-1]
+        text = canonical_text(build(reduction))
+        files.append(_checked(text, reduction.inputs.meters, issued=False))
+    return files
+
+
+def files_of_credit(session: Session, name: str) -> EvidenceFiles:
+    """Return the files of the issuance that made a batch of credits.
+
+    Raises
+    ------
+    NotFound
+        There is no such credit, or these books did not issue it.
+    BooksDiffer
+        The stored readings do not give its manifest any more.
+    """
+    batch = session.get_one(models.CreditBatch, find_credit(session, name).batch_id)
+    query = select(models.Issuance).where(models.Issuance.key == batch.key)
+    issuance = session.scalars(query).first()
+    if issuance is None:
+        raise NotFound(
+            f"credit {name!r} was not issued from these books: they have no readings of it"
+        )
+    return files_of_issuance(session, issuance)
+
+
+def files_of_issuance(session: Session, issuance: models.Issuance) -> EvidenceFiles:
+    """Return the files of an issuance: its stored manifest, and the readings of its period."""
+    return _checked(issuance.manifest, issued_inputs(session, issuance).meters, issued=True)
+
+
+def issued_inputs(session: Session, issuance: models.Issuance) -> ReductionInputs:
+    """Return what an issuance was computed from: the stored readings, and all else by its manifest.
+
+    A meter may be calibrated anew, rated otherwise or moved since then; the manifest, whose hash
+    the chain holds, says what was so when the period was issued. Readings have their stored quality.
+
+    Raises
+    ------
+    BadInput
+        The stored manifest is none.
+    """
+    stated = stated_by(issuance)
+    readings: dict[str, Sequence[Reading]] = {table.serial: () for table in stated.meters}
+    for serial, meter_id in meter_ids_of(session, issuance).items():
+        readings[serial] = readings_of(session, meter_id, issuance.from_s, issuance.to_s)
+    return inputs_of(stated, readings)
+
+
+def meter_ids_of(session: Session, issuance: models.Issuance) -> dict[str, int]:
+    """Return the row numbers of the meters of an issuance by serial, wherever they count today."""
+    stated = stated_by(issuance)
+    query = (
+        select(models.Meter.serial, models.Meter.id)
+        .join(models.Site, models.Site.id == models.Meter.site_id)
+        .where(
+            models.Site.code == stated.site,
+            models.Meter.serial.in_([table.serial for table in stated.meters]),
+        )
+    )
+    return {serial: meter_id for serial, meter_id in session.execute(query).all()}
+
+
+def stated_by(issuance: models.Issuance) -> Manifest1:
+    """Return what the manifest of an issuance says.
+
+    Raises
+    ------
+    BadInput
+        The stored manifest is none.
+    """
+    return read_manifest(issuance.manifest.encode("utf-8"), f"manifest of issuance {issuance.id}")[
+        1
+    ]
+
+
+def _issuance(session: Session, project: str, start: date, end: date) -> models.Issuance | None:
+    query = (
+        select(models.Issuance)
+        .join(models.Project, models.Project.id == models.Issuance.project_id)
+        .where(
+            models.Project.code == project,
+            models.Issuance.from_date == start,
+            models.Issuance.to_date == end,
+            models.Issuance.state.in_((IssuanceState.PLANNED, IssuanceState.ISSUED)),
+        )
+    )
+    return session.scalars(query).first()
+
+
+def _checked(text: str, meters: tuple[Meter, ...], *, issued: bool) -> EvidenceFiles:
+    """Return the files, after they were computed again as a stranger does it."""
+    data = text.encode("utf-8")
+    plain, stated = read_manifest(data, MANIFEST)
+    lines = readings_file.parse(readings_file.lines_of(meters), READINGS)
+    result = verify(data, plain, stated, judge(stated, lines), Trusted())
+    if not result.valid:
+        first = result.differences[0]
+        raise BooksDiffer(
+            f"the stored readings from {stated.period.from_date} to {stated.period.to_date} do not give the "
+            f"manifest again: {first.path} is {first.manifest}, computed {first.recomputed} "
+            f"({len(result.differences)} differences); `truetonne reconcile` compares books and chain",
+            details={"differences": [difference._asdict() for difference in result.differences]},
+        )
+    return EvidenceFiles(
+        project=stated.project,
+        vintage=stated.vintage,
+        from_date=stated.period.from_date,
+        to_date=stated.period.to_date,
+        issued=issued,
+        manifest=text,
+        manifest_hash=manifest_hash(text),
+        evidence_root=stated.evidence.root,
+        issued_kg=int(stated.carbon.issued_kg),
+        leaves=stated.evidence.leaves,
+        readings=readings_file.pack(meters),
+    )

@@ -1,0 +1,165 @@
+"""The meters of a project with their readings of a period, as the arithmetic wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger import models
+from ledger.errors import Refused
+from ledger.models.sites import MeterRole
+from ledger.readings.files.times import legal_day_end_s, legal_day_start_s
+from ledger.readings.periods.certificates import certificates_of
+from ledger.readings.periods.factor_rows import factor_record
+from ledger.readings.rows.stored import readings_of_meters
+from ledger.reductions.certificates import marked
+from ledger.reductions.numbers import COUNTER, kind_of
+from ledger.reductions.records import Calibration, CalibrationSpan, Kind, Meter, Role
+from ledger.units import plain
+
+
+def project_meters(
+    session: Session,
+    project: models.Project,
+    where: ZoneInfo,
+    period: tuple[int, int],
+    *,
+    since_s: int,
+    lock: bool,
+) -> Iterator[Meter]:
+    """Yield the meters of a project that are read, in the order of their serials.
+
+    Parameters
+    ----------
+    period
+        First second, and first second after it.
+    since_s, lock
+        As ``period.load_period`` has them.
+
+    Raises
+    ------
+    Refused
+        The project has no meter, or one that counts and that no source feeds.
+    """
+    from_s, to_s = period
+    rows = _rows(session, project, lock=lock)
+    sources = session.scalars(
+        select(models.MeterSource).where(models.MeterSource.site_id == project.site_id)
+    ).all()
+    meter_ids = [row.id for row, _ in rows]
+    readings = readings_of_meters(session, meter_ids, from_s, to_s, lock=lock)
+    certificates = certificates_of(
+        session, [row for row, _ in rows], where, period, since_s=since_s, lock=lock
+    )
+    table = models.MeterSeries
+    series = {
+        row.meter_id: row
+        for row in session.scalars(select(table).where(table.meter_id.in_(meter_ids)))
+    }
+    for row, device_code in rows:
+        role = Role(row.role.value)
+        shape = _shape(row, series.get(row.id), device_code, sources)
+        if shape is None:
+            if not role.counts:  # a load or a battery that no file speaks of is not missed
+                continue
+            raise Refused(
+                f"meter {row.serial} has no reading and no [[source]] that feeds it; declare one or "
+                f"take device {device_code} out of the project",
+                code="no-source",
+            )
+        kind, unit, interval_s, register = shape
+        fuel = None
+        if row.fuel_factor_id is not None:
+            fuel = factor_record(session.get_one(models.EmissionFactor, row.fuel_factor_id))
+        yield Meter(
+            serial=row.serial,
+            device_code=device_code,
+            role=role,
+            kind=kind,
+            unit=unit,
+            interval_s=interval_s,
+            rated_kw=None if row.rated_kw is None else plain(row.rated_kw),
+            calibration=_calibration(row, where),
+            readings=marked(readings[row.id], certificates[row.id], role),
+            certificates=certificates[row.id],
+            fuel=fuel,
+            density_kg_per_l=row.density_kg_per_l,
+            stuck_hours=0 if register else row.stuck_hours or 0,
+            register=register,
+        )
+
+
+def _rows(
+    session: Session, project: models.Project, *, lock: bool
+) -> Sequence[tuple[models.Meter, str]]:
+    """Return the meters of a project with the codes of their devices; refuse a project that has none."""
+    query = (
+        select(models.Meter, models.Device.device_id)
+        .join(models.Device, models.Device.id == models.Meter.device_id)
+        .where(models.Meter.project_id == project.id)
+        .order_by(models.Meter.serial)
+    )
+    found = session.execute(query.with_for_update() if lock else query)
+    rows = [(meter, device_code) for meter, device_code in found]
+    if not rows:
+        raise Refused(
+            f"project {project.code} has no meter; declare a [[device]] with role generation, "
+            "import or export in its site file",
+            code="no-meter",
+        )
+    return rows
+
+
+def _shape(
+    meter: models.Meter,
+    series: models.MeterSeries | None,
+    device_code: str,
+    sources: Iterable[models.MeterSource],
+) -> tuple[Kind, str, int, bool] | None:
+    """Return kind, unit and step of a meter, and whether it is a register.
+
+    They are those of its readings, else of the source that feeds it.
+
+    None when it has neither. A source without a device feeds them all, but those of fuel only the
+    meters of fuel, and the others only the others.
+    """
+    if series is not None:
+        kind = kind_of(series.kind, series.unit)
+        return kind, series.unit, series.interval_s, series.kind == COUNTER
+    for source in sources:
+        kind = kind_of(source.kind.value, source.unit)
+        fits = kind.is_fuel == (meter.role is MeterRole.FUEL)
+        if source.device_code == device_code or (source.device_code is None and fits):
+            register = source.kind.value == COUNTER
+            return kind, source.unit, source.interval_minutes * 60, register
+    return None
+
+
+def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:
+    """Return a meter's calibration; the file's days are legal days, the last one included."""
+    return Calibration(
+        accuracy_class=row.accuracy_class,
+        calibrated=row.calibrated,
+        from_s=None
+        if row.calibrated_from is None
+        else legal_day_start_s(row.calibrated_from, where),
+        to_s=None if row.calibrated_to is None else legal_day_end_s(row.calibrated_to, where),
+        measured_error=row.measured_error,
+        spans=tuple(_span(stored, where) for stored in row.calibrations or ()),
+    )
+
+
+def _span(stored: Mapping[str, Any], where: ZoneInfo) -> CalibrationSpan:
+    """Return one of several calibrations, as ``sites`` has stored it."""
+    last = stored["calibrated_to"]
+    return CalibrationSpan(
+        from_s=legal_day_start_s(date.fromisoformat(stored["calibrated_from"]), where),
+        to_s=None if last is None else legal_day_end_s(date.fromisoformat(last), where),
+        measured_error=stored["measured_error"],
+        certificate_sha256=stored["certificate_sha256"],
+    )

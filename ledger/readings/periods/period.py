@@ -1,0 +1,231 @@
+"""A project's readings and factor of one legal period, as the arithmetic wants them.
+
+A monitoring period is ``[from, to)`` in legal dates of the site, inside one calendar year: one
+vintage. A period over New Year is split. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from fractions import Fraction
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ledger import models
+from ledger.errors import BadInput, NotFound
+from ledger.models.readings import ReadingQuality
+from ledger.readings.files.times import TZDATA_VERSION, legal_day_start_s, zone
+from ledger.readings.periods.carry import carried_into
+from ledger.readings.periods.factor_rows import factor_record
+from ledger.readings.periods.metered import project_meters
+from ledger.reductions.arithmetic import compute
+from ledger.reductions.certificates import left_out_before
+from ledger.reductions.records import CarriedCorrection, ReductionInputs
+from ledger.reductions.results import Reduction
+from ledger.units import plain
+
+FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(2106, 1, 1)
+"""What legal days there are in every zone: times are seconds since 1970, of which the contract keeps 32 bits."""
+
+
+def check_days(start: date, end: date) -> None:
+    """Require a period of legal days, the end exclusive, that has a day, and none beyond what times can say.
+
+    Raises
+    ------
+    BadInput
+        The period is empty, or does not lie between 1970 and 2106.
+    """
+    if start >= end:
+        raise BadInput(
+            f"the period from {start} to {end} is empty: the end is exclusive and comes later"
+        )
+    if start < FIRST_DAY or end > LAST_DAY:
+        raise BadInput(
+            f"the period from {start} to {end} must lie between {FIRST_DAY} and {LAST_DAY}"
+        )
+
+
+def split_by_vintage(start: date, end: date) -> list[tuple[date, date]]:
+    """Return the parts of a period that lie in one calendar year each.
+
+    Raises
+    ------
+    BadInput
+        The period is empty, or does not lie between 1970 and 2106.
+    """
+    check_days(start, end)
+    parts = []
+    while start < end:
+        part_end = min(end, date(start.year + 1, 1, 1))
+        parts.append((start, part_end))
+        start = part_end
+    return parts
+
+
+def reductions_for(session: Session, project_code: str, start: date, end: date) -> list[Reduction]:
+    """Compute the reductions of a period, one for each vintage; write nothing.
+
+    The first carry comes from the issuances before the period. What one part leaves is carried
+    into the next only when it is a deficit: a positive carry ends with its vintage.
+
+    Raises
+    ------
+    NotFound
+        There is no such project.
+    BadInput
+        The period is empty.
+    Refused
+        A rule of the ledger forbids to issue for the period.
+    """
+    reductions: list[Reduction] = []
+    for part_start, part_end in split_by_vintage(start, end):
+        since_s = reductions[0].inputs.from_s if reductions else None
+        inputs = load_period(session, project_code, part_start, part_end, since_s=since_s)
+        if reductions:
+            inputs = left_out_before(inputs, reductions)
+            # Corrections have entered the part before.
+            carry_in_kg = min(reductions[-1].carry_out_kg, Fraction(0))
+            inputs = replace(inputs, carry_in_kg=carry_in_kg, corrections=())
+        reductions.append(compute(inputs))
+    return reductions
+
+
+def late_readings(session: Session, inputs: ReductionInputs) -> int:
+    """Return how many readings of a period came after it was issued; a reduction leaves them out.
+
+    Of a register they are those that came, and not the intervals between them, but for one at the end
+    of the period: it is in time for the next.
+    """
+    ids = meter_ids(session, [meter.serial for meter in inputs.meters])
+    registers = [ids[meter.serial] for meter in inputs.meters if meter.register]
+    table = models.MeterReading
+    closes = table.start_s + table.duration_s == inputs.to_s
+    query = (
+        select(func.count())
+        .select_from(table)
+        .where(
+            table.meter_id.in_(ids.values()),
+            table.start_s >= inputs.from_s,
+            table.start_s < inputs.to_s,
+            table.quality == ReadingQuality.LATE,
+            table.meter_id.not_in(registers) | closes,
+        )
+    )
+    register = models.RegisterReading
+    instants = (
+        select(func.count())
+        .select_from(register)
+        .where(
+            register.meter_id.in_(registers),
+            register.at_s >= inputs.from_s,
+            register.at_s < inputs.to_s,
+            register.quality == ReadingQuality.LATE,
+        )
+    )
+    return (session.scalar(query) or 0) + (session.scalar(instants) or 0)
+
+
+def load_period(
+    session: Session,
+    project_code: str,
+    start: date,
+    end: date,
+    *,
+    enforce: bool = True,
+    carry_in_kg: Fraction | None = None,
+    since_s: int | None = None,
+    lock: bool = False,
+) -> ReductionInputs:
+    """Return all that a reduction depends on.
+
+    Parameters
+    ----------
+    start, end
+        Legal dates of the site within one calendar year; ``end`` is exclusive.
+    enforce
+        False for a look at a period that will not be issued, however empty it is.
+    carry_in_kg
+        None: what the issuances before the period left.
+    since_s
+        Where what is computed together with the period begins; None: with the period.
+    lock
+        Lock the project's meters until the unit of work ends, against an import.
+
+    Raises
+    ------
+    NotFound
+        There is no such project.
+    BadInput
+        The period is empty or runs over New Year.
+    Refused
+        The project has no meter, or a meter that no source feeds.
+    """
+    if split_by_vintage(start, end) != [(start, end)]:
+        raise BadInput(
+            f"the period from {start} to {end} runs over New Year: one period, one vintage"
+        )
+    project, site, factor = _project(session, project_code)
+    where = zone(site.time_zone)
+    from_s, to_s = legal_day_start_s(start, where), legal_day_start_s(end, where)
+    corrections: tuple[CarriedCorrection, ...] = ()
+    if carry_in_kg is None:
+        carry_in_kg, corrections = carried_into(session, project, start, end, from_s)
+    return ReductionInputs(
+        program=project.program,
+        project=project.code,
+        site=site.code,
+        methodology=project.methodology,
+        methodology_version=project.methodology_version,
+        vintage=start.year,
+        zone=site.time_zone,
+        tzdata=TZDATA_VERSION,
+        from_date=start,
+        to_date=end,
+        from_s=from_s,
+        to_s=to_s,
+        factor=factor_record(factor),
+        completeness_min=plain(project.completeness_min),
+        meters=tuple(
+            project_meters(
+                session,
+                project,
+                where,
+                (from_s, to_s),
+                since_s=from_s if since_s is None else since_s,
+                lock=lock,
+            )
+        ),
+        carry_in_kg=carry_in_kg,
+        corrections=corrections,
+        enforce=enforce,
+        leakage_share=project.leakage_share or "0",
+        uncertainty_share=project.uncertainty_share or "0",
+    )
+
+
+def meter_ids(session: Session, serials: Iterable[str]) -> dict[str, int]:
+    """Return the row numbers of meters by serial."""
+    query = select(models.Meter.serial, models.Meter.id).where(
+        models.Meter.serial.in_(list(serials))
+    )
+    return {serial: id_ for serial, id_ in session.execute(query).all()}
+
+
+def _project(
+    session: Session, code: str
+) -> tuple[models.Project, models.Site, models.EmissionFactor]:
+    query = (
+        select(models.Project, models.Site, models.EmissionFactor)
+        .join(models.Site, models.Site.id == models.Project.site_id)
+        .join(models.EmissionFactor, models.EmissionFactor.id == models.Project.factor_id)
+        .where(models.Project.code == code)
+    )
+    found = session.execute(query).first()
+    if found is None:
+        known = ", ".join(session.scalars(select(models.Project.code)).all()) or "none"
+        raise NotFound(f"no project {code!r}; there is: {known}. Projects come from site files")
+    return found[0], found[1], found[2]

@@ -1,0 +1,185 @@
+"""An issued period judged anew, with all that came after it was issued; nothing here writes.
+
+Intervals that came late are judged in beside those that were issued. Of a register the whole chain is
+taken instead (``chains``): what the period would have, had everything been known when it was issued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+from sqlalchemy.orm import Session
+
+from ledger import models
+from ledger.errors import BooksDiffer
+from ledger.readings.files.times import zone
+from ledger.readings.periods.certificates import certificates_of
+from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
+from ledger.readings.periods.issued import issued_periods
+from ledger.readings.rows.chains import Chain, Row
+from ledger.readings.rows.stored import late_readings_of, readings_of, texts_without_value
+from ledger.reductions.certificates import marked
+from ledger.reductions.judging import judge
+from ledger.reductions.manifest_file import certificates_of as certificates_of_table
+from ledger.reductions.manifest_file import inputs_of, read_manifest
+from ledger.reductions.manifest_shapes import Manifest1, MeterTable1, MeterTable2
+from ledger.reductions.quality import limits_of
+from ledger.reductions.readings_file import Line
+from ledger.reductions.records import EnergyCertificate, Kind, Quality, ReductionInputs
+
+Certificates = Mapping[str, tuple[EnergyCertificate, ...]]
+"""The energy certificates of each meter by its serial."""
+
+
+def recomputed_inputs(
+    session: Session,
+    issuance: models.Issuance,
+    *,
+    late: bool,
+    certificates: Certificates | None = None,
+) -> ReductionInputs:
+    """Return what an issuance was computed from, its readings judged anew from their texts.
+
+    Parameters
+    ----------
+    late
+        Whether the readings that came after it are judged in.
+    certificates
+        Those of each meter by serial; None: those that it was issued with.
+
+    Raises
+    ------
+    BooksDiffer
+        A stored reading can be none of the period.
+    """
+    stated = stated_by(issuance)
+    period = (issuance.from_s, issuance.to_s)
+    tables = {table.serial: table for table in stated.meters}
+    lines: list[Line] = []
+    no_value: dict[str, set[str]] = {}
+    for serial, meter_id in meter_ids_of(session, issuance).items():
+        if late and is_register(tables[serial]):
+            lines += chain_lines(session, stated, tables[serial], meter_id)
+        else:
+            readings = [*readings_of(session, meter_id, *period)]
+            if late:
+                readings += late_readings_of(session, meter_id, *period)
+            for start_s, end_s, kind, quality, _, _, text in readings:
+                lines.append(Line(0, serial, start_s, end_s, kind, quality, text))
+        # What came late may have texts that the manifest does not know to mean no value.
+        no_value[serial] = texts_without_value(session, meter_id, *period)
+    lines.sort(key=lambda line: (line.meter, line.start_s, line.text))
+    judged = judge(stated, lines, no_value)
+    wrong = [item for item in judged.differences if not item.path.endswith(".quality")]
+    if wrong:
+        raise BooksDiffer(
+            f"manifest of issuance {issuance.id}: {wrong[0].path} is {wrong[0].manifest}, "
+            f"not {wrong[0].recomputed}"
+        )
+    inputs = inputs_of(stated, judged.readings)
+    if certificates is None:
+        return inputs
+    meters = tuple(
+        replace(
+            meter,
+            certificates=certificates[meter.serial],
+            readings=marked(meter.readings, certificates[meter.serial], meter.role),
+        )
+        for meter in inputs.meters
+    )
+    return replace(inputs, meters=meters)
+
+
+def is_register(table: MeterTable1) -> bool:
+    """Return whether a manifest's meter is a cumulative register."""
+    return isinstance(table, MeterTable2) and table.register
+
+
+def known_certificates(manifest: str) -> Certificates:
+    """Return the certificates that a manifest names, of each of its meters.
+
+    Raises
+    ------
+    BadInput
+        It is none.
+    """
+    _, stated = read_manifest(manifest.encode("utf-8"), "manifest")
+    return {table.serial: certificates_of_table(table) for table in stated.meters}
+
+
+def declared_certificates(session: Session, issuance: models.Issuance) -> Certificates:
+    """Return the certificates that are declared today for the time of an issuance, of each of its meters."""
+    where = zone(stated_by(issuance).period.zone)
+    meters = {
+        serial: session.get_one(models.Meter, meter_id)
+        for serial, meter_id in meter_ids_of(session, issuance).items()
+    }
+    found = certificates_of(
+        session,
+        list(meters.values()),
+        where,
+        (issuance.from_s, issuance.to_s),
+        since_s=issuance.from_s,
+    )
+    return {serial: found[meter.id] for serial, meter in meters.items()}
+
+
+def changed_registers(session: Session, issuance: models.Issuance) -> bool:
+    """Return whether the chain of a register gives an issued period other readings than it was issued with."""
+    stated = stated_by(issuance)
+    ids = meter_ids_of(session, issuance)
+    for table in stated.meters:
+        if not is_register(table):
+            continue
+        issued = readings_of(session, ids[table.serial], issuance.from_s, issuance.to_s)
+        before = {(reading.start_s, reading.end_s, reading.text) for reading in issued}
+        chain = chain_lines(session, stated, table, ids[table.serial])
+        if before != {(line.start_s, line.end_s, line.text) for line in chain}:
+            return True
+    return False
+
+
+def chain_lines(
+    session: Session, stated: Manifest1, table: MeterTable1, meter_id: int
+) -> list[Line]:
+    """Return what a register's chain has in a period, as lines of a readings file.
+
+    These are the intervals that lie wholly in it, and the readings in it that stand in none, each with
+    what it is worth. Differences are judged by what the manifest says of the meter; width and changes of
+    the instrument are those that are declared today.
+    """
+    from_s, to_s = stated.period.from_s, stated.period.to_s
+    rated = None if table.rated_kw is None else Fraction(table.rated_kw)
+    limits = limits_of(table.role, rated, Kind.ENERGY, table.interval_s)
+    meter = session.get_one(models.Meter, meter_id)
+    issued = issued_periods(session, meter_id, meter.project_id)
+    series = session.get_one(models.MeterSeries, meter_id)
+    chain = Chain(session.info["database"], session, series, limits, issued, lock=False)
+    unused: list[tuple[Row, Quality]] = []
+
+    def note(row: Row, quality: Quality) -> None:
+        if quality is not Quality.USED and from_s <= row.at_s < to_s:
+            unused.append((row, quality))
+
+    def intervals() -> Iterator[Line]:
+        for interval in chain.walk(chain.first_s(from_s), note):
+            if interval.start_s >= to_s:
+                break
+            if from_s <= interval.start_s and interval.end_s <= to_s:
+                yield Line(
+                    0,
+                    table.serial,
+                    interval.start_s,
+                    interval.end_s,
+                    Kind.ENERGY,
+                    interval.quality,
+                    interval.text,
+                )
+
+    lines = list(intervals())
+    return lines + [
+        Line(0, table.serial, row.at_s, row.at_s, Kind.REGISTER, quality, row.text)
+        for row, quality in unused
+    ]

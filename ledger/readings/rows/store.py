@@ -1,0 +1,334 @@
+"""The rows of ``meter_readings`` and ``device_data``: looked up, judged and written in pieces.
+
+``Writer`` takes the rows of one meter in one piece of a file (some ten thousand), compares them with
+what is stored, and writes the new ones. Nothing is kept from piece to piece but the meter's touched
+days, so memory does not grow with the file.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from sqlalchemy import Column
+from sqlalchemy.orm import Session
+
+from ledger.db import Database
+from ledger.db.sqltext import for_driver
+from ledger.models import DeviceData
+from ledger.models.types import ExactDecimal
+from ledger.readings.files.sources import RawReading, Source
+from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
+from ledger.reductions.records import Kind, Quality, Role
+
+METRIC = {
+    Kind.POWER: ("active_power", "kW"),
+    Kind.ENERGY: ("energy", "kWh"),
+    Kind.FUEL_MASS: ("fuel_mass", "kg"),
+    Kind.FUEL_VOLUME: ("fuel_volume", "L"),
+}
+"""Name and unit of a reading in ``device_data``."""
+MICROS_MAX = 10**15 - 1
+"""Largest value of ``device_data`` in millionths: what is under 1e9 and rounds up to it is this."""
+_LOOKUP_KEYS = 500
+_DENSE = 4
+"""Up to so many stored slots for each row of a piece are read as one range."""
+
+_COLUMNS = "id, start_s, text, value_digits, value_scale, quality, conflict, reason"
+INSERT = (
+    "INSERT INTO meter_readings (meter_id, start_s, duration_s, kind, text, unit, value_digits, "
+    "value_scale, quality, conflict, reason, file_id, line) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+UPDATE = "UPDATE meter_readings SET quality = ?, conflict = ?, reason = ? WHERE id = ?"
+INSERT_DATA = (
+    "INSERT INTO device_data (device_id, metric_name, value, unit, recorded_at, created_at) "
+    "VALUES (?,?,?,?,?,?)"
+)
+
+
+@dataclass
+class MeterState:
+    """What an import knows of one meter."""
+
+    id: int
+    device_id: int
+    device_code: str
+    role: Role
+    limits: Limits
+    stuck_hours: int
+    """How long one value makes a flat line, see ``reductions.flatlines``; 0: none is looked for."""
+    issued: list[tuple[int, int]]
+    """Periods of live issuances, ``[from_s, to_s)``, in order."""
+    touched_days: set[int] = field(default_factory=set)
+    """Days of UTC since 1970 in which something changed."""
+    left_out: set[tuple[str, int]] = field(default_factory=set)
+    """Hours and days too large for the tables that are for looking at: column and first second."""
+
+    def touch(self, start_s: int, duration_s: int) -> None:
+        """Note that something changed in an interval."""
+        first, last = start_s // 86400, (start_s + max(duration_s, 1) - 1) // 86400
+        if first == last:
+            self.touched_days.add(first)
+        else:
+            self.touched_days.update(range(first, last + 1))
+
+    def fits(self, column: Column[Any], start_s: int, number: int) -> bool:
+        """Return whether a number of a decimal column's smallest unit fits; note it where it does not.
+
+        Without a rated power nothing bounds the sum of an hour or a day, and an import does not fail for
+        a table from which nothing is credited.
+        """
+        assert isinstance(column.type, ExactDecimal)
+        key = f"{column.table.name}.{column.name}", start_s
+        if abs(number) < 10**column.type.precision:
+            self.left_out.discard(key)
+            return True
+        self.left_out.add(key)
+        return False
+
+    def is_issued(self, start_s: int) -> bool:
+        """Return whether a slot lies in a period that was issued."""
+        place = bisect_right(self.issued, (start_s, 2**63)) - 1
+        return place >= 0 and start_s < self.issued[place][1]
+
+    def is_inside_issued(self, start_s: int, end_s: int) -> bool:
+        """Return whether an interval lies wholly in a period that was issued."""
+        return any(from_s <= start_s and end_s <= to_s for from_s, to_s in self.issued)
+
+
+@dataclass
+class Tally:
+    """What became of rows."""
+
+    new: int = 0
+    unchanged: int = 0
+    conflicts: int = 0
+    late: int = 0
+    missing: int = 0
+    outliers: int = 0
+    stuck: int = 0
+    intervals: int = 0
+    """Derived from registers, new or changed."""
+
+
+@dataclass
+class StoredRow:
+    """A row that is in the table already."""
+
+    id: int
+    text: str
+    value: tuple[int, int] | None
+    quality: Quality
+    conflict: bool
+
+
+@dataclass
+class Slot:
+    """All rows of one meter and start that a piece has to do with."""
+
+    old: list[StoredRow] = field(default_factory=list)
+    new: list[RawReading] = field(default_factory=list)
+
+    def has(self, text: str) -> bool:
+        """Return whether the text is there already."""
+        return any(row.text == text for row in self.old) or any(
+            row.text == text for row in self.new
+        )
+
+
+class Writer:
+    """Writes the readings of one file within one unit of work."""
+
+    def __init__(self, db: Database, session: Session, source: Source, file_id: int) -> None:
+        self._db = db
+        self._session = session
+        self._source = source
+        self._file_id = file_id
+        self._now = datetime.now(UTC)
+        self._encode = db.encoder(
+            DeviceData.device_id,
+            DeviceData.metric_name,
+            DeviceData.value,
+            DeviceData.unit,
+            DeviceData.recorded_at,
+            DeviceData.created_at,
+        )
+
+    def write(self, meter: MeterState, rows: Sequence[RawReading], tally: Tally) -> None:
+        """Store the rows of one meter; count what became of each."""
+        slots = self._compared(meter, rows, tally)
+        inserts: list[tuple[Any, ...]] = []
+        updates: list[tuple[Any, ...]] = []
+        for start_s, slot in slots.items():
+            if meter.is_issued(start_s):
+                qualities, conflict = [Quality.LATE] * len(slot.new), False
+                tally.late += len(slot.new)
+            elif len(slot.new) == 1 and not slot.old:
+                row = slot.new[0]
+                value = None if row.digits is None else (row.digits, row.scale or 0)
+                judged = judge_one(row.text, value, meter.limits, row.duration_s)
+                qualities, conflict = [judged], False
+                meter.touch(start_s, row.duration_s)
+            else:
+                qualities, conflict = self._judged(meter, slot, updates)
+                meter.touch(start_s, slot.new[0].duration_s)
+            for row, quality in zip(slot.new, qualities, strict=True):
+                inserts.append(self._row(meter, row, quality, conflict))
+                tally.missing += quality // 100 == 2
+                tally.outliers += quality // 100 == 3
+        self._db.executemany(self._session, INSERT, inserts)
+        self._db.executemany(self._session, UPDATE, updates)
+        self._write_data(meter, [row for slot in slots.values() for row in slot.new])
+
+    def finish(self, meter: MeterState, tally: Tally) -> None:
+        """Do what is left after the last row of a meter: nothing."""
+
+    def _compared(
+        self, meter: MeterState, rows: Sequence[RawReading], tally: Tally
+    ) -> dict[int, Slot]:
+        """Return the slots that get a new row, with the rows that they have already."""
+        known = self._known(meter.id, rows)
+        slots: dict[int, Slot] = {}
+        for row in rows:
+            slot = slots.get(row.start_s)
+            if slot is None:
+                slot = Slot(known.get(row.start_s, []))
+            if slot.has(row.text):
+                tally.unchanged += 1
+                continue
+            if contradicts(row, slot):
+                tally.conflicts += 1
+            else:
+                tally.new += 1
+            slot.new.append(row)
+            slots[row.start_s] = slot
+        return slots
+
+    def _known(self, meter_id: int, rows: Sequence[RawReading]) -> dict[int, list[StoredRow]]:
+        starts = sorted({row.start_s for row in rows})
+        span = (starts[-1] - starts[0]) // self._source.interval_s
+        known: dict[int, list[StoredRow]] = {}
+        if span <= _DENSE * len(starts):
+            where = "start_s BETWEEN ? AND ?"
+            self._fetch(known, where, (meter_id, starts[0], starts[-1]))
+            return known
+        for at in range(0, len(starts), _LOOKUP_KEYS):
+            keys = starts[at : at + _LOOKUP_KEYS]
+            where = f"start_s IN ({','.join('?' * len(keys))})"
+            self._fetch(known, where, (meter_id, *keys))
+        return known
+
+    def _fetch(
+        self, known: dict[int, list[StoredRow]], where: str, values: tuple[int, ...]
+    ) -> None:
+        sql = f"SELECT {_COLUMNS} FROM meter_readings WHERE meter_id = ? AND {where}"
+        for id_, start_s, text, digits, scale, quality, conflict, reason in fetch(
+            self._db, self._session, sql, values
+        ):
+            value = None if digits is None else (digits, scale)
+            row = StoredRow(id_, text, value, loaded(quality, reason), bool(conflict))
+            known.setdefault(start_s, []).append(row)
+
+    def _judged(
+        self, meter: MeterState, slot: Slot, updates: list[tuple[Any, ...]]
+    ) -> tuple[list[Quality], bool]:
+        """Judge a slot with several rows anew; note which stored rows change."""
+        old = [row for row in slot.old if row.quality is not Quality.LATE]
+        everything = [(row.text, row.value) for row in old]
+        for new in slot.new:
+            value = None if new.digits is None else (new.digits, new.scale or 0)
+            everything.append((new.text, value))
+        qualities, conflict = judge_slot(
+            everything, meter.role, meter.limits, slot.new[0].duration_s
+        )
+        for row, quality in zip(old, qualities, strict=False):
+            if quality is not row.quality or conflict is not row.conflict:
+                name, reason = stored(quality)
+                updates.append((name, conflict and row.value is not None, reason, row.id))
+        return qualities[len(old) :], conflict
+
+    def _row(
+        self, meter: MeterState, row: RawReading, quality: Quality, conflict: bool
+    ) -> tuple[Any, ...]:
+        name, reason = stored(quality)
+        source = self._source
+        return (
+            meter.id,
+            row.start_s,
+            row.duration_s,
+            source.kind.name.lower(),
+            row.text,
+            source.unit,
+            row.digits,
+            row.scale,
+            name,
+            conflict and row.digits is not None,
+            reason,
+            self._file_id,
+            row.line,
+        )
+
+    def _write_data(self, meter: MeterState, rows: Sequence[RawReading]) -> None:
+        """Store the values as received in ``device_data``, rounded half away from zero to 1e-6."""
+        metric, unit = METRIC[self._source.kind]
+        encode, now, device = self._encode, self._now, meter.device_id
+        self._db.executemany(
+            self._session,
+            INSERT_DATA,
+            (
+                encode(
+                    (
+                        device,
+                        metric,
+                        micro(row.digits, row.scale or 0),
+                        unit,
+                        utc(row.start_s),
+                        now,
+                    )
+                )
+                for row in rows
+                if row.digits is not None
+            ),
+        )
+
+
+def fetch(db: Database, session: Session, sql: str, values: tuple[Any, ...]) -> Sequence[Any]:
+    """Return all rows of a query written with ``?``, past the mapper."""
+    result = session.connection().exec_driver_sql(for_driver(sql, db.dialect), values)
+    return result.fetchall()
+
+
+def contradicts(row: RawReading, slot: Slot) -> bool:
+    """Return whether a row has a value that none of the slot's values equals."""
+    if row.digits is None:
+        return False
+    values = [old.value for old in slot.old if old.value is not None]
+    values += [(new.digits, new.scale or 0) for new in slot.new if new.digits is not None]
+    mine = (row.digits, row.scale or 0)
+    return bool(values) and all(not _equal(mine, value) for value in values)
+
+
+def _equal(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return Fraction(one[0], 10 ** one[1]) == Fraction(other[0], 10 ** other[1])
+
+
+def micro(digits: int, scale: int) -> Decimal:
+    """Return a value rounded half away from zero to 1e-6, as ``device_data`` holds it."""
+    if scale <= 6:
+        return Decimal(digits).scaleb(-scale)
+    unit = 10 ** (scale - 6)
+    rounded = min((2 * abs(digits) + unit) // (2 * unit), MICROS_MAX)
+    return Decimal(-rounded if digits < 0 else rounded).scaleb(-6)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def utc(seconds: int) -> datetime:
+    """Return seconds since 1970 as an aware time."""
+    return _EPOCH + timedelta(seconds=seconds)

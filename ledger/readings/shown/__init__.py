@@ -1,0 +1,5 @@
+"""What is shown of readings.
+
+``slots`` and ``coverage`` say what became of each slot, ``selection`` of which meters and days; ``views``,
+``exclusions`` and ``lookup`` print it.
+"""

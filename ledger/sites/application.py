@@ -1,0 +1,72 @@
+"""What the parts of one application share: the unit of work, the file, and what was done so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy.orm import Session
+
+from ledger.codes import unreachable
+from ledger.errors import BadInput
+from ledger.models import Device, DeviceType, EmissionFactor, VppDefinition
+from ledger.models.base import Base
+from ledger.models.sites import FactorPurpose
+from ledger.park import put_row
+from ledger.sites.changes import SiteChanges
+from ledger.sites.factors import find_factor
+from ledger.sites.specs import SiteFile
+
+_ASKED_BY_CODE = (DeviceType, Device, VppDefinition)
+"""What has an address by its code; a resource has the code of its device, and a site and a project have no slash."""
+Row = TypeVar("Row", bound=Base)
+
+
+class Application:
+    """One application of one file: its unit of work, and what was changed by it."""
+
+    def __init__(self, session: Session, file: SiteFile) -> None:
+        self.session = session
+        self.file = file
+        self.changes = SiteChanges()
+        self.shown_otherwise = False
+        """Whether the inventory of readings that are there comes to something else now."""
+
+    def put(
+        self,
+        model: type[Row],
+        key: Mapping[str, Any],
+        values: Mapping[str, Any],
+        label: str,
+        initial: Mapping[str, Any] | None = None,
+    ) -> Row:
+        """Make or change one row, and note which; ``initial`` is for a new one alone."""
+        row, done = put_row(self.session, model, key, values, initial)
+        if done == "created" and model in _ASKED_BY_CODE:
+            (code,) = key.values()
+            if (why := unreachable(code)) is not None:
+                raise self.wrong(f"{label}: {code!r} {why}", "bad-code")
+        done_so: list[str] = getattr(self.changes, done)
+        done_so.append(label)
+        return row
+
+    def wrong(self, message: str, code: str) -> BadInput:
+        """Return what is wrong with the file, to be raised."""
+        return BadInput(f"{self.file.name}: {message}", code=code)
+
+    def factor_row(
+        self, code: str, version: str | None, what: str, *purposes: FactorPurpose
+    ) -> EmissionFactor:
+        """Return the factor that is meant; one of another purpose is refused where one is named."""
+        own = self.file.factors
+        factor = find_factor(self.session, code, version, f"{self.file.name}: {what}", own)
+        if purposes and factor.purpose not in purposes:
+            wanted = " or ".join(purpose.value for purpose in purposes)
+            raise self.wrong(
+                f"{what}: {factor.code} is for {factor.purpose.value}; name a factor with purpose "
+                f"{wanted}",
+                "wrong-purpose",
+            )
+        if not factor.verified and factor.code not in {spec.code for spec in own}:
+            self.changes.warnings.append(f"factor {code} {factor.version} is marked unverified")
+        return factor

@@ -1,0 +1,151 @@
+"""Devices of a site file and their meters: what is new is made, and what readings or credits rest on stays."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from ledger.models import Device, DeviceType, Meter, MeterSeries, Project, Site
+from ledger.models.devices import DeviceStatus
+from ledger.models.sites import FactorPurpose, MeterRole
+from ledger.readings.imports.requalify import requalify
+from ledger.sites.application import Application
+from ledger.sites.calibrations import stored_calibrations
+from ledger.sites.kept import why_as_it_is, why_in_project
+from ledger.sites.specs import DeviceSpec
+from ledger.sites.twins import Serials
+
+
+class Devices:
+    """The devices of one application."""
+
+    def __init__(self, work: Application, site: Site, project: Project | None) -> None:
+        self._work = work
+        self._site = site
+        self._project = project
+        self._serials = Serials(work.session)
+
+    def apply(self, spec: DeviceSpec) -> Device:
+        """Make or change a device, its type and its meter.
+
+        Raises
+        ------
+        BadInput
+            The file changes what must not change, or names what belongs to another site or device.
+        """
+        query = select(DeviceType).filter_by(type_name=spec.type)
+        if self._work.session.scalars(query).first() is None:
+            category = "consumption" if spec.role in ("import", "load") else spec.role
+            key = {"type_name": spec.type}
+            self._work.put(DeviceType, key, {"category": category}, f"device type {spec.type}")
+        known = self._work.session.scalars(
+            select(Meter)
+            .join(Device, Device.id == Meter.device_id)
+            .where(Device.device_id == spec.code)
+        ).first()
+        if known is not None and known.site_id != self._site.id:
+            raise self._work.wrong(f"device {spec.code!r} belongs to another site", "taken")
+        values = {
+            "name": spec.name,
+            "type": spec.type,
+            "location": spec.location,
+            "specifications": {
+                "rated_kw": None if spec.rated_kw is None else format(spec.rated_kw, "f"),
+                "meter_serial": spec.meter_serial,
+            },
+        }
+        # How it is doing is for those to say who hear from it.
+        initial = {"status": DeviceStatus.OFFLINE}
+        key = {"device_id": spec.code}
+        device = self._work.put(Device, key, values, f"device {spec.code}", initial)
+        self._meter(device, spec, known)
+        return device
+
+    def _meter(self, device: Device, spec: DeviceSpec, known: Meter | None) -> None:
+        other = self._work.session.scalars(
+            select(Meter).filter_by(serial=spec.meter_serial)
+        ).first()
+        if other is not None and other.device_id != device.id:
+            raise self._work.wrong(
+                f"device {spec.code}: meter {spec.meter_serial!r} belongs to another device; its readings "
+                "would count twice",
+                "meter-taken",
+            )
+        self._require_own_serial(device, spec, known)
+        role = MeterRole(spec.role)
+        has_readings = (
+            known is not None and self._work.session.get(MeterSeries, known.id) is not None
+        )
+        if known is not None and (known.serial, known.role) != (spec.meter_serial, role):
+            what = why_as_it_is(self._work.session, known)
+            if what is not None:
+                raise self._work.wrong(
+                    f"device {spec.code}: its meter {known.serial} ({known.role.value}) {what}, "
+                    "so that serial and role stay; declare another [[device]] for another meter",
+                    "meter-changed",
+                )
+        counted = None if self._project is None or spec.inventory_only else self._project.id
+        if known is not None and known.project_id != counted:
+            self._require_not_issued(known, spec)
+        fuel_id = None
+        if spec.fuel_factor is not None:
+            what = f"device {spec.code}: fuel_factor"
+            version = spec.fuel_factor_version
+            fuel_id = self._work.factor_row(spec.fuel_factor, version, what, FactorPurpose.FUEL).id
+        elif role is MeterRole.FUEL:
+            self._work.changes.warnings.append(
+                f"device {spec.code}: no fuel_factor says what its fuel emits; reductions will be refused"
+            )
+        joins = known is None and role is MeterRole.IMPORT
+        fuel = (fuel_id, spec.density_kg_per_l)
+        other_fuel = known is not None and (known.fuel_factor_id, known.density_kg_per_l) != fuel
+        self._work.shown_otherwise |= joins or other_fuel
+        judged_by = None if known is None else (known.rated_kw, known.stuck_hours or 0)
+        values = {
+            "site_id": self._site.id,
+            "project_id": counted,
+            "serial": spec.meter_serial,
+            "role": role,
+            "rated_kw": spec.rated_kw,
+            "accuracy_class": spec.accuracy_class,
+            "calibrated_from": spec.calibrated_from,
+            "calibrated_to": spec.calibrated_to,
+            "calibrated": spec.calibrated,
+            "measured_error": spec.measured_error,
+            "calibrations": stored_calibrations(self._work.file.calibrations, spec.code),
+            "fuel_factor_id": fuel_id,
+            "density_kg_per_l": spec.density_kg_per_l,
+            "stuck_hours": spec.stuck_hours,
+        }
+        meter = self._work.put(
+            Meter, {"device_id": device.id}, values, f"meter {spec.meter_serial}"
+        )
+        if has_readings and judged_by != (spec.rated_kw, spec.stuck_hours):
+            count = requalify(self._work.session, meter.id)
+            self._work.changes.warnings.append(
+                f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power "
+                "or stuck_hours"
+            )
+
+    def _require_own_serial(self, device: Device, spec: DeviceSpec, known: Meter | None) -> None:
+        """Refuse a new serial number that reads as that of another device; one that is stored stays."""
+        before = None if known is None else known.serial
+        if before == spec.meter_serial:
+            return
+        twin = self._serials.twin_of(spec.meter_serial, device.id)
+        if twin is not None:
+            raise self._work.wrong(
+                f"device {spec.code}: meter {spec.meter_serial!r} reads as {twin!r} of another device, but for "
+                "case, width, blanks or signs that do not show; its readings would count twice",
+                "meter-taken",
+            )
+        self._serials.give(device.id, before, spec.meter_serial)
+
+    def _require_not_issued(self, known: Meter, spec: DeviceSpec) -> None:
+        """Refuse to take a meter out of a project that credits were issued to with it."""
+        what = why_in_project(self._work.session, known)
+        if what is not None:
+            raise self._work.wrong(
+                f"device {spec.code}: {what}, so that it stays with its project; declare another "
+                "[[device]] for another use",
+                "meter-issued",
+            )
