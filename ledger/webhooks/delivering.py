@@ -141,7 +141,7 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) 
                 WebhookDelivery.state == DeliveryState.PENDING,
                 WebhookDelivery.due_at <= posting.now(),
             )
-            .order_by(WebhookDelivery.message_row)
+            .order_by(WebhookDelivery.id)  # as collected; a message may be older, made for another
             .limit(PER_ENDPOINT)
         )
         deliveries = session.scalars(query).all()

@@ -77,24 +77,34 @@ class Sender:
         request = self._client.build_request(
             "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
         )
-        async with asyncio.timeout(WHOLE_S):
+        end = asyncio.get_running_loop().time() + WHOLE_S
+        async with asyncio.timeout_at(end):
             response = await self._transport.handle_async_request(request)
-            try:
-                return await _read(response, started, at)
-            finally:
-                await response.aclose()
+        try:
+            return await _read(response, started, at, end)
+        finally:
+            await response.aclose()
 
 
-async def _read(response: httpx.Response, started: float, at: datetime) -> Answer:
-    """Judge an answer by its status; of a bad one the first bytes are kept, for people."""
+async def _read(response: httpx.Response, started: float, at: datetime, end: float) -> Answer:
+    """Judge an answer by its status; of a bad one the first bytes are kept, for people.
+
+    The status counts also where the rest never comes: 410 is for good, and a rest that is asked for is heeded.
+
+    Parameters
+    ----------
+    end
+        Time of the loop until when the answer is read.
+    """
     if response.is_success:
         return Answer(response.status_code, None, since_ms(started))
     first = b""
-    with suppress(httpx.HTTPError):
-        async for part in response.aiter_raw():
-            first += part
-            if len(first) >= _ANSWER_BYTES:
-                break
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout_at(end):
+            async for part in response.aiter_raw():
+                first += part
+                if len(first) >= _ANSWER_BYTES:
+                    break
     text = first[:_ANSWER_BYTES].decode("utf-8", "replace")
     text = "".join(each if each.isprintable() else " " for each in text).strip()
     where = " (redirects are not followed)" if response.is_redirect else ""
