@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -91,7 +91,10 @@ def here(request: Request, **changes: str) -> str:
     """Return the address of the page that is shown, with some of its parameters changed."""
     kept = [(name, value) for name, value in request.query_params.multi_items()]
     query = [(name, value) for name, value in kept if name not in changes]
-    return f"{request.url.path}?{urlencode([*query, *changes.items()])}"
+    path = quote(request.scope["path"], safe="/:@!$&'()*+,;=")
+    if path.startswith("//"):  # a browser would take what follows for a host
+        path = f"/%2F{path[2:]}"
+    return f"{path}?{urlencode([*query, *changes.items()])}"
 
 
 def _language(text: str) -> Language | None:

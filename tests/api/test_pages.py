@@ -64,6 +64,15 @@ def test_every_page_has_its_headers_and_both_languages(client: TestClient, url: 
     assert POLICY.startswith("default-src 'self'") and "unsafe" not in POLICY
 
 
+def test_a_page_in_the_other_language_has_the_same_address(client: TestClient) -> None:
+    """What was escaped in the path stood there as itself: another path, or another host."""
+    html = {"Accept": "text/html"}
+    said = client.get("/credits/a%2523%23b", headers=html).text
+    assert 'href="/credits/a%2523%23b?lang=zh"' in said
+    said = client.get("http://testserver//elsewhere.example/x", headers=html).text
+    assert 'href="/%2Felsewhere.example/x?lang=zh"' in said
+
+
 def test_figures_of_the_ledger(client: TestClient) -> None:
     """100 batches of 1001 to 1100 kg: 105,050 kg; 400 + 290 retired, 100 cancelled."""
     said = client.get("/").text
