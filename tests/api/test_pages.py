@@ -12,12 +12,14 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from api.app import create_app
+from api.credits import asof, queries, quick
 from api.pages.language import Language, accepted
 from api.pages.rendering import POLICY
+from ledger import naming
 from ledger.db import Database
 from ledger.models import CreditRetirement, CreditSite
 from ledger.settings import load_settings
-from tests.api.conftest import ISSUER, _batch, _contracts, _transactions, h66, key_of
+from tests.api.conftest import ISSUER, _batch, _batch_id, _contracts, _transactions, h66, key_of
 
 ONE_DATABASE = "pages are rendered from what the API's functions return, which have tests on both"
 
@@ -103,6 +105,29 @@ def test_many_runs_are_a_few_boxes(client: TestClient) -> None:
         "27 more" in picture
         and 'class="box here" href="/credits/park-a-2015-3-291-1003"' in picture
     )
+
+
+def test_more_runs_than_an_answer_names_are_counted(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were left out without a word; a credit beyond them was not in its own picture, nor its retirement."""
+    for module in (asof, queries, quick, naming):
+        monkeypatch.setattr(module, "PARTS_MAX", 10)
+    whole = client.get(f"/v1/credits?batch_id={_batch_id(3)}&limit=100").json()["items"]
+    last = next(item for item in whole if item["first_serial"] == "291")
+    for block in ("", "?as_of_block=97"):
+        batch = client.get(f"/v1/credits/{last['id']}{block}").json()["batch"]
+        assert batch["credits_count"] == len(whole) == 30
+        assert [part["credit_id"] for part in batch["credits"]] == [
+            item["credit_id"]
+            for item in sorted(whole, key=lambda item: int(item["first_serial"]))[:10]
+        ]
+    said = client.get("/credits/park-a-2015-3-291-1003").text
+    picture = said.partition('class="flow wide"')[2].partition("</svg>")[0]
+    assert "27 more" in picture
+    assert 'class="box here" href="/credits/park-a-2015-3-291-1003"' in picture
+    parted = client.get("/v1/credits/park-a-2015-3-1-1003").json()
+    assert parted["detail"].endswith(" and 27 more") and len(parted["credits"]) == 10
 
 
 def test_a_settlement_says_who_paid_whom(client: TestClient) -> None:
