@@ -234,6 +234,16 @@ def test_from_a_search_to_a_verified_proof(
         len(held) == len(verdict.checks) and held[1:] == [words for _, words in verdict.checks][1:]
     )
 
+    # A reader who puts in her own values finds the same ones at an honest registry; they are hers all the same.
+    for name in ("block_hash", "address", "code_hash", "chain_id"):
+        own = page.run(f"document.querySelector('[name={name}]').value")
+        page.run(f"document.querySelector('[name={name}]').select()")
+        page.call("Input.insertText", text=own)
+        assert text(page, ".outcome") == ""  # what was said was of other values
+    page.run("document.querySelector('#prove button').click()")
+    page.wait("document.getElementById('verdict').dataset.state === 'valid'")
+    assert text(page, ".outcome") == "Verified: every check holds. The four values are yours."
+
     # With another block than the registry's, it is not valid, and says why.
     page.run("document.querySelector('[name=block_hash]').value = '0x' + '11'.repeat(32)")
     page.run("document.querySelector('#prove button').click()")
