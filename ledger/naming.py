@@ -54,7 +54,7 @@ def find_credit(session: Session, text: str) -> NamedCredit:
 
 
 def rows_of(session: Session, named: NamedCredit) -> Sequence[CreditSerial]:
-    """Return the rows that hold the named serials, in order, the first 500; that of the first kilogram when none were."""
+    """Return the rows that hold the named serials, in order, the first 500; the first of the batch when none were."""
     query = select(CreditSerial).where(*_holding(named)).order_by(CreditSerial.first_serial)
     return session.scalars(query.limit(PARTS_MAX)).all()
 

@@ -103,9 +103,7 @@ def _before(t: Words, history: HistoryAnswer, stated: Manifest1) -> list[Stage]:
 
 def _runs(t: Words, credit: CreditAnswer) -> list[Node]:
     """Return boxes of the credit that is shown, which may be none of the first runs, and of others of its batch."""
-    mine = CreditPart(
-        credit_id=credit.credit_id, amount_kg=credit.amount_kg, status=credit.status
-    )
+    mine = CreditPart(credit_id=credit.credit_id, amount_kg=credit.amount_kg, status=credit.status)
     others = [part for part in credit.batch.credits if part.credit_id != mine.credit_id]
     nodes = [
         Node(

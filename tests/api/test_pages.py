@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,10 +69,10 @@ def test_every_page_has_its_headers_and_both_languages(client: TestClient, url: 
 
 def test_a_page_in_the_other_language_has_the_same_address(client: TestClient) -> None:
     """What was escaped in the path stood there as itself: another path, or another host."""
-    html = {"Accept": "text/html"}
-    said = client.get("/credits/a%2523%23b", headers=html).text
+    accept = {"Accept": "text/html"}
+    said = client.get("/credits/a%2523%23b", headers=accept).text
     assert 'href="/credits/a%2523%23b?lang=zh"' in said
-    said = client.get("http://testserver//elsewhere.example/x", headers=html).text
+    said = client.get("http://testserver//elsewhere.example/x", headers=accept).text
     assert 'href="/%2Felsewhere.example/x?lang=zh"' in said
 
 
@@ -128,6 +129,38 @@ def test_more_runs_than_an_answer_names_are_counted(
     assert 'class="box here" href="/credits/park-a-2015-3-291-1003"' in picture
     parted = client.get("/v1/credits/park-a-2015-3-1-1003").json()
     assert parted["detail"].endswith(" and 27 more") and len(parted["credits"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("path", "count"),
+    [
+        ("/credits?limit=7&order=asc&batch_id={batch}", 30),
+        ("/credits?limit=3&status=cancelled", 1),
+        ("/retirements?limit=10&order=asc&batch_id={batch}", 29),
+        ("/holders/{holder}?limit=30&as_of_block=90", None),
+        ("/plants?limit=1&order=asc&status=active", 2),
+    ],
+)
+def test_the_next_page_is_of_the_same_list(
+    client: TestClient, path: str, count: int | None
+) -> None:
+    """The link forgot the order, the rows of a page and some filters, and its cursor was refused."""
+    place = path.format(batch=_batch_id(3), holder=ISSUER)
+    row = re.compile(r'<th scope="row">.*?href="([^"]+)"', re.DOTALL)
+    onward: str | None = place
+    seen: list[list[str]] = []
+    while onward is not None:
+        answer = client.get(onward)
+        assert answer.status_code == 200, onward
+        seen.append(row.findall(answer.text))
+        found = re.search(r'href="([^"]+)" rel="next"', answer.text)
+        onward = html.unescape(found[1]) if found else None
+    rows = [each for page in seen for each in page]
+    api, _, query = place.partition("?")
+    api = f"/v1{api}?{re.sub('limit=[0-9]+', 'limit=200', query)}"
+    assert len(rows) == len(set(rows)) == len(client.get(api).json()["items"])
+    assert count is None or len(rows) == count
+    assert len(rows) < 2 or len(seen) > 1
 
 
 def test_a_settlement_says_who_paid_whom(client: TestClient) -> None:

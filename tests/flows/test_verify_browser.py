@@ -116,7 +116,9 @@ def test_a_person_checks_a_bundle(
     page.wait("document.querySelectorAll('#checks li').length > 9")
     page.run("document.getElementById('block_hash').select()")
     page.call("Input.insertText", text="0x" + "11" * 32)
-    seen = "['outcome', 'checks', 'not_proven'].map((id) => document.getElementById(id).textContent)"
+    seen = (
+        "['outcome', 'checks', 'not_proven'].map((id) => document.getElementById(id).textContent)"
+    )
     assert page.run(seen) == ["", "", ""]
     assert not page.run("document.getElementById('limits').checkVisibility()")
     fill(page, built)

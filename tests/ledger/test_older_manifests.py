@@ -132,7 +132,13 @@ def test_two_threads_may_be_the_first_to_read_a_manifest(place: int) -> None:
 
     The second overtakes the first at its ``place``-th call of what msgspec reads annotations with.
     """
-    command = [sys.executable, "-c", AT_ONCE, str(FOLDER / "format-2" / "manifest.json"), str(place)]
+    command = [
+        sys.executable,
+        "-c",
+        AT_ONCE,
+        str(FOLDER / "format-2" / "manifest.json"),
+        str(place),
+    ]
     root = FOLDER.parents[2]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
     assert (done.returncode, done.stdout) == (0, "read\n"), done.stderr
