@@ -133,7 +133,7 @@ def _retirements(
         run = f"{prefix}-{values['first_serial']}-{values['last_serial']}"
         found[run] = (values["retirement_id"], values["beneficiary"], values["amount_kg"])
     if credit.retirement is not None:
-        own = (credit.retirement_id, credit.retirement.beneficiary, credit.amount_kg)
+        own = (str(credit.retirement_id), credit.retirement.beneficiary, str(credit.amount_kg))
         found.setdefault(credit.credit_id, own)
     return [
         Node(
