@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,7 +44,9 @@ class Sender:
         self._loop = asyncio.Runner()
         # Without the proxies of the environment: they would look the host up again. Messages go past the client, which
         # reads where a redirection leads also where it does not follow, and fails at odd ones; and which keeps cookies.
-        self._transport = httpx.AsyncHTTPTransport(trust_env=False)
+        trusted = httpx.create_ssl_context(trust_env=False)
+        trusted.load_default_certs()  # those of the system and of SSL_CERT_FILE, as for nodes
+        self._transport = httpx.AsyncHTTPTransport(verify=trusted, trust_env=False)
         self._client = httpx.AsyncClient(
             transport=self._transport, timeout=httpx.Timeout(TIMEOUT_S), trust_env=False
         )
@@ -123,6 +126,10 @@ def _said(error: httpx.HTTPError) -> str:
         return "timed out"
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message.rstrip('.')})"
+        if isinstance(cause, ssl.SSLError):  # has a number that is none of the system's
+            return f"TLS failed ({cause.reason or cause})"
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno)
         cause = cause.__cause__ or cause.__context__
