@@ -196,7 +196,7 @@ def _post(db: Database, posting: Posting, sender: Sender, number: int) -> Answer
         "content-type": "application/json",
         "user-agent": posting.agent,
     }
-    return sender.send(target.url, message.body.encode(), sent, target.name, at)
+    return sender.send(target.urls, message.body.encode(), sent, target.name, at)
 
 
 def _note(session: Session, number: int, answer: Answer, at: datetime) -> bool:

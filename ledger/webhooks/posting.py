@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -47,9 +48,7 @@ class Sender:
         trusted = httpx.create_ssl_context(trust_env=False)
         trusted.load_default_certs()  # those of the system and of SSL_CERT_FILE, as for nodes
         self._transport = httpx.AsyncHTTPTransport(verify=trusted, trust_env=False)
-        self._client = httpx.AsyncClient(
-            transport=self._transport, timeout=httpx.Timeout(TIMEOUT_S), trust_env=False
-        )
+        self._client = httpx.AsyncClient(transport=self._transport, trust_env=False)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,12 +56,18 @@ class Sender:
             self._loop.run(self._client.aclose())
 
     def send(
-        self, url: str, body: bytes, headers: dict[str, str], name: str, at: datetime
+        self, urls: Sequence[str], body: bytes, headers: dict[str, str], name: str, at: datetime
     ) -> Answer:
-        """Post a message and return what came of it; ``name`` is the host's for TLS."""
+        """Post a message to the first address that takes a connection, and return what came of it.
+
+        Parameters
+        ----------
+        name
+            The host's name, for TLS.
+        """
         started = time.monotonic()
         try:
-            return self._loop.run(self._send(url, body, headers, name, started, at))
+            return self._loop.run(self._send(urls, body, headers, name, started, at))
         except TimeoutError:
             return Answer(None, f"no answer: not whole within {WHOLE_S:g} s", since_ms(started))
         except httpx.HTTPError as error:
@@ -70,23 +75,35 @@ class Sender:
 
     async def _send(
         self,
-        url: str,
+        urls: Sequence[str],
         body: bytes,
         headers: dict[str, str],
         name: str,
         started: float,
         at: datetime,
     ) -> Answer:
-        request = self._client.build_request(
-            "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
+        timeout = httpx.Timeout(TIMEOUT_S, connect=TIMEOUT_S / len(urls))
+        named = {"sni_hostname": name}
+        *others, last = (
+            self._client.build_request(
+                "POST", url, content=body, headers=headers, extensions=named, timeout=timeout
+            )
+            for url in urls
         )
         end = asyncio.get_running_loop().time() + WHOLE_S
         async with asyncio.timeout_at(end):
-            response = await self._transport.handle_async_request(request)
+            response = await self._answered(others, last)
         try:
             return await _read(response, started, at, end)
         finally:
             await response.aclose()
+
+    async def _answered(self, others: list[httpx.Request], last: httpx.Request) -> httpx.Response:
+        """Return the answer of the first that takes a connection; to those before it nothing was sent."""
+        for request in others:
+            with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._transport.handle_async_request(request)
+        return await self._transport.handle_async_request(last)
 
 
 async def _read(response: httpx.Response, started: float, at: datetime, end: float) -> Answer:

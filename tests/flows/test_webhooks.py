@@ -1,5 +1,6 @@
 """Webhooks on a real chain and a real listener: what is final is told, once, signed, and again until it is taken."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from ledger.models import (
 from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.sealing import load_sealer
 from ledger.settings import load_settings
-from ledger.webhooks import delivering, endpoints, outbox, posting, telling
+from ledger.webhooks import delivering, endpoints, outbox, posting, targets, telling
 from ledger.webhooks.telling import NOT_TOLD, TYPES
 from tests.support.backup import back_up
 from tests.support.chain import PARTIES
@@ -328,6 +329,26 @@ def test_nobody_there_and_nobody_who_answers(
     assert errors[0] == ""
     assert errors[1].startswith("no answer: ") and "refused" in errors[1]
     assert errors[2] == "no answer: timed out"
+
+
+def test_a_host_with_an_address_where_nobody_listens(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `localhost` where the receiver listens on IPv4 alone: only the first address was ever tried."""
+    port = int(listener.url.split(":")[2].partition("/")[0])
+    found = [
+        (family, socket.SOCK_STREAM, 6, "", (address, port))
+        for family, address in (
+            (socket.AF_INET6, "::1"),
+            (socket.AF_INET, "127.0.0.9"),
+            (socket.AF_INET, "127.0.0.1"),
+        )
+    ]
+    monkeypatch.setattr(targets.socket, "getaddrinfo", lambda *_, **__: found)
+    house.add(f"http://somewhere.example:{port}/hook", "credit.issued")
+    one_event(house)
+    assert house.tick() == "1 new deliveries, 1 taken, 0 not"
+    assert [item.headers["host"] for item in listener.heard] == [f"somewhere.example:{port}"]
 
 
 @pytest.mark.parametrize(

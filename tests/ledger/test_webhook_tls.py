@@ -55,7 +55,7 @@ def posted(port: int) -> Answer:
     target = resolve(f"https://{LOCAL}:{port}/hook", private=True)
     with Sender() as sender:
         headers = {"host": target.host}
-        return sender.send(target.url, b"{}", headers, target.name, datetime.now(UTC))
+        return sender.send(target.urls, b"{}", headers, target.name, datetime.now(UTC))
 
 
 def test_a_certificate_of_one_s_own_is_taken_where_it_is_named(
