@@ -135,7 +135,7 @@ def test_more_runs_than_an_answer_names_are_counted(
 def test_every_time_says_that_it_is_utc(client: TestClient, lang: str) -> None:
     """In its own line, or in the head of its column; those of a list stood there like local ones."""
     for path in ("/credits", "/credits/park-a-2015-1-401-901", "/retirements", "/settlements/1"):
-        said = client.get(f"{path}?lang={lang}").text
+        said = client.get(path, headers={"Accept-Language": lang}).text
         times = 0
         for part in re.split(r"(?=<table|<div><dt>|<li>|</table>)", said):
             found = re.findall(r">[0-9-]{10} [0-9:]{8}<| [0-9:]{8} – ", part)
