@@ -286,7 +286,7 @@ def test_the_address_goes_before_the_cookie_and_that_before_the_browser(settings
 def test_files_are_kept_for_good_and_only_as_they_are(client: TestClient) -> None:
     page = client.get("/credits/park-a-2015-1-401-901").text
     addresses = set(re.findall(r'(?:href|src|data-verifier)="(/static/[^"]+)"', page))
-    assert len(addresses) == 8
+    assert len(addresses) == 9
     for address in addresses:
         answer = client.get(address)
         assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"]
