@@ -134,7 +134,7 @@ def respond(request: Request, problem: Problem) -> Response:
     if shown is not None:
         return shown
     request_id = str(request.scope.get("state", {}).get("request_id", ""))
-    document = document_of(problem, request.url.path, request_id)
+    document = document_of(problem, request.scope["path"], request_id)
     return Response(
         json.dumps(document, ensure_ascii=True),
         status_code=problem.status,

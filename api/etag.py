@@ -144,6 +144,10 @@ def _bounded(receive: Receive) -> Receive:
 def _check_size(scope: Scope, given: Mapping[bytes, str]) -> None:
     if len(scope.get("query_string", b"")) > QUERY_BYTES_MAX:
         raise Problem(414, "query-too-long", f"the query may have {QUERY_BYTES_MAX} bytes at most")
+    if b"transfer-encoding" in given and b"content-length" in given:
+        # A proxy in front may go by the one where we go by the other: what follows would be another's request.
+        detail = "a body has a length or comes in chunks, not both"
+        raise Problem(400, "bad-request", detail, headers={"Connection": "close"})
     length = given.get(b"content-length", "0")
     if not length.isdigit() or int(length) > BODY_BYTES_MAX:
         raise Problem(413, "body-too-large", f"a body may have {BODY_BYTES_MAX} bytes at most")

@@ -94,7 +94,7 @@ def show_credit(run: Invocation, credit: CreditId) -> None:
     parts = Table(
         ("run", "kg", "status"),
         [(item["credit_id"], item["amount_kg"], item["status"]) for item in batch["credits"]],
-        title="all runs of the batch",
+        title=_title_of_runs(batch, found["batch_id"]),
         right=frozenset({"kg"}),
     )
     rows = [
@@ -104,6 +104,14 @@ def show_credit(run: Invocation, credit: CreditId) -> None:
         if name not in ("batch", "retirement", "credits")
     ]
     run.output.result(found, Table(("what", "value"), rows), "", parts)
+
+
+def _title_of_runs(batch: dict[str, Any], batch_id: str) -> str:
+    shown, count = len(batch["credits"]), batch["credits_count"]
+    if shown == count:
+        return "all runs of the batch"
+    where = f"truetonne export credits --where batch_id={batch_id} -o FILE"
+    return f"the first {shown} of {count} runs of the batch; all of them: `{where}`"
 
 
 def _plain(value: Any) -> Any:

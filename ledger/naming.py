@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from ledger.errors import NotFound
@@ -54,19 +54,23 @@ def find_credit(session: Session, text: str) -> NamedCredit:
 
 
 def rows_of(session: Session, named: NamedCredit) -> Sequence[CreditSerial]:
-    """Return the rows that hold the named serials, in order; the first of the batch when none were."""
+    """Return the rows that hold the named serials, in order, the first 500; the first of the batch when none were."""
+    query = select(CreditSerial).where(*_holding(named)).order_by(CreditSerial.first_serial)
+    return session.scalars(query.limit(PARTS_MAX)).all()
+
+
+def count_rows_of(session: Session, named: NamedCredit) -> int:
+    """Return how many rows hold the named serials."""
+    return session.scalars(select(func.count()).where(*_holding(named))).one()
+
+
+def _holding(named: NamedCredit) -> tuple[ColumnElement[bool], ...]:
     first, last = named.serials or (1, 1)
-    query = (
-        select(CreditSerial)
-        .where(
-            CreditSerial.batch_id == named.batch_id,
-            CreditSerial.first_serial <= last,
-            CreditSerial.last_serial >= first,
-        )
-        .order_by(CreditSerial.first_serial)
-        .limit(PARTS_MAX)
+    return (
+        CreditSerial.batch_id == named.batch_id,
+        CreditSerial.first_serial <= last,
+        CreditSerial.last_serial >= first,
     )
-    return session.scalars(query).all()
 
 
 def _look_up(session: Session, name: CreditName) -> NamedCredit | None:

@@ -123,6 +123,7 @@ def show_credit(session: Session, view: ChainView, name: str, block: int) -> Cre
                 )
                 for run in runs[:PARTS_MAX]
             ],
+            len(runs),
             retired_kg=then.retired_kg,
             cancelled_kg=then.cancelled_kg,
             deficit_kg=then.deficit_kg,

@@ -12,6 +12,7 @@ from ledger.models import CreditBatch
 def batch_document(
     batch: CreditBatch,
     parts: Sequence[CreditPart],
+    parts_count: int,
     *,
     retired_kg: int,
     cancelled_kg: int,
@@ -22,7 +23,9 @@ def batch_document(
     Parameters
     ----------
     parts
-        Its runs, in the order of serials.
+        Its first runs, in the order of serials.
+    parts_count
+        How many runs it has in all.
     retired_kg, cancelled_kg, deficit_kg
         Its totals at the time that is asked for, in kilograms.
     """
@@ -41,5 +44,6 @@ def batch_document(
         manifest_hash=batch.manifest_hash,
         methodology_hash=batch.methodology_hash,
         block_number=batch.block_number,
+        credits_count=parts_count,
         credits=list(parts),
     )

@@ -32,7 +32,7 @@ from ledger.models.credits import (
     CreditSite,
 )
 from ledger.models.oversight import CreditInvalidation, InvalidationStep
-from ledger.naming import PARTS_MAX, find_credit, rows_of
+from ledger.naming import PARTS_MAX, count_rows_of, find_credit, rows_of
 from ledger.units import kg_of_tonnes
 
 
@@ -84,12 +84,14 @@ def show_credit(
     """
     if as_of_block is not None:
         return asof.show_credit(session, view, name, as_of_block)
-    parts = [row.credit_id for row in rows_of(session, find_credit(session, name))]
+    named = find_credit(session, name)
+    parts = [row.credit_id for row in rows_of(session, named)]
     if len(parts) > 1:
+        count = count_rows_of(session, named)
         raise NotFound(
             f"the serials of {name!r} have been parted since they were issued; they are in "
             + ", ".join(parts[:3])
-            + (f" and {len(parts) - 3} more" if len(parts) > 3 else ""),
+            + (f" and {count - 3} more" if count > 3 else ""),
             code="credit-parted",
             details={"credits": parts},
         )
@@ -217,7 +219,11 @@ def _batch(session: Session, batch: CreditBatch) -> Batch:
         .where(CreditSerial.batch_id == batch.batch_id)
         .order_by(CreditSerial.first_serial)
         .limit(PARTS_MAX)
-    )
+    ).all()
+    count = len(parts)
+    if count == PARTS_MAX:
+        all_parts = select(func.count()).where(CreditSerial.batch_id == batch.batch_id)
+        count = session.scalars(all_parts).one()
     return batch_document(
         batch,
         [
@@ -226,6 +232,7 @@ def _batch(session: Session, batch: CreditBatch) -> Batch:
             )
             for part in parts
         ],
+        count,
         retired_kg=batch.retired_kg,
         cancelled_kg=batch.cancelled_kg,
         deficit_kg=batch.deficit_kg,

@@ -63,8 +63,9 @@ _PAGES = {
 _PARTS = (
     "SELECT c.credit_id, c.amount, c.status FROM credit_serials s "
     "JOIN carbon_credits c ON c.credit_id = s.credit_id "
-    f"WHERE s.batch_id = ? ORDER BY s.first_serial LIMIT {PARTS_MAX}"
+    "WHERE s.batch_id = ? ORDER BY s.first_serial LIMIT ?"
 )
+_PARTS_COUNT = "SELECT COUNT(*) FROM credit_serials WHERE batch_id = ?"
 _BATCHES = (
     "SELECT batch_id, site_id, vintage, status, key, block_number FROM credit_batches "
     "WHERE batch_id IN ({})"
@@ -120,6 +121,8 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
     more = row[_MORE_AT:-5]
     changing = read(_NOT_FINAL, (final_block, row[8], row[8]))
     final = row[_BLOCK_AT] <= final_block and (row[8],) not in changing
+    parts = read(_PARTS, (row[8], PARTS_MAX))
+    count = len(parts) if len(parts) < PARTS_MAX else read(_PARTS_COUNT, (row[8],))[0][0]
     document = {**head, **_item(row, final=final)}
     document["batch"] = {
         "issued_kg": str(more[0]),
@@ -136,9 +139,10 @@ def _credit(context: Context, read: Read, name: str) -> bytes | None:
         "manifest_hash": more[11],
         "methodology_hash": more[12],
         "block_number": row[_BLOCK_AT],
+        "credits_count": count,
         "credits": [
             {"credit_id": part, "amount_kg": str(kg), "status": status}
-            for part, kg, status in read(_PARTS, (row[8],))
+            for part, kg, status in parts
         ],
     }
     document["retirement"] = None

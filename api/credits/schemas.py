@@ -109,7 +109,10 @@ class Batch(Document):
     )
     methodology_hash: str = Field(description="Hash of methodology and version.")
     block_number: int = Field(description="Block that issued it.")
-    credits: list[CreditPart] = Field(description="All runs of the batch, in the order of serials.")
+    credits_count: int = Field(description="How many runs of serials the batch has.")
+    credits: list[CreditPart] = Field(
+        description="Its runs in the order of serials, the first 500; the list of credits has all, by `batch_id`."
+    )
 
 
 class Retirement(Document):

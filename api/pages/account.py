@@ -114,7 +114,7 @@ def show_webhook(
     found = show_endpoint(context, endpoint_id)
     parameters = asked(request, DeliveryParameters)
     sent = list_deliveries(context, endpoint_id, parameters, Response())
-    return _page(request, asking, "webhook", found=found, sent=sent, parameters=parameters)
+    return _page(request, asking, "webhook", found=found, sent=sent)
 
 
 @router.get("/account/users", dependencies=[needs("users:read")])

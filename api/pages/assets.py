@@ -23,6 +23,7 @@ _TYPES = {
 FILES = (
     "app.css",
     "chart.js",
+    "missed.js",
     "prove.js",
     "mark.svg",
     "vendor/htmx.min.js",

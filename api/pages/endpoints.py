@@ -105,7 +105,8 @@ def show_search(request: Request, context: ReadContext) -> Response:
     try:
         parameters = SearchParameters.model_validate({"q": text})
     except ValidationError:
-        return page(request, "search", status=422, q=text[:200], found=None, refused=True)
+        status_ = 200 if is_fragment(request) else 422  # a part that is no success is not shown
+        return page(request, template, status=status_, q=text[:200], found=None, refused=True)
     with context.reading() as (session, view):
         found = search(session, view, parameters)
     exact = [hit for hit in found.items if hit.exact]

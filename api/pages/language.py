@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -89,9 +89,21 @@ def accepted(header: str) -> Language:
 
 def here(request: Request, **changes: str) -> str:
     """Return the address of the page that is shown, with some of its parameters changed."""
-    kept = [(name, value) for name, value in request.query_params.multi_items()]
+    path = quote(request.scope["path"], safe="/:@!$&'()*+,;=")
+    if path.startswith("//"):  # a browser would take what follows for a host
+        path = f"/%2F{path[2:]}"
+    return f"{path}?{_asked_with(request, changes)}"
+
+
+def onward(request: Request, place: str, cursor: str) -> str:
+    """Return the address of a list's next page: all that was asked of the list holds for it, too."""
+    return f"{place}?{_asked_with(request, {'cursor': cursor})}"
+
+
+def _asked_with(request: Request, changes: Mapping[str, str]) -> str:
+    kept = request.query_params.multi_items()
     query = [(name, value) for name, value in kept if name not in changes]
-    return f"{request.url.path}?{urlencode([*query, *changes.items()])}"
+    return urlencode([*query, *changes.items()])
 
 
 def _language(text: str) -> Language | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Decimal
 from urllib.parse import quote
 
-from api.credits.schemas import CreditAnswer, HistoryAnswer, HistoryEntry
+from api.credits.schemas import CreditAnswer, CreditPart, HistoryAnswer, HistoryEntry
 from api.pages.formats import number
 from api.pages.pictures import Node, Stage, all_to_all
 from api.pages.words import Words
@@ -102,52 +102,60 @@ def _before(t: Words, history: HistoryAnswer, stated: Manifest1) -> list[Stage]:
 
 
 def _runs(t: Words, credit: CreditAnswer) -> list[Node]:
-    nodes: list[Node] = []
-    for part in credit.batch.credits:
-        mine = part.credit_id == credit.credit_id
-        kind = "here" if mine else part.status.value
-        node = Node(
+    """Return boxes of the credit that is shown, which may be none of the first runs, and of others of its batch."""
+    mine = CreditPart(credit_id=credit.credit_id, amount_kg=credit.amount_kg, status=credit.status)
+    others = [part for part in credit.batch.credits if part.credit_id != mine.credit_id]
+    nodes = [
+        Node(
             part.credit_id,
             t("unit.kg", value=number(part.amount_kg)),
-            (t(f"status.{part.status.value}"), t("provenance.this") if mine else part.credit_id),
+            (
+                t(f"status.{part.status.value}"),
+                t("provenance.this") if part is mine else part.credit_id,
+            ),
             f"/credits/{quote(part.credit_id, safe='')}",
-            kind,
+            "here" if part is mine else part.status.value,
         )
-        nodes.insert(0, node) if mine else nodes.append(node)
-    return _few(t, nodes, f"/credits?batch_id={credit.batch_id}")
+        for part in (mine, *others)
+    ]
+    href = f"/credits?batch_id={credit.batch_id}"
+    return _few(t, nodes, href, credit.batch.credits_count)
 
 
 def _retirements(
     t: Words, credit: CreditAnswer, history: HistoryAnswer, shown: set[str]
 ) -> list[Node]:
+    """Return a box for the retirement of each run that is shown; a long history may lack that of the credit."""
     prefix = credit.credit_id.rsplit("-", 2)[0]
-    nodes = []
+    found = {}
     for entry in _of_kind(history, "retired"):
         values = entry.values
         run = f"{prefix}-{values['first_serial']}-{values['last_serial']}"
-        if run in shown:
-            node = Node(
-                f"retirement-{run}",
-                values["beneficiary"] or t("retirement.nobody"),
-                (
-                    t("unit.kg", value=number(values["amount_kg"])),
-                    t("provenance.number", number=values["retirement_id"]),
-                ),
-                f"/retirements/{values['retirement_id']}",
-                "retired",
-            )
-            nodes.append(node)
-    return nodes
+        found[run] = (values["retirement_id"], values["beneficiary"], values["amount_kg"])
+    if credit.retirement is not None:
+        own = (str(credit.retirement_id), credit.retirement.beneficiary, str(credit.amount_kg))
+        found.setdefault(credit.credit_id, own)
+    return [
+        Node(
+            f"retirement-{run}",
+            beneficiary or t("retirement.nobody"),
+            (t("unit.kg", value=number(kg)), t("provenance.number", number=retirement_id)),
+            f"/retirements/{retirement_id}",
+            "retired",
+        )
+        for run, (retirement_id, beneficiary, kg) in found.items()
+        if run in shown
+    ]
 
 
 def _of_kind(history: HistoryAnswer, kind: str) -> list[HistoryEntry]:
     return [entry for entry in history.items if entry.kind == kind]
 
 
-def _few(t: Words, nodes: list[Node], href: str) -> list[Node]:
-    """Return some boxes, and one for all the others."""
+def _few(t: Words, nodes: list[Node], href: str, count: int | None = None) -> list[Node]:
+    """Return some boxes, and one for all the others; ``count``: how many there are, if more than are given."""
     if len(nodes) <= SHOWN_MAX + 1:
         return nodes
-    rest = len(nodes) - SHOWN_MAX
+    rest = (len(nodes) if count is None else count) - SHOWN_MAX
     more = Node(f"{nodes[0].key}-more", t("provenance.more", count=number(rest)), (), href, "more")
     return [*nodes[:SHOWN_MAX], more]

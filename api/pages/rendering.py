@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from api.access import COOKIE
 from api.pages import assets, formats, words
-from api.pages.language import Language, Theme, Wishes, here, wishes_of
+from api.pages.language import Language, Theme, Wishes, here, onward, wishes_of
 from api.pages.sentences import say, say_failure, say_problem
 from api.pages.words import Words
 
@@ -105,4 +105,5 @@ def _surroundings(request: Request, wishes: Wishes) -> dict[str, Any]:
         "signed_in": COOKIE
         in request.cookies,  # whether it is still good, the page of the account says
         "here": lambda **changes: here(request, **changes),
+        "onward": partial(onward, request),
     }

@@ -24,7 +24,7 @@ def show_all(request: Request, context: ReadContext) -> HTMLResponse:
     parameters = asked(request, RetirementParameters)
     with context.reading() as (session, view):
         found = list_retirements(session, view, parameters)
-    return page(request, "retirements", found=found, parameters=parameters)
+    return page(request, "retirements", found=found)
 
 
 @router.get("/retirements/{retirement_id}")

@@ -37,6 +37,10 @@ from ledger.reductions.runs import Reading
 
 BYTES_MAX = 64 * 2**20
 KINDS = {kind.name.lower(): kind for kind in Kind}
+for _shape in SHAPES.values():
+    # msgspec reads annotations at first use, and not safely: of two threads that begin at once, the second takes what
+    # the first has not finished, follows a pointer to nothing, and the process ends. So they are read here, once.
+    msgspec.json.Decoder(_shape)
 
 
 def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:

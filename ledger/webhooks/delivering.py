@@ -141,7 +141,7 @@ def _deliver_to(db: Database, posting: Posting, endpoint_id: int, until: float) 
                 WebhookDelivery.state == DeliveryState.PENDING,
                 WebhookDelivery.due_at <= posting.now(),
             )
-            .order_by(WebhookDelivery.message_row)
+            .order_by(WebhookDelivery.id)  # as collected; a message may be older, made for another
             .limit(PER_ENDPOINT)
         )
         deliveries = session.scalars(query).all()
@@ -196,7 +196,7 @@ def _post(db: Database, posting: Posting, sender: Sender, number: int) -> Answer
         "content-type": "application/json",
         "user-agent": posting.agent,
     }
-    return sender.send(target.url, message.body.encode(), sent, target.name, at)
+    return sender.send(target.urls, message.body.encode(), sent, target.name, at)
 
 
 def _note(session: Session, number: int, answer: Answer, at: datetime) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,10 +45,10 @@ class Sender:
         self._loop = asyncio.Runner()
         # Without the proxies of the environment: they would look the host up again. Messages go past the client, which
         # reads where a redirection leads also where it does not follow, and fails at odd ones; and which keeps cookies.
-        self._transport = httpx.AsyncHTTPTransport(trust_env=False)
-        self._client = httpx.AsyncClient(
-            transport=self._transport, timeout=httpx.Timeout(TIMEOUT_S), trust_env=False
-        )
+        trusted = httpx.create_ssl_context(trust_env=False)
+        trusted.load_default_certs()  # those of the system and of SSL_CERT_FILE, as for nodes
+        self._transport = httpx.AsyncHTTPTransport(verify=trusted, trust_env=False)
+        self._client = httpx.AsyncClient(transport=self._transport, trust_env=False)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,12 +56,18 @@ class Sender:
             self._loop.run(self._client.aclose())
 
     def send(
-        self, url: str, body: bytes, headers: dict[str, str], name: str, at: datetime
+        self, urls: Sequence[str], body: bytes, headers: dict[str, str], name: str, at: datetime
     ) -> Answer:
-        """Post a message and return what came of it; ``name`` is the host's for TLS."""
+        """Post a message to the first address that takes a connection, and return what came of it.
+
+        Parameters
+        ----------
+        name
+            The host's name, for TLS.
+        """
         started = time.monotonic()
         try:
-            return self._loop.run(self._send(url, body, headers, name, started, at))
+            return self._loop.run(self._send(urls, body, headers, name, started, at))
         except TimeoutError:
             return Answer(None, f"no answer: not whole within {WHOLE_S:g} s", since_ms(started))
         except httpx.HTTPError as error:
@@ -67,34 +75,56 @@ class Sender:
 
     async def _send(
         self,
-        url: str,
+        urls: Sequence[str],
         body: bytes,
         headers: dict[str, str],
         name: str,
         started: float,
         at: datetime,
     ) -> Answer:
-        request = self._client.build_request(
-            "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
+        timeout = httpx.Timeout(TIMEOUT_S, connect=TIMEOUT_S / len(urls))
+        named = {"sni_hostname": name}
+        *others, last = (
+            self._client.build_request(
+                "POST", url, content=body, headers=headers, extensions=named, timeout=timeout
+            )
+            for url in urls
         )
-        async with asyncio.timeout(WHOLE_S):
-            response = await self._transport.handle_async_request(request)
-            try:
-                return await _read(response, started, at)
-            finally:
-                await response.aclose()
+        end = asyncio.get_running_loop().time() + WHOLE_S
+        async with asyncio.timeout_at(end):
+            response = await self._answered(others, last)
+        try:
+            return await _read(response, started, at, end)
+        finally:
+            await response.aclose()
+
+    async def _answered(self, others: list[httpx.Request], last: httpx.Request) -> httpx.Response:
+        """Return the answer of the first that takes a connection; to those before it nothing was sent."""
+        for request in others:
+            with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._transport.handle_async_request(request)
+        return await self._transport.handle_async_request(last)
 
 
-async def _read(response: httpx.Response, started: float, at: datetime) -> Answer:
-    """Judge an answer by its status; of a bad one the first bytes are kept, for people."""
+async def _read(response: httpx.Response, started: float, at: datetime, end: float) -> Answer:
+    """Judge an answer by its status; of a bad one the first bytes are kept, for people.
+
+    The status counts also where the rest never comes: 410 is for good, and a rest that is asked for is heeded.
+
+    Parameters
+    ----------
+    end
+        Time of the loop until when the answer is read.
+    """
     if response.is_success:
         return Answer(response.status_code, None, since_ms(started))
     first = b""
-    with suppress(httpx.HTTPError):
-        async for part in response.aiter_raw():
-            first += part
-            if len(first) >= _ANSWER_BYTES:
-                break
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout_at(end):
+            async for part in response.aiter_raw():
+                first += part
+                if len(first) >= _ANSWER_BYTES:
+                    break
     text = first[:_ANSWER_BYTES].decode("utf-8", "replace")
     text = "".join(each if each.isprintable() else " " for each in text).strip()
     where = " (redirects are not followed)" if response.is_redirect else ""
@@ -113,6 +143,10 @@ def _said(error: httpx.HTTPError) -> str:
         return "timed out"
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message.rstrip('.')})"
+        if isinstance(cause, ssl.SSLError):  # has a number that is none of the system's
+            return f"TLS failed ({cause.reason or cause})"
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno)
         cause = cause.__cause__ or cause.__context__

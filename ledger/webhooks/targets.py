@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from ledger.errors import BadInput, Refused
 
 URL_CHARACTERS_MAX = 2000
+_ADDRESSES_MAX = 4
 _EMBEDDING = (  # IPv6 networks whose addresses stand for IPv4 ones, and where in them those are
     (ip_network("64:ff9b::/96"), 0),
     (ip_network("2002::/16"), 80),
@@ -33,8 +34,8 @@ class TargetRefused(Refused):
 class Target:
     """A place to connect to."""
 
-    url: str
-    """With the address in place of the host's name."""
+    urls: tuple[str, ...]
+    """One for each address of the host, in its place, in the system's order: the first that answers is meant."""
     host: str
     """Name and port for the Host header."""
     name: str
@@ -116,13 +117,9 @@ def resolve(url: str, private: bool) -> Target:
                     f"{name} is {address}, which is not public; messages go to public hosts, unless "
                     "webhook_private_targets is true"
                 )
-    address = addresses[0]
-    literal = f"[{address}]" if address.version == 6 else str(address)
-    return Target(
-        parts._replace(netloc=f"{literal}:{port}").geturl(),
-        parts.netloc,
-        name,
-    )
+    literals = [f"[{each}]" if each.version == 6 else str(each) for each in addresses]
+    urls = [parts._replace(netloc=f"{each}:{port}").geturl() for each in dict.fromkeys(literals)]
+    return Target(tuple(urls[:_ADDRESSES_MAX]), parts.netloc, name)
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
+from typing import cast
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api import etag
 from api.app import create_app
+from api.server import ApiServer
 from ledger.db import Database
 from ledger.settings import Settings, load_settings
 
@@ -47,7 +51,28 @@ def test_no_such_path(client: TestClient) -> None:
     problem(client.get("/v1/credits/"), 404, "not-found")
     named = problem(client.get("/v1/credits/%E5%9B%AD%20%00"), 404, "not-found")
     assert named["instance"] == "/v1/credits/%E5%9B%AD%20%00"  # a URI reference, as RFC 9457 says
+    odd = problem(client.get("/v1/credits/a%23b%3Fc"), 404, "not-found")
+    assert odd["instance"] == "/v1/credits/a%23b%3Fc"  # and escaped once
     problem(client.get("/docs"), 404, "not-found")
+
+
+def test_a_body_that_is_sent_in_two_ways_ends_the_connection(client: TestClient) -> None:
+    """A proxy that goes by the length would give somebody else the answer to what follows (RFC 9112, 6.1)."""
+    server = ApiServer(cast(FastAPI, client.app), "127.0.0.1", 0)
+    server.start()
+    try:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as made:
+            made.sendall(
+                b"POST /v1/sessions HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+                b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n"
+            )
+            said = b"".join(iter(lambda: made.recv(65_536), b""))  # until the other side ends it
+    finally:
+        server.stop()
+    assert said.count(b"HTTP/1.1 ") == 1 and said.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "bad-request"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])

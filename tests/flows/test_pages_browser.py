@@ -234,6 +234,16 @@ def test_from_a_search_to_a_verified_proof(
         len(held) == len(verdict.checks) and held[1:] == [words for _, words in verdict.checks][1:]
     )
 
+    # A reader who puts in her own values finds the same ones at an honest registry; they are hers all the same.
+    for name in ("block_hash", "address", "code_hash", "chain_id"):
+        own = page.run(f"document.querySelector('[name={name}]').value")
+        page.run(f"document.querySelector('[name={name}]').select()")
+        page.call("Input.insertText", text=own)
+        assert text(page, ".outcome") == ""  # what was said was of other values
+    page.run("document.querySelector('#prove button').click()")
+    page.wait("document.getElementById('verdict').dataset.state === 'valid'")
+    assert text(page, ".outcome") == "Verified: every check holds. The four values are yours."
+
     # With another block than the registry's, it is not valid, and says why.
     page.run("document.querySelector('[name=block_hash]').value = '0x' + '11'.repeat(32)")
     page.run("document.querySelector('#prove button').click()")
@@ -387,7 +397,7 @@ def test_an_admin_signs_in_makes_a_key_uses_it_and_leaves_nothing_behind(
             type_in(page, value)
         go(page, sign_in, f"location.pathname === '{there}' && window.old !== 1")
         page.wait(
-            "document.querySelector('[role=alert]') !== null"
+            "document.querySelector('main [role=alert]') !== null"
             if there == "/sign-in"
             else "document.querySelector('.signed') !== null"
         )
@@ -627,7 +637,7 @@ def test_what_is_found_while_one_types_is_told_and_the_focus_stays(page: Page, s
     page.run("document.querySelector('[name=username]').value = 'nobody'")
     page.run("document.querySelector('[name=password]').value = 'x'")
     wrong = "document.querySelector('main form button').click()"
-    go(page, wrong, "document.querySelector('[role=alert]') !== null")
+    go(page, wrong, "document.querySelector('main [role=alert]') !== null")
     page.complaints[:] = [note for note in page.complaints if "401" not in note]
     fields = [item for item in page.heard() if item.role == "textbox"]
     assert [item.name for item in fields] == ["User name", "Password"]
@@ -635,6 +645,38 @@ def test_what_is_found_while_one_types_is_told_and_the_focus_stays(page: Page, s
     assert [item.role for item in page.heard() if item.values.get("live") == "assertive"] == [
         "alert"
     ]
+
+
+def test_what_does_not_come_is_said(page: Page, park: Park) -> None:
+    """Hits of another text stayed, figures grew old, and a month that was asked for did not come: without a word."""
+    shown = "document.getElementById('missed').checkVisibility()"
+    hits = "document.querySelectorAll('#hits a').length"
+    down = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    try:
+        with served_pages(park) as address:
+            page.open(address + "/?lang=zh")
+            page.run("document.getElementById('q').focus()")
+            type_in(page, "park")
+            page.wait(f"{hits} > 1 && !{shown}")
+            page.call("Network.emulateNetworkConditions", **down)
+            type_in(page, "-wind")
+            page.wait(f"{shown} && {hits} === 0")
+            assert text(page, "#missed") == "账本没有答复，此处内容可能已不是最新。"
+            page.call("Network.emulateNetworkConditions", **{**down, "offline": False})
+            type_in(page, "-2014")
+            page.wait(f"{hits} > 0 && !{shown}")
+            page.run("document.getElementById('q').value = 'one\\tother'")  # as it may be pasted
+            page.run(
+                "document.getElementById('q').dispatchEvent(new Event('input', {bubbles: true}))"
+            )
+            page.wait("document.querySelector('#hits .warning') !== null")
+
+            page.open(f"{address}/credits/{RETIRED}?lang=zh")
+        page.run("document.getElementById('month-2014-02').click()")  # the server is gone
+        page.wait("location.protocol === 'chrome-error:'")
+    finally:
+        page.call("Network.emulateNetworkConditions", **{**down, "offline": False})
+        page.complaints.clear()
 
 
 def test_what_is_fresh_comes_without_taking_anything_away(page: Page, site: str) -> None:

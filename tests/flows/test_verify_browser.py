@@ -106,6 +106,23 @@ def test_a_person_checks_a_bundle(
     page.drop_file(bad, 100, 100)
     assert outcome(page) == ("<b>bad.json: not valid: it is not UTF-8 text", [])
 
+    with bad.open("wb") as file:
+        file.truncate(257 * 2**20)  # of which the command says that it is larger than any bundle
+    page.drop_file(bad, 100, 100)
+    assert outcome(page) == ("<b>bad.json: not valid: it cannot be read, or is too large", [])
+
+    # A verdict goes when what it was about does.
+    page.drop_file(good, 100, 100)
+    page.wait("document.querySelectorAll('#checks li').length > 9")
+    page.run("document.getElementById('block_hash').select()")
+    page.call("Input.insertText", text="0x" + "11" * 32)
+    seen = (
+        "['outcome', 'checks', 'not_proven'].map((id) => document.getElementById(id).textContent)"
+    )
+    assert page.run(seen) == ["", "", ""]
+    assert not page.run("document.getElementById('limits').checkVisibility()")
+    fill(page, built)
+
     # The same in Chinese, at a click and without checking anew.
     page.choose_file("#file", good)
     page.run("document.getElementById('check').click()")

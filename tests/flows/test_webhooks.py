@@ -1,5 +1,6 @@
 """Webhooks on a real chain and a real listener: what is final is told, once, signed, and again until it is taken."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from ledger.models import (
 from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.sealing import load_sealer
 from ledger.settings import load_settings
-from ledger.webhooks import delivering, endpoints, outbox, posting, telling
+from ledger.webhooks import delivering, endpoints, outbox, posting, targets, telling
 from ledger.webhooks.telling import NOT_TOLD, TYPES
 from tests.support.backup import back_up
 from tests.support.chain import PARTIES
@@ -165,6 +166,20 @@ def test_what_is_final_is_told_once_and_in_order(anywhere: House, listener: List
         assert item.headers["user-agent"].startswith("truetonne/")
     altered = Heard(issued.headers, issued.body.replace(b"1000", b"9000"))
     assert altered.body != issued.body and altered.signatures(secret) == [False]
+
+
+def test_order_is_that_of_the_chain_also_for_who_comes_later(
+    anywhere: House, listener: Listener
+) -> None:
+    """A message that was made for another before came first."""
+    with listening() as other:
+        anywhere.add(other.url, "credit.transferred")
+        credit_events(anywhere.park)
+        anywhere.park.mirror_final()
+        assert anywhere.tick() == "1 new deliveries, 1 taken, 0 not"
+        anywhere.add(listener.url, "credit.*", from_block=0)
+        assert anywhere.tick() == "2 new deliveries, 2 taken, 0 not"
+    assert [item.told["type"] for item in listener.heard] == ["credit.issued", "credit.transferred"]
 
 
 def test_the_names_of_messages_outlive_the_books(house: House, listener: Listener) -> None:
@@ -316,11 +331,41 @@ def test_nobody_there_and_nobody_who_answers(
     assert errors[2] == "no answer: timed out"
 
 
+def test_a_host_with_an_address_where_nobody_listens(
+    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `localhost` where the receiver listens on IPv4 alone: only the first address was ever tried."""
+    port = int(listener.url.split(":")[2].partition("/")[0])
+    found = [
+        (family, socket.SOCK_STREAM, 6, "", (address, port))
+        for family, address in (
+            (socket.AF_INET6, "::1"),
+            (socket.AF_INET, "127.0.0.9"),
+            (socket.AF_INET, "127.0.0.1"),
+        )
+    ]
+    monkeypatch.setattr(targets.socket, "getaddrinfo", lambda *_, **__: found)
+    house.add(f"http://somewhere.example:{port}/hook", "credit.issued")
+    one_event(house)
+    assert house.tick() == "1 new deliveries, 1 taken, 0 not"
+    assert [item.headers["host"] for item in listener.heard] == [f"somewhere.example:{port}"]
+
+
 @pytest.mark.parametrize(
-    "drips", [b"H", b"HTTP/1.1 500 No\r\nx: y\r\n\r\n"], ids=["no status ever", "an endless body"]
+    ("drips", "status", "said"),
+    [
+        (b"H", None, "no answer: not whole within 0.6 s"),
+        (b"HTTP/1.1 500 No\r\nx: y\r\n\r\n", 500, "answered 500"),
+    ],
+    ids=["no status ever", "an endless body"],
 )
 def test_who_drips_a_byte_now_and_then_has_no_more_than_the_whole_time(
-    house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch, drips: bytes
+    house: House,
+    listener: Listener,
+    monkeypatch: pytest.MonkeyPatch,
+    drips: bytes,
+    status: int | None,
+    said: str,
 ) -> None:
     """Each byte comes well within the wait for a piece; the delivery ends all the same."""
     monkeypatch.setattr(posting, "WHOLE_S", 0.6)
@@ -331,10 +376,37 @@ def test_who_drips_a_byte_now_and_then_has_no_more_than_the_whole_time(
     assert house.tick() == "1 new deliveries, 0 taken, 1 not"
     assert 0.5 < time.monotonic() - started < 60  # it drips for ever
     (tried,) = house.park.rows(WebhookTry)
-    assert tried.error == "no answer: not whole within 0.6 s"
-    assert tried.http_status is None and 500 <= tried.duration_ms < 60_000
+    assert (tried.error or "").partition(": HTTP")[0] == said
+    assert tried.http_status == status and 500 <= tried.duration_ms < 60_000
     assert listener.left.wait(60)  # the connection is given up, not left open
     assert house.states() == ["pending"]
+
+
+@pytest.mark.parametrize(
+    ("head", "state", "due_s"),
+    [
+        (b"HTTP/1.1 410 Gone\r\n\r\n", EndpointState.DISABLED, 0),
+        (b"HTTP/1.1 503 No\r\nRetry-After: 600\r\n\r\n", EndpointState.ACTIVE, 600),
+    ],
+    ids=["gone", "asks for rest"],
+)
+def test_a_status_counts_also_where_the_body_never_ends(
+    house: House,
+    listener: Listener,
+    monkeypatch: pytest.MonkeyPatch,
+    head: bytes,
+    state: EndpointState,
+    due_s: int,
+) -> None:
+    """Who was gone was tried for three days, and who asked for ten minutes was asked again after five seconds."""
+    monkeypatch.setattr(posting, "WHOLE_S", 0.6)
+    listener.drips, listener.drip_s = head, 0.001
+    house.add(listener.url, "credit.issued")
+    one_event(house)
+    assert house.tick() == "1 new deliveries, 0 taken, 1 not"
+    assert [row.state for row in house.park.rows(WebhookEndpoint)] == [state]
+    (delivery,) = house.park.rows(WebhookDelivery)
+    assert (delivery.due_at - house.clock[0]).total_seconds() == due_s
 
 
 def test_while_one_is_slow_the_others_are_told_what_happens(

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,56 @@ def test_they_show_what_a_register_and_a_period_can_be() -> None:
         "generation",
         "generation",
     ]
+
+
+AT_ONCE = """
+import sys, threading
+from ledger.reductions.manifest_file import read_manifest
+
+data, place, calls = open(sys.argv[1], "rb").read(), int(sys.argv[2]), 0
+overtaken, overtook = threading.Event(), threading.Event()
+
+def waits(frame, event, argument):
+    global calls
+    if event == "call" and "msgspec" in frame.f_code.co_filename:
+        calls += 1
+        if calls == place:
+            overtaken.set()
+            overtook.wait(60)
+
+def first():
+    sys.setprofile(waits)
+    read_manifest(data, "manifest")
+    sys.setprofile(None)
+    overtaken.set()
+
+def second():
+    overtaken.wait()
+    read_manifest(data, "manifest")
+    overtook.set()
+
+threads = [threading.Thread(target=each) for each in (first, second)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print("read")
+"""
+
+
+@pytest.mark.parametrize("place", [1, 10, 30, 50])
+def test_two_threads_may_be_the_first_to_read_a_manifest(place: int) -> None:
+    """Two who opened a credit's page or its certificate just after a start ended the server (SIGSEGV).
+
+    The second overtakes the first at its ``place``-th call of what msgspec reads annotations with.
+    """
+    command = [
+        sys.executable,
+        "-c",
+        AT_ONCE,
+        str(FOLDER / "format-2" / "manifest.json"),
+        str(place),
+    ]
+    root = FOLDER.parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    assert (done.returncode, done.stdout) == (0, "read\n"), done.stderr

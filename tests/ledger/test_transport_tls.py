@@ -1,8 +1,6 @@
 """``wss://`` and ``https://``: a node behind TLS is trusted by its certificate, and by nothing less."""
 
 import contextlib
-import datetime
-import ipaddress
 import socket
 import ssl
 import threading
@@ -11,43 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.chain.local.anvil import LocalNode, find_anvil
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.heads import Heads
 from ledger.chain.node.transports.errors import NodeDown
+from tests.support.tls import made_certificate
 
 LOCAL, ELSEWHERE = "127.0.0.1", "192.0.2.1"
-
-
-def _certificate(folder: Path, address: str) -> tuple[Path, Path]:
-    """Make a certificate for an address, signed by itself; return its file and that with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a node of one's own")])
-    now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
-    place = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-        .add_extension(place, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    public, private = folder / f"{address}.pem", folder / f"{address}.key"
-    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return public, private
 
 
 class TlsProxy:
@@ -106,7 +75,7 @@ def proxy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[TlsProxy]:
     """A proxy whose certificate is trusted."""
-    certificate = _certificate(tmp_path, request.param)
+    certificate = made_certificate(tmp_path, request.param)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     made = TlsProxy(node.rpc_url, certificate)
     yield made

@@ -135,11 +135,13 @@ def test_the_connection_goes_where_was_looked(monkeypatch: pytest.MonkeyPatch) -
     """A second look-up, by whoever connects, could be answered otherwise."""
     monkeypatch.setattr(socket, "getaddrinfo", answers("93.184.216.34"))
     target = resolve("https://example.org:8443/hook?a=1", private=False)
-    assert target.url == "https://93.184.216.34:8443/hook?a=1"
+    assert target.urls == ("https://93.184.216.34:8443/hook?a=1",)
     assert (target.host, target.name) == ("example.org:8443", "example.org")
     monkeypatch.setattr(socket, "getaddrinfo", answers("2606:2800:220:1::1"))
     target = resolve("https://example.org/", private=False)
-    assert target.url == "https://[2606:2800:220:1::1]:443/"
+    assert target.urls == ("https://[2606:2800:220:1::1]:443/",)
+    monkeypatch.setattr(socket, "getaddrinfo", answers("2606:2800:220:1::1", "93.184.216.34"))
+    assert len(resolve("https://example.org/", private=False).urls) == 2
 
 
 # -------------------------------------------------------------------------------- sealing

@@ -5,6 +5,8 @@ const verdict = document.getElementById("verdict");
 const part = (name) => verdict.querySelector(`.${name}`);
 const { lang } = document.documentElement;
 let words = (sentence) => sentence; // becomes the verifier's, which knows the reader's language
+const own = new Set(); // fields that the reader put something into; an honest registry's values are the same
+let asked = 0; // of several checks under way, or of other values since, the last counts
 
 function list(name, rows) {
   part(name).replaceChildren(...rows.map((row) => {
@@ -41,6 +43,8 @@ async function bundle() {
 
 async function check() {
   const { working, valid, yours, theirs, invalid, unavailable } = verdict.dataset;
+  const mine = ++asked;
+  const said = (...verdict_) => { if (mine === asked) show(...verdict_); };
   show("working", working, [], []);
   const fields = [...form.querySelectorAll("input")];
   const value = Object.fromEntries(fields.map((input) => [input.name, input.value.trim()]));
@@ -50,22 +54,27 @@ async function check() {
     [source, verifier] = await Promise.all([bundle(), import(form.dataset.verifier).catch(() => { throw new Error(verdict.dataset.down); })]);
     words = (sentence) => verifier.inWords(sentence, lang);
   } catch (error) {
-    return show("invalid", `${unavailable} ${error.message}`, [], []);
+    return said("invalid", `${unavailable} ${error.message}`, [], []);
   }
   try {
     const { checks, notProven } = verifier.verify(source, {
       blockHash: bytes("block_hash"), address: bytes("address"), codeHash: bytes("code_hash"),
       chainId: BigInt(value.chain_id),
     });
-    const own = fields.every((input) => input.value !== input.defaultValue);
-    show("valid", `${valid} ${own ? yours : theirs}`, checks, notProven);
+    const all = fields.every((input) => own.has(input));
+    said("valid", `${valid} ${all ? yours : theirs}`, checks, notProven);
   } catch (error) {
     if (!(error instanceof verifier.ProofError)) throw error;
-    show("invalid", `${invalid} ${words(error.message)}`, error.done, []);
+    said("invalid", `${invalid} ${words(error.message)}`, error.done, []);
   }
 }
 
 form?.addEventListener("submit", (event) => {
   event.preventDefault();
   check();
+});
+form?.addEventListener("input", ({ target }) => {
+  own.add(target);
+  asked += 1;
+  show("", "", [], []); // a verdict is about the values that were checked
 });
