@@ -172,7 +172,10 @@ def forbidden(right: str, caller: Caller) -> Problem:
     """Return the problem that a right is lacking: a key may lack what its user has, and no admin can grant it that."""
     detail = f"this needs the right {right}, which you do not have; an admin can grant it"
     if caller.by.api_key_id is not None and right in SCOPES:
-        detail = f"this needs the right {right}, which this key does not carry, or its user does not have; use a key that carries it"
+        detail = (
+            f"this needs the right {right}, which this key does not carry, or its user does not have; "
+            "use a key that carries it"
+        )
     elif caller.by.api_key_id is not None:
         detail = f"this needs the right {right}, which no API key carries; sign in"
     return Problem(

@@ -158,7 +158,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
 
 
 def _named(deployment: Deployment, settings: Settings) -> Check:
-    """The books are mirrored under the file's network, and read under that of the settings."""
+    """Say whether the books are mirrored (as the file says) and read (as the settings say) under one name."""
     names = ", ".join(sorted(deployment.contracts))
     found = f"{settings.deployment}: {names} on {deployment.network}"
     if deployment.network == settings.network:

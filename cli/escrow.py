@@ -167,7 +167,7 @@ def _cents(text: str) -> int:
 
 
 def _decimal(text: str) -> Decimal:
-    """Return a number of plain digits: what trade files refuse (1e3, 1_000, digits of other scripts) is refused here."""
+    """Return a number of plain digits: 1e3, 1_000 and digits of other scripts are refused, as in trade files."""
     if not _NUMBER.fullmatch(text):
         raise ValueError("not plain digits")
     return Decimal(text)

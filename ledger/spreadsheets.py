@@ -1,4 +1,4 @@
-"""CSV: rows that are torn, and texts that no spreadsheet takes for a formula, and back, one rule for every file written.
+"""CSV: torn rows, and texts that no spreadsheet takes for a formula, and back: one rule for every file written.
 
 A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end has an apostrophe before it, and so has one that
 begins with apostrophes and such a sign: so whoever takes one away from what begins in that way has each text as it was.

@@ -161,7 +161,7 @@ def _text_of(path: Path, content: bytes | None = None) -> tuple[bytes, str]:
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int]]:
-    """Yield the line that a row begins in, cells by column, and how many cells there are too many (or few, below zero)."""
+    """Yield the line that a row begins in, cells by column, and how many cells there are too many (below zero: few)."""
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         yield from _rows_of(path, reader)

@@ -209,7 +209,7 @@ SECP256K1_ORDER = 2**256 - 0x14551231950B75FC4402DA1732FC9BEBF  # SEC 2, 2.4.1
 
 @pytest.mark.parametrize("form", ["twin", "recovery number", "both, in capitals"])
 def test_other_forms_of_one_signature_settle_as_well(apart: Park, form: str) -> None:
-    """Whoever carries a file can make a signature's twin, and some signers end with 0 or 1: the contract refuses both."""
+    """Whoever carries a file can make a signature's twin, and some signers end with 0 or 1; contracts refuse both."""
     path = written(apart)
     signed(path)
     content = json.loads(path.read_text())

@@ -246,7 +246,6 @@ def test_a_row_is_told_by_the_line_that_it_begins_in(lite: Database, tmp_path: P
     assert [error.line for error in report.errors] == [2, 4]
 
 
-
 def test_totals_round_half_away_from_zero(lite: Database, tmp_path: Path) -> None:
     half = {"quantity": "0.005", "total_value": "0.01", "price": "1"}
     less = half | {"price": "-1", "total_value": "-0.01", "trade_time": "2015-01-01T00:00Z"}
