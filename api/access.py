@@ -26,7 +26,7 @@ from api.errors import REALM, Problem
 from api.limits import Buckets, too_many
 from ledger.audit import By
 from ledger.identity import keys, permissions, sessions
-from ledger.identity.rights import check_right
+from ledger.identity.rights import SCOPES, check_right
 from ledger.identity.sessions import Lifetime
 from ledger.models import User, UserSession
 
@@ -135,7 +135,7 @@ class Needs:
             if not hmac.compare_digest(given.encode(), caller.csrf_token.encode()):
                 raise Problem(403, "csrf", self.unasked)
         if self.right is not None and not caller.may(self.right):
-            raise forbidden(self.right)
+            raise forbidden(self.right, caller)
         request.state.caller = caller
 
 
@@ -168,12 +168,20 @@ def declared(route: RouteContext) -> set[str]:
     return found | {"public"} if getattr(route.endpoint, _PUBLIC, False) else found
 
 
-def forbidden(right: str) -> Problem:
-    """Return the problem that a right is lacking."""
+def forbidden(right: str, caller: Caller) -> Problem:
+    """Return the problem that a right is lacking: a key may lack what its user has, and no admin can grant it that."""
+    detail = f"this needs the right {right}, which you do not have; an admin can grant it"
+    if caller.by.api_key_id is not None and right in SCOPES:
+        detail = (
+            f"this needs the right {right}, which this key does not carry, or its user does not have; "
+            "use a key that carries it"
+        )
+    elif caller.by.api_key_id is not None:
+        detail = f"this needs the right {right}, which no API key carries; sign in"
     return Problem(
         403,
         "forbidden",
-        f"this needs the right {right}, which you do not have; an admin can grant it",
+        detail,
         headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{right}"'},
         right=right,
     )

@@ -145,10 +145,7 @@ def _chain(settings: Settings) -> Iterator[Check]:
     deployment: Deployment | None = None
     try:
         deployment = Deployment.load(settings.deployment)
-        names = ", ".join(sorted(deployment.contracts))
-        yield Check(
-            "deployment", Verdict.OK, f"{settings.deployment}: {names} on {deployment.network}"
-        )
+        yield _named(deployment, settings)
     except TruetonneError as error:
         yield bad("deployment", Verdict.FAILED, error, "correct the file, or set deployment")
     url = published_url(settings)
@@ -158,6 +155,20 @@ def _chain(settings: Settings) -> Iterator[Check]:
         yield Check("chain", Verdict.SKIPPED, "no node runs")
         return
     yield from _node(url, deployment)
+
+
+def _named(deployment: Deployment, settings: Settings) -> Check:
+    """Say whether the books are mirrored (as the file says) and read (as the settings say) under one name."""
+    names = ", ".join(sorted(deployment.contracts))
+    found = f"{settings.deployment}: {names} on {deployment.network}"
+    if deployment.network == settings.network:
+        return Check("deployment", Verdict.OK, found)
+    return Check(
+        "deployment",
+        Verdict.FAILED,
+        f"{found}, and the setting network is {settings.network}: what is mirrored is not found",
+        f"set network to {deployment.network}, or leave it out",
+    )
 
 
 def _node(url: str, deployment: Deployment | None) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,7 @@ Credits = Annotated[
     str | None,
     typer.Option("--credits", metavar="CREDIT", help="Credits of this batch instead of money."),
 ]
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 
 
 def register(group: typer.Typer) -> None:
@@ -131,7 +133,7 @@ def _amount(text: str, credits: str | None) -> int:
     if credits is None:
         return _cents(text)
     try:
-        kg = kg_of_tonnes(Decimal(text))
+        kg = kg_of_tonnes(_decimal(text))
     except (InvalidOperation, ValueError):
         raise BadInput(
             f"{text!r} is no amount of credits; write tonnes, for example 1.234"
@@ -156,12 +158,19 @@ def _cents(text: str) -> int:
     from ledger.units import CENTS_PER_CURRENCY, scaled_exact
 
     try:
-        cents = scaled_exact(Decimal(text), CENTS_PER_CURRENCY)
+        cents = scaled_exact(_decimal(text), CENTS_PER_CURRENCY)
     except (InvalidOperation, ValueError):
         raise BadInput(f"{text!r} is no amount of money; write for example 1000.00") from None
     if cents <= 0:
         raise BadInput(f"the amount must be above zero, found {text}")
     return cents
+
+
+def _decimal(text: str) -> Decimal:
+    """Return a number of plain digits: 1e3, 1_000 and digits of other scripts are refused, as in trade files."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("not plain digits")
+    return Decimal(text)
 
 
 def _address(flow: Flow, text: str) -> str:
@@ -171,19 +180,27 @@ def _address(flow: Flow, text: str) -> str:
         return resolve_account(text, flow.chain.deployment.chain_id)
     with flow.db.read() as session:
         found = _named(session, text)
-    if found is None:
+    if not found:
         raise NotFound(f"{text!r} is neither a VPP nor a market with an account; see the site file")
-    return found
+    if len(found) > 1:
+        places = " and ".join(f"{kind} with account {address}" for address, kind in found.items())
+        raise BadInput(f"{text!r} is {places}; write the account that is meant")
+    return next(iter(found))
 
 
-def _named(session: Session, text: str) -> str | None:
+def _named(session: Session, text: str) -> dict[str, str]:
+    """Return the accounts of that name, and what each is: a plant and a market may have one name."""
     from sqlalchemy import or_, select
 
     from ledger.models import VppDefinition, VppSettlementAccount
 
     query = (
-        select(VppSettlementAccount.address)
+        select(VppSettlementAccount.address, VppSettlementAccount.market)
         .outerjoin(VppDefinition, VppDefinition.id == VppSettlementAccount.vpp_id)
         .where(or_(VppDefinition.vpp_id == text, VppSettlementAccount.market == text))
+        .order_by(VppSettlementAccount.id)
     )
-    return session.scalars(query).first()
+    return {
+        address: "a VPP" if market is None else "a market"
+        for address, market in session.execute(query)
+    }

@@ -12,6 +12,8 @@ from ledger.errors import Refused
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from cli.flow import Flow
+
 Trade = Annotated[str, typer.Argument(metavar="TRADE", help="Number of the trade.")]
 Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Key or row number of the batch.")]
 NoWait = Annotated[
@@ -42,27 +44,38 @@ def settle_one(
     def plan(session: Session) -> str:
         key = singles.plan_single(session, flow.chain, number)
         if dry_run:
-            session.rollback()
+            _rehearse(session, flow, key)
         return key
 
     with open_flow(run.settings) as flow:
         flow.mirror()
-        key = flow.db.run(plan)
-        document: dict[str, Any] = {"trade": number}
-        if dry_run:
-            document["dry_run"] = True
-            run.output.result(document, f"would settle trade {number} by itself")
-            return
         try:
+            key = flow.db.run(plan)
+            if dry_run:
+                document: dict[str, Any] = {"trade": number, "dry_run": True}
+                run.output.result(document, f"would settle trade {number} by itself")
+                return
             transaction = flow.chain.sender.submit(key, SETTLEMENT)
         except Refused as refusal:
             raise Refused(explained(flow.chain, refusal.message), code=refusal.code) from refusal
         if not no_wait:
             flow.confirm([key])
-        document |= {"key": key, "transaction": transaction, "final": not no_wait}
+        document = {"trade": number, "key": key, "transaction": transaction, "final": not no_wait}
     run.output.result(
         document, f"trade {number} is {'sent' if no_wait else 'settled'}: transaction {transaction}"
     )
+
+
+def _rehearse(session: Session, flow: Flow, key: str) -> None:
+    """Have the contract tried with what was planned, and keep nothing of it."""
+    from ledger.chain.contracts.events import SETTLEMENT
+    from ledger.chain.failures.reverts import rehearse
+    from ledger.chain.sending import intents
+
+    intent = intents.get(session, key)
+    session.expunge(intent)
+    session.rollback()
+    rehearse(flow.chain.client, SETTLEMENT, intent)
 
 
 def cancel_settlement(
@@ -80,7 +93,7 @@ def cancel_settlement(
     def plan(session: Session) -> str:
         key = plan_cancellation(session, flow.chain, batch, reason)
         if dry_run:
-            session.rollback()
+            _rehearse(session, flow, key)
         return key
 
     with open_flow(run.settings) as flow:

@@ -63,7 +63,7 @@ def list_keys(
         owner = asking.user
         if parameters.user not in (None, owner.username):
             if not asking.may("keys:manage"):
-                raise forbidden("keys:manage")
+                raise forbidden("keys:manage", asking)
             owner = users.named(session, str(parameters.user))
         query = paged(keys.listed(owner.id), parameters, Row.id)
         found = session.execute(query).all()

@@ -274,4 +274,4 @@ def _check_rights(asking: Caller, patterns: Iterable[str]) -> None:
         403 when they lack the right.
     """
     if wants_alerts(patterns) and not asking.may("park:read"):
-        raise forbidden("park:read")
+        raise forbidden("park:read", asking)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ledger.errors import BadInput
 from ledger.park.kinds import Kind
 from ledger.park.reading import DECODING, Wrong
-from ledger.spreadsheets import unguarded
+from ledger.spreadsheets import unguarded, wrong_count
 
 _CELL_MAX = 1 << 20
 """Characters of a cell: some hold JSON."""
@@ -138,12 +138,10 @@ def _rows(kind: Kind, path: Path, reader: _Reader) -> Iterator[RawRow]:
     before = reader.line_num
     for cells in reader:
         line, before = before + 1, reader.line_num  # a quoted cell may run over several
-        if len(cells) > len(header):
-            said = f"{len(cells) - len(header)} more cells than the first line has columns; quote what holds a comma"
-            yield RawRow(line, {}, Wrong("", said))
+        if cells and len(cells) != len(header):
+            yield RawRow(line, {}, Wrong("", wrong_count(len(cells) - len(header))))
         elif cells:
-            padded = cells + [""] * (len(header) - len(cells))
-            yield RawRow(line, dict(zip(header, map(unguarded, padded), strict=True)))
+            yield RawRow(line, dict(zip(header, map(unguarded, cells), strict=True)))
 
 
 def _bad_header(path: Path, name: str, said: str) -> BadInput:

@@ -198,15 +198,15 @@ def _unknown(field: Field, code: str) -> str:
 
 def _once_each(kind: Kind, rows: list[Row], report: ImportReport) -> list[Row]:
     """Return the rows without those that tell of a record that an earlier line tells of."""
-    seen: dict[tuple[Any, ...], int] = {}
+    seen: dict[tuple[Any, ...], Row] = {}
     found = []
     for row in rows:
-        earlier = seen.setdefault(_key(kind, row.given), row.line)
-        if earlier == row.line:
+        earlier = seen.setdefault(_key(kind, row.given), row)
+        if earlier is row:  # not by lines: a list in JSON may stand in one
             found.append(row)
         else:
             keys = ", ".join(kind.key)
-            said = f"the same {kind.one} ({keys}) stands in line {earlier}"
+            said = f"the same {kind.one} ({keys}) stands in line {earlier.line}"
             report.reject(row.line, Wrong(kind.key[0], said))
     return found
 

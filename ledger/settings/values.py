@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -128,8 +129,17 @@ def identity(url: str) -> str:
 
 
 def network_of(deployment: str) -> str:
-    """Return the name of a network: that of its deployment file."""
-    return Path(deployment).stem if deployment else "custom"
+    """Return the name of a network: what its deployment file says, or that of the file while there is none.
+
+    The books hold what the file says: under another name nothing of the mirror would be found.
+    """
+    if not deployment:
+        return "custom"
+    try:
+        said = json.loads(Path(deployment).read_text(encoding="utf-8"))["network"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return Path(deployment).stem  # whoever needs the file says what is wrong with it
+    return said if isinstance(said, str) and said else Path(deployment).stem
 
 
 def finality(value: str) -> str:

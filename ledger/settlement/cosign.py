@@ -154,7 +154,7 @@ def take_file(
     for account, text in signatures.items():
         signature = bytes.fromhex(text[2:])
         if not is_valid_of_contract(chain.client, account, digest, signature):
-            cosign_files.check_signer(path, ours, account, text)
+            signatures[account] = cosign_files.check_signer(path, ours, account, text)
 
     def work(session: Session) -> list[str]:
         missing = take(session, chain, key, signatures)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.chain.contracts.structs import Settlement, settlement_typed_data
-from ledger.chain.keys.typed_data import digest_of, signer_of
+from ledger.chain.keys.typed_data import as_contracts_take_it, digest_of, signer_of
 from ledger.errors import BadInput, Refused
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import nets_of, unpack
@@ -125,7 +125,7 @@ def text(order: Order, signatures: Mapping[str, str]) -> str:
 
 
 def read(path: Path) -> tuple[Order, dict[str, str]]:
-    """Read a file; return what it asks to sign, and the signatures in it, unchecked.
+    """Read a file; return what it asks to sign, and the signatures in it by account, unchecked.
 
     Raises
     ------
@@ -151,7 +151,10 @@ def read(path: Path) -> tuple[Order, dict[str, str]]:
     for account, signature in signatures.items():
         if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
             raise BadInput(f"{path}: the signature of {account} is no hexadecimal text")
-    return order, signatures
+    by_account = {account.lower(): signature for account, signature in signatures.items()}
+    if len(by_account) < len(signatures):
+        raise BadInput(f"{path}: signatures names an account twice; leave one of them")
+    return order, by_account
 
 
 def check(path: Path, given: Order, ours: Order, now_s: int) -> None:
@@ -188,8 +191,8 @@ def check(path: Path, given: Order, ours: Order, now_s: int) -> None:
         )
 
 
-def check_signer(path: Path, order: Order, account: str, signature: str) -> None:
-    """Refuse a signature that is not that of the key of an account of the batch.
+def check_signer(path: Path, order: Order, account: str, signature: str) -> str:
+    """Return a signature as the contract takes it; refuse one that is not that of the account's key.
 
     Raises
     ------
@@ -198,7 +201,8 @@ def check_signer(path: Path, order: Order, account: str, signature: str) -> None
     """
     if account not in order.settlement.accounts:
         raise Refused(f"{path}: {account} is no party of the batch", code="another-key")
-    signer = signer_of(order.message, bytes.fromhex(signature[2:]))
+    taken = as_contracts_take_it(bytes.fromhex(signature[2:]))
+    signer = signer_of(order.message, taken)
     if signer != account:
         said = f"that of {signer}" if signer else "none of any key"
         raise Refused(
@@ -206,6 +210,7 @@ def check_signer(path: Path, order: Order, account: str, signature: str) -> None
             f"{account}",
             code="another-key",
         )
+    return "0x" + taken.hex()
 
 
 def _json(path: Path) -> dict[str, Any]:

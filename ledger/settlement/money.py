@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -70,11 +71,16 @@ class Missing:
 
 
 def participants(session: Session) -> dict[str, str]:
-    """Return who each settlement account belongs to: the code of a plant, or the name of a market."""
+    """Return who each settlement account belongs to: the code of a plant, or the name of a market.
+
+    A plant and a market of one name are called by their addresses: commands would not know which is meant.
+    """
     query = select(
         VppSettlementAccount.address, VppSettlementAccount.market, VppDefinition.vpp_id
     ).outerjoin(VppDefinition, VppDefinition.id == VppSettlementAccount.vpp_id)
-    return {address: market or code for address, market, code in session.execute(query)}
+    names = {address: market or code for address, market, code in session.execute(query)}
+    times = Counter(names.values())
+    return {address: name if times[name] == 1 else address for address, name in names.items()}
 
 
 def currency_symbol(chain: Chain) -> str:

@@ -42,6 +42,8 @@ COLUMNS = (
 CREDIT_COLUMN = "credit"
 """A column that may be missing: the credits that a trade is of; empty: energy."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
+_FINER = re.compile(r"[.,]\d{6}0*[1-9]", re.ASCII)
+"""Digits of a second that no column holds: cut off, two trades would be one."""
 _QUANTITY_MAX = 10**12  # DECIMAL(12,3), in 0.001
 _PRICE_MAX = 10**10  # DECIMAL(10,4), in 0.0001
 _YEAR_MIN, _YEAR_MAX = 1970, 2105
@@ -187,6 +189,8 @@ def _time(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise BadCell("trade_time", f"{text!r} is not an ISO 8601 time") from None
+    if _FINER.search(text):
+        raise BadCell("trade_time", f"{text!r} is finer than a microsecond")
     if moment.tzinfo is None:
         raise BadCell("trade_time", f"{text!r} has no offset; write for example {text}+01:00")
     if not _YEAR_MIN <= moment.year <= _YEAR_MAX:

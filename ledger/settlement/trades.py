@@ -33,6 +33,7 @@ from ledger.settlement.trade_rows import (
     names_of,
     record_of,
 )
+from ledger.spreadsheets import wrong_count
 
 FUTURE = timedelta(days=366)
 """A trade of a time that lies further ahead is said to be odd."""
@@ -100,10 +101,7 @@ def import_trades(
         report.read += 1
         try:
             if surplus:
-                raise BadCell(
-                    "",
-                    f"{surplus} more cells than the first line has columns; quote what holds a comma",
-                )
+                raise BadCell("", wrong_count(surplus))
             record, asset = record_of(row, names), asset_of(row, names)
             identity = _identity(record, asset)
             earlier = seen.setdefault((*identity, record.quantity, record.price), line)
@@ -163,7 +161,7 @@ def _text_of(path: Path, content: bytes | None = None) -> tuple[bytes, str]:
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str], int]]:
-    """Yield line number, cells by column, and how many cells there are too many."""
+    """Yield the line that a row begins in, cells by column, and how many cells there are too many (below zero: few)."""
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         yield from _rows_of(path, reader)
@@ -193,11 +191,11 @@ def _rows_of(path: Path, reader: _Reader) -> Iterator[tuple[int, dict[str, str],
             f"{path}: line 1: column {twice[0]!r} is there twice",
             details={"line": 1, "column": twice[0]},
         )
+    before = reader.line_num
     for cells in reader:
+        line, before = before + 1, reader.line_num  # a quoted cell may run over several
         if cells:
-            padded = cells + [""] * (len(header) - len(cells))
-            surplus = max(len(cells) - len(header), 0)
-            yield reader.line_num, dict(zip(header, padded, strict=False)), surplus
+            yield line, dict(zip(header, cells, strict=False)), len(cells) - len(header)
 
 
 _Identity = tuple[int, str, str, datetime, int | None]

@@ -453,7 +453,14 @@ def test_a_key_is_shown_once_and_does_what_its_scopes_say(
     assert (me["rights"], me["api_key"], me["username"]) == (["audit:read"], number, "anna")
     assert me["csrf_token"] is None
     assert house.client.get("/v1/audit-log", headers=program).status_code == 200
-    problem(house.client.get("/v1/users", headers=program), 403, "forbidden")
+    refused = problem(house.client.get("/v1/users", headers=program), 403, "forbidden")
+    assert "this key does not carry" in refused["detail"]
+    body = {"name": "x", "scopes": ["audit:read"]}
+    refused = problem(
+        house.client.post("/v1/api-keys", json=body, headers=program), 403, "forbidden"
+    )
+    # Anna has the right; nothing that an admin grants lets a key make keys.
+    assert "no API key carries; sign in" in refused["detail"]
     listed = house.client.get("/v1/api-keys", headers=anna).json()["items"][0]
     assert listed["prefix"] == key[:12] and listed["last_used_at"] is not None
     assert "key" not in listed

@@ -574,6 +574,17 @@ def test_the_doctor_is_content_with_an_open_chain(park: Program) -> None:
     assert checks["deployment"] == "failed"  # nothing is deployed in an empty folder
 
 
+def test_a_network_that_the_deployment_file_does_not_name(truetonne: Program) -> None:
+    """What is mirrored stands under the file's name, and is looked for under that of the setting."""
+    truetonne.write("private.json", json.dumps(DEPLOYMENT))
+    at = {"rpc_url": "http://127.0.0.1:1", "deployment": "private.json"}
+    for network, verdict in (("elsewhere", "failed"), ("private", "ok"), ("", "ok")):
+        ended = truetonne("doctor", "--json", **at, **({"network": network} if network else {}))
+        (check,) = [item for item in ended.json()["checks"] if item["name"] == "deployment"]
+        assert check["verdict"] == verdict
+        assert ("set network to private" in check["mend"]) == (verdict == "failed")
+
+
 @pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])
 def test_a_node_that_is_down_is_said_before_a_missing_deployment(
     park: Program, words: tuple[str, ...]

@@ -113,6 +113,30 @@ def test_rejected_rows_are_named_and_strict_keeps_none(type_in: Run, tmp_path: P
     ] == ["A"]
 
 
+def test_two_of_one_record_in_one_line(type_in: Run, tmp_path: Path) -> None:
+    """JSON may be a single line: the second is refused there too, and was an internal error."""
+    kind = {"type_name": "meter", "category": "metering"}
+    text = json.dumps([kind, kind | {"category": "other"}, kind | {"type_name": " meter "}])
+    (tmp_path / "t.json").write_text(text)
+    found = document(type_in, "park", "import", "device-types", "t.json", code=1)
+    assert (found["read"], found["new"], found["rejected"]) == (3, 1, 2)
+    assert {(item["line"], item["column"]) for item in found["errors"]} == {(1, "type_name")}
+    assert "stands in line 1" in found["errors"][0]["message"]
+
+
+def test_a_row_that_ends_early_changes_nothing(type_in: Run, tmp_path: Path) -> None:
+    """A line cut off before its last cells is none with empty ones, which would take values away."""
+    head, whole = "type_name,category,default_config\n", 'meter,metering,"{""a"": 1}"\n'
+    (tmp_path / "t.csv").write_text(head + whole)
+    assert document(type_in, "park", "import", "device-types", "t.csv")["new"] == 1
+    (tmp_path / "t.csv").write_text(head + "meter,metering\n")
+    found = document(type_in, "park", "import", "device-types", "t.csv", code=1)
+    assert (found["changed"], found["rejected"]) == (0, 1)
+    assert "1 fewer cells" in found["errors"][0]["message"]
+    (record,) = document(type_in, "park", "list", "device-types")["records"]
+    assert record["default_config"] == {"a": 1}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

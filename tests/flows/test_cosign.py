@@ -204,6 +204,34 @@ def test_files_of_one_batch_are_tried_together(park: Park) -> None:
     assert [take(door, path)[1:] for path in (first, second)] == found
 
 
+SECP256K1_ORDER = 2**256 - 0x14551231950B75FC4402DA1732FC9BEBF  # SEC 2, 2.4.1
+
+
+@pytest.mark.parametrize("form", ["twin", "recovery number", "both, in capitals"])
+def test_other_forms_of_one_signature_settle_as_well(apart: Park, form: str) -> None:
+    """Whoever carries a file can make a signature's twin, and some signers end with 0 or 1; contracts refuse both."""
+    path = written(apart)
+    signed(path)
+    content = json.loads(path.read_text())
+    raw = bytes.fromhex(content["signatures"].pop(PLANT)[2:])
+    s, last = int.from_bytes(raw[32:64], "big"), raw[64]
+    assert last in (27, 28)
+    if form != "recovery number":
+        s, last = SECP256K1_ORDER - s, 55 - last
+    if form != "twin":
+        last -= 27
+    account, other = PLANT, "0x" + (raw[:32] + s.to_bytes(32, "big") + bytes([last])).hex()
+    if "capitals" in form:
+        account, other = "0x" + PLANT[2:].upper(), "0x" + other[2:].upper()
+    content["signatures"][account] = other
+    path.write_text(json.dumps(content))
+    assert take(apart, path)[1:] == ([PLANT], [])
+    submit_planned(apart.chain)
+    apart.mirror_final()
+    assert states(apart) == ["finalized"]
+    assert balances(apart) == {PLANT: 2_31, BUYER: 97_69}
+
+
 def alter(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
     def work(path: Path) -> None:
         content = json.loads(path.read_text())

@@ -8,8 +8,11 @@ from itertools import count
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.failures.reverts import rehearse
+from ledger.chain.sending import intents
 from ledger.errors import NotFound, Refused
 from ledger.models import (
     ChainIntent,
@@ -348,3 +351,22 @@ def test_a_preview_says_what_the_contract_would_refuse(two: Park) -> None:
     (proposed,) = preview(opened(two, settling=HOURLY_PROPOSED).chain).batches
     assert proposed.cost.refusal == "EnforcedPause()"
     assert plan_round(two.chain, Scope(market="other")).batches == ()
+
+
+def test_a_dry_run_of_one_trade_asks_the_contract(two: Park) -> None:
+    """What the books alone allow, a pause may still refuse; nothing of the rehearsal is kept."""
+    fund(two, BUYER, 10_00)
+    take(two, ["plant sell 1.000 2.0000 2.00 1"])
+
+    def plan(session: Session) -> ChainIntent:
+        intent = intents.get(session, singles.plan_single(session, two.chain, 1))
+        session.expunge(intent)
+        session.rollback()
+        return intent
+
+    before = two.count(ChainIntent)
+    rehearse(two.node.client, SETTLEMENT, two.db.run(plan))
+    two.node.act("pauser", SETTLEMENT, "pause", [])
+    with pytest.raises(Refused, match=r"VppSettlement refuses settleOne: EnforcedPause\(\)"):
+        rehearse(two.node.client, SETTLEMENT, two.db.run(plan))
+    assert two.count(ChainIntent) == before

@@ -169,6 +169,22 @@ def test_a_node_of_one_s_own() -> None:
     )
 
 
+def test_the_network_is_what_the_deployment_file_says(tmp_path: Path) -> None:
+    """The books hold that name: a file that was copied or renamed must not hide what is mirrored."""
+    file = tmp_path / "copy.json"
+    for text, network in (
+        ('{"network": "sepolia"}', "sepolia"),
+        ('{"network": 5}', "copy"),
+        ("[]", "copy"),
+        ("{", "copy"),
+        ("[" * 100_000, "copy"),
+    ):
+        file.write_text(text)
+        assert load(rpc_url="https://node.example", deployment=str(file)).network == network
+    named = load(rpc_url="https://node.example", deployment=str(file), network="other")
+    assert named.network == "other"
+
+
 MARIA = "mysql+pymysql://{}/{}"
 
 

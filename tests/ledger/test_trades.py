@@ -211,6 +211,7 @@ REFUSALS: list[tuple[dict[str, str], str, str]] = [
     ({"trade_time": "2014-02-30T00:00:00Z"}, "trade_time", "not an ISO 8601 time"),
     ({"trade_time": "0001-01-01T00:00:00+14:00"}, "trade_time", "between the years"),
     ({"trade_time": "9999-12-31T23:59:59-14:00"}, "trade_time", "between the years"),
+    ({"trade_time": "2014-01-01T01:00:00.0000001Z"}, "trade_time", "finer than a microsecond"),
     ({"trade_time": "2014-01-01T01:00:00Z,surplus"}, "", "1 more cells"),
 ]
 
@@ -229,8 +230,20 @@ def test_a_row_that_is_refused(
 
 
 def test_a_short_row(lite: Database, tmp_path: Path) -> None:
+    """A line that was cut off before its credits must not become a trade of energy."""
     report = take(lite, tmp_path, "vpp-1,hourly,sell")
-    assert [(error.line, error.column) for error in report.errors] == [(2, "market")]
+    assert [(error.line, error.column) for error in report.errors] == [(2, "")]
+    assert "5 fewer cells" in report.errors[0].message
+    path = tmp_path / "cut.csv"
+    path.write_text(",".join((*COLUMNS, "credit")) + "\n" + row() + "\n")
+    found = lite.run(lambda session: import_trades(session, path))
+    assert (found.new, found.rejected) == (0, 1)
+    assert "1 fewer cells" in found.errors[0].message
+
+
+def test_a_row_is_told_by_the_line_that_it_begins_in(lite: Database, tmp_path: Path) -> None:
+    report = take(lite, tmp_path, row(market='"no\nmarket"'), row(market="none"))
+    assert [error.line for error in report.errors] == [2, 4]
 
 
 def test_totals_round_half_away_from_zero(lite: Database, tmp_path: Path) -> None:

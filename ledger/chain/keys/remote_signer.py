@@ -15,6 +15,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from ledger.chain.keys import signed
+from ledger.chain.keys.typed_data import as_contracts_take_it
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.errors import BadInput, DependencyDown
 from ledger.settings import redacted
@@ -164,7 +165,7 @@ class RemoteSigner:
         answer = self._service.ask("eth_signTypedData_v4", [self._address, json_ready(message)])
         if not _is(_HEX, answer) or len(answer) != 2 + 2 * _SIGNATURE_BYTES:
             raise self._lied("a message", "it is no signature of 65 bytes")
-        signature = bytes.fromhex(answer[2:])
+        signature = as_contracts_take_it(bytes.fromhex(answer[2:]))
         try:
             signed_by = Account.recover_message(
                 encode_typed_data(full_message=dict(message)), signature=signature

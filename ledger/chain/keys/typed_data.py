@@ -14,6 +14,9 @@ from ledger.chain.node.client import ChainClient, RpcError
 
 _ERC_1271 = "1626ba7e"
 """Selector of ``isValidSignature(bytes32,bytes)``, which is also what it answers when it is valid."""
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""Number of the points of secp256k1."""
+_SIGNATURE_BYTES = 65
 
 
 def digest_of(message: Mapping[str, Any]) -> str:
@@ -29,6 +32,21 @@ def signer_of(message: Mapping[str, Any], signature: bytes) -> str | None:
         return str(Account.recover_message(encoded, signature=signature)).lower()
     except Exception:  # whatever the bytes are
         return None
+
+
+def as_contracts_take_it(signature: bytes) -> bytes:
+    """Return a key's signature in the one form that contracts take; other bytes as they are.
+
+    Each signature has a twin with the other half of the curve's order, which anybody can make from it, and some
+    signers end with 0 or 1 where Ethereum writes 27 or 28. Both name the same key, and OpenZeppelin's ECDSA
+    refuses both.
+    """
+    if len(signature) != _SIGNATURE_BYTES or signature[-1] not in (0, 1, 27, 28):
+        return signature
+    s, odd = int.from_bytes(signature[32:64]), (signature[-1] - 27) % 27
+    if _ORDER // 2 < s < _ORDER:
+        s, odd = _ORDER - s, 1 - odd
+    return signature[:32] + s.to_bytes(32) + bytes([27 + odd])
 
 
 def is_valid_of_contract(client: ChainClient, account: str, digest: str, signature: bytes) -> bool:
