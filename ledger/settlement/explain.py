@@ -29,6 +29,10 @@ from ledger.settlement.cancel import ACTION
 from ledger.settlement.elsewhere import settled_elsewhere
 from ledger.settlement.finding import find_batch, named_trade
 from ledger.settlement.money import participants
+from ledger.settlement.words import unpack
+
+_FAILED_MAX = 20
+"""How many failed batches of a market are looked through, the newest first."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +208,28 @@ def _alone(session: Session, record: VppTradingRecord) -> tuple[list[str], str]:
         found = look(session, record)
         if found is not None:
             return found
-    return ["in no batch yet"], "truetonne settle run takes it"
+    return ["in no batch yet", *_left_by(session, record)], "truetonne settle run takes it"
+
+
+def _left_by(session: Session, record: VppTradingRecord) -> list[str]:
+    """Tell of the newest batch that failed with a trade, as far as it was a call already."""
+    query = (
+        select(VppSettlementBatch, ChainIntent.parameters)
+        .join(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(
+            VppSettlementBatch.market == record.market,
+            VppSettlementBatch.state == BatchState.FAILED,
+        )
+        .order_by(VppSettlementBatch.id.desc())
+        .limit(_FAILED_MAX)
+    )
+    for batch, parameters in session.execute(query):
+        words = parameters.get("settlement", parameters)[
+            "words"
+        ]  # of those who sign, or of the operator
+        if any(unpack(int(word)).seq == record.id for word in words):
+            return [f"batch {batch.batch_key} failed with it: {batch.error}"]
+    return []
 
 
 _Found = tuple[list[str], str] | None

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.chain.contracts.events import SETTLEMENT
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.failures.reverts import rehearse
 from ledger.chain.sending import intents
 from ledger.errors import NotFound, Refused
@@ -340,6 +340,39 @@ def test_a_single_trade_and_a_batch_that_miss_each_other(two_on_both: Park) -> N
         assert story_of(session, "1").state == "failed"
         assert "settleOne final" in story_of(session, "trade:1").happened[-1]
         assert story_of(session, "trade:2").to_do == "nothing: its trades are executed"
+
+
+def test_signatures_hold_by_the_clock_of_a_chain_that_is_ahead(two: Park) -> None:
+    fund(two, BUYER, 10_00)
+    two.node.later(7 * 24 * 3600)
+    two.node.mine(1)
+    two.mirror_final()
+    take(two, ["plant sell 1.000 1.0000 1.00 5"])
+    settle(opened(two, settling=replace(HOURLY, way=Way.COSIGNED)))
+    assert statuses(two) == ["executed"]
+    holds(two)
+
+
+def test_a_trade_says_why_its_last_batch_failed(two: Park) -> None:
+    asset = two.node.issue(5_000, 0)
+    two.mirror_final()
+    escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
+    fund(two, BUYER, 200_00)
+    take(two, ["plant sell 1.000 1.0000 1.00 5", f"plant sell 1.000 80.0000 80.00 5 {asset}"])
+    door = opened(two, settling=replace(HOURLY, way=Way.COSIGNED))
+    plan_batches(door.chain)
+    two.node.act("pauser", CREDIT, "suspend", [asset])
+    submit_planned(door.chain)
+    two.mirror_final()
+    with two.db.read() as session:
+        story = story_of(session, "trade:2")
+        batch = session.scalars(select(VppSettlementBatch).filter_by(asset=asset)).one()
+    assert batch.error and "AssetNotTransferable" in batch.error
+    assert story.happened == (
+        "in no batch yet",
+        f"batch {batch.batch_key} failed with it: {batch.error}",
+    )
+    assert story.to_do == "truetonne settle run takes it"
 
 
 def test_a_preview_says_what_the_contract_would_refuse(two: Park) -> None:
