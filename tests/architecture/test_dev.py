@@ -117,6 +117,19 @@ def test_a_node_that_is_too_old_is_not_used(tmp_path: Path, version: str) -> Non
     assert "npm was asked" not in ended.stderr
 
 
+def test_uv_and_pip_are_told_whence_and_not_what_or_where_to(tmp_path: Path) -> None:
+    """PIP_TARGET had uv installed elsewhere, and not at all; UV_NO_BUILD refused Brownie."""
+    path = with_node(checkout(tmp_path), "v22.1.0")
+    script(tmp_path / "machine" / "uv", '[ "$1" = --version ] && echo uv 0.99.0 || ! env >&2')
+    foreign = {"PIP_TARGET": "/t", "PIP_USER": "1", "UV_NO_BUILD": "1", "UV_REQUIRE_HASHES": "1"}
+    kept = {"PIP_INDEX_URL": "i", "UV_DEFAULT_INDEX": "i", "UV_CACHE_DIR": "c"}
+    ended = run(tmp_path, "sync", PATH=path, **foreign, **kept)
+    assert ended.returncode == 3
+    told = dict(line.split("=", 1) for line in ended.stderr.splitlines() if "=" in line)
+    assert {name: told[name] for name in kept} == kept
+    assert set(told) & set(foreign) == set()
+
+
 def test_a_node_that_serves_is_used(tmp_path: Path) -> None:
     path = with_node(checkout(tmp_path), "v22.1.0")
     ended = run(tmp_path, "sync", PATH=path)
