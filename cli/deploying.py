@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,17 +40,31 @@ def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
         If the contracts were deployed to another chain than the node serves, or are of another
         version.
     """
-    if settings.deployment.exists():
-        client = ChainClient(rpc_url)
-        try:
-            deployment = Deployment.load(settings.deployment)
-            deployment.check(client)
-            _check_version(settings, deployment)
-        finally:
-            client.close()
-        return False
-    deploy(settings, rpc_url, network="local")
-    return True
+    if not settings.deployment.exists():
+        with _one_at_a_time(settings.deployment.parent):
+            if not settings.deployment.exists():
+                deploy(settings, rpc_url, network="local")
+                return True
+    client = ChainClient(rpc_url)
+    try:
+        deployment = Deployment.load(settings.deployment)
+        deployment.check(client)
+        _check_version(settings, deployment)
+    finally:
+        client.close()
+    return False
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait for another process that deploys into a folder: of two at once the second failed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def _check_version(settings: Settings, deployment: Deployment) -> None:

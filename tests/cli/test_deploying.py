@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -33,6 +35,35 @@ def test_contracts_of_another_version_are_refused(tmp_path: Path) -> None:
             ensure_deployed(settings, url)
     assert refused.value.code == "other-version"
     assert CREDIT in refused.value.message
+
+
+def test_of_two_that_deploy_at_once_the_second_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had run the script beside the first, and ended with what the node refused."""
+    path = tmp_path / "chain" / "local.json"
+    settings = load_settings(None, {"TRUETONNE_DEPLOYMENT": str(path)})
+    with running_chain() as chain:
+        book, url = chain.deployment_text(), chain.client.rpc_url
+        at_it, go_on, runs = Event(), Event(), []
+
+        def script(*_: Any, **__: Any) -> None:  # what the script leaves behind
+            runs.append(1)
+            at_it.set()
+            assert go_on.wait(120)
+            path.write_text(book)
+
+        monkeypatch.setattr("cli.deploying.deploy", script)
+        with ThreadPoolExecutor(2) as both:
+            first = both.submit(ensure_deployed, settings, url)
+            assert at_it.wait(120)
+            second = both.submit(ensure_deployed, settings, url)
+            with pytest.raises(
+                TimeoutError
+            ):  # a little while, in which it would run the script, too
+                second.result(0.5)
+            go_on.set()
+            assert (first.result(), second.result(), len(runs)) == (True, False, 1)
 
 
 @pytest.mark.parametrize(
