@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cli.alone import alone_in
 from ledger.chain.abi import artifact
 from ledger.chain.book import Deployment
 from ledger.chain.client import ChainClient
@@ -41,7 +39,7 @@ def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
         version.
     """
     if not settings.deployment.exists():
-        with _one_at_a_time(settings.deployment.parent):
+        with alone_in(settings.deployment.parent):  # of two at once the second failed
             if not settings.deployment.exists():
                 deploy(settings, rpc_url, network="local")
                 return True
@@ -53,18 +51,6 @@ def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
     finally:
         client.close()
     return False
-
-
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Wait for another process that deploys into a folder: of two at once the second failed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
 
 
 def _check_version(settings: Settings, deployment: Deployment) -> None:

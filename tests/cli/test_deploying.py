@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from cli.alone import alone_in
+from cli.command import Invocation
+from cli.demo.steps import run_demo
 from cli.deploying import deploy, ensure_deployed, verify
+from cli.output import Output
 from ledger.chain.events import CREDIT
 from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.settings import load_settings
@@ -64,6 +68,28 @@ def test_of_two_that_deploy_at_once_the_second_waits(
                 second.result(0.5)
             go_on.set()
             assert (first.result(), second.result(), len(runs)) == (True, False, 1)
+
+
+def test_a_demonstration_waits_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both registered the projects and issued, and one ended with what a contract refused."""
+    begun, said = Event(), Event()
+
+    def prepare(*_: Any) -> None:
+        begun.set()
+        raise BadInput("far enough")
+
+    monkeypatch.setenv("TRUETONNE_HOME", str(tmp_path))
+    monkeypatch.setattr("cli.demo.steps._prepare", prepare)
+    run = Invocation(Output(True))
+    monkeypatch.setattr(run.output, "step", lambda _: said.set())
+    with ThreadPoolExecutor(1) as other:
+        with alone_in(tmp_path / "demo"):
+            second = other.submit(run_demo, run, False)
+            assert said.wait(120)
+            assert not begun.is_set()
+        with pytest.raises(BadInput, match="far enough"):
+            second.result(120)
+    assert begun.is_set()
 
 
 @pytest.mark.parametrize(
