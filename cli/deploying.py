@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cli.alone import alone_in
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.abi import artifact
 from ledger.chain.node.client import ChainClient
@@ -37,17 +38,19 @@ def ensure_deployed(settings: Settings, rpc_url: str) -> bool:
         If the contracts were deployed to another chain than the node serves, or are of another
         version.
     """
-    if settings.deployment.exists():
-        client = ChainClient(rpc_url)
-        try:
-            deployment = Deployment.load(settings.deployment)
-            deployment.check(client)
-            _check_version(settings, deployment)
-        finally:
-            client.close()
-        return False
-    deploy(settings, rpc_url, network="local")
-    return True
+    if not settings.deployment.exists():
+        with alone_in(settings.deployment.parent):  # of two at once the second failed
+            if not settings.deployment.exists():
+                deploy(settings, rpc_url, network="local")
+                return True
+    client = ChainClient(rpc_url)
+    try:
+        deployment = Deployment.load(settings.deployment)
+        deployment.check(client)
+        _check_version(settings, deployment)
+    finally:
+        client.close()
+    return False
 
 
 def _check_version(settings: Settings, deployment: Deployment) -> None:

@@ -142,21 +142,28 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # `truetonne ... | head`: the reader has seen enough
         sys.stdout = io.TextIOWrapper(io.BytesIO())
         return 0
-    except (typer.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt) as ended:
+        if isinstance(ended.__cause__, EOFError):  # typer takes each for the end of what is typed
+            return _told(ended.__cause__, invocation)
         return INTERRUPTED
     except Exception as error:
-        found = _named(error)
-        try:
-            invocation.output.error(found)
-        except BrokenPipeError:  # as above
-            sys.stdout = io.TextIOWrapper(io.BytesIO())
-        if isinstance(found, OutputLost):
-            sys.stdout = io.TextIOWrapper(io.BytesIO())  # nothing is tried again at the end
-        if invocation.traceback and not isinstance(error, TruetonneError):
-            import traceback
+        return _told(error, invocation)
 
-            traceback.print_exception(error)
-        return found.exit_code
+
+def _told(error: Exception, invocation: Invocation) -> int:
+    """Say an error in one line, and return its exit code."""
+    found = _named(error)
+    try:
+        invocation.output.error(found)
+    except BrokenPipeError:  # `truetonne ... | head`: the reader has seen enough
+        sys.stdout = io.TextIOWrapper(io.BytesIO())
+    if isinstance(found, OutputLost):
+        sys.stdout = io.TextIOWrapper(io.BytesIO())  # nothing is tried again at the end
+    if invocation.traceback and not isinstance(error, TruetonneError):
+        import traceback
+
+        traceback.print_exception(error)
+    return found.exit_code
 
 
 def _version(ctx: typer.Context, wanted: bool) -> None:
@@ -198,6 +205,11 @@ def _named(error: Exception) -> TruetonneError:
     ):
         cause = str(getattr(error, "orig", error))
         return DependencyDown(f"the database does not answer: {cause}", code="database-down")
+    if isinstance(error, EOFError) and (module := _cut_short(error)):
+        return DependencyDown(
+            f"{module}: this compiled module is cut short, as by a full disk; delete it when the disk has room",
+            code="module-cut-short",
+        )
     if isinstance(error, OSError) and error.filename is not None:
         return BadInput(f"{error.filename}: {error.strerror}", code="file-error")
     return TruetonneError(
@@ -205,6 +217,20 @@ def _named(error: Exception) -> TruetonneError:
         "`truetonne --traceback ...` shows where)",
         code="internal-error",
     )
+
+
+def _cut_short(error: EOFError) -> str | None:
+    """Return the compiled module that could not be read to its end, if that is the error.
+
+    Python 3.11 writes half of one where the disk is full, and takes it for whole ever after.
+    """
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_name == "get_code":  # importlib's
+            file = step.tb_frame.f_locals.get("bytecode_path")
+            return file if isinstance(file, str) else None
+        step = step.tb_next
+    return None
 
 
 def _usage(error: typer.TyperException) -> BadInput:

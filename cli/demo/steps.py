@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from cli.alone import alone_in
 from cli.command import Invocation
 from cli.demo import market
 from cli.demo.plants import PLANTS, Period, Plant
@@ -66,7 +67,13 @@ def run_demo(run: Invocation, fresh: bool) -> Story:
             "the demonstration runs on a local chain of its own and attaches to none; unset rpc_url",
             code="demo-is-local",
         )
-    story = Story()
+    waits = partial(run.output.step, "waiting for another demonstration in this folder")
+    with alone_in(settings.home / "demo", waits):
+        return _run_alone(run, fresh)
+
+
+def _run_alone(run: Invocation, fresh: bool) -> Story:
+    settings, story = run.settings, Story()
     _prepare(settings, fresh)
     with node_for(settings) as rpc_url:
         begun = time.monotonic()

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
+from cli.alone import alone_in
+from cli.command import Invocation
+from cli.demo.steps import run_demo
 from cli.deploying import deploy, ensure_deployed, verify
+from cli.output import Output
 from ledger.chain.contracts.events import CREDIT
 from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.settings import load_settings
@@ -33,6 +39,57 @@ def test_contracts_of_another_version_are_refused(tmp_path: Path) -> None:
             ensure_deployed(settings, url)
     assert refused.value.code == "other-version"
     assert CREDIT in refused.value.message
+
+
+def test_of_two_that_deploy_at_once_the_second_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had run the script beside the first, and ended with what the node refused."""
+    path = tmp_path / "chain" / "local.json"
+    settings = load_settings(None, {"TRUETONNE_DEPLOYMENT": str(path)})
+    with running_chain() as chain:
+        book, url = chain.deployment_text(), chain.client.rpc_url
+        at_it, go_on, runs = Event(), Event(), []
+
+        def script(*_: Any, **__: Any) -> None:  # what the script leaves behind
+            runs.append(1)
+            at_it.set()
+            assert go_on.wait(120)
+            path.write_text(book)
+
+        monkeypatch.setattr("cli.deploying.deploy", script)
+        with ThreadPoolExecutor(2) as both:
+            first = both.submit(ensure_deployed, settings, url)
+            assert at_it.wait(120)
+            second = both.submit(ensure_deployed, settings, url)
+            with pytest.raises(
+                TimeoutError
+            ):  # a little while, in which it would run the script, too
+                second.result(0.5)
+            go_on.set()
+            assert (first.result(), second.result(), len(runs)) == (True, False, 1)
+
+
+def test_a_demonstration_waits_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both registered the projects and issued, and one ended with what a contract refused."""
+    begun, said = Event(), Event()
+
+    def prepare(*_: Any) -> None:
+        begun.set()
+        raise BadInput("far enough")
+
+    monkeypatch.setenv("TRUETONNE_HOME", str(tmp_path))
+    monkeypatch.setattr("cli.demo.steps._prepare", prepare)
+    run = Invocation(Output(True))
+    monkeypatch.setattr(run.output, "step", lambda _: said.set())
+    with ThreadPoolExecutor(1) as other:
+        with alone_in(tmp_path / "demo"):
+            second = other.submit(run_demo, run, False)
+            assert said.wait(120)
+            assert not begun.is_set()
+        with pytest.raises(BadInput, match="far enough"):
+            second.result(120)
+    assert begun.is_set()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import py_compile
 import re
 import subprocess
 import sys
@@ -165,6 +166,33 @@ def test_an_internal_error_is_one_line_too(truetonne: Program) -> None:
     assert line.startswith("error: internal error: TypeError")
     told = truetonne.started("--traceback", *words)
     assert "Traceback" in told.err
+
+
+def test_a_stream_that_ends_within_is_no_interruption(truetonne: Program) -> None:
+    """An EOFError from anywhere ended a command with nothing said and exit 130, as Ctrl-C does."""
+    truetonne.write(
+        "sitecustomize.py",
+        "import tomllib\ndef load(*_):\n    raise EOFError('lost')\ntomllib.loads = tomllib.load = load\n",
+    )
+    truetonne.environ["PYTHONPATH"] += f":{truetonne.folder}"
+    ended = truetonne.started("--config", truetonne.write("settings.toml", ""), "db", "current")
+    assert ended.code == 1
+    assert ended.err.strip().startswith("error: internal error: EOFError: lost")
+
+
+def test_a_module_that_a_full_disk_cut_short_is_named(truetonne: Program) -> None:
+    """Python 3.11 leaves such a one behind, and every later run ended with nothing said."""
+    kept = truetonne.folder / "compiled"
+    source = Path(cli.__file__).parents[1] / "ledger" / "db" / "__init__.py"
+    truetonne.environ["PYTHONPYCACHEPREFIX"] = str(kept)
+    module = f"{kept}{source.parent}/__init__.{sys.implementation.cache_tag}.pyc"
+    py_compile.compile(str(source), module)
+    os.truncate(module, os.path.getsize(module) // 2)
+    ended = truetonne.started("db", "current")
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err.strip().startswith(f"error: {module}: this compiled module is cut short")
+    os.unlink(module)
+    assert truetonne.started("db", "current").code == 1  # there is no database, and it says so
 
 
 def test_a_reader_that_leaves_early_is_no_error(park: Program) -> None:

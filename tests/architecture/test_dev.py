@@ -1,0 +1,204 @@
+"""``dev`` on machines unlike ours: what they set for other programs, an old Node, locks of those who died."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PATH = "/usr/bin:/bin"
+
+
+def checkout(folder: Path) -> Path:
+    """Return a folder with ``dev`` and what it reads before it prepares anything."""
+    shutil.copy(ROOT / "dev", folder / "dev")
+    for name in ("requirements.lock", "pyproject.toml", "package-lock.json"):
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "scripts" / "toolchain", folder / "scripts" / "toolchain")
+    (folder / ".tools").mkdir()
+    return folder
+
+
+def script(file: Path, text: str) -> None:
+    """Write a program of the shell."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+
+
+def prepared(folder: Path) -> Path:
+    """Return a checkout that is prepared, whose program tells its environment."""
+    checkout(folder)
+    venv, modules = folder / ".venv", folder / "node_modules"
+    script(venv / "bin" / "truetonne", "exec env")
+    (venv / "bin" / "python").symlink_to(sys.executable)
+    (venv / ".stamp-root").write_text(f"{folder}\n")
+    modules.mkdir()
+    for name, stamp in (
+        ("requirements.lock", venv / ".stamp-lock"),
+        ("pyproject.toml", venv / ".stamp-installed"),
+        ("package-lock.json", modules / ".stamp-lock"),
+    ):
+        shutil.copy(folder / name, stamp)
+    return folder
+
+
+def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run ``dev`` to its end."""
+    return subprocess.run(
+        ["sh", str(folder / "dev"), *words],
+        env={"PATH": PATH, "HOME": str(folder)} | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def with_node(folder: Path, version: str) -> str:
+    """Return a PATH on which Node is of a version, and whose uv and npm install nothing."""
+    place = folder / "machine"
+    script(place / "node", f"echo {version}")
+    script(place / "npm", "echo npm was asked >&2; exit 1")
+    script(place / "uv", '[ "$1" != --version ] || { echo uv 0.99.0; exit; }; exit 1')
+    (place / "python3").symlink_to(sys.executable)
+    return f"{place}:{PATH}"
+
+
+def test_what_a_machine_sets_for_other_programs_reaches_no_child(tmp_path: Path) -> None:
+    """Under PYTHONOPTIMIZE checks were skipped; a foreign PYTHONPATH stood before the locked packages."""
+    foreign = {
+        "PYTHONPATH": "/foreign",
+        "PYTHONOPTIMIZE": "1",
+        "PYTHONWARNINGS": "error",
+        "PYTHONHOME": "/foreign",
+        "NODE_OPTIONS": "--require /foreign.js",
+        "NODE_PATH": "/foreign",
+        "NODE_ENV": "production",
+        "VIRTUAL_ENV": "/foreign",
+        "CDPATH": "/foreign",
+    }
+    ended = run(prepared(tmp_path), "anything", **foreign)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "/foreign" not in ended.stdout
+    told = dict(line.split("=", 1) for line in ended.stdout.splitlines())
+    assert set(told) & set(foreign) == {"VIRTUAL_ENV"}
+    assert told["VIRTUAL_ENV"] == f"{tmp_path}/.venv"
+
+
+@pytest.mark.parametrize(
+    ("set_there", "expected"),
+    [
+        ({}, "localhost,127.0.0.1,::1"),
+        ({"NO_PROXY": "intern.example"}, "intern.example,localhost,127.0.0.1,::1"),
+        ({"no_proxy": "127.0.0.1,a", "NO_PROXY": "b"}, "127.0.0.1,a"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_a_node_on_this_machine_is_asked_without_a_proxy(
+    tmp_path: Path, set_there: dict[str, str], expected: str
+) -> None:
+    """Brownie's requests for the local chain went to HTTP_PROXY, and the demonstration failed."""
+    ended = run(prepared(tmp_path), "anything", HTTP_PROXY="http://127.0.0.1:9", **set_there)
+    told = dict(line.split("=", 1) for line in ended.stdout.splitlines())
+    assert (told["no_proxy"], told["NO_PROXY"]) == (expected, expected)
+
+
+@pytest.mark.parametrize("version", ["v12.22.9", "v18.19.0", "nonsense"])
+def test_a_node_that_is_too_old_is_not_used(tmp_path: Path, version: str) -> None:
+    path = with_node(checkout(tmp_path), version)
+    ended = run(tmp_path, "sync", PATH=path)
+    assert ended.returncode == 3
+    assert "dev: installing Node into .tools/" in ended.stderr.splitlines()
+    assert "npm was asked" not in ended.stderr
+
+
+def test_uv_and_pip_are_told_whence_and_not_what_or_where_to(tmp_path: Path) -> None:
+    """PIP_TARGET had uv installed elsewhere, and not at all; UV_NO_BUILD refused Brownie."""
+    path = with_node(checkout(tmp_path), "v22.1.0")
+    script(tmp_path / "machine" / "uv", '[ "$1" = --version ] && echo uv 0.99.0 || ! env >&2')
+    foreign = {"PIP_TARGET": "/t", "PIP_USER": "1", "UV_NO_BUILD": "1", "UV_REQUIRE_HASHES": "1"}
+    kept = {"PIP_INDEX_URL": "i", "UV_DEFAULT_INDEX": "i", "UV_CACHE_DIR": "c"}
+    ended = run(tmp_path, "sync", PATH=path, **foreign, **kept)
+    assert ended.returncode == 3
+    told = dict(line.split("=", 1) for line in ended.stderr.splitlines() if "=" in line)
+    assert {name: told[name] for name in kept} == kept
+    assert set(told) & set(foreign) == set()
+
+
+def test_a_node_that_serves_is_used(tmp_path: Path) -> None:
+    path = with_node(checkout(tmp_path), "v22.1.0")
+    ended = run(tmp_path, "sync", PATH=path)
+    assert ended.returncode == 3
+    assert "npm was asked" in ended.stderr.splitlines()
+    assert "installing Node" not in ended.stderr
+
+
+def test_a_node_that_has_gone_is_installed(tmp_path: Path) -> None:
+    """The compiler said that ``./dev sync`` installs Node; ``sync`` saw nothing to do."""
+    prepared(tmp_path)
+    place = tmp_path / "machine"
+    script(place / "uv", '[ "$1" != --version ] || { echo uv 0.99.0; exit; }; exit 1')
+    (place / "python3").symlink_to(sys.executable)
+    for name in ("cmp", "flock", "mkdir", "rm", "sh"):
+        (place / name).symlink_to(str(shutil.which(name)))
+    ended = run(tmp_path, "sync", PATH=str(place))
+    assert ended.returncode == 3
+    assert ended.stderr.splitlines()[0] == "dev: installing Node into .tools/"
+
+
+@pytest.mark.skipif(not shutil.which("flock"), reason="no flock on this machine")
+def test_what_a_killed_preparation_left_running_is_waited_for(tmp_path: Path) -> None:
+    """npm went on when ``dev`` was killed, and the next one began beside it."""
+    path = with_node(checkout(tmp_path), "v22.1.0")
+    with (tmp_path / ".tools" / "sync.flock").open("a") as left_running:
+        fcntl.flock(left_running, fcntl.LOCK_EX)
+        with subprocess.Popen(
+            ["sh", str(tmp_path / "dev"), "sync"],
+            env={"PATH": path, "HOME": str(tmp_path)},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as second:
+            assert second.stderr
+            first_line = second.stderr.readline()
+            fcntl.flock(left_running, fcntl.LOCK_UN)
+            rest = second.stderr.read()
+    assert first_line == "dev: waiting for another ./dev that prepares the environment\n"
+    assert "npm was asked" in rest
+
+
+def test_a_lock_with_our_own_number_is_nobodys(tmp_path: Path) -> None:
+    """In a container ``dev`` has the same number each time: it waited for itself without an end."""
+    checkout(tmp_path)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("cat", "cmp", "mkdir", "rm", "sh", "sleep"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    (tmp_path / ".tools" / "sync.lock").mkdir()
+    ended = subprocess.run(
+        [
+            str(tools / "sh"),
+            "-c",
+            'echo $$ >"$0/.tools/sync.lock/pid"; exec sh "$0/dev" sync',
+            str(tmp_path),
+        ],
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 3
+    (line,) = ended.stderr.splitlines()
+    assert "Python 3.11" in line
+
+
+def test_the_project_is_found_in_any_locale() -> None:
+    """Python 3.12 reads the file in the locale's encoding: with LC_ALL=C, below ``/home/é``, nothing began."""
+    (file,) = Path(sys.prefix).glob("lib/python3*/site-packages/_editable_impl_truetonne.pth")
+    assert file.read_bytes() == b"../../../..\n"
+    assert os.path.samefile(file.parent / file.read_text().strip(), ROOT)
