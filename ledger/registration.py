@@ -11,7 +11,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tiny_keccak import keccak256
 
-from ledger.chain import intents
 from ledger.chain.access import Chain
 from ledger.chain.events import CREDIT
 from ledger.chain.intents import NewIntent, new_key
@@ -116,6 +115,5 @@ def _send(chain: Chain, kind: str, function: str, arguments: list[object]) -> st
         arguments=arguments,
         sender=chain.deployment.account("registrar"),
     )
-    key = chain.db.run(lambda session: intents.plan(session, chain.deployment.chain_id, intent))
-    chain.sender.submit(key, CREDIT)
-    return key
+    chain.sender.submit_new(intent)
+    return intent.key

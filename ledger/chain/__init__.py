@@ -12,8 +12,8 @@
   ``explanations`` say why one failed.
 - **Keys.** ``signers`` and ``remote_signer`` hold them, behind ``policy``, and ``keystore`` makes and lists
   their files; ``typed_data`` and ``signed`` read back what was signed.
-- **Sending.** ``intents`` are stored before they are sent; ``sender`` is the only door, ``signing`` and
-  ``fees`` and ``lanes`` its tools; ``stuck`` helps what does not arrive, ``adoption``, ``unknown`` and
-  ``auditing`` ask what the chain did without us. ``transactions`` is the only writer of what became of it all,
-  ``overview`` shows it, ``access`` opens everything together.
+- **Sending.** ``intents`` are stored before they are sent; ``sender`` is the only door, ``rehearsal`` what it
+  looks at before it signs, ``signing``, ``fees`` and ``lanes`` its tools; ``stuck`` helps what does not arrive,
+  ``adoption``, ``unknown`` and ``auditing`` ask what the chain did without us. ``transactions`` is the only
+  writer of what became of it all, ``overview`` shows it, ``access`` opens everything together.
 """

@@ -30,6 +30,7 @@ from ledger.models import (
     CreditBatch,
     CreditCancellation,
     CreditRetirement,
+    CreditTransfer,
     SettlementBatch,
     SettlementTrade,
     VppSettlementItem,
@@ -198,6 +199,37 @@ def _cancelled(session: Session, intent: ChainIntent) -> Mark | None:
     return Mark(found.tx_hash, found.block_number, found.cancelled_at) if found else None
 
 
+def _transferred(session: Session, intent: ChainIntent) -> Mark | None:
+    """Return the transfer that carries the key of an intent; one without a name carries none."""
+    if not has_key_in_data(intent):
+        return None
+    wanted = intent.parameters
+    query = (
+        select(CreditTransfer.tx_hash, CreditTransfer.block_number, ChainBlock.block_time)
+        .join(BlockchainTransaction, BlockchainTransaction.tx_hash == CreditTransfer.tx_hash)
+        .join(ChainInclusion, ChainInclusion.tx_hash == CreditTransfer.tx_hash)
+        .join(ChainBlock, ChainBlock.number == CreditTransfer.block_number)
+        .where(
+            CreditTransfer.batch_id == int(wanted["id"]),
+            CreditTransfer.from_address == intent.sender_address,
+            CreditTransfer.to_address == str(wanted["to"]).lower(),
+            CreditTransfer.amount_kg == int(wanted["value"]),
+            ChainInclusion.sender == intent.sender_address,
+        )
+        .add_columns(BlockchainTransaction.parameters)
+    )
+    for tx_hash, number, at, parameters in session.execute(query):
+        if parameters == wanted:
+            return Mark(tx_hash, number, at)
+    return None
+
+
+def has_key_in_data(intent: ChainIntent) -> bool:
+    """Return whether an intent is a transfer that carries its own key, by which it is found again."""
+    moves = intent.function_name == "safeTransferFrom"
+    return moves and intent.parameters.get("data") == intent.key
+
+
 def _proposed(session: Session, intent: ChainIntent) -> Mark | None:
     found = session.scalars(
         select(SettlementBatch).where(SettlementBatch.key == intent.key)
@@ -261,6 +293,7 @@ _MARKS: Mapping[str, Callable[[Session, ChainIntent], Mark | None]] = {
     "issue": _issued,
     "retire": _retired,
     "cancel": _cancelled,
+    "safeTransferFrom": _transferred,
     "proposeBatch": _proposed,
     "settleCosigned": _proposed,
     "settleOne": _settled_one,
@@ -334,7 +367,9 @@ def _by_key(client: ChainClient, intent: ChainIntent, first: int) -> str | None:
 
 def _by_call(client: ChainClient, intent: ChainIntent, numbers: range) -> list[str]:
     found = []
-    since = (intent.created_at - _CLOCKS_APART).timestamp()
+    # What carries its key is the same act whenever it was done; else another of the same words may be older.
+    known = has_key_in_data(intent)
+    since = 0.0 if known else (intent.created_at - _CLOCKS_APART).timestamp()
     for block in client.blocks_with_transactions(numbers):
         if block is None or block[0].timestamp < since:
             continue
