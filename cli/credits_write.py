@@ -297,6 +297,7 @@ def _is_done_already(
     flow: Flow, asked: _Asked, holding: Holding, call: NewIntent, no_wait: bool
 ) -> bool:
     """Send an act; return whether the chain has done it before, and these books had forgotten it."""
+    from ledger.chain.adoption import adopt_now
     from ledger.chain.events import CREDIT
     from ledger.chain.sender import AlreadyOnChain
     from ledger.holdings import plan_call, plan_once
@@ -310,6 +311,7 @@ def _is_done_already(
     try:
         flow.chain.sender.submit(call.key, CREDIT)
     except AlreadyOnChain:
+        adopt_now(flow.db, flow.chain.deployment.chain_id, call.key)
         if no_wait:
             raise
         return True

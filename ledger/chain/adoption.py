@@ -147,19 +147,37 @@ def on_node(
     return foreign[0] if foreign else None
 
 
-def adopt_final(session: Session, final_number: int, before: int) -> list[str]:
+def adopt_now(db: Database, chain_id: int, key: str) -> None:
+    """End an intent that was planned when the mirror had read long ago what did it; no new block need come."""
+
+    def adopt(session: Session) -> None:
+        query = select(ChainCursor).where(ChainCursor.chain_id == chain_id)
+        cursor = session.scalars(query).first()
+        if cursor is not None:
+            adopt_final(session, cursor.final_number, cursor.final_number, key)
+
+    db.run(adopt)
+
+
+def adopt_final(
+    session: Session, final_number: int, before: int, only: str | None = None
+) -> list[str]:
     """End the intents that the chain carried out in final blocks without these books; return their keys.
 
-    For the mirror alone, which has confirmed by now what was sent from here.
+    For the mirror, which has confirmed by now what was sent from here.
 
     Parameters
     ----------
     before
         The last block that was final before: calls without a key are looked for above it.
+    only
+        The intent with this key; None: all.
     """
     query = select(ChainIntent).where(
         ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED))
     )
+    if only is not None:
+        query = query.where(ChainIntent.key == only)
     adopted = []
     for intent in session.scalars(query).all():
         mark = in_mirror(session, intent, before)

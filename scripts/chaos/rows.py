@@ -80,11 +80,6 @@ def fingerprint(park: Park) -> tuple[int, ...]:
     return (attempts(park), pending_trades(park), *(states.count(state) for state in IntentState))
 
 
-def deed_key(name: str) -> str:
-    """Return the key that an act of the owner has under a name."""
-    return "0x" + sha256(f"truetonne {PARTIES['owner']} {name}".encode()).hexdigest()
-
-
 def known_keys(park: Park) -> set[str]:
     """Return the keys of all that was ever planned."""
     with park.db.read() as session:
