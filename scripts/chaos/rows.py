@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from sqlalchemy import func, select
 
 from ledger.models import (
@@ -19,7 +17,6 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from scripts.chaos.stage import FIRST_DAY
-from tests.support.chain import PARTIES
 from tests.support.park import Park
 
 OPEN = (IntentState.PLANNED, IntentState.SUBMITTED)
