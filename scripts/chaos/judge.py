@@ -129,7 +129,7 @@ def _times(scenario: Scenario, deed: Deed) -> set[int]:
         done = [
             row
             for row in session.scalars(query)
-            if str(deed.kg) in (row.parameters.get("amount"), row.parameters.get("value"))
+            if deed.kg == int(row.parameters["value" if deed.kind == "transfer" else "amount"])
         ]
     scenario.outcome.counts["acts without a name"] += 1
     return {len(done)} if len(done) < 2 else set()
