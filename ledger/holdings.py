@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -101,16 +101,22 @@ def holding_of(
                 f"{len(ours)} of our accounts hold {amount_kg} kg of {text}; name one with --holder"
             )
         if not ours:
-            most = max(holdings.values(), default=0)
-            raise Refused(
-                f"no account of ours holds {amount_kg} kg of {text}; the largest holding is {most} kg"
-            )
+            raise _nobody_holds(text, amount_kg, holdings)
         holder = ours[0]
     held = holdings.get(holder, 0)
     if held < amount_kg:
         raise Refused(f"{holder} holds {held} kg of {text}, less than {amount_kg} kg")
     key = None if named_key is None else _key_of(named_key, holder)
     return Holding(batch_id, holder, amount_kg, key)
+
+
+def _nobody_holds(text: str, amount_kg: int, holdings: Mapping[str, int]) -> Refused:
+    most = max(holdings.values(), default=0)
+    said = f"no account of ours holds {amount_kg} kg of {text}; the largest holding is {most} kg"
+    if most >= amount_kg:
+        who = min(address for address, held in holdings.items() if held == most)
+        said += f", of {who}, whose key is not here: `truetonne keys list` says whose are"
+    return Refused(said)
 
 
 def _key_of(named_key: str, holder: str) -> str:

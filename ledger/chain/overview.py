@@ -18,6 +18,10 @@ from ledger.models.sending import IntentState
 
 OPEN = (IntentState.PLANNED, IntentState.SUBMITTED)
 _HOLDERS_ACTS = frozenset({"transfer", "retire", "cancel"})
+_NOT_SENT = "not sent yet: the jobs do it, or the command that planned it, given again"
+_LEFT_TO_ITS_COMMAND = (
+    "not sent, and no job does it: give its command again, with the same --key, or leave it"
+)
 
 
 @dataclass(frozen=True)
@@ -130,12 +134,8 @@ def _advice(intent: ChainIntent, included: bool, left: bool) -> str:
         return intent.error or ""
     if intent.alarm is not None:
         return intent.alarm
-    if left:
-        return (
-            "not sent, and no job does it: give its command again, with the same --key, or leave it"
-        )
     if intent.state is IntentState.PLANNED:
-        return "not sent yet: the jobs do it, or the command that planned it, given again"
+        return _LEFT_TO_ITS_COMMAND if left else _NOT_SENT
     if intent.state is IntentState.SUBMITTED:
         if included:
             return (
