@@ -261,13 +261,18 @@ class Scenario:
         }
         self.on.node.reorganise(depth, [*kept, (stamp, self.chance.randrange(depth))])
         self.outcome.depths[depth] += 1
-        self._pay_again(head - depth + 1, head, cents)
+        self._pay_again(head - depth + 1, head, cents, {each["data"] for each, _ in kept})
         return gone
 
-    def _pay_again(self, first: int, last: int, cents: Sequence[int]) -> None:
-        """Take note of the market's payments in the blocks that came instead; one may fail there."""
+    def _pay_again(self, first: int, last: int, cents: Sequence[int], calls: set[str]) -> None:
+        """Take note of the market's payments in the blocks that came instead; one may fail there.
+
+        What was taken back and waits in the pool may be mined in these blocks at once, too.
+        """
         again = [
-            each for _, each in self.transactions(first, last) if each["from"] != PARTIES["spare"]
+            each
+            for _, each in self.transactions(first, last)
+            if each["from"] == PARTIES["market"] and each["input"] in calls
         ]
         assert len(again) == len(cents)
         for each, paid in zip(again, cents, strict=True):
