@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from cli.flow import Flow
+    from ledger.chain.sending.intents import NewIntent
     from ledger.holdings import Holding
 
 _DIGITS_MAX = 18
@@ -177,12 +178,12 @@ def transfer(
     no_wait: NoWait = False,
 ) -> None:
     """Transfer credits to another account."""
-    from ledger.holdings import plan_transfer
+    from ledger.holdings import transfer_call
 
-    def plan(session: Session, flow: Flow, holding: Holding) -> str:
-        return plan_transfer(session, flow.chain, holding, _account(flow, to))
+    def call(flow: Flow, holding: Holding) -> NewIntent:
+        return transfer_call(flow.chain, holding, _account(flow, to))
 
-    _act(run, _Asked(Act.TRANSFER, credit, amount, holder, key), plan, dry_run, no_wait)
+    _act(run, _Asked(Act.TRANSFER, credit, amount, holder, key), call, dry_run, no_wait)
 
 
 def retire(
@@ -202,14 +203,14 @@ def retire(
     no_wait: NoWait = False,
 ) -> None:
     """Retire credits, for ever, on behalf of a beneficiary."""
-    from ledger.holdings import details_of, plan_retirement
+    from ledger.holdings import details_of, retirement_call
 
     details = details_of(beneficiary, reason, country)
 
-    def plan(session: Session, flow: Flow, holding: Holding) -> str:
-        return plan_retirement(session, flow.chain, holding, details)
+    def call(flow: Flow, holding: Holding) -> NewIntent:
+        return retirement_call(flow.chain, holding, details)
 
-    _act(run, _Asked(Act.RETIRE, credit, amount, holder, key), plan, dry_run, no_wait)
+    _act(run, _Asked(Act.RETIRE, credit, amount, holder, key), call, dry_run, no_wait)
 
 
 def cancel(
@@ -223,15 +224,15 @@ def cancel(
     no_wait: NoWait = False,
 ) -> None:
     """Cancel credits: their holder withdraws them without using them."""
-    from ledger.holdings import plan_cancellation
+    from ledger.holdings import cancellation_call
 
     if not reason.strip():
         raise BadInput("a cancellation names its reason")
 
-    def plan(session: Session, flow: Flow, holding: Holding) -> str:
-        return plan_cancellation(session, flow.chain, holding, reason)
+    def call(flow: Flow, holding: Holding) -> NewIntent:
+        return cancellation_call(flow.chain, holding, reason)
 
-    _act(run, _Asked(Act.CANCEL, credit, amount, holder, key), plan, dry_run, no_wait)
+    _act(run, _Asked(Act.CANCEL, credit, amount, holder, key), call, dry_run, no_wait)
 
 
 @dataclass(frozen=True)
@@ -248,19 +249,18 @@ class _Asked:
 def _act(
     run: Invocation,
     asked: _Asked,
-    plan: Callable[[Session, Flow, Holding], str],
+    call_of: Callable[[Flow, Holding], NewIntent],
     dry_run: bool,
     no_wait: bool,
 ) -> None:
     from cli.flow import open_flow
-    from ledger.chain.contracts.events import CREDIT
     from ledger.chain.sending import intents
-    from ledger.holdings import plan_once
 
     verb, what = asked.act.value, f"{asked.amount_kg} kg of {asked.credit}"
     with open_flow(run.settings) as flow:
         flow.mirror()
         holding = _holding(flow, asked)
+        call = call_of(flow, holding)
         document: dict[str, Any] = {
             "action": verb,
             "batch": str(holding.batch_id),
@@ -268,32 +268,77 @@ def _act(
             "amount_kg": str(asked.amount_kg),
             "repeated": holding.repeated,
         }
-        if dry_run and not holding.repeated:
-            shown = f"would {verb} {what}, held by {holding.holder}"
-            run.output.result({**document, "dry_run": True}, shown)
-            return
-        key = plan_once(flow.chain, lambda session: plan(session, flow, holding))
         if dry_run:
-            shown = f"would do nothing: this was asked for before, under the key {asked.key}"
-            run.output.result({**document, "dry_run": True, "key": key}, shown)
+            if holding.repeated:
+                document["key"] = call.key
+            run.output.result({**document, "dry_run": True}, _rehearsed(flow, asked, holding, call))
             return
-        hint = _check_first_asking(flow, asked, holding, key)
-        flow.chain.sender.submit(key, CREDIT)
+        hint = _hint(flow, asked, call)
+        if _is_done_already(flow, asked, holding, call, no_wait):
+            document["repeated"] = True
         if not no_wait:
-            flow.confirm([key])
+            flow.confirm([call.key])
         with flow.db.read() as session:
-            document |= intents.as_row(intents.get(session, key))
+            document |= intents.as_row(intents.get(session, call.key))
             if asked.act is Act.RETIRE:
-                document["retirement"] = _retirement(session, key)
+                document["retirement"] = _retirement(session, call.key)
     line = f"{verb}: {what}, {document['state']} in {document['transaction']}"
     details = document.get("retirement")
     if details:
         line += f", retirement {details['retirement_id']}, serials {details['serials']}"
-    if holding.repeated:
+    if document["repeated"]:
         line += " (asked for before, and done once)"
     if hint:
         document["hint"] = hint
     run.output.result(document, line, *([hint] if hint else []))
+
+
+def _is_done_already(
+    flow: Flow, asked: _Asked, holding: Holding, call: NewIntent, no_wait: bool
+) -> bool:
+    """Send an act; return whether the chain has done it before, and these books had forgotten it."""
+    from ledger.chain.contracts.events import CREDIT
+    from ledger.chain.sending.adoption import adopt_now
+    from ledger.chain.sending.sender import AlreadyOnChain
+    from ledger.holdings import plan_call, plan_once
+
+    if asked.key is None:
+        flow.chain.sender.submit_new(call)
+        return False
+    plan_once(flow.chain, lambda session: plan_call(session, flow.chain, call))
+    if holding.repeated:
+        _check_not_failed(flow, asked, call)
+    try:
+        flow.chain.sender.submit(call.key, CREDIT)
+    except AlreadyOnChain:
+        adopt_now(flow.db, flow.chain.deployment.chain_id, call.key)
+        if no_wait:
+            raise
+        return True
+    return False
+
+
+def _rehearsed(flow: Flow, asked: _Asked, holding: Holding, call: NewIntent) -> str:
+    """Check an act as far as it goes without a signature; return what would be done."""
+    from ledger.chain.sending import intents
+    from ledger.chain.sending.sender import AlreadyOnChain
+    from ledger.holdings import check_repeats
+    from ledger.models.sending import IntentState
+
+    if holding.repeated:
+        with flow.db.read() as session:
+            stored = intents.get(session, call.key)
+        check_repeats(stored, call)
+        _check_not_failed(flow, asked, call)
+        if stored.state is not IntentState.PLANNED:
+            return f"would do nothing: this was asked for before, under the key {asked.key}"
+    try:
+        flow.chain.sender.rehearse(call)
+    except AlreadyOnChain as known:
+        return f"would do nothing: {known.message}"
+    return (
+        f"would {asked.act.value} {asked.amount_kg} kg of {asked.credit}, held by {holding.holder}"
+    )
 
 
 def _holding(flow: Flow, asked: _Asked) -> Holding:
@@ -306,27 +351,36 @@ def _holding(flow: Flow, asked: _Asked) -> Holding:
         )
 
 
-def _check_first_asking(flow: Flow, asked: _Asked, holding: Holding, key: str) -> str | None:
-    """Refuse to repeat what failed; return a hint where the same was asked for lately, without a key."""
+def _check_not_failed(flow: Flow, asked: _Asked, call: NewIntent) -> None:
+    """Refuse to repeat what failed."""
     from ledger.chain.sending import intents
     from ledger.errors import Refused
     from ledger.models.sending import IntentState
 
     with flow.db.read() as session:
-        intent = intents.get(session, key)
-        if holding.repeated and intent.state is IntentState.FAILED:
-            raise Refused(
-                f"{asked.act.value} failed under this key: {intent.error}; give another --key to try it anew",
-                code="failed-before",
-                details={"key": key, "transaction": intent.tx_hash},
-            )
-        twin = intents.twin_of(session, key) if asked.key is None else None
-        if twin is None:
-            return None
-        age = f"{twin.created_at:%H:%M:%S} UTC"
-        known = f"{twin.state.value}{f' in {twin.tx_hash}' if twin.tx_hash else ''}"
+        intent = intents.get(session, call.key)
+    if intent.state is IntentState.FAILED:
+        raise Refused(
+            f"{asked.act.value} failed under this key: {intent.error}; give another --key to try it anew",
+            code="failed-before",
+            details={"key": call.key, "transaction": intent.tx_hash},
+        )
+
+
+def _hint(flow: Flow, asked: _Asked, call: NewIntent) -> str | None:
+    """Return a hint where the same was asked for lately, and this has no key."""
+    from ledger.chain.sending import intents
+
+    if asked.key is not None:
+        return None
+    own = intents.row_of(flow.chain.deployment.chain_id, call)
+    with flow.db.read() as session:
+        twin = intents.twin_of(session, own)
+    if twin is None:
+        return None
+    known = f"{twin.state.value}{f' in {twin.tx_hash}' if twin.tx_hash else ''}"
     return (
-        f"hint: the same was asked for at {age} ({known}); this one comes on top of it. "
+        f"hint: the same was asked for at {twin.created_at:%H:%M:%S} UTC ({known}); this one comes on top of it. "
         "With --key TEXT a command can be repeated and acts once"
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from sqlalchemy import select
@@ -101,16 +101,22 @@ def holding_of(
                 f"{len(ours)} of our accounts hold {amount_kg} kg of {text}; name one with --holder"
             )
         if not ours:
-            most = max(holdings.values(), default=0)
-            raise Refused(
-                f"no account of ours holds {amount_kg} kg of {text}; the largest holding is {most} kg"
-            )
+            raise _nobody_holds(text, amount_kg, holdings)
         holder = ours[0]
     held = holdings.get(holder, 0)
     if held < amount_kg:
         raise Refused(f"{holder} holds {held} kg of {text}, less than {amount_kg} kg")
     key = None if named_key is None else _key_of(named_key, holder)
     return Holding(batch_id, holder, amount_kg, key)
+
+
+def _nobody_holds(text: str, amount_kg: int, holdings: Mapping[str, int]) -> Refused:
+    most = max(holdings.values(), default=0)
+    said = f"no account of ours holds {amount_kg} kg of {text}; the largest holding is {most} kg"
+    if most >= amount_kg:
+        who = min(address for address, held in holdings.items() if held == most)
+        said += f", of {who}, whose key is not here: `truetonne keys list` says whose are"
+    return Refused(said)
 
 
 def _key_of(named_key: str, holder: str) -> str:
@@ -186,27 +192,32 @@ def plan_once(chain: Chain, work: Callable[[Session], str]) -> str:
         return chain.db.run(work)
 
 
-def plan_transfer(session: Session, chain: Chain, holding: Holding, to: str) -> str:
-    """Plan a transfer to another account and return its key.
+def transfer_call(chain: Chain, holding: Holding, to: str) -> NewIntent:
+    """Return the call that moves units to another account.
+
+    An act with a name carries its key as the transfer's data, where nobody reads these: the receiver has no code.
+    By that, books that were restored from before find it on chain, and do not do it again.
 
     Raises
     ------
     BadInput
         If nobody can receive there.
+    DependencyDown
+        If the node does not answer.
     """
     if int(to, 16) == 0:
         raise BadInput(
             "the zero address receives nothing; to use credits up, `truetonne credits retire`"
         )
     key = holding.key or new_key()
-    arguments = [holding.holder, to, holding.batch_id, holding.amount_kg, b""]
-    return _plan(session, chain, "transfer", "safeTransferFrom", arguments, holding.holder, key)
+    marked = holding.key is not None and chain.client.code(to) == "0x"
+    data = bytes.fromhex(key[2:]) if marked else b""
+    arguments = [holding.holder, to, holding.batch_id, holding.amount_kg, data]
+    return _call(chain, "transfer", "safeTransferFrom", arguments, holding.holder, key)
 
 
-def plan_retirement(
-    session: Session, chain: Chain, holding: Holding, details: RetirementDetails
-) -> str:
-    """Plan a retirement and return its key, which the chain's event carries."""
+def retirement_call(chain: Chain, holding: Holding, details: RetirementDetails) -> NewIntent:
+    """Return the call that uses units up; the chain's event carries its key."""
     key = holding.key or new_key()
     arguments = [
         bytes.fromhex(key[2:]),
@@ -214,14 +225,62 @@ def plan_retirement(
         holding.amount_kg,
         retirement_tuple(details),
     ]
-    return _plan(session, chain, "retire", "retire", arguments, holding.holder, key)
+    return _call(chain, "retire", "retire", arguments, holding.holder, key)
+
+
+def cancellation_call(chain: Chain, holding: Holding, reason: str) -> NewIntent:
+    """Return the call that withdraws units without use; the chain's event carries its key."""
+    key = holding.key or new_key()
+    arguments = [bytes.fromhex(key[2:]), holding.batch_id, holding.amount_kg, reason]
+    return _call(chain, "cancel", "cancel", arguments, holding.holder, key)
+
+
+def plan_transfer(session: Session, chain: Chain, holding: Holding, to: str) -> str:
+    """Plan a transfer to another account and return its key; see ``transfer_call``."""
+    return plan_call(session, chain, transfer_call(chain, holding, to))
+
+
+def plan_retirement(
+    session: Session, chain: Chain, holding: Holding, details: RetirementDetails
+) -> str:
+    """Plan a retirement and return its key."""
+    return plan_call(session, chain, retirement_call(chain, holding, details))
 
 
 def plan_cancellation(session: Session, chain: Chain, holding: Holding, reason: str) -> str:
-    """Plan a cancellation and return its key, which the chain's event carries."""
-    key = holding.key or new_key()
-    arguments = [bytes.fromhex(key[2:]), holding.batch_id, holding.amount_kg, reason]
-    return _plan(session, chain, "cancel", "cancel", arguments, holding.holder, key)
+    """Plan a cancellation and return its key."""
+    return plan_call(session, chain, cancellation_call(chain, holding, reason))
+
+
+def plan_call(session: Session, chain: Chain, call: NewIntent) -> str:
+    """Plan an act and return its key; one that is planned already is not planned again.
+
+    Raises
+    ------
+    Refused
+        If its key belongs to another act.
+    """
+    stored = session.get(ChainIntent, call.key)
+    if stored is None:
+        return intents.plan(session, chain.deployment.chain_id, call)
+    check_repeats(stored, call)
+    return call.key
+
+
+def check_repeats(stored: ChainIntent, call: NewIntent) -> None:
+    """Refuse a call that is another than the stored one of the same key.
+
+    Raises
+    ------
+    Refused
+        With what the key belongs to.
+    """
+    same = [call]
+    if call.function == "safeTransferFrom":  # the receiver may have got code since, or lost it
+        moved = call.arguments[:-1]
+        same = [replace(call, arguments=[*moved, x]) for x in (b"", bytes.fromhex(call.key[2:]))]
+    if not any(intents.is_call(stored, item) for item in same):
+        raise _other_act(stored)
 
 
 def details_of(
@@ -267,21 +326,8 @@ def details_of(
     return RetirementDetails(beneficiary, reason, code, *consumption, document_hash)
 
 
-def _plan(
-    session: Session,
-    chain: Chain,
-    kind: str,
-    function: str,
-    arguments: list[object],
-    sender: str,
-    key: str,
-) -> str:
-    intent = NewIntent(
-        key, kind, CREDIT, chain.deployment.credit.address, function, arguments, sender
-    )
-    stored = session.get(ChainIntent, key)
-    if stored is None:
-        return intents.plan(session, chain.deployment.chain_id, intent)
-    if not intents.is_call(stored, intent):
-        raise _other_act(stored)
-    return key
+def _call(
+    chain: Chain, kind: str, function: str, arguments: list[object], sender: str, key: str
+) -> NewIntent:
+    address = chain.deployment.credit.address
+    return NewIntent(key, kind, CREDIT, address, function, arguments, sender)

@@ -13,7 +13,6 @@ from tiny_keccak import keccak256
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
-from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.errors import NotFound
 from ledger.models import ChainIntent, CreditProject, CreditSite, Project
@@ -116,6 +115,5 @@ def _send(chain: Chain, kind: str, function: str, arguments: list[object]) -> st
         arguments=arguments,
         sender=chain.deployment.account("registrar"),
     )
-    key = chain.db.run(lambda session: intents.plan(session, chain.deployment.chain_id, intent))
-    chain.sender.submit(key, CREDIT)
-    return key
+    chain.sender.submit_new(intent)
+    return intent.key

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import select
 
-from ledger import audit_chain, issuance
+from ledger import audit_chain, corrections, issuance
 from ledger.chain.access import Chain
 from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.local.shared import mine_to_finality
@@ -26,6 +26,7 @@ from ledger.models import ChainCursor, ChainInclusion
 from ledger.park import watching
 from ledger.park.alerts import unreadable_rules
 from ledger.reconcile import keep_outcome, reconcile
+from ledger.released import submit_released
 from ledger.sealing import load_sealer
 from ledger.settings import Settings
 from ledger.settlement import batches
@@ -87,6 +88,8 @@ def finalise(tools: Tools) -> str | None:
 def send(tools: Tools) -> str | None:
     """Bring on what is sent and not final, look again at what was final lately, send issuances in their turn.
 
+    Cancellations of corrections are sent that a command left behind, and acts that lost their nonce.
+
     Raises
     ------
     DependencyDown
@@ -96,6 +99,7 @@ def send(tools: Tools) -> str | None:
     """
     gone = tools.chain.sender.audit()
     waiting = tools.chain.sender.tend()
+    waiting += len(submit_released(tools.chain)) + len(corrections.submit_planned(tools.chain))
     sent = len(issuance.submit_planned(tools.chain))
     said = [f"{waiting + sent} intents on their way"] if waiting or sent or gone else []
     if sent:

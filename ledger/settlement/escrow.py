@@ -1,4 +1,4 @@
-"""Money and credits into and out of the settlement contract, as planned intents.
+"""Money and credits into and out of the settlement contract.
 
 Amounts are cents of the settlement currency, or kilograms; the contract keeps units of the currency token.
 """
@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
-from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.errors import BadInput, Refused
@@ -43,11 +42,10 @@ def deposit(chain: Chain, payer: str, account: str, cents: int) -> list[str]:
     """
     amount = _units(chain, cents)
     spender = chain.deployment.settlement.address
-    approval = _plan(chain, "approve", _TOKEN, "approve", [spender, amount], payer)
-    chain.sender.wait_until_included(chain.sender.submit(approval, _TOKEN))
-    payment = _plan(chain, "deposit", SETTLEMENT, "deposit", [account, amount], payer)
-    _submit(chain, payment, SETTLEMENT, explained_deposit)
-    return [approval, payment]
+    approval = _call(chain, "approve", _TOKEN, "approve", [spender, amount], payer)
+    chain.sender.wait_until_included(chain.sender.submit_new(approval))
+    payment = _call(chain, "deposit", SETTLEMENT, "deposit", [account, amount], payer)
+    return [approval.key, _submitted(chain, payment, explained_deposit)]
 
 
 def withdraw(chain: Chain, account: str, to: str, cents: int) -> str:
@@ -60,9 +58,8 @@ def withdraw(chain: Chain, account: str, to: str, cents: int) -> str:
     Refused
         If the balance is too small.
     """
-    key = _plan(chain, "withdraw", SETTLEMENT, "withdraw", [to, _units(chain, cents)], account)
-    _submit(chain, key, SETTLEMENT, explained_withdrawal)
-    return key
+    call = _call(chain, "withdraw", SETTLEMENT, "withdraw", [to, _units(chain, cents)], account)
+    return _submitted(chain, call, explained_withdrawal)
 
 
 def deposit_credits(chain: Chain, holder: str, asset: int, kg: int) -> str:
@@ -79,9 +76,8 @@ def deposit_credits(chain: Chain, holder: str, asset: int, kg: int) -> str:
     """
     settlement = chain.deployment.settlement.address
     arguments = [holder, settlement, asset, _whole_kg(kg), b""]
-    key = _plan(chain, "deposit_credits", CREDIT, "safeTransferFrom", arguments, holder)
-    _submit(chain, key, CREDIT, explained_deposit)
-    return key
+    call = _call(chain, "deposit_credits", CREDIT, "safeTransferFrom", arguments, holder)
+    return _submitted(chain, call, explained_deposit)
 
 
 def withdraw_credits(chain: Chain, account: str, to: str, asset: int, kg: int) -> str:
@@ -95,9 +91,8 @@ def withdraw_credits(chain: Chain, account: str, to: str, asset: int, kg: int) -
         If the balance is too small, or the credits may not be moved.
     """
     arguments = [to, asset, _whole_kg(kg)]
-    key = _plan(chain, "withdraw_credits", SETTLEMENT, "withdrawCredits", arguments, account)
-    _submit(chain, key, SETTLEMENT, explained_withdrawal)
-    return key
+    call = _call(chain, "withdraw_credits", SETTLEMENT, "withdrawCredits", arguments, account)
+    return _submitted(chain, call, explained_withdrawal)
 
 
 def mint_test_currency(chain: Chain, account: str, cents: int) -> str:
@@ -110,22 +105,23 @@ def mint_test_currency(chain: Chain, account: str, cents: int) -> str:
     """
     if chain.deployment.chain_id != LOCAL_CHAIN_ID:
         raise BadInput("test currency exists on a local chain alone")
-    key = _plan(
+    call = _call(
         chain, "mint_test_currency", _TOKEN, "mint", [account, _units(chain, cents)], account
     )
-    chain.sender.submit(key, _TOKEN)
-    return key
+    chain.sender.submit_new(call)
+    return call.key
 
 
-def _submit(chain: Chain, key: str, contract: str, explained: Callable[[Chain, str], str]) -> None:
-    """Send what was planned; a refusal is said in names and money."""
+def _submitted(chain: Chain, call: NewIntent, explained: Callable[[Chain, str], str]) -> str:
+    """Send a call and return its key; a refusal is said in names and money."""
     try:
-        chain.sender.submit(key, contract)
+        chain.sender.submit_new(call)
     except AlreadyOnChain:
         raise
     except Refused as refusal:
         said = explained(chain, refusal.message)
         raise Refused(said, code=refusal.code, details=refusal.details) from refusal
+    return call.key
 
 
 def _units(chain: Chain, cents: int) -> int:
@@ -140,13 +136,12 @@ def _whole_kg(kg: int) -> int:
     return kg
 
 
-def _plan(
+def _call(
     chain: Chain, kind: str, contract: str, function: str, arguments: list[object], sender: str
-) -> str:
+) -> NewIntent:
     places = {
         CREDIT: chain.deployment.credit.address,
         SETTLEMENT: chain.deployment.settlement.address,
     }
     address = places[contract] if contract in places else chain.settlement.currency()
-    intent = NewIntent(new_key(), kind, contract, address, function, arguments, sender)
-    return chain.db.run(lambda session: intents.plan(session, chain.deployment.chain_id, intent))
+    return NewIntent(new_key(), kind, contract, address, function, arguments, sender)

@@ -40,16 +40,17 @@ class Sold:
 
 @dataclass
 class Deed:
-    """An act of the owner with credits, under the name that makes a second asking none.
+    """An act of the owner with credits; ``kg`` is unlike that of any other deed of the scenario.
 
-    ``kg`` is unlike that of any other deed of the scenario. ``doubtful``: books that were restored know nothing of
-    it, and a transfer has no key on chain, so that nobody may ask for it again before a look at the chain.
+    One with a name is asked for again and again, and happens once. One without is asked for once: it happens
+    once when the books have it, and not at all when they have not.
     """
 
     name: str
     kind: str
     kg: int
-    doubtful: bool = False
+    named: bool = True
+    asked: bool = False
 
 
 @dataclass

@@ -64,7 +64,6 @@ class Restored(Fault):
             work()
         process.do(process.read)
         after = rows.fingerprint(process.park)
-        known = rows.known_keys(process.park)
         process.close()
         restore()
         process.reopen()
@@ -72,14 +71,6 @@ class Restored(Fault):
         if after != before:
             self.struck += 1
         self.on.forgetful = True
-        self._doubt(known)
-
-    def _doubt(self, known: set[str]) -> None:
-        """Transfers that the books no longer know are not asked for again: they have no key on chain."""
-        left = rows.known_keys(self.on.process.park)
-        for deed in self.on.model.deeds:
-            if deed.kind == "transfer" and rows.deed_key(deed.name) in known - left:
-                deed.doubtful = True
 
 
 class TwoAtOnce(Fault):

@@ -8,13 +8,19 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy.orm import Session
-
 from indexer import Indexer
 from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
 from ledger.errors import TruetonneError
-from ledger.holdings import details_of, holding_of, plan_once, plan_retirement, plan_transfer
+from ledger.holdings import (
+    cancellation_call,
+    details_of,
+    holding_of,
+    plan_call,
+    plan_once,
+    retirement_call,
+    transfer_call,
+)
 from ledger.jobs import work
 from ledger.jobs.work import Tools
 from ledger.serials import Act
@@ -128,13 +134,19 @@ class Process:
     def ask_for(self, deed: Deed) -> None:
         """Ask for an act with credits, as the command does: again under the same name is no second one."""
         chain, owner = self.park.chain, PARTIES["owner"]
-
-        def planned(session: Session) -> str:
+        deed.asked = True
+        name = deed.name if deed.named else None
+        with self.park.db.read() as session:
             text = str(self._on.batch_id)
-            act = Act.TRANSFER if deed.kind == "transfer" else Act.RETIRE
-            holding = holding_of(session, chain, text, deed.kg, owner, act, deed.name)
-            if act is Act.TRANSFER:
-                return plan_transfer(session, chain, holding, PARTIES["buyer"])
-            return plan_retirement(session, chain, holding, details_of("Town", "2014"))
-
-        chain.sender.submit(plan_once(chain, planned), CREDIT)
+            holding = holding_of(session, chain, text, deed.kg, owner, Act(deed.kind), name)
+        if deed.kind == "transfer":
+            call = transfer_call(chain, holding, PARTIES["buyer"])
+        elif deed.kind == "retire":
+            call = retirement_call(chain, holding, details_of("Town", "2014"))
+        else:
+            call = cancellation_call(chain, holding, "meter replaced")
+        if not deed.named:
+            chain.sender.submit_new(call)
+            return
+        key = plan_once(chain, lambda session: plan_call(session, chain, call))
+        chain.sender.submit(key, CREDIT)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from sqlalchemy import func, select
 
 from ledger.models import (
@@ -19,7 +17,6 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from scripts.chaos.stage import FIRST_DAY
-from tests.support.chain import PARTIES
 from tests.support.park import Park
 
 OPEN = (IntentState.PLANNED, IntentState.SUBMITTED)
@@ -78,11 +75,6 @@ def fingerprint(park: Park) -> tuple[int, ...]:
     with park.db.read() as session:
         states = session.scalars(select(ChainIntent.state)).all()
     return (attempts(park), pending_trades(park), *(states.count(state) for state in IntentState))
-
-
-def deed_key(name: str) -> str:
-    """Return the key that an act of the owner has under a name."""
-    return "0x" + sha256(f"truetonne {PARTIES['owner']} {name}".encode()).hexdigest()
 
 
 def known_keys(park: Park) -> set[str]:

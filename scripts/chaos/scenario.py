@@ -164,7 +164,11 @@ class Scenario:
         if chance.random() < 0.6:
             number = len(model.deeds)
             kind = chance.choice(("transfer", "retire"))
-            model.deeds.append(Deed(f"deed {number}", kind, 10 + number))
+            # Not drawn: the seeds of before keep the rest of their scenarios.
+            if (self.plan.seed + number) % 3 == 0:
+                kind = "cancel"
+            named = (self.plan.seed + number) % 5 != 0
+            model.deeds.append(Deed(f"deed {number}", kind, 10 + number, named))
         if chance.random() < 0.4 and model.days < len(KW_BY_DAY):
             model.days += 1
 
@@ -177,7 +181,7 @@ class Scenario:
         process.do(self.import_all)
         process.do(process.read)
         for deed in self.model.deeds:
-            if not deed.doubtful:
+            if deed.named or not deed.asked:
                 process.do(lambda deed=deed: process.ask_for(deed))  # type: ignore[misc]
         process.do(lambda: process.issue(self.model))
         for number in range(3):
@@ -257,13 +261,18 @@ class Scenario:
         }
         self.on.node.reorganise(depth, [*kept, (stamp, self.chance.randrange(depth))])
         self.outcome.depths[depth] += 1
-        self._pay_again(head - depth + 1, head, cents)
+        self._pay_again(head - depth + 1, head, cents, {each["data"] for each, _ in kept})
         return gone
 
-    def _pay_again(self, first: int, last: int, cents: Sequence[int]) -> None:
-        """Take note of the market's payments in the blocks that came instead; one may fail there."""
+    def _pay_again(self, first: int, last: int, cents: Sequence[int], calls: set[str]) -> None:
+        """Take note of the market's payments in the blocks that came instead; one may fail there.
+
+        What was taken back and waits in the pool may be mined in these blocks at once, too.
+        """
         again = [
-            each for _, each in self.transactions(first, last) if each["from"] != PARTIES["spare"]
+            each
+            for _, each in self.transactions(first, last)
+            if each["from"] == PARTIES["market"] and each["input"] in calls
         ]
         assert len(again) == len(cents)
         for each, paid in zip(again, cents, strict=True):

@@ -6,15 +6,20 @@ from pathlib import Path
 import pytest
 
 from ledger.chain.contracts.events import CREDIT
+from ledger.chain.contracts.wrappers import encode_call
 from ledger.chain.keys.policy import DailyCaps
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import stuck
 from ledger.chain.sending.intents import FILL, new_key
 from ledger.db import Database
+from ledger.holdings import cancellation_call, holding_of
+from ledger.jobs import work
+from ledger.jobs.work import Tools
 from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane, CreditRetirement
 from ledger.models.sending import IntentState
 from ledger.reconcile import reconcile
-from tests.support.chain import CURRENCY, PARTIES
+from ledger.settings import load_settings
+from tests.support.chain import CURRENCY, PARTIES, SITE_CODE
 from tests.support.forms import rest
 from tests.support.park import Park
 from tests.support.racers import race, submitting
@@ -179,6 +184,31 @@ def test_a_retirement_whose_nonce_was_stolen_happens_once(both: Park) -> None:
     until_confirmed(both)
     assert [row.amount_kg for row in both.rows(CreditRetirement)] == [8]
     holds(both)
+
+
+def test_an_act_that_lost_its_nonce_is_tried_again_by_the_jobs(park: Park) -> None:
+    """What the contract would not take when the nonce was stolen, nobody else would send: no job planned it."""
+    park.node.issue(1000, 0)
+    park.mirror_final()
+    with park.db.read() as session:
+        found = holding_of(session, park.chain, f"{SITE_CODE}-2014-1", 800, PARTIES["owner"])
+    call = cancellation_call(park.chain, found, "meter replaced")
+    automine(park, False)
+    drop(park, park.chain.sender.submit_new(call))
+    arguments = [PARTIES["owner"], PARTIES["buyer"], 1 << 32 | 1, 300, b""]
+    data = encode_call(CREDIT, "safeTransferFrom", arguments)
+    message = {"from": PARTIES["owner"], "to": call.address, "data": data, "gas": hex(200_000)}
+    park.node.client.request("eth_sendTransaction", [message])  # the key, used elsewhere
+    park.node.mine(4)
+    park.mirror.run_until("head")
+    park.chain.sender.tend()
+    assert park.intent(call.key).state is IntentState.PLANNED
+
+    tools = Tools(park.chain, load_settings(None, {}))
+    work.send(tools)
+    assert park.intent(call.key).state is IntentState.FAILED
+    assert "InsufficientBalance" in (park.intent(call.key).error or "")
+    holds(park)
 
 
 # ------------------------------------------------------------------------------- holes

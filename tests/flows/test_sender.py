@@ -10,7 +10,7 @@ from eth_account import Account
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.chain.sending import intents
+from ledger.chain.sending import intents, rehearsal
 from ledger.chain.sending.intents import NewIntent, new_key
 from ledger.chain.sending.sender import AlreadyOnChain, NotTaken, Sender
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused
@@ -353,14 +353,15 @@ def test_somebody_else_is_faster_between_look_and_try(
     park.db.run(lambda session: intents.plan(session, CHAIN_ID, intent))
     other = park.again()
     slow = park.chain.sender
-    honest = slow._preflight
+    honest = rehearsal.ready
     raced = []
 
-    def preflight(*arguments: Any) -> int:
+    def ready(*arguments: Any) -> rehearsal.Ready:
+        monkeypatch.undo()
         raced.append(other.chain.sender.submit(claim.key, CREDIT))
         return honest(*arguments)
 
-    monkeypatch.setattr(slow, "_preflight", preflight)
+    monkeypatch.setattr(rehearsal, "ready", ready)
     assert slow.submit(claim.key, CREDIT) == raced[0]
     assert park.intent(claim.key).state is IntentState.SUBMITTED
     assert park.count(ChainAttempt) == sent(park, "issuer") == 1
@@ -389,14 +390,14 @@ def test_two_refusals_at_once_and_a_sending_that_comes_too_late(
 ) -> None:
     key = plan(park)
     sender = park.chain.sender
-    honest = sender._preflight
+    honest = rehearsal.ready
 
-    def preflight(*arguments: Any) -> int:
-        gas = honest(*arguments)
+    def ready(*arguments: Any) -> rehearsal.Ready:
+        found = honest(*arguments)
         park.db.run(lambda session: intents.refuse(session, key, "another process"))
-        return gas
+        return found
 
-    monkeypatch.setattr(sender, "_preflight", preflight)
+    monkeypatch.setattr(rehearsal, "ready", ready)
     with pytest.raises(Refused, match="mint was refused before: another process"):
         sender.submit(key, CURRENCY)
     assert sent(park) == park.count(ChainAttempt) == 0

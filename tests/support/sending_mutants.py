@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from indexer import reorg
-from ledger.chain.sending import adoption, intents, signing, stuck
+from ledger.chain.sending import adoption, intents, rehearsal, signing, stuck
 from ledger.chain.sending.sender import Sender
 from ledger.settlement import forgotten
 
@@ -27,7 +27,7 @@ def _send_then_save(put: Replace) -> None:
         return attempt
 
     put(signing.Desk, "sign", sign)
-    put(Sender, "_check_not_done", _nothing)
+    put(rehearsal, "_check_not_done", _nothing)
 
 
 def _sent_once_and_forgotten(put: Replace) -> None:
@@ -40,7 +40,7 @@ def _thefts_are_ignored(put: Replace) -> None:
 
 def _the_chain_is_not_asked(put: Replace) -> None:
     """Restored books believe themselves."""
-    put(Sender, "_check_not_done", _nothing)
+    put(rehearsal, "_check_not_done", _nothing)
     put(adoption, "in_mirror", _nothing)
 
 

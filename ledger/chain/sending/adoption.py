@@ -30,6 +30,7 @@ from ledger.models import (
     CreditBatch,
     CreditCancellation,
     CreditRetirement,
+    CreditTransfer,
     SettlementBatch,
     SettlementTrade,
     VppSettlementItem,
@@ -146,19 +147,37 @@ def on_node(
     return foreign[0] if foreign else None
 
 
-def adopt_final(session: Session, final_number: int, before: int) -> list[str]:
+def adopt_now(db: Database, chain_id: int, key: str) -> None:
+    """End an intent that was planned when the mirror had read long ago what did it; no new block need come."""
+
+    def adopt(session: Session) -> None:
+        query = select(ChainCursor).where(ChainCursor.chain_id == chain_id)
+        cursor = session.scalars(query).first()
+        if cursor is not None:
+            adopt_final(session, cursor.final_number, cursor.final_number, key)
+
+    db.run(adopt)
+
+
+def adopt_final(
+    session: Session, final_number: int, before: int, only: str | None = None
+) -> list[str]:
     """End the intents that the chain carried out in final blocks without these books; return their keys.
 
-    For the mirror alone, which has confirmed by now what was sent from here.
+    For the mirror, which has confirmed by now what was sent from here.
 
     Parameters
     ----------
     before
         The last block that was final before: calls without a key are looked for above it.
+    only
+        The intent with this key; None: all.
     """
     query = select(ChainIntent).where(
         ChainIntent.state.in_((IntentState.PLANNED, IntentState.SUBMITTED))
     )
+    if only is not None:
+        query = query.where(ChainIntent.key == only)
     adopted = []
     for intent in session.scalars(query).all():
         mark = in_mirror(session, intent, before)
@@ -196,6 +215,37 @@ def _cancelled(session: Session, intent: ChainIntent) -> Mark | None:
     )
     found = session.scalars(query).first()
     return Mark(found.tx_hash, found.block_number, found.cancelled_at) if found else None
+
+
+def _transferred(session: Session, intent: ChainIntent) -> Mark | None:
+    """Return the transfer that carries the key of an intent; one without a name carries none."""
+    if not has_key_in_data(intent):
+        return None
+    wanted = intent.parameters
+    query = (
+        select(CreditTransfer.tx_hash, CreditTransfer.block_number, ChainBlock.block_time)
+        .join(BlockchainTransaction, BlockchainTransaction.tx_hash == CreditTransfer.tx_hash)
+        .join(ChainInclusion, ChainInclusion.tx_hash == CreditTransfer.tx_hash)
+        .join(ChainBlock, ChainBlock.number == CreditTransfer.block_number)
+        .where(
+            CreditTransfer.batch_id == int(wanted["id"]),
+            CreditTransfer.from_address == intent.sender_address,
+            CreditTransfer.to_address == str(wanted["to"]).lower(),
+            CreditTransfer.amount_kg == int(wanted["value"]),
+            ChainInclusion.sender == intent.sender_address,
+        )
+        .add_columns(BlockchainTransaction.parameters)
+    )
+    for tx_hash, number, at, parameters in session.execute(query):
+        if parameters == wanted:
+            return Mark(tx_hash, number, at)
+    return None
+
+
+def has_key_in_data(intent: ChainIntent) -> bool:
+    """Return whether an intent is a transfer that carries its own key, by which it is found again."""
+    moves = intent.function_name == "safeTransferFrom"
+    return moves and intent.parameters.get("data") == intent.key
 
 
 def _proposed(session: Session, intent: ChainIntent) -> Mark | None:
@@ -261,6 +311,7 @@ _MARKS: Mapping[str, Callable[[Session, ChainIntent], Mark | None]] = {
     "issue": _issued,
     "retire": _retired,
     "cancel": _cancelled,
+    "safeTransferFrom": _transferred,
     "proposeBatch": _proposed,
     "settleCosigned": _proposed,
     "settleOne": _settled_one,
@@ -334,7 +385,9 @@ def _by_key(client: ChainClient, intent: ChainIntent, first: int) -> str | None:
 
 def _by_call(client: ChainClient, intent: ChainIntent, numbers: range) -> list[str]:
     found = []
-    since = (intent.created_at - _CLOCKS_APART).timestamp()
+    # What carries its key is the same act whenever it was done; else another of the same words may be older.
+    known = has_key_in_data(intent)
+    since = 0.0 if known else (intent.created_at - _CLOCKS_APART).timestamp()
     for block in client.blocks_with_transactions(numbers):
         if block is None or block[0].timestamp < since:
             continue

@@ -63,26 +63,29 @@ def new_key() -> str:
 
 def plan(session: Session, chain_id: int, intent: NewIntent) -> str:
     """Store an intent with its call data, and return its key."""
+    session.add(row_of(chain_id, intent))
+    session.flush()
+    return intent.key
+
+
+def row_of(chain_id: int, intent: NewIntent) -> ChainIntent:
+    """Return an intent as the row that it will be: planned, and in no session."""
     data = encode_call(intent.contract, intent.function, intent.arguments)
     decoded = decode_call(intent.contract, data)
     if decoded is None:  # our own encoder and decoder disagree: a programming error
         raise TruetonneError(f"{intent.contract}.{intent.function} does not decode to itself")
-    session.add(
-        ChainIntent(
-            key=intent.key,
-            chain_id=chain_id,
-            kind=intent.kind,
-            contract_address=intent.address.lower(),
-            function_name=intent.function,
-            parameters=decoded.parameters,
-            call_data=data,
-            sender_address=intent.sender.lower(),
-            state=IntentState.PLANNED,
-            created_at=datetime.now(UTC),
-        )
+    return ChainIntent(
+        key=intent.key,
+        chain_id=chain_id,
+        kind=intent.kind,
+        contract_address=intent.address.lower(),
+        function_name=intent.function,
+        parameters=decoded.parameters,
+        call_data=data,
+        sender_address=intent.sender.lower(),
+        state=IntentState.PLANNED,
+        created_at=datetime.now(UTC),
     )
-    session.flush()
-    return intent.key
 
 
 def fill_of(chain_id: int, address: str) -> ChainIntent:
@@ -118,12 +121,11 @@ def is_call(stored: ChainIntent, intent: NewIntent) -> bool:
     return found == (intent.kind, intent.address.lower(), intent.sender.lower(), data)
 
 
-def twin_of(session: Session, key: str) -> ChainIntent | None:
+def twin_of(session: Session, own: ChainIntent) -> ChainIntent | None:
     """Return another intent that does the same, key aside: under way, or done in the last hour."""
-    own = get(session, key)
     lately = datetime.now(UTC) - _TWIN_AGE
     query = select(ChainIntent).where(
-        ChainIntent.key != key,
+        ChainIntent.key != own.key,
         ChainIntent.kind == own.kind,
         ChainIntent.contract_address == own.contract_address,
         ChainIntent.sender_address == own.sender_address,

@@ -13,10 +13,15 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.fees import GWEI
 from ledger.chain.sending import intents
-from ledger.models import ChainAttempt, ChainInclusion, ChainIntent
+from ledger.models import ChainAttempt, ChainInclusion, ChainIntent, Correction
 from ledger.models.sending import IntentState
 
 OPEN = (IntentState.PLANNED, IntentState.SUBMITTED)
+_HOLDERS_ACTS = frozenset({"transfer", "retire", "cancel"})
+_NOT_SENT = "not sent yet: the jobs do it, or the command that planned it, given again"
+_LEFT_TO_ITS_COMMAND = (
+    "not sent, and no job does it: give its command again, with the same --key, or leave it"
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,16 @@ def _view(session: Session, intent: ChainIntent, now: datetime) -> IntentView:
     blocks = {row.tx_hash: row.block_number for row in session.scalars(query)}
     rows = [_attempt(intent, item, blocks, item is attempts[-1]) for item in attempts]
     age_s = int((now - intent.created_at).total_seconds())
-    return IntentView(intent, rows, age_s, _advice(intent, bool(blocks)))
+    advice = _advice(intent, bool(blocks), _is_left_to_its_command(session, intent, bool(attempts)))
+    return IntentView(intent, rows, age_s, advice)
+
+
+def _is_left_to_its_command(session: Session, intent: ChainIntent, signed: bool) -> bool:
+    """Return whether no job sends a planned intent: an act of a holder that was never signed."""
+    if intent.state is not IntentState.PLANNED or signed or intent.kind not in _HOLDERS_ACTS:
+        return False
+    query = select(Correction.id).where(Correction.act_key == intent.key)
+    return session.scalars(query).first() is None
 
 
 def _attempt(
@@ -115,13 +129,13 @@ def _gwei(wei: Decimal) -> str:
     return f"{Decimal(wei) / GWEI:f}"
 
 
-def _advice(intent: ChainIntent, included: bool) -> str:
+def _advice(intent: ChainIntent, included: bool, left: bool) -> str:
     if intent.state is IntentState.FAILED:
         return intent.error or ""
     if intent.alarm is not None:
         return intent.alarm
     if intent.state is IntentState.PLANNED:
-        return "not sent yet: the jobs do it, or the command that planned it, given again"
+        return _LEFT_TO_ITS_COMMAND if left else _NOT_SENT
     if intent.state is IntentState.SUBMITTED:
         if included:
             return (

@@ -12,19 +12,18 @@ import time
 
 from sqlalchemy.orm import Session
 
-from ledger.chain import fees
-from ledger.chain.failures.reverts import reason_of
-from ledger.chain.fees import GWEI, Fees
+from ledger.chain.fees import GWEI
 from ledger.chain.keys.policy import DailyCaps
-from ledger.chain.keys.signers import Keyring, Signer
+from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.chain.sending import adoption, intents, lanes, stuck, unknown
+from ledger.chain.sending import adoption, intents, lanes, rehearsal, stuck, unknown
 from ledger.chain.sending.auditing import AUDIT_BLOCKS, taken_back
-from ledger.chain.sending.intents import SignedAttempt
+from ledger.chain.sending.intents import NewIntent, SignedAttempt
+from ledger.chain.sending.rehearsal import AlreadyOnChain, Ready
 from ledger.chain.sending.signing import REPLACE_SECONDS, Desk
 from ledger.db import Database, DatabaseBusy
 from ledger.errors import DependencyDown, Refused
-from ledger.models import ChainAttempt, ChainIntent, ChainNonceLane
+from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState
 from ledger.settings import depth_of
 
@@ -39,14 +38,7 @@ _TOO_CHEAP = "less than block base fee"
 _NOT_TAKEN = "the node does not take it: "
 
 
-class AlreadyOnChain(Refused):
-    """The chain holds what the intent would do, under its own key: the books are behind.
-
-    That is so after a database was restored from before the sending. The intent stays as it is, and
-    the mirror says what became of it.
-    """
-
-    default_code = "already-on-chain"
+__all__ = ["AlreadyOnChain", "NotTaken", "Sender"]
 
 
 class NotTaken(DependencyDown):
@@ -132,13 +124,42 @@ class Sender:
         if intent.state is not IntentState.PLANNED:
             self.rebroadcast(key)
             return str(intent.tx_hash)
-        signer = self._desk.keyring.signer(intent.sender_address, f"send {intent.function_name}")
-        self._check_not_done(intent)
+        return self._begin(intent, contract)
+
+    def submit_new(self, new: NewIntent) -> str:
+        """Sign and send a call that nobody can ask for again by its key; return the hash of its transaction.
+
+        The intent is stored with its first signed transaction in one commit. So what is cut short, or kept from
+        being signed, leaves nothing behind that nobody would send. One that the contract refuses is kept as failed.
+
+        Raises
+        ------
+        Refused, AlreadyOnChain, BadInput, PolicyRefused, DependencyDown
+            As ``submit``; nothing is stored then, a refusal of the contract aside.
+        """
+        return self._begin(intents.row_of(self._desk.chain_id, new), new.contract, new)
+
+    def rehearse(self, new: NewIntent) -> None:
+        """Look at all that would be looked at before a call is signed; store and send nothing.
+
+        Raises
+        ------
+        Refused, AlreadyOnChain, BadInput, PolicyRefused, DependencyDown
+            As ``submit`` would.
+        """
+        intent = intents.row_of(self._desk.chain_id, new)
         try:
-            gas = self._preflight(intent.sender_address, intent.contract_address, intent.call_data)
-        except RpcError as error_of_node:
-            return self._refused(intent, contract, error_of_node)
-        attempt = self._sign_and_store(intent, signer, gas, self._fees())
+            rehearsal.ready(self._desk, intent)
+        except RpcError as error:
+            reason = rehearsal.refusal(new.contract, intent, error)
+            raise _refused(new.contract, intent, reason) from error
+
+    def _begin(self, intent: ChainIntent, contract: str, new: NewIntent | None = None) -> str:
+        try:
+            prepared = rehearsal.ready(self._desk, intent)
+        except RpcError as error:
+            return self._refused(intent, contract, error, new)
+        attempt = self._sign_and_store(intent, prepared, new)
         self._send(attempt)
         return attempt.tx_hash
 
@@ -246,79 +267,41 @@ class Sender:
             if polls % _POLLS_PER_TENDING == 0:
                 self.tend()
 
-    # ------------------------------------------------------------------------ before signing
-
-    def _check_not_done(self, intent: ChainIntent) -> None:
-        """Refuse to do again what the chain has done already, where the contract itself would not."""
-        # The count first: a lane that is read after it knows every transaction that was sent from here.
-        count = self._client.transaction_count(intent.sender_address, "latest")
-        with self._db.read() as session:
-            lane = session.get(ChainNonceLane, (intent.chain_id, intent.sender_address))
-            more = count > (lane.next_nonce if lane is not None else 0)
-            mark = adoption.in_mirror(session, intent, 0 if more else None)
-        tx_hash = (
-            mark.tx_hash
-            if mark is not None
-            else adoption.on_node(self._db, self._client, intent, more)
-        )
-        if tx_hash is None:
-            self.check_known(intent.sender_address)
-        else:
-            raise AlreadyOnChain(
-                f"{intent.function_name} is done: transaction {tx_hash} did it, which these books had forgotten; "
-                "the mirror confirms it when it is final",
-                details={"key": intent.key, "transaction": tx_hash},
-            )
-
-    def _preflight(self, sender: str, target: str, data: str) -> int:
-        return stuck.preflight(self._client, sender, target, data)
-
-    def _refused(self, intent: ChainIntent, contract: str, error: RpcError) -> str:
-        """Say why a call was refused; return the transaction's hash if somebody else has sent it."""
-        key, function = intent.key, intent.function_name
-        if not error.reverted:
-            raise DependencyDown(
-                f"the node cannot try {function}: {error.rpc_message}; it stays planned: repeat the command later",
-                code="not-tried",
-                details={"key": key},
-            ) from error
-        reason = reason_of(contract, error.data) or error.rpc_message
-        with self._db.read() as session:
-            done = adoption.says_done(session, intent, reason)
-            found = intents.get(session, key)
-        if not done:
-            found = self._db.run(lambda session: intents.refuse(session, key, reason))
-        if found.state in (IntentState.SUBMITTED, IntentState.CONFIRMED):
-            return str(found.tx_hash)
-        kind = AlreadyOnChain if found.state is IntentState.PLANNED else Refused
-        raise kind(
-            f"{contract} refuses {function}: {found.error or reason}",
-            code=None if kind is AlreadyOnChain else "contract-refused",
-            details={"key": key},
-        ) from error
-
-    def _fees(self) -> Fees:
-        head = self._desk.head()
-        cap = self._desk.max_fee_wei
-        if head.base_fee > cap:
-            # Such a transaction would wait for ever, and everything behind it in its lane.
-            raise DependencyDown(
-                f"gas costs {head.base_fee / GWEI:.1f} gwei, more than max_fee_gwei ({cap // GWEI}); "
-                "wait, or raise the setting",
-                code="fees-too-high",
-            )
-        return fees.first(self._desk.market(head), cap)
-
     # ---------------------------------------------------------------------- signing, sending
 
+    def _refused(
+        self, intent: ChainIntent, contract: str, error: RpcError, new: NewIntent | None
+    ) -> str:
+        """Say why a call was refused; return the transaction's hash if somebody else has sent it."""
+        key, reason = intent.key, rehearsal.refusal(contract, intent, error)
+
+        def note(session: Session) -> ChainIntent:
+            if new is not None:
+                intents.plan(session, self._desk.chain_id, new)
+            return intents.refuse(session, key, reason)
+
+        with self._db.read() as session:
+            done = adoption.says_done(session, intent, reason)
+            found = intent if new is not None else intents.get(session, key)
+        if not done:
+            found = self._db.run(note)
+        if found.state in (IntentState.SUBMITTED, IntentState.CONFIRMED):
+            return str(found.tx_hash)
+        if found.state is IntentState.PLANNED:
+            raise AlreadyOnChain(
+                f"{contract} refuses {intent.function_name}: {reason}", details={"key": key}
+            ) from error
+        raise _refused(contract, intent, found.error or reason) from error
+
     def _sign_and_store(
-        self, intent: ChainIntent, signer: Signer, gas: int, offered: Fees
+        self, intent: ChainIntent, prepared: Ready, new: NewIntent | None
     ) -> SignedAttempt:
         """Sign with the lane's next nonce, and store that in the commit that takes the nonce.
 
         Signed before the commit begins, so that no lock waits for a signer: whoever finds the nonce gone
         throws the bytes away and signs anew.
         """
+        signer, gas, offered = prepared.signer, prepared.gas, prepared.fees
         desk, cost = self._desk, gas * offered.max_fee_wei
         account = desk.chain_id, signer.address
         for _ in range(_LANE_TRIES):
@@ -332,21 +315,25 @@ class Sender:
             def store(
                 session: Session, attempt: SignedAttempt = attempt, on_chain: int = on_chain
             ) -> SignedAttempt | None:
-                found = session.get(ChainIntent, intent.key, with_for_update=True)
-                assert found is not None
-                if found.state is IntentState.FAILED:
+                found = None
+                if new is None:
+                    found = session.get_one(ChainIntent, intent.key, with_for_update=True)
+                if found is not None and found.state is IntentState.FAILED:
                     raise Refused(
                         f"{found.function_name} was refused before: {found.error}",
                         details={"key": found.key},
                     )
-                if found.state is not IntentState.PLANNED:  # somebody else was faster: send theirs
+                if found is not None and found.state is not IntentState.PLANNED:
+                    # Somebody else was faster: send theirs.
                     stored = intents.attempts_of(session, found.key)[-1]
                     return SignedAttempt(stored.tx_hash, stored.raw_transaction, 0, 0, 0)
                 if not lanes.take_nonce(session, *account, attempt.nonce, on_chain):
                     return None
                 if desk.caps is not None:
                     lanes.spend(session, desk.caps, account, 1, cost)
-                intents.store_attempt(session, found, attempt)
+                if new is not None:
+                    intents.plan(session, desk.chain_id, new)
+                intents.store_attempt(session, intents.get(session, intent.key), attempt)
                 return attempt
 
             stored = self._db.run(store)
@@ -392,3 +379,11 @@ class Sender:
         hashes = [item.tx_hash for item in attempts]
         receipts = self._client.receipts(hashes)
         return {tx_hash for tx_hash, found in zip(hashes, receipts, strict=True) if found}
+
+
+def _refused(contract: str, intent: ChainIntent, reason: str) -> Refused:
+    return Refused(
+        f"{contract} refuses {intent.function_name}: {reason}",
+        code="contract-refused",
+        details={"key": intent.key},
+    )

@@ -1,0 +1,123 @@
+"""What is looked at before an intent is signed: whether it is done already, the key, the contract, fees and caps.
+
+Nothing is stored, signed or sent here; ``--dry-run`` is this and no more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger.chain import fees
+from ledger.chain.failures.reverts import reason_of
+from ledger.chain.fees import GWEI, Fees
+from ledger.chain.keys.signers import Signer
+from ledger.chain.node.client import RpcError
+from ledger.chain.sending import adoption, lanes, stuck, unknown
+from ledger.chain.sending.signing import Desk
+from ledger.errors import DependencyDown, Refused
+from ledger.models import ChainIntent, ChainNonceLane
+
+
+class AlreadyOnChain(Refused):
+    """The chain holds what the intent would do, under its own key: the books are behind.
+
+    That is so after a database was restored from before the sending. The intent stays as it is, and
+    the mirror says what became of it.
+    """
+
+    default_code = "already-on-chain"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """With what an intent can be signed: its signer, a gas limit and fees."""
+
+    signer: Signer
+    gas: int
+    fees: Fees
+
+
+def ready(desk: Desk, intent: ChainIntent) -> Ready:
+    """Look at all that must hold before an intent is signed.
+
+    Raises
+    ------
+    RpcError
+        If the call would revert, or the node cannot try it; see ``refusal``.
+    AlreadyOnChain
+        If the chain has done before what the intent wants.
+    BadInput
+        If the sender's key is not at hand.
+    PolicyRefused
+        If the caps of the day forbid it.
+    DependencyDown
+        If node or signer do not answer, or the node wants higher fees than may be offered.
+    """
+    signer = desk.keyring.signer(intent.sender_address, f"send {intent.function_name}")
+    _check_not_done(desk, intent)
+    gas = stuck.preflight(
+        desk.client, intent.sender_address, intent.contract_address, intent.call_data
+    )
+    found = Ready(signer, gas, _fees(desk))
+    if desk.caps is not None:
+        account, cost = (desk.chain_id, signer.address), gas * found.fees.max_fee_wei
+        with desk.db.read() as session:
+            lanes.check_spending(session, desk.caps, account, 1, cost)
+    return found
+
+
+def refusal(contract: str, intent: ChainIntent, error: RpcError) -> str:
+    """Return why a contract refuses the call of an intent.
+
+    Parameters
+    ----------
+    contract
+        Name of the contract, to decode what it says.
+
+    Raises
+    ------
+    DependencyDown
+        If it does not: the node could not try the call.
+    """
+    if not error.reverted:
+        raise DependencyDown(
+            f"the node cannot try {intent.function_name}: {error.rpc_message}; nothing is sent: repeat the command "
+            "later",
+            code="not-tried",
+            details={"key": intent.key},
+        ) from error
+    return reason_of(contract, error.data) or error.rpc_message
+
+
+def _check_not_done(desk: Desk, intent: ChainIntent) -> None:
+    """Refuse to do again what the chain has done already, where the contract itself would not."""
+    # The count first: a lane that is read after it knows every transaction that was sent from here.
+    count = desk.client.transaction_count(intent.sender_address, "latest")
+    with desk.db.read() as session:
+        lane = session.get(ChainNonceLane, (intent.chain_id, intent.sender_address))
+        more = count > (lane.next_nonce if lane is not None else 0)
+        mark = adoption.in_mirror(session, intent, 0 if more else None)
+    tx_hash = (
+        mark.tx_hash if mark is not None else adoption.on_node(desk.db, desk.client, intent, more)
+    )
+    if tx_hash is None:
+        unknown.check(desk.db, desk.client, desk.chain_id, intent.sender_address)
+    else:
+        raise AlreadyOnChain(
+            f"{intent.function_name} is done: transaction {tx_hash} did it, which these books had forgotten; "
+            "the mirror confirms it when it is final",
+            details={"key": intent.key, "transaction": tx_hash},
+        )
+
+
+def _fees(desk: Desk) -> Fees:
+    head = desk.head()
+    cap = desk.max_fee_wei
+    if head.base_fee > cap:
+        # Such a transaction would wait for ever, and everything behind it in its lane.
+        raise DependencyDown(
+            f"gas costs {head.base_fee / GWEI:.1f} gwei, more than max_fee_gwei ({cap // GWEI}); "
+            "wait, or raise the setting",
+            code="fees-too-high",
+        )
+    return fees.first(desk.market(head), cap)

@@ -1,0 +1,125 @@
+"""``credits retire | transfer | cancel`` that are not sent, only tried, or asked for again by books of before."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Program
+from tests.support.chain import CREDIT, PARTIES, SITE_CODE, TestChain
+from tests.support.mirror import running_chain
+from tests.support.sending import GWEI
+
+BATCH = f"{SITE_CODE}-2014-1"
+RETIRE = ("credits", "retire", BATCH, "--beneficiary", "Town", "--reason", "2014", "--amount")
+TRANSFER = ("credits", "transfer", BATCH, "--to", "0x" + "9" * 40, "--amount")
+CANCEL = ("credits", "cancel", BATCH, "--reason", "meter replaced", "--amount")
+
+
+@pytest.fixture
+def chain(migrated: Program) -> Iterator[TestChain]:
+    """A chain on which the owner holds a batch of 1000 kg, and the program set to it."""
+    with running_chain() as node:
+        node.issue(1000, 0)
+        migrated.environ |= migrated.with_settings(
+            {"rpc_url": node.client.rpc_url, "deployment": "local.json", "finality": "0"}
+        )
+        migrated.write("local.json", node.deployment_text())
+        assert migrated("index", "run", "--until", "head").code == 0
+        yield node
+
+
+def price(node: TestChain, gwei: int) -> None:
+    """Mine a block in which gas costs this much."""
+    node.client.request("anvil_setNextBlockBaseFeePerGas", [hex(gwei * GWEI)])
+    node.mine(1)
+
+
+def held(node: TestChain) -> int:
+    """Return what the owner holds, kg: asked of the contract itself."""
+    batch_id = 1 << 32 | 1
+    data = "0x00fdd58e" + f"{int(PARTIES['owner'], 16):064x}{batch_id:064x}"
+    address = node.deployment.contracts[CREDIT].address
+    return int(node.client.call(address, data), 16)
+
+
+@pytest.mark.parametrize("words", [RETIRE, TRANSFER, CANCEL], ids=["retire", "transfer", "cancel"])
+def test_an_act_without_a_key_that_is_not_signed_leaves_nothing(
+    migrated: Program, chain: TestChain, words: tuple[str, ...]
+) -> None:
+    """Nobody could ask for it again, and the same command is another act: it would stay planned for ever."""
+    price(chain, 800)
+    for _ in range(2):
+        ended = migrated(*words, "7")
+        assert ended.code == 3 and "more than max_fee_gwei" in ended.one_line()
+    assert migrated("chain", "intents", "--all", "--json").json()["intents"] == []
+    price(chain, 1)
+    done = migrated(*words, "7")
+    assert done.code == 0 and "hint" not in done.out, done.err
+    assert held(chain) == 993
+
+
+def test_an_act_with_a_key_that_is_not_signed_waits_for_its_command(
+    migrated: Program, chain: TestChain
+) -> None:
+    price(chain, 800)
+    assert migrated(*RETIRE, "7", "--key", "order 1").code == 3
+    (shown,) = migrated("chain", "intents", "--json").json()["intents"]
+    assert shown["state"] == "planned" and "give its command again" in shown["what_to_do"]
+    price(chain, 1)
+    assert migrated("jobs", "run", "send").code == 0
+    assert held(chain) == 1000
+    tried = migrated(*RETIRE, "7", "--key", "order 1", "--dry-run")
+    assert tried.code == 0 and "would retire 7 kg" in tried.out
+    for _ in range(2):
+        assert migrated(*RETIRE, "7", "--key", "order 1").code == 0
+    tried = migrated(*RETIRE, "7", "--key", "order 1", "--dry-run")
+    assert tried.code == 0 and "would do nothing" in tried.out
+    assert held(chain) == 993
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("credits", "transfer", BATCH, "--amount", "5", "--to", "0x" + "0" * 40),
+        ("credits", "transfer", BATCH, "--amount", "5", "--to", "CONTRACT"),
+        ("credits", "cancel", BATCH, "--amount", "5", "--reason", "x" * 1025),
+        ("credits", "cancel", BATCH, "--amount", "5", "--reason", "x" * 1025, "--key", "failed"),
+    ],
+    ids=["nobody", "no receiver", "long reason", "failed before"],
+)
+def test_a_dry_run_is_refused_as_the_run(
+    migrated: Program, chain: TestChain, words: tuple[str, ...]
+) -> None:
+    contract = chain.deployment.contracts["TestCurrency"].address
+    words = tuple(contract if word == "CONTRACT" else word for word in words)
+    if "failed" in words:
+        assert "TextTooLong" in migrated(*words).one_line()
+    before = (migrated.folder / ".truetonne" / "truetonne.db").read_bytes()
+    tried = migrated(*words, "--dry-run")
+    assert (migrated.folder / ".truetonne" / "truetonne.db").read_bytes() == before
+    ended = migrated(*words)
+    assert tried.code == ended.code != 0
+    assert tried.one_line() == ended.one_line()
+    assert held(chain) == 1000
+
+
+@pytest.mark.parametrize("words", [RETIRE, TRANSFER, CANCEL], ids=["retire", "transfer", "cancel"])
+def test_books_from_before_do_nothing_twice_that_has_a_key(
+    migrated: Program, chain: TestChain, words: tuple[str, ...]
+) -> None:
+    words = (*words, "7", "--key", "order 1")
+    kept = Path(shutil.copytree(migrated.folder / ".truetonne", migrated.folder / "kept"))
+    first = migrated(*words, "--json").json()
+    assert (first["state"], first["repeated"]) == ("confirmed", False)
+    shutil.rmtree(migrated.folder / ".truetonne")
+    kept.rename(migrated.folder / ".truetonne")
+    tried = migrated(*words, "--dry-run")
+    assert tried.code == 0 and f"transaction {first['transaction']} did it" in tried.out
+    for _ in range(2):
+        again = migrated(*words, "--json").json()
+        assert (again["state"], again["repeated"]) == ("confirmed", True)
+        assert again["transaction"] == first["transaction"]
+    assert held(chain) == 993
+    assert migrated("reconcile").code == 0
