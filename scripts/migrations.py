@@ -17,6 +17,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from ledger.db import Database
+from scripts import suite
 from tests.ledger.test_migrations import (
     CHAIN,
     OLD_ROWS,
@@ -44,13 +45,17 @@ UPGRADE = "import sys; from ledger.db import Database; Database(sys.argv[1]).upg
 def main() -> int:
     """Run it; exit 1 when an interrupted database is not what an uninterrupted one is."""
     parser = argparse.ArgumentParser(prog="./dev migrations", description=__doc__)
-    parser.add_argument("--kills", type=int, default=10, help="processes that are killed")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--kills", type=suite.at_least(0), default=10, help="processes that are killed (10)"
+    )
+    parser.add_argument(
+        "--seed", type=suite.seed, default=1, help="what their moments are drawn from (1)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="truetonne-migrations-") as folder:
         server = MariaDbServer(Path(folder))
-        server.start()
         try:
+            server.start()
             whole = _opened(server, "whole")
             began = time.monotonic()
             for revision in CHAIN:
@@ -82,7 +87,7 @@ def _kill(server: MariaDbServer, kills: int, choose: random.Random, took_s: floa
     """Kill processes that upgrade an empty database, each time a new one goes on; then end it."""
     plain, database = _opened(server, "plain"), _opened(server, "killed")
     plain.upgrade()
-    struck = 0
+    struck = failed = 0
     for _ in range(kills):
         process = subprocess.Popen([sys.executable, "-c", UPGRADE, server.url("killed")])
         try:
@@ -90,12 +95,14 @@ def _kill(server: MariaDbServer, kills: int, choose: random.Random, took_s: floa
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             struck += 1
-        process.wait()
+            process.wait()
+        else:
+            failed += process.returncode != 0
     at = database.current()
     database.upgrade()
-    same = structure(plain) == structure(database)
+    same = structure(plain) == structure(database) and not failed
     print(
-        f"{struck} of {kills} processes killed, the last at {at}: {'the same' if same else 'NOT THE SAME'} structure"
+        f"{struck} of {kills} processes killed, the last at {at}, {failed} failed: {'the same' if same else 'NOT THE SAME'} structure"
     )
     return same
 
@@ -123,4 +130,4 @@ def _checksums(database: Database) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(suite.command("migrations", main))

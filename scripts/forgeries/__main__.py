@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ledger.bundles import BuiltBundle
+from scripts import suite
 from tests.support.bundle_mutants import judge, mutants, says_no_more
 from tests.support.forgeries import FORGERIES, TEXTS, forged
 from tests.support.proven import RETIRED, bundles, proven_park
@@ -40,10 +41,15 @@ class Forged(Exception):
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="./dev forgeries", description=__doc__)
-    parser.add_argument("--count", type=int, default=5000, help="mutants to be refused (5000)")
-    parser.add_argument("--seed", type=int, help="of the first one; it is printed")
     parser.add_argument(
-        "--page-share", type=float, default=0.05, help="share that the page judges too (0.05)"
+        "--count", type=suite.at_least(1), default=5000, help="mutants to be refused (5000)"
+    )
+    parser.add_argument("--seed", type=suite.seed, help="of the first one; it is printed")
+    parser.add_argument(
+        "--page-share",
+        type=suite.share,
+        default=0.05,
+        help="share that the page judges too (0.05)",
     )
     asked = parser.parse_args()
     seed = secrets.randbelow(10**9) if asked.seed is None else asked.seed
@@ -131,4 +137,4 @@ def _judged(cases: list[tuple[str, BuiltBundle]], page: bool = True) -> list[dic
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(suite.command("forgeries", main))
