@@ -172,7 +172,7 @@ def test_an_interrupted_run_of_ha_lets_its_tests_end_their_servers(tmp_path: Pat
     text = f"""
     import sys
     from scripts import ha, suite
-    sys.exit(suite.command("ha", lambda: ha.tests(["-p", "no:cacheprovider", {str(slow)!r}], {{}}, sys.stdout)))
+    sys.exit(suite.command("ha", lambda: ha.tests(["-c", "pyproject.toml", {str(slow)!r}], {{}}, sys.stdout)))
     """
     command = [sys.executable, "-c", textwrap.dedent(text)]
     process = subprocess.Popen(
