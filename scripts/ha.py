@@ -108,7 +108,7 @@ def tests(paths: Sequence[str], settings: Mapping[str, str], out: TextIO) -> int
             env={**os.environ, **settings},
             stdout=out,
             start_new_session=True,  # it hears one Ctrl-C, from here: a second one would stop its cleaning up
-            preexec_fn=end_with_parent(),
+            preexec_fn=end_with_parent(),  # noqa: PLW1509 # safe, see there
         ) as process
     ):
         try:

@@ -77,17 +77,18 @@ def main() -> int:
             print(
                 f"{total} interruptions: {'the same' if same else 'NOT THE SAME'} structure and rows"
             )
-            killed = _kill(server, options.kills, random.Random(options.seed), took_s)
+            killed = _kill(server, options.kills, options.seed, took_s)
             return 0 if same and killed else 1
         finally:
             server.stop()
 
 
-def _kill(server: MariaDbServer, kills: int, choose: random.Random, took_s: float) -> bool:
+def _kill(server: MariaDbServer, kills: int, seed: int, took_s: float) -> bool:
     """Kill processes that upgrade an empty database, each time a new one goes on; then end it."""
     plain, database = _opened(server, "plain"), _opened(server, "killed")
     plain.upgrade()
     struck = failed = 0
+    choose = random.Random(seed)
     for _ in range(kills):
         process = subprocess.Popen([sys.executable, "-c", UPGRADE, server.url("killed")])
         try:
@@ -101,8 +102,9 @@ def _kill(server: MariaDbServer, kills: int, choose: random.Random, took_s: floa
     at = database.current()
     database.upgrade()
     same = structure(plain) == structure(database) and not failed
+    verdict = "the same" if same else "NOT THE SAME"
     print(
-        f"{struck} of {kills} processes killed, the last at {at}, {failed} failed: {'the same' if same else 'NOT THE SAME'} structure"
+        f"{struck} of {kills} processes killed (seed {seed}), the last at {at}, {failed} failed: {verdict} structure"
     )
     return same
 

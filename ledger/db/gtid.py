@@ -91,7 +91,8 @@ def only_in(here: str, there: str) -> list[Gap]:
     for item in _listed(here):
         until, shared = known.get((item.domain, item.server)), common[item.domain]
         if item.number > shared:
-            # What a server wrote after its last known one has greater numbers; those up to the common one were of others.
+            # What a server wrote after its last known one has greater numbers; those up to the common one
+            # were of others.
             found.append(Gap(shared, item))
         elif until is not None and item.number > until:
             found.append(Gap(until, item))

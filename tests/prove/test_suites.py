@@ -11,11 +11,13 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts import ha, migrations, suite
 from scripts.chaos.__main__ import main as chaos
+from scripts.forgeries.__main__ import differs
 from scripts.forgeries.__main__ import main as forgeries
 from scripts.histories.__main__ import main as histories
 from scripts.prove import __main__ as prove
@@ -197,3 +199,17 @@ def test_how_strikes_are_done_again() -> None:
     assert ha.again(asked, 7) == (
         "./dev ha --rounds 4 --seed 7 --part galera --kind 'kill -9, disk lost'"
     )
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ({"valid": False, "check": "log"}, "Python accepts it, and the page refuses it at 'log'"),
+        (
+            {"valid": True, "held": [["a", "b"]]},
+            "of held, Python says ['c', 'd'], and the page None",
+        ),
+    ],
+)
+def test_a_difference_of_two_verifiers_is_named(page: dict[str, Any], said: str) -> None:
+    assert differs({"valid": True, "held": [["a", "b"], ["c", "d"]]}, page) == said

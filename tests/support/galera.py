@@ -241,7 +241,7 @@ class Cluster:
                 stdout=output,
                 stderr=output,
                 cwd=self.folder,
-                preexec_fn=end_with_parent(),
+                preexec_fn=end_with_parent(),  # noqa: PLW1509 # safe, see there
             )
         until(lambda: self.writer() is not None, "the endpoint finds no writer")
 
