@@ -56,31 +56,45 @@ def main() -> int:
         server = MariaDbServer(Path(folder))
         try:
             server.start()
-            whole = _opened(server, "whole")
-            began = time.monotonic()
-            for revision in CHAIN:
-                whole.upgrade(revision)
-                _fill(whole, revision)
-            took_s = time.monotonic() - began
-            cut = _opened(server, "cut")
-            total = 0
-            for revision in CHAIN:
-                began = time.monotonic()
-                count = upgrade_step_by_step(cut, revision)
-                total += count
-                print(
-                    f"{revision}  {count:3} interruptions  {time.monotonic() - began:5.1f} s",
-                    flush=True,
-                )
-                _fill(cut, revision)
-            same = _same(whole, cut)
-            print(
-                f"{total} interruptions: {'the same' if same else 'NOT THE SAME'} structure and rows"
-            )
+            whole, took_s = _whole(server)
+            same = _interrupted(server, whole)
             killed = _kill(server, options.kills, options.seed, took_s)
             return 0 if same and killed else 1
         finally:
             server.stop()
+
+
+def _whole(server: MariaDbServer) -> tuple[Database, float]:
+    """Return a database that was never interrupted, and the seconds that it took."""
+    whole = _opened(server, "whole")
+    began = time.monotonic()
+    for revision in CHAIN:
+        whole.upgrade(revision)
+        _fill(whole, revision)
+    return whole, time.monotonic() - began
+
+
+def _interrupted(server: MariaDbServer, whole: Database) -> bool:
+    """Interrupt every migration before every statement; return whether the end is the same."""
+    cut = _opened(server, "cut")
+    total = 0
+    for revision in CHAIN:
+        began = time.monotonic()
+        try:
+            count = upgrade_step_by_step(cut, revision)
+        except Exception as error:  # whatever it is, nobody could upgrade this database any more
+            said = str(getattr(error, "orig", None) or error)
+            print(f"{revision}  CANNOT GO ON after an interruption: {type(error).__name__}: {said}")
+            return False
+        total += count
+        print(f"{revision}  {count:3} interruptions  {time.monotonic() - began:5.1f} s", flush=True)
+        _fill(cut, revision)
+    differing = _differing(whole, cut)
+    verdict = (
+        f"NOT THE SAME: {', '.join(differing)}" if differing else "the same structure and rows"
+    )
+    print(f"{total} interruptions: {verdict}")
+    return not differing
 
 
 def _kill(server: MariaDbServer, kills: int, seed: int, took_s: float) -> bool:
@@ -120,8 +134,12 @@ def _fill(database: Database, revision: str) -> None:
             session.execute(text(sql.replace(":00", r"\:00")))
 
 
-def _same(one: Database, other: Database) -> bool:
-    return structure(one) == structure(other) and _checksums(one) == _checksums(other)
+def _differing(one: Database, other: Database) -> list[str]:
+    """Return what differs: tables by their rows, and the structure."""
+    rows, others = _checksums(one), _checksums(other)
+    names = sorted({*rows, *others})
+    found = [f"rows of {name}" for name in names if rows.get(name) != others.get(name)]
+    return found if structure(one) == structure(other) else [*found, "the structure"]
 
 
 def _checksums(database: Database) -> dict[str, int]:
