@@ -199,7 +199,7 @@ _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def end_with_parent(number: int = signal.SIGTERM) -> Callable[[], None] | None:
-    """Return what asks Linux, in a child, to end it with a signal when its parent dies, however it dies; None elsewhere.
+    """Return what asks Linux, in a child, to end it by a signal when its parent dies, however it dies; else None.
 
     For ``preexec_fn`` of a ``Popen``. Linux counts the thread that started the child as the parent: start a node in
     a thread that lives as long as the node shall.
