@@ -140,9 +140,12 @@ class Node(MariaDbServer):
             command += (
                 ["--wsrep-recover", "--user=root"] if os.geteuid() == 0 else ["--wsrep-recover"]
             )
-            subprocess.run(command, stdout=output, stderr=output, check=True, timeout=WAIT_S)
-        found = re.findall(r"Recovered position:? \S+?:(-?\d+)", log.read_text(errors="replace"))
-        assert found, log.read_text(errors="replace")[-1000:]
+            code = subprocess.run(
+                command, stdout=output, stderr=output, check=False, timeout=WAIT_S
+            ).returncode
+        said = log.read_text(errors="replace")
+        found = re.findall(r"Recovered position:? \S+?:(-?\d+)", said)
+        assert found and not code, f"{self.name}: --wsrep-recover ended with {code}: {said[-2000:]}"
         return int(found[-1])
 
     def bootstrap(self) -> None:
