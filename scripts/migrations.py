@@ -17,6 +17,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from ledger.db import Database
+from scripts import suite
 from tests.ledger.test_migrations import (
     CHAIN,
     OLD_ROWS,
@@ -44,45 +45,64 @@ UPGRADE = "import sys; from ledger.db import Database; Database(sys.argv[1]).upg
 def main() -> int:
     """Run it; exit 1 when an interrupted database is not what an uninterrupted one is."""
     parser = argparse.ArgumentParser(prog="./dev migrations", description=__doc__)
-    parser.add_argument("--kills", type=int, default=10, help="processes that are killed")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--kills", type=suite.at_least(0), default=10, help="processes that are killed (10)"
+    )
+    parser.add_argument(
+        "--seed", type=suite.seed, default=1, help="what their moments are drawn from (1)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="truetonne-migrations-") as folder:
         server = MariaDbServer(Path(folder))
-        server.start()
         try:
-            whole = _opened(server, "whole")
-            began = time.monotonic()
-            for revision in CHAIN:
-                whole.upgrade(revision)
-                _fill(whole, revision)
-            took_s = time.monotonic() - began
-            cut = _opened(server, "cut")
-            total = 0
-            for revision in CHAIN:
-                began = time.monotonic()
-                count = upgrade_step_by_step(cut, revision)
-                total += count
-                print(
-                    f"{revision}  {count:3} interruptions  {time.monotonic() - began:5.1f} s",
-                    flush=True,
-                )
-                _fill(cut, revision)
-            same = _same(whole, cut)
-            print(
-                f"{total} interruptions: {'the same' if same else 'NOT THE SAME'} structure and rows"
-            )
-            killed = _kill(server, options.kills, random.Random(options.seed), took_s)
+            server.start()
+            whole, took_s = _whole(server)
+            same = _interrupted(server, whole)
+            killed = _kill(server, options.kills, options.seed, took_s)
             return 0 if same and killed else 1
         finally:
             server.stop()
 
 
-def _kill(server: MariaDbServer, kills: int, choose: random.Random, took_s: float) -> bool:
+def _whole(server: MariaDbServer) -> tuple[Database, float]:
+    """Return a database that was never interrupted, and the seconds that it took."""
+    whole = _opened(server, "whole")
+    began = time.monotonic()
+    for revision in CHAIN:
+        whole.upgrade(revision)
+        _fill(whole, revision)
+    return whole, time.monotonic() - began
+
+
+def _interrupted(server: MariaDbServer, whole: Database) -> bool:
+    """Interrupt every migration before every statement; return whether the end is the same."""
+    cut = _opened(server, "cut")
+    total = 0
+    for revision in CHAIN:
+        began = time.monotonic()
+        try:
+            count = upgrade_step_by_step(cut, revision)
+        except Exception as error:  # whatever it is, nobody could upgrade this database any more
+            said = str(getattr(error, "orig", None) or error)
+            print(f"{revision}  CANNOT GO ON after an interruption: {type(error).__name__}: {said}")
+            return False
+        total += count
+        print(f"{revision}  {count:3} interruptions  {time.monotonic() - began:5.1f} s", flush=True)
+        _fill(cut, revision)
+    differing = _differing(whole, cut)
+    verdict = (
+        f"NOT THE SAME: {', '.join(differing)}" if differing else "the same structure and rows"
+    )
+    print(f"{total} interruptions: {verdict}")
+    return not differing
+
+
+def _kill(server: MariaDbServer, kills: int, seed: int, took_s: float) -> bool:
     """Kill processes that upgrade an empty database, each time a new one goes on; then end it."""
     plain, database = _opened(server, "plain"), _opened(server, "killed")
     plain.upgrade()
-    struck = 0
+    struck = failed = 0
+    choose = random.Random(seed)
     for _ in range(kills):
         process = subprocess.Popen([sys.executable, "-c", UPGRADE, server.url("killed")])
         try:
@@ -90,12 +110,15 @@ def _kill(server: MariaDbServer, kills: int, choose: random.Random, took_s: floa
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             struck += 1
-        process.wait()
+            process.wait()
+        else:
+            failed += process.returncode != 0
     at = database.current()
     database.upgrade()
-    same = structure(plain) == structure(database)
+    same = structure(plain) == structure(database) and not failed
+    verdict = "the same" if same else "NOT THE SAME"
     print(
-        f"{struck} of {kills} processes killed, the last at {at}: {'the same' if same else 'NOT THE SAME'} structure"
+        f"{struck} of {kills} processes killed (seed {seed}), the last at {at}, {failed} failed: {verdict} structure"
     )
     return same
 
@@ -111,8 +134,12 @@ def _fill(database: Database, revision: str) -> None:
             session.execute(text(sql.replace(":00", r"\:00")))
 
 
-def _same(one: Database, other: Database) -> bool:
-    return structure(one) == structure(other) and _checksums(one) == _checksums(other)
+def _differing(one: Database, other: Database) -> list[str]:
+    """Return what differs: tables by their rows, and the structure."""
+    rows, others = _checksums(one), _checksums(other)
+    names = sorted({*rows, *others})
+    found = [f"rows of {name}" for name in names if rows.get(name) != others.get(name)]
+    return found if structure(one) == structure(other) else [*found, "the structure"]
 
 
 def _checksums(database: Database) -> dict[str, int]:
@@ -123,4 +150,4 @@ def _checksums(database: Database) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(suite.command("migrations", main))

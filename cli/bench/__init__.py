@@ -7,8 +7,11 @@ Every benchmark prints one shape: ``{"machine": {...}, "results": [{"name", "val
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,17 +23,38 @@ def register(root: typer.Typer) -> None:
     # Named apart from the modules: importing one puts its name into this package.
     group = command_group("Measure, beside a peer or a limit.")
     command(group, "all")(bench_all)
-    command(group, "api")(bench_api)
-    command(group, "archive")(bench_archive)
-    command(group, "database")(bench_database)
-    command(group, "evidence")(bench_evidence)
-    command(group, "gas")(bench_gas)
-    command(group, "proofs")(bench_proofs)
-    command(group, "import")(bench_import)
-    command(group, "indexer")(bench_indexer)
-    command(group, "jobs")(bench_jobs)
-    command(group, "settlement")(bench_settlement)
+    for name, function in (
+        ("api", bench_api),
+        ("archive", bench_archive),
+        ("database", bench_database),
+        ("evidence", bench_evidence),
+        ("gas", bench_gas),
+        ("proofs", bench_proofs),
+        ("import", bench_import),
+        ("indexer", bench_indexer),
+        ("jobs", bench_jobs),
+        ("settlement", bench_settlement),
+    ):
+        command(group, name)(_ended_in_order(function))
     root.add_typer(group, name="bench")
+
+
+def _ended_in_order(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Have SIGTERM and a lost terminal end a benchmark as Ctrl-C does: servers and a folder of gigabytes go with it."""
+
+    @wraps(function)
+    def call(run: Invocation, **arguments: Any) -> int | None:
+        before = {
+            number: signal.signal(number, signal.default_int_handler)
+            for number in (signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            return function(run, **arguments)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    return call
 
 
 def bench_all(
@@ -49,6 +73,8 @@ def bench_all(
     if unknown:
         raise BadInput(f"--without {min(unknown)}: there are {', '.join(BENCHMARKS)}", code="usage")
     names = [name for name in BENCHMARKS if name not in (without or ())]
+    if not names:
+        raise BadInput("--without names every benchmark: nothing is left to measure", code="usage")
     found = measure(names, run.config, run.output.step)
     results = [Result(**item) for item in found.results]
     more = {"failed": found.failed} if found.failed else None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pymysql
 
-from ledger.chain.local.anvil import KeptPort
+from ledger.chain.local.anvil import KeptPort, end_with_parent
 from ledger.errors import DependencyDown
 
 START_TIMEOUT_S = 60
@@ -137,7 +137,19 @@ class MariaDbServer:
                 stdout=output,
                 stderr=output,
                 cwd=self.folder,
+                start_new_session=True,  # Ctrl-C reaches us; we end the server in order
+                # Nobody else would end it, and its data are ours alone. Safe with threads, see there.
+                preexec_fn=end_with_parent(signal.SIGKILL),  # noqa: PLW1509
             )
+        try:
+            return self._answers()
+        except BaseException:  # interrupted: nobody knows of it yet
+            self.kill()
+            raise
+
+    def _answers(self) -> bool:
+        """Wait until the server answers; end it and return False where it does not."""
+        assert self._process is not None
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

@@ -87,12 +87,18 @@ def only_in(here: str, there: str) -> list[Gap]:
     for item in _listed(here):
         both = min(item.number, known.get((item.domain, item.server), 0))
         common[item.domain] = max(common.get(item.domain, 0), both)
-    # What a server wrote after its last known one has greater numbers; those up to the common one were of others.
-    return [
-        Gap(common[item.domain], item)
-        for item in _listed(here)
-        if item.number > known.get((item.domain, item.server), 0)
-    ]
+    found = []
+    for item in _listed(here):
+        until, shared = known.get((item.domain, item.server)), common[item.domain]
+        if item.number > shared:
+            # What a server wrote after its last known one has greater numbers; those up to the common one
+            # were of others.
+            found.append(Gap(shared, item))
+        elif until is not None and item.number > until:
+            found.append(Gap(until, item))
+        # Without one of that server the other log began after it, as one does that was restored from a copy. What
+        # both have from later then stands upon it.
+    return found
 
 
 def _listed(text: str) -> list[Gtid]:

@@ -10,12 +10,12 @@ import argparse
 import json
 import logging
 import secrets
-import signal
 import sys
 import time
 import traceback
 from pathlib import Path
 
+from scripts import suite
 from scripts.chaos.differs import DidNotStrike, Stuck, Wrong
 from scripts.chaos.kinds import KINDS
 from scripts.chaos.plans import MARIADB_SHARE, Plan, plan
@@ -32,16 +32,21 @@ STAGE_SCENARIOS = 60
 def main() -> int:
     """Run what was asked for; 1 when a scenario is not right, 3 when something is missing."""
     parser = argparse.ArgumentParser(prog="./dev chaos", description=__doc__)
-    parser.add_argument("--scenarios", type=int, default=100, help="how many (100)")
-    parser.add_argument("--seed", type=int, help="of the first one; the next has the next number")
+    parser.add_argument("--scenarios", type=suite.at_least(1), default=100, help="how many (100)")
     parser.add_argument(
-        "--replay", type=int, metavar="SEED", help="run the scenario of a seed again"
+        "--seed", type=suite.seed, help="of the first one; the next has the next number"
+    )
+    parser.add_argument(
+        "--replay", type=suite.seed, metavar="SEED", help="run the scenario of a seed again"
     )
     parser.add_argument(
         "--kind", choices=list(KINDS), help="a kind of fault that every scenario has"
     )
     parser.add_argument(
-        "--mariadb-share", type=float, default=MARIADB_SHARE, help="share that is kept in MariaDB"
+        "--mariadb-share",
+        type=suite.share,
+        default=MARIADB_SHARE,
+        help="share that is kept in MariaDB",
     )
     asked = parser.parse_args()
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
@@ -51,9 +56,6 @@ def main() -> int:
         plan(seed, asked.mariadb_share, asked.kind)
         for seed in range(first, first + asked.scenarios)
     ]
-    # Also in the background, where the shell lets Ctrl-C be ignored: server and node must end.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
     logging.disable(logging.WARNING)
     options = (
         f" --mariadb-share {asked.mariadb_share}" if asked.mariadb_share != MARIADB_SHARE else ""
@@ -68,15 +70,20 @@ def main() -> int:
                         _one(on, each, summary)
     except ServerUnavailable as reason:
         print(f"chaos: {reason}; --mariadb-share 0 does without", file=sys.stderr)
-        return 3
-    except KeyboardInterrupt:
-        print("chaos: interrupted", file=sys.stderr)
+        return suite.MISSING
+    finally:  # interrupted, too: what was found until then
+        _report(summary)
+    return 1 if summary.bad else 0
+
+
+def _report(summary: Summary) -> None:
+    if not summary.scenarios:
+        return
     print("\n".join(summary.lines()))
     BUILD.mkdir(parents=True, exist_ok=True)
-    (BUILD / f"summary-{first}.json").write_text(
+    (BUILD / f"summary-{summary.seed}.json").write_text(
         json.dumps(summary.as_json(), indent=1) + "\n", "utf-8"
     )
-    return 1 if summary.bad or not summary.scenarios else 0
 
 
 def _one(on: Stage, what: Plan, summary: Summary) -> None:
@@ -98,6 +105,6 @@ def _one(on: Stage, what: Plan, summary: Summary) -> None:
 
 if __name__ == "__main__":
     started = time.monotonic()
-    code = main()
+    code = suite.command("chaos", main)
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
     sys.exit(code)

@@ -14,11 +14,15 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from ledger.bundles import BuiltBundle
+from ledger.proofs.verifier import Trusted
+from scripts import suite
 from tests.support.bundle_mutants import judge, mutants, says_no_more
 from tests.support.forgeries import FORGERIES, TEXTS, forged
 from tests.support.proven import RETIRED, bundles, proven_park
@@ -32,18 +36,24 @@ LOT = 500
 class Forged(Exception):
     """A verifier took a forgery, or fell over it."""
 
-    def __init__(self, text: str, why: str) -> None:
+    def __init__(self, text: str, built: BuiltBundle, why: str) -> None:
         super().__init__(why)
         self.text = text
+        self.trusted = built.trusted
 
 
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="./dev forgeries", description=__doc__)
-    parser.add_argument("--count", type=int, default=5000, help="mutants to be refused (5000)")
-    parser.add_argument("--seed", type=int, help="of the first one; it is printed")
     parser.add_argument(
-        "--page-share", type=float, default=0.05, help="share that the page judges too (0.05)"
+        "--count", type=suite.at_least(1), default=5000, help="mutants to be refused (5000)"
+    )
+    parser.add_argument("--seed", type=suite.seed, help="of the first one; it is printed")
+    parser.add_argument(
+        "--page-share",
+        type=suite.share,
+        default=0.05,
+        help="share that the page judges too (0.05)",
     )
     asked = parser.parse_args()
     seed = secrets.randbelow(10**9) if asked.seed is None else asked.seed
@@ -56,9 +66,13 @@ def main() -> int:
         _designed(built[RETIRED])
         refused, taken = _at_random(built, asked.count, chance, asked.page_share)
     except Forged as found:
+        file = BUILD / f"forged-{seed}.json"
         BUILD.mkdir(parents=True, exist_ok=True)
-        (BUILD / "forged.json").write_text(found.text, encoding="utf-8", errors="backslashreplace")
-        print(f"FORGED: {found}; its text is build/forgeries/forged.json", file=sys.stderr)
+        file.write_text(found.text, encoding="utf-8", errors="backslashreplace")
+        print(f"FORGED: {found}", file=sys.stderr)
+        print(f"   this one: {_verify(file, found.trusted)}", file=sys.stderr)
+        again = f"--seed {seed} --count {asked.count} --page-share {asked.page_share}"
+        print(f"   all again: ./dev forgeries {again}", file=sys.stderr)
         return 1
     print(f"designed forgeries refused by both: {len(FORGERIES) + len(TEXTS)}")
     print(f"mutants refused, by the check that failed: {sum(refused.values())}")
@@ -69,13 +83,22 @@ def main() -> int:
     return 0
 
 
+def _verify(file: Path, trusted: Trusted) -> str:
+    """Return the command that has Python's verifier judge a text again; the page takes the same values."""
+    values = {name: getattr(trusted, name) for name in ("block_hash", "address", "code_hash")}
+    words = [f"--{name.replace('_', '-')} 0x{value.hex()}" for name, value in values.items()]
+    where = file.relative_to(BUILD.parents[1])
+    return " ".join(["./dev verify", str(where), *words, f"--chain-id {trusted.chain_id}"])
+
+
 def _designed(built: BuiltBundle) -> None:
     texts = {name: forged(built.text, forge) for name, (forge, _) in FORGERIES.items()}
     texts |= {name: change(built.text) for name, change in TEXTS.items()}
-    cases = [(text, built) for text in texts.values()]
-    for (name, text), verdict in zip(texts.items(), _judged(cases), strict=True):
+    for name, text, verdict in zip(
+        texts, texts.values(), _judged([(text, built) for text in texts.values()]), strict=True
+    ):
         if verdict["valid"]:
-            raise Forged(text, f"accepted: {name}")
+            raise Forged(text, built, f"both accept the designed forgery {name!r}")
 
 
 def _at_random(
@@ -92,7 +115,7 @@ def _at_random(
             try:
                 taken[says_no_more(text, each)] += 1
             except Exception as error:
-                raise Forged(text, f"a mutant was accepted ({error!r})") from error
+                raise Forged(text, each, f"a mutant was accepted ({error!r})") from error
         else:
             refused[verdict["check"]] += 1
         if chance.random() < share:
@@ -119,16 +142,29 @@ def _judged(cases: list[tuple[str, BuiltBundle]], page: bool = True) -> list[dic
         try:
             verdicts.append(judge(text, built.trusted))
         except Exception as error:
-            raise Forged(text, f"the verifier fell over it: {error!r}") from error
+            raise Forged(text, built, f"the verifier fell over it: {error!r}") from error
     if page:
         said = judged(case(text, built.trusted) for text, built in cases)
-        for (text, _), ours, theirs in zip(cases, verdicts, said, strict=True):
+        for (text, built), ours, theirs in zip(cases, verdicts, said, strict=True):
             if ours != theirs:
-                raise Forged(
-                    text, f"the page says {str(theirs)[:300]}, and Python {str(ours)[:300]}"
-                )
+                raise Forged(text, built, differs(ours, theirs))
     return verdicts
 
 
+def differs(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Return in what two verdicts differ: the outcome, or else the first words that are not the same."""
+    outcomes = [
+        "accepts it" if said.get("valid") else f"refuses it at {said.get('check')!r}"
+        for said in (ours, theirs)
+    ]
+    if outcomes[0] != outcomes[1]:
+        return f"Python {outcomes[0]}, and the page {outcomes[1]}"
+    for name in ("held", "not_proven"):
+        for one, other in zip_longest(ours.get(name, []), theirs.get(name, [])):
+            if one != other:
+                return f"of {name}, Python says {one}, and the page {other}"
+    return f"Python says {ours}, and the page {theirs}"
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(suite.command("forgeries", main))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
-import signal
 import sys
 import time
 import traceback
@@ -19,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ledger.db import Database
+from scripts import suite
 from scripts.histories.summary import Summary
 from tests.support.mariadb import MariaDbServer, ServerUnavailable, empty
 from tests.support.nursery import Nursery
@@ -34,14 +34,21 @@ STAGE_HISTORIES = 25
 def main() -> int:
     """Run what was asked for; 1 when a history differs, 3 when something is missing."""
     parser = argparse.ArgumentParser(prog="./dev histories", description=__doc__)
-    parser.add_argument("--count", type=int, default=100, help="how many histories (100)")
-    parser.add_argument("--seed", type=int, help="of the first one; the next has the next number")
     parser.add_argument(
-        "--mariadb-share", type=float, default=MARIADB_SHARE, help="share that is kept in MariaDB"
+        "--count", type=suite.at_least(1), default=100, help="how many histories (100)"
+    )
+    parser.add_argument(
+        "--seed", type=suite.seed, help="of the first one; the next has the next number"
+    )
+    parser.add_argument(
+        "--mariadb-share",
+        type=suite.share,
+        default=MARIADB_SHARE,
+        help="share that is kept in MariaDB",
     )
     parser.add_argument(
         "--process-share",
-        type=float,
+        type=suite.share,
         default=PROCESS_SHARE,
         help="share that `truetonne index run` mirrors, in processes that are killed",
     )
@@ -52,9 +59,6 @@ def main() -> int:
         plan(seed, asked.mariadb_share, asked.process_share)
         for seed in range(first, first + asked.count)
     ]
-    # Also in the background, where the shell lets Ctrl-C be ignored: server and node must end.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
     summary = Summary(first, asked.mariadb_share, asked.process_share)
     try:
         with _stages(any(each.store == "mariadb" for each in plans)) as new_stage:
@@ -64,13 +68,20 @@ def main() -> int:
                         _one(on, each, summary, asked.steps)
     except ServerUnavailable as reason:
         print(f"histories: {reason}; --mariadb-share 0 does without", file=sys.stderr)
-        return 3
-    except KeyboardInterrupt:
-        print("histories: interrupted", file=sys.stderr)
+        return suite.MISSING
+    finally:  # interrupted, too: what was found until then
+        _report(summary)
+    return 1 if summary.differences else 0
+
+
+def _report(summary: Summary) -> None:
+    if not summary.histories:
+        return
     print("\n".join(summary.lines()))
     BUILD.mkdir(parents=True, exist_ok=True)
-    (BUILD / "summary.json").write_text(json.dumps(summary.as_json(), indent=1) + "\n", "utf-8")
-    return 1 if summary.differences or not summary.histories else 0
+    (BUILD / f"summary-{summary.seed}.json").write_text(
+        json.dumps(summary.as_json(), indent=1) + "\n", "utf-8"
+    )
 
 
 def _one(on: Stage, what: Plan, summary: Summary, steps: bool) -> None:
@@ -134,6 +145,6 @@ def _mariadb() -> Iterator[Books]:
 
 if __name__ == "__main__":
     started = time.monotonic()
-    code = main()
+    code = suite.command("histories", main)
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
     sys.exit(code)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from scripts import suite
 from scripts.prove import forge, halmos, mutants, report, shop, slither
 
 SUMMARY = shop.BUILD / "summary.json"
@@ -18,6 +19,14 @@ PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "slither": slither.prove,
     "mutants": mutants.prove,
 }
+OF_PART = {
+    "accept_gas": "it is for the part forge",
+    "fresh": "it is for the long form of the part mutants",
+    "only": "it is for the long form of the part mutants",
+    "sample": "it is for the long form of the part mutants",
+    "forge_only": "it is for the long form of the part mutants",
+}
+"""Options that one part alone has, and which."""
 
 
 def main() -> int:
@@ -33,17 +42,37 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="mutants whose name holds this")
     parser.add_argument(
-        "--sample", type=int, default=mutants.SAMPLE, help="how many mutants; 0: all"
+        "--sample", type=suite.at_least(0), help=f"how many mutants ({mutants.SAMPLE}); 0: all"
     )
     parser.add_argument("--forge-only", action="store_true", help="mutants: do not ask Brownie")
     asked = parser.parse_args()
+    for name in idle(asked):
+        parser.error(f"--{name.replace('_', '-')} changes nothing here: {OF_PART[name]}")
+    with suite.alone("prove"):  # builds and workshops stand under build/prove
+        return run(asked)
+
+
+def idle(asked: argparse.Namespace) -> list[str]:
+    """Return the options that were given and that what was asked for does not look at."""
+    part_of = {"accept_gas": "forge"}
+    found = []
+    for name in OF_PART:
+        given = getattr(asked, name) not in (None, False, "")
+        elsewhere = asked.part not in (part_of.get(name, "mutants"), "all")
+        if given and (elsewhere or (asked.short and name != "accept_gas")):
+            found.append(name)
+    return found
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Run the parts one after the other, and print what they found."""
     form = "short" if asked.short else "long"
     options: dict[str, dict[str, Any]] = {
         "forge": {"accept": asked.accept_gas},
         "mutants": {
             "fresh": asked.fresh,
             "only": asked.only,
-            "limit": asked.sample,
+            "limit": mutants.SAMPLE if asked.sample is None else asked.sample,
             "forge_only": asked.forge_only,
         },
     }
@@ -73,4 +102,4 @@ def _write(form: str, results: dict[str, dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(suite.command("prove", main))

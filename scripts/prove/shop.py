@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +21,8 @@ BUILD = ROOT / "build" / "prove"
 TOOLS = ROOT / ".tools" / "prove" / "bin"
 BUILD_TIMEOUT_S = 600  # for what hangs: the machine may be shared
 SNAPSHOTS = ROOT / "build" / "forge-snapshots"  # as foundry.toml says
+
+_AT_WORK: set[subprocess.Popen[str]] = set()
 
 
 class Refused(Exception):
@@ -60,6 +64,7 @@ def run(
         text=True,
         start_new_session=True,
     ) as process:
+        _AT_WORK.add(process)
         timed_out = False
         try:
             out, err = process.communicate(timeout=timeout_s)
@@ -70,7 +75,22 @@ def run(
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
+        finally:
+            _AT_WORK.discard(process)
     return Run(process.returncode, out, err, time.monotonic() - started, timed_out)
+
+
+@contextmanager
+def ended_when_interrupted(pool: Executor) -> Iterator[None]:
+    """End what the threads of a pool run when this one is interrupted: they do not hear it, and would be waited for."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(_AT_WORK):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        raise
 
 
 def environment() -> dict[str, str]:

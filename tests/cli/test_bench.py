@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import typer
 
+from cli.bench import _ended_in_order
 from cli.bench.everything import BENCHMARKS
 from cli.bench.imports import measure
 from cli.main import build
@@ -180,6 +182,26 @@ def test_all_are_all() -> None:
 def test_what_is_left_out_must_be_there(truetonne: Program) -> None:
     ended = truetonne("bench", "all", "--without", "speed")
     assert ended.code == 2 and "--without speed: there are gas," in ended.one_line()
+    every = [word for name in BENCHMARKS for word in ("--without", name)]
+    ended = truetonne("bench", "all", *every)
+    assert ended.code == 2 and "nothing is left to measure" in ended.one_line()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_benchmark_that_is_told_to_end_ends_in_order(number: int) -> None:
+    ended = []
+
+    def measure(run: object) -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            ended.append("its server")
+
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        _ended_in_order(measure)(None)
+    assert (ended, signal.getsignal(number)) == (["its server"], before)
 
 
 CHILD = """

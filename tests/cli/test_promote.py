@@ -131,10 +131,15 @@ def test_what_a_position_lacks_of_another(have: str, want: str, count: int, text
         ("0-1-8,0-2-7", "0-1-8,0-2-9", ""),
         ("0-1-8,3-1-2", "0-1-8", "3-1-1 to 3-1-2"),
         ("0-1-29,0-2-26", "0-1-20,0-2-30", "0-1-27 to 0-1-29"),  # 21 to 26 are the other's
+        ("0-1-677,0-2-710", "0-2-711", ""),  # the new one was restored: its log began after 677
+        ("0-1-677,0-2-710", "0-1-676,0-2-711", "0-1-677"),  # it knows of 1, and lacks one of it
+        ("0-1-677", "0-2-711", "0-1-1 to 0-1-677"),  # nothing says where its log began
     ],
 )
 def test_what_only_an_old_primary_has(old: str, new: str, text: str) -> None:
-    assert ", ".join(map(str, only_in(old, new))) == text
+    found = only_in(old, new)
+    assert ", ".join(map(str, found)) == text
+    assert all(gap.count > 0 for gap in found)
 
 
 # ------------------------------------------------------------------ a living primary

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cli.bench.mariadb import ServerUnavailable
-from tests.support.galera import Cluster, running_cluster
+from tests.support.galera import Cluster, running_cluster, unavailable
 
 FIGURES = Path(__file__).resolve().parents[2] / "build" / "ha"
 
@@ -37,9 +37,7 @@ def cluster() -> Iterator[Cluster]:
             with running_cluster(Path(folder)) as made:
                 yield made
         except ServerUnavailable as reason:
-            if os.environ.get("HA_ROUNDS"):
-                pytest.fail(str(reason))
-            pytest.skip(str(reason))
+            unavailable(reason)
 
 
 @pytest.fixture

@@ -178,7 +178,8 @@ def test_a_primary_killed_under_load_again_and_again(pair: Pair, figures: Keep) 
             took = time.monotonic() - begun
         assert done["doubt"] == ""
         lost = len(missing(pair.replica, acknowledged))
-        alone = {"database_url": pair.replica.url(NAME), "database_read_url": ""}
+        there = pair.replica.url(NAME)  # as the page says, everything points at it now
+        alone = {"database_url": there, "database_admin_url": there, "database_read_url": ""}
         if number == 0:
             assert complaints(pair, **alone) == []
         extra = bring_back(pair)

@@ -31,7 +31,7 @@ from ledger.db.grants import Account, statements
 from ledger.errors import DependencyDown
 from tests.support.accounts import PASSWORD
 from tests.support.backups import restored, store
-from tests.support.galera import CONFIGURATION, Cluster, Node, running_cluster, until
+from tests.support.galera import CONFIGURATION, Cluster, Node, running_cluster, unavailable, until
 
 LOGGED = ("--log-bin=bin", "--log-slave-updates=ON", "--server-id=3")
 """Of the node that backups are taken of: docs/ha.md."""
@@ -72,7 +72,7 @@ def secure(certificates: Path) -> Iterator[Cluster]:
                 )
                 yield made
         except ServerUnavailable as reason:
-            pytest.skip(str(reason))
+            unavailable(reason)
 
 
 def url(cluster: Cluster, certificates: Path, authority: str = "ca") -> str:

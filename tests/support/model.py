@@ -21,6 +21,8 @@ HOLDERS = ("owner", "buyer", "market")
 BUFFER, ESCROW = "the buffer", "the escrow"
 """What the two contracts themselves hold."""
 
+BATCH_KG = ("issued_kg", "retired_kg", "cancelled_kg", "deficit_kg")
+
 
 @dataclass
 class Proposal:
@@ -51,6 +53,8 @@ class Model:
     fates: dict[int, dict[int, str]] = field(default_factory=dict)
     """What became of every single kilogram, by batch and serial."""
     status: dict[int, str] = field(default_factory=dict)
+    cancelled: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    """Kilograms that holders have cancelled, by batch: what goes with a batch that is invalidated is not among them."""
     deficits: dict[int, int] = field(default_factory=dict)
     invalidation_at: dict[int, int] = field(default_factory=dict)
     """When a proposed invalidation may be executed, by batch."""
@@ -82,6 +86,10 @@ class Model:
         """Whether a holder may give so much."""
         return self.held[batch, giver] >= kg and self.moves(batch)
 
+    def retired(self, batch: int) -> int:
+        """Return how many kilograms of a batch are retired."""
+        return sum(fate == "retired" for fate in self.fates[batch].values())
+
     # -------------------------------------------------------------------- changes
 
     def issue(self, batch: int, kg: int) -> None:
@@ -102,11 +110,13 @@ class Model:
         serials = [serial for serial, now in self.fates[batch].items() if now == "active"]
         chosen = serials[:kg] if fate == "retired" else serials[len(serials) - kg :]
         self.fates[batch].update(dict.fromkeys(chosen, fate))
+        if fate == "cancelled":
+            self.cancelled[batch] += kg
 
     def invalidate(self, batch: int) -> None:
         fates = self.fates[batch]
         self.status[batch] = "cancelled"
-        self.deficits[batch] = sum(fate == "retired" for fate in fates.values())
+        self.deficits[batch] = self.retired(batch)
         fates.update({serial: "cancelled" for serial, fate in fates.items() if fate == "active"})
 
     # ----------------------------------------------------------------- comparison
@@ -141,13 +151,19 @@ class Model:
             ),
             "credit_batches": (
                 {
-                    batch: (state.value, issued, deficit)
-                    for batch, state, issued, deficit in _rows(
-                        session, "credit_batches", "batch_id", "status", "issued_kg", "deficit_kg"
+                    batch: (state.value, *kg)
+                    for batch, state, *kg in _rows(
+                        session, "credit_batches", "batch_id", "status", *BATCH_KG
                     )
                 },
                 {
-                    batch: (state, self.issued[batch], self.deficits.get(batch))
+                    batch: (
+                        state,
+                        self.issued[batch],
+                        self.retired(batch),
+                        self.cancelled[batch],
+                        self.deficits.get(batch),
+                    )
                     for batch, state in self.status.items()
                 },
             ),

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from indexer import creditlog, cursor, derived, finality, loop, proven, reorg, watch, window
+from indexer import creditlog, cursor, derived, finality, loop, proven, reorg, rows, watch, window
 from ledger.models import ChainCursor
 
 Replace = Callable[[object, str, Any], None]
@@ -118,6 +118,17 @@ def _balances_are_not_kept(put: Replace) -> None:
     put(derived, "balances_after", lambda session, _changes: true(session, {}))
 
 
+def _what_is_cancelled_is_not_counted(put: Replace) -> None:
+    true = rows.Rows.change
+
+    def change(self: Any, model: Any, key: Any, **values: Any) -> None:
+        values.pop("cancelled_kg", None)
+        if values:
+            true(self, model, key, **values)
+
+    put(rows.Rows, "change", change)
+
+
 MUTANTS: dict[str, Callable[[Replace], None]] = {
     "forks are ignored": _forks_are_ignored,
     "a fork goes back too little": _a_fork_goes_back_too_little,
@@ -130,6 +141,7 @@ MUTANTS: dict[str, Callable[[Replace], None]] = {
     "all is final at once": _all_is_final_at_once,
     "holdings are not kept": _holdings_are_not_kept,
     "balances are not kept": _balances_are_not_kept,
+    "what is cancelled is not counted": _what_is_cancelled_is_not_counted,
 }
 NOT_HERE = {
     "ledger.chain.sending.intents": "no history has plans and intents of our own; test_our_own.py has",

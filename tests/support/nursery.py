@@ -99,6 +99,7 @@ class Nursery:
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C reaches us, and then it ends
             )
             listener.settimeout(1)
             self._line = self._called(listener)

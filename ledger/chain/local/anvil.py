@@ -131,7 +131,7 @@ class LocalNode:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches us; we end the node in order
                 # Safe with threads: it calls functions of libc that were found before, and takes no lock.
-                preexec_fn=_end_with_parent(os.getpid()) if _PRCTL is not None else None,  # noqa: PLW1509
+                preexec_fn=end_with_parent(),  # noqa: PLW1509
             )
         except OSError as error:
             raise DependencyDown(
@@ -198,16 +198,19 @@ _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
-def _end_with_parent(parent: int) -> Callable[[], None]:
-    """Return what asks Linux, in a child, to end it when its parent dies, however it dies.
+def end_with_parent(number: int = signal.SIGTERM) -> Callable[[], None] | None:
+    """Return what asks Linux, in a child, to end it by a signal when its parent dies, however it dies; else None.
 
-    Linux counts the thread that started the child as the parent: start a node in a thread that lives as
-    long as the node shall.
+    For ``preexec_fn`` of a ``Popen``. Linux counts the thread that started the child as the parent: start a node in
+    a thread that lives as long as the node shall.
     """
+    if _PRCTL is None:
+        return None
+    parent = os.getpid()
 
     def ask() -> None:
         assert _PRCTL is not None
-        _PRCTL(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        _PRCTL(_SET_PARENT_DEATH_SIGNAL, number)
         if os.getppid() != parent:  # it died before it was asked
             os._exit(1)
 

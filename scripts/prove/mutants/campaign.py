@@ -50,6 +50,9 @@ def prove(
         ]
     else:
         _write_diffs(found)
+    if not chosen:
+        names = DIFFS.relative_to(shop.ROOT)
+        raise shop.Refused(f"none of {len(found):,} mutants has {only!r} in its name, see {names}")
     verdicts, seconds = _try(chosen, short, fresh, forge_only)
     wrong += judge(verdicts, explained, {mutant.name for mutant in found})
     wrong += unbuilt(verdicts, short)
@@ -164,7 +167,7 @@ def _try(
             workshops.put(workshop)
 
     def phase(waiting: list[Mutant]) -> None:
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with ThreadPoolExecutor(WORKERS) as pool, shop.ended_when_interrupted(pool):
             for number, (name, verdict) in enumerate(pool.map(attempt, waiting), 1):
                 results[name] = verdict
                 if not short:

@@ -1,0 +1,95 @@
+"""What the commands of the long suites share: numbers that can be meant, an end in order, and one at a time.
+
+A suite has servers, nodes and folders of its own. They are gone when it ends, however it is ended: Ctrl-C and
+SIGTERM let it clean up first. Its exit code is then ``INTERRUPTED``, never that of a run in which all was right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import math
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from ledger.errors import DependencyDown
+
+BUILD = Path(__file__).resolve().parents[1] / "build"
+INTERRUPTED = 130
+MISSING = 3
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers, for argparse, that refuses smaller ones."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {number}")
+        return number
+
+    return read
+
+
+seed = at_least(0)
+"""A seed: Python's generator takes -5 for 5, so that two seeds would be one."""
+
+
+def share(text: str) -> float:
+    """Read a share from 0 to 1, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be a share from 0 to 1, not {text!r}")
+    return number
+
+
+def command(name: str, main: Callable[[], int]) -> int:
+    """Run a suite and return its exit code; one line on stderr where it was interrupted, or a program is missing.
+
+    The handlers are set also where the shell lets Ctrl-C be ignored, as in the background.
+    """
+    for number in _ENDING:
+        signal.signal(number, _interrupt)
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except DependencyDown as reason:
+        print(f"{name}: {reason}", file=sys.stderr)
+        return MISSING
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Begin to end: a second Ctrl-C would stop the cleaning up, so it is not heard; SIGTERM still is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Let one suite of a name work in this clone at a time; another waits, and says so.
+
+    For suites whose runs share a folder under ``build/``. The lock goes with the process, however it ends.
+    """
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / f"{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{name}: waiting for another ./dev {name} in this folder", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
